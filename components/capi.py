@@ -1,0 +1,81 @@
+"""The wasmtime C API as this package needs it: prototypes, the process's memory by address, size checks.
+
+Belongs here: everything that would break when wasmtime's C structs change (hence the exact pin). Never: policy.
+wasmtime-py's own prototypes stay as they are; these are fresh function objects that take plain addresses, which
+is three times cheaper than ``byref`` on ``argtypes``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p
+from struct import Struct
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+VAL_BYTES = 32
+"""size of wasmtime_component_val_t: kind u8 at 0, 24 payload bytes at 8"""
+ENTRY_BYTES = 48
+"""size of wasmtime_component_valrecord_entry_t: name (size, pointer), then the value"""
+
+if ctypes.sizeof(ffi.wasmtime_component_val_t) != VAL_BYTES:
+    raise ImportError(f"wasmtime {wasmtime.__version__}: component values are not {VAL_BYTES} bytes; twinloop needs wasmtime 50")
+if ctypes.sizeof(ffi.wasmtime_component_valrecord_entry_t) != ENTRY_BYTES:
+    raise ImportError(f"wasmtime {wasmtime.__version__}: record entries are not {ENTRY_BYTES} bytes; twinloop needs wasmtime 50")
+if sys.byteorder != "little" or ctypes.sizeof(c_void_p) != 8:
+    raise ImportError("twinloop's component host needs a 64-bit little-endian machine")
+
+MEMORY = memoryview((ctypes.c_char * (1 << 56)).from_address(0)).cast("B")
+"""this process by address: ``unpack_from(MEMORY, address)`` costs a fifth of ``ctypes.string_at``"""
+
+Q, QQ, QQQ = Struct("<Q"), Struct("<QQ"), Struct("<QQQ")
+
+
+def prototype(name: str, restype: Any, *argtypes: Any) -> Any:
+    """A fresh function object for a C function of libwasmtime, leaving wasmtime-py's own prototype alone."""
+    function = ffi.dll[name]
+    function.restype, function.argtypes = restype, argtypes
+    return function
+
+
+_p = c_void_p
+val_delete = prototype("wasmtime_component_val_delete", None, _p)
+val_clone = prototype("wasmtime_component_val_clone", None, _p, _p)
+func_call = prototype("wasmtime_component_func_call", _p, _p, _p, _p, c_size_t, _p, c_size_t)
+func_call_async = prototype("wasmtime_component_func_call_async", _p, _p, _p, _p, c_size_t, _p, c_size_t, _p)
+instantiate = prototype("wasmtime_component_linker_instantiate", _p, _p, _p, _p, _p)
+instantiate_async = prototype("wasmtime_component_linker_instantiate_async", _p, _p, _p, _p, _p, _p)
+future_poll = prototype("wasmtime_call_future_poll", c_bool, _p)
+future_delete = prototype("wasmtime_call_future_delete", None, _p)
+error_new = prototype("wasmtime_error_new", _p, c_char_p)
+trap_code = prototype("wasmtime_trap_code", c_bool, _p, _p)
+get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
+set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)
+add_func = prototype("wasmtime_component_linker_instance_add_func", _p, _p, c_char_p, c_size_t, _p, _p, _p)
+add_func_async = prototype("wasmtime_component_linker_instance_add_func_async", _p, _p, c_char_p, c_size_t, _p, _p, _p)
+
+SYNC_IMPORT = ctypes.CFUNCTYPE(_p, *[_p] * 7)
+"""(env, context, type, args, nargs, results, nresults) -> error or null"""
+ASYNC_IMPORT = ctypes.CFUNCTYPE(None, *[_p] * 9)
+"""as SYNC_IMPORT, then (error slot, continuation slot)"""
+READY = ctypes.CFUNCTYPE(c_bool, _p)
+"""a continuation: (env) -> the import's result has been stored"""
+
+
+def address(pointer: Any) -> int:
+    """The address that a ctypes pointer of wasmtime-py holds."""
+    return ctypes.cast(pointer, c_void_p).value or 0
+
+
+def error_at(at: int) -> wasmtime.WasmtimeError:
+    """Take ownership of the wasmtime_error_t at that address."""
+    return wasmtime.WasmtimeError._from_ptr(ctypes.cast(at, ctypes.POINTER(ffi.wasmtime_error_t)))
+
+
+def trap_code_of(error: wasmtime.WasmtimeError) -> int | None:
+    """The trap code, or None for an error that is no trap (wasm_trap_t and wasmtime_error_t are one struct)."""
+    code = (c_uint8 * 1)()
+    return code[0] if trap_code(address(error.ptr()), ctypes.addressof(code)) else None

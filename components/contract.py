@@ -1,0 +1,194 @@
+"""The contract as the host checks it: each interface's functions with their types, and Python's mirror of the records.
+
+Belongs here: a transcription of components/wit that tests compare with the WIT itself (tests/test_wit.py), and the
+structural text by which a component's exports are held against it. Never: calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from wasmtime import component as wc
+
+PACKAGE = "twinloop:gateway"
+VERSION = "0.1.0"
+
+
+def interface(name: str) -> str:
+    """The full name of one of the contract's interfaces: ``twinloop:gateway/driver@0.1.0``."""
+    return f"{PACKAGE}/{name}@{VERSION}"
+
+
+class PointConfig(NamedTuple):
+    """One point as a guest sees it; value = raw * scale + offset, ``low`` and ``high`` in the driver's unit."""
+
+    id: int
+    name: str
+    address: str
+    unit: str
+    scale: float
+    offset: float
+    low: float | None
+    high: float | None
+
+
+class Settings(NamedTuple):
+    """What ``configure`` is given. ``device`` is empty when one instance serves a whole gateway."""
+
+    device: str
+    points: list[PointConfig]
+    options: list[tuple[str, str]]
+
+
+class Reading(NamedTuple):
+    """One value of one point. ``status`` is an OPC UA StatusCode; ``measured`` ns since 1970."""
+
+    point: int
+    value: float
+    status: int
+    measured: int
+
+
+class TextReading(NamedTuple):
+    """A value that is no number."""
+
+    point: int
+    value: str
+    status: int
+    measured: int
+
+
+class Batch(NamedTuple):
+    """At most one reading a point."""
+
+    readings: list[Reading]
+    texts: list[TextReading]
+
+
+class Origin(NamedTuple):
+    """Whose sample a batch is: ``sequence`` counts the device's due samples from 0."""
+
+    device: str
+    sequence: int
+
+
+class LinkState(NamedTuple):
+    """The uplink as the gateway believes it to be; ``since`` and ``round_trip`` in ns, ``store_used`` 0 to 1."""
+
+    up: bool
+    since: int
+    backlog: int
+    round_trip: int
+    store_used: float
+
+
+class DriverStatus(NamedTuple):
+    """``health`` is ok, degraded or failed."""
+
+    health: str
+    polls: int
+    errors: int
+    detail: str
+
+
+_BATCH = (
+    "record{readings:list<record{point:u16,value:f64,status:u32,measured:u64}>,"
+    "texts:list<record{point:u16,value:string,status:u32,measured:u64}>}"
+)
+_SETTINGS = (
+    "record{device:string,points:list<record{id:u16,name:string,address:string,unit:string,scale:f64,offset:f64,"
+    "low:option<f64>,high:option<f64>}>,options:list<tuple<string,string>>}"
+)
+_CONFIG_ERROR = "variant{unknown-option(string),bad-option(string),bad-address(string),too-many-points(u32),other(string)}"
+_BUS_ERROR = "variant{timeout,disconnected,too-long(u32),other(string)}"
+_DRIVER_ERROR = f"variant{{not-configured,bus({_BUS_ERROR}),rejected(u32),malformed(string),no-such-point(u16),other(string)}}"
+_STAGE_ERROR = "variant{not-configured,bad-input(string),other(string)}"
+_ORIGIN = "record{device:string,sequence:u64}"
+_VERDICT = "variant{forward(u8),cache(u8),alert(string),drop(string),other(string)}"
+_FRAMING = (
+    "variant{silence,length-field(record{offset:u8,size:u8,big-endian:bool,adjust:s32}),exactly(u32),some(u32)}"
+)
+_CONFIGURE = f"func(settings:{_SETTINGS})->result<_,{_CONFIG_ERROR}>"
+
+EXPORTS: dict[str, dict[str, str]] = {
+    "driver": {
+        "configure": _CONFIGURE,
+        "read-sensor": f"func()->result<{_BATCH},{_DRIVER_ERROR}>",
+        "write-register": f"func(point:u16,value:f64)->result<_,{_DRIVER_ERROR}>",
+        "get-status": "func()->record{health:enum{ok,degraded,failed},polls:u64,errors:u64,detail:string}",
+    },
+    "transform": {
+        "configure": _CONFIGURE,
+        "transform-readings": f"func(source:{_ORIGIN},input:{_BATCH})->result<{_BATCH},{_STAGE_ERROR}>",
+    },
+    "policy": {
+        "configure": _CONFIGURE,
+        "decide": f"func(source:{_ORIGIN},input:{_BATCH},uplink:record{{up:bool,since:u64,backlog:u32,round-trip:u64,store-used:f32}})"
+        f"->result<record{{verdict:{_VERDICT},except:list<record{{point:u16,verdict:{_VERDICT}}}>}},{_STAGE_ERROR}>",
+    },
+}
+"""role -> function -> its type, written by ``describe``"""
+
+IMPORTS: dict[str, dict[str, str]] = {
+    "fieldbus": {
+        "transact": f"func(request:list<u8>,reply:{_FRAMING},timeout:u64)->result<list<u8>,{_BUS_ERROR}>",
+        "send": f"func(data:list<u8>,timeout:u64)->result<_,{_BUS_ERROR}>",
+        "receive": f"func(frame:{_FRAMING},timeout:u64)->result<list<u8>,{_BUS_ERROR}>",
+        "reset": "func()",
+    },
+    "clock": {"now": "func()->u64", "monotonic": "func()->u64", "sleep": "func(time:u64)"},
+    "log": {"log": "func(level:enum{trace,debug,info,warn,error},message:string)"},
+    "state": {
+        "get": "func(key:string)->option<list<u8>>",
+        "set": "func(key:string,value:list<u8>)->result<_,variant{quota-exceeded(u64),key-too-long(u32),other(string)}>",
+        "delete": "func(key:string)",
+        "keys": "func()->list<string>",
+    },
+}
+"""capability -> function -> its type"""
+
+PARKING = ("fieldbus.transact", "fieldbus.send", "fieldbus.receive", "fieldbus.reset", "clock.sleep", "state.set", "state.delete")
+"""imports that act on the world outside the instance: the guest is parked and they act after the CPU time that led to
+them; the others answer at once. A tuple, not a set: nothing here may depend on hash order."""
+
+GRANTABLE: dict[str, tuple[str, ...]] = {
+    "driver": ("fieldbus", "clock", "log", "state"),
+    "transform": ("clock", "log", "state"),
+    "policy": ("clock", "log", "state"),
+}
+"""role -> what its world may be granted"""
+
+_SCALAR_NAMES = {
+    wc.Bool: "bool", wc.S8: "s8", wc.U8: "u8", wc.S16: "s16", wc.U16: "u16", wc.S32: "s32", wc.U32: "u32", wc.S64: "s64",
+    wc.U64: "u64", wc.F32: "f32", wc.F64: "f64", wc.Char: "char", wc.String: "string",
+}  # fmt: skip
+
+
+def describe(wit: Any) -> str:
+    """A WIT type as text, by structure: names of types are gone, names of fields, cases and parameters stay."""
+    kind = type(wit)
+    if kind in _SCALAR_NAMES:
+        return _SCALAR_NAMES[kind]
+    if kind is wc.ListType:
+        return f"list<{describe(wit.element)}>"
+    if kind is wc.OptionType:
+        return f"option<{describe(wit.payload)}>"
+    if kind is wc.ResultType:
+        sides = [describe(side) if side else "_" for side in (wit.ok, wit.err)]
+        return f"result<{','.join(sides)}>"
+    if kind is wc.TupleType:
+        return f"tuple<{','.join(describe(element) for element in wit.elements)}>"
+    if kind is wc.RecordType:
+        return f"record{{{','.join(f'{name}:{describe(field)}' for name, field in wit.fields)}}}"
+    if kind is wc.VariantType:
+        cases = [f"{name}({describe(payload)})" if payload else name for name, payload in wit.cases]
+        return f"variant{{{','.join(cases)}}}"
+    if kind in (wc.EnumType, wc.FlagsType):
+        return f"{'enum' if kind is wc.EnumType else 'flags'}{{{','.join(wit.names)}}}"
+    return kind.__name__
+
+
+def describe_function(function: Any) -> str:
+    """A function type as text: ``func(name:type)->type``."""
+    parameters = ",".join(f"{name}:{describe(wit)}" for name, wit in function.params)
+    return f"func({parameters})" + (f"->{describe(function.result)}" if function.result else "")

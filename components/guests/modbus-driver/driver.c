@@ -1,0 +1,293 @@
+/* modbus-driver: one Modbus device behind the contract's `driver`, TCP or RTU, as straight-line code that waits.
+ * Options: protocol (modbus-tcp | modbus-rtu), unit (0-255), timeout ("200 ms"), retries (0-10), gap (registers that a
+ * block read may bridge, 0-32), block (largest read in registers, 1-125).
+ * A block whose read fails marks its own points Bad; only when no block could be read is the poll an error. */
+#include "../bindings/device_driver.h"
+#include "points.h"
+
+enum { POINTS_MAX = 1000, STALE_MAX = 4, BITS_MAX = 2000 };
+
+/* OPC UA Part 6 annex A.2, StatusCodes */
+enum { STATUS_GOOD = 0, BAD_TIMEOUT = 0x800A0000u, BAD_NOT_CONNECTED = 0x808A0000u, BAD_DEVICE = 0x808B0000u,
+       BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u };
+
+typedef struct { uint16_t first, count, start, end; uint8_t table; } block_t;   /* points[start..end) live in it */
+
+typedef exports_twinloop_gateway_driver_driver_error_t error_t;
+typedef twinloop_gateway_types_reading_t reading_t;
+
+static struct {
+  point_t *points;
+  block_t *blocks;
+  size_t point_count, block_count;
+  uint64_t timeout_ns, polls, errors;
+  uint32_t retries, gap, block_max;
+  uint16_t transaction;
+  uint8_t unit;
+  bool rtu, configured, failing;
+} d;
+
+static void text_out(device_driver_string_t *out, const char *s) { device_driver_string_dup(out, s); }
+
+static void note(uint8_t level, const char *s) {
+  device_driver_string_t line;
+  device_driver_string_set(&line, s);
+  twinloop_gateway_log_log(level, &line);
+}
+
+/* ---- configure ------------------------------------------------------------------------------------------------ */
+static bool option(text_t key, text_t value, bool *known) {
+  uint64_t n = 0;
+  *known = true;
+  if (text_is(key, "protocol")) { d.rtu = text_is(value, "modbus-rtu"); return d.rtu || text_is(value, "modbus-tcp"); }
+  if (text_is(key, "timeout")) return text_duration(value, &d.timeout_ns) && d.timeout_ns > 0;
+  if (text_is(key, "unit")) { bool ok = text_unsigned(value, 255, &n); d.unit = (uint8_t)n; return ok; }
+  if (text_is(key, "retries")) { bool ok = text_unsigned(value, 10, &n); d.retries = (uint32_t)n; return ok; }
+  if (text_is(key, "gap")) { bool ok = text_unsigned(value, 32, &n); d.gap = (uint32_t)n; return ok; }
+  if (text_is(key, "block")) { bool ok = text_unsigned(value, 125, &n) && n; d.block_max = (uint32_t)n; return ok; }
+  return *known = false;
+}
+
+static int by_address(const void *a, const void *b) {
+  const point_t *x = a, *y = b;
+  if (x->table != y->table) return x->table < y->table ? -1 : 1;
+  if (x->address != y->address) return x->address < y->address ? -1 : 1;
+  return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void group(void) {
+  d.block_count = 0;
+  for (size_t i = 0; i < d.point_count; i++) {
+    const point_t *p = &d.points[i];
+    block_t *b = d.block_count ? &d.blocks[d.block_count - 1] : NULL;
+    uint32_t end = (uint32_t)p->address + p->width, limit = p->table <= TABLE_DISCRETE ? BITS_MAX : d.block_max;
+    if (b && b->table == p->table && p->address <= (uint32_t)b->first + b->count + d.gap && end - b->first <= limit) {
+      if (end > (uint32_t)b->first + b->count) b->count = (uint16_t)(end - b->first);
+      b->end = (uint16_t)(i + 1);
+    } else {
+      d.blocks[d.block_count++] = (block_t){p->address, p->width, (uint16_t)i, (uint16_t)(i + 1), p->table};
+    }
+  }
+}
+
+bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *s,
+                                               exports_twinloop_gateway_driver_config_error_t *err) {
+  bool ok = false;
+  d.configured = false;
+  d.timeout_ns = 1000000000u;
+  d.retries = 0;
+  d.gap = 8;
+  d.block_max = 125;
+  d.unit = 1;
+  d.rtu = false;
+  free(d.points);
+  free(d.blocks);
+  d.points = NULL;
+  d.blocks = NULL;
+  if (s->points.len > POINTS_MAX) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_TOO_MANY_POINTS;
+    err->val.too_many_points = POINTS_MAX;
+    goto out;
+  }
+  for (size_t i = 0; i < s->options.len; i++) {
+    bool known;
+    if (!option(TEXT(s->options.ptr[i].f0), TEXT(s->options.ptr[i].f1), &known)) {
+      err->tag = known ? TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_OPTION : TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_UNKNOWN_OPTION;
+      err->val.other = s->options.ptr[i].f0;
+      s->options.ptr[i].f0.len = 0;                 /* the error owns it now */
+      goto out;
+    }
+  }
+  d.points = malloc((s->points.len + 1) * sizeof *d.points);
+  d.blocks = malloc((s->points.len + 1) * sizeof *d.blocks);
+  for (size_t i = 0; i < s->points.len; i++) {
+    twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
+    point_t *p = &d.points[i];
+    if (!point_parse(TEXT(c->address), p) || !(c->scale != 0)) {
+      err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS;
+      err->val.bad_address = c->address;
+      c->address.len = 0;
+      goto out;
+    }
+    p->id = c->id;
+    p->scale = c->scale;
+    p->offset = c->offset;
+  }
+  d.point_count = s->points.len;
+  qsort(d.points, d.point_count, sizeof *d.points, by_address);
+  group();
+  ok = d.configured = true;
+out:
+  exports_twinloop_gateway_driver_settings_free(s);
+  return ok;
+}
+
+/* ---- one exchange --------------------------------------------------------------------------------------------- */
+typedef enum { EXCHANGE_OK, EXCHANGE_BUS, EXCHANGE_REJECTED, EXCHANGE_MALFORMED } exchange_t;
+typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; } trouble_t;
+
+static twinloop_gateway_fieldbus_framing_t framing(void) {
+  twinloop_gateway_fieldbus_framing_t f = {.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_SILENCE};
+  if (!d.rtu) {
+    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_LENGTH_FIELD;
+    f.val.length_field = (twinloop_gateway_fieldbus_length_field_t){4, 2, true, 0};
+  }
+  return f;
+}
+
+/* Answer's PDU into `reply` (PDU_MAX bytes). A late answer to an earlier request is put aside, STALE_MAX times. */
+static exchange_t exchange_once(const uint8_t *pdu, size_t n, uint8_t *reply, size_t *reply_len, trouble_t *t) {
+  uint8_t adu[ADU_MAX];
+  uint16_t transaction = ++d.transaction;
+  device_driver_list_u8_t request = {adu, frame_request(adu, d.rtu, transaction, d.unit, pdu, n)}, got;
+  twinloop_gateway_fieldbus_framing_t f = framing();
+  bool ok = twinloop_gateway_fieldbus_transact(&request, &f, d.timeout_ns, &got, &t->bus);
+  for (int stale = 0; ok; stale++) {
+    const uint8_t *at = NULL;
+    frame_verdict_t v = frame_reply(got.ptr, got.len, d.rtu, transaction, d.unit, &at, reply_len, &t->why);
+    if (v == FRAME_OK) memcpy(reply, at, *reply_len);
+    device_driver_list_u8_free(&got);
+    if (v == FRAME_STALE && stale < STALE_MAX) {
+      ok = twinloop_gateway_fieldbus_receive(&f, d.timeout_ns, &got, &t->bus);
+      continue;
+    }
+    if (v != FRAME_OK) {
+      twinloop_gateway_fieldbus_reset();            /* the stream's boundaries can't be trusted any more */
+      return EXCHANGE_MALFORMED;
+    }
+    if (*reply_len == 2 && reply[0] == (pdu[0] | 0x80)) { t->code = reply[1]; return EXCHANGE_REJECTED; }
+    if (reply[0] != pdu[0]) { t->why = "function"; return EXCHANGE_MALFORMED; }
+    return EXCHANGE_OK;
+  }
+  return EXCHANGE_BUS;
+}
+
+static exchange_t exchange(const uint8_t *pdu, size_t n, uint8_t *reply, size_t *reply_len, trouble_t *t) {
+  exchange_t r = EXCHANGE_BUS;
+  for (uint32_t attempt = 0; attempt <= d.retries; attempt++) {
+    if (attempt && r == EXCHANGE_BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER)
+      twinloop_gateway_types_bus_error_free(&t->bus);
+    r = exchange_once(pdu, n, reply, reply_len, t);
+    if (r == EXCHANGE_OK || r == EXCHANGE_REJECTED) break;
+  }
+  return r;
+}
+
+/* ---- read ----------------------------------------------------------------------------------------------------- */
+static exchange_t read_block(const block_t *b, uint8_t *reply, trouble_t *t) {
+  uint8_t pdu[5] = {b->table};
+  size_t got = 0, want = b->table <= TABLE_DISCRETE ? (b->count + 7u) / 8u : 2u * b->count;
+  put16(pdu + 1, b->first);
+  put16(pdu + 3, b->count);
+  exchange_t r = exchange(pdu, sizeof pdu, reply, &got, t);
+  if (r == EXCHANGE_OK && (got != want + 2 || reply[1] != want)) { t->why = "byte count"; r = EXCHANGE_MALFORMED; }
+  return r;
+}
+
+static uint32_t status_of(exchange_t r, const trouble_t *t) {
+  if (r == EXCHANGE_OK) return STATUS_GOOD;
+  if (r == EXCHANGE_REJECTED) return BAD_DEVICE;
+  if (r == EXCHANGE_MALFORMED) return BAD_COMMUNICATION;
+  return t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT ? BAD_TIMEOUT : BAD_NOT_CONNECTED;
+}
+
+static void fail(error_t *err, exchange_t r, trouble_t *t) {
+  if (r == EXCHANGE_BUS) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_BUS; err->val.bus = t->bus; }
+  else if (r == EXCHANGE_REJECTED) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_REJECTED; err->val.rejected = t->code; }
+  else { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_MALFORMED; text_out(&err->val.malformed, t->why); }
+}
+
+static void fill(reading_t *out, const block_t *b, const uint8_t *data, uint32_t status, uint64_t now) {
+  for (size_t i = b->start; i < b->end; i++, out++) {
+    const point_t *p = &d.points[i];
+    size_t at = (size_t)(p->address - b->first);
+    *out = (reading_t){.point = p->id, .value = 0, .status = status, .measured = now};
+    if (status != STATUS_GOOD) continue;
+    out->value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, data + 2 * at);
+    if (out->value - out->value != 0) { out->value = 0; out->status = BAD_SENSOR; }   /* NaN or infinite */
+  }
+}
+
+bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
+  uint8_t reply[PDU_MAX + 1];
+  exchange_t first = EXCHANGE_OK, r = EXCHANGE_OK;
+  trouble_t first_trouble = {0}, t = {0};
+  size_t good = 0;
+  if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
+  d.polls++;
+  reading_t *readings = malloc((d.point_count + 1) * sizeof *readings);
+  for (size_t i = 0; i < d.block_count; i++) {
+    const block_t *b = &d.blocks[i];
+    if (r != EXCHANGE_BUS) r = read_block(b, reply, &t);      /* a silent device is asked once a poll, not once a block */
+    if (r == EXCHANGE_OK) good++;
+    else if (first == EXCHANGE_OK) { first = r; first_trouble = t; }
+    fill(readings + b->start, b, reply + 2, status_of(r, &t), twinloop_gateway_clock_now());
+  }
+  if (first != EXCHANGE_OK) d.errors++;
+  if ((first != EXCHANGE_OK) != d.failing) {
+    d.failing = first != EXCHANGE_OK;
+    note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
+  }
+  if (d.block_count && !good) {
+    free(readings);
+    fail(err, first, &first_trouble);
+    return false;
+  }
+  ret->readings.ptr = readings;
+  ret->readings.len = d.point_count;
+  ret->texts.ptr = NULL;
+  ret->texts.len = 0;
+  return true;
+}
+
+/* ---- write ---------------------------------------------------------------------------------------------------- */
+static size_t write_pdu(uint8_t *pdu, const point_t *p, double value, const char **why) {
+  uint8_t raw[8];
+  put16(pdu + 1, p->address);
+  if (p->table == TABLE_COIL) {
+    pdu[0] = 5;
+    put16(pdu + 3, (value - p->offset) / p->scale != 0 ? 0xFF00 : 0);
+    return 5;
+  }
+  if (p->table != TABLE_HOLDING) return *why = "read-only table", 0;
+  if (!point_raw(p, value, raw)) return *why = "value does not fit the register's type", 0;
+  if (p->width == 1) {
+    pdu[0] = 6;
+    memcpy(pdu + 3, raw, 2);
+    return 5;
+  }
+  pdu[0] = 16;
+  put16(pdu + 3, p->width);
+  pdu[5] = (uint8_t)(2 * p->width);
+  memcpy(pdu + 6, raw, 2u * p->width);
+  return 6u + 2u * p->width;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
+  uint8_t pdu[16], reply[PDU_MAX + 1];
+  trouble_t t = {0};
+  size_t n = 0, got = 0;
+  const char *why = NULL;
+  if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
+  const point_t *p = NULL;
+  for (size_t i = 0; i < d.point_count; i++) if (d.points[i].id == id) p = &d.points[i];
+  if (!p) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NO_SUCH_POINT;
+    err->val.no_such_point = id;
+    return false;
+  }
+  n = write_pdu(pdu, p, value, &why);
+  if (!n) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER; text_out(&err->val.other, why); return false; }
+  exchange_t r = exchange(pdu, n, reply, &got, &t);
+  if (r == EXCHANGE_OK && (got != 5 || memcmp(reply, pdu, 5))) { t.why = "echo"; r = EXCHANGE_MALFORMED; }
+  if (r != EXCHANGE_OK) { d.errors++; fail(err, r, &t); return false; }
+  return true;
+}
+
+void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {
+  ret->health = !d.configured ? TWINLOOP_GATEWAY_TYPES_HEALTH_FAILED
+              : d.failing ? TWINLOOP_GATEWAY_TYPES_HEALTH_DEGRADED : TWINLOOP_GATEWAY_TYPES_HEALTH_OK;
+  ret->polls = d.polls;
+  ret->errors = d.errors;
+  text_out(&ret->detail, d.failing ? "last poll failed" : "");
+}

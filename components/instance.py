@@ -1,0 +1,288 @@
+"""One component instance in its own store, driven from outside: ``begin`` a call, ``advance`` it, ``answer`` its imports.
+
+Belongs here: running guest code to its next import or return, counting fuel, ending as a value or a Fault. Never: time.
+The guest runs on a fiber; ``advance`` returns when it is parked at an import (``request``) or has finished. Whoever
+drives it charges the CPU time of that segment BEFORE the import acts: cause before effect.
+
+A result stays a C value (``result_at``) until ``release``: it can be the argument of the next component's call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from ctypes import addressof, c_uint64
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime import component as wc
+
+from components import capi
+from components.batch import Held
+from components.capi import MEMORY, VAL_BYTES
+from components.codec import Signature
+from components.memory import MemoryOwner
+from components.outcome import Cause, Fault, HostError, classify
+
+if TYPE_CHECKING:
+    from components.host import Host, Linked
+
+_RESULT, _ERROR, _FLAG, _FUEL = 0, 4, 5, 6
+"""words of an instance's block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
+
+
+class Request(NamedTuple):
+    """A parked import: ``name`` is interface.function, ``arguments`` its decoded arguments."""
+
+    name: str
+    arguments: list[Any]
+
+
+class Instance:
+    """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is left."""
+
+    def __init__(self, host: Host, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
+        self.host, self.linked, self.handlers, self.memory = host, linked, handlers, memory
+        self.store = wasmtime.Store(host.engine)
+        self.context = capi.address(self.store._context())
+        self.fault: Fault | None = None
+        self.request: Request | None = None
+        self.raised: BaseException | None = None
+        self.busy = False
+        self.closed = False
+        self._block = (c_uint64 * 8)()
+        self._at = addressof(self._block)
+        self._error_at, self._fuel_at = self._at + 8 * _ERROR, self._at + 8 * _FUEL
+        self.flag_at = self._at + 8 * _FLAG
+        self.result_at = self._at
+        self._future: int | None = None
+        self._pending: tuple[Signature, int] | None = None
+        self._functions: dict[str, tuple[Signature, int]] = {}
+        self._keep: list[Any] = []
+        self._call: tuple[Signature, int, Callable[[], int]] | None = None
+        self._begun = False
+        self._left = 0
+        self.fuel_given = 0
+        self._holds_result = False
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+    def instantiate(self, fuel: int) -> None:
+        """Run the start code within ``fuel``; called once, by Host.instantiate."""
+        raw = ffi.wasmtime_component_instance_t()
+        linker, component = capi.address(self.linked.linker.ptr()), capi.address(self.linked.component.raw.ptr())
+        capi.set_fuel(self.context, fuel)
+        self.fuel_given = self._left = fuel
+        self._block[_ERROR] = 0
+        if self.linked.parks:
+            future = capi.instantiate_async(linker, self.context, component, addressof(raw), self._error_at)
+            while not capi.future_poll(future):
+                if self.request is not None:
+                    break
+            capi.future_delete(future)
+            error = self._block[_ERROR]
+        else:
+            error = capi.instantiate(linker, self.context, component, addressof(raw)) or 0
+        if self.request is not None:
+            self.fault = Fault(Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may", self.fuel_used())
+            return
+        if error:
+            self._fail(error)
+            return
+        self.raw = wc.Instance._from_raw(raw)
+        for name, (signature, index) in self.linked.component.exports.items():
+            function = self.raw.get_func(self.store, index)
+            if function is None:
+                raise HostError(f"export {name} vanished at instantiation")
+            self._keep.append(function)
+            self._functions[name] = signature, addressof(function._func)
+
+    def close(self) -> None:
+        """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._end()
+        self.release()
+        if self.fault is None:
+            self.fault = Fault(Cause.DEAD, "the instance was closed")
+        self.host.forget(self)
+        self.store.close()
+
+    def _end(self) -> None:
+        future, self._future = self._future, None
+        self.busy, self._begun = False, False
+        self.request, self._pending = None, None
+        if future:
+            capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
+
+    # ---- calls --------------------------------------------------------------------------------------------------
+    def begin(self, export: str, arguments: Sequence[Any], fuel: int, batch_at: tuple[int, int] | None = None) -> None:
+        """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``.
+
+        ``batch_at`` = (index, address): that argument is the C value at the address, as it stands (its entry in
+        ``arguments`` is ignored); it must stay alive until the call has finished.
+        """
+        if self.busy:
+            raise HostError(f"{export}: a call is under way in this instance")
+        if self.fault is not None:
+            raise HostError(f"{export}: the instance is dead ({self.fault})")
+        self.release()
+        signature, function = self._functions[export]
+        self.busy, self._begun = True, False
+        self.fuel_given = self._left = fuel
+        capi.set_fuel(self.context, fuel)
+
+        def put() -> int:
+            if batch_at is None:
+                return signature.put_arguments(arguments)
+            return self._put_with_batch(signature, arguments, batch_at)
+
+        self._call = signature, function, put
+
+    @staticmethod
+    def _put_with_batch(signature: Signature, arguments: Sequence[Any], batch_at: tuple[int, int]) -> int:
+        index, source = batch_at
+        base = signature.codecs.reset(VAL_BYTES * len(arguments))
+        for i, (new, _, at, codec) in enumerate(signature._arguments):
+            if i == index:
+                MEMORY[base + at : base + at + VAL_BYTES] = MEMORY[source : source + VAL_BYTES]
+            else:
+                new(MEMORY, base + at, codec.kind, codec.store(arguments[i]) if codec.store else arguments[i])
+        return base
+
+    def advance(self) -> int:
+        """Run guest code to its next parked import or its end; returns the fuel of this segment.
+
+        After it ``request`` is the import that waits for ``answer``, or the call has ended: ``fault`` or a result.
+        Raises what an import handler of ours raised (HostError's side, never the guest's).
+        """
+        if self.closed:
+            return 0
+        if self._call is None:
+            raise HostError("advance without begin")
+        before = self._left
+        if not self._begun:
+            self._begun = True
+            done = self._first_step()
+        else:
+            done = capi.future_poll(self._future)
+        if not done and self.request is None and self.raised is None:
+            while not (done := capi.future_poll(self._future)):
+                if self.request is not None or self._fuel_left() == before:
+                    break
+        self._left = self._fuel_left()
+        if done:
+            self._finish()
+        elif self.request is None:
+            self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
+        return before - self._left
+
+    def _first_step(self) -> bool:
+        assert self._call is not None
+        signature, function, put = self._call
+        count = 1 if signature.result else 0
+        base = put()
+        self._block[_RESULT] = self._block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
+        if self.linked.parks:
+            self._future = capi.func_call_async(
+                function, self.context, base, len(signature.params), self._at, count, self._error_at
+            )
+            return bool(capi.future_poll(self._future))
+        self._block[_ERROR] = capi.func_call(function, self.context, base, len(signature.params), self._at, count) or 0
+        return True
+
+    def _finish(self) -> None:
+        self._end()
+        if self.raised is not None:
+            error, self.raised = self.raised, None
+            if self._block[_ERROR]:
+                capi.error_at(self._block[_ERROR])
+            self.fault = Fault(Cause.HOST, f"an import handler failed: {error!r}", self.fuel_used())
+            raise error
+        if self._block[_ERROR]:
+            self._fail(self._block[_ERROR])
+            return
+        assert self._call is not None
+        self._holds_result = self._call[0].result is not None
+
+    def _fail(self, error: int) -> None:
+        self._block[_ERROR] = 0
+        fault = classify(capi.error_at(error), self.memory.refused, self.fuel_used())
+        text = fault.message
+        if "memory limit" in text or "memory minimum size" in text:
+            fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used)
+        self._die(fault)
+
+    def _die(self, fault: Fault) -> None:
+        self._end()
+        self.fault = fault
+
+    def kill(self, cause: Cause, message: str) -> Fault:
+        """End a call from outside (deadline, broken contract, shut-down): the guest is unwound, the store is dead."""
+        fault = Fault(cause, message, self.fuel_used())
+        self._die(fault)
+        return fault
+
+    def park(self, name: str, signature: Signature, arguments: list[Any], slot: int) -> None:
+        """Called by the host's trampoline: the guest waits at an import."""
+        self._block[_FLAG] = 0
+        self._pending = signature, slot
+        self.request = Request(name, arguments)
+
+    def answer(self, value: Any) -> None:
+        """The result of the parked import; ``advance`` goes on from there."""
+        if self.closed:
+            return
+        if self._pending is None:
+            raise HostError("answer without a parked import")
+        signature, slot = self._pending
+        signature.put_result(value, slot)
+        self.request, self._pending = None, None
+        self._block[_FLAG] = 1
+
+    def limit_fuel(self, fuel: int) -> None:
+        """Lower what is left for the call under way (its deadline came closer while it was parked)."""
+        if fuel < self._left:
+            self.fuel_given -= self._left - fuel
+            self._left = fuel
+            capi.set_fuel(self.context, fuel)
+
+    # ---- results and figures ------------------------------------------------------------------------------------
+    def result(self) -> Any:
+        """The finished call's result, decoded; it stays in place."""
+        assert self._call is not None and self._holds_result
+        return self._call[0].get_result(self._at)
+
+    def release(self) -> None:
+        """Free the result once its last reader is done."""
+        if self._holds_result:
+            self._holds_result = False
+            capi.val_delete(self._at)
+
+    def take_result(self) -> Held:
+        """Move the result out of this instance, which may then serve its next call; the caller releases it."""
+        assert self._holds_result
+        self._holds_result = False
+        return Held(self._at)
+
+    def _fuel_left(self) -> int:
+        capi.get_fuel(self.context, self._fuel_at)
+        return self._block[_FUEL]
+
+    def segment_fuel(self) -> int:
+        """Fuel used since the guest last went on; right inside an import, too."""
+        return self._left - self._fuel_left()
+
+    def fuel_used(self) -> int:
+        """Fuel used by the call so far."""
+        return self.fuel_given - self._fuel_left()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Linear memory now."""
+        return self.memory.size_bytes
+
+    @property
+    def memory_peak_bytes(self) -> int:
+        """Largest linear memory so far."""
+        return self.memory.peak_bytes

@@ -1,0 +1,73 @@
+"""A device: a model, an image that is brought to now when it is looked at, a unit id.
+
+Belongs here: the model's description and its life in time. Never: bytes of a protocol (modbus_server.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from devices.registers import Point, RegisterImage
+from devices.signal import mixed
+
+POINTS_MAX = 500
+"""of one model: what a driver's table and a ledger mask are tested for"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModel:
+    """A kind of device. ``response_ns``: from the last byte of a request to the first of the answer."""
+
+    name: str
+    title: str
+    source: str
+    """where the register map comes from; ``ours`` when it was made up here"""
+    protocols: tuple[str, ...]
+    points: tuple[Point, ...]
+    constants: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(table, address) -> register that never changes: identities, scale factors"""
+    step_ns: int = 100_000_000
+    """how often the physical values move"""
+    response_ns: int = 1_000_000
+    serial_response_ns: int = 5_000_000
+    vendor: str = "twinloop"
+    """what Read Device Identification answers"""
+
+    def __post_init__(self) -> None:
+        names = [point.name for point in self.points]
+        if len(names) != len(dict.fromkeys(names)):
+            raise ValueError(f"device model {self.name}: two points have one name")
+        if not 1 <= len(names) <= POINTS_MAX:
+            raise ValueError(f"device model {self.name}: {len(names)} points; 1 to {POINTS_MAX} are allowed")
+
+    def index(self, point: str) -> int | None:
+        """Position of a point by name."""
+        for i, candidate in enumerate(self.points):
+            if candidate.name == point:
+                return i
+        return None
+
+
+class Device:
+    """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name."""
+
+    def __init__(self, model: DeviceModel, name: str, unit_id: int, key: int) -> None:
+        self.model, self.name, self.unit_id = model, name, unit_id
+        self.image = RegisterImage(model.points, model.constants)
+        self._signals = [
+            (i, point.signal.build(mixed(key, i))) for i, point in enumerate(model.points) if not point.writable
+        ]
+        for i, point in enumerate(model.points):
+            if point.writable:
+                self.image.write_value(i, point.signal.build(mixed(key, i))(0))
+        self._step = -1
+
+    def advance(self, now_ns: int) -> None:
+        """Bring the image to the step that holds at ``now_ns``; times before 0 show step 0."""
+        step = max(0, now_ns // self.model.step_ns)
+        if step == self._step:
+            return
+        self._step = step
+        write = self.image.write_value
+        for index, signal in self._signals:
+            write(index, signal(step))

@@ -1,0 +1,173 @@
+"""A Modbus server, sans-IO: request bytes in, answer bytes out, over one device's image.
+
+Belongs here: pymodbus's framers and PDU code, called synchronously, and the corrections of its deviations (DEVIATIONS).
+Never: time that passes, sockets, what a register means. MODBUS Application Protocol Specification V1.1b3 sections 6 and 7.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymodbus.constants import ExcCodes
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
+
+from devices.device import Device
+
+MBAP_BYTES = 7
+PDU_BYTES_MAX = 253
+"""section 4.1"""
+BUFFER_BYTES_MAX = 64 << 10
+"""of a TCP connection: a peer that sends more without a whole request is cut off"""
+
+DEVIATIONS = (
+    "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 (pymodbus: 0x80 with 01)",
+    "function 5 takes 0x0000 and 0xFF00 only, else exception 03 (pymodbus: any value)",
+    "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a broadcast: no answer",
+    "pipelined requests in one segment are all answered (pymodbus: one)",
+    "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, 12, 17, 20, 21, "
+    "24 are unknown functions (pymodbus: one state a process)",
+)
+"""where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a test"""
+
+_TABLE_OF = {1: "coil", 2: "discrete", 3: "holding", 4: "input", 5: "coil", 6: "holding", 15: "coil", 16: "holding",
+             22: "holding", 23: "holding"}  # fmt: skip
+_COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
+"""sections 6.1 to 6.4, 6.11, 6.12"""
+_ILLEGAL_FUNCTION, _ILLEGAL_VALUE, _NO_TARGET = 1, 3, 11
+
+
+class _Context:
+    """pymodbus's data model, by duck type, over a register image."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def device_ids(self) -> list[int]:
+        return [self._device.unit_id]
+
+    async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> Any:  # noqa: N802  # pymodbus's name
+        table = _TABLE_OF[func_code]
+        image = self._device.image
+        values = image.read_bits(table, address, count) if table in image.bits else image.read_words(table, address, count)
+        return ExcCodes.ILLEGAL_ADDRESS if values is None else values
+
+    async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
+        return None if self._device.image.write(_TABLE_OF[func_code], address, values) else ExcCodes.ILLEGAL_ADDRESS
+
+
+class ModbusServer:
+    """Answers for one device. ``respond_tcp`` takes a stream's bytes, ``respond_rtu`` one frame."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._context = _Context(device)
+        decoder = DecodePDU(True)
+        self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
+        self._decoder = decoder
+        self._buffer = b""
+
+    # ---- framing ------------------------------------------------------------------------------------------------
+    def reset(self) -> None:
+        """A new connection: forget half a request."""
+        self._buffer = b""
+
+    def respond_tcp(self, data: bytes, now_ns: int) -> list[bytes] | None:
+        """Answers to every whole request that ``data`` completes, in order; None: the peer must be disconnected."""
+        buffer = self._buffer + data if self._buffer else data
+        answers = []
+        while len(buffer) >= MBAP_BYTES:
+            length = int.from_bytes(buffer[4:6], "big")
+            if buffer[2:4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
+                self._buffer = b""
+                return None
+            if len(buffer) < length + 6:
+                break
+            frame, buffer = buffer[: length + 6], buffer[length + 6 :]
+            answers.append(self._answer_tcp(frame, now_ns))
+        self._buffer = buffer
+        return answers
+
+    def _answer_tcp(self, frame: bytes, now_ns: int) -> bytes:
+        transaction, unit = int.from_bytes(frame[:2], "big"), frame[6]
+        if unit != self.device.unit_id:
+            refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
+            return self._tcp.encode(refusal, unit, transaction)
+        return self._tcp.encode(self.respond_pdu(frame[7:], now_ns), unit, transaction)
+
+    def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
+        """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""
+        if not 4 <= len(frame) <= PDU_BYTES_MAX + 3 or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]:
+            return None
+        unit = frame[0]
+        if unit not in (0, self.device.unit_id):
+            return None
+        answer = self.respond_pdu(frame[1:-2], now_ns)
+        return self._rtu.encode(answer, unit, 0) if unit else None
+
+    # ---- one request --------------------------------------------------------------------------------------------
+    def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:
+        """The answering PDU; the image is as of ``now_ns``."""
+        code = pdu[0]
+        refused = self._refuse(pdu)
+        if refused is not None:
+            return bytes((code | 0x80, refused))
+        if code == 43:
+            return self._identify(pdu)
+        self.device.advance(now_ns)
+        request = self._decoder.decode(pdu)
+        if request is None:
+            return bytes((code | 0x80, _ILLEGAL_VALUE))
+        answer = _run(request.datastore_update(self._context, self.device.unit_id))  # type: ignore[arg-type]  # a duck type
+        return bytes((answer.function_code,)) + answer.encode()
+
+    def _refuse(self, pdu: bytes) -> int | None:
+        """The exception code for what pymodbus would get wrong, None to go on."""
+        code, size = pdu[0], len(pdu)
+        if code == 43:
+            return None if size == 4 and pdu[1] == 14 else _ILLEGAL_VALUE if size >= 2 and pdu[1] == 14 else _ILLEGAL_FUNCTION
+        if code not in _TABLE_OF:
+            return _ILLEGAL_FUNCTION
+        if code in (1, 2, 3, 4):
+            return None if size == 5 and 1 <= int.from_bytes(pdu[3:5], "big") <= _COUNT_MAX[code] else _ILLEGAL_VALUE
+        if code == 5:
+            return None if size == 5 and pdu[3:5] in (b"\0\0", b"\xff\0") else _ILLEGAL_VALUE
+        if code in (15, 16):
+            if size < 6:
+                return _ILLEGAL_VALUE
+            count = int.from_bytes(pdu[3:5], "big")
+            payload = (count + 7) // 8 if code == 15 else 2 * count
+            return None if 1 <= count <= _COUNT_MAX[code] and pdu[5] == payload == size - 6 else _ILLEGAL_VALUE
+        if code == 23:
+            if size < 10:
+                return _ILLEGAL_VALUE
+            reads, writes = int.from_bytes(pdu[3:5], "big"), int.from_bytes(pdu[7:9], "big")
+            return None if 1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10 else _ILLEGAL_VALUE
+        return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE
+
+    def _identify(self, pdu: bytes) -> bytes:
+        """Read Device Identification, section 6.21: the basic objects, one at a time or all."""
+        kind, first = pdu[2], pdu[3]
+        model = self.device.model
+        objects = [model.vendor.encode(), model.name.encode(), b"1.0"]
+        if kind not in (1, 2, 3, 4):
+            return bytes((0xAB, _ILLEGAL_VALUE))
+        if kind == 4 and first >= len(objects):
+            return bytes((0xAB, 2))
+        if kind != 4 and first >= len(objects):
+            first = 0
+        chosen = [first] if kind == 4 else list(range(first, len(objects)))
+        body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in chosen)
+        return bytes((43, 14, kind, 0x81, 0, 0, len(chosen))) + body
+
+
+def _run(coroutine: Any) -> Any:
+    """Drive pymodbus's coroutine, which never waits over this context."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("pymodbus waited; a sans-IO server can't")
+
+

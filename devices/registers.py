@@ -1,0 +1,146 @@
+"""Register images: the four Modbus tables of one device, and how an engineering value lies in registers.
+
+Belongs here: tables, types, word orders. Never: function codes (modbus_server.py) or what a value does (signal.py).
+Addresses are the protocol's own, from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+import numpy as np
+
+from devices.signal import Signal
+
+TABLES = ("coil", "discrete", "holding", "input")
+WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
+"""type -> registers"""
+_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
+ORDERS = ("be", "sw", "bs", "le")
+"""ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a device model: where it lies, what it means, what it does. value = raw * scale + offset."""
+
+    name: str
+    table: str
+    address: int
+    type: str = "u16"
+    order: str = "be"
+    unit: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    signal: Signal = Signal()
+    writable: bool = False
+    """a written value stays: the signal is only its first one"""
+
+    @property
+    def width(self) -> int:
+        """Registers (or coils) it takes."""
+        return 1 if self.table in ("coil", "discrete") else WIDTHS[self.type]
+
+    def address_text(self) -> str:
+        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
+        return f"{self.table}:{self.address}" if self.table in ("coil", "discrete") else f"{self.table}:{self.address}:{self.type}:{self.order}"
+
+
+class _Cell:
+    """How one point is written into its table."""
+
+    __slots__ = ("floating", "high", "low", "offset", "order", "pack", "point", "position", "scale", "size")
+
+    def __init__(self, point: Point, first: int) -> None:
+        self.point = point
+        struct = Struct(f">{_CODES[point.type]}")
+        self.pack, self.size = struct.pack, struct.size
+        self.position = 2 * (point.address - first)
+        self.order = point.order
+        self.floating = point.type[0] == "f"
+        self.scale, self.offset = point.scale, point.offset
+        bits = 16 * point.width
+        self.low, self.high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+
+    def encode(self, value: float) -> bytes:
+        """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter does."""
+        raw: Any = (value - self.offset) / self.scale
+        if not self.floating:
+            raw = min(self.high, max(self.low, round(raw)))
+        data = self.pack(raw)
+        return data if self.order == "be" else reorder(data, self.order)
+
+
+def reorder(data: bytes, order: str) -> bytes:
+    """Big-endian bytes into another word order (and back: each order is its own inverse)."""
+    if order == "le":
+        return data[::-1]
+    words = [data[i : i + 2] for i in range(0, len(data), 2)]
+    if order == "sw":
+        words.reverse()
+    elif order == "bs":
+        words = [word[::-1] for word in words]
+    return b"".join(words)
+
+
+class RegisterImage:
+    """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the points.
+
+    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,) bool.
+    """
+
+    def __init__(self, points: tuple[Point, ...], constants: dict[tuple[str, int], int]) -> None:
+        self.first: dict[str, int] = {}
+        self.length: dict[str, int] = {}
+        self.raw: dict[str, bytearray] = {}
+        self.words: dict[str, np.ndarray[Any, Any]] = {}
+        self.bits: dict[str, np.ndarray[Any, Any]] = {}
+        spans = [(p.table, p.address, p.width) for p in points] + [(table, address, 1) for table, address in constants]
+        for table in TABLES:
+            mine = [(address, address + width) for name, address, width in spans if name == table]
+            first = self.first[table] = min((low for low, _ in mine), default=0)
+            length = self.length[table] = max((high for _, high in mine), default=0) - first
+            if table in ("coil", "discrete"):
+                self.bits[table] = np.zeros(length, np.bool_)
+            else:
+                self.raw[table] = bytearray(2 * length)
+                self.words[table] = np.frombuffer(self.raw[table], ">u2")
+        for (table, address), value in constants.items():
+            self.words[table][address - self.first[table]] = value
+        self._cells = [None if p.table in self.bits else _Cell(p, self.first[p.table]) for p in points]
+        self._points = points
+
+    def write_value(self, index: int, value: float) -> None:
+        """Put an engineering value where point ``index`` lies."""
+        cell = self._cells[index]
+        point = self._points[index]
+        if cell is None:
+            self.bits[point.table][point.address - self.first[point.table]] = value != 0
+            return
+        self.raw[point.table][cell.position : cell.position + cell.size] = cell.encode(value)
+
+    def read_words(self, table: str, address: int, count: int) -> list[int] | None:
+        """Registers as ints, None when one of them doesn't exist."""
+        start = address - self.first[table]
+        if start < 0 or start + count > self.length[table]:
+            return None
+        return self.words[table][start : start + count].tolist()
+
+    def read_bits(self, table: str, address: int, count: int) -> list[bool] | None:
+        """Coils or discrete inputs, None when one of them doesn't exist."""
+        start = address - self.first[table]
+        if start < 0 or start + count > self.length[table]:
+            return None
+        return self.bits[table][start : start + count].tolist()
+
+    def write(self, table: str, address: int, values: list[int]) -> bool:
+        """Write registers or coils; False when one of them doesn't exist (then none is written)."""
+        start = address - self.first[table]
+        if start < 0 or start + len(values) > self.length[table]:
+            return False
+        (self.bits if table in self.bits else self.words)[table][start : start + len(values)] = values
+        return True

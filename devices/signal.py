@@ -1,0 +1,164 @@
+"""Signals: what a physical value does over time. The value at step k depends on (key, k) only; looking changes nothing.
+
+Belongs here: waveforms from + - * / and tables. Never: a clock, a random stream, a transcendental (other CPUs, other bits).
+A step is the device's own sampling instant; ``key`` is 64 bits from the scenario's seed, the device's and the point's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+_MASK = (1 << 64) - 1
+_UNIT = 1.0 / (1 << 53)
+_SINE_STEPS = 1024
+"""of a full turn; between them the table is read linearly: error below 5e-6"""
+
+
+def mixed(key: int, k: int) -> int:
+    """64 bits for step k (splitmix64's finaliser; Steele, Lea, Flood 2014): a hash, so any k can be asked in any order."""
+    x = (key + (k + 1) * 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+def noise(key: int, k: int) -> float:
+    """Near-normal noise, mean 0, deviation 1, within +-3.5: the sum of a word's four 16-bit quarters (Irwin-Hall)."""
+    x = mixed(key, k)
+    quarters = (x & 0xFFFF) + (x >> 16 & 0xFFFF) + (x >> 32 & 0xFFFF) + (x >> 48)
+    return (quarters - 131070) * (1.0 / 37837.227)  # 65536 * sqrt(4 / 12)
+
+
+def _sine_table() -> tuple[float, ...]:
+    """One turn by Taylor's series in integers of 2**-96: the same doubles on every machine."""
+    one = 1 << 96
+    pi = 0x3243F6A8885A308D313198A2E  # floor(pi * 2**96), from the hexadecimal expansion of pi
+    quarter = []
+    for i in range(_SINE_STEPS // 4 + 1):
+        x = 2 * pi * i // _SINE_STEPS
+        term, total, n = x, x, 1
+        while term:
+            term = -(term * x // one * x // one) // ((n + 1) * (n + 2)) if term > 0 else (-term * x // one * x // one) // ((n + 1) * (n + 2))
+            total += term
+            n += 2
+        quarter.append(total / one)
+    half = quarter + quarter[-2::-1]
+    return tuple(half + [-value for value in half[1:]])
+
+
+SINE = _sine_table()
+"""sin(2 pi i / 1024) for i = 0 to 1024"""
+
+
+def sine(turns: int, of: int) -> float:
+    """sin(2 pi * turns / of) from the table; ``of`` over 0."""
+    scaled = turns % of * _SINE_STEPS
+    i, rest = divmod(scaled, of)
+    low = SINE[i]
+    return low + (SINE[i + 1] - low) * (rest / of)
+
+
+class Signal(NamedTuple):
+    """What a point does. Only the fields that its ``kind`` reads have a meaning; times are in steps.
+
+    constant ``level`` · ramp ``level`` to ``level + swing`` in ``period`` steps, then again · sine around ``level`` with
+    amplitude ``swing`` · square ``level`` or ``level + swing``, the latter for ``duty`` of the period · step ``level``
+    until step ``period``, then ``level + swing`` · walk from ``level``, ``swing`` a step, reflected at +-``limit`` ·
+    reversion (Ornstein-Uhlenbeck) to ``level``: pull ``duty`` a step, noise ``swing`` · counter from ``level``, ``swing``
+    a step. Each but the counter carries ``noise`` (a deviation) on top.
+    """
+
+    kind: str = "constant"
+    level: float = 0.0
+    swing: float = 0.0
+    period: int = 600
+    duty: float = 0.5
+    noise: float = 0.0
+    limit: float = 0.0
+
+    def build(self, key: int) -> Callable[[int], float]:
+        """The function k -> value for one point of one device; raises ValueError for an unknown kind."""
+        builder = _BUILDERS.get(self.kind)
+        if builder is None:
+            raise ValueError(f"unknown signal {self.kind!r}; known: {', '.join(_BUILDERS)}")
+        if self.period < 1:
+            raise ValueError(f"a signal's period is at least 1 step, got {self.period}")
+        shape = builder(self, key)
+        if not self.noise or self.kind == "counter":
+            return shape
+        deviation, grain = self.noise, mixed(key, -2)
+        return lambda k: shape(k) + deviation * noise(grain, k)
+
+
+def _constant(s: Signal, key: int) -> Callable[[int], float]:
+    level = s.level
+    return lambda k: level
+
+
+def _ramp(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    return lambda k: level + swing * ((k + shift) % period / period)
+
+
+def _sine(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    return lambda k: level + swing * sine(k + shift, period)
+
+
+def _square(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    high = s.duty * period
+    return lambda k: level + swing if (k + shift) % period < high else level
+
+
+def _step(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, period = s.level, s.swing, s.period
+    return lambda k: level if k < period else level + swing
+
+
+def _counter(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing = s.level, s.swing
+    return lambda k: level + swing * k
+
+
+def _recurrent(start: float, following: Callable[[float, int], float]) -> Callable[[int], float]:
+    """A series in which each value needs the one before; what was computed last is kept, which is a cache and no state."""
+    last_k, last = 0, start
+
+    def at(k: int) -> float:
+        nonlocal last_k, last
+        if k < last_k:
+            last_k, last = 0, start
+        while last_k < k:
+            last_k += 1
+            last = following(last, last_k)
+        return last
+
+    return at
+
+
+def _walk(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, limit = s.level, s.swing, s.limit
+
+    def following(value: float, k: int) -> float:
+        value += swing * noise(key, k)
+        if limit and value > level + limit:
+            value = 2 * (level + limit) - value
+        elif limit and value < level - limit:
+            value = 2 * (level - limit) - value
+        return value
+
+    return _recurrent(level, following)
+
+
+def _reversion(s: Signal, key: int) -> Callable[[int], float]:
+    level, swing, pull = s.level, s.swing, s.duty
+    return _recurrent(level, lambda value, k: value + pull * (level - value) + swing * noise(key, k))
+
+
+_BUILDERS = {
+    "constant": _constant, "ramp": _ramp, "sine": _sine, "square": _square, "step": _step, "counter": _counter,
+    "walk": _walk, "reversion": _reversion,
+}  # fmt: skip
+KINDS = tuple(_BUILDERS)

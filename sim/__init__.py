@@ -1,0 +1,1 @@
+"""Time, contention, loss, budgets: the discrete-event engine. The only folder that imports simpy."""

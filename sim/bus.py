@@ -1,0 +1,209 @@
+"""The field bus: what `fieldbus` means in simulated time, for a TCP device. The only caller of devices on a reading's way.
+
+Belongs here: exchanges, framing, timeouts, connections. Never: protocols (the guests') or CPU time (pipeline.py).
+A port's ``transact``, ``send``, ``receive`` and ``reset`` return events whose value is what the WIT says: a result of
+bytes or of a bus-error. The pipeline never asks which clock a port runs under. Serial lines: line.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from simpy.events import Event
+
+from devices.modbus_server import ModbusServer
+from sim.clock import MS, Environment, Timer
+from sim.link import Link
+from sim.stream import Stream
+from sim.trace import Trace
+
+REPLY_BYTES_MAX = 64 << 10
+"""one frame from the bus to a guest; far above any field protocol's, far below what the host can carry over"""
+BUFFER_BYTES_MAX = 256 << 10
+"""unread bytes of a connection; beyond it the connection is reset (limit ``bus-buffer``)"""
+BUS_USER_TIMEOUT_NS = 3_000 * MS
+"""a field connection on which nothing gets through for that long is given up"""
+
+OK_NOTHING: tuple[bool, Any] = (True, None)
+TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
+DISCONNECTED: tuple[bool, Any] = (False, ("disconnected", None))
+TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
+
+
+class Port(Protocol):
+    """One device's own line or connection, as its driver sees it."""
+
+    busy: bool
+    """an exchange is under way: the contract allows one at a time"""
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
+        """Send, then wait for one frame."""
+        ...
+
+    def send(self, data: bytes, timeout_ns: int) -> Event:
+        """Send only."""
+        ...
+
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
+        """Wait for one frame."""
+        ...
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread."""
+        ...
+
+
+def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
+    """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
+    tag, value = framing
+    if tag == "length-field":
+        end = value.offset + value.size
+        if value.size not in (1, 2, 4, 8) or len(buffer) < end:
+            return None, value.size not in (1, 2, 4, 8)
+        number = int.from_bytes(buffer[value.offset : end], "big" if value.big_endian else "little")
+        length = end + number + value.adjust
+        if length > REPLY_BYTES_MAX or length < end:
+            return None, True
+        return (buffer[:length] if len(buffer) >= length else None), False
+    if tag == "exactly":
+        if value > REPLY_BYTES_MAX:
+            return None, True
+        return (buffer[:value] if len(buffer) >= value else None), False
+    if tag == "some":
+        return (buffer[: min(value, REPLY_BYTES_MAX)] or None), False
+    return (buffer[:REPLY_BYTES_MAX] or None), False  # silence: a stream has none, what came is the frame
+
+
+class TcpPort:
+    """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
+
+    def __init__(self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int) -> None:
+        self._env, self._trace, self._index = env, trace, device
+        self._link, self._server, self._response_ns = link, server, response_ns
+        self._leg = server.device.name
+        self._stream: Stream | None = None
+        self._buffer = b""
+        self._waiting: Event | None = None
+        self._framing: Any = None
+        self._timer: Timer | None = None
+        self._unsent: list[bytes] = []
+        self.busy = False
+        self.connections = 0
+
+    # ---- the contract -------------------------------------------------------------------------------------------
+    def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
+        """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
+        self._put(request)
+        return self.receive(reply, timeout_ns)
+
+    def send(self, data: bytes, timeout_ns: int) -> Event:
+        """Hand bytes to the connection: done when the stream has them."""
+        event = self._env.event()
+        self._put(data)
+        event.succeed(OK_NOTHING)
+        return event
+
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
+        """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
+        event = self._env.event()
+        self._waiting, self._framing, self.busy = event, frame, True
+        if self._stream is None:
+            self._finish(DISCONNECTED)
+            return event
+        self._timer = self._env.call_in(timeout_ns, self._timed_out, event)
+        if self._buffer:
+            self._look()
+        return event
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+        self._buffer = b""
+        self._unsent.clear()
+        if self._waiting is not None:
+            self._finish(DISCONNECTED)
+
+    # ---- the connection -----------------------------------------------------------------------------------------
+    def _put(self, data: bytes) -> None:
+        self._trace.emit("request", self._index, len(data))
+        stream = self._stream
+        if stream is None:
+            self._connect()
+            self._unsent.append(data)
+        elif stream.open:
+            stream.send_up(data, len(data))
+        else:
+            self._unsent.append(data)
+
+    def _connect(self) -> None:
+        self._server.reset()
+        self.connections += 1
+        stream = self._stream = Stream(
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, user_timeout_ns=BUS_USER_TIMEOUT_NS
+        )
+        stream.connect(self._opened)
+
+    def _opened(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        unsent, self._unsent = self._unsent, []
+        for data in unsent:
+            stream.send_up(data, len(data))
+
+    def _asked(self, data: bytes) -> None:
+        """At the device: the request's bytes have come."""
+        stream = self._stream
+        if stream is None:
+            return
+        answers = self._server.respond_tcp(data, self._env._now)
+        if answers is None:
+            stream.break_off()
+            return
+        for answer in answers:
+            if self._response_ns:
+                self._env.call_in(self._response_ns, stream.send_down, answer, len(answer))
+            else:
+                stream.send_down(answer, len(answer))
+
+    def _arrived(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > BUFFER_BYTES_MAX:
+            self._trace.emit("limit", self._index, "bus-buffer", len(self._buffer))
+            self.reset()
+        elif self._waiting is not None:
+            self._look()
+
+    def _look(self) -> None:
+        frame, too_long = cut_frame(self._buffer, self._framing)
+        if too_long:
+            self._trace.emit("limit", self._index, "bus-reply", len(self._buffer))
+            self._finish(TOO_LONG)
+        elif frame is not None:
+            self._buffer = self._buffer[len(frame) :]
+            self._trace.emit("reply", self._index, len(frame))
+            self._finish((True, frame))
+
+    def _lost(self) -> None:
+        self._stream = None
+        self._buffer = b""
+        self._unsent.clear()
+        if self._waiting is not None:
+            self._finish(DISCONNECTED)
+
+    def _timed_out(self, event: Event) -> None:
+        if event is self._waiting:
+            self._finish(TIMEOUT)
+
+    def _finish(self, value: tuple[bool, Any]) -> None:
+        event, timer = self._waiting, self._timer
+        self._waiting = self._timer = None
+        self.busy = False
+        if timer is not None:
+            timer.cancel()
+        if not value[0]:
+            self._trace.emit("bus-error", self._index, value[1][0])
+        assert event is not None
+        event.succeed(value)

@@ -1,0 +1,67 @@
+"""The cloud's end: takes messages, acknowledges, counts what came twice or out of order, sends commands down.
+
+Belongs here: the other end of every uplink. Never: a gateway's belief (uplink.py). A sample is delivered at the instant
+at which the cloud accepts it, whatever becomes of the acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from sim.clock import Environment
+from sim.latency import Latencies
+from sim.ledger import Ledger
+from sim.message import Command, Message
+from sim.trace import Trace
+
+COMMANDS_MAX = 1000
+"""commands that wait in the broker for one gateway's session; more are refused (cause ``limit``)"""
+
+
+class Cloud:
+    """One cloud for all gateways."""
+
+    def __init__(self, env: Environment, ledger: Ledger, latencies: Latencies, trace: Trace, devices: int, gateways: int) -> None:
+        self._env, self._ledger, self._latencies, self._trace = env, ledger, latencies, trace
+        self._highest = [-1] * devices
+        self._sessions: list[Callable[[Command], None] | None] = [None] * gateways
+        self._queues: list[deque[Command]] = [deque() for _ in range(gateways)]
+        self.accepted = 0
+
+    def accept(self, gateway: int, message: Message) -> None:
+        """A message has arrived whole; the acknowledgement is the uplink's to send."""
+        row = message.row
+        fresh = self._ledger.deliver(row, message.mask)
+        self._trace.emit("accepted", gateway, message.device, message.k, fresh)
+        if not fresh:
+            return
+        self.accepted += 1
+        count = fresh.bit_count()
+        self._latencies.accepted(message.device, count, self._env._now - row.due_ns)
+        if message.k < self._highest[message.device]:
+            self._ledger.count_misordered(message.device, count)
+        else:
+            self._highest[message.device] = message.k
+
+    def session(self, gateway: int, deliver: Callable[[Command], None] | None) -> None:
+        """A gateway's session begins (what waits is sent) or ends (None)."""
+        self._sessions[gateway] = deliver
+        queue = self._queues[gateway]
+        while deliver is not None and queue:
+            deliver(queue.popleft())
+
+    def command(self, gateway: int, command: Command) -> bool:
+        """Send a command, or keep it for the next session; False when too many wait."""
+        deliver = self._sessions[gateway]
+        if deliver is not None:
+            deliver(command)
+            return True
+        if len(self._queues[gateway]) >= COMMANDS_MAX:
+            return False
+        self._queues[gateway].append(command)
+        return True
+
+    def waiting(self) -> list[Command]:
+        """Commands that no session has taken."""
+        return [command for queue in self._queues for command in queue]

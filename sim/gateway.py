@@ -1,0 +1,230 @@
+"""A gateway: a board with cores and a budget, its slots, its uplink and store, and its life as a table.
+
+Belongs here: boot, crash, restart, who owns what. Never: the way of a sample (pipeline.py).
+Gateways are up at t = 0: their first boot is simulated before it. A later boot takes place on the timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from simpy.events import Event
+
+from components.batch import Batch, Held
+from components.host import Host
+from sim.budget import Budget
+from sim.clock import Environment
+from sim.cloud import Cloud
+from sim.cores import Cores
+from sim.faults import InvariantError
+from sim.latency import Clockwork, Latencies
+from sim.ledger import End, Ledger, Row
+from sim.link import Link
+from sim.message import Command, Message, body_of
+from sim.slot import Slot
+from sim.spec import GatewaySpec
+from sim.store import Store
+from sim.streams import Stream as RandomStream
+from sim.supervisor import Supervisor
+from sim.trace import Trace
+from sim.uplink import Uplink
+
+if TYPE_CHECKING:
+    from sim.poller import Poller
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("down", "boot"): "booting",
+    ("booting", "booted"): "up",
+    ("booting", "crash"): "down",
+    ("up", "crash"): "down",
+}
+"""(state, event) -> state of a gateway"""
+
+
+class Gateway:
+    """One gateway of a world. ``epoch`` counts its lives: what was begun in an earlier one comes to nothing."""
+
+    def __init__(
+        self, env: Environment, index: int, spec: GatewaySpec, host: Host, ledger: Ledger, latencies: Latencies, trace: Trace, cloud: Cloud,
+        link: Link, jitter: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: str,
+    ) -> None:  # fmt: skip
+        self.env, self.index, self.spec, self.name, self.board = env, index, spec, spec.name, spec.board
+        self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
+        self.device_name = device_name
+        self.budget = Budget(spec.board, metered, spec.small_reservation)
+        self.cores = Cores(env, spec.board.cores)
+        self.busy_ns = 0
+        """of cores that died with an earlier life"""
+        self.state = "down"
+        self.epoch = 0
+        self.booted_ns: int | None = None
+        self.boots: list[int] = []
+        self.alerts = 0
+        self.supervisor = Supervisor(self, spec.restart)
+        self.uplink = Uplink(env, self, spec.uplink, link, jitter)
+        self.store = None if spec.store is None else Store(env, self, spec.store, store_path)
+        self.slots: list[Slot] = []
+        self.pollers: list[Poller] = []
+        self._poller_of: dict[int, Poller] = {}
+        self.transform: Slot
+        self.policy: Slot
+        self.on_backlog: list[Callable[[int], None]] = []
+        self.on_command: Callable[[Command, str | None], None] = _ignore
+        self.names: dict[int, str] = {}
+        """point id -> name"""
+        self.point_ids: dict[str, int] = {}
+        """device model -> id of its first point"""
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+    def _move(self, event: str) -> None:
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvariantError(f"gateway {self.name}: {event!r} in state {self.state!r}")
+        self.state = following
+        self.trace.emit("gateway", self.index, following)
+
+    def boot(self) -> None:
+        """Power on: every slot is brought up, the uplink dials."""
+        self._move("boot")
+        self.env.process(self._boot())
+
+    def _boot(self) -> Generator[Event, Any, None]:
+        epoch, began = self.epoch, self.env._now
+        self.host.require_room(len(self.slots))
+        starts = [self.supervisor.start(slot) for slot in self.slots]
+        for start in starts:
+            yield start
+        if self.epoch != epoch:
+            return
+        boot_ns = self.env._now - began
+        self.boots.append(boot_ns)
+        self._move("booted")
+        self.booted_ns = self.env._now
+        self.trace.emit("boot", self.index, len(self.slots), boot_ns)
+        self.uplink.dial()
+
+    def crash(self) -> None:
+        """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot."""
+        if self.state == "down":
+            return
+        self._move("crash")
+        self.epoch += 1
+        self.busy_ns += self.cores.busy_ns
+        self.cores.stop()
+        self.cores = Cores(self.env, self.board.cores)
+        for message in self.uplink.stop():
+            if message.store_id is None and message.mask & message.row.open:
+                self.ledger.close(message.row, message.mask & message.row.open, End.LOST, "crash")
+        for poller in self.pollers:
+            poller.crash()
+        for slot in self.slots:
+            self.supervisor.stop(slot)
+        if self.store is not None:
+            self.store.crashed()
+
+    def restart(self) -> None:
+        """Crash if it is up, then boot."""
+        self.crash()
+        self.boot()
+
+    # ---- what a pipeline needs ------------------------------------------------------------------------------------
+    def add_poller(self, poller: Poller) -> None:
+        """A device of this gateway."""
+        self.pollers.append(poller)
+        self._poller_of[poller.index] = poller
+
+    def link_state(self) -> tuple[bool, int, int, int, float]:
+        """The WIT's link-state, as this gateway believes it."""
+        uplink, store = self.uplink, self.store
+        used = 0.0 if store is None else store.used_bytes / store.spec.capacity_bytes
+        since = self.env._now - uplink.since_ns
+        return uplink.state == "up", since, 0 if store is None else store.waiting, uplink.round_trip_ns, used
+
+    def decode_decision(self, decided: Held) -> Any:
+        """The policy's result<decision, policy-error>."""
+        return self.policy.linked.component.exports["decide"][0].get_result(decided.at)
+
+    def compose(self, poller: Poller, row: Row, mask: int, lane: int, batch: Batch) -> Message:
+        """The message for some points of a batch."""
+        wanted = None
+        if mask != row.read:
+            wanted = dict.fromkeys(point for point, bit in poller.bit_of.items() if bit & mask)
+        body = body_of(poller.name, row.k, batch.readings, batch.texts, self.names, wanted)
+        return Message(row, mask, lane, len(poller.name) + 9, body)
+
+    def carried(self, row: Row, mask: int, how: str, clockwork: Clockwork) -> None:
+        """The verdict on these points has been carried out now."""
+        total_ns = self.env._now - row.due_ns
+        count = mask.bit_count()
+        row.carried |= mask
+        self.latencies.carried(row.device, count, total_ns, clockwork)
+        self.trace.emit("carried", row.device, row.k, mask, how, total_ns)
+        if total_ns > self._poller_of[row.device].spec.poll_ns:
+            self.ledger.count_late(row.device, count)
+
+    def keep(self, message: Message) -> None:
+        """Into the store, or lost when there is none."""
+        if self.store is not None:
+            self.store.put(message)
+            return
+        left = message.mask & message.row.open
+        if left:
+            self.ledger.close(message.row, left, End.LOST, "no-store")
+
+    def until_sync_ns(self) -> int:
+        """How long a write to flash waits for its sync; without a store the flash syncs at once."""
+        return self.budget.board.host_ns["commit"].value if self.store is None else self.store.until_sync_ns()
+
+    # ---- what the uplink reports ------------------------------------------------------------------------------------
+    def acknowledged(self, message: Message) -> None:
+        """The window has room again."""
+        if self.store is not None:
+            self.store.acknowledged(message)
+
+    def session_up(self) -> None:
+        """The uplink stands: drain."""
+        if self.store is not None:
+            self.store.wake()
+
+    def command(self, command: Command) -> None:
+        """A command has come down."""
+        self.trace.emit("command", command.device, command.number, "arrived", "")
+        poller = self._poller_of.get(command.device)
+        if poller is None or self.state != "up":
+            self.command_done(command, "gateway-down")
+        else:
+            poller.command(command)
+
+    def command_done(self, command: Command, cause: str | None) -> None:
+        """A command has ended: done (None) or failed."""
+        self.trace.emit("command", command.device, command.number, "failed" if cause else "done", cause or "")
+        self.on_command(command, cause)
+
+    # ---- figures ------------------------------------------------------------------------------------------------
+    @property
+    def backlog(self) -> int:
+        """Messages that wait in the store."""
+        return 0 if self.store is None else self.store.waiting
+
+    def backlog_changed(self) -> None:
+        """Tell whoever watches the gauge."""
+        for told in self.on_backlog:
+            told(self.backlog)
+
+    def busy_total_ns(self) -> int:
+        """Core time held in all lives."""
+        return self.busy_ns + self.cores.busy_ns
+
+    def close(self) -> None:
+        """Release instances and the store's file."""
+        for slot in self.slots:
+            slot.drop()
+        for poller in self.pollers:
+            poller.release_held()
+        if self.store is not None:
+            self.store.close()
+
+
+def _ignore(command: Command, cause: str | None) -> None:
+    """Nobody asked."""

@@ -1,0 +1,201 @@
+"""The ledger: every sample that was due is open, or has ended in exactly one state with one cause.
+
+Belongs here: rows, end states, conservation. Never: time spent (latency.py) or why something happened.
+A source's plan opens rows; pipelines and uplinks only close them. A row is one (device, k) with its points as bits of
+the device's mask. due = open + ended holds after every event (``World`` asks), and a row that ends twice, or a point
+that was never due, is an InvariantError that names the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from sim.faults import InvariantError
+
+
+class End(StrEnum):
+    """How a sample ends."""
+
+    DELIVERED = "delivered"
+    """acknowledged by the cloud, first time"""
+    CACHED = "cached"
+    """in a store whose gateway lives at the end"""
+    DROPPED = "dropped"
+    EVICTED = "evicted"
+    MISSED = "missed"
+    """before a reading existed"""
+    LOST = "lost"
+    """after a reading existed"""
+
+
+CAUSES: dict[End, tuple[str, ...]] = {
+    End.DELIVERED: ("",),
+    End.CACHED: ("",),
+    End.DROPPED: ("policy", "transform"),
+    End.EVICTED: ("capacity", "ttl"),
+    End.MISSED: (
+        "timeout", "disconnected", "rejected", "malformed", "device", "overrun", "driver-fault", "gateway-down",
+        "quarantined", "deadline", "unread", "end-of-run",
+    ),
+    End.LOST: (
+        "transform-error", "transform-fault", "policy-error", "policy-fault", "quarantined", "deadline", "crash",
+        "no-store", "power-cut", "stranded", "retries", "unseen", "end-of-run",
+    ),
+}  # fmt: skip
+"""state -> its causes, in the order in which they are reported"""
+
+
+class Sample(NamedTuple):
+    """The identity of a sample: device name, its k-th due instant, point name."""
+
+    device: str
+    k: int
+    point: str
+
+    def __str__(self) -> str:
+        return f"{self.device} k={self.k} point {self.point}"
+
+
+class Row:
+    """One (device, k) that was due. ``holders`` gateways may still deliver it.
+
+    Masks of points: ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
+    store has it); ``delivered``; ``waived`` (one holder has given it up).
+    """
+
+    __slots__ = ("carried", "delivered", "device", "due_ns", "holders", "k", "open", "read", "waived")
+
+    def __init__(self, device: int, k: int, due_ns: int, mask: int, holders: int) -> None:
+        self.device, self.k, self.due_ns = device, k, due_ns
+        self.open = mask
+        self.read = self.carried = self.delivered = self.waived = 0
+        self.holders = holders
+
+
+class Ledger:
+    """All rows of a run, folded into counters as they end. ``names`` are devices, ``points[d]`` device d's points."""
+
+    def __init__(self, names: list[str], points: list[tuple[str, ...]]) -> None:
+        self.names, self.points = names, points
+        self.due = self.open = self.ended = 0
+        self.due_of = [0] * len(names)
+        self.rows: dict[tuple[int, int], Row] = {}
+        self.ends: dict[tuple[int, End, str], int] = {}
+        self.duplicates = self.misordered = self.late = self.derived = 0
+        self.duplicates_of: dict[int, int] = {}
+        self.misordered_of: dict[int, int] = {}
+        self.late_of: dict[int, int] = {}
+        self.last_touched: tuple[int, int, int] | None = None
+        self.on_end: Callable[[Row, int, End, str], None] | None = None
+
+    # ---- opening and closing ------------------------------------------------------------------------------------
+    def open_row(self, device: int, k: int, due_ns: int, mask: int, holders: int = 1) -> Row:
+        """A sample of every point in ``mask`` is due now."""
+        if (device, k) in self.rows:
+            raise InvariantError(f"{self.sample(device, k, mask)} was opened twice")
+        row = self.rows[device, k] = Row(device, k, due_ns, mask, holders)
+        count = mask.bit_count()
+        self.due += count
+        self.open += count
+        self.due_of[device] += count
+        self.last_touched = device, k, mask
+        return row
+
+    def close(self, row: Row, mask: int, end: End, cause: str = "") -> int:
+        """End the points of ``mask``; returns those that really ended (another holder may still deliver the rest)."""
+        if mask & ~row.open:
+            raise InvariantError(f"{self.sample(row.device, row.k, mask & ~row.open)} ended a second time, as {end.value} {cause}")
+        if cause not in CAUSES[end]:
+            raise InvariantError(f"{self.sample(row.device, row.k, mask)} ended as {end.value} for unknown cause {cause!r}")
+        if row.holders > 1 and end is not End.DELIVERED:
+            first = mask & ~row.waived
+            row.waived |= first
+            mask &= ~first
+            if not mask:
+                return 0
+        row.open &= ~mask
+        count = mask.bit_count()
+        self.open -= count
+        self.ended += count
+        key = row.device, end, cause
+        self.ends[key] = self.ends.get(key, 0) + count
+        self.last_touched = row.device, row.k, mask
+        if not row.open:
+            del self.rows[row.device, row.k]
+        if self.on_end is not None:
+            self.on_end(row, mask, end, cause)
+        return mask
+
+    def deliver(self, row: Row, mask: int) -> int:
+        """The cloud has these points. Those that are open end as delivered; those it already had are duplicates."""
+        again = mask & row.delivered
+        if again:
+            self.duplicates += again.bit_count()
+            self.duplicates_of[row.device] = self.duplicates_of.get(row.device, 0) + again.bit_count()
+        fresh = mask & row.open
+        row.delivered |= mask
+        return self.close(row, fresh, End.DELIVERED) if fresh else 0
+
+    def count_misordered(self, device: int, count: int) -> None:
+        """Points that the cloud got after younger ones of the same device."""
+        self.misordered += count
+        self.misordered_of[device] = self.misordered_of.get(device, 0) + count
+
+    def count_late(self, device: int, count: int) -> None:
+        """Points whose verdict came after their successor was due."""
+        self.late += count
+        self.late_of[device] = self.late_of.get(device, 0) + count
+
+    # ---- asking -------------------------------------------------------------------------------------------------
+    def balanced(self) -> bool:
+        """due = open + ended, in counters that are kept apart."""
+        return self.due == self.open + self.ended
+
+    def count(self, end: End | None = None, cause: str | None = None, devices: Iterable[int] | None = None) -> int:
+        """Ended points, of one state, one cause, some devices; None means all."""
+        wanted = None if devices is None else dict.fromkeys(devices)
+        return sum(
+            count
+            for (device, state, why), count in self.ends.items()
+            if (end is None or state is end) and (cause is None or why == cause) and (wanted is None or device in wanted)
+        )
+
+    def by_cause(self, end: End) -> dict[str, int]:
+        """cause -> points, in the order of CAUSES, only causes that occurred."""
+        found = {cause: self.count(end, cause) for cause in CAUSES[end]}
+        return {cause: count for cause, count in found.items() if count}
+
+    def sample(self, device: int, k: int, mask: int) -> Sample:
+        """The first sample of a mask, by name."""
+        bit = (mask & -mask).bit_length() - 1
+        points = self.points[device]
+        return Sample(self.names[device], k, points[bit] if 0 <= bit < len(points) else f"#{bit}")
+
+    # ---- auditing -----------------------------------------------------------------------------------------------
+    def require_balance(self) -> None:
+        """Raise InvariantError with the sample that was touched last when the counters don't add up."""
+        if not self.balanced():
+            where = self.sample(*self.last_touched) if self.last_touched else "no sample"
+            raise InvariantError(f"due {self.due} != open {self.open} + ended {self.ended}; last touched: {where}")
+
+    def audit(self, expected_due: Callable[[int], int]) -> None:
+        """At the end: nothing open, rows and counters agree, and each device was due as often as the closed form says."""
+        self.require_balance()
+        if self.rows:
+            device, k = next(iter(self.rows))
+            raise InvariantError(f"{self.sample(device, k, self.rows[device, k].open)} is still open at the end ({self.open} points are)")
+        if self.open:
+            raise InvariantError(f"{self.open} points are counted as open, but no row is")
+        total = sum(self.ends.values())
+        if total != self.ended:
+            raise InvariantError(f"{self.ended} points ended, the table of ends has {total}")
+        for device, name in enumerate(self.names):
+            if self.due_of[device] != expected_due(device):
+                raise InvariantError(f"{name}: {self.due_of[device]} points were due, the closed form says {expected_due(device)}")
+
+
+def due_instants(phase_ns: int, period_ns: int, duration_ns: int) -> int:
+    """The closed form: how many k have phase + k * period in [0, duration). Period over 0."""
+    return 0 if phase_ns >= duration_ns else (duration_ns - phase_ns - 1) // period_ns + 1

@@ -1,0 +1,169 @@
+"""A link: datagrams in, datagrams out later, or never. Sans-IO: ``offer(packet, now) -> [(deliver_at, packet)]``.
+
+Belongs here: delay, jitter, loss, duplicates, reordering, corruption, rate and queue, in netem's words (tc-netem(8)).
+Never: retransmission (stream.py) or timers. One random stream per leg and purpose, so that switching one trouble on
+moves no draw of another. A star: each device has a leg of its own to the gateway, made on first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sim.rule import DROP, PASS, Delay, Packet, Rule
+from sim.streams import Stream, Streams, probability_word
+
+
+@dataclass(frozen=True, slots=True)
+class GilbertElliott:
+    """Two-state burst loss: ``p`` good to bad and ``r`` bad to good per packet, ``bad`` and ``good`` loss in each state.
+
+    Gilbert 1960, Elliott 1963. tc-netem's gemodel is given 1-h and 1-k; here both are plain loss ratios, 0 to 1.
+    """
+
+    p: float
+    r: float
+    bad: float = 1.0
+    good: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkModel:
+    """How a link treats packets. Ratios 0 to 1, times ns, ``rate_bps`` bits per second (0: unlimited)."""
+
+    delay_ns: int = 0
+    jitter_ns: int = 0
+    """uniform, plus or minus"""
+    loss: float = 0.0
+    correlation: float = 0.0
+    """of loss: each draw leans on the one before"""
+    bursts: GilbertElliott | None = None
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    """share of packets that skip the delay"""
+    corrupt: float = 0.0
+    """share of packets with one flipped bit; a stream's checksum turns that into loss"""
+    rate_bps: int = 0
+    queue_bytes: int = 1 << 20
+    """waiting for the rate; what doesn't fit is dropped (limit ``link-queue``)"""
+
+
+@dataclass(slots=True)
+class LegStats:
+    """What one way of a leg did, in packets."""
+
+    offered: int = 0
+    lost: int = 0
+    queue_full: int = 0
+    ruled_out: int = 0
+    corrupted: int = 0
+
+
+class Link:
+    """A named link: its model, the rules on it, its legs."""
+
+    def __init__(self, name: str, model: LinkModel, streams: Streams) -> None:
+        self.name, self.model, self.streams = name, model, streams
+        self.healthy = model
+        self.rules: list[Rule] = []
+        self._legs: dict[str, tuple[Way, Way]] = {}
+
+    def legs(self, name: str) -> tuple[Way, Way]:
+        """(up, down) of the leg to that peer; up leaves the gateway."""
+        if name not in self._legs:
+            self._legs[name] = Way(self, name, True), Way(self, name, False)
+        return self._legs[name]
+
+    def degrade(self, **changes: object) -> None:
+        """Change figures of the healthy model; without any, heal."""
+        self.model = replace(self.healthy, **changes)  # type: ignore[arg-type]  # field names were checked at load
+
+    def stats(self) -> LegStats:
+        """Sum over all legs and both ways."""
+        total = LegStats()
+        for legs in self._legs.values():
+            for way in legs:
+                for field in LegStats.__slots__:
+                    setattr(total, field, getattr(total, field) + getattr(way.stats, field))
+        return total
+
+
+class Way:
+    """One direction of a leg."""
+
+    __slots__ = ("_bad", "_coins", "_free_at_ns", "_last_loss", "leg", "link", "stats", "up")
+
+    def __init__(self, link: Link, leg: str, up: bool) -> None:
+        self.link, self.leg, self.up = link, leg, up
+        self.stats = LegStats()
+        self._coins: dict[str, Stream] = {}
+        self._free_at_ns = 0
+        self._bad = False
+        self._last_loss = 0.0
+
+    def _coin(self, purpose: str) -> Stream:
+        found = self._coins.get(purpose)
+        if found is None:
+            name = f"link/{self.link.name}/{self.leg}/{'up' if self.up else 'down'}/{purpose}"
+            found = self._coins[purpose] = self.link.streams.stream(name)
+        return found
+
+    def _happens(self, purpose: str, ratio: float) -> bool:
+        return ratio > 0.0 and self._coin(purpose).word() < probability_word(ratio)
+
+    def passes(self, size_bytes: int, now_ns: int) -> int | None:
+        """What the rules say of a packet now: extra delay in ns, None when it is gone."""
+        for rule in self.link.rules:
+            verdict = rule.on_packet(Packet(self.link.name, self.leg, self.up, size_bytes), now_ns)
+            if verdict is PASS:
+                continue
+            if isinstance(verdict, Delay):
+                return verdict.delay_ns
+            if verdict is DROP:
+                self.stats.ruled_out += 1
+                return None
+        return 0
+
+    def offer(self, size_bytes: int, now_ns: int) -> list[tuple[int, bool]]:
+        """Offer a packet: [(deliver_at_ns, corrupted)], none when lost, two when duplicated."""
+        model, stats = self.link.model, self.stats
+        stats.offered += 1
+        extra = 0
+        if self.link.rules:
+            verdict = self.passes(size_bytes, now_ns)
+            if verdict is None:
+                return []
+            extra = verdict
+        leave = now_ns
+        if model.rate_bps:
+            bits = 8 * size_bytes
+            start = max(now_ns, self._free_at_ns)
+            if (start - now_ns) * model.rate_bps > 8 * model.queue_bytes * 1_000_000_000:
+                stats.queue_full += 1
+                return []
+            leave = self._free_at_ns = start + bits * 1_000_000_000 // model.rate_bps
+        if self._lost(model):
+            stats.lost += 1
+            return []
+        corrupted = self._happens("corrupt", model.corrupt)
+        stats.corrupted += corrupted
+        copies = 2 if self._happens("duplicate", model.duplicate) else 1
+        return [(leave + extra + self._delay(model), corrupted) for _ in range(copies)]
+
+    def _delay(self, model: LinkModel) -> int:
+        if self._happens("reorder", model.reorder):
+            return 0
+        if not model.jitter_ns:
+            return model.delay_ns
+        return max(0, model.delay_ns + self._coin("jitter").spread(model.jitter_ns))
+
+    def _lost(self, model: LinkModel) -> bool:
+        bursts = model.bursts
+        if bursts is not None:
+            self._bad = not self._happens("burst", bursts.r) if self._bad else self._happens("burst", bursts.p)
+            return self._happens("loss", bursts.bad if self._bad else bursts.good)
+        if not model.loss:
+            return False
+        if not model.correlation:
+            return self._coin("loss").word() < probability_word(model.loss)
+        self._last_loss = model.correlation * self._last_loss + (1.0 - model.correlation) * self._coin("loss").uniform()
+        return self._last_loss < model.loss

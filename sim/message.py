@@ -1,0 +1,59 @@
+"""What travels north: one message a batch and verdict, in JSON, with its real length; and what comes down.
+
+Belongs here: the body, sizes on the wire. Never: sessions (uplink.py) or rows on disk (store.py).
+MQTT 3.1.1 sections 2.2 and 3.3: fixed header, remaining length, topic, packet identifier (QoS 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zlib import crc32
+
+from sim.ledger import Row
+
+TOPIC_PREFIX = "twinloop/"
+ACK_BYTES = 4
+TLS_RECORD_BYTES = 29
+"""TLS 1.3 record header, content type and tag with AES-GCM (RFC 8446 section 5.2)"""
+
+
+class Message:
+    """Some points of one (device, k) on their way. ``lane`` 0 to 3; ``store_id`` when it also lies in the store."""
+
+    __slots__ = ("body", "crc", "device", "k", "lane", "mask", "row", "sent_ns", "size_bytes", "store_id")
+
+    def __init__(self, row: Row, mask: int, lane: int, topic_bytes: int, body: bytes) -> None:
+        self.row, self.mask, self.lane, self.body = row, mask, lane, body
+        self.device, self.k = row.device, row.k
+        self.crc = crc32(body)
+        self.size_bytes = publish_bytes(topic_bytes, len(body)) + TLS_RECORD_BYTES
+        self.store_id: int | None = None
+        self.sent_ns = 0
+
+
+def publish_bytes(topic_bytes: int, body_bytes: int) -> int:
+    """An MQTT PUBLISH with QoS 1."""
+    remaining = 2 + topic_bytes + 2 + body_bytes
+    length_bytes = 1 + (remaining > 127) + (remaining > 16_383) + (remaining > 2_097_151)
+    return 1 + length_bytes + remaining
+
+
+def body_of(name: str, k: int, readings: list[tuple[int, float, int, int]], texts: list[Any], names: dict[int, str], wanted: Any) -> bytes:
+    """``{"device":..,"seq":..,"values":{"point":[value,status,measured],..}}``; ``wanted`` limits the points (None: all)."""
+    parts = [f'"{names[p]}":[{v!r},{s},{t}]' for p, v, s, t in readings if wanted is None or p in wanted]
+    for text in texts:
+        if wanted is None or text.point in wanted:
+            quoted = text.value.replace("\\", "\\\\").replace('"', '\\"')
+            parts.append(f'"{names[text.point]}":["{quoted}",{text.status},{text.measured}]')
+    return f'{{"device":"{name}","seq":{k},"values":{{{",".join(parts)}}}}}'.encode()
+
+
+class Command:
+    """A write that comes down from the cloud: ``point`` is the bit of the device's point."""
+
+    __slots__ = ("device", "issued_ns", "number", "point", "value")
+
+    def __init__(self, number: int, device: int, point: int, value: float, issued_ns: int) -> None:
+        self.number, self.device, self.point, self.value, self.issued_ns = number, device, point, value, issued_ns
+
+    SIZE_BYTES = 96

@@ -1,0 +1,330 @@
+"""One sample's way through a gateway, top to bottom: driver, transform, policy, verdict. The only caller of components.
+
+Belongs here: calls with their CPU time, one poll, one write. Never: what a board costs, when a poll is due, retries.
+Cause before effect: a segment of guest code runs at the instant at which it gets a core; the core is held for the time
+that the segment's fuel, crossings and values cost; only then does the import that it led to act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simpy.events import Event
+
+from components.batch import Held, is_ok, points_of, read_batch, readings_in
+from components.instance import Request
+from components.outcome import Cause, Fault
+from sim.latency import BUS, DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
+from sim.ledger import End, Row
+
+if TYPE_CHECKING:
+    from sim.bus import Port
+    from sim.gateway import Gateway
+    from sim.poller import Poller
+    from sim.slot import Slot
+
+Steps = Generator[Event, Any, Any]
+
+CONSTANT_VALUES = 4
+"""lifted or lowered around the lists of a call: results, records, tags"""
+READING_VALUES = 5
+"""a reading is a record of four scalars"""
+FUEL_PER_CALL_MAX = 1 << 40
+"""for a call that nothing else limits"""
+
+
+def call(
+    gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
+    port: Port | None = None, batch_at: tuple[int, int] | None = None, returns_batch: bool = False,
+) -> Steps:  # fmt: skip
+    """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
+
+    ``values``: how many values the arguments lower. Work is added to ``clockwork`` under ``stage``, waiting for a core
+    under queue, parked bus time under bus.
+    """
+    env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
+    assert instance is not None
+    spent = clockwork.spent_ns
+    deadline_at = 0
+    calls, imports = 1, 0
+    while True:
+        asked = env._now
+        if cores.free:
+            cores.free -= 1
+        else:
+            yield cores.wait()
+            clockwork.waited(env._now - asked, "core")
+        start = slot.segment_start_ns = env._now
+        if calls:
+            deadline_at = start + slot.deadline_ns
+            instance.begin(export, arguments, fuel_limit(slot), batch_at)
+        fuel = instance.advance()
+        request = instance.request
+        if request is None:
+            values += CONSTANT_VALUES
+            if returns_batch and instance.fault is None:
+                values += READING_VALUES * readings_in(instance.result_at)
+        cost = meter.charge(fuel, calls, imports + slot.crossings, values)
+        slot.crossings = 0
+        if cost:
+            yield env.timeout(cost)
+        cores.release(cost)
+        spent[stage] += cost
+        slot.flush_log()
+        if request is None:
+            if instance.closed:
+                return instance.fault
+            if instance.fault is None:
+                return None
+            return _fuel_or_deadline(slot, instance.fault)
+        if env._now >= deadline_at:
+            return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
+        parked = env._now
+        reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
+        spent[BUS if request.name[0] == "f" else stage] += env._now - parked
+        if instance.closed:
+            return instance.fault
+        if env._now >= deadline_at:
+            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {slot.deadline_ns} ns in all")
+        instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
+        instance.answer(reply)
+        calls, imports = 0, 1
+        values = len(request.arguments[0]) if request.name in _SENDING else 0
+        if reply is not None and type(reply[1]) is bytes:
+            values += len(reply[1])
+
+
+_SENDING = ("fieldbus.transact", "fieldbus.send")
+
+
+def fuel_limit(slot: Slot) -> int:
+    """Fuel for one call: its CPU limit, or what fits before its deadline, whichever is less."""
+    profile = slot.meter.profile
+    fuel = min(FUEL_PER_CALL_MAX, profile.fuel_for(slot.deadline_ns))
+    return fuel if slot.spec.cpu_ns is None else min(fuel, profile.fuel_for(slot.spec.cpu_ns))
+
+
+def _fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
+    """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
+    if fault.cause is not Cause.OUT_OF_FUEL:
+        return fault
+    cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
+    if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
+        return Fault(Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used)
+    return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
+
+
+def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
+    """Let a parked import act, for at most ``left_ns``; returns its result."""
+    name, arguments = request
+    if name == "fieldbus.transact" and port is not None:
+        return (yield port.transact(arguments[0], arguments[1], min(arguments[2], left_ns)))
+    if name == "fieldbus.receive" and port is not None:
+        return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
+    if name == "fieldbus.send" and port is not None:
+        return (yield port.send(arguments[0], min(arguments[1], left_ns)))
+    if name == "fieldbus.reset" and port is not None:
+        port.reset()
+        return None
+    if name == "clock.sleep":
+        yield gateway.env.timeout(min(arguments[0], left_ns))
+        return None
+    if name == "state.set":
+        result = slot.write_state(arguments[0], arguments[1])
+        if result[0]:
+            yield gateway.env.timeout(min(gateway.until_sync_ns(), left_ns))
+        return result
+    if name == "state.delete":
+        slot.delete_state(arguments[0])
+        return None
+    return False, ("other", f"{name}: there is no line to it")
+
+
+# ---- one poll -----------------------------------------------------------------------------------------------------
+_MISSED = {"rejected": "rejected", "malformed": "malformed", "other": "device", "no-such-point": "device", "not-configured": "driver-fault"}
+_BUS_MISSED = {"timeout": "timeout", "disconnected": "disconnected", "too-long": "malformed", "other": "disconnected"}
+
+
+def missed_cause(error: Any) -> str:
+    """The ledger's cause for a driver-error."""
+    tag, payload = error
+    return _BUS_MISSED[payload[0]] if tag == "bus" else _MISSED[tag]
+
+
+def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
+    """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
+    env, slot, clockwork = gateway.env, poller.slot, poller.clockwork
+    if env._now > row.due_ns:
+        clockwork.waited(env._now - row.due_ns, "the poll before")
+    fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
+    if fault is not None:
+        gateway.ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
+        gateway.supervisor.fault(slot, fault)
+        return
+    instance = slot.instance
+    assert instance is not None
+    if not is_ok(instance.result_at):
+        cause = missed_cause(instance.result().value)
+        gateway.ledger.close(row, row.open, End.MISSED, cause)
+        return
+    held = poller.held = instance.take_result()
+    ids = points_of(held.ok_at)
+    mask = poller.mask_of(ids)
+    if mask is None:
+        poller.release_held()
+        gateway.ledger.close(row, row.open, End.MISSED, "driver-fault")
+        gateway.supervisor.fault(slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}"))
+        return
+    row.read = mask
+    gateway.trace.emit("read", row.device, row.k, len(ids), slot.meter.fuel)
+    if row.open & ~mask:
+        gateway.ledger.close(row, row.open & ~mask, End.MISSED, "device")
+    if mask:
+        yield from _judge(gateway, poller, row, mask, held)
+    poller.release_held()
+
+
+def _stage(
+    gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int, held: Held,
+) -> Steps:  # fmt: skip
+    """One call of a shared instance with a held batch: wait for it, call, take the result over. Returns Held, Fault or None (not up)."""
+    env = gateway.env
+    if slot.serving:
+        asked = env._now
+        yield slot.wait()
+        clockwork.waited(env._now - asked, slot.name)
+    slot.serving = True
+    if slot.state != "ready":
+        slot.release()
+        return None
+    fault = yield from call(gateway, slot, export, arguments, values, clockwork, stage, None, (1, held.ok_at), export == "transform-readings")
+    result: Held | Fault
+    if fault is not None:
+        gateway.supervisor.fault(slot, fault)
+        result = fault
+    else:
+        assert slot.instance is not None
+        result = slot.instance.take_result()
+    slot.release()
+    return result
+
+
+def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int, held: Held) -> Steps:
+    """Transform, policy, and what they decide."""
+    ledger, clockwork = gateway.ledger, poller.clockwork
+    origin = (poller.name, row.k)
+    count = mask.bit_count()
+    slot = gateway.transform
+    done = yield from _stage(
+        gateway, slot, "transform-readings", (origin, None), READING_VALUES * count + 3, clockwork, TRANSFORM, held
+    )
+    if not isinstance(done, Held):
+        ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, done, "transform-fault"))
+        return
+    poller.keep(done)
+    if not done.ok_at:
+        ledger.close(row, row.open & mask, End.LOST, "transform-error")
+        return
+    batch = read_batch(done.ok_at)
+    kept = poller.mask_of([reading[0] for reading in batch.readings] + [text.point for text in batch.texts])
+    if kept is None or kept & ~mask:
+        ledger.close(row, row.open & mask, End.LOST, "transform-fault")
+        gateway.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")
+        return
+    if mask & ~kept:
+        gateway.carried(row, mask & ~kept, "drop", clockwork)
+        ledger.close(row, mask & ~kept, End.DROPPED, "transform")
+    if not kept:
+        return
+    slot = gateway.policy
+    decided = yield from _stage(
+        gateway, slot, "decide", (origin, None, gateway.link_state()), READING_VALUES * kept.bit_count() + 9, clockwork, POLICY, done
+    )
+    if not isinstance(decided, Held):
+        ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, decided, "policy-fault"))
+        return
+    result = gateway.decode_decision(decided)
+    decided.release()
+    if not result.ok:
+        ledger.close(row, row.open & kept, End.LOST, "policy-error")
+        return
+    groups = verdict_groups(result.value, kept, poller.bit_of)
+    if isinstance(groups, str):
+        ledger.close(row, row.open & kept, End.LOST, "policy-fault")
+        gateway.supervisor.fault_now(slot, Cause.CONTRACT, groups)
+        return
+    for verdict, part in groups:
+        yield from _carry_out(gateway, poller, row, part, verdict, batch)
+
+
+def _stage_cause(slot: Slot, outcome: Fault | None, otherwise: str) -> str:
+    if outcome is None:
+        return "quarantined" if slot.state == "quarantined" else otherwise
+    return "deadline" if outcome.cause is Cause.DEADLINE else otherwise
+
+
+def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tuple[Any, int]] | str:
+    """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is broken."""
+    whole, exceptions = decision
+    if whole[0] == "other":
+        return f"verdict other({whole[1]!r})"
+    if not exceptions:
+        return [(whole, kept)]
+    groups: dict[Any, int] = {}
+    named = 0
+    for point, verdict in exceptions:
+        bit = bit_of.get(point, 0)
+        if not bit & kept or bit & named:
+            return f"a decision for point {point}, which is absent or named twice"
+        if verdict[0] == "other":
+            return f"verdict other({verdict[1]!r})"
+        named |= bit
+        groups[verdict] = groups.get(verdict, 0) | bit
+    rest = kept & ~named
+    if rest:
+        groups[whole] = groups.get(whole, 0) | rest
+    return list(groups.items())
+
+
+def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: Any, batch: Any) -> Steps:
+    """Do what the policy said with these points, and say when it was done."""
+    tag, payload = verdict
+    clockwork = poller.clockwork
+    if tag == "drop":
+        gateway.carried(row, mask, "drop", clockwork)
+        gateway.ledger.close(row, mask & row.open, End.DROPPED, "policy")
+        return
+    if tag == "alert":
+        gateway.trace.emit("alert", gateway.index, row.device, row.k, mask, payload[:LOGGED_TEXT_MAX])
+        gateway.alerts += mask.bit_count()
+    lane = 3 if tag == "alert" else min(payload, 3)
+    message = gateway.compose(poller, row, mask, lane, batch)
+    uplink = gateway.uplink
+    direct = tag != "cache" and uplink.ready()
+    work_ns = gateway.budget.host("publish" if direct else "store")
+    waited = yield from gateway.cores.hold(work_ns)
+    if waited:
+        clockwork.waited(waited, "core")
+    clockwork.spent_ns[UPLINK] += work_ns
+    gateway.carried(row, mask, tag, clockwork)
+    if direct and uplink.ready():
+        uplink.publish(message)
+    else:
+        gateway.keep(message)
+
+
+LOGGED_TEXT_MAX = 120
+"""of an alert, in the trace"""
+
+
+def write(gateway: Gateway, poller: Poller, point: int, value: float) -> Steps:
+    """One write-register; returns None when it was done, else the cause."""
+    slot = poller.slot
+    fault = yield from call(gateway, slot, "write-register", (point, value), 2, Clockwork(), DRIVER, poller.port)
+    if fault is not None:
+        gateway.supervisor.fault(slot, fault)
+        return "driver-fault"
+    assert slot.instance is not None
+    result = slot.instance.result()
+    return None if result.ok else missed_cause(result.value)

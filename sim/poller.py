@@ -1,0 +1,196 @@
+"""One polled device on one gateway: its plan opens rows, its process polls, writes and survives a crash of the gateway.
+
+Belongs here: when a poll begins, overrun, what a crash leaves. Never: what happens within a poll (pipeline.py).
+The plan runs whether or not anybody polls: a sample is due because the source's plan says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import simpy
+from simpy.events import Event
+
+from components.batch import Held
+from sim.latency import Clockwork
+from sim.ledger import End, Ledger, Row
+from sim.pipeline import poll, write
+from sim.spec import DeviceSpec
+
+if TYPE_CHECKING:
+    from sim.bus import Port
+    from sim.clock import Environment
+    from sim.gateway import Gateway
+    from sim.slot import Slot
+    from sim.trace import Trace
+    from sim.uplink import Command
+
+COMMANDS_MAX = 64
+"""writes that wait for one device; more are refused (cause ``limit``)"""
+
+
+class Plan:
+    """A device's due instants: phase + k * poll, for each k before the duration's end. Opens rows, hands them to whoever polls."""
+
+    def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
+        self._env, self._ledger, self._trace = env, ledger, trace
+        self._index, self._period_ns, self._duration_ns = index, spec.poll_ns, duration_ns
+        self._mask = (1 << len(spec.model.points)) - 1
+        self._k = 0
+        self.pollers: list[Poller] = []
+        if spec.phase_ns < duration_ns:
+            env.call_at(spec.phase_ns, self._due)
+
+    def _due(self) -> None:
+        now = self._env._now
+        row = self._ledger.open_row(self._index, self._k, now, self._mask, len(self.pollers))
+        self._trace.emit("due", self._index, self._k)
+        self._k += 1
+        if now + self._period_ns < self._duration_ns:
+            self._env.call_in(self._period_ns, self._due)
+        for poller in self.pollers:
+            poller.due(row)
+
+
+class Poller:
+    """The process that polls one device through its driver slot."""
+
+    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: Port, bit_of: dict[int, int]) -> None:
+        self.gateway, self.index, self.spec, self.slot, self.port = gateway, index, spec, slot, port
+        self.name = spec.name
+        self.bit_of = bit_of
+        """point id -> bit of the device's mask"""
+        self._whole = list(bit_of)
+        self._whole_mask = sum(bit_of.values())
+        self.id_of_bit = {bit: point for point, bit in bit_of.items()}
+        self.clockwork = Clockwork()
+        self.held: Held | None = None
+        self._kept: list[Held] = []
+        self.row: Row | None = None
+        self._next: Row | None = None
+        self._commands: deque[Command] = deque()
+        self._command: Command | None = None
+        self._wake: Event | None = None
+        self.polls = 0
+        self.process = gateway.env.process(self._run())
+
+    # ---- work comes in ------------------------------------------------------------------------------------------
+    def due(self, row: Row) -> None:
+        """A sample is due now: poll, or say why not."""
+        gateway, ledger = self.gateway, self.gateway.ledger
+        if gateway.state != "up":
+            ledger.close(row, row.open, End.MISSED, "gateway-down")
+        elif self.slot.state != "ready":
+            ledger.close(row, row.open, End.MISSED, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
+        elif self.row is None and self._next is None:
+            self._next = row
+            self._rouse()
+        elif self.spec.overrun == "queue" and self._next is None:
+            self._next = row
+        else:
+            ledger.close(row, row.open, End.MISSED, "overrun")
+
+    def command(self, command: Command) -> None:
+        """A write has come down; it waits its turn between polls."""
+        if len(self._commands) >= COMMANDS_MAX:
+            self.gateway.trace.emit("limit", self.index, "commands", COMMANDS_MAX)
+            self.gateway.command_done(command, "limit")
+            return
+        self._commands.append(command)
+        self._rouse()
+
+    def _rouse(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.succeed()
+
+    # ---- the process --------------------------------------------------------------------------------------------
+    def _run(self) -> Generator[Event, Any, None]:
+        env = self.gateway.env
+        while True:
+            try:
+                while True:
+                    if self._next is None and not self._commands:
+                        self._wake = env.event()
+                        yield self._wake
+                    elif self._next is not None:
+                        yield from self._poll()
+                    else:
+                        yield from self._write()
+            except simpy.Interrupt:
+                self._wake = None
+
+    def _poll(self) -> Generator[Event, Any, None]:
+        row, self._next = self._next, None
+        assert row is not None
+        if self.slot.state != "ready":
+            self.gateway.ledger.close(row, row.open, End.MISSED, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
+            return
+        self.row = row
+        self.polls += 1
+        self.clockwork = Clockwork()
+        yield from poll(self.gateway, self, row)
+        self.row = None
+
+    def _write(self) -> Generator[Event, Any, None]:
+        command = self._command = self._commands.popleft()
+        point = self.id_of_bit.get(1 << command.point)
+        if self.slot.state != "ready" or point is None:
+            cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"
+        else:
+            cause = yield from write(self.gateway, self, point, command.value)
+        self._command = None
+        self.gateway.command_done(command, cause)
+
+    # ---- results that this poll holds -----------------------------------------------------------------------------
+    def keep(self, held: Held) -> None:
+        """A result that must live to the end of the poll."""
+        self._kept.append(held)
+
+    def release_held(self) -> None:
+        """The poll is over: its results are freed."""
+        if self.held is not None:
+            self.held.release()
+            self.held = None
+        for held in self._kept:
+            held.release()
+        self._kept.clear()
+
+    def mask_of(self, ids: list[int]) -> int | None:
+        """The mask of a batch's point ids; None when one is unknown or comes twice."""
+        if ids == self._whole:
+            return self._whole_mask
+        mask = 0
+        for point in ids:
+            bit = self.bit_of.get(point, 0)
+            if not bit or mask & bit:
+                return None
+            mask |= bit
+        return mask
+
+    # ---- the gateway dies -----------------------------------------------------------------------------------------
+    def crash(self) -> None:
+        """The gateway's memory is gone: what was read and not yet in the uplink's or store's care is lost, the rest missed."""
+        ledger = self.gateway.ledger
+        row, self.row = self.row, None
+        if row is not None and row.open:
+            mine = row.open & ~row.carried
+            read = mine & row.read
+            if read:
+                ledger.close(row, read, End.LOST, "crash")
+            if mine & ~read:
+                ledger.close(row, mine & ~read, End.MISSED, "gateway-down")
+        row, self._next = self._next, None
+        if row is not None:
+            ledger.close(row, row.open, End.MISSED, "gateway-down")
+        commands = [*([self._command] if self._command else []), *self._commands]
+        self._command = None
+        self._commands.clear()
+        for command in commands:
+            self.gateway.command_done(command, "crash")
+        self.port.reset()
+        self.release_held()
+        if self.process.is_alive and self.process is not self.gateway.env.active_process:
+            self.process.interrupt("crash")

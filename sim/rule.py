@@ -1,0 +1,54 @@
+"""Network trouble: a Rule is asked about every packet, when it is offered and when it is due.
+
+Belongs here: the one extension point for network trouble, and a cut. Never: what a link does by itself (link.py).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class Packet(NamedTuple):
+    """What a rule sees: which link and leg, which way (``up`` = towards the gateway's peer), its size on the wire."""
+
+    link: str
+    leg: str
+    up: bool
+    size_bytes: int
+
+
+class Delay(NamedTuple):
+    """Verdict: deliver this much later."""
+
+    delay_ns: int
+
+
+class Fate(Enum):
+    """Verdict: nothing to say, or gone."""
+
+    PASS = "pass"
+    DROP = "drop"
+
+
+PASS, DROP = Fate.PASS, Fate.DROP
+Verdict = Fate | Delay
+
+
+class Rule(Protocol):
+    """First rule that doesn't say PASS decides, in the order of installation."""
+
+    def on_packet(self, packet: Packet, now_ns: int) -> Verdict:
+        """The fate of a packet that is offered or due at ``now_ns``."""
+        ...
+
+
+class Cut:
+    """A cable that is pulled: every packet, both ways or one (``up`` True or False), is gone."""
+
+    def __init__(self, up: bool | None = None) -> None:
+        self.up = up
+
+    def on_packet(self, packet: Packet, now_ns: int) -> Verdict:
+        """DROP what goes the way that is cut."""
+        return DROP if self.up is None or self.up == packet.up else PASS

@@ -1,0 +1,197 @@
+"""A slot: the place of one component instance on a gateway, its life as a table, and what its imports mean.
+
+Belongs here: states, the instance's queue, the handlers of clock, log and state. Never: when it is restarted
+(supervisor.py) or called (pipeline.py). An instance serves one call at a time, in simulated time too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from simpy.events import Event
+
+from components.contract import Settings
+from components.host import Linked
+from components.instance import Instance
+from sim.budget import HOST_BYTES_PER_INSTANCE, Meter
+from sim.clock import S, Environment
+from sim.faults import InvariantError
+from sim.spec import ComponentSpec
+from sim.trace import Trace
+
+if TYPE_CHECKING:
+    from sim.budget import Budget
+
+EPOCH_NS = 1_767_225_600 * S
+"""2026-01-01T00:00:00Z: what a gateway's wall clock says at t = 0"""
+LOG_LINE_BYTES_MAX = 4 << 10
+LOG_LINES_PER_S = 20
+"""a second's worth of lines that one instance may leave; the rest is counted (limit ``log-rate``)"""
+STATE_KEY_BYTES_MAX = 256
+STATE_VALUE_BYTES_MAX = 64 << 10
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("down", "start"): "starting",
+    ("starting", "ready"): "ready",
+    ("starting", "fault"): "backoff",
+    ("starting", "stop"): "down",
+    ("ready", "fault"): "backoff",
+    ("ready", "stop"): "down",
+    ("backoff", "start"): "starting",
+    ("backoff", "quarantine"): "quarantined",
+    ("backoff", "stop"): "down",
+    ("quarantined", "stop"): "down",
+}
+"""(state, event) -> state of a component on a gateway; anything else is our mistake"""
+
+_OK: tuple[bool, Any] = (True, None)
+
+
+class Slot:
+    """One supervised instance: which component, for whom (``device`` index, None for a whole gateway), in which state."""
+
+    def __init__(
+        self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
+        device: int | None, deadline_ns: int,
+    ) -> None:  # fmt: skip
+        self._env, self._trace = env, trace
+        self.name, self.spec, self.linked, self.settings = name, spec, linked, settings
+        self.meter, self.budget, self.device, self.deadline_ns = meter, budget, device, deadline_ns
+        self.state = "down"
+        self.instance: Instance | None = None
+        self.faults: deque[int] = deque()
+        self.backoff_ns = 0
+        self.generation = 0
+        """counts instances, so that a restart that was overtaken knows it"""
+        self.serving = False
+        self._waiters: deque[Event] = deque()
+        self.segment_start_ns = 0
+        self.crossings = 0
+        """imports of the segment under way that answered at once"""
+        self.values: dict[str, bytes] = {}
+        """what ``state`` keeps on the gateway's flash; outlives instances"""
+        self._log_second, self._log_count, self._log_dropped = -1, 0, 0
+        self._log_lines: list[tuple[int, str, str]] = []
+        self.handlers = {
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
+            "state.get": self._get, "state.keys": self._keys,
+        }  # fmt: skip
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+    def move(self, event: str, gateway: int, cause: str = "") -> None:
+        """Take a transition of the table and trace it."""
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvariantError(f"component {self.name}: {event!r} in state {self.state!r}")
+        self.state = following
+        self._trace.emit("component", gateway, self.name, following, cause)
+
+    def adopt(self, instance: Instance) -> bool:
+        """Take over a new instance; False when the board has no RAM left for it."""
+        self.generation += 1
+        self.instance = instance
+        instance.memory.on_growth = self._grown
+        return self.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
+
+    def _grown(self, change_bytes: int) -> None:
+        if not self.budget.hold_memory(change_bytes):
+            self.budget.breach("memory")
+
+    def drop(self) -> None:
+        """Close the instance, if there is one."""
+        instance, self.instance = self.instance, None
+        if instance is not None:
+            self.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
+            instance.memory.on_growth = None
+            instance.close()
+
+    def reset(self) -> None:
+        """The gateway has died: whoever held or waited for the instance is gone."""
+        self.serving = False
+        self._waiters.clear()
+        self._log_lines.clear()
+        self.crossings = 0
+
+    # ---- one call at a time -------------------------------------------------------------------------------------
+    def wait(self) -> Event:
+        """An event that succeeds when the instance is yours; only for when ``serving`` is True."""
+        event = self._env.event()
+        self._waiters.append(event)
+        return event
+
+    def release(self) -> None:
+        """The next in line has it at this instant."""
+        if self._waiters:
+            self._waiters.popleft().succeed()
+        else:
+            self.serving = False
+
+    # ---- imports that answer at once ----------------------------------------------------------------------------
+    def _elapsed_ns(self) -> int:
+        """Board time since the segment began: the guest's clock moves while it computes."""
+        instance = self.instance
+        assert instance is not None
+        return self.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
+
+    def _now(self) -> int:
+        self.crossings += 1
+        return EPOCH_NS + self.segment_start_ns + self._elapsed_ns()
+
+    def _monotonic(self) -> int:
+        self.crossings += 1
+        return self.segment_start_ns + self._elapsed_ns() + BOOT_HORIZON_NS
+
+    def _log(self, level: str, message: str) -> None:
+        self.crossings += 1
+        at_ns = self.segment_start_ns + self._elapsed_ns()
+        second = at_ns // S
+        if second != self._log_second:
+            self._log_second, self._log_count = second, 0
+        self._log_count += 1
+        if self._log_count > LOG_LINES_PER_S:
+            self._log_dropped += 1
+            return
+        raw = message.encode()
+        self._log_lines.append((at_ns, level, message if len(raw) <= LOG_LINE_BYTES_MAX else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore")))
+
+    def flush_log(self) -> None:
+        """The segment's CPU time has passed: what it logged is now a fact."""
+        for at_ns, level, text in self._log_lines:
+            self._trace.emit("log", self.name, at_ns, level, text)
+        self._log_lines.clear()
+        if self._log_dropped:
+            self._trace.emit("limit", self.name, "log-rate", self._log_dropped)
+            self._log_dropped = 0
+
+    def _get(self, key: str) -> bytes | None:
+        self.crossings += 1
+        return self.values.get(key)
+
+    def _keys(self) -> list[str]:
+        self.crossings += 1
+        return sorted(self.values)
+
+    # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) -----------------
+    def write_state(self, key: str, value: bytes) -> tuple[bool, Any]:
+        """``state.set``'s result; on ok the caller parks the guest until the store has synced."""
+        size = len(key.encode())
+        if size > STATE_KEY_BYTES_MAX:
+            return False, ("key-too-long", STATE_KEY_BYTES_MAX)
+        if len(value) > STATE_VALUE_BYTES_MAX:
+            return False, ("other", f"a value is at most {STATE_VALUE_BYTES_MAX} bytes")
+        used = sum(len(k.encode()) + len(v) for k, v in self.values.items() if k != key)
+        if used + size + len(value) > self.spec.state_bytes:
+            self.budget.breach("state-quota")
+            self._trace.emit("limit", self.name, "state-quota", used + size + len(value))
+            return False, ("quota-exceeded", self.spec.state_bytes)
+        self.values[key] = value
+        return _OK
+
+    def delete_state(self, key: str) -> None:
+        """``state.delete``."""
+        self.values.pop(key, None)
+
+
+BOOT_HORIZON_NS = 600 * S
+"""gateways boot in the ten minutes before t = 0, in which nothing is due"""

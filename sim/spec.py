@@ -1,0 +1,138 @@
+"""What a world is made of: plain, frozen descriptions that a plan hands over. Validated before they come here.
+
+Belongs here: fields with units. Never: behaviour, defaults that a user would want to know (scenarios/schema.py has them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from components.component import Component
+from devices.device import DeviceModel
+from sim.boards import Board
+from sim.link import LinkModel
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A component as a scenario uses it. ``cpu_ns`` and ``deadline_ns`` limit one call (None: none, the poll period)."""
+
+    name: str
+    role: str
+    component: Component
+    grants: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+    cpu_ns: int | None = None
+    deadline_ns: int | None = None
+    memory_bytes: int = 32 * MIB
+    state_bytes: int = 64 << 10
+    """quota of ``state`` for each instance"""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and corruption apply)."""
+
+    name: str
+    model: LinkModel
+    serial_bd: int | None = None
+    lines: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """One device and the plan by which it is polled: due at phase + k * poll, for each k before the duration's end."""
+
+    name: str
+    fleet: int
+    model: DeviceModel
+    protocol: str
+    unit_id: int
+    poll_ns: int
+    phase_ns: int
+    overrun: str
+    link: str
+    line: int
+    gateway: str
+    driver: str
+    response_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSpec:
+    """The way to the cloud. ``window`` messages may be unacknowledged; reconnects back off from first to max with jitter."""
+
+    link: str
+    window: int = 32
+    retry_first_ns: int = 1_000_000_000
+    retry_max_ns: int = 30_000_000_000
+    retry_jitter: float = 0.2
+    keep_alive_ns: int = 30_000_000_000
+    user_timeout_ns: int = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Store and forward. ``drain_per_s`` messages a second beside fresh traffic; ``ttl_ns`` None: for ever."""
+
+    capacity_bytes: int = 64 * MIB
+    drain_per_s: int = 200
+    commit_ns: int = 100_000_000
+    ttl_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartSpec:
+    """What follows a fault: backoff from first, doubling, to max; quarantine after ``faults`` within ``window_ns``."""
+
+    first_ns: int = 100_000_000
+    max_ns: int = 10_000_000_000
+    faults: int = 5
+    window_ns: int = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySpec:
+    """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a price."""
+
+    name: str
+    board: Board
+    transform: str
+    policy: str
+    uplink: UplinkSpec
+    store: StoreSpec | None
+    restart: RestartSpec = RestartSpec()
+    small_reservation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that happens. ``verb`` is a key of sim.timeline.VERBS; ``until_ns`` is when it ends by itself."""
+
+    at_ns: int
+    verb: str
+    target: str
+    until_ns: int | None = None
+    changes: tuple[tuple[str, float | int | None], ...] = ()
+    """degrade: fields of LinkModel"""
+    point: str = ""
+    value: float = 0.0
+    label: str = ""
+    """how the report and ``after ...`` name it"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """A whole plant with its trouble. Times in ns."""
+
+    seed: int
+    duration_ns: int
+    settle_ns: int
+    fleets: tuple[str, ...]
+    devices: tuple[DeviceSpec, ...]
+    links: tuple[LinkSpec, ...]
+    components: tuple[ComponentSpec, ...]
+    gateways: tuple[GatewaySpec, ...]
+    timeline: tuple[Action, ...] = field(default=())

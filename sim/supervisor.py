@@ -1,0 +1,122 @@
+"""The supervisor: brings components up, and decides what follows a fault: restart after backoff, or quarantine.
+
+Belongs here: configure, restarts, quarantine. Never: calls on a sample's way (pipeline.py).
+After any fault the store is dead: a new instance is instantiated AND configured, both charged to the cores. A fault in
+configure counts like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from simpy.events import Event
+
+from components.outcome import Cause, Fault
+from sim.latency import DRIVER, Clockwork
+from sim.pipeline import call, fuel_limit
+from sim.slot import Slot
+from sim.spec import RestartSpec
+
+if TYPE_CHECKING:
+    from sim.gateway import Gateway
+
+CONFIG_VALUES = 10
+"""a point-config is a record of eight fields, two of them options"""
+
+
+class ConfigRefused(Exception):
+    """A component refused its settings at boot: the author's mistake. ``args`` = (component name, text)."""
+
+    def __init__(self, component: str, text: str) -> None:
+        super().__init__(component, text)
+
+
+class Supervisor:
+    """Of one gateway. ``fault`` is where every fault ends up."""
+
+    def __init__(self, gateway: Gateway, restart: RestartSpec) -> None:
+        self._gateway, self._restart = gateway, restart
+        self.faults: dict[tuple[str, str], int] = {}
+        """(component, cause) -> faults"""
+        self.restarts = self.quarantined = 0
+        self.refused: ConfigRefused | None = None
+
+    def start(self, slot: Slot) -> Event:
+        """Bring a slot up; the returned process ends when it is ready or has failed."""
+        return self._gateway.env.process(self._bring_up(slot))
+
+    def _bring_up(self, slot: Slot) -> Generator[Event, Any, None]:
+        gateway = self._gateway
+        slot.move("start", gateway.index)
+        epoch, generation = gateway.epoch, slot.generation
+        cost = gateway.board.instantiate_ns.value
+        yield from gateway.cores.hold(cost)
+        if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":
+            return
+        slot.meter.instantiate_ns += cost
+        instance = gateway.host.instantiate(slot.linked, slot.handlers, fuel_limit(slot), slot.spec.memory_bytes)
+        fits = slot.adopt(instance)
+        if instance.fault is not None:
+            self.fault(slot, instance.fault)
+            return
+        if not fits:
+            gateway.budget.breach("memory")
+            gateway.trace.emit("breach", gateway.index, "memory", slot.name)
+            self.fault(slot, instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
+            return
+        slot.serving = True
+        values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
+        fault = yield from call(gateway, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
+        if gateway.epoch != epoch or slot.instance is not instance:
+            return
+        slot.release()
+        if fault is not None:
+            self.fault(slot, fault)
+            return
+        result = instance.result()
+        if not result.ok:
+            tag, payload = result.value
+            refusal = ConfigRefused(slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}")
+            self.refused = self.refused or refusal
+            self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
+            return
+        slot.move("ready", gateway.index)
+
+    def fault_now(self, slot: Slot, cause: Cause, message: str) -> None:
+        """The instance broke its contract in a finished call."""
+        if slot.instance is not None and slot.state == "ready":
+            self.fault(slot, slot.instance.kill(cause, message))
+
+    def fault(self, slot: Slot, fault: Fault) -> None:
+        """A component call ended in a fault: its instance is dead."""
+        gateway, restart = self._gateway, self._restart
+        if slot.state not in ("ready", "starting"):
+            return
+        key = slot.spec.name, fault.cause.value
+        self.faults[key] = self.faults.get(key, 0) + 1
+        slot.meter.faults[fault.cause.value] = slot.meter.faults.get(fault.cause.value, 0) + 1
+        slot.move("fault", gateway.index, fault.cause.value)
+        slot.drop()
+        now = gateway.env._now
+        slot.faults.append(now)
+        while slot.faults and slot.faults[0] <= now - restart.window_ns:
+            slot.faults.popleft()
+        if len(slot.faults) >= restart.faults:
+            slot.move("quarantine", gateway.index, f"{restart.faults} faults")
+            self.quarantined += 1
+            return
+        slot.backoff_ns = restart.first_ns if len(slot.faults) == 1 else min(2 * slot.backoff_ns, restart.max_ns)
+        gateway.env.call_in(slot.backoff_ns, self._again, slot, gateway.epoch)
+
+    def _again(self, slot: Slot, epoch: int) -> None:
+        if slot.state == "backoff" and self._gateway.epoch == epoch:
+            self.restarts += 1
+            self.start(slot)
+
+    def stop(self, slot: Slot) -> None:
+        """The gateway goes down, and with it the instance."""
+        slot.drop()
+        slot.reset()
+        if slot.state != "down":
+            slot.move("stop", self._gateway.index)

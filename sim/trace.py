@@ -1,0 +1,81 @@
+"""The event trace: what happened, in order, as records of (time, kind, ids, integers), and its digest.
+
+Belongs here: the record layout and the digest. Never: names of files, seeds, versions or component digests; two runs
+that behave alike have equal digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from sim.clock import Environment
+
+LAYOUT = 1
+"""number of the record layout; it changes whenever a record's fields do"""
+_CHUNK = 1024
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "due": ("device", "k"),
+    "request": ("device", "bytes"),
+    "reply": ("device", "bytes"),
+    "bus-error": ("device", "error"),
+    "read": ("device", "k", "points", "fuel"),
+    "end": ("device", "k", "mask", "state", "cause"),
+    "carried": ("device", "k", "mask", "how", "latency_ns"),
+    "publish": ("gateway", "device", "k", "bytes", "crc32"),
+    "accepted": ("gateway", "device", "k", "mask"),
+    "acknowledged": ("gateway", "device", "k"),
+    "stored": ("gateway", "device", "k", "bytes"),
+    "evict": ("gateway", "device", "k", "cause"),
+    "sync": ("gateway", "rows"),
+    "session": ("gateway", "state", "attempt"),
+    "component": ("gateway", "slot", "state", "cause"),
+    "gateway": ("gateway", "state"),
+    "boot": ("gateway", "instances", "boot_ns"),
+    "link": ("link", "event", "detail"),
+    "alert": ("gateway", "device", "k", "mask", "text"),
+    "log": ("slot", "at_ns", "level", "text"),
+    "limit": ("entity", "limit", "count"),
+    "command": ("device", "number", "state", "cause"),
+    "breach": ("gateway", "budget", "cause"),
+}
+"""kind -> its fields after the time"""
+
+Record = tuple[Any, ...]
+
+
+class Trace:
+    """Records in order. ``sinks`` are called with lists of records; the digest is over all of them."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._hash = hashlib.sha256(f"twinloop trace {LAYOUT}\n".encode())
+        self._chunk: list[Record] = []
+        self.count = 0
+        self.sinks: list[Callable[[list[Record]], None]] = []
+        self._digest: str | None = None
+
+    def emit(self, *record: Any) -> None:
+        """Append (now, kind, fields...); fields are ints and short strings, in the order of KINDS."""
+        chunk = self._chunk
+        chunk.append((self._env._now, *record))
+        if len(chunk) >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        chunk, self._chunk = self._chunk, []
+        self._hash.update(repr(chunk).encode())
+        self.count += len(chunk)
+        for sink in self.sinks:
+            sink(chunk)
+
+    def digest(self) -> str:
+        """Close the trace and return its SHA-256 in hex; more records are an error after this."""
+        if self._digest is None:
+            self._flush()
+            self._digest = self._hash.hexdigest()
+        elif self._chunk:
+            raise RuntimeError("a record was emitted after the trace was closed")
+        return self._digest

@@ -1,0 +1,190 @@
+"""The uplink: an MQTT session with QoS 1 over a stream, a window, and a way back after each loss.
+
+Belongs here: connect, publish, acknowledge, retry. Never: which messages (gateway.py) or where they wait (store.py).
+Reconnects: backoff doubling from first to max with jitter. A lost session gives its unacknowledged messages back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sim.clock import Environment, Timer
+from sim.faults import InvariantError
+from sim.link import Link
+from sim.message import ACK_BYTES, TLS_RECORD_BYTES, Command, Message
+from sim.spec import UplinkSpec
+from sim.stream import Stream
+from sim.streams import Stream as RandomStream
+
+if TYPE_CHECKING:
+    from sim.gateway import Gateway
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("down", "dial"): "connecting",
+    ("connecting", "accepted"): "up",
+    ("connecting", "lost"): "waiting",
+    ("up", "lost"): "waiting",
+    ("waiting", "dial"): "connecting",
+    ("connecting", "stop"): "down",
+    ("up", "stop"): "down",
+    ("waiting", "stop"): "down",
+    ("down", "stop"): "down",
+}
+"""(state, event) -> state of the session"""
+
+_HELLO, _SERVER_HELLO, _CONNECT, _CONNACK, _PING, _PONG = "hello", "server-hello", "connect", "connack", "ping", "pong"
+_SIZES = {_HELLO: 320, _SERVER_HELLO: 2800, _CONNECT: 90, _CONNACK: 4, _PING: 2, _PONG: 2}
+"""bytes: a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked), MQTT packets"""
+
+
+class Uplink:
+    """A gateway's session with the cloud."""
+
+    def __init__(self, env: Environment, gateway: Gateway, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
+        self._env, self._gateway, self.spec, self._link, self._jitter = env, gateway, spec, link, jitter
+        self.state = "down"
+        self.since_ns = env._now
+        self._stream: Stream | None = None
+        self._flight: dict[int, Message] = {}
+        self._packet = 0
+        self.attempts = 0
+        self._backoff_ns = spec.retry_first_ns
+        self._timer: Timer | None = None
+        self.round_trip_ns = 0
+        self.sessions = self.lost_sessions = self.published = self.resent = self.retransmitted = 0
+        self.window_peak = 0
+
+    # ---- asked by the gateway -----------------------------------------------------------------------------------
+    def ready(self) -> bool:
+        """Up, and the window has room."""
+        return self.state == "up" and len(self._flight) < self.spec.window
+
+    @property
+    def in_flight(self) -> int:
+        """Messages sent and not acknowledged."""
+        return len(self._flight)
+
+    def publish(self, message: Message) -> None:
+        """Hand a message to the stream; only when ``ready``."""
+        stream = self._stream
+        if stream is None or not self.ready():
+            raise InvariantError(f"gateway {self._gateway.name}: publish without a session or room in the window")
+        self._packet += 1
+        self._flight[self._packet] = message
+        self.window_peak = max(self.window_peak, len(self._flight))
+        self.published += 1
+        message.sent_ns = self._env._now
+        gateway = self._gateway
+        gateway.trace.emit("publish", gateway.index, message.device, message.k, message.size_bytes, message.crc)
+        stream.send_up((self._packet, message), message.size_bytes)
+
+    # ---- the session --------------------------------------------------------------------------------------------
+    def _move(self, event: str) -> None:
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvariantError(f"uplink of {self._gateway.name}: {event!r} in state {self.state!r}")
+        if (following == "up") != (self.state == "up"):
+            self.since_ns = self._env._now
+        self.state = following
+        self._gateway.trace.emit("session", self._gateway.index, following, self.attempts)
+
+    def dial(self) -> None:
+        """Open a connection, shake hands, start a session; goes on by itself until it stands or is stopped."""
+        self.attempts += 1
+        self._move("dial")
+        stream = self._stream = Stream(
+            self._env, self._link, self._gateway.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
+        )
+        stream.connect(lambda: self._say(stream, _HELLO))
+
+    @staticmethod
+    def _say(stream: Stream, what: str) -> None:
+        stream.send_up(what, _SIZES[what])
+
+    def _up(self, payload: Any) -> None:
+        """At the cloud."""
+        stream = self._stream
+        if stream is None:
+            return
+        if type(payload) is tuple:
+            packet, message = payload
+            self._gateway.cloud.accept(self._gateway.index, message)
+            stream.send_down(packet, ACK_BYTES + TLS_RECORD_BYTES)
+        else:
+            answer = {_HELLO: _SERVER_HELLO, _CONNECT: _CONNACK, _PING: _PONG}[payload]
+            stream.send_down(answer, _SIZES[answer])
+
+    def _down(self, payload: Any) -> None:
+        """At the gateway."""
+        stream, gateway = self._stream, self._gateway
+        if stream is None:
+            return
+        if type(payload) is int:
+            gateway.cores.work(gateway.budget.host("ack"), lambda: self._acknowledged(payload))
+        elif isinstance(payload, Command):
+            gateway.command(payload)
+        elif payload == _SERVER_HELLO:
+            gateway.cores.work(gateway.budget.host("tls_handshake"), lambda: self._say(stream, _CONNECT))
+        elif payload == _CONNACK:
+            self._accepted()
+
+    def _accepted(self) -> None:
+        self._move("accepted")
+        self.sessions += 1
+        self._backoff_ns = self.spec.retry_first_ns
+        self.attempts = 0
+        self._gateway.cloud.session(self._gateway.index, self._send_command)
+        self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, self._stream)
+        self._gateway.session_up()
+
+    def _send_command(self, command: Command) -> None:
+        if self._stream is not None:
+            self._stream.send_down(command, Command.SIZE_BYTES)
+
+    def _ping(self, stream: Stream) -> None:
+        if stream is self._stream and self.state == "up":
+            self._say(stream, _PING)
+            self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, stream)
+
+    def _acknowledged(self, packet: int) -> None:
+        message = self._flight.pop(packet, None)
+        if message is None:
+            return
+        gateway = self._gateway
+        took_ns = self._env._now - message.sent_ns
+        self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
+        gateway.trace.emit("acknowledged", gateway.index, message.device, message.k)
+        gateway.acknowledged(message)
+
+    def _lost(self) -> None:
+        """The stream broke: back off, and give the unacknowledged messages back."""
+        self._end_stream()
+        self.lost_sessions += self.state == "up"
+        self._move("lost")
+        wait_ns = self._backoff_ns
+        if self.spec.retry_jitter:
+            wait_ns += self._jitter.spread(int(wait_ns * self.spec.retry_jitter))
+        self._backoff_ns = min(2 * self._backoff_ns, self.spec.retry_max_ns)
+        self._timer = self._env.call_in(wait_ns, self.dial)
+        flight, self._flight = self._flight, {}
+        for message in flight.values():
+            self.resent += 1
+            self._gateway.keep(message)
+
+    def _end_stream(self) -> None:
+        self._gateway.cloud.session(self._gateway.index, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stream is not None:
+            self.retransmitted += self._stream.retransmitted
+            self._stream.close()
+            self._stream = None
+
+    def stop(self) -> list[Message]:
+        """The gateway goes down: the connection is gone; returns what was unacknowledged."""
+        self._end_stream()
+        self._move("stop")
+        flight, self._flight = self._flight, {}
+        self._backoff_ns = self.spec.retry_first_ns
+        return list(flight.values())

@@ -1,0 +1,275 @@
+"""A world: everything of one run, wired from a WorldSpec, run event by event, closed.
+
+Belongs here: wiring, the loop, the end. Never: judgement (scenarios/). A run is a pure function of (spec, component
+bytes, commands) to a trace; nothing of it lives at module level, and ``close`` must be called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from components.contract import PointConfig, Settings
+from components.host import Host
+from devices.device import Device
+from devices.modbus_server import ModbusServer
+from sim.bus import Port, TcpPort
+from sim.clock import Environment
+from sim.cloud import Cloud
+from sim.faults import InvariantError
+from sim.gateway import Gateway
+from sim.latency import Latencies
+from sim.ledger import End, Ledger, Row, due_instants
+from sim.line import Line, LineTiming, SerialPort
+from sim.link import Link
+from sim.message import Command
+from sim.poller import Plan, Poller
+from sim.slot import BOOT_HORIZON_NS, Slot
+from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, WorldSpec
+from sim.streams import Streams
+from sim.timeline import schedule
+from sim.trace import Trace
+
+SETTLE_CHECK_NS = 10_000_000
+"""how often the end looks whether nothing is open any more"""
+_LOST_OR_MISSED = (End.MISSED, End.LOST)
+
+
+class World:
+    """One run. ``stop`` (set from a signal handler) ends it between two events; then it is aborted."""
+
+    def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], str] = lambda gateway: ":memory:") -> None:
+        self.spec, self.host = spec, host
+        self.env = Environment(-BOOT_HORIZON_NS)
+        self.streams = Streams(spec.seed)
+        self.trace = Trace(self.env)
+        self.stop = False
+        self.finished = False
+        self.closed = False
+        self.events = 0
+        self.progress: Callable[[int], None] | None = None
+        self.on_happened: list[Callable[[str], None]] = []
+        devices = spec.devices
+        self.device_index = {device.name: i for i, device in enumerate(devices)}
+        self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
+        self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
+        self.ledger.on_end = self._ended
+        self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
+        self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
+        self.lines: dict[str, Line] = {}
+        self._commands = 0
+        self.commands_issued: list[Command] = []
+        self.waiting_for: list[Callable[[], bool]] = []
+        self.commands_ended: dict[str, int] = {}
+        self.on_command_done: list[Callable[[Command, str | None], None]] = []
+        self.gateways: list[Gateway] = []
+        self.gateway_of_name: dict[str, Gateway] = {}
+        self._gateway_of_device: list[Gateway] = []
+        self.plans: list[Plan] = []
+        try:
+            self._wire(store_path)
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- wiring -------------------------------------------------------------------------------------------------
+    def _wire(self, store_path: Callable[[str], str]) -> None:
+        components = {component.name: component for component in self.spec.components}
+        for index, spec in enumerate(self.spec.gateways):
+            self._wire_gateway(index, spec, components, store_path(spec.name))
+        for i, device in enumerate(self.spec.devices):
+            gateway = self.gateway_of_name[device.gateway]
+            self._gateway_of_device.append(gateway)
+            plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
+            self.plans.append(plan)
+            plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver]))
+        schedule(self, self.spec.timeline)
+
+    def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: str) -> None:
+        mine = [device for device in self.spec.devices if device.gateway == spec.name]
+        used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
+        metered = any(components[name].cpu_ns is not None for name in used)
+        gateway = Gateway(
+            self.env, index, spec, self.host, self.ledger, self.latencies, self.trace, self.cloud, self.links[spec.uplink.link],
+            self.streams.stream(f"uplink/{spec.name}/retry"), metered, self.ledger.names.__getitem__, store_path,
+        )  # fmt: skip
+        self.gateways.append(gateway)
+        self.gateway_of_name[spec.name] = gateway
+        gateway.on_command = self._command_done
+        points, self_ids = self._points_of(mine)
+        gateway.names = {point.id: point.name for point in points}
+        gateway.point_ids = self_ids
+        shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
+        gateway.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), None, shortest_ns)
+        gateway.policy = self._slot(gateway, components[spec.policy], "policy", Settings("", points, []), None, shortest_ns)
+
+    @staticmethod
+    def _points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
+        """(all points of a gateway, model name -> id of its first): devices of one model share ids."""
+        points: list[PointConfig] = []
+        first: dict[str, int] = {}
+        for device in devices:
+            if device.model.name in first:
+                continue
+            first[device.model.name] = len(points)
+            for p in device.model.points:
+                points.append(PointConfig(len(points), p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high))
+        return points, first
+
+    def _slot(
+        self, gateway: Gateway, spec: ComponentSpec, name: str, settings: Settings, device: int | None, deadline_ns: int,
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> Slot:  # fmt: skip
+        options = dict(spec.options)
+        for key, value in extra:
+            options.setdefault(key, value)
+        slot = Slot(
+            self.env, self.trace, f"{gateway.name}/{name}", spec, self.host.link(spec.component, spec.grants),
+            settings._replace(options=list(options.items())), gateway.budget.meter(spec.name), gateway.budget, device,
+            spec.deadline_ns or deadline_ns,
+        )  # fmt: skip
+        gateway.slots.append(slot)
+        return slot
+
+    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
+        first = gateway.point_ids[spec.model.name]
+        points = [
+            PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(spec.model.points)
+        ]
+        extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
+        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
+        device = Device(spec.model, spec.name, spec.unit_id, self.streams.key(f"device/{spec.name}"))
+        port = self._port(index, spec, ModbusServer(device))
+        bit_of = {first + i: 1 << i for i in range(len(points))}
+        poller = Poller(gateway, index, spec, slot, port, bit_of)
+        gateway.add_poller(poller)
+        return poller
+
+    def _port(self, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
+        link = self.links[spec.link]
+        described = next(link_spec for link_spec in self.spec.links if link_spec.name == spec.link)
+        if described.serial_bd is None:
+            return TcpPort(self.env, self.trace, index, link, server, spec.response_ns)
+        name = f"{spec.link}/{spec.line}"
+        if name not in self.lines:
+            self.lines[name] = Line(self.env, name, LineTiming(described.serial_bd), link, self.streams)
+        return SerialPort(self.env, self.trace, index, self.lines[name], server, spec.response_ns)
+
+    # ---- running ------------------------------------------------------------------------------------------------
+    def boot(self) -> None:
+        """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up."""
+        for gateway in self.gateways:
+            gateway.boot()
+        self._run_until(-1)
+        for gateway in self.gateways:
+            if gateway.supervisor.refused is not None:
+                raise gateway.supervisor.refused
+            if gateway.state != "up" and not self.stop:
+                raise InvariantError(f"gateway {gateway.name} did not boot within {BOOT_HORIZON_NS} ns")
+
+    def run(self) -> bool:
+        """Boot, run to the end, settle; True when it ended by itself, False when it was stopped."""
+        self.boot()
+        self._run_until(self.spec.duration_ns)
+        self._settle()
+        self._finish()
+        return not self.stop
+
+    def _run_until(self, until_ns: int) -> None:
+        env, ledger, step = self.env, self.ledger, self.env.step
+        peek = env.peek
+        events = 0
+        while not self.stop and peek() <= until_ns:
+            step()
+            events += 1
+            if ledger.due != ledger.open + ledger.ended:
+                ledger.require_balance()
+            if not events & 0xFFFF and self.progress is not None:
+                self.progress(env._now)
+        self.events += events
+
+    def _settle(self) -> None:
+        end = self.spec.duration_ns + self.spec.settle_ns
+        at = self.spec.duration_ns
+        while at < end and not self.stop and (self.ledger.open or self.unfinished()):
+            at = min(end, at + SETTLE_CHECK_NS)
+            self._run_until(at)
+
+    def unfinished(self) -> bool:
+        """An expectation still waits for something (``... within 60 s after heal cloud``)."""
+        return any(asked() for asked in self.waiting_for)
+
+    def _finish(self) -> None:
+        """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
+        self.finished = True
+        ledger = self.ledger
+        for gateway in self.gateways:
+            for message in gateway.store.messages() if gateway.store is not None else []:
+                left = message.mask & message.row.open
+                if left and gateway.state != "down":
+                    ledger.close(message.row, left, End.CACHED)
+                elif left:
+                    ledger.close(message.row, left, End.LOST, "stranded")
+        for row in list(ledger.rows.values()):
+            read = row.open & row.read
+            if read:
+                ledger.close(row, read, End.LOST, "end-of-run")
+            if row.open:
+                ledger.close(row, row.open, End.MISSED, "end-of-run")
+        if not self.stop:
+            ledger.audit(self.closed_form)
+        self.trace.digest()
+
+    def closed_form(self, device: int) -> int:
+        """How many points of a device are due in the whole run, from its plan alone."""
+        spec = self.spec.devices[device]
+        return due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * len(spec.model.points)
+
+    # ---- what happens -------------------------------------------------------------------------------------------
+    def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
+        self.trace.emit("end", row.device, row.k, mask, end.value, cause)
+        if end is End.DELIVERED or end is End.DROPPED:
+            return
+        device = row.device
+        if end in _LOST_OR_MISSED:
+            never = (mask & ~row.carried).bit_count()
+            if never:
+                self.latencies.never_carried(device, never)
+        self.latencies.never_accepted(device, mask.bit_count())
+
+    def happened(self, event: str) -> None:
+        """A named event of the timeline: ``heal cloud``."""
+        for told in self.on_happened:
+            told(event)
+
+    def next_command(self) -> int:
+        """Commands count from 1."""
+        self._commands += 1
+        return self._commands
+
+    def issue(self, command: Command) -> None:
+        """Send a command down to the gateway that polls the device."""
+        self.commands_issued.append(command)
+        gateway = self._gateway_of_device[command.device]
+        self.trace.emit("command", command.device, command.number, "issued", "")
+        if not self.cloud.command(gateway.index, command):
+            gateway.command_done(command, "limit")
+
+    def _command_done(self, command: Command, cause: str | None) -> None:
+        state = cause or "done"
+        self.commands_ended[state] = self.commands_ended.get(state, 0) + 1
+        for told in self.on_command_done:
+            told(command, cause)
+
+    @property
+    def polls(self) -> int:
+        """Polls begun so far."""
+        return sum(poller.polls for gateway in self.gateways for poller in gateway.pollers)
+
+    def close(self) -> None:
+        """Release every instance and file; the host stays. Twice is once."""
+        if self.closed:
+            return
+        self.closed = True
+        for gateway in self.gateways:
+            gateway.close()
+
