@@ -168,10 +168,12 @@ class Codecs:
 
     def _variant(self, wit: Any) -> Codec:
         cases = {name: (self._name(name), *self._boxed(payload and self.codec(payload))) for name, payload in wit.cases}
+        loads = {name.encode(): (name, case[1]) for name, case in cases.items()}
 
         def load(slot: bytes) -> Case:
-            tag = _text(slot)
-            return Case(tag, cases[tag][1](slot[16:]))
+            size, at = QQ.unpack_from(slot)
+            tag, payload = loads[MEMORY[at : at + size].tobytes()]
+            return Case(tag, payload(slot[16:]))
 
         def store(value: Any) -> bytes:
             name, _, payload = cases[value[0]]
@@ -269,6 +271,8 @@ class Signature:
     def __init__(self, codecs: Codecs, function: Any) -> None:
         self.codecs = codecs
         self.names = [name for name, _ in function.params]
+        self.arity = len(self.names)
+        self.results = 1 if function.result else 0
         self.params = [codecs.codec(wit) for _, wit in function.params]
         self.result = codecs.codec(function.result) if function.result else None
         self._arguments = [
@@ -289,8 +293,11 @@ class Signature:
 
     def get_arguments(self, at: int) -> list[Any]:
         """Decode the arguments that a host import was called with."""
-        values = [get(MEMORY, at + offset)[0] for _, get, offset, _ in self._arguments]
-        return [codec.load(v) if codec.load else v for codec, v in zip(self.params, values, strict=True)]
+        out = []
+        for _, get, offset, codec in self._arguments:
+            (value,) = get(MEMORY, at + offset)
+            out.append(codec.load(value) if codec.load else value)
+        return out
 
     def get_result(self, at: int) -> Any:
         """Decode a call's result; it still belongs to wasmtime."""
@@ -303,6 +310,9 @@ class Signature:
         """Store a host import's result in wasmtime's slot."""
         if self.result is None:
             return
+        if self.result.store is None:
+            self._new(MEMORY, at, self.result.kind, value)  # a scalar owns nothing
+            return
         base = self.codecs.reset(VAL_BYTES)
-        self._new(MEMORY, base, self.result.kind, self.result.store(value) if self.result.store else value)
+        self._new(MEMORY, base, self.result.kind, self.result.store(value))
         val_clone(base, at)

@@ -19,7 +19,7 @@ from wasmtime import component as wc
 
 from components import capi
 from components.batch import Held
-from components.capi import MEMORY, VAL_BYTES
+from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel
 from components.codec import Signature
 from components.memory import MemoryOwner
 from components.outcome import Cause, Fault, HostError, classify
@@ -59,7 +59,11 @@ class Instance:
         self._pending: tuple[Signature, int] | None = None
         self._functions: dict[str, tuple[Signature, int]] = {}
         self._keep: list[Any] = []
-        self._call: tuple[Signature, int, Callable[[], int]] | None = None
+        self._signature: Signature
+        self._function = 0
+        self._arguments: Sequence[Any] = ()
+        self._arguments_at = 0
+        self._parks = linked.parks
         self._begun = False
         self._left = 0
         self.fuel_given = 0
@@ -116,39 +120,27 @@ class Instance:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
 
     # ---- calls --------------------------------------------------------------------------------------------------
-    def begin(self, export: str, arguments: Sequence[Any], fuel: int, batch_at: tuple[int, int] | None = None) -> None:
-        """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``.
+    def begin(self, export: str, arguments: Sequence[Any], fuel: int) -> None:
+        """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``."""
+        self._begin(export, fuel)
+        self._arguments = arguments
+        self._arguments_at = 0
 
-        ``batch_at`` = (index, address): that argument is the C value at the address, as it stands (its entry in
-        ``arguments`` is ignored); it must stay alive until the call has finished.
-        """
-        if self.busy:
-            raise HostError(f"{export}: a call is under way in this instance")
-        if self.fault is not None:
-            raise HostError(f"{export}: the instance is dead ({self.fault})")
-        self.release()
-        signature, function = self._functions[export]
+    def begin_at(self, export: str, arguments_at: int, fuel: int) -> None:
+        """Start a call whose arguments are C values at that address; they must stay there until the call has finished."""
+        self._begin(export, fuel)
+        self._arguments_at = arguments_at
+
+    def _begin(self, export: str, fuel: int) -> None:
+        if self.busy or self.fault is not None:
+            why = "a call is under way in this instance" if self.busy else f"the instance is dead ({self.fault})"
+            raise HostError(f"{export}: {why}")
+        if self._holds_result:
+            self.release()
+        self._signature, self._function = self._functions[export]
         self.busy, self._begun = True, False
         self.fuel_given = self._left = fuel
         capi.set_fuel(self.context, fuel)
-
-        def put() -> int:
-            if batch_at is None:
-                return signature.put_arguments(arguments)
-            return self._put_with_batch(signature, arguments, batch_at)
-
-        self._call = signature, function, put
-
-    @staticmethod
-    def _put_with_batch(signature: Signature, arguments: Sequence[Any], batch_at: tuple[int, int]) -> int:
-        index, source = batch_at
-        base = signature.codecs.reset(VAL_BYTES * len(arguments))
-        for i, (new, _, at, codec) in enumerate(signature._arguments):
-            if i == index:
-                MEMORY[base + at : base + at + VAL_BYTES] = MEMORY[source : source + VAL_BYTES]
-            else:
-                new(MEMORY, base + at, codec.kind, codec.store(arguments[i]) if codec.store else arguments[i])
-        return base
 
     def advance(self) -> int:
         """Run guest code to its next parked import or its end; returns the fuel of this segment.
@@ -158,41 +150,45 @@ class Instance:
         """
         if self.closed:
             return 0
-        if self._call is None:
-            raise HostError("advance without begin")
         before = self._left
-        if not self._begun:
-            self._begun = True
-            done = self._first_step()
+        if self._begun:
+            done = future_poll(self._future)
         else:
-            done = capi.future_poll(self._future)
+            done = self._first_step()
         if not done and self.request is None and self.raised is None:
-            while not (done := capi.future_poll(self._future)):
+            while not (done := future_poll(self._future)):
                 if self.request is not None or self._fuel_left() == before:
                     break
-        self._left = self._fuel_left()
+        get_fuel(self.context, self._fuel_at)
+        left = self._left = self._block[_FUEL]
         if done:
             self._finish()
         elif self.request is None:
             self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
-        return before - self._left
+        return before - left
 
     def _first_step(self) -> bool:
-        assert self._call is not None
-        signature, function, put = self._call
-        count = 1 if signature.result else 0
-        base = put()
-        self._block[_RESULT] = self._block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
-        if self.linked.parks:
-            self._future = capi.func_call_async(
-                function, self.context, base, len(signature.params), self._at, count, self._error_at
-            )
-            return bool(capi.future_poll(self._future))
-        self._block[_ERROR] = capi.func_call(function, self.context, base, len(signature.params), self._at, count) or 0
+        if not self.busy:
+            raise HostError("advance without begin")
+        self._begun = True
+        signature = self._signature
+        at = self._arguments_at or signature.put_arguments(self._arguments)
+        block = self._block
+        block[_RESULT] = block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
+        if self._parks:
+            self._future = func_call_async(self._function, self.context, at, signature.arity, self._at, signature.results, self._error_at)
+            return bool(future_poll(self._future))
+        error = func_call(self._function, self.context, at, signature.arity, self._at, signature.results)
+        if error:
+            block[_ERROR] = error
         return True
 
     def _finish(self) -> None:
-        self._end()
+        future = self._future
+        self.busy = False
+        if future:
+            self._future = None
+            future_delete(future)
         if self.raised is not None:
             error, self.raised = self.raised, None
             if self._block[_ERROR]:
@@ -202,8 +198,7 @@ class Instance:
         if self._block[_ERROR]:
             self._fail(self._block[_ERROR])
             return
-        assert self._call is not None
-        self._holds_result = self._call[0].result is not None
+        self._holds_result = self._signature.results == 1
 
     def _fail(self, error: int) -> None:
         self._block[_ERROR] = 0
@@ -250,8 +245,8 @@ class Instance:
     # ---- results and figures ------------------------------------------------------------------------------------
     def result(self) -> Any:
         """The finished call's result, decoded; it stays in place."""
-        assert self._call is not None and self._holds_result
-        return self._call[0].get_result(self._at)
+        assert self._holds_result
+        return self._signature.get_result(self._at)
 
     def release(self) -> None:
         """Free the result once its last reader is done."""

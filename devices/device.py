@@ -55,7 +55,7 @@ class Device:
         self.model, self.name, self.unit_id = model, name, unit_id
         self.image = RegisterImage(model.points, model.constants)
         self._signals = [
-            (i, point.signal.build(mixed(key, i))) for i, point in enumerate(model.points) if not point.writable
+            (self.image.writer(i), point.signal.build(mixed(key, i))) for i, point in enumerate(model.points) if not point.writable
         ]
         for i, point in enumerate(model.points):
             if point.writable:
@@ -68,6 +68,5 @@ class Device:
         if step == self._step:
             return
         self._step = step
-        write = self.image.write_value
-        for index, signal in self._signals:
-            write(index, signal(step))
+        for write, signal in self._signals:
+            write(signal(step))

@@ -6,6 +6,7 @@ Addresses are the protocol's own, from 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
@@ -53,12 +54,11 @@ class Point:
 class _Cell:
     """How one point is written into its table."""
 
-    __slots__ = ("floating", "high", "low", "offset", "order", "pack", "point", "position", "scale", "size")
+    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "size", "struct")
 
     def __init__(self, point: Point, first: int) -> None:
-        self.point = point
-        struct = Struct(f">{_CODES[point.type]}")
-        self.pack, self.size = struct.pack, struct.size
+        self.struct = Struct(f">{_CODES[point.type]}")
+        self.size = self.struct.size
         self.position = 2 * (point.address - first)
         self.order = point.order
         self.floating = point.type[0] == "f"
@@ -71,7 +71,7 @@ class _Cell:
         raw: Any = (value - self.offset) / self.scale
         if not self.floating:
             raw = min(self.high, max(self.low, round(raw)))
-        data = self.pack(raw)
+        data = self.struct.pack(raw)
         return data if self.order == "be" else reorder(data, self.order)
 
 
@@ -114,6 +114,22 @@ class RegisterImage:
         self._cells = [None if p.table in self.bits else _Cell(p, self.first[p.table]) for p in points]
         self._points = points
 
+    def writer(self, index: int) -> Callable[[float], None]:
+        """``write_value`` for one point, made once: what a device calls at each of its steps."""
+        cell, point = self._cells[index], self._points[index]
+        if cell is None or point.order != "be":
+            return lambda value: self.write_value(index, value)
+        pack_into, raw, position = cell.struct.pack_into, self.raw[point.table], cell.position
+        scale, offset, low, high = cell.scale, cell.offset, cell.low, cell.high
+        if cell.floating:
+            return lambda value: pack_into(raw, position, (value - offset) / scale)
+
+        def write(value: float) -> None:
+            number = round((value - offset) / scale)
+            pack_into(raw, position, low if number < low else high if number > high else number)
+
+        return write
+
     def write_value(self, index: int, value: float) -> None:
         """Put an engineering value where point ``index`` lies."""
         cell = self._cells[index]
@@ -122,6 +138,13 @@ class RegisterImage:
             self.bits[point.table][point.address - self.first[point.table]] = value != 0
             return
         self.raw[point.table][cell.position : cell.position + cell.size] = cell.encode(value)
+
+    def read_raw(self, table: str, address: int, count: int) -> bytes | None:
+        """Registers as they go over the wire, None when one of them doesn't exist."""
+        start = address - self.first[table]
+        if start < 0 or start + count > self.length[table]:
+            return None
+        return bytes(self.raw[table][2 * start : 2 * (start + count)])
 
     def read_words(self, table: str, address: int, count: int) -> list[int] | None:
         """Registers as ints, None when one of them doesn't exist."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from simpy.events import Event
 
 from devices.modbus_server import ModbusServer
-from sim.clock import MS, Environment, Timer
+from sim.clock import MS, NEVER_NS, Environment, Signal, Timer
 from sim.link import Link
 from sim.stream import Stream
 from sim.trace import Trace
@@ -83,10 +83,14 @@ class TcpPort:
         self._leg = server.device.name
         self._stream: Stream | None = None
         self._buffer = b""
-        self._waiting: Event | None = None
+        self._waiting: Signal | None = None
+        self._deadline_ns = 0
+        self._arrives_ns = NEVER_NS
+        """when the last request will be at the device, NEVER_NS when that isn't known"""
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
+        self._asked_bytes = 0
         self.busy = False
         self.connections = 0
 
@@ -105,15 +109,22 @@ class TcpPort:
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
-        event = self._env.event()
+        event = Signal(self._env)
         self._waiting, self._framing, self.busy = event, frame, True
+        self._deadline_ns = self._env._now + timeout_ns
         if self._stream is None:
             self._finish(DISCONNECTED)
             return event
-        self._timer = self._env.call_in(timeout_ns, self._timed_out, event)
+        if self._arrives_ns >= self._deadline_ns:
+            self._arm()
         if self._buffer:
             self._look()
         return event
+
+    def _arm(self) -> None:
+        """Keep the time of the exchange; while all is well its end is known and needs no timer."""
+        if self._waiting is not None and self._timer is None:
+            self._timer = self._env.call_at(max(self._env._now, self._deadline_ns), self._timed_out, self._waiting)
 
     def reset(self) -> None:
         """Drop the connection and what is unread."""
@@ -127,15 +138,17 @@ class TcpPort:
 
     # ---- the connection -----------------------------------------------------------------------------------------
     def _put(self, data: bytes) -> None:
-        self._trace.emit("request", self._index, len(data))
+        self._asked_bytes = len(data)
         stream = self._stream
         if stream is None:
             self._connect()
             self._unsent.append(data)
+            self._arrives_ns = NEVER_NS
         elif stream.open:
-            stream.send_up(data, len(data))
+            self._arrives_ns = stream.send_up(data, len(data))
         else:
             self._unsent.append(data)
+            self._arrives_ns = NEVER_NS
 
     def _connect(self) -> None:
         self._server.reset()
@@ -143,6 +156,7 @@ class TcpPort:
         stream = self._stream = Stream(
             self._env, self._link, self._leg, self._arrived, self._asked, self._lost, user_timeout_ns=BUS_USER_TIMEOUT_NS
         )
+        stream.troubled = self._arm
         stream.connect(self._opened)
 
     def _opened(self) -> None:
@@ -162,11 +176,11 @@ class TcpPort:
         if answers is None:
             stream.break_off()
             return
+        arrives = NEVER_NS
         for answer in answers:
-            if self._response_ns:
-                self._env.call_in(self._response_ns, stream.send_down, answer, len(answer))
-            else:
-                stream.send_down(answer, len(answer))
+            arrives = stream.send_down(answer, len(answer), self._response_ns)
+        if arrives >= self._deadline_ns:
+            self._arm()
 
     def _arrived(self, data: bytes) -> None:
         self._buffer += data
@@ -183,7 +197,7 @@ class TcpPort:
             self._finish(TOO_LONG)
         elif frame is not None:
             self._buffer = self._buffer[len(frame) :]
-            self._trace.emit("reply", self._index, len(frame))
+            self._trace.add((self._env._now, "exchange", self._index, self._asked_bytes, len(frame)))
             self._finish((True, frame))
 
     def _lost(self) -> None:
@@ -193,7 +207,7 @@ class TcpPort:
         if self._waiting is not None:
             self._finish(DISCONNECTED)
 
-    def _timed_out(self, event: Event) -> None:
+    def _timed_out(self, event: Signal) -> None:
         if event is self._waiting:
             self._finish(TIMEOUT)
 
@@ -206,4 +220,4 @@ class TcpPort:
         if not value[0]:
             self._trace.emit("bus-error", self._index, value[1][0])
         assert event is not None
-        event.succeed(value)
+        event.fire(value)

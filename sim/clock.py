@@ -1,19 +1,23 @@
 """Simulated time: an environment on integer nanoseconds, with timers cheaper than processes.
 
 Belongs here: the clock and how something is put on the timeline. Never: what happens then.
+Relied on privately (hence simpy 4.1): ``_queue``, ``_eid``, ``_now``, ``_active_proc`` and an event's ``_ok``, ``_value``.
 At one instant events run in (priority, creation) order; trouble has priority -1 and goes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from heapq import heappop, heappush
+from typing import Any, Protocol
 
 import simpy
 from simpy.events import Event
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 """one microsecond, millisecond and second in nanoseconds"""
+NEVER_NS = 1 << 62
+"""an instant that doesn't come"""
 TROUBLE, URGENT, NORMAL = -1, 0, 1
 """priorities of events at one instant"""
 
@@ -42,28 +46,72 @@ def _fire(timer: Any) -> None:
 _FIRE = (_fire,)
 
 
+class Signal(Event):
+    """An event that one process waits for and that can be answered on the spot, without a turn of the timeline."""
+
+    def fire(self, value: Any = None) -> None:
+        """Resume whoever waits, now, when no process is running; else at this instant, in turn. A second answer is ignored."""
+        if self._value is not _PENDING:
+            return
+        callbacks = self.callbacks
+        if self.env._active_proc is not None or not callbacks:
+            self.succeed(value)
+            return
+        self._ok, self._value = True, value
+        self.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
+        for callback in callbacks:
+            callback(self)
+
+
 class Environment(simpy.Environment):
     """SimPy's environment in which ``now`` is an int of nanoseconds."""
 
     def __init__(self, initial_time: int = 0) -> None:
         super().__init__(initial_time)
+        self.stopped = False
+        """set from a signal handler: the loop ends between two events"""
 
     def call_at(self, at_ns: int, action: Callable[..., None], *arguments: Any, priority: int = NORMAL) -> Timer:
         """Call ``action(*arguments)`` at ``at_ns`` (not in the past)."""
         timer = Timer(action, arguments)
-        self.schedule(timer, priority, at_ns - self._now)  # type: ignore[arg-type]  # SimPy takes anything with callbacks and _ok
+        heappush(self._queue, (at_ns, priority, next(self._eid), timer))  # type: ignore[misc]  # a duck type of Event
         return timer
 
     def call_in(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> Timer:
         """Call ``action(*arguments)`` after ``delay_ns`` (0 or more)."""
         timer = Timer(action, arguments)
-        self.schedule(timer, NORMAL, delay_ns)  # type: ignore[arg-type]
+        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
-    def answer(self, event: Event, value: Any) -> None:
-        """Succeed an event that nobody may have answered yet; a second answer is ignored."""
-        if event._value is _PENDING:
-            event.succeed(value)
+    def run_to(self, until_ns: int, ledger: Balance, limit: int) -> int:
+        """Run events due at or before ``until_ns``, at most ``limit``; returns how many. ``step`` of SimPy, written out.
+
+        After every event the ledger must balance, else ``require_balance`` is asked to raise.
+        """
+        queue, events = self._queue, 0
+        while queue and queue[0][0] <= until_ns and events < limit and not self.stopped:
+            self._now, _, _, event = heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            for callback in callbacks:
+                callback(event)
+            events += 1
+            if not event._ok and not event.defused:
+                raise event._value  # type: ignore[misc]  # an exception of ours that no process caught
+            if ledger.due != ledger.open + ledger.ended:
+                ledger.require_balance()
+        return events
+
+
+class Balance(Protocol):
+    """What the loop asks of a ledger."""
+
+    due: int
+    open: int
+    ended: int
+
+    def require_balance(self) -> None:
+        """Raise when the three don't add up."""
+        ...
 
 
 _PENDING: Any = simpy.events.PENDING

@@ -33,8 +33,8 @@ class Cloud:
         """A message has arrived whole; the acknowledgement is the uplink's to send."""
         row = message.row
         fresh = self._ledger.deliver(row, message.mask)
-        self._trace.emit("accepted", gateway, message.device, message.k, fresh)
         if not fresh:
+            self._trace.emit("again", gateway, message.device, message.k, message.mask)
             return
         self.accepted += 1
         count = fresh.bit_count()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpy.events import Event
 
-from components.batch import Batch, Held
+from components.batch import Batch
 from components.host import Host
 from sim.budget import Budget
 from sim.clock import Environment
@@ -71,8 +71,6 @@ class Gateway:
         self.policy: Slot
         self.on_backlog: list[Callable[[int], None]] = []
         self.on_command: Callable[[Command, str | None], None] = _ignore
-        self.names: dict[int, str] = {}
-        """point id -> name"""
         self.point_ids: dict[str, int] = {}
         """device model -> id of its first point"""
 
@@ -141,16 +139,12 @@ class Gateway:
         since = self.env._now - uplink.since_ns
         return uplink.state == "up", since, 0 if store is None else store.waiting, uplink.round_trip_ns, used
 
-    def decode_decision(self, decided: Held) -> Any:
-        """The policy's result<decision, policy-error>."""
-        return self.policy.linked.component.exports["decide"][0].get_result(decided.at)
-
     def compose(self, poller: Poller, row: Row, mask: int, lane: int, batch: Batch) -> Message:
         """The message for some points of a batch."""
         wanted = None
         if mask != row.read:
             wanted = dict.fromkeys(point for point, bit in poller.bit_of.items() if bit & mask)
-        body = body_of(poller.name, row.k, batch.readings, batch.texts, self.names, wanted)
+        body = body_of(poller.name, row.k, batch, poller.heads, wanted)
         return Message(row, mask, lane, len(poller.name) + 9, body)
 
     def carried(self, row: Row, mask: int, how: str, clockwork: Clockwork) -> None:
@@ -159,7 +153,7 @@ class Gateway:
         count = mask.bit_count()
         row.carried |= mask
         self.latencies.carried(row.device, count, total_ns, clockwork)
-        self.trace.emit("carried", row.device, row.k, mask, how, total_ns)
+        self.trace.add((self.env._now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > self._poller_of[row.device].spec.poll_ns:
             self.ledger.count_late(row.device, count)
 

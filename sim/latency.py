@@ -5,6 +5,8 @@ Belongs here: histograms per fleet (and per device where an expectation asks), b
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.faults import InvariantError
 from sim.histogram import Histogram
 
@@ -55,17 +57,48 @@ class Clockwork:
         self.waited_ns[what] = self.waited_ns.get(what, 0) + time_ns
 
 
-class Latency:
-    """Histograms of one fleet, and of one device when watched."""
+_FOLD = 2048
+"""samples that wait to be counted together: 1 us each instead of 8"""
 
-    __slots__ = ("cloud", "gateway", "stages")
+
+class Latency:
+    """Histograms of one fleet, and of one device when watched. ``fold`` before reading."""
+
+    __slots__ = ("_carried", "_cloud", "cloud", "gateway", "stages")
 
     def __init__(self) -> None:
         self.gateway, self.cloud = Histogram(), Histogram()
         self.stages = [Histogram() for _ in STAGES]
+        self._carried: list[tuple[int, ...]] = []
+        self._cloud: list[tuple[int, int]] = []
+
+    def add_carried(self, points: int, total_ns: int, spent_ns: list[int]) -> None:
+        """A verdict for ``points`` points."""
+        self._carried.append((points, total_ns, *spent_ns))
+        if len(self._carried) >= _FOLD:
+            self.fold()
+
+    def add_cloud(self, points: int, total_ns: int) -> None:
+        """An acknowledgement for ``points`` points."""
+        self._cloud.append((points, total_ns))
+        if len(self._cloud) >= _FOLD:
+            self.fold()
+
+    def fold(self) -> None:
+        """Count what waits."""
+        if self._carried:
+            rows = np.array(self._carried, np.int64)
+            self._carried.clear()
+            for column, histogram in enumerate([self.gateway, *self.stages]):
+                histogram.add_many(rows[:, column + 1], rows[:, 0])
+        if self._cloud:
+            rows = np.array(self._cloud, np.int64)
+            self._cloud.clear()
+            self.cloud.add_many(rows[:, 1], rows[:, 0])
 
     def merge(self, other: Latency) -> None:
         """Add everything that ``other`` counted."""
+        other.fold()
         self.gateway.merge(other.gateway)
         self.cloud.merge(other.cloud)
         for mine, theirs in zip(self.stages, other.stages, strict=True):
@@ -80,6 +113,13 @@ class Latencies:
         self.fleets = [Latency() for _ in range(fleets)]
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
+
+    def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
+        """A merged copy: of all, of some fleets, or of watched devices."""
+        total = Latency()
+        for part in [self.devices[d] for d in devices] if devices else [self.fleets[f] for f in fleets or range(len(self.fleets))]:
+            total.merge(part)
+        return total
 
     def watch(self, device: int) -> None:
         """Keep histograms of this device of its own."""
@@ -96,15 +136,9 @@ class Latencies:
         spent = clockwork.spent_ns
         if sum(spent) != total_ns:
             raise InvariantError(f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is {total_ns} ns")
-        latency = self.fleets[self._fleet_of[device]]
-        latency.gateway.add(total_ns, points)
-        for histogram, time_ns in zip(latency.stages, spent, strict=True):
-            histogram.add(time_ns, points)
+        self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
         if device in self.devices:
-            own = self.devices[device]
-            own.gateway.add(total_ns, points)
-            for histogram, time_ns in zip(own.stages, spent, strict=True):
-                histogram.add(time_ns, points)
+            self.devices[device].add_carried(points, total_ns, spent)
         for blame in self.blames:
             if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices):
                 blame.samples += points
@@ -116,9 +150,9 @@ class Latencies:
 
     def accepted(self, device: int, points: int, total_ns: int) -> None:
         """``points`` of a device were acknowledged by the cloud ``total_ns`` after they were due."""
-        self.fleets[self._fleet_of[device]].cloud.add(total_ns, points)
+        self.fleets[self._fleet_of[device]].add_cloud(points, total_ns)
         if device in self.devices:
-            self.devices[device].cloud.add(total_ns, points)
+            self.devices[device].add_cloud(points, total_ns)
 
     def never_carried(self, device: int, points: int) -> None:
         """``points`` will never get a verdict: later than any bound."""

@@ -16,7 +16,7 @@ from simpy.events import Event
 
 from devices.modbus_server import ModbusServer
 from sim.bus import OK_NOTHING, TIMEOUT, cut_frame
-from sim.clock import S, US, Environment
+from sim.clock import S, US, Environment, Signal
 from sim.link import Link, Way
 from sim.streams import Streams
 from sim.trace import Trace
@@ -108,27 +108,28 @@ class SerialPort:
         self._env, self._trace, self._index = env, trace, device
         self._line, self._server, self._response_ns = line, server, response_ns
         self._buffer = b""
-        self._event: Event | None = None
+        self._event: Signal | None = None
+        self._asked_bytes = 0
         self._framing: Any = ("silence", None)
         self.busy = False
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character."""
-        event = self._env.event()
+        event = Signal(self._env)
         self._buffer, self._framing, self._event, self.busy = b"", reply, event, True
         self._line.take(lambda: self._transmit(request, timeout_ns, event))
         return event
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
         """Send without waiting for an answer; an answer that comes is kept for ``receive``."""
-        event = self._env.event()
+        event = Signal(self._env)
         self._line.take(lambda: self._transmit(data, 0, None))
-        event.succeed(OK_NOTHING)
+        event.fire(OK_NOTHING)
         return event
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
-        event = self._env.event()
+        event = Signal(self._env)
         self._framing, self._event, self.busy = frame, event, True
         self._env.call_in(timeout_ns, self._give_up, event)
         self._look()
@@ -139,15 +140,15 @@ class SerialPort:
         self._buffer = b""
 
     # ---- an exchange --------------------------------------------------------------------------------------------
-    def _transmit(self, request: bytes, timeout_ns: int, event: Event | None) -> None:
+    def _transmit(self, request: bytes, timeout_ns: int, event: Signal | None) -> None:
         timing = self._line.timing
         self._line.exchanges += 1
-        self._trace.emit("request", self._index, len(request))
+        self._asked_bytes = len(request)
         arrived = self._line.carry(self._line.up, request)
         sent_ns = timing.frame_ns(len(request))
         self._env.call_in(sent_ns + timing.gap_ns, self._asked, arrived, timeout_ns, event)
 
-    def _asked(self, request: bytes | None, timeout_ns: int, event: Event | None) -> None:
+    def _asked(self, request: bytes | None, timeout_ns: int, event: Signal | None) -> None:
         """At the device, 3.5 characters after the request."""
         answer = None if request is None else self._server.respond_rtu(request, self._env._now)
         if answer is None:
@@ -159,13 +160,13 @@ class SerialPort:
         ends_ns = begins_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
         self._env.call_in(ends_ns, self._answered, answer, event)
 
-    def _silent(self, event: Event | None) -> None:
+    def _silent(self, event: Signal | None) -> None:
         self._line.timeouts += 1
         self._line.release()
         if event is not None:
             self._give_up(event)
 
-    def _answered(self, answer: bytes, event: Event | None) -> None:
+    def _answered(self, answer: bytes, event: Signal | None) -> None:
         arrived = self._line.carry(self._line.down, answer)
         if arrived is not None:
             self._buffer += arrived
@@ -182,11 +183,11 @@ class SerialPort:
         if frame is not None:
             self._buffer = self._buffer[len(frame) :]
             self._event, self.busy = None, False
-            self._trace.emit("reply", self._index, len(frame))
-            event.succeed((True, frame))
+            self._trace.emit("exchange", self._index, self._asked_bytes, len(frame))
+            event.fire((True, frame))
 
-    def _give_up(self, event: Event) -> None:
+    def _give_up(self, event: Signal) -> None:
         if event is self._event:
             self._event, self.busy = None, False
             self._trace.emit("bus-error", self._index, "timeout")
-            event.succeed(TIMEOUT)
+            event.fire(TIMEOUT)

@@ -7,8 +7,9 @@ moves no draw of another. A star: each device has a leg of its own to the gatewa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from sim.clock import NEVER_NS, S
 from sim.rule import DROP, PASS, Delay, Packet, Rule
 from sim.streams import Stream, Streams, probability_word
 
@@ -45,6 +46,13 @@ class LinkModel:
     rate_bps: int = 0
     queue_bytes: int = 1 << 20
     """waiting for the rate; what doesn't fit is dropped (limit ``link-queue``)"""
+
+    plain: bool = field(init=False, default=True)
+    """delay, jitter, random loss and rate only: what ``Way.transit`` does by itself"""
+
+    def __post_init__(self) -> None:
+        other = self.correlation or self.bursts or self.duplicate or self.reorder or self.corrupt
+        object.__setattr__(self, "plain", not other)
 
 
 @dataclass(slots=True)
@@ -87,18 +95,25 @@ class Link:
         return total
 
 
+_NO_COIN = Stream(0)
+"""stands where a model needs none; never drawn from"""
+
+
 class Way:
     """One direction of a leg."""
 
-    __slots__ = ("_bad", "_coins", "_free_at_ns", "_last_loss", "leg", "link", "stats", "up")
+    __slots__ = ("_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_loss_coin", "_loss_threshold", "_model", "leg", "link", "stats", "up")
 
     def __init__(self, link: Link, leg: str, up: bool) -> None:
         self.link, self.leg, self.up = link, leg, up
         self.stats = LegStats()
         self._coins: dict[str, Stream] = {}
-        self._free_at_ns = 0
+        self._free_at_ns = -NEVER_NS
         self._bad = False
         self._last_loss = 0.0
+        self._model: LinkModel | None = None
+        self._loss_threshold = 0
+        self._loss_coin = self._jitter_coin = _NO_COIN
 
     def _coin(self, purpose: str) -> Stream:
         found = self._coins.get(purpose)
@@ -123,8 +138,48 @@ class Way:
                 return None
         return 0
 
+    def transit(self, size_bytes: int, now_ns: int) -> int:
+        """A stream's segment, offered at ``now_ns``: when it comes, NEVER_NS when it doesn't (damaged ones are dropped by checksum).
+
+        A second copy means nothing to a stream.
+        """
+        model, stats = self.link.model, self.stats
+        if model is not self._model:
+            self._adopt(model)
+        if self.link.rules or not model.plain:
+            arrivals = self.offer(size_bytes, now_ns)
+            return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
+        stats.offered += 1
+        if model.rate_bps:
+            if now_ns < self._free_at_ns:
+                if self._queue_full(model, now_ns):
+                    return NEVER_NS
+                now_ns = self._free_at_ns
+            now_ns = self._free_at_ns = now_ns + 8 * S * size_bytes // model.rate_bps
+        if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
+            stats.lost += 1
+            return NEVER_NS
+        jitter = model.jitter_ns
+        if not jitter:
+            return now_ns + model.delay_ns
+        delay = model.delay_ns - jitter + (self._jitter_coin.word() * (2 * jitter + 1) >> 64)
+        return now_ns + delay if delay > 0 else now_ns
+
+    def _adopt(self, model: LinkModel) -> None:
+        self._model, self._loss_threshold = model, probability_word(model.loss)
+        if model.loss:
+            self._loss_coin = self._coin("loss")
+        if model.jitter_ns:
+            self._jitter_coin = self._coin("jitter")
+
+    def _queue_full(self, model: LinkModel, now_ns: int) -> bool:
+        if (self._free_at_ns - now_ns) * model.rate_bps <= 8 * model.queue_bytes * S:
+            return False
+        self.stats.queue_full += 1
+        return True
+
     def offer(self, size_bytes: int, now_ns: int) -> list[tuple[int, bool]]:
-        """Offer a packet: [(deliver_at_ns, corrupted)], none when lost, two when duplicated."""
+        """Offer a datagram: [(deliver_at_ns, damaged)], none when lost, two when duplicated."""
         model, stats = self.link.model, self.stats
         stats.offered += 1
         extra = 0
@@ -135,19 +190,17 @@ class Way:
             extra = verdict
         leave = now_ns
         if model.rate_bps:
-            bits = 8 * size_bytes
-            start = max(now_ns, self._free_at_ns)
-            if (start - now_ns) * model.rate_bps > 8 * model.queue_bytes * 1_000_000_000:
-                stats.queue_full += 1
+            leave = max(now_ns, self._free_at_ns)
+            if leave > now_ns and self._queue_full(model, now_ns):
                 return []
-            leave = self._free_at_ns = start + bits * 1_000_000_000 // model.rate_bps
+            leave = self._free_at_ns = leave + 8 * S * size_bytes // model.rate_bps
         if self._lost(model):
             stats.lost += 1
             return []
-        corrupted = self._happens("corrupt", model.corrupt)
-        stats.corrupted += corrupted
+        damaged = self._happens("corrupt", model.corrupt)
+        stats.corrupted += damaged
         copies = 2 if self._happens("duplicate", model.duplicate) else 1
-        return [(leave + extra + self._delay(model), corrupted) for _ in range(copies)]
+        return [(leave + extra + self._delay(model), damaged) for _ in range(copies)]
 
     def _delay(self, model: LinkModel) -> int:
         if self._happens("reorder", model.reorder):

@@ -6,9 +6,11 @@ MQTT 3.1.1 sections 2.2 and 3.3: fixed header, remaining length, topic, packet i
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from zlib import crc32
 
+from components.batch import Batch
 from sim.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"
@@ -38,14 +40,22 @@ def publish_bytes(topic_bytes: int, body_bytes: int) -> int:
     return 1 + length_bytes + remaining
 
 
-def body_of(name: str, k: int, readings: list[tuple[int, float, int, int]], texts: list[Any], names: dict[int, str], wanted: Any) -> bytes:
-    """``{"device":..,"seq":..,"values":{"point":[value,status,measured],..}}``; ``wanted`` limits the points (None: all)."""
-    parts = [f'"{names[p]}":[{v!r},{s},{t}]' for p, v, s, t in readings if wanted is None or p in wanted]
-    for text in texts:
+def body_of(name: str, k: int, batch: Batch, heads: dict[int, str], wanted: Any) -> bytes:
+    """``{"device":..,"seq":k,"t":[ns,..],"values":{"point":v,..},"status":{"point":code,..}}`` for the points in ``wanted`` (None: all).
+
+    ``status`` names only what isn't Good; ``t`` is one time when all were measured at once. ``heads``: id -> ``"point":``.
+    """
+    readings = batch.readings if wanted is None else [reading for reading in batch.readings if reading[0] in wanted]
+    values = ",".join([f"{heads[p]}{v!r}" for p, v, _, _ in readings])
+    times = [t for _, _, _, t in readings]
+    bad = [f"{heads[p]}{s}" for p, _, s, _ in readings if s]
+    for text in batch.texts:
         if wanted is None or text.point in wanted:
-            quoted = text.value.replace("\\", "\\\\").replace('"', '\\"')
-            parts.append(f'"{names[text.point]}":["{quoted}",{text.status},{text.measured}]')
-    return f'{{"device":"{name}","seq":{k},"values":{{{",".join(parts)}}}}}'.encode()
+            values += f"{',' if values else ''}{heads[text.point]}{json.dumps(text.value)}"
+            times.append(text.measured)
+    time = times[0] if times and times.count(times[0]) == len(times) else times
+    status = f',"status":{{{",".join(bad)}}}' if bad else ""
+    return f'{{"device":"{name}","seq":{k},"t":{time},"values":{{{values}}}{status}}}'.encode()
 
 
 class Command:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpy.events import Event
 
-from components.batch import Held, is_ok, points_of, read_batch, readings_in
+from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch, readings_in
 from components.instance import Request
 from components.outcome import Cause, Fault
 from sim.latency import BUS, DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
@@ -30,17 +30,15 @@ CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
 READING_VALUES = 5
 """a reading is a record of four scalars"""
-FUEL_PER_CALL_MAX = 1 << 40
-"""for a call that nothing else limits"""
 
 
 def call(
     gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
-    port: Port | None = None, batch_at: tuple[int, int] | None = None, returns_batch: bool = False,
+    port: Port | None = None, returns_batch: bool = False, arguments_at: int = 0,
 ) -> Steps:  # fmt: skip
     """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
 
-    ``values``: how many values the arguments lower. Work is added to ``clockwork`` under ``stage``, waiting for a core
+    Arguments are Python values, or C values at ``arguments_at``. ``values``: how many values the arguments lower. Work is added to ``clockwork`` under ``stage``, waiting for a core
     under queue, parked bus time under bus.
     """
     env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
@@ -58,7 +56,10 @@ def call(
         start = slot.segment_start_ns = env._now
         if calls:
             deadline_at = start + slot.deadline_ns
-            instance.begin(export, arguments, fuel_limit(slot), batch_at)
+            if arguments_at:
+                instance.begin_at(export, arguments_at, slot.fuel_limit)
+            else:
+                instance.begin(export, arguments, slot.fuel_limit)
         fuel = instance.advance()
         request = instance.request
         if request is None:
@@ -87,7 +88,8 @@ def call(
             return instance.fault
         if env._now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {slot.deadline_ns} ns in all")
-        instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
+        if deadline_at - env._now < slot.fuel_limit_ns:
+            instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
         instance.answer(reply)
         calls, imports = 0, 1
         values = len(request.arguments[0]) if request.name in _SENDING else 0
@@ -96,13 +98,6 @@ def call(
 
 
 _SENDING = ("fieldbus.transact", "fieldbus.send")
-
-
-def fuel_limit(slot: Slot) -> int:
-    """Fuel for one call: its CPU limit, or what fits before its deadline, whichever is less."""
-    profile = slot.meter.profile
-    fuel = min(FUEL_PER_CALL_MAX, profile.fuel_for(slot.deadline_ns))
-    return fuel if slot.spec.cpu_ns is None else min(fuel, profile.fuel_for(slot.spec.cpu_ns))
 
 
 def _fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
@@ -168,28 +163,29 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
         cause = missed_cause(instance.result().value)
         gateway.ledger.close(row, row.open, End.MISSED, cause)
         return
-    held = poller.held = instance.take_result()
-    ids = points_of(held.ok_at)
+    batch_at = ok_at(instance.result_at)
+    ids = points_of(batch_at)
     mask = poller.mask_of(ids)
     if mask is None:
-        poller.release_held()
         gateway.ledger.close(row, row.open, End.MISSED, "driver-fault")
         gateway.supervisor.fault(slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}"))
         return
     row.read = mask
-    gateway.trace.emit("read", row.device, row.k, len(ids), slot.meter.fuel)
+    gateway.trace.add((env._now, "read", row.device, row.k, len(ids), slot.meter.fuel))
     if row.open & ~mask:
         gateway.ledger.close(row, row.open & ~mask, End.MISSED, "device")
     if mask:
-        yield from _judge(gateway, poller, row, mask, held)
-    poller.release_held()
+        poller.arguments.set_batch(row.k, batch_at)  # the driver's result stays where it is until its next call
+        yield from _judge(gateway, poller, row, mask)
+        poller.release_held()
 
 
-def _stage(
-    gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int, held: Held,
-) -> Steps:  # fmt: skip
-    """One call of a shared instance with a held batch: wait for it, call, take the result over. Returns Held, Fault or None (not up)."""
-    env = gateway.env
+def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: int, stage: int) -> Steps:
+    """One call of a shared instance with the poller's arguments: wait for it, call. Returns None, a Fault, or ``not up``.
+
+    On None the result is in the instance, which is still ours: take it, then ``slot.release()``.
+    """
+    env, clockwork = gateway.env, poller.clockwork
     if slot.serving:
         asked = env._now
         yield slot.wait()
@@ -197,55 +193,65 @@ def _stage(
     slot.serving = True
     if slot.state != "ready":
         slot.release()
-        return None
-    fault = yield from call(gateway, slot, export, arguments, values, clockwork, stage, None, (1, held.ok_at), export == "transform-readings")
-    result: Held | Fault
+        return NOT_UP
+    fault = yield from call(
+        gateway, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, poller.arguments.at
+    )
     if fault is not None:
         gateway.supervisor.fault(slot, fault)
-        result = fault
-    else:
-        assert slot.instance is not None
-        result = slot.instance.take_result()
-    slot.release()
-    return result
+        slot.release()
+    return fault
 
 
-def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int, held: Held) -> Steps:
+NOT_UP = "not up"
+
+
+def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int) -> Steps:
     """Transform, policy, and what they decide."""
-    ledger, clockwork = gateway.ledger, poller.clockwork
-    origin = (poller.name, row.k)
-    count = mask.bit_count()
+    ledger = gateway.ledger
     slot = gateway.transform
-    done = yield from _stage(
-        gateway, slot, "transform-readings", (origin, None), READING_VALUES * count + 3, clockwork, TRANSFORM, held
-    )
-    if not isinstance(done, Held):
-        ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, done, "transform-fault"))
+    ended = yield from _stage(gateway, poller, slot, "transform-readings", READING_VALUES * mask.bit_count() + 3, TRANSFORM)
+    if ended is not None:
+        ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, ended, "transform-fault"))
         return
-    poller.keep(done)
-    if not done.ok_at:
+    assert slot.instance is not None
+    held = poller.held = slot.instance.take_result()
+    slot.release()
+    if not held.ok_at:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")
         return
-    batch = read_batch(done.ok_at)
+    batch = read_batch(held.ok_at)
     kept = poller.mask_of([reading[0] for reading in batch.readings] + [text.point for text in batch.texts])
     if kept is None or kept & ~mask:
         ledger.close(row, row.open & mask, End.LOST, "transform-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")
         return
     if mask & ~kept:
-        gateway.carried(row, mask & ~kept, "drop", clockwork)
+        gateway.carried(row, mask & ~kept, "drop", poller.clockwork)
         ledger.close(row, mask & ~kept, End.DROPPED, "transform")
     if not kept:
         return
-    slot = gateway.policy
-    decided = yield from _stage(
-        gateway, slot, "decide", (origin, None, gateway.link_state()), READING_VALUES * kept.bit_count() + 9, clockwork, POLICY, done
-    )
-    if not isinstance(decided, Held):
-        ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, decided, "policy-fault"))
+    poller.arguments.set_batch(row.k, held.ok_at)
+    yield from _decide(gateway, poller, row, kept, batch)
+
+
+def _decide(gateway: Gateway, poller: Poller, row: Row, kept: int, batch: Batch) -> Steps:
+    """The policy's call, its decision held against the contract, and carried out."""
+    ledger, slot = gateway.ledger, gateway.policy
+    poller.arguments.set_link(*gateway.link_state())
+    ended = yield from _stage(gateway, poller, slot, "decide", READING_VALUES * kept.bit_count() + 9, POLICY)
+    if ended is not None:
+        ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, ended, "policy-fault"))
         return
-    result = gateway.decode_decision(decided)
-    decided.release()
+    instance = slot.instance
+    assert instance is not None
+    lane = forward_lane(instance.result_at)
+    if lane >= 0:
+        slot.release()
+        yield from _carry_out(gateway, poller, row, kept, ("forward", lane), batch)
+        return
+    result = instance.result()
+    slot.release()
     if not result.ok:
         ledger.close(row, row.open & kept, End.LOST, "policy-error")
         return
@@ -258,8 +264,8 @@ def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int, held: Held) ->
         yield from _carry_out(gateway, poller, row, part, verdict, batch)
 
 
-def _stage_cause(slot: Slot, outcome: Fault | None, otherwise: str) -> str:
-    if outcome is None:
+def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
+    if isinstance(outcome, str):
         return "quarantined" if slot.state == "quarantined" else otherwise
     return "deadline" if outcome.cause is Cause.DEADLINE else otherwise
 
@@ -287,7 +293,7 @@ def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tup
     return list(groups.items())
 
 
-def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: Any, batch: Any) -> Steps:
+def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: Any, batch: Batch) -> Steps:
     """Do what the policy said with these points, and say when it was done."""
     tag, payload = verdict
     clockwork = poller.clockwork

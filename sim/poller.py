@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import simpy
 from simpy.events import Event
 
-from components.batch import Held
+from components.batch import Held, StageArguments
+from sim.clock import Signal
 from sim.latency import Clockwork
 from sim.ledger import End, Ledger, Row
 from sim.pipeline import poll, write
@@ -46,7 +47,7 @@ class Plan:
     def _due(self) -> None:
         now = self._env._now
         row = self._ledger.open_row(self._index, self._k, now, self._mask, len(self.pollers))
-        self._trace.emit("due", self._index, self._k)
+        self._trace.add((now, "due", self._index, self._k))
         self._k += 1
         if now + self._period_ns < self._duration_ns:
             self._env.call_in(self._period_ns, self._due)
@@ -66,13 +67,15 @@ class Poller:
         self._whole_mask = sum(bit_of.values())
         self.id_of_bit = {bit: point for point, bit in bit_of.items()}
         self.clockwork = Clockwork()
+        self.arguments = StageArguments(spec.name)
+        self.heads = {point: f'"{name}":' for point, name in zip(bit_of, (p.name for p in spec.model.points), strict=True)}
+        """point id -> how its value begins in a message"""
         self.held: Held | None = None
-        self._kept: list[Held] = []
         self.row: Row | None = None
         self._next: Row | None = None
         self._commands: deque[Command] = deque()
         self._command: Command | None = None
-        self._wake: Event | None = None
+        self._wake: Signal | None = None
         self.polls = 0
         self.process = gateway.env.process(self._run())
 
@@ -104,7 +107,7 @@ class Poller:
     def _rouse(self) -> None:
         wake, self._wake = self._wake, None
         if wake is not None:
-            wake.succeed()
+            wake.fire()
 
     # ---- the process --------------------------------------------------------------------------------------------
     def _run(self) -> Generator[Event, Any, None]:
@@ -113,7 +116,7 @@ class Poller:
             try:
                 while True:
                     if self._next is None and not self._commands:
-                        self._wake = env.event()
+                        self._wake = Signal(env)
                         yield self._wake
                     elif self._next is not None:
                         yield from self._poll()
@@ -144,19 +147,11 @@ class Poller:
         self._command = None
         self.gateway.command_done(command, cause)
 
-    # ---- results that this poll holds -----------------------------------------------------------------------------
-    def keep(self, held: Held) -> None:
-        """A result that must live to the end of the poll."""
-        self._kept.append(held)
-
     def release_held(self) -> None:
-        """The poll is over: its results are freed."""
+        """The transform's result is not needed any more."""
         if self.held is not None:
             self.held.release()
             self.held = None
-        for held in self._kept:
-            held.release()
-        self._kept.clear()
 
     def mask_of(self, ids: list[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""

@@ -28,6 +28,8 @@ EPOCH_NS = 1_767_225_600 * S
 LOG_LINE_BYTES_MAX = 4 << 10
 LOG_LINES_PER_S = 20
 """a second's worth of lines that one instance may leave; the rest is counted (limit ``log-rate``)"""
+FUEL_PER_CALL_MAX = 1 << 40
+"""for a call that nothing else limits"""
 STATE_KEY_BYTES_MAX = 256
 STATE_VALUE_BYTES_MAX = 64 << 10
 
@@ -58,6 +60,10 @@ class Slot:
         self._env, self._trace = env, trace
         self.name, self.spec, self.linked, self.settings = name, spec, linked, settings
         self.meter, self.budget, self.device, self.deadline_ns = meter, budget, device, deadline_ns
+        profile = meter.profile
+        self.fuel_limit_ns = deadline_ns if spec.cpu_ns is None else min(spec.cpu_ns, deadline_ns)
+        self.fuel_limit = min(FUEL_PER_CALL_MAX, profile.fuel_for(self.fuel_limit_ns))
+        """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
         self.state = "down"
         self.instance: Instance | None = None
         self.faults: deque[int] = deque()

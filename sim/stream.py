@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import MS, S, Environment
+from sim.clock import MS, NEVER_NS, S, Environment
 from sim.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -28,12 +28,11 @@ Receive = Callable[[Any], None]
 
 
 class _Segment:
-    __slots__ = ("arrived", "attempts", "first_ns", "payload", "rto_ns", "size_bytes")
+    __slots__ = ("arrived", "first_ns", "payload", "rto_ns", "size_bytes")
 
     def __init__(self, payload: Any, size_bytes: int, now_ns: int) -> None:
         self.payload, self.size_bytes, self.first_ns = payload, size_bytes, now_ns
         self.arrived = False
-        self.attempts = 0
         self.rto_ns = RTO_NS
 
 
@@ -47,53 +46,63 @@ class _Half:
         self.flight: deque[_Segment] = deque()
         self.retransmitted = 0
 
-    def send(self, payload: Any, size_bytes: int) -> None:
-        env = self.stream.env
+    def send(self, payload: Any, size_bytes: int, at_ns: int) -> int:
+        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known."""
         while size_bytes > MSS_BYTES:
-            self._launch(_Segment(None, MSS_BYTES + HEADER_BYTES, env._now))
+            self._launch(_Segment(None, MSS_BYTES + HEADER_BYTES, at_ns), at_ns)
             size_bytes -= MSS_BYTES
-        self._launch(_Segment(payload, size_bytes + HEADER_BYTES, env._now))
+        return self._launch(_Segment(payload, size_bytes + HEADER_BYTES, at_ns), at_ns)
 
-    def _launch(self, segment: _Segment) -> None:
+    def _launch(self, segment: _Segment, at_ns: int) -> int:
         self.flight.append(segment)
-        self._attempt(segment)
+        arrives = self.way.transit(segment.size_bytes, at_ns)
+        if arrives == NEVER_NS:
+            self._retry(segment, at_ns)
+        else:
+            self.stream.env.call_at(arrives, self._due, segment)
+        return arrives
 
     def _attempt(self, segment: _Segment) -> None:
         if self.stream.broken or segment.arrived:
             return
-        env = self.stream.env
-        now = env._now
+        now = self.stream.env._now
         if now - segment.first_ns >= self.stream.user_timeout_ns:
             self.stream.break_off()
             return
-        segment.attempts += 1
-        arrivals = self.way.offer(segment.size_bytes, now)
-        for at, corrupted in arrivals:
-            if not corrupted:
-                env.call_at(at, self._due, segment)
-        if not arrivals or all(corrupted for _, corrupted in arrivals):
-            self._retry(segment)
+        arrives = self.way.transit(segment.size_bytes, now)
+        if arrives == NEVER_NS:
+            self._retry(segment, now)
+        else:
+            self.stream.env.call_at(arrives, self._due, segment)
 
-    def _retry(self, segment: _Segment) -> None:
-        """The retransmission timer of this attempt runs from now; or the user timeout, if that ends first."""
+    def _retry(self, segment: _Segment, now_ns: int) -> None:
+        """The retransmission timer of this attempt runs from ``now_ns``; or the user timeout, if that ends first."""
+        stream = self.stream
         self.retransmitted += 1
-        left = segment.first_ns + self.stream.user_timeout_ns - self.stream.env._now
-        self.stream.env.call_in(max(0, min(segment.rto_ns, left)), self._attempt, segment)
+        ends = min(now_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
+        stream.env.call_at(max(now_ns, ends), self._attempt, segment)
         segment.rto_ns = min(2 * segment.rto_ns, RTO_MAX_NS)
+        if stream.troubled is not None:
+            stream.troubled()
 
     def _due(self, segment: _Segment) -> None:
-        if self.stream.broken or segment.arrived:
+        stream = self.stream
+        if stream.broken or segment.arrived:
             return
-        if self.way.link.rules and self.way.passes(segment.size_bytes, self.stream.env._now) is None:
-            self._retry(segment)
+        if self.way.link.rules and self.way.passes(segment.size_bytes, stream.env._now) is None:
+            self._retry(segment, stream.env._now)
             return
         segment.arrived = True
         flight = self.flight
+        if flight[0] is not segment:
+            if stream.troubled is not None:
+                stream.troubled()
+            return
         while flight and flight[0].arrived:
             first = flight.popleft()
             if first.payload is not None:
                 self.receive(first.payload)
-                if self.stream.broken:
+                if stream.broken:
                     return
 
 
@@ -108,6 +117,8 @@ class Stream:
         self.env, self.user_timeout_ns, self.lost = env, user_timeout_ns, lost
         self.broken = False
         self.open = False
+        self.troubled: Callable[[], None] | None = None
+        """told when something doesn't get through at once, for those who keep no timer of their own while all is well"""
         self._up, self._down = _Half(self, up, far), _Half(self, down, near)
 
     def connect(self, opened: Callable[[], None]) -> None:
@@ -143,15 +154,13 @@ class Stream:
 
         attempt(SYN_RTO_NS)
 
-    def send_up(self, payload: Any, size_bytes: int) -> None:
-        """To the far end; ignored on a broken stream (its ``lost`` has said so)."""
-        if not self.broken:
-            self._up.send(payload, size_bytes)
+    def send_up(self, payload: Any, size_bytes: int) -> int:
+        """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken: ``lost`` has said so)."""
+        return NEVER_NS if self.broken else self._up.send(payload, size_bytes, self.env._now)
 
-    def send_down(self, payload: Any, size_bytes: int) -> None:
-        """To the near end."""
-        if not self.broken:
-            self._down.send(payload, size_bytes)
+    def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0) -> int:
+        """To the near end, in ``in_ns`` from now; returns as ``send_up``."""
+        return NEVER_NS if self.broken else self._down.send(payload, size_bytes, self.env._now + in_ns)
 
     def close(self) -> None:
         """Forget the connection and what is in flight; ``lost`` is not called."""

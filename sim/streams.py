@@ -50,13 +50,10 @@ class Stream:
         return (self.word() >> 11) * _UNIT
 
     def below(self, count: int) -> int:
-        """An int from 0 to count - 1, without bias."""
+        """An int from 0 to count - 1 (Lemire 2019 without rejection: the bias is count / 2**64)."""
         if count <= 0:
             raise ValueError(f"below needs a positive count, got {count}")
-        limit = WORD - WORD % count
-        while (word := self.word()) >= limit:
-            pass
-        return word % count
+        return self.word() * count >> 64
 
     def spread(self, around: int) -> int:
         """An int from -around to +around."""

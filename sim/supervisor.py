@@ -14,7 +14,7 @@ from simpy.events import Event
 
 from components.outcome import Cause, Fault
 from sim.latency import DRIVER, Clockwork
-from sim.pipeline import call, fuel_limit
+from sim.pipeline import call
 from sim.slot import Slot
 from sim.spec import RestartSpec
 
@@ -55,7 +55,7 @@ class Supervisor:
         if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
         slot.meter.instantiate_ns += cost
-        instance = gateway.host.instantiate(slot.linked, slot.handlers, fuel_limit(slot), slot.spec.memory_bytes)
+        instance = gateway.host.instantiate(slot.linked, slot.handlers, slot.fuel_limit, slot.spec.memory_bytes)
         fits = slot.adopt(instance)
         if instance.fault is not None:
             self.fault(slot, instance.fault)

@@ -75,7 +75,7 @@ class Uplink:
         self.published += 1
         message.sent_ns = self._env._now
         gateway = self._gateway
-        gateway.trace.emit("publish", gateway.index, message.device, message.k, message.size_bytes, message.crc)
+        gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
         stream.send_up((self._packet, message), message.size_bytes)
 
     # ---- the session --------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Uplink:
         gateway = self._gateway
         took_ns = self._env._now - message.sent_ns
         self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
-        gateway.trace.emit("acknowledged", gateway.index, message.device, message.k)
+        gateway.trace.add((self._env._now, "acknowledged", gateway.index, message.device, message.k))
         gateway.acknowledged(message)
 
     def _lost(self) -> None:

@@ -29,20 +29,21 @@ from sim.streams import Streams
 from sim.timeline import schedule
 from sim.trace import Trace
 
+PROGRESS_EVENTS = 1 << 14
+"""events between two reports of progress, at which the trace is hashed too"""
 SETTLE_CHECK_NS = 10_000_000
 """how often the end looks whether nothing is open any more"""
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
 
 
 class World:
-    """One run. ``stop`` (set from a signal handler) ends it between two events; then it is aborted."""
+    """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
     def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], str] = lambda gateway: ":memory:") -> None:
         self.spec, self.host = spec, host
         self.env = Environment(-BOOT_HORIZON_NS)
         self.streams = Streams(spec.seed)
         self.trace = Trace(self.env)
-        self.stop = False
         self.finished = False
         self.closed = False
         self.events = 0
@@ -96,7 +97,6 @@ class World:
         self.gateway_of_name[spec.name] = gateway
         gateway.on_command = self._command_done
         points, self_ids = self._points_of(mine)
-        gateway.names = {point.id: point.name for point in points}
         gateway.point_ids = self_ids
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
         gateway.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), None, shortest_ns)
@@ -154,6 +154,10 @@ class World:
             self.lines[name] = Line(self.env, name, LineTiming(described.serial_bd), link, self.streams)
         return SerialPort(self.env, self.trace, index, self.lines[name], server, spec.response_ns)
 
+    def stop(self) -> None:
+        """End the run between two events; safe in a signal handler."""
+        self.env.stopped = True
+
     # ---- running ------------------------------------------------------------------------------------------------
     def boot(self) -> None:
         """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up."""
@@ -163,7 +167,7 @@ class World:
         for gateway in self.gateways:
             if gateway.supervisor.refused is not None:
                 raise gateway.supervisor.refused
-            if gateway.state != "up" and not self.stop:
+            if gateway.state != "up" and not self.env.stopped:
                 raise InvariantError(f"gateway {gateway.name} did not boot within {BOOT_HORIZON_NS} ns")
 
     def run(self) -> bool:
@@ -172,25 +176,23 @@ class World:
         self._run_until(self.spec.duration_ns)
         self._settle()
         self._finish()
-        return not self.stop
+        return not self.env.stopped
 
     def _run_until(self, until_ns: int) -> None:
-        env, ledger, step = self.env, self.ledger, self.env.step
-        peek = env.peek
-        events = 0
-        while not self.stop and peek() <= until_ns:
-            step()
-            events += 1
-            if ledger.due != ledger.open + ledger.ended:
-                ledger.require_balance()
-            if not events & 0xFFFF and self.progress is not None:
+        env = self.env
+        while True:
+            done = env.run_to(until_ns, self.ledger, PROGRESS_EVENTS)
+            self.events += done
+            self.trace.flush()
+            if self.progress is not None:
                 self.progress(env._now)
-        self.events += events
+            if done < PROGRESS_EVENTS:
+                return
 
     def _settle(self) -> None:
         end = self.spec.duration_ns + self.spec.settle_ns
         at = self.spec.duration_ns
-        while at < end and not self.stop and (self.ledger.open or self.unfinished()):
+        while at < end and not self.env.stopped and (self.ledger.open or self.unfinished()):
             at = min(end, at + SETTLE_CHECK_NS)
             self._run_until(at)
 
@@ -215,7 +217,7 @@ class World:
                 ledger.close(row, read, End.LOST, "end-of-run")
             if row.open:
                 ledger.close(row, row.open, End.MISSED, "end-of-run")
-        if not self.stop:
+        if not self.env.stopped:
             ledger.audit(self.closed_form)
         self.trace.digest()
 
@@ -226,7 +228,7 @@ class World:
 
     # ---- what happens -------------------------------------------------------------------------------------------
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
-        self.trace.emit("end", row.device, row.k, mask, end.value, cause)
+        self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
         if end is End.DELIVERED or end is End.DROPPED:
             return
         device = row.device
