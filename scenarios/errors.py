@@ -1,0 +1,55 @@
+"""The author's mistakes: a scenario that can't be run, with the place in the file, what was expected, what came.
+
+Belongs here: the error and nearest names. Never: faults of guests or devices, broken invariants.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+_KNOWN_SHOWN_MAX = 20
+
+
+class ScenarioError(Exception):
+    """One mistake in one scenario; ``str`` is the whole message: ``file:line: $.path: text``."""
+
+    def __init__(self, file: str, line: int | None, path: str, text: str) -> None:
+        super().__init__(file, line, path, text)
+        self.file, self.line, self.path, self.text = file, line, path, text
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.text}" if self.path else f"{where}: {self.text}"
+
+
+def path_text(path: Iterable[str | int]) -> str:
+    """``("timeline", 2, "cut")`` as ``$.timeline[2].cut``."""
+    out = "$"
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return out
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like ``name``, if any does."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """``unknown board "raspbery-pi-4"; did you mean "raspberry-pi-4"? known: ...``"""
+    names = sorted(known)
+    close = nearest(name, names)
+    hint = f'; did you mean "{close}"?' if close else ";"
+    shown = ", ".join(names[:_KNOWN_SHOWN_MAX]) + (", ..." if len(names) > _KNOWN_SHOWN_MAX else "")
+    return f'unknown {kind} "{name}"{hint} known: {shown or "none"}'
+
+
+def shown_path(file: Path) -> str:
+    """A file as the user knows it: relative to the working folder when it is below it."""
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)

@@ -1,0 +1,242 @@
+"""A checked scenario to a world's description: names resolved, files loaded, defaults that depend on others filled in.
+
+Belongs here: everything that needs two blocks of a scenario, or a file, to check. Never: running.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from components.component import Component, ComponentRefused
+from components.host import Host
+from devices import catalog
+from devices.device import DeviceModel
+from scenarios import schema
+from scenarios.document import Location
+from scenarios.errors import ScenarioError, unknown
+from scenarios.links import model_changes
+from scenarios.load import Loaded
+from scenarios.timeline import actions
+from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
+from sim.link import LinkModel
+from sim.presets import PRESETS
+from sim.spec import (
+    ComponentSpec, DeviceSpec, GatewaySpec, LinkSpec, RestartSpec, StoreSpec, UplinkSpec, WorldSpec,
+)  # fmt: skip
+from sim.streams import Streams
+
+SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
+"""the components that ship"""
+UNIT_IDS = 247
+"""MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
+_DRIVERS = ("modbus-tcp", "modbus-rtu")
+
+
+class Planner:
+    """One scenario on its way to a WorldSpec; errors carry the place in the file."""
+
+    def __init__(self, loaded: Loaded, host: Host, seed: int | None = None, boards: dict[str, str] | None = None) -> None:
+        self.loaded, self.host = loaded, host
+        self.scenario = loaded.scenario
+        self.seed = self.scenario.seed if seed is None else seed
+        self.boards = boards or {}
+        self.notes: list[str] = []
+        """what a reader of the result should know about how the plan was made"""
+
+    def error(self, location: Location, text: str) -> ScenarioError:
+        """A mistake at a place."""
+        return self.loaded.document.error(location, text)
+
+    def world(self) -> WorldSpec:
+        """Everything resolved; raises ScenarioError."""
+        scenario = self.scenario
+        links = [self._link(name, link) for name, link in scenario.links.items()]
+        devices = self._devices()
+        components = self._components()
+        gateways = [self._gateway(name, gateway, devices) for name, gateway in scenario.gateways.items()]
+        for name in self.boards:
+            if name not in scenario.gateways:
+                raise ScenarioError("--board", None, "", unknown("gateway", name, scenario.gateways))
+        return WorldSpec(
+            seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.settle, fleets=tuple(scenario.fleets), devices=tuple(devices),
+            links=tuple(links), components=tuple(components), gateways=tuple(gateways), timeline=tuple(actions(self.loaded)),
+        )  # fmt: skip
+
+    # ---- links --------------------------------------------------------------------------------------------------
+    def _link(self, name: str, link: schema.Link) -> LinkSpec:
+        at: Location = ("links", name)
+        if link.serial is not None:
+            if link.preset is not None:
+                raise self.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
+            for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder"):
+                if getattr(link, key) is not None:
+                    raise self.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+            return LinkSpec(name, replace(LinkModel(), **model_changes(link)), link.serial, link.lines or 1)
+        for key in ("parity", "lines"):
+            if getattr(link, key) is not None:
+                raise self.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
+        base = LinkModel()
+        if link.preset is not None:
+            if link.preset not in PRESETS:
+                raise self.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
+            base = PRESETS[link.preset].model
+        model = replace(base, **model_changes(link))
+        if model.jitter_ns > model.delay_ns:
+            raise self.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
+        return LinkSpec(name, model)
+
+    # ---- devices ------------------------------------------------------------------------------------------------
+    def _devices(self) -> list[DeviceSpec]:
+        devices: list[DeviceSpec] = []
+        for fleet_index, (name, fleet) in enumerate(self.scenario.fleets.items()):
+            devices += self._fleet(fleet_index, name, fleet)
+        known = {device.name: i for i, device in enumerate(devices)}
+        for name, override in self.scenario.overrides.items():
+            at: Location = ("fleets", name)
+            if name not in known:
+                raise self.error(at, unknown("device", name, known))
+            device = devices[known[name]]
+            if override.driver is not None:
+                self._named("component", override.driver, self.scenario.components, (*at, "driver"))
+            devices[known[name]] = replace(
+                device, poll_ns=override.poll or device.poll_ns, driver=override.driver or device.driver,
+                response_ns=device.response_ns if override.response is None else override.response,
+                phase_ns=min(device.phase_ns, (override.poll or device.poll_ns) - 1),
+            )  # fmt: skip
+        return devices
+
+    def _fleet(self, index: int, name: str, fleet: schema.Fleet) -> list[DeviceSpec]:
+        at: Location = ("fleets", name)
+        model = self._model(fleet, at)
+        link = self._named("link", fleet.link, self.scenario.links, (*at, "link"))
+        self._named("gateway", fleet.gateway, self.scenario.gateways, (*at, "gateway"))
+        self._named("component", fleet.driver, self.scenario.components, (*at, "driver"))
+        serial = link.serial is not None
+        if serial != (fleet.protocol == "modbus-rtu"):
+            wants = "a serial line (serial: ...)" if fleet.protocol == "modbus-rtu" else "a network link"
+            raise self.error((*at, "link"), f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}')
+        lines = link.lines or 1
+        if serial and -(-fleet.count // lines) > UNIT_IDS:
+            raise self.error((*at, "count"), f"{fleet.count} devices on {lines} lines; a line has {UNIT_IDS} unit ids")
+        response = fleet.response
+        if response is None:
+            response = model.serial_response_ns if serial else model.response_ns
+        streams = Streams(self.seed)
+        out = []
+        for i in range(fleet.count):
+            phase = {"spread": i * fleet.poll // fleet.count, "aligned": 0}.get(fleet.phase)
+            if phase is None:
+                phase = streams.stream(f"phase/{name}").below(fleet.poll)
+            out.append(DeviceSpec(
+                name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=i // lines + 1 if serial else 1,
+                poll_ns=fleet.poll, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=i % lines + 1, gateway=fleet.gateway,
+                driver=fleet.driver, response_ns=response,
+            ))  # fmt: skip
+        return out
+
+    def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
+        if fleet.device not in catalog.names():
+            raise self.error((*at, "device"), unknown("device", fleet.device, catalog.names()))
+        if fleet.protocol not in _DRIVERS:
+            raise self.error((*at, "protocol"), f"{fleet.protocol} devices are not built yet; today: {', '.join(_DRIVERS)}")
+        model = catalog.model(fleet.device)
+        if fleet.protocol not in model.protocols:
+            raise self.error((*at, "protocol"), f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}")
+        return model
+
+    def _named(self, kind: str, name: str, known: Any, at: Location) -> Any:
+        if name not in known:
+            raise self.error(at, unknown(kind, name, known))
+        return known[name]
+
+    # ---- components ---------------------------------------------------------------------------------------------
+    def _roles(self) -> dict[str, tuple[str, Location]]:
+        """component -> (role, where it is used so)."""
+        roles: dict[str, tuple[str, Location]] = {}
+
+        def use(name: str, role: str, at: Location) -> None:
+            before = roles.setdefault(name, (role, at))
+            if before[0] != role:
+                raise self.error(at, f'component "{name}" is used as {before[0]} and as {role}')
+
+        for name, fleet in self.scenario.fleets.items():
+            use(fleet.driver, "driver", ("fleets", name, "driver"))
+        for name, override in self.scenario.overrides.items():
+            if override.driver is not None:
+                use(override.driver, "driver", ("fleets", name, "driver"))
+        for name, gateway in self.scenario.gateways.items():
+            for role in ("transform", "policy"):
+                use(self._checked_component(getattr(gateway, role), ("gateways", name, role)), role, ("gateways", name, role))
+        return roles
+
+    def _checked_component(self, name: str, at: Location) -> str:
+        self._named("component", name, self.scenario.components, at)
+        return name
+
+    def _components(self) -> list[ComponentSpec]:
+        out = []
+        roles = self._roles()
+        for name, component in self.scenario.components.items():
+            at: Location = ("components", name)
+            if name not in roles:
+                raise self.error(at, f'component "{name}" is used by no fleet and no gateway')
+            loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
+            try:
+                self.host.link(loaded, component.grants)
+            except ComponentRefused as error:
+                raise self.error((*at, "grants"), f"{component.wasm} {error}") from error
+            limits = component.limits
+            out.append(ComponentSpec(
+                name=name, role=roles[name][0], component=loaded, grants=tuple(component.grants), options=tuple(component.options.items()),
+                cpu_ns=limits.cpu, deadline_ns=limits.deadline, memory_bytes=limits.memory, state_bytes=limits.state,
+            ))  # fmt: skip
+        return out
+
+    def _load(self, wasm: str, role: str, at: Location) -> Component:
+        beside = self.loaded.file.parent / wasm
+        path = beside if beside.exists() or not (SHIPPED / wasm).exists() else SHIPPED / wasm
+        try:
+            return self.host.load(path, role)
+        except ComponentRefused as error:
+            shipped = sorted(file.name for file in SHIPPED.glob("*.wasm"))
+            hint = f" (looked beside the scenario and among the shipped: {', '.join(shipped)})" if not path.exists() else ""
+            raise self.error(at, f"{wasm}: {error}{hint}") from error
+
+    # ---- gateways -----------------------------------------------------------------------------------------------
+    def _gateway(self, name: str, gateway: schema.Gateway, devices: list[DeviceSpec]) -> GatewaySpec:
+        at: Location = ("gateways", name)
+        board_name = self.boards.get(name, gateway.board)
+        if board_name not in BOARDS:
+            if name in self.boards:
+                raise ScenarioError("--board", None, "", unknown("board", board_name, BOARDS))
+            raise self.error((*at, "board"), unknown("board", board_name, BOARDS))
+        board = BOARDS[board_name]
+        link = self._named("link", gateway.uplink.link, self.scenario.links, (*at, "uplink", "link"))
+        if link.serial is not None:
+            raise self.error((*at, "uplink", "link"), "an uplink needs a network link, this one is serial")
+        uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.restart
+        for what, where, first, largest in (("retry", ("uplink", "retry"), retry.first, retry.max), ("restart", ("restart",), restart.first, restart.max)):
+            if first > largest:
+                raise self.error((*at, *where), f"{what}: first is larger than max")
+        store = gateway.store
+        return GatewaySpec(
+            name=name, board=board, transform=gateway.transform, policy=gateway.policy,
+            uplink=UplinkSpec(uplink.link, uplink.window, retry.first, retry.max, retry.jitter, uplink.keep_alive, uplink.user_timeout),
+            store=None if store is None else StoreSpec(store.capacity, store.drain, store.commit, store.ttl),
+            restart=RestartSpec(restart.first, restart.max, *restart.quarantine),
+            small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == name for device in devices) + 2),
+        )  # fmt: skip
+
+    def _small_reservation(self, name: str, gateway: schema.Gateway, board: Board, instances: int) -> bool:
+        fits = instances_that_fit(board)
+        if gateway.reservation == "64 MiB" or instances <= fits:
+            return gateway.reservation == "64 MiB"
+        needs = f"{instances} instances reserve {instances * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
+        if gateway.reservation == "4 GiB" or board.runtime == "pulley":
+            raise self.error(("gateways", name, "reservation"), f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB")
+        self.notes.append(
+            f"gateway {name}: {needs}, {board.name} holds {fits} ({board.va_bits} bits): memories reserve 64 MiB instead, guest code costs x1.7 (x1.3 to x2.2)"
+        )
+        return True

@@ -1,0 +1,253 @@
+"""The scenario file, format 1: every key, its type, its range, its default.
+
+Belongs here: shapes of single blocks. Never: what needs two blocks to check (plan.py) or files (load.py). Durations are
+integers of nanoseconds once read, sizes bytes, ratios 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from scenarios import units
+from scenarios.errors import nearest
+
+FORMAT = 1
+
+
+def _quantity(read: Callable[[Any], Any], example: str) -> Any:
+    def validate(value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise PydanticCustomError("quantity", "{text}", {"text": str(error)}) from error
+
+    return BeforeValidator(validate), WithJsonSchema({"type": "string", "examples": [example]})
+
+
+Duration = Annotated[int, *_quantity(units.duration, "50 ms")]
+PositiveDuration = Annotated[int, *_quantity(units.positive_duration, "50 ms")]
+Size = Annotated[int, *_quantity(units.size, "64 MiB")]
+Rate = Annotated[int, *_quantity(units.bit_rate, "10 Mbit/s")]
+Baud = Annotated[int, *_quantity(units.baud, "9600 Bd")]
+PerSecond = Annotated[int, *_quantity(units.per_second, "200 /s")]
+Ratio = Annotated[float, *_quantity(units.ratio, "0.1 %")]
+Faults = Annotated[tuple[int, int], *_quantity(units.faults_in_window, "5 in 60 s")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
+DeviceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/[1-9][0-9]*$", max_length=80)]
+
+
+class Block(BaseModel):
+    """A mapping of the file: unknown keys are refused with the nearest known one."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise PydanticCustomError("not_a_mapping", "expected a mapping, got {got}", {"got": _named(data)})
+        known = [field.alias or name for name, field in cls.model_fields.items() if not field.exclude]
+        for key in data:
+            if key not in known and key != "overrides":
+                close = nearest(key, known)
+                hint = f'; did you mean "{close}"?' if close else ";"
+                text = f'unknown key "{key}"{hint} known: {", ".join(known)}'
+                raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
+        return data
+
+
+def _named(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
+
+
+class Override(Block):
+    """What one device of a fleet does otherwise."""
+
+    poll: PositiveDuration | None = None
+    driver: Name | None = None
+    response: Duration | None = None
+
+
+class Fleet(Block):
+    """Devices of one kind: ``name/1`` to ``name/count``."""
+
+    device: str
+    protocol: Literal["modbus-tcp", "modbus-rtu", "opcua", "mqtt"]
+    count: Annotated[int, Field(ge=1, le=20_000)] = 1
+    poll: PositiveDuration
+    phase: Literal["spread", "aligned", "random"] = "spread"
+    overrun: Literal["skip", "queue"] = "skip"
+    link: Name
+    gateway: Name
+    driver: Name
+    response: Duration | None = None
+
+
+class Bursts(Block):
+    """Gilbert-Elliott: ratios per packet."""
+
+    p: Ratio
+    r: Ratio
+    bad: Ratio = 1.0
+    good: Ratio = 0.0
+
+
+class Degradation(Block):
+    """Figures of a link that can be changed while it runs."""
+
+    delay: Duration | None = None
+    jitter: Duration | None = None
+    loss: Ratio | None = None
+    correlation: Ratio | None = None
+    bursts: Bursts | None = None
+    duplicate: Ratio | None = None
+    reorder: Ratio | None = None
+    corrupt: Ratio | None = None
+    rate: Rate | None = None
+    queue: Size | None = None
+
+
+class Link(Degradation):
+    """A network link from a preset with changes, or serial lines."""
+
+    preset: Name | None = None
+    serial: Baud | None = None
+    parity: Literal["none", "even", "odd"] | None = None
+    lines: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class Limits(Block):
+    """Of one instance: CPU time and simulated time of one call, linear memory for life, bytes of ``state``."""
+
+    cpu: PositiveDuration | None = None
+    deadline: PositiveDuration | None = None
+    memory: Size = 32 << 20
+    state: Size = 64 << 10
+
+
+class Component(Block):
+    """A component: its bytes, what it is granted, its limits, its own options."""
+
+    wasm: str
+    grants: tuple[Literal["fieldbus", "clock", "log", "state"], ...] = Field(default=(), strict=False)
+    limits: Limits = Limits()
+    options: dict[str, str] = Field(default={}, alias="with")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_are_text(cls, data: Any) -> Any:
+        options = data.get("with") if isinstance(data, dict) else None
+        if isinstance(options, dict):
+            for key, value in options.items():
+                if not isinstance(value, str):
+                    raise PydanticCustomError(
+                        "option", "{text}", {"text": f'option "{key}": expected text (a component reads it), write "{value}"', "key": "with"}
+                    )
+        return data
+
+
+class Retry(Block):
+    """Reconnects: doubling from first to max, plus or minus jitter."""
+
+    first: PositiveDuration = units.DURATIONS["s"]
+    max: PositiveDuration = 30 * units.DURATIONS["s"]
+    jitter: Ratio = 0.2
+
+
+class Uplink(Block):
+    """The way to the cloud."""
+
+    link: Name
+    window: Annotated[int, Field(ge=1, le=65_535)] = 32
+    retry: Retry = Retry()
+    keep_alive: PositiveDuration = Field(default=30 * units.DURATIONS["s"], alias="keep-alive")
+    user_timeout: PositiveDuration = Field(default=10 * units.DURATIONS["s"], alias="user-timeout")
+
+
+class Store(Block):
+    """Store and forward."""
+
+    capacity: Size = 64 << 20
+    evict: Literal["oldest"] = "oldest"
+    drain: PerSecond = 200
+    commit: PositiveDuration = 100 * units.DURATIONS["ms"]
+    ttl: PositiveDuration | None = None
+
+
+class Restart(Block):
+    """What follows a component's fault."""
+
+    first: PositiveDuration = 100 * units.DURATIONS["ms"]
+    max: PositiveDuration = 10 * units.DURATIONS["s"]
+    quarantine: Faults = (5, 60 * units.DURATIONS["s"])
+
+
+class Gateway(Block):
+    """A gateway."""
+
+    board: str
+    transform: Name
+    policy: Name
+    uplink: Uplink
+    store: Store | None = None
+    restart: Restart = Restart()
+    reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
+
+
+class Entry(Block):
+    """One entry of the timeline: when (at, or every/after/times), exactly one verb with its target, how long."""
+
+    at: Duration | None = None
+    every: PositiveDuration | None = None
+    after: Duration | None = None
+    times: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    cut: Name | None = None
+    degrade: Name | None = None
+    write: DeviceName | None = None
+    crash: Name | None = None
+    restart: Name | None = None
+    to: Degradation | None = None
+    for_: PositiveDuration | None = Field(default=None, alias="for")
+    point: str | None = None
+    value: float | int | None = None
+
+
+VERBS = ("cut", "degrade", "write", "crash", "restart")
+"""keys of an entry that say what happens"""
+
+
+class Scenario(Block):
+    """A whole file."""
+
+    format: Literal[1]
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    duration: PositiveDuration
+    settle: Duration = 0
+    fleets: dict[Name, Fleet] = Field(min_length=1)
+    overrides: dict[DeviceName, Override] = Field(default={}, exclude=True)
+    """filled from the ``fleet/n`` keys of ``fleets``"""
+    links: dict[Name, Link] = Field(min_length=1)
+    components: dict[Name, Component] = Field(min_length=1)
+    gateways: dict[Name, Gateway] = Field(min_length=1)
+    timeline: tuple[Entry, ...] = Field(default=(), strict=False)
+    expect: tuple[str, ...] = Field(default=(), strict=False)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file."""
+    schema = Scenario.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "twinloop scenario, format 1"
+    schema["properties"].pop("overrides", None)
+    fleets = schema["properties"]["fleets"]
+    fleets["patternProperties"] = {r"^[a-z][a-z0-9-]*/[1-9][0-9]*$": {"$ref": "#/$defs/Override"}}
+    fleets["patternProperties"][r"^[a-z][a-z0-9-]*$"] = {"$ref": "#/$defs/Fleet"}
+    fleets["additionalProperties"] = False
+    fleets.pop("propertyNames", None)
+    return schema

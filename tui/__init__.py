@@ -1,0 +1,1 @@
+"""A reader of runs for the terminal. Its room; nothing lives here yet."""
