@@ -56,6 +56,8 @@ class Gateway:
         self.cores = Cores(env, spec.board.cores)
         self.busy_ns = 0
         """of cores that died with an earlier life"""
+        self.boot_busy_ns = 0
+        """core time held before t = 0"""
         self.state = "down"
         self.epoch = 0
         self.booted_ns: int | None = None
@@ -152,7 +154,7 @@ class Gateway:
         total_ns = self.env._now - row.due_ns
         count = mask.bit_count()
         row.carried |= mask
-        self.latencies.carried(row.device, count, total_ns, clockwork)
+        self.latencies.carried(row.device, count, total_ns, row.due_ns, clockwork)
         self.trace.add((self.env._now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > self._poller_of[row.device].spec.poll_ns:
             self.ledger.count_late(row.device, count)

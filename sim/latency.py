@@ -5,6 +5,8 @@ Belongs here: histograms per fleet (and per device where an expectation asks), b
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sim.faults import InvariantError
@@ -113,6 +115,13 @@ class Latencies:
         self.fleets = [Latency() for _ in range(fleets)]
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
+        self._windows: list[tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]] = []
+
+    def watch_windows(
+        self, cloud: bool, see: Callable[[int, int, int, int], None], never: Callable[[int, int, int], None]
+    ) -> None:
+        """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each sample, gateway or cloud."""
+        self._windows.append((cloud, see, never))
 
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
         """A merged copy: of all, of some fleets, or of watched devices."""
@@ -131,7 +140,7 @@ class Latencies:
         self.blames.append(blame)
         return blame
 
-    def carried(self, device: int, points: int, total_ns: int, clockwork: Clockwork) -> None:
+    def carried(self, device: int, points: int, total_ns: int, due_ns: int, clockwork: Clockwork) -> None:
         """``points`` of a device have got their verdict after ``total_ns``; the stages must add up to it."""
         spent = clockwork.spent_ns
         if sum(spent) != total_ns:
@@ -139,6 +148,9 @@ class Latencies:
         self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
         if device in self.devices:
             self.devices[device].add_carried(points, total_ns, spent)
+        for cloud, see, _ in self._windows:
+            if not cloud:
+                see(device, points, total_ns, due_ns)
         for blame in self.blames:
             if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices):
                 blame.samples += points
@@ -148,20 +160,29 @@ class Latencies:
                     for what, time_ns in clockwork.waited_ns.items():
                         blame.waited_ns[what] = blame.waited_ns.get(what, 0) + time_ns * points
 
-    def accepted(self, device: int, points: int, total_ns: int) -> None:
+    def accepted(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
         """``points`` of a device were acknowledged by the cloud ``total_ns`` after they were due."""
         self.fleets[self._fleet_of[device]].add_cloud(points, total_ns)
         if device in self.devices:
             self.devices[device].add_cloud(points, total_ns)
+        for cloud, see, _ in self._windows:
+            if cloud:
+                see(device, points, total_ns, due_ns)
 
-    def never_carried(self, device: int, points: int) -> None:
+    def never_carried(self, device: int, points: int, due_ns: int) -> None:
         """``points`` will never get a verdict: later than any bound."""
         self.fleets[self._fleet_of[device]].gateway.never += points
         if device in self.devices:
             self.devices[device].gateway.never += points
+        for cloud, _, never in self._windows:
+            if not cloud:
+                never(device, points, due_ns)
 
-    def never_accepted(self, device: int, points: int) -> None:
+    def never_accepted(self, device: int, points: int, due_ns: int) -> None:
         """``points`` will never reach the cloud."""
         self.fleets[self._fleet_of[device]].cloud.never += points
         if device in self.devices:
             self.devices[device].cloud.never += points
+        for cloud, _, never in self._windows:
+            if cloud:
+                never(device, points, due_ns)

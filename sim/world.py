@@ -165,6 +165,7 @@ class World:
             gateway.boot()
         self._run_until(-1)
         for gateway in self.gateways:
+            gateway.boot_busy_ns = gateway.busy_total_ns()
             if gateway.supervisor.refused is not None:
                 raise gateway.supervisor.refused
             if gateway.state != "up" and not self.env.stopped:
@@ -235,8 +236,8 @@ class World:
         if end in _LOST_OR_MISSED:
             never = (mask & ~row.carried).bit_count()
             if never:
-                self.latencies.never_carried(device, never)
-        self.latencies.never_accepted(device, mask.bit_count())
+                self.latencies.never_carried(device, never, row.due_ns)
+        self.latencies.never_accepted(device, mask.bit_count(), row.due_ns)
 
     def happened(self, event: str) -> None:
         """A named event of the timeline: ``heal cloud``."""

@@ -1,0 +1,1 @@
+"""The command line: one command a file. stdout is data, stderr is narration."""

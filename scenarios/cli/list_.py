@@ -1,0 +1,65 @@
+"""``twinloop list``: what there is to run and to build from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scenarios.errors import ScenarioError, unknown
+
+_KINDS = ("scenarios", "devices", "links", "components", "metrics")
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(help=f"one of {', '.join(_KINDS)}", metavar="KIND")] = "scenarios",
+) -> int:
+    """List shipped scenarios, device models, link presets, components, or the metrics of expectations."""
+    if kind not in _KINDS:
+        raise ScenarioError("list", None, "", unknown("kind", kind, _KINDS))
+    rows = {"scenarios": _scenarios, "devices": _devices, "links": _links, "components": _components, "metrics": _metrics}[kind]()
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def _scenarios() -> list[tuple[str, str]]:
+    from scenarios.load import LIBRARY, library_names, load  # noqa: PLC0415  # --help must stay quick
+
+    return [(name, load(LIBRARY / f"{name}.yaml").scenario.description) for name in library_names()]
+
+
+def _devices() -> list[tuple[str, str]]:
+    from devices import catalog  # noqa: PLC0415
+
+    models = [catalog.model(name) for name in catalog.names()]
+    return [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
+
+
+def _links() -> list[tuple[str, str]]:
+    from scenarios.units import show_duration  # noqa: PLC0415
+    from sim.presets import PRESETS  # noqa: PLC0415
+
+    out = []
+    for name, preset in PRESETS.items():
+        model = preset.model
+        loss = f"bursts p {model.bursts.p:g} r {model.bursts.r:g} loss {model.bursts.bad:g}" if model.bursts else f"loss {100 * model.loss:g} %"
+        rate = f"{model.rate_bps / 1e6:g} Mbit/s" if model.rate_bps else "any rate"
+        out.append((name, f"{show_duration(model.delay_ns)} +- {show_duration(model.jitter_ns)}, {loss}, {rate}; source {preset.source}"))
+    return out
+
+
+def _components() -> list[tuple[str, str]]:
+    from scenarios.plan import SHIPPED  # noqa: PLC0415
+
+    return [(file.name, f"{file.stat().st_size} bytes") for file in sorted(SHIPPED.glob("*.wasm"))]
+
+
+def _metrics() -> list[tuple[str, str]]:
+    from scenarios.metrics import METRICS  # noqa: PLC0415
+
+    return [
+        (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")
+        for name, m in METRICS.items()
+    ]

@@ -1,0 +1,75 @@
+"""The command ``twinloop``: its commands, and the one place where errors become exit codes.
+
+Belongs here: assembly and mapping. Never: a command's work. Commands that live above this room are found by entry point.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+from typer.exceptions import TyperException
+
+from scenarios.cli import boards, check, list_, run, schema
+from scenarios.errors import ScenarioError, nearest
+from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
+
+ENTRY_POINTS = "twinloop.commands"
+"""a third room's command: a callable taking the arguments after its name and returning an exit code"""
+
+app = typer.Typer(
+    name="twinloop", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways.",
+)  # fmt: skip
+app.command("run")(run.run)
+app.command("check")(check.check)
+app.command("list")(list_.list_)
+app.command("schema")(schema.schema)
+app.command("boards")(boards.boards)
+_COMMANDS = ("run", "check", "list", "schema", "boards")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code. Never a traceback for a user's mistake."""
+    from components.outcome import HostLimitError  # noqa: PLC0415  # --help must not wait for wasmtime
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+            return _elsewhere(arguments)
+        return app(arguments, standalone_mode=False) or 0
+    except ScenarioError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except HostLimitError as error:
+        print(f"error: this machine: {error}", file=sys.stderr)
+    except TyperException as error:
+        show = getattr(error, "show", None)
+        show(file=sys.stderr) if show is not None else print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return EXIT_CODES[Verdict.ABORTED]
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return SCENARIO_ERROR
+
+
+def _elsewhere(arguments: list[str]) -> int:
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    name = arguments[0]
+    if name in found:
+        return int(found[name].load()(arguments[1:]) or 0)
+    known = [*_COMMANDS, *found]
+    close = nearest(name, known)
+    hint = f'; did you mean "{close}"?' if close else ";"
+    print(f'error: unknown command "{name}"{hint} known: {", ".join(known)}', file=sys.stderr)
+    return SCENARIO_ERROR
+
+
+def script() -> None:
+    """The console script."""
+    raise SystemExit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,145 @@
+"""``twinloop run``: run scenarios, print their reports, exit with the worst verdict."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scenarios.errors import ScenarioError, shown_path
+from scenarios.verdict import exit_code, worst
+
+if TYPE_CHECKING:
+    from scenarios.result import Result
+    from sim.world import World
+
+
+def run(
+    files: Annotated[list[str], typer.Argument(help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR...")],
+    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0)] = None,
+    board: Annotated[list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")] = None,
+    json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
+    junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
+    check: Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")] = False,
+) -> int:
+    """Run scenarios and judge them.
+
+    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 130 ABORTED.
+    """
+    from rich.console import Console  # noqa: PLC0415  # --help must not wait for it
+
+    from scenarios.report.console import report  # noqa: PLC0415
+    from scenarios.report.junit import write_junit  # noqa: PLC0415
+
+    console = Console(stderr=json_file == "-", highlight=False, soft_wrap=True)
+    results: list[tuple[Path, Result | ScenarioError]] = []
+    codes: list[int] = []
+    scenarios = expand(files)
+    for file in scenarios:
+        folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
+        try:
+            result = _run_one(file, seed, _boards(board or []), folder, check)
+        except ScenarioError as error:
+            print(f"error: {error}", file=sys.stderr)
+            results.append((file, error))
+            codes.append(3)
+            continue
+        report(console, result, shown_path(file))
+        results.append((file, result))
+        codes.append(exit_code(result.verdict, strict))
+        if codes[-1] == 130:
+            break
+    if json_file is not None:
+        _write_json(json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], len(scenarios) == 1)
+    if junit is not None:
+        write_junit(junit, results, strict)
+    return worst(codes)
+
+
+def expand(names: list[str]) -> list[Path]:
+    """Files, the scenarios of folders, shipped scenarios by name; raises ScenarioError."""
+    from scenarios.load import find  # noqa: PLC0415
+
+    out: list[Path] = []
+    for name in names:
+        path = find(name)
+        if path.is_dir():
+            inside = sorted(path.rglob("*.yaml"))
+            if not inside:
+                raise ScenarioError(name, None, "", "no *.yaml in this folder")
+            out += inside
+        else:
+            out.append(path)
+    return out
+
+
+def _boards(pairs: list[str]) -> dict[str, str]:
+    boards: dict[str, str] = {}
+    for pair in pairs:
+        gateway, equals, board = pair.partition("=")
+        if not equals or not gateway or not board:
+            raise ScenarioError("--board", None, "", f'expected GATEWAY=BOARD, got "{pair}"')
+        boards[gateway] = board
+    return boards
+
+
+def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | None, check: bool) -> Result:
+    from scenarios.load import load  # noqa: PLC0415
+    from scenarios.runner import Options, run  # noqa: PLC0415
+
+    loaded = load(file)
+    with _progress(loaded.scenario.name) as told, _interruptible() as started:
+        return run(loaded, Options(seed=seed, boards=boards, out=out, check=check, progress=told, started=started))
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """SIGINT sets a flag: the world stops between two events. Set explicitly: a shell's background job ignores it."""
+    world_at: list[World] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        for world in world_at:
+            world.stop()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield world_at.append
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Any]:
+    """A bar on stderr while it runs, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=1.0)
+        yield lambda now_ns, whole_ns: progress.update(task, completed=max(0, now_ns) / whole_ns)
+
+
+def _write_json(target: str, objects: list[dict[str, Any]], single: bool) -> None:
+    data: Any = objects[0] if single and objects else objects
+    text = json.dumps(data, indent=2) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ScenarioError("--json", None, "", f"{target}: {error.strerror}") from error
+
+

@@ -1,0 +1,75 @@
+"""What can be said of a scenario before it runs: serial lines whose polls can't all be held, CPU that can't suffice.
+
+Belongs here: arithmetic on the plan. Never: simulation. A finding is a warning: the run is the judge.
+"""
+
+from __future__ import annotations
+
+from devices.device import DeviceModel
+from sim.line import LineTiming
+from sim.spec import DeviceSpec, WorldSpec
+
+GAP_REGISTERS = 8
+BLOCK_REGISTERS = 125
+"""modbus-driver's defaults for ``gap`` and ``block``"""
+_RTU_REQUEST_BYTES = 8
+_RTU_REPLY_BYTES = 5
+"""unit, function, byte count, CRC around the data"""
+
+
+def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK_REGISTERS) -> list[int]:
+    """Registers of each read that modbus-driver makes in one poll of a device (bits count as registers of 16)."""
+    reads: list[int] = []
+    for table in ("coil", "discrete", "holding", "input"):
+        limit = block if table in ("holding", "input") else 2000
+        first = end = -1
+        for point in sorted((p for p in model.points if p.table == table), key=lambda p: p.address):
+            upto = point.address + point.width
+            if first >= 0 and point.address <= end + gap and upto - first <= limit:
+                end = max(end, upto)
+                continue
+            if first >= 0:
+                reads.append(_registers(table, end - first))
+            first, end = point.address, upto
+        if first >= 0:
+            reads.append(_registers(table, end - first))
+    return reads
+
+
+def _registers(table: str, count: int) -> int:
+    return count if table in ("holding", "input") else -(-count // 16)
+
+
+def poll_ns(timing: LineTiming, device: DeviceSpec, reads: list[int]) -> int:
+    """How long one poll of a device occupies its line when nothing goes wrong."""
+    return sum(timing.exchange_ns(_RTU_REQUEST_BYTES, _RTU_REPLY_BYTES + 2 * registers, device.response_ns) for registers in reads)
+
+
+def line_utilisation(spec: WorldSpec) -> dict[str, float]:
+    """line -> share of its time that the poll plan asks for; over 1 the plan can't be held."""
+    serial = {link.name: LineTiming(link.serial_bd) for link in spec.links if link.serial_bd is not None}
+    used: dict[str, float] = {}
+    drivers = {component.name: dict(component.options) for component in spec.components}
+    for device in spec.devices:
+        timing = serial.get(device.link)
+        if timing is None:
+            continue
+        options = drivers[device.driver]
+        reads = block_reads(device.model, int(options.get("gap", GAP_REGISTERS)), int(options.get("block", BLOCK_REGISTERS)))
+        name = f"{device.link}/{device.line}"
+        used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
+    return used
+
+
+def warnings(spec: WorldSpec) -> list[str]:
+    """Everything that can be foreseen, in words."""
+    out = []
+    for name, share in line_utilisation(spec).items():
+        if share > 1:
+            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held")
+        elif share > 0.8:
+            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
+    for link in spec.links:
+        if link.serial_bd is not None and not any(device.link == link.name for device in spec.devices):
+            out.append(f"link {link.name} is used by no fleet")
+    return out

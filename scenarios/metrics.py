@@ -1,0 +1,53 @@
+"""What can be measured: metric -> kind, unit, keys, allowed statistics.
+
+Belongs here: the table that the grammar, the evaluation and the documentation share. Never: values.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time). ``unit``: ns, bytes, count, ratio."""
+
+    kind: str
+    unit: str
+    keys: tuple[str, ...]
+    statistics: tuple[str, ...]
+    meaning: str
+
+
+_TREND = ("count", "min", "mean", "max", "p50", "p90", "p95", "p99", "p99.9")
+_COUNTER = ("count", "ratio")
+_DEVICE = ("fleet", "device", "gateway")
+
+METRICS: dict[str, Metric] = {
+    "latency.gateway": Metric("trend", "ns", _DEVICE, _TREND, "due to verdict carried out"),
+    "latency.cloud": Metric("trend", "ns", _DEVICE, _TREND, "due to acknowledged by the cloud"),
+    "latency.stage": Metric("trend", "ns", ("stage", *_DEVICE), _TREND, "time in one stage of latency.gateway"),
+    "samples.due": Metric("counter", "count", _DEVICE, ("count",), "samples that were due"),
+    "samples.delivered": Metric("counter", "count", _DEVICE, _COUNTER, "acknowledged by the cloud"),
+    "samples.cached": Metric("counter", "count", _DEVICE, _COUNTER, "in a store at the end"),
+    "samples.dropped": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "dropped by policy or transform"),
+    "samples.evicted": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "evicted from a store"),
+    "samples.missed": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "ended before a reading existed"),
+    "samples.lost": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "ended after a reading existed"),
+    "samples.duplicates": Metric("counter", "count", _DEVICE, _COUNTER, "delivered again"),
+    "samples.misordered": Metric("counter", "count", _DEVICE, _COUNTER, "delivered after younger ones of the device"),
+    "samples.late": Metric("counter", "count", _DEVICE, _COUNTER, "verdict after the successor was due"),
+    "backlog": Metric("gauge", "count", ("gateway",), ("max",), "messages that wait in the store"),
+    "gateway.cpu": Metric("gauge", "ratio", ("gateway",), (), "share of all cores' time that was used"),
+    "gateway.memory": Metric("gauge", "bytes", ("gateway",), ("max",), "instances and their linear memory"),
+    "gateway.boot": Metric("trend", "ns", ("gateway",), ("count", "min", "max", "mean"), "power on to all components ready"),
+    "component.faults": Metric("counter", "count", ("gateway", "component", "cause"), ("count",), "component calls that ended in a Fault"),
+    "command.latency": Metric("trend", "ns", ("fleet", "device"), _TREND, "issued to written to the device"),
+    "commands.issued": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that came from the cloud"),
+    "commands.done": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that reached their device"),
+    "commands.failed": Metric("counter", "count", ("fleet", "device", "cause"), ("count",), "writes that didn't"),
+}  # fmt: skip
+
+PERMILLE = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p99.9": 999}
+"""percentile statistics, by nearest rank"""
+
+STATISTICS = tuple(dict.fromkeys(name for metric in METRICS.values() for name in metric.statistics))

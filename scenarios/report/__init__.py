@@ -1,0 +1,1 @@
+"""Reports: one format a file. Each takes a Result and writes; none computes."""

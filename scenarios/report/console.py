@@ -1,0 +1,148 @@
+"""The report for people: verdict, expectations with what was measured, the ledger by cause, stages, who spent what.
+
+Belongs here: words and tables. Never: figures that aren't in the Result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scenarios.result import Result
+from scenarios.thresholds import Judged
+from scenarios.units import show_duration, show_size
+from scenarios.verdict import Verdict
+from sim.histogram import NEVER
+
+_STYLES = {
+    Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",
+    Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red", Verdict.UNSTABLE: "bold red",
+}  # fmt: skip
+_MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdict.UNSURE: "~"}
+_BUSY = 0.9
+"""share of a line's time from which the report names it"""
+
+
+def header(console: Console, data: dict[str, Any], file: str) -> None:
+    """What is about to be judged: enough to repeat it."""
+    versions = " ".join(f"{name} {text}" for name, text in data["versions"].items())
+    console.print(f"[bold]{escape(data['scenario'])}[/]  {escape(file)}  seed {data['seed']}  clock {data['clock']}")
+    console.print(f"[dim]scenario {data['scenario_digest'][:16]}  trace {data['digest'][:16]}  {escape(versions)}[/]")
+    components = "  ".join(f"{name} {sha[:12]}" for name, sha in data["components"].items())
+    console.print(f"[dim]components  {escape(components)}[/]")
+
+
+def report(console: Console, result: Result, file: str) -> None:
+    """The whole report."""
+    data = result.data
+    header(console, data, file)
+    console.print()
+    _expectations(console, result.judged)
+    _ledger(console, data["ledger"])
+    _latency(console, data["latency"])
+    _gateways(console, data)
+    _lines(console, result)
+    for note in result.notes:
+        console.print(f"[yellow]note[/] {escape(note)}")
+    if result.error:
+        console.print(f"[bold red]{escape(result.error)}[/]")
+    if result.divergence:
+        console.print(escape(result.divergence))
+    run = data["run"]
+    speed = f", {run['speedup']:.0f} times real time" if run["speedup"] else ""
+    console.print(f"\n[{_STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
+                  f"{speed}, {run['polls']} polls")  # fmt: skip
+    if result.verdict is not Verdict.PASS:
+        console.print(f"reproduce: {escape(data['reproduce'])}")
+
+
+def measured_text(one: Judged) -> str:
+    """A measured value with its unit."""
+    value = one.measured
+    if value is None:
+        return "no data"
+    if value >= NEVER:
+        return "never"
+    unit = "ns" if one.expectation.within_ns is not None else one.expectation.unit
+    if unit == "ns":
+        return show_duration(value)
+    if unit == "bytes":
+        return show_size(value)
+    return f"{100 * value:.3g} %" if unit == "ratio" else f"{value:g}"
+
+
+def _expectations(console: Console, judged: list[Judged]) -> None:
+    if not judged:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_column(justify="right")
+    for one in judged:
+        style = _STYLES[one.verdict]
+        table.add_row(f"[{style}]{_MARKS.get(one.verdict, '!')}[/]", escape(one.expectation.text), f"[{style}]{measured_text(one)}[/]")
+        if one.why:
+            table.add_row("", f"[dim]{escape(one.why)}[/]", "")
+    console.print(table)
+    console.print()
+
+
+def _ledger(console: Console, ledger: dict[str, Any]) -> None:
+    due = ledger["due"]
+    parts = [f"{due} due", f"{ledger['delivered']} delivered"]
+    parts += [f"{ledger['cached']} cached"] if ledger["cached"] else []
+    for state in ("dropped", "evicted", "missed", "lost"):
+        causes = ledger[state]
+        if causes:
+            by_cause = ", ".join(f"{cause} {count}" for cause, count in causes.items())
+            parts.append(f"{sum(causes.values())} {state} ({by_cause})")
+    beside = [f"{ledger[name]} {name}" for name in ("duplicates", "misordered", "late", "open") if ledger[name]]
+    console.print(f"[bold]samples[/]  {' · '.join(parts)}{'   beside: ' + ', '.join(beside) if beside else ''}")
+
+
+def _latency(console: Console, latency: dict[str, Any]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("latency", style="bold")
+    for name in ("p50", "p95", "p99", "max"):
+        table.add_column(name, justify="right")
+    rows = [("gateway", latency["gateway"]), *((f"  {name}", figures) for name, figures in latency["stages"].items()), ("cloud", latency["cloud"])]
+    for name, figures in rows:
+        cells = [figures["p50_ns"], figures["p95_ns"], figures["p99_ns"], figures["max_ns"]]
+        shown = ["never" if cell is None and figures["never"] else "-" if cell is None else show_duration(cell) for cell in cells]
+        table.add_row(name, *shown)
+    console.print(table)
+
+
+def _gateways(console: Console, data: dict[str, Any]) -> None:
+    for name, figures in data["gateways"].items():
+        band = data["bands"][name]
+        console.print(
+            f"[bold]gateway {escape(name)}[/]  {figures['board']} ({band['runtime']}, {'metered' if band['metered'] else 'not metered'})  "
+            f"cpu {100 * figures['cpu_ratio']:.3g} %  memory {show_size(figures['memory_peak_bytes'])}  boot {show_duration(figures['boot_ns'] or 0)}"
+            + (f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}" if figures["faults"] else "")
+            + (f"  quarantined {figures['quarantined']}" if figures["quarantined"] else "")
+        )
+        spent = sorted(figures["components"].items(), key=lambda item: -item[1]["cpu_ns"])
+        shares = "  ".join(f"{component} {show_duration(one['cpu_ns'])}" for component, one in spent)
+        console.print(f"  cpu time  {escape(shares)}  host {show_duration(figures['host_ns'])}")
+        uplink, store = figures["uplink"], figures["store"]
+        text = f"  uplink  {uplink['published']} published, {uplink['resent']} given back, {uplink['lost_sessions']} sessions lost"
+        if store:
+            text += f"  store  {store['written']} written, at most {store['waiting_peak']} waiting ({show_size(store['peak_bytes'])})"
+        console.print(text)
+        console.print(
+            f"  [dim]cpu times are modelled: x/÷ {band['factor']:.2g} (90 %), not calibrated on a board; "
+            f"{band['fuel_ps'] / 1000:g} ns a unit of fuel; {escape(band['source'])}[/]"
+        )
+
+
+def _lines(console: Console, result: Result) -> None:
+    for line in result.lines:
+        if line.busy_ratio >= _BUSY or line.timeouts:
+            console.print(
+                f"[yellow]line {escape(line.name)}[/] busy {100 * line.busy_ratio:.0f} % of the time, {line.exchanges} exchanges, "
+                f"{line.timeouts} timeouts, up to {line.longest_queue} waiting"
+            )

@@ -1,0 +1,185 @@
+"""The result of a run as plain data: the JSON contract, and what a console wants to say beside it.
+
+Belongs here: the shape. Never: formatting (report/). All but ``run.wall_s``, ``run.speedup`` and ``versions`` is equal
+over repeats on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from scenarios.load import Loaded
+from scenarios.thresholds import Judge, Judged, cpu_ratio
+from scenarios.verdict import Verdict
+from sim.histogram import NEVER, Histogram
+from sim.latency import STAGES
+from sim.ledger import End
+from sim.world import World
+
+FORMAT = 1
+_PACKAGES = ("twinloop", "wasmtime", "simpy", "pymodbus", "numpy")
+
+
+@dataclass(frozen=True)
+class LineFigures:
+    """A serial line after a run."""
+
+    name: str
+    busy_ratio: float
+    exchanges: int
+    timeouts: int
+    longest_queue: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything a report needs. ``data`` is the JSON object."""
+
+    verdict: Verdict
+    data: dict[str, Any]
+    judged: list[Judged]
+    notes: list[str]
+    lines: list[LineFigures] = field(default_factory=list)
+    error: str = ""
+    """what was broken, for BROKEN"""
+    divergence: str = ""
+    """the first differing event, with --check"""
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what decides a run."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], verdict: Verdict, notes: list[str], reproduce: str,
+            wall_s: float) -> Result:  # fmt: skip
+    """Everything of a run that has ended, copied out of its world."""
+    simulated_ns = max(0, world.env._now)
+    ledger = world.ledger
+    latency = world.latencies.of()
+    data = {
+        "format": FORMAT,
+        "verdict": verdict.value,
+        "scenario": loaded.scenario.name,
+        "seed": world.spec.seed,
+        "clock": "virtual",
+        "digest": world.trace.digest(),
+        "scenario_digest": scenario_digest(loaded),
+        "components": {component.name: component.component.sha256 for component in world.spec.components},
+        "versions": versions(),
+        "expectations": [_expectation(one) for one in judged],
+        "ledger": {
+            "due": ledger.due, "open": ledger.open, "delivered": ledger.count(End.DELIVERED), "cached": ledger.count(End.CACHED),
+            **{end.value: ledger.by_cause(end) for end in (End.DROPPED, End.EVICTED, End.MISSED, End.LOST)},
+            "duplicates": ledger.duplicates, "misordered": ledger.misordered, "late": ledger.late, "derived": ledger.derived,
+        },
+        "latency": {
+            "gateway": _histogram(latency.gateway), "cloud": _histogram(latency.cloud),
+            "stages": {name: _histogram(latency.stages[i]) for i, name in enumerate(STAGES)},
+        },
+        "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
+        "lines": {name: {"busy_ratio": _share(line.busy_ns, simulated_ns), "exchanges": line.exchanges, "timeouts": line.timeouts,
+                         "longest_queue": line.longest_queue} for name, line in world.lines.items()},
+        "commands": {"issued": len(world.commands_issued), **world.commands_ended},
+        "bands": {gateway.name: _band(gateway) for gateway in world.gateways},
+        "notes": notes,
+        "run": {
+            "simulated_ns": simulated_ns, "wall_s": round(wall_s, 6), "polls": world.polls, "events": world.events,
+            "speedup": round(simulated_ns / 1e9 / wall_s, 3) if wall_s else None,
+        },
+        "reproduce": reproduce,
+    }  # fmt: skip
+    lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.lines.items()]
+    return Result(verdict, data, judged, notes, lines)
+
+
+def scenario_digest(loaded: Loaded) -> str:
+    """SHA-256 of the scenario as it was understood: comments and layout don't count."""
+    return hashlib.sha256(loaded.scenario.model_dump_json(by_alias=True).encode()).hexdigest()
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def _expectation(one: Judged) -> dict[str, Any]:
+    never = one.measured is not None and one.measured >= NEVER
+    out: dict[str, Any] = {
+        "expression": one.expectation.text, "verdict": one.verdict.value, "measured": None if never else one.measured,
+        "unit": "ns" if one.expectation.within_ns is not None else one.expectation.unit,
+    }  # fmt: skip
+    if never:
+        out["never"] = True
+    if one.why:
+        out["why"] = one.why
+    return out
+
+
+def _histogram(histogram: Histogram) -> dict[str, Any]:
+    def rank(permille: int) -> int | None:
+        value = histogram.percentile(permille)
+        return None if value is None or value >= NEVER else value
+
+    return {
+        "count": histogram.count, "never": histogram.never, "p50_ns": rank(500), "p95_ns": rank(950), "p99_ns": rank(990),
+        "max_ns": histogram.max if histogram.count else None,
+    }  # fmt: skip
+
+
+def _gateway(world: World, gateway: Any) -> dict[str, Any]:
+    faults: dict[str, int] = {}
+    for (_, cause), count in gateway.supervisor.faults.items():
+        faults[cause] = faults.get(cause, 0) + count
+    components = {
+        name: {
+            "fuel": m.fuel, "calls": m.calls, "imports": m.imports, "values": m.values, "cpu_ns": m.cpu_ns, "fuel_ns": m.fuel_ns,
+            "instantiate_ns": m.instantiate_ns, "faults": m.faults,
+        }
+        for name, m in gateway.budget.meters.items()
+    }  # fmt: skip
+    uplink, store = gateway.uplink, gateway.store
+    return {
+        "board": gateway.board.name,
+        "cpu_ratio": round(cpu_ratio(world, gateway), 6),
+        "memory_peak_bytes": gateway.budget.memory_peak_bytes,
+        "boot_ns": gateway.boots[0] if gateway.boots else None,
+        "faults": faults,
+        "restarts": gateway.supervisor.restarts,
+        "quarantined": gateway.supervisor.quarantined,
+        "alerts": gateway.alerts,
+        "host_ns": gateway.budget.host_ns,
+        "breaches": gateway.budget.breaches,
+        "components": components,
+        "uplink": {
+            "sessions": uplink.sessions, "lost_sessions": uplink.lost_sessions, "published": uplink.published, "resent": uplink.resent,
+            "window_peak": uplink.window_peak, "link": _link(world, gateway),
+        },
+        "store": None if store is None else {
+            "written": store.written, "evicted": store.evicted, "waiting": store.waiting, "waiting_peak": store.waiting_peak,
+            "peak_bytes": store.peak_bytes, "syncs": store.syncs,
+        },
+    }  # fmt: skip
+
+
+def _link(world: World, gateway: Any) -> dict[str, int]:
+    stats = world.links[gateway.spec.uplink.link].stats()
+    return {"offered": stats.offered, "lost": stats.lost, "queue_full": stats.queue_full, "ruled_out": stats.ruled_out}
+
+
+def _band(gateway: Any) -> dict[str, Any]:
+    board, profile = gateway.board, gateway.budget.profile
+    fuel = board.metered_fuel_ps if profile.metered else board.fuel_ps
+    return {
+        "board": board.name, "factor": profile.band, "runtime": board.runtime, "metered": profile.metered, "fuel_ps": profile.fuel_ps,
+        "call_ps": profile.call_ps, "import_ps": profile.import_ps, "value_ps": profile.value_ps, "source": fuel.source, "calibrated": False,
+    }  # fmt: skip

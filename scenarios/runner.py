@@ -1,0 +1,144 @@
+"""One scenario run from file to result: host, world, judge, verdict. Everything it opened is closed, whatever happens.
+
+Belongs here: the order of things. Never: formats or flags.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from components.host import Host
+from scenarios.determinism import Comparison, Recording
+from scenarios.errors import shown_path
+from scenarios.load import Loaded
+from scenarios.plan import Planner
+from scenarios.report.folder import Folder
+from scenarios.result import Result, collect
+from scenarios.thresholds import Judge, Judged, read_expectations
+from scenarios.verdict import Verdict, overall
+from sim.faults import InvariantError
+from sim.spec import WorldSpec
+from sim.supervisor import ConfigRefused
+from sim.world import World
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may ask of a run. ``boards``: gateway -> board instead of the scenario's."""
+
+    seed: int | None = None
+    boards: dict[str, str] = field(default_factory=dict)
+    out: Path | None = None
+    check: bool = False
+    progress: Callable[[int, int], None] | None = None
+    """called with (simulated ns so far, ns in all)"""
+    started: Callable[[World], None] | None = None
+    """given the world before it runs (for a signal handler)"""
+
+
+def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
+    """Run a scenario; raises ScenarioError for the author's mistakes and HostLimitError for this machine's limits."""
+    expectations = read_expectations(loaded)
+    own = host is None
+    host = host or Host()
+    try:
+        planner = Planner(loaded, host, options.seed, options.boards)
+        spec = planner.world()
+        folder = Folder(options.out) if options.out is not None else None
+        recording = Recording() if options.check else None
+        try:
+            result = _once(loaded, spec, host, options, planner.notes, folder, recording)
+        finally:
+            if folder is not None:
+                folder.close()
+        if recording is not None:
+            result = _again(loaded, spec, host, options, planner.notes, result, recording)
+        if folder is not None:
+            folder.write_result(result.data)
+        return result
+    finally:
+        if own:
+            host.close()
+
+
+def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
+          record: Recording | Comparison | None) -> Result:  # fmt: skip
+    store_path = (lambda gateway: ":memory:") if folder is None else folder.store_path
+    world = World(spec, host, store_path)
+    try:
+        if record is not None:
+            world.trace.sinks.append(record.take)
+        if folder is not None:
+            world.trace.sinks.append(folder.take(world))
+        if options.progress is not None:
+            whole, report = spec.duration_ns, options.progress
+            world.progress = lambda now_ns: report(now_ns, whole)
+        if options.started is not None:
+            options.started(world)
+        judge = Judge(world, read_expectations(loaded))
+        return _judged(loaded, world, judge, options, notes)
+    finally:
+        world.close()
+
+
+def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes: list[str]) -> Result:
+    began = time.perf_counter()
+    error = ""
+    try:
+        with calm_collector():
+            finished = world.run()
+        judged: list[Judged] = judge.judge()
+        verdict = overall(one.verdict for one in judged) if finished else Verdict.ABORTED
+    except ConfigRefused as refused:
+        name, text = refused.args
+        raise loaded.document.error(("components", name, "with"), text) from refused
+    except InvariantError as broken:
+        error, judged, verdict = str(broken), [], Verdict.BROKEN
+    wall_s = time.perf_counter() - began
+    result = collect(loaded, world, judge, judged, verdict, notes, command(loaded, world.spec.seed, options), wall_s)
+    if error:
+        result.data["broken"] = error
+    return replace(result, error=error)
+
+
+def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], first: Result, recording: Recording) -> Result:
+    """--check: run a second time and compare event by event."""
+    comparison = recording.comparison()
+    if first.verdict is Verdict.ABORTED:
+        return first
+    second = _once(loaded, spec, host, replace(options, out=None), notes, None, comparison)
+    divergence = comparison.finish()
+    recording.close()
+    if divergence is None and second.data["digest"] == first.data["digest"]:
+        return first
+    text = divergence or f"digests differ: {first.data['digest']} and {second.data['digest']}"
+    data = {**first.data, "verdict": Verdict.BROKEN.value, "divergence": text}
+    return replace(first, verdict=Verdict.BROKEN, data=data, error="two runs differ", divergence=text)
+
+
+def command(loaded: Loaded, seed: int, options: Options) -> str:
+    """The exact command that repeats a run."""
+    parts = ["twinloop", "run", shown_path(loaded.file), "--seed", str(seed)]
+    for gateway, board in options.boards.items():
+        parts += ["--board", f"{gateway}={board}"]
+    return shlex.join(parts)
+
+
+@contextlib.contextmanager
+def calm_collector() -> Iterator[None]:
+    """A world is built and then only churns: what exists is set aside, young garbage is collected in larger bites (x1.1 to x1.2)."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,0 +1,54 @@
+"""Verdicts and exit codes: the one place where an outcome becomes a number.
+
+Belongs here: the table and the order. Never: how single expectations are judged (thresholds.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """Of a run, in the order in which they are looked for: the first that holds."""
+
+    BROKEN = "BROKEN"
+    """an invariant of twinloop's own"""
+    ABORTED = "ABORTED"
+    INVALID = "INVALID"
+    """this machine couldn't keep the wire's pace"""
+    FAIL = "FAIL"
+    UNSTABLE = "UNSTABLE"
+    """differs over seeds"""
+    NO_DATA = "NO-DATA"
+    UNSURE = "UNSURE"
+    """inside the board's band"""
+    PASS = "PASS"  # noqa: S105  # no password
+
+
+EXIT_CODES = {
+    Verdict.BROKEN: 2, Verdict.ABORTED: 130, Verdict.INVALID: 5, Verdict.FAIL: 1, Verdict.UNSTABLE: 1, Verdict.NO_DATA: 4,
+    Verdict.UNSURE: 0, Verdict.PASS: 0,
+}  # fmt: skip
+SCENARIO_ERROR = 3
+"""also of a wrong flag or command"""
+STRICT_UNSURE = 1
+_ORDER = list(Verdict)
+_SEVERITY = [2, 130, 3, 5, 1, 4, 0]
+"""exit codes, worst first, for several files"""
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of a run from those of its expectations; without any it is PASS: nothing was asked."""
+    found = list(verdicts)
+    return min(found, key=_ORDER.index) if found else Verdict.PASS
+
+
+def exit_code(verdict: Verdict, strict: bool = False) -> int:
+    """The number for the shell."""
+    return STRICT_UNSURE if strict and verdict is Verdict.UNSURE else EXIT_CODES[verdict]
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The worst of several exit codes."""
+    return min(codes, key=_SEVERITY.index, default=0)
