@@ -115,7 +115,7 @@ def forward_lane(result_at: int) -> int:
     if Q.unpack_from(MEMORY, entries + ENTRY_BYTES + _ENTRY_VALUE)[0]:
         return -1
     size, at, payload = _QQQ.unpack_from(MEMORY, entries + _ENTRY_VALUE)
-    if size != 7 or MEMORY[at : at + 7] != b"forward":
+    if size != 7 or bytes(MEMORY[at : at + 7]) != b"forward":
         return -1
     return int(MEMORY[payload + 8])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p
+from importlib.metadata import version
 from struct import Struct
 from typing import Any
 
@@ -21,10 +22,12 @@ VAL_BYTES = 32
 ENTRY_BYTES = 48
 """size of wasmtime_component_valrecord_entry_t: name (size, pointer), then the value"""
 
+WASMTIME = version("wasmtime")
+
 if ctypes.sizeof(ffi.wasmtime_component_val_t) != VAL_BYTES:
-    raise ImportError(f"wasmtime {wasmtime.__version__}: component values are not {VAL_BYTES} bytes; twinloop needs wasmtime 50")
+    raise ImportError(f"wasmtime {WASMTIME}: component values are not {VAL_BYTES} bytes; twinloop needs wasmtime 50")
 if ctypes.sizeof(ffi.wasmtime_component_valrecord_entry_t) != ENTRY_BYTES:
-    raise ImportError(f"wasmtime {wasmtime.__version__}: record entries are not {ENTRY_BYTES} bytes; twinloop needs wasmtime 50")
+    raise ImportError(f"wasmtime {WASMTIME}: record entries are not {ENTRY_BYTES} bytes; twinloop needs wasmtime 50")
 if sys.byteorder != "little" or ctypes.sizeof(c_void_p) != 8:
     raise ImportError("twinloop's component host needs a 64-bit little-endian machine")
 

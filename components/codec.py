@@ -63,7 +63,7 @@ _BYTE_BLOCK = 4096
 _BYTE_TEMPLATE = (b"\x02" + bytes(31)) * _BYTE_BLOCK
 
 
-def _text(slot: bytes) -> str:
+def _text(slot: bytes | memoryview) -> str:
     size, at = QQ.unpack_from(slot)
     return str(MEMORY[at : at + size], "utf-8")
 

@@ -24,9 +24,9 @@ from components.capi import MEMORY, QQQ, Q
 from components.codec import Codecs, Signature
 from components.component import Component, ComponentRefused, read_component
 from components.contract import PARKING, interface
+from components.errors import HostError, HostLimitError
 from components.instance import Instance
 from components.memory import MemoryCreator, MemoryOwner
-from components.outcome import HostError, HostLimitError
 
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a few KiB"""

@@ -21,8 +21,9 @@ from components import capi
 from components.batch import Held
 from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel
 from components.codec import Signature
+from components.errors import HostError
 from components.memory import MemoryOwner
-from components.outcome import Cause, Fault, HostError, classify
+from components.outcome import Cause, Fault, classify
 
 if TYPE_CHECKING:
     from components.host import Host, Linked

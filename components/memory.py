@@ -49,14 +49,17 @@ class MemoryOwner:
 
     @property
     def size_bytes(self) -> int:
+        """All its memories now."""
         return sum(memory.size_bytes for memory in self.memories)
 
     @property
     def peak_bytes(self) -> int:
+        """The sum of their largest sizes."""
         return sum(memory.peak_bytes for memory in self.memories)
 
     @property
     def refused(self) -> int:
+        """Growths that were refused."""
         return sum(memory.refused for memory in self.memories)
 
 

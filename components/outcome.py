@@ -56,14 +56,6 @@ class Fault:
         return f"{self.cause.value}: {self.message}"
 
 
-class HostError(RuntimeError):
-    """Our own side failed: an import handler raised, or the host was used after its close."""
-
-
-class HostLimitError(HostError):
-    """This machine can't hold that many instances; the message says which limit and how to raise it."""
-
-
 _TRAPS = {
     0: Cause.STACK, 1: Cause.OUT_OF_BOUNDS, 3: Cause.TABLE, 4: Cause.TABLE, 5: Cause.TABLE, 9: Cause.UNREACHABLE,
     11: Cause.OUT_OF_FUEL, 15: Cause.OUT_OF_BOUNDS, 17: Cause.DEAD,

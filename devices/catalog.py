@@ -32,7 +32,8 @@ def _press_sensor() -> DeviceModel:
         Point("state", "holding", 13, "u16", unit="", low=0.0, high=3.0, signal=Signal("square", 1.0, 1.0, 400, 0.8)),
         Point("setpoint", "holding", 14, "f32", unit="bar", low=0.0, high=16.0, signal=Signal("constant", 6.0), writable=True),
     )
-    return DeviceModel("press-sensor", "Hydraulic press, 10 points from holding register 0", "ours", ("modbus-tcp", "modbus-rtu"), points, step_ns=500_000_000)
+    title = "Hydraulic press, 10 points from holding register 0"
+    return DeviceModel("press-sensor", title, "ours", ("modbus-tcp", "modbus-rtu"), points, step_ns=500_000_000)
 
 
 def _sunspec(name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], **rest: int) -> DeviceModel:

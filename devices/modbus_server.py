@@ -116,7 +116,7 @@ class ModbusServer:
         if code == 43:
             return self._identify(pdu)
         self.device.advance(now_ns)
-        if code == 3 or code == 4:
+        if code in (3, 4):
             # Most of all traffic: the image's bytes are the answer. tests/devices holds it against pymodbus's own answers.
             data = self.device.image.read_raw(_TABLE_OF[code], pdu[1] << 8 | pdu[2], pdu[3] << 8 | pdu[4])
             return bytes((code | 0x80, _ILLEGAL_ADDRESS)) if data is None else bytes((code, len(data))) + data
@@ -129,7 +129,8 @@ class ModbusServer:
         if request is None:
             return bytes((code | 0x80, _ILLEGAL_VALUE))
         answer = _run(request.datastore_update(self._context, self.device.unit_id))  # type: ignore[arg-type]  # a duck type
-        return bytes((answer.function_code,)) + answer.encode()
+        encoded: bytes = answer.encode()
+        return bytes((answer.function_code,)) + encoded
 
     def _refuse(self, pdu: bytes) -> int | None:
         """The exception code for what pymodbus would get wrong, None to go on."""

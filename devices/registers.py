@@ -18,6 +18,7 @@ from devices.signal import Signal
 TABLES = ("coil", "discrete", "holding", "input")
 WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
 """type -> registers"""
+CONSTANT = Signal()
 _CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
 ORDERS = ("be", "sw", "bs", "le")
 """ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
@@ -37,7 +38,7 @@ class Point:
     offset: float = 0.0
     low: float | None = None
     high: float | None = None
-    signal: Signal = Signal()
+    signal: Signal = CONSTANT
     writable: bool = False
     """a written value stays: the signal is only its first one"""
 
@@ -151,14 +152,16 @@ class RegisterImage:
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        return self.words[table][start : start + count].tolist()
+        words: list[int] = self.words[table][start : start + count].tolist()
+        return words
 
     def read_bits(self, table: str, address: int, count: int) -> list[bool] | None:
         """Coils or discrete inputs, None when one of them doesn't exist."""
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        return self.bits[table][start : start + count].tolist()
+        bits: list[bool] = self.bits[table][start : start + count].tolist()
+        return bits
 
     def write(self, table: str, address: int, values: list[int]) -> bool:
         """Write registers or coils; False when one of them doesn't exist (then none is written)."""

@@ -24,7 +24,10 @@ def mixed(key: int, k: int) -> int:
 
 
 def noise(key: int, k: int) -> float:
-    """(``mixed`` written out: this is the hottest line of a fleet.) Near-normal noise, mean 0, deviation 1, within +-3.5: the sum of a word's four 16-bit quarters (Irwin-Hall)."""
+    """Near-normal noise, mean 0, deviation 1, within +-3.5: the sum of a word's four 16-bit quarters (Irwin-Hall).
+
+    ``mixed`` is written out: these are the hottest lines of a fleet.
+    """
     x = (key + (k + 1) * 0x9E3779B97F4A7C15) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK

@@ -23,7 +23,14 @@ from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_
 from sim.link import LinkModel
 from sim.presets import PRESETS
 from sim.spec import (
-    ComponentSpec, DeviceSpec, GatewaySpec, LinkSpec, RestartSpec, StoreSpec, UplinkSpec, WorldSpec,
+    ComponentSpec,
+    DeviceSpec,
+    GatewaySpec,
+    LinkSpec,
+    RestartSpec,
+    StoreSpec,
+    UplinkSpec,
+    WorldSpec,
 )  # fmt: skip
 from sim.streams import Streams
 
@@ -217,7 +224,8 @@ class Planner:
         if link.serial is not None:
             raise self.error((*at, "uplink", "link"), "an uplink needs a network link, this one is serial")
         uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.restart
-        for what, where, first, largest in (("retry", ("uplink", "retry"), retry.first, retry.max), ("restart", ("restart",), restart.first, restart.max)):
+        spans = (("retry", ("uplink", "retry"), retry.first, retry.max), ("restart", ("restart",), restart.first, restart.max))
+        for what, where, first, largest in spans:
             if first > largest:
                 raise self.error((*at, *where), f"{what}: first is larger than max")
         store = gateway.store
@@ -235,8 +243,10 @@ class Planner:
             return gateway.reservation == "64 MiB"
         needs = f"{instances} instances reserve {instances * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
         if gateway.reservation == "4 GiB" or board.runtime == "pulley":
-            raise self.error(("gateways", name, "reservation"), f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB")
+            text = f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB"
+            raise self.error(("gateways", name, "reservation"), text)
         self.notes.append(
-            f"gateway {name}: {needs}, {board.name} holds {fits} ({board.va_bits} bits): memories reserve 64 MiB instead, guest code costs x1.7 (x1.3 to x2.2)"
+            f"gateway {name}: {needs}, {board.name} holds {fits} ({board.va_bits} bits): "
+            "memories reserve 64 MiB instead, guest code costs x1.7 (x1.3 to x2.2)"
         )
         return True

@@ -44,7 +44,7 @@ class Options:
 
 def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     """Run a scenario; raises ScenarioError for the author's mistakes and HostLimitError for this machine's limits."""
-    expectations = read_expectations(loaded)
+    read_expectations(loaded)  # before anything is compiled: the author waits for it
     own = host is None
     host = host or Host()
     try:

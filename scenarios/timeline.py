@@ -105,7 +105,8 @@ def _write_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:
         raise loaded.document.error((*at[:-1], "point"), unknown(f"point of {fleet.device}", str(entry.point), [p.name for p in model.points]))
     if not model.points[index].writable:
         writable = [point.name for point in model.points if point.writable]
-        raise loaded.document.error((*at[:-1], "point"), f"{entry.point} of {fleet.device} can't be written; writable: {', '.join(writable) or 'none'}")
+        text = f"{entry.point} of {fleet.device} can't be written; writable: {', '.join(writable) or 'none'}"
+        raise loaded.document.error((*at[:-1], "point"), text)
 
 
 def device_fleet(loaded: Loaded, device: str, at: Location) -> schema.Fleet:

@@ -66,6 +66,8 @@ class Signal(Event):
 class Environment(simpy.Environment):
     """SimPy's environment in which ``now`` is an int of nanoseconds."""
 
+    _now: int
+
     def __init__(self, initial_time: int = 0) -> None:
         super().__init__(initial_time)
         self.stopped = False
@@ -90,13 +92,13 @@ class Environment(simpy.Environment):
         """
         queue, events = self._queue, 0
         while queue and queue[0][0] <= until_ns and events < limit and not self.stopped:
-            self._now, _, _, event = heappop(queue)
+            self._now, _, _, event = heappop(queue)  # type: ignore[assignment]  # SimPy allows floats, nothing here makes one
             callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
             for callback in callbacks:
                 callback(event)
             events += 1
             if not event._ok and not event.defused:
-                raise event._value  # type: ignore[misc]  # an exception of ours that no process caught
+                raise event._value  # an exception of ours that no process caught
             if ledger.due != ledger.open + ledger.ended:
                 ledger.require_balance()
         return events

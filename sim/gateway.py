@@ -93,8 +93,7 @@ class Gateway:
         epoch, began = self.epoch, self.env._now
         self.host.require_room(len(self.slots))
         starts = [self.supervisor.start(slot) for slot in self.slots]
-        for start in starts:
-            yield start
+        yield from starts
         if self.epoch != epoch:
             return
         boot_ns = self.env._now - began

@@ -16,7 +16,7 @@ from simpy.events import Event
 
 from devices.modbus_server import ModbusServer
 from sim.bus import OK_NOTHING, TIMEOUT, cut_frame
-from sim.clock import S, US, Environment, Signal
+from sim.clock import US, Environment, S, Signal
 from sim.link import Link, Way
 from sim.streams import Streams
 from sim.trace import Trace

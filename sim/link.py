@@ -90,8 +90,8 @@ class Link:
         total = LegStats()
         for legs in self._legs.values():
             for way in legs:
-                for field in LegStats.__slots__:
-                    setattr(total, field, getattr(total, field) + getattr(way.stats, field))
+                for name in LegStats.__slots__:
+                    setattr(total, name, getattr(total, name) + getattr(way.stats, name))
         return total
 
 
@@ -102,7 +102,9 @@ _NO_COIN = Stream(0)
 class Way:
     """One direction of a leg."""
 
-    __slots__ = ("_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_loss_coin", "_loss_threshold", "_model", "leg", "link", "stats", "up")
+    __slots__ = (
+        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_loss_coin", "_loss_threshold", "_model", "leg", "link", "stats", "up",
+    )  # fmt: skip
 
     def __init__(self, link: Link, leg: str, up: bool) -> None:
         self.link, self.leg, self.up = link, leg, up

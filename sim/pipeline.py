@@ -38,8 +38,8 @@ def call(
 ) -> Steps:  # fmt: skip
     """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
 
-    Arguments are Python values, or C values at ``arguments_at``. ``values``: how many values the arguments lower. Work is added to ``clockwork`` under ``stage``, waiting for a core
-    under queue, parked bus time under bus.
+    Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work is added to
+    ``clockwork`` under ``stage``, waiting for a core under queue, parked bus time under bus.
     """
     env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
     assert instance is not None

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sim.bus import Port
     from sim.clock import Environment
     from sim.gateway import Gateway
+    from sim.message import Command
     from sim.slot import Slot
     from sim.trace import Trace
-    from sim.uplink import Command
 
 COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""

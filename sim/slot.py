@@ -7,6 +7,7 @@ Belongs here: states, the instance's queue, the handlers of clock, log and state
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simpy.events import Event
@@ -15,7 +16,7 @@ from components.contract import Settings
 from components.host import Linked
 from components.instance import Instance
 from sim.budget import HOST_BYTES_PER_INSTANCE, Meter
-from sim.clock import S, Environment
+from sim.clock import Environment, S
 from sim.faults import InvariantError
 from sim.spec import ComponentSpec
 from sim.trace import Trace
@@ -79,7 +80,7 @@ class Slot:
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
-        self.handlers = {
+        self.handlers: dict[str, Callable[..., Any]] = {
             "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
             "state.get": self._get, "state.keys": self._keys,
         }  # fmt: skip

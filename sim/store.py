@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sim.clock import S, Environment
+from sim.clock import Environment, S
 from sim.ledger import End
 from sim.message import Message
 from sim.spec import StoreSpec

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import MS, NEVER_NS, S, Environment
+from sim.clock import MS, NEVER_NS, Environment, S
 from sim.link import Link, Way
 
 RTO_NS = 200 * MS

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 def boards() -> int:
     """Print the boards: what a unit of fuel, a call and a value cost there, with source and band."""
-    from sim.boards import BOARDS, instances_that_fit  # noqa: PLC0415  # --help must stay quick
+    from sim.boards import BOARDS, instances_that_fit  # --help must stay quick
 
     print("modelled figures, none calibrated on a board; x/÷ is the band of 90 % of cases\n")
     for board in BOARDS.values():
-        print(f"{board.name}: {board.title}; {board.runtime}; {instances_that_fit(board)} default instances fit ({board.va_bits} bits: {board.va_source})")
+        print(f"{board.name}: {board.title}; {board.runtime}")
+        print(f"  {instances_that_fit(board)} default instances fit ({board.va_bits} bits of addresses: {board.va_source})")
         rows = [
             ("fuel, not metered", board.fuel_ps, 1000, "ns"), ("fuel, metered", board.metered_fuel_ps, 1000, "ns"),
             ("component call", board.call_ps, 10**6, "us"), ("import", board.import_ps, 10**6, "us"),

@@ -16,12 +16,12 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="a warning exits with 1")] = False,
 ) -> int:
     """Check scenarios without running them: keys, names, components, expectations, lines that can't hold their polls."""
-    from components.host import Host  # noqa: PLC0415  # --help must not wait for wasmtime
-    from scenarios.cli.run import expand  # noqa: PLC0415
-    from scenarios.feasibility import warnings  # noqa: PLC0415
-    from scenarios.load import load  # noqa: PLC0415
-    from scenarios.plan import Planner  # noqa: PLC0415
-    from scenarios.thresholds import read_expectations  # noqa: PLC0415
+    from components.host import Host  # --help must not wait for wasmtime
+    from scenarios.cli.run import expand
+    from scenarios.feasibility import warnings
+    from scenarios.load import load
+    from scenarios.plan import Planner
+    from scenarios.thresholds import read_expectations
 
     code = 0
     for file in expand(files):

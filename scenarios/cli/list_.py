@@ -25,21 +25,21 @@ def list_(
 
 
 def _scenarios() -> list[tuple[str, str]]:
-    from scenarios.load import LIBRARY, library_names, load  # noqa: PLC0415  # --help must stay quick
+    from scenarios.load import LIBRARY, library_names, load  # --help must stay quick
 
     return [(name, load(LIBRARY / f"{name}.yaml").scenario.description) for name in library_names()]
 
 
 def _devices() -> list[tuple[str, str]]:
-    from devices import catalog  # noqa: PLC0415
+    from devices import catalog
 
     models = [catalog.model(name) for name in catalog.names()]
     return [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
 
 
 def _links() -> list[tuple[str, str]]:
-    from scenarios.units import show_duration  # noqa: PLC0415
-    from sim.presets import PRESETS  # noqa: PLC0415
+    from scenarios.units import show_duration
+    from sim.presets import PRESETS
 
     out = []
     for name, preset in PRESETS.items():
@@ -51,13 +51,13 @@ def _links() -> list[tuple[str, str]]:
 
 
 def _components() -> list[tuple[str, str]]:
-    from scenarios.plan import SHIPPED  # noqa: PLC0415
+    from scenarios.plan import SHIPPED
 
     return [(file.name, f"{file.stat().st_size} bytes") for file in sorted(SHIPPED.glob("*.wasm"))]
 
 
 def _metrics() -> list[tuple[str, str]]:
-    from scenarios.metrics import METRICS  # noqa: PLC0415
+    from scenarios.metrics import METRICS
 
     return [
         (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")

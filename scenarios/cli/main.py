@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 import typer
 from typer.exceptions import TyperException
 
+from components.errors import HostLimitError
 from scenarios.cli import boards, check, list_, run, schema
 from scenarios.errors import ScenarioError, nearest
 from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
@@ -32,8 +33,6 @@ _COMMANDS = ("run", "check", "list", "schema", "boards")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code. Never a traceback for a user's mistake."""
-    from components.outcome import HostLimitError  # noqa: PLC0415  # --help must not wait for wasmtime
-
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:

@@ -34,10 +34,10 @@ def run(
 
     Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 130 ABORTED.
     """
-    from rich.console import Console  # noqa: PLC0415  # --help must not wait for it
+    from rich.console import Console  # --help must not wait for it
 
-    from scenarios.report.console import report  # noqa: PLC0415
-    from scenarios.report.junit import write_junit  # noqa: PLC0415
+    from scenarios.report.console import report
+    from scenarios.report.junit import write_junit
 
     console = Console(stderr=json_file == "-", highlight=False, soft_wrap=True)
     results: list[tuple[Path, Result | ScenarioError]] = []
@@ -66,7 +66,7 @@ def run(
 
 def expand(names: list[str]) -> list[Path]:
     """Files, the scenarios of folders, shipped scenarios by name; raises ScenarioError."""
-    from scenarios.load import find  # noqa: PLC0415
+    from scenarios.load import find
 
     out: list[Path] = []
     for name in names:
@@ -92,8 +92,8 @@ def _boards(pairs: list[str]) -> dict[str, str]:
 
 
 def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | None, check: bool) -> Result:
-    from scenarios.load import load  # noqa: PLC0415
-    from scenarios.runner import Options, run  # noqa: PLC0415
+    from scenarios.load import load
+    from scenarios.runner import Options, run
 
     loaded = load(file)
     with _progress(loaded.scenario.name) as told, _interruptible() as started:
@@ -122,8 +122,8 @@ def _progress(name: str) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

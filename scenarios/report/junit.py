@@ -7,7 +7,7 @@ unless strict.
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from scenarios.errors import ScenarioError
 from scenarios.report.console import measured_text
@@ -19,41 +19,41 @@ _FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
 
 def write_junit(path: Path, results: list[tuple[Path, Result | ScenarioError]], strict: bool) -> None:
     """Write one file with a suite for each scenario; raises ScenarioError when it can't be written."""
-    root = ElementTree.Element("testsuites", name="twinloop")
+    root = ET.Element("testsuites", name="twinloop")
     for file, result in results:
-        suite = ElementTree.SubElement(root, "testsuite")
+        suite = ET.SubElement(root, "testsuite")
         if isinstance(result, ScenarioError):
             suite.set("name", file.stem)
-            case = ElementTree.SubElement(suite, "testcase", classname=file.stem, name="scenario")
-            ElementTree.SubElement(case, "error", message=str(result))
+            case = ET.SubElement(suite, "testcase", classname=file.stem, name="scenario")
+            ET.SubElement(case, "error", message=str(result))
         else:
             _suite(suite, result, strict)
         for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("errors", "testcase/error"), ("skipped", "testcase/skipped")):
             suite.set(kind, str(len(suite.findall(tag))))
-    ElementTree.indent(root)
+    ET.indent(root)
     try:
-        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         raise ScenarioError("--junit", None, "", f"{path}: {error.strerror}") from error
 
 
-def _suite(suite: ElementTree.Element, result: Result, strict: bool) -> None:
+def _suite(suite: ET.Element, result: Result, strict: bool) -> None:
     data = result.data
     suite.set("name", data["scenario"])
     suite.set("time", f"{data['run']['wall_s']:.3f}")
-    properties = ElementTree.SubElement(suite, "properties")
+    properties = ET.SubElement(suite, "properties")
     for name in ("seed", "digest", "scenario_digest", "reproduce"):
-        ElementTree.SubElement(properties, "property", name=name, value=str(data[name]))
-    run = ElementTree.SubElement(suite, "testcase", classname=data["scenario"], name="run")
+        ET.SubElement(properties, "property", name=name, value=str(data[name]))
+    run = ET.SubElement(suite, "testcase", classname=data["scenario"], name="run")
     if result.verdict in (Verdict.BROKEN, Verdict.ABORTED):
         text = "; ".join(filter(None, [result.verdict.value, result.error, result.divergence]))
-        ElementTree.SubElement(run, "error", message=text).text = data["reproduce"]
+        ET.SubElement(run, "error", message=text).text = data["reproduce"]
     for one in result.judged:
-        case = ElementTree.SubElement(suite, "testcase", classname=data["scenario"], name=one.expectation.text)
+        case = ET.SubElement(suite, "testcase", classname=data["scenario"], name=one.expectation.text)
         message = f"measured {measured_text(one)}" + (f": {one.why}" if one.why else "")
         if one.verdict in _FAILURES or (one.verdict is Verdict.UNSURE and strict):
-            ElementTree.SubElement(case, "failure", message=message).text = data["reproduce"]
+            ET.SubElement(case, "failure", message=message).text = data["reproduce"]
         elif one.verdict is Verdict.NO_DATA:
-            ElementTree.SubElement(case, "error", message=message).text = data["reproduce"]
+            ET.SubElement(case, "error", message=message).text = data["reproduce"]
         elif one.verdict is Verdict.UNSURE:
-            ElementTree.SubElement(case, "skipped", message=f"inside the board's band, {message}")
+            ET.SubElement(case, "skipped", message=f"inside the board's band, {message}")

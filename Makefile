@@ -1,0 +1,44 @@
+# make demo and make test do all their set-up; everything else needs one of them first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: demo test lint bench soak components components-check clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run            ## install, run the quickstart scenario, print its verdict
+	$(BIN)/twinloop run quickstart
+
+test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is broken
+	$(BIN)/python -m benchmarks.ratios
+
+soak: $(VENV)/.dev            ## the long forms of the tests
+	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2
+
+components: $(VENV)/.dev      ## rebuild the guests from their sources
+	$(BIN)/python -m components.build
+
+components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its source builds to
+	$(BIN)/python -m components.build --check
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

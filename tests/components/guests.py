@@ -1,0 +1,172 @@
+"""Test guests as component text: wasmtime compiles WAT, so faults need no toolchain."""
+
+from __future__ import annotations
+
+from components.contract import interface
+
+_TYPES_INSTANCE = """
+  (type $types-ty (instance
+    (type $rd (record (field "point" u16) (field "value" f64) (field "status" u32) (field "measured" u64)))
+    (export "reading" (type $reading (eq $rd)))
+    (type $tx (record (field "point" u16) (field "value" string) (field "status" u32) (field "measured" u64)))
+    (export "text-reading" (type $text (eq $tx)))
+    (type $lr (list $reading)) (type $lt (list $text))
+    (type $bt (record (field "readings" $lr) (field "texts" $lt)))
+    (export "batch" (type $batch (eq $bt)))
+    (type $of (option f64))
+    (type $pc (record (field "id" u16) (field "name" string) (field "address" string) (field "unit" string) (field "scale" f64)
+      (field "offset" f64) (field "low" $of) (field "high" $of)))
+    (export "point-config" (type $point-config (eq $pc)))
+    (type $lp (list $point-config)) (type $tu (tuple string string)) (type $lo (list $tu))
+    (type $st (record (field "device" string) (field "points" $lp) (field "options" $lo)))
+    (export "settings" (type $settings (eq $st)))
+    (type $ce (variant (case "unknown-option" string) (case "bad-option" string) (case "bad-address" string)
+      (case "too-many-points" u32) (case "other" string)))
+    (export "config-error" (type $config-error (eq $ce)))
+    (type $be (variant (case "timeout") (case "disconnected") (case "too-long" u32) (case "other" string)))
+    (export "bus-error" (type $bus-error (eq $be)))
+    (type $de (variant (case "not-configured") (case "bus" $bus-error) (case "rejected" u32) (case "malformed" string)
+      (case "no-such-point" u16) (case "other" string)))
+    (export "driver-error" (type $driver-error (eq $de)))
+    (type $he (enum "ok" "degraded" "failed"))
+    (export "health" (type $health (eq $he)))
+    (type $ds (record (field "health" $health) (field "polls" u64) (field "errors" u64) (field "detail" string)))
+    (export "driver-status" (type $driver-status (eq $ds)))
+  ))
+  (import "TYPES" (instance $types (type $types-ty)))
+  (alias export $types "settings" (type $settings))
+  (alias export $types "config-error" (type $config-error))
+  (alias export $types "batch" (type $batch))
+  (alias export $types "driver-error" (type $driver-error))
+  (alias export $types "driver-status" (type $driver-status))
+  (alias export $types "bus-error" (type $bus-error))
+""".replace("TYPES", interface("types"))
+
+_CLOCK = f"""
+  (import "{interface("clock")}" (instance $clock
+    (export "sleep" (func (param "time" u64))) (export "now" (func (result u64))) (export "monotonic" (func (result u64)))))
+  (core func $sleep (canon lower (func $clock "sleep")))
+  (core func $monotonic (canon lower (func $clock "monotonic")))
+"""
+
+_OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
+
+
+def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = _OK_AT_1024) -> bytes:
+    """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error> at 2048.
+
+    ``EMPTY`` in it stands for an ok batch without readings.
+    """
+    empty = " ".join(f"(i64.store (i32.const {at}) (i64.const 0))" for at in (2048, 2056, 2064)) + " (i32.const 2048)"
+    body = read_sensor.replace("EMPTY", empty)
+    with_memory = 'with "libc" (instance $libc)'
+    environment = f'(with "env" (instance{_exports(imports)}))' if imports else ""
+    return f"""(component
+{_TYPES_INSTANCE}
+{imports}
+  (core module $mem (memory (export "memory") {memory_pages}))
+  (core instance $libc (instantiate $mem))
+  (core module $m
+    (import "libc" "memory" (memory {memory_pages}))
+{arguments}
+    (global $top (mut i32) (i32.const 16384))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
+      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get 4) (local.get 3)))
+      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1)))))
+      (local.get 4))
+    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {configure})
+    (func $recurse (param i32) (result i32) (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (call $recurse (local.get 0))))
+    (func (export "read-sensor") (result i32) (local i32) (local i64)
+      {body})
+    (func (export "write-register") (param i32 f64) (result i32) (i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024))
+    (func (export "get-status") (result i32) (i64.store (i32.const 3072) (i64.const 0)) (i32.const 3072))
+  )
+  (core instance $i (instantiate $m ({with_memory}) {environment}))
+  (type $configured (result (error $config-error)))
+  (type $read (result $batch (error $driver-error)))
+  (type $written (result (error $driver-error)))
+  (func $configure (param "settings" $settings) (result $configured)
+    (canon lift (core func $i "configure") (memory (core memory $libc "memory")) (realloc (core func $i "realloc"))))
+  (func $read-sensor (result $read) (canon lift (core func $i "read-sensor") (memory (core memory $libc "memory"))))
+  (func $write-register (param "point" u16) (param "value" f64) (result $written)
+    (canon lift (core func $i "write-register") (memory (core memory $libc "memory"))))
+  (func $get-status (result $driver-status) (canon lift (core func $i "get-status") (memory (core memory $libc "memory"))))
+  (instance $driver
+    (export "configure" (func $configure)) (export "read-sensor" (func $read-sensor))
+    (export "write-register" (func $write-register)) (export "get-status" (func $get-status)))
+  (export "{interface("driver")}" (instance $driver))
+)""".encode()
+
+
+def _exports(imports: str) -> str:
+    out = ""
+    if "$sleep" in imports:
+        out += ' (export "sleep" (func $sleep)) (export "monotonic" (func $monotonic))'
+    return out
+
+
+def looping() -> bytes:
+    """Never returns."""
+    return driver_text("(loop $for-ever (br $for-ever)) (unreachable)")
+
+
+def trapping() -> bytes:
+    """Hits ``unreachable``."""
+    return driver_text("(unreachable)")
+
+
+def growing() -> bytes:
+    """Asks for memory without end and traps when refused."""
+    return driver_text("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
+
+
+def out_of_bounds() -> bytes:
+    """Reads beyond its memory."""
+    return driver_text("(i32.load (i32.const -8))")
+
+
+def recursing() -> bytes:
+    """Exhausts its stack."""
+    return driver_text("(call $recurse (i32.const 0))")
+
+
+def lying() -> bytes:
+    """Returns a list that lies outside its memory."""
+    return driver_text(
+        "(i32.store (i32.const 2048) (i32.const 0)) (i32.store (i32.const 2052) (i32.const 0x7ffffff0)) "
+        "(i32.store (i32.const 2056) (i32.const 100)) (i64.store (i32.const 2060) (i64.const 0)) (i32.const 2048)"
+    )
+
+
+def empty() -> bytes:
+    """Returns a batch without readings."""
+    return driver_text("EMPTY")
+
+
+_SLEEP_ARGUMENTS = '    (import "env" "sleep" (func $sleep (param i64))) (import "env" "monotonic" (func $monotonic (result i64)))'
+
+
+def sleeping(time_ns: int) -> bytes:
+    """Sleeps that long, then returns an empty batch."""
+    return driver_text(f"(call $sleep (i64.const {time_ns})) EMPTY", _CLOCK, _SLEEP_ARGUMENTS)
+
+
+def working(before: int, sleep_ns: int, after: int) -> bytes:
+    """Computes, sleeps, computes: two CPU segments around one wait. ``before`` and ``after`` are loop turns."""
+    spin = "(local.set 0 (i32.const {n})) (loop $l{i} (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l{i} (local.get 0)))"
+    return driver_text(
+        f"{spin.format(n=before, i=1)} (call $sleep (i64.const {sleep_ns})) {spin.format(n=after, i=2)} EMPTY", _CLOCK, _SLEEP_ARGUMENTS
+    )
+
+
+def clock_watching(turns: int) -> bytes:
+    """Computes between two looks at the clock; returns ``rejected(difference in us)``."""
+    return driver_text(
+        f"(local.set 1 (call $monotonic)) (local.set 0 (i32.const {turns})) "
+        "(loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0))) "
+        "(local.set 1 (i64.sub (call $monotonic) (local.get 1))) "
+        "(i32.store (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 2)) "
+        "(i32.store (i32.const 2056) (i32.wrap_i64 (i64.div_u (local.get 1) (i64.const 1000)))) (i32.const 2048)",
+        _CLOCK, _SLEEP_ARGUMENTS,
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""What a guest can do wrong ends as a Fault with one cause; after it the store is dead, and nothing of ours is hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from components.errors import HostError
+from components.host import Host
+from components.instance import Instance
+from components.outcome import Cause
+from tests.components import guests
+
+FUEL = 1_000_000
+
+
+def instantiate(host: Host, text: bytes, memory_bytes: int = 1 << 20) -> Instance:
+    linked = host.link(host.load(text, "driver"), ["clock"])
+    return host.instantiate(linked, {"clock.monotonic": lambda: 0}, FUEL, memory_bytes)
+
+
+@pytest.mark.parametrize(
+    ("guest", "cause"),
+    [
+        (guests.trapping, Cause.UNREACHABLE), (guests.looping, Cause.OUT_OF_FUEL), (guests.growing, Cause.MEMORY_LIMIT),
+        (guests.out_of_bounds, Cause.OUT_OF_BOUNDS), (guests.recursing, Cause.STACK), (guests.lying, Cause.ABI),
+    ],
+)  # fmt: skip
+def test_each_misdeed_has_its_cause(host: Host, guest: Callable[[], bytes], cause: Cause) -> None:
+    instance = instantiate(host, guest())
+    instance.begin("read-sensor", (), FUEL)
+    used = instance.advance()
+    assert instance.fault is not None
+    assert instance.fault.cause is cause
+    assert instance.fault.fuel_used == used <= FUEL
+    with pytest.raises(HostError, match="dead"):
+        instance.begin("read-sensor", (), FUEL)
+    instance.close()
+
+
+def test_a_runaway_is_cut_at_its_fuel_and_not_later(host: Host) -> None:
+    instance = instantiate(host, guests.looping())
+    instance.begin("read-sensor", (), 12_345)
+    assert instance.advance() == 12_345
+    instance.close()
+
+
+def test_memory_is_visible_and_limited(host: Host) -> None:
+    instance = instantiate(host, guests.growing(), memory_bytes=40 << 16)
+    assert instance.memory_bytes == 1 << 16
+    instance.begin("read-sensor", (), FUEL)
+    instance.advance()
+    assert instance.memory.refused == 1
+    assert instance.memory_peak_bytes == (1 + 2 * 16) << 16
+    instance.close()
+
+
+def test_a_guest_that_starts_too_large_is_refused(host: Host) -> None:
+    instance = instantiate(host, guests.driver_text("EMPTY", memory_pages=100), memory_bytes=1 << 20)
+    assert instance.fault is not None
+    assert instance.fault.cause is Cause.MEMORY_LIMIT
+    instance.close()
+
+
+def test_a_parked_call_can_be_killed_and_closed(host: Host) -> None:
+    instance = instantiate(host, guests.sleeping(5))
+    instance.begin("read-sensor", (), FUEL)
+    instance.advance()
+    assert instance.request is not None
+    assert instance.request.name == "clock.sleep"
+    fault = instance.kill(Cause.DEADLINE, "too long")
+    assert instance.fault is fault
+    instance.close()
+    assert instance.advance() == 0
+
+
+def test_fuel_is_the_same_parked_or_not_and_over_instances(host: Host) -> None:
+    used = []
+    for _ in range(3):
+        instance = instantiate(host, guests.working(100, 5, 200))
+        instance.begin("read-sensor", (), FUEL)
+        segments = [instance.advance()]
+        while instance.request is not None:
+            instance.answer(None)
+            segments.append(instance.advance())
+        used.append(segments)
+        instance.close()
+    assert used[0] == used[1] == used[2]
+    assert len(used[0]) == 2
+
+
+def test_our_own_failure_in_an_import_is_raised_and_not_blamed_on_the_guest(host: Host) -> None:
+    linked = host.link(host.load(guests.clock_watching(1), "driver"), ["clock"])
+
+    def broken() -> int:
+        raise ZeroDivisionError("ours")
+
+    instance = host.instantiate(linked, {"clock.monotonic": broken}, FUEL)
+    instance.begin("read-sensor", (), FUEL)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        instance.advance()
+    instance.close()
+
+
+def test_closing_a_host_unwinds_a_thousand_parked_calls() -> None:
+    own = Host()
+    linked = own.link(own.load(guests.sleeping(5), "driver"), ["clock"])
+    for _ in range(1000):
+        instance = own.instantiate(linked, {}, FUEL)
+        instance.begin("read-sensor", (), FUEL)
+        instance.advance()
+        assert instance.request is not None
+    assert own.live == own.memory.live == 1000
+    own.close()
+    assert own.live == own.memory.live == 0
+    with pytest.raises(HostError, match="after its close"):
+        own.load(guests.empty(), "driver")

@@ -1,0 +1,32 @@
+"""What an import or a command may load: a static graph can't see deferred imports, so subprocesses look at sys.modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def modules_after(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_help_loads_neither_the_tui_nor_the_engine() -> None:
+    loaded = modules_after("from scenarios.cli.main import main; main(['--help'])")
+    assert not {"textual", "asyncua", "wasmtime", "simpy", "pymodbus"} & set(loaded)
+
+
+def test_run_loads_neither_textual_nor_asyncua() -> None:
+    loaded = modules_after("from scenarios.cli.main import main; main(['check', 'quickstart'])\nimport scenarios.runner")
+    assert not {"textual", "asyncua"} & set(loaded)
+
+
+def test_importing_the_engine_creates_no_socket() -> None:
+    code = """
+import sys
+seen = []
+sys.addaudithook(lambda event, args: seen.append(event) if event.startswith('socket.') and event != 'socket.gethostname' else None)
+import sim.world, scenarios.runner
+assert not seen, seen
+"""
+    modules_after(code)
