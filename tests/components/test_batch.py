@@ -1,0 +1,102 @@
+"""Values where they lie: what batch.py reads and writes by layout is what codec.py does by type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.batch import StageArguments, forward_lane, ok_at, points_of, read_batch, readings_in
+from components.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
+from components.host import Host
+from components.instance import Instance
+from tests.plants import WASM
+
+FUEL = 10_000_000
+POINTS = [PointConfig(i, f"p{i}", "holding:0", "bar", 1.0, 0.0, 0.0, 100.0) for i in range(12)]
+
+
+@contextmanager
+def open_stage(host: Host, name: str, role: str, options: list[tuple[str, str]]) -> Iterator[Instance]:
+    instance = host.instantiate(host.link(host.load(WASM / f"{name}.wasm", role), ["log"]), {}, FUEL)
+    instance.begin("configure", (Settings("", POINTS, options),), FUEL)
+    instance.advance()
+    assert instance.result().ok, instance.result()
+    yield instance
+    instance.close()
+
+
+readings = st.lists(
+    st.builds(
+        Reading,
+        st.integers(0, 11),
+        st.floats(0, 100),
+        st.sampled_from([0, 0x80000000, 0x40940000]),
+        st.integers(0, 2**64 - 1),
+    ),
+    max_size=12,
+    unique_by=lambda reading: reading.point,
+)
+texts = st.lists(st.builds(TextReading, st.integers(0, 11), st.text(max_size=20), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)), max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(readings=readings, texts=texts)
+def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[Reading], texts: list[TextReading]) -> None:
+    with open_stage(host, "normalize", "transform", []) as stage:
+        stage.begin("transform-readings", (Origin("d", 1), (readings, texts)), FUEL)
+        stage.advance()
+        decoded = stage.result().value
+        in_place = read_batch(ok_at(stage.result_at))
+        assert in_place.readings == [tuple(reading) for reading in decoded.readings] == [tuple(reading) for reading in readings]
+        assert [tuple(text) for text in in_place.texts] == [tuple(text) for text in decoded.texts] == [tuple(text) for text in texts]
+        assert points_of(ok_at(stage.result_at)) == [item.point for item in [*readings, *texts]]
+        assert readings_in(stage.result_at) == len(readings)
+
+
+def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
+    batch = ([Reading(3, 1.5, 0, 7)], [])
+    state = LinkState(True, 11, 12, 13, 0.5)
+    with open_stage(host, "normalize", "transform", []) as transform, open_stage(host, "route", "policy", [("down", "drop"), ("lane", "2")]) as policy:
+        transform.begin("transform-readings", (Origin("presses/1", 5), batch), FUEL)
+        transform.advance()
+        held = transform.take_result()
+        block = StageArguments("presses/1")
+        block.set_batch(5, held.ok_at)
+        block.set_link(*state)
+        policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
+        fuel_typed = policy.advance()
+        typed = policy.result()
+        policy.begin_at("decide", block.at, FUEL)
+        assert policy.advance() == fuel_typed
+        assert policy.result() == typed
+        assert forward_lane(policy.result_at) == 2
+        block.set_link(False, 0, 0, 0, 0.0)
+        policy.begin_at("decide", block.at, FUEL)
+        policy.advance()
+        assert policy.result().value[0].tag == "drop"
+        assert forward_lane(policy.result_at) == -1
+        held.release()
+        held.release()
+
+
+def test_strings_numbers_and_nothing_survive_both_ways(host: Host) -> None:
+    """settings hold nested lists, tuples, options, strings: the guest reads them all and names the option it refuses."""
+    instance = host.instantiate(host.link(host.load(WASM / "route.wasm", "policy"), []), {}, FUEL)
+    points = [PointConfig(0, "grüß", "holding:0", "°C", -1.5, 2.0**60, None, float("inf"))]
+    instance.begin("configure", (Settings("gerät/1", points, [("bögus", "1")]),), FUEL)
+    instance.advance()
+    assert instance.result() == (False, ("unknown-option", "bögus"))
+    instance.close()
+
+
+@pytest.mark.parametrize("value", [("holding",), (1, 2, 3)])
+def test_values_of_a_wrong_shape_are_refused_before_the_call(host: Host, value: tuple[object, ...]) -> None:
+    instance = host.instantiate(host.link(host.load(WASM / "route.wasm", "policy"), []), {}, FUEL)
+    instance.begin("configure", value, FUEL)
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        instance.advance()
+    instance.close()
