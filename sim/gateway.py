@@ -87,11 +87,13 @@ class Gateway:
     def boot(self) -> None:
         """Power on: every slot is brought up, the uplink dials."""
         self._move("boot")
-        self.env.process(self._boot())
-
-    def _boot(self) -> Generator[Event, Any, None]:
-        epoch, began = self.epoch, self.env._now
         self.host.require_room(len(self.slots))
+        self.env.process(self._boot(self.epoch))
+
+    def _boot(self, epoch: int) -> Generator[Event, Any, None]:
+        if self.epoch != epoch:
+            return  # crashed at the instant at which it was switched on
+        began = self.env._now
         starts = [self.supervisor.start(slot) for slot in self.slots]
         yield from starts
         if self.epoch != epoch:

@@ -83,7 +83,7 @@ class Link:
 
     def degrade(self, **changes: object) -> None:
         """Change figures of the healthy model; without any, heal."""
-        self.model = replace(self.healthy, **changes)  # type: ignore[arg-type]  # field names were checked at load
+        self.model = replace(self.healthy, **changes) if changes else self.healthy  # type: ignore[arg-type]  # checked at load
 
     def stats(self) -> LegStats:
         """Sum over all legs and both ways."""

@@ -104,6 +104,10 @@ class Poller:
         self._commands.append(command)
         self._rouse()
 
+    def rows(self) -> list[Row]:
+        """What is being polled, and what waits to be."""
+        return [row for row in (self.row, self._next) if row is not None]
+
     def _rouse(self) -> None:
         wake, self._wake = self._wake, None
         if wake is not None:

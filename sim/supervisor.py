@@ -44,12 +44,13 @@ class Supervisor:
 
     def start(self, slot: Slot) -> Event:
         """Bring a slot up; the returned process ends when it is ready or has failed."""
-        return self._gateway.env.process(self._bring_up(slot))
+        slot.move("start", self._gateway.index)
+        return self._gateway.env.process(self._bring_up(slot, self._gateway.epoch))
 
-    def _bring_up(self, slot: Slot) -> Generator[Event, Any, None]:
-        gateway = self._gateway
-        slot.move("start", gateway.index)
-        epoch, generation = gateway.epoch, slot.generation
+    def _bring_up(self, slot: Slot, epoch: int) -> Generator[Event, Any, None]:
+        gateway, generation = self._gateway, slot.generation
+        if gateway.epoch != epoch:
+            return
         cost = gateway.board.instantiate_ns.value
         yield from gateway.cores.hold(cost)
         if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":

@@ -64,6 +64,10 @@ class Uplink:
         """Messages sent and not acknowledged."""
         return len(self._flight)
 
+    def unacknowledged(self) -> list[Message]:
+        """Messages sent and not acknowledged, in order."""
+        return list(self._flight.values())
+
     def publish(self, message: Message) -> None:
         """Hand a message to the stream; only when ``ready``."""
         stream = self._stream

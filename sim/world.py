@@ -212,7 +212,13 @@ class World:
                     ledger.close(message.row, left, End.CACHED)
                 elif left:
                     ledger.close(message.row, left, End.LOST, "stranded")
+            for message in gateway.uplink.unacknowledged():
+                left = message.mask & message.row.open
+                if left:
+                    ledger.close(message.row, left, End.LOST, "end-of-run")
+        under_way = {id(row): row for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
         for row in list(ledger.rows.values()):
+            self._require_care(row, under_way)
             read = row.open & row.read
             if read:
                 ledger.close(row, read, End.LOST, "end-of-run")
@@ -221,6 +227,13 @@ class World:
         if not self.env.stopped:
             ledger.audit(self.closed_form)
         self.trace.digest()
+
+    def _require_care(self, row: Row, under_way: dict[int, Row]) -> None:
+        """What is open at the end is being polled, or lies in a store or a window (those have been closed): else it was forgotten."""
+        carried = row.open & row.carried
+        if carried or id(row) not in under_way:
+            sample = self.ledger.sample(row.device, row.k, carried or row.open)
+            raise InvariantError(f"{sample} is open at the end and in nobody's care")
 
     def closed_form(self, device: int) -> int:
         """How many points of a device are due in the whole run, from its plan alone."""

@@ -1,0 +1,292 @@
+"""Whole small worlds: equal traces, conservation, outages, crashes, retries, serial lines, commands, the ledger's alarms."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.host import Host
+from sim.clock import MS, S
+from sim.faults import InvariantError
+from sim.ledger import End, due_instants
+from sim.spec import Action, StoreSpec, UplinkSpec, WorldSpec
+from sim.world import World
+from tests.plants import component, driver, plant, run
+
+ROOT = Path(__file__).parents[2]
+HUNDRED = "from tests.plants import *; host = Host(); w = run(plant(host, count=100, duration_ns=3 * S, loss=0.01), host); print(w.trace.digest())"
+
+
+def cut(at_s: float, for_s: float, target: str = "cloud") -> Action:
+    return Action(int(at_s * S), "cut", target, int((at_s + for_s) * S))
+
+
+def conserved(world: World) -> None:
+    ledger = world.ledger
+    assert ledger.open == 0
+    assert ledger.due == sum(ledger.count(end) for end in End)
+    assert ledger.due == sum(world.closed_form(d) for d in range(len(world.spec.devices)))
+
+
+def test_a_hundred_sensors_have_equal_digests_in_every_process() -> None:
+    digests = []
+    settings_of = [{"PYTHONHASHSEED": "0"}, {"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "random"}]
+    settings_of.append({"NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"})
+    for extra in settings_of:
+        done = subprocess.run([sys.executable, "-c", HUNDRED], cwd=ROOT, env={**os.environ, **extra}, capture_output=True, text=True, check=True)
+        digests.append(done.stdout)
+    assert len(set(digests)) == 1, digests
+    assert len(digests[0].strip()) == 64
+
+
+def test_seed_and_scale_change_the_trace_and_a_custom_section_does_not(host: Host) -> None:
+    def digest(**changes: Any) -> str:
+        return run(plant(host, loss=0.05, **changes), host).trace.digest()
+
+    from tests.plants import WASM  # noqa: PLC0415
+
+    usual = digest()
+    assert digest() == usual
+    assert digest(seed=8) != usual
+    data = (WASM / "route.wasm").read_bytes()
+    marked = component(host, "route", "policy", ("log",), data + b"\x00\x05\x03xyz1")
+    assert marked.component.sha256 != component(host, "route", "policy", ("log",)).component.sha256
+    assert digest(policy=marked) == usual
+
+
+def test_everything_is_delivered_in_quiet_times(host: Host) -> None:
+    world = run(plant(host, count=10), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due == 10 * 5 * 10
+
+
+def test_an_outage_is_survived_by_the_store(host: Host) -> None:
+    world = run(plant(host, count=10, duration_ns=30 * S, timeline=(cut(5, 12),)), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+    gateway = world.gateways[0]
+    assert gateway.uplink.lost_sessions == 1
+    assert gateway.store is not None
+    assert gateway.store.waiting_peak > 50
+    assert world.latencies.of().gateway.percentile(990) < 5 * MS, "a reading never waits for the uplink"
+    assert world.latencies.of().cloud.max > 5 * S
+
+
+def test_without_a_store_an_outage_loses_and_says_so(host: Host) -> None:
+    world = run(plant(host, count=10, duration_ns=30 * S, timeline=(cut(5, 12),), store=None), host)
+    conserved(world)
+    lost = world.ledger.by_cause(End.LOST)
+    assert list(lost) == ["no-store"]
+    assert lost["no-store"] > 500
+
+
+def test_a_full_store_evicts_the_oldest_and_says_so(host: Host) -> None:
+    world = run(plant(host, count=10, duration_ns=30 * S, timeline=(cut(5, 20),), store=StoreSpec(capacity_bytes=10_000)), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.EVICTED)["capacity"] > 100
+    assert world.gateways[0].store is not None
+    assert world.gateways[0].store.peak_bytes <= 10_000
+
+
+def test_what_is_too_old_is_evicted_by_ttl(host: Host) -> None:
+    world = run(plant(host, count=2, duration_ns=30 * S, timeline=(cut(2, 25),), store=StoreSpec(ttl_ns=5 * S)), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.EVICTED)["ttl"] > 100
+
+
+def test_what_waits_at_the_end_is_cached(host: Host) -> None:
+    world = run(plant(host, count=2, duration_ns=10 * S, settle_ns=0, timeline=(cut(2, 30),), uplink=UplinkSpec("cloud", window=2)), host)
+    conserved(world)
+    assert world.ledger.count(End.CACHED) > 0
+
+
+def test_a_crash_loses_memory_misses_the_dark_time_and_comes_back(host: Host) -> None:
+    world = run(plant(host, count=10, duration_ns=20 * S, timeline=(Action(int(5.05 * S), "crash", "gw", 9 * S),)), host)
+    conserved(world)
+    ledger = world.ledger
+    assert ledger.by_cause(End.MISSED) == {"gateway-down": 10 * 10 * 4}
+    assert ledger.count(End.LOST) == ledger.count(End.LOST, "crash")
+    assert len(world.gateways[0].boots) == 2
+    assert world.gateways[0].state == "up"
+
+
+def test_a_gateway_that_stays_down_strands_its_store(host: Host) -> None:
+    world = run(plant(host, count=4, duration_ns=20 * S, timeline=(cut(1, 30), Action(15 * S, "crash", "gw"))), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.LOST)["stranded"] > 0
+    assert world.ledger.count(End.CACHED) == 0
+
+
+def test_a_restart_is_a_crash_and_a_boot(host: Host) -> None:
+    world = run(plant(host, count=4, duration_ns=10 * S, timeline=(Action(5 * S, "restart", "gw"),)), host)
+    conserved(world)
+    assert len(world.gateways[0].boots) == 2
+    assert world.ledger.count(End.MISSED) <= 10
+
+
+def test_a_cut_field_link_times_out_and_heals(host: Host) -> None:
+    world = run(plant(host, count=4, duration_ns=30 * S, timeline=(cut(5, 10, "plant"),)), host)
+    conserved(world)
+    missed = world.ledger.by_cause(End.MISSED)
+    assert missed["timeout"] > 100
+    assert set(missed) <= {"timeout", "disconnected"}
+    assert world.ledger.count(End.DELIVERED) > 600
+
+
+def test_loss_on_a_stream_is_late_and_never_lost(host: Host) -> None:
+    world = run(plant(host, count=10, duration_ns=20 * S, loss=0.03), host)
+    conserved(world)
+    assert world.ledger.count(End.LOST) == 0
+    assert world.latencies.of().gateway.max > 200 * MS, "a retransmission timeout"
+
+
+def test_degrading_a_link_is_felt_and_undone(host: Host) -> None:
+    slow = Action(5 * S, "degrade", "plant", 10 * S, (("delay_ns", 20 * MS), ("jitter_ns", 0)))
+    world = run(plant(host, count=4, duration_ns=20 * S, timeline=(slow,)), host)
+    latency = world.latencies.of().gateway
+    assert latency.percentile(900) > 40 * MS
+    assert latency.percentile(500) < 3 * MS
+    assert world.links["plant"].model is world.links["plant"].healthy
+
+
+def test_a_write_reaches_the_device_and_the_next_reading(host: Host) -> None:
+    seen: list[Any] = []
+    write = Action(3 * S, "write", "presses/2", None, (), "setpoint", 4.5)
+    world = World(plant(host, count=3, duration_ns=6 * S, timeline=(write,)), host)
+    world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
+    world.run()
+    world.close()
+    ((at, cause),) = seen
+    assert cause is None
+    assert 3 * S + 20 * MS < at < 3 * S + 500 * MS, "down the uplink and over the bus"
+
+
+def test_a_write_waits_for_the_session_and_is_done_after_the_outage(host: Host) -> None:
+    seen: list[Any] = []
+    write = Action(15 * S, "write", "presses/2", None, (), "setpoint", 4.5)
+    world = World(plant(host, count=3, duration_ns=60 * S, timeline=(cut(2, 20), write)), host)
+    world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
+    world.run()
+    world.close()
+    assert [cause for _, cause in seen] == [None]
+    assert seen[0][0] > 22 * S
+
+
+def test_a_serial_line_is_one_exchange_at_a_time(host: Host) -> None:
+    world = run(plant(host, count=8, duration_ns=20 * S, poll_ns=4 * S, serial_bd=9600), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+    line = world.lines["plant/1"]
+    timing = line.timing
+    assert timing.character_ns == 11 * S // 9600
+    exchange = timing.exchange_ns(8, 5 + 2 * 16, MS)
+    assert line.busy_ns == pytest.approx(line.exchanges * exchange, rel=1e-6)
+    assert line.exchanges == 40
+
+
+def test_a_line_that_is_asked_for_too_much_overruns_and_queues(host: Host) -> None:
+    world = run(plant(host, count=30, duration_ns=10 * S, serial_bd=9600), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.MISSED)["overrun"] > 500
+    line = world.lines["plant/1"]
+    assert line.longest_queue > 10
+    assert line.busy_ns > 0.97 * 10 * S
+
+
+def test_overrun_queue_keeps_one(host: Host) -> None:
+    patient = {i + 1: driver(host, deadline_ns=10 * S) for i in range(30)}
+    skip = run(plant(host, count=30, duration_ns=10 * S, serial_bd=9600, drivers=patient), host)
+    queue = run(plant(host, count=30, duration_ns=10 * S, serial_bd=9600, drivers=patient, overrun="queue"), host)
+    conserved(queue)
+    assert queue.ledger.count(End.DELIVERED) >= skip.ledger.count(End.DELIVERED)
+    assert queue.ledger.late > 0
+
+
+def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> None:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from sim.link import LinkModel  # noqa: PLC0415
+    from sim.spec import LinkSpec  # noqa: PLC0415
+
+    spec = plant(host, count=4, duration_ns=40 * S, poll_ns=4 * S, serial_bd=9600)
+    noisy = LinkSpec("plant", LinkModel(corrupt=0.2), 9600)
+    world = run(replace(spec, links=(noisy, spec.links[1])), host)
+    conserved(world)
+    assert world.lines["plant/1"].exchanges > 40
+    assert set(world.ledger.by_cause(End.MISSED)) <= {"timeout", "malformed"}
+
+
+def test_a_window_that_is_full_goes_to_the_store_at_once(host: Host) -> None:
+    world = run(plant(host, count=40, duration_ns=5 * S, phase_ns=0, uplink=UplinkSpec("cloud", window=2)), host)
+    conserved(world)
+    store = world.gateways[0].store
+    assert store is not None
+    assert store.written > 50
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+
+
+# ---- the ledger's alarms --------------------------------------------------------------------------------------------
+def broken_on_purpose(host: Host, how: str) -> str:
+    world = World(plant(host, count=2), host)
+    ledger, sabotage = world.ledger, {"done": False}
+    close = ledger.close
+
+    def bad(row: Any, mask: int, end: End, cause: str = "") -> int:
+        if row.k == 2 and not sabotage["done"]:
+            sabotage["done"] = True
+            if how == "forgotten":
+                return 0
+            if how == "twice":
+                close(row, mask, end, cause)
+            if how == "miscounted":
+                ledger.ended -= 1
+        return close(row, mask, end, cause)
+
+    ledger.close = bad  # type: ignore[method-assign]
+    try:
+        with pytest.raises(InvariantError) as caught:
+            world.run()
+    finally:
+        world.close()
+    return str(caught.value)
+
+
+def test_a_row_that_is_forgotten_is_named_at_the_end(host: Host) -> None:
+    assert "presses/1 k=2 point pressure" in broken_on_purpose(host, "forgotten")
+
+
+def test_a_row_that_ends_twice_is_named_at_once(host: Host) -> None:
+    assert "presses/1 k=2 point pressure ended a second time" in broken_on_purpose(host, "twice")
+
+
+def test_counters_that_drift_are_found_after_that_event(host: Host) -> None:
+    assert "last touched: presses/1 k=2" in broken_on_purpose(host, "miscounted")
+
+
+@pytest.mark.parametrize(("phase", "period", "duration", "count"), [(0, 10, 100, 10), (0, 10, 101, 11), (5, 10, 5, 0), (5, 10, 6, 1), (99, 10, 100, 1)])
+def test_the_closed_form(phase: int, period: int, duration: int, count: int) -> None:
+    assert due_instants(phase, period, duration) == count == len(range(phase, duration, period))
+
+
+actions = st.one_of(
+    st.builds(lambda at, span, link: Action(at, "cut", link, at + span), st.integers(0, 8 * S), st.integers(MS, 8 * S), st.sampled_from(["cloud", "plant"])),
+    st.builds(lambda at, span: Action(at, "crash", "gw", at + span), st.integers(0, 8 * S), st.integers(MS, 4 * S)),
+    st.builds(lambda at: Action(at, "restart", "gw"), st.integers(0, 8 * S)),
+    st.builds(lambda at, loss: Action(at, "degrade", "plant", at + 2 * S, (("loss", loss),)), st.integers(0, 8 * S), st.floats(0, 1)),
+    st.builds(lambda at: Action(at, "write", "presses/1", None, (), "setpoint", 3.0), st.integers(0, 8 * S)),
+)
+
+
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(timeline=st.lists(actions, max_size=5), store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]), seed=st.integers(0, 9))
+def test_nothing_is_lost_silently_whatever_happens(host: Host, timeline: list[Action], store: StoreSpec | None, seed: int) -> None:
+    spec: WorldSpec = plant(host, count=3, duration_ns=10 * S, timeline=tuple(timeline), store=store, seed=seed, loss=0.02, settle_ns=20 * S)
+    world = run(spec, host)
+    conserved(world)
