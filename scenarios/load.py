@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from scenarios.document import Document, Location, parse_document, read_document
-from scenarios.errors import ScenarioError, nearest
+from scenarios.errors import ScenarioError, nearest, shown_path
 from scenarios.schema import Scenario
 
-LIBRARY = Path(__file__).parent / "library"
+LIBRARY = Path(__file__).resolve().parent / "library"
 """the scenarios that ship"""
 
 
@@ -59,6 +59,14 @@ def find(name: str) -> Path:
 def library_names() -> list[str]:
     """Names of the shipped scenarios."""
     return sorted(str(path.relative_to(LIBRARY).with_suffix("")) for path in LIBRARY.rglob("*.yaml"))
+
+
+def known_as(file: Path) -> str:
+    """How a command line names a scenario: a shipped one by its name, another by its path."""
+    resolved = file.resolve()
+    if resolved.is_relative_to(LIBRARY):
+        return str(resolved.relative_to(LIBRARY).with_suffix(""))
+    return shown_path(file)
 
 
 def _checked(document: Document) -> Loaded:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from components.host import Host
 from scenarios.determinism import Comparison, Recording
-from scenarios.errors import shown_path
-from scenarios.load import Loaded
+from scenarios.load import Loaded, known_as
 from scenarios.plan import Planner
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
@@ -124,7 +123,7 @@ def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes:
 
 def command(loaded: Loaded, seed: int, options: Options) -> str:
     """The exact command that repeats a run."""
-    parts = ["twinloop", "run", shown_path(loaded.file), "--seed", str(seed)]
+    parts = ["twinloop", "run", known_as(loaded.file), "--seed", str(seed)]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
     return shlex.join(parts)

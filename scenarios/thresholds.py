@@ -11,6 +11,7 @@ from typing import Any
 
 from scenarios.errors import unknown
 from scenarios.expressions import Expectation, ExpressionError, parse
+from scenarios.feasibility import line_utilisation
 from scenarios.load import Loaded
 from scenarios.metrics import METRICS, PERMILLE
 from scenarios.verdict import Verdict
@@ -20,6 +21,8 @@ from sim.ledger import CAUSES, End
 from sim.message import Command
 from sim.world import World
 
+LINE_FULL = 0.95
+"""share of a line's time from which it is named as having no room left"""
 _SAMPLE_ENDS = {f"samples.{end.value}": end for end in End}
 
 
@@ -204,12 +207,26 @@ class Judge:
     def _reason(self, expectation: Expectation) -> str:
         blame = self.blames.get(expectation)
         if blame is None or not blame.samples:
-            return self._missing(expectation)
+            return "; ".join(filter(None, [self._missing(expectation), self._busy_line(expectation)]))
         text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"
         waited = blame.waited_for()
         if blame.stage() == "queue" and waited is not None:
             text += f", most of it waiting for {waited}"
-        return "; ".join(filter(None, [text, self._missing(expectation)]))
+        return "; ".join(filter(None, [text, self._missing(expectation), self._busy_line(expectation)]))
+
+    def _busy_line(self, expectation: Expectation) -> str:
+        """The serial line that had no room left, for expectations that its devices can break."""
+        if not expectation.metric.startswith(("latency.", "samples.")):
+            return ""
+        spec, chosen = self.world.spec, self.devices(expectation)
+        mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
+        asked = line_utilisation(spec)
+        elapsed = min(self.world.env._now, spec.duration_ns)
+        full = [name for name in self.world.lines if name in mine and self.world.lines[name].busy_ns >= LINE_FULL * elapsed]
+        if not full:
+            return ""
+        worst = max(full, key=lambda name: asked.get(name, 0.0))
+        return f"line {worst} had no room left: {100 * asked.get(worst, 0.0):.0f} % of its time was asked for"
 
     def _missing(self, expectation: Expectation) -> str:
         """The samples that never got a verdict, by cause, for expectations on latency."""

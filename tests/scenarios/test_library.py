@@ -1,0 +1,42 @@
+"""Every shipped scenario: its .expect holds, two runs are equal event by event, conservation holds in the closed form."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from components.host import Host
+from scenarios.expectation_file import differences, figure, read_expect
+from scenarios.feasibility import warnings
+from scenarios.load import LIBRARY, library_names, load
+from scenarios.plan import Planner
+from scenarios.report.console import report
+from scenarios.runner import Options, run
+from scenarios.verdict import exit_code
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_a_shipped_scenario_is_what_it_says_and_repeats_event_by_event(host: Host, name: str) -> None:
+    loaded = load(LIBRARY / f"{name}.yaml")
+    expected = read_expect(LIBRARY / f"{name}.expect")
+    result = run(loaded, Options(check=True), host)
+    text = io.StringIO()
+    report(Console(file=text, width=100), result, name)
+    foreseen = "\n".join(warnings(Planner(loaded, host).world()))
+    assert not differences(expected, result.data, exit_code(result.verdict), text.getvalue(), foreseen)
+    assert not result.divergence
+    ledger = result.data["ledger"]
+    ended = sum(value if isinstance(value, int) else sum(value.values()) for key, value in ledger.items() if key in
+                ("delivered", "cached", "dropped", "evicted", "missed", "lost"))  # fmt: skip
+    assert ledger["due"] == ended
+    assert ledger["open"] == 0
+    assert result.data["run"]["polls"] <= 15_000
+    assert result.data["reproduce"] == f"twinloop run {name} --seed {loaded.scenario.seed}"
+
+
+def test_a_figure_is_found_by_path() -> None:
+    assert figure({"lines": {"a/1": {"busy": 0.5}}, "x": 3}, "lines.a/1.busy") == 0.5
+    assert figure({"x": 3}, "x") == 3
+    assert figure({"x": 3}, "y.z") is None
