@@ -163,7 +163,7 @@ class World:
         """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up."""
         for gateway in self.gateways:
             gateway.boot()
-        self._run_until(-1)
+        self.advance(-1)
         for gateway in self.gateways:
             gateway.boot_busy_ns = gateway.busy_total_ns()
             if gateway.supervisor.refused is not None:
@@ -174,12 +174,17 @@ class World:
     def run(self) -> bool:
         """Boot, run to the end, settle; True when it ended by itself, False when it was stopped."""
         self.boot()
-        self._run_until(self.spec.duration_ns)
+        return self.finish()
+
+    def finish(self) -> bool:
+        """Run a booted world to the end, settle, audit; as ``run``."""
+        self.advance(self.spec.duration_ns)
         self._settle()
         self._finish()
         return not self.env.stopped
 
-    def _run_until(self, until_ns: int) -> None:
+    def advance(self, until_ns: int) -> None:
+        """Run everything that is due at or before ``until_ns``; the clock stands at the last event."""
         env = self.env
         while True:
             done = env.run_to(until_ns, self.ledger, PROGRESS_EVENTS)
@@ -195,7 +200,7 @@ class World:
         at = self.spec.duration_ns
         while at < end and not self.env.stopped and (self.ledger.open or self.unfinished()):
             at = min(end, at + SETTLE_CHECK_NS)
-            self._run_until(at)
+            self.advance(at)
 
     def unfinished(self) -> bool:
         """An expectation still waits for something (``... within 60 s after heal cloud``)."""

@@ -143,7 +143,7 @@ def test_a_process_ends_with_a_thousand_parked_calls_and_exit_code_0() -> None:
         sleeper = component(host, "sleeper", "driver", ("clock",), guests.sleeping(1 << 40), deadline_ns=100 * S)
         world = World(plant(host, count=1000, poll_ns=S, duration_ns=2 * S, drivers={i + 1: sleeper for i in range(1000)}), host)
         world.boot()
-        world._run_until(S + S // 2)
+        world.advance(S + S // 2)
         parked = sum(poller.slot.instance.request is not None for poller in world.gateways[0].pollers)
         print(parked)
         world.close()

@@ -1,0 +1,98 @@
+"""A session: a world driven by messages, commands in and replies out, so that it can sit in another process.
+
+Belongs here: the protocol. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns`` and leaves the same
+trace record as a timeline entry: a session IS its scenario plus its stamped commands, and can be replayed as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sim.clock import TROUBLE
+from sim.snapshot import Snapshot, take
+from sim.spec import Action
+from sim.timeline import apply
+from sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Run to an instant (or to the end, whichever comes first)."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Do something now. ``action.at_ns`` is ignored; ``until_ns`` counts from 0 like in a timeline."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Take a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Run to the end, settle, audit."""
+
+
+Message = Advance | Act | Look | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Reply to Advance: simulated time now."""
+
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """Reply to Act: the entry as a timeline would have it."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Reply to Finish."""
+
+    digest: str
+    completed: bool
+
+
+Reply = Reached | Stamped | Snapshot | Finished
+
+
+class Session:
+    """One world behind messages. ``stamped``: what was done live, ready for a timeline."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.stamped: list[Action] = []
+        self._booted = False
+
+    def handle(self, message: Message) -> Reply:
+        """Carry out one message; raises what the world raises (ConfigRefused, InvariantError)."""
+        if not self._booted:
+            self._booted = True
+            self.world.boot()
+        if isinstance(message, Advance):
+            self.world.advance(min(message.to_ns, self.world.spec.duration_ns))
+            return Reached(self.world.env._now)
+        if isinstance(message, Act):
+            return Stamped(self._act(message.action))
+        if isinstance(message, Look):
+            return take(self.world)
+        completed = self.world.finish()
+        return Finished(self.world.trace.digest(), completed)
+
+    def _act(self, action: Action) -> Action:
+        env = self.world.env
+        action = replace(action, at_ns=max(env._now, 0) + 1)
+        self.stamped.append(action)
+        env.call_at(action.at_ns, apply, self.world, action, priority=TROUBLE)
+        return action

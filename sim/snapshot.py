@@ -1,0 +1,118 @@
+"""A snapshot: a frozen, plain, columnar copy of a world between two events, for readers.
+
+Belongs here: copying. Never: references into the world; taking one changes nothing. Picklable: it may cross to another process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.histogram import NEVER
+from sim.latency import STAGES
+from sim.ledger import End
+from sim.world import World
+
+SLOT_STATES = ("down", "starting", "ready", "backoff", "quarantined")
+_PERMILLE = (500, 950, 990)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceColumns:
+    """One row a device, in the order of the plan. Counts are points, (n,) int64; ``state`` indexes SLOT_STATES, (n,) int8."""
+
+    names: tuple[str, ...]
+    fleets: tuple[str, ...]
+    due: np.ndarray[Any, Any]
+    delivered: np.ndarray[Any, Any]
+    missed: np.ndarray[Any, Any]
+    lost: np.ndarray[Any, Any]
+    polls: np.ndarray[Any, Any]
+    state: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRow:
+    """One gateway now. Times ns, sizes bytes."""
+
+    name: str
+    state: str
+    uplink: str
+    in_flight: int
+    backlog: int
+    store_bytes: int
+    memory_bytes: int
+    busy_ns: int
+    cores: int
+    faults: tuple[tuple[str, str, int], ...]
+    """(component, cause, count)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world at ``now_ns``. ``latency``: stage or ``gateway``/``cloud`` -> (p50, p95, p99) in ns, -1 unknown, NEVER never."""
+
+    now_ns: int
+    duration_ns: int
+    events: int
+    due: int
+    open: int
+    ends: tuple[tuple[str, str, int], ...]
+    """(state, cause, points)"""
+    latency: tuple[tuple[str, tuple[int, ...]], ...]
+    devices: DeviceColumns
+    gateways: tuple[GatewayRow, ...]
+    lines: tuple[tuple[str, int, int], ...]
+    """(name, busy ns, waiting at most)"""
+    links: tuple[tuple[str, bool], ...]
+    """(name, some rule is on it or it is degraded)"""
+
+
+def take(world: World) -> Snapshot:
+    """Copy what a reader may want."""
+    ledger = world.ledger
+    ends: dict[tuple[str, str], int] = {}
+    for (_, end, cause), count in ledger.ends.items():
+        ends[end.value, cause] = ends.get((end.value, cause), 0) + count
+    latency = world.latencies.of()
+    columns = [("gateway", latency.gateway), ("cloud", latency.cloud), *zip(STAGES, latency.stages, strict=True)]
+    return Snapshot(
+        now_ns=world.env._now, duration_ns=world.spec.duration_ns, events=world.events, due=ledger.due, open=ledger.open,
+        ends=tuple((state, cause, count) for (state, cause), count in ends.items()),
+        latency=tuple((name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns),
+        devices=_devices(world), gateways=tuple(_gateway(gateway) for gateway in world.gateways),
+        lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.lines.items()),
+        links=tuple((name, bool(link.rules) or link.model is not link.healthy) for name, link in world.links.items()),
+    )  # fmt: skip
+
+
+def _rank(value: int | None) -> int:
+    return -1 if value is None else min(value, NEVER)
+
+
+def _devices(world: World) -> DeviceColumns:
+    ledger, spec = world.ledger, world.spec
+    count = len(ledger.names)
+    by_end = {end: np.zeros(count, np.int64) for end in End}
+    for (device, end, _), points in ledger.ends.items():
+        by_end[end][device] += points
+    polls, state = np.zeros(count, np.int64), np.zeros(count, np.int8)
+    for gateway in world.gateways:
+        for poller in gateway.pollers:
+            polls[poller.index] += poller.polls
+            state[poller.index] = SLOT_STATES.index(poller.slot.state)
+    return DeviceColumns(
+        tuple(ledger.names), tuple(spec.fleets[device.fleet] for device in spec.devices), np.array(ledger.due_of, np.int64),
+        by_end[End.DELIVERED], by_end[End.MISSED], by_end[End.LOST], polls, state,
+    )  # fmt: skip
+
+
+def _gateway(gateway: Any) -> GatewayRow:
+    store = gateway.store
+    return GatewayRow(
+        gateway.name, gateway.state, gateway.uplink.state, gateway.uplink.in_flight, gateway.backlog, 0 if store is None else store.used_bytes,
+        gateway.budget.memory_bytes, gateway.busy_total_ns(), gateway.board.cores,
+        tuple((component, cause, count) for (component, cause), count in gateway.supervisor.faults.items()),
+    )  # fmt: skip

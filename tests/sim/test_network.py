@@ -1,0 +1,260 @@
+"""Links, streams, lines, random streams, histograms: the pieces by themselves, with their figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.codec import Case
+from sim.bus import REPLY_BYTES_MAX, cut_frame
+from sim.clock import MS, NEVER_NS, S, Environment
+from sim.cores import Cores
+from sim.histogram import NEVER, Histogram
+from sim.ledger import End, Ledger
+from sim.line import LineTiming
+from sim.link import GilbertElliott, Link, LinkModel
+from sim.presets import PRESETS
+from sim.rule import Cut, Delay, Packet
+from sim.stream import Stream
+from sim.streams import Streams
+
+
+class Balanced:
+    due = open = ended = 0
+
+    def require_balance(self) -> None:
+        raise AssertionError
+
+
+def link(**figures: Any) -> Link:
+    return Link("l", LinkModel(**figures), Streams(5))
+
+
+def arrivals(found: Link, packets: int, size_bytes: int = 100, apart_ns: int = MS) -> list[list[tuple[int, bool]]]:
+    way = found.legs("leg")[0]
+    return [way.offer(size_bytes, i * apart_ns) for i in range(packets)]
+
+
+def test_delay_jitter_and_rate() -> None:
+    times = [at - i * MS for i, ((at, _),) in enumerate(arrivals(link(delay_ns=10 * MS, jitter_ns=2 * MS), 2000))]
+    assert min(times) >= 8 * MS
+    assert max(times) <= 12 * MS
+    assert abs(sum(times) / 2000 - 10 * MS) < 100_000
+    assert link(rate_bps=8_000).legs("leg")[0].offer(1000, 0) == [(S, False)]
+
+
+def test_a_rate_queues_and_its_queue_is_limited() -> None:
+    found = link(rate_bps=8_000, queue_bytes=2500)
+    results = arrivals(found, 5, 1000, 0)
+    assert [result[0][0] if result else None for result in results] == [S, 2 * S, 3 * S, None, None]
+    assert found.stats().queue_full == 2
+
+
+def test_random_loss_and_its_ratio() -> None:
+    lost = sum(not result for result in arrivals(link(loss=0.1), 20_000))
+    assert lost / 20_000 == pytest.approx(0.1, abs=0.01)
+
+
+def test_gilbert_elliott_loses_in_bursts_of_1_over_r() -> None:
+    """Stationary loss p / (p + r), mean burst 1 / r (Gilbert 1960, with loss 1 in the bad state)."""
+    results = [not result for result in arrivals(link(bursts=GilbertElliott(0.02, 0.25)), 50_000)]
+    assert sum(results) / 50_000 == pytest.approx(0.02 / 0.27, rel=0.1)
+    bursts = "".join("x" if lost else " " for lost in results).split()
+    assert sum(map(len, bursts)) / len(bursts) == pytest.approx(4.0, rel=0.1)
+
+
+def test_duplicates_damage_and_reordering() -> None:
+    found = arrivals(link(delay_ns=10 * MS, duplicate=0.1, corrupt=0.2, reorder=0.05), 5000)
+    assert sum(len(result) == 2 for result in found) / 5000 == pytest.approx(0.1, abs=0.02)
+    assert sum(result[0][1] for result in found) / 5000 == pytest.approx(0.2, abs=0.02)
+    assert sum(result[0][0] == i * MS for i, result in enumerate(found)) / 5000 == pytest.approx(0.05, abs=0.01)
+
+
+def test_one_trouble_moves_no_draw_of_another() -> None:
+    plain = arrivals(link(delay_ns=10 * MS, jitter_ns=2 * MS), 200)
+    lossy = arrivals(link(delay_ns=10 * MS, jitter_ns=2 * MS, duplicate=0.0, corrupt=0.3), 200)
+    assert [r[0][0] for r in plain] == [r[0][0] for r in lossy]
+
+
+@settings(max_examples=50, deadline=None)
+@given(loss=st.floats(0, 0.5), jitter=st.integers(0, 5 * MS), rate=st.sampled_from([0, 10**6]))
+def test_a_segments_transit_is_an_offer(loss: float, jitter: int, rate: int) -> None:
+    """The short way for plain models draws and delivers what the general one does."""
+    figures = {"delay_ns": 10 * MS, "jitter_ns": jitter, "loss": loss, "rate_bps": rate}
+    general = [result[0][0] if result else NEVER_NS for result in arrivals(link(**figures), 50)]
+    way = link(**figures).legs("leg")[0]
+    assert [way.transit(100, i * MS) for i in range(50)] == general
+
+
+def test_rules_are_asked_in_order_and_a_cut_may_be_one_way() -> None:
+    found = link(delay_ns=MS)
+    up, down = found.legs("leg")
+    found.rules.append(Cut(up=True))
+    assert up.offer(1, 0) == []
+    assert down.offer(1, 0) == [(MS, False)]
+
+    class Slow:
+        def on_packet(self, packet: Packet, now_ns: int) -> Delay:
+            return Delay(5 * MS)
+
+    found.rules.insert(0, Slow())
+    assert up.offer(1, 0) == [(6 * MS, False)]
+
+
+def wired(found: Link, **changes: Any) -> tuple[Environment, Stream, list[Any]]:
+    env, log = Environment(), list[Any]()
+    stream = Stream(env, found, "leg", lambda p: log.append(("near", env.now, p)), lambda p: log.append(("far", env.now, p)),
+                    lambda: log.append(("lost", env.now)), **changes)  # fmt: skip
+    return env, stream, log
+
+
+def test_a_stream_opens_in_a_round_trip_and_keeps_order() -> None:
+    env, stream, log = wired(link(delay_ns=10 * MS, jitter_ns=9 * MS))
+    stream.connect(lambda: [stream.send_up(i, 100) for i in range(50)])
+    env.run_to(S, Balanced(), 10_000)
+    assert [entry[2] for entry in log] == list(range(50))
+    assert all(log[i][1] <= log[i + 1][1] for i in range(49))
+
+
+def test_loss_costs_a_retransmission_timeout_and_blocks_the_head_of_the_line() -> None:
+    found = link(delay_ns=10 * MS)
+    env, stream, log = wired(found)
+    stream.open = True
+    cut = Cut()
+    found.rules.append(cut)
+    stream.send_up("first", 100)
+    found.rules.remove(cut)
+    stream.send_up("second", 100)
+    env.run_to(S, Balanced(), 1000)
+    assert log == [("far", 210 * MS, "first"), ("far", 210 * MS, "second")]
+
+
+def test_a_cut_stalls_a_stream_and_breaks_it_after_the_user_timeout() -> None:
+    found = link(delay_ns=10 * MS)
+    env, stream, log = wired(found, user_timeout_ns=5 * S)
+    stream.open = True
+    found.rules.append(Cut())
+    stream.send_up("x", 100)
+    env.run_to(60 * S, Balanced(), 1000)
+    assert log == [("lost", 5 * S)]
+    assert stream.send_up("y", 100) == NEVER_NS
+
+
+def test_what_is_in_flight_when_a_cut_falls_is_sent_again() -> None:
+    found = link(delay_ns=10 * MS)
+    env, stream, log = wired(found)
+    stream.open = True
+    stream.send_up("x", 100)
+    cut = Cut()
+    env.call_at(5 * MS, found.rules.append, cut)
+    env.call_at(300 * MS, found.rules.remove, cut)
+    env.run_to(10 * S, Balanced(), 1000)
+    assert log == [("far", 10 * MS + 200 * MS + 400 * MS + 10 * MS, "x")]
+
+
+def test_serial_timing() -> None:
+    """MODBUS over Serial Line V1.02 section 2.5.1.1: 11 bits a character, 3.5 characters; 1.750 ms above 19200 Bd."""
+    assert LineTiming(9600).gap_ns == 7 * 11 * S // (2 * 9600)
+    assert LineTiming(115_200).gap_ns == 1_750_000
+    assert LineTiming(9600).exchange_ns(8, 7, 0) == pytest.approx((15 + 7) * 11 / 9600 * S, abs=5)
+
+
+FIELD = Case("length-field", type("F", (), {"offset": 4, "size": 2, "big_endian": True, "adjust": 0})())
+
+
+@pytest.mark.parametrize(
+    ("buffer", "framing", "frame", "too_long"),
+    [
+        (b"\0\1\0\0\0\3abcX", FIELD, b"\0\1\0\0\0\3abc", False), (b"\0\1\0\0\0\3ab", FIELD, None, False), (b"\0\1\0", FIELD, None, False),
+        (b"abc", Case("exactly", 2), b"ab", False), (b"a", Case("exactly", 2), None, False), (b"abc", Case("some", 2), b"ab", False),
+        (b"", Case("some", 2), None, False), (b"abc", Case("silence", None), b"abc", False), (b"", Case("exactly", REPLY_BYTES_MAX + 1), None, True),
+    ],
+)  # fmt: skip
+def test_where_a_frame_ends(buffer: bytes, framing: Any, frame: bytes | None, too_long: bool) -> None:
+    assert cut_frame(buffer, framing) == (frame, too_long)
+
+
+def test_streams_are_named_and_golden() -> None:
+    """The same words on every machine and numpy: a change here changes every trace."""
+    one, again, other = Streams(7).stream("a"), Streams(7).stream("a"), Streams(7).stream("b")
+    words = [one.word() for _ in range(100)]
+    assert words == [again.word() for _ in range(100)]
+    assert words != [other.word() for _ in range(100)]
+    assert words == np.random.PCG64(Streams(7).key("a")).random_raw(100).tolist()
+
+
+def test_distributions() -> None:
+    stream = Streams(1).stream("d")
+    uniform = [stream.uniform() for _ in range(20_000)]
+    assert 0 <= min(uniform) < max(uniform) < 1
+    normal = [stream.normal() for _ in range(20_000)]
+    assert sum(normal) / 20_000 == pytest.approx(0, abs=0.03)
+    assert sum(x * x for x in normal) / 20_000 == pytest.approx(1, abs=0.05)
+    exponential = [stream.exponential() for _ in range(20_000)]
+    assert sum(exponential) / 20_000 == pytest.approx(1, abs=0.03)
+    assert sum(x > 1 for x in exponential) / 20_000 == pytest.approx(0.3679, abs=0.02)
+    assert {stream.below(3) for _ in range(100)} == {0, 1, 2}
+    assert {stream.spread(1) for _ in range(100)} == {-1, 0, 1}
+
+
+values = st.lists(st.integers(0, 10**12), min_size=1, max_size=200)
+
+
+@settings(max_examples=100, deadline=None)
+@given(numbers=values, permille=st.sampled_from([500, 900, 950, 990, 999]))
+def test_percentiles_are_nearest_rank_within_a_thousandth(numbers: list[int], permille: int) -> None:
+    one, many = Histogram(), Histogram()
+    for number in numbers:
+        one.add(number)
+    many.add_many(np.array(numbers, np.int64), np.ones(len(numbers), np.int64))
+    exact = sorted(numbers)[max(1, -(-len(numbers) * permille // 1000)) - 1]
+    found = one.percentile(permille)
+    assert found is not None
+    assert abs(found - exact) <= exact * 0.001
+    assert many.percentile(permille) == found
+    assert (many.count, many.total, many.min, many.max) == (one.count, one.total, one.min, one.max)
+
+
+def test_samples_that_never_came_rank_last() -> None:
+    histogram = Histogram()
+    histogram.add(5, 98)
+    histogram.never = 2
+    assert histogram.percentile(980) == 5
+    assert histogram.percentile(990) == NEVER
+    assert Histogram().percentile(500) is None
+
+
+def test_cores_serve_in_order_of_arrival() -> None:
+    env, log = Environment(), list[Any]()
+    cores = Cores(env, 2)
+    for i in range(5):
+        cores.work(10, lambda i=i: log.append((env.now, i)))
+    env.run_to(100, Balanced(), 100)
+    assert log == [(10, 0), (10, 1), (20, 2), (20, 3), (30, 4)]
+    assert cores.busy_ns == 50
+    assert cores.free == 2
+    assert cores.longest_queue == 3
+
+
+def test_the_last_holder_closes_a_row_and_delivery_closes_it_at_once() -> None:
+    ledger = Ledger(["a/1"], [("p", "q")])
+    row = ledger.open_row(0, 0, 0, 0b11, holders=2)
+    assert ledger.close(row, 0b01, End.MISSED, "timeout") == 0
+    assert ledger.close(row, 0b01, End.LOST, "crash") == 0b01
+    assert ledger.deliver(row, 0b10) == 0b10
+    assert ledger.deliver(row, 0b10) == 0
+    assert ledger.duplicates == 1
+    assert ledger.balanced()
+    assert (ledger.due, ledger.open, ledger.ended) == (2, 0, 2)
+    assert ledger.by_cause(End.LOST) == {"crash": 1}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_sound(name: str) -> None:
+    preset = PRESETS[name]
+    assert preset.source
+    assert preset.model.jitter_ns <= preset.model.delay_ns
