@@ -120,7 +120,7 @@ def test_a_broken_ledger_is_broken_with_the_first_sample(host: Host, monkeypatch
 
 
 def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sim.streams import Streams  # noqa: PLC0415
+    from sim.streams import Streams
 
     calls = iter(range(10**9))
     key = Streams.key

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.codec import Case
 from sim.bus import REPLY_BYTES_MAX, cut_frame
-from sim.clock import MS, NEVER_NS, S, Environment
+from sim.clock import MS, NEVER_NS, Environment, S
 from sim.cores import Cores
 from sim.histogram import NEVER, Histogram
 from sim.ledger import End, Ledger

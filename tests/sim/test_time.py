@@ -12,8 +12,8 @@ import pytest
 from components.host import Host
 from components.outcome import Cause
 from sim.clock import MS, S
-from sim.pipeline import call
 from sim.latency import BUS, DRIVER, QUEUE, Clockwork
+from sim.pipeline import call
 from sim.spec import ComponentSpec
 from sim.world import World
 from tests.components import guests

@@ -50,7 +50,7 @@ def test_seed_and_scale_change_the_trace_and_a_custom_section_does_not(host: Hos
     def digest(**changes: Any) -> str:
         return run(plant(host, loss=0.05, **changes), host).trace.digest()
 
-    from tests.plants import WASM  # noqa: PLC0415
+    from tests.plants import WASM
 
     usual = digest()
     assert digest() == usual
@@ -210,10 +210,10 @@ def test_overrun_queue_keeps_one(host: Host) -> None:
 
 
 def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> None:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from sim.link import LinkModel  # noqa: PLC0415
-    from sim.spec import LinkSpec  # noqa: PLC0415
+    from sim.link import LinkModel
+    from sim.spec import LinkSpec
 
     spec = plant(host, count=4, duration_ns=40 * S, poll_ns=4 * S, serial_bd=9600)
     noisy = LinkSpec("plant", LinkModel(corrupt=0.2), 9600)
