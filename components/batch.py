@@ -133,13 +133,6 @@ def ok_at(result_at: int) -> int:
     return int(Q.unpack_from(MEMORY, result_at + 16)[0])
 
 
-def readings_in(result_at: int) -> int:
-    """How many readings the ok payload of the result<batch, ...> at that address has; 0 for an err."""
-    if not MEMORY[result_at + 8]:
-        return 0
-    return _list_at(Q.unpack_from(MEMORY, result_at + 16)[0], 0)[0]
-
-
 def points_of(batch_at: int) -> list[int]:
     """The point ids of a batch, readings first, without decoding the rest."""
     count, at = _list_at(batch_at, 0)

@@ -173,7 +173,7 @@ class Instance:
             raise HostError("advance without begin")
         self._begun = True
         signature = self._signature
-        at = self._arguments_at or signature.put_arguments(self._arguments)
+        at = self._arguments_at or (signature.put_arguments(self._arguments) if signature.arity or self._arguments else self._at)
         block = self._block
         block[_RESULT] = block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
         if self._parks:

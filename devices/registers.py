@@ -19,7 +19,9 @@ TABLES = ("coil", "discrete", "holding", "input")
 WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
 """type -> registers"""
 CONSTANT = Signal()
+_EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
 _CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
+_STRUCTS = {kind: Struct(f">{code}") for kind, code in _CODES.items()}
 ORDERS = ("be", "sw", "bs", "le")
 """ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
 
@@ -58,7 +60,7 @@ class _Cell:
     __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "size", "struct")
 
     def __init__(self, point: Point, first: int) -> None:
-        self.struct = Struct(f">{_CODES[point.type]}")
+        self.struct = _STRUCTS[point.type]
         self.size = self.struct.size
         self.position = 2 * (point.address - first)
         self.order = point.order
@@ -106,10 +108,10 @@ class RegisterImage:
             first = self.first[table] = min((low for low, _ in mine), default=0)
             length = self.length[table] = max((high for _, high in mine), default=0) - first
             if table in ("coil", "discrete"):
-                self.bits[table] = np.zeros(length, np.bool_)
+                self.bits[table] = np.zeros(length, np.bool_) if length else _EMPTY
             else:
                 self.raw[table] = bytearray(2 * length)
-                self.words[table] = np.frombuffer(self.raw[table], ">u2")
+                self.words[table] = np.frombuffer(self.raw[table], ">u2") if length else _EMPTY
         for (table, address), value in constants.items():
             self.words[table][address - self.first[table]] = value
         self._cells = [None if p.table in self.bits else _Cell(p, self.first[p.table]) for p in points]

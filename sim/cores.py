@@ -58,7 +58,7 @@ class Cores:
             yield self.wait()
         waited = self._env._now - asked
         if time_ns:
-            yield self._env.timeout(time_ns)
+            yield self._env.pause(time_ns)
         self.release(time_ns)
         return waited
 

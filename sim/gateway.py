@@ -146,8 +146,8 @@ class Gateway:
         """The message for some points of a batch."""
         wanted = None
         if mask != row.read:
-            wanted = dict.fromkeys(point for point, bit in poller.bit_of.items() if bit & mask)
-        body = body_of(poller.name, row.k, batch, poller.heads, wanted)
+            wanted = dict.fromkeys(point for point, bit in poller.table.bit_of.items() if bit & mask)
+        body = body_of(poller.name, row.k, batch, poller.table.heads, wanted)
         return Message(row, mask, lane, len(poller.name) + 9, body)
 
     def carried(self, row: Row, mask: int, how: str, clockwork: Clockwork) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpy.events import Event
 
-from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch, readings_in
+from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch
 from components.instance import Request
 from components.outcome import Cause, Fault
 from sim.latency import BUS, DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
@@ -64,15 +64,17 @@ def call(
         request = instance.request
         if request is None:
             values += CONSTANT_VALUES
-            if returns_batch and instance.fault is None:
-                values += READING_VALUES * readings_in(instance.result_at)
+            if returns_batch and instance.fault is None and is_ok(instance.result_at):
+                slot.point_ids = points_of(ok_at(instance.result_at))
+                values += READING_VALUES * len(slot.point_ids)
         cost = meter.charge(fuel, calls, imports + slot.crossings, values)
         slot.crossings = 0
         if cost:
-            yield env.timeout(cost)
+            yield env.pause(cost)
         cores.release(cost)
         spent[stage] += cost
-        slot.flush_log()
+        if slot.logged:
+            slot.flush_log()
         if request is None:
             if instance.closed:
                 return instance.fault
@@ -123,12 +125,12 @@ def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, le
         port.reset()
         return None
     if name == "clock.sleep":
-        yield gateway.env.timeout(min(arguments[0], left_ns))
+        yield gateway.env.pause(min(arguments[0], left_ns))
         return None
     if name == "state.set":
         result = slot.write_state(arguments[0], arguments[1])
         if result[0]:
-            yield gateway.env.timeout(min(gateway.until_sync_ns(), left_ns))
+            yield gateway.env.pause(min(gateway.until_sync_ns(), left_ns))
         return result
     if name == "state.delete":
         slot.delete_state(arguments[0])
@@ -164,7 +166,7 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
         gateway.ledger.close(row, row.open, End.MISSED, cause)
         return
     batch_at = ok_at(instance.result_at)
-    ids = points_of(batch_at)
+    ids = slot.point_ids
     mask = poller.mask_of(ids)
     if mask is None:
         gateway.ledger.close(row, row.open, End.MISSED, "driver-fault")
@@ -194,13 +196,42 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
     if slot.state != "ready":
         slot.release()
         return NOT_UP
-    fault = yield from call(
-        gateway, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, poller.arguments.at
-    )
+    if slot.linked.parks:
+        fault = yield from call(gateway, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, poller.arguments.at)
+    else:
+        fault = yield from _call_at_once(gateway, slot, export, values, clockwork, stage, poller.arguments.at)
     if fault is not None:
         gateway.supervisor.fault(slot, fault)
         slot.release()
     return fault
+
+
+def _call_at_once(gateway: Gateway, slot: Slot, export: str, values: int, clockwork: Clockwork, stage: int, arguments_at: int) -> Steps:
+    """``call`` for an instance none of whose imports park: one segment, no fiber."""
+    env, cores, instance = gateway.env, gateway.cores, slot.instance
+    assert instance is not None
+    if cores.free:
+        cores.free -= 1
+    else:
+        asked = env._now
+        yield cores.wait()
+        clockwork.waited(env._now - asked, "core")
+    slot.segment_start_ns = env._now
+    instance.begin_at(export, arguments_at, slot.fuel_limit)
+    fuel = instance.advance()
+    values += CONSTANT_VALUES
+    if stage == TRANSFORM and instance.fault is None and is_ok(instance.result_at):
+        slot.point_ids = points_of(ok_at(instance.result_at))
+        values += READING_VALUES * len(slot.point_ids)
+    cost = slot.meter.charge(fuel, 1, slot.crossings, values)
+    slot.crossings = 0
+    if cost:
+        yield env.pause(cost)
+    cores.release(cost)
+    clockwork.spent_ns[stage] += cost
+    if slot.logged:
+        slot.flush_log()
+    return None if instance.fault is None else _fuel_or_deadline(slot, instance.fault)
 
 
 NOT_UP = "not up"
@@ -216,12 +247,13 @@ def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int) -> Steps:
         return
     assert slot.instance is not None
     held = poller.held = slot.instance.take_result()
+    ids = slot.point_ids
     slot.release()
     if not held.ok_at:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")
         return
     batch = read_batch(held.ok_at)
-    kept = poller.mask_of([reading[0] for reading in batch.readings] + [text.point for text in batch.texts])
+    kept = poller.mask_of(ids)
     if kept is None or kept & ~mask:
         ledger.close(row, row.open & mask, End.LOST, "transform-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")
@@ -255,7 +287,7 @@ def _decide(gateway: Gateway, poller: Poller, row: Row, kept: int, batch: Batch)
     if not result.ok:
         ledger.close(row, row.open & kept, End.LOST, "policy-error")
         return
-    groups = verdict_groups(result.value, kept, poller.bit_of)
+    groups = verdict_groups(result.value, kept, poller.table.bit_of)
     if isinstance(groups, str):
         ledger.close(row, row.open & kept, End.LOST, "policy-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, groups)

@@ -14,6 +14,7 @@ import simpy
 from simpy.events import Event
 
 from components.batch import Held, StageArguments
+from components.contract import PointConfig
 from sim.clock import Signal
 from sim.latency import Clockwork
 from sim.ledger import End, Ledger, Row
@@ -55,21 +56,31 @@ class Plan:
             poller.due(row)
 
 
+class PointTable:
+    """The points of one device model on one gateway, as its pollers need them."""
+
+    __slots__ = ("bit_of", "heads", "id_of_bit", "ids", "mask", "points")
+
+    def __init__(self, points: list[PointConfig]) -> None:
+        self.points = points
+        self.ids = [point.id for point in points]
+        self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
+        """point id -> bit of the device's mask"""
+        self.id_of_bit = {bit: point for point, bit in self.bit_of.items()}
+        self.heads = {point.id: f'"{point.name}":' for point in points}
+        """point id -> how its value begins in a message"""
+        self.mask = (1 << len(points)) - 1
+
+
 class Poller:
     """The process that polls one device through its driver slot."""
 
-    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: Port, bit_of: dict[int, int]) -> None:
+    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
         self.gateway, self.index, self.spec, self.slot, self.port = gateway, index, spec, slot, port
         self.name = spec.name
-        self.bit_of = bit_of
-        """point id -> bit of the device's mask"""
-        self._whole = list(bit_of)
-        self._whole_mask = sum(bit_of.values())
-        self.id_of_bit = {bit: point for point, bit in bit_of.items()}
+        self.table = table
         self.clockwork = Clockwork()
         self.arguments = StageArguments(spec.name)
-        self.heads = {point: f'"{name}":' for point, name in zip(bit_of, (p.name for p in spec.model.points), strict=True)}
-        """point id -> how its value begins in a message"""
         self.held: Held | None = None
         self.row: Row | None = None
         self._next: Row | None = None
@@ -143,7 +154,7 @@ class Poller:
 
     def _write(self) -> Generator[Event, Any, None]:
         command = self._command = self._commands.popleft()
-        point = self.id_of_bit.get(1 << command.point)
+        point = self.table.id_of_bit.get(1 << command.point)
         if self.slot.state != "ready" or point is None:
             cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"
         else:
@@ -159,11 +170,12 @@ class Poller:
 
     def mask_of(self, ids: list[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""
-        if ids == self._whole:
-            return self._whole_mask
+        table = self.table
+        if ids == table.ids:
+            return table.mask
         mask = 0
         for point in ids:
-            bit = self.bit_of.get(point, 0)
+            bit = table.bit_of.get(point, 0)
             if not bit or mask & bit:
                 return None
             mask |= bit

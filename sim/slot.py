@@ -76,6 +76,10 @@ class Slot:
         self.segment_start_ns = 0
         self.crossings = 0
         """imports of the segment under way that answered at once"""
+        self.logged = False
+        """lines or drops of the segment under way wait for ``flush_log``"""
+        self.point_ids: list[int] = []
+        """of the batch that the last call returned"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
@@ -151,6 +155,7 @@ class Slot:
 
     def _log(self, level: str, message: str) -> None:
         self.crossings += 1
+        self.logged = True
         at_ns = self.segment_start_ns + self._elapsed_ns()
         second = at_ns // S
         if second != self._log_second:
@@ -164,6 +169,7 @@ class Slot:
 
     def flush_log(self) -> None:
         """The segment's CPU time has passed: what it logged is now a fact."""
+        self.logged = False
         for at_ns, level, text in self._log_lines:
             self._trace.emit("log", self.name, at_ns, level, text)
         self._log_lines.clear()

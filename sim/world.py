@@ -22,7 +22,7 @@ from sim.ledger import End, Ledger, Row, due_instants
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
-from sim.poller import Plan, Poller
+from sim.poller import Plan, PointTable, Poller
 from sim.slot import BOOT_HORIZON_NS, Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, WorldSpec
 from sim.streams import Streams
@@ -66,6 +66,7 @@ class World:
         self.gateway_of_name: dict[str, Gateway] = {}
         self._gateway_of_device: list[Gateway] = []
         self.plans: list[Plan] = []
+        self._tables: dict[tuple[str, str], PointTable] = {}
         try:
             self._wire(store_path)
         except BaseException:
@@ -131,18 +132,25 @@ class World:
         return slot
 
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
-        first = gateway.point_ids[spec.model.name]
-        points = [
-            PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(spec.model.points)
-        ]
+        table = self._table(gateway, spec)
+        points = table.points
         extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
         device = Device(spec.model, spec.name, spec.unit_id, self.streams.key(f"device/{spec.name}"))
         port = self._port(index, spec, ModbusServer(device))
-        bit_of = {first + i: 1 << i for i in range(len(points))}
-        poller = Poller(gateway, index, spec, slot, port, bit_of)
+        poller = Poller(gateway, index, spec, slot, port, table)
         gateway.add_poller(poller)
         return poller
+
+    def _table(self, gateway: Gateway, spec: DeviceSpec) -> PointTable:
+        """What devices of one model share on a gateway."""
+        key = gateway.name, spec.model.name
+        if key not in self._tables:
+            first = gateway.point_ids[spec.model.name]
+            self._tables[key] = PointTable([
+                PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(spec.model.points)
+            ])
+        return self._tables[key]
 
     def _port(self, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
         link = self.links[spec.link]

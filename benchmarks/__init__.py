@@ -1,0 +1,1 @@
+"""Ratios measured within one run; ``make bench`` exits 1 when one is broken. No test depends on these."""

@@ -1,0 +1,171 @@
+"""``make bench``: what must stay fast, as ratios of medians of interleaved samples in one process.
+
+Belongs here: measurements and their bounds. A bound that is broken is exit code 1. Seconds vary by half on a shared
+machine; ratios of neighbours in time do not.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import simpy
+
+from benchmarks.probe import stock, typed
+from components.host import Host
+from scenarios.load import load_text
+from scenarios.plan import Planner
+from scenarios.runner import calm_collector
+from sim.clock import S
+from sim.world import World
+
+SAMPLES = 5
+TYPED_MIN = 6.0
+"""typed call against wasmtime-py's own"""
+POLL_MAX = 124.0
+"""bare SimPy timeouts in the time of one poll"""
+GROWTH_MAX = 1.5
+"""cost of a poll at 5000 devices against 10"""
+DEVICE_KB_MAX = 80.0
+
+PLANT = """\
+format: 1
+name: bench
+duration: 1000 s
+fleets:
+  presses: {{device: press-sensor, protocol: modbus-tcp, count: {count}, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}}
+links:
+  plant: {{preset: lan}}
+  cloud: {{preset: dsl, loss: 0 %}}
+components:
+  modbus-driver: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log], limits: {{cpu: 10 ms}}, with: {{timeout: 200 ms}}}}
+  normalize: {{wasm: normalize.wasm, grants: [log]}}
+  route: {{wasm: route.wasm, grants: [log]}}
+gateways:
+  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}}, store: {{}}, reservation: 64 MiB}}
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured ratio with its bound."""
+
+    name: str
+    value: float
+    bound: str
+    holds: bool
+    detail: str
+
+
+def per_second(work: Callable[[], int]) -> float:
+    """Units of work a second."""
+    began = time.perf_counter()
+    done = work()
+    return done / (time.perf_counter() - began)
+
+
+def bare_timeouts(processes: int = 1000, rounds: int = 30) -> int:
+    """SimPy with nothing in it: that many processes, each waiting again and again."""
+    env = simpy.Environment()
+
+    def wait() -> object:
+        while True:
+            yield env.timeout(1)
+
+    for _ in range(processes):
+        env.process(wait())  # type: ignore[arg-type]
+    env.run(until=rounds)
+    return processes * (rounds - 1)
+
+
+class Plant:
+    """A running world of ``count`` devices; ``polls`` runs on for some simulated seconds."""
+
+    def __init__(self, host: Host, count: int) -> None:
+        self.world = World(Planner(load_text(PLANT.format(count=count), Path("bench.yaml")), host).world(), host)
+        self.world.boot()
+        self.now_s = 0
+        self.polls(2)
+
+    def polls(self, seconds: int) -> int:
+        before = self.world.polls
+        self.now_s += seconds
+        self.world.advance(self.now_s * S)
+        return self.world.polls - before
+
+
+def typed_calls(host: Host) -> Row:
+    ours, theirs = typed(host), stock(host)
+    samples: list[tuple[float, float]] = []
+    for _ in range(SAMPLES):
+        samples.append((per_second(lambda: repeat(ours, 4000)), per_second(lambda: repeat(theirs, 800))))
+    value = statistics.median(one / other for one, other in samples)
+    detail = f"{statistics.median(one for one, _ in samples):.0f} typed calls/s, {statistics.median(other for _, other in samples):.0f} stock calls/s"
+    return Row("typed list<u8> -> result<record> against wasmtime-py", value, f">= {TYPED_MIN}", value >= TYPED_MIN, detail)
+
+
+def repeat(once: Callable[[], None], times: int) -> int:
+    for _ in range(times):
+        once()
+    return times
+
+
+def poll_cost(host: Host) -> Row:
+    plant = Plant(host, 1000)
+    samples = []
+    with calm_collector():
+        for _ in range(SAMPLES):
+            samples.append((per_second(bare_timeouts), per_second(lambda: plant.polls(3))))
+    plant.world.close()
+    value = statistics.median(bare / polls for bare, polls in samples)
+    polls = statistics.median(polls for _, polls in samples)
+    detail = f"{polls:.0f} polls/s, {statistics.median(bare for bare, _ in samples):.0f} bare timeouts/s, 1000 devices at 1 Hz, 10 points"
+    return Row("bare SimPy timeouts in one poll", value, f"<= {POLL_MAX:.0f}", value <= POLL_MAX, detail)
+
+
+def growth(host: Host) -> list[Row]:
+    small = Plant(host, 10)
+    before = resident_kb()
+    large = Plant(host, 5000)
+    device_kb = (resident_kb() - before) / 5000
+    samples = []
+    with calm_collector():
+        for _ in range(SAMPLES):
+            samples.append((per_second(lambda: small.polls(150)), per_second(lambda: large.polls(1))))
+    small.world.close()
+    large.world.close()
+    value = statistics.median(one / other for one, other in samples)
+    detail = f"{statistics.median(a for a, _ in samples):.0f} polls/s with 10 devices, {statistics.median(b for _, b in samples):.0f} with 5000"
+    return [
+        Row("cost of a poll, 5000 devices against 10", value, f"< {GROWTH_MAX}", value < GROWTH_MAX, detail),
+        Row("KB of this machine's memory a device", device_kb, f"< {DEVICE_KB_MAX:.0f}", device_kb < DEVICE_KB_MAX, "5000 devices, running"),
+    ]
+
+
+def resident_kb() -> float:
+    """This process's resident memory."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {SAMPLES} interleaved")
+    host = Host()
+    rows = [typed_calls(host), poll_cost(host), *growth(host)]
+    host.close()
+    for row in rows:
+        print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.1f} ({row.bound})  {row.detail}")
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
