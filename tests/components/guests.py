@@ -52,7 +52,7 @@ _CLOCK = f"""
 _OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
 
 
-def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = _OK_AT_1024) -> bytes:
+def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = _OK_AT_1024, lowered: str = "") -> bytes:
     """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error> at 2048.
 
     ``EMPTY`` in it stands for an ok batch without readings.
@@ -64,8 +64,13 @@ def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory
     return f"""(component
 {_TYPES_INSTANCE}
 {imports}
-  (core module $mem (memory (export "memory") {memory_pages}))
+  (core module $mem (memory (export "memory") {memory_pages})
+    (global $top (mut i32) (i32.const 32768))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
+      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get 4) (local.get 3))) (local.get 4)))
   (core instance $libc (instantiate $mem))
+{lowered}
   (core module $m
     (import "libc" "memory" (memory {memory_pages}))
 {arguments}
@@ -103,6 +108,8 @@ def _exports(imports: str) -> str:
     out = ""
     if "$sleep" in imports:
         out += ' (export "sleep" (func $sleep)) (export "monotonic" (func $monotonic))'
+    if "$state" in imports:
+        out += ' (export "set" (func $set)) (export "get" (func $get))'
     return out
 
 
@@ -169,4 +176,36 @@ def clock_watching(turns: int) -> bytes:
         "(i32.store (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 2)) "
         "(i32.store (i32.const 2056) (i32.wrap_i64 (i64.div_u (local.get 1) (i64.const 1000)))) (i32.const 2048)",
         _CLOCK, _SLEEP_ARGUMENTS,
+    )  # fmt: skip
+
+
+_STATE = f"""
+  (import "{interface("state")}" (instance $state
+    (type $se (variant (case "quota-exceeded" u64) (case "key-too-long" u32) (case "other" string)))
+    (export "state-error" (type $state-error (eq $se)))
+    (type $r (result (error $state-error))) (type $b (list u8)) (type $o (option $b))
+    (export "set" (func (param "key" string) (param "value" $b) (result $r)))
+    (export "get" (func (param "key" string) (result $o)))))
+"""
+_STATE_LOWERED = """
+  (core func $set (canon lower (func $state "set") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (core func $get (canon lower (func $state "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+"""
+_STATE_ARGUMENTS = """
+    (import "env" "set" (func $set (param i32 i32 i32 i32 i32)))
+    (import "env" "get" (func $get (param i32 i32 i32)))
+"""
+
+
+def keeping(value_bytes: int) -> bytes:
+    """Gets key "k", then sets it to that many bytes; returns ``rejected``: 1000 if there was one, plus 1 if set failed, plus 10 * the error's case."""
+    return driver_text(
+        f"""(i32.store8 (i32.const 512) (i32.const 107))
+        (call $get (i32.const 512) (i32.const 1) (i32.const 640))
+        (call $set (i32.const 512) (i32.const 1) (i32.const 4096) (i32.const {value_bytes}) (i32.const 704))
+        (i32.store (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 2))
+        (i32.store (i32.const 2056) (i32.add (i32.mul (i32.load8_u (i32.const 640)) (i32.const 1000))
+          (i32.add (i32.load8_u (i32.const 704)) (i32.mul (i32.mul (i32.load8_u (i32.const 704)) (i32.load8_u (i32.const 712))) (i32.const 10)))))
+        (i32.const 2048)""",
+        _STATE, _STATE_ARGUMENTS, lowered=_STATE_LOWERED,
     )  # fmt: skip
