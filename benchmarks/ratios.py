@@ -95,6 +95,7 @@ class Plant:
         self.polls(2)
 
     def polls(self, seconds: int) -> int:
+        """Run on; returns how many polls were begun."""
         before = self.world.polls
         self.now_s += seconds
         self.world.advance(self.now_s * S)

@@ -90,7 +90,6 @@ class TcpPort:
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
-        self._asked_bytes = 0
         self.busy = False
         self.connections = 0
 
@@ -138,7 +137,6 @@ class TcpPort:
 
     # ---- the connection -----------------------------------------------------------------------------------------
     def _put(self, data: bytes) -> None:
-        self._asked_bytes = len(data)
         stream = self._stream
         if stream is None:
             self._connect()
@@ -197,7 +195,6 @@ class TcpPort:
             self._finish(TOO_LONG)
         elif frame is not None:
             self._buffer = self._buffer[len(frame) :]
-            self._trace.add((self._env._now, "exchange", self._index, self._asked_bytes, len(frame)))
             self._finish((True, frame))
 
     def _lost(self) -> None:

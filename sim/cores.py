@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from typing import Any
 
 from simpy.events import Event
 
@@ -24,7 +25,7 @@ class Cores:
     def __init__(self, env: Environment, count: int) -> None:
         self._env = env
         self.count = self.free = count
-        self._waiters: deque[Callable[[], None]] = deque()
+        self._waiters: deque[Callable[[], object]] = deque()
         self.busy_ns = 0
         self.longest_queue = 0
         self._alive = True
@@ -38,7 +39,7 @@ class Cores:
     def _queue(self, start: Callable[[], object]) -> None:
         if len(self._waiters) >= WAITERS_MAX:
             raise OverflowError(f"more than {WAITERS_MAX} pieces of work wait for a core")
-        self._waiters.append(start)  # type: ignore[arg-type]  # the result of succeed is not used
+        self._waiters.append(start)
         self.longest_queue = max(self.longest_queue, len(self._waiters))
 
     def release(self, held_ns: int) -> None:
@@ -62,22 +63,18 @@ class Cores:
         self.release(time_ns)
         return waited
 
-    def work(self, time_ns: int, then: Callable[[], None]) -> None:
-        """Work that nobody waits for in line: hold a core for ``time_ns`` when one is free, then call ``then``."""
-
-        def start() -> None:
-            self._env.call_in(time_ns, done)
-
-        def done() -> None:
-            if self._alive:
-                self.release(time_ns)
-                then()
-
+    def work(self, time_ns: int, then: Callable[..., object], *arguments: Any) -> None:
+        """Work that nobody waits for in line: hold a core for ``time_ns`` when one is free, then call ``then(*arguments)``."""
         if self.free:
             self.free -= 1
-            start()
+            self._env.call_in(time_ns, self._done, time_ns, then, arguments)
         else:
-            self._queue(start)
+            self._queue(lambda: self._env.call_in(time_ns, self._done, time_ns, then, arguments))
+
+    def _done(self, time_ns: int, then: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        if self._alive:
+            self.release(time_ns)
+            then(*arguments)
 
     def stop(self) -> None:
         """The gateway has died: nobody gets a core any more, work under way comes to nothing."""

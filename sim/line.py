@@ -109,7 +109,6 @@ class SerialPort:
         self._line, self._server, self._response_ns = line, server, response_ns
         self._buffer = b""
         self._event: Signal | None = None
-        self._asked_bytes = 0
         self._framing: Any = ("silence", None)
         self.busy = False
 
@@ -143,7 +142,6 @@ class SerialPort:
     def _transmit(self, request: bytes, timeout_ns: int, event: Signal | None) -> None:
         timing = self._line.timing
         self._line.exchanges += 1
-        self._asked_bytes = len(request)
         arrived = self._line.carry(self._line.up, request)
         sent_ns = timing.frame_ns(len(request))
         self._env.call_in(sent_ns + timing.gap_ns, self._asked, arrived, timeout_ns, event)
@@ -183,7 +181,6 @@ class SerialPort:
         if frame is not None:
             self._buffer = self._buffer[len(frame) :]
             self._event, self.busy = None, False
-            self._trace.emit("exchange", self._index, self._asked_bytes, len(frame))
             event.fire((True, frame))
 
     def _give_up(self, event: Signal) -> None:

@@ -41,21 +41,27 @@ def publish_bytes(topic_bytes: int, body_bytes: int) -> int:
 
 
 def body_of(name: str, k: int, batch: Batch, heads: dict[int, str], wanted: Any) -> bytes:
-    """``{"device":..,"seq":k,"t":[ns,..],"values":{"point":v,..},"status":{"point":code,..}}`` for the points in ``wanted`` (None: all).
+    """``{"device":..,"seq":k,"t":ns,"values":{"point":v,..},"status":{"point":code,..},"times":{"point":ns,..}}``.
 
-    ``status`` names only what isn't Good; ``t`` is one time when all were measured at once. ``heads``: id -> ``"point":``.
+    For the points in ``wanted`` (None: all). ``status`` names only what isn't Good, ``times`` only what wasn't measured at
+    ``t``. ``heads``: id -> ``"point":``.
     """
     readings = batch.readings if wanted is None else [reading for reading in batch.readings if reading[0] in wanted]
-    values = ",".join([f"{heads[p]}{v!r}" for p, v, _, _ in readings])
-    times = [t for _, _, _, t in readings]
-    bad = [f"{heads[p]}{s}" for p, _, s, _ in readings if s]
+    first = readings[0][3] if readings else 0
+    values, bad, others = [], [], []
+    for point, value, status, measured in readings:
+        values.append(f"{heads[point]}{value!r}")
+        if status:
+            bad.append(f"{heads[point]}{status}")
+        if measured != first:
+            others.append(f"{heads[point]}{measured}")
     for text in batch.texts:
         if wanted is None or text.point in wanted:
-            values += f"{',' if values else ''}{heads[text.point]}{json.dumps(text.value)}"
-            times.append(text.measured)
-    time = times[0] if times and times.count(times[0]) == len(times) else times
-    status = f',"status":{{{",".join(bad)}}}' if bad else ""
-    return f'{{"device":"{name}","seq":{k},"t":{time},"values":{{{values}}}{status}}}'.encode()
+            values.append(f"{heads[text.point]}{json.dumps(text.value)}")
+            others.append(f"{heads[text.point]}{text.measured}")
+    marks = f',"status":{{{",".join(bad)}}}' if bad else ""
+    times = f',"times":{{{",".join(others)}}}' if others else ""
+    return f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'.encode()
 
 
 class Command:

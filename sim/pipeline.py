@@ -84,7 +84,11 @@ def call(
         if env._now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
         parked = env._now
-        reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
+        if request.name == "fieldbus.transact" and port is not None:
+            frame, framing, timeout_ns = request.arguments
+            reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked))
+        else:
+            reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
         spent[BUS if request.name[0] == "f" else stage] += env._now - parked
         if instance.closed:
             return instance.fault
@@ -113,10 +117,8 @@ def _fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
 
 
 def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
-    """Let a parked import act, for at most ``left_ns``; returns its result."""
+    """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
     name, arguments = request
-    if name == "fieldbus.transact" and port is not None:
-        return (yield port.transact(arguments[0], arguments[1], min(arguments[2], left_ns)))
     if name == "fieldbus.receive" and port is not None:
         return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
     if name == "fieldbus.send" and port is not None:

@@ -146,7 +146,7 @@ class Store:
         self._db.execute("BEGIN")
         self.syncs += 1
         gateway = self._gateway
-        gateway.cores.work(gateway.budget.host("commit"), lambda: gateway.trace.emit("sync", gateway.index, rows))
+        gateway.cores.work(gateway.budget.host("commit"), gateway.trace.emit, "sync", gateway.index, rows)
 
     # ---- drain --------------------------------------------------------------------------------------------------
     def wake(self) -> None:
@@ -164,7 +164,7 @@ class Store:
         self._db.execute("UPDATE batches SET sent = 1 WHERE id = ?", row)
         self._changed(-1)
         gateway = self._gateway
-        gateway.cores.work(gateway.budget.host("publish"), lambda: self._send(message))
+        gateway.cores.work(gateway.budget.host("publish"), self._send, message)
         self.wake()
 
     def _send(self, message: Message) -> None:

@@ -17,14 +17,12 @@ LAYOUT = 1
 
 KINDS: dict[str, tuple[str, ...]] = {
     "due": ("device", "k"),
-    "exchange": ("device", "request_bytes", "reply_bytes"),
     "bus-error": ("device", "error"),
     "read": ("device", "k", "points", "fuel"),
     "end": ("device", "k", "mask", "state", "cause"),
     "carried": ("device", "k", "mask", "how", "latency_ns"),
     "publish": ("gateway", "device", "k", "bytes", "crc32"),
     "again": ("gateway", "device", "k", "mask"),
-    "acknowledged": ("gateway", "device", "k"),
     "stored": ("gateway", "device", "k", "bytes"),
     "evict": ("gateway", "device", "k", "cause"),
     "sync": ("gateway", "rows"),

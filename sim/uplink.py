@@ -124,11 +124,11 @@ class Uplink:
         if stream is None:
             return
         if type(payload) is int:
-            gateway.cores.work(gateway.budget.host("ack"), lambda: self._acknowledged(payload))
+            gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, payload)
         elif isinstance(payload, Command):
             gateway.command(payload)
         elif payload == _SERVER_HELLO:
-            gateway.cores.work(gateway.budget.host("tls_handshake"), lambda: self._say(stream, _CONNECT))
+            gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, _CONNECT)
         elif payload == _CONNACK:
             self._accepted()
 
@@ -157,7 +157,6 @@ class Uplink:
         gateway = self._gateway
         took_ns = self._env._now - message.sent_ns
         self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
-        gateway.trace.add((self._env._now, "acknowledged", gateway.index, message.device, message.k))
         gateway.acknowledged(message)
 
     def _lost(self) -> None:
