@@ -6,7 +6,6 @@ The plan runs whether or not anybody polls: a sample is due because the source's
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ class Poller:
         self.held: Held | None = None
         self.row: Row | None = None
         self._next: Row | None = None
-        self._commands: deque[Command] = deque()
+        self._commands: list[Command] = []
         self._command: Command | None = None
         self._wake: Signal | None = None
         self.polls = 0
@@ -153,7 +152,7 @@ class Poller:
         self.row = None
 
     def _write(self) -> Generator[Event, Any, None]:
-        command = self._command = self._commands.popleft()
+        command = self._command = self._commands.pop(0)
         point = self.table.id_of_bit.get(1 << command.point)
         if self.slot.state != "ready" or point is None:
             cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"

@@ -67,12 +67,12 @@ class Slot:
         """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
         self.state = "down"
         self.instance: Instance | None = None
-        self.faults: deque[int] = deque()
+        self.faults: list[int] = []
         self.backoff_ns = 0
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
         self.serving = False
-        self._waiters: deque[Event] = deque()
+        self._waiters: deque[Event] | None = None
         self.segment_start_ns = 0
         self.crossings = 0
         """imports of the segment under way that answered at once"""
@@ -120,7 +120,7 @@ class Slot:
     def reset(self) -> None:
         """The gateway has died: whoever held or waited for the instance is gone."""
         self.serving = False
-        self._waiters.clear()
+        self._waiters = None
         self._log_lines.clear()
         self.crossings = 0
 
@@ -128,6 +128,8 @@ class Slot:
     def wait(self) -> Event:
         """An event that succeeds when the instance is yours; only for when ``serving`` is True."""
         event = self._env.event()
+        if self._waiters is None:
+            self._waiters = deque()
         self._waiters.append(event)
         return event
 

@@ -102,7 +102,7 @@ class Supervisor:
         now = gateway.env._now
         slot.faults.append(now)
         while slot.faults and slot.faults[0] <= now - restart.window_ns:
-            slot.faults.popleft()
+            slot.faults.pop(0)
         if len(slot.faults) >= restart.faults:
             slot.move("quarantine", gateway.index, f"{restart.faults} faults")
             self.quarantined += 1
