@@ -43,7 +43,7 @@ fleets:
   presses: {{device: press-sensor, protocol: modbus-tcp, count: {count}, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}}
 links:
   plant: {{preset: lan}}
-  cloud: {{preset: dsl, loss: 0 %}}
+  cloud: {{delay: 12 ms, jitter: 2 ms, rate: 1 Gbit/s}}
 components:
   modbus-driver: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log], limits: {{cpu: 10 ms}}, with: {{timeout: 200 ms}}}}
   normalize: {{wasm: normalize.wasm, grants: [log]}}
