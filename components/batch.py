@@ -133,6 +133,11 @@ def ok_at(result_at: int) -> int:
     return int(Q.unpack_from(MEMORY, result_at + 16)[0])
 
 
+def readings_in(batch_at: int) -> int:
+    """How many readings a batch has."""
+    return _list_at(batch_at, 0)[0]
+
+
 def points_of(batch_at: int) -> list[int]:
     """The point ids of a batch, readings first, without decoding the rest."""
     count, at = _list_at(batch_at, 0)

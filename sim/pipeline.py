@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpy.events import Event
 
-from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch
+from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch, readings_in
 from components.instance import Request
 from components.outcome import Cause, Fault
 from sim.latency import BUS, DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
@@ -65,8 +65,7 @@ def call(
         if request is None:
             values += CONSTANT_VALUES
             if returns_batch and instance.fault is None and is_ok(instance.result_at):
-                slot.point_ids = points_of(ok_at(instance.result_at))
-                values += READING_VALUES * len(slot.point_ids)
+                values += READING_VALUES * readings_in(ok_at(instance.result_at))
         cost = meter.charge(fuel, calls, imports + slot.crossings, values)
         slot.crossings = 0
         if cost:
@@ -168,7 +167,7 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
         gateway.ledger.close(row, row.open, End.MISSED, cause)
         return
     batch_at = ok_at(instance.result_at)
-    ids = slot.point_ids
+    ids = points_of(batch_at)
     mask = poller.mask_of(ids)
     if mask is None:
         gateway.ledger.close(row, row.open, End.MISSED, "driver-fault")
@@ -223,8 +222,7 @@ def _call_at_once(gateway: Gateway, slot: Slot, export: str, values: int, clockw
     fuel = instance.advance()
     values += CONSTANT_VALUES
     if stage == TRANSFORM and instance.fault is None and is_ok(instance.result_at):
-        slot.point_ids = points_of(ok_at(instance.result_at))
-        values += READING_VALUES * len(slot.point_ids)
+        values += READING_VALUES * readings_in(ok_at(instance.result_at))
     cost = slot.meter.charge(fuel, 1, slot.crossings, values)
     slot.crossings = 0
     if cost:
@@ -249,13 +247,12 @@ def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int) -> Steps:
         return
     assert slot.instance is not None
     held = poller.held = slot.instance.take_result()
-    ids = slot.point_ids
     slot.release()
     if not held.ok_at:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")
         return
     batch = read_batch(held.ok_at)
-    kept = poller.mask_of(ids)
+    kept = poller.mask_of([reading[0] for reading in batch.readings] + [text.point for text in batch.texts])
     if kept is None or kept & ~mask:
         ledger.close(row, row.open & mask, End.LOST, "transform-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")

@@ -78,8 +78,6 @@ class Slot:
         """imports of the segment under way that answered at once"""
         self.logged = False
         """lines or drops of the segment under way wait for ``flush_log``"""
-        self.point_ids: list[int] = []
-        """of the batch that the last call returned"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
