@@ -87,6 +87,9 @@ class Instance:
             error = self._block[_ERROR]
         else:
             error = capi.instantiate(linker, self.context, component, addressof(raw)) or 0
+        if self.raised is not None:
+            failure, self.raised = self.raised, None
+            raise failure
         if self.request is not None:
             self.fault = Fault(Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may", self.fuel_used())
             return

@@ -18,6 +18,8 @@ from scenarios.errors import ScenarioError, path_text, shown_path
 FILE_BYTES_MAX = 4 << 20
 """a scenario is written by hand"""
 DEPTH_MAX = 32
+NODES_MAX = 200_000
+NUMBER_DIGITS_MAX = 40
 
 Location = tuple[str | int, ...]
 
@@ -63,7 +65,7 @@ def read_document(file: Path) -> Document:
         if file.stat().st_size > FILE_BYTES_MAX:
             raise ScenarioError(name, None, "", f"the file is larger than {FILE_BYTES_MAX} bytes")
         text = file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ScenarioError(name, None, "", "no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
@@ -80,6 +82,8 @@ def parse_document(text: str, file: Path) -> Document:
         raise ScenarioError(name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ScenarioError(name, None, "", f"YAML: {error}") from error
+    except RecursionError as error:
+        raise ScenarioError(name, None, "", f"nested deeper than {DEPTH_MAX}") from error
     if node is None:
         raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 1")
     if not isinstance(node, yaml.MappingNode):
@@ -94,19 +98,33 @@ class _Builder:
 
     def __init__(self, name: str, lines: dict[Location, int]) -> None:
         self._name, self._lines = name, lines
+        self._nodes = 0
         self._scalars = yaml.constructor.SafeConstructor()
 
     def build(self, node: Any, at: Location) -> Any:
         self._lines.setdefault(at, node.start_mark.line + 1)
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise self._refuse(node, at, f"more than {NODES_MAX} values (an alias that repeats itself?)")
         if len(at) > DEPTH_MAX:
             raise self._refuse(node, at, f"nested deeper than {DEPTH_MAX}")
+        plain = {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node))
+        if plain is not None and node.tag != f"tag:yaml.org,2002:{plain}":
+            raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*at, i)) for i, item in enumerate(node.value)]
-        known = ("bool", "null", "int", "float", "str")
-        if node.tag.removeprefix("tag:yaml.org,2002:") not in known:
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in ("bool", "null", "int", "float", "str"):
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
+        resolved = _Loader("").resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        if kind != "str" and resolved != node.tag:
+            raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
+        if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:
+            raise self._refuse(node, at, f"a number of more than {NUMBER_DIGITS_MAX} digits")
+        if kind == "str" and not node.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self._refuse(node, at, "text with half a surrogate pair")
         return self._scalars.construct_object(node)
 
     def _mapping(self, node: Any, at: Location) -> dict[str, Any]:

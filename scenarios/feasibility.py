@@ -36,6 +36,11 @@ def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK
     return reads
 
 
+def _number(text: str | None, otherwise: int) -> int:
+    """An option of the driver; what it would refuse counts as not given (the run says so)."""
+    return int(text) if text is not None and text.strip().isdigit() and int(text) else otherwise
+
+
 def _registers(table: str, count: int) -> int:
     return count if table in ("holding", "input") else -(-count // 16)
 
@@ -55,7 +60,7 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
         if timing is None:
             continue
         options = drivers[device.driver]
-        reads = block_reads(device.model, int(options.get("gap", GAP_REGISTERS)), int(options.get("block", BLOCK_REGISTERS)))
+        reads = block_reads(device.model, _number(options.get("gap"), GAP_REGISTERS), _number(options.get("block"), BLOCK_REGISTERS))
         name = f"{device.link}/{device.line}"
         used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
     return used

@@ -15,6 +15,8 @@ from scenarios.document import Document, Location, parse_document, read_document
 from scenarios.errors import ScenarioError, nearest, shown_path
 from scenarios.schema import Scenario
 
+NAME_BYTES_MAX = 250
+"""of a file's name, on the file systems people have"""
 LIBRARY = Path(__file__).resolve().parent / "library"
 """the scenarios that ship"""
 
@@ -44,8 +46,10 @@ def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
 
 def find(name: str) -> Path:
     """A file, or a shipped scenario by name; raises ScenarioError with the nearest name."""
+    if not name.strip():
+        raise ScenarioError('""', None, "", "expected the name of a file, a folder or a shipped scenario")
     path = Path(name)
-    if path.exists() or path.suffix or "/" in name:
+    if len(name) > NAME_BYTES_MAX or path.exists() or path.suffix or "/" in name:
         return path
     shipped = LIBRARY / f"{name}.yaml"
     if shipped.exists():
@@ -94,6 +98,12 @@ def _translated(document: Document, error: ValidationError) -> ScenarioError:
     return document.error(location, f"{text} (and {more} more)" if more else text)
 
 
+_SHAPES = {
+    "tuple_type": "a list", "dict_type": "a mapping", "float_type": "a number", "int_type": "a whole number", "string_type": "text",
+    "bool_type": "true or false", "finite_number": "a finite number",
+}  # fmt: skip
+
+
 def _one(document: Document, detail: Any) -> tuple[Location, str]:
     location = _in_file(document, tuple(detail["loc"]))
     kind, given = detail["type"], detail.get("input")
@@ -101,7 +111,13 @@ def _one(document: Document, detail: Any) -> tuple[Location, str]:
     if kind == "unknown_key":
         return (*location, context["key"]), context["text"]
     if kind == "option":
-        return (*location, context["key"]), context["text"]
+        return (*location, *context["key"]), context["text"]
+    if kind in _SHAPES:
+        return location, f"expected {_SHAPES[kind]}, got {'nothing' if given is None else repr(given)}"
+    if kind == "extra_forbidden":
+        return location, f'unknown key "{location[-1]}"'
+    if kind == "too_short":
+        return location, "expected at least one entry, got none"
     if kind == "missing":
         return location[:-1], f'missing key "{location[-1]}"'
     if kind == "literal_error":

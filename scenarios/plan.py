@@ -17,7 +17,7 @@ from scenarios import schema
 from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
 from scenarios.links import model_changes
-from scenarios.load import Loaded
+from scenarios.load import NAME_BYTES_MAX, Loaded
 from scenarios.timeline import actions
 from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
 from sim.link import LinkModel
@@ -202,6 +202,8 @@ class Planner:
         return out
 
     def _load(self, wasm: str, role: str, at: Location) -> Component:
+        if len(wasm) > NAME_BYTES_MAX:
+            raise self.error(at, f"a file name of more than {NAME_BYTES_MAX} characters")
         beside = self.loaded.file.parent / wasm
         path = beside if beside.exists() or not (SHIPPED / wasm).exists() else SHIPPED / wasm
         try:

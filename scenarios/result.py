@@ -7,13 +7,15 @@ over repeats on any machine.
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from scenarios.load import Loaded
-from scenarios.thresholds import Judge, Judged, cpu_ratio
+from scenarios.measure import cpu_ratio
+from scenarios.thresholds import Judge, Judged
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES
@@ -105,7 +107,9 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
 
 def scenario_digest(loaded: Loaded) -> str:
     """SHA-256 of the scenario as it was understood: comments and layout don't count."""
-    return hashlib.sha256(loaded.scenario.model_dump_json(by_alias=True).encode()).hexdigest()
+    overrides = {name: override.model_dump() for name, override in loaded.scenario.overrides.items()}
+    understood = loaded.scenario.model_dump_json(by_alias=True) + json.dumps(overrides, sort_keys=True)
+    return hashlib.sha256(understood.encode()).hexdigest()
 
 
 def _share(part: int, whole: int) -> float:
@@ -172,7 +176,7 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
 
 
 def _link(world: World, gateway: Any) -> dict[str, int]:
-    stats = world.links[gateway.spec.uplink.link].stats()
+    stats = world.links[gateway.spec.uplink.link].stats(gateway.name)
     return {"offered": stats.offered, "lost": stats.lost, "queue_full": stats.queue_full, "ruled_out": stats.ruled_out}
 
 

@@ -110,10 +110,13 @@ def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes:
     """--check: run a second time and compare event by event."""
     comparison = recording.comparison()
     if first.verdict is Verdict.ABORTED:
+        recording.close()
         return first
     second = _once(loaded, spec, host, replace(options, out=None), notes, None, comparison)
     divergence = comparison.finish()
     recording.close()
+    if second.verdict is Verdict.ABORTED:
+        return second
     if divergence is None and second.data["digest"] == first.data["digest"]:
         return first
     text = divergence or f"digests differ: {first.data['digest']} and {second.data['digest']}"

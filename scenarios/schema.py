@@ -31,6 +31,8 @@ def _quantity(read: Callable[[Any], Any], example: str) -> Any:
 Duration = Annotated[int, *_quantity(units.duration, "50 ms")]
 PositiveDuration = Annotated[int, *_quantity(units.positive_duration, "50 ms")]
 Size = Annotated[int, *_quantity(units.size, "64 MiB")]
+PositiveSize = Annotated[int, *_quantity(units.positive_size, "64 MiB")]
+Interval = Annotated[int, *_quantity(units.interval, "1 s")]
 Rate = Annotated[int, *_quantity(units.bit_rate, "10 Mbit/s")]
 Baud = Annotated[int, *_quantity(units.baud, "9600 Bd")]
 PerSecond = Annotated[int, *_quantity(units.per_second, "200 /s")]
@@ -58,6 +60,11 @@ class Block(BaseModel):
                 text = f'unknown key "{key}"{hint} known: {", ".join(known)}'
                 raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
         return data
+
+
+def _yaml(value: Any) -> str:
+    """A scalar as the file spells it."""
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
 
 
 def _named(value: Any) -> str:
@@ -125,7 +132,7 @@ class Limits(Block):
 
     cpu: PositiveDuration | None = None
     deadline: PositiveDuration | None = None
-    memory: Size = 32 << 20
+    memory: PositiveSize = 32 << 20
     state: Size = 64 << 10
 
 
@@ -144,17 +151,16 @@ class Component(Block):
         if isinstance(options, dict):
             for key, value in options.items():
                 if not isinstance(value, str):
-                    raise PydanticCustomError(
-                        "option", "{text}", {"text": f'option "{key}": expected text (a component reads it), write "{value}"', "key": "with"}
-                    )
+                    text = f'option "{key}": expected text (a component reads it), write "{_yaml(value)}"'
+                    raise PydanticCustomError("option", "{text}", {"text": text, "key": ("with", key)})
         return data
 
 
 class Retry(Block):
     """Reconnects: doubling from first to max, plus or minus jitter."""
 
-    first: PositiveDuration = units.DURATIONS["s"]
-    max: PositiveDuration = 30 * units.DURATIONS["s"]
+    first: Interval = units.DURATIONS["s"]
+    max: Interval = 30 * units.DURATIONS["s"]
     jitter: Ratio = 0.2
 
 
@@ -164,25 +170,25 @@ class Uplink(Block):
     link: Name
     window: Annotated[int, Field(ge=1, le=65_535)] = 32
     retry: Retry = Retry()
-    keep_alive: PositiveDuration = Field(default=30 * units.DURATIONS["s"], alias="keep-alive")
-    user_timeout: PositiveDuration = Field(default=10 * units.DURATIONS["s"], alias="user-timeout")
+    keep_alive: Interval = Field(default=30 * units.DURATIONS["s"], alias="keep-alive")
+    user_timeout: Interval = Field(default=10 * units.DURATIONS["s"], alias="user-timeout")
 
 
 class Store(Block):
     """Store and forward."""
 
-    capacity: Size = 64 << 20
+    capacity: PositiveSize = 64 << 20
     evict: Literal["oldest"] = "oldest"
     drain: PerSecond = 200
-    commit: PositiveDuration = 100 * units.DURATIONS["ms"]
+    commit: Interval = 100 * units.DURATIONS["ms"]
     ttl: PositiveDuration | None = None
 
 
 class Restart(Block):
     """What follows a component's fault."""
 
-    first: PositiveDuration = 100 * units.DURATIONS["ms"]
-    max: PositiveDuration = 10 * units.DURATIONS["s"]
+    first: Interval = 100 * units.DURATIONS["ms"]
+    max: Interval = 10 * units.DURATIONS["s"]
     quarantine: Faults = (5, 60 * units.DURATIONS["s"])
 
 
@@ -213,7 +219,7 @@ class Entry(Block):
     to: Degradation | None = None
     for_: PositiveDuration | None = Field(default=None, alias="for")
     point: str | None = None
-    value: float | int | None = None
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 VERBS = ("cut", "degrade", "write", "crash", "restart")
@@ -223,7 +229,7 @@ VERBS = ("cut", "degrade", "write", "crash", "restart")
 class Scenario(Block):
     """A whole file."""
 
-    format: Literal[1]
+    format: Annotated[int, Field(ge=1, le=1)]
     name: Name
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1

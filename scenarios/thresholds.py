@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from scenarios.errors import unknown
 from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.feasibility import line_utilisation
 from scenarios.load import Loaded
-from scenarios.metrics import METRICS, PERMILLE
+from scenarios.measure import SAMPLE_ENDS, Measures, statistic
+from scenarios.metrics import METRICS
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
-from sim.latency import STAGES, Blame, Latency
-from sim.ledger import CAUSES, End
-from sim.message import Command
+from sim.latency import STAGES, Blame
+from sim.ledger import CAUSES
 from sim.world import World
 
 LINE_FULL = 0.95
 """share of a line's time from which it is named as having no room left"""
-_SAMPLE_ENDS = {f"samples.{end.value}": end for end in End}
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def _check_names(loaded: Loaded, expectation: Expectation) -> None:
     known: dict[str, Iterable[str]] = {
         "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
     }  # fmt: skip
-    end = _SAMPLE_ENDS.get(expectation.metric)
+    end = SAMPLE_ENDS.get(expectation.metric)
     for key, value in expectation.keys:
         if key == "cause" and end is not None and value not in CAUSES[end]:
             raise ExpressionError(unknown(f"cause of {expectation.metric}", value, CAUSES[end]))
@@ -90,28 +88,11 @@ class Judge:
         self.blames: dict[Expectation, Blame] = {}
         self._watched: dict[Expectation, _GaugeWatch] = {}
         self._windows: dict[Expectation, dict[int, Histogram]] = {}
-        self._commands = Histogram()
-        self._commands_of: dict[int, Histogram] = {}
-        self._failed: list[tuple[int, str]] = []
-        world.on_command_done.append(self._command_done)
+        self.measures = Measures(world)
         for expectation in expectations:
             self._watch(expectation)
 
     # ---- before the run -----------------------------------------------------------------------------------------
-    def devices(self, expectation: Expectation) -> dict[int, None] | None:
-        """Indices of the devices that the keys select; None: all."""
-        spec = self.world.spec
-        keys = dict(expectation.keys)
-        if not any(key in keys for key in ("fleet", "device", "gateway")):
-            return None
-        return dict.fromkeys(
-            i
-            for i, device in enumerate(spec.devices)
-            if keys.get("fleet") in (None, spec.fleets[device.fleet])
-            and keys.get("device") in (None, device.name)
-            and keys.get("gateway") in (None, device.gateway)
-        )
-
     def _watch(self, expectation: Expectation) -> None:
         latencies = self.world.latencies
         keys = dict(expectation.keys)
@@ -119,7 +100,7 @@ class Judge:
             if "device" in keys:
                 latencies.watch(self.world.device_index[keys["device"]])
             if expectation.metric == "latency.gateway" and expectation.operator in ("<=", "<") and expectation.statistic != "count":
-                self.blames[expectation] = latencies.blame(int(expectation.bound), self.devices(expectation))
+                self.blames[expectation] = latencies.blame(int(expectation.bound), self.measures.devices(expectation))
             if expectation.over_ns is not None:
                 self._watch_windows(expectation)
         if METRICS[expectation.metric].kind == "gauge" and (expectation.never or expectation.within_ns is not None):
@@ -128,7 +109,7 @@ class Judge:
 
     def _watch_windows(self, expectation: Expectation) -> None:
         windows = self._windows[expectation] = {}
-        chosen, span = self.devices(expectation), expectation.over_ns
+        chosen, span = self.measures.devices(expectation), expectation.over_ns
         assert span is not None
 
         def see(device: int, points: int, total_ns: int, due_ns: int) -> None:
@@ -141,13 +122,6 @@ class Judge:
 
         self.world.latencies.watch_windows(expectation.metric == "latency.cloud", see, never)
 
-    def _command_done(self, command: Command, cause: str | None) -> None:
-        if cause is not None:
-            self._failed.append((command.device, cause))
-            return
-        took = self.world.env._now - command.issued_ns
-        self._commands_of.setdefault(command.device, Histogram()).add(took)
-
     # ---- after the run ------------------------------------------------------------------------------------------
     def judge(self) -> list[Judged]:
         """Every expectation with its measured value and verdict."""
@@ -158,7 +132,7 @@ class Judge:
             return self._watched[expectation].judged()
         if expectation in self._windows:
             return self._judge_windows(expectation)
-        value = self.measure(expectation)
+        value = self.measures.measure(expectation)
         if value is None:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
         passed = expectation.holds(value)
@@ -168,39 +142,58 @@ class Judge:
     def _judge_windows(self, expectation: Expectation) -> Judged:
         windows = self._windows[expectation]
         worst: tuple[float, int] | None = None
+        span, downward = expectation.over_ns, expectation.operator in (">=", ">")
+        assert span is not None
+        if expectation.statistic == "count":
+            for window in range(self.world.spec.duration_ns // span):
+                windows.setdefault(window, Histogram())
         for window in sorted(windows):
             value = statistic(windows[window], expectation.statistic)
             if value is None:
                 continue
-            if not expectation.holds(value):
-                assert expectation.over_ns is not None
-                return Judged(expectation, Verdict.FAIL, value, f"in the window that begins at {window * expectation.over_ns / 1e9:g} s")
-            worst = max(worst or (value, window), (value, window))
+            beyond = worst is not None and (value < worst[0] if downward else value > worst[0])
+            breaks = worst is not None and expectation.holds(worst[0]) and not expectation.holds(value)
+            if worst is None or beyond or breaks:
+                worst = value, window
         if worst is None:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
-        return Judged(expectation, Verdict.PASS, worst[0])
+        value, window = worst
+        passed = expectation.holds(value)
+        where = "" if passed else f"worst in the window that begins at {window * span / 1e9:g} s"
+        return Judged(expectation, self._within_band(expectation, value, passed), value, where)
 
     def _within_band(self, expectation: Expectation, value: float, passed: bool) -> Verdict:
         """PASS or FAIL, UNSURE when the band of the modelled CPU time could turn it."""
         cpu = self._modelled_part(expectation, value)
         if cpu and value < NEVER:
-            band = max(gateway.budget.profile.band for gateway in self.world.gateways)
+            band = self._band(expectation)
             turned = value + cpu * (band - 1) if passed == (expectation.operator in ("<=", "<")) else value - cpu * (1 - 1 / band)
             if expectation.holds(turned) != passed:
                 return Verdict.UNSURE
         return Verdict.PASS if passed else Verdict.FAIL
 
+    def _band(self, expectation: Expectation) -> float:
+        """The widest band of the boards that were measured."""
+        chosen, spec = self.measures.devices(expectation), self.world.spec
+        names = dict(expectation.keys).get("gateway")
+        mine = dict.fromkeys(spec.devices[d].gateway for d in chosen) if chosen else None
+        bands = [
+            gateway.budget.profile.band for gateway in self.world.gateways
+            if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
+        ]  # fmt: skip
+        return max(bands, default=1.0)
+
     def _modelled_part(self, expectation: Expectation, value: float) -> float:
         """How much of a measured value is modelled CPU time."""
+        if expectation.statistic == "count":
+            return 0.0
         if expectation.metric in ("gateway.cpu", "gateway.boot"):
             return value
-        if expectation.statistic not in PERMILLE:
-            return 0.0
         if expectation.metric == "latency.stage":
             return 0.0 if dict(expectation.keys)["stage"] == "bus" else value
         if expectation.metric != "latency.gateway":
             return 0.0
-        latency = self._latency(expectation)
+        latency = self.measures.latency(expectation)
         stages = [statistic(latency.stages[i], expectation.statistic) or 0 for i, name in enumerate(STAGES) if name != "bus"]
         return min(value, sum(stages))
 
@@ -218,7 +211,7 @@ class Judge:
         """The serial line that had no room left, for expectations that its devices can break."""
         if not expectation.metric.startswith(("latency.", "samples.")):
             return ""
-        spec, chosen = self.world.spec, self.devices(expectation)
+        spec, chosen = self.world.spec, self.measures.devices(expectation)
         mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
         asked = line_utilisation(spec)
         elapsed = min(self.world.env._now, spec.duration_ns)
@@ -232,108 +225,16 @@ class Judge:
         """The samples that never got a verdict, by cause, for expectations on latency."""
         if not expectation.metric.startswith("latency.") or expectation.metric == "latency.stage":
             return ""
-        ledger, devices = self.world.ledger, self.devices(expectation)
-        ends = (End.MISSED, End.LOST) if expectation.metric == "latency.gateway" else (End.MISSED, End.LOST, End.EVICTED, End.CACHED)
-        found = [(ledger.count(end, cause, devices), f"{end.value}{{{cause}}}" if cause else end.value) for end in ends for cause in CAUSES[end]]
-        worst = max(found, key=lambda item: item[0])
-        return f"{sum(count for count, _ in found)} samples never got there, most of them {worst[1]}" if worst[0] else ""
-
-    # ---- values -------------------------------------------------------------------------------------------------
-    def measure(self, expectation: Expectation) -> float | None:
-        """The value of an expectation that needs no watcher, in its unit; None without data."""
-        metric = expectation.metric
-        if metric.startswith("latency."):
-            latency = self._latency(expectation)
-            if metric == "latency.stage":
-                return statistic(latency.stages[STAGES.index(dict(expectation.keys)["stage"])], expectation.statistic)
-            return statistic(latency.gateway if metric == "latency.gateway" else latency.cloud, expectation.statistic)
-        if metric.startswith("samples."):
-            return self._samples(expectation)
-        if metric.startswith("command"):
-            return self._command_value(expectation)
-        return self._gateway_value(expectation)
-
-    def _latency(self, expectation: Expectation) -> Latency:
-        latencies, keys = self.world.latencies, dict(expectation.keys)
-        if "device" in keys:
-            return latencies.of(devices=self.devices(expectation))
-        chosen = self.devices(expectation)
-        if chosen is None:
-            return latencies.of()
-        return latencies.of(fleets=sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen)))
-
-    def _samples(self, expectation: Expectation) -> float | None:
-        ledger, devices = self.world.ledger, self.devices(expectation)
-        chosen = range(len(ledger.names)) if devices is None else devices
-        due = sum(ledger.due_of[d] for d in chosen)
-        name = expectation.metric.removeprefix("samples.")
-        if name == "due":
-            count = due
-        elif name in ("duplicates", "misordered", "late"):
-            by_device: dict[int, int] = getattr(ledger, f"{name}_of")
-            count = sum(by_device.get(d, 0) for d in chosen)
-        else:
-            count = ledger.count(_SAMPLE_ENDS[expectation.metric], dict(expectation.keys).get("cause"), devices)
-        if expectation.statistic == "ratio":
-            return count / due if due else None
-        return count
-
-    def _command_value(self, expectation: Expectation) -> float | None:
-        keys, spec = dict(expectation.keys), self.world.spec
-
-        def mine(device: int) -> bool:
-            return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (None, spec.fleets[spec.devices[device].fleet])
-
-        if expectation.metric == "command.latency":
-            total = Histogram()
-            for device, histogram in self._commands_of.items():
-                if mine(device):
-                    total.merge(histogram)
-            return statistic(total, expectation.statistic)
-        if expectation.metric == "commands.issued":
-            return sum(mine(command.device) for command in self.world.commands_issued)
-        if expectation.metric == "commands.done":
-            return sum(histogram.count for device, histogram in self._commands_of.items() if mine(device))
-        return sum(mine(device) and keys.get("cause") in (None, cause) for device, cause in self._failed)
-
-    def _gateway_value(self, expectation: Expectation) -> float | None:
-        keys = dict(expectation.keys)
-        gateways = [g for g in self.world.gateways if keys.get("gateway") in (None, g.name)]
-        metric = expectation.metric
-        if metric == "component.faults":
-            return sum(
-                count for g in gateways for (component, cause), count in g.supervisor.faults.items()
-                if keys.get("component") in (None, component) and keys.get("cause") in (None, cause)
-            )  # fmt: skip
-        if metric == "gateway.boot":
-            boots = Histogram()
-            for g in gateways:
-                for boot_ns in g.boots:
-                    boots.add(boot_ns)
-            return statistic(boots, expectation.statistic)
-        if metric == "gateway.cpu":
-            return max(cpu_ratio(self.world, g) for g in gateways)
-        if metric == "gateway.memory":
-            return max(g.budget.memory_peak_bytes if expectation.statistic else g.budget.memory_bytes for g in gateways)
-        return max((g.store.waiting_peak if g.store else 0) if expectation.statistic else g.backlog for g in gateways)
-
-
-def cpu_ratio(world: World, gateway: Any) -> float:
-    """Share of all cores' time from t = 0 to the end of the run that was used, boot left out."""
-    elapsed = max(1, world.env._now)
-    return float((gateway.busy_total_ns() - gateway.boot_busy_ns) / (elapsed * gateway.board.cores))
-
-
-def statistic(histogram: Histogram, name: str) -> float | None:
-    """A statistic of a histogram: NEVER for ranks that never came, None without data."""
-    if name == "count":
-        return histogram.count
-    if name in PERMILLE:
-        return histogram.percentile(PERMILLE[name])
-    if not histogram.count:
-        return None
-    return {"min": histogram.min, "max": NEVER if histogram.never else histogram.max, "mean": histogram.mean()}[name]
-
+        devices = self.measures.devices(expectation)
+        table = self.world.never_carried if expectation.metric == "latency.gateway" else self.world.never_accepted
+        found: dict[str, int] = {}
+        for (device, end, cause), count in table.items():
+            if devices is None or device in devices:
+                name = f"{end.value}{{{cause}}}" if cause else end.value
+                found[name] = found.get(name, 0) + count
+        if not found:
+            return ""
+        return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
 
 class _GaugeWatch:
     """``backlog == 0 within 60 s after heal cloud``, ``never backlog > 1000``."""
@@ -349,6 +250,8 @@ class _GaugeWatch:
         for gateway in self._gateways:
             gateway.on_backlog.append(self._changed)
         world.on_happened.append(self._happened)
+        if expectation.never:
+            world.env.call_at(0, self._changed, 0)
 
     def _value(self) -> int:
         return max(gateway.backlog for gateway in self._gateways)
@@ -384,7 +287,9 @@ class _GaugeWatch:
             why = "" if self._broken_ns is None else f"first at {self._broken_ns / 1e9:g} s"
             return Judged(expectation, verdict, self._worst, why)
         if self._since:
-            return Judged(expectation, Verdict.FAIL, NEVER, f"{self._value()} {expectation.metric} at the end")
+            watched = self._world.env._now - self._since[0]
+            span = "" if watched > (expectation.within_ns or 0) else f", {watched / 1e9:g} s after the event: the run ended before the span did"
+            return Judged(expectation, Verdict.FAIL, NEVER, f"{self._value()} {expectation.metric} at the end{span}")
         if not self._took:
             return Judged(expectation, Verdict.NO_DATA, None, f'"{expectation.event}" did not happen')
         longest = max(self._took)

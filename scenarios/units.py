@@ -7,7 +7,7 @@ unit where none is due.
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 DURATIONS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
@@ -15,6 +15,7 @@ SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+)\s*([A-Za-z%/]*)\s*$")
 LARGEST = 1 << 60
+PER_SECOND_MAX = 1_000_000
 
 
 def parse(text: Any, units: dict[str, int], what: str, example: str) -> int:
@@ -58,6 +59,22 @@ def size(text: Any) -> int:
     return value
 
 
+def positive_size(text: Any) -> int:
+    """Bytes, at least 1."""
+    value = size(text)
+    if not value:
+        raise ValueError(f'expected a size over 0, got "{text}"')
+    return value
+
+
+def interval(text: Any) -> int:
+    """Nanoseconds, at least 1 ms: shorter ones would fill the run with nothing but themselves."""
+    value = duration(text)
+    if value < DURATIONS["ms"]:
+        raise ValueError(f'expected at least 1 ms, got "{text}"')
+    return value
+
+
 def bit_rate(text: Any) -> int:
     """Bits per second, over 0."""
     value = parse(text, RATES, "a rate", "10 Mbit/s")
@@ -77,8 +94,8 @@ def baud(text: Any) -> int:
 def per_second(text: Any) -> int:
     """Events per second, at least 1."""
     value = parse(text, {"/s": 1}, "a number per second", "200 /s")
-    if value < 1:
-        raise ValueError(f'expected at least 1 /s, got "{text}"')
+    if not 1 <= value <= PER_SECOND_MAX:
+        raise ValueError(f'expected 1 /s to {PER_SECOND_MAX} /s, got "{text}"')
     return value
 
 
@@ -86,10 +103,10 @@ def ratio(text: Any) -> float:
     """0 to 1, from a percentage."""
     if not isinstance(text, str) or not text.rstrip().endswith("%"):
         raise ValueError(f'expected a percentage, e.g. "0.1 %", got {text!r}')
-    try:
-        value = Decimal(text.rstrip()[:-1].strip()) / 100
-    except InvalidOperation:
-        raise ValueError(f'expected a percentage, e.g. "0.1 %", got "{text}"') from None
+    number = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+)\s*%\s*", text)
+    if not number:
+        raise ValueError(f'expected a percentage, e.g. "0.1 %", got "{text}"')
+    value = Decimal(number.group(1)) / 100
     if not 0 <= value <= 1:
         raise ValueError(f'expected 0 % to 100 %, got "{text}"')
     return float(value)

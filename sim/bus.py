@@ -27,17 +27,15 @@ BUS_USER_TIMEOUT_NS = 3_000 * MS
 OK_NOTHING: tuple[bool, Any] = (True, None)
 TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
 DISCONNECTED: tuple[bool, Any] = (False, ("disconnected", None))
+FULL: tuple[bool, Any] = (False, ("other", "too many unsent bytes"))
 TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
 
 
 class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
-    busy: bool
-    """an exchange is under way: the contract allows one at a time"""
-
-    def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
-        """Send, then wait for one frame."""
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+        """Send, then wait for one frame; ``limit_ns``: the call's deadline, however long the medium is taken."""
         ...
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
@@ -50,6 +48,10 @@ class Port(Protocol):
 
     def reset(self) -> None:
         """Drop the connection and what is unread."""
+        ...
+
+    def abandon(self) -> None:
+        """The driver that used it is gone: as ``reset``, and nobody is answered."""
         ...
 
 
@@ -90,31 +92,38 @@ class TcpPort:
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
-        self.busy = False
         self.connections = 0
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
-        self._put(request)
-        return self.receive(reply, timeout_ns)
+        quiet = not self._buffer
+        if not self._put(request):
+            event = Signal(self._env)
+            event.fire(FULL)
+            return event
+        # While all is well the request's arrival is known, and the answer's will be: no timer (``_asked`` sees to it).
+        timed = not quiet or self._arrives_ns >= self._env._now + timeout_ns
+        return self._wait(reply, min(timeout_ns, limit_ns), timed)
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
         """Hand bytes to the connection: done when the stream has them."""
-        event = self._env.event()
-        self._put(data)
-        event.succeed(OK_NOTHING)
+        event = Signal(self._env)
+        event.fire(OK_NOTHING if self._put(data) else FULL)
         return event
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
+        return self._wait(frame, timeout_ns, True)
+
+    def _wait(self, frame: Any, timeout_ns: int, timed: bool) -> Event:
         event = Signal(self._env)
-        self._waiting, self._framing, self.busy = event, frame, True
+        self._waiting, self._framing = event, frame
         self._deadline_ns = self._env._now + timeout_ns
         if self._stream is None:
             self._finish(DISCONNECTED)
             return event
-        if self._arrives_ns >= self._deadline_ns:
+        if timed:
             self._arm()
         if self._buffer:
             self._look()
@@ -135,8 +144,20 @@ class TcpPort:
         if self._waiting is not None:
             self._finish(DISCONNECTED)
 
+    def abandon(self) -> None:
+        """The driver is gone: the connection is dropped, nobody is answered."""
+        self._waiting = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.reset()
+
     # ---- the connection -----------------------------------------------------------------------------------------
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes) -> bool:
+        """Hand bytes to the connection, opening it first if need be; False when too many wait for it to open."""
+        if sum(map(len, self._unsent)) + len(data) > BUFFER_BYTES_MAX:
+            self._trace.emit("limit", self._index, "bus-unsent", len(data))
+            return False
         stream = self._stream
         if stream is None:
             self._connect()
@@ -147,6 +168,7 @@ class TcpPort:
         else:
             self._unsent.append(data)
             self._arrives_ns = NEVER_NS
+        return True
 
     def _connect(self) -> None:
         self._server.reset()
@@ -196,6 +218,8 @@ class TcpPort:
         elif frame is not None:
             self._buffer = self._buffer[len(frame) :]
             self._finish((True, frame))
+        else:
+            self._arm()  # half a frame: the rest is on nobody's schedule
 
     def _lost(self) -> None:
         self._stream = None
@@ -211,7 +235,6 @@ class TcpPort:
     def _finish(self, value: tuple[bool, Any]) -> None:
         event, timer = self._waiting, self._timer
         self._waiting = self._timer = None
-        self.busy = False
         if timer is not None:
             timer.cancel()
         if not value[0]:

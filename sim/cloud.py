@@ -27,6 +27,7 @@ class Cloud:
         self._highest = [-1] * devices
         self._sessions: list[Callable[[Command], None] | None] = [None] * gateways
         self._queues: list[deque[Command]] = [deque() for _ in range(gateways)]
+        self._sent: list[list[Command]] = [[] for _ in range(gateways)]
         self.accepted = 0
 
     def accept(self, gateway: int, message: Message) -> None:
@@ -45,23 +46,29 @@ class Cloud:
             self._highest[message.device] = message.k
 
     def session(self, gateway: int, deliver: Callable[[Command], None] | None) -> None:
-        """A gateway's session begins (what waits is sent) or ends (None)."""
+        """A gateway's session begins (what waits is sent) or ends (None: what it hasn't confirmed waits again, QoS 1)."""
         self._sessions[gateway] = deliver
-        queue = self._queues[gateway]
-        while deliver is not None and queue:
-            deliver(queue.popleft())
+        waiting = self._queues[gateway]
+        sent, self._sent[gateway] = self._sent[gateway], []
+        waiting.extendleft(reversed(sent))
+        while deliver is not None and waiting:
+            self._send(gateway, deliver, waiting.popleft())
+
+    def _send(self, gateway: int, deliver: Callable[[Command], None], command: Command) -> None:
+        self._sent[gateway].append(command)
+        deliver(command)
+
+    def confirmed(self, gateway: int, command: Command) -> None:
+        """The gateway has the command."""
+        self._sent[gateway] = [sent for sent in self._sent[gateway] if sent is not command]
 
     def command(self, gateway: int, command: Command) -> bool:
         """Send a command, or keep it for the next session; False when too many wait."""
         deliver = self._sessions[gateway]
         if deliver is not None:
-            deliver(command)
+            self._send(gateway, deliver, command)
             return True
         if len(self._queues[gateway]) >= COMMANDS_MAX:
             return False
         self._queues[gateway].append(command)
         return True
-
-    def waiting(self) -> list[Command]:
-        """Commands that no session has taken."""
-        return [command for queue in self._queues for command in queue]

@@ -63,6 +63,8 @@ class Gateway:
         self.booted_ns: int | None = None
         self.boots: list[int] = []
         self.alerts = 0
+        self.down_until_ns = 0
+        """the latest end of the crashes that keep it down"""
         self.supervisor = Supervisor(self, spec.restart)
         self.uplink = Uplink(env, self, spec.uplink, link, jitter)
         self.store = None if spec.store is None else Store(env, self, spec.store, store_path)

@@ -126,7 +126,11 @@ class Latencies:
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
         """A merged copy: of all, of some fleets, or of watched devices."""
         total = Latency()
-        for part in [self.devices[d] for d in devices] if devices else [self.fleets[f] for f in fleets or range(len(self.fleets))]:
+        if devices is not None:
+            parts = [self.devices[d] for d in devices]
+        else:
+            parts = self.fleets if fleets is None else [self.fleets[f] for f in fleets]
+        for part in parts:
             total.merge(part)
         return total
 

@@ -101,90 +101,121 @@ class Line:
         return bytes(damaged)
 
 
+class _Exchange:
+    """One request on its way over a line. ``over``: answered, given up or abandoned; what still comes is for nobody."""
+
+    __slots__ = ("asked_at_ns", "event", "framing", "over", "request", "timeout_ns")
+
+    def __init__(self, request: bytes, framing: Any, timeout_ns: int, event: Signal) -> None:
+        self.request, self.framing, self.timeout_ns, self.event = request, framing, timeout_ns, event
+        self.asked_at_ns = 0
+        self.over = False
+
+
 class SerialPort:
-    """A device on a line, as its driver sees it: unread bytes are discarded before each exchange."""
+    """A device on a line, as its driver sees it: unread bytes are discarded when its request goes out."""
 
     def __init__(self, env: Environment, trace: Trace, device: int, line: Line, server: ModbusServer, response_ns: int) -> None:
         self._env, self._trace, self._index = env, trace, device
         self._line, self._server, self._response_ns = line, server, response_ns
         self._buffer = b""
-        self._event: Signal | None = None
-        self._framing: Any = ("silence", None)
-        self.busy = False
+        self._current: _Exchange | None = None
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int) -> Event:
-        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character."""
-        event = Signal(self._env)
-        self._buffer, self._framing, self._event, self.busy = b"", reply, event, True
-        self._line.take(lambda: self._transmit(request, timeout_ns, event))
-        return event
+    # ---- the contract -------------------------------------------------------------------------------------------
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
+        exchange = self._current = _Exchange(request, reply, timeout_ns, Signal(self._env))
+        self._env.call_in(limit_ns, self._give_up, exchange)
+        self._line.take(lambda: self._transmit(exchange))
+        return exchange.event
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
-        """Send without waiting for an answer; an answer that comes is kept for ``receive``."""
-        event = Signal(self._env)
-        self._line.take(lambda: self._transmit(data, 0, None))
-        event.fire(OK_NOTHING)
-        return event
+        """Send without waiting for an answer: done when its last character is out; an answer that comes is kept for ``receive``."""
+        exchange = self._current = _Exchange(data, None, 0, Signal(self._env))
+        self._line.take(lambda: self._transmit(exchange))
+        return exchange.event
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
-        event = Signal(self._env)
-        self._framing, self._event, self.busy = frame, event, True
-        self._env.call_in(timeout_ns, self._give_up, event)
+        exchange = self._current = _Exchange(b"", frame, timeout_ns, Signal(self._env))
+        self._env.call_in(timeout_ns, self._give_up, exchange)
         self._look()
-        return event
+        return exchange.event
 
     def reset(self) -> None:
         """Discard what is unread; a line has no connection."""
         self._buffer = b""
 
+    def abandon(self) -> None:
+        """The driver is gone: nobody waits, a request that isn't on the wire yet never goes out."""
+        self._buffer = b""
+        if self._current is not None:
+            self._current.over = True
+            self._current = None
+
     # ---- an exchange --------------------------------------------------------------------------------------------
-    def _transmit(self, request: bytes, timeout_ns: int, event: Signal | None) -> None:
+    def _transmit(self, exchange: _Exchange) -> None:
+        if exchange.over:
+            self._line.release()
+            return
         timing = self._line.timing
         self._line.exchanges += 1
-        arrived = self._line.carry(self._line.up, request)
-        sent_ns = timing.frame_ns(len(request))
-        self._env.call_in(sent_ns + timing.gap_ns, self._asked, arrived, timeout_ns, event)
+        self._buffer = b""
+        arrived = self._line.carry(self._line.up, exchange.request)
+        sent_ns = timing.frame_ns(len(exchange.request))
+        if exchange.framing is None:
+            self._env.call_in(sent_ns, self._finish, exchange, OK_NOTHING)
+        self._env.call_in(sent_ns + timing.gap_ns, self._asked, exchange, arrived)
 
-    def _asked(self, request: bytes | None, timeout_ns: int, event: Signal | None) -> None:
+    def _asked(self, exchange: _Exchange, request: bytes | None) -> None:
         """At the device, 3.5 characters after the request."""
+        exchange.asked_at_ns = self._env._now
         answer = None if request is None else self._server.respond_rtu(request, self._env._now)
         if answer is None:
-            self._env.call_in(timeout_ns, self._silent, event)
+            self._env.call_in(exchange.timeout_ns, self._silent, exchange)
             return
-        begins_ns = self._response_ns
-        if timeout_ns and begins_ns > timeout_ns and event is not None:
-            self._env.call_in(timeout_ns, self._give_up, event)
-        ends_ns = begins_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
-        self._env.call_in(ends_ns, self._answered, answer, event)
+        ends_ns = self._response_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
+        if exchange.framing is not None and self._response_ns >= exchange.timeout_ns:
+            self._env.call_in(exchange.timeout_ns, self._give_up, exchange)
+        self._env.call_in(ends_ns, self._answered, exchange, answer)
 
-    def _silent(self, event: Signal | None) -> None:
+    def _silent(self, exchange: _Exchange) -> None:
+        """Nothing came: the line was blocked for the whole timeout."""
         self._line.timeouts += 1
         self._line.release()
-        if event is not None:
-            self._give_up(event)
+        self._give_up(exchange)
 
-    def _answered(self, answer: bytes, event: Signal | None) -> None:
+    def _answered(self, exchange: _Exchange, answer: bytes) -> None:
         arrived = self._line.carry(self._line.down, answer)
-        if arrived is not None:
-            self._buffer += arrived
+        left_ns = exchange.asked_at_ns + exchange.timeout_ns - self._env._now
+        if arrived is None and left_ns > 0:
+            self._env.call_in(left_ns, self._silent, exchange)
+            return
         self._line.release()
-        self._look()
-        if event is not None and event is self._event:
-            self._give_up(event)
+        if arrived is not None and (exchange is self._current or exchange.framing is None):
+            self._buffer += arrived
+            self._look()
+        if exchange.framing is not None and not exchange.over:
+            self._env.call_in(max(0, left_ns), self._give_up, exchange)
 
     def _look(self) -> None:
-        event = self._event
-        if event is None or not self._buffer:
+        exchange = self._current
+        if exchange is None or exchange.framing is None or not self._buffer:
             return
-        frame, _ = (self._buffer, False) if self._framing[0] == "silence" else cut_frame(self._buffer, self._framing)
+        frame = self._buffer if exchange.framing[0] == "silence" else cut_frame(self._buffer, exchange.framing)[0]
         if frame is not None:
             self._buffer = self._buffer[len(frame) :]
-            self._event, self.busy = None, False
-            event.fire((True, frame))
+            self._finish(exchange, (True, frame))
 
-    def _give_up(self, event: Signal) -> None:
-        if event is self._event:
-            self._event, self.busy = None, False
+    def _give_up(self, exchange: _Exchange) -> None:
+        if not exchange.over:
             self._trace.emit("bus-error", self._index, "timeout")
-            event.fire(TIMEOUT)
+            self._finish(exchange, TIMEOUT)
+
+    def _finish(self, exchange: _Exchange, value: tuple[bool, Any]) -> None:
+        if exchange.over:
+            return
+        exchange.over = True
+        if self._current is exchange and exchange.framing is not None:
+            self._current = None
+        exchange.event.fire(value)

@@ -8,6 +8,7 @@ moves no draw of another. A star: each device has a leg of its own to the gatewa
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sim.clock import NEVER_NS, S
 from sim.rule import DROP, PASS, Delay, Packet, Rule
@@ -74,6 +75,8 @@ class Link:
         self.healthy = model
         self.rules: list[Rule] = []
         self._legs: dict[str, tuple[Way, Way]] = {}
+        self._degraded: dict[int, dict[str, Any]] = {}
+        self._last = 0
 
     def legs(self, name: str) -> tuple[Way, Way]:
         """(up, down) of the leg to that peer; up leaves the gateway."""
@@ -81,14 +84,34 @@ class Link:
             self._legs[name] = Way(self, name, True), Way(self, name, False)
         return self._legs[name]
 
-    def degrade(self, **changes: object) -> None:
-        """Change figures of the healthy model; without any, heal."""
-        self.model = replace(self.healthy, **changes) if changes else self.healthy  # type: ignore[arg-type]  # checked at load
+    def degrade(self, changes: dict[str, Any]) -> int:
+        """Change figures of the model; returns a number for ``restore``. What is degraded later wins where two overlap."""
+        self._last += 1
+        self._degraded[self._last] = changes
+        self._rebuild()
+        return self._last
 
-    def stats(self) -> LegStats:
-        """Sum over all legs and both ways."""
+    def restore(self, number: int) -> None:
+        """Take one degradation back; the others stay."""
+        del self._degraded[number]
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        model = self.healthy
+        for changes in self._degraded.values():
+            model = replace(model, **changes)
+        self.model = model
+
+    @property
+    def troubled(self) -> bool:
+        """A rule is on it, or it is degraded."""
+        return bool(self.rules or self._degraded)
+
+    def stats(self, leg: str | None = None) -> LegStats:
+        """Sum over both ways of one leg, or of all."""
         total = LegStats()
-        for legs in self._legs.values():
+        chosen = self._legs.values() if leg is None else [self.legs(leg)]
+        for legs in chosen:
             for way in legs:
                 for name in LegStats.__slots__:
                     setattr(total, name, getattr(total, name) + getattr(way.stats, name))

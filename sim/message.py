@@ -50,7 +50,7 @@ def body_of(name: str, k: int, batch: Batch, heads: dict[int, str], wanted: Any)
     first = readings[0][3] if readings else 0
     values, bad, others = [], [], []
     for point, value, status, measured in readings:
-        values.append(f"{heads[point]}{value!r}")
+        values.append(f"{heads[point]}{value!r}" if value - value == 0.0 else f"{heads[point]}null")
         if status:
             bad.append(f"{heads[point]}{status}")
         if measured != first:

@@ -85,7 +85,7 @@ def call(
         parked = env._now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
-            reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked))
+            reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked), deadline_at - parked)
         else:
             reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
         spent[BUS if request.name[0] == "f" else stage] += env._now - parked

@@ -87,6 +87,7 @@ class Poller:
         self._command: Command | None = None
         self._wake: Signal | None = None
         self.polls = 0
+        slot.on_drop = port.abandon
         self.process = gateway.env.process(self._run())
 
     # ---- work comes in ------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ class Poller:
         self._commands.clear()
         for command in commands:
             self.gateway.command_done(command, "crash")
-        self.port.reset()
+        self.port.abandon()
         self.release_held()
         if self.process.is_alive and self.process is not self.gateway.env.active_process:
             self.process.interrupt("crash")

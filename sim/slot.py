@@ -71,6 +71,8 @@ class Slot:
         self.backoff_ns = 0
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
+        self.on_drop: Callable[[], None] | None = None
+        """told when the instance goes: its connection goes with it"""
         self.serving = False
         self._waiters: deque[Event] | None = None
         self.segment_start_ns = 0
@@ -111,6 +113,8 @@ class Slot:
         """Close the instance, if there is one."""
         instance, self.instance = self.instance, None
         if instance is not None:
+            if self.on_drop is not None:
+                self.on_drop()
             self.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
             instance.memory.on_growth = None
             instance.close()
@@ -142,7 +146,8 @@ class Slot:
     def _elapsed_ns(self) -> int:
         """Board time since the segment began: the guest's clock moves while it computes."""
         instance = self.instance
-        assert instance is not None
+        if instance is None:
+            return 0  # its start code runs: no segment of a call
         return self.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
 
     def _now(self) -> int:

@@ -84,7 +84,7 @@ def take(world: World) -> Snapshot:
         latency=tuple((name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns),
         devices=_devices(world), gateways=tuple(_gateway(gateway) for gateway in world.gateways),
         lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.lines.items()),
-        links=tuple((name, bool(link.rules) or link.model is not link.healthy) for name, link in world.links.items()),
+        links=tuple((name, link.troubled) for name, link in world.links.items()),
     )  # fmt: skip
 
 

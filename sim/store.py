@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sim.clock import Environment, S
+from sim.clock import Environment, S, Timer
 from sim.ledger import End
 from sim.message import Message
 from sim.spec import StoreSpec
@@ -42,8 +42,9 @@ class Store:
         self.waiting = self.waiting_peak = 0
         self.written = self.evicted = self.syncs = 0
         self._dirty = 0
-        self._draining = False
-        self._interval_ns = S // spec.drain_per_s
+        self._draining: Timer | None = None
+        self._syncing: Timer | None = None
+        self._interval_ns = max(1, S // spec.drain_per_s)
         self._sync_at_ns = 0
 
     # ---- rows ---------------------------------------------------------------------------------------------------
@@ -58,6 +59,9 @@ class Store:
             self._changed(1)
             return
         size = self._row_bytes(message)
+        if size > self.spec.capacity_bytes:
+            self._end(message, "capacity")
+            return
         while self.used_bytes + size > self.spec.capacity_bytes:
             if not self._evict_one(message.lane):
                 self._end(message, "capacity")
@@ -79,10 +83,7 @@ class Store:
     def _changed(self, waiting: int) -> None:
         self.waiting += waiting
         self.waiting_peak = max(self.waiting_peak, self.waiting)
-        if not self._dirty:
-            self._sync_at_ns = self._env._now + self.spec.commit_ns
-            self._env.call_in(self.spec.commit_ns, self._sync)
-        self._dirty += 1
+        self._dirty_only()
         self._gateway.backlog_changed()
         if self.waiting:
             self.wake()
@@ -110,9 +111,11 @@ class Store:
         if message.store_id is not None:
             self._remove(message)
             self._changed(-1)
-        self.evicted += 1
         gateway.trace.emit("evict", gateway.index, message.device, message.k, cause)
-        gateway.ledger.close(message.row, message.mask & message.row.open, End.EVICTED, cause)
+        left = message.mask & message.row.open
+        if left:  # the cloud may have it already: only its acknowledgement was lost
+            self.evicted += 1
+            gateway.ledger.close(message.row, left, End.EVICTED, cause)
 
     def _remove(self, message: Message) -> None:
         self._db.execute("DELETE FROM batches WHERE id = ?", (message.store_id,))
@@ -129,7 +132,7 @@ class Store:
     def _dirty_only(self) -> None:
         if not self._dirty:
             self._sync_at_ns = self._env._now + self.spec.commit_ns
-            self._env.call_in(self.spec.commit_ns, self._sync)
+            self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
         self._dirty += 1
 
     # ---- sync ---------------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ class Store:
         return self._sync_at_ns - self._env._now
 
     def _sync(self) -> None:
-        rows, self._dirty = self._dirty, 0
+        rows, self._dirty, self._syncing = self._dirty, 0, None
         if self._gateway.state == "down" or not rows:
             return
         self._db.execute("COMMIT")
@@ -151,12 +154,11 @@ class Store:
     # ---- drain --------------------------------------------------------------------------------------------------
     def wake(self) -> None:
         """Something waits and may be sent: drain at the store's rate."""
-        if not self._draining and self.waiting and self._gateway.uplink.ready():
-            self._draining = True
-            self._env.call_in(self._interval_ns, self._drain)
+        if self._draining is None and self.waiting and self._gateway.uplink.ready():
+            self._draining = self._env.call_in(self._interval_ns, self._drain)
 
     def _drain(self) -> None:
-        self._draining = False
+        self._draining = None
         if not self.waiting or not self._gateway.uplink.ready() or self._gateway.state != "up":
             return
         row = self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1").fetchone()
@@ -179,7 +181,10 @@ class Store:
     def crashed(self) -> None:
         """The gateway died: what was in flight waits again; rows written survive a crash of the process."""
         again = self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1").rowcount
-        self._draining = False
+        for timer in (self._draining, self._syncing):
+            if timer is not None:
+                timer.cancel()
+        self._draining = self._syncing = None
         self.waiting += again
         self._dirty = 0
         self._gateway.backlog_changed()

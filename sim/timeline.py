@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.clock import TROUBLE
+from sim.clock import NEVER_NS, TROUBLE
 from sim.message import Command
 from sim.rule import Cut
 from sim.spec import Action
@@ -22,28 +22,27 @@ def _cut(world: World, action: Action) -> None:
     rule = Cut()
     link.rules.append(rule)
     world.trace.emit("link", action.target, "cut", "")
-
-    def heal() -> None:
-        link.rules.remove(rule)
-        world.trace.emit("link", action.target, "heal", "")
-        world.happened(f"heal {action.target}")
-
     if action.until_ns is not None:
-        world.env.call_at(action.until_ns, heal, priority=TROUBLE)
+        world.env.call_at(action.until_ns, _heal, world, action.target, lambda: link.rules.remove(rule), priority=TROUBLE)
 
 
 def _degrade(world: World, action: Action) -> None:
     link = world.links[action.target]
-    link.degrade(**dict(action.changes))
+    number = link.degrade(dict(action.changes))
     world.trace.emit("link", action.target, "degrade", " ".join(name for name, _ in action.changes))
-
-    def heal() -> None:
-        link.degrade()
-        world.trace.emit("link", action.target, "heal", "")
-        world.happened(f"heal {action.target}")
-
     if action.until_ns is not None:
-        world.env.call_at(action.until_ns, heal, priority=TROUBLE)
+        world.env.call_at(action.until_ns, _heal, world, action.target, lambda: link.restore(number), priority=TROUBLE)
+
+
+def _heal(world: World, name: str, undo: Callable[[], None]) -> None:
+    """One trouble of a link ends; the link is healed when it was the last."""
+    undo()
+    link = world.links[name]
+    if link.troubled:
+        world.trace.emit("link", name, "relief", "")
+        return
+    world.trace.emit("link", name, "heal", "")
+    world.happened(f"heal {name}")
 
 
 def _write(world: World, action: Action) -> None:
@@ -54,21 +53,26 @@ def _write(world: World, action: Action) -> None:
 
 
 def _crash(world: World, action: Action) -> None:
+    """Down until the latest end of all crashes that overlap; one without an end keeps it down until a restart."""
     gateway = world.gateway_of_name[action.target]
+    until = NEVER_NS if action.until_ns is None else action.until_ns
+    gateway.down_until_ns = until if gateway.state != "down" else max(gateway.down_until_ns, until)
     gateway.crash()
-    if action.until_ns is not None:
-        world.env.call_at(action.until_ns, _boot_if_down, world, action.target, priority=TROUBLE)
+    if until != NEVER_NS:
+        world.env.call_at(until, _boot_when_over, world, action.target, priority=TROUBLE)
 
 
-def _boot_if_down(world: World, name: str) -> None:
+def _boot_when_over(world: World, name: str) -> None:
     gateway = world.gateway_of_name[name]
-    if gateway.state == "down":
+    if gateway.state == "down" and gateway.down_until_ns <= world.env._now:
         gateway.boot()
         world.happened(f"restart {name}")
 
 
 def _restart(world: World, action: Action) -> None:
-    world.gateway_of_name[action.target].restart()
+    gateway = world.gateway_of_name[action.target]
+    gateway.down_until_ns = world.env._now
+    gateway.restart()
 
 
 VERBS: dict[str, Callable[[World, Action], None]] = {

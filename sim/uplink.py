@@ -126,6 +126,7 @@ class Uplink:
         if type(payload) is int:
             gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, payload)
         elif isinstance(payload, Command):
+            gateway.cloud.confirmed(gateway.index, payload)
             gateway.command(payload)
         elif payload == _SERVER_HELLO:
             gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, _CONNECT)

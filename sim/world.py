@@ -57,14 +57,20 @@ class World:
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
         self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
         self.lines: dict[str, Line] = {}
+        self.never_carried: dict[tuple[int, End, str], int] = {}
+        """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
+        self.never_accepted: dict[tuple[int, End, str], int] = {}
         self._commands = 0
         self.commands_issued: list[Command] = []
+        self._commands_open: dict[int, Command] = {}
         self.waiting_for: list[Callable[[], bool]] = []
         self.commands_ended: dict[str, int] = {}
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
         self.gateways: list[Gateway] = []
         self.gateway_of_name: dict[str, Gateway] = {}
         self._gateway_of_device: list[Gateway] = []
+        ends = [instant for action in spec.timeline for instant in (action.at_ns, action.until_ns or 0)]
+        self._last_trouble_ns = max(ends, default=0)
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
         try:
@@ -211,8 +217,8 @@ class World:
             self.advance(at)
 
     def unfinished(self) -> bool:
-        """An expectation still waits for something (``... within 60 s after heal cloud``)."""
-        return any(asked() for asked in self.waiting_for)
+        """The timeline isn't over, or an expectation waits for something (``... within 60 s after heal cloud``)."""
+        return self.env._now < self._last_trouble_ns or any(asked() for asked in self.waiting_for)
 
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
@@ -237,6 +243,8 @@ class World:
                 ledger.close(row, read, End.LOST, "end-of-run")
             if row.open:
                 ledger.close(row, row.open, End.MISSED, "end-of-run")
+        for command in list(self._commands_open.values()):
+            self._gateway_of_device[command.device].command_done(command, "end-of-run")
         if not self.env.stopped:
             ledger.audit(self.closed_form)
         self.trace.digest()
@@ -263,6 +271,8 @@ class World:
             never = (mask & ~row.carried).bit_count()
             if never:
                 self.latencies.never_carried(device, never, row.due_ns)
+                self.never_carried[device, end, cause] = self.never_carried.get((device, end, cause), 0) + never
+        self.never_accepted[device, end, cause] = self.never_accepted.get((device, end, cause), 0) + mask.bit_count()
         self.latencies.never_accepted(device, mask.bit_count(), row.due_ns)
 
     def happened(self, event: str) -> None:
@@ -278,12 +288,14 @@ class World:
     def issue(self, command: Command) -> None:
         """Send a command down to the gateway that polls the device."""
         self.commands_issued.append(command)
+        self._commands_open[command.number] = command
         gateway = self._gateway_of_device[command.device]
         self.trace.emit("command", command.device, command.number, "issued", "")
         if not self.cloud.command(gateway.index, command):
             gateway.command_done(command, "limit")
 
     def _command_done(self, command: Command, cause: str | None) -> None:
+        del self._commands_open[command.number]
         state = cause or "done"
         self.commands_ended[state] = self.commands_ended.get(state, 0) + 1
         for told in self.on_command_done:

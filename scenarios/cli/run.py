@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def run(
     files: Annotated[list[str], typer.Argument(help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR...")],
-    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
     board: Annotated[list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")] = None,
     json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
@@ -39,10 +40,18 @@ def run(
     from scenarios.report.console import report
     from scenarios.report.junit import write_junit
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
+    _writable("--json", None if json_file in (None, "-") else Path(str(json_file)))
+    _writable("--junit", junit)
     console = Console(stderr=json_file == "-", highlight=False, soft_wrap=True)
     results: list[tuple[Path, Result | ScenarioError]] = []
     codes: list[int] = []
     scenarios = expand(files)
+    stems = [file.stem for file in scenarios]
+    if out is not None and len(stems) != len(dict.fromkeys(stems)):
+        raise ScenarioError("--out", None, "", "two scenarios have one file name; their folders would overwrite each other")
     for file in scenarios:
         folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
         try:
@@ -57,11 +66,18 @@ def run(
         codes.append(exit_code(result.verdict, strict))
         if codes[-1] == 130:
             break
-    if json_file is not None:
-        _write_json(json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], len(scenarios) == 1)
     if junit is not None:
         write_junit(junit, results, strict)
+    if json_file is not None:
+        _write_json(json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], len(scenarios) == 1)
     return worst(codes)
+
+
+def _writable(flag: str, target: Path | None) -> None:
+    """Before anything runs: can this report be written?"""
+    if target is not None and (target.is_dir() or not target.parent.is_dir()):
+        why = "it is a folder" if target.is_dir() else f"no such folder: {target.parent}"
+        raise ScenarioError(flag, None, "", f"{target}: {why}")
 
 
 def expand(names: list[str]) -> list[Path]:
@@ -87,6 +103,8 @@ def _boards(pairs: list[str]) -> dict[str, str]:
         gateway, equals, board = pair.partition("=")
         if not equals or not gateway or not board:
             raise ScenarioError("--board", None, "", f'expected GATEWAY=BOARD, got "{pair}"')
+        if gateway in boards:
+            raise ScenarioError("--board", None, "", f'gateway "{gateway}" is given twice')
         boards[gateway] = board
     return boards
 
@@ -103,15 +121,17 @@ def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | N
 @contextmanager
 def _interruptible() -> Iterator[Any]:
     """SIGINT sets a flag: the world stops between two events. Set explicitly: a shell's background job ignores it."""
-    world_at: list[World] = []
+    worlds: list[World] = []
 
     def interrupt(number: int, frame: Any) -> None:
-        for world in world_at:
+        if not worlds:
+            raise KeyboardInterrupt  # still loading or compiling: nothing to save
+        for world in worlds:
             world.stop()
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield world_at.append
+        yield worlds.append
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -132,7 +152,9 @@ def _progress(name: str) -> Iterator[Any]:
 
 
 def _write_json(target: str, objects: list[dict[str, Any]], single: bool) -> None:
-    data: Any = objects[0] if single and objects else objects
+    if single and not objects:
+        return
+    data: Any = objects[0] if single else objects
     text = json.dumps(data, indent=2) + "\n"
     if target == "-":
         sys.stdout.write(text)

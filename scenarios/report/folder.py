@@ -24,6 +24,10 @@ CREATE TABLE result (json TEXT);
 """
 
 
+MARK = ".twinloop-out"
+"""says that a folder is one of ours"""
+
+
 class Folder:
     """The files of one run. ``close`` commits; ``write_result`` comes last."""
 
@@ -31,13 +35,22 @@ class Folder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            for name in ["run.sqlite", *(file.name for file in path.glob("store-*.sqlite*"))]:
-                (path / name).unlink(missing_ok=True)
+            self._make_room()
             self._db = sqlite3.connect(path / "run.sqlite", isolation_level=None)
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise ScenarioError("--out", None, "", f"{path}: {error}") from error
+
+    def _make_room(self) -> None:
+        """An earlier run's files go; anybody else's are never touched."""
+        there = sorted(file.name for file in self.path.iterdir())
+        if there and not any(name == MARK for name in there):
+            raise OSError(f"the folder holds other files ({there[0]}); give an empty or a new one")
+        for name in there:
+            if name in (MARK, "result.json") or name.startswith(("run.sqlite", "store-")):
+                (self.path / name).unlink()
+        (self.path / MARK).write_text("files of this folder are replaced by the next run\n", encoding="utf-8")
 
     def store_path(self, gateway: str) -> str:
         """Where a gateway keeps its store."""
@@ -69,7 +82,10 @@ class Folder:
     def write_result(self, data: dict[str, Any]) -> None:
         """The result, as a file and in the database."""
         text = json.dumps(data, indent=2)
-        (self.path / "result.json").write_text(text + "\n", encoding="utf-8")
+        try:
+            (self.path / "result.json").write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ScenarioError("--out", None, "", f"{self.path}: {error}") from error
         db = sqlite3.connect(self.path / "run.sqlite", isolation_level=None)
         db.execute("INSERT INTO result VALUES (?)", (text,))
         db.close()

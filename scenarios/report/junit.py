@@ -30,11 +30,20 @@ def write_junit(path: Path, results: list[tuple[Path, Result | ScenarioError]], 
             _suite(suite, result, strict)
         for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("errors", "testcase/error"), ("skipped", "testcase/skipped")):
             suite.set(kind, str(len(suite.findall(tag))))
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            element.set(name, _printable(value))
+        element.text = _printable(element.text) if element.text else element.text
     ET.indent(root)
     try:
         ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         raise ScenarioError("--junit", None, "", f"{path}: {error.strerror}") from error
+
+
+def _printable(text: str) -> str:
+    """XML 1.0 has no way to write most control characters."""
+    return "".join(letter if letter >= " " or letter in "\t\n" else "\ufffd" for letter in text)
 
 
 def _suite(suite: ET.Element, result: Result, strict: bool) -> None:

@@ -91,7 +91,7 @@ def test_values_of_every_kind_are_measured(host: Host) -> None:
 def test_a_window_that_breaks_is_named(host: Host) -> None:
     (one,) = judged(host, "p50(latency.gateway) <= 1 ms over 2 s").judged
     assert one.verdict is Verdict.FAIL
-    assert one.why == "in the window that begins at 0 s"
+    assert one.why == "worst in the window that begins at 0 s"
 
 
 def test_verdicts_in_order_and_their_codes() -> None:

@@ -1,0 +1,150 @@
+"""Values of a run that has ended: what an expectation's metric, keys and statistic come to.
+
+Belongs here: reading a world. Never: bounds and verdicts (thresholds.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.expressions import Expectation
+from scenarios.metrics import PERMILLE
+from sim.histogram import NEVER, Histogram
+from sim.latency import STAGES, Latency
+from sim.ledger import End
+from sim.message import Command
+from sim.world import World
+
+SAMPLE_ENDS = {f"samples.{end.value}": end for end in End}
+
+
+class Measures:
+    """Made before the run (it listens to commands), asked after it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._commands_of: dict[int, Histogram] = {}
+        self._failed: list[tuple[int, str]] = []
+        world.on_command_done.append(self._command_done)
+
+    def devices(self, expectation: Expectation) -> dict[int, None] | None:
+        """Indices of the devices that the keys select; None: all."""
+        spec = self.world.spec
+        keys = dict(expectation.keys)
+        if not any(key in keys for key in ("fleet", "device", "gateway")):
+            return None
+        return dict.fromkeys(
+            i
+            for i, device in enumerate(spec.devices)
+            if keys.get("fleet") in (None, spec.fleets[device.fleet])
+            and keys.get("device") in (None, device.name)
+            and keys.get("gateway") in (None, device.gateway)
+        )
+
+    def _command_done(self, command: Command, cause: str | None) -> None:
+        if cause is not None:
+            self._failed.append((command.device, cause))
+            return
+        took = self.world.env._now - command.issued_ns
+        self._commands_of.setdefault(command.device, Histogram()).add(took)
+
+    def measure(self, expectation: Expectation) -> float | None:
+        """The value of an expectation that needs no watcher, in its unit; None without data."""
+        metric = expectation.metric
+        if metric.startswith("latency."):
+            latency = self.latency(expectation)
+            if metric == "latency.stage":
+                return statistic(latency.stages[STAGES.index(dict(expectation.keys)["stage"])], expectation.statistic)
+            return statistic(latency.gateway if metric == "latency.gateway" else latency.cloud, expectation.statistic)
+        if metric.startswith("samples."):
+            return self._samples(expectation)
+        if metric.startswith("command"):
+            return self._command_value(expectation)
+        return self._gateway_value(expectation)
+
+    def latency(self, expectation: Expectation) -> Latency:
+        """The merged histograms of the selected devices."""
+        latencies, keys = self.world.latencies, dict(expectation.keys)
+        if "device" in keys:
+            return latencies.of(devices=self.devices(expectation))
+        chosen = self.devices(expectation)
+        if chosen is None:
+            return latencies.of()
+        return latencies.of(fleets=sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen)))
+
+    def _samples(self, expectation: Expectation) -> float | None:
+        ledger, devices = self.world.ledger, self.devices(expectation)
+        chosen = range(len(ledger.names)) if devices is None else devices
+        due = sum(ledger.due_of[d] for d in chosen)
+        name = expectation.metric.removeprefix("samples.")
+        if name == "due":
+            count = due
+        elif name in ("duplicates", "misordered", "late"):
+            by_device: dict[int, int] = getattr(ledger, f"{name}_of")
+            count = sum(by_device.get(d, 0) for d in chosen)
+        else:
+            count = ledger.count(SAMPLE_ENDS[expectation.metric], dict(expectation.keys).get("cause"), devices)
+        if expectation.statistic == "ratio":
+            return count / due if due else None
+        return count
+
+    def _command_value(self, expectation: Expectation) -> float | None:
+        keys, spec = dict(expectation.keys), self.world.spec
+
+        def mine(device: int) -> bool:
+            return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (None, spec.fleets[spec.devices[device].fleet])
+
+        if expectation.metric == "command.latency":
+            total = Histogram()
+            for device, histogram in self._commands_of.items():
+                if mine(device):
+                    total.merge(histogram)
+            return statistic(total, expectation.statistic)
+        if expectation.metric == "commands.issued":
+            return sum(mine(command.device) for command in self.world.commands_issued)
+        if expectation.metric == "commands.done":
+            return sum(histogram.count for device, histogram in self._commands_of.items() if mine(device))
+        return sum(mine(device) and keys.get("cause") in (None, cause) for device, cause in self._failed)
+
+    def _gateway_value(self, expectation: Expectation) -> float | None:
+        keys = dict(expectation.keys)
+        gateways = [g for g in self.world.gateways if keys.get("gateway") in (None, g.name)]
+        metric = expectation.metric
+        if metric == "component.faults":
+            return sum(
+                count for g in gateways for (component, cause), count in g.supervisor.faults.items()
+                if keys.get("component") in (None, component) and keys.get("cause") in (None, cause)
+            )  # fmt: skip
+        if metric == "gateway.boot":
+            boots = Histogram()
+            for g in gateways:
+                for boot_ns in g.boots:
+                    boots.add(boot_ns)
+            return statistic(boots, expectation.statistic)
+        if metric == "gateway.cpu":
+            return max(cpu_ratio(self.world, g) for g in gateways)
+        if metric == "gateway.memory":
+            return max(g.budget.memory_peak_bytes if expectation.statistic else g.budget.memory_bytes for g in gateways)
+        return max((g.store.waiting_peak if g.store else 0) if expectation.statistic else g.backlog for g in gateways)
+
+
+
+def cpu_ratio(world: World, gateway: Any) -> float:
+    """Share of all cores' time from t = 0 to the end of the run that was used, boot left out."""
+    elapsed = max(1, world.env._now)
+    return float((gateway.busy_total_ns() - gateway.boot_busy_ns) / (elapsed * gateway.board.cores))
+
+
+def statistic(histogram: Histogram, name: str) -> float | None:
+    """A statistic of a histogram: NEVER for ranks that never came, None without data."""
+    if name == "count":
+        return histogram.count
+    if name in PERMILLE:
+        return histogram.percentile(PERMILLE[name])
+    if not histogram.count + histogram.never:
+        return None
+    if name == "min":
+        return histogram.min if histogram.count else NEVER
+    if histogram.never:
+        return NEVER
+    return histogram.max if name == "max" else histogram.mean()
