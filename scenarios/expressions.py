@@ -67,6 +67,9 @@ def parse(text: str) -> Expectation:
         within_ns = _span(found["span"], "within")
     if found := _OVER.match(rest):
         rest, over_ns = found["rest"], _span(found["span"], "over")
+    for word, form in (("within", "within 60 s after heal cloud"), ("over", "over 10 s")):
+        if re.search(rf"\b{word}\b", rest):
+            raise ExpressionError(f'"{word}" is not where it belongs; expected it at the end: ... {form}, got "{text}"')
     compared = _COMPARE.match(rest)
     if not compared:
         raise ExpressionError(f'expected "stat(metric) op quantity", e.g. "p99(latency.gateway) <= 50 ms", got "{text}"')

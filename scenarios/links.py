@@ -5,10 +5,12 @@ Belongs here: that translation, for links and for ``degrade``. Never: presets (s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from scenarios import schema
-from sim.link import GilbertElliott
+from sim.link import GilbertElliott, LinkModel
+from sim.presets import PRESETS
 
 _FIELDS = {
     "delay": "delay_ns", "jitter": "jitter_ns", "loss": "loss", "correlation": "correlation", "bursts": "bursts", "duplicate": "duplicate",
@@ -27,3 +29,14 @@ def model_changes(block: schema.Degradation) -> dict[str, Any]:
         if value is not None:
             changes[field] = value
     return changes
+
+
+def link_model(link: schema.Link) -> LinkModel:
+    """The model of a network link: its preset (which exists) with its own changes."""
+    base = LinkModel() if link.preset is None else PRESETS[link.preset].model
+    return replace(base, **model_changes(link))
+
+
+def not_on_a_line(block: schema.Degradation) -> list[str]:
+    """Keys of a block that mean nothing on a serial line."""
+    return [key for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder") if getattr(block, key) is not None]

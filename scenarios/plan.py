@@ -16,7 +16,7 @@ from devices.device import DeviceModel
 from scenarios import schema
 from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
-from scenarios.links import model_changes
+from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
 from scenarios.timeline import actions
 from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
@@ -49,6 +49,8 @@ class Planner:
         self.scenario = loaded.scenario
         self.seed = self.scenario.seed if seed is None else seed
         self.boards = boards or {}
+        self._unit_ids: dict[tuple[str, int], int] = {}
+        """(serial link, line) -> the last unit id given"""
         self.notes: list[str] = []
         """what a reader of the result should know about how the plan was made"""
 
@@ -77,19 +79,15 @@ class Planner:
         if link.serial is not None:
             if link.preset is not None:
                 raise self.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
-            for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder"):
-                if getattr(link, key) is not None:
-                    raise self.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+            for key in not_on_a_line(link):
+                raise self.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
             return LinkSpec(name, replace(LinkModel(), **model_changes(link)), link.serial, link.lines or 1)
         for key in ("parity", "lines"):
             if getattr(link, key) is not None:
                 raise self.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
-        base = LinkModel()
-        if link.preset is not None:
-            if link.preset not in PRESETS:
-                raise self.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
-            base = PRESETS[link.preset].model
-        model = replace(base, **model_changes(link))
+        if link.preset is not None and link.preset not in PRESETS:
+            raise self.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
+        model = link_model(link)
         if model.jitter_ns > model.delay_ns:
             raise self.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
         return LinkSpec(name, model)
@@ -125,20 +123,22 @@ class Planner:
             wants = "a serial line (serial: ...)" if fleet.protocol == "modbus-rtu" else "a network link"
             raise self.error((*at, "link"), f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}')
         lines = link.lines or 1
-        if serial and -(-fleet.count // lines) > UNIT_IDS:
-            raise self.error((*at, "count"), f"{fleet.count} devices on {lines} lines; a line has {UNIT_IDS} unit ids")
         response = fleet.response
         if response is None:
             response = model.serial_response_ns if serial else model.response_ns
         streams = Streams(self.seed)
         out = []
         for i in range(fleet.count):
+            line = i % lines + 1
+            unit = self._unit_ids[fleet.link, line] = self._unit_ids.get((fleet.link, line), 0) + 1 if serial else 1
+            if unit > UNIT_IDS:
+                raise self.error((*at, "count"), f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} unit ids')
             phase = {"spread": i * fleet.poll // fleet.count, "aligned": 0}.get(fleet.phase)
             if phase is None:
                 phase = streams.stream(f"phase/{name}").below(fleet.poll)
             out.append(DeviceSpec(
-                name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=i // lines + 1 if serial else 1,
-                poll_ns=fleet.poll, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=i % lines + 1, gateway=fleet.gateway,
+                name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=unit,
+                poll_ns=fleet.poll, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
                 driver=fleet.driver, response_ns=response,
             ))  # fmt: skip
         return out
@@ -170,12 +170,12 @@ class Planner:
 
         for name, fleet in self.scenario.fleets.items():
             use(fleet.driver, "driver", ("fleets", name, "driver"))
-        for name, override in self.scenario.overrides.items():
-            if override.driver is not None:
-                use(override.driver, "driver", ("fleets", name, "driver"))
         for name, gateway in self.scenario.gateways.items():
             for role in ("transform", "policy"):
                 use(self._checked_component(getattr(gateway, role), ("gateways", name, role)), role, ("gateways", name, role))
+        for name, override in self.scenario.overrides.items():
+            if override.driver is not None:
+                use(override.driver, "driver", ("fleets", name, "driver"))
         return roles
 
     def _checked_component(self, name: str, at: Location) -> str:

@@ -37,6 +37,8 @@ class Options:
     check: bool = False
     progress: Callable[[int, int], None] | None = None
     """called with (simulated ns so far, ns in all)"""
+    strict: bool = False
+    """only for the command that repeats the run"""
     started: Callable[[World], None] | None = None
     """given the world before it runs (for a signal handler)"""
 
@@ -129,7 +131,7 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     parts = ["twinloop", "run", known_as(loaded.file), "--seed", str(seed)]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
-    return shlex.join(parts)
+    return shlex.join([*parts, "--strict"] if options.strict else parts)
 
 
 @contextlib.contextmanager

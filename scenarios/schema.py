@@ -256,4 +256,19 @@ def json_schema() -> dict[str, Any]:
     fleets["patternProperties"][r"^[a-z][a-z0-9-]*$"] = {"$ref": "#/$defs/Fleet"}
     fleets["additionalProperties"] = False
     fleets.pop("propertyNames", None)
+    _drop_internal_defaults(schema)
     return schema
+
+
+def _drop_internal_defaults(node: Any) -> None:
+    """A default in nanoseconds beside a type that is text would mislead an editor."""
+    if isinstance(node, dict):
+        if node.get("type") == "string" and "default" in node and not isinstance(node["default"], str):
+            del node["default"]
+        if isinstance(node.get("default"), dict | list):
+            del node["default"]
+        for value in list(node.values()):
+            _drop_internal_defaults(value)
+    elif isinstance(node, list):
+        for value in node:
+            _drop_internal_defaults(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from components.outcome import Cause
 from scenarios.errors import unknown
 from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.feasibility import line_utilisation
@@ -18,6 +19,7 @@ from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES, Blame
 from sim.ledger import CAUSES
+from sim.message import COMMAND_CAUSES
 from sim.world import World
 
 LINE_FULL = 0.95
@@ -57,6 +59,10 @@ def _check_names(loaded: Loaded, expectation: Expectation) -> None:
     for key, value in expectation.keys:
         if key == "cause" and end is not None and value not in CAUSES[end]:
             raise ExpressionError(unknown(f"cause of {expectation.metric}", value, CAUSES[end]))
+        if key == "cause" and expectation.metric == "component.faults" and value not in list(Cause):
+            raise ExpressionError(unknown("cause of component.faults", value, [cause.value for cause in Cause]))
+        if key == "cause" and expectation.metric == "commands.failed" and value not in COMMAND_CAUSES:
+            raise ExpressionError(unknown("cause of commands.failed", value, COMMAND_CAUSES))
         if key in known and value not in known[key]:
             raise ExpressionError(unknown(key, value, known[key]))
     if expectation.event:

@@ -6,14 +6,16 @@ Belongs here: the grammar of entries. Never: what a verb does (sim/timeline.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from devices import catalog
 from scenarios import schema
 from scenarios.document import Location
 from scenarios.errors import unknown
-from scenarios.links import model_changes
+from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import Loaded
+from sim.presets import PRESETS
 from sim.spec import Action
 
 OCCURRENCES_MAX = 1_000_000
@@ -75,6 +77,8 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
     times = entry.times or max(0, (loaded.scenario.duration - first) // entry.every + 1)
     if times > OCCURRENCES_MAX:
         raise error((*at, "every"), f"happens {times} times; at most {OCCURRENCES_MAX} are allowed")
+    if entry.times is not None and first + (times - 1) * entry.every > loaded.scenario.duration + loaded.scenario.settle:
+        raise error((*at, "times"), f"the last of {times} lies after the end of the run")
     if first > loaded.scenario.duration:
         raise error((*at, "after" if entry.after is not None else "every"), "lies after the end of the run")
     for i in range(times):
@@ -86,9 +90,21 @@ def _changes(entry: schema.Entry) -> dict[str, Any]:
 
 
 def _link_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:
-    name = entry.cut or entry.degrade
+    name, error = str(entry.cut or entry.degrade), loaded.document.error
     if name not in loaded.scenario.links:
-        raise loaded.document.error(at, unknown("link", str(name), loaded.scenario.links))
+        raise error(at, unknown("link", name, loaded.scenario.links))
+    if entry.to is None:
+        return
+    link, changes = loaded.scenario.links[name], _changes(entry)
+    if not changes:
+        raise error((*at[:-1], "to"), "expected at least one figure that changes, e.g. to: {loss: 2 %}")
+    if link.serial is not None:
+        for key in not_on_a_line(entry.to):
+            raise error((*at[:-1], "to", key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+    elif link.preset is None or link.preset in PRESETS:
+        model = replace(link_model(link), **changes)
+        if model.jitter_ns > model.delay_ns:
+            raise error((*at[:-1], "to"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
 
 
 def _gateway_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:

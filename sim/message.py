@@ -64,6 +64,12 @@ def body_of(name: str, k: int, batch: Batch, heads: dict[int, str], wanted: Any)
     return f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'.encode()
 
 
+COMMAND_CAUSES = (
+    "timeout", "disconnected", "rejected", "malformed", "device", "driver-fault", "quarantined", "gateway-down", "crash", "limit", "end-of-run",
+)  # fmt: skip
+"""why a command fails"""
+
+
 class Command:
     """A write that comes down from the cloud: ``point`` is the bit of the device's point."""
 

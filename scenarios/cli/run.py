@@ -55,7 +55,7 @@ def run(
     for file in scenarios:
         folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
         try:
-            result = _run_one(file, seed, _boards(board or []), folder, check)
+            result = _run_one(file, seed, _boards(board or []), folder, check, strict)
         except ScenarioError as error:
             print(f"error: {error}", file=sys.stderr)
             results.append((file, error))
@@ -109,13 +109,13 @@ def _boards(pairs: list[str]) -> dict[str, str]:
     return boards
 
 
-def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | None, check: bool) -> Result:
+def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | None, check: bool, strict: bool) -> Result:
     from scenarios.load import load
     from scenarios.runner import Options, run
 
     loaded = load(file)
     with _progress(loaded.scenario.name) as told, _interruptible() as started:
-        return run(loaded, Options(seed=seed, boards=boards, out=out, check=check, progress=told, started=started))
+        return run(loaded, Options(seed=seed, boards=boards, out=out, check=check, strict=strict, progress=told, started=started))
 
 
 @contextmanager

@@ -185,6 +185,24 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "event": ("count(samples.lost) == 0", "backlog == 0 within 5 s after heal cloud", 'unknown event "heal cloud"'),
     "protocol not built": ("modbus-tcp", "opcua", "opcua devices are not built yet"),
     "a number that is octal elsewhere": ("seed: 7", "seed: 010", "$.seed"),
+    "a store of nothing": ("capacity: 1 MiB", "capacity: 0 B", 'expected a size over 0, got "0 B"'),
+    "a ratio that is no number": ("count(samples.lost) == 0", "ratio(samples.lost) <= NaN %", 'expected a percentage, e.g. "0.1 %", got "NaN %"'),
+    "a format that is true": ("format: 1", "format: true", "$.format"),
+    "a YAML tag": ("seed: 7", "seed: !!int 0x10", "$.seed: the YAML tag"),
+    "a huge number": ("seed: 7", f"seed: {'9' * 5000}", "$.seed: a number of more than 40 digits"),
+    "deep nesting": ("seed: 7", f"seed: {'[' * 3000}", "nested deeper than 32"),
+    "half a surrogate pair": ("seed: 7", 'seed: 7\ndescription: "\\ud800"', "half a surrogate pair"),
+    "a long file name": ("route.wasm", f"{'a' * 300}.wasm", "a file name of more than 250 characters"),
+    "an empty timeline": ("expect:", "timeline:\nexpect:", "$.timeline: expected a list, got nothing"),
+    "a cause of a fault": ("count(samples.lost)", "count(component.faults{cause=out-of-feul})", 'did you mean "out-of-fuel"?'),
+    "within without after": ("count(samples.lost) == 0", "backlog == 0 within 1 s", '"within" is not where it belongs'),
+    "an option that is no text": ("timeout: 200 ms}", "timeout: 200 ms, retries: 1}", 'tiny.yaml:12: $.components.modbus-driver.with.retries: option "retries"'),
+    "a spin": ("uplink: {link: cloud}", "uplink: {link: cloud, keep-alive: 1 ns}", 'expected at least 1 ms, got "1 ns"'),
+    "a drain without end": ("capacity: 1 MiB", "drain: 2000000000 /s", "expected 1 /s to 1000000 /s"),
+    "a repetition beyond the end": ("expect:", "timeline:\n  - {every: 1 s, times: 99, cut: cloud, for: 1 ms}\nexpect:", "the last of 99 lies after the end"),
+    "a degradation of nothing": ("expect:", "timeline:\n  - {at: 1 s, degrade: cloud, to: {}}\nexpect:", "expected at least one figure that changes"),
+    "jitter over delay": ("expect:", "timeline:\n  - {at: 1 s, degrade: plant, to: {jitter: 5 ms}}\nexpect:", "is larger than the delay"),
+    "an override's driver": ("links:", "  presses/3: {driver: normalize}\nlinks:", "tiny.yaml:8: $.fleets.presses/3.driver"),
 }  # fmt: skip
 
 
@@ -218,6 +236,54 @@ def test_wrong_usage_is_exit_3(arguments: list[str], message: str, capsys: pytes
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_an_alias_bomb_is_refused(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(8))
+    tiny.write_text(bomb + TINY)
+    assert main(["check", str(tiny)]) == 3
+    assert "more than 200000 values" in capsys.readouterr().err
+
+
+def test_a_folder_with_other_files_is_never_written_into(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "store-inventory.sqlite").write_text("precious")
+    assert main(["run", str(tiny), "--out", str(folder)]) == 3
+    assert (folder / "store-inventory.sqlite").read_text() == "precious"
+    assert "holds other files" in capsys.readouterr().err
+    assert main(["run", str(tiny), "--out", str(tmp_path / "new")]) == 0
+    assert main(["run", str(tiny), "--out", str(tmp_path / "new")]) == 0, "our own folder is replaced"
+
+
+@pytest.mark.parametrize("flag", ["--json", "--junit"])
+def test_a_report_that_can_not_be_written_is_said_before_the_run(tiny: Path, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(tiny), flag, str(tiny.parent / "nowhere" / "x")]) == 3
+    captured = capsys.readouterr()
+    assert "no such folder" in captured.err
+    assert "polls" not in captured.out
+
+
+def test_two_files_of_one_name_can_not_share_a_folder(tiny: Path, tmp_path: Path) -> None:
+    other = tmp_path / "sub" / "tiny.yaml"
+    other.parent.mkdir()
+    other.write_text(TINY)
+    assert main(["run", str(tiny), str(other), "--out", str(tmp_path / "o")]) == 3
+
+
+def test_an_override_changes_the_scenarios_digest(tiny: Path) -> None:
+    before = run_json(tiny)[1]["scenario_digest"]
+    changed(tiny, "links:", "  presses/3: {poll: 2 s}\nlinks:")
+    assert run_json(tiny)[1]["scenario_digest"] != before
+
+
+def test_fleets_that_share_a_line_share_its_unit_ids(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed(tiny, "  plant: {preset: lan}", "  plant: {serial: 19200 Bd}")
+    changed(tiny, "modbus-tcp", "modbus-rtu")
+    other = "  others: {device: press-sensor, protocol: modbus-rtu, count: 245, poll: 1 h, link: plant, gateway: gw, driver: modbus-driver}\nlinks:"
+    changed(tiny, "links:", other)
+    assert main(["check", str(tiny)]) == 3
+    assert "a line has 247 unit ids" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_130_aborted_and_leaves_files_that_open(tiny: Path, tmp_path: Path) -> None:

@@ -94,6 +94,41 @@ def test_a_window_that_breaks_is_named(host: Host) -> None:
     assert one.why == "worst in the window that begins at 0 s"
 
 
+def test_what_selects_nothing_measures_nothing(host: Host) -> None:
+    (one,) = judged(host, "p99(latency.gateway{fleet=presses, device=presses/1}) <= 1 s").judged
+    assert one.verdict is Verdict.PASS
+    text = TINY.replace("  gw: {", "  spare: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}\n  gw: {")
+    text = text.split("expect:")[0] + "expect:\n  - p99(latency.gateway{gateway=spare}) <= 1 ms\n"
+    (one,) = run(load_text(text, Path("t.yaml")), Options(), host).judged
+    assert one.verdict is Verdict.NO_DATA
+
+
+def test_later_than_any_bound_counts_for_every_statistic(host: Host) -> None:
+    result = judged(host, "max(latency.gateway) <= 1 s", "mean(latency.gateway) <= 1 s", "min(latency.gateway) <= 1 s", plant="{preset: lan, loss: 100 %}")
+    assert [one.verdict for one in result.judged] == [Verdict.FAIL] * 3
+    assert "missed{timeout}" in result.judged[0].why
+
+
+def test_never_sees_the_value_it_starts_with(host: Host) -> None:
+    (one,) = judged(host, "never backlog == 0").judged
+    assert one.verdict is Verdict.FAIL
+
+
+def test_a_count_is_not_modelled_and_has_no_band(host: Host) -> None:
+    wrong, right = judged(host, "count(gateway.boot) >= 2", "count(gateway.boot) == 1").judged
+    assert (wrong.verdict, right.verdict) == (Verdict.FAIL, Verdict.PASS)
+
+
+def test_the_band_holds_for_every_statistic_of_time(host: Host) -> None:
+    result = judged(host, "max(latency.stage{stage=driver}) <= 20 us", "mean(latency.stage{stage=driver}) <= 20 us")
+    assert [one.verdict for one in result.judged] == [Verdict.UNSURE] * 2
+
+
+def test_windows_without_samples_count_as_none(host: Host) -> None:
+    (one,) = judged(host, "count(latency.gateway) >= 1 over 500 ms", presses="{device: press-sensor, protocol: modbus-tcp, count: 1, poll: 2 s, link: plant, gateway: gw, driver: modbus-driver}").judged
+    assert (one.verdict, one.measured) == (Verdict.FAIL, 0)
+
+
 def test_verdicts_in_order_and_their_codes() -> None:
     assert overall([]) is Verdict.PASS
     assert overall([Verdict.PASS, Verdict.UNSURE, Verdict.NO_DATA]) is Verdict.NO_DATA

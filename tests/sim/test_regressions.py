@@ -1,0 +1,191 @@
+"""What reviews found: each once failed, in an interleaving that no other test made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.batch import Batch
+from components.host import Host
+from sim.clock import MS, S
+from sim.ledger import End, Row
+from sim.link import LinkModel
+from sim.message import body_of
+from sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
+from sim.world import World
+from tests.components import guests
+from tests.plants import component, driver, plant, run
+from tests.sim.test_world import conserved, cut
+
+
+def traced(spec: Any, host: Host) -> tuple[World, list[Any]]:
+    world = World(spec, host)
+    records: list[Any] = []
+    world.trace.sinks.append(records.extend)
+    world.run()
+    world.close()
+    return world, records
+
+
+@pytest.mark.parametrize("store", [StoreSpec(ttl_ns=3 * S), StoreSpec(capacity_bytes=2_000)])
+@pytest.mark.parametrize("after_ms", [30, 40, 50, 60])
+def test_a_message_whose_acknowledgement_alone_was_lost_is_not_evicted_from_the_ledger(host: Host, store: StoreSpec, after_ms: int) -> None:
+    lost_ack = Action(2 * S + after_ms * MS, "cut", "cloud", 27 * S)
+    conserved(run(plant(host, count=1, duration_ns=30 * S, timeline=(lost_ack,), store=store), host))
+
+
+@pytest.mark.parametrize("late_ns", [-1, 0, 1, 100_000])
+def test_a_crash_at_the_instant_of_a_deadline_ends_each_row_once(host: Host, late_ns: int) -> None:
+    silent = Action(-S, "cut", "plant")
+    hasty = driver(host, deadline_ns=S, options=(("timeout", "5 s"),))
+    crash = Action(S + late_ns, "crash", "gw")
+    spec = plant(host, count=1, duration_ns=3 * S, timeline=(replace(silent, at_ns=0), crash), drivers={1: hasty})
+    world, records = traced(spec, host)
+    conserved(world)
+    down = next(i for i, record in enumerate(records) if record[1:] == ("gateway", 0, "down"))
+    assert not [record for record in records[down:] if record[1] == "bus-error"], "a dead gateway asks and hears nothing"
+
+
+def test_a_device_slower_than_the_deadline_is_missed_every_time(host: Host) -> None:
+    """The reply of a killed call must not answer the next one: its connection goes with its instance."""
+    patient = driver(host, deadline_ns=S, options=(("timeout", "5 s"),))
+    world = run(plant(host, count=1, duration_ns=8 * S, poll_ns=2 * S, drivers={1: patient}, response_ns=1500 * MS), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == 0
+    assert set(world.ledger.by_cause(End.MISSED)) <= {"deadline", "quarantined"}
+
+
+def test_a_late_reply_on_a_line_answers_nobody(host: Host) -> None:
+    """Response 300 ms, timeout 200 ms: RTU has no transaction id, so a late answer must be dropped where it arrives."""
+    once = driver(host, options=(("timeout", "200 ms"),))
+    world = run(plant(host, count=1, duration_ns=10 * S, serial_bd=9600, drivers={1: once}, response_ns=300 * MS), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.MISSED) == {"timeout": world.ledger.due}
+
+
+def test_a_lost_reply_holds_the_line_for_the_whole_timeout(host: Host) -> None:
+    spec = plant(host, count=1, duration_ns=20 * S, serial_bd=9600, drivers={1: driver(host, options=(("timeout", "200 ms"),))})
+    lossy = LinkSpec("plant", LinkModel(loss=0.5), 9600)
+    _, records = traced(replace(spec, links=(lossy, spec.links[1])), host)
+    due = {record[3]: record[0] for record in records if record[1] == "due"}
+    waits = [record[0] % S for record in records if record[1] == "bus-error"]
+    assert len(due) == 20
+    assert waits
+    assert min(waits) > 200 * MS
+
+
+def test_on_a_crowded_line_a_call_still_ends_at_its_deadline(host: Host) -> None:
+    hasty = {i + 1: driver(host, deadline_ns=S) for i in range(40)}
+    world, records = traced(plant(host, count=40, duration_ns=6 * S, serial_bd=9600, phase_ns=0, drivers=hasty), host)
+    conserved(world)
+    opened = {(r[2], r[3]): r[0] for r in records if r[1] == "due"}
+    ended = [r[0] - opened[r[2], r[3]] for r in records if r[1] == "end" and r[6] in ("deadline", "timeout")]
+    assert ended
+    assert max(ended) <= S + 10 * MS
+
+
+def test_a_gateway_that_is_down_puts_nothing_on_its_lines(host: Host) -> None:
+    crash = Action(int(2.25 * S), "crash", "gw")
+    spec = plant(host, count=20, duration_ns=6 * S, serial_bd=9600, phase_ns=0, timeline=(crash,), drivers={1: driver(host, deadline_ns=5 * S)})
+    world = World(spec, host)
+    world.boot()
+    world.advance(int(2.25 * S))
+    exchanges = world.lines["plant/1"].exchanges
+    world.finish()
+    world.close()
+    assert world.lines["plant/1"].exchanges == exchanges
+    conserved(world)
+
+
+@pytest.mark.parametrize("trouble", [Action(3 * S + 5 * MS, "cut", "cloud", 25 * S), Action(3 * S + 5 * MS, "restart", "gw")])
+def test_a_command_in_flight_when_its_session_breaks_is_sent_again(host: Host, trouble: Action) -> None:
+    write = Action(3 * S, "write", "presses/1", None, (), "setpoint", 3.0)
+    world = run(plant(host, count=1, duration_ns=40 * S, timeline=(write, trouble)), host)
+    assert world.commands_ended == {"done": 1}
+
+
+def test_a_command_that_never_arrives_ends_with_the_run(host: Host) -> None:
+    write = Action(3 * S, "write", "presses/1", None, (), "setpoint", 3.0)
+    world = run(plant(host, count=1, duration_ns=5 * S, settle_ns=0, timeline=(cut(1, 60), write)), host)
+    assert world.commands_ended == {"end-of-run": 1}
+
+
+def test_a_restart_does_not_double_the_drain(host: Host) -> None:
+    restarts = tuple(Action(at * S + 300 * MS, "restart", "gw") for at in (22, 23, 24))
+    spec = plant(host, count=2, duration_ns=40 * S, timeline=(cut(1, 20), *restarts), store=StoreSpec(drain_per_s=1), uplink=UplinkSpec("cloud", window=1))
+    _, records = traced(spec, host)
+    drained = [record[0] // (5 * S) for record in records if record[1] == "publish" and record[4] < 20 and 26 * S < record[0] < 41 * S]
+    assert drained
+    assert max(drained.count(bucket) for bucket in drained) <= 6
+
+
+def test_a_batch_that_can_never_fit_evicts_itself_only(host: Host) -> None:
+    world = World(plant(host, count=1, store=StoreSpec(capacity_bytes=6_000)), host)
+    store, ledger = world.gateways[0].store, world.ledger
+    assert store is not None
+    poller = world.gateways[0].pollers[0]
+    world.boot()
+    world.gateways[0].uplink.stop()
+
+    def message(k: int, values: int) -> Any:
+        row: Row = ledger.open_row(0, k, 0, 1)
+        row.read = 1
+        batch = Batch([(0, 1.0, 0, 0)] * values, [])
+        return world.gateways[0].compose(poller, row, 1, 1, batch)
+
+    for k in range(1000, 1010):
+        store.put(message(k, 1))
+    before = store.waiting
+    store.put(message(2000, 1000))
+    assert store.waiting == before
+    assert ledger.by_cause(End.EVICTED) == {"capacity": 1}
+    world.close()
+
+
+def test_start_code_may_look_at_the_clock(host: Host) -> None:
+    text = guests.clock_watching(1).replace(b'    (func (export "configure")', b'    (func $begin (drop (call $monotonic))) (start $begin)\n    (func (export "configure")')
+    starter: ComponentSpec = component(host, "starter", "driver", ("clock",), text, deadline_ns=S)
+    world = run(plant(host, count=1, drivers={1: starter}), host)
+    assert world.gateways[0].supervisor.faults == {}
+
+
+def test_a_value_that_is_no_number_is_null_in_json() -> None:
+    body = body_of("d/1", 0, Batch([(0, float("nan"), 0x80000000, 1), (1, float("inf"), 0, 1), (2, 1.5, 0, 2)], []), {0: '"a":', 1: '"b":', 2: '"c":'}, None)
+    assert body == b'{"device":"d/1","seq":0,"t":1,"values":{"a":null,"b":null,"c":1.5},"status":{"a":2147483648},"times":{"c":2}}'
+
+
+def test_overlapping_degradations_and_cuts_end_one_by_one(host: Host) -> None:
+    seen: list[Any] = []
+    first = Action(1 * S, "degrade", "plant", 5 * S, (("delay_ns", 10 * MS),))
+    second = Action(3 * S, "degrade", "plant", 8 * S, (("delay_ns", 50 * MS),))
+    world = World(plant(host, count=1, duration_ns=12 * S, timeline=(first, second, cut(2, 4, "plant"))), host)
+    world.on_happened.append(lambda event: seen.append((world.env.now, event)))
+    for at in (4, 6, 9):
+        world.env.call_at(at * S + 1, lambda: seen.append(world.links["plant"].model.delay_ns))
+    world.run()
+    world.close()
+    assert [entry for entry in seen if isinstance(entry, int)] == [50 * MS, 50 * MS, 200_000]
+    assert [entry for entry in seen if isinstance(entry, tuple) and "heal" in entry[1]] == [(8 * S, "heal plant")]
+
+
+@pytest.mark.parametrize(
+    ("crashes", "up_at_s"),
+    [(((2, 9), (3, 4)), 9), (((2, 4), (3, 8)), 8), (((2, 6), (4, None)), None)],
+)
+def test_overlapping_crashes_keep_it_down_until_the_last_ends(host: Host, crashes: Any, up_at_s: int | None) -> None:
+    timeline = tuple(Action(at * S, "crash", "gw", None if until is None else until * S) for at, until in crashes)
+    world = World(plant(host, count=1, duration_ns=12 * S, timeline=timeline), host)
+    states: list[Any] = []
+    world.trace.sinks.append(lambda records: states.extend((r[0], r[3]) for r in records if r[1] == "gateway" and r[0] > 0))
+    world.run()
+    world.close()
+    booting = [at // S for at, state in states if state == "booting"]
+    assert booting == ([] if up_at_s is None else [up_at_s])
+
+
+def test_an_entry_during_settle_happens(host: Host) -> None:
+    world = run(plant(host, count=1, duration_ns=3 * S, settle_ns=5 * S, timeline=(Action(6 * S, "crash", "gw"),)), host)
+    assert world.gateways[0].state == "down"
+    conserved(world)
