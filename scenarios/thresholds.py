@@ -203,7 +203,19 @@ class Judge:
         stages = [statistic(latency.stages[i], expectation.statistic) or 0 for i, name in enumerate(STAGES) if name != "bus"]
         return min(value, sum(stages))
 
+    def _spender(self, expectation: Expectation) -> str:
+        """Who spent a gateway's CPU time."""
+        name = dict(expectation.keys).get("gateway")
+        gateways = [gateway for gateway in self.world.gateways if name in (None, gateway.name)]
+        spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.budget.meters.items()]
+        spent += [(gateway.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
+        total = sum(time_ns for time_ns, _ in spent)
+        most, who = max(spent)
+        return f"{who} spent {100 * most / total:.0f} % of the CPU time" if total else ""
+
     def _reason(self, expectation: Expectation) -> str:
+        if expectation.metric == "gateway.cpu":
+            return self._spender(expectation)
         blame = self.blames.get(expectation)
         if blame is None or not blame.samples:
             return "; ".join(filter(None, [self._missing(expectation), self._busy_line(expectation)]))

@@ -94,6 +94,12 @@ def test_a_window_that_breaks_is_named(host: Host) -> None:
     assert one.why == "worst in the window that begins at 0 s"
 
 
+def test_who_spent_a_broken_budget_is_named(host: Host) -> None:
+    (one,) = judged(host, "gateway.cpu <= 0.0001 %").judged
+    assert one.verdict is Verdict.FAIL
+    assert one.why.startswith("gw's work outside WASM spent")
+
+
 def test_what_selects_nothing_measures_nothing(host: Host) -> None:
     (one,) = judged(host, "p99(latency.gateway{fleet=presses, device=presses/1}) <= 1 s").judged
     assert one.verdict is Verdict.PASS

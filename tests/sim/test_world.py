@@ -61,6 +61,16 @@ def test_seed_and_scale_change_the_trace_and_a_custom_section_does_not(host: Hos
     assert digest(policy=marked) == usual
 
 
+def test_a_changed_register_scale_changes_the_trace(host: Host) -> None:
+    from dataclasses import replace
+
+    spec = plant(host, count=2)
+    model = spec.devices[0].model
+    points = tuple(replace(point, scale=0.05) if point.name == "vibration" else point for point in model.points)
+    coarse = tuple(replace(device, model=replace(model, points=points)) for device in spec.devices)
+    assert run(replace(spec, devices=coarse), host).trace.digest() != run(spec, host).trace.digest()
+
+
 def test_everything_is_delivered_in_quiet_times(host: Host) -> None:
     world = run(plant(host, count=10), host)
     conserved(world)
