@@ -31,7 +31,7 @@ from components.memory import MemoryCreator, MemoryOwner
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a few KiB"""
 MAPS_PER_INSTANCE = 4
-"""two for its linear memory, two for the fiber of a parked call (measured; DESIGN section 12)"""
+"""two for its linear memory, two for the fiber of a parked call (measured)"""
 ADDRESSES_PER_INSTANCE = 5 << 30
 """wasm32 reservation and guards, rounded up"""
 MEMORY_UNLIMITED_BYTES = 4 << 30

@@ -77,7 +77,7 @@ class Meter:
 
 
 HOST_BYTES_PER_INSTANCE = 19 << 10
-"""a live 8 KB instance with its store, measured (DESIGN section 12); its linear memory comes on top"""
+"""a live 8 KB instance with its store, measured; its linear memory comes on top"""
 
 
 class Budget:
