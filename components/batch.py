@@ -59,6 +59,10 @@ class StageArguments:
     (origin, batch) or (origin, batch, link-state): what ``codec`` would write, which a test compares.
     """
 
+    __slots__ = (
+        "_buffer", "_link_at", "_sequence_at", "at",
+    )  # fmt: skip
+
     def __init__(self, device: str) -> None:
         names = {name: name.encode() for name in ("device", "sequence", "up", "since", "backlog", "round-trip", "store-used")}
         text = device.encode() + b"".join(names.values())

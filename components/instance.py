@@ -42,6 +42,12 @@ class Request(NamedTuple):
 class Instance:
     """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is left."""
 
+    __slots__ = (
+        "_arguments", "_arguments_at", "_at", "_begun", "_block", "_error_at", "_fuel_at", "_function", "_functions", "_future",
+        "_holds_result", "_keep", "_left", "_parks", "_pending", "_signature", "busy", "closed", "context", "fault", "flag_at",
+        "fuel_given", "handlers", "host", "linked", "memory", "raised", "raw", "request", "result_at", "store",
+    )  # fmt: skip
+
     def __init__(self, host: Host, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
         self.host, self.linked, self.handlers, self.memory = host, linked, handlers, memory
         self.store = wasmtime.Store(host.engine)

@@ -51,6 +51,10 @@ class DeviceModel:
 class Device:
     """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name."""
 
+    __slots__ = (
+        "_signals", "_step", "image", "model", "name", "unit_id",
+    )  # fmt: skip
+
     def __init__(self, model: DeviceModel, name: str, unit_id: int, key: int) -> None:
         self.model, self.name, self.unit_id = model, name, unit_id
         self.image = RegisterImage(model.points, model.constants)

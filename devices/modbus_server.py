@@ -59,6 +59,10 @@ class _Context:
 class ModbusServer:
     """Answers for one device. ``respond_tcp`` takes a stream's bytes, ``respond_rtu`` one frame."""
 
+    __slots__ = (
+        "_buffer", "_context", "_decoder", "_rtu", "_tcp", "device",
+    )  # fmt: skip
+
     def __init__(self, device: Device) -> None:
         self.device = device
         self._context = _Context(device)

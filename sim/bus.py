@@ -79,6 +79,11 @@ def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
 class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
 
+    __slots__ = (
+        "_arrives_ns", "_buffer", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
+        "_timer", "_trace", "_unsent", "_waiting", "connections",
+    )  # fmt: skip
+
     def __init__(self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int) -> None:
         self._env, self._trace, self._index = env, trace, device
         self._link, self._server, self._response_ns = link, server, response_ns

@@ -35,6 +35,10 @@ COMMANDS_MAX = 64
 class Plan:
     """A device's due instants: phase + k * poll, for each k before the duration's end. Opens rows, hands them to whoever polls."""
 
+    __slots__ = (
+        "_duration_ns", "_env", "_index", "_k", "_ledger", "_mask", "_period_ns", "_trace", "pollers",
+    )  # fmt: skip
+
     def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
         self._env, self._ledger, self._trace = env, ledger, trace
         self._index, self._period_ns, self._duration_ns = index, spec.poll_ns, duration_ns

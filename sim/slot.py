@@ -54,6 +54,12 @@ _OK: tuple[bool, Any] = (True, None)
 class Slot:
     """One supervised instance: which component, for whom (``device`` index, None for a whole gateway), in which state."""
 
+    __slots__ = (
+        "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
+        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "instance", "linked", "logged",
+        "meter", "name", "on_drop", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+    )  # fmt: skip
+
     def __init__(
         self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
         device: int | None, deadline_ns: int,

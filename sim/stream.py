@@ -108,6 +108,10 @@ class _Half:
 class Stream:
     """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
 
+    __slots__ = (
+        "_down", "_up", "broken", "env", "lost", "open", "troubled", "user_timeout_ns",
+    )  # fmt: skip
+
     def __init__(
         self, env: Environment, link: Link, leg: str, near: Receive, far: Receive, lost: Callable[[], None],
         user_timeout_ns: int = USER_TIMEOUT_NS,
