@@ -5,6 +5,7 @@ Belongs here: the comparison. Never: why two runs could differ.
 
 from __future__ import annotations
 
+import ast
 import tempfile
 
 from sim.trace import KINDS, Record
@@ -56,10 +57,8 @@ class Comparison:
             self._last = [*self._last[1 - _CONTEXT :], mine]
 
     def _differs(self, first: str | None, second: str | None) -> None:
-        before = "".join(f"\n    both     {line}" for line in self._last)
-        self._difference = (
-            f"event {self._count + 1} is the first that differs:{before}\n    run 1    {first or 'has ended'}\n    run 2    {second or 'has ended'}"
-        )
+        before = "".join(f"\n    both     {_shown(line)}" for line in self._last)
+        self._difference = f"event {self._count + 1} is the first that differs:{before}\n    run 1    {_shown(first)}\n    run 2    {_shown(second)}"
 
     def finish(self) -> str | None:
         """The first difference, None when the runs are equal."""
@@ -68,6 +67,10 @@ class Comparison:
             if line is not None:
                 self._differs(line.rstrip("\n"), None)
         return self._difference
+
+
+def _shown(line: str | None) -> str:
+    return "has ended" if line is None else explain(ast.literal_eval(line))
 
 
 def explain(record: Record) -> str:

@@ -14,7 +14,6 @@ from scenarios.errors import unknown
 from scenarios.metrics import METRICS, STATISTICS
 from sim.latency import STAGES
 
-OPERATORS = ("<=", ">=", "==", "!=", "<", ">")
 _TERM = re.compile(r"^(?:(?P<stat>[a-z][a-z0-9.]*)\((?P<inner>[^()]*)\)|(?P<gauge>[a-z][a-z.]*(?:\{[^}]*\})?))$")
 _METRIC = re.compile(r"^(?P<name>[a-z][a-z.-]*)(?:\{(?P<keys>[^}]*)\})?$")
 _WITHIN = re.compile(r"^(?P<rest>.*?)\s+within\s+(?P<span>\S+\s*[a-z]*)\s+after\s+(?P<event>.+)$")

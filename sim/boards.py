@@ -7,7 +7,6 @@ published CoreMark) / clock; one scalar predicts the time of a gateway's code wi
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -116,7 +115,6 @@ BOARDS: dict[str, Board] = {
 
 RESERVATION_DEFAULT_BYTES = 4160 << 20
 """what wasmtime reserves for each wasm32 memory: 4 GiB and its guards"""
-RESERVATION_SMALL_BYTES = 64 << 20
 SMALL_RESERVATION_FACTOR = Figure(1_700, "ours: A64 instructions with explicit bounds checks, in thousandths", 1.3)
 """fuel costs this much more (x1.3 to x2.2) when memories reserve 64 MiB only"""
 
@@ -127,8 +125,3 @@ def instances_that_fit(board: Board) -> int:
         return board.memory_bytes // (1 << 16)
     return (1 << board.va_bits) // RESERVATION_DEFAULT_BYTES
 
-
-def nearest_board(name: str) -> str | None:
-    """The known name that looks most like ``name``."""
-    found = difflib.get_close_matches(name, list(BOARDS), n=1, cutoff=0.5)
-    return found[0] if found else None

@@ -97,7 +97,6 @@ class TcpPort:
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
-        self.connections = 0
 
     # ---- the contract -------------------------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
@@ -177,7 +176,6 @@ class TcpPort:
 
     def _connect(self) -> None:
         self._server.reset()
-        self.connections += 1
         stream = self._stream = Stream(
             self._env, self._link, self._leg, self._arrived, self._asked, self._lost, user_timeout_ns=BUS_USER_TIMEOUT_NS
         )

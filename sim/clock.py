@@ -18,8 +18,8 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 """one microsecond, millisecond and second in nanoseconds"""
 NEVER_NS = 1 << 62
 """an instant that doesn't come"""
-TROUBLE, URGENT, NORMAL = -1, 0, 1
-"""priorities of events at one instant"""
+TROUBLE, NORMAL = -1, 1
+"""priorities of events at one instant; SimPy's own urgent ones (0) lie between"""
 
 
 class Timer:

@@ -21,7 +21,7 @@ from sim.faults import InvariantError
 from sim.latency import Clockwork, Latencies
 from sim.ledger import End, Ledger, Row
 from sim.link import Link
-from sim.message import Command, Message, body_of
+from sim.message import TOPIC_PREFIX, Command, Message, body_of
 from sim.slot import Slot
 from sim.spec import GatewaySpec
 from sim.store import Store
@@ -60,7 +60,6 @@ class Gateway:
         """core time held before t = 0"""
         self.state = "down"
         self.epoch = 0
-        self.booted_ns: int | None = None
         self.boots: list[int] = []
         self.alerts = 0
         self.down_until_ns = 0
@@ -103,7 +102,6 @@ class Gateway:
         boot_ns = self.env._now - began
         self.boots.append(boot_ns)
         self._move("booted")
-        self.booted_ns = self.env._now
         self.trace.emit("boot", self.index, len(self.slots), boot_ns)
         self.uplink.dial()
 
@@ -150,7 +148,7 @@ class Gateway:
         if mask != row.read:
             wanted = dict.fromkeys(point for point, bit in poller.table.bit_of.items() if bit & mask)
         body = body_of(poller.name, row.k, batch, poller.table.heads, wanted)
-        return Message(row, mask, lane, len(poller.name) + 9, body)
+        return Message(row, mask, lane, len(TOPIC_PREFIX) + len(poller.name), body)
 
     def carried(self, row: Row, mask: int, how: str, clockwork: Clockwork) -> None:
         """The verdict on these points has been carried out now."""

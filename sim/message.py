@@ -14,6 +14,7 @@ from components.batch import Batch
 from sim.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"
+"""before the device's name"""
 ACK_BYTES = 4
 TLS_RECORD_BYTES = 29
 """TLS 1.3 record header, content type and tag with AES-GCM (RFC 8446 section 5.2)"""

@@ -170,4 +170,4 @@ def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatc
     result = run(load_text(text, Path("t.yaml")), Options(check=True), host)
     assert result.verdict is Verdict.BROKEN
     assert "is the first that differs" in result.divergence
-    assert "'publish'" in result.divergence
+    assert " s publish gateway=0, device=0, k=0, bytes=" in result.divergence
