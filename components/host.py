@@ -189,8 +189,9 @@ class Host:
         instance = self._instances[context]
         try:
             entry = self._imports[env - 1]
-            value = instance.handlers[entry.name](*entry.signature.get_arguments(arguments))
-            entry.signature.put_result(value, results)
+            signature = entry.signature
+            handler = instance.handlers[entry.name]
+            signature.put_result(handler(*signature.get_arguments(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
             instance.raised = error
             return int(capi.error_new(b"host import failed"))

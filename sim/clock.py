@@ -63,6 +63,25 @@ class Signal(Event):
             callback(self)
 
 
+class Occurrence:
+    """Something that is itself an entry of the timeline: ``happen`` is called when it is due. May be put there again and again."""
+
+    __slots__ = ("callbacks",)
+    _ok, _value, defused = True, None, True
+    callbacks: Any
+
+    def happen(self) -> None:
+        """It is due."""
+        raise NotImplementedError(type(self).__name__)
+
+
+def _happen(occurrence: Any) -> None:
+    occurrence.happen()
+
+
+_HAPPEN = (_happen,)
+
+
 class Pause:
     """A timeout that a process waits for, without SimPy's bookkeeping for values: a third of the price."""
 
@@ -94,6 +113,11 @@ class Environment(simpy.Environment):
         timer = Timer(action, arguments)
         heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
         return timer
+
+    def expect(self, at_ns: int, occurrence: Occurrence) -> None:
+        """Let it happen at ``at_ns`` (not in the past); it must not be on the timeline already."""
+        occurrence.callbacks = _HAPPEN
+        heappush(self._queue, (at_ns, NORMAL, next(self._eid), occurrence))  # type: ignore[misc]  # a duck type of Event
 
     def pause(self, delay_ns: int) -> Any:
         """What a process yields to wait ``delay_ns`` (0 or more)."""

@@ -152,9 +152,9 @@ def missed_cause(error: Any) -> str:
 
 def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
-    env, slot, clockwork = gateway.env, poller.slot, poller.clockwork
-    if env._now > row.due_ns:
-        clockwork.waited(env._now - row.due_ns, "the poll before")
+    slot, clockwork, now = poller.slot, poller.clockwork, gateway.env._now
+    if now > row.due_ns:
+        clockwork.waited(now - row.due_ns, "the poll before")
     fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
     if fault is not None:
         gateway.ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
@@ -174,7 +174,6 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
         gateway.supervisor.fault(slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}"))
         return
     row.read = mask
-    gateway.trace.add((env._now, "read", row.device, row.k, len(ids), slot.meter.fuel))
     if row.open & ~mask:
         gateway.ledger.close(row, row.open & ~mask, End.MISSED, "device")
     if mask:
@@ -340,9 +339,15 @@ def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: A
     uplink = gateway.uplink
     direct = tag != "cache" and uplink.ready()
     work_ns = gateway.budget.host("publish" if direct else "store")
-    waited = yield from gateway.cores.hold(work_ns)
-    if waited:
-        clockwork.waited(waited, "core")
+    cores = gateway.cores
+    if cores.free:  # ``Cores.hold`` written out
+        cores.free -= 1
+    else:
+        asked = gateway.env._now
+        yield cores.wait()
+        clockwork.waited(gateway.env._now - asked, "core")
+    yield gateway.env.pause(work_ns)
+    cores.release(work_ns)
     clockwork.spent_ns[UPLINK] += work_ns
     gateway.carried(row, mask, tag, clockwork)
     if direct and uplink.ready():

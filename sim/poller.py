@@ -14,7 +14,7 @@ from simpy.events import Event
 
 from components.batch import Held, StageArguments
 from components.contract import PointConfig
-from sim.clock import Signal
+from sim.clock import Occurrence, Signal
 from sim.latency import Clockwork
 from sim.ledger import End, Ledger, Row
 from sim.pipeline import poll, write
@@ -32,7 +32,7 @@ COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""
 
 
-class Plan:
+class Plan(Occurrence):
     """A device's due instants: phase + k * poll, for each k before the duration's end. Opens rows, hands them to whoever polls."""
 
     __slots__ = (
@@ -46,15 +46,16 @@ class Plan:
         self._k = 0
         self.pollers: list[Poller] = []
         if spec.phase_ns < duration_ns:
-            env.call_at(spec.phase_ns, self._due)
+            env.expect(spec.phase_ns, self)
 
-    def _due(self) -> None:
+    def happen(self) -> None:
+        """A sample is due."""
         now = self._env._now
         row = self._ledger.open_row(self._index, self._k, now, self._mask, len(self.pollers))
         self._trace.add((now, "due", self._index, self._k))
         self._k += 1
         if now + self._period_ns < self._duration_ns:
-            self._env.call_in(self._period_ns, self._due)
+            self._env.expect(now + self._period_ns, self)
         for poller in self.pollers:
             poller.due(row)
 

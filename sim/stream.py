@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import MS, NEVER_NS, Environment, S
+from sim.clock import MS, NEVER_NS, Environment, Occurrence, S
 from sim.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -26,13 +26,18 @@ MSS_BYTES = 1460
 Receive = Callable[[Any], None]
 
 
-class _Segment:
-    __slots__ = ("arrived", "first_ns", "payload", "rto_ns", "size_bytes")
+class _Segment(Occurrence):
+    """A segment on its way; it is its own arrival on the timeline."""
 
-    def __init__(self, payload: Any, size_bytes: int, now_ns: int) -> None:
-        self.payload, self.size_bytes, self.first_ns = payload, size_bytes, now_ns
+    __slots__ = ("arrived", "first_ns", "half", "payload", "rto_ns", "size_bytes")
+
+    def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
+        self.half, self.payload, self.size_bytes, self.first_ns = half, payload, size_bytes, now_ns
         self.arrived = False
         self.rto_ns = RTO_NS
+
+    def happen(self) -> None:
+        self.half.due(self)
 
 
 class _Half:
@@ -48,9 +53,9 @@ class _Half:
     def send(self, payload: Any, size_bytes: int, at_ns: int) -> int:
         """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known."""
         while size_bytes > MSS_BYTES:
-            self._launch(_Segment(None, MSS_BYTES + HEADER_BYTES, at_ns), at_ns)
+            self._launch(_Segment(self, None, MSS_BYTES + HEADER_BYTES, at_ns), at_ns)
             size_bytes -= MSS_BYTES
-        return self._launch(_Segment(payload, size_bytes + HEADER_BYTES, at_ns), at_ns)
+        return self._launch(_Segment(self, payload, size_bytes + HEADER_BYTES, at_ns), at_ns)
 
     def _launch(self, segment: _Segment, at_ns: int) -> int:
         self.flight.append(segment)
@@ -58,7 +63,7 @@ class _Half:
         if arrives == NEVER_NS:
             self._retry(segment, at_ns)
         else:
-            self.stream.env.call_at(arrives, self._due, segment)
+            self.stream.env.expect(arrives, segment)
         return arrives
 
     def _attempt(self, segment: _Segment) -> None:
@@ -72,7 +77,7 @@ class _Half:
         if arrives == NEVER_NS:
             self._retry(segment, now)
         else:
-            self.stream.env.call_at(arrives, self._due, segment)
+            self.stream.env.expect(arrives, segment)
 
     def _retry(self, segment: _Segment, now_ns: int) -> None:
         """The retransmission timer of this attempt runs from ``now_ns``; or the user timeout, if that ends first."""
@@ -84,7 +89,8 @@ class _Half:
         if stream.troubled is not None:
             stream.troubled()
 
-    def _due(self, segment: _Segment) -> None:
+    def due(self, segment: _Segment) -> None:
+        """A segment reaches the other end, if the rules let it."""
         stream = self.stream
         if stream.broken or segment.arrived:
             return

@@ -18,7 +18,6 @@ LAYOUT = 1
 KINDS: dict[str, tuple[str, ...]] = {
     "due": ("device", "k"),
     "bus-error": ("device", "error"),
-    "read": ("device", "k", "points", "fuel"),
     "end": ("device", "k", "mask", "state", "cause"),
     "carried": ("device", "k", "mask", "how", "latency_ns"),
     "publish": ("gateway", "device", "k", "bytes", "crc32"),
