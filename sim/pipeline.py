@@ -183,9 +183,10 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
 
 
 def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: int, stage: int) -> Steps:
-    """One call of a shared instance with the poller's arguments: wait for it, call. Returns None, a Fault, or ``not up``.
+    """One call of a shared instance with the poller's arguments: wait for it, call. Returns None, a Fault, or NOT_UP.
 
-    On None the result is in the instance, which is still ours: take it, then ``slot.release()``.
+    On None the result is in the instance, which is still ours: take it, then ``slot.release``. An instance none of whose
+    imports park is called here, in one segment; else by ``call``.
     """
     env, clockwork = gateway.env, poller.clockwork
     if slot.serving:
@@ -193,22 +194,17 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
         yield slot.wait()
         clockwork.waited(env._now - asked, slot.name)
     slot.serving = True
+    generation = slot.generation
     if slot.state != "ready":
-        slot.release()
+        slot.release(generation)
         return NOT_UP
     if slot.linked.parks:
         fault = yield from call(gateway, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, poller.arguments.at)
-    else:
-        fault = yield from _call_at_once(gateway, slot, export, values, clockwork, stage, poller.arguments.at)
-    if fault is not None:
-        gateway.supervisor.fault(slot, fault)
-        slot.release()
-    return fault
-
-
-def _call_at_once(gateway: Gateway, slot: Slot, export: str, values: int, clockwork: Clockwork, stage: int, arguments_at: int) -> Steps:
-    """``call`` for an instance none of whose imports park: one segment, no fiber."""
-    env, cores, instance = gateway.env, gateway.cores, slot.instance
+        if fault is not None:
+            gateway.supervisor.fault(slot, fault)
+            slot.release(generation)
+        return fault
+    cores, instance = gateway.cores, slot.instance
     assert instance is not None
     if cores.free:
         cores.free -= 1
@@ -217,7 +213,7 @@ def _call_at_once(gateway: Gateway, slot: Slot, export: str, values: int, clockw
         yield cores.wait()
         clockwork.waited(env._now - asked, "core")
     slot.segment_start_ns = env._now
-    instance.begin_at(export, arguments_at, slot.fuel_limit)
+    instance.begin_at(export, poller.arguments.at, slot.fuel_limit)
     fuel = instance.advance()
     values += CONSTANT_VALUES
     if stage == TRANSFORM and instance.fault is None and is_ok(instance.result_at):
@@ -230,7 +226,12 @@ def _call_at_once(gateway: Gateway, slot: Slot, export: str, values: int, clockw
     clockwork.spent_ns[stage] += cost
     if slot.logged:
         slot.flush_log()
-    return None if instance.fault is None else _fuel_or_deadline(slot, instance.fault)
+    if instance.fault is None:
+        return None
+    fault = _fuel_or_deadline(slot, instance.fault)
+    gateway.supervisor.fault(slot, fault)
+    slot.release(generation)
+    return fault
 
 
 NOT_UP = "not up"
@@ -246,7 +247,7 @@ def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int) -> Steps:
         return
     assert slot.instance is not None
     held = poller.held = slot.instance.take_result()
-    slot.release()
+    slot.release(slot.generation)
     if not held.ok_at:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")
         return
@@ -277,11 +278,11 @@ def _decide(gateway: Gateway, poller: Poller, row: Row, kept: int, batch: Batch)
     assert instance is not None
     lane = forward_lane(instance.result_at)
     if lane >= 0:
-        slot.release()
+        slot.release(slot.generation)
         yield from _carry_out(gateway, poller, row, kept, ("forward", lane), batch)
         return
     result = instance.result()
-    slot.release()
+    slot.release(slot.generation)
     if not result.ok:
         ledger.close(row, row.open & kept, End.LOST, "policy-error")
         return

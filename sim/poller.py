@@ -139,23 +139,26 @@ class Poller:
                         self._wake = Signal(env)
                         yield self._wake
                     elif self._next is not None:
-                        yield from self._poll()
+                        row = self._begin()
+                        if row is not None:
+                            yield from poll(self.gateway, self, row)
+                            self.row = None
                     else:
                         yield from self._write()
             except simpy.Interrupt:
                 self._wake = None
 
-    def _poll(self) -> Generator[Event, Any, None]:
+    def _begin(self) -> Row | None:
+        """The row to poll now; None when the driver isn't up (any more), and the row has ended."""
         row, self._next = self._next, None
         assert row is not None
         if self.slot.state != "ready":
             self.gateway.ledger.close(row, row.open, End.MISSED, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
-            return
+            return None
         self.row = row
         self.polls += 1
         self.clockwork = Clockwork()
-        yield from poll(self.gateway, self, row)
-        self.row = None
+        return row
 
     def _write(self) -> Generator[Event, Any, None]:
         command = self._command = self._commands.pop(0)

@@ -141,8 +141,10 @@ class Slot:
         self._waiters.append(event)
         return event
 
-    def release(self) -> None:
-        """The next in line has it at this instant."""
+    def release(self, generation: int) -> None:
+        """The next in line has it at this instant; whoever held an instance that is gone since has nothing to give back."""
+        if generation != self.generation:
+            return
         if self._waiters:
             self._waiters.popleft().succeed()
         else:

@@ -71,7 +71,7 @@ class Supervisor:
         fault = yield from call(gateway, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
         if gateway.epoch != epoch or slot.instance is not instance:
             return
-        slot.release()
+        slot.release(slot.generation)
         if fault is not None:
             self.fault(slot, fault)
             return

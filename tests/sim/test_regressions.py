@@ -9,6 +9,7 @@ import pytest
 
 from components.batch import Batch
 from components.host import Host
+from components.outcome import Cause
 from sim.clock import MS, S
 from sim.ledger import End, Row
 from sim.link import LinkModel
@@ -189,3 +190,21 @@ def test_an_entry_during_settle_happens(host: Host) -> None:
     world = run(plant(host, count=1, duration_ns=3 * S, settle_ns=5 * S, timeline=(Action(6 * S, "crash", "gw"),)), host)
     assert world.gateways[0].state == "down"
     conserved(world)
+
+
+def test_a_holder_of_an_instance_that_is_gone_gives_nothing_back(host: Host) -> None:
+    """A call that ends after its instance was replaced must not free the new one, which serves another call by then."""
+    world = World(plant(host, count=1), host)
+    world.boot()
+    slot = world.gateways[0].transform
+    slot.serving, old = True, slot.generation
+    world.gateways[0].supervisor.fault_now(slot, Cause.CONTRACT, "on purpose")
+    world.advance(S)
+    assert slot.state == "ready"
+    slot.serving = True
+    slot.release(old)
+    assert slot.serving
+    slot.release(slot.generation)
+    assert not slot.serving
+    world.close()
+
