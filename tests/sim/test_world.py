@@ -286,7 +286,7 @@ def test_the_closed_form(phase: int, period: int, duration: int, count: int) -> 
 
 
 actions = st.one_of(
-    st.builds(lambda at, span, link: Action(at, "cut", link, at + span), st.integers(0, 8 * S), st.integers(MS, 8 * S), st.sampled_from(["cloud", "plant"])),
+    st.builds(lambda at, span, link: Action(at, "cut", link, at + span), st.integers(0, 8 * S), st.integers(MS, 25 * S), st.sampled_from(["cloud", "plant"])),
     st.builds(lambda at, span: Action(at, "crash", "gw", at + span), st.integers(0, 8 * S), st.integers(MS, 4 * S)),
     st.builds(lambda at: Action(at, "restart", "gw"), st.integers(0, 8 * S)),
     st.builds(lambda at, loss: Action(at, "degrade", "plant", at + 2 * S, (("loss", loss),)), st.integers(0, 8 * S), st.floats(0, 1)),
@@ -294,9 +294,21 @@ actions = st.one_of(
 )
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(timeline=st.lists(actions, max_size=5), store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]), seed=st.integers(0, 9))
-def test_nothing_is_lost_silently_whatever_happens(host: Host, timeline: list[Action], store: StoreSpec | None, seed: int) -> None:
-    spec: WorldSpec = plant(host, count=3, duration_ns=10 * S, timeline=tuple(timeline), store=store, seed=seed, loss=0.02, settle_ns=20 * S)
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    timeline=st.lists(actions, max_size=5), store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]),
+    seed=st.integers(0, 9), window=st.sampled_from([1, 32]), serial=st.sampled_from([None, 2400, 19_200]), deadline_ms=st.sampled_from([250, 1000, 5000]),
+    overrun=st.sampled_from(["skip", "queue"]), response_ms=st.sampled_from([1, 190, 300]),
+)  # fmt: skip
+def test_nothing_is_lost_silently_whatever_happens(
+    host: Host, timeline: list[Action], store: StoreSpec | None, seed: int, window: int, serial: int | None, deadline_ms: int, overrun: str, response_ms: int,
+) -> None:  # fmt: skip
+    drivers = {i + 1: driver(host, deadline_ns=deadline_ms * MS) for i in range(3)}
+    spec: WorldSpec = plant(
+        host, count=3, duration_ns=10 * S, timeline=tuple(timeline), store=store, seed=seed, loss=0.02, settle_ns=20 * S, drivers=drivers,
+        uplink=UplinkSpec("cloud", window=window), serial_bd=serial, overrun=overrun, response_ns=response_ms * MS,
+    )  # fmt: skip
     world = run(spec, host)
     conserved(world)
+    assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert world.gateways[0].budget.memory_bytes == 0, "every instance was given back"
