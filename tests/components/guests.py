@@ -32,6 +32,10 @@ _TYPES_INSTANCE = """
     (export "health" (type $health (eq $he)))
     (type $ds (record (field "health" $health) (field "polls" u64) (field "errors" u64) (field "detail" string)))
     (export "driver-status" (type $driver-status (eq $ds)))
+    (type $or (record (field "device" string) (field "sequence" u64)))
+    (export "origin" (type $origin (eq $or)))
+    (type $te (variant (case "not-configured") (case "bad-input" string) (case "other" string)))
+    (export "transform-error" (type $transform-error (eq $te)))
   ))
   (import "TYPES" (instance $types (type $types-ty)))
   (alias export $types "settings" (type $settings))
@@ -40,6 +44,8 @@ _TYPES_INSTANCE = """
   (alias export $types "driver-error" (type $driver-error))
   (alias export $types "driver-status" (type $driver-status))
   (alias export $types "bus-error" (type $bus-error))
+  (alias export $types "origin" (type $origin))
+  (alias export $types "transform-error" (type $transform-error))
 """.replace("TYPES", interface("types"))
 
 _CLOCK = f"""
@@ -209,3 +215,39 @@ def keeping(value_bytes: int) -> bytes:
         (i32.const 2048)""",
         _STATE, _STATE_ARGUMENTS, lowered=_STATE_LOWERED,
     )  # fmt: skip
+
+
+def slow_transform(sleep_ns: int) -> bytes:
+    """A transform that sleeps, then hands its input back: its call parks."""
+    return f"""(component
+{_TYPES_INSTANCE}
+{_CLOCK}
+  (core module $mem (memory (export "memory") 1))
+  (core instance $libc (instantiate $mem))
+  (core module $m
+    (import "libc" "memory" (memory 1))
+{_SLEEP_ARGUMENTS}
+    (global $top (mut i32) (i32.const 16384))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
+      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get 4) (local.get 3)))
+      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1)))))
+      (local.get 4))
+    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {_OK_AT_1024})
+    (func (export "transform") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
+      (call $sleep (i64.const {sleep_ns}))
+      (i32.store (i32.const 2048) (i32.const 0))
+      (i32.store (i32.const 2052) (local.get 3)) (i32.store (i32.const 2056) (local.get 4))
+      (i32.store (i32.const 2060) (local.get 5)) (i32.store (i32.const 2064) (local.get 6))
+      (global.set $top (i32.const 16384))
+      (i32.const 2048)))
+  (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "env" (instance{_exports(_CLOCK)}))))
+  (type $configured (result (error $config-error)))
+  (type $transformed (result $batch (error $transform-error)))
+  (func $configure (param "settings" $settings) (result $configured)
+    (canon lift (core func $i "configure") (memory (core memory $libc "memory")) (realloc (core func $i "realloc"))))
+  (func $transform (param "source" $origin) (param "input" $batch) (result $transformed)
+    (canon lift (core func $i "transform") (memory (core memory $libc "memory")) (realloc (core func $i "realloc"))))
+  (instance $e (export "configure" (func $configure)) (export "transform-readings" (func $transform)))
+  (export "{interface("transform")}" (instance $e))
+)""".encode()

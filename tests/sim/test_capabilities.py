@@ -66,3 +66,24 @@ def test_two_fleets_of_one_model_share_point_ids(host: Host) -> None:
     world = run(plant(host, count=3), host)
     tables = {id(poller.table) for poller in world.gateways[0].pollers}
     assert len(tables) == 1
+
+
+def test_a_transform_that_waits_is_a_queue_and_still_loses_nothing(host: Host) -> None:
+    """Granted clock, its call parks: 30 ms a batch, one at a time, waited for in stage queue; the wait counts as its own time."""
+    slow = component(host, "slow", "transform", ("clock",), guests.slow_transform(30 * MS))
+    world = run(plant(host, count=4, duration_ns=4 * S, phase_ns=0, transform=slow), host)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due == 160
+    latency = world.latencies.of()
+    transform, queue = latency.stages[3], latency.stages[0]
+    assert 30 * MS < transform.min <= transform.max < 31 * MS
+    assert queue.percentile(990) > 88 * MS, "the last of four waits for three"
+
+
+def test_a_transform_that_waits_is_not_used_after_a_crash(host: Host) -> None:
+    """The crash falls into the parked call: its argument, the driver's batch, is freed with the driver, and nobody reads it."""
+    slow = component(host, "slow", "transform", ("clock",), guests.slow_transform(30 * MS))
+    crashes = tuple(Action(at, "restart", "gw") for at in range(S + 10 * MS, 4 * S, 333 * MS))
+    world = run(plant(host, count=4, duration_ns=4 * S, phase_ns=0, transform=slow, timeline=crashes), host)
+    assert world.ledger.open == 0
+    assert world.ledger.count(End.LOST, "crash") > 0
+    assert world.gateways[0].supervisor.faults == {}
