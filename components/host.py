@@ -80,7 +80,7 @@ class Host:
         config.wasm_relaxed_simd_deterministic = True
         config.max_wasm_stack = STACK_BYTES // 2
         _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)
-        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)  # 5 us a call; async-typed worlds will need it
+        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)  # cheaper calls; async-typed worlds will need it
         _bindings.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
         self.memory.install(config)
         return config

@@ -136,7 +136,7 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
 
 @contextlib.contextmanager
 def calm_collector() -> Iterator[None]:
-    """A world is built and then only churns: what exists is set aside, young garbage is collected in larger bites (x1.1 to x1.2)."""
+    """A world is built and then only churns: what exists is set aside, young garbage is collected in larger bites."""
     before = gc.get_threshold()
     gc.collect()
     gc.freeze()

@@ -7,6 +7,7 @@ At one instant events run in (priority, creation) order; trouble has priority -1
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Protocol
@@ -63,16 +64,16 @@ class Signal(Event):
             callback(self)
 
 
-class Occurrence:
+class Occurrence(ABC):
     """Something that is itself an entry of the timeline: ``happen`` is called when it is due. May be put there again and again."""
 
     __slots__ = ("callbacks",)
     _ok, _value, defused = True, None, True
     callbacks: Any
 
+    @abstractmethod
     def happen(self) -> None:
         """It is due."""
-        raise NotImplementedError(type(self).__name__)
 
 
 def _happen(occurrence: Any) -> None:
@@ -83,7 +84,7 @@ _HAPPEN = (_happen,)
 
 
 class Pause:
-    """A timeout that a process waits for, without SimPy's bookkeeping for values: a third of the price."""
+    """A timeout that a process waits for, without SimPy's bookkeeping for values."""
 
     __slots__ = ("callbacks",)
     _ok, _value, defused = True, None, True

@@ -32,8 +32,8 @@ def derive(seed: int, name: str) -> int:
 class Stream:
     """Raw 64-bit words of a PCG64 and what is made of them.
 
-    Seeded by numpy; the step is written out (O'Neill 2014, PCG XSL RR 128/64), which takes a tenth of the memory of
-    numpy's generator object. A test compares the words with numpy's own.
+    Seeded by numpy; the step is written out (O'Neill 2014, PCG XSL RR 128/64): two ints instead of a generator object
+    and its buffer for each of a fleet's streams. A test compares the words with numpy's own.
     """
 
     __slots__ = ("_increment", "_state")

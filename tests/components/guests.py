@@ -55,6 +55,15 @@ _CLOCK = f"""
   (core func $monotonic (canon lower (func $clock "monotonic")))
 """
 
+_REALLOC = """\
+    (global $top (mut i32) (i32.const 16384))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
+      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get 4) (local.get 3)))
+      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1)))))
+      (local.get 4))
+"""
+"""a bump allocator that grows its memory"""
 _OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
 
 
@@ -80,13 +89,7 @@ def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory
   (core module $m
     (import "libc" "memory" (memory {memory_pages}))
 {arguments}
-    (global $top (mut i32) (i32.const 16384))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
-      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-      (global.set $top (i32.add (local.get 4) (local.get 3)))
-      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1)))))
-      (local.get 4))
-    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {configure})
+{_REALLOC}    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {configure})
     (func $recurse (param i32) (result i32) (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (call $recurse (local.get 0))))
     (func (export "read-sensor") (result i32) (local i32) (local i64)
       {body})
@@ -227,13 +230,7 @@ def slow_transform(sleep_ns: int) -> bytes:
   (core module $m
     (import "libc" "memory" (memory 1))
 {_SLEEP_ARGUMENTS}
-    (global $top (mut i32) (i32.const 16384))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
-      (local.set 4 (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-      (global.set $top (i32.add (local.get 4) (local.get 3)))
-      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1)))))
-      (local.get 4))
-    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {_OK_AT_1024})
+{_REALLOC}    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {_OK_AT_1024})
     (func (export "transform") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
       (call $sleep (i64.const {sleep_ns}))
       (i32.store (i32.const 2048) (i32.const 0))
