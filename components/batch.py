@@ -6,9 +6,10 @@ asserted in capi.py and by a round trip in tests/components/test_batch.py.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from ctypes import addressof, c_uint64
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from components.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
 from components.contract import TextReading
@@ -22,35 +23,69 @@ _ENTRY_VALUE = ENTRY_BYTES - VAL_BYTES + 8
 
 
 class Batch(NamedTuple):
-    """A decoded batch: readings as (point, value, status, measured)."""
+    """A decoded batch by columns: of each reading its point, value, status and instant; then the texts."""
 
-    readings: list[tuple[int, float, int, int]]
-    texts: list[TextReading]
+    points: tuple[int, ...]
+    values: tuple[float, ...]
+    statuses: tuple[int, ...]
+    times: tuple[int, ...]
+    texts: tuple[TextReading, ...]
+
+    def only(self, wanted: Container[int]) -> Batch:
+        """The part of it that is about the points in ``wanted``."""
+        rows = [row for row in zip(*self[:4], strict=True) if row[0] in wanted]
+        columns = zip(*rows, strict=True) if rows else _NO_READINGS
+        return Batch(*columns, tuple(text for text in self.texts if text.point in wanted))
+
+
+_NO_READINGS: tuple[tuple[Any, ...], ...] = ((), (), (), ())
 
 
 class Held:
-    """A call's result, moved out of its instance; ``ok_at`` is the address of the ok payload, 0 for an err."""
+    """Room at ``at`` for one call's result, moved out of its instance."""
 
-    __slots__ = ("_block", "at", "ok_at")
+    __slots__ = ("at", "full")
 
-    def __init__(self, source: int) -> None:
-        self._block = (c_uint64 * 4)()
-        self.at = addressof(self._block)
-        MEMORY[self.at : self.at + VAL_BYTES] = MEMORY[source : source + VAL_BYTES]
-        self.ok_at = Q.unpack_from(MEMORY, self.at + 16)[0] if MEMORY[self.at + 8] else 0
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.full = False
+
+    def take(self, result_at: int) -> Lists | None:
+        """Move the result at that address here; what was held before must have been released. Returns its batch, None for an err."""
+        assert not self.full
+        self.full = True
+        kind, ok, payload = value = _VALUE.unpack_from(MEMORY, result_at)
+        _VALUE.pack_into(MEMORY, self.at, *value)
+        return lists_of(payload) if ok else None
 
     def release(self) -> None:
         """Free it; its payload must have no reader any more. Twice is once."""
-        if self._block[0] or self._block[1] or self._block[2]:
+        if self.full:
+            self.full = False
             val_delete(self.at)
-            self._block[0] = self._block[1] = self._block[2] = self._block[3] = 0
 
 
-def _list_at(batch_at: int, field: int) -> tuple[int, int]:
-    """(count, address) of a list field of the record at ``batch_at``."""
-    entries = Q.unpack_from(MEMORY, batch_at + 16)[0]
-    count, at = QQ.unpack_from(MEMORY, entries + field * ENTRY_BYTES + _ENTRY_VALUE)
-    return int(count), int(at)
+_VALUE = Struct("<B7xB7xQ8x")
+"""of a result: kind, is it ok, pointer to its payload"""
+
+Lists = tuple[int, int, int, int, int]
+"""where a batch's two lists lie: readings and their address, texts and their address, and the address of the batch's entries"""
+
+
+def batch_in(result_at: int) -> Lists | None:
+    """The batch in the result at that address; None when the result is an err."""
+    _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
+    return lists_of(payload) if ok else None
+
+
+def lists_of(batch_at: int) -> Lists:
+    """The lists of the batch at that address."""
+    entries: int = Q.unpack_from(MEMORY, batch_at + 16)[0]
+    return (*_LISTS.unpack_from(MEMORY, entries), entries)
+
+
+_LISTS = Struct("<24xQQ32xQQ")
+"""the two entries (name, value) of a batch: each a list's count and pointer"""
 
 
 class StageArguments:
@@ -60,24 +95,28 @@ class StageArguments:
     """
 
     __slots__ = (
-        "_buffer", "_link_at", "_sequence_at", "at",
+        "_buffer", "_entries_at", "_link_at", "_sequence_at", "at", "held",
     )  # fmt: skip
 
     def __init__(self, device: str) -> None:
         names = {name: name.encode() for name in ("device", "sequence", "up", "since", "backlog", "round-trip", "store-used")}
         text = device.encode() + b"".join(names.values())
         entries_bytes = 7 * ENTRY_BYTES
-        size = 3 * VAL_BYTES + entries_bytes + len(text)
+        size = 4 * VAL_BYTES + entries_bytes + len(text)
         self._buffer = (c_uint64 * (size // 8 + 1))()
         self.at = addressof(self._buffer)
-        entries, text_at = self.at + 3 * VAL_BYTES, self.at + 3 * VAL_BYTES + entries_bytes
+        self.held = Held(self.at + 3 * VAL_BYTES)
+        """where the transform's result lies until the policy has had it"""
+        entries, text_at = self.at + 4 * VAL_BYTES, self.at + 4 * VAL_BYTES + entries_bytes
         MEMORY[text_at : text_at + len(text)] = text
         at = text_at + len(device.encode())
         for i, raw in enumerate(names.values()):
             QQ.pack_into(MEMORY, entries + i * ENTRY_BYTES, len(raw), at)
             at += len(raw)
-        MEMORY[self.at] = MEMORY[self.at + 2 * VAL_BYTES] = _RECORD
+        MEMORY[self.at] = MEMORY[self.at + VAL_BYTES] = MEMORY[self.at + 2 * VAL_BYTES] = _RECORD
         QQ.pack_into(MEMORY, self.at + 8, 2, entries)
+        QQ.pack_into(MEMORY, self.at + VAL_BYTES + 8, 2, 0)
+        self._entries_at = self.at + VAL_BYTES + 16
         QQ.pack_into(MEMORY, self.at + 2 * VAL_BYTES + 8, 5, entries + 2 * ENTRY_BYTES)
         self._set_kind(entries, 0, _STRING)
         QQ.pack_into(MEMORY, entries + _ENTRY_VALUE, len(device.encode()), text_at)
@@ -90,19 +129,19 @@ class StageArguments:
     def _set_kind(entries: int, index: int, kind: int) -> None:
         Q.pack_into(MEMORY, entries + index * ENTRY_BYTES + _ENTRY_VALUE - 8, kind)
 
-    def set_batch(self, sequence: int, batch_at: int) -> None:
-        """The sample's k, and the batch at that address (which must outlive the call)."""
-        Q.pack_into(MEMORY, self._sequence_at, sequence)
-        at = self.at + VAL_BYTES
-        MEMORY[at : at + VAL_BYTES] = MEMORY[batch_at : batch_at + VAL_BYTES]
+    def set_batch(self, sequence: int, lists: Lists) -> None:
+        """The sample's k, and a batch (which must outlive the call)."""
+        pack = Q.pack_into
+        pack(MEMORY, self._sequence_at, sequence)
+        pack(MEMORY, self._entries_at, lists[4])
 
     def set_link(self, up: bool, since: int, backlog: int, round_trip: int, store_used: float) -> None:
         """The link-state."""
-        at = self._link_at
+        at, pack = self._link_at, Q.pack_into
         MEMORY[at] = up
-        Q.pack_into(MEMORY, at + ENTRY_BYTES, since)
-        Q.pack_into(MEMORY, at + 2 * ENTRY_BYTES, backlog)
-        Q.pack_into(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
+        pack(MEMORY, at + ENTRY_BYTES, since)
+        pack(MEMORY, at + 2 * ENTRY_BYTES, backlog)
+        pack(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
         _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
 
 
@@ -113,57 +152,36 @@ _F = Struct("<f")
 
 def forward_lane(result_at: int) -> int:
     """The lane of a policy's result that is ``forward(lane)`` for the whole batch; -1 for any other (decode it)."""
-    if not MEMORY[result_at + 8]:
+    _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
+    if not ok:
         return -1
-    entries = Q.unpack_from(MEMORY, Q.unpack_from(MEMORY, result_at + 16)[0] + 16)[0]
-    if Q.unpack_from(MEMORY, entries + ENTRY_BYTES + _ENTRY_VALUE)[0]:
+    size, at, lane_at, exceptions = _DECISION.unpack_from(MEMORY, Q.unpack_from(MEMORY, payload + 16)[0])
+    if size != 7 or exceptions or MEMORY[at : at + 7] != b"forward":
         return -1
-    size, at, payload = _QQQ.unpack_from(MEMORY, entries + _ENTRY_VALUE)
-    if size != 7 or bytes(MEMORY[at : at + 7]) != b"forward":
-        return -1
-    return int(MEMORY[payload + 8])
+    return int(MEMORY[lane_at + 8])
 
 
-_QQQ = Struct("<QQQ")
+_DECISION = Struct("<24xQQQ24xQ")
+"""the two entries of a decision: the verdict's tag (size, pointer) and payload, how many exceptions"""
 
 
-def is_ok(result_at: int) -> bool:
-    """The result value at that address is ok."""
-    return bool(MEMORY[result_at + 8])
-
-
-def ok_at(result_at: int) -> int:
-    """Address of the ok payload of the result at that address."""
-    return int(Q.unpack_from(MEMORY, result_at + 16)[0])
-
-
-def readings_in(batch_at: int) -> int:
-    """How many readings a batch has."""
-    return _list_at(batch_at, 0)[0]
-
-
-def points_of(batch_at: int) -> list[int]:
+def points_of(lists: Lists) -> tuple[int, ...]:
     """The point ids of a batch, readings first, without decoding the rest."""
-    count, at = _list_at(batch_at, 0)
+    count, at, texts, texts_at, _ = lists
     point = _POINT.unpack_from
     found = [point(MEMORY, entries)[0] for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
-    texts, texts_at = _list_at(batch_at, 1)
     if texts:
         found += [point(MEMORY, entries)[0] for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])]
-    return found
+    return tuple(found)
 
 
-def read_batch(batch_at: int) -> Batch:
+def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
-    count, at = _list_at(batch_at, 0)
+    count, at, texts, texts_at, _ = lists
     reading = _READING.unpack_from
-    readings = [reading(MEMORY, entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
-    texts, texts_at = _list_at(batch_at, 1)
-    if not texts:
-        return Batch(readings, [])
-    return Batch(
-        readings, [_text(entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])]
-    )
+    rows = [reading(MEMORY, entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
+    found = [_text(entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])] if texts else ()
+    return Batch(*(zip(*rows) if rows else _NO_READINGS), tuple(found))  # noqa: B905  # rows of one struct: strict costs
 
 
 def _text(entries: int) -> TextReading:

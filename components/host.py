@@ -20,10 +20,11 @@ from wasmtime import _bindings
 from wasmtime import component as wc
 
 from components import capi
-from components.capi import MEMORY, QQQ, Q
+from components.capi import IS_SET, MEMORY, QQQ, Q
 from components.codec import Codecs, Signature
 from components.component import Component, ComponentRefused, read_component
 from components.contract import PARKING, interface
+from components.exchange import Replies, read_transact
 from components.errors import HostError, HostLimitError
 from components.instance import Instance
 from components.memory import MemoryCreator, MemoryOwner
@@ -42,8 +43,10 @@ Handlers = Mapping[str, Callable[..., Any]]
 
 class _Import(NamedTuple):
     name: str
-    signature: Signature
-    parks: bool
+    read: Callable[[int], list[Any]]
+    """address of its C arguments -> Python"""
+    write: Callable[[Any, int], None]
+    """Python result -> the C value at an address"""
 
 
 class Linked(NamedTuple):
@@ -62,6 +65,7 @@ class Host:
     def __init__(self) -> None:
         self.memory = MemoryCreator()
         self.codecs = Codecs()
+        self._replies = Replies()
         self.engine = wasmtime.Engine(self._config())
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
@@ -69,8 +73,6 @@ class Host:
         self._instances: dict[int, Instance] = {}
         self._sync = capi.SYNC_IMPORT(self._sync_import)
         self._async = capi.ASYNC_IMPORT(self._async_import)
-        self._ready = capi.READY(lambda flag: bool(MEMORY[flag]))
-        self._ready_at = cast(self._ready, c_void_p).value or 0
         self._true = (c_uint64 * 1)(1)
         self.closed = False
 
@@ -121,7 +123,9 @@ class Host:
 
     def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
         parks = name in PARKING
-        self._imports.append(_Import(name, signature, parks))
+        read = read_transact if name == "fieldbus.transact" else signature.get_arguments
+        write = self._replies.writer(signature.put_result) if name in ("fieldbus.transact", "fieldbus.receive") else signature.put_result
+        self._imports.append(_Import(name, read, write))
         add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
         raw = function.encode()
         error = add(capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None)
@@ -189,9 +193,8 @@ class Host:
         instance = self._instances[context]
         try:
             entry = self._imports[env - 1]
-            signature = entry.signature
             handler = instance.handlers[entry.name]
-            signature.put_result(handler(*signature.get_arguments(arguments)) if count else handler(), results)
+            entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
             instance.raised = error
             return int(capi.error_new(b"host import failed"))
@@ -203,9 +206,9 @@ class Host:
         instance = self._instances[context]
         try:
             entry = self._imports[env - 1]
-            instance.park(entry.name, entry.signature, entry.signature.get_arguments(arguments), results)
-            QQQ.pack_into(MEMORY, then, self._ready_at, instance.flag_at, 0)
+            instance.park(entry.name, entry.read(arguments), entry.write, results)
+            QQQ.pack_into(MEMORY, then, IS_SET, instance.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             instance.raised = error
             Q.pack_into(MEMORY, error_at, int(capi.error_new(b"host import failed")))
-            QQQ.pack_into(MEMORY, then, self._ready_at, addressof(self._true), 0)
+            QQQ.pack_into(MEMORY, then, IS_SET, addressof(self._true), 0)

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import addressof, c_uint64
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component as wc
 
 from components import capi
-from components.batch import Held
-from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel
+from components.batch import Held, Lists
+from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
 from components.codec import Signature
 from components.errors import HostError
 from components.memory import MemoryOwner
@@ -63,7 +63,7 @@ class Instance:
         self.flag_at = self._at + 8 * _FLAG
         self.result_at = self._at
         self._future: int | None = None
-        self._pending: tuple[Signature, int] | None = None
+        self._pending: tuple[Callable[[Any, int], None], int] | None = None
         self._functions: dict[str, tuple[Signature, int]] = {}
         self._keep: list[Any] = []
         self._signature: Signature
@@ -141,16 +141,42 @@ class Instance:
         self._begin(export, fuel)
         self._arguments_at = arguments_at
 
+    def call_at(self, export: str, arguments_at: int, fuel: int) -> int:
+        """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the call's fuel."""
+        if self._parks or self.busy or self.fault is not None:
+            self._begin_refused(export)
+        if self._holds_result:
+            val_delete(self._at)
+        signature, function = self._functions[export]
+        self._signature, self.busy, self._holds_result = signature, True, False
+        self.fuel_given = self._left = fuel
+        context, at, block = self.context, self._at, self._block
+        block[_RESULT] = 0  # the C API drops what the slot held: let that be a bool
+        set_fuel(context, fuel)
+        error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
+        get_fuel(context, self._fuel_at)
+        self._left = block[_FUEL]
+        if error or self.raised is not None:
+            block[_ERROR] = error or 0
+            self._finish()
+        else:
+            self.busy = False
+            self._holds_result = signature.results == 1
+        return fuel - block[_FUEL]
+
     def _begin(self, export: str, fuel: int) -> None:
         if self.busy or self.fault is not None:
-            why = "a call is under way in this instance" if self.busy else f"the instance is dead ({self.fault})"
-            raise HostError(f"{export}: {why}")
+            self._begin_refused(export)
         if self._holds_result:
             self.release()
         self._signature, self._function = self._functions[export]
         self.busy, self._begun = True, False
         self.fuel_given = self._left = fuel
-        capi.set_fuel(self.context, fuel)
+        set_fuel(self.context, fuel)
+
+    def _begin_refused(self, export: str) -> NoReturn:
+        why = "a call is under way in this instance" if self.busy else f"the instance is dead ({self.fault})" if self.fault else "it may park"
+        raise HostError(f"{export}: {why}")
 
     def advance(self) -> int:
         """Run guest code to its next parked import or its end; returns the fuel of this segment.
@@ -228,10 +254,10 @@ class Instance:
         self._die(fault)
         return fault
 
-    def park(self, name: str, signature: Signature, arguments: list[Any], slot: int) -> None:
-        """Called by the host's trampoline: the guest waits at an import."""
+    def park(self, name: str, arguments: list[Any], put_result: Callable[[Any, int], None], slot: int) -> None:
+        """Called by the host's trampoline: the guest waits at an import, whose result ``put_result`` writes to ``slot``."""
         self._block[_FLAG] = 0
-        self._pending = signature, slot
+        self._pending = put_result, slot
         self.request = Request(name, arguments)
 
     def answer(self, value: Any) -> None:
@@ -240,9 +266,9 @@ class Instance:
             return
         if self._pending is None:
             raise HostError("answer without a parked import")
-        signature, slot = self._pending
-        signature.put_result(value, slot)
-        self.request, self._pending = None, None
+        put_result, slot = self._pending
+        put_result(value, slot)
+        self.request = self._pending = None
         self._block[_FLAG] = 1
 
     def limit_fuel(self, fuel: int) -> None:
@@ -262,13 +288,13 @@ class Instance:
         """Free the result once its last reader is done."""
         if self._holds_result:
             self._holds_result = False
-            capi.val_delete(self._at)
+            val_delete(self._at)
 
-    def take_result(self) -> Held:
-        """Move the result out of this instance, which may then serve its next call; the caller releases it."""
+    def take_result(self, into: Held) -> Lists | None:
+        """Move the result, a batch or an err (None), out of this instance, which may then serve its next call; ``into`` frees it."""
         assert self._holds_result
         self._holds_result = False
-        return Held(self._at)
+        return into.take(self._at)
 
     def _fuel_left(self) -> int:
         capi.get_fuel(self.context, self._fuel_at)

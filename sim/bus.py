@@ -1,15 +1,13 @@
 """The field bus: what `fieldbus` means in simulated time, for a TCP device. The only caller of devices on a reading's way.
 
 Belongs here: exchanges, framing, timeouts, connections. Never: protocols (the guests') or CPU time (pipeline.py).
-A port's ``transact``, ``send``, ``receive`` and ``reset`` return events whose value is what the WIT says: a result of
+A port's ``transact``, ``send``, ``receive`` and ``reset`` return signals whose value is what the WIT says: a result of
 bytes or of a bus-error. The pipeline never asks which clock a port runs under. Serial lines: line.py.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
-
-from simpy.events import Event
 
 from devices.modbus_server import ModbusServer
 from sim.clock import MS, NEVER_NS, Environment, Signal, Timer
@@ -34,15 +32,15 @@ TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
 class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Send, then wait for one frame; ``limit_ns``: the call's deadline, however long the medium is taken."""
         ...
 
-    def send(self, data: bytes, timeout_ns: int) -> Event:
+    def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Send only."""
         ...
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """Wait for one frame."""
         ...
 
@@ -99,7 +97,7 @@ class TcpPort:
         self._unsent: list[bytes] = []
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
         quiet = not self._buffer
         if not self._put(request):
@@ -110,17 +108,17 @@ class TcpPort:
         timed = not quiet or self._arrives_ns >= self._env._now + timeout_ns
         return self._wait(reply, min(timeout_ns, limit_ns), timed)
 
-    def send(self, data: bytes, timeout_ns: int) -> Event:
+    def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Hand bytes to the connection: done when the stream has them."""
         event = Signal(self._env)
         event.fire(OK_NOTHING if self._put(data) else FULL)
         return event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
         return self._wait(frame, timeout_ns, True)
 
-    def _wait(self, frame: Any, timeout_ns: int, timed: bool) -> Event:
+    def _wait(self, frame: Any, timeout_ns: int, timed: bool) -> Signal:
         event = Signal(self._env)
         self._waiting, self._framing = event, frame
         self._deadline_ns = self._env._now + timeout_ns

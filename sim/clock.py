@@ -1,96 +1,150 @@
-"""Simulated time: an environment on integer nanoseconds, with timers cheaper than processes.
+"""Simulated time: SimPy's environment on integer nanoseconds, with timers and tasks cheaper than its events and processes.
 
 Belongs here: the clock and how something is put on the timeline. Never: what happens then.
-Relied on privately (hence simpy 4.1): ``_queue``, ``_eid``, ``_now``, ``_active_proc`` and an event's ``_ok``, ``_value``.
-At one instant events run in (priority, creation) order; trouble has priority -1 and goes first.
+Whatever is due lies in SimPy's own queue as (ns, priority, number, occurrence) and is told ``happen``. SimPy's events and
+processes may be used beside ours: ``schedule`` wraps them. Relied on privately (hence simpy 4.1): ``_queue``, ``_eid``,
+``_now``, ``_active_proc``. At one instant things happen in (priority, creation) order; trouble has -1 and goes first.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import simpy
+from simpy.core import EmptySchedule
 from simpy.events import Event
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 """one microsecond, millisecond and second in nanoseconds"""
 NEVER_NS = 1 << 62
 """an instant that doesn't come"""
-TROUBLE, NORMAL = -1, 1
-"""priorities of events at one instant; SimPy's own urgent ones (0) lie between"""
-
-
-class Timer:
-    """A call at an instant. ``cancel`` makes it a no-op; it stays on the timeline until due, as SimPy's events do."""
-
-    __slots__ = ("_ok", "_value", "action", "arguments", "callbacks", "defused")
-
-    def __init__(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self.callbacks: Any = _FIRE
-        self._ok, self._value, self.defused = True, None, True
-        self.action: Callable[..., None] | None = action
-        self.arguments = arguments
-
-    def cancel(self) -> None:
-        """Do nothing when due."""
-        self.action = None
-
-
-def _fire(timer: Any) -> None:
-    if timer.action is not None:
-        timer.action(*timer.arguments)
-
-
-_FIRE = (_fire,)
-
-
-class Signal(Event):
-    """An event that one process waits for and that can be answered on the spot, without a turn of the timeline."""
-
-    def fire(self, value: Any = None) -> None:
-        """Resume whoever waits, now, when no process is running; else at this instant, in turn. A second answer is ignored."""
-        if self._value is not _PENDING:
-            return
-        callbacks = self.callbacks
-        if self.env._active_proc is not None or not callbacks:
-            self.succeed(value)
-            return
-        self._ok, self._value = True, value
-        self.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
-        for callback in callbacks:
-            callback(self)
+TROUBLE, START, NORMAL = -1, 0, 1
+"""priorities at one instant; SimPy's own urgent events share START with new tasks"""
 
 
 class Occurrence(ABC):
-    """Something that is itself an entry of the timeline: ``happen`` is called when it is due. May be put there again and again."""
+    """Something that can lie on the timeline: ``happen`` is called when it is due. May be put there again and again."""
 
-    __slots__ = ("callbacks",)
-    _ok, _value, defused = True, None, True
-    callbacks: Any
+    __slots__ = ()
 
     @abstractmethod
     def happen(self) -> None:
         """It is due."""
 
 
-def _happen(occurrence: Any) -> None:
-    occurrence.happen()
+class Timer(Occurrence):
+    """A call at an instant. ``cancel`` makes it a no-op; it stays on the timeline until due."""
+
+    __slots__ = ("action", "arguments")
+
+    def __init__(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.action: Callable[..., None] | None = action
+        self.arguments = arguments
+
+    def happen(self) -> None:
+        """Call, unless cancelled."""
+        if self.action is not None:
+            self.action(*self.arguments)
+
+    def cancel(self) -> None:
+        """Do nothing when due."""
+        self.action = None
 
 
-_HAPPEN = (_happen,)
+class Turn(Occurrence):
+    """The turn of a SimPy event."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def happen(self) -> None:
+        """What SimPy's ``step`` does with an event."""
+        event = self._event
+        callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # SimPy's mark of a processed event
+        for callback in callbacks:
+            callback(event)
+        if not event._ok and not event.defused:
+            raise event._value
 
 
-class Pause:
-    """A timeout that a process waits for, without SimPy's bookkeeping for values."""
+class Signal:
+    """What one task waits for, and what may be answered on the spot, without a turn of the timeline. Answered once."""
 
-    __slots__ = ("callbacks",)
-    _ok, _value, defused = True, None, True
+    __slots__ = ("_env", "fired", "task", "value")
 
-    def __init__(self) -> None:
-        self.callbacks: Any = []
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self.fired = False
+        self.task: Task | None = None
+        self.value: Any = None
+
+    def fire(self, value: Any = None) -> None:
+        """Resume whoever waits, now, when no task is running; else at this instant, in turn. A second answer is ignored."""
+        if self.fired:
+            return
+        self.fired, self.value = True, value
+        task, env = self.task, self._env
+        if task is None:
+            return
+        if env._active_proc is None:
+            task.resume(value)
+        else:
+            env.call_in(0, task.resume, value)
+
+
+Steps = Generator[Any, Any, Any]
+"""what a task runs: yields an int (wait that many ns) or a Signal (wait for its value)"""
+
+
+class Task(Occurrence):
+    """A process over a generator of ``Steps``; on the timeline it is the end of its own pause."""
+
+    __slots__ = ("_env", "_send", "_steps", "done", "value")
+
+    def __init__(self, env: Environment, steps: Steps) -> None:
+        self._env, self._steps, self._send = env, steps, steps.send
+        self.done = False
+        self.value: Any = None
+        """what the generator returned"""
+        heappush(env._queue, (env._now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not an Event
+
+    def happen(self) -> None:
+        """Its pause is over."""
+        self.resume(None)
+
+    def resume(self, value: Any) -> None:
+        """Run to the next wait."""
+        if self.done:
+            return
+        env = self._env
+        env._active_proc = self  # type: ignore[assignment]  # SimPy expects one of its own
+        try:
+            while True:
+                wanted = self._send(value)
+                if wanted.__class__ is int:
+                    heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
+                    break
+                if not wanted.fired:
+                    wanted.task = self
+                    break
+                value = wanted.value
+        except StopIteration as ended:
+            self.done, self.value = True, ended.value
+        finally:
+            env._active_proc = None
+        if self.done:
+            self._steps.close()  # it was stopped from within
+
+    def stop(self) -> None:
+        """It runs no further: what it waits for comes to nobody."""
+        self.done = True
+        if self._env._active_proc is not self:  # type: ignore[comparison-overlap]
+            self._steps.close()
 
 
 class Environment(simpy.Environment):
@@ -103,10 +157,14 @@ class Environment(simpy.Environment):
         self.stopped = False
         """set from a signal handler: the loop ends between two events"""
 
+    def schedule(self, event: Event, priority: Any = NORMAL, delay: Any = 0) -> None:
+        """Put one of SimPy's own events on the timeline."""
+        heappush(self._queue, (self._now + delay, priority, next(self._eid), Turn(event)))  # type: ignore[misc]
+
     def call_at(self, at_ns: int, action: Callable[..., None], *arguments: Any, priority: int = NORMAL) -> Timer:
         """Call ``action(*arguments)`` at ``at_ns`` (not in the past)."""
         timer = Timer(action, arguments)
-        heappush(self._queue, (at_ns, priority, next(self._eid), timer))  # type: ignore[misc]  # a duck type of Event
+        heappush(self._queue, (at_ns, priority, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
     def call_in(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> Timer:
@@ -117,29 +175,26 @@ class Environment(simpy.Environment):
 
     def expect(self, at_ns: int, occurrence: Occurrence) -> None:
         """Let it happen at ``at_ns`` (not in the past); it must not be on the timeline already."""
-        occurrence.callbacks = _HAPPEN
-        heappush(self._queue, (at_ns, NORMAL, next(self._eid), occurrence))  # type: ignore[misc]  # a duck type of Event
+        heappush(self._queue, (at_ns, NORMAL, next(self._eid), occurrence))  # type: ignore[misc]
 
-    def pause(self, delay_ns: int) -> Any:
-        """What a process yields to wait ``delay_ns`` (0 or more)."""
-        pause = Pause()
-        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), pause))  # type: ignore[misc]
-        return pause
+    def step(self) -> None:
+        """The next thing that is due."""
+        if not self._queue:
+            raise EmptySchedule
+        self._now, _, _, occurrence = heappop(self._queue)  # type: ignore[assignment]
+        occurrence.happen()  # type: ignore[attr-defined]
 
     def run_to(self, until_ns: int, ledger: Balance, limit: int) -> int:
-        """Run events due at or before ``until_ns``, at most ``limit``; returns how many. ``step`` of SimPy, written out.
+        """Let everything due at or before ``until_ns`` happen, at most ``limit`` times; returns how often. ``step``, written out.
 
         After every event the ledger must balance, else ``require_balance`` is asked to raise.
         """
-        queue, events = self._queue, 0
+        queue: Any = self._queue
+        events = 0
         while queue and queue[0][0] <= until_ns and events < limit and not self.stopped:
-            self._now, _, _, event = heappop(queue)  # type: ignore[assignment]  # SimPy allows floats, nothing here makes one
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
-            for callback in callbacks:
-                callback(event)
+            self._now, _, _, occurrence = heappop(queue)
+            occurrence.happen()
             events += 1
-            if not event._ok and not event.defused:
-                raise event._value  # an exception of ours that no process caught
             if ledger.due != ledger.open + ledger.ended:
                 ledger.require_balance()
         return events
@@ -156,5 +211,3 @@ class Balance(Protocol):
         """Raise when the three don't add up."""
         ...
 
-
-_PENDING: Any = simpy.events.PENDING

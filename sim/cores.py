@@ -6,12 +6,10 @@ Belongs here: waiting and holding. Never: how long a piece of work takes (boards
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-from simpy.events import Event
-
-from sim.clock import Environment
+from sim.clock import Environment, Signal, Steps
 
 WAITERS_MAX = 1 << 20
 """work that waits for a core; only a gateway in runaway comes near"""
@@ -30,11 +28,11 @@ class Cores:
         self.longest_queue = 0
         self._alive = True
 
-    def wait(self) -> Event:
-        """An event that succeeds when a core is handed over; only for when ``free`` is 0."""
-        event = self._env.event()
-        self._queue(event.succeed)
-        return event
+    def wait(self) -> Signal:
+        """Fires when a core is handed over; only for when ``free`` is 0."""
+        signal = Signal(self._env)
+        self._queue(signal.fire)
+        return signal
 
     def _queue(self, start: Callable[[], object]) -> None:
         if len(self._waiters) >= WAITERS_MAX:
@@ -50,7 +48,7 @@ class Cores:
         else:
             self.free += 1
 
-    def hold(self, time_ns: int) -> Generator[Event, None, int]:
+    def hold(self, time_ns: int) -> Steps:
         """Take a core, hold it for ``time_ns``; returns the time spent waiting for it."""
         asked = self._env._now
         if self.free:
@@ -59,7 +57,7 @@ class Cores:
             yield self.wait()
         waited = self._env._now - asked
         if time_ns:
-            yield self._env.pause(time_ns)
+            yield time_ns
         self.release(time_ns)
         return waited
 

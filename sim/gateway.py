@@ -6,22 +6,20 @@ Gateways are up at t = 0: their first boot is simulated before it. A later boot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
-
-from simpy.events import Event
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from components.batch import Batch
 from components.host import Host
 from sim.budget import Budget
-from sim.clock import Environment
+from sim.clock import Environment, Steps, Task
 from sim.cloud import Cloud
 from sim.cores import Cores
 from sim.faults import InvariantError
-from sim.latency import Clockwork, Latencies
+from sim.latency import Latencies
 from sim.ledger import End, Ledger, Row
 from sim.link import Link
-from sim.message import TOPIC_PREFIX, Command, Message, body_of
+from sim.message import Command, Message
 from sim.slot import Slot
 from sim.spec import GatewaySpec
 from sim.store import Store
@@ -89,14 +87,15 @@ class Gateway:
         """Power on: every slot is brought up, the uplink dials."""
         self._move("boot")
         self.host.require_room(len(self.slots))
-        self.env.process(self._boot(self.epoch))
+        Task(self.env, self._boot(self.epoch))
 
-    def _boot(self, epoch: int) -> Generator[Event, Any, None]:
+    def _boot(self, epoch: int) -> Steps:
         if self.epoch != epoch:
             return  # crashed at the instant at which it was switched on
         began = self.env._now
         starts = [self.supervisor.start(slot) for slot in self.slots]
-        yield from starts
+        for over in starts:
+            yield over
         if self.epoch != epoch:
             return
         boot_ns = self.env._now - began
@@ -144,20 +143,19 @@ class Gateway:
 
     def compose(self, poller: Poller, row: Row, mask: int, lane: int, batch: Batch) -> Message:
         """The message for some points of a batch."""
-        wanted = None
+        table = poller.table
         if mask != row.read:
-            wanted = dict.fromkeys(point for point, bit in poller.table.bit_of.items() if bit & mask)
-        body = body_of(poller.name, row.k, batch, poller.table.heads, wanted)
-        return Message(row, mask, lane, len(TOPIC_PREFIX) + len(poller.name), body)
+            batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
+        return Message(row, mask, lane, poller.topic_bytes, table.body.of(poller.name, row.k, batch))
 
-    def carried(self, row: Row, mask: int, how: str, clockwork: Clockwork) -> None:
+    def carried(self, poller: Poller, row: Row, mask: int, how: str) -> None:
         """The verdict on these points has been carried out now."""
-        total_ns = self.env._now - row.due_ns
-        count = mask.bit_count()
+        now, count = self.env._now, mask.bit_count()
+        total_ns = now - row.due_ns
         row.carried |= mask
-        self.latencies.carried(row.device, count, total_ns, row.due_ns, clockwork)
-        self.trace.add((self.env._now, "carried", row.device, row.k, mask, how, total_ns))
-        if total_ns > self._poller_of[row.device].spec.poll_ns:
+        self.latencies.carried(row.device, count, total_ns, row.due_ns, poller.clockwork)
+        self.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
+        if total_ns > poller.spec.poll_ns:
             self.ledger.count_late(row.device, count)
 
     def keep(self, message: Message) -> None:
@@ -218,7 +216,7 @@ class Gateway:
         for slot in self.slots:
             slot.drop()
         for poller in self.pollers:
-            poller.release_held()
+            poller.arguments.held.release()
         if self.store is not None:
             self.store.close()
 

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from simpy.events import Event
-
 from devices.modbus_server import ModbusServer
 from sim.bus import OK_NOTHING, TIMEOUT, cut_frame
 from sim.clock import US, Environment, S, Signal
@@ -122,20 +120,20 @@ class SerialPort:
         self._current: _Exchange | None = None
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
         exchange = self._current = _Exchange(request, reply, timeout_ns, Signal(self._env))
         self._env.call_in(limit_ns, self._give_up, exchange)
         self._line.take(lambda: self._transmit(exchange))
         return exchange.event
 
-    def send(self, data: bytes, timeout_ns: int) -> Event:
+    def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Send without waiting for an answer: done when its last character is out; an answer that comes is kept for ``receive``."""
         exchange = self._current = _Exchange(data, None, 0, Signal(self._env))
         self._line.take(lambda: self._transmit(exchange))
         return exchange.event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(b"", frame, timeout_ns, Signal(self._env))
         self._env.call_in(timeout_ns, self._give_up, exchange)

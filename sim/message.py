@@ -7,10 +7,10 @@ MQTT 3.1.1 sections 2.2 and 3.3: fixed header, remaining length, topic, packet i
 from __future__ import annotations
 
 import json
-from typing import Any
 from zlib import crc32
 
 from components.batch import Batch
+from components.contract import PointConfig
 from sim.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"
@@ -41,28 +41,49 @@ def publish_bytes(topic_bytes: int, body_bytes: int) -> int:
     return 1 + length_bytes + remaining
 
 
-def body_of(name: str, k: int, batch: Batch, heads: dict[int, str], wanted: Any) -> bytes:
-    """``{"device":..,"seq":k,"t":ns,"values":{"point":v,..},"status":{"point":code,..},"times":{"point":ns,..}}``.
+class Body:
+    """How the messages of one device model are written.
 
-    For the points in ``wanted`` (None: all). ``status`` names only what isn't Good, ``times`` only what wasn't measured at
-    ``t``. ``heads``: id -> ``"point":``.
+    ``{"device":..,"seq":k,"t":ns,"values":{"point":v,..},"status":{"point":code,..},"times":{"point":ns,..}}``; ``status``
+    names only what isn't Good, ``times`` only what wasn't measured at ``t``.
     """
-    readings = batch.readings if wanted is None else [reading for reading in batch.readings if reading[0] in wanted]
-    first = readings[0][3] if readings else 0
-    values, bad, others = [], [], []
-    for point, value, status, measured in readings:
-        values.append(f"{heads[point]}{value!r}" if value - value == 0.0 else f"{heads[point]}null")
-        if status:
-            bad.append(f"{heads[point]}{status}")
-        if measured != first:
-            others.append(f"{heads[point]}{measured}")
-    for text in batch.texts:
-        if wanted is None or text.point in wanted:
+
+    __slots__ = ("_all_well", "_heads", "_ids")
+
+    def __init__(self, points: list[PointConfig]) -> None:
+        self._heads = {point.id: f'"{point.name}":' for point in points}
+        self._ids = tuple(self._heads)
+        values = ",".join(head.replace("%", "%%") + "%r" for head in self._heads.values())
+        self._all_well = f'{{"device":"%s","seq":%d,"t":%d,"values":{{{values}}}}}'
+        """a whole batch, all Good, all measured at one instant: most of all messages"""
+
+    def of(self, name: str, k: int, batch: Batch) -> bytes:
+        """The body for device ``name``'s k-th batch."""
+        points, values, statuses, times, texts = batch
+        if points == self._ids and not texts and not any(statuses) and times.count(times[0]) == len(times):
+            total = sum(values)
+            if total - total == 0.0:  # neither NaN nor an infinity, for which JSON has no number
+                return (self._all_well % (name, k, times[0], *values)).encode()
+        return self._marked(name, k, batch)
+
+    def _marked(self, name: str, k: int, batch: Batch) -> bytes:
+        heads = self._heads
+        first = batch.times[0] if batch.times else 0
+        values, bad, others = [], [], []
+        for point, value, status, measured in zip(*batch[:4], strict=True):
+            values.append(f"{heads[point]}{value!r}" if value - value == 0.0 else f"{heads[point]}null")
+            if status:
+                bad.append(f"{heads[point]}{status}")
+            if measured != first:
+                others.append(f"{heads[point]}{measured}")
+        for text in batch.texts:
             values.append(f"{heads[text.point]}{json.dumps(text.value)}")
             others.append(f"{heads[text.point]}{text.measured}")
-    marks = f',"status":{{{",".join(bad)}}}' if bad else ""
-    times = f',"times":{{{",".join(others)}}}' if others else ""
-    return f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'.encode()
+            if text.status:
+                bad.append(f"{heads[text.point]}{text.status}")
+        marks = f',"status":{{{",".join(bad)}}}' if bad else ""
+        times = f',"times":{{{",".join(others)}}}' if others else ""
+        return f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'.encode()
 
 
 COMMAND_CAUSES = (

@@ -7,14 +7,13 @@ that the segment's fuel, crossings and values cost; only then does the import th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from simpy.events import Event
-
-from components.batch import Batch, forward_lane, is_ok, ok_at, points_of, read_batch, readings_in
+from components.batch import Batch, Lists, batch_in, forward_lane, points_of, read_batch
 from components.instance import Request
 from components.outcome import Cause, Fault
+from sim.clock import Steps
 from sim.latency import BUS, DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
 from sim.ledger import End, Row
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from sim.gateway import Gateway
     from sim.poller import Poller
     from sim.slot import Slot
-
-Steps = Generator[Event, Any, Any]
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
@@ -64,12 +61,13 @@ def call(
         request = instance.request
         if request is None:
             values += CONSTANT_VALUES
-            if returns_batch and instance.fault is None and is_ok(instance.result_at):
-                values += READING_VALUES * readings_in(ok_at(instance.result_at))
+            if returns_batch and instance.fault is None:
+                lists = batch_in(instance.result_at)
+                values += READING_VALUES * lists[0] if lists else 0
         cost = meter.charge(fuel, calls, imports + slot.crossings, values)
         slot.crossings = 0
         if cost:
-            yield env.pause(cost)
+            yield cost
         cores.release(cost)
         spent[stage] += cost
         if slot.logged:
@@ -126,12 +124,12 @@ def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, le
         port.reset()
         return None
     if name == "clock.sleep":
-        yield gateway.env.pause(min(arguments[0], left_ns))
+        yield min(arguments[0], left_ns)
         return None
     if name == "state.set":
         result = slot.write_state(arguments[0], arguments[1])
         if result[0]:
-            yield gateway.env.pause(min(gateway.until_sync_ns(), left_ns))
+            yield min(gateway.until_sync_ns(), left_ns)
         return result
     if name == "state.delete":
         slot.delete_state(arguments[0])
@@ -152,34 +150,49 @@ def missed_cause(error: Any) -> str:
 
 def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
-    slot, clockwork, now = poller.slot, poller.clockwork, gateway.env._now
+    clockwork, arguments, now = poller.clockwork, poller.arguments, gateway.env._now
     if now > row.due_ns:
         clockwork.waited(now - row.due_ns, "the poll before")
-    fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
-    if fault is not None:
-        gateway.ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
-        gateway.supervisor.fault(slot, fault)
+    fault = yield from call(gateway, poller.slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
+    lists = _reading(gateway, poller, row, fault)
+    if lists is None:
         return
+    arguments.set_batch(row.k, lists)  # the driver's result stays where it is until its next call
+    values = READING_VALUES * row.read.bit_count() + 3
+    outcome = yield from _stage(gateway, poller, gateway.transform, "transform-readings", values, TRANSFORM)
+    batch, kept = _transformed(gateway, poller, row, outcome)
+    if kept:
+        arguments.set_link(*gateway.link_state())
+        values = READING_VALUES * kept.bit_count() + 9
+        outcome = yield from _stage(gateway, poller, gateway.policy, "decide", values, POLICY)
+        for verdict, part in _decided(gateway, poller, row, kept, outcome):
+            yield from _carry_out(gateway, poller, row, part, verdict, batch)
+    arguments.held.release()
+
+
+def _reading(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None) -> Lists | None:
+    """What the driver's call has brought, held against the contract: the batch where it lies, None when there is nothing to go on with."""
+    ledger, slot = gateway.ledger, poller.slot
+    if fault is not None:
+        ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
+        gateway.supervisor.fault(slot, fault)
+        return None
     instance = slot.instance
     assert instance is not None
-    if not is_ok(instance.result_at):
-        cause = missed_cause(instance.result().value)
-        gateway.ledger.close(row, row.open, End.MISSED, cause)
-        return
-    batch_at = ok_at(instance.result_at)
-    ids = points_of(batch_at)
-    mask = poller.mask_of(ids)
+    lists = batch_in(instance.result_at)
+    if lists is None:
+        ledger.close(row, row.open, End.MISSED, missed_cause(instance.result().value))
+        return None
+    ids = points_of(lists)
+    mask = poller.table.mask if ids == poller.table.ids else poller.mask_of(ids)
     if mask is None:
-        gateway.ledger.close(row, row.open, End.MISSED, "driver-fault")
+        ledger.close(row, row.open, End.MISSED, "driver-fault")
         gateway.supervisor.fault(slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}"))
-        return
+        return None
     row.read = mask
     if row.open & ~mask:
-        gateway.ledger.close(row, row.open & ~mask, End.MISSED, "device")
-    if mask:
-        poller.arguments.set_batch(row.k, batch_at)  # the driver's result stays where it is until its next call
-        yield from _judge(gateway, poller, row, mask)
-        poller.release_held()
+        ledger.close(row, row.open & ~mask, End.MISSED, "device")
+    return lists if mask else None
 
 
 def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: int, stage: int) -> Steps:
@@ -213,15 +226,15 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
         yield cores.wait()
         clockwork.waited(env._now - asked, "core")
     slot.segment_start_ns = env._now
-    instance.begin_at(export, poller.arguments.at, slot.fuel_limit)
-    fuel = instance.advance()
+    fuel = instance.call_at(export, poller.arguments.at, slot.fuel_limit)
     values += CONSTANT_VALUES
-    if stage == TRANSFORM and instance.fault is None and is_ok(instance.result_at):
-        values += READING_VALUES * readings_in(ok_at(instance.result_at))
+    if stage == TRANSFORM and instance.fault is None:
+        lists = batch_in(instance.result_at)
+        values += READING_VALUES * lists[0] if lists else 0
     cost = slot.meter.charge(fuel, 1, slot.crossings, values)
     slot.crossings = 0
     if cost:
-        yield env.pause(cost)
+        yield cost
     cores.release(cost)
     clockwork.spent_ns[stage] += cost
     if slot.logged:
@@ -237,62 +250,60 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
 NOT_UP = "not up"
 
 
-def _judge(gateway: Gateway, poller: Poller, row: Row, mask: int) -> Steps:
-    """Transform, policy, and what they decide."""
-    ledger = gateway.ledger
-    slot = gateway.transform
-    ended = yield from _stage(gateway, poller, slot, "transform-readings", READING_VALUES * mask.bit_count() + 3, TRANSFORM)
-    if ended is not None:
-        ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, ended, "transform-fault"))
-        return
+def _transformed(gateway: Gateway, poller: Poller, row: Row, outcome: Fault | str | None) -> tuple[Batch, int]:
+    """What the transform has made of the readings, held against the contract: its batch and the mask of what goes on (0: nothing)."""
+    ledger, slot, mask = gateway.ledger, gateway.transform, row.read
+    if outcome is not None:
+        ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
+        return NOTHING
     assert slot.instance is not None
-    held = poller.held = slot.instance.take_result()
+    lists = slot.instance.take_result(poller.arguments.held)
     slot.release(slot.generation)
-    if not held.ok_at:
+    if lists is None:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")
-        return
-    batch = read_batch(held.ok_at)
-    kept = poller.mask_of([reading[0] for reading in batch.readings] + [text.point for text in batch.texts])
+        return NOTHING
+    batch = read_batch(lists)
+    if batch.points == poller.table.ids and not batch.texts:
+        kept: int | None = poller.table.mask
+    else:
+        kept = poller.mask_of([*batch.points, *(text.point for text in batch.texts)])
     if kept is None or kept & ~mask:
         ledger.close(row, row.open & mask, End.LOST, "transform-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")
-        return
+        return NOTHING
     if mask & ~kept:
-        gateway.carried(row, mask & ~kept, "drop", poller.clockwork)
+        gateway.carried(poller, row, mask & ~kept, "drop")
         ledger.close(row, mask & ~kept, End.DROPPED, "transform")
-    if not kept:
-        return
-    poller.arguments.set_batch(row.k, held.ok_at)
-    yield from _decide(gateway, poller, row, kept, batch)
+    poller.arguments.set_batch(row.k, lists)
+    return batch, kept
 
 
-def _decide(gateway: Gateway, poller: Poller, row: Row, kept: int, batch: Batch) -> Steps:
-    """The policy's call, its decision held against the contract, and carried out."""
+NOTHING = Batch((), (), (), (), ()), 0
+
+
+def _decided(gateway: Gateway, poller: Poller, row: Row, kept: int, outcome: Fault | str | None) -> list[tuple[Any, int]]:
+    """What the policy has decided, held against the contract: verdicts and the points that they are about."""
     ledger, slot = gateway.ledger, gateway.policy
-    poller.arguments.set_link(*gateway.link_state())
-    ended = yield from _stage(gateway, poller, slot, "decide", READING_VALUES * kept.bit_count() + 9, POLICY)
-    if ended is not None:
-        ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, ended, "policy-fault"))
-        return
+    if outcome is not None:
+        ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
+        return []
     instance = slot.instance
     assert instance is not None
     lane = forward_lane(instance.result_at)
     if lane >= 0:
         slot.release(slot.generation)
-        yield from _carry_out(gateway, poller, row, kept, ("forward", lane), batch)
-        return
+        return [(("forward", lane), kept)]
     result = instance.result()
     slot.release(slot.generation)
     if not result.ok:
         ledger.close(row, row.open & kept, End.LOST, "policy-error")
-        return
+        return []
     groups = verdict_groups(result.value, kept, poller.table.bit_of)
     if isinstance(groups, str):
         ledger.close(row, row.open & kept, End.LOST, "policy-fault")
         gateway.supervisor.fault_now(slot, Cause.CONTRACT, groups)
-        return
-    for verdict, part in groups:
-        yield from _carry_out(gateway, poller, row, part, verdict, batch)
+        return []
+    return groups
 
 
 def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
@@ -329,7 +340,7 @@ def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: A
     tag, payload = verdict
     clockwork = poller.clockwork
     if tag == "drop":
-        gateway.carried(row, mask, "drop", clockwork)
+        gateway.carried(poller, row, mask, "drop")
         gateway.ledger.close(row, mask & row.open, End.DROPPED, "policy")
         return
     if tag == "alert":
@@ -347,10 +358,10 @@ def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: A
         asked = gateway.env._now
         yield cores.wait()
         clockwork.waited(gateway.env._now - asked, "core")
-    yield gateway.env.pause(work_ns)
+    yield work_ns
     cores.release(work_ns)
     clockwork.spent_ns[UPLINK] += work_ns
-    gateway.carried(row, mask, tag, clockwork)
+    gateway.carried(poller, row, mask, tag)
     if direct and uplink.ready():
         uplink.publish(message)
     else:

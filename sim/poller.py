@@ -6,17 +6,15 @@ The plan runs whether or not anybody polls: a sample is due because the source's
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import simpy
-from simpy.events import Event
-
-from components.batch import Held, StageArguments
+from components.batch import StageArguments
 from components.contract import PointConfig
-from sim.clock import Occurrence, Signal
+from sim.clock import Occurrence, Signal, Steps, Task
 from sim.latency import Clockwork
 from sim.ledger import End, Ledger, Row
+from sim.message import TOPIC_PREFIX, Body
 from sim.pipeline import poll, write
 from sim.spec import DeviceSpec
 
@@ -63,16 +61,16 @@ class Plan(Occurrence):
 class PointTable:
     """The points of one device model on one gateway, as its pollers need them."""
 
-    __slots__ = ("bit_of", "heads", "id_of_bit", "ids", "mask", "points")
+    __slots__ = ("bit_of", "body", "id_of_bit", "ids", "mask", "points")
 
     def __init__(self, points: list[PointConfig]) -> None:
         self.points = points
-        self.ids = [point.id for point in points]
+        self.ids = tuple(point.id for point in points)
         self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
         """point id -> bit of the device's mask"""
         self.id_of_bit = {bit: point for point, bit in self.bit_of.items()}
-        self.heads = {point.id: f'"{point.name}":' for point in points}
-        """point id -> how its value begins in a message"""
+        self.body = Body(points)
+        """how its messages are written"""
         self.mask = (1 << len(points)) - 1
 
 
@@ -85,7 +83,6 @@ class Poller:
         self.table = table
         self.clockwork = Clockwork()
         self.arguments = StageArguments(spec.name)
-        self.held: Held | None = None
         self.row: Row | None = None
         self._next: Row | None = None
         self._commands: list[Command] = []
@@ -93,7 +90,8 @@ class Poller:
         self._wake: Signal | None = None
         self.polls = 0
         slot.on_drop = port.abandon
-        self.process = gateway.env.process(self._run())
+        self.topic_bytes = len(TOPIC_PREFIX) + len(spec.name)
+        self._task = Task(gateway.env, self._run())
 
     # ---- work comes in ------------------------------------------------------------------------------------------
     def due(self, row: Row) -> None:
@@ -130,23 +128,19 @@ class Poller:
             wake.fire()
 
     # ---- the process --------------------------------------------------------------------------------------------
-    def _run(self) -> Generator[Event, Any, None]:
+    def _run(self) -> Steps:
         env = self.gateway.env
         while True:
-            try:
-                while True:
-                    if self._next is None and not self._commands:
-                        self._wake = Signal(env)
-                        yield self._wake
-                    elif self._next is not None:
-                        row = self._begin()
-                        if row is not None:
-                            yield from poll(self.gateway, self, row)
-                            self.row = None
-                    else:
-                        yield from self._write()
-            except simpy.Interrupt:
-                self._wake = None
+            if self._next is not None:
+                row = self._begin()
+                if row is not None:
+                    yield from poll(self.gateway, self, row)
+                    self.row = None
+            elif self._commands:
+                yield from self._write()
+            else:
+                self._wake = Signal(env)
+                yield self._wake
 
     def _begin(self) -> Row | None:
         """The row to poll now; None when the driver isn't up (any more), and the row has ended."""
@@ -160,7 +154,7 @@ class Poller:
         self.clockwork = Clockwork()
         return row
 
-    def _write(self) -> Generator[Event, Any, None]:
+    def _write(self) -> Steps:
         command = self._command = self._commands.pop(0)
         point = self.table.id_of_bit.get(1 << command.point)
         if self.slot.state != "ready" or point is None:
@@ -170,17 +164,9 @@ class Poller:
         self._command = None
         self.gateway.command_done(command, cause)
 
-    def release_held(self) -> None:
-        """The transform's result is not needed any more."""
-        if self.held is not None:
-            self.held.release()
-            self.held = None
-
-    def mask_of(self, ids: list[int]) -> int | None:
+    def mask_of(self, ids: Sequence[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""
         table = self.table
-        if ids == table.ids:
-            return table.mask
         mask = 0
         for point in ids:
             bit = table.bit_of.get(point, 0)
@@ -210,6 +196,7 @@ class Poller:
         for command in commands:
             self.gateway.command_done(command, "crash")
         self.port.abandon()
-        self.release_held()
-        if self.process.is_alive and self.process is not self.gateway.env.active_process:
-            self.process.interrupt("crash")
+        self._wake = None
+        self._task.stop()
+        self.arguments.held.release()
+        self._task = Task(self.gateway.env, self._run())

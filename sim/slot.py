@@ -10,13 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simpy.events import Event
-
 from components.contract import Settings
 from components.host import Linked
 from components.instance import Instance
 from sim.budget import HOST_BYTES_PER_INSTANCE, Meter
-from sim.clock import Environment, S
+from sim.clock import Environment, S, Signal
 from sim.faults import InvariantError
 from sim.spec import ComponentSpec
 from sim.trace import Trace
@@ -80,7 +78,7 @@ class Slot:
         self.on_drop: Callable[[], None] | None = None
         """told when the instance goes: its connection goes with it"""
         self.serving = False
-        self._waiters: deque[Event] | None = None
+        self._waiters: deque[Signal] | None = None
         self.segment_start_ns = 0
         self.crossings = 0
         """imports of the segment under way that answered at once"""
@@ -133,9 +131,9 @@ class Slot:
         self.crossings = 0
 
     # ---- one call at a time -------------------------------------------------------------------------------------
-    def wait(self) -> Event:
-        """An event that succeeds when the instance is yours; only for when ``serving`` is True."""
-        event = self._env.event()
+    def wait(self) -> Signal:
+        """Fires when the instance is yours; only for when ``serving`` is True."""
+        event = Signal(self._env)
         if self._waiters is None:
             self._waiters = deque()
         self._waiters.append(event)
@@ -146,7 +144,7 @@ class Slot:
         if generation != self.generation:
             return
         if self._waiters:
-            self._waiters.popleft().succeed()
+            self._waiters.popleft().fire()
         else:
             self.serving = False
 

@@ -7,12 +7,10 @@ configure counts like any other.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
-
-from simpy.events import Event
+from typing import TYPE_CHECKING
 
 from components.outcome import Cause, Fault
+from sim.clock import Signal, Steps, Task
 from sim.latency import DRIVER, Clockwork
 from sim.pipeline import call
 from sim.slot import Slot
@@ -42,12 +40,18 @@ class Supervisor:
         self.restarts = self.quarantined = 0
         self.refused: ConfigRefused | None = None
 
-    def start(self, slot: Slot) -> Event:
-        """Bring a slot up; the returned process ends when it is ready or has failed."""
+    def start(self, slot: Slot) -> Signal:
+        """Bring a slot up; the signal fires when it is ready or has failed."""
         slot.move("start", self._gateway.index)
-        return self._gateway.env.process(self._bring_up(slot, self._gateway.epoch))
+        over = Signal(self._gateway.env)
+        Task(self._gateway.env, self._start(slot, over))
+        return over
 
-    def _bring_up(self, slot: Slot, epoch: int) -> Generator[Event, Any, None]:
+    def _start(self, slot: Slot, over: Signal) -> Steps:
+        yield from self._bring_up(slot, self._gateway.epoch)
+        over.fire()
+
+    def _bring_up(self, slot: Slot, epoch: int) -> Steps:
         gateway, generation = self._gateway, slot.generation
         if gateway.epoch != epoch:
             return

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.batch import StageArguments, forward_lane, ok_at, points_of, read_batch
+from components.batch import StageArguments, batch_in, forward_lane, points_of, read_batch
 from components.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
 from components.host import Host
 from components.instance import Instance
@@ -50,10 +50,12 @@ def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[
         stage.begin("transform-readings", (Origin("d", 1), (readings, texts)), FUEL)
         stage.advance()
         decoded = stage.result().value
-        in_place = read_batch(ok_at(stage.result_at))
-        assert in_place.readings == [tuple(reading) for reading in decoded.readings] == [tuple(reading) for reading in readings]
+        lists = batch_in(stage.result_at)
+        assert lists is not None and lists[0] == len(readings) and lists[2] == len(texts)
+        in_place = read_batch(lists)
+        assert list(zip(*in_place[:4], strict=True)) == [tuple(reading) for reading in decoded.readings] == [tuple(reading) for reading in readings]
         assert [tuple(text) for text in in_place.texts] == [tuple(text) for text in decoded.texts] == [tuple(text) for text in texts]
-        assert points_of(ok_at(stage.result_at)) == [item.point for item in [*readings, *texts]]
+        assert list(points_of(lists)) == [item.point for item in [*readings, *texts]]
 
 
 def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
@@ -62,9 +64,10 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
     with open_stage(host, "normalize", "transform", []) as transform, open_stage(host, "route", "policy", [("down", "drop"), ("lane", "2")]) as policy:
         transform.begin("transform-readings", (Origin("presses/1", 5), batch), FUEL)
         transform.advance()
-        held = transform.take_result()
         block = StageArguments("presses/1")
-        block.set_batch(5, held.ok_at)
+        lists = transform.take_result(block.held)
+        assert lists is not None
+        block.set_batch(5, lists)
         block.set_link(*state)
         policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
         fuel_typed = policy.advance()
@@ -74,12 +77,11 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
         assert policy.result() == typed
         assert forward_lane(policy.result_at) == 2
         block.set_link(False, 0, 0, 0, 0.0)
-        policy.begin_at("decide", block.at, FUEL)
-        policy.advance()
+        assert policy.call_at("decide", block.at, FUEL) > 0
         assert policy.result().value[0].tag == "drop"
         assert forward_lane(policy.result_at) == -1
-        held.release()
-        held.release()
+        block.held.release()
+        block.held.release()
 
 
 def test_strings_numbers_and_nothing_survive_both_ways(host: Host) -> None:

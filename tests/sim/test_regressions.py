@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from components.batch import Batch
+from components.contract import PointConfig
 from components.host import Host
 from components.outcome import Cause
 from sim.clock import MS, S
 from sim.ledger import End, Row
 from sim.link import LinkModel
-from sim.message import body_of
+from sim.message import Body
 from sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
 from sim.world import World
 from tests.components import guests
@@ -133,7 +134,7 @@ def test_a_batch_that_can_never_fit_evicts_itself_only(host: Host) -> None:
     def message(k: int, values: int) -> Any:
         row: Row = ledger.open_row(0, k, 0, 1)
         row.read = 1
-        batch = Batch([(0, 1.0, 0, 0)] * values, [])
+        batch = Batch((0,) * values, (1.0,) * values, (0,) * values, (0,) * values, ())
         return world.gateways[0].compose(poller, row, 1, 1, batch)
 
     for k in range(1000, 1010):
@@ -153,7 +154,9 @@ def test_start_code_may_look_at_the_clock(host: Host) -> None:
 
 
 def test_a_value_that_is_no_number_is_null_in_json() -> None:
-    body = body_of("d/1", 0, Batch([(0, float("nan"), 0x80000000, 1), (1, float("inf"), 0, 1), (2, 1.5, 0, 2)], []), {0: '"a":', 1: '"b":', 2: '"c":'}, None)
+    points = [PointConfig(i, name, "", "", 1.0, 0.0, None, None) for i, name in enumerate("abc")]
+    batch = Batch((0, 1, 2), (float("nan"), float("inf"), 1.5), (0x80000000, 0, 0), (1, 1, 2), ())
+    body = Body(points).of("d/1", 0, batch)
     assert body == b'{"device":"d/1","seq":0,"t":1,"values":{"a":null,"b":null,"c":1.5},"status":{"a":2147483648},"times":{"c":2}}'
 
 

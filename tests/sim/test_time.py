@@ -12,7 +12,7 @@ import pytest
 
 from components.host import Host
 from components.outcome import Cause
-from sim.clock import MS, S
+from sim.clock import MS, S, Task
 from sim.latency import BUS, DRIVER, QUEUE, Clockwork
 from sim.pipeline import call
 from sim.spec import ComponentSpec
@@ -33,10 +33,10 @@ def test_two_cpu_segments_and_one_wait_add(host: Host) -> None:
     gateway, slot, env = world.gateways[0], world.gateways[0].pollers[0].slot, world.env
     clockwork, meter = Clockwork(), slot.meter
     before = meter.cpu_ns, env.now
-    process = env.process(call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER))
-    while not process.triggered:
+    task = Task(env, call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER))
+    while not task.done:
         env.step()
-    assert process.value is None
+    assert task.value is None
     cpu_ns = meter.cpu_ns - before[0]
     assert clockwork.spent_ns[DRIVER] == cpu_ns + wait_ns, "sleep counts as the driver's own time"
     assert env.now - before[1] == cpu_ns + wait_ns
@@ -50,8 +50,8 @@ def test_the_guest_sees_time_pass_while_it_computes(host: Host) -> None:
     world = World(plant(host, count=1, drivers={1: sleeper(host, guests.clock_watching(turns))}), host)
     world.boot()
     gateway, slot = world.gateways[0], world.gateways[0].pollers[0].slot
-    process = world.env.process(call(gateway, slot, "read-sensor", (), 0, Clockwork(), DRIVER))
-    while not process.triggered:
+    task = Task(world.env, call(gateway, slot, "read-sensor", (), 0, Clockwork(), DRIVER))
+    while not task.done:
         world.env.step()
     assert slot.instance is not None
     tag, microseconds = slot.instance.result().value
