@@ -78,7 +78,7 @@ class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
 
     __slots__ = (
-        "_arrives_ns", "_buffer", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
+        "_buffer", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
         "_timer", "_trace", "_unsent", "_waiting", "connections",
     )  # fmt: skip
 
@@ -90,8 +90,6 @@ class TcpPort:
         self._buffer = b""
         self._waiting: Signal | None = None
         self._deadline_ns = 0
-        self._arrives_ns = NEVER_NS
-        """when the last request will be at the device, NEVER_NS when that isn't known"""
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
@@ -99,14 +97,21 @@ class TcpPort:
     # ---- the contract -------------------------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
-        quiet = not self._buffer
+        stream = self._stream
+        if stream is not None and stream.open and not self._buffer:
+            # All is well: the request's arrival is known, and the answer's will be, so that no timer is needed (``_asked`` sees to it).
+            now = self._env._now
+            event = self._waiting = Signal(self._env)
+            self._framing = reply
+            self._deadline_ns = now + (timeout_ns if timeout_ns < limit_ns else limit_ns)
+            if stream.up.send(request, len(request), now) >= self._deadline_ns:
+                self._arm()
+            return event
         if not self._put(request):
             event = Signal(self._env)
             event.fire(FULL)
             return event
-        # While all is well the request's arrival is known, and the answer's will be: no timer (``_asked`` sees to it).
-        timed = not quiet or self._arrives_ns >= self._env._now + timeout_ns
-        return self._wait(reply, min(timeout_ns, limit_ns), timed)
+        return self._wait(reply, min(timeout_ns, limit_ns))
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Hand bytes to the connection: done when the stream has them."""
@@ -116,17 +121,16 @@ class TcpPort:
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
-        return self._wait(frame, timeout_ns, True)
+        return self._wait(frame, timeout_ns)
 
-    def _wait(self, frame: Any, timeout_ns: int, timed: bool) -> Signal:
+    def _wait(self, frame: Any, timeout_ns: int) -> Signal:
         event = Signal(self._env)
         self._waiting, self._framing = event, frame
         self._deadline_ns = self._env._now + timeout_ns
         if self._stream is None:
             self._finish(DISCONNECTED)
             return event
-        if timed:
-            self._arm()
+        self._arm()
         if self._buffer:
             self._look()
         return event
@@ -164,12 +168,10 @@ class TcpPort:
         if stream is None:
             self._connect()
             self._unsent.append(data)
-            self._arrives_ns = NEVER_NS
         elif stream.open:
-            self._arrives_ns = stream.send_up(data, len(data))
+            stream.send_up(data, len(data))
         else:
             self._unsent.append(data)
-            self._arrives_ns = NEVER_NS
         return True
 
     def _connect(self) -> None:
@@ -204,6 +206,11 @@ class TcpPort:
             self._arm()
 
     def _arrived(self, data: bytes) -> None:
+        if self._waiting is not None and not self._buffer:
+            frame, _ = cut_frame(data, self._framing)
+            if frame is not None and len(frame) == len(data):
+                self._finish((True, frame))
+                return
         self._buffer += data
         if len(self._buffer) > BUFFER_BYTES_MAX:
             self._trace.emit("limit", self._index, "bus-buffer", len(self._buffer))

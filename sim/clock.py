@@ -22,7 +22,7 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 NEVER_NS = 1 << 62
 """an instant that doesn't come"""
 TROUBLE, START, NORMAL = -1, 0, 1
-"""priorities at one instant; SimPy's own urgent events share START with new tasks"""
+"""priorities at one instant; samples that are due, new tasks and SimPy's own urgent events share START"""
 
 
 class Occurrence(ABC):
@@ -173,9 +173,9 @@ class Environment(simpy.Environment):
         heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
-    def expect(self, at_ns: int, occurrence: Occurrence) -> None:
+    def expect(self, at_ns: int, occurrence: Occurrence, priority: int = NORMAL) -> None:
         """Let it happen at ``at_ns`` (not in the past); it must not be on the timeline already."""
-        heappush(self._queue, (at_ns, NORMAL, next(self._eid), occurrence))  # type: ignore[misc]
+        heappush(self._queue, (at_ns, priority, next(self._eid), occurrence))  # type: ignore[misc]
 
     def step(self) -> None:
         """The next thing that is due."""

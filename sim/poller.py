@@ -1,7 +1,7 @@
-"""One polled device on one gateway: its plan opens rows, its process polls, writes and survives a crash of the gateway.
+"""One polled device on one gateway: its task polls, writes and survives a crash of the gateway.
 
-Belongs here: when a poll begins, overrun, what a crash leaves. Never: what happens within a poll (pipeline.py).
-The plan runs whether or not anybody polls: a sample is due because the source's plan says so.
+Belongs here: when a poll begins, overrun, what a crash leaves. Never: when a sample is due (plan.py) or what happens
+within a poll (pipeline.py).
 """
 
 from __future__ import annotations
@@ -11,51 +11,21 @@ from typing import TYPE_CHECKING
 
 from components.batch import StageArguments
 from components.contract import PointConfig
-from sim.clock import Occurrence, Signal, Steps, Task
+from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
-from sim.ledger import End, Ledger, Row
+from sim.ledger import End, Row
 from sim.message import TOPIC_PREFIX, Body
 from sim.pipeline import poll, write
 from sim.spec import DeviceSpec
 
 if TYPE_CHECKING:
     from sim.bus import Port
-    from sim.clock import Environment
     from sim.gateway import Gateway
     from sim.message import Command
     from sim.slot import Slot
-    from sim.trace import Trace
 
 COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""
-
-
-class Plan(Occurrence):
-    """A device's due instants: phase + k * poll, for each k before the duration's end. Opens rows, hands them to whoever polls."""
-
-    __slots__ = (
-        "_duration_ns", "_env", "_index", "_k", "_ledger", "_mask", "_period_ns", "_trace", "pollers",
-    )  # fmt: skip
-
-    def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
-        self._env, self._ledger, self._trace = env, ledger, trace
-        self._index, self._period_ns, self._duration_ns = index, spec.poll_ns, duration_ns
-        self._mask = (1 << len(spec.model.points)) - 1
-        self._k = 0
-        self.pollers: list[Poller] = []
-        if spec.phase_ns < duration_ns:
-            env.expect(spec.phase_ns, self)
-
-    def happen(self) -> None:
-        """A sample is due."""
-        now = self._env._now
-        row = self._ledger.open_row(self._index, self._k, now, self._mask, len(self.pollers))
-        self._trace.add((now, "due", self._index, self._k))
-        self._k += 1
-        if now + self._period_ns < self._duration_ns:
-            self._env.expect(now + self._period_ns, self)
-        for poller in self.pollers:
-            poller.due(row)
 
 
 class PointTable:

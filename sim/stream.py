@@ -10,9 +10,10 @@ window, fast retransmit; a link's rate alone limits throughput.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any
 
-from sim.clock import MS, NEVER_NS, Environment, Occurrence, S
+from sim.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
 from sim.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -37,7 +38,25 @@ class _Segment(Occurrence):
         self.rto_ns = RTO_NS
 
     def happen(self) -> None:
-        self.half.due(self)
+        """It reaches the other end, if the rules let it."""
+        half = self.half
+        stream, way, flight = half.stream, half.way, half.flight
+        if stream.broken or self.arrived:
+            return
+        if way.link.rules and way.passes(self.size_bytes, stream.env._now) is None:
+            half.retry(self, stream.env._now)
+            return
+        self.arrived = True
+        if flight[0] is not self:
+            if stream.troubled is not None:
+                stream.troubled()
+            return
+        while flight and flight[0].arrived:
+            payload = flight.pop(0).payload
+            if payload is not None:
+                half.receive(payload)
+                if stream.broken:
+                    return
 
 
 class _Half:
@@ -61,9 +80,10 @@ class _Half:
         self.flight.append(segment)
         arrives = self.way.transit(segment.size_bytes, at_ns)
         if arrives == NEVER_NS:
-            self._retry(segment, at_ns)
+            self.retry(segment, at_ns)
         else:
-            self.stream.env.expect(arrives, segment)
+            env = self.stream.env
+            heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
         return arrives
 
     def _attempt(self, segment: _Segment) -> None:
@@ -75,11 +95,11 @@ class _Half:
             return
         arrives = self.way.transit(segment.size_bytes, now)
         if arrives == NEVER_NS:
-            self._retry(segment, now)
+            self.retry(segment, now)
         else:
             self.stream.env.expect(arrives, segment)
 
-    def _retry(self, segment: _Segment, now_ns: int) -> None:
+    def retry(self, segment: _Segment, now_ns: int) -> None:
         """The retransmission timer of this attempt runs from ``now_ns``; or the user timeout, if that ends first."""
         stream = self.stream
         self.retransmitted += 1
@@ -89,33 +109,12 @@ class _Half:
         if stream.troubled is not None:
             stream.troubled()
 
-    def due(self, segment: _Segment) -> None:
-        """A segment reaches the other end, if the rules let it."""
-        stream = self.stream
-        if stream.broken or segment.arrived:
-            return
-        if self.way.link.rules and self.way.passes(segment.size_bytes, stream.env._now) is None:
-            self._retry(segment, stream.env._now)
-            return
-        segment.arrived = True
-        flight = self.flight
-        if flight[0] is not segment:
-            if stream.troubled is not None:
-                stream.troubled()
-            return
-        while flight and flight[0].arrived:
-            first = flight.pop(0)
-            if first.payload is not None:
-                self.receive(first.payload)
-                if stream.broken:
-                    return
-
 
 class Stream:
     """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
 
     __slots__ = (
-        "_down", "_up", "broken", "env", "lost", "open", "troubled", "user_timeout_ns",
+        "_down", "up", "broken", "env", "lost", "open", "troubled", "user_timeout_ns",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +127,7 @@ class Stream:
         self.open = False
         self.troubled: Callable[[], None] | None = None
         """told when something doesn't get through at once, for those who keep no timer of their own while all is well"""
-        self._up, self._down = _Half(self, up, far), _Half(self, down, near)
+        self.up, self._down = _Half(self, up, far), _Half(self, down, near)
 
     def connect(self, opened: Callable[[], None]) -> None:
         """Three-way handshake: ``opened`` after SYN and SYN-ACK; ``lost`` after the user timeout."""
@@ -141,7 +140,7 @@ class Stream:
             if now - started >= self.user_timeout_ns:
                 self.break_off()
                 return
-            for at, corrupted in self._up.way.offer(HEADER_BYTES, now)[:1]:
+            for at, corrupted in self.up.way.offer(HEADER_BYTES, now)[:1]:
                 if not corrupted:
                     self.env.call_at(at, answer)
             left = started + self.user_timeout_ns - now
@@ -149,7 +148,7 @@ class Stream:
 
         def answer() -> None:
             now = self.env._now
-            if self.open or self.broken or self._up.way.passes(HEADER_BYTES, now) is None:
+            if self.open or self.broken or self.up.way.passes(HEADER_BYTES, now) is None:
                 return
             for at, corrupted in self._down.way.offer(HEADER_BYTES, now)[:1]:
                 if not corrupted:
@@ -165,7 +164,7 @@ class Stream:
 
     def send_up(self, payload: Any, size_bytes: int) -> int:
         """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken: ``lost`` has said so)."""
-        return NEVER_NS if self.broken else self._up.send(payload, size_bytes, self.env._now)
+        return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env._now)
 
     def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0) -> int:
         """To the near end, in ``in_ns`` from now; returns as ``send_up``."""
@@ -184,4 +183,4 @@ class Stream:
     @property
     def retransmitted(self) -> int:
         """Segments sent again, both ways."""
-        return self._up.retransmitted + self._down.retransmitted
+        return self.up.retransmitted + self._down.retransmitted

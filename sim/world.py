@@ -22,7 +22,8 @@ from sim.ledger import End, Ledger, Row, due_instants
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
-from sim.poller import Plan, PointTable, Poller
+from sim.plan import Plan, put_on_timeline
+from sim.poller import PointTable, Poller
 from sim.slot import BOOT_HORIZON_NS, Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, WorldSpec
 from sim.streams import Streams
@@ -87,9 +88,10 @@ class World:
         for i, device in enumerate(self.spec.devices):
             gateway = self.gateway_of_name[device.gateway]
             self._gateway_of_device.append(gateway)
-            plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
+            plan = Plan(self.ledger, self.trace, i, device)
             self.plans.append(plan)
             plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver]))
+        put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         schedule(self, self.spec.timeline)
 
     def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: str) -> None:
