@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from devices.registers import Point, RegisterImage
 from devices.signal import mixed
+from devices.stepper import step_function
 
 POINTS_MAX = 500
 """of one model: what a driver's table and a ledger mask are tested for"""
@@ -51,26 +52,20 @@ class DeviceModel:
 class Device:
     """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name."""
 
-    __slots__ = (
-        "_signals", "_step", "image", "model", "name", "unit_id",
-    )  # fmt: skip
+    __slots__ = ("_move", "_step", "_step_ns", "image", "model", "name", "unit_id")
 
     def __init__(self, model: DeviceModel, name: str, unit_id: int, key: int) -> None:
         self.model, self.name, self.unit_id = model, name, unit_id
         self.image = RegisterImage(model.points, model.constants)
-        self._signals = [
-            (self.image.writer(i), point.signal.build(mixed(key, i))) for i, point in enumerate(model.points) if not point.writable
-        ]
         for i, point in enumerate(model.points):
             if point.writable:
                 self.image.write_value(i, point.signal.build(mixed(key, i))(0))
-        self._step = -1
+        self._move = step_function(model.points, self.image, key)
+        self._step, self._step_ns = -1, model.step_ns
 
     def advance(self, now_ns: int) -> None:
         """Bring the image to the step that holds at ``now_ns``; times before 0 show step 0."""
-        step = max(0, now_ns // self.model.step_ns)
-        if step == self._step:
-            return
-        self._step = step
-        for write, signal in self._signals:
-            write(signal(step))
+        step = now_ns // self._step_ns if now_ns > 0 else 0
+        if step != self._step:
+            self._step = step
+            self._move(step)

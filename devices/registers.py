@@ -6,7 +6,6 @@ Addresses are the protocol's own, from 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
@@ -20,8 +19,9 @@ WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, 
 """type -> registers"""
 CONSTANT = Signal()
 _EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
-_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
-_STRUCTS = {kind: Struct(f">{code}") for kind, code in _CODES.items()}
+TYPE_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
+"""type -> struct code"""
+_STRUCTS = {kind: Struct(f">{code}") for kind, code in TYPE_CODES.items()}
 ORDERS = ("be", "sw", "bs", "le")
 """ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
 
@@ -116,22 +116,6 @@ class RegisterImage:
             self.words[table][address - self.first[table]] = value
         self._cells = [None if p.table in self.bits else _Cell(p, self.first[p.table]) for p in points]
         self._points = points
-
-    def writer(self, index: int) -> Callable[[float], None]:
-        """``write_value`` for one point, made once: what a device calls at each of its steps."""
-        cell, point = self._cells[index], self._points[index]
-        if cell is None or point.order != "be":
-            return lambda value: self.write_value(index, value)
-        pack_into, raw, position = cell.struct.pack_into, self.raw[point.table], cell.position
-        scale, offset, low, high = cell.scale, cell.offset, cell.low, cell.high
-        if cell.floating:
-            return lambda value: pack_into(raw, position, (value - offset) / scale)
-
-        def write(value: float) -> None:
-            number = round((value - offset) / scale)
-            pack_into(raw, position, low if number < low else high if number > high else number)
-
-        return write
 
     def write_value(self, index: int, value: float) -> None:
         """Put an engineering value where point ``index`` lies."""
