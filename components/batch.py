@@ -50,13 +50,11 @@ class Held:
         self.at = at
         self.full = False
 
-    def take(self, result_at: int) -> Lists | None:
-        """Move the result at that address here; what was held before must have been released. Returns its batch, None for an err."""
+    def take(self, result_at: int) -> None:
+        """Move the result at that address here (its payload stays where it is); what was held before must have been released."""
         assert not self.full
         self.full = True
-        kind, ok, payload = value = _VALUE.unpack_from(MEMORY, result_at)
-        _VALUE.pack_into(MEMORY, self.at, *value)
-        return lists_of(payload) if ok else None
+        _VALUE.pack_into(MEMORY, self.at, *_VALUE.unpack_from(MEMORY, result_at))
 
     def release(self) -> None:
         """Free it; its payload must have no reader any more. Twice is once."""
@@ -75,12 +73,9 @@ Lists = tuple[int, int, int, int, int]
 def batch_in(result_at: int) -> Lists | None:
     """The batch in the result at that address; None when the result is an err."""
     _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
-    return lists_of(payload) if ok else None
-
-
-def lists_of(batch_at: int) -> Lists:
-    """The lists of the batch at that address."""
-    entries: int = Q.unpack_from(MEMORY, batch_at + 16)[0]
+    if not ok:
+        return None
+    entries: int = Q.unpack_from(MEMORY, payload + 16)[0]
     return (*_LISTS.unpack_from(MEMORY, entries), entries)
 
 

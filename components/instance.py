@@ -18,7 +18,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as wc
 
 from components import capi
-from components.batch import Held, Lists
+from components.batch import Held
 from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
 from components.codec import Signature
 from components.errors import HostError
@@ -290,11 +290,11 @@ class Instance:
             self._holds_result = False
             val_delete(self._at)
 
-    def take_result(self, into: Held) -> Lists | None:
-        """Move the result, a batch or an err (None), out of this instance, which may then serve its next call; ``into`` frees it."""
+    def take_result(self, into: Held) -> None:
+        """Move the result out of this instance, which may then serve its next call; ``into`` frees it."""
         assert self._holds_result
         self._holds_result = False
-        return into.take(self._at)
+        into.take(self._at)
 
     def _fuel_left(self) -> int:
         capi.get_fuel(self.context, self._fuel_at)

@@ -47,10 +47,11 @@ class CpuProfile:
 class Meter:
     """What one component of a gateway has used: fuel, crossings, values, and the CPU time that follows."""
 
-    __slots__ = ("calls", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
+    __slots__ = ("_prices", "calls", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
 
     def __init__(self, profile: CpuProfile) -> None:
         self.profile = profile
+        self._prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
         self.fuel = self.calls = self.imports = self.values = self.spent_ps = self.instantiate_ns = 0
         self.faults: dict[str, int] = {}
 
@@ -60,10 +61,10 @@ class Meter:
         self.calls += calls
         self.imports += imports
         self.values += values
-        p = self.profile
+        fuel_ps, call_ps, import_ps, value_ps = self._prices
         before = self.spent_ps
-        self.spent_ps = before + fuel * p.fuel_ps + calls * p.call_ps + imports * p.import_ps + values * p.value_ps
-        return self.spent_ps // PS_PER_NS - before // PS_PER_NS
+        after = self.spent_ps = before + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+        return after // PS_PER_NS - before // PS_PER_NS
 
     @property
     def cpu_ns(self) -> int:

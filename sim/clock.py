@@ -190,14 +190,14 @@ class Environment(simpy.Environment):
         After every event the ledger must balance, else ``require_balance`` is asked to raise.
         """
         queue: Any = self._queue
-        events = 0
-        while queue and queue[0][0] <= until_ns and events < limit and not self.stopped:
+        for events in range(limit):
+            if self.stopped or not queue or queue[0][0] > until_ns:
+                return events
             self._now, _, _, occurrence = heappop(queue)
             occurrence.happen()
-            events += 1
             if ledger.due != ledger.open + ledger.ended:
                 ledger.require_balance()
-        return events
+        return limit
 
 
 class Balance(Protocol):

@@ -43,11 +43,12 @@ class Blame:
 
 
 class Clockwork:
-    """The stages of one sample on its way: ns by stage, and what it queued for."""
+    """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
 
-    __slots__ = ("spent_ns", "waited_ns")
+    __slots__ = ("lists", "spent_ns", "waited_ns")
 
     def __init__(self) -> None:
+        self.lists: tuple[int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
 

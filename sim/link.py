@@ -122,11 +122,16 @@ _NO_COIN = Stream(0)
 """stands where a model needs none; never drawn from"""
 
 
+EIGHT_S = 8 * S
+"""bits a byte times ns a second"""
+
+
 class Way:
     """One direction of a leg."""
 
     __slots__ = (
-        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_loss_coin", "_loss_threshold", "_model", "leg", "link", "stats", "up",
+        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_least_ns", "_loss_coin", "_loss_threshold", "_model", "_plain",
+        "_rate_bps", "_span", "leg", "link", "stats", "up",
     )  # fmt: skip
 
     def __init__(self, link: Link, leg: str, up: bool) -> None:
@@ -137,7 +142,8 @@ class Way:
         self._bad = False
         self._last_loss = 0.0
         self._model: LinkModel | None = None
-        self._loss_threshold = 0
+        self._loss_threshold = self._rate_bps = self._least_ns = self._span = 0
+        self._plain = True
         self._loss_coin = self._jitter_coin = _NO_COIN
 
     def _coin(self, purpose: str) -> Stream:
@@ -168,30 +174,32 @@ class Way:
 
         A second copy means nothing to a stream.
         """
-        model, stats = self.link.model, self.stats
-        if model is not self._model:
-            self._adopt(model)
-        if self.link.rules or not model.plain:
+        link = self.link
+        if link.model is not self._model:
+            self._adopt(link.model)
+        if link.rules or not self._plain:
             arrivals = self.offer(size_bytes, now_ns)
             return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
-        stats.offered += 1
-        if model.rate_bps:
+        self.stats.offered += 1
+        if self._rate_bps:
             if now_ns < self._free_at_ns:
-                if self._queue_full(model, now_ns):
+                if self._queue_full(link.model, now_ns):
                     return NEVER_NS
                 now_ns = self._free_at_ns
-            now_ns = self._free_at_ns = now_ns + 8 * S * size_bytes // model.rate_bps
+            now_ns = self._free_at_ns = now_ns + EIGHT_S * size_bytes // self._rate_bps
         if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
-            stats.lost += 1
+            self.stats.lost += 1
             return NEVER_NS
-        jitter = model.jitter_ns
-        if not jitter:
-            return now_ns + model.delay_ns
-        delay = model.delay_ns - jitter + (self._jitter_coin.word() * (2 * jitter + 1) >> 64)
+        if not self._span:
+            return now_ns + self._least_ns
+        delay = self._least_ns + (self._jitter_coin.word() * self._span >> 64)
         return now_ns + delay if delay > 0 else now_ns
 
     def _adopt(self, model: LinkModel) -> None:
-        self._model, self._loss_threshold = model, probability_word(model.loss)
+        """Another model from now on; its figures are kept as ``transit`` needs them."""
+        self._model, self._loss_threshold, self._plain = model, probability_word(model.loss), model.plain
+        self._rate_bps, self._least_ns = model.rate_bps, model.delay_ns - model.jitter_ns
+        self._span = 2 * model.jitter_ns + 1 if model.jitter_ns else 0
         if model.loss:
             self._loss_coin = self._coin("loss")
         if model.jitter_ns:

@@ -62,7 +62,7 @@ def call(
         if request is None:
             values += CONSTANT_VALUES
             if returns_batch and instance.fault is None:
-                lists = batch_in(instance.result_at)
+                lists = clockwork.lists = batch_in(instance.result_at)
                 values += READING_VALUES * lists[0] if lists else 0
         cost = meter.charge(fuel, calls, imports + slot.crossings, values)
         slot.crossings = 0
@@ -179,7 +179,7 @@ def _reading(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None) ->
         return None
     instance = slot.instance
     assert instance is not None
-    lists = batch_in(instance.result_at)
+    lists = poller.clockwork.lists
     if lists is None:
         ledger.close(row, row.open, End.MISSED, missed_cause(instance.result().value))
         return None
@@ -229,7 +229,7 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
     fuel = instance.call_at(export, poller.arguments.at, slot.fuel_limit)
     values += CONSTANT_VALUES
     if stage == TRANSFORM and instance.fault is None:
-        lists = batch_in(instance.result_at)
+        lists = clockwork.lists = batch_in(instance.result_at)
         values += READING_VALUES * lists[0] if lists else 0
     cost = slot.meter.charge(fuel, 1, slot.crossings, values)
     slot.crossings = 0
@@ -257,7 +257,8 @@ def _transformed(gateway: Gateway, poller: Poller, row: Row, outcome: Fault | st
         ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
         return NOTHING
     assert slot.instance is not None
-    lists = slot.instance.take_result(poller.arguments.held)
+    lists = poller.clockwork.lists
+    slot.instance.take_result(poller.arguments.held)
     slot.release(slot.generation)
     if lists is None:
         ledger.close(row, row.open & mask, End.LOST, "transform-error")

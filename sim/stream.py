@@ -72,13 +72,12 @@ class _Half:
     def send(self, payload: Any, size_bytes: int, at_ns: int) -> int:
         """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known."""
         while size_bytes > MSS_BYTES:
-            self._launch(_Segment(self, None, MSS_BYTES + HEADER_BYTES, at_ns), at_ns)
+            self.send(None, MSS_BYTES, at_ns)
             size_bytes -= MSS_BYTES
-        return self._launch(_Segment(self, payload, size_bytes + HEADER_BYTES, at_ns), at_ns)
-
-    def _launch(self, segment: _Segment, at_ns: int) -> int:
+        size_bytes += HEADER_BYTES
+        segment = _Segment(self, payload, size_bytes, at_ns)
         self.flight.append(segment)
-        arrives = self.way.transit(segment.size_bytes, at_ns)
+        arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
             self.retry(segment, at_ns)
         else:

@@ -70,17 +70,18 @@ class Uplink:
 
     def publish(self, message: Message) -> None:
         """Hand a message to the stream; only when ``ready``."""
-        stream = self._stream
-        if stream is None or not self.ready():
+        stream, flight = self._stream, self._flight
+        if stream is None or self.state != "up" or len(flight) >= self.spec.window:
             raise InvariantError(f"gateway {self._gateway.name}: publish without a session or room in the window")
         self._packet += 1
-        self._flight[self._packet] = message
-        self.window_peak = max(self.window_peak, len(self._flight))
+        flight[self._packet] = message
+        if len(flight) > self.window_peak:
+            self.window_peak = len(flight)
         self.published += 1
         message.sent_ns = self._env._now
         gateway = self._gateway
         gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
-        stream.send_up((self._packet, message), message.size_bytes)
+        stream.up.send((self._packet, message), message.size_bytes, message.sent_ns)
 
     # ---- the session --------------------------------------------------------------------------------------------
     def _move(self, event: str) -> None:

@@ -65,8 +65,9 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
         transform.begin("transform-readings", (Origin("presses/1", 5), batch), FUEL)
         transform.advance()
         block = StageArguments("presses/1")
-        lists = transform.take_result(block.held)
+        lists = batch_in(transform.result_at)
         assert lists is not None
+        transform.take_result(block.held)
         block.set_batch(5, lists)
         block.set_link(*state)
         policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
