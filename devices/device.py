@@ -5,6 +5,7 @@ Belongs here: the model's description and its life in time. Never: bytes of a pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from devices.registers import Point, RegisterImage
@@ -50,17 +51,22 @@ class DeviceModel:
 
 
 class Device:
-    """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name."""
+    """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name.
+
+    ``image`` and ``move`` are its fleet's when it moves along with it (fleet.py); else its own.
+    """
 
     __slots__ = ("_move", "_step", "_step_ns", "image", "model", "name", "unit_id")
 
-    def __init__(self, model: DeviceModel, name: str, unit_id: int, key: int) -> None:
+    def __init__(
+        self, model: DeviceModel, name: str, unit_id: int, key: int, image: RegisterImage | None = None, move: Callable[[int], None] | None = None
+    ) -> None:
         self.model, self.name, self.unit_id = model, name, unit_id
-        self.image = RegisterImage(model.points, model.constants)
+        self.image = RegisterImage(model.points, model.constants) if image is None else image
         for i, point in enumerate(model.points):
             if point.writable:
                 self.image.write_value(i, point.signal.build(mixed(key, i))(0))
-        self._move = step_function(model.points, self.image, key)
+        self._move = step_function(model.points, self.image, key) if move is None else move
         self._step, self._step_ns = -1, model.step_ns
 
     def advance(self, now_ns: int) -> None:

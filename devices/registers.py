@@ -93,13 +93,16 @@ def reorder(data: bytes, order: str) -> bytes:
 class RegisterImage:
     """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the points.
 
-    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,) bool.
+    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,) bool. ``room``: memory
+    for ``raw`` that is somebody else's and holds the constants already (fleet.py).
     """
 
-    def __init__(self, points: tuple[Point, ...], constants: dict[tuple[str, int], int]) -> None:
+    def __init__(
+        self, points: tuple[Point, ...], constants: dict[tuple[str, int], int], room: dict[str, memoryview] | None = None
+    ) -> None:
         self.first: dict[str, int] = {}
         self.length: dict[str, int] = {}
-        self.raw: dict[str, bytearray] = {}
+        self.raw: dict[str, bytearray | memoryview] = {}
         self.words: dict[str, np.ndarray[Any, Any]] = {}
         self.bits: dict[str, np.ndarray[Any, Any]] = {}
         spans = [(p.table, p.address, p.width) for p in points] + [(table, address, 1) for table, address in constants]
@@ -110,7 +113,7 @@ class RegisterImage:
             if table in ("coil", "discrete"):
                 self.bits[table] = np.zeros(length, np.bool_) if length else _EMPTY
             else:
-                self.raw[table] = bytearray(2 * length)
+                self.raw[table] = bytearray(2 * length) if room is None else room[table]
                 self.words[table] = np.frombuffer(self.raw[table], ">u2") if length else _EMPTY
         for (table, address), value in constants.items():
             self.words[table][address - self.first[table]] = value

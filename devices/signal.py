@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _MASK = (1 << 64) - 1
 _UNIT = 1.0 / (1 << 53)
-_SINE_STEPS = 1024
+SINE_STEPS = 1024
 """of a full turn; between them the table is read linearly: error below 5e-6"""
 
 
@@ -41,8 +41,8 @@ def _sine_table() -> tuple[float, ...]:
     one = 1 << 96
     pi = 0x3243F6A8885A308D313198A2E  # floor(pi * 2**96), from the hexadecimal expansion of pi
     quarter = []
-    for i in range(_SINE_STEPS // 4 + 1):
-        x = 2 * pi * i // _SINE_STEPS
+    for i in range(SINE_STEPS // 4 + 1):
+        x = 2 * pi * i // SINE_STEPS
         term, total, n = x, x, 1
         while term:
             term = -(term * x // one * x // one) // ((n + 1) * (n + 2)) if term > 0 else (-term * x // one * x // one) // ((n + 1) * (n + 2))
@@ -59,7 +59,7 @@ SINE = _sine_table()
 
 def sine(turns: int, of: int) -> float:
     """sin(2 pi * turns / of) from the table; ``of`` over 0."""
-    scaled = turns % of * _SINE_STEPS
+    scaled = turns % of * SINE_STEPS
     i, rest = divmod(scaled, of)
     low = SINE[i]
     return low + (SINE[i + 1] - low) * (rest / of)

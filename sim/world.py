@@ -11,6 +11,7 @@ from collections.abc import Callable
 from components.contract import PointConfig, Settings
 from components.host import Host
 from devices.device import Device
+from devices.fleet import Member, make_devices
 from devices.modbus_server import ModbusServer
 from sim.bus import Port, TcpPort
 from sim.clock import Environment
@@ -85,12 +86,13 @@ class World:
         components = {component.name: component for component in self.spec.components}
         for index, spec in enumerate(self.spec.gateways):
             self._wire_gateway(index, spec, components, store_path(spec.name))
+        devices = self._make_devices()
         for i, device in enumerate(self.spec.devices):
             gateway = self.gateway_of_name[device.gateway]
             self._gateway_of_device.append(gateway)
             plan = Plan(self.ledger, self.trace, i, device)
             self.plans.append(plan)
-            plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver]))
+            plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver], devices[device.name]))
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         schedule(self, self.spec.timeline)
 
@@ -139,12 +141,22 @@ class World:
         gateway.slots.append(slot)
         return slot
 
-    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
+    def _make_devices(self) -> dict[str, Device]:
+        """Fleets are made fleet by fleet: their devices may move together."""
+        fleets: dict[tuple[int, str, int], list[DeviceSpec]] = {}
+        for spec in self.spec.devices:
+            fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
+        made: dict[str, Device] = {}
+        for some in fleets.values():
+            members = [Member(spec.name, spec.unit_id, self.streams.key(f"device/{spec.name}")) for spec in some]
+            made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
+        return made
+
+    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec, device: Device) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
         extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
-        device = Device(spec.model, spec.name, spec.unit_id, self.streams.key(f"device/{spec.name}"))
         port = self._port(index, spec, ModbusServer(device))
         poller = Poller(gateway, index, spec, slot, port, table)
         gateway.add_poller(poller)

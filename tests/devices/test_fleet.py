@@ -1,0 +1,62 @@
+"""Devices that move together hold, bit by bit, what each of them would hold alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices import catalog
+from devices.device import Device, DeviceModel
+from devices.fleet import LOOKS_MIN, Member, make_devices
+from devices.registers import Point
+from tests.devices.test_stepper import signals, tables
+
+MEMBERS = [Member(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
+
+
+def same(model: DeviceModel, steps: tuple[int, ...]) -> None:
+    together = make_devices(model, MEMBERS, model.step_ns)
+    alone = [Device(model, *member) for member in MEMBERS]
+    for step in steps:
+        for one, other in zip(together, alone, strict=True):
+            one.advance(step * model.step_ns)
+            other.advance(step * model.step_ns)
+            assert tables(one.image) == tables(other.image), (one.name, step)
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_model_of_the_catalog(name: str) -> None:
+    same(catalog.model(name), (0, 1, 2, 5, 40, 400, 7, 8, 1000))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes=st.lists(st.tuples(signals, st.sampled_from(["u16", "i16", "u32", "i32", "f32"])), min_size=1, max_size=4))
+def test_random_signals_in_every_type(shapes: list[tuple[object, str]]) -> None:
+    points = tuple(
+        Point(f"p{i}", "holding", 3 * i, kind, scale=1.0 if kind == "f32" else 0.1, offset=0.0 if kind == "f32" else -3.0, signal=signal)  # type: ignore[arg-type]
+        for i, (signal, kind) in enumerate(shapes)
+    )
+    same(DeviceModel("random", "", "ours", ("modbus-tcp",), points, step_ns=1000), (0, 3, 4, 30, 2))
+
+
+def test_what_is_written_to_one_stays_with_it() -> None:
+    model = catalog.model("press-sensor")
+    first, second, *_ = make_devices(model, MEMBERS, model.step_ns)
+    at = next(point for point in model.points if point.writable).address
+    before = second.image.read_words("holding", at, 2)
+    assert first.image.write("holding", at, [0x4120, 0])
+    for step in (1, 2):
+        first.advance(step * model.step_ns)
+        second.advance(step * model.step_ns)
+    assert first.image.read_words("holding", at, 2) == [0x4120, 0]
+    assert second.image.read_words("holding", at, 2) == before
+
+
+def test_a_few_devices_and_odd_types_move_alone() -> None:
+    model = catalog.model("press-sensor")
+    few = make_devices(model, MEMBERS[:-1], model.step_ns)
+    rarely = make_devices(model, MEMBERS, 10 * model.step_ns)
+    wide = DeviceModel("wide", "", "ours", ("modbus-tcp",), (Point("p", "holding", 0, "f64"),))
+    odd = make_devices(wide, MEMBERS, 1)
+    assert all(type(device.image.raw["holding"]) is bytearray for device in [*few, *rarely, *odd])
