@@ -34,11 +34,11 @@ class Batch(NamedTuple):
     def only(self, wanted: Container[int]) -> Batch:
         """The part of it that is about the points in ``wanted``."""
         rows = [row for row in zip(*self[:4], strict=True) if row[0] in wanted]
-        columns = zip(*rows, strict=True) if rows else _NO_READINGS
-        return Batch(*columns, tuple(text for text in self.texts if text.point in wanted))
+        points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
+        return Batch(points, values, statuses, times, tuple(text for text in self.texts if text.point in wanted))
 
 
-_NO_READINGS: tuple[tuple[Any, ...], ...] = ((), (), (), ())
+_NO_READINGS: tuple[Any, Any, Any, Any] = ((), (), (), ())
 
 
 class Held:
@@ -151,7 +151,7 @@ def forward_lane(result_at: int) -> int:
     if not ok:
         return -1
     size, at, lane_at, exceptions = _DECISION.unpack_from(MEMORY, Q.unpack_from(MEMORY, payload + 16)[0])
-    if size != 7 or exceptions or MEMORY[at : at + 7] != b"forward":
+    if size != 7 or exceptions or MEMORY[at : at + 7].tobytes() != b"forward":
         return -1
     return int(MEMORY[lane_at + 8])
 
@@ -176,7 +176,8 @@ def read_batch(lists: Lists) -> Batch:
     reading = _READING.unpack_from
     rows = [reading(MEMORY, entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
     found = [_text(entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])] if texts else ()
-    return Batch(*(zip(*rows) if rows else _NO_READINGS), tuple(found))  # noqa: B905  # rows of one struct: strict costs
+    points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
+    return Batch(points, values, statuses, times, tuple(found))
 
 
 def _text(entries: int) -> TextReading:

@@ -60,9 +60,10 @@ def read_transact(at: int) -> list[Any]:
 
 
 class Replies:
-    """Writes results of type result<list<u8>, bus-error>; errors and long replies by ``otherwise``, which is the codec's."""
+    """Writes the results of one import, result<list<u8>, bus-error>; errors and long replies by ``otherwise``, which is the codec's."""
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: Callable[[Any, int], None]) -> None:
+        self._otherwise = otherwise
         self._block = (c_uint64 * ((2 + PREPARED_BYTES) * VAL_BYTES // 8))()
         self._at = addressof(self._block)
         boxed, elements = self._at + VAL_BYTES, self._at + 2 * VAL_BYTES
@@ -73,18 +74,13 @@ class Replies:
         MEMORY[elements : elements + VAL_BYTES * PREPARED_BYTES] = (bytes((_U8,)) + bytes(VAL_BYTES - 1)) * PREPARED_BYTES
         self._count_at, self._data_at = boxed + 8, elements + 8
 
-    def writer(self, otherwise: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
-        """The ``put_result`` of one import."""
-        at, count_at, data_at = self._at, self._count_at, self._data_at
-
-        def write(value: Any, slot: int) -> None:
-            data = value[1]
-            if value[0] and len(data) <= PREPARED_BYTES:
-                count = len(data)
-                Q.pack_into(MEMORY, count_at, count)
-                MEMORY[data_at : data_at + VAL_BYTES * count : VAL_BYTES] = data
-                val_clone(at, slot)
-            else:
-                otherwise(value, slot)
-
-        return write
+    def write(self, value: Any, slot: int) -> None:
+        """As ``Signature.put_result``."""
+        data = value[1]
+        if value[0] and len(data) <= PREPARED_BYTES:
+            count, at = len(data), self._data_at
+            Q.pack_into(MEMORY, self._count_at, count)
+            MEMORY[at : at + VAL_BYTES * count : VAL_BYTES] = data
+            val_clone(self._at, slot)
+        else:
+            self._otherwise(value, slot)

@@ -24,8 +24,8 @@ from components.capi import IS_SET, MEMORY, QQQ, Q
 from components.codec import Codecs, Signature
 from components.component import Component, ComponentRefused, read_component
 from components.contract import PARKING, interface
-from components.exchange import Replies, read_transact
 from components.errors import HostError, HostLimitError
+from components.exchange import Replies, read_transact
 from components.instance import Instance
 from components.memory import MemoryCreator, MemoryOwner
 
@@ -65,7 +65,6 @@ class Host:
     def __init__(self) -> None:
         self.memory = MemoryCreator()
         self.codecs = Codecs()
-        self._replies = Replies()
         self.engine = wasmtime.Engine(self._config())
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
@@ -124,7 +123,7 @@ class Host:
     def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
         parks = name in PARKING
         read = read_transact if name == "fieldbus.transact" else signature.get_arguments
-        write = self._replies.writer(signature.put_result) if name in ("fieldbus.transact", "fieldbus.receive") else signature.put_result
+        write = Replies(signature.put_result).write if name in ("fieldbus.transact", "fieldbus.receive") else signature.put_result
         self._imports.append(_Import(name, read, write))
         add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
         raw = function.encode()

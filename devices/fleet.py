@@ -146,7 +146,8 @@ class _Column:
             return np.where(turns < s.duty * s.period, s.level + s.swing, s.level)
         at, rest = np.divmod(turns * SINE_STEPS, s.period)
         low = _TABLE[at]
-        return s.level + s.swing * (low + (_TABLE[at + 1] - low) * (rest / s.period))
+        value: Array = s.level + s.swing * (low + (_TABLE[at + 1] - low) * (rest / s.period))
+        return value
 
 
 def _noise(keys: Array, k: int) -> Array:
@@ -156,4 +157,5 @@ def _noise(keys: Array, k: int) -> Array:
     x = (x ^ (x >> _U(27))) * _C2
     x ^= x >> _U(31)
     quarters = (x & _LOW) + (x >> _HALF & _LOW) + (x >> _U(32) & _LOW) + (x >> _U(48))
-    return (quarters.astype(np.float64) - 131070.0) * (1.0 / 37837.227)
+    deviates: Array = (quarters.astype(np.float64) - 131070.0) * (1.0 / 37837.227)
+    return deviates

@@ -92,9 +92,9 @@ class Signal:
         if task is None:
             return
         if env._active_proc is None:
-            task.resume(value)
+            task.happen(value)
         else:
-            env.call_in(0, task.resume, value)
+            env.call_in(0, task.happen, value)
 
 
 Steps = Generator[Any, Any, Any]
@@ -113,32 +113,27 @@ class Task(Occurrence):
         """what the generator returned"""
         heappush(env._queue, (env._now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not an Event
 
-    def happen(self) -> None:
-        """Its pause is over."""
-        self.resume(None)
-
-    def resume(self, value: Any) -> None:
-        """Run to the next wait."""
+    def happen(self, value: Any = None) -> None:
+        """Its pause is over, or its signal has fired with ``value``: run to the next wait."""
         if self.done:
             return
         env = self._env
         env._active_proc = self  # type: ignore[assignment]  # SimPy expects one of its own
         try:
-            while True:
-                wanted = self._send(value)
-                if wanted.__class__ is int:
-                    heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
-                    break
-                if not wanted.fired:
-                    wanted.task = self
-                    break
-                value = wanted.value
+            wanted = self._send(value)
+            while wanted.__class__ is not int and wanted.fired:
+                wanted = self._send(wanted.value)
         except StopIteration as ended:
             self.done, self.value = True, ended.value
+            return
         finally:
             env._active_proc = None
         if self.done:
             self._steps.close()  # it was stopped from within
+        elif wanted.__class__ is int:
+            heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
+        else:
+            wanted.task = self
 
     def stop(self) -> None:
         """It runs no further: what it waits for comes to nobody."""
@@ -210,4 +205,3 @@ class Balance(Protocol):
     def require_balance(self) -> None:
         """Raise when the three don't add up."""
         ...
-

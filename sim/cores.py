@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import Environment, Signal, Steps
+from sim.clock import Environment, Occurrence, Signal, Steps
 
 WAITERS_MAX = 1 << 20
 """work that waits for a core; only a gateway in runaway comes near"""
@@ -18,19 +18,19 @@ WAITERS_MAX = 1 << 20
 class Cores:
     """``count`` cores, first come first served. ``busy_ns`` is the integral of cores in use."""
 
-    __slots__ = ("_alive", "_env", "_waiters", "busy_ns", "count", "free", "longest_queue")
+    __slots__ = ("_waiters", "alive", "busy_ns", "count", "env", "free", "longest_queue")
 
     def __init__(self, env: Environment, count: int) -> None:
-        self._env = env
+        self.env = env
         self.count = self.free = count
         self._waiters: deque[Callable[[], object]] = deque()
         self.busy_ns = 0
         self.longest_queue = 0
-        self._alive = True
+        self.alive = True
 
     def wait(self) -> Signal:
         """Fires when a core is handed over; only for when ``free`` is 0."""
-        signal = Signal(self._env)
+        signal = Signal(self.env)
         self._queue(signal.fire)
         return signal
 
@@ -50,12 +50,12 @@ class Cores:
 
     def hold(self, time_ns: int) -> Steps:
         """Take a core, hold it for ``time_ns``; returns the time spent waiting for it."""
-        asked = self._env._now
+        asked = self.env._now
         if self.free:
             self.free -= 1
         else:
             yield self.wait()
-        waited = self._env._now - asked
+        waited = self.env._now - asked
         if time_ns:
             yield time_ns
         self.release(time_ns)
@@ -63,18 +63,33 @@ class Cores:
 
     def work(self, time_ns: int, then: Callable[..., object], *arguments: Any) -> None:
         """Work that nobody waits for in line: hold a core for ``time_ns`` when one is free, then call ``then(*arguments)``."""
+        work = _Work(self, time_ns, then, arguments)
         if self.free:
             self.free -= 1
-            self._env.call_in(time_ns, self._done, time_ns, then, arguments)
+            work.start()
         else:
-            self._queue(lambda: self._env.call_in(time_ns, self._done, time_ns, then, arguments))
-
-    def _done(self, time_ns: int, then: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        if self._alive:
-            self.release(time_ns)
-            then(*arguments)
+            self._queue(work.start)
 
     def stop(self) -> None:
         """The gateway has died: nobody gets a core any more, work under way comes to nothing."""
-        self._alive = False
+        self.alive = False
         self._waiters.clear()
+
+
+class _Work(Occurrence):
+    """Work under way; it is its own end on the timeline."""
+
+    __slots__ = ("_arguments", "_cores", "_then", "_time_ns")
+
+    def __init__(self, cores: Cores, time_ns: int, then: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self._cores, self._time_ns, self._then, self._arguments = cores, time_ns, then, arguments
+
+    def start(self) -> None:
+        env = self._cores.env
+        env.expect(env._now + self._time_ns, self)
+
+    def happen(self) -> None:
+        cores = self._cores
+        if cores.alive:
+            cores.release(self._time_ns)
+            self._then(*self._arguments)

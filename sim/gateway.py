@@ -94,8 +94,7 @@ class Gateway:
             return  # crashed at the instant at which it was switched on
         began = self.env._now
         starts = [self.supervisor.start(slot) for slot in self.slots]
-        for over in starts:
-            yield over
+        yield from starts
         if self.epoch != epoch:
             return
         boot_ns = self.env._now - began

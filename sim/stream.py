@@ -113,7 +113,14 @@ class Stream:
     """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
 
     __slots__ = (
-        "_down", "up", "broken", "env", "lost", "open", "troubled", "user_timeout_ns",
+        "_down",
+        "broken",
+        "env",
+        "lost",
+        "open",
+        "troubled",
+        "up",
+        "user_timeout_ns",
     )  # fmt: skip
 
     def __init__(

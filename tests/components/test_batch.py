@@ -51,7 +51,9 @@ def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[
         stage.advance()
         decoded = stage.result().value
         lists = batch_in(stage.result_at)
-        assert lists is not None and lists[0] == len(readings) and lists[2] == len(texts)
+        assert lists is not None
+        assert lists[0] == len(readings)
+        assert lists[2] == len(texts)
         in_place = read_batch(lists)
         assert list(zip(*in_place[:4], strict=True)) == [tuple(reading) for reading in decoded.readings] == [tuple(reading) for reading in readings]
         assert [tuple(text) for text in in_place.texts] == [tuple(text) for text in decoded.texts] == [tuple(text) for text in texts]
