@@ -65,10 +65,5 @@ def _elsewhere(arguments: list[str]) -> int:
     return SCENARIO_ERROR
 
 
-def script() -> None:
-    """The console script."""
-    raise SystemExit(main())
-
-
 if __name__ == "__main__":
-    script()
+    raise SystemExit(main())

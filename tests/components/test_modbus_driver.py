@@ -221,7 +221,7 @@ def test_writes_undo_scale_and_choose_their_function(host: Host, address: str, s
     assert seen == [pdu]
 
 
-@pytest.mark.parametrize(("address", "value"), [("holding:4:u16", 70000.0), ("holding:4:u16", -1.0), ("input:4", 1.0), ("holding:0:bit1", 1.0)])
+@pytest.mark.parametrize(("address", "value"), [("holding:4:u16", 70000.0), ("holding:4:u16", -1.0), ("input:4", 1.0), ("holding:0:bit1", 1.0), ("holding:4:f32", 1e39)])
 def test_what_can_not_be_written_is_said_without_touching_the_bus(host: Host, address: str, value: float) -> None:
     with driver(host, [point(1, address)]) as instance:
         result = ask(instance, lambda request: pytest.fail("touched the bus"), "write-register", (1, value))

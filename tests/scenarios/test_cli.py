@@ -309,6 +309,21 @@ def test_ctrl_c_is_130_aborted_and_leaves_files_that_open(tiny: Path, tmp_path: 
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_ctrl_c_during_the_imports_is_no_traceback() -> None:
+    code = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "scenarios.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from scenarios.cli.start import script
+script()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_the_schema_accepts_the_library_and_refuses_a_wrong_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)

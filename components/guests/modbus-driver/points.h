@@ -79,7 +79,11 @@ static inline double point_value(const point_t *p, const uint8_t *raw) {
 static inline bool point_raw(const point_t *p, double value, uint8_t *raw) {
   double wanted = (value - p->offset) / p->scale;
   uint64_t bits = 0;
-  if (p->kind == KIND_FLOAT && p->width == 2) { float f = (float)wanted; uint32_t b; memcpy(&b, &f, 4); bits = b; }
+  if (p->kind == KIND_FLOAT && p->width == 2) {
+    float f = (float)wanted;
+    if (__builtin_isinf(f) && !__builtin_isinf(wanted)) return false;
+    uint32_t b; memcpy(&b, &f, 4); bits = b;
+  }
   else if (p->kind == KIND_FLOAT) memcpy(&bits, &wanted, 8);
   else {
     double rounded = nearbyint(wanted), top = p->width == 4 ? 0x1p64 : (double)(1ull << 16 * p->width);
