@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from devices.overlay import Overlay, ValueFault
 from devices.registers import Point, RegisterImage
 from devices.signal import mixed
 from devices.stepper import step_function
@@ -56,12 +57,12 @@ class Device:
     ``image`` and ``move`` are its fleet's when it moves along with it (fleet.py); else its own.
     """
 
-    __slots__ = ("_move", "_step", "_step_ns", "image", "model", "name", "unit_id")
+    __slots__ = ("_key", "_move", "_step", "_step_ns", "image", "model", "name", "unit_id")
 
     def __init__(
         self, model: DeviceModel, name: str, unit_id: int, key: int, image: RegisterImage | None = None, move: Callable[[int], None] | None = None
     ) -> None:
-        self.model, self.name, self.unit_id = model, name, unit_id
+        self.model, self.name, self.unit_id, self._key = model, name, unit_id, key
         self.image = RegisterImage(model.points, model.constants) if image is None else image
         for i, point in enumerate(model.points):
             if point.writable:
@@ -75,3 +76,17 @@ class Device:
         if step != self._step:
             self._step = step
             self._move(step)
+        if self.image.overlays:
+            self.image.now_ns = now_ns
+
+    def lie(self, fault: ValueFault, now_ns: int) -> Callable[[], None]:
+        """A sensor begins to lie; returns what ends it."""
+        self.advance(now_ns)
+        image, point = self.image, self.model.points[fault.point]
+        cell = image.cell(fault.point)
+        seen = image.read_bits(point.table, point.address, 1) if cell is None else image.read_raw(point.table, point.address, point.width)
+        key = mixed(self._key, now_ns + 1000 * len(self.model.points) + fault.point)
+        overlay = Overlay(fault, cell, bytes(seen or b""), key, now_ns, self._step_ns)
+        image.overlays.append(overlay)
+        image.now_ns = now_ns
+        return lambda: image.overlays.remove(overlay)

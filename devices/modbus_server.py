@@ -6,6 +6,7 @@ Never: time that passes, sockets, what a register means. MODBUS Application Prot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
@@ -14,6 +15,7 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
 from devices.device import Device
+from devices.misbehaviour import Misbehaviour
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253
@@ -63,7 +65,7 @@ class ModbusServer:
     """Answers for one device. ``respond_tcp`` takes a stream's bytes, ``respond_rtu`` one frame."""
 
     __slots__ = (
-        "_buffer", "_context", "_decoder", "_rtu", "_tcp", "device",
+        "_buffer", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns",
     )  # fmt: skip
 
     def __init__(self, device: Device) -> None:
@@ -73,6 +75,29 @@ class ModbusServer:
         self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
         self._decoder = decoder
         self._buffer = b""
+        self.faults: list[Misbehaviour] = []
+        self.slow_ns = 0
+        """how much longer the answer to the last request takes, by faults"""
+
+    def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
+        """A fault of the protocol begins; returns what ends it."""
+        self.faults.append(fault)
+        return lambda: self._behave(fault)
+
+    def _behave(self, fault: Misbehaviour) -> None:
+        self.faults.remove(fault)
+        self.slow_ns = 0
+
+    def _spoilt(self, answer: bytes, tcp: bool) -> bytes | None:
+        """The answer after all faults, None for silence."""
+        spoilt: bytes | None = answer
+        self.slow_ns = 0
+        for fault in self.faults:
+            if spoilt is not None and fault.hits():
+                if fault.kind == "slow":
+                    self.slow_ns += fault.amount
+                spoilt = fault.tcp(spoilt) if tcp else fault.rtu(spoilt)
+        return spoilt
 
     # ---- framing ------------------------------------------------------------------------------------------------
     def reset(self) -> None:
@@ -84,7 +109,11 @@ class ModbusServer:
         buffer = self._buffer + data if self._buffer else data
         if len(buffer) == 12 and buffer[2:6] == b"\0\0\0\x06":
             self._buffer = b""
-            return [self._answer_tcp(buffer, now_ns)]  # one whole request of the usual length
+            answer = self._answer_tcp(buffer, now_ns)  # one whole request of the usual length
+            if self.faults:
+                spoilt = self._spoilt(answer, tcp=True)
+                return [] if spoilt is None else [spoilt]
+            return [answer]
         answers = []
         while len(buffer) >= MBAP_BYTES:
             length = int.from_bytes(buffer[4:6], "big")
@@ -94,7 +123,9 @@ class ModbusServer:
             if len(buffer) < length + 6:
                 break
             frame, buffer = buffer[: length + 6], buffer[length + 6 :]
-            answers.append(self._answer_tcp(frame, now_ns))
+            spoilt = self._spoilt(self._answer_tcp(frame, now_ns), tcp=True)
+            if spoilt is not None:
+                answers.append(spoilt)
         self._buffer = buffer
         return answers
 
@@ -114,7 +145,10 @@ class ModbusServer:
         if unit not in (0, self.device.unit_id):
             return None
         answer = self.respond_pdu(frame[1:-2], now_ns)
-        return self._rtu.encode(answer, unit, 0) if unit else None
+        if not unit:
+            return None
+        right: bytes = self._rtu.encode(answer, unit, 0)
+        return self._spoilt(right, tcp=False) if self.faults else right
 
     # ---- one request --------------------------------------------------------------------------------------------
     def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from devices.signal import Signal
+
+if TYPE_CHECKING:
+    from devices.overlay import Overlay
 
 TABLES = ("coil", "discrete", "holding", "input")
 WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
@@ -22,6 +25,9 @@ _EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
 TYPE_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
 """type -> struct code"""
 _STRUCTS = {kind: Struct(f">{code}") for kind, code in TYPE_CODES.items()}
+F32_MAX = 3.4028234663852886e38
+"""largest finite f32 (IEEE 754 binary32)"""
+INFINITY = float("inf")
 ORDERS = ("be", "sw", "bs", "le")
 """ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
 
@@ -54,10 +60,10 @@ class Point:
         return f"{self.table}:{self.address}" if self.table in ("coil", "discrete") else f"{self.table}:{self.address}:{self.type}:{self.order}"
 
 
-class _Cell:
-    """How one point is written into its table."""
+class Cell:
+    """How one point lies in its table: ``size`` bytes from ``position``."""
 
-    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "size", "struct")
+    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "signed", "size", "struct")
 
     def __init__(self, point: Point, first: int) -> None:
         self.struct = _STRUCTS[point.type]
@@ -67,15 +73,32 @@ class _Cell:
         self.floating = point.type[0] == "f"
         self.scale, self.offset = point.scale, point.offset
         bits = 16 * point.width
+        self.signed = point.type[0] != "u"
         self.low, self.high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
     def encode(self, value: float) -> bytes:
         """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter does."""
         raw: Any = (value - self.offset) / self.scale
         if not self.floating:
-            raw = min(self.high, max(self.low, round(raw)))
+            raw = self.low if raw != raw else self.low if raw < self.low else self.high if raw > self.high else round(raw)  # noqa: PLR0124  # NaN
+        elif self.size == 4 and abs(raw) > F32_MAX:
+            raw = INFINITY if raw > 0 else -INFINITY
         data = self.struct.pack(raw)
         return data if self.order == "be" else reorder(data, self.order)
+
+    def decode(self, data: bytes) -> float:
+        """The engineering value of its registers."""
+        number = self.struct.unpack(data if self.order == "be" else reorder(data, self.order))[0]
+        return float(number) * self.scale + self.offset
+
+    @property
+    def not_a_number(self) -> bytes:
+        """NaN; of an integer what SunSpec reserves for a point that isn't implemented: 0x8000 if signed,
+        0xFFFF if not (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)."""
+        if self.floating:
+            return self.struct.pack(float("nan")) if self.order == "be" else reorder(self.struct.pack(float("nan")), self.order)
+        number = self.low if self.signed else self.high
+        return self.struct.pack(number) if self.order == "be" else reorder(self.struct.pack(number), self.order)
 
 
 def reorder(data: bytes, order: str) -> bytes:
@@ -117,8 +140,16 @@ class RegisterImage:
                 self.words[table] = np.frombuffer(self.raw[table], ">u2") if length else _EMPTY
         for (table, address), value in constants.items():
             self.words[table][address - self.first[table]] = value
-        self._cells = [None if p.table in self.bits else _Cell(p, self.first[p.table]) for p in points]
+        self._cells = [None if p.table in self.bits else Cell(p, self.first[p.table]) for p in points]
         self._points = points
+        self.overlays: list[Overlay] = []
+        """sensors that lie, in the order in which they began"""
+        self.now_ns = 0
+        """the instant for which overlays are asked; its device keeps it"""
+
+    def cell(self, index: int) -> Cell | None:
+        """How a point lies in its table; None for a coil or discrete input."""
+        return self._cells[index]
 
     def write_value(self, index: int, value: float) -> None:
         """Put an engineering value where point ``index`` lies."""
@@ -134,13 +165,27 @@ class RegisterImage:
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        return bytes(self.raw[table][2 * start : 2 * (start + count)])
+        data = bytes(self.raw[table][2 * start : 2 * (start + count)])
+        return self._overlaid(table, 2 * start, data) if self.overlays else data
+
+    def _overlaid(self, table: str, first_byte: int, data: bytes) -> bytes:
+        """``data`` with what lying points show; a point that is only partly in it shows that part."""
+        whole = bytearray(self.raw[table])
+        for overlay in self.overlays:
+            cell = overlay.cell
+            if cell is not None and self._points[overlay.point].table == table:
+                span = slice(cell.position, cell.position + cell.size)
+                whole[span] = overlay.show(bytes(whole[span]), self.now_ns)
+        return bytes(whole[first_byte : first_byte + len(data)])
 
     def read_words(self, table: str, address: int, count: int) -> list[int] | None:
         """Registers as ints, None when one of them doesn't exist."""
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
+        if self.overlays:
+            data = self.read_raw(table, address, count) or b""
+            return [data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)]
         words: list[int] = self.words[table][start : start + count].tolist()
         return words
 
@@ -150,6 +195,11 @@ class RegisterImage:
         if start < 0 or start + count > self.length[table]:
             return None
         bits: list[bool] = self.bits[table][start : start + count].tolist()
+        for overlay in self.overlays:
+            point = self._points[overlay.point]
+            at = point.address - address
+            if point.table == table and 0 <= at < count:
+                bits[at] = overlay.show(bytes((bits[at],)), self.now_ns) != b"\0"
         return bits
 
     def write(self, table: str, address: int, values: list[int]) -> bool:

@@ -172,8 +172,9 @@ class SerialPort:
         if answer is None:
             self._env.call_in(exchange.timeout_ns, self._silent, exchange)
             return
-        ends_ns = self._response_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
-        if exchange.framing is not None and self._response_ns >= exchange.timeout_ns:
+        response_ns = self._response_ns + self._server.slow_ns
+        ends_ns = response_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
+        if exchange.framing is not None and response_ns >= exchange.timeout_ns:
             self._env.call_in(exchange.timeout_ns, self._give_up, exchange)
         self._env.call_in(ends_ns, self._answered, exchange, answer)
 

@@ -1,0 +1,96 @@
+"""Devices that speak wrongly: the bytes that come, and that each is followed by right ones when the fault has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from devices.catalog import model
+from devices.device import Device
+from devices.misbehaviour import KINDS, ONLY_ON, Misbehaviour
+from devices.modbus_server import ModbusServer
+
+ASK_TCP = bytes.fromhex("002a00000006010300000002")
+ASK_RTU = bytes.fromhex("010300000002c40b")
+"""read holding registers 0 and 1 of unit 1; the CRC is that of MODBUS over Serial Line, low byte first"""
+
+
+def servers() -> tuple[ModbusServer, ModbusServer]:
+    return ModbusServer(Device(model("press-sensor"), "d", 1, 5)), ModbusServer(Device(model("press-sensor"), "d", 1, 5))
+
+
+def tcp(kind: str, amount: int = 0) -> tuple[bytes, list[bytes] | None]:
+    right, wrong = servers()
+    end = wrong.misbehave(Misbehaviour(kind, 1, amount))
+    (good,) = right.respond_tcp(ASK_TCP, 0) or []
+    bad = wrong.respond_tcp(ASK_TCP, 0)
+    end()
+    assert wrong.respond_tcp(ASK_TCP, 0) == [good]
+    assert wrong.slow_ns == 0
+    return good, bad
+
+
+def rtu(kind: str, amount: int = 0) -> tuple[bytes, bytes | None]:
+    right, wrong = servers()
+    end = wrong.misbehave(Misbehaviour(kind, 1, amount))
+    good, bad = right.respond_rtu(ASK_RTU, 0), wrong.respond_rtu(ASK_RTU, 0)
+    end()
+    assert good is not None
+    assert wrong.respond_rtu(ASK_RTU, 0) == good
+    return good, bad
+
+
+def test_over_tcp() -> None:
+    good = tcp("slow", 10)[0]
+    assert tcp("silent") == (good, [])
+    assert tcp("slow", 10) == (good, [good])
+    assert tcp("busy") == (good, [bytes.fromhex("002a00000003018306")])
+    assert tcp("exception", 4) == (good, [bytes.fromhex("002a00000003018304")])
+    assert tcp("truncated") == (good, [good[: len(good) // 2]])
+    assert tcp("wrong-transaction") == (good, [b"\0\x2b" + good[2:]])
+    assert tcp("wrong-unit") == (good, [good[:6] + b"\0" + good[7:]])
+    assert tcp("length-lie") == (good, [good[:8] + bytes((good[8] + 2,)) + good[9:]])
+
+
+def test_on_a_line() -> None:
+    good = rtu("slow", 10)[0]
+    assert rtu("silent") == (good, None)
+    assert rtu("slow", 10) == (good, good)
+    assert rtu("busy")[1] == bytes.fromhex("018306c132")
+    assert rtu("bad-crc") == (good, good[:-1] + bytes((good[-1] ^ 0xFF,)))
+    lie = rtu("length-lie")[1]
+    assert lie is not None
+    assert lie[2] == good[2] + 2
+    assert len(lie) == len(good)
+
+
+def test_a_slow_device_says_by_how_much() -> None:
+    _, server = servers()
+    server.misbehave(Misbehaviour("slow", 1, 7))
+    server.misbehave(Misbehaviour("slow", 2, 5))
+    server.respond_tcp(ASK_TCP, 0)
+    assert server.slow_ns == 12
+
+
+def test_a_share_of_requests_is_hit() -> None:
+    _, server = servers()
+    server.misbehave(Misbehaviour("silent", 77, share=0.3))
+    silent = sum(not server.respond_tcp(ASK_TCP, 0) for _ in range(1000))
+    assert 230 < silent < 370
+
+
+def test_pipelined_requests_have_each_their_fate() -> None:
+    _, server = servers()
+    server.misbehave(Misbehaviour("silent", 77, share=0.5))
+    answers = server.respond_tcp(ASK_TCP * 40, 0)
+    assert answers is not None
+    assert 5 < len(answers) < 35
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_an_effect(kind: str) -> None:
+    if ONLY_ON.get(kind) != "modbus-rtu":
+        good, bad = tcp(kind, 6)
+        assert bad != [good] or kind == "slow"
+    if ONLY_ON.get(kind) != "modbus-tcp":
+        frame, spoilt = rtu(kind, 6)
+        assert spoilt != frame or kind == "slow"
