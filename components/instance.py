@@ -43,9 +43,38 @@ class Instance:
     """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is left."""
 
     __slots__ = (
-        "_arguments", "_arguments_at", "_at", "_begun", "_block", "_error_at", "_fuel_at", "_function", "_functions", "_future",
-        "_holds_result", "_keep", "_left", "_parks", "_pending", "_signature", "busy", "closed", "context", "fault", "flag_at",
-        "fuel_given", "handlers", "host", "linked", "memory", "raised", "raw", "request", "result_at", "store",
+        "_arguments",
+        "_arguments_at",
+        "_at",
+        "_begun",
+        "_block",
+        "_error_at",
+        "_fuel_at",
+        "_function",
+        "_functions",
+        "_future",
+        "_holds_result",
+        "_keep",
+        "_left",
+        "_parks",
+        "_pending",
+        "_signature",
+        "busy",
+        "closed",
+        "context",
+        "fault",
+        "flag_at",
+        "fuel_given",
+        "handlers",
+        "host",
+        "lent",
+        "linked",
+        "memory",
+        "raised",
+        "raw",
+        "request",
+        "result_at",
+        "store",
     )  # fmt: skip
 
     def __init__(self, host: Host, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
@@ -57,6 +86,8 @@ class Instance:
         self.raised: BaseException | None = None
         self.busy = False
         self.closed = False
+        self.lent = False
+        """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls ``release``"""
         self._block = (c_uint64 * 8)()
         self._at = addressof(self._block)
         self._error_at, self._fuel_at = self._at + 8 * _ERROR, self._at + 8 * _FUEL
@@ -116,7 +147,8 @@ class Instance:
             return
         self.closed = True
         self._end()
-        self.release()
+        if not self.lent:
+            self.release()
         if self.fault is None:
             self.fault = Fault(Cause.DEAD, "the instance was closed")
         self.host.forget(self)

@@ -7,6 +7,7 @@ for its fuel, crossings and values: cpu_ns = (fuel * fuel_ps + calls * call_ps +
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.boards import SMALL_RESERVATION_FACTOR, Board
@@ -35,6 +36,11 @@ class CpuProfile:
             band *= SMALL_RESERVATION_FACTOR.band
         return cls(fuel_ps, board.call_ps.value, board.import_ps.value, board.value_ps.value, band, metered)
 
+    def slowed(self, ratio: float) -> CpuProfile:
+        """The prices of a CPU that runs at ``ratio`` (over 0, at most 1) of its speed."""
+        fuel_ps, call_ps, import_ps, value_ps = (round(ps / ratio) for ps in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps))
+        return CpuProfile(fuel_ps, call_ps, import_ps, value_ps, self.band, self.metered)
+
     def fuel_for(self, time_ns: int) -> int:
         """How much fuel fits into ``time_ns``."""
         return time_ns * PS_PER_NS // self.fuel_ps
@@ -50,10 +56,14 @@ class Meter:
     __slots__ = ("_prices", "calls", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
 
     def __init__(self, profile: CpuProfile) -> None:
-        self.profile = profile
-        self._prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
+        self.reprice(profile)
         self.fuel = self.calls = self.imports = self.values = self.spent_ps = self.instantiate_ns = 0
         self.faults: dict[str, int] = {}
+
+    def reprice(self, profile: CpuProfile) -> None:
+        """Other prices from now on."""
+        self.profile = profile
+        self._prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
 
     def charge(self, fuel: int, calls: int, imports: int, values: int) -> int:
         """Account for one segment; returns its time in ns (the carry keeps the sum exact)."""
@@ -73,7 +83,7 @@ class Meter:
 
     @property
     def fuel_ns(self) -> int:
-        """The part of ``cpu_ns`` that is guest code."""
+        """The part of ``cpu_ns`` that is guest code, at today's prices."""
         return self.fuel * self.profile.fuel_ps // PS_PER_NS
 
 
@@ -86,7 +96,11 @@ class Budget:
 
     def __init__(self, board: Board, metered: bool, small_reservation: bool) -> None:
         self.board = board
-        self.profile = CpuProfile.of(board, metered, small_reservation)
+        self.profile = self._full_speed = CpuProfile.of(board, metered, small_reservation)
+        self._throttles: list[float] = []
+        self._squeezes: list[int] = []
+        self.speed = 1.0
+        """share of the CPU's speed that it has now"""
         self.meters: dict[str, Meter] = {}
         self.host_ns = 0
         """work outside WASM: publish, ack, store, commit, TLS"""
@@ -102,15 +116,46 @@ class Budget:
 
     def host(self, work: str) -> int:
         """The time of one piece of host work on this board, accounted for."""
-        time_ns = self.board.host_ns[work].value
+        time_ns = self.work_ns(self.board.host_ns[work].value)
         self.host_ns += time_ns
         return time_ns
+
+    def work_ns(self, time_ns: int) -> int:
+        """What takes ``time_ns`` at full speed takes this long now."""
+        return time_ns if self.speed == 1.0 else round(time_ns / self.speed)
+
+    def throttle(self, ratio: float) -> Callable[[], None]:
+        """The CPU runs at ``ratio`` of its speed (the lowest of all that hold); returns what ends it."""
+        self._throttles.append(ratio)
+        self._reprice()
+
+        def end() -> None:
+            self._throttles.remove(ratio)
+            self._reprice()
+
+        return end
+
+    def _reprice(self) -> None:
+        self.speed = min(self._throttles, default=1.0)
+        self.profile = self._full_speed if self.speed == 1.0 else self._full_speed.slowed(self.speed)
+        for meter in self.meters.values():
+            meter.reprice(self.profile)
+
+    def squeeze(self, left_bytes: int) -> Callable[[], None]:
+        """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends it."""
+        self._squeezes.append(left_bytes)
+        return lambda: self._squeezes.remove(left_bytes)
+
+    @property
+    def limit_bytes(self) -> int:
+        """RAM that instances may have now."""
+        return min([self.board.memory_bytes, *self._squeezes])
 
     def hold_memory(self, change_bytes: int) -> bool:
         """Memory of instances comes or goes; False when the board's RAM is exceeded."""
         self.memory_bytes += change_bytes
         self.memory_peak_bytes = max(self.memory_peak_bytes, self.memory_bytes)
-        return self.memory_bytes <= self.board.memory_bytes
+        return self.memory_bytes <= self.limit_bytes
 
     def breach(self, budget: str) -> None:
         """A limit was hit: counted by name."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from components.batch import Batch
 from components.host import Host
 from sim.budget import Budget
-from sim.clock import Environment, Steps, Task
+from sim.clock import MS, Environment, S, Steps, Task
 from sim.cloud import Cloud
 from sim.cores import Cores
 from sim.faults import InvariantError
@@ -27,6 +27,7 @@ from sim.streams import Stream as RandomStream
 from sim.supervisor import Supervisor
 from sim.trace import Trace
 from sim.uplink import Uplink
+from sim.wallclock import WallClock
 
 if TYPE_CHECKING:
     from sim.poller import Poller
@@ -36,8 +37,16 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("booting", "booted"): "up",
     ("booting", "crash"): "down",
     ("up", "crash"): "down",
+    ("up", "shutdown"): "stopping",
+    ("stopping", "stopped"): "down",
+    ("stopping", "crash"): "down",
 }
 """(state, event) -> state of a gateway"""
+
+
+SHUTDOWN_GRACE_NS = 5 * S
+"""for polls under way when a gateway shuts down; what isn't over then is cut off (limit ``shutdown-grace``)"""
+SHUTDOWN_CHECK_NS = 10 * MS
 
 
 class Gateway:
@@ -51,6 +60,9 @@ class Gateway:
         self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
         self.device_name = device_name
         self.budget = Budget(spec.board, metered, spec.small_reservation)
+        self.clock = WallClock()
+        self.journal: list[tuple[Slot, str, bytes | None]] = []
+        """what components' ``state`` has changed since the last sync: (slot, key, value before)"""
         self.cores = Cores(env, spec.board.cores)
         self.busy_ns = 0
         """of cores that died with an earlier life"""
@@ -103,29 +115,94 @@ class Gateway:
         self.trace.emit("boot", self.index, len(self.slots), boot_ns)
         self.uplink.dial()
 
-    def crash(self) -> None:
-        """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot."""
+    def crash(self, power: bool = True) -> None:
+        """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot.
+
+        Without ``power`` what was written since the last sync is gone, too.
+        """
         if self.state == "down":
             return
         self._move("crash")
+        self._stop_work()
+        for message in self.uplink.stop():
+            if message.store_id is None and message.mask & message.row.open:
+                self.ledger.close(message.row, message.mask & message.row.open, End.LOST, "crash" if power else "power-cut")
+        self._stop_all(power, "crash")
+
+    def shutdown(self) -> None:
+        """An orderly end: nothing new is begun, polls under way end (for SHUTDOWN_GRACE_NS at most), the uplink's window is stored."""
+        if self.state != "up":
+            self.crash()
+            return
+        self._move("shutdown")
+        Task(self.env, self._shut_down(self.epoch))
+
+    def _shut_down(self, epoch: int) -> Steps:
+        until = self.env._now + SHUTDOWN_GRACE_NS
+        while any(poller.row is not None for poller in self.pollers) and self.env._now < until:
+            yield SHUTDOWN_CHECK_NS
+            if self.epoch != epoch:
+                return
+        if any(poller.row is not None for poller in self.pollers):
+            self.trace.emit("limit", self.index, "shutdown-grace", SHUTDOWN_GRACE_NS)
+        self._move("stopped")
+        self._stop_work()
+        for message in self.uplink.stop():
+            self.keep(message)
+        if self.store is not None:
+            self.store.flush()
+        self._stop_all(True, "gateway-down")
+
+    def _stop_work(self) -> None:
         self.epoch += 1
         self.busy_ns += self.cores.busy_ns
         self.cores.stop()
         self.cores = Cores(self.env, self.board.cores)
-        for message in self.uplink.stop():
-            if message.store_id is None and message.mask & message.row.open:
-                self.ledger.close(message.row, message.mask & message.row.open, End.LOST, "crash")
+
+    def _stop_all(self, power: bool, cause: str) -> None:
         for poller in self.pollers:
-            poller.crash()
+            poller.crash(cause, "crash" if power else "power-cut")
         for slot in self.slots:
             self.supervisor.stop(slot)
         if self.store is not None:
-            self.store.crashed()
+            if not power:
+                for slot, key, before in reversed(self.journal):
+                    slot.restore_state(key, before)
+                self.journal.clear()
+            self.store.crashed(power)
 
     def restart(self) -> None:
         """Crash if it is up, then boot."""
         self.crash()
         self.boot()
+
+    # ---- a board in trouble -------------------------------------------------------------------------------------
+    def step_clock(self, shift_ns: int) -> None:
+        """The wall clock jumps; what the gateway does by its clock, it does by the new one."""
+        self.clock.step(shift_ns)
+        if self.store is not None:
+            self.store.clock_stepped()
+
+    def throttle(self, ratio: float) -> Callable[[], None]:
+        """The CPU runs at ``ratio`` of its speed; work under way keeps the time that it was given. Returns what ends it."""
+        end = self.budget.throttle(ratio)
+        self._reprice()
+
+        def over() -> None:
+            end()
+            self._reprice()
+
+        return over
+
+    def _reprice(self) -> None:
+        for slot in self.slots:
+            slot.reprice()
+
+    def squeeze(self, left_bytes: int) -> Callable[[], None]:
+        """RAM for instances shrinks to ``left_bytes``; who doesn't fit is killed. Returns what ends it."""
+        end = self.budget.squeeze(left_bytes)
+        self.supervisor.relieve_memory()
+        return end
 
     # ---- what a pipeline needs ------------------------------------------------------------------------------------
     def add_poller(self, poller: Poller) -> None:

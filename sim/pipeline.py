@@ -157,9 +157,12 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     lists = _reading(gateway, poller, row, fault)
     if lists is None:
         return
-    arguments.set_batch(row.k, lists)  # the driver's result stays where it is until its next call
+    assert poller.slot.instance is not None
+    poller.lend(poller.slot.instance)
+    arguments.set_batch(row.k, lists)
     values = READING_VALUES * row.read.bit_count() + 3
     outcome = yield from _stage(gateway, poller, gateway.transform, "transform-readings", values, TRANSFORM)
+    poller.give_back()
     batch, kept = _transformed(gateway, poller, row, outcome)
     if kept:
         arguments.set_link(*gateway.link_state())

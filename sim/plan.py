@@ -6,10 +6,11 @@ next of them: a thousand entries that are due within a second make every other e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.clock import START, Environment, Occurrence
-from sim.ledger import Ledger
+from sim.ledger import Ledger, due_instants
 from sim.spec import DeviceSpec
 from sim.trace import Trace
 
@@ -20,15 +21,58 @@ if TYPE_CHECKING:
 class Plan:
     """One device's samples, opened whether or not anybody polls."""
 
-    __slots__ = ("_index", "_k", "_ledger", "_mask", "_trace", "first_cycle", "offset_ns", "period_ns", "pollers")
+    __slots__ = (
+        "_env", "_hurries", "_index", "_k", "_ledger", "_mask", "_trace", "duration_ns", "first_cycle", "hurried", "offset_ns", "period_ns",
+        "pollers", "stretches",
+    )  # fmt: skip
 
-    def __init__(self, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec) -> None:
-        self._ledger, self._trace, self._index = ledger, trace, index
+    def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
+        self._env, self._ledger, self._trace, self._index = env, ledger, trace, index
+        self.duration_ns = duration_ns
         self.period_ns = spec.poll_ns
         self.first_cycle, self.offset_ns = divmod(spec.phase_ns, spec.poll_ns)
         self._mask = (1 << len(spec.model.points)) - 1
         self._k = 0
         self.pollers: list[Poller] = []
+        self._hurries: list[int] = []
+        self.hurried: _Hurry | None = None
+        """the faster (or slower) plan that holds now instead of its own"""
+        self.stretches: list[tuple[int, int, int]] = [(spec.phase_ns, spec.poll_ns, 0)]
+        """(phase, period, from when): what held since when, for the closed form"""
+
+    def hurry(self, period_ns: int) -> Callable[[], None]:
+        """From now on due every ``period_ns``, at the same share of a period as before; the last of several holds. Returns what ends it."""
+        self._hurries.append(period_ns)
+        self._switch()
+
+        def over() -> None:
+            self._hurries.remove(period_ns)
+            self._switch()
+
+        return over
+
+    def _switch(self) -> None:
+        now = self._env._now
+        if self.hurried is not None:
+            self.hurried.over = True
+            self.hurried = None
+        if not self._hurries:
+            self.stretches.append((self.first_cycle * self.period_ns + self.offset_ns, self.period_ns, now))
+            return
+        period_ns = self._hurries[-1]
+        offset_ns = self.offset_ns * period_ns // self.period_ns
+        self.stretches.append((offset_ns, period_ns, now))
+        self.hurried = _Hurry(self._env, self, offset_ns + -((offset_ns - now) // period_ns) * period_ns, period_ns)
+
+    def closed_form(self) -> int:
+        """How many samples are due in the whole run, from the plan alone."""
+        total = 0
+        for i, (phase_ns, period_ns, since_ns) in enumerate(self.stretches):
+            until_ns = self.stretches[i + 1][2] if i + 1 < len(self.stretches) else self.duration_ns
+            until_ns = min(until_ns, self.duration_ns)
+            if since_ns < until_ns:
+                total += due_instants(phase_ns, period_ns, until_ns) - due_instants(phase_ns, period_ns, since_ns)
+        return total
 
     def due(self, now_ns: int) -> None:
         """A sample is due."""
@@ -38,6 +82,26 @@ class Plan:
         self._trace.add((now_ns, "due", self._index, k))
         for poller in self.pollers:
             poller.due(row)
+
+
+class _Hurry(Occurrence):
+    """A plan of its own for one device, while it lasts."""
+
+    __slots__ = ("_at_ns", "_env", "_period_ns", "_plan", "over")
+
+    def __init__(self, env: Environment, plan: Plan, first_ns: int, period_ns: int) -> None:
+        self._env, self._plan, self._period_ns, self._at_ns = env, plan, period_ns, first_ns
+        self.over = False
+        if first_ns < plan.duration_ns:
+            env.expect(first_ns, self, START)
+
+    def happen(self) -> None:
+        if self.over:
+            return
+        self._plan.due(self._at_ns)
+        self._at_ns += self._period_ns
+        if self._at_ns < self._plan.duration_ns:
+            self._env.expect(self._at_ns, self, START)
 
 
 class Round(Occurrence):
@@ -55,7 +119,7 @@ class Round(Occurrence):
     def happen(self) -> None:
         """The next plan is due; a device with a phase of several periods isn't yet in the first of them."""
         plans, at = self._plans, self._at
-        if self._cycle >= plans[at].first_cycle:
+        if self._cycle >= plans[at].first_cycle and plans[at].hurried is None:
             plans[at].due(self._env._now)
         at += 1
         if at == len(plans):

@@ -19,6 +19,7 @@ from sim.pipeline import poll, write
 from sim.spec import DeviceSpec
 
 if TYPE_CHECKING:
+    from components.instance import Instance
     from sim.bus import Port
     from sim.gateway import Gateway
     from sim.message import Command
@@ -54,6 +55,7 @@ class Poller:
         self.clockwork = Clockwork()
         self.arguments = StageArguments(spec.name)
         self.row: Row | None = None
+        self._lender: Instance | None = None
         self._next: Row | None = None
         self._commands: list[Command] = []
         self._command: Command | None = None
@@ -134,6 +136,19 @@ class Poller:
         self._command = None
         self.gateway.command_done(command, cause)
 
+    def lend(self, instance: Instance) -> None:
+        """The transform will read the driver's result where it lies: it must outlive the driver's instance."""
+        self._lender = instance
+        instance.lent = True
+
+    def give_back(self) -> None:
+        """The transform has read it."""
+        instance, self._lender = self._lender, None
+        if instance is not None:
+            instance.lent = False
+            if instance.closed:
+                instance.release()
+
     def mask_of(self, ids: Sequence[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""
         table = self.table
@@ -146,15 +161,18 @@ class Poller:
         return mask
 
     # ---- the gateway dies -----------------------------------------------------------------------------------------
-    def crash(self) -> None:
-        """The gateway's memory is gone: what was read and not yet in the uplink's or store's care is lost, the rest missed."""
+    def crash(self, cause: str, lost: str) -> None:
+        """The gateway's memory is gone: what was read and not yet in the uplink's or store's care is lost, the rest missed.
+
+        ``cause``: why its commands fail, ``lost``: why what was read is lost.
+        """
         ledger = self.gateway.ledger
         row, self.row = self.row, None
         if row is not None and row.open:
             mine = row.open & ~row.carried
             read = mine & row.read
             if read:
-                ledger.close(row, read, End.LOST, "crash")
+                ledger.close(row, read, End.LOST, lost)
             if mine & ~read:
                 ledger.close(row, mine & ~read, End.MISSED, "gateway-down")
         row, self._next = self._next, None
@@ -164,9 +182,10 @@ class Poller:
         self._command = None
         self._commands.clear()
         for command in commands:
-            self.gateway.command_done(command, "crash")
+            self.gateway.command_done(command, cause)
         self.port.abandon()
         self._wake = None
         self._task.stop()
+        self.give_back()
         self.arguments.held.release()
         self._task = Task(self.gateway.env, self._run())

@@ -44,11 +44,12 @@ class Rule(Protocol):
 
 
 class Cut:
-    """A cable that is pulled: every packet, both ways or one (``up`` True or False), is gone."""
+    """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, is gone."""
 
-    def __init__(self, up: bool | None = None) -> None:
-        self.up = up
+    def __init__(self, up: bool | None = None, leg: str | None = None) -> None:
+        self.up, self.leg = up, leg
 
     def on_packet(self, packet: Packet, now_ns: int) -> Verdict:
         """DROP what goes the way that is cut."""
-        return DROP if self.up is None or self.up == packet.up else PASS
+        hit = (self.up is None or self.up == packet.up) and (self.leg is None or self.leg == packet.leg)
+        return DROP if hit else PASS

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.clock import TROUBLE
 from sim.snapshot import Snapshot, take
 from sim.spec import Action
-from sim.timeline import apply
 from sim.world import World
 
 
@@ -94,5 +92,5 @@ class Session:
         env = self.world.env
         action = replace(action, at_ns=max(env._now, 0) + 1)
         self.stamped.append(action)
-        env.call_at(action.at_ns, apply, self.world, action, priority=TROUBLE)
+        self.world.timeline.add(action)
         return action

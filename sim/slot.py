@@ -18,12 +18,11 @@ from sim.clock import Environment, S, Signal
 from sim.faults import InvariantError
 from sim.spec import ComponentSpec
 from sim.trace import Trace
+from sim.wallclock import WallClock
 
 if TYPE_CHECKING:
     from sim.budget import Budget
 
-EPOCH_NS = 1_767_225_600 * S
-"""2026-01-01T00:00:00Z: what a gateway's wall clock says at t = 0"""
 LOG_LINE_BYTES_MAX = 4 << 10
 LOG_LINES_PER_S = 20
 """a second's worth of lines that one instance may leave; the rest is counted (limit ``log-rate``)"""
@@ -53,22 +52,22 @@ class Slot:
     """One supervised instance: which component, for whom (``device`` index, None for a whole gateway), in which state."""
 
     __slots__ = (
-        "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
-        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "instance", "linked", "logged",
+        "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
+        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "instance", "journal", "linked", "logged",
         "meter", "name", "on_drop", "segment_start_ns", "serving", "settings", "spec", "state", "values",
     )  # fmt: skip
 
     def __init__(
         self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
-        device: int | None, deadline_ns: int,
+        device: int | None, deadline_ns: int, clock: WallClock, journal: list[tuple[Slot, str, bytes | None]],
     ) -> None:  # fmt: skip
-        self._env, self._trace = env, trace
+        self._env, self._trace, self._clock = env, trace, clock
         self.name, self.spec, self.linked, self.settings = name, spec, linked, settings
         self.meter, self.budget, self.device, self.deadline_ns = meter, budget, device, deadline_ns
-        profile = meter.profile
         self.fuel_limit_ns = deadline_ns if spec.cpu_ns is None else min(spec.cpu_ns, deadline_ns)
-        self.fuel_limit = min(FUEL_PER_CALL_MAX, profile.fuel_for(self.fuel_limit_ns))
+        self.fuel_limit = 0
         """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
+        self.reprice()
         self.state = "down"
         self.instance: Instance | None = None
         self.faults: list[int] = []
@@ -86,12 +85,18 @@ class Slot:
         """lines or drops of the segment under way wait for ``flush_log``"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
+        self.journal = journal
+        """its gateway's: what ``state`` changed since the last sync, with the value before"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
         self.handlers: dict[str, Callable[..., Any]] = {
             "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
             "state.get": self._get, "state.keys": self._keys,
         }  # fmt: skip
+
+    def reprice(self) -> None:
+        """The board's prices have changed: so has what fits into a call."""
+        self.fuel_limit = min(FUEL_PER_CALL_MAX, self.meter.profile.fuel_for(self.fuel_limit_ns))
 
     # ---- life ---------------------------------------------------------------------------------------------------
     def move(self, event: str, gateway: int, cause: str = "") -> None:
@@ -108,6 +113,10 @@ class Slot:
         self.instance = instance
         instance.memory.on_growth = self._grown
         return self.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
+
+    def held_bytes(self) -> int:
+        """RAM of its instance; 0 without one."""
+        return 0 if self.instance is None else HOST_BYTES_PER_INSTANCE + self.instance.memory_bytes
 
     def _grown(self, change_bytes: int) -> None:
         if not self.budget.hold_memory(change_bytes):
@@ -158,11 +167,11 @@ class Slot:
 
     def _now(self) -> int:
         self.crossings += 1
-        return EPOCH_NS + self.segment_start_ns + self._elapsed_ns()
+        return self._clock.wall(self.segment_start_ns + self._elapsed_ns())
 
     def _monotonic(self) -> int:
         self.crossings += 1
-        return self.segment_start_ns + self._elapsed_ns() + BOOT_HORIZON_NS
+        return self._clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
     def _log(self, level: str, message: str) -> None:
         self.crossings += 1
@@ -209,13 +218,18 @@ class Slot:
             self.budget.breach("state-quota")
             self._trace.emit("limit", self.name, "state-quota", used + size + len(value))
             return False, ("quota-exceeded", self.spec.state_bytes)
+        self.journal.append((self, key, self.values.get(key)))
         self.values[key] = value
         return _OK
 
+    def restore_state(self, key: str, before: bytes | None) -> None:
+        """A change that was never synced didn't survive: the key has its value of before (None: it wasn't there)."""
+        if before is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = before
+
     def delete_state(self, key: str) -> None:
         """``state.delete``."""
-        self.values.pop(key, None)
-
-
-BOOT_HORIZON_NS = 600 * S
-"""gateways boot in the ten minutes before t = 0, in which nothing is due"""
+        if key in self.values:
+            self.journal.append((self, key, self.values.pop(key)))

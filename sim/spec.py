@@ -109,7 +109,10 @@ class GatewaySpec:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that happens. ``verb`` is a key of sim.timeline.VERBS; ``until_ns`` is when it ends by itself."""
+    """One thing that happens. ``verb`` is a key of sim.timeline.VERBS; ``until_ns`` is when it ends by itself.
+
+    The other fields are read by the verbs named beside them.
+    """
 
     at_ns: int
     verb: str
@@ -118,9 +121,43 @@ class Action:
     changes: tuple[tuple[str, float | int | None], ...] = ()
     """degrade: fields of LinkModel"""
     point: str = ""
+    """write, fault"""
     value: float = 0.0
-    label: str = ""
-    """how the report and ``after ...`` name it"""
+    """write: what; fault: by how much"""
+    kind: str = ""
+    """fault: which one; inject: a cause"""
+    up: bool | None = None
+    """cut, flap: the way that is hit, None for both"""
+    leg: str = ""
+    """cut, flap: the device or gateway whose leg is hit, empty for all"""
+    down_ns: int = 0
+    up_ns: int = 0
+    """flap"""
+    amount: float = 1.0
+    """throttle: 0 to 1"""
+    share: float = 1.0
+    """fault: of steps or requests, 0 to 1"""
+    size_bytes: int = 0
+    """squeeze, fill: what is left"""
+    shift_ns: int = 0
+    """clock-step"""
+    ppb: int = 0
+    """clock-skew"""
+    lasts_ns: int = 0
+    """repoll: the period; fault slow: how much longer"""
+    code: int = 0
+    """fault exception"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """An action that follows an event, ``delay_ns`` later, the first ``times`` times."""
+
+    event: str
+    delay_ns: int
+    times: int
+    for_ns: int | None
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +173,4 @@ class WorldSpec:
     components: tuple[ComponentSpec, ...]
     gateways: tuple[GatewaySpec, ...]
     timeline: tuple[Action, ...] = field(default=())
+    reactions: tuple[Reaction, ...] = field(default=())

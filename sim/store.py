@@ -7,6 +7,7 @@ wait for this machine's disk); the sync is a simulated event every ``commit``. L
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.clock import Environment, S, Timer
@@ -46,6 +47,11 @@ class Store:
         self._syncing: Timer | None = None
         self._interval_ns = max(1, S // spec.drain_per_s)
         self._sync_at_ns = 0
+        self._removed: dict[int, Message] = {}
+        """rows that have gone since the last sync: without power they come back"""
+        self._expires: dict[int, int] = {}
+        """row -> when it is too old, by the gateway's wall clock"""
+        self._fills: list[int] = []
 
     # ---- rows ---------------------------------------------------------------------------------------------------
     @staticmethod
@@ -62,6 +68,9 @@ class Store:
         if size > self.spec.capacity_bytes:
             self._end(message, "capacity")
             return
+        if self._fills and self.used_bytes + size > min(self._fills):
+            self._no_space(message, size)
+            return
         while self.used_bytes + size > self.spec.capacity_bytes:
             if not self._evict_one(message.lane):
                 self._end(message, "capacity")
@@ -77,8 +86,24 @@ class Store:
         self.written += 1
         gateway.trace.emit("stored", gateway.index, message.device, message.k, len(message.body))
         if self.spec.ttl_ns is not None:
+            self._expires[self._next] = gateway.clock.wall(self._env._now) + self.spec.ttl_ns
             self._env.call_in(self.spec.ttl_ns, self._expire, self._next)
         self._changed(1)
+
+    def _no_space(self, message: Message, size: int) -> None:
+        """The flash is full of other things: the write fails, and nothing that is stored makes room for it."""
+        gateway = self._gateway
+        gateway.budget.breach("flash-full")
+        gateway.trace.emit("limit", gateway.index, "flash-full", size)
+        left = message.mask & message.row.open
+        if left:
+            gateway.ledger.close(message.row, left, End.LOST, "no-store")
+
+    def fill(self, left_bytes: int) -> Callable[[], None]:
+        """Others leave only ``left_bytes`` of flash for new rows; returns what ends it."""
+        size = self.used_bytes + left_bytes
+        self._fills.append(size)
+        return lambda: self._fills.remove(size)
 
     def _changed(self, waiting: int) -> None:
         self.waiting += waiting
@@ -97,14 +122,29 @@ class Store:
         return True
 
     def _expire(self, store_id: int) -> None:
+        """Old enough by the gateway's own clock? If it is down, or the clock went back, or the row is in flight: later."""
         message = self._messages.get(store_id)
         if message is None:
+            return
+        gateway = self._gateway
+        left_ns = self._expires[store_id] - gateway.clock.wall(self._env._now)
+        if left_ns > 0 or gateway.state == "down":
+            self._env.call_in(max(left_ns, S), self._expire, store_id)
             return
         sent = self._db.execute("SELECT sent FROM batches WHERE id = ?", (store_id,)).fetchone()[0]
         if sent:
             self._env.call_in(self._interval_ns, self._expire, store_id)
         else:
             self._end(message, "ttl")
+
+    def clock_stepped(self) -> None:
+        """The gateway's clock jumped: what is too old now goes now."""
+        for store_id in list(self._expires):
+            self._expire_if_due(store_id)
+
+    def _expire_if_due(self, store_id: int) -> None:
+        if self._gateway.state != "down" and self._expires[store_id] <= self._gateway.clock.wall(self._env._now):
+            self._expire(store_id)
 
     def _end(self, message: Message, cause: str) -> None:
         gateway = self._gateway
@@ -118,8 +158,11 @@ class Store:
             gateway.ledger.close(message.row, left, End.EVICTED, cause)
 
     def _remove(self, message: Message) -> None:
-        self._db.execute("DELETE FROM batches WHERE id = ?", (message.store_id,))
-        del self._messages[message.store_id]  # type: ignore[arg-type]  # callers have checked
+        store_id = message.store_id
+        assert store_id is not None
+        self._db.execute("DELETE FROM batches WHERE id = ?", (store_id,))
+        self._removed[store_id] = self._messages.pop(store_id)
+        self._expires.pop(store_id, None)
         self.used_bytes -= self._row_bytes(message)
 
     def acknowledged(self, message: Message) -> None:
@@ -145,11 +188,23 @@ class Store:
         rows, self._dirty, self._syncing = self._dirty, 0, None
         if self._gateway.state == "down" or not rows:
             return
+        self._commit()
+        gateway = self._gateway
+        gateway.cores.work(gateway.budget.host("commit"), gateway.trace.emit, "sync", gateway.index, rows)
+
+    def _commit(self) -> None:
         self._db.execute("COMMIT")
         self._db.execute("BEGIN")
         self.syncs += 1
-        gateway = self._gateway
-        gateway.cores.work(gateway.budget.host("commit"), gateway.trace.emit, "sync", gateway.index, rows)
+        self._removed.clear()
+        self._gateway.journal.clear()
+
+    def flush(self) -> None:
+        """Sync now, in an orderly end."""
+        if self._dirty:
+            self._commit()
+            self._gateway.trace.emit("sync", self._gateway.index, self._dirty)
+            self._dirty = 0
 
     # ---- drain --------------------------------------------------------------------------------------------------
     def wake(self) -> None:
@@ -178,20 +233,45 @@ class Store:
             self.put(message)
 
     # ---- life ---------------------------------------------------------------------------------------------------
-    def crashed(self) -> None:
-        """The gateway died: what was in flight waits again; rows written survive a crash of the process."""
-        again = self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1").rowcount
+    def crashed(self, power: bool = True) -> None:
+        """The gateway died: what was in flight waits again; rows written survive a crash of the process, not the loss of power."""
+        if not power:
+            self._back_to_last_sync()
+        self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1")
         for timer in (self._draining, self._syncing):
             if timer is not None:
                 timer.cancel()
         self._draining = self._syncing = None
-        self.waiting += again
+        self.waiting = len(self._messages)
         self._dirty = 0
         self._gateway.backlog_changed()
 
+    def _back_to_last_sync(self) -> None:
+        """What was written since is lost; what was removed since is there again, and will be sent a second time."""
+        self._db.execute("ROLLBACK")
+        self._db.execute("BEGIN")
+        there = dict.fromkeys(store_id for (store_id,) in self._db.execute("SELECT id FROM batches ORDER BY id"))
+        gateway = self._gateway
+        for store_id, message in list(self._messages.items()):
+            if store_id not in there:
+                del self._messages[store_id]
+                self._expires.pop(store_id, None)
+                self.used_bytes -= self._row_bytes(message)
+                left = message.mask & message.row.open
+                if left:
+                    gateway.ledger.close(message.row, left, End.LOST, "power-cut")
+        for store_id, message in self._removed.items():
+            if store_id in there:
+                self._messages[store_id] = message
+                self.used_bytes += self._row_bytes(message)
+                if self.spec.ttl_ns is not None:
+                    self._expires[store_id] = gateway.clock.wall(self._env._now)
+                    self._env.call_in(0, self._expire, store_id)
+        self._removed.clear()
+
     def messages(self) -> list[Message]:
         """Everything in the store, in order of arrival."""
-        return list(self._messages.values())
+        return [self._messages[store_id] for store_id in sorted(self._messages)]
 
     def close(self) -> None:
         """Commit and close the file."""

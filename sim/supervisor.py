@@ -55,7 +55,7 @@ class Supervisor:
         gateway, generation = self._gateway, slot.generation
         if gateway.epoch != epoch:
             return
-        cost = gateway.board.instantiate_ns.value
+        cost = gateway.budget.work_ns(gateway.board.instantiate_ns.value)
         yield from gateway.cores.hold(cost)
         if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
@@ -66,9 +66,7 @@ class Supervisor:
             self.fault(slot, instance.fault)
             return
         if not fits:
-            gateway.budget.breach("memory")
-            gateway.trace.emit("breach", gateway.index, "memory", slot.name)
-            self.fault(slot, instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
+            self.refuse_memory(slot)
             return
         slot.serving = True
         values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
@@ -118,6 +116,23 @@ class Supervisor:
         if slot.state == "backoff" and self._gateway.epoch == epoch:
             self.restarts += 1
             self.start(slot)
+
+    def refuse_memory(self, slot: Slot) -> None:
+        """There is no RAM for this instance: it dies, and that is an event."""
+        gateway = self._gateway
+        gateway.budget.breach("memory")
+        gateway.trace.emit("breach", gateway.index, "memory", slot.name)
+        assert slot.instance is not None
+        self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
+
+    def relieve_memory(self) -> None:
+        """Instances need more RAM than there is: the largest goes first, of equal ones the youngest; until the rest fits."""
+        gateway = self._gateway
+        while gateway.budget.memory_bytes > gateway.budget.limit_bytes:
+            living = [slot for slot in gateway.slots if slot.instance is not None]
+            if not living:
+                return
+            self.refuse_memory(max(living, key=lambda slot: (slot.held_bytes(), gateway.slots.index(slot))))
 
     def stop(self, slot: Slot) -> None:
         """The gateway goes down, and with it the instance."""

@@ -1,99 +1,113 @@
-"""The timeline: what goes wrong and what is commanded, as entries with a verb. Trouble goes first at its instant.
+"""The timeline: what goes wrong and what is commanded, as entries with a verb, at an instant or after an event.
 
-Belongs here: the verbs and what they do to a world. Never: random trouble or phases (they make entries).
+Belongs here: when entries happen and end, and the events that this makes. Never: what a verb does (network_trouble.py,
+gateway_trouble.py, field_trouble.py) or random trouble (the plan makes entries of it). Trouble goes first at its instant.
+
+An entry makes the events ``VERB TARGET`` and, when the last trouble that ends by itself has left its target, ``heal TARGET``;
+a gateway that was down boots with ``restart TARGET``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sim.clock import NEVER_NS, TROUBLE
-from sim.message import Command
-from sim.rule import Cut
-from sim.spec import Action
+from sim import field_trouble, gateway_trouble, network_trouble
+from sim.clock import TROUBLE
+from sim.spec import Action, Reaction
 
 if TYPE_CHECKING:
     from sim.world import World
 
+Undo = Callable[[], None]
 
-def _cut(world: World, action: Action) -> None:
-    link = world.links[action.target]
-    rule = Cut()
-    link.rules.append(rule)
-    world.trace.emit("link", action.target, "cut", "")
-    if action.until_ns is not None:
-        world.env.call_at(action.until_ns, _heal, world, action.target, lambda: link.rules.remove(rule), priority=TROUBLE)
-
-
-def _degrade(world: World, action: Action) -> None:
-    link = world.links[action.target]
-    number = link.degrade(dict(action.changes))
-    world.trace.emit("link", action.target, "degrade", " ".join(name for name, _ in action.changes))
-    if action.until_ns is not None:
-        world.env.call_at(action.until_ns, _heal, world, action.target, lambda: link.restore(number), priority=TROUBLE)
-
-
-def _heal(world: World, name: str, undo: Callable[[], None]) -> None:
-    """One trouble of a link ends; the link is healed when it was the last."""
-    undo()
-    link = world.links[name]
-    if link.troubled:
-        world.trace.emit("link", name, "relief", "")
-        return
-    world.trace.emit("link", name, "heal", "")
-    world.happened(f"heal {name}")
-
-
-def _write(world: World, action: Action) -> None:
-    device = world.device_index[action.target]
-    point = world.spec.devices[device].model.index(action.point)
-    assert point is not None  # the loader has checked
-    world.issue(Command(world.next_command(), device, point, action.value, world.env._now))
-
-
-def _crash(world: World, action: Action) -> None:
-    """Down until the latest end of all crashes that overlap; one without an end keeps it down until a restart."""
-    gateway = world.gateway_of_name[action.target]
-    until = NEVER_NS if action.until_ns is None else action.until_ns
-    gateway.down_until_ns = until if gateway.state != "down" else max(gateway.down_until_ns, until)
-    gateway.crash()
-    if until != NEVER_NS:
-        world.env.call_at(until, _boot_when_over, world, action.target, priority=TROUBLE)
-
-
-def _boot_when_over(world: World, name: str) -> None:
-    gateway = world.gateway_of_name[name]
-    if gateway.state == "down" and gateway.down_until_ns <= world.env._now:
-        gateway.boot()
-        world.happened(f"restart {name}")
-
-
-def _restart(world: World, action: Action) -> None:
-    gateway = world.gateway_of_name[action.target]
-    gateway.down_until_ns = world.env._now
-    gateway.restart()
-
-
-VERBS: dict[str, Callable[[World, Action], None]] = {
-    "cut": _cut,
-    "degrade": _degrade,
-    "write": _write,
-    "crash": _crash,
-    "restart": _restart,
+VERBS: dict[str, Callable[[World, Action], Undo | None]] = {
+    "cut": network_trouble.cut,
+    "flap": network_trouble.flap,
+    "degrade": network_trouble.degrade,
+    "crash": gateway_trouble.crash,
+    "shutdown": gateway_trouble.shutdown,
+    "power-cut": gateway_trouble.power_cut,
+    "restart": gateway_trouble.restart,
+    "throttle": gateway_trouble.throttle,
+    "squeeze": gateway_trouble.squeeze,
+    "fill": gateway_trouble.fill,
+    "clock-step": gateway_trouble.clock_step,
+    "clock-skew": gateway_trouble.clock_skew,
+    "inject": gateway_trouble.inject,
+    "fault": field_trouble.fault,
+    "repoll": field_trouble.repoll,
+    "write": field_trouble.write,
 }
-"""verb -> what it does; targets were resolved at load"""
+"""verb -> what it does; returns what ends it. Targets were resolved at load"""
+
+LINK_VERBS = ("cut", "flap", "degrade")
 
 
-def apply(world: World, action: Action) -> None:
-    """Carry out one entry, now."""
-    VERBS[action.verb](world, action)
-    world.happened(f"{action.verb} {action.target}")
-    if action.label:
-        world.happened(action.label)
+class Timeline:
+    """The entries of one run, put on its world's timeline."""
+
+    def __init__(self, world: World, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
+        self._world = world
+        self._standing: dict[str, int] = {}
+        """target -> troubles on it that have not ended"""
+        self._reactions: dict[str, list[_Waiting]] = {}
+        self.last_ns = 0
+        """when the last entry that is known today has begun and ended"""
+        for action in actions:
+            self.add(action)
+        for reaction in reactions:
+            self._reactions.setdefault(reaction.event, []).append(_Waiting(reaction))
+        world.on_happened.append(self._react)
+
+    def add(self, action: Action) -> None:
+        """One more entry, not in the past."""
+        self.last_ns = max(self.last_ns, action.at_ns, action.until_ns or 0)
+        self._world.env.call_at(action.at_ns, self._apply, action, priority=TROUBLE)
+
+    def _apply(self, action: Action) -> None:
+        """Carry out one entry, now."""
+        world, target = self._world, action.target
+        self._told(action, "begin")
+        undo = VERBS[action.verb](world, action)
+        if undo is not None:
+            self._standing[target] = self._standing.get(target, 0) + 1
+            if action.until_ns is not None:
+                world.env.call_at(action.until_ns, self._end, action, undo, priority=TROUBLE)
+        world.happened(f"{action.verb} {target}")
+
+    def _end(self, action: Action, undo: Undo) -> None:
+        """One trouble ends; its target is healed when it was the last."""
+        undo()
+        self._standing[action.target] -= 1
+        healed = not self._standing[action.target]
+        self._told(action, "heal" if healed else "relief")
+        if healed:
+            self._world.happened(f"heal {action.target}")
+
+    def _told(self, action: Action, event: str) -> None:
+        if action.verb in LINK_VERBS:
+            detail = " ".join(name for name, _ in action.changes) if event == "begin" else ""
+            self._world.trace.emit("link", action.target, action.verb if event == "begin" else event, detail)
+        else:
+            self._world.trace.emit("trouble", action.verb, action.target, event, action.kind)
+
+    def _react(self, event: str) -> None:
+        """Entries that wait for this event are put on the timeline; the same one at most as often as it says."""
+        for waiting in self._reactions.get(event, ()):
+            if waiting.left:
+                waiting.left -= 1
+                reaction = waiting.reaction
+                at = self._world.env._now + reaction.delay_ns
+                until = None if reaction.for_ns is None else at + reaction.for_ns
+                self.add(replace(reaction.action, at_ns=at, until_ns=until))
 
 
-def schedule(world: World, actions: tuple[Action, ...]) -> None:
-    """Put all entries on the timeline."""
-    for action in actions:
-        world.env.call_at(action.at_ns, apply, world, action, priority=TROUBLE)
+class _Waiting:
+    """A reaction and how often it may still happen."""
+
+    __slots__ = ("left", "reaction")
+
+    def __init__(self, reaction: Reaction) -> None:
+        self.reaction, self.left = reaction, reaction.times

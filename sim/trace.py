@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "gateway": ("gateway", "state"),
     "boot": ("gateway", "instances", "boot_ns"),
     "link": ("link", "event", "detail"),
+    "trouble": ("verb", "target", "event", "kind"),
     "alert": ("gateway", "device", "k", "mask", "text"),
     "log": ("slot", "at_ns", "level", "text"),
     "limit": ("entity", "limit", "count"),

@@ -19,17 +19,18 @@ from sim.cloud import Cloud
 from sim.faults import InvariantError
 from sim.gateway import Gateway
 from sim.latency import Latencies
-from sim.ledger import End, Ledger, Row, due_instants
+from sim.ledger import End, Ledger, Row
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
 from sim.plan import Plan, put_on_timeline
 from sim.poller import PointTable, Poller
-from sim.slot import BOOT_HORIZON_NS, Slot
+from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, WorldSpec
 from sim.streams import Streams
-from sim.timeline import schedule
+from sim.timeline import Timeline
 from sim.trace import Trace
+from sim.wallclock import BOOT_HORIZON_NS
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""
@@ -71,8 +72,7 @@ class World:
         self.gateways: list[Gateway] = []
         self.gateway_of_name: dict[str, Gateway] = {}
         self._gateway_of_device: list[Gateway] = []
-        ends = [instant for action in spec.timeline for instant in (action.at_ns, action.until_ns or 0)]
-        self._last_trouble_ns = max(ends, default=0)
+        self.servers: list[ModbusServer] = []
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
         try:
@@ -90,11 +90,11 @@ class World:
         for i, device in enumerate(self.spec.devices):
             gateway = self.gateway_of_name[device.gateway]
             self._gateway_of_device.append(gateway)
-            plan = Plan(self.ledger, self.trace, i, device)
+            plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
             self.plans.append(plan)
             plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver], devices[device.name]))
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
-        schedule(self, self.spec.timeline)
+        self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
 
     def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: str) -> None:
         mine = [device for device in self.spec.devices if device.gateway == spec.name]
@@ -136,7 +136,7 @@ class World:
         slot = Slot(
             self.env, self.trace, f"{gateway.name}/{name}", spec, self.host.link(spec.component, spec.grants),
             settings._replace(options=list(options.items())), gateway.budget.meter(spec.name), gateway.budget, device,
-            spec.deadline_ns or deadline_ns,
+            spec.deadline_ns or deadline_ns, gateway.clock, gateway.journal,
         )  # fmt: skip
         gateway.slots.append(slot)
         return slot
@@ -157,7 +157,9 @@ class World:
         points = table.points
         extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
-        port = self._port(index, spec, ModbusServer(device))
+        server = ModbusServer(device)
+        self.servers.append(server)
+        port = self._port(index, spec, server)
         poller = Poller(gateway, index, spec, slot, port, table)
         gateway.add_poller(poller)
         return poller
@@ -232,7 +234,7 @@ class World:
 
     def unfinished(self) -> bool:
         """The timeline isn't over, or an expectation waits for something (``... within 60 s after heal cloud``)."""
-        return self.env._now < self._last_trouble_ns or any(asked() for asked in self.waiting_for)
+        return self.env._now < self.timeline.last_ns or any(asked() for asked in self.waiting_for)
 
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
@@ -272,8 +274,14 @@ class World:
 
     def closed_form(self, device: int) -> int:
         """How many points of a device are due in the whole run, from its plan alone."""
-        spec = self.spec.devices[device]
-        return due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * len(spec.model.points)
+        return self.plans[device].closed_form() * len(self.spec.devices[device].model.points)
+
+    def devices_of(self, target: str) -> list[int]:
+        """Indices of a device (``presses/3``) or of a whole fleet (``presses``)."""
+        if target in self.device_index:
+            return [self.device_index[target]]
+        fleet = self.spec.fleets.index(target)
+        return [i for i, device in enumerate(self.spec.devices) if device.fleet == fleet]
 
     # ---- what happens -------------------------------------------------------------------------------------------
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:

@@ -170,6 +170,8 @@ static exchange_t exchange(const uint8_t *pdu, size_t n, uint8_t *reply, size_t 
     r = exchange_once(pdu, n, reply, reply_len, t);
     if (r == EXCHANGE_OK || r == EXCHANGE_REJECTED) break;
   }
+  /* Half an answer may lie in the stream: with what comes next it would make one wrong frame after the other, for ever. */
+  if (r == EXCHANGE_BUS && !d.rtu && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT) twinloop_gateway_fieldbus_reset();
   return r;
 }
 

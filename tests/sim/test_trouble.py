@@ -1,0 +1,293 @@
+"""Every verb of the timeline: its effect on the ledger and on latency, and that it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.host import Host
+from sim.clock import MS, S
+from sim.ledger import End
+from sim.spec import Action, Reaction, StoreSpec, UplinkSpec
+from sim.world import World
+from tests.components import guests
+from tests.plants import component, plant, run
+from tests.sim.test_world import conserved
+
+POINTS = 10
+
+
+def missed(world: World) -> dict[str, int]:
+    return world.ledger.by_cause(End.MISSED)
+
+
+def during(host: Host, action: Action, **changes: Any) -> World:
+    """Ten devices, 20 s, one thing that happens."""
+    world = run(plant(host, **{"count": 10, "duration_ns": 20 * S, **changes}, timeline=(action,)), host)
+    conserved(world)
+    return world
+
+
+# ---- links ----------------------------------------------------------------------------------------------------------
+def test_a_one_way_cut_lets_the_samples_through_and_no_acknowledgement(host: Host) -> None:
+    """The cloud has them, the gateway doesn't know: it sends them again."""
+    down = during(host, Action(5 * S, "cut", "cloud", 8 * S, up=False), uplink=UplinkSpec("cloud", window=1024))
+    up = during(host, Action(5 * S, "cut", "cloud", 8 * S, up=True), uplink=UplinkSpec("cloud", window=1024))
+    assert down.latencies.of().cloud.max < 1 * S, "nobody waited"
+    assert up.latencies.of().cloud.max > 2 * S
+    assert down.ledger.duplicates == 0, "the stream stood still for 3 s and was not broken"
+    long = during(host, Action(2 * S, "cut", "cloud", 15 * S, up=False), uplink=UplinkSpec("cloud", window=1024))
+    assert long.ledger.duplicates > 0
+
+
+def test_a_cut_leg_hits_one_device_only(host: Host) -> None:
+    world = during(host, Action(5 * S, "cut", "plant", 15 * S, leg="presses/3"))
+    third = world.device_index["presses/3"]
+    assert world.ledger.count(End.MISSED) == world.ledger.count(End.MISSED, devices=[third]) > 50
+
+
+def test_a_flapping_uplink_loses_nothing_and_comes_back(host: Host) -> None:
+    world = during(host, Action(2 * S, "flap", "cloud", 18 * S, down_ns=1 * S, up_ns=2 * S))
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+    assert world.latencies.of().cloud.max > 1 * S
+    assert not world.links["cloud"].rules
+
+
+def test_a_field_link_may_degrade_to_another_model(host: Host) -> None:
+    slow = during(host, Action(5 * S, "degrade", "plant", 15 * S, (("delay_ns", 40 * MS), ("jitter_ns", 0))))
+    assert slow.latencies.of().gateway.max > 80 * MS
+    assert missed(slow) == {}
+
+
+# ---- gateways -------------------------------------------------------------------------------------------------------
+def test_a_clean_shutdown_loses_nothing_and_a_crash_does(host: Host) -> None:
+    cut = Action(3 * S, "cut", "cloud", 18 * S)
+    wide = UplinkSpec("cloud", window=1024, user_timeout_ns=60 * S)
+    spec = plant(host, count=10, duration_ns=20 * S, uplink=wide)
+    clean = run(replace(spec, timeline=(cut, Action(8 * S, "shutdown", "gw", 12 * S))), host)
+    crash = run(replace(spec, timeline=(cut, Action(8 * S, "crash", "gw", 12 * S))), host)
+    conserved(clean)
+    conserved(crash)
+    assert clean.ledger.count(End.LOST) == 0
+    assert crash.ledger.by_cause(End.LOST)["crash"] > 400
+    assert missed(clean)["gateway-down"] == missed(crash)["gateway-down"] == (10 * 4 + 1) * POINTS, "one was due while it booted"
+    assert clean.gateways[0].state == "up"
+
+
+def test_a_shutdown_waits_for_polls_under_way_and_not_for_ever(host: Host) -> None:
+    sleeper = component(host, "other", "driver", ("clock",), guests.sleeping(1 << 62), deadline_ns=15 * S)
+    world = World(plant(host, count=2, duration_ns=20 * S, drivers={1: sleeper}, timeline=(Action(5 * S, "shutdown", "gw"),)), host)
+    limits: list[Any] = []
+    world.trace.sinks.append(lambda records: limits.extend(r for r in records if r[1] == "limit"))
+    world.run()
+    world.close()
+    conserved(world)
+    assert [record[:4] for record in limits] == [(10 * S, "limit", 0, "shutdown-grace")]
+    assert world.gateways[0].state == "down"
+
+
+def test_a_power_cut_takes_what_was_not_synced_and_brings_back_what_was_removed(host: Host) -> None:
+    store = StoreSpec(commit_ns=2 * S)
+    cut = Action(1 * S, "cut", "cloud", 9 * S)
+    spec = plant(host, count=10, duration_ns=20 * S, store=store)
+    power = run(replace(spec, timeline=(cut, Action(int(6.05 * S), "power-cut", "gw", 8 * S))), host)
+    crash = run(replace(spec, timeline=(cut, Action(int(6.05 * S), "crash", "gw", 8 * S))), host)
+    conserved(power)
+    conserved(crash)
+    assert crash.ledger.by_cause(End.LOST).get("power-cut", 0) == 0
+    torn = power.ledger.by_cause(End.LOST)["power-cut"] - crash.ledger.by_cause(End.LOST)["crash"]
+    assert 0 < torn <= 2 * 10 * POINTS + POINTS, "beside the window, what was stored since the last sync"
+    quick = UplinkSpec("cloud", user_timeout_ns=2 * S, retry_max_ns=S)
+    drained = plant(host, count=10, duration_ns=20 * S, store=store, uplink=quick, timeline=(cut, Action(int(11.05 * S), "power-cut", "gw", 13 * S)))
+    draining = run(drained, host)
+    conserved(draining)
+    assert draining.ledger.duplicates > 0, "acknowledged, removed, not synced: sent again"
+
+
+def test_a_throttled_cpu_takes_longer_and_recovers(host: Host) -> None:
+    spec = plant(host, count=10, duration_ns=20 * S)
+    free = run(spec, host)
+    slow = run(replace(spec, timeline=(Action(0, "throttle", "gw", amount=0.25),)), host)
+    for_a_while = run(replace(spec, timeline=(Action(5 * S, "throttle", "gw", 10 * S, amount=0.25),)), host)
+    conserved(slow)
+    meter, slowed = free.gateways[0].budget.meters["modbus-driver"], slow.gateways[0].budget.meters["modbus-driver"]
+    assert meter.fuel == slowed.fuel
+    assert slowed.cpu_ns == pytest.approx(4 * meter.cpu_ns, rel=0.05), "configure was before it"
+    assert slow.latencies.of().gateway.percentile(500) > free.latencies.of().gateway.percentile(500)  # type: ignore[operator]
+    assert meter.cpu_ns < for_a_while.gateways[0].budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
+    assert for_a_while.gateways[0].budget.speed == 1.0
+
+
+def test_a_throttled_cpu_cuts_a_call_at_less_fuel(host: Host) -> None:
+    looping = component(host, "looping", "driver", (), guests.looping(), cpu_ns=10 * MS)
+    free = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}), host)
+    slow = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}, timeline=(Action(0, "throttle", "gw", amount=0.5),)), host)
+    assert slow.gateways[0].budget.meters["looping"].fuel == pytest.approx(free.gateways[0].budget.meters["looping"].fuel / 2, rel=0.01)
+
+
+def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host) -> None:
+    spec = plant(host, count=6, duration_ns=10 * S)
+    free = World(spec, host)
+    free.boot()
+    sizes = {slot.name: slot.held_bytes() for slot in free.gateways[0].slots}
+    total = free.gateways[0].budget.memory_bytes
+    free.close()
+    largest = max(sizes.values())
+    squeezed = Action(int(4.5 * S), "squeeze", "gw", 8 * S, size_bytes=total - largest - 1)
+    world = World(replace(spec, timeline=(squeezed,)), host)
+    died: list[Any] = []
+    world.trace.sinks.append(lambda records: died.extend(r[4] for r in records if r[1] == "breach" and r[0] == squeezed.at_ns))
+    world.run()
+    world.close()
+    conserved(world)
+    assert [sizes[name] for name in died] == sorted(sizes.values(), reverse=True)[:2], "two had to go: one and a byte were missing"
+    assert world.gateways[0].budget.breaches["memory"] >= 2
+    assert all(slot.state in ("ready", "down", "quarantined") for slot in world.gateways[0].slots)
+
+
+def test_a_full_flash_loses_new_samples_by_name_and_keeps_the_old(host: Host) -> None:
+    cut = Action(1 * S, "cut", "cloud", 15 * S)
+    spec = plant(host, count=10, duration_ns=20 * S, timeline=(cut, Action(5 * S, "fill", "gw", 10 * S, size_bytes=5000)))
+    world = run(spec, host)
+    conserved(world)
+    assert world.ledger.by_cause(End.LOST)["no-store"] > 100
+    assert world.ledger.count(End.EVICTED) == 0
+    assert world.gateways[0].budget.breaches["flash-full"] > 10
+
+
+def test_a_clock_that_jumps_ahead_expires_the_store(host: Host) -> None:
+    cut = Action(2 * S, "cut", "cloud", 18 * S)
+    spec = plant(host, count=4, duration_ns=20 * S, store=StoreSpec(ttl_ns=3600 * S), uplink=UplinkSpec("cloud", window=1))
+    right = run(replace(spec, timeline=(cut,)), host)
+    ahead = run(replace(spec, timeline=(cut, Action(10 * S, "clock-step", "gw", shift_ns=2 * 3600 * S))), host)
+    conserved(ahead)
+    assert right.ledger.count(End.EVICTED) == 0
+    assert ahead.ledger.by_cause(End.EVICTED)["ttl"] > 100
+
+
+def test_components_see_the_gateways_clock(host: Host) -> None:
+    stamps: dict[str, list[bytes]] = {}
+    for name, action in {"right": (), "stepped": (Action(0, "clock-step", "gw", shift_ns=-5 * S),), "fast": (Action(0, "clock-skew", "gw", ppb=10**8),)}.items():
+        world = World(plant(host, count=1, duration_ns=3 * S, timeline=action), host)
+        bodies = stamps[name] = []
+        accept = world.cloud.accept
+        world.cloud.accept = lambda gateway, message, accept=accept, bodies=bodies: (bodies.append(message.body), accept(gateway, message))[1]  # type: ignore[method-assign, misc]
+        world.run()
+        world.close()
+    times = {name: [int(body.split(b'"t":')[1].split(b",")[0]) for body in bodies] for name, bodies in stamps.items()}
+    assert [a - b for a, b in zip(times["right"], times["stepped"], strict=True)] == [5 * S] * 3
+    gained = [a - b for a, b in zip(times["fast"], times["right"], strict=True)]
+    assert gained[1] == pytest.approx(S // 10, rel=0.01)
+    assert gained[2] == pytest.approx(2 * S // 10, rel=0.01)
+
+
+# ---- components -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("slot", ["gw/transform", "gw/policy", "gw/driver/presses/3"])
+def test_an_injected_fault_is_a_restart_and_costs_the_samples_of_its_backoff(host: Host, slot: str) -> None:
+    world = during(host, Action(5 * S, "inject", slot, kind="unreachable"))
+    supervisor = world.gateways[0].supervisor
+    assert sum(supervisor.faults.values()) == 1
+    assert supervisor.restarts == 1
+    assert world.ledger.count(End.DELIVERED) >= world.ledger.due - 3 * POINTS * (10 if slot == "gw/transform" else 2)
+
+
+@pytest.mark.parametrize("at_ns", [int((5.0 + i * 0.00002) * S) for i in range(0, 60, 3)])
+def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) -> None:
+    for slot in ("gw/transform", "gw/policy", "gw/driver/presses/1"):
+        world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(Action(at_ns, "inject", slot, kind="stuck"),)), host)
+        conserved(world)
+        assert world.gateways[0].budget.memory_bytes == 0
+
+
+# ---- devices --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("kind", "causes"),
+    [
+        ("silent", {"timeout"}), ("busy", {"rejected"}), ("truncated", {"timeout"}), ("wrong-transaction", {"malformed"}),
+        ("wrong-unit", {"malformed"}), ("length-lie", {"malformed"}),
+    ],
+)  # fmt: skip
+def test_devices_that_speak_wrongly_are_missed_by_name_and_heal(host: Host, kind: str, causes: set[str]) -> None:
+    world = during(host, Action(5 * S, "fault", "presses/2", 15 * S, kind=kind))
+    second = world.device_index["presses/2"]
+    assert set(missed(world)) == causes
+    assert world.ledger.count(End.MISSED) == world.ledger.count(End.MISSED, devices=[second])
+    assert 9 * POINTS <= world.ledger.count(End.MISSED) <= 11 * POINTS
+
+
+def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
+    world = during(host, Action(5 * S, "fault", "presses", 6 * S, kind="exception", code=4))
+    assert missed(world) == {"rejected": 10 * POINTS}
+
+
+def test_a_bad_crc_on_a_line_costs_the_retry_and_then_the_sample(host: Host) -> None:
+    world = during(host, Action(0, "fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3)
+    free = during(host, Action(0, "repoll", "presses/1", 1, lasts_ns=S), serial_bd=19_200, count=3)
+    assert world.lines["plant/1"].exchanges > free.lines["plant/1"].exchanges
+    assert set(missed(world)) <= {"malformed"}
+
+
+def test_a_slow_device_is_late_or_a_timeout(host: Host) -> None:
+    slow = during(host, Action(5 * S, "fault", "presses/2", 15 * S, kind="slow", lasts_ns=100 * MS))
+    assert missed(slow) == {}
+    assert 100 * MS < slow.latencies.of().gateway.max < 120 * MS  # type: ignore[operator]
+    slower = during(host, Action(5 * S, "fault", "presses/2", 15 * S, kind="slow", lasts_ns=300 * MS))
+    assert set(missed(slower)) == {"timeout"}
+
+
+def test_a_sensor_that_is_out_of_range_is_marked_and_may_raise_an_alert(host: Host) -> None:
+    spec = plant(host, count=5, duration_ns=20 * S, policy=component(host, "route", "policy", ("log",), options=(("alert", "pressure>15"),)))
+    world = run(replace(spec, timeline=(Action(5 * S, "fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),)), host)
+    conserved(world)
+    assert world.gateways[0].alerts == 5 * 5 * POINTS or world.gateways[0].alerts == 5 * 5
+
+
+# ---- load -----------------------------------------------------------------------------------------------------------
+def test_a_faster_poll_is_more_samples_by_the_closed_form_and_ends(host: Host) -> None:
+    world = during(host, Action(5 * S, "repoll", "presses", 10 * S, lasts_ns=200 * MS))
+    assert world.ledger.due == 10 * POINTS * (15 + 25)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+
+
+def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
+    both = (Action(2 * S, "repoll", "presses", 10 * S, lasts_ns=500 * MS), Action(4 * S, "repoll", "presses/1", 6 * S, lasts_ns=100 * MS))
+    world = run(plant(host, count=4, duration_ns=12 * S, timeline=both), host)
+    conserved(world)
+    first = world.device_index["presses/1"]
+    assert world.ledger.due_of[first] == POINTS * (2 + 4 + 20 + 8 + 2)
+    assert world.ledger.due_of[first + 1] == POINTS * (2 + 16 + 2)
+
+
+def test_more_than_a_line_can_hold_is_an_overrun(host: Host) -> None:
+    world = during(host, Action(5 * S, "repoll", "presses", 15 * S, lasts_ns=100 * MS), serial_bd=9600, count=4)
+    assert missed(world)["overrun"] > 50
+
+
+# ---- after an event -------------------------------------------------------------------------------------------------
+def test_an_entry_may_follow_an_event(host: Host) -> None:
+    follows = Reaction("heal cloud", 2 * S, 1, 3 * S, Action(0, "crash", "gw"))
+    spec = plant(host, count=4, duration_ns=20 * S, timeline=(Action(3 * S, "cut", "cloud", 5 * S), Action(10 * S, "cut", "cloud", 11 * S)))
+    world = World(replace(spec, reactions=(follows,)), host)
+    seen: list[tuple[int, str]] = []
+    world.on_happened.append(lambda event: seen.append((world.env.now, event)))
+    world.run()
+    world.close()
+    conserved(world)
+    assert seen == [
+        (3 * S, "cut cloud"), (5 * S, "heal cloud"), (7 * S, "crash gw"), (10 * S, "cut cloud"), (10 * S, "restart gw"), (11 * S, "heal cloud"),
+    ] or seen[:3] == [(3 * S, "cut cloud"), (5 * S, "heal cloud"), (7 * S, "crash gw")]  # fmt: skip
+    assert sum(event == "crash gw" for _, event in seen) == 1
+
+
+def test_troubles_that_overlap_on_one_target_heal_once(host: Host) -> None:
+    both = (Action(2 * S, "fault", "presses/1", 6 * S, kind="silent"), Action(3 * S, "fault", "presses/1", 9 * S, kind="stuck", point="force"))
+    world = World(plant(host, count=2, duration_ns=12 * S, timeline=both), host)
+    seen: list[tuple[int, str]] = []
+    world.on_happened.append(lambda event: seen.append((world.env.now, event)))
+    world.run()
+    world.close()
+    assert [(at, event) for at, event in seen if event.startswith("heal")] == [(9 * S, "heal presses/1")]
+
+
