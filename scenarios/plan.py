@@ -18,6 +18,7 @@ from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
+from scenarios.random_trouble import random_actions
 from scenarios.timeline import actions
 from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
 from sim.link import LinkModel
@@ -68,9 +69,11 @@ class Planner:
         for name in self.boards:
             if name not in scenario.gateways:
                 raise ScenarioError("--board", None, "", unknown("gateway", name, scenario.gateways))
+        timeline, reactions = actions(self.loaded, self.seed)
         return WorldSpec(
             seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.settle, fleets=tuple(scenario.fleets), devices=tuple(devices),
-            links=tuple(links), components=tuple(components), gateways=tuple(gateways), timeline=tuple(actions(self.loaded)),
+            links=tuple(links), components=tuple(components), gateways=tuple(gateways),
+            timeline=(*timeline, *random_actions(self.loaded, self.seed)), reactions=tuple(reactions),
         )  # fmt: skip
 
     # ---- links --------------------------------------------------------------------------------------------------

@@ -37,8 +37,14 @@ Rate = Annotated[int, *_quantity(units.bit_rate, "10 Mbit/s")]
 Baud = Annotated[int, *_quantity(units.baud, "9600 Bd")]
 PerSecond = Annotated[int, *_quantity(units.per_second, "200 /s")]
 Ratio = Annotated[float, *_quantity(units.ratio, "0.1 %")]
+Shift = Annotated[int, *_quantity(units.shift, "-2 s")]
+Skew = Annotated[int, *_quantity(units.skew, "200 ppm")]
+Share = Annotated[float, *_quantity(units.positive_ratio, "10 %")]
 Faults = Annotated[tuple[int, int], *_quantity(units.faults_in_window, "5 in 60 s")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
+Target = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*(/([1-9][0-9]*|any))?$", max_length=80)]
+"""a fleet, one of its devices, or one drawn by the seed: ``presses``, ``presses/3``, ``presses/any``"""
+SlotName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/(transform|policy|driver/[a-z][a-z0-9-]*/([1-9][0-9]*|any))$", max_length=200)]
 DeviceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/[1-9][0-9]*$", max_length=80)]
 
 
@@ -204,25 +210,77 @@ class Gateway(Block):
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
 
 
-class Entry(Block):
-    """One entry of the timeline: when (at, or every/after/times), exactly one verb with its target, how long."""
+class Change(Degradation):
+    """What a link degrades to: a preset, or figures, or a preset with other figures."""
+
+    preset: Name | None = None
+
+
+class Deed(Block):
+    """What happens: exactly one verb with its target, and the keys that go with it (``timeline.GRAMMAR`` says which)."""
+
+    cut: Name | None = None
+    flap: Name | None = None
+    degrade: Name | None = None
+    crash: Name | None = None
+    shutdown: Name | None = None
+    power_cut: Name | None = Field(default=None, alias="power-cut")
+    restart: Name | None = None
+    throttle: Name | None = None
+    squeeze: Name | None = None
+    fill: Name | None = None
+    clock_step: Name | None = Field(default=None, alias="clock-step")
+    clock_skew: Name | None = Field(default=None, alias="clock-skew")
+    inject: SlotName | None = None
+    fault: Target | None = None
+    repoll: Target | None = None
+    write: Target | None = None
+    way: Literal["up", "down"] | None = None
+    leg: str | None = None
+    down: PositiveDuration | None = None
+    up: PositiveDuration | None = None
+    to: Change | None = None
+    speed: Share | None = None
+    leave: Size | None = None
+    by: Shift | None = None
+    skew: Skew | None = None
+    cause: str | None = None
+    kind: str | None = None
+    point: str | None = None
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    share: Share | None = None
+    delay: PositiveDuration | None = None
+    code: Annotated[int, Field(ge=1, le=255)] | None = None
+    poll: Interval | None = None
+
+
+class Entry(Deed):
+    """One entry of the timeline: when (``at``; ``every`` with ``after`` and ``times``; or ``after`` an event), what, how long.
+
+    ``after`` is a duration beside ``every``; else an event, ``heal cloud`` or ``heal cloud + 5 s``.
+    """
 
     at: Duration | None = None
     every: PositiveDuration | None = None
-    after: Duration | None = None
+    after: str | None = None
     times: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    cut: Name | None = None
-    degrade: Name | None = None
-    write: DeviceName | None = None
-    crash: Name | None = None
-    restart: Name | None = None
-    to: Degradation | None = None
     for_: PositiveDuration | None = Field(default=None, alias="for")
-    point: str | None = None
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
-VERBS = ("cut", "degrade", "write", "crash", "restart")
+class Trouble(Block):
+    """Random trouble: on average ``mtbf`` after the last has ended one of ``do``, for ``mttr`` on average."""
+
+    mtbf: Interval
+    mttr: Interval | None = None
+    do: tuple[Deed, ...] = Field(min_length=1, strict=False)
+    from_: Duration | None = Field(default=None, alias="from")
+    until: PositiveDuration | None = None
+
+
+VERBS = (
+    "cut", "flap", "degrade", "crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew", "inject",
+    "fault", "repoll", "write",
+)  # fmt: skip
 """keys of an entry that say what happens"""
 
 
@@ -242,6 +300,7 @@ class Scenario(Block):
     components: dict[Name, Component] = Field(min_length=1)
     gateways: dict[Name, Gateway] = Field(min_length=1)
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
+    faults: tuple[Trouble, ...] = Field(default=(), strict=False)
     expect: tuple[str, ...] = Field(default=(), strict=False)
 
 

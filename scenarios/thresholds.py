@@ -15,6 +15,7 @@ from scenarios.feasibility import line_utilisation
 from scenarios.load import Loaded
 from scenarios.measure import SAMPLE_ENDS, Measures, statistic
 from scenarios.metrics import METRICS
+from scenarios.timeline import possible_events
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES, Blame
@@ -69,21 +70,6 @@ def _check_names(loaded: Loaded, expectation: Expectation) -> None:
         events = possible_events(loaded)
         if expectation.event not in events:
             raise ExpressionError(unknown("event", expectation.event, events))
-
-
-def possible_events(loaded: Loaded) -> list[str]:
-    """Names of what the timeline of a scenario can make happen: ``cut cloud``, ``heal cloud``, ``crash gw``..."""
-    out: dict[str, None] = {}
-    for entry in loaded.scenario.timeline:
-        for verb in ("cut", "degrade", "write", "crash", "restart"):
-            target = getattr(entry, verb)
-            if target is not None:
-                out[f"{verb} {target}"] = None
-                if verb in ("cut", "degrade") and entry.for_ is not None:
-                    out[f"heal {target}"] = None
-                if verb == "crash" and entry.for_ is not None:
-                    out[f"restart {target}"] = None
-    return list(out)
 
 
 class Judge:

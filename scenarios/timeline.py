@@ -1,69 +1,80 @@
-"""The timeline of a scenario file to single actions in time: repetition written out, targets and values checked.
+"""The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events named.
 
-Belongs here: the grammar of entries. Never: what a verb does (sim/timeline.py).
+Belongs here: when entries happen. Never: what a verb takes (deeds.py) or does (sim/timeline.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
-from devices import catalog
-from scenarios import schema
+from scenarios import schema, units
+from scenarios.deeds import BOOTS, GRAMMAR, action, find, value_of
 from scenarios.document import Location
 from scenarios.errors import unknown
-from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import Loaded
-from sim.presets import PRESETS
-from sim.spec import Action
+from sim.spec import Action, Reaction
+from sim.streams import Stream, Streams
 
 OCCURRENCES_MAX = 1_000_000
 """of one entry"""
+_AFTER = re.compile(r"^\s*(?P<event>[a-z][a-z-]* [a-z][a-z0-9/-]*)\s*(?:\+\s*(?P<delay>.+))?$")
 
 
-def actions(loaded: Loaded) -> list[Action]:
-    """All occurrences of all entries, in the order of the file; raises ScenarioError."""
+def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
+    """All occurrences of all entries, in the order of the file, and what waits for an event; raises ScenarioError."""
     out: list[Action] = []
+    waiting: list[Reaction] = []
+    streams = Streams(seed)
+    events = possible_events(loaded)
     for index, entry in enumerate(loaded.scenario.timeline):
         at: Location = ("timeline", index)
-        verb = _verb(loaded, entry, at)
-        _check_keys(loaded, entry, verb, at)
-        target = getattr(entry, verb)
-        _TARGETS[verb](loaded, entry, (*at, verb))
+        verb, target = find(loaded, entry, at)
+        if entry.for_ is not None and not GRAMMAR[verb].lasts:
+            raise loaded.document.error((*at, "for"), f'"for" does not go with {verb}: it has no end')
+        if verb == "flap" and entry.for_ is None:
+            raise loaded.document.error(at, 'flap needs "for"')
+        draws = streams.stream(f"timeline/{index}")
+        if entry.every is None and entry.after is not None:
+            waiting.append(_reaction(loaded, entry, verb, target, at, events, draws))
+            continue
         for instant in _instants(loaded, entry, at):
-            out.append(Action(
-                at_ns=instant, verb=verb, target=target, until_ns=None if entry.for_ is None else instant + entry.for_,
-                changes=tuple(_changes(entry).items()), point=entry.point or "", value=float(entry.value or 0.0),
-            ))  # fmt: skip
-    return out
+            out.append(action(entry, verb, drawn(loaded, target, draws), instant, entry.for_))
+    return out, waiting
 
 
-def _verb(loaded: Loaded, entry: schema.Entry, at: Location) -> str:
-    verbs = [verb for verb in schema.VERBS if getattr(entry, verb) is not None]
-    if len(verbs) != 1:
-        got = f"{' and '.join(verbs)}" if verbs else "none"
-        raise loaded.document.error(at, f"expected exactly one of {', '.join(schema.VERBS)}, got {got}")
-    return verbs[0]
+def drawn(loaded: Loaded, target: str, draws: Stream) -> str:
+    """``presses/any`` as one of its devices; any other target as it is."""
+    head, slash, tail = target.rpartition("/")
+    if tail != "any":
+        return target
+    fleet = head.rpartition("/")[2]
+    return f"{head}{slash}{draws.below(loaded.scenario.fleets[fleet].count) + 1}"
 
 
-_ALLOWED = {"cut": ("for_",), "degrade": ("to", "for_"), "write": ("point", "value"), "crash": ("for_",), "restart": ()}
-_NEEDED = {"cut": (), "degrade": ("to",), "write": ("point", "value"), "crash": (), "restart": ()}
-
-
-def _check_keys(loaded: Loaded, entry: schema.Entry, verb: str, at: Location) -> None:
-    for key in ("to", "for_", "point", "value"):
-        name = key.rstrip("_")
-        if getattr(entry, key) is not None and key not in _ALLOWED[verb]:
-            raise loaded.document.error((*at, name), f'"{name}" does not go with {verb}')
-        if getattr(entry, key) is None and key in _NEEDED[verb]:
-            raise loaded.document.error(at, f'{verb} needs "{name}"')
+def _reaction(
+    loaded: Loaded, entry: schema.Entry, verb: str, target: str, at: Location, events: list[str], draws: Stream
+) -> Reaction:
+    error = loaded.document.error
+    if entry.at is not None:
+        raise error((*at, "after"), '"after" goes with "every", or stands alone with an event; not with "at"')
+    found = _AFTER.match(str(entry.after))
+    if not found:
+        text = f'expected an event, e.g. "heal cloud" or "heal cloud + 5 s" (with "every" a duration), got "{entry.after}"'
+        raise error((*at, "after"), text)
+    if found["event"] not in events:
+        raise error((*at, "after"), unknown("event", found["event"], events))
+    try:
+        delay = 0 if found["delay"] is None else units.duration(found["delay"])
+    except ValueError as problem:
+        raise error((*at, "after"), str(problem)) from problem
+    return Reaction(found["event"], delay, entry.times or 1, entry.for_, action(entry, verb, drawn(loaded, target, draws), 0, None))
 
 
 def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int]:
     error = loaded.document.error
     if (entry.at is None) == (entry.every is None):
-        raise error(at, 'expected "at", or "every" (with "after" and "times")')
+        raise error(at, 'expected "at", or "every" (with "after" and "times"), or "after" an event')
     if entry.at is not None:
         for key in ("after", "times"):
             if getattr(entry, key) is not None:
@@ -73,7 +84,10 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
         yield entry.at
         return
     assert entry.every is not None
-    first = entry.every if entry.after is None else entry.after
+    try:
+        first = entry.every if entry.after is None else units.duration(entry.after)
+    except ValueError as problem:
+        raise error((*at, "after"), str(problem)) from problem
     times = entry.times or max(0, (loaded.scenario.duration - first) // entry.every + 1)
     if times > OCCURRENCES_MAX:
         raise error((*at, "every"), f"happens {times} times; at most {OCCURRENCES_MAX} are allowed")
@@ -85,60 +99,28 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
         yield first + i * entry.every
 
 
-def _changes(entry: schema.Entry) -> dict[str, Any]:
-    return {} if entry.to is None else model_changes(entry.to)
+def possible_events(loaded: Loaded) -> list[str]:
+    """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``, ``restart gw``..."""
+    out: dict[str, None] = {}
+    deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
+    deeds += [(deed, block.mttr is not None) for block in loaded.scenario.faults for deed in block.do]
+    for deed, ends in deeds:
+        for verb in schema.VERBS:
+            target = value_of(deed, verb)
+            if target is None:
+                continue
+            for name in _spelled_out(loaded, target):
+                out[f"{verb} {name}"] = None
+                if verb in BOOTS and ends:
+                    out[f"restart {name}"] = None
+                elif GRAMMAR[verb].lasts and ends:
+                    out[f"heal {name}"] = None
+    return list(out)
 
 
-def _link_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:
-    name, error = str(entry.cut or entry.degrade), loaded.document.error
-    if name not in loaded.scenario.links:
-        raise error(at, unknown("link", name, loaded.scenario.links))
-    if entry.to is None:
-        return
-    link, changes = loaded.scenario.links[name], _changes(entry)
-    if not changes:
-        raise error((*at[:-1], "to"), "expected at least one figure that changes, e.g. to: {loss: 2 %}")
-    if link.serial is not None:
-        for key in not_on_a_line(entry.to):
-            raise error((*at[:-1], "to", key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
-    elif link.preset is None or link.preset in PRESETS:
-        model = replace(link_model(link), **changes)
-        if model.jitter_ns > model.delay_ns:
-            raise error((*at[:-1], "to"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
-
-
-def _gateway_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:
-    name = entry.crash or entry.restart
-    if name not in loaded.scenario.gateways:
-        raise loaded.document.error(at, unknown("gateway", str(name), loaded.scenario.gateways))
-
-
-def _write_target(loaded: Loaded, entry: schema.Entry, at: Location) -> None:
-    fleet = device_fleet(loaded, str(entry.write), at)
-    model = catalog.model(fleet.device)
-    index = model.index(str(entry.point))
-    if index is None:
-        raise loaded.document.error((*at[:-1], "point"), unknown(f"point of {fleet.device}", str(entry.point), [p.name for p in model.points]))
-    if not model.points[index].writable:
-        writable = [point.name for point in model.points if point.writable]
-        text = f"{entry.point} of {fleet.device} can't be written; writable: {', '.join(writable) or 'none'}"
-        raise loaded.document.error((*at[:-1], "point"), text)
-
-
-def device_fleet(loaded: Loaded, device: str, at: Location) -> schema.Fleet:
-    """The fleet of ``fleet/n``; raises ScenarioError for a device that doesn't exist."""
-    name, _, number = device.partition("/")
-    fleets = loaded.scenario.fleets
-    if name not in fleets:
-        raise loaded.document.error(at, unknown("fleet", name, fleets))
-    fleet = fleets[name]
-    if not number.isdigit() or not 1 <= int(number) <= fleet.count:
-        raise loaded.document.error(at, f'unknown device "{device}"; known: {name}/1 to {name}/{fleet.count}')
-    if fleet.device not in catalog.names():
-        raise loaded.document.error(("fleets", name, "device"), unknown("device", fleet.device, catalog.names()))
-    return fleet
-
-
-_TARGETS = {
-    "cut": _link_target, "degrade": _link_target, "write": _write_target, "crash": _gateway_target, "restart": _gateway_target,
-}  # fmt: skip
+def _spelled_out(loaded: Loaded, target: str) -> list[str]:
+    head, slash, tail = target.rpartition("/")
+    fleet = loaded.scenario.fleets.get(head.rpartition("/")[2])
+    if tail != "any" or fleet is None:
+        return [target]
+    return [f"{head}{slash}{i + 1}" for i in range(fleet.count)]

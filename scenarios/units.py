@@ -43,6 +43,14 @@ def duration(text: Any) -> int:
     return value
 
 
+def shift(text: Any) -> int:
+    """Nanoseconds either way, not 0."""
+    value = parse(text, DURATIONS, "a duration, + or -", "-2 s")
+    if not value:
+        raise ValueError(f'expected a duration other than 0, got "{text}"')
+    return value
+
+
 def positive_duration(text: Any) -> int:
     """Nanoseconds, at least 1."""
     value = duration(text)
@@ -110,6 +118,22 @@ def ratio(text: Any) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f'expected 0 % to 100 %, got "{text}"')
     return float(value)
+
+
+def positive_ratio(text: Any) -> float:
+    """Over 0 up to 1, from a percentage."""
+    value = ratio(text)
+    if not value:
+        raise ValueError(f'expected over 0 %, got "{text}"')
+    return value
+
+
+def skew(text: Any) -> int:
+    """Billionths, from parts per million, + or -, at most 100 000 ppm."""
+    value = parse(text, {"ppm": 1000, "ppb": 1}, "a clock's skew", "200 ppm")
+    if not 0 < abs(value) <= 100_000_000:
+        raise ValueError(f'expected -100000 ppm to 100000 ppm and not 0, got "{text}"')
+    return value
 
 
 def faults_in_window(text: Any) -> tuple[int, int]:
