@@ -32,7 +32,7 @@ def fault(world: World, action: Action) -> Undo:
             undo.append(server.device.lie(ValueFault(action.kind, point, action.value, action.share), now))
         else:
             key = world.streams.key(f"misbehaviour/{server.device.name}/{action.kind}/{now}")
-            undo.append(server.misbehave(Misbehaviour(action.kind, key, action.lasts_ns or action.code, action.share)))
+            undo.append(server.misbehave(Misbehaviour(action.kind, key, action.lasts_ns if action.kind == "slow" else action.code, action.share)))
     return _all(undo)
 
 

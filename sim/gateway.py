@@ -131,18 +131,19 @@ class Gateway:
 
     def shutdown(self) -> None:
         """An orderly end: nothing new is begun, polls under way end (for SHUTDOWN_GRACE_NS at most), the uplink's window is stored."""
-        if self.state != "up":
+        if self.state == "booting":
             self.crash()
+        if self.state != "up":
             return
         self._move("shutdown")
         Task(self.env, self._shut_down(self.epoch))
 
     def _shut_down(self, epoch: int) -> Steps:
         until = self.env._now + SHUTDOWN_GRACE_NS
-        while any(poller.row is not None for poller in self.pollers) and self.env._now < until:
+        while self.epoch == epoch and any(poller.row is not None for poller in self.pollers) and self.env._now < until:
             yield SHUTDOWN_CHECK_NS
-            if self.epoch != epoch:
-                return
+        if self.epoch != epoch:
+            return  # crashed meanwhile, perhaps at the very instant
         if any(poller.row is not None for poller in self.pollers):
             self.trace.emit("limit", self.index, "shutdown-grace", SHUTDOWN_GRACE_NS)
         self._move("stopped")
