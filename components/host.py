@@ -189,25 +189,31 @@ class Host:
 
     # ---- trampolines: they catch everything and always set the continuation, or the process aborts -----------------
     def _sync_import(self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int) -> int | None:
-        instance = self._instances[context]
+        instance = self._instances.get(context)
         try:
+            if instance is None:
+                raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
             handler = instance.handlers[entry.name]
             entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
-            instance.raised = error
+            if instance is not None:
+                instance.raised = error
             return int(capi.error_new(b"host import failed"))
         return None
 
     def _async_import(
         self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int, error_at: int, then: int
     ) -> None:
-        instance = self._instances[context]
+        instance = self._instances.get(context)
         try:
+            if instance is None:
+                raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
             instance.park(entry.name, entry.read(arguments), entry.write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
-            instance.raised = error
+            if instance is not None:
+                instance.raised = error
             Q.pack_into(MEMORY, error_at, int(capi.error_new(b"host import failed")))
             QQQ.pack_into(MEMORY, then, IS_SET, addressof(self._true), 0)

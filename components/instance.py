@@ -281,7 +281,10 @@ class Instance:
         self.fault = fault
 
     def kill(self, cause: Cause, message: str) -> Fault:
-        """End a call from outside (deadline, broken contract, shut-down): the guest is unwound, the store is dead."""
+        """End a call from outside (deadline, broken contract, shut-down): the guest is unwound, the store is dead. Dead stays dead."""
+        if self.closed:
+            assert self.fault is not None
+            return self.fault
         fault = Fault(cause, message, self.fuel_used())
         self._die(fault)
         return fault

@@ -42,6 +42,18 @@ class DeviceModel:
             raise ValueError(f"device model {self.name}: two points have one name")
         if not 1 <= len(names) <= POINTS_MAX:
             raise ValueError(f"device model {self.name}: {len(names)} points; 1 to {POINTS_MAX} are allowed")
+        if self.step_ns < 1:
+            raise ValueError(f"device model {self.name}: a step takes at least 1 ns, got {self.step_ns}")
+        taken: dict[tuple[str, int], str] = {}
+        for point in self.points:
+            try:
+                point.check()
+            except ValueError as error:
+                raise ValueError(f"device model {self.name}, point {point.name}: {error}") from error
+            for address in range(point.address, point.address + point.width):
+                other = taken.setdefault((point.table, address), point.name)
+                if other != point.name:
+                    raise ValueError(f"device model {self.name}: {other} and {point.name} both lie at {point.table} {address}")
 
     def index(self, point: str) -> int | None:
         """Position of a point by name."""

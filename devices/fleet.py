@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from devices.device import Device, DeviceModel
-from devices.registers import TYPE_CODES, Point, RegisterImage
+from devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
 from devices.signal import SINE, SINE_STEPS, Signal, mixed
 
 LOOKS_MIN = 32
@@ -67,6 +67,10 @@ class Pass:
         if step == self._step:
             return
         self._step = step
+        with np.errstate(over="ignore", invalid="ignore"):  # Python's floats overflow in silence, too
+            self._move(step)
+
+    def _move(self, step: int) -> None:
         if self._recurrent:
             if step < self._last:
                 self._last = 0
@@ -127,7 +131,9 @@ class _Column:
         if self._scale != 1.0:
             value = value / self._scale
         if self._bounds is not None:
-            value = np.clip(np.rint(value), *self._bounds)
+            value = np.where(value == value, np.clip(np.rint(value), *self._bounds), self._bounds[0])  # noqa: PLR0124  # NaN is the lowest
+        else:
+            value = np.where(np.abs(value) > F32_MAX, np.copysign(INFINITY, value), value)
         self._out[:] = value
 
     def _shape(self, s: Signal, k: int) -> Array | float:

@@ -55,6 +55,17 @@ class Point:
         """Registers (or coils) it takes."""
         return 1 if self.table in ("coil", "discrete") else WIDTHS[self.type]
 
+    def check(self) -> None:
+        """Raises ValueError for a table, type, order or number that can't be."""
+        for what, value, known in (("table", self.table, TABLES), ("type", self.type, tuple(WIDTHS)), ("order", self.order, ORDERS)):
+            if value not in known:
+                raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
+        if not 0 <= self.address <= 65_536 - self.width:
+            raise ValueError(f"address {self.address} with {self.width} registers; 0 to 65535 exist")
+        if not self.scale or self.scale - self.scale != 0.0 or self.offset - self.offset != 0.0:
+            raise ValueError(f"scale {self.scale} and offset {self.offset}: finite numbers, and scale not 0")
+        self.signal.check()
+
     def address_text(self) -> str:
         """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
         return f"{self.table}:{self.address}" if self.table in ("coil", "discrete") else f"{self.table}:{self.address}:{self.type}:{self.order}"
@@ -81,7 +92,7 @@ class Cell:
         raw: Any = (value - self.offset) / self.scale
         if not self.floating:
             raw = self.low if raw != raw else self.low if raw < self.low else self.high if raw > self.high else round(raw)  # noqa: PLR0124  # NaN
-        elif self.size == 4 and abs(raw) > F32_MAX:
+        elif self.size == 4 and (raw > F32_MAX or raw < -F32_MAX):
             raw = INFINITY if raw > 0 else -INFINITY
         data = self.struct.pack(raw)
         return data if self.order == "be" else reorder(data, self.order)

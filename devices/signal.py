@@ -65,6 +65,10 @@ def sine(turns: int, of: int) -> float:
     return low + (SINE[i + 1] - low) * (rest / of)
 
 
+PERIOD_MAX = 1 << 48
+"""steps: a table sine's index stays below 2**63"""
+
+
 class Signal(NamedTuple):
     """What a point does. Only the fields that its ``kind`` reads have a meaning; times are in steps.
 
@@ -83,14 +87,21 @@ class Signal(NamedTuple):
     noise: float = 0.0
     limit: float = 0.0
 
+    def check(self) -> None:
+        """Raises ValueError for an unknown kind, a period out of range, a number that isn't finite."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown signal {self.kind!r}; known: {', '.join(KINDS)}")
+        if not 1 <= self.period <= PERIOD_MAX:
+            raise ValueError(f"a signal's period is 1 to {PERIOD_MAX} steps, got {self.period}")
+        for name in ("level", "swing", "duty", "noise", "limit"):
+            number = getattr(self, name)
+            if number - number != 0.0:
+                raise ValueError(f"a signal's {name} is a finite number, got {number}")
+
     def build(self, key: int) -> Callable[[int], float]:
-        """The function k -> value for one point of one device; raises ValueError for an unknown kind."""
-        builder = _BUILDERS.get(self.kind)
-        if builder is None:
-            raise ValueError(f"unknown signal {self.kind!r}; known: {', '.join(_BUILDERS)}")
-        if self.period < 1:
-            raise ValueError(f"a signal's period is at least 1 step, got {self.period}")
-        shape = builder(self, key)
+        """The function k -> value for one point of one device; raises as ``check``."""
+        self.check()
+        shape = _BUILDERS[self.kind](self, key)
         if not self.noise or self.kind == "counter":
             return shape
         deviation, grain = self.noise, mixed(key, -2)

@@ -12,7 +12,7 @@ from functools import cache
 from struct import Struct
 from typing import Any
 
-from devices.registers import TYPE_CODES, Point, RegisterImage
+from devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
 from devices.signal import Signal, mixed, sine
 
 _RECURRENT = ("walk", "reversion")
@@ -30,7 +30,7 @@ def step_function(points: tuple[Point, ...], image: RegisterImage, key: int) -> 
 @cache
 def _compiled(points: tuple[Point, ...]) -> Callable[..., Any]:
     """The maker of one model's step functions, shared by all devices of the model."""
-    scope: dict[str, Any] = {"sine": sine, "mixed": mixed}
+    scope: dict[str, Any] = {"sine": sine, "mixed": mixed, "infinity": INFINITY}
     text = "\n".join(_source(points, scope))
     exec(compile(text, "<step function>", "exec"), scope)  # noqa: S102  # our own text, from numbers and names of this package
     made: Callable[..., Any] = scope["make"]
@@ -117,12 +117,13 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
             continue
         raw = f"w{i}" if not point.offset else f"(w{i} - {point.offset!r})"
         raw = raw if point.scale == 1.0 else f"{raw} / {point.scale!r}"
-        if point.type[0] == "f":
-            lines.append(f"w{i} = {raw}")
-        else:
+        lines.append(f"w{i} = {raw}")
+        if point.type == "f32":
+            lines.append(f"if (w{i} > {F32_MAX!r} or w{i} < {-F32_MAX!r}): w{i} = infinity if w{i} > 0 else -infinity")
+        elif point.type != "f64":
             bits = 16 * point.width
             low, high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
-            lines += [f"w{i} = round({raw})", f"if not {low} <= w{i} <= {high}: w{i} = {low} if w{i} < {low} else {high}"]
+            lines.append(f"w{i} = round(w{i}) if {low} <= w{i} <= {high} else {high} if w{i} > {high} else {low}")
         before = points[runs[-1][-1]] if runs else None
         if before is not None and before.table == point.table and before.address + before.width == point.address:
             runs[-1].append(i)

@@ -98,7 +98,7 @@ class TcpPort:
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
         stream = self._stream
-        if stream is not None and stream.open and not self._buffer:
+        if stream is not None and stream.open and not self._buffer and len(request) <= BUFFER_BYTES_MAX:
             # All is well: the request's arrival is known, and the answer's will be, so that no timer is needed (``_asked`` sees to it).
             now = self._env._now
             event = self._waiting = Signal(self._env)

@@ -121,7 +121,7 @@ class Task(Occurrence):
         env._active_proc = self  # type: ignore[assignment]  # SimPy expects one of its own
         try:
             wanted = self._send(value)
-            while wanted.__class__ is not int and wanted.fired:
+            while wanted.__class__ is not int and wanted.fired and not self.done:
                 wanted = self._send(wanted.value)
         except StopIteration as ended:
             self.done, self.value = True, ended.value

@@ -70,11 +70,11 @@ def call(
             yield cost
         cores.release(cost)
         spent[stage] += cost
+        if instance.closed:
+            return instance.fault  # the gateway or the instance died while this segment ran: what it led to doesn't happen
         if slot.logged:
             slot.flush_log()
         if request is None:
-            if instance.closed:
-                return instance.fault
             if instance.fault is None:
                 return None
             return _fuel_or_deadline(slot, instance.fault)
@@ -240,7 +240,7 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
         yield cost
     cores.release(cost)
     clockwork.spent_ns[stage] += cost
-    if slot.logged:
+    if slot.logged and not instance.closed:
         slot.flush_log()
     if instance.fault is None:
         return None

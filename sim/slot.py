@@ -137,6 +137,7 @@ class Slot:
         self.serving = False
         self._waiters = None
         self._log_lines.clear()
+        self.logged = False
         self.crossings = 0
 
     # ---- one call at a time -------------------------------------------------------------------------------------

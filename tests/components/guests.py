@@ -48,7 +48,7 @@ _TYPES_INSTANCE = """
   (alias export $types "transform-error" (type $transform-error))
 """.replace("TYPES", interface("types"))
 
-_CLOCK = f"""
+CLOCK = f"""
   (import "{interface("clock")}" (instance $clock
     (export "sleep" (func (param "time" u64))) (export "now" (func (result u64))) (export "monotonic" (func (result u64)))))
   (core func $sleep (canon lower (func $clock "sleep")))
@@ -64,10 +64,10 @@ _REALLOC = """\
       (local.get 4))
 """
 """a bump allocator that grows its memory"""
-_OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
+OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
 
 
-def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = _OK_AT_1024, lowered: str = "") -> bytes:
+def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = OK_AT_1024, lowered: str = "") -> bytes:
     """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error> at 2048.
 
     ``EMPTY`` in it stands for an ok batch without readings.
@@ -160,19 +160,19 @@ def empty() -> bytes:
     return driver_text("EMPTY")
 
 
-_SLEEP_ARGUMENTS = '    (import "env" "sleep" (func $sleep (param i64))) (import "env" "monotonic" (func $monotonic (result i64)))'
+SLEEP_ARGUMENTS = '    (import "env" "sleep" (func $sleep (param i64))) (import "env" "monotonic" (func $monotonic (result i64)))'
 
 
 def sleeping(time_ns: int) -> bytes:
     """Sleeps that long, then returns an empty batch."""
-    return driver_text(f"(call $sleep (i64.const {time_ns})) EMPTY", _CLOCK, _SLEEP_ARGUMENTS)
+    return driver_text(f"(call $sleep (i64.const {time_ns})) EMPTY", CLOCK, SLEEP_ARGUMENTS)
 
 
 def working(before: int, sleep_ns: int, after: int) -> bytes:
     """Computes, sleeps, computes: two CPU segments around one wait. ``before`` and ``after`` are loop turns."""
     spin = "(local.set 0 (i32.const {n})) (loop $l{i} (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l{i} (local.get 0)))"
     return driver_text(
-        f"{spin.format(n=before, i=1)} (call $sleep (i64.const {sleep_ns})) {spin.format(n=after, i=2)} EMPTY", _CLOCK, _SLEEP_ARGUMENTS
+        f"{spin.format(n=before, i=1)} (call $sleep (i64.const {sleep_ns})) {spin.format(n=after, i=2)} EMPTY", CLOCK, SLEEP_ARGUMENTS
     )
 
 
@@ -184,11 +184,11 @@ def clock_watching(turns: int) -> bytes:
         "(local.set 1 (i64.sub (call $monotonic) (local.get 1))) "
         "(i32.store (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 2)) "
         "(i32.store (i32.const 2056) (i32.wrap_i64 (i64.div_u (local.get 1) (i64.const 1000)))) (i32.const 2048)",
-        _CLOCK, _SLEEP_ARGUMENTS,
+        CLOCK, SLEEP_ARGUMENTS,
     )  # fmt: skip
 
 
-_STATE = f"""
+STATE = f"""
   (import "{interface("state")}" (instance $state
     (type $se (variant (case "quota-exceeded" u64) (case "key-too-long" u32) (case "other" string)))
     (export "state-error" (type $state-error (eq $se)))
@@ -196,11 +196,11 @@ _STATE = f"""
     (export "set" (func (param "key" string) (param "value" $b) (result $r)))
     (export "get" (func (param "key" string) (result $o)))))
 """
-_STATE_LOWERED = """
+STATE_LOWERED = """
   (core func $set (canon lower (func $state "set") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
   (core func $get (canon lower (func $state "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
 """
-_STATE_ARGUMENTS = """
+STATE_ARGUMENTS = """
     (import "env" "set" (func $set (param i32 i32 i32 i32 i32)))
     (import "env" "get" (func $get (param i32 i32 i32)))
 """
@@ -216,7 +216,7 @@ def keeping(value_bytes: int) -> bytes:
         (i32.store (i32.const 2056) (i32.add (i32.mul (i32.load8_u (i32.const 640)) (i32.const 1000))
           (i32.add (i32.load8_u (i32.const 704)) (i32.mul (i32.mul (i32.load8_u (i32.const 704)) (i32.load8_u (i32.const 712))) (i32.const 10)))))
         (i32.const 2048)""",
-        _STATE, _STATE_ARGUMENTS, lowered=_STATE_LOWERED,
+        STATE, STATE_ARGUMENTS, lowered=STATE_LOWERED,
     )  # fmt: skip
 
 
@@ -224,13 +224,13 @@ def slow_transform(sleep_ns: int) -> bytes:
     """A transform that sleeps, then hands its input back: its call parks."""
     return f"""(component
 {_TYPES_INSTANCE}
-{_CLOCK}
+{CLOCK}
   (core module $mem (memory (export "memory") 1))
   (core instance $libc (instantiate $mem))
   (core module $m
     (import "libc" "memory" (memory 1))
-{_SLEEP_ARGUMENTS}
-{_REALLOC}    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {_OK_AT_1024})
+{SLEEP_ARGUMENTS}
+{_REALLOC}    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {OK_AT_1024})
     (func (export "transform") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
       (call $sleep (i64.const {sleep_ns}))
       (i32.store (i32.const 2048) (i32.const 0))
@@ -238,7 +238,7 @@ def slow_transform(sleep_ns: int) -> bytes:
       (i32.store (i32.const 2060) (local.get 5)) (i32.store (i32.const 2064) (local.get 6))
       (global.set $top (i32.const 16384))
       (i32.const 2048)))
-  (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "env" (instance{_exports(_CLOCK)}))))
+  (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "env" (instance{_exports(CLOCK)}))))
   (type $configured (result (error $config-error)))
   (type $transformed (result $batch (error $transform-error)))
   (func $configure (param "settings" $settings) (result $configured)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import catalog
-from devices.device import Device
+from devices.device import Device, DeviceModel
 from devices.registers import ORDERS, Point, RegisterImage, reorder
 from devices.signal import KINDS, SINE, Signal, mixed, noise, sine
 from devices.sunspec import BASE, MODEL_BASE, load_model
@@ -132,3 +132,24 @@ def test_a_written_point_stays() -> None:
     device.image.write_value(index, 42.0)
     device.advance(10**12)
     assert device.image.read_raw("holding", 14, 2) == struct.pack(">f", 42.0)
+
+
+WRONG = {
+    "a kind": (Point("p", "holding", 0, signal=Signal("sinus")), "unknown signal 'sinus'; known: constant"),
+    "a period of 0": (Point("p", "holding", 0, signal=Signal("sine", period=0)), "a signal's period is 1 to"),
+    "a negative period": (Point("p", "holding", 0, signal=Signal("sine", period=-4)), "a signal's period is 1 to"),
+    "a level": (Point("p", "holding", 0, signal=Signal("constant", float("nan"))), "a signal's level is a finite number, got nan"),
+    "a scale": (Point("p", "holding", 0, scale=0.0), "scale not 0"),
+    "a type": (Point("p", "holding", 0, "u17"), "unknown type 'u17'"),
+    "an order": (Point("p", "holding", 0, "u32", "middle"), "unknown order 'middle'"),
+    "an address": (Point("p", "holding", 65_535, "f32"), "address 65535 with 2 registers"),
+    "an overlap": (Point("other", "holding", 1, "u32"), "first and other both lie at holding 1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_model_that_can_not_be_is_refused_when_it_is_made(name: str) -> None:
+    point, message = WRONG[name]
+    with pytest.raises((ValueError, KeyError)) as caught:
+        DeviceModel("wrong", "", "ours", ("modbus-tcp",), (Point("first", "holding", 1, "u16"), point))
+    assert message in str(caught.value)

@@ -11,6 +11,7 @@ from components.batch import Batch
 from components.contract import PointConfig
 from components.host import Host
 from components.outcome import Cause
+from sim.bus import BUFFER_BYTES_MAX, FULL
 from sim.clock import MS, S
 from sim.ledger import End, Row
 from sim.link import LinkModel
@@ -211,3 +212,45 @@ def test_a_holder_of_an_instance_that_is_gone_gives_nothing_back(host: Host) -> 
     assert not slot.serving
     world.close()
 
+
+
+def test_a_gateway_that_dies_while_a_component_configures_leaves_no_ghost(host: Host) -> None:
+    """The segment under way ends with its gateway: the import that it led to doesn't act, nothing touches the store that is gone."""
+    spin = "(local i32) (local.set 6 (i32.const 1000000)) (loop $q (local.set 6 (i32.sub (local.get 6) (i32.const 1))) (br_if $q (local.get 6)))"
+    text = guests.driver_text("EMPTY", guests.STATE, guests.STATE_ARGUMENTS, lowered=guests.STATE_LOWERED, configure=f"""{spin}
+        (i32.store8 (i32.const 512) (i32.const 107))
+        (call $set (i32.const 512) (i32.const 1) (i32.const 4096) (i32.const 8) (i32.const 704)) {guests.OK_AT_1024}""")  # fmt: skip
+    keeper = component(host, "keeper", "driver", ("state",), text, deadline_ns=S)
+    restart, crash = Action(2 * S, "restart", "gw"), Action(2 * S + MS // 2, "crash", "gw")
+    world = World(plant(host, count=1, duration_ns=4 * S, drivers={1: keeper}, timeline=(restart, crash)), host)
+    world.boot()
+    slot = world.gateways[0].pollers[0].slot
+    assert slot.values == {"k": bytes(8)}
+    slot.values.clear()
+    world.advance(3 * S)
+    assert (world.gateways[0].state, slot.values) == ("down", {})
+    world.finish()
+    world.close()
+    conserved(world)
+
+
+@pytest.mark.parametrize("spin", range(890_000, 893_000, 300))
+def test_a_deadline_that_ends_after_the_crash_kills_nothing_twice(host: Host, spin: int) -> None:
+    turns = f"(local i32) (local.set 6 (i32.const {spin})) (loop $q (local.set 6 (i32.sub (local.get 6) (i32.const 1))) (br_if $q (local.get 6)))"
+    text = guests.driver_text("EMPTY", guests.CLOCK, guests.SLEEP_ARGUMENTS, configure=f"{turns} (call $sleep (i64.const 1000)) {guests.OK_AT_1024}")
+    sleeper = component(host, "sleeper", "driver", ("clock",), text, deadline_ns=MS)
+    restart, crash = Action(2 * S, "restart", "gw"), Action(2 * S + 6 * MS // 10, "crash", "gw")
+    world = run(plant(host, count=1, duration_ns=4 * S, drivers={1: sleeper}, timeline=(restart, crash)), host)
+    conserved(world)
+    assert world.gateways[0].budget.memory_bytes == 0
+
+
+def test_a_request_beyond_the_limit_is_refused_on_an_open_connection_too(host: Host) -> None:
+    world = World(plant(host, count=1, duration_ns=3 * S), host)
+    world.boot()
+    world.advance(S)
+    port = world.gateways[0].pollers[0].port
+    signal = port.transact(bytes(BUFFER_BYTES_MAX + 1), ("silence", None), MS, MS)
+    assert (signal.fired, signal.value) == (True, FULL)
+    world.finish()
+    world.close()
