@@ -6,16 +6,34 @@ asserted in capi.py and by a round trip in tests/components/test_batch.py.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from ctypes import addressof, c_uint64
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
 from components.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
 from components.contract import TextReading
 
-_RECORDS = Struct("<16xQ8x")
-"""a record value: kind, count, pointer to its entries"""
+_KEPT_MAX = 500
+"""lengths of lists for which a struct is kept: as many as a device may have points"""
+
+
+@lru_cache(_KEPT_MAX)
+def _reader(count: int) -> Callable[..., tuple[int, ...]]:
+    return Struct("<" + count * "16xQ8x").unpack_from
+
+
+def _pointers(count: int, at: int) -> tuple[int, ...]:
+    """The pointers to their entries of that many record values (kind, count, pointer) in a row."""
+    if count <= _KEPT_MAX:
+        return _reader(count)(MEMORY, at)
+    return tuple(entries for (entries,) in _RECORD_VALUE.iter_unpack(MEMORY[at : at + VAL_BYTES * count]))
+
+
+_RECORD_VALUE = Struct("<16xQ8x")
+
+
 _READING = Struct("<24xH46xd40xI44xQ16x")
 """the four entries (name, value) of a reading: point, value, status, measured"""
 _POINT = Struct("<24xH")
@@ -164,9 +182,9 @@ def points_of(lists: Lists) -> tuple[int, ...]:
     """The point ids of a batch, readings first, without decoding the rest."""
     count, at, texts, texts_at, _ = lists
     point = _POINT.unpack_from
-    found = [point(MEMORY, entries)[0] for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
+    found = [point(MEMORY, entries)[0] for entries in _pointers(count, at)]
     if texts:
-        found += [point(MEMORY, entries)[0] for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])]
+        found += [point(MEMORY, entries)[0] for entries in _pointers(texts, texts_at)]
     return tuple(found)
 
 
@@ -174,8 +192,8 @@ def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
     count, at, texts, texts_at, _ = lists
     reading = _READING.unpack_from
-    rows = [reading(MEMORY, entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[at : at + VAL_BYTES * count])]
-    found = [_text(entries) for (entries,) in _RECORDS.iter_unpack(MEMORY[texts_at : texts_at + VAL_BYTES * texts])] if texts else ()
+    rows = [reading(MEMORY, entries) for entries in _pointers(count, at)]
+    found = [_text(entries) for entries in _pointers(texts, texts_at)] if texts else ()
     points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
     return Batch(points, values, statuses, times, tuple(found))
 

@@ -51,6 +51,11 @@ class _Segment(Occurrence):
             if stream.troubled is not None:
                 stream.troubled()
             return
+        if len(flight) == 1:
+            flight.clear()
+            if self.payload is not None:
+                half.receive(self.payload)
+            return
         while flight and flight[0].arrived:
             payload = flight.pop(0).payload
             if payload is not None:

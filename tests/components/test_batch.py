@@ -60,6 +60,21 @@ def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[
         assert list(points_of(lists)) == [item.point for item in [*readings, *texts]]
 
 
+@pytest.mark.parametrize("count", [0, 1, 500, 501, 700])
+def test_a_batch_of_any_length(host: Host, count: int) -> None:
+    points = [PointConfig(i, f"p{i}", "holding:0", "", 1.0, 0.0, None, None) for i in range(count)]
+    instance = host.instantiate(host.link(host.load(WASM / "normalize.wasm", "transform"), ["log"]), {}, 100 * FUEL)
+    instance.begin("configure", (Settings("", points, []),), 100 * FUEL)
+    instance.advance()
+    assert instance.result().ok
+    instance.begin("transform-readings", (Origin("d", 1), ([Reading(i, float(i), 0, 7) for i in range(count)], [])), 100 * FUEL)
+    instance.advance()
+    lists = batch_in(instance.result_at)
+    assert lists is not None
+    assert points_of(lists) == read_batch(lists).points == tuple(range(count))
+    instance.close()
+
+
 def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
     batch = ([Reading(3, 1.5, 0, 7)], [])
     state = LinkState(True, 11, 12, 13, 0.5)
