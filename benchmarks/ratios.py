@@ -24,6 +24,7 @@ from scenarios.load import load_text
 from scenarios.plan import Planner
 from scenarios.runner import calm_collector
 from sim.clock import S
+from sim.ledger import End
 from sim.world import World
 
 SAMPLES = 5
@@ -33,6 +34,8 @@ POLL_MAX = 124.0
 """bare SimPy timeouts in the time of one poll"""
 GROWTH_MAX = 1.5
 """cost of a poll at 5000 devices against 10"""
+TROUBLE_MAX = 1.3
+"""CPU time with trouble every second against without"""
 DEVICE_KB_MAX = 80.0
 
 PLANT = """\
@@ -50,6 +53,15 @@ components:
   route: {{wasm: route.wasm, grants: [log]}}
 gateways:
   gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}}, store: {{}}, reservation: 64 MiB}}
+"""
+
+
+TROUBLE = """\
+timeline:
+  - {every: 1 s, fault: presses/any, kind: silent, for: 500 ms}
+  - {every: 1 s, after: 250 ms, cut: plant, leg: presses/7, for: 250 ms}
+  - {every: 1 s, after: 500 ms, inject: gw/driver/presses/any, cause: unreachable}
+  - {every: 1 s, after: 750 ms, degrade: cloud, to: {loss: 5 %}, for: 250 ms}
 """
 
 
@@ -88,8 +100,8 @@ def bare_timeouts(processes: int = 1000, rounds: int = 30) -> int:
 class Plant:
     """A running world of ``count`` devices; ``polls`` runs on for some simulated seconds."""
 
-    def __init__(self, host: Host, count: int) -> None:
-        self.world = World(Planner(load_text(PLANT.format(count=count), Path("bench.yaml")), host).world(), host)
+    def __init__(self, host: Host, count: int, trouble: str = "") -> None:
+        self.world = World(Planner(load_text(PLANT.format(count=count) + trouble, Path("bench.yaml")), host).world(), host)
         self.world.boot()
         self.now_s = 0
         self.polls(2)
@@ -131,6 +143,28 @@ def poll_cost(host: Host) -> Row:
     return Row("bare SimPy timeouts in one poll", value, f"<= {POLL_MAX:.0f}", value <= POLL_MAX, detail)
 
 
+def trouble_cost(host: Host) -> Row:
+    calm, troubled = Plant(host, 1000), Plant(host, 1000, TROUBLE)
+    samples = []
+    with calm_collector():
+        for _ in range(SAMPLES):
+            samples.append((cpu_seconds(lambda: calm.polls(3)), cpu_seconds(lambda: troubled.polls(3))))
+    faults = sum(troubled.world.gateways[0].supervisor.faults.values())
+    missed = troubled.world.ledger.count(End.MISSED)
+    calm.world.close()
+    troubled.world.close()
+    value = statistics.median(other / one for one, other in samples)
+    detail = f"1000 devices; {faults} injected faults, {missed} samples missed in {3 * SAMPLES} s"
+    return Row("CPU time with trouble every second against without", value, f"< {TROUBLE_MAX}", value < TROUBLE_MAX, detail)
+
+
+def cpu_seconds(work: Callable[[], int]) -> float:
+    """CPU time of this process for it."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def growth(host: Host) -> list[Row]:
     small = Plant(host, 10)
     before = resident_kb()
@@ -161,7 +195,7 @@ def main() -> int:
     """Measure, print, judge."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {SAMPLES} interleaved")
     host = Host()
-    rows = [typed_calls(host), poll_cost(host), *growth(host)]
+    rows = [typed_calls(host), poll_cost(host), trouble_cost(host), *growth(host)]
     host.close()
     for row in rows:
         print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.1f} ({row.bound})  {row.detail}")

@@ -77,11 +77,11 @@ _SHOW: dict[str, Callable[[Overlay, bytes, int], bytes]] = {
 
 KINDS: dict[str, str] = {
     "stuck": "the point keeps the value that it had",
-    "drift": "the value runs away, ``by`` units a second",
-    "spike": "the value is off by ``by`` units",
+    "drift": "the value runs away, by so many units a second",
+    "spike": "the value is off by so many units",
     "dropout": "all registers of the point are zero",
     "nan": "NaN, or the registers that SunSpec reserves for a value that isn't there",
-    "force": "the value is ``by``, whatever the process does",
+    "force": "the reading is that value, whatever the process does",
 }
 """kind of value fault -> what is read"""
 NEEDS_AMOUNT = ("drift", "spike", "force")

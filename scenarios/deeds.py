@@ -25,8 +25,9 @@ Check = Callable[[Loaded, schema.Deed, str, Location], None]
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: keys that may and that must stand beside it, whether it lasts (``for``), how its target is checked."""
+    """One verb: what it means, keys that may and that must stand beside it, whether it lasts (``for``), how its target is checked."""
 
+    meaning: str
     allowed: tuple[str, ...]
     needed: tuple[str, ...]
     lasts: bool
@@ -200,22 +201,22 @@ def _fault(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None
 
 
 GRAMMAR: dict[str, Verb] = {
-    "cut": Verb(("way", "leg"), (), True, _link),
-    "flap": Verb(("down", "up", "way", "leg"), ("down", "up"), True, _link),
-    "degrade": Verb(("to",), ("to",), True, _link),
-    "crash": Verb((), (), True, _gateway),
-    "shutdown": Verb((), (), True, _gateway),
-    "power-cut": Verb((), (), True, _gateway),
-    "restart": Verb((), (), False, _gateway),
-    "throttle": Verb(("speed",), ("speed",), True, _gateway),
-    "squeeze": Verb(("leave",), ("leave",), True, _gateway),
-    "fill": Verb(("leave",), ("leave",), True, _gateway),
-    "clock-step": Verb(("by",), ("by",), True, _gateway),
-    "clock-skew": Verb(("skew",), ("skew",), True, _gateway),
-    "inject": Verb(("cause",), (), False, _slot),
-    "fault": Verb(("kind", "point", "value", "share", "delay", "code"), ("kind",), True, _fault),
-    "repoll": Verb(("poll",), ("poll",), True, _repoll),
-    "write": Verb(("point", "value"), ("point", "value"), False, _write),
+    "cut": Verb("a link carries nothing", ("way", "leg"), (), True, _link),
+    "flap": Verb("a link is cut and whole in turns", ("down", "up", "way", "leg"), ("down", "up"), True, _link),
+    "degrade": Verb("a link has other figures, or a preset's", ("to",), ("to",), True, _link),
+    "crash": Verb("a gateway's process dies; its files stay", (), (), True, _gateway),
+    "shutdown": Verb("a gateway stops in an orderly way", (), (), True, _gateway),
+    "power-cut": Verb("a gateway loses power, and what was written since the last sync", (), (), True, _gateway),
+    "restart": Verb("a gateway crashes and boots", (), (), False, _gateway),
+    "throttle": Verb("a gateway's CPU slows down", ("speed",), ("speed",), True, _gateway),
+    "squeeze": Verb("a gateway's RAM shrinks to what is left", ("leave",), ("leave",), True, _gateway),
+    "fill": Verb("a gateway's flash has only so much room left", ("leave",), ("leave",), True, _gateway),
+    "clock-step": Verb("a gateway's wall clock jumps", ("by",), ("by",), True, _gateway),
+    "clock-skew": Verb("a gateway's clocks run fast or slow", ("skew",), ("skew",), True, _gateway),
+    "inject": Verb("a component's instance (gw/transform, gw/policy, gw/driver/presses/3) dies of a cause", ("cause",), (), False, _slot),
+    "fault": Verb("a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code"), ("kind",), True, _fault),
+    "repoll": Verb("a device or a fleet is polled at another period", ("poll",), ("poll",), True, _repoll),
+    "write": Verb("the cloud writes a value to a device", ("point", "value"), ("point", "value"), False, _write),
 }
 """verb -> its grammar"""
 BOOTS = ("crash", "shutdown", "power-cut")

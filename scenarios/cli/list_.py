@@ -8,16 +8,16 @@ import typer
 
 from scenarios.errors import ScenarioError, unknown
 
-_KINDS = ("scenarios", "devices", "links", "components", "metrics")
+_KINDS = ("scenarios", "devices", "links", "components", "metrics", "troubles")
 
 
 def list_(
     kind: Annotated[str, typer.Argument(help=f"one of {', '.join(_KINDS)}", metavar="KIND")] = "scenarios",
 ) -> int:
-    """List shipped scenarios, device models, link presets, components, or the metrics of expectations."""
+    """List shipped scenarios, device models, link presets, components, metrics of expectations, or what can go wrong."""
     if kind not in _KINDS:
         raise ScenarioError("list", None, "", unknown("kind", kind, _KINDS))
-    rows = {"scenarios": _scenarios, "devices": _devices, "links": _links, "components": _components, "metrics": _metrics}[kind]()
+    rows = _LISTS[kind]()
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
@@ -63,3 +63,21 @@ def _metrics() -> list[tuple[str, str]]:
         (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")
         for name, m in METRICS.items()
     ]
+
+
+def _troubles() -> list[tuple[str, str]]:
+    from devices import misbehaviour, overlay
+    from scenarios.deeds import GRAMMAR
+
+    rows = []
+    for name, verb in GRAMMAR.items():
+        keys = [f"{key} (needed)" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
+        rows.append((name, f"{verb.meaning}; keys: {', '.join(keys) or 'none'}"))
+    rows += [(f"fault {kind}", f"{text}; keys: point{', value' if kind in overlay.NEEDS_AMOUNT else ''}, share") for kind, text in overlay.KINDS.items()]
+    own = {"slow": "delay, ", "exception": "code, "}
+    return rows + [(f"fault {kind}", f"{text}; keys: {own.get(kind, '')}share") for kind, text in misbehaviour.KINDS.items()]
+
+
+_LISTS = {
+    "scenarios": _scenarios, "devices": _devices, "links": _links, "components": _components, "metrics": _metrics, "troubles": _troubles,
+}  # fmt: skip

@@ -336,7 +336,7 @@ def test_the_schema_accepts_the_library_and_refuses_a_wrong_key(capsys: pytest.C
         jsonschema.validate(wrong, schema)
 
 
-@pytest.mark.parametrize("kind", ["scenarios", "devices", "links", "components", "metrics"])
+@pytest.mark.parametrize("kind", ["scenarios", "devices", "links", "components", "metrics", "troubles"])
 def test_lists(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 4
