@@ -39,6 +39,8 @@ class Cause(StrEnum):
     LINK = "link"
     STUCK = "stuck"
     """it waits for something that no import can bring"""
+    UNHEALTHY = "unhealthy"
+    """its own get-status says that it has failed"""
     DEAD = "dead"
     """called after a fault, or closed during the call"""
 

@@ -238,7 +238,7 @@ class Planner:
             name=name, board=board, transform=gateway.transform, policy=gateway.policy,
             uplink=UplinkSpec(uplink.link, uplink.window, retry.first, retry.max, retry.jitter, uplink.keep_alive, uplink.user_timeout),
             store=None if store is None else StoreSpec(store.capacity, store.drain, store.commit, store.ttl),
-            restart=RestartSpec(restart.first, restart.max, *restart.quarantine),
+            restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
             small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == name for device in devices) + 2),
         )  # fmt: skip
 

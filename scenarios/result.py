@@ -160,6 +160,8 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         "faults": faults,
         "restarts": gateway.supervisor.restarts,
         "quarantined": gateway.supervisor.quarantined,
+        "watchdog": gateway.supervisor.bites,
+        "health": health(gateway),
         "alerts": gateway.alerts,
         "host_ns": gateway.budget.host_ns,
         "breaches": gateway.budget.breaches,
@@ -173,6 +175,15 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
             "peak_bytes": store.peak_bytes, "syncs": store.syncs,
         },
     }  # fmt: skip
+
+
+def health(gateway: Any) -> dict[str, int]:
+    """What drivers last said of themselves, and how many said so; empty when nobody asked."""
+    said: dict[str, int] = {}
+    for slot in gateway.slots:
+        if slot.health:
+            said[slot.health] = said.get(slot.health, 0) + 1
+    return said
 
 
 def _link(world: World, gateway: Any) -> dict[str, int]:

@@ -191,11 +191,14 @@ class Store(Block):
 
 
 class Restart(Block):
-    """What follows a component's fault."""
+    """What follows a component's fault; how often drivers are asked for their status; the gateway's watchdog."""
 
     first: Interval = 100 * units.DURATIONS["ms"]
     max: Interval = 10 * units.DURATIONS["s"]
     quarantine: Faults = (5, 60 * units.DURATIONS["s"])
+    jitter: Ratio = 0.2
+    status: Interval | None = None
+    watchdog: Interval | None = None
 
 
 class Gateway(Block):

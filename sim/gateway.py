@@ -54,7 +54,7 @@ class Gateway:
 
     def __init__(
         self, env: Environment, index: int, spec: GatewaySpec, host: Host, ledger: Ledger, latencies: Latencies, trace: Trace, cloud: Cloud,
-        link: Link, jitter: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: str,
+        link: Link, jitter: RandomStream, backoff: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: str,
     ) -> None:  # fmt: skip
         self.env, self.index, self.spec, self.name, self.board = env, index, spec, spec.name, spec.board
         self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
@@ -74,7 +74,7 @@ class Gateway:
         self.alerts = 0
         self.down_until_ns = 0
         """the latest end of the crashes that keep it down"""
-        self.supervisor = Supervisor(self, spec.restart)
+        self.supervisor = Supervisor(self, spec.restart, backoff)
         self.uplink = Uplink(env, self, spec.uplink, link, jitter)
         self.store = None if spec.store is None else Store(env, self, spec.store, store_path)
         self.slots: list[Slot] = []
@@ -114,6 +114,7 @@ class Gateway:
         self._move("booted")
         self.trace.emit("boot", self.index, len(self.slots), boot_ns)
         self.uplink.dial()
+        self.supervisor.booted()
 
     def crash(self, power: bool = True) -> None:
         """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot.

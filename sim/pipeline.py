@@ -386,3 +386,14 @@ def write(gateway: Gateway, poller: Poller, point: int, value: float) -> Steps:
     assert slot.instance is not None
     result = slot.instance.result()
     return None if result.ok else missed_cause(result.value)
+
+
+def status(gateway: Gateway, poller: Poller) -> Steps:
+    """One get-status: what the driver says of itself goes to the supervisor."""
+    slot = poller.slot
+    fault = yield from call(gateway, slot, "get-status", (), 0, Clockwork(), DRIVER)
+    if fault is not None:
+        gateway.supervisor.fault(slot, fault)
+        return
+    assert slot.instance is not None
+    gateway.supervisor.said(slot, slot.instance.result())

@@ -15,7 +15,7 @@ from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
 from sim.ledger import End, Row
 from sim.message import TOPIC_PREFIX, Body
-from sim.pipeline import poll, write
+from sim.pipeline import poll, status, write
 from sim.spec import DeviceSpec
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Poller:
         self._next: Row | None = None
         self._commands: list[Command] = []
         self._command: Command | None = None
+        self._status_due = False
         self._wake: Signal | None = None
         self.polls = 0
         slot.on_drop = port.abandon
@@ -90,6 +91,11 @@ class Poller:
         self._commands.append(command)
         self._rouse()
 
+    def ask_status(self) -> None:
+        """The supervisor wants to know how the driver is; polls and writes go first."""
+        self._status_due = True
+        self._rouse()
+
     def rows(self) -> list[Row]:
         """What is being polled, and what waits to be."""
         return [row for row in (self.row, self._next) if row is not None]
@@ -110,6 +116,10 @@ class Poller:
                     self.row = None
             elif self._commands:
                 yield from self._write()
+            elif self._status_due:
+                self._status_due = False
+                if self.slot.state == "ready":
+                    yield from status(self.gateway, self)
             else:
                 self._wake = Signal(env)
                 yield self._wake
@@ -185,6 +195,7 @@ class Poller:
             self.gateway.command_done(command, cause)
         self.port.abandon()
         self._wake = None
+        self._status_due = False
         self._task.stop()
         self.give_back()
         self.arguments.held.release()

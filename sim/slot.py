@@ -53,8 +53,8 @@ class Slot:
 
     __slots__ = (
         "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
-        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "instance", "journal", "linked", "logged",
-        "meter", "name", "on_drop", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "health", "instance", "journal", "linked",
+        "logged", "meter", "name", "on_drop", "segment_start_ns", "serving", "settings", "spec", "state", "values",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class Slot:
         """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
         self.reprice()
         self.state = "down"
+        self.health = ""
+        """what its instance last said of itself; empty before it was asked"""
         self.instance: Instance | None = None
         self.faults: list[int] = []
         self.backoff_ns = 0
@@ -111,6 +113,7 @@ class Slot:
         """Take over a new instance; False when the board has no RAM left for it."""
         self.generation += 1
         self.instance = instance
+        self.health = ""
         instance.memory.on_growth = self._grown
         return self.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
 

@@ -85,12 +85,19 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class RestartSpec:
-    """What follows a fault: backoff from first, doubling, to max; quarantine after ``faults`` within ``window_ns``."""
+    """What follows a fault: backoff from first, doubling, to max, with jitter; quarantine after ``faults`` within ``window_ns``.
+
+    ``status_ns``: how often drivers are asked for their status; ``watchdog_ns``: how long the gateway may not get round to its
+    watchdog before that resets it. None: never.
+    """
 
     first_ns: int = 100_000_000
     max_ns: int = 10_000_000_000
     faults: int = 5
     window_ns: int = 60_000_000_000
+    jitter: float = 0.2
+    status_ns: int | None = None
+    watchdog_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

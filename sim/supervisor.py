@@ -1,24 +1,27 @@
-"""The supervisor: brings components up, and decides what follows a fault: restart after backoff, or quarantine.
+"""The supervisor: brings components up, asks how they are, and decides what follows a fault: restart after backoff, or quarantine.
 
-Belongs here: configure, restarts, quarantine. Never: calls on a sample's way (pipeline.py).
+Belongs here: configure, restarts, quarantine, get-status rounds, the watchdog. Never: calls on a sample's way (pipeline.py).
 After any fault the store is dead: a new instance is instantiated AND configured, both charged to the cores. A fault in
 configure counts like any other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.outcome import Cause, Fault
-from sim.clock import Signal, Steps, Task
+from sim.clock import Signal, Steps, Task, Timer
 from sim.latency import DRIVER, Clockwork
 from sim.pipeline import call
 from sim.slot import Slot
 from sim.spec import RestartSpec
+from sim.streams import Stream
 
 if TYPE_CHECKING:
     from sim.gateway import Gateway
 
+KICKS = 4
+"""how often the watchdog is kicked in its time; a kick costs what an acknowledgement costs (ours)"""
 CONFIG_VALUES = 10
 """a point-config is a record of eight fields, two of them options"""
 
@@ -33,12 +36,15 @@ class ConfigRefused(Exception):
 class Supervisor:
     """Of one gateway. ``fault`` is where every fault ends up."""
 
-    def __init__(self, gateway: Gateway, restart: RestartSpec) -> None:
-        self._gateway, self._restart = gateway, restart
+    def __init__(self, gateway: Gateway, restart: RestartSpec, jitter: Stream) -> None:
+        self._gateway, self._restart, self._jitter = gateway, restart, jitter
         self.faults: dict[tuple[str, str], int] = {}
         """(component, cause) -> faults"""
         self.restarts = self.quarantined = 0
         self.refused: ConfigRefused | None = None
+        self.bites = 0
+        """resets by the watchdog"""
+        self._bite: Timer | None = None
 
     def start(self, slot: Slot) -> Signal:
         """Bring a slot up; the signal fires when it is ready or has failed."""
@@ -110,13 +116,63 @@ class Supervisor:
             self.quarantined += 1
             return
         slot.backoff_ns = restart.first_ns if len(slot.faults) == 1 else min(2 * slot.backoff_ns, restart.max_ns)
-        gateway.env.call_in(slot.backoff_ns, self._again, slot, gateway.epoch)
+        wait_ns = slot.backoff_ns + self._jitter.spread(int(slot.backoff_ns * restart.jitter))
+        gateway.env.call_in(wait_ns, self._again, slot, gateway.epoch)
 
     def _again(self, slot: Slot, epoch: int) -> None:
         if slot.state == "backoff" and self._gateway.epoch == epoch:
             self.restarts += 1
             self.start(slot)
 
+    # ---- how are they? ------------------------------------------------------------------------------------------
+    def booted(self) -> None:
+        """The gateway is up: its rounds and its watchdog begin."""
+        gateway, restart = self._gateway, self._restart
+        if restart.status_ns is not None:
+            gateway.env.call_in(restart.status_ns, self._round, gateway.epoch, restart.status_ns)
+        if restart.watchdog_ns is not None:
+            self._kicked(gateway.epoch, restart.watchdog_ns)
+
+    def _round(self, epoch: int, every_ns: int) -> None:
+        gateway = self._gateway
+        if gateway.epoch != epoch:
+            return
+        for poller in gateway.pollers:
+            if poller.slot.state == "ready":
+                poller.ask_status()
+        gateway.env.call_in(every_ns, self._round, epoch, every_ns)
+
+    def said(self, slot: Slot, status: Any) -> None:
+        """What a driver says of itself: a change is an event, ``failed`` is a fault."""
+        if status.health != slot.health:
+            slot.health = status.health
+            self._gateway.trace.emit("status", slot.name, status.health, status.polls, status.errors)
+        if status.health == "failed" and slot.instance is not None and slot.state == "ready":
+            self.fault(slot, slot.instance.kill(Cause.UNHEALTHY, f"get-status: {status.detail}"))
+
+    def _kick(self, epoch: int, within_ns: int) -> None:
+        """A kick is work like any other: it needs a core, and waits for one behind whoever hogs them."""
+        gateway = self._gateway
+        if gateway.epoch == epoch and gateway.state == "up":
+            gateway.cores.work(gateway.budget.host("ack"), self._kicked, epoch, within_ns)
+
+    def _kicked(self, epoch: int, within_ns: int) -> None:
+        gateway = self._gateway
+        if self._bite is not None:
+            self._bite.cancel()
+        self._bite = gateway.env.call_in(within_ns, self._bites, epoch)
+        gateway.env.call_in(within_ns // KICKS, self._kick, epoch, within_ns)
+
+    def _bites(self, epoch: int) -> None:
+        gateway = self._gateway
+        if gateway.epoch != epoch or gateway.state != "up":
+            return
+        self.bites += 1
+        gateway.budget.breach("watchdog")
+        gateway.trace.emit("breach", gateway.index, "watchdog", "")
+        gateway.restart()
+
+    # ---- the end of an instance ---------------------------------------------------------------------------------
     def refuse_memory(self, slot: Slot) -> None:
         """There is no RAM for this instance: it dies, and that is an event."""
         gateway = self._gateway

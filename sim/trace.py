@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sync": ("gateway", "rows"),
     "session": ("gateway", "state", "attempt"),
     "component": ("gateway", "slot", "state", "cause"),
+    "status": ("slot", "health", "polls", "errors"),
     "gateway": ("gateway", "state"),
     "boot": ("gateway", "instances", "boot_ns"),
     "link": ("link", "event", "detail"),

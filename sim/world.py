@@ -102,7 +102,8 @@ class World:
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
             self.env, index, spec, self.host, self.ledger, self.latencies, self.trace, self.cloud, self.links[spec.uplink.link],
-            self.streams.stream(f"uplink/{spec.name}/retry"), metered, self.ledger.names.__getitem__, store_path,
+            self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
+            self.ledger.names.__getitem__, store_path,
         )  # fmt: skip
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway

@@ -124,6 +124,8 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
             f"cpu {100 * figures['cpu_ratio']:.3g} %  memory {show_size(figures['memory_peak_bytes'])}  boot {show_duration(figures['boot_ns'] or 0)}"
             + (f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}" if figures["faults"] else "")
             + (f"  quarantined {figures['quarantined']}" if figures["quarantined"] else "")
+            + (f"  watchdog resets {figures['watchdog']}" if figures["watchdog"] else "")
+            + (f"  drivers {', '.join(f'{health} {count}' for health, count in figures['health'].items())}" if figures["health"] else "")
         )
         spent = sorted(figures["components"].items(), key=lambda item: -item[1]["cpu_ns"])
         shares = "  ".join(f"{component} {show_duration(one['cpu_ns'])}" for component, one in spent)

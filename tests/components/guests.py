@@ -67,7 +67,7 @@ _REALLOC = """\
 OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
 
 
-def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = OK_AT_1024, lowered: str = "") -> bytes:
+def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = OK_AT_1024, lowered: str = "", health: int = 0) -> bytes:
     """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error> at 2048.
 
     ``EMPTY`` in it stands for an ok batch without readings.
@@ -94,7 +94,7 @@ def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory
     (func (export "read-sensor") (result i32) (local i32) (local i64)
       {body})
     (func (export "write-register") (param i32 f64) (result i32) (i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024))
-    (func (export "get-status") (result i32) (i64.store (i32.const 3072) (i64.const 0)) (i32.const 3072))
+    (func (export "get-status") (result i32) (i64.store (i32.const 3072) (i64.const {health})) (i32.const 3072))
   )
   (core instance $i (instantiate $m ({with_memory}) {environment}))
   (type $configured (result (error $config-error)))
