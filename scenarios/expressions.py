@@ -145,9 +145,9 @@ def _quantity(text: str, statistic: str, metric: str) -> float:
 
 def _check_time(expectation: Expectation) -> None:
     metric = METRICS[expectation.metric]
-    watched = expectation.metric == "backlog" and not expectation.statistic
+    watched = expectation.metric in ("backlog", "stuck") and not expectation.statistic
     if expectation.within_ns is not None and not watched:
-        raise ExpressionError("within ... after ... goes with a gauge that is watched: backlog")
+        raise ExpressionError("within ... after ... goes with a gauge that is watched: backlog, stuck")
     if expectation.never and (not watched or expectation.within_ns is not None):
         raise ExpressionError("never goes with a gauge that is watched, alone: never backlog > 1000")
     if expectation.over_ns is not None and expectation.metric not in ("latency.gateway", "latency.cloud"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from scenarios.expressions import Expectation
 from scenarios.metrics import PERMILLE
+from sim.convergence import stuck
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES, Latency
 from sim.ledger import End
@@ -74,6 +75,8 @@ class Measures:
 
     def _samples(self, expectation: Expectation) -> float | None:
         ledger, devices = self.world.ledger, self.devices(expectation)
+        if "phase" in dict(expectation.keys):
+            return self._samples_in_phase(expectation, devices)
         chosen = range(len(ledger.names)) if devices is None else devices
         due = sum(ledger.due_of[d] for d in chosen)
         name = expectation.metric.removeprefix("samples.")
@@ -84,6 +87,21 @@ class Measures:
             count = sum(by_device.get(d, 0) for d in chosen)
         else:
             count = ledger.count(SAMPLE_ENDS[expectation.metric], dict(expectation.keys).get("cause"), devices)
+        if expectation.statistic == "ratio":
+            return count / due if due else None
+        return count
+
+    def _samples_in_phase(self, expectation: Expectation, devices: dict[int, None] | None) -> float | None:
+        keys = dict(expectation.keys)
+        mine = [
+            (end, why, points) for (phase, device, end, why), points in self.world.ends_in_phase.items()
+            if phase == keys["phase"] and (devices is None or device in devices)
+        ]  # fmt: skip
+        due = sum(points for _, _, points in mine)
+        if expectation.metric == "samples.due":
+            return due
+        wanted, cause = SAMPLE_ENDS[expectation.metric], keys.get("cause")
+        count = sum(points for end, why, points in mine if end is wanted and cause in (None, why))
         if expectation.statistic == "ratio":
             return count / due if due else None
         return count
@@ -121,6 +139,8 @@ class Measures:
                 for boot_ns in g.boots:
                     boots.add(boot_ns)
             return statistic(boots, expectation.statistic)
+        if metric == "stuck":
+            return len(stuck(self.world, gateways))
         if metric == "gateway.cpu":
             return max(cpu_ratio(self.world, g) for g in gateways)
         if metric == "gateway.memory":

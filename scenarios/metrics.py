@@ -22,21 +22,24 @@ _TREND = ("count", "min", "mean", "max", "p50", "p90", "p95", "p99", "p99.9")
 _COUNTER = ("count", "ratio")
 _DEVICE = ("fleet", "device", "gateway")
 
+_PHASED = (*_DEVICE, "phase")
+
 METRICS: dict[str, Metric] = {
-    "latency.gateway": Metric("trend", "ns", _DEVICE, _TREND, "due to verdict carried out"),
-    "latency.cloud": Metric("trend", "ns", _DEVICE, _TREND, "due to acknowledged by the cloud"),
+    "latency.gateway": Metric("trend", "ns", _PHASED, _TREND, "due to verdict carried out"),
+    "latency.cloud": Metric("trend", "ns", _PHASED, _TREND, "due to acknowledged by the cloud"),
     "latency.stage": Metric("trend", "ns", ("stage", *_DEVICE), _TREND, "time in one stage of latency.gateway"),
-    "samples.due": Metric("counter", "count", _DEVICE, ("count",), "samples that were due"),
-    "samples.delivered": Metric("counter", "count", _DEVICE, _COUNTER, "acknowledged by the cloud"),
-    "samples.cached": Metric("counter", "count", _DEVICE, _COUNTER, "in a store at the end"),
-    "samples.dropped": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "dropped by policy or transform"),
-    "samples.evicted": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "evicted from a store"),
-    "samples.missed": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "ended before a reading existed"),
-    "samples.lost": Metric("counter", "count", (*_DEVICE, "cause"), _COUNTER, "ended after a reading existed"),
+    "samples.due": Metric("counter", "count", _PHASED, ("count",), "samples that were due"),
+    "samples.delivered": Metric("counter", "count", _PHASED, _COUNTER, "acknowledged by the cloud"),
+    "samples.cached": Metric("counter", "count", _PHASED, _COUNTER, "in a store at the end"),
+    "samples.dropped": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "dropped by policy or transform"),
+    "samples.evicted": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "evicted from a store"),
+    "samples.missed": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "ended before a reading existed"),
+    "samples.lost": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "ended after a reading existed"),
     "samples.duplicates": Metric("counter", "count", _DEVICE, _COUNTER, "delivered again"),
     "samples.misordered": Metric("counter", "count", _DEVICE, _COUNTER, "delivered after younger ones of the device"),
     "samples.late": Metric("counter", "count", _DEVICE, _COUNTER, "verdict after the successor was due"),
     "backlog": Metric("gauge", "count", ("gateway",), ("max",), "messages that wait in the store"),
+    "stuck": Metric("gauge", "count", ("gateway",), (), "gateways not up, components not ready, uplinks down, stores not drained, links in trouble"),
     "gateway.cpu": Metric("gauge", "ratio", ("gateway",), (), "share of all cores' time that was used"),
     "gateway.memory": Metric("gauge", "bytes", ("gateway",), ("max",), "instances and their linear memory"),
     "gateway.boot": Metric("trend", "ns", ("gateway",), ("count", "min", "max", "mean"), "power on to all components ready"),

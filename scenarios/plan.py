@@ -18,6 +18,7 @@ from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
+from scenarios.phases import phases
 from scenarios.random_trouble import random_actions
 from scenarios.timeline import actions
 from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
@@ -74,6 +75,7 @@ class Planner:
             seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.settle, fleets=tuple(scenario.fleets), devices=tuple(devices),
             links=tuple(links), components=tuple(components), gateways=tuple(gateways),
             timeline=(*timeline, *random_actions(self.loaded, self.seed)), reactions=tuple(reactions),
+            phases=tuple(phases(self.loaded)),
         )  # fmt: skip
 
     # ---- links --------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ here is an entry like those that a file spells out, and the trace doesn't tell t
 
 from __future__ import annotations
 
+from scenarios import schema
 from scenarios.deeds import GRAMMAR, action, find
 from scenarios.document import Location
 from scenarios.load import Loaded
+from scenarios.phases import healed_ns, stretch
 from scenarios.timeline import OCCURRENCES_MAX, drawn
 from sim.spec import Action
 from sim.streams import Streams
@@ -30,8 +32,7 @@ def random_actions(loaded: Loaded, seed: int) -> list[Action]:
                 raise error((*at, "do", i), 'flap needs "mttr"')
         if block.mttr is not None and not any(GRAMMAR[verb].lasts for verb, _ in found):
             raise error((*at, "mttr"), f'"mttr" does not go with {found[0][0]}: it has no end')
-        until = loaded.scenario.duration if block.until is None else min(block.until, loaded.scenario.duration)
-        now = block.from_ or 0
+        now, until = _span(loaded, block, at)
         if now >= until:
             raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
         if (until - now) // block.mtbf > OCCURRENCES_MAX:
@@ -47,3 +48,14 @@ def random_actions(loaded: Loaded, seed: int) -> list[Action]:
             out.append(action(block.do[chosen], verb, drawn(loaded, target, draws), now, lasts))
             now += lasts or 0
     return out
+
+
+def _span(loaded: Loaded, block: schema.Trouble, at: Location) -> tuple[int, int]:
+    """From when to when; what must converge is left alone, unless the block says otherwise."""
+    if block.phase is not None:
+        for key, value in (("from", block.from_), ("until", block.until)):
+            if value is not None:
+                raise loaded.document.error((*at, key), f'"{key}" does not go with "phase"')
+        return stretch(loaded, block.phase, at)
+    until = healed_ns(loaded) if block.until is None else min(block.until, loaded.scenario.duration)
+    return block.from_ or 0, until

@@ -260,13 +260,15 @@ class Deed(Block):
 class Entry(Deed):
     """One entry of the timeline: when (``at``; ``every`` with ``after`` and ``times``; or ``after`` an event), what, how long.
 
-    ``after`` is a duration beside ``every``; else an event, ``heal cloud`` or ``heal cloud + 5 s``.
+    ``after`` is a duration beside ``every``; else an event, ``heal cloud`` or ``heal cloud + 5 s``. With ``phase`` its times count
+    from the beginning of that phase and lie within it.
     """
 
     at: Duration | None = None
     every: PositiveDuration | None = None
     after: str | None = None
     times: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    phase: Name | None = None
     for_: PositiveDuration | None = Field(default=None, alias="for")
 
 
@@ -278,6 +280,15 @@ class Trouble(Block):
     do: tuple[Deed, ...] = Field(min_length=1, strict=False)
     from_: Duration | None = Field(default=None, alias="from")
     until: PositiveDuration | None = None
+    phase: Name | None = None
+
+
+class Phase(Block):
+    """A named stretch of the run. ``converge``: all trouble ends when it begins, and that long after nothing may be stuck."""
+
+    name: Name
+    for_: PositiveDuration = Field(alias="for")
+    converge: PositiveDuration | None = None
 
 
 VERBS = (
@@ -303,6 +314,7 @@ class Scenario(Block):
     components: dict[Name, Component] = Field(min_length=1)
     gateways: dict[Name, Gateway] = Field(min_length=1)
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
+    phases: tuple[Phase, ...] = Field(default=(), strict=False)
     faults: tuple[Trouble, ...] = Field(default=(), strict=False)
     expect: tuple[str, ...] = Field(default=(), strict=False)
 

@@ -5,10 +5,11 @@ Belongs here: pass rules. Never: the grammar (expressions.py) or how a verdict b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from components.outcome import Cause
+from scenarios import units
 from scenarios.errors import unknown
 from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.feasibility import line_utilisation
@@ -17,6 +18,8 @@ from scenarios.measure import SAMPLE_ENDS, Measures, statistic
 from scenarios.metrics import METRICS
 from scenarios.timeline import possible_events
 from scenarios.verdict import Verdict
+from sim.clock import NEVER_NS
+from sim.convergence import LOOK_EVERY_NS, stuck
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES, Blame
 from sim.ledger import CAUSES
@@ -47,6 +50,10 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
         except ExpressionError as error:
             raise loaded.document.error(("expect", index), str(error)) from error
         out.append(expectation)
+    for phase in loaded.scenario.phases:
+        if phase.converge is not None:
+            exact = parse(f"stuck == 0 within {phase.converge} ns after phase {phase.name}")
+            out.append(replace(exact, text=f"stuck == 0 within {units.show_duration(phase.converge)} after phase {phase.name}"))
     return out
 
 
@@ -55,6 +62,7 @@ def _check_names(loaded: Loaded, expectation: Expectation) -> None:
     devices = [f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count)]
     known: dict[str, Iterable[str]] = {
         "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
+        "phase": [phase.name for phase in scenario.phases],
     }  # fmt: skip
     end = SAMPLE_ENDS.get(expectation.metric)
     for key, value in expectation.keys:
@@ -91,25 +99,30 @@ class Judge:
         if expectation.metric.startswith("latency."):
             if "device" in keys:
                 latencies.watch(self.world.device_index[keys["device"]])
+            when = self._when(keys.get("phase"))
             if expectation.metric == "latency.gateway" and expectation.operator in ("<=", "<") and expectation.statistic != "count":
-                self.blames[expectation] = latencies.blame(int(expectation.bound), self.measures.devices(expectation))
-            if expectation.over_ns is not None:
-                self._watch_windows(expectation)
+                self.blames[expectation] = latencies.blame(int(expectation.bound), self.measures.devices(expectation), when)
+            if expectation.over_ns is not None or when is not None:
+                self._watch_windows(expectation, when)
         if METRICS[expectation.metric].kind == "gauge" and (expectation.never or expectation.within_ns is not None):
             watch = self._watched[expectation] = _GaugeWatch(self.world, expectation)
             self.world.waiting_for.append(watch.pending)
 
-    def _watch_windows(self, expectation: Expectation) -> None:
+    def _when(self, phase: str | None) -> Callable[[int], bool] | None:
+        """Does a due instant lie in that phase? None: there is no question."""
+        return None if phase is None else lambda due_ns: self.world.phase_of(due_ns) == phase
+
+    def _watch_windows(self, expectation: Expectation, when: Callable[[int], bool] | None) -> None:
+        """A histogram for each window of ``over``; one for all of a phase without it."""
         windows = self._windows[expectation] = {}
-        chosen, span = self.measures.devices(expectation), expectation.over_ns
-        assert span is not None
+        chosen, span = self.measures.devices(expectation), expectation.over_ns or NEVER_NS
 
         def see(device: int, points: int, total_ns: int, due_ns: int) -> None:
-            if chosen is None or device in chosen:
+            if (chosen is None or device in chosen) and (when is None or when(due_ns)):
                 windows.setdefault(due_ns // span, Histogram()).add(total_ns, points)
 
         def never(device: int, points: int, due_ns: int) -> None:
-            if chosen is None or device in chosen:
+            if (chosen is None or device in chosen) and (when is None or when(due_ns)):
                 windows.setdefault(due_ns // span, Histogram()).never += points
 
         self.world.latencies.watch_windows(expectation.metric == "latency.cloud", see, never)
@@ -134,10 +147,9 @@ class Judge:
     def _judge_windows(self, expectation: Expectation) -> Judged:
         windows = self._windows[expectation]
         worst: tuple[float, int] | None = None
-        span, downward = expectation.over_ns, expectation.operator in (">=", ">")
-        assert span is not None
+        span, downward = expectation.over_ns or NEVER_NS, expectation.operator in (">=", ">")
         if expectation.statistic == "count":
-            for window in range(self.world.spec.duration_ns // span):
+            for window in self._whole_windows(expectation):
                 windows.setdefault(window, Histogram())
         for window in sorted(windows):
             value = statistic(windows[window], expectation.statistic)
@@ -152,7 +164,16 @@ class Judge:
         value, window = worst
         passed = expectation.holds(value)
         where = "" if passed else f"worst in the window that begins at {window * span / 1e9:g} s"
+        if not passed and expectation.over_ns is None:
+            where = self._reason(expectation)
         return Judged(expectation, self._within_band(expectation, value, passed), value, where)
+
+    def _whole_windows(self, expectation: Expectation) -> list[int]:
+        """Numbers of the windows that lie in the run, or in the expectation's phase: one without samples counts, too."""
+        if expectation.over_ns is None:
+            return [0]
+        when, span = self._when(dict(expectation.keys).get("phase")), expectation.over_ns
+        return [window for window in range(self.world.spec.duration_ns // span) if when is None or when(window * span)]
 
     def _within_band(self, expectation: Expectation, value: float, passed: bool) -> Verdict:
         """PASS or FAIL, UNSURE when the band of the modelled CPU time could turn it."""
@@ -241,7 +262,10 @@ class Judge:
         return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
 
 class _GaugeWatch:
-    """``backlog == 0 within 60 s after heal cloud``, ``never backlog > 1000``."""
+    """``backlog == 0 within 60 s after heal cloud``, ``stuck == 0 within 30 s after phase heal``, ``never backlog > 1000``.
+
+    A backlog tells when it changes; what is stuck is looked for every LOOK_EVERY_NS while somebody waits.
+    """
 
     def __init__(self, world: World, expectation: Expectation) -> None:
         self._world, self._expectation = world, expectation
@@ -251,20 +275,42 @@ class _GaugeWatch:
         self._took: list[int] = []
         self._broken_ns: int | None = None
         self._worst = 0
-        for gateway in self._gateways:
-            gateway.on_backlog.append(self._changed)
+        self._stuck: list[str] = []
+        """what was stuck when the span ended"""
+        self._looks = expectation.metric == "stuck"
+        self._looking = False
+        if not self._looks:
+            for gateway in self._gateways:
+                gateway.on_backlog.append(self._changed)
         world.on_happened.append(self._happened)
         if expectation.never:
-            world.env.call_at(0, self._changed, 0)
+            world.env.call_at(0, self._look if self._looks else self._changed, *([] if self._looks else [0]))
 
     def _value(self) -> int:
+        if self._looks:
+            return len(stuck(self._world, self._gateways))
         return max(gateway.backlog for gateway in self._gateways)
 
     def _happened(self, event: str) -> None:
         if event == self._expectation.event:
             now = self._world.env._now
             self._since.append(now)
-            self._changed(0)
+            if self._looks and not self._looking:
+                self._world.env.call_in(0, self._look)  # when all that belongs to this instant's event has happened
+                self._looking = True
+            elif not self._looks:
+                self._changed(0)
+
+    def _look(self) -> None:
+        """Look, and again later: while a span runs, or for as long as a never lasts."""
+        self._changed(0)
+        within = self._expectation.within_ns
+        self._looking = within is None or bool(self._since)
+        if within is not None and self._since and self._world.env._now - self._since[0] >= within:
+            self._stuck = stuck(self._world, self._gateways)
+            self._looking = False
+        if self._looking and not self._world.finished:
+            self._world.env.call_in(LOOK_EVERY_NS, self._look)
 
     def _changed(self, _: int) -> None:
         value, now = self._value(), self._world.env._now
@@ -291,12 +337,22 @@ class _GaugeWatch:
             why = "" if self._broken_ns is None else f"first at {self._broken_ns / 1e9:g} s"
             return Judged(expectation, verdict, self._worst, why)
         if self._since:
-            watched = self._world.env._now - self._since[0]
-            span = "" if watched > (expectation.within_ns or 0) else f", {watched / 1e9:g} s after the event: the run ended before the span did"
-            return Judged(expectation, Verdict.FAIL, NEVER, f"{self._value()} {expectation.metric} at the end{span}")
+            return Judged(expectation, Verdict.FAIL, NEVER, self._what_is_left())
         if not self._took:
             return Judged(expectation, Verdict.NO_DATA, None, f'"{expectation.event}" did not happen')
         longest = max(self._took)
         late = longest > (expectation.within_ns or 0)
         return Judged(expectation, Verdict.FAIL if late else Verdict.PASS, longest, "later than the span" if late else "")
 
+    def _what_is_left(self) -> str:
+        watched = self._world.env._now - self._since[0]
+        span = "" if watched >= (self._expectation.within_ns or 0) else f", {watched / 1e9:g} s after the event: the run ended before the span did"
+        if not self._looks:
+            return f"{self._value()} {self._expectation.metric} at the end{span}"
+        left = self._stuck or stuck(self._world, self._gateways)
+        more = f" and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
+        return f"stuck: {'; '.join(left[:NAMED_MAX])}{more}{span}"
+
+
+NAMED_MAX = 5
+"""of what is stuck, by name"""

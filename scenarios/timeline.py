@@ -13,6 +13,7 @@ from scenarios.deeds import BOOTS, GRAMMAR, action, find, value_of
 from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.load import Loaded
+from scenarios.phases import stretch
 from sim.spec import Action, Reaction
 from sim.streams import Stream, Streams
 
@@ -58,6 +59,8 @@ def _reaction(
     error = loaded.document.error
     if entry.at is not None:
         raise error((*at, "after"), '"after" goes with "every", or stands alone with an event; not with "at"')
+    if entry.phase is not None:
+        raise error((*at, "phase"), '"phase" goes with "at" and "every"; an event comes when it comes')
     found = _AFTER.match(str(entry.after))
     if not found:
         text = f'expected an event, e.g. "heal cloud" or "heal cloud + 5 s" (with "every" a duration), got "{entry.after}"'
@@ -75,33 +78,36 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
     error = loaded.document.error
     if (entry.at is None) == (entry.every is None):
         raise error(at, 'expected "at", or "every" (with "after" and "times"), or "after" an event')
+    start, end = stretch(loaded, entry.phase, at)
+    whole = "the run" if entry.phase is None else f"phase {entry.phase}"
     if entry.at is not None:
         for key in ("after", "times"):
             if getattr(entry, key) is not None:
                 raise error((*at, key), f'"{key}" goes with "every", not with "at"')
-        if entry.at > loaded.scenario.duration + loaded.scenario.settle:
-            raise error((*at, "at"), "lies after the end of the run")
-        yield entry.at
+        if start + entry.at > end:
+            raise error((*at, "at"), f"lies after the end of {whole}")
+        yield start + entry.at
         return
     assert entry.every is not None
     try:
-        first = entry.every if entry.after is None else units.duration(entry.after)
+        first = start + (entry.every if entry.after is None else units.duration(entry.after))
     except ValueError as problem:
         raise error((*at, "after"), str(problem)) from problem
-    times = entry.times or max(0, (loaded.scenario.duration - first) // entry.every + 1)
+    last = min(end, loaded.scenario.duration) if entry.phase is None else end - 1
+    times = entry.times or max(0, (last - first) // entry.every + 1)
     if times > OCCURRENCES_MAX:
         raise error((*at, "every"), f"happens {times} times; at most {OCCURRENCES_MAX} are allowed")
-    if entry.times is not None and first + (times - 1) * entry.every > loaded.scenario.duration + loaded.scenario.settle:
-        raise error((*at, "times"), f"the last of {times} lies after the end of the run")
-    if first > loaded.scenario.duration:
-        raise error((*at, "after" if entry.after is not None else "every"), "lies after the end of the run")
+    if entry.times is not None and first + (times - 1) * entry.every > end:
+        raise error((*at, "times"), f"the last of {times} lies after the end of {whole}")
+    if first > last:
+        raise error((*at, "after" if entry.after is not None else "every"), f"lies after the end of {whole}")
     for i in range(times):
         yield first + i * entry.every
 
 
 def possible_events(loaded: Loaded) -> list[str]:
     """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``, ``restart gw``..."""
-    out: dict[str, None] = {}
+    out: dict[str, None] = {f"phase {phase.name}": None for phase in loaded.scenario.phases}
     deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
     deeds += [(deed, block.mttr is not None) for block in loaded.scenario.faults for deed in block.do]
     for deed, ends in deeds:

@@ -20,10 +20,10 @@ QUEUE, DRIVER, BUS, TRANSFORM, POLICY, UPLINK = range(6)
 class Blame:
     """Over the samples beyond one bound: time by stage, and what the queue waited for."""
 
-    __slots__ = ("bound_ns", "devices", "samples", "spent_ns", "waited_ns")
+    __slots__ = ("bound_ns", "devices", "samples", "spent_ns", "waited_ns", "when")
 
-    def __init__(self, bound_ns: int, devices: dict[int, None] | None) -> None:
-        self.bound_ns, self.devices = bound_ns, devices
+    def __init__(self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None) -> None:
+        self.bound_ns, self.devices, self.when = bound_ns, devices, when
         self.samples = 0
         self.spent_ns = [0] * len(STAGES)
         self.waited_ns: dict[str, int] = {}
@@ -139,9 +139,9 @@ class Latencies:
         """Keep histograms of this device of its own."""
         self.devices.setdefault(device, Latency())
 
-    def blame(self, bound_ns: int, devices: dict[int, None] | None) -> Blame:
-        """Account for gateway latencies beyond a bound, over some devices (None: all); ask it when the run has ended."""
-        blame = Blame(bound_ns, devices)
+    def blame(self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None = None) -> Blame:
+        """Account for gateway latencies beyond a bound, over some devices (None: all) and due instants; ask it when the run has ended."""
+        blame = Blame(bound_ns, devices, when)
         self.blames.append(blame)
         return blame
 
@@ -157,7 +157,7 @@ class Latencies:
             if not cloud:
                 see(device, points, total_ns, due_ns)
         for blame in self.blames:
-            if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices):
+            if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices) and (blame.when is None or blame.when(due_ns)):
                 blame.samples += points
                 for i, time_ns in enumerate(spent):
                     blame.spent_ns[i] += time_ns * points

@@ -168,6 +168,16 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseSpec:
+    """A named stretch of the run; a sample belongs to the phase in which it was due. ``heals``: all trouble ends when it begins."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+    heals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WorldSpec:
     """A whole plant with its trouble. Times in ns."""
 
@@ -181,3 +191,4 @@ class WorldSpec:
     gateways: tuple[GatewaySpec, ...]
     timeline: tuple[Action, ...] = field(default=())
     reactions: tuple[Reaction, ...] = field(default=())
+    phases: tuple[PhaseSpec, ...] = field(default=())

@@ -52,6 +52,9 @@ class Timeline:
         self._world = world
         self._standing: dict[str, int] = {}
         """target -> troubles on it that have not ended"""
+        self._undo: dict[int, tuple[Action, Undo]] = {}
+        """each of them by number, in the order in which they began"""
+        self._last = 0
         self._reactions: dict[str, list[_Waiting]] = {}
         self.last_ns = 0
         """when the last entry that is known today has begun and ended"""
@@ -73,12 +76,29 @@ class Timeline:
         undo = VERBS[action.verb](world, action)
         if undo is not None:
             self._standing[target] = self._standing.get(target, 0) + 1
+            self._last += 1
+            self._undo[self._last] = action, undo
             if action.until_ns is not None:
-                world.env.call_at(action.until_ns, self._end, action, undo, priority=TROUBLE)
+                world.env.call_at(action.until_ns, self._end, self._last, priority=TROUBLE)
         world.happened(f"{action.verb} {target}")
 
-    def _end(self, action: Action, undo: Undo) -> None:
-        """One trouble ends; its target is healed when it was the last."""
+    def end_all(self) -> None:
+        """All trouble that stands ends now; gateways that are down are switched on."""
+        for number in list(self._undo):
+            self._end(number)
+        for gateway in self._world.gateways:
+            if gateway.state == "stopping":
+                gateway.crash()
+            if gateway.state == "down":
+                gateway.down_until_ns = self._world.env._now
+                gateway.boot()
+                self._world.happened(f"restart {gateway.name}")
+
+    def _end(self, number: int) -> None:
+        """One trouble ends, unless it has; its target is healed when it was the last."""
+        if number not in self._undo:
+            return
+        action, undo = self._undo.pop(number)
         undo()
         self._standing[action.target] -= 1
         healed = not self._standing[action.target]

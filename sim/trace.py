@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "boot": ("gateway", "instances", "boot_ns"),
     "link": ("link", "event", "detail"),
     "trouble": ("verb", "target", "event", "kind"),
+    "phase": ("name",),
     "alert": ("gateway", "device", "k", "mask", "text"),
     "log": ("slot", "at_ns", "level", "text"),
     "limit": ("entity", "limit", "count"),

@@ -14,7 +14,7 @@ from devices.device import Device
 from devices.fleet import Member, make_devices
 from devices.modbus_server import ModbusServer
 from sim.bus import Port, TcpPort
-from sim.clock import Environment
+from sim.clock import TROUBLE, Environment
 from sim.cloud import Cloud
 from sim.faults import InvariantError
 from sim.gateway import Gateway
@@ -26,7 +26,7 @@ from sim.message import Command
 from sim.plan import Plan, put_on_timeline
 from sim.poller import PointTable, Poller
 from sim.slot import Slot
-from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, WorldSpec
+from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, WorldSpec
 from sim.streams import Streams
 from sim.timeline import Timeline
 from sim.trace import Trace
@@ -63,6 +63,8 @@ class World:
         self.never_carried: dict[tuple[int, End, str], int] = {}
         """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
+        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
+        """(phase, device, end, cause) -> points, of samples that were due in a phase"""
         self._commands = 0
         self.commands_issued: list[Command] = []
         self._commands_open: dict[int, Command] = {}
@@ -94,6 +96,8 @@ class World:
             self.plans.append(plan)
             plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver], devices[device.name]))
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
+        for phase in self.spec.phases:
+            self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
         self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
 
     def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: str) -> None:
@@ -284,9 +288,26 @@ class World:
         fleet = self.spec.fleets.index(target)
         return [i for i, device in enumerate(self.spec.devices) if device.fleet == fleet]
 
+    # ---- phases -------------------------------------------------------------------------------------------------
+    def _begin_phase(self, phase: PhaseSpec) -> None:
+        self.trace.emit("phase", phase.name)
+        if phase.heals:
+            self.timeline.end_all()
+        self.happened(f"phase {phase.name}")
+
+    def phase_of(self, due_ns: int) -> str:
+        """The phase to which a sample belongs; empty for none."""
+        for phase in self.spec.phases:
+            if phase.start_ns <= due_ns < phase.end_ns:
+                return phase.name
+        return ""
+
     # ---- what happens -------------------------------------------------------------------------------------------
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
+        if self.spec.phases:
+            key = self.phase_of(row.due_ns), row.device, end, cause
+            self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
         if end is End.DELIVERED or end is End.DROPPED:
             return
         device = row.device

@@ -73,7 +73,7 @@ def _troubles() -> list[tuple[str, str]]:
     for name, verb in GRAMMAR.items():
         keys = [f"{key} (needed)" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
         rows.append((name, f"{verb.meaning}; keys: {', '.join(keys) or 'none'}"))
-    own = {"slow": "delay, ", "exception": "code, ", **dict.fromkeys(overlay.KINDS, "point, "), **dict.fromkeys(overlay.NEEDS_AMOUNT, "point, value, ")}
+    own = dict.fromkeys(overlay.KINDS, "point, ") | dict.fromkeys(overlay.NEEDS_AMOUNT, "point, value, ") | {"slow": "delay, ", "exception": "code, "}
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
     return rows + [(f"fault {kind}", f"{text}; keys: {own.get(kind, '')}share") for kind, text in faults.items()]
 

@@ -1,0 +1,35 @@
+"""Is the plant as it should be? What isn't, by name: the difference between "it will come back" and "it hangs".
+
+Belongs here: looking at a world. Never: bounds or verdicts (scenarios/thresholds.py) or what ends trouble (timeline.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim.gateway import Gateway
+    from sim.world import World
+
+LOOK_EVERY_NS = 100_000_000
+"""how often somebody who waits for it looks: what is measured is late by up to this"""
+
+
+def stuck(world: World, gateways: list[Gateway]) -> list[str]:
+    """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks without a session,
+    stores that aren't drained, links that are still cut or degraded. Empty: all has come back."""
+    found: list[str] = []
+    links: dict[str, None] = {}
+    for gateway in gateways:
+        links.setdefault(gateway.spec.uplink.link)
+        for poller in gateway.pollers:
+            links.setdefault(poller.spec.link)
+        if gateway.state != "up":
+            found.append(f"gateway {gateway.name} is {gateway.state}")
+            continue
+        found += [f"{slot.name} is {slot.state}" for slot in gateway.slots if slot.state != "ready"]
+        if gateway.uplink.state != "up":
+            found.append(f"the uplink of {gateway.name} is {gateway.uplink.state}")
+        if gateway.backlog:
+            found.append(f"{gateway.backlog} messages wait in the store of {gateway.name}")
+    return found + [f"link {name} is cut or degraded" for name in links if world.links[name].troubled]
