@@ -139,6 +139,8 @@ class Measures:
                 for boot_ns in g.boots:
                     boots.add(boot_ns)
             return statistic(boots, expectation.statistic)
+        if metric == "flash.written":
+            return sum(g.store.flash_bytes for g in gateways if g.store is not None)
         if metric == "stuck":
             return len(stuck(self.world, gateways))
         if metric == "gateway.cpu":

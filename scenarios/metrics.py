@@ -42,6 +42,7 @@ METRICS: dict[str, Metric] = {
     "stuck": Metric("gauge", "count", ("gateway",), (), "gateways not up, components not ready, uplinks down, stores not drained, links in trouble"),
     "gateway.cpu": Metric("gauge", "ratio", ("gateway",), (), "share of all cores' time that was used"),
     "gateway.memory": Metric("gauge", "bytes", ("gateway",), ("max",), "instances and their linear memory"),
+    "flash.written": Metric("gauge", "bytes", ("gateway",), (), "written to the store's flash, its wear (a model of SQLite's pages)"),
     "gateway.boot": Metric("trend", "ns", ("gateway",), ("count", "min", "max", "mean"), "power on to all components ready"),
     "component.faults": Metric("counter", "count", ("gateway", "component", "cause"), ("count",), "component calls that ended in a Fault"),
     "command.latency": Metric("trend", "ns", ("fleet", "device"), _TREND, "issued to written to the device"),

@@ -34,6 +34,7 @@ from sim.spec import (
     UplinkSpec,
     WorldSpec,
 )  # fmt: skip
+from sim.store_presets import STORE_PRESETS
 from sim.streams import Streams
 
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
@@ -239,10 +240,26 @@ class Planner:
         return GatewaySpec(
             name=name, board=board, transform=gateway.transform, policy=gateway.policy,
             uplink=UplinkSpec(uplink.link, uplink.window, retry.first, retry.max, retry.jitter, uplink.keep_alive, uplink.user_timeout),
-            store=None if store is None else StoreSpec(store.capacity, store.drain, store.commit, store.ttl),
+            store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
             small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == name for device in devices) + 2),
         )  # fmt: skip
+
+    def _store(self, store: schema.Store, at: Location) -> StoreSpec:
+        if store.preset is not None and store.preset not in STORE_PRESETS:
+            raise self.error((*at, "preset"), unknown("store preset", store.preset, STORE_PRESETS))
+        spec = StoreSpec() if store.preset is None else STORE_PRESETS[store.preset].spec
+        given: dict[str, Any] = {
+            "capacity_bytes": store.capacity, "drain_per_s": store.drain, "commit_ns": store.commit, "ttl_ns": store.ttl, "retry_ns": store.retry,
+            "volatile": None if store.medium is None else store.medium == "memory", "refuse": None if store.evict is None else store.evict == "none",
+            "retries": store.retries, "flash_bytes_per_s": store.flash,
+        }  # fmt: skip
+        spec = replace(spec, **{name: value for name, value in given.items() if value is not None})
+        if spec.retries is not None and spec.retry_ns is None:
+            raise self.error((*at, "retries"), '"retries" needs "retry": how often what waits is tried')
+        if spec.volatile and store.flash is not None:
+            raise self.error((*at, "flash"), '"flash" does not go with a store in memory')
+        return spec
 
     def _small_reservation(self, name: str, gateway: schema.Gateway, board: Board, instances: int) -> bool:
         fits = instances_that_fit(board)

@@ -172,7 +172,7 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         },
         "store": None if store is None else {
             "written": store.written, "evicted": store.evicted, "waiting": store.waiting, "waiting_peak": store.waiting_peak,
-            "peak_bytes": store.peak_bytes, "syncs": store.syncs,
+            "peak_bytes": store.peak_bytes, "syncs": store.syncs, "flash_bytes": store.flash_bytes,
         },
     }  # fmt: skip
 

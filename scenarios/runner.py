@@ -70,7 +70,7 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
 
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
           record: Recording | Comparison | None) -> Result:  # fmt: skip
-    store_path = (lambda gateway: ":memory:") if folder is None else folder.store_path
+    store_path = None if folder is None else folder.store_path
     world = World(spec, host, store_path)
     try:
         if record is not None:

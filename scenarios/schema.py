@@ -34,6 +34,7 @@ Size = Annotated[int, *_quantity(units.size, "64 MiB")]
 PositiveSize = Annotated[int, *_quantity(units.positive_size, "64 MiB")]
 Interval = Annotated[int, *_quantity(units.interval, "1 s")]
 Rate = Annotated[int, *_quantity(units.bit_rate, "10 Mbit/s")]
+ByteRate = Annotated[int, *_quantity(units.byte_rate, "10 MB/s")]
 Baud = Annotated[int, *_quantity(units.baud, "9600 Bd")]
 PerSecond = Annotated[int, *_quantity(units.per_second, "200 /s")]
 Ratio = Annotated[float, *_quantity(units.ratio, "0.1 %")]
@@ -181,13 +182,18 @@ class Uplink(Block):
 
 
 class Store(Block):
-    """Store and forward."""
+    """Store and forward: a preset that behaves like a documented gateway's, figures, or a preset with other figures."""
 
-    capacity: PositiveSize = 64 << 20
-    evict: Literal["oldest"] = "oldest"
-    drain: PerSecond = 200
-    commit: Interval = 100 * units.DURATIONS["ms"]
+    preset: Name | None = None
+    capacity: PositiveSize | None = None
+    evict: Literal["oldest", "none"] | None = None
+    drain: PerSecond | None = None
+    commit: Interval | None = None
     ttl: PositiveDuration | None = None
+    medium: Literal["flash", "memory"] | None = None
+    retry: Interval | None = None
+    retries: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    flash: ByteRate | None = None
 
 
 class Restart(Block):

@@ -91,6 +91,14 @@ def bit_rate(text: Any) -> int:
     return value
 
 
+def byte_rate(text: Any) -> int:
+    """Bytes per second, over 0."""
+    value = parse(text, {f"{unit}/s": scale for unit, scale in SIZES.items()}, "a byte rate", "10 MB/s")
+    if value <= 0:
+        raise ValueError(f'expected a byte rate over 0, got "{text}"')
+    return value
+
+
 def baud(text: Any) -> int:
     """Baud, 300 to 4 000 000."""
     value = parse(text, {"Bd": 1, "kBd": 1000}, "a baud rate", "9600 Bd")

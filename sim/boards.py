@@ -43,6 +43,8 @@ class Board:
     """one lifted or lowered value: a byte of a list<u8>, a field of a reading"""
     instantiate_ns: Figure
     """a new instance from compiled code"""
+    flash_bytes_per_s: Figure
+    """what its flash takes when written to steadily"""
     host_ns: dict[str, Figure] = field(default_factory=dict)
     """work outside WASM on the same cores: publish, ack, store, commit, tls_handshake"""
     va_bits: int = 48
@@ -92,9 +94,10 @@ def _board(name: str, title: str, figures: tuple[Figure, Figure], call_ps: int, 
     call, imported, value = _call(call_ps)
     instantiate = Figure(instantiate_ns, "ours: 35 061 A64 instructions counted, kernel work guessed", 2.0)
     return Board(name, title, fuel_ps=plain, metered_fuel_ps=metered, call_ps=call, import_ps=imported, value_ps=value,
-                 instantiate_ns=instantiate, host_ns=_host(scale), **rest)  # type: ignore[arg-type]  # checked by the dataclass  # fmt: skip
+                 instantiate_ns=instantiate, host_ns=_host(scale), flash_bytes_per_s=_CARD, **rest)  # type: ignore[arg-type]  # checked by the dataclass  # fmt: skip
 
 
+_CARD = Figure(10_000_000, "SD card of class A1: at least 10 MB/s sustained (ADMIN magazine 76/2023, table 1)", 2.0)
 _GIB = 1 << 30
 _VA39 = "raspberrypi/linux issue 6261: 4 KB-page kernels have 39 bits"
 BOARDS: dict[str, Board] = {

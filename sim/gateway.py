@@ -6,7 +6,9 @@ Gateways are up at t = 0: their first boot is simulated before it. A later boot 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.batch import Batch
@@ -54,15 +56,17 @@ class Gateway:
 
     def __init__(
         self, env: Environment, index: int, spec: GatewaySpec, host: Host, ledger: Ledger, latencies: Latencies, trace: Trace, cloud: Cloud,
-        link: Link, jitter: RandomStream, backoff: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: str,
+        link: Link, jitter: RandomStream, backoff: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: Path,
+        cuts: RandomStream,
     ) -> None:  # fmt: skip
         self.env, self.index, self.spec, self.name, self.board = env, index, spec, spec.name, spec.board
         self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
         self.device_name = device_name
         self.budget = Budget(spec.board, metered, spec.small_reservation)
         self.clock = WallClock()
-        self.journal: list[tuple[Slot, str, bytes | None]] = []
-        """what components' ``state`` has changed since the last sync: (slot, key, value before)"""
+        kept = None if spec.store is not None and not spec.store.volatile else 0
+        self.journal: deque[tuple[Slot, str, bytes | None]] = deque(maxlen=kept)
+        """what components' ``state`` has changed since the last sync: (slot, key, value before); nothing where nothing syncs"""
         self.cores = Cores(env, spec.board.cores)
         self.busy_ns = 0
         """of cores that died with an earlier life"""
@@ -76,7 +80,7 @@ class Gateway:
         """the latest end of the crashes that keep it down"""
         self.supervisor = Supervisor(self, spec.restart, backoff)
         self.uplink = Uplink(env, self, spec.uplink, link, jitter)
-        self.store = None if spec.store is None else Store(env, self, spec.store, store_path)
+        self.store = None if spec.store is None else Store(env, self, spec.store, store_path, cuts)
         self.slots: list[Slot] = []
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
@@ -114,6 +118,8 @@ class Gateway:
         self._move("booted")
         self.trace.emit("boot", self.index, len(self.slots), boot_ns)
         self.uplink.dial()
+        if self.store is not None:
+            self.store.boot()
         self.supervisor.booted()
 
     def crash(self, power: bool = True) -> None:
@@ -167,11 +173,7 @@ class Gateway:
         for slot in self.slots:
             self.supervisor.stop(slot)
         if self.store is not None:
-            if not power:
-                for slot, key, before in reversed(self.journal):
-                    slot.restore_state(key, before)
-                self.journal.clear()
-            self.store.crashed(power)
+            self.store.crashed(power, "no-store" if cause == "gateway-down" else "crash" if power else "power-cut")
 
     def restart(self) -> None:
         """Crash if it is up, then boot."""

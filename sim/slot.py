@@ -59,7 +59,7 @@ class Slot:
 
     def __init__(
         self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
-        device: int | None, deadline_ns: int, clock: WallClock, journal: list[tuple[Slot, str, bytes | None]],
+        device: int | None, deadline_ns: int, clock: WallClock, journal: deque[tuple[Slot, str, bytes | None]],
     ) -> None:  # fmt: skip
         self._env, self._trace, self._clock = env, trace, clock
         self.name, self.spec, self.linked, self.settings = name, spec, linked, settings

@@ -75,12 +75,22 @@ class UplinkSpec:
 
 @dataclass(frozen=True, slots=True)
 class StoreSpec:
-    """Store and forward. ``drain_per_s`` messages a second beside fresh traffic; ``ttl_ns`` None: for ever."""
+    """Store and forward. ``drain_per_s`` messages a second beside fresh traffic; ``ttl_ns`` None: for ever.
+
+    ``volatile``: in memory, gone with the process. ``refuse``: when it is full the newcomer is refused, instead of the oldest
+    evicted. ``retry_ns``: what waits is tried every so often only, ``retries`` times at most (None: as soon as the uplink is up, and
+    without end). ``flash_bytes_per_s`` None: what the board's flash takes.
+    """
 
     capacity_bytes: int = 64 * MIB
     drain_per_s: int = 200
     commit_ns: int = 100_000_000
     ttl_ns: int | None = None
+    volatile: bool = False
+    refuse: bool = False
+    retry_ns: int | None = None
+    retries: int | None = None
+    flash_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,57 +1,73 @@
-"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL, drain, sync.
+"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL, drain, retries, sync.
 
-Belongs here: rows, eviction, the order of the drain. Never: sessions. Host-side ``synchronous`` is off (a run must not
-wait for this machine's disk); the sync is a simulated event every ``commit``. Lane 3 is sent first, lane 0 evicted first.
+Belongs here: rows, eviction, the order of the drain, when a sync is due. Never: sessions, or what a sync leaves (flash.py).
+Lane 3 is sent first, lane 0 evicted first.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.clock import Environment, S, Timer
+from sim.flash import PAGE_BYTES, SCHEMA, FlashFile, pages_for
 from sim.ledger import End
 from sim.message import Message
 from sim.spec import StoreSpec
+from sim.streams import Stream
 
 if TYPE_CHECKING:
     from sim.gateway import Gateway
+    from sim.slot import Slot
 
 ROW_OVERHEAD_BYTES = 48
 """charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from SQLite's file format)"""
-
-_SCHEMA = """
-CREATE TABLE batches (id INTEGER PRIMARY KEY, lane INTEGER, device TEXT, k INTEGER, mask TEXT, stored_ns INTEGER, sent INTEGER, body BLOB);
-CREATE INDEX waiting ON batches (sent, lane, id);
-"""
 
 
 class Store:
     """One gateway's store. ``used_bytes`` of ``spec.capacity_bytes``; rows in flight stay until acknowledged."""
 
-    def __init__(self, env: Environment, gateway: Gateway, spec: StoreSpec, path: str = ":memory:") -> None:
+    def __init__(self, env: Environment, gateway: Gateway, spec: StoreSpec, path: Path, cuts: Stream) -> None:
         self._env, self._gateway, self.spec = env, gateway, spec
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("BEGIN")
+        self._file = None if spec.volatile else FlashFile(path, gateway.name, cuts)
+        self._db = sqlite3.connect(":memory:", isolation_level=None) if self._file is None else self._file.db
+        if self._file is None:
+            self._db.executescript(SCHEMA)
         self._messages: dict[int, Message] = {}
+        self._tried: dict[int, int] = {}
+        """row -> how often it was tried, where that is limited"""
         self._next = 0
         self.used_bytes = self.peak_bytes = 0
         self.waiting = self.waiting_peak = 0
-        self.written = self.evicted = self.syncs = 0
-        self._dirty = 0
+        self.written = self.evicted = 0
+        self._dirty = self._dirty_bytes = 0
         self._draining: Timer | None = None
+        self._retrying: Timer | None = None
+        self._may_drain = spec.retry_ns is None
         self._syncing: Timer | None = None
         self._interval_ns = max(1, S // spec.drain_per_s)
+        self._flash_rate = spec.flash_bytes_per_s or gateway.board.flash_bytes_per_s.value
         self._sync_at_ns = 0
         self._removed: dict[int, Message] = {}
-        """rows that have gone since the last sync: without power they come back"""
+        """rows that have gone since the last finished sync: without power they come back"""
+        self._undone: list[tuple[Slot, str, bytes | None]] = []
+        """what components' state changed in the sync under way; ``_going``: rows that go with it"""
+        self._going: dict[int, Message] = {}
         self._expires: dict[int, int] = {}
         """row -> when it is too old, by the gateway's wall clock"""
         self._fills: list[int] = []
+
+    @property
+    def flash_bytes(self) -> int:
+        """Written to the flash so far, log and database."""
+        return 0 if self._file is None else self._file.written_bytes
+
+    @property
+    def syncs(self) -> int:
+        """Finished ones."""
+        return 0 if self._file is None else self._file.syncs
 
     # ---- rows ---------------------------------------------------------------------------------------------------
     @staticmethod
@@ -72,7 +88,7 @@ class Store:
             self._no_space(message, size)
             return
         while self.used_bytes + size > self.spec.capacity_bytes:
-            if not self._evict_one(message.lane):
+            if self.spec.refuse or not self._evict_one(message.lane):
                 self._end(message, "capacity")
                 return
         self._next += 1
@@ -84,6 +100,7 @@ class Store:
         self.used_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self.written += 1
+        self._dirty_bytes += size
         gateway.trace.emit("stored", gateway.index, message.device, message.k, len(message.body))
         if self.spec.ttl_ns is not None:
             self._expires[self._next] = gateway.clock.wall(self._env._now) + self.spec.ttl_ns
@@ -111,6 +128,7 @@ class Store:
         self._dirty_only()
         self._gateway.backlog_changed()
         if self.waiting:
+            self._retry_later()
             self.wake()
 
     def _evict_one(self, lane: int) -> bool:
@@ -163,6 +181,7 @@ class Store:
         self._db.execute("DELETE FROM batches WHERE id = ?", (store_id,))
         self._removed[store_id] = self._messages.pop(store_id)
         self._expires.pop(store_id, None)
+        self._tried.pop(store_id, None)
         self.used_bytes -= self._row_bytes(message)
 
     def acknowledged(self, message: Message) -> None:
@@ -173,6 +192,8 @@ class Store:
         self.wake()
 
     def _dirty_only(self) -> None:
+        if self._file is None:
+            return
         if not self._dirty:
             self._sync_at_ns = self._env._now + self.spec.commit_ns
             self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
@@ -180,37 +201,101 @@ class Store:
 
     # ---- sync ---------------------------------------------------------------------------------------------------
     def until_sync_ns(self) -> int:
-        """How long something written now waits for its sync."""
+        """How long something written now waits until it is on the flash."""
+        if self._file is None:
+            return 0
         self._dirty_only()
-        return self._sync_at_ns - self._env._now
+        work_ns = self._gateway.budget.work_ns(self._gateway.budget.board.host_ns["commit"].value)
+        return self._sync_at_ns - self._env._now + work_ns + self._write_ns(pages_for(self._dirty_bytes) * PAGE_BYTES)
+
+    def _write_ns(self, size_bytes: int) -> int:
+        return size_bytes * S // self._flash_rate
 
     def _sync(self) -> None:
-        rows, self._dirty, self._syncing = self._dirty, 0, None
-        if self._gateway.state == "down" or not rows:
+        """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next one waits."""
+        gateway, file = self._gateway, self._file
+        self._syncing = None
+        if gateway.state == "down" or not self._dirty or file is None:
             return
-        self._commit()
-        gateway = self._gateway
-        gateway.cores.work(gateway.budget.host("commit"), gateway.trace.emit, "sync", gateway.index, rows)
+        if file.syncing:
+            gateway.trace.emit("limit", gateway.index, "flash-behind", self._dirty)
+            gateway.budget.breach("flash-behind")
+            self._sync_at_ns = self._env._now + self.spec.commit_ns
+            self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
+            return
+        rows, self._dirty = self._dirty, 0
+        size_bytes, self._dirty_bytes = self._dirty_bytes, 0
+        gone, self._removed = self._removed, {}
+        self._undone = list(gateway.journal)
+        gateway.journal.clear()
+        to_write = file.begin_sync(self._messages, size_bytes)
+        gateway.cores.work(gateway.budget.host("commit"), self._write, rows, to_write, gateway.epoch)
+        self._going = gone
 
-    def _commit(self) -> None:
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN")
-        self.syncs += 1
-        self._removed.clear()
-        self._gateway.journal.clear()
+    def _write(self, rows: int, size_bytes: int, epoch: int) -> None:
+        self._env.call_in(self._write_ns(size_bytes), self._synced, rows, epoch)
+
+    def _synced(self, rows: int, epoch: int) -> None:
+        """It is on the flash."""
+        gateway, file = self._gateway, self._file
+        if gateway.epoch != epoch or file is None or not file.syncing:
+            return  # the gateway died meanwhile
+        file.end_sync()
+        self._undone.clear()
+        self._going = {}
+        gateway.trace.emit("sync", gateway.index, rows)
 
     def flush(self) -> None:
-        """Sync now, in an orderly end."""
+        """Sync to the end, now: an orderly end waits for it (its time is not modelled)."""
+        file = self._file
+        if file is None:
+            return
+        if file.syncing:
+            file.end_sync()
         if self._dirty:
-            self._commit()
+            file.begin_sync(self._messages, self._dirty_bytes)
+            file.end_sync()
             self._gateway.trace.emit("sync", self._gateway.index, self._dirty)
-            self._dirty = 0
+        self._dirty = self._dirty_bytes = 0
+        self._removed, self._going = {}, {}
+        self._undone.clear()
+        self._gateway.journal.clear()
 
     # ---- drain --------------------------------------------------------------------------------------------------
     def wake(self) -> None:
         """Something waits and may be sent: drain at the store's rate."""
-        if self._draining is None and self.waiting and self._gateway.uplink.ready():
+        if self._draining is None and self.waiting and self._may_drain and self._gateway.uplink.ready():
             self._draining = self._env.call_in(self._interval_ns, self._drain)
+
+    def _retry_later(self) -> None:
+        """A store that retries by the clock: the next try is one interval after the first thing that waits."""
+        if self.spec.retry_ns is not None and self._retrying is None:
+            self._retrying = self._env.call_in(self.spec.retry_ns, self._retry)
+
+    def _retry(self) -> None:
+        """Everything that waits is tried once more; what was tried too often is given up."""
+        self._retrying = None
+        gateway = self._gateway
+        if gateway.state != "up" or not self.waiting:
+            return
+        self._may_drain = gateway.uplink.ready()
+        if not self._may_drain and self.spec.retries is not None:
+            for store_id in list(self._messages):
+                self._tried[store_id] = self._tried.get(store_id, 0) + 1
+                if self._tried[store_id] >= self.spec.retries:
+                    self._give_up(self._messages[store_id])
+        if self.waiting:
+            self._retry_later()
+        self.wake()
+
+    def _give_up(self, message: Message) -> None:
+        gateway = self._gateway
+        self._remove(message)
+        self._changed(-1)
+        gateway.trace.emit("evict", gateway.index, message.device, message.k, "retries")
+        left = message.mask & message.row.open
+        if left:
+            gateway.ledger.close(message.row, left, End.LOST, "retries")
 
     def _drain(self) -> None:
         self._draining = None
@@ -222,6 +307,8 @@ class Store:
         self._changed(-1)
         gateway = self._gateway
         gateway.cores.work(gateway.budget.host("publish"), self._send, message)
+        if not self.waiting:
+            self._may_drain = self.spec.retry_ns is None
         self.wake()
 
     def _send(self, message: Message) -> None:
@@ -233,41 +320,68 @@ class Store:
             self.put(message)
 
     # ---- life ---------------------------------------------------------------------------------------------------
-    def crashed(self, power: bool = True) -> None:
-        """The gateway died: what was in flight waits again; rows written survive a crash of the process, not the loss of power."""
-        if not power:
-            self._back_to_last_sync()
+    def crashed(self, power: bool, cause: str) -> None:
+        """The gateway died: what was in flight waits again; rows written survive the process, not the loss of power; memory doesn't.
+
+        ``cause``: why what is in memory is lost.
+        """
+        if self._file is None:
+            self._forget_all(cause)
+        elif not power:
+            self._back_to_last_sync(self._file)
+        elif self._file.syncing:
+            self._file.end_sync()  # the kernel goes on writing
         self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1")
-        for timer in (self._draining, self._syncing):
+        for timer in (self._draining, self._syncing, self._retrying):
             if timer is not None:
                 timer.cancel()
-        self._draining = self._syncing = None
+        self._draining = self._syncing = self._retrying = None
+        self._may_drain = self.spec.retry_ns is None
         self.waiting = len(self._messages)
-        self._dirty = 0
+        self._dirty = self._dirty_bytes = 0
         self._gateway.backlog_changed()
 
-    def _back_to_last_sync(self) -> None:
+    def _forget_all(self, cause: str) -> None:
+        self._db.execute("DELETE FROM batches")
+        for message in list(self._messages.values()):
+            self._lose(message, cause)
+
+    def _lose(self, message: Message, cause: str) -> None:
+        """It is in the store no more."""
+        assert message.store_id is not None
+        del self._messages[message.store_id]
+        self._expires.pop(message.store_id, None)
+        self._tried.pop(message.store_id, None)
+        self.used_bytes -= self._row_bytes(message)
+        left = message.mask & message.row.open
+        if left:
+            self._gateway.ledger.close(message.row, left, End.LOST, cause)
+
+    def _back_to_last_sync(self, file: FlashFile) -> None:
         """What was written since is lost; what was removed since is there again, and will be sent a second time."""
-        self._db.execute("ROLLBACK")
-        self._db.execute("BEGIN")
-        there = dict.fromkeys(store_id for (store_id,) in self._db.execute("SELECT id FROM batches ORDER BY id"))
+        there = file.cut_power()
+        self._db = file.db
         gateway = self._gateway
+        for slot, key, before in [*reversed(gateway.journal), *reversed(self._undone)]:
+            slot.restore_state(key, before)
+        gateway.journal.clear()
+        self._undone.clear()
         for store_id, message in list(self._messages.items()):
             if store_id not in there:
-                del self._messages[store_id]
-                self._expires.pop(store_id, None)
-                self.used_bytes -= self._row_bytes(message)
-                left = message.mask & message.row.open
-                if left:
-                    gateway.ledger.close(message.row, left, End.LOST, "power-cut")
-        for store_id, message in self._removed.items():
-            if store_id in there:
+                self._lose(message, "power-cut")
+        for store_id, message in {**self._going, **self._removed}.items():
+            if store_id in there and store_id not in self._messages:
                 self._messages[store_id] = message
                 self.used_bytes += self._row_bytes(message)
                 if self.spec.ttl_ns is not None:
                     self._expires[store_id] = gateway.clock.wall(self._env._now)
                     self._env.call_in(0, self._expire, store_id)
-        self._removed.clear()
+        self._removed, self._going = {}, {}
+
+    def boot(self) -> None:
+        """The gateway is up again: what waits is tried as the store does it."""
+        if self.waiting:
+            self._retry_later()
 
     def messages(self) -> list[Message]:
         """Everything in the store, in order of arrival."""
@@ -275,5 +389,7 @@ class Store:
 
     def close(self) -> None:
         """Commit and close the file."""
-        self._db.execute("COMMIT")
-        self._db.close()
+        if self._file is None:
+            self._db.close()
+        else:
+            self._file.close()

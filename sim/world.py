@@ -7,6 +7,8 @@ bytes, commands) to a trace; nothing of it lives at module level, and ``close`` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.contract import PointConfig, Settings
 from components.host import Host
@@ -42,7 +44,7 @@ _LOST_OR_MISSED = (End.MISSED, End.LOST)
 class World:
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
-    def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], str] = lambda gateway: ":memory:") -> None:
+    def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None) -> None:
         self.spec, self.host = spec, host
         self.env = Environment(-BOOT_HORIZON_NS)
         self.streams = Streams(spec.seed)
@@ -77,14 +79,21 @@ class World:
         self.servers: list[ModbusServer] = []
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
+        self._folder: TemporaryDirectory[str] | None = None
         try:
-            self._wire(store_path)
+            self._wire(store_path or self._temporary)
         except BaseException:
             self.close()
             raise
 
+    def _temporary(self, gateway: str) -> Path:
+        """Where a gateway's store lies when nobody wants to keep it."""
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="twinloop-")
+        return Path(self._folder.name) / f"store-{gateway}.sqlite"
+
     # ---- wiring -------------------------------------------------------------------------------------------------
-    def _wire(self, store_path: Callable[[str], str]) -> None:
+    def _wire(self, store_path: Callable[[str], Path]) -> None:
         components = {component.name: component for component in self.spec.components}
         for index, spec in enumerate(self.spec.gateways):
             self._wire_gateway(index, spec, components, store_path(spec.name))
@@ -100,14 +109,14 @@ class World:
             self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
         self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
 
-    def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: str) -> None:
+    def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: Path) -> None:
         mine = [device for device in self.spec.devices if device.gateway == spec.name]
         used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
             self.env, index, spec, self.host, self.ledger, self.latencies, self.trace, self.cloud, self.links[spec.uplink.link],
             self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
-            self.ledger.names.__getitem__, store_path,
+            self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"),
         )  # fmt: skip
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
@@ -357,4 +366,6 @@ class World:
         self.closed = True
         for gateway in self.gateways:
             gateway.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 

@@ -15,6 +15,7 @@ def boards() -> int:
             ("fuel, not metered", board.fuel_ps, 1000, "ns"), ("fuel, metered", board.metered_fuel_ps, 1000, "ns"),
             ("component call", board.call_ps, 10**6, "us"), ("import", board.import_ps, 10**6, "us"),
             ("lifted value", board.value_ps, 1000, "ns"), ("instantiate", board.instantiate_ns, 1000, "us"),
+            ("flash, steadily", board.flash_bytes_per_s, 10**6, "MB/s"),
             *((f"host: {name}", figure, 1000, "us") for name, figure in board.host_ns.items()),
         ]  # fmt: skip
         for name, figure, scale, unit in rows:

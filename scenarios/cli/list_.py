@@ -8,13 +8,13 @@ import typer
 
 from scenarios.errors import ScenarioError, unknown
 
-_KINDS = ("scenarios", "devices", "links", "components", "metrics", "troubles")
+_KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "troubles")
 
 
 def list_(
     kind: Annotated[str, typer.Argument(help=f"one of {', '.join(_KINDS)}", metavar="KIND")] = "scenarios",
 ) -> int:
-    """List shipped scenarios, device models, link presets, components, metrics of expectations, or what can go wrong."""
+    """List shipped scenarios, device models, link and store presets, components, metrics of expectations, or what can go wrong."""
     if kind not in _KINDS:
         raise ScenarioError("list", None, "", unknown("kind", kind, _KINDS))
     rows = _LISTS[kind]()
@@ -50,6 +50,12 @@ def _links() -> list[tuple[str, str]]:
     return out
 
 
+def _stores() -> list[tuple[str, str]]:
+    from sim.store_presets import STORE_PRESETS
+
+    return [(name, preset.source) for name, preset in STORE_PRESETS.items()]
+
+
 def _components() -> list[tuple[str, str]]:
     from scenarios.plan import SHIPPED
 
@@ -79,5 +85,6 @@ def _troubles() -> list[tuple[str, str]]:
 
 
 _LISTS = {
-    "scenarios": _scenarios, "devices": _devices, "links": _links, "components": _components, "metrics": _metrics, "troubles": _troubles,
+    "scenarios": _scenarios, "devices": _devices, "links": _links, "stores": _stores, "components": _components, "metrics": _metrics,
+    "troubles": _troubles,
 }  # fmt: skip

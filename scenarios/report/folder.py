@@ -52,9 +52,9 @@ class Folder:
                 (self.path / name).unlink()
         (self.path / MARK).write_text("files of this folder are replaced by the next run\n", encoding="utf-8")
 
-    def store_path(self, gateway: str) -> str:
+    def store_path(self, gateway: str) -> Path:
         """Where a gateway keeps its store."""
-        return str(self.path / f"store-{gateway}.sqlite")
+        return self.path / f"store-{gateway}.sqlite"
 
     def take(self, world: World) -> Callable[[list[Record]], None]:
         """A trace sink for that world."""

@@ -197,6 +197,9 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a cause of a fault": ("count(samples.lost)", "count(component.faults{cause=out-of-feul})", 'did you mean "out-of-fuel"?'),
     "within without after": ("count(samples.lost) == 0", "backlog == 0 within 1 s", '"within" is not where it belongs'),
     "an option that is no text": ("timeout: 200 ms}", "timeout: 200 ms, retries: 1}", 'tiny.yaml:12: $.components.modbus-driver.with.retries: option "retries"'),
+    "a store's preset": ("capacity: 1 MiB", "preset: greengras", 'unknown store preset "greengras"; did you mean "greengrass"?'),
+    "tries without an interval": ("capacity: 1 MiB", "retries: 3", '"retries" needs "retry"'),
+    "flash of a store in memory": ("capacity: 1 MiB", "medium: memory, flash: 1 MB/s", '"flash" does not go with a store in memory'),
     "a spin": ("uplink: {link: cloud}", "uplink: {link: cloud, keep-alive: 1 ns}", 'expected at least 1 ms, got "1 ns"'),
     "a drain without end": ("capacity: 1 MiB", "drain: 2000000000 /s", "expected 1 /s to 1000000 /s"),
     "a repetition beyond the end": ("expect:", "timeline:\n  - {every: 1 s, times: 99, cut: cloud, for: 1 ms}\nexpect:", "the last of 99 lies after the end"),
@@ -336,14 +339,14 @@ def test_the_schema_accepts_the_library_and_refuses_a_wrong_key(capsys: pytest.C
         jsonschema.validate(wrong, schema)
 
 
-@pytest.mark.parametrize("kind", ["scenarios", "devices", "links", "components", "metrics", "troubles"])
+@pytest.mark.parametrize("kind", ["scenarios", "devices", "links", "components", "metrics", "troubles", "stores"])
 def test_lists(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
-    assert len(capsys.readouterr().out.splitlines()) >= 4
+    assert len(capsys.readouterr().out.splitlines()) >= 3
 
 
 def test_boards_print_source_and_band_with_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["boards"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and "default instances" not in line]
-    assert len(rows) == 4 * 11
+    assert len(rows) == 4 * 12
     assert all("x/÷" in row and len(row.split("x/÷")[1].split()) > 1 for row in rows)
