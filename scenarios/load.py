@@ -49,11 +49,13 @@ def find(name: str) -> Path:
     if not name.strip():
         raise ScenarioError('""', None, "", "expected the name of a file, a folder or a shipped scenario")
     path = Path(name)
-    if len(name) > NAME_BYTES_MAX or path.exists() or path.suffix or "/" in name:
+    if len(name) > NAME_BYTES_MAX or path.exists() or path.suffix:
         return path
     shipped = LIBRARY / f"{name}.yaml"
     if shipped.exists():
         return shipped
+    if "/" in name:
+        return path
     known = library_names()
     close = nearest(name, known)
     hint = f'; did you mean "{close}"?' if close else ""

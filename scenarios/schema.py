@@ -310,6 +310,8 @@ class Scenario(Block):
     format: Annotated[int, Field(ge=1, le=1)]
     name: Name
     description: str = ""
+    incident: Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$", max_length=300)] | None = None
+    """address of what happened in the field and is rehearsed here"""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     duration: PositiveDuration
     settle: Duration = 0

@@ -9,7 +9,6 @@ SQLite opens the rest, and what it holds is compared with the list of acknowledg
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 
 from sim.faults import InvariantError
@@ -25,7 +24,8 @@ CHECKPOINT_BYTES = 1 << 20
 
 SCHEMA = """
 CREATE TABLE batches (id INTEGER PRIMARY KEY, lane INTEGER, device TEXT, k INTEGER, mask TEXT, stored_ns INTEGER, sent INTEGER, body BLOB);
-CREATE INDEX waiting ON batches (sent, lane, id);
+CREATE INDEX first_out ON batches (sent, lane DESC, id);
+CREATE INDEX first_gone ON batches (sent, lane, id);
 """
 
 
@@ -46,8 +46,9 @@ class FlashFile:
         self.db.execute("BEGIN")
         self._durable: dict[int, None] = {}
         """rows that the last finished sync has left: the list of acknowledged commits"""
-        self._writing: dict[int, None] | None = None
-        """rows that the sync under way will have left"""
+        self._pending: list[tuple[int, bool]] = []
+        """(row, is it there) since the last sync began, in order; ``_writing``: the same of the sync under way"""
+        self._writing: list[tuple[int, bool]] | None = None
         self._durable_log_bytes = self._changes = 0
         self.written_bytes = self.syncs = 0
 
@@ -62,9 +63,13 @@ class FlashFile:
         """A sync is under way."""
         return self._writing is not None
 
-    def begin_sync(self, rows: Iterable[int], size_bytes: int) -> int:
-        """Hand the transaction to the flash; returns the bytes to write. ``rows``: ids that are in the store now."""
-        self._writing = dict.fromkeys(rows)
+    def changed(self, row: int, there: bool) -> None:
+        """A row was inserted or removed in the transaction."""
+        self._pending.append((row, there))
+
+    def begin_sync(self, size_bytes: int) -> int:
+        """Hand the transaction to the flash; returns the bytes to write."""
+        self._writing, self._pending = self._pending, []
         self.db.execute("COMMIT")
         self.db.execute("BEGIN")
         self._changes = self.db.total_changes
@@ -75,7 +80,12 @@ class FlashFile:
     def end_sync(self) -> None:
         """It is on the flash: acknowledged."""
         assert self._writing is not None
-        self._durable, self._writing = self._writing, None
+        for row, there in self._writing:
+            if there:
+                self._durable[row] = None
+            else:
+                self._durable.pop(row, None)
+        self._writing = None
         self.syncs += 1
         self._durable_log_bytes = self._log_bytes()
         untouched = self.db.total_changes == self._changes
@@ -105,7 +115,8 @@ class FlashFile:
         found = self._require_acknowledged()
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.execute("BEGIN")
-        self._durable, self._writing = found, None
+        self._durable, self._writing = dict(found), None
+        self._pending.clear()
         self._durable_log_bytes = self._log_bytes()
         return found
 
@@ -118,7 +129,7 @@ class FlashFile:
         if lost:
             text = f"batch {lost[0]} was acknowledged as stored and is gone after a power cut ({len(lost)} are)"
             raise InvariantError(f"store of {self._owner}: {text}")
-        written = self._durable | (self._writing or {})
+        written = self._durable | dict.fromkeys(row for row, _ in self._writing or ())
         strange = [row for row in found if row not in written]
         if strange:
             raise InvariantError(f"store of {self._owner}: batch {strange[0]} is there after a power cut and was never written")

@@ -97,6 +97,8 @@ class Store:
         row = self._next, message.lane, gateway.device_name(message.device), message.k, f"{message.mask:x}", self._env._now, 0, message.body
         self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._messages[self._next] = message
+        if self._file is not None:
+            self._file.changed(self._next, there=True)
         self.used_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self.written += 1
@@ -180,6 +182,8 @@ class Store:
         assert store_id is not None
         self._db.execute("DELETE FROM batches WHERE id = ?", (store_id,))
         self._removed[store_id] = self._messages.pop(store_id)
+        if self._file is not None:
+            self._file.changed(store_id, there=False)
         self._expires.pop(store_id, None)
         self._tried.pop(store_id, None)
         self.used_bytes -= self._row_bytes(message)
@@ -228,7 +232,7 @@ class Store:
         gone, self._removed = self._removed, {}
         self._undone = list(gateway.journal)
         gateway.journal.clear()
-        to_write = file.begin_sync(self._messages, size_bytes)
+        to_write = file.begin_sync(size_bytes)
         gateway.cores.work(gateway.budget.host("commit"), self._write, rows, to_write, gateway.epoch)
         self._going = gone
 
@@ -253,7 +257,7 @@ class Store:
         if file.syncing:
             file.end_sync()
         if self._dirty:
-            file.begin_sync(self._messages, self._dirty_bytes)
+            file.begin_sync(self._dirty_bytes)
             file.end_sync()
             self._gateway.trace.emit("sync", self._gateway.index, self._dirty)
         self._dirty = self._dirty_bytes = 0
