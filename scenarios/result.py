@@ -101,6 +101,8 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         },
         "reproduce": reproduce,
     }  # fmt: skip
+    if loaded.scenario.incident is not None:
+        data["incident"] = loaded.scenario.incident
     lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.lines.items()]
     return Result(verdict, data, judged, notes, lines)
 

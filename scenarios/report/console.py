@@ -33,6 +33,8 @@ def header(console: Console, data: dict[str, Any], file: str) -> None:
     console.print(f"[dim]scenario {data['scenario_digest'][:16]}  trace {data['digest'][:16]}  {escape(versions)}[/]")
     components = "  ".join(f"{name} {sha[:12]}" for name, sha in data["components"].items())
     console.print(f"[dim]components  {escape(components)}[/]")
+    if "incident" in data:
+        console.print(f"what happened in the field: {escape(data['incident'])}")
 
 
 def report(console: Console, result: Result, file: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sim import gateway, slot
 from sim.clock import MS, S
 from sim.ledger import End
 from sim.spec import Action, RestartSpec, WorldSpec
+from sim.states import figure
 from sim.world import World
 from tests.components import guests
 from tests.plants import component, plant, run
@@ -126,3 +128,8 @@ def test_every_transition_is_in_the_trace(host: Host) -> None:
         state = following
     assert "quarantined" in seen
     assert seen[-1] == "ready"
+
+
+def test_the_readme_shows_the_tables_as_they_are() -> None:
+    shown = (Path(__file__).parents[2] / "README.md").read_text()
+    assert "\n".join(f"    {line}" for line in figure().splitlines()) in shown, "run python -m sim.states"
