@@ -243,6 +243,7 @@ class Planner:
             store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
             small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == name for device in devices) + 2),
+            files=gateway.files,
         )  # fmt: skip
 
     def _store(self, store: schema.Store, at: Location) -> StoreSpec:

@@ -158,6 +158,7 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         "board": gateway.board.name,
         "cpu_ratio": round(cpu_ratio(world, gateway), 6),
         "memory_peak_bytes": gateway.budget.memory_peak_bytes,
+        "files_peak": gateway.budget.files.peak,
         "boot_ns": gateway.boots[0] if gateway.boots else None,
         "faults": faults,
         "restarts": gateway.supervisor.restarts,

@@ -217,6 +217,7 @@ class Gateway(Block):
     store: Store | None = None
     restart: Restart = Restart()
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
+    files: Annotated[int, Field(ge=8, le=1 << 20)] | None = None
 
 
 class Change(Degradation):

@@ -91,11 +91,35 @@ HOST_BYTES_PER_INSTANCE = 19 << 10
 """a live 8 KB instance with its store, measured; its linear memory comes on top"""
 
 
+class Files:
+    """Open files and sockets of a gateway's process, of which there are ``limit`` at most (RLIMIT_NOFILE, getrlimit(2)); None: any number."""
+
+    __slots__ = ("limit", "open", "peak", "refused")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.open = self.peak = self.refused = 0
+
+    def take(self) -> bool:
+        """One more; False when there is none left (EMFILE)."""
+        if self.limit is not None and self.open >= self.limit:
+            self.refused += 1
+            return False
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        return True
+
+    def give(self) -> None:
+        """One is closed."""
+        self.open -= 1
+
+
 class Budget:
     """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
 
-    def __init__(self, board: Board, metered: bool, small_reservation: bool) -> None:
+    def __init__(self, board: Board, metered: bool, small_reservation: bool, files: int | None = None) -> None:
         self.board = board
+        self.files = Files(files)
         self.profile = self._full_speed = CpuProfile.of(board, metered, small_reservation)
         self._throttles: list[float] = []
         self._squeezes: list[int] = []

@@ -7,9 +7,11 @@ bytes or of a bus-error. The pipeline never asks which clock a port runs under. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from devices.modbus_server import ModbusServer
+from sim.budget import Files
 from sim.clock import MS, NEVER_NS, Environment, Signal, Timer
 from sim.link import Link
 from sim.stream import Stream
@@ -25,6 +27,7 @@ BUS_USER_TIMEOUT_NS = 3_000 * MS
 OK_NOTHING: tuple[bool, Any] = (True, None)
 TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
 DISCONNECTED: tuple[bool, Any] = (False, ("disconnected", None))
+NO_FILE: tuple[bool, Any] = (False, ("other", "too many open files"))
 FULL: tuple[bool, Any] = (False, ("other", "too many unsent bytes"))
 TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
 
@@ -78,13 +81,17 @@ class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
 
     __slots__ = (
-        "_buffer", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
-        "_timer", "_trace", "_unsent", "_waiting", "connections",
+        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
+        "_take_file", "_timer", "_trace", "_unsent", "_waiting", "connections",
     )  # fmt: skip
 
-    def __init__(self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int) -> None:
+    def __init__(
+        self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int, take_file: Callable[[], bool],
+        files: Files,
+    ) -> None:  # fmt: skip
         self._env, self._trace, self._index = env, trace, device
         self._link, self._server, self._response_ns = link, server, response_ns
+        self._take_file, self._files = take_file, files
         self._leg = server.device.name
         self._stream: Stream | None = None
         self._buffer = b""
@@ -107,16 +114,17 @@ class TcpPort:
             if stream.up.send(request, len(request), now) >= self._deadline_ns:
                 self._arm()
             return event
-        if not self._put(request):
+        refused = self._put(request)
+        if refused is not None:
             event = Signal(self._env)
-            event.fire(FULL)
+            event.fire(refused)
             return event
         return self._wait(reply, min(timeout_ns, limit_ns))
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Hand bytes to the connection: done when the stream has them."""
         event = Signal(self._env)
-        event.fire(OK_NOTHING if self._put(data) else FULL)
+        event.fire(self._put(data) or OK_NOTHING)
         return event
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
@@ -144,6 +152,7 @@ class TcpPort:
         """Drop the connection and what is unread."""
         if self._stream is not None:
             self._stream.close()
+            self._files.give()
         self._stream = None
         self._buffer = b""
         self._unsent.clear()
@@ -159,20 +168,22 @@ class TcpPort:
         self.reset()
 
     # ---- the connection -----------------------------------------------------------------------------------------
-    def _put(self, data: bytes) -> bool:
-        """Hand bytes to the connection, opening it first if need be; False when too many wait for it to open."""
+    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+        """Hand bytes to the connection, opening it first if need be; returns why not: too many wait for it to open, or no socket is left."""
         if sum(map(len, self._unsent)) + len(data) > BUFFER_BYTES_MAX:
             self._trace.emit("limit", self._index, "bus-unsent", len(data))
-            return False
+            return FULL
         stream = self._stream
         if stream is None:
+            if not self._take_file():
+                return NO_FILE
             self._connect()
             self._unsent.append(data)
         elif stream.open:
             stream.send_up(data, len(data))
         else:
             self._unsent.append(data)
-        return True
+        return None
 
     def _connect(self) -> None:
         self._server.reset()
@@ -230,6 +241,8 @@ class TcpPort:
             self._arm()  # half a frame: the rest is on nobody's schedule
 
     def _lost(self) -> None:
+        if self._stream is not None:
+            self._files.give()
         self._stream = None
         self._buffer = b""
         self._unsent.clear()

@@ -46,6 +46,8 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 """(state, event) -> state of a gateway"""
 
 
+STORE_FILES = 3
+"""of an SQLite database in WAL mode: itself, its log, the log's index"""
 SHUTDOWN_GRACE_NS = 5 * S
 """for polls under way when a gateway shuts down; what isn't over then is cut off (limit ``shutdown-grace``)"""
 SHUTDOWN_CHECK_NS = 10 * MS
@@ -62,7 +64,7 @@ class Gateway:
         self.env, self.index, self.spec, self.name, self.board = env, index, spec, spec.name, spec.board
         self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
         self.device_name = device_name
-        self.budget = Budget(spec.board, metered, spec.small_reservation)
+        self.budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
         self.clock = WallClock()
         kept = None if spec.store is not None and not spec.store.volatile else 0
         self.journal: deque[tuple[Slot, str, bytes | None]] = deque(maxlen=kept)
@@ -81,6 +83,8 @@ class Gateway:
         self.supervisor = Supervisor(self, spec.restart, backoff)
         self.uplink = Uplink(env, self, spec.uplink, link, jitter)
         self.store = None if spec.store is None else Store(env, self, spec.store, store_path, cuts)
+        for _ in range(STORE_FILES if self.store is not None and not self.store.spec.volatile else 0):
+            self.budget.files.take()
         self.slots: list[Slot] = []
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
@@ -246,6 +250,14 @@ class Gateway:
         left = message.mask & message.row.open
         if left:
             self.ledger.close(message.row, left, End.LOST, "no-store")
+
+    def take_file(self) -> bool:
+        """One more open socket; False, and an event, when the process has no more to give."""
+        if self.budget.files.take():
+            return True
+        self.budget.breach("files")
+        self.trace.emit("limit", self.index, "files", self.budget.files.open)
+        return False
 
     def until_sync_ns(self) -> int:
         """How long a write to flash waits for its sync; without a store the flash syncs at once."""

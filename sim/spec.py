@@ -122,6 +122,8 @@ class GatewaySpec:
     store: StoreSpec | None
     restart: RestartSpec = RestartSpec()
     small_reservation: bool = False
+    files: int | None = None
+    """files and sockets that its process may have open; None: not looked at"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Uplink:
         self.state = "down"
         self.since_ns = env._now
         self._stream: Stream | None = None
+        self._holds_file = False
         self._flight: dict[int, Message] = {}
         self._packet = 0
         self.attempts = 0
@@ -97,10 +98,20 @@ class Uplink:
         """Open a connection, shake hands, start a session; goes on by itself until it stands or is stopped."""
         self.attempts += 1
         self._move("dial")
+        if not self._gateway.take_file():
+            self._holds_file = False
+            self._env.call_in(0, self._refused, self._gateway.epoch)
+            return
+        self._holds_file = True
         stream = self._stream = Stream(
             self._env, self._link, self._gateway.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
         )
         stream.connect(lambda: self._say(stream, _HELLO))
+
+    def _refused(self, epoch: int) -> None:
+        """No socket was to be had: as if the connection had been lost."""
+        if self._gateway.epoch == epoch and self.state == "connecting" and self._stream is None:
+            self._lost()
 
     @staticmethod
     def _say(stream: Stream, what: str) -> None:
@@ -185,6 +196,9 @@ class Uplink:
             self.retransmitted += self._stream.retransmitted
             self._stream.close()
             self._stream = None
+        if self._holds_file:
+            self._holds_file = False
+            self._gateway.budget.files.give()
 
     def stop(self) -> list[Message]:
         """The gateway goes down: the connection is gone; returns what was unacknowledged."""

@@ -173,7 +173,7 @@ class World:
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
         server = ModbusServer(device)
         self.servers.append(server)
-        port = self._port(index, spec, server)
+        port = self._port(gateway, index, spec, server)
         poller = Poller(gateway, index, spec, slot, port, table)
         gateway.add_poller(poller)
         return poller
@@ -188,11 +188,11 @@ class World:
             ])
         return self._tables[key]
 
-    def _port(self, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
+    def _port(self, gateway: Gateway, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
         link = self.links[spec.link]
         described = next(link_spec for link_spec in self.spec.links if link_spec.name == spec.link)
         if described.serial_bd is None:
-            return TcpPort(self.env, self.trace, index, link, server, spec.response_ns)
+            return TcpPort(self.env, self.trace, index, link, server, spec.response_ns, gateway.take_file, gateway.budget.files)
         name = f"{spec.link}/{spec.line}"
         if name not in self.lines:
             self.lines[name] = Line(self.env, name, LineTiming(described.serial_bd), link, self.streams)
