@@ -37,6 +37,7 @@ _TABLE_OF = {1: "coil", 2: "discrete", 3: "holding", 4: "input", 5: "coil", 6: "
              22: "holding", 23: "holding"}  # fmt: skip
 _COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
 """sections 6.1 to 6.4, 6.11, 6.12"""
+_MASK_WRITE = 22
 _READ = Struct(">BHH")
 """function, address, count"""
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
@@ -54,7 +55,10 @@ class _Context:
     async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> Any:  # noqa: N802  # pymodbus's name
         table = _TABLE_OF[func_code]
         image = self._device.image
-        values = image.read_bits(table, address, count) if table in image.bits else image.read_words(table, address, count)
+        if table in image.bits:
+            values: Any = image.read_bits(table, address, count)
+        else:  # a mask write reads what it changes: the registers themselves
+            values = image.read_words(table, address, count, true=func_code == _MASK_WRITE)
         return ExcCodes.ILLEGAL_ADDRESS if values is None else values
 
     async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802

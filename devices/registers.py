@@ -189,12 +189,12 @@ class RegisterImage:
                 whole[span] = overlay.show(bytes(whole[span]), self.now_ns)
         return bytes(whole[first_byte : first_byte + len(data)])
 
-    def read_words(self, table: str, address: int, count: int) -> list[int] | None:
-        """Registers as ints, None when one of them doesn't exist."""
+    def read_words(self, table: str, address: int, count: int, true: bool = False) -> list[int] | None:
+        """Registers as ints, None when one of them doesn't exist; ``true``: as they are, whatever lies."""
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        if self.overlays:
+        if self.overlays and not true:
             data = self.read_raw(table, address, count) or b""
             return [data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)]
         words: list[int] = self.words[table][start : start + count].tolist()

@@ -19,6 +19,7 @@ from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import Loaded
 from sim.presets import PRESETS
 from sim.spec import Action
+from sim.store_presets import STORE_PRESETS
 
 Check = Callable[[Loaded, schema.Deed, str, Location], None]
 
@@ -122,8 +123,12 @@ def _degradation(loaded: Loaded, link: schema.Link, to: schema.Change, at: Locat
 def _gateway(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None:
     if name not in loaded.scenario.gateways:
         raise loaded.document.error(at, unknown("gateway", name, loaded.scenario.gateways))
-    if deed.leave is not None and getattr(deed, "fill", None) and loaded.scenario.gateways[name].store is None:
-        raise loaded.document.error(at, f"gateway {name} has no store: nothing of it lies on flash")
+    if deed.fill is not None:
+        store = loaded.scenario.gateways[name].store
+        preset = None if store is None or store.preset not in STORE_PRESETS else STORE_PRESETS[store.preset].spec
+        in_memory = store is not None and (store.medium == "memory" or (store.medium is None and preset is not None and preset.volatile))
+        if store is None or in_memory:
+            raise loaded.document.error(at, f"gateway {name} has no store on flash: nothing of it can be filled")
 
 
 def _slot(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None:

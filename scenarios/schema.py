@@ -247,8 +247,8 @@ class Deed(Block):
     write: Target | None = None
     way: Literal["up", "down"] | None = None
     leg: str | None = None
-    down: PositiveDuration | None = None
-    up: PositiveDuration | None = None
+    down: Interval | None = None
+    up: Interval | None = None
     to: Change | None = None
     speed: Share | None = None
     leave: Size | None = None

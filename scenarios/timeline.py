@@ -84,7 +84,7 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
         for key in ("after", "times"):
             if getattr(entry, key) is not None:
                 raise error((*at, key), f'"{key}" goes with "every", not with "at"')
-        if start + entry.at > end:
+        if start + entry.at > end or (entry.phase is not None and start + entry.at == end):
             raise error((*at, "at"), f"lies after the end of {whole}")
         yield start + entry.at
         return
@@ -97,7 +97,7 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
     times = entry.times or max(0, (last - first) // entry.every + 1)
     if times > OCCURRENCES_MAX:
         raise error((*at, "every"), f"happens {times} times; at most {OCCURRENCES_MAX} are allowed")
-    if entry.times is not None and first + (times - 1) * entry.every > end:
+    if entry.times is not None and first + (times - 1) * entry.every > (end if entry.phase is None else last):
         raise error((*at, "times"), f"the last of {times} lies after the end of {whole}")
     if first > last:
         raise error((*at, "after" if entry.after is not None else "every"), f"lies after the end of {whole}")
@@ -110,6 +110,10 @@ def possible_events(loaded: Loaded) -> list[str]:
     out: dict[str, None] = {f"phase {phase.name}": None for phase in loaded.scenario.phases}
     deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
     deeds += [(deed, block.mttr is not None) for block in loaded.scenario.faults for deed in block.do]
+    if any(phase.converge is not None for phase in loaded.scenario.phases):
+        deeds = [(deed, True) for deed, _ in deeds]  # when that phase begins, whatever lasts ends
+    if any(gateway.restart.watchdog is not None for gateway in loaded.scenario.gateways.values()):
+        out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.restart.watchdog is not None}
     for deed, ends in deeds:
         for verb in schema.VERBS:
             target = value_of(deed, verb)

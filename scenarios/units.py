@@ -129,10 +129,10 @@ def ratio(text: Any) -> float:
 
 
 def positive_ratio(text: Any) -> float:
-    """Over 0 up to 1, from a percentage."""
+    """0.0001 to 1, from a percentage."""
     value = ratio(text)
-    if not value:
-        raise ValueError(f'expected over 0 %, got "{text}"')
+    if value < 0.0001:
+        raise ValueError(f'expected 0.01 % to 100 %, got "{text}"')
     return value
 
 

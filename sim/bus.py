@@ -52,7 +52,7 @@ class Port(Protocol):
         ...
 
     def abandon(self) -> None:
-        """The driver that used it is gone: as ``reset``, and nobody is answered."""
+        """The driver that used it is gone: as ``reset``; a call that still waits is woken, in turn, and finds its instance closed."""
         ...
 
 
@@ -160,8 +160,10 @@ class TcpPort:
             self._finish(DISCONNECTED)
 
     def abandon(self) -> None:
-        """The driver is gone: the connection is dropped, nobody is answered."""
-        self._waiting = None
+        """The driver is gone: the connection is dropped; whoever still waits learns of it when that is done."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._env.call_in(0, waiting.fire, DISCONNECTED)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_NS = 100_000_000
 """how often somebody who waits for it looks: what is measured is late by up to this"""
+HANGS_NS = 10_000_000_000
+"""beyond a call's deadline: nothing that a poll waits for takes that long"""
 
 
 def stuck(world: World, gateways: list[Gateway]) -> list[str]:
@@ -28,6 +30,8 @@ def stuck(world: World, gateways: list[Gateway]) -> list[str]:
             found.append(f"gateway {gateway.name} is {gateway.state}")
             continue
         found += [f"{slot.name} is {slot.state}" for slot in gateway.slots if slot.state != "ready"]
+        now = world.env._now
+        found += [f"the poll of {p.name} hangs" for p in gateway.pollers if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS]
         if gateway.uplink.state != "up":
             found.append(f"the uplink of {gateway.name} is {gateway.uplink.state}")
         if gateway.backlog:

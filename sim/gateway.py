@@ -92,6 +92,8 @@ class Gateway:
         self.policy: Slot
         self.on_backlog: list[Callable[[int], None]] = []
         self.on_command: Callable[[Command, str | None], None] = _ignore
+        self.on_event: Callable[[str], None] = lambda event: None
+        """told of named events that no entry of the timeline made"""
         self.point_ids: dict[str, int] = {}
         """device model -> id of its first point"""
 
@@ -239,7 +241,7 @@ class Gateway:
         row.carried |= mask
         self.latencies.carried(row.device, count, total_ns, row.due_ns, poller.clockwork)
         self.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
-        if total_ns > poller.spec.poll_ns:
+        if total_ns > row.period_ns:
             self.ledger.count_late(row.device, count)
 
     def keep(self, message: Message) -> None:

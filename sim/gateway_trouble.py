@@ -76,7 +76,7 @@ def squeeze(world: World, action: Action) -> Undo:
 def fill(world: World, action: Action) -> Undo | None:
     """Somebody else fills the flash: ``size_bytes`` are left for the store to grow by."""
     store = world.gateway_of_name[action.target].store
-    return None if store is None else store.fill(action.size_bytes)
+    return None if store is None or store.spec.volatile else store.fill(action.size_bytes)
 
 
 def clock_step(world: World, action: Action) -> Undo:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from sim.clock import NEVER_NS
 from sim.faults import InvariantError
 
 
@@ -65,10 +66,10 @@ class Row:
     store has it); ``delivered``; ``waived`` (one holder has given it up).
     """
 
-    __slots__ = ("carried", "delivered", "device", "due_ns", "holders", "k", "open", "read", "waived")
+    __slots__ = ("carried", "delivered", "device", "due_ns", "holders", "k", "open", "period_ns", "read", "waived")
 
-    def __init__(self, device: int, k: int, due_ns: int, mask: int, holders: int) -> None:
-        self.device, self.k, self.due_ns = device, k, due_ns
+    def __init__(self, device: int, k: int, due_ns: int, mask: int, holders: int, period_ns: int) -> None:
+        self.device, self.k, self.due_ns, self.period_ns = device, k, due_ns, period_ns
         self.open = mask
         self.read = self.carried = self.delivered = self.waived = 0
         self.holders = holders
@@ -91,11 +92,11 @@ class Ledger:
         self.on_end: Callable[[Row, int, End, str], None] | None = None
 
     # ---- opening and closing ------------------------------------------------------------------------------------
-    def open_row(self, device: int, k: int, due_ns: int, mask: int, holders: int = 1) -> Row:
-        """A sample of every point in ``mask`` is due now."""
+    def open_row(self, device: int, k: int, due_ns: int, mask: int, holders: int = 1, period_ns: int = NEVER_NS) -> Row:
+        """A sample of every point in ``mask`` is due now, its successor ``period_ns`` later."""
         if (device, k) in self.rows:
             raise InvariantError(f"{self.sample(device, k, mask)} was opened twice")
-        row = self.rows[device, k] = Row(device, k, due_ns, mask, holders)
+        row = self.rows[device, k] = Row(device, k, due_ns, mask, holders, period_ns)
         count = mask.bit_count()
         self.due += count
         self.open += count

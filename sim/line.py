@@ -148,6 +148,8 @@ class SerialPort:
         """The driver is gone: nobody waits, a request that isn't on the wire yet never goes out."""
         self._buffer = b""
         if self._current is not None:
+            if not self._current.over:
+                self._env.call_in(0, self._current.event.fire, TIMEOUT)
             self._current.over = True
             self._current = None
 

@@ -41,8 +41,7 @@ def call(
     env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
     assert instance is not None
     spent = clockwork.spent_ns
-    deadline_at = 0
-    calls, imports = 1, 0
+    deadline_at, calls, imports = 0, 1, 0
     while True:
         asked = env._now
         if cores.free:
@@ -50,6 +49,9 @@ def call(
         else:
             yield cores.wait()
             clockwork.waited(env._now - asked, "core")
+            if instance.closed:
+                cores.release(0)
+                return instance.fault
         start = slot.segment_start_ns = env._now
         if calls:
             deadline_at = start + slot.deadline_ns
@@ -153,8 +155,9 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     clockwork, arguments, now = poller.clockwork, poller.arguments, gateway.env._now
     if now > row.due_ns:
         clockwork.waited(now - row.due_ns, "the poll before")
+    generation = poller.slot.generation
     fault = yield from call(gateway, poller.slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
-    lists = _reading(gateway, poller, row, fault)
+    lists = _reading(gateway, poller, row, fault, generation)
     if lists is None:
         return
     assert poller.slot.instance is not None
@@ -173,12 +176,12 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     arguments.held.release()
 
 
-def _reading(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None) -> Lists | None:
+def _reading(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, generation: int) -> Lists | None:
     """What the driver's call has brought, held against the contract: the batch where it lies, None when there is nothing to go on with."""
     ledger, slot = gateway.ledger, poller.slot
     if fault is not None:
         ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
-        gateway.supervisor.fault(slot, fault)
+        gateway.supervisor.fault(slot, fault, generation)
         return None
     instance = slot.instance
     assert instance is not None
@@ -217,7 +220,7 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
     if slot.linked.parks:
         fault = yield from call(gateway, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, poller.arguments.at)
         if fault is not None:
-            gateway.supervisor.fault(slot, fault)
+            gateway.supervisor.fault(slot, fault, generation)
             slot.release(generation)
         return fault
     cores, instance = gateway.cores, slot.instance
@@ -228,6 +231,10 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
         asked = env._now
         yield cores.wait()
         clockwork.waited(env._now - asked, "core")
+        if instance.closed:
+            cores.release(0)
+            slot.release(generation)
+            return instance.fault
     slot.segment_start_ns = env._now
     fuel = instance.call_at(export, poller.arguments.at, slot.fuel_limit)
     values += CONSTANT_VALUES
@@ -245,7 +252,7 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
     if instance.fault is None:
         return None
     fault = _fuel_or_deadline(slot, instance.fault)
-    gateway.supervisor.fault(slot, fault)
+    gateway.supervisor.fault(slot, fault, generation)
     slot.release(generation)
     return fault
 
@@ -379,9 +386,10 @@ LOGGED_TEXT_MAX = 120
 def write(gateway: Gateway, poller: Poller, point: int, value: float) -> Steps:
     """One write-register; returns None when it was done, else the cause."""
     slot = poller.slot
+    generation = slot.generation
     fault = yield from call(gateway, slot, "write-register", (point, value), 2, Clockwork(), DRIVER, poller.port)
     if fault is not None:
-        gateway.supervisor.fault(slot, fault)
+        gateway.supervisor.fault(slot, fault, generation)
         return "driver-fault"
     assert slot.instance is not None
     result = slot.instance.result()
@@ -391,9 +399,10 @@ def write(gateway: Gateway, poller: Poller, point: int, value: float) -> Steps:
 def status(gateway: Gateway, poller: Poller) -> Steps:
     """One get-status: what the driver says of itself goes to the supervisor."""
     slot = poller.slot
+    generation = slot.generation
     fault = yield from call(gateway, slot, "get-status", (), 0, Clockwork(), DRIVER)
     if fault is not None:
-        gateway.supervisor.fault(slot, fault)
+        gateway.supervisor.fault(slot, fault, generation)
         return
     assert slot.instance is not None
     gateway.supervisor.said(slot, slot.instance.result())

@@ -22,8 +22,8 @@ class Plan:
     """One device's samples, opened whether or not anybody polls."""
 
     __slots__ = (
-        "_env", "_hurries", "_index", "_k", "_ledger", "_mask", "_trace", "duration_ns", "first_cycle", "hurried", "offset_ns", "period_ns",
-        "pollers", "stretches",
+        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_trace", "duration_ns", "first_cycle", "hurried", "offset_ns",
+        "period_ns", "pollers", "stretches",
     )  # fmt: skip
 
     def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
@@ -32,6 +32,8 @@ class Plan:
         self.period_ns = spec.poll_ns
         self.first_cycle, self.offset_ns = divmod(spec.phase_ns, spec.poll_ns)
         self._mask = (1 << len(spec.model.points)) - 1
+        self._every_ns = spec.poll_ns
+        """the period that holds now"""
         self._k = 0
         self.pollers: list[Poller] = []
         self._hurries: list[int] = []
@@ -56,6 +58,7 @@ class Plan:
         if self.hurried is not None:
             self.hurried.over = True
             self.hurried = None
+        self._every_ns = self._hurries[-1] if self._hurries else self.period_ns
         if not self._hurries:
             self.stretches.append((self.first_cycle * self.period_ns + self.offset_ns, self.period_ns, now))
             return
@@ -78,7 +81,7 @@ class Plan:
         """A sample is due."""
         k = self._k
         self._k = k + 1
-        row = self._ledger.open_row(self._index, k, now_ns, self._mask, len(self.pollers))
+        row = self._ledger.open_row(self._index, k, now_ns, self._mask, len(self.pollers), self._every_ns)
         self._trace.add((now_ns, "due", self._index, k))
         for poller in self.pollers:
             poller.due(row)

@@ -50,11 +50,11 @@ class Store:
         self._interval_ns = max(1, S // spec.drain_per_s)
         self._flash_rate = spec.flash_bytes_per_s or gateway.board.flash_bytes_per_s.value
         self._sync_at_ns = 0
-        self._removed: dict[int, Message] = {}
-        """rows that have gone since the last finished sync: without power they come back"""
+        self._removed: dict[int, tuple[Message, int | None]] = {}
+        """rows that have gone since the last sync began, and when they would be too old: without power they come back"""
         self._undone: list[tuple[Slot, str, bytes | None]] = []
         """what components' state changed in the sync under way; ``_going``: rows that go with it"""
-        self._going: dict[int, Message] = {}
+        self._going: dict[int, tuple[Message, int | None]] = {}
         self._expires: dict[int, int] = {}
         """row -> when it is too old, by the gateway's wall clock"""
         self._fills: list[int] = []
@@ -76,10 +76,14 @@ class Store:
 
     def put(self, message: Message) -> None:
         """Write a batch; one that is here already (its session broke) waits again. May evict, the newcomer too."""
-        if message.store_id is not None:
+        if message.store_id in self._messages:
             self._db.execute("UPDATE batches SET sent = 0 WHERE id = ?", (message.store_id,))
             self._changed(1)
             return
+        if message.store_id is not None:  # it was given up, or evicted, while it was in flight
+            message.store_id = None
+            if not message.mask & message.row.open:
+                return
         size = self._row_bytes(message)
         if size > self.spec.capacity_bytes:
             self._end(message, "capacity")
@@ -181,10 +185,9 @@ class Store:
         store_id = message.store_id
         assert store_id is not None
         self._db.execute("DELETE FROM batches WHERE id = ?", (store_id,))
-        self._removed[store_id] = self._messages.pop(store_id)
+        self._removed[store_id] = self._messages.pop(store_id), self._expires.pop(store_id, None)
         if self._file is not None:
             self._file.changed(store_id, there=False)
-        self._expires.pop(store_id, None)
         self._tried.pop(store_id, None)
         self.used_bytes -= self._row_bytes(message)
 
@@ -283,8 +286,8 @@ class Store:
         if gateway.state != "up" or not self.waiting:
             return
         self._may_drain = gateway.uplink.ready()
-        if not self._may_drain and self.spec.retries is not None:
-            for store_id in list(self._messages):
+        if gateway.uplink.state != "up" and self.spec.retries is not None:
+            for (store_id,) in self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY id").fetchall():
                 self._tried[store_id] = self._tried.get(store_id, 0) + 1
                 if self._tried[store_id] >= self.spec.retries:
                     self._give_up(self._messages[store_id])
@@ -333,8 +336,8 @@ class Store:
             self._forget_all(cause)
         elif not power:
             self._back_to_last_sync(self._file)
-        elif self._file.syncing:
-            self._file.end_sync()  # the kernel goes on writing
+        else:
+            self.flush()  # the kernel goes on writing
         self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1")
         for timer in (self._draining, self._syncing, self._retrying):
             if timer is not None:
@@ -373,14 +376,18 @@ class Store:
         for store_id, message in list(self._messages.items()):
             if store_id not in there:
                 self._lose(message, "power-cut")
-        for store_id, message in {**self._going, **self._removed}.items():
+        for store_id, (message, expires_ns) in {**self._going, **self._removed}.items():
             if store_id in there and store_id not in self._messages:
                 self._messages[store_id] = message
                 self.used_bytes += self._row_bytes(message)
-                if self.spec.ttl_ns is not None:
-                    self._expires[store_id] = gateway.clock.wall(self._env._now)
-                    self._env.call_in(0, self._expire, store_id)
+                if expires_ns is not None:
+                    self._expires[store_id] = expires_ns
+                    self._env.call_in(S, self._expire, store_id)
         self._removed, self._going = {}, {}
+
+    def session_lost(self) -> None:
+        """A store that retries by the clock waits for its next try."""
+        self._may_drain = self.spec.retry_ns is None
 
     def boot(self) -> None:
         """The gateway is up again: what waits is tried as the store does it."""

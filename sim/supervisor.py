@@ -97,10 +97,11 @@ class Supervisor:
         if slot.instance is not None and slot.state == "ready":
             self.fault(slot, slot.instance.kill(cause, message))
 
-    def fault(self, slot: Slot, fault: Fault) -> None:
-        """A component call ended in a fault: its instance is dead."""
+    def fault(self, slot: Slot, fault: Fault, generation: int | None = None) -> None:
+        """A component call ended in a fault: its instance is dead. ``generation``: of the instance that was called; one that has
+        been replaced since is no news."""
         gateway, restart = self._gateway, self._restart
-        if slot.state not in ("ready", "starting"):
+        if slot.state not in ("ready", "starting") or generation not in (None, slot.generation):
             return
         key = slot.spec.name, fault.cause.value
         self.faults[key] = self.faults.get(key, 0) + 1
@@ -171,6 +172,7 @@ class Supervisor:
         gateway.budget.breach("watchdog")
         gateway.trace.emit("breach", gateway.index, "watchdog", "")
         gateway.restart()
+        gateway.on_event(f"restart {gateway.name}")
 
     # ---- the end of an instance ---------------------------------------------------------------------------------
     def refuse_memory(self, slot: Slot) -> None:

@@ -183,6 +183,8 @@ class Uplink:
         self._backoff_ns = min(2 * self._backoff_ns, self.spec.retry_max_ns)
         self._timer = self._env.call_in(wait_ns, self.dial)
         flight, self._flight = self._flight, {}
+        if self._gateway.store is not None:
+            self._gateway.store.session_lost()
         for message in flight.values():
             self.resent += 1
             self._gateway.keep(message)

@@ -12,6 +12,8 @@ EPOCH_NS = 1_767_225_600 * S
 """2026-01-01T00:00:00Z: what a gateway's wall clock says at t = 0"""
 BOOT_HORIZON_NS = 600 * S
 """gateways boot in the ten minutes before t = 0, in which nothing is due"""
+LATEST_NS = (1 << 63) - 1
+"""the year 2262: no clock says more, and none says less than 1970"""
 _BILLION = 1_000_000_000
 
 
@@ -36,8 +38,9 @@ class WallClock:
         return self._drift_ns + (now_ns - self._since_ns) * self._ppb // _BILLION
 
     def wall(self, now_ns: int) -> int:
-        """ns since 1970."""
-        return EPOCH_NS + now_ns + self._step_ns + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
+        """ns since 1970, 0 to LATEST_NS."""
+        believed = EPOCH_NS + now_ns + self._step_ns + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
+        return 0 if believed < 0 else LATEST_NS if believed > LATEST_NS else believed
 
     def monotonic(self, now_ns: int) -> int:
         """ns since power on; never steps."""

@@ -121,6 +121,7 @@ class World:
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
         gateway.on_command = self._command_done
+        gateway.on_event = self.happened
         points, self_ids = self._points_of(mine)
         gateway.point_ids = self_ids
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)

@@ -103,6 +103,22 @@ def test_a_read_that_cuts_a_lying_point_in_half_gets_its_half() -> None:
     assert device.image.read_raw("holding", 1, 1) == struct.pack(">f", 1.0)[2:]
 
 
+def test_a_mask_write_does_not_make_a_lie_permanent() -> None:
+    """Function 22 with an AND mask of all ones and an OR mask of nothing changes nothing."""
+    from devices.catalog import model
+    from devices.modbus_server import ModbusServer
+
+    server = ModbusServer(Device(model("press-sensor"), "d", 1, 5))
+    index = server.device.model.index("setpoint")
+    assert index is not None
+    at = server.device.model.points[index].address
+    before = server.device.image.read_raw("holding", at, 2)
+    end = server.device.lie(ValueFault("force", index, by=99.0), 0)
+    assert server.respond_pdu(bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0", 0) == bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0"
+    end()
+    assert server.device.image.read_raw("holding", at, 2) == before
+
+
 def test_one_of_a_fleet_lies_and_the_others_do_not() -> None:
     model = DeviceModel("many", "", "ours", ("modbus-tcp",), POINTS[:2], step_ns=S)
     devices = make_devices(model, [Member(f"d/{i}", 1, i) for i in range(LOOKS_MIN)], S)

@@ -87,6 +87,12 @@ def test_what_does_not_come_back_is_named(host: Host) -> None:
     assert found["never stuck > 0"][2].startswith("first at 11")
 
 
+def test_the_healing_makes_events_that_may_be_waited_for(host: Host) -> None:
+    entries = ("phase: chaos, at: 1 s, cut: cloud", "phase: chaos, at: 2 s, crash: gw", "after: heal cloud, write: presses/1, point: setpoint, value: 1.0")
+    found = judged(host, *entries, expect=("stuck == 0 within 20 s after heal cloud", "stuck == 0 within 20 s after restart gw", "count(commands.issued) == 1"))
+    assert [verdict for verdict, _, _ in found.values()] == ["PASS"] * 4
+
+
 def test_after_a_heal_without_phases(host: Host) -> None:
     found = judged(host, "at: 5 s, cut: cloud, for: 5 s", expect=("stuck == 0 within 30 s after heal cloud",))
     assert found["stuck == 0 within 30 s after heal cloud"][0] == "PASS"
@@ -99,6 +105,9 @@ MISTAKES = {
     "an unknown phase": (text("phase: chaso, at: 1 s, restart: gw"), 'unknown phase "chaso"; did you mean "chaos"?'),
     "a phase of none": (text("phase: chaos, at: 1 s, restart: gw", phases=""), 'unknown phase "chaos"; the scenario has no phases'),
     "beyond the phase": (text("phase: chaos, at: 21 s, restart: gw"), "lies after the end of phase chaos"),
+    "at the very end of a phase": (text("phase: chaos, at: 20 s, cut: cloud"), "lies after the end of phase chaos"),
+    "a memory that is filled": (text("at: 1 s, fill: gw, leave: 1 KiB").replace("store: {capacity: 1 MiB}", "store: {preset: greengrass}"),
+                                "gateway gw has no store on flash"),
     "a phase of an event": (text("phase: chaos, after: phase heal, restart: gw"), '"phase" goes with "at" and "every"'),
     "from in a phase": (text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, do: [{restart: gw}]",)), '"from" does not go with "phase"'),
     "a phase in an expectation": (text(expect=("count(samples.missed{phase=chaso}) == 0",)), 'unknown phase "chaso"; did you mean "chaos"?'),

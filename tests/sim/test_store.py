@@ -198,6 +198,50 @@ def test_a_store_that_retries_by_the_clock_gives_up_and_drains_late(host: Host) 
     assert eager.latencies.of().cloud.percentile(500) < patient.latencies.of().cloud.percentile(500)  # type: ignore[operator]
 
 
+def test_what_is_in_flight_is_not_given_up_and_a_full_window_is_no_failed_try(host: Host) -> None:
+    narrow = UplinkSpec("cloud", window=1, user_timeout_ns=S, retry_max_ns=S)
+    spec = plant(host, count=10, duration_ns=10 * S, uplink=narrow, store=StoreSpec(retry_ns=20 * MS, retries=3), timeline=(cut(4, 4),))
+    world = World(spec, host)
+    world.boot()
+    store = world.gateways[0].store
+    assert store is not None
+    for step in range(100):
+        world.advance(step * 100 * MS)
+        assert 0 <= store.waiting <= len(store.messages())
+        if step == 40:
+            assert world.ledger.count(End.LOST) == 0, "a full window is no failed try"
+    assert world.ledger.count(End.LOST, "retries") > 0, "of those that waited while the session was down"
+    world.finish()
+    world.close()
+    conserved(world)
+
+
+def test_what_a_crash_left_unsynced_is_on_the_flash_when_the_power_goes_much_later(host: Host) -> None:
+    lives = (Action(3_900 * MS, "crash", "gw", 5 * S), Action(12 * S, "power-cut", "gw", 13 * S))
+    world = run(storing(host, *lives, store=StoreSpec(commit_ns=4 * S)), host)
+    conserved(world)
+    alone = run(storing(host, lives[1], store=StoreSpec(commit_ns=4 * S)), host)
+    assert world.ledger.count(End.LOST, "power-cut") <= alone.ledger.count(End.LOST, "power-cut")
+
+
+def test_crash_then_shutdown_then_power_cut_leaves_no_phantoms(host: Host) -> None:
+    quick = UplinkSpec("cloud", window=4, user_timeout_ns=2 * S, retry_max_ns=S)
+    lives = tuple(Action(int(at * S), verb, "gw", int((at + 0.5) * S)) for at, verb in ((7, "crash"), (8.2, "shutdown"), (9, "power-cut"), (10, "power-cut")))
+    spec = plant(host, count=10, duration_ns=15 * S, uplink=quick, store=StoreSpec(commit_ns=3 * S, drain_per_s=20), timeline=(cut(1, 4), *lives))
+    conserved(run(spec, host))
+
+
+def test_rows_that_come_back_keep_their_time_to_live(host: Host) -> None:
+    quick = UplinkSpec("cloud", user_timeout_ns=2 * S, retry_max_ns=S)
+    timeline = (cut(1, 8), Action(int(11.05 * S), "power-cut", "gw", 13 * S))
+    ends = {}
+    for ttl_ns in (None, 7200 * S):
+        world = run(plant(host, count=10, duration_ns=20 * S, store=StoreSpec(commit_ns=2 * S, ttl_ns=ttl_ns), uplink=quick, timeline=timeline), host)
+        ends[ttl_ns] = world.ledger.duplicates, world.ledger.count(End.EVICTED)
+    assert ends[None] == ends[7200 * S]
+    assert ends[None][0] > 0
+
+
 def test_the_presets_are_what_is_documented() -> None:
     edge, greengrass, edgex = (STORE_PRESETS[name].spec for name in ("iot-edge", "greengrass", "edgex"))
     assert edge.ttl_ns == 7200 * S

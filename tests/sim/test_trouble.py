@@ -199,6 +199,35 @@ def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) ->
         world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(Action(at_ns, "inject", slot, kind="stuck"),)), host)
         conserved(world)
         assert world.gateways[0].budget.memory_bytes == 0
+        assert sum(world.gateways[0].supervisor.faults.values()) == 1, "one fault is one fault"
+        assert "overrun" not in missed(world), "the device is polled again"
+        assert world.ledger.count(End.DELIVERED) >= world.ledger.due - 3 * POINTS
+
+
+@pytest.mark.parametrize("slot", ["gw/transform", "gw/policy"])
+@pytest.mark.parametrize("at_us", range(0, 12_000, 400))
+def test_a_component_may_die_while_somebody_waits_for_a_core(host: Host, slot: str, at_us: int) -> None:
+    died = Action(2 * S + at_us * 1000, "inject", slot, kind="unreachable")
+    world = run(plant(host, count=12, duration_ns=5 * S, board="beaglebone-black", phase_ns=0, timeline=(died,)), host)
+    conserved(world)
+    assert sum(world.gateways[0].supervisor.faults.values()) == 1
+
+
+def test_a_call_that_ends_late_does_not_kill_the_instance_that_has_come_after(host: Host) -> None:
+    sleeper = component(host, "sleeper", "driver", ("clock",), guests.sleeping(500 * MS), deadline_ns=S)
+    died = Action(2 * S + 100 * MS, "inject", "gw/driver/presses/1", kind="unreachable")
+    world = run(plant(host, count=1, duration_ns=6 * S, drivers={1: sleeper}, timeline=(died,)), host)
+    assert world.gateways[0].supervisor.faults == {("sleeper", "unreachable"): 1}
+    assert world.gateways[0].supervisor.restarts == 1
+
+
+@pytest.mark.parametrize("serial_bd", [None, 19_200])
+def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(host: Host, serial_bd: int | None) -> None:
+    timeline = (Action(3 * S + 700_000, "inject", "gw/driver/presses/1", kind="stuck"), Action(6 * S, "write", "presses/1", point="setpoint", value=1.0))
+    world = run(plant(host, count=1, duration_ns=10 * S, timeline=timeline, serial_bd=serial_bd), host)
+    conserved(world)
+    assert world.commands_ended == {"done": 1}
+    assert world.ledger.count(End.DELIVERED) >= 8 * POINTS
 
 
 # ---- devices --------------------------------------------------------------------------------------------------------
@@ -249,6 +278,19 @@ def test_a_faster_poll_is_more_samples_by_the_closed_form_and_ends(host: Host) -
     world = during(host, Action(5 * S, "repoll", "presses", 10 * S, lasts_ns=200 * MS))
     assert world.ledger.due == 10 * POINTS * (15 + 25)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
+
+
+def test_late_is_later_than_the_successor_that_was_due_then(host: Host) -> None:
+    slow = Action(0, "fault", "presses", kind="slow", lasts_ns=60 * MS)
+    hurried = Action(2 * S, "repoll", "presses", 4 * S, lasts_ns=20 * MS)
+    world = run(plant(host, count=1, duration_ns=8 * S, timeline=(slow, hurried)), host)
+    conserved(world)
+    assert 0 < world.ledger.late < world.ledger.due // 2
+
+
+def test_clocks_stay_within_what_a_timestamp_holds(host: Host) -> None:
+    far = tuple(Action(S + i * S // 10, "clock-step", "gw", shift_ns=shift) for i, shift in enumerate([-(10**18), -(10**18), 10**18, 10**18, *[10**18] * 12]))
+    conserved(run(plant(host, count=2, duration_ns=6 * S, timeline=far, store=StoreSpec(ttl_ns=3600 * S)), host))
 
 
 def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
