@@ -53,11 +53,13 @@ class CpuProfile:
 class Meter:
     """What one component of a gateway has used: fuel, crossings, values, and the CPU time that follows."""
 
-    __slots__ = ("_prices", "calls", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
+    __slots__ = ("_prices", "calls", "cpu_ns", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
 
     def __init__(self, profile: CpuProfile) -> None:
         self.reprice(profile)
         self.fuel = self.calls = self.imports = self.values = self.spent_ps = self.instantiate_ns = 0
+        self.cpu_ns = 0
+        """CPU time of all its calls, without instantiation: ``spent_ps``, rounded down"""
         self.faults: dict[str, int] = {}
 
     def reprice(self, profile: CpuProfile) -> None:
@@ -72,14 +74,10 @@ class Meter:
         self.imports += imports
         self.values += values
         fuel_ps, call_ps, import_ps, value_ps = self._prices
-        before = self.spent_ps
-        after = self.spent_ps = before + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
-        return after // PS_PER_NS - before // PS_PER_NS
-
-    @property
-    def cpu_ns(self) -> int:
-        """CPU time of all its calls, without instantiation."""
-        return self.spent_ps // PS_PER_NS
+        after = self.spent_ps = self.spent_ps + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+        before_ns = self.cpu_ns
+        after_ns = self.cpu_ns = after // PS_PER_NS
+        return after_ns - before_ns
 
     @property
     def fuel_ns(self) -> int:

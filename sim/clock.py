@@ -121,7 +121,10 @@ class Task(Occurrence):
         env._active_proc = self  # type: ignore[assignment]  # SimPy expects one of its own
         try:
             wanted = self._send(value)
-            while wanted.__class__ is not int and wanted.fired and not self.done:
+            while wanted.__class__ is not int and not self.done:
+                if not wanted.fired:
+                    wanted.task = self
+                    return
                 wanted = self._send(wanted.value)
         except StopIteration as ended:
             self.done, self.value = True, ended.value
@@ -130,10 +133,8 @@ class Task(Occurrence):
             env._active_proc = None
         if self.done:
             self._steps.close()  # it was stopped from within
-        elif wanted.__class__ is int:
-            heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
         else:
-            wanted.task = self
+            heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
 
     def stop(self) -> None:
         """It runs no further: what it waits for comes to nobody."""

@@ -19,6 +19,8 @@ from sim.faults import InvariantError
 class End(StrEnum):
     """How a sample ends."""
 
+    __hash__ = str.__hash__  # Enum's own is a Python function: several calls of it for each sample that ends
+
     DELIVERED = "delivered"
     """acknowledged by the cloud, first time"""
     CACHED = "cached"

@@ -29,7 +29,8 @@ class Message:
         self.row, self.mask, self.lane, self.body = row, mask, lane, body
         self.device, self.k = row.device, row.k
         self.crc = crc32(body)
-        self.size_bytes = publish_bytes(topic_bytes, len(body)) + TLS_RECORD_BYTES
+        remaining = topic_bytes + len(body) + 4  # ``publish_bytes``, written out for the usual length
+        self.size_bytes = (remaining + 3 if 127 < remaining < 16_384 else publish_bytes(topic_bytes, len(body))) + TLS_RECORD_BYTES
         self.store_id: int | None = None
         self.sent_ns = 0
 

@@ -20,6 +20,7 @@ from sim.ledger import End, Row
 if TYPE_CHECKING:
     from sim.bus import Port
     from sim.gateway import Gateway
+    from sim.message import Message
     from sim.poller import Poller
     from sim.slot import Slot
 
@@ -172,7 +173,26 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
         values = READING_VALUES * kept.bit_count() + 9
         outcome = yield from _stage(gateway, poller, gateway.policy, "decide", values, POLICY)
         for verdict, part in _decided(gateway, poller, row, kept, outcome):
-            yield from _carry_out(gateway, poller, row, part, verdict, batch)
+            message = _composed(gateway, poller, row, part, verdict, batch)
+            if message is None:
+                continue
+            uplink, cores = gateway.uplink, gateway.cores
+            direct = verdict[0] != "cache" and uplink.ready()
+            work_ns = gateway.budget.host("publish" if direct else "store")
+            if cores.free:  # ``Cores.hold`` written out
+                cores.free -= 1
+            else:
+                asked = gateway.env._now
+                yield cores.wait()
+                clockwork.waited(gateway.env._now - asked, "core")
+            yield work_ns
+            cores.release(work_ns)
+            clockwork.spent_ns[UPLINK] += work_ns
+            gateway.carried(poller, row, part, verdict[0])
+            if direct and uplink.ready():
+                uplink.publish(message)
+            else:
+                gateway.keep(message)
     arguments.held.release()
 
 
@@ -346,37 +366,17 @@ def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tup
     return list(groups.items())
 
 
-def _carry_out(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: Any, batch: Batch) -> Steps:
-    """Do what the policy said with these points, and say when it was done."""
+def _composed(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: Any, batch: Batch) -> Message | None:
+    """What the policy said with these points, as a message to be handed on; None when they are dropped, which is done at once."""
     tag, payload = verdict
-    clockwork = poller.clockwork
     if tag == "drop":
         gateway.carried(poller, row, mask, "drop")
         gateway.ledger.close(row, mask & row.open, End.DROPPED, "policy")
-        return
+        return None
     if tag == "alert":
         gateway.trace.emit("alert", gateway.index, row.device, row.k, mask, payload[:LOGGED_TEXT_MAX])
         gateway.alerts += mask.bit_count()
-    lane = 3 if tag == "alert" else min(payload, 3)
-    message = gateway.compose(poller, row, mask, lane, batch)
-    uplink = gateway.uplink
-    direct = tag != "cache" and uplink.ready()
-    work_ns = gateway.budget.host("publish" if direct else "store")
-    cores = gateway.cores
-    if cores.free:  # ``Cores.hold`` written out
-        cores.free -= 1
-    else:
-        asked = gateway.env._now
-        yield cores.wait()
-        clockwork.waited(gateway.env._now - asked, "core")
-    yield work_ns
-    cores.release(work_ns)
-    clockwork.spent_ns[UPLINK] += work_ns
-    gateway.carried(poller, row, mask, tag)
-    if direct and uplink.ready():
-        uplink.publish(message)
-    else:
-        gateway.keep(message)
+    return gateway.compose(poller, row, mask, 3 if tag == "alert" else min(payload, 3), batch)
 
 
 LOGGED_TEXT_MAX = 120

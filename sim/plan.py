@@ -7,6 +7,7 @@ next of them: a thousand entries that are due within a second make every other e
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING
 
 from sim.clock import START, Environment, Occurrence
@@ -132,7 +133,8 @@ class Round(Occurrence):
         self._at = at
         due_ns = self._starts_ns + plans[at].offset_ns
         if due_ns < self._duration_ns:
-            self._env.expect(due_ns, self, START)
+            env = self._env
+            heappush(env._queue, (due_ns, START, next(env._eid), self))  # type: ignore[misc]  # ``env.expect``, written out
 
 
 def put_on_timeline(env: Environment, plans: list[Plan], duration_ns: int) -> None:

@@ -11,8 +11,8 @@ import hashlib
 
 import numpy as np
 
-_MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
-_MASK_128, _MASK_64 = (1 << 128) - 1, (1 << 64) - 1
+_BLOCK = 16
+"""words drawn at once: few, as a fleet has thousands of streams"""
 _UNIT = 1.0 / (1 << 53)
 WORD = 1 << 64
 
@@ -30,25 +30,20 @@ def derive(seed: int, name: str) -> int:
 
 
 class Stream:
-    """Raw 64-bit words of a PCG64 and what is made of them.
+    """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws them in blocks."""
 
-    Seeded by numpy; the step is written out (O'Neill 2014, PCG XSL RR 128/64): two ints instead of a generator object
-    and its buffer for each of a fleet's streams. A test compares the words with numpy's own.
-    """
-
-    __slots__ = ("_increment", "_state")
+    __slots__ = ("_generator", "_words")
 
     def __init__(self, key: int) -> None:
-        seeded = np.random.PCG64(key).state["state"]
-        self._state: int = seeded["state"]
-        self._increment: int = seeded["inc"]
+        self._generator = np.random.PCG64(key)
+        self._words: list[int] = []
 
     def word(self) -> int:
         """The next word: 0 to 2**64 - 1."""
-        state = self._state = (self._state * _MULTIPLIER + self._increment) & _MASK_128
-        turn = state >> 122
-        x = (state >> 64) ^ (state & _MASK_64)
-        return (x >> turn | x << (64 - turn)) & _MASK_64
+        words = self._words
+        if not words:
+            words = self._words = self._generator.random_raw(_BLOCK)[::-1].tolist()
+        return words.pop()
 
     def uniform(self) -> float:
         """0 <= x < 1, 53 bits."""
