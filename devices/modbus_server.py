@@ -66,20 +66,25 @@ class _Context:
 
 
 class ModbusServer:
-    """Answers for one device. ``respond_tcp`` takes a stream's bytes, ``respond_rtu`` one frame."""
+    """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_rtu`` one frame.
+
+    ``beside``: another server of the same device, for a second client's connection: what is wrong with it is wrong with both.
+    """
 
     __slots__ = (
-        "_buffer", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns",
+        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns",
     )  # fmt: skip
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, beside: ModbusServer | None = None) -> None:
         self.device = device
         self._context = _Context(device)
         decoder = DecodePDU(True)
         self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
         self._decoder = decoder
         self._buffer = b""
-        self.faults: list[Misbehaviour] = []
+        self.faults: list[Misbehaviour] = [] if beside is None else beside.faults
+        self._connections: list[ModbusServer] = [] if beside is None else beside._connections
+        self._connections.append(self)
         self.slow_ns = 0
         """how much longer the answer to the last request takes, by faults"""
 
@@ -90,7 +95,8 @@ class ModbusServer:
 
     def _behave(self, fault: Misbehaviour) -> None:
         self.faults.remove(fault)
-        self.slow_ns = 0
+        for server in self._connections:
+            server.slow_ns = 0
 
     def _spoilt(self, answer: bytes, tcp: bool) -> bytes | None:
         """The answer after all faults, None for silence."""

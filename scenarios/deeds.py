@@ -59,7 +59,9 @@ def value_of(deed: schema.Deed, key: str) -> Any:
     return getattr(deed, key.replace("-", "_"))
 
 
-_KEYS = ("way", "leg", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "poll")
+_KEYS = (
+    "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "poll",
+)  # fmt: skip
 
 
 def action(deed: schema.Deed, verb: str, target: str, at_ns: int, for_ns: int | None) -> Action:
@@ -68,7 +70,7 @@ def action(deed: schema.Deed, verb: str, target: str, at_ns: int, for_ns: int | 
         at_ns=at_ns, verb=verb, target=target, until_ns=None if for_ns is None else at_ns + for_ns,
         changes=() if deed.to is None else tuple(changes(deed.to).items()), point=deed.point or "", value=float(deed.value or 0.0),
         kind=deed.kind or deed.cause or ("unreachable" if verb == "inject" else ""), up=None if deed.way is None else deed.way == "up",
-        leg=deed.leg or "", down_ns=deed.down or 0, up_ns=deed.up or 0, amount=1.0 if deed.speed is None else deed.speed,
+        leg=deed.leg or "", via=deed.gateway or "", down_ns=deed.down or 0, up_ns=deed.up or 0, amount=1.0 if deed.speed is None else deed.speed,
         share=1.0 if deed.share is None else deed.share, size_bytes=deed.leave or 0, shift_ns=deed.by or 0, ppb=deed.skew or 0,
         lasts_ns=deed.poll or deed.delay or 0, code=deed.code or 0,
     )  # fmt: skip
@@ -92,14 +94,20 @@ def _link(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None:
     if name not in scenario.links:
         raise error(at, unknown("link", name, scenario.links))
     link = scenario.links[name]
-    if link.serial is not None and (deed.way or deed.leg):
-        key = "way" if deed.way else "leg"
+    if link.serial is not None and (deed.way or deed.leg or deed.gateway):
+        key = "way" if deed.way else "leg" if deed.leg else "gateway"
         raise error((*at, key), f'"{name}" is a serial line: one pair of wires, it is cut for all and both ways')
     if deed.leg is not None:
         legs = [f"{fleet}/{i + 1}" for fleet, block in scenario.fleets.items() if block.link == name for i in range(block.count)]
         legs += [gateway for gateway, block in scenario.gateways.items() if block.uplink.link == name]
+        legs += [gateway for gateway, block in scenario.gateways.items() if block.standby is not None and block.standby.heartbeat.link == name]
         if deed.leg not in legs:
             raise error((*at, "leg"), unknown(f"leg of {name}", deed.leg, legs))
+    if deed.gateway is not None:
+        fields = [fleet.gateway for fleet in scenario.fleets.values() if fleet.link == name]
+        ports = [gateway for gateway, block in scenario.gateways.items() if (block.standby.of if block.standby else gateway) in fields]
+        if deed.gateway not in ports:
+            raise error((*at, "gateway"), unknown(f"gateway that polls over {name}", deed.gateway, ports))
     if deed.to is not None:
         _degradation(loaded, link, deed.to, (*at, "to"))
 
@@ -131,6 +139,14 @@ def _gateway(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None
             raise loaded.document.error(at, f"gateway {name} has no store on flash: nothing of it can be filled")
 
 
+def _partition(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None:
+    gateways = loaded.scenario.gateways
+    pairs = [one for gateway, block in gateways.items() if block.standby is not None for one in (block.standby.of, gateway)]
+    if name not in pairs:
+        text = unknown("gateway of a pair", name, pairs) if pairs else f'"{name}" is no gateway of a pair; the scenario has no standby'
+        raise loaded.document.error((*at, "partition"), text)
+
+
 def _slot(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None:
     error = loaded.document.error
     gateway, _, rest = target.partition("/")
@@ -138,7 +154,8 @@ def _slot(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None:
     if rest.startswith("driver/"):
         device = rest.removeprefix("driver/")
         fleet, _ = device_fleet(loaded, device, (*at, "inject"))
-        if fleet.gateway != gateway:
+        standby = loaded.scenario.gateways[gateway].standby
+        if fleet.gateway not in (gateway, None if standby is None else standby.of):
             raise error((*at, "inject"), f'{device} is polled by "{fleet.gateway}", not by "{gateway}"')
     if deed.cause is not None and deed.cause not in _INJECTABLE:
         raise error((*at, "cause"), unknown("cause", deed.cause, _INJECTABLE))
@@ -206,8 +223,9 @@ def _fault(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None
 
 
 GRAMMAR: dict[str, Verb] = {
-    "cut": Verb("a link carries nothing", ("way", "leg"), (), True, _link),
-    "flap": Verb("a link is cut and whole in turns", ("down", "up", "way", "leg"), ("down", "up"), True, _link),
+    "cut": Verb("a link carries nothing", ("way", "leg", "gateway"), (), True, _link),
+    "flap": Verb("a link is cut and whole in turns", ("down", "up", "way", "leg", "gateway"), ("down", "up"), True, _link),
+    "partition": Verb("the two gateways of a pair don't hear each other", ("way",), (), True, _partition),
     "degrade": Verb("a link has other figures, or a preset's", ("to",), ("to",), True, _link),
     "crash": Verb("a gateway's process dies; its files stay", (), (), True, _gateway),
     "shutdown": Verb("a gateway stops in an orderly way", (), (), True, _gateway),

@@ -34,12 +34,13 @@ class Measures:
         keys = dict(expectation.keys)
         if not any(key in keys for key in ("fleet", "device", "gateway")):
             return None
+        standbys = {gateway.standby.of: (gateway.name,) for gateway in spec.gateways if gateway.standby is not None}
         return dict.fromkeys(
             i
             for i, device in enumerate(spec.devices)
             if keys.get("fleet") in (None, spec.fleets[device.fleet])
             and keys.get("device") in (None, device.name)
-            and keys.get("gateway") in (None, device.gateway)
+            and keys.get("gateway") in (None, device.gateway, *standbys.get(device.gateway, ()))
         )
 
     def _command_done(self, command: Command, cause: str | None) -> None:
@@ -59,6 +60,8 @@ class Measures:
             return statistic(latency.gateway if metric == "latency.gateway" else latency.cloud, expectation.statistic)
         if metric.startswith("samples."):
             return self._samples(expectation)
+        if metric.startswith("failover."):
+            return self._failover(expectation)
         if metric.startswith("command"):
             return self._command_value(expectation)
         return self._gateway_value(expectation)
@@ -123,6 +126,22 @@ class Measures:
         if expectation.metric == "commands.done":
             return sum(histogram.count for device, histogram in self._commands_of.items() if mine(device))
         return sum(mine(device) and keys.get("cause") in (None, cause) for device, cause in self._failed)
+
+    def _failover(self, expectation: Expectation) -> float | None:
+        name = dict(expectation.keys).get("gateway")
+        pairs = [pair for pair in self.world.pairs if name in (None, *pair.names)]
+        if expectation.metric == "failover.split-brain":
+            return sum(len(pair.splits) for pair in pairs)
+        times, gap = Histogram(), expectation.metric == "failover.gap"
+        for pair in pairs:
+            for takeover in pair.takeovers:
+                ends_ns = takeover.first_ns if gap else takeover.led_ns
+                if ends_ns < 0:
+                    times.never += 1
+                else:
+                    times.add(ends_ns - takeover.gone_ns)
+            times.never += pair.gone_ns is not None
+        return statistic(times, expectation.statistic)
 
     def _gateway_value(self, expectation: Expectation) -> float | None:
         keys = dict(expectation.keys)

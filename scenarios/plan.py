@@ -18,6 +18,7 @@ from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
+from scenarios.pairs import standby_spec
 from scenarios.phases import phases
 from scenarios.random_trouble import random_actions
 from scenarios.timeline import actions
@@ -237,13 +238,15 @@ class Planner:
             if first > largest:
                 raise self.error((*at, *where), f"{what}: first is larger than max")
         store = gateway.store
+        standby = None if gateway.standby is None else standby_spec(self.loaded, name, gateway.standby)
+        polled = name if standby is None else standby.of
         return GatewaySpec(
             name=name, board=board, transform=gateway.transform, policy=gateway.policy,
             uplink=UplinkSpec(uplink.link, uplink.window, retry.first, retry.max, retry.jitter, uplink.keep_alive, uplink.user_timeout),
             store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
-            small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == name for device in devices) + 2),
-            files=gateway.files,
+            small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == polled for device in devices) + 2),
+            files=gateway.files, standby=standby,
         )  # fmt: skip
 
     def _store(self, store: schema.Store, at: Location) -> StoreSpec:

@@ -15,6 +15,7 @@ from typing import Any
 
 from scenarios.load import Loaded
 from scenarios.measure import cpu_ratio
+from scenarios.pairs import figures, stories
 from scenarios.thresholds import Judge, Judged
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
@@ -101,6 +102,9 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         },
         "reproduce": reproduce,
     }  # fmt: skip
+    if world.pairs:
+        data["pairs"] = {pair.name: figures(pair) for pair in world.pairs}
+        notes = [*notes, *(text for pair in world.pairs for text in stories(pair))]
     if loaded.scenario.incident is not None:
         data["incident"] = loaded.scenario.incident
     lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.lines.items()]

@@ -207,8 +207,28 @@ class Restart(Block):
     watchdog: Interval | None = None
 
 
+class Heartbeat(Block):
+    """What two gateways of a pair tell each other: over which link, how often, and how many may fail to come."""
+
+    link: Name
+    every: Interval = 500 * units.DURATIONS["ms"]
+    misses: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class Standby(Block):
+    """Stands by for another gateway and takes over when that is silent. ``lease`` and ``arbiter: cloud`` belong together."""
+
+    of: Name
+    mode: Literal["hot", "warm", "cold"] = "hot"
+    heartbeat: Heartbeat
+    arbiter: Literal["cloud", "none"] = "cloud"
+    lease: Interval | None = None
+    handover: PositiveDuration | None = None
+    preempt: bool = False
+
+
 class Gateway(Block):
-    """A gateway."""
+    """A gateway, or one that stands by for another."""
 
     board: str
     transform: Name
@@ -218,6 +238,7 @@ class Gateway(Block):
     restart: Restart = Restart()
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
     files: Annotated[int, Field(ge=8, le=1 << 20)] | None = None
+    standby: Standby | None = None
 
 
 class Change(Degradation):
@@ -231,6 +252,7 @@ class Deed(Block):
 
     cut: Name | None = None
     flap: Name | None = None
+    partition: Name | None = None
     degrade: Name | None = None
     crash: Name | None = None
     shutdown: Name | None = None
@@ -247,6 +269,7 @@ class Deed(Block):
     write: Target | None = None
     way: Literal["up", "down"] | None = None
     leg: str | None = None
+    gateway: Name | None = None
     down: Interval | None = None
     up: Interval | None = None
     to: Change | None = None
@@ -299,8 +322,8 @@ class Phase(Block):
 
 
 VERBS = (
-    "cut", "flap", "degrade", "crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew", "inject",
-    "fault", "repoll", "write",
+    "cut", "flap", "partition", "degrade", "crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew",
+    "inject", "fault", "repoll", "write",
 )  # fmt: skip
 """keys of an entry that say what happens"""
 

@@ -16,6 +16,7 @@ from scenarios.feasibility import line_utilisation
 from scenarios.load import Loaded
 from scenarios.measure import SAMPLE_ENDS, Measures, statistic
 from scenarios.metrics import METRICS
+from scenarios.pairs import stories
 from scenarios.timeline import possible_events
 from scenarios.verdict import Verdict
 from sim.clock import NEVER_NS
@@ -223,6 +224,9 @@ class Judge:
     def _reason(self, expectation: Expectation) -> str:
         if expectation.metric == "gateway.cpu":
             return self._spender(expectation)
+        if expectation.metric.startswith("failover."):
+            name = dict(expectation.keys).get("gateway")
+            return "; ".join(text for pair in self.world.pairs if name in (None, *pair.names) for text in stories(pair))
         blame = self.blames.get(expectation)
         if blame is None or not blame.samples:
             return "; ".join(filter(None, [self._missing(expectation), self._busy_line(expectation)]))

@@ -114,6 +114,10 @@ def possible_events(loaded: Loaded) -> list[str]:
         deeds = [(deed, True) for deed, _ in deeds]  # when that phase begins, whatever lasts ends
     if any(gateway.restart.watchdog is not None for gateway in loaded.scenario.gateways.values()):
         out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.restart.watchdog is not None}
+    for name, gateway in loaded.scenario.gateways.items():
+        if gateway.standby is not None:
+            of = gateway.standby.of
+            out |= {f"{event} {one}": None for one in (of, name) for event in ("promote", "step-down")} | {f"split-brain {of}": None}
     for deed, ends in deeds:
         for verb in schema.VERBS:
             target = value_of(deed, verb)

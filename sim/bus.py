@@ -81,15 +81,16 @@ class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
 
     __slots__ = (
-        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_server", "_stream",
-        "_take_file", "_timer", "_trace", "_unsent", "_waiting", "connections",
+        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_second", "_server", "_stream",
+        "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "connections",
     )  # fmt: skip
 
     def __init__(
         self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int, take_file: Callable[[], bool],
-        files: Files,
+        files: Files, via: str, second: bool,
     ) -> None:  # fmt: skip
         self._env, self._trace, self._index = env, trace, device
+        self._via, self._second = via, second
         self._link, self._server, self._response_ns = link, server, response_ns
         self._take_file, self._files = take_file, files
         self._leg = server.device.name
@@ -190,7 +191,7 @@ class TcpPort:
     def _connect(self) -> None:
         self._server.reset()
         stream = self._stream = Stream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, user_timeout_ns=BUS_USER_TIMEOUT_NS
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
         )
         stream.troubled = self._arm
         stream.connect(self._opened)

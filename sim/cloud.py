@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from sim.clock import Environment
 from sim.latency import Latencies
+from sim.lease import Leases
 from sim.ledger import Ledger
 from sim.message import Command, Message
 from sim.trace import Trace
@@ -29,6 +30,9 @@ class Cloud:
         self._queues: list[deque[Command]] = [deque() for _ in range(gateways)]
         self._sent: list[list[Command]] = [[] for _ in range(gateways)]
         self.accepted = 0
+        self.leases = Leases()
+        self._stands_in: dict[int, int] = {}
+        """of a pair, the gateway that leads no more -> the one that does"""
 
     def accept(self, gateway: int, message: Message) -> None:
         """A message has arrived whole; the acknowledgement is the uplink's to send."""
@@ -51,6 +55,8 @@ class Cloud:
         waiting = self._queues[gateway]
         sent, self._sent[gateway] = self._sent[gateway], []
         waiting.extendleft(reversed(sent))
+        if gateway in self._stands_in:
+            self.redirect(gateway, self._stands_in[gateway])
         while deliver is not None and waiting:
             self._send(gateway, deliver, waiting.popleft())
 
@@ -61,6 +67,18 @@ class Cloud:
     def confirmed(self, gateway: int, command: Command) -> None:
         """The gateway has the command."""
         self._sent[gateway] = [sent for sent in self._sent[gateway] if sent is not command]
+
+    def redirect(self, old: int, new: int) -> None:
+        """Commands that wait for one gateway of a pair are for the other one from now on."""
+        self._stands_in.pop(new, None)
+        self._stands_in[old] = new
+        waiting = list(self._queues[old])
+        self._queues[old].clear()
+        for command in waiting:
+            if self._sessions[new] is None:
+                self._queues[new].append(command)
+            else:
+                self.command(new, command)
 
     def command(self, gateway: int, command: Command) -> bool:
         """Send a command, or keep it for the next session; False when too many wait."""

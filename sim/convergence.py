@@ -19,7 +19,7 @@ HANGS_NS = 10_000_000_000
 
 def stuck(world: World, gateways: list[Gateway]) -> list[str]:
     """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks without a session,
-    stores that aren't drained, links that are still cut or degraded. Empty: all has come back."""
+    stores that aren't drained, links that are still cut or degraded, pairs without exactly one leader. Empty: all has come back."""
     found: list[str] = []
     links: dict[str, None] = {}
     for gateway in gateways:
@@ -29,11 +29,17 @@ def stuck(world: World, gateways: list[Gateway]) -> list[str]:
         if gateway.state != "up":
             found.append(f"gateway {gateway.name} is {gateway.state}")
             continue
-        found += [f"{slot.name} is {slot.state}" for slot in gateway.slots if slot.state != "ready"]
+        cold = gateway.member is not None and gateway.member.spec.mode == "cold" and not gateway.sends
+        found += [f"{slot.name} is {slot.state}" for slot in gateway.slots if slot.state != "ready" and not (cold and slot.state == "down")]
         now = world.env._now
         found += [f"the poll of {p.name} hangs" for p in gateway.pollers if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS]
         if gateway.uplink.state != "up":
             found.append(f"the uplink of {gateway.name} is {gateway.uplink.state}")
         if gateway.backlog:
             found.append(f"{gateway.backlog} messages wait in the store of {gateway.name}")
+    for pair in world.pairs:
+        if any(member.gateway in gateways for member in pair.members):
+            links.setdefault(pair.link.name)
+            if len(pair.leaders) != 1:
+                found.append(f"of {' and '.join(pair.names)} {'both lead' if pair.leaders else 'none leads'}")
     return found + [f"link {name} is cut or degraded" for name in links if world.links[name].troubled]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.batch import Batch
 from components.host import Host
@@ -18,7 +18,7 @@ from sim.clock import MS, Environment, S, Steps, Task
 from sim.cloud import Cloud
 from sim.cores import Cores
 from sim.faults import InvariantError
-from sim.latency import Latencies
+from sim.latency import Clockwork, Latencies
 from sim.ledger import End, Ledger, Row
 from sim.link import Link
 from sim.message import Command, Message
@@ -32,6 +32,7 @@ from sim.uplink import Uplink
 from sim.wallclock import WallClock
 
 if TYPE_CHECKING:
+    from sim.failover import Member
     from sim.poller import Poller
 
 TRANSITIONS: dict[tuple[str, str], str] = {
@@ -51,6 +52,8 @@ STORE_FILES = 3
 SHUTDOWN_GRACE_NS = 5 * S
 """for polls under way when a gateway shuts down; what isn't over then is cut off (limit ``shutdown-grace``)"""
 SHUTDOWN_CHECK_NS = 10 * MS
+ALERT_TEXT_MAX = 120
+"""of an alert's text, in the trace"""
 
 
 class Gateway:
@@ -80,6 +83,10 @@ class Gateway:
         self.alerts = 0
         self.down_until_ns = 0
         """the latest end of the crashes that keep it down"""
+        self.member: Member | None = None
+        """its place in a pair"""
+        self.sends = True
+        """what it reads it hands on; a standby doesn't"""
         self.supervisor = Supervisor(self, spec.restart, backoff)
         self.uplink = Uplink(env, self, spec.uplink, link, jitter)
         self.store = None if spec.store is None else Store(env, self, spec.store, store_path, cuts)
@@ -115,8 +122,8 @@ class Gateway:
         if self.epoch != epoch:
             return  # crashed at the instant at which it was switched on
         began = self.env._now
-        starts = [self.supervisor.start(slot) for slot in self.slots]
-        yield from starts
+        if self.member is None or not self.member.starts_cold:
+            yield from [self.supervisor.start(slot) for slot in self.slots]
         if self.epoch != epoch:
             return
         boot_ns = self.env._now - began
@@ -127,6 +134,13 @@ class Gateway:
         if self.store is not None:
             self.store.boot()
         self.supervisor.booted()
+        if self.member is not None:
+            self.member.booted()
+
+    @property
+    def polls(self) -> bool:
+        """Does it read its devices now? A standby may not."""
+        return self.state == "up" and (self.member is None or self.member.polls)
 
     def crash(self, power: bool = True) -> None:
         """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot.
@@ -136,6 +150,8 @@ class Gateway:
         if self.state == "down":
             return
         self._move("crash")
+        if self.member is not None:
+            self.member.leave(handing=False)
         self._stop_work()
         for message in self.uplink.stop():
             if message.store_id is None and message.mask & message.row.open:
@@ -160,6 +176,8 @@ class Gateway:
         if any(poller.row is not None for poller in self.pollers):
             self.trace.emit("limit", self.index, "shutdown-grace", SHUTDOWN_GRACE_NS)
         self._move("stopped")
+        if self.member is not None:
+            self.member.leave(handing=True)
         self._stop_work()
         for message in self.uplink.stop():
             self.keep(message)
@@ -178,6 +196,8 @@ class Gateway:
             poller.crash(cause, "crash" if power else "power-cut")
         for slot in self.slots:
             self.supervisor.stop(slot)
+        if self.member is not None and self.member.handover is not None:
+            self.member.handover.forget("unseen" if cause == "gateway-down" else "crash" if power else "power-cut")
         if self.store is not None:
             self.store.crashed(power, "no-store" if cause == "gateway-down" else "crash" if power else "power-cut")
 
@@ -234,15 +254,34 @@ class Gateway:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
         return Message(row, mask, lane, poller.topic_bytes, table.body.of(poller.name, row.k, batch))
 
-    def carried(self, poller: Poller, row: Row, mask: int, how: str) -> None:
-        """The verdict on these points has been carried out now."""
+    def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None) -> None:
+        """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's."""
         now, count = self.env._now, mask.bit_count()
         total_ns = now - row.due_ns
+        if self.member is not None:
+            count = self.member.pair.carried(row, mask) if self.sends else 0
         row.carried |= mask
-        self.latencies.carried(row.device, count, total_ns, row.due_ns, poller.clockwork)
+        if not count:
+            return
+        self.latencies.carried(row.device, count, total_ns, row.due_ns, clockwork or poller.clockwork)
         self.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > row.period_ns:
             self.ledger.count_late(row.device, count)
+
+    def hold(self, poller: Poller, row: Row, verdict: Any, message: Message) -> None:
+        """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it stores it."""
+        handover = self.member.handover if self.member is not None else None
+        if handover is not None:
+            handover.hold(poller, row, verdict, message)
+        else:
+            row.carried |= message.mask
+            self.keep(message)
+
+    def alert(self, row: Row, mask: int, verdict: Any) -> None:
+        """The policy has raised an alert, if it has."""
+        if verdict[0] == "alert":
+            self.trace.emit("alert", self.index, row.device, row.k, mask, verdict[1][:ALERT_TEXT_MAX])
+            self.alerts += mask.bit_count()
 
     def keep(self, message: Message) -> None:
         """Into the store, or lost when there is none."""
@@ -275,6 +314,8 @@ class Gateway:
         """The uplink stands: drain."""
         if self.store is not None:
             self.store.wake()
+        if self.member is not None:
+            self.member.session_up()
 
     def command(self, command: Command) -> None:
         """A command has come down."""
@@ -282,6 +323,8 @@ class Gateway:
         poller = self._poller_of.get(command.device)
         if poller is None or self.state != "up":
             self.command_done(command, "gateway-down")
+        elif not self.sends:
+            self.command_done(command, "standby")
         else:
             poller.command(command)
 

@@ -1,9 +1,9 @@
 """The ledger: every sample that was due is open, or has ended in exactly one state with one cause.
 
 Belongs here: rows, end states, conservation. Never: time spent (latency.py) or why something happened.
-A source's plan opens rows; pipelines and uplinks only close them. A row is one (device, k) with its points as bits of
-the device's mask. due = open + ended holds after every event (``World`` asks), and a row that ends twice, or a point
-that was never due, is an InvariantError that names the sample.
+A source's plan opens rows; pipelines and uplinks only close them. A row is one (device, k) with its points as bits of the
+device's mask; when two gateways of a pair were told of it, each has a share. due = open + ended holds after every event
+(``World`` asks), and a row that ends twice, or a point that was never due, is an InvariantError that names the sample.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CAUSES: dict[End, tuple[str, ...]] = {
     End.DROPPED: ("policy", "transform"),
     End.EVICTED: ("capacity", "ttl"),
     End.MISSED: (
-        "timeout", "disconnected", "rejected", "malformed", "device", "overrun", "driver-fault", "gateway-down",
+        "timeout", "disconnected", "rejected", "malformed", "device", "overrun", "driver-fault", "gateway-down", "no-active",
         "quarantined", "deadline", "unread", "end-of-run",
     ),
     End.LOST: (
@@ -62,19 +62,47 @@ class Sample(NamedTuple):
 
 
 class Row:
-    """One (device, k) that was due. ``holders`` gateways may still deliver it.
+    """One (device, k) that was due, as the one gateway that may deliver it sees it.
 
     Masks of points: ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
-    store has it); ``delivered``; ``waived`` (one holder has given it up).
+    store has it, or the handover of a standby); ``delivered``.
     """
 
-    __slots__ = ("carried", "delivered", "device", "due_ns", "holders", "k", "open", "period_ns", "read", "waived")
+    __slots__ = ("carried", "delivered", "device", "due_ns", "k", "open", "period_ns", "read")
+    whole: SharedRow | None = None
+    """the row of which this is a share"""
 
-    def __init__(self, device: int, k: int, due_ns: int, mask: int, holders: int, period_ns: int) -> None:
+    def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int) -> None:
         self.device, self.k, self.due_ns, self.period_ns = device, k, due_ns, period_ns
         self.open = mask
-        self.read = self.carried = self.delivered = self.waived = 0
-        self.holders = holders
+        self.read = self.carried = self.delivered = 0
+
+
+class SharedRow(Row):
+    """One (device, k) that several gateways were told of. What each makes of it is in its share; a point is open until one
+    of them has delivered it, or the last has given it up: then it ends as the best of what became of it (BETTER)."""
+
+    __slots__ = ("given_up", "shares")
+
+    def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int, holders: int) -> None:
+        super().__init__(device, k, due_ns, mask, period_ns)
+        self.shares = [Share(self) for _ in range(holders)]
+        self.given_up: list[tuple[int, End, str]] = []
+        """(points, end, cause) of shares that have ended, in order"""
+
+
+class Share(Row):
+    """A row as one of several gateways sees it: ``open`` until it has given the points up, or somebody has delivered them."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, whole: SharedRow) -> None:
+        super().__init__(whole.device, whole.k, whole.due_ns, whole.open, whole.period_ns)
+        self.whole: SharedRow = whole  # a slot where a Row has the class's None
+
+
+BETTER = (End.MISSED, End.LOST, End.EVICTED, End.DROPPED, End.CACHED)
+"""when several gateways gave a point up: the end further right holds, of equal ones the later"""
 
 
 class Ledger:
@@ -94,11 +122,15 @@ class Ledger:
         self.on_end: Callable[[Row, int, End, str], None] | None = None
 
     # ---- opening and closing ------------------------------------------------------------------------------------
-    def open_row(self, device: int, k: int, due_ns: int, mask: int, holders: int = 1, period_ns: int = NEVER_NS) -> Row:
-        """A sample of every point in ``mask`` is due now, its successor ``period_ns`` later."""
+    def open_row(self, device: int, k: int, due_ns: int, mask: int, period_ns: int = NEVER_NS, holders: int = 1) -> Row:
+        """A sample of every point in ``mask`` is due now, its successor ``period_ns`` later.
+
+        With more than one of ``holders`` it is a SharedRow, of which each closes its own share.
+        """
         if (device, k) in self.rows:
             raise InvariantError(f"{self.sample(device, k, mask)} was opened twice")
-        row = self.rows[device, k] = Row(device, k, due_ns, mask, holders, period_ns)
+        row = Row(device, k, due_ns, mask, period_ns) if holders == 1 else SharedRow(device, k, due_ns, mask, period_ns, holders)
+        self.rows[device, k] = row
         count = mask.bit_count()
         self.due += count
         self.open += count
@@ -107,17 +139,13 @@ class Ledger:
         return row
 
     def close(self, row: Row, mask: int, end: End, cause: str = "") -> int:
-        """End the points of ``mask``; returns those that really ended (another holder may still deliver the rest)."""
+        """End the points of ``mask``; returns those that really ended (of a share: another holder may still deliver the rest)."""
         if mask & ~row.open:
             raise InvariantError(f"{self.sample(row.device, row.k, mask & ~row.open)} ended a second time, as {end.value} {cause}")
         if cause not in CAUSES[end]:
             raise InvariantError(f"{self.sample(row.device, row.k, mask)} ended as {end.value} for unknown cause {cause!r}")
-        if row.holders > 1 and end is not End.DELIVERED:
-            first = mask & ~row.waived
-            row.waived |= first
-            mask &= ~first
-            if not mask:
-                return 0
+        if row.whole is not None:
+            return self._give_up(row, row.whole, mask, end, cause) if mask else 0
         row.open &= ~mask
         count = mask.bit_count()
         self.open -= count
@@ -131,8 +159,29 @@ class Ledger:
             self.on_end(row, mask, end, cause)
         return mask
 
+    def _give_up(self, share: Row, whole: SharedRow, mask: int, end: End, cause: str) -> int:
+        """One holder gives points up; those that no other holds any more end, as the best that became of them."""
+        share.open &= ~mask
+        whole.given_up.append((mask, end, cause))
+        held = 0
+        for other in whole.shares:
+            held |= other.open
+        left = ended = mask & ~held
+        for wanted in reversed(BETTER):
+            for points, how, why in reversed(whole.given_up):
+                part = left & points
+                if how is wanted and part:
+                    left &= ~part
+                    self.close(whole, part, how, why)
+        return ended
+
     def deliver(self, row: Row, mask: int) -> int:
         """The cloud has these points. Those that are open end as delivered; those it already had are duplicates."""
+        whole = row.whole
+        if whole is not None:
+            for share in whole.shares:
+                share.open &= ~mask
+            row = whole
         again = mask & row.delivered
         if again:
             self.duplicates += again.bit_count()

@@ -53,46 +53,66 @@ class LineTiming:
 
 
 class Line:
-    """One pair of wires with several devices. ``busy_ns`` is how long it was occupied."""
+    """One pair of wires with several devices. ``busy_ns`` is how long it was occupied.
+
+    A client (a gateway) sends one request at a time; two clients know nothing of one another, and exchanges that overlap are
+    garbled, both of them.
+    """
 
     def __init__(self, env: Environment, name: str, timing: LineTiming, link: Link, streams: Streams) -> None:
         self.env, self.name, self.timing, self.link = env, name, timing, link
         self.noise = streams.stream(f"line/{name}/corrupt-bit")
         self.up, self.down = link.legs(name)
-        self._queue: deque[Callable[[], None]] = deque()
-        self._taken_at_ns: int | None = None
+        self._queues: dict[str, deque[Callable[[], None]]] = {}
+        self._taken_at_ns: dict[str, int] = {}
+        self._on_wire: list[_Exchange] = []
         self.busy_ns = 0
-        self.exchanges = self.timeouts = 0
+        self.exchanges = self.timeouts = self.collisions = 0
         self.longest_queue = 0
 
-    def take(self, start: Callable[[], None]) -> None:
-        """Call ``start`` when the line is yours; give it back with ``release``."""
-        if self._taken_at_ns is None:
-            self._taken_at_ns = self.env._now
+    def take(self, start: Callable[[], None], client: str) -> None:
+        """Call ``start`` when the line is yours; give it back with ``release``. Other clients aren't waited for."""
+        if client not in self._taken_at_ns:
+            self._taken_at_ns[client] = self.env._now
             start()
             return
-        if len(self._queue) >= QUEUE_MAX:
+        queue = self._queues.setdefault(client, deque())
+        if len(queue) >= QUEUE_MAX:
             raise OverflowError(f"line {self.name}: more than {QUEUE_MAX} exchanges wait")
-        self._queue.append(start)
-        self.longest_queue = max(self.longest_queue, len(self._queue))
+        queue.append(start)
+        self.longest_queue = max(self.longest_queue, len(queue))
 
-    def release(self) -> None:
+    def release(self, client: str) -> None:
         """The exchange is over, its last gap too."""
         now = self.env._now
-        assert self._taken_at_ns is not None
-        self.busy_ns += now - self._taken_at_ns
-        self._taken_at_ns = None
-        if self._queue:
-            self._taken_at_ns = now
-            self._queue.popleft()()
+        self.busy_ns += now - self._taken_at_ns.pop(client)
+        queue = self._queues.get(client)
+        if queue:
+            self._taken_at_ns[client] = now
+            queue.popleft()()
+
+    def begin(self, exchange: _Exchange) -> bool:
+        """A request goes onto the wires; True when another client's exchange was under way: both are garbled."""
+        self.exchanges += 1
+        for other in self._on_wire:
+            other.garbled = exchange.garbled = True
+        self.collisions += exchange.garbled
+        self._on_wire.append(exchange)
+        return exchange.garbled
+
+    def end(self, exchange: _Exchange) -> None:
+        """It is off the wires."""
+        self._on_wire.remove(exchange)
 
     def carry(self, way: Way, frame: bytes) -> bytes | None:
         """What comes out at the other end of the wires: the frame, a damaged one, or nothing."""
         arrivals = way.offer(len(frame), self.env._now)
         if not arrivals:
             return None
-        if not arrivals[0][1]:
-            return frame
+        return self.damaged(frame) if arrivals[0][1] else frame
+
+    def damaged(self, frame: bytes) -> bytes:
+        """The frame with a flipped bit: no CRC holds then."""
         bit = self.noise.below(8 * len(frame))
         damaged = bytearray(frame)
         damaged[bit >> 3] ^= 1 << (bit & 7)
@@ -102,19 +122,19 @@ class Line:
 class _Exchange:
     """One request on its way over a line. ``over``: answered, given up or abandoned; what still comes is for nobody."""
 
-    __slots__ = ("asked_at_ns", "event", "framing", "over", "request", "timeout_ns")
+    __slots__ = ("asked_at_ns", "event", "framing", "garbled", "over", "request", "timeout_ns")
 
     def __init__(self, request: bytes, framing: Any, timeout_ns: int, event: Signal) -> None:
         self.request, self.framing, self.timeout_ns, self.event = request, framing, timeout_ns, event
         self.asked_at_ns = 0
-        self.over = False
+        self.over = self.garbled = False
 
 
 class SerialPort:
     """A device on a line, as its driver sees it: unread bytes are discarded when its request goes out."""
 
-    def __init__(self, env: Environment, trace: Trace, device: int, line: Line, server: ModbusServer, response_ns: int) -> None:
-        self._env, self._trace, self._index = env, trace, device
+    def __init__(self, env: Environment, trace: Trace, device: int, line: Line, server: ModbusServer, response_ns: int, client: str) -> None:
+        self._env, self._trace, self._index, self._client = env, trace, device, client
         self._line, self._server, self._response_ns = line, server, response_ns
         self._buffer = b""
         self._current: _Exchange | None = None
@@ -124,13 +144,13 @@ class SerialPort:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
         exchange = self._current = _Exchange(request, reply, timeout_ns, Signal(self._env))
         self._env.call_in(limit_ns, self._give_up, exchange)
-        self._line.take(lambda: self._transmit(exchange))
+        self._line.take(lambda: self._transmit(exchange), self._client)
         return exchange.event
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
         """Send without waiting for an answer: done when its last character is out; an answer that comes is kept for ``receive``."""
         exchange = self._current = _Exchange(data, None, 0, Signal(self._env))
-        self._line.take(lambda: self._transmit(exchange))
+        self._line.take(lambda: self._transmit(exchange), self._client)
         return exchange.event
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
@@ -156,10 +176,11 @@ class SerialPort:
     # ---- an exchange --------------------------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange) -> None:
         if exchange.over:
-            self._line.release()
+            self._line.release(self._client)
             return
         timing = self._line.timing
-        self._line.exchanges += 1
+        if self._line.begin(exchange):
+            self._trace.emit("collision", self._line.name, self._index)
         self._buffer = b""
         arrived = self._line.carry(self._line.up, exchange.request)
         sent_ns = timing.frame_ns(len(exchange.request))
@@ -170,7 +191,7 @@ class SerialPort:
     def _asked(self, exchange: _Exchange, request: bytes | None) -> None:
         """At the device, 3.5 characters after the request."""
         exchange.asked_at_ns = self._env._now
-        answer = None if request is None else self._server.respond_rtu(request, self._env._now)
+        answer = None if request is None or exchange.garbled else self._server.respond_rtu(request, self._env._now)
         if answer is None:
             self._env.call_in(exchange.timeout_ns, self._silent, exchange)
             return
@@ -183,16 +204,20 @@ class SerialPort:
     def _silent(self, exchange: _Exchange) -> None:
         """Nothing came: the line was blocked for the whole timeout."""
         self._line.timeouts += 1
-        self._line.release()
+        self._line.end(exchange)
+        self._line.release(self._client)
         self._give_up(exchange)
 
     def _answered(self, exchange: _Exchange, answer: bytes) -> None:
         arrived = self._line.carry(self._line.down, answer)
+        if exchange.garbled and arrived is not None:
+            arrived = self._line.damaged(arrived)
         left_ns = exchange.asked_at_ns + exchange.timeout_ns - self._env._now
         if arrived is None and left_ns > 0:
             self._env.call_in(left_ns, self._silent, exchange)
             return
-        self._line.release()
+        self._line.end(exchange)
+        self._line.release(self._client)
         if arrived is not None and (exchange is self._current or exchange.framing is None):
             self._buffer += arrived
             self._look()

@@ -74,15 +74,16 @@ class Link:
         self.name, self.model, self.streams = name, model, streams
         self.healthy = model
         self.rules: list[Rule] = []
-        self._legs: dict[str, tuple[Way, Way]] = {}
+        self._legs: dict[tuple[str, str], tuple[Way, Way]] = {}
         self._degraded: dict[int, dict[str, Any]] = {}
         self._last = 0
 
-    def legs(self, name: str) -> tuple[Way, Way]:
-        """(up, down) of the leg to that peer; up leaves the gateway."""
-        if name not in self._legs:
-            self._legs[name] = Way(self, name, True), Way(self, name, False)
-        return self._legs[name]
+    def legs(self, name: str, via: str = "", second: bool = False) -> tuple[Way, Way]:
+        """(up, down) of the leg to that peer; up leaves the gateway. ``via``: which gateway; ``second``: of two, with a way of its own."""
+        key = name, via if second else ""
+        if key not in self._legs:
+            self._legs[key] = Way(self, name, True, via, second), Way(self, name, False, via, second)
+        return self._legs[key]
 
     def degrade(self, changes: dict[str, Any]) -> int:
         """Change figures of the model; returns a number for ``restore``. What is degraded later wins where two overlap."""
@@ -110,8 +111,9 @@ class Link:
     def stats(self, leg: str | None = None) -> LegStats:
         """Sum over both ways of one leg, or of all."""
         total = LegStats()
-        chosen = self._legs.values() if leg is None else [self.legs(leg)]
-        for legs in chosen:
+        if leg is not None:
+            self.legs(leg)
+        for legs in [legs for (name, _), legs in self._legs.items() if leg in (None, name)]:
             for way in legs:
                 for name in LegStats.__slots__:
                     setattr(total, name, getattr(total, name) + getattr(way.stats, name))
@@ -130,12 +132,13 @@ class Way:
     """One direction of a leg."""
 
     __slots__ = (
-        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_least_ns", "_loss_coin", "_loss_threshold", "_model", "_plain",
-        "_rate_bps", "_span", "leg", "link", "stats", "up",
+        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_least_ns", "_loss_coin", "_loss_threshold", "_model", "_name",
+        "_plain", "_rate_bps", "_span", "leg", "link", "stats", "up", "via",
     )  # fmt: skip
 
-    def __init__(self, link: Link, leg: str, up: bool) -> None:
-        self.link, self.leg, self.up = link, leg, up
+    def __init__(self, link: Link, leg: str, up: bool, via: str = "", second: bool = False) -> None:
+        self.link, self.leg, self.up, self.via = link, leg, up, via
+        self._name = f"link/{link.name}/{leg}{f'@{via}' if second else ''}/{'up' if up else 'down'}"
         self.stats = LegStats()
         self._coins: dict[str, Stream] = {}
         self._free_at_ns = -NEVER_NS
@@ -149,8 +152,7 @@ class Way:
     def _coin(self, purpose: str) -> Stream:
         found = self._coins.get(purpose)
         if found is None:
-            name = f"link/{self.link.name}/{self.leg}/{'up' if self.up else 'down'}/{purpose}"
-            found = self._coins[purpose] = self.link.streams.stream(name)
+            found = self._coins[purpose] = self.link.streams.stream(f"{self._name}/{purpose}")
         return found
 
     def _happens(self, purpose: str, ratio: float) -> bool:
@@ -159,7 +161,7 @@ class Way:
     def passes(self, size_bytes: int, now_ns: int) -> int | None:
         """What the rules say of a packet now: extra delay in ns, None when it is gone."""
         for rule in self.link.rules:
-            verdict = rule.on_packet(Packet(self.link.name, self.leg, self.up, size_bytes), now_ns)
+            verdict = rule.on_packet(Packet(self.link.name, self.leg, self.up, size_bytes, self.via), now_ns)
             if verdict is PASS:
                 continue
             if isinstance(verdict, Delay):

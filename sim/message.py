@@ -88,7 +88,8 @@ class Body:
 
 
 COMMAND_CAUSES = (
-    "timeout", "disconnected", "rejected", "malformed", "device", "driver-fault", "quarantined", "gateway-down", "crash", "limit", "end-of-run",
+    "timeout", "disconnected", "rejected", "malformed", "device", "driver-fault", "quarantined", "gateway-down", "standby", "crash", "limit",
+    "end-of-run",
 )  # fmt: skip
 """why a command fails"""
 

@@ -1,4 +1,4 @@
-"""What the timeline can do to links: cut (a way, a leg), flap, degrade. Each returns what ends it.
+"""What the timeline can do to links: cut (a way, a leg), flap, partition, degrade. Each returns what ends it.
 
 Belongs here: verbs on links. Never: how a link treats packets (link.py), what a rule is (rule.py).
 """
@@ -22,9 +22,17 @@ Undo = Callable[[], None]
 def cut(world: World, action: Action) -> Undo:
     """Nothing passes: both ways or one, every leg or one."""
     link = world.links[action.target]
-    rule = Cut(action.up, action.leg or None)
+    rule = Cut(action.up, action.leg or None, action.via or None)
     link.rules.append(rule)
     return lambda: link.rules.remove(rule)
+
+
+def partition(world: World, action: Action) -> Undo:
+    """The two gateways of a pair don't hear each other (or one doesn't hear the other); their other links are as they are."""
+    pair = next(pair for pair in world.pairs if action.target in pair.names)
+    rule = Cut(action.up, pair.names[1])
+    pair.link.rules.append(rule)
+    return lambda: pair.link.rules.remove(rule)
 
 
 def degrade(world: World, action: Action) -> Undo:
@@ -39,7 +47,7 @@ class _Flap:
 
     def __init__(self, world: World, link: Link, action: Action) -> None:
         self._world, self._link, self._action = world, link, action
-        self._rule = Cut(action.up, action.leg or None)
+        self._rule = Cut(action.up, action.leg or None, action.via or None)
         self._down = False
         self._over = False
         self._turn()

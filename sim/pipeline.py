@@ -176,6 +176,9 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
             message = _composed(gateway, poller, row, part, verdict, batch)
             if message is None:
                 continue
+            if not gateway.sends:
+                gateway.hold(poller, row, verdict, message)
+                continue
             uplink, cores = gateway.uplink, gateway.cores
             direct = verdict[0] != "cache" and uplink.ready()
             work_ns = gateway.budget.host("publish" if direct else "store")
@@ -188,6 +191,9 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
             yield work_ns
             cores.release(work_ns)
             clockwork.spent_ns[UPLINK] += work_ns
+            if not gateway.sends:  # it has stepped down meanwhile
+                gateway.hold(poller, row, verdict, message)
+                continue
             gateway.carried(poller, row, part, verdict[0])
             if direct and uplink.ready():
                 uplink.publish(message)
@@ -304,7 +310,7 @@ def _transformed(gateway: Gateway, poller: Poller, row: Row, outcome: Fault | st
         return NOTHING
     if mask & ~kept:
         gateway.carried(poller, row, mask & ~kept, "drop")
-        ledger.close(row, mask & ~kept, End.DROPPED, "transform")
+        ledger.close(row, row.open & mask & ~kept, End.DROPPED, "transform")
     poller.arguments.set_batch(row.k, lists)
     return batch, kept
 
@@ -373,14 +379,9 @@ def _composed(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: An
         gateway.carried(poller, row, mask, "drop")
         gateway.ledger.close(row, mask & row.open, End.DROPPED, "policy")
         return None
-    if tag == "alert":
-        gateway.trace.emit("alert", gateway.index, row.device, row.k, mask, payload[:LOGGED_TEXT_MAX])
-        gateway.alerts += mask.bit_count()
+    if gateway.sends:
+        gateway.alert(row, mask, verdict)
     return gateway.compose(poller, row, mask, 3 if tag == "alert" else min(payload, 3), batch)
-
-
-LOGGED_TEXT_MAX = 120
-"""of an alert, in the trace"""
 
 
 def write(gateway: Gateway, poller: Poller, point: int, value: float) -> Steps:

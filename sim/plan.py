@@ -11,7 +11,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING
 
 from sim.clock import START, Environment, Occurrence
-from sim.ledger import Ledger, due_instants
+from sim.ledger import End, Ledger, SharedRow, due_instants
 from sim.spec import DeviceSpec
 from sim.trace import Trace
 
@@ -82,10 +82,23 @@ class Plan:
         """A sample is due."""
         k = self._k
         self._k = k + 1
-        row = self._ledger.open_row(self._index, k, now_ns, self._mask, len(self.pollers), self._every_ns)
+        pollers = self.pollers
+        if len(pollers) == 1:
+            row = self._ledger.open_row(self._index, k, now_ns, self._mask, self._every_ns)
+            self._trace.add((now_ns, "due", self._index, k))
+            pollers[0].due(row)
+            return
+        takers = [poller for poller in pollers if poller.gateway.polls]
+        row = self._ledger.open_row(self._index, k, now_ns, self._mask, self._every_ns, max(1, len(takers)))
         self._trace.add((now_ns, "due", self._index, k))
-        for poller in self.pollers:
-            poller.due(row)
+        if isinstance(row, SharedRow):
+            for poller, share in zip(takers, row.shares, strict=True):
+                poller.due(share)
+        elif takers:
+            takers[0].due(row)
+        else:
+            down = any(poller.gateway.state != "up" for poller in pollers)
+            self._ledger.close(row, row.open, End.MISSED, "gateway-down" if down else "no-active")
 
 
 class _Hurry(Occurrence):

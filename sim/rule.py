@@ -10,12 +10,14 @@ from typing import NamedTuple, Protocol
 
 
 class Packet(NamedTuple):
-    """What a rule sees: which link and leg, which way (``up`` = towards the gateway's peer), its size on the wire."""
+    """What a rule sees: which link and leg, which way (``up`` = towards the gateway's peer), its size on the wire, whose port it is
+    (``via``: the gateway's name, where two of a pair share the leg to a device)."""
 
     link: str
     leg: str
     up: bool
     size_bytes: int
+    via: str = ""
 
 
 class Delay(NamedTuple):
@@ -44,12 +46,12 @@ class Rule(Protocol):
 
 
 class Cut:
-    """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, is gone."""
+    """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, of every gateway or one, is gone."""
 
-    def __init__(self, up: bool | None = None, leg: str | None = None) -> None:
-        self.up, self.leg = up, leg
+    def __init__(self, up: bool | None = None, leg: str | None = None, via: str | None = None) -> None:
+        self.up, self.leg, self.via = up, leg, via
 
     def on_packet(self, packet: Packet, now_ns: int) -> Verdict:
         """DROP what goes the way that is cut."""
         hit = (self.up is None or self.up == packet.up) and (self.leg is None or self.leg == packet.leg)
-        return DROP if hit else PASS
+        return DROP if hit and (self.via is None or self.via == packet.via) else PASS

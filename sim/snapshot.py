@@ -48,6 +48,8 @@ class GatewayRow:
     cores: int
     faults: tuple[tuple[str, str, int], ...]
     """(component, cause, count)"""
+    role: str = ""
+    """in its pair"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def _devices(world: World) -> DeviceColumns:
     for gateway in world.gateways:
         for poller in gateway.pollers:
             polls[poller.index] += poller.polls
-            state[poller.index] = SLOT_STATES.index(poller.slot.state)
+            if gateway.sends:  # of a pair, who leads
+                state[poller.index] = SLOT_STATES.index(poller.slot.state)
     return DeviceColumns(
         tuple(ledger.names), tuple(spec.fleets[device.fleet] for device in spec.devices), np.array(ledger.due_of, np.int64),
         by_end[End.DELIVERED], by_end[End.MISSED], by_end[End.LOST], polls, state,
@@ -115,4 +118,5 @@ def _gateway(gateway: Any) -> GatewayRow:
         gateway.name, gateway.state, gateway.uplink.state, gateway.uplink.in_flight, gateway.backlog, 0 if store is None else store.used_bytes,
         gateway.budget.memory_bytes, gateway.busy_total_ns(), gateway.board.cores,
         tuple((component, cause, count) for (component, cause), count in gateway.supervisor.faults.items()),
+        "" if gateway.member is None else gateway.member.role,
     )  # fmt: skip

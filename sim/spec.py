@@ -111,6 +111,25 @@ class RestartSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbySpec:
+    """Stands by for gateway ``of``: ``hot`` polls, too, and keeps what it reads for ``handover_ns``; ``warm`` has its components up;
+    ``cold`` brings them up when it is promoted, which it is after ``misses`` heartbeats, one ``every_ns`` over ``link``, haven't come.
+
+    ``arbiter`` cloud: who leads needs a lease of ``lease_ns``; none: nobody decides. ``preempt``: ``of`` leads again when it is back.
+    """
+
+    of: str
+    link: str
+    mode: str = "hot"
+    every_ns: int = 500_000_000
+    misses: int = 3
+    arbiter: str = "cloud"
+    lease_ns: int = 1_500_000_000
+    handover_ns: int = 5_000_000_000
+    preempt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySpec:
     """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a price."""
 
@@ -124,6 +143,7 @@ class GatewaySpec:
     small_reservation: bool = False
     files: int | None = None
     """files and sockets that its process may have open; None: not looked at"""
+    standby: StandbySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,8 @@ class Action:
     """cut, flap: the way that is hit, None for both"""
     leg: str = ""
     """cut, flap: the device or gateway whose leg is hit, empty for all"""
+    via: str = ""
+    """cut, flap: the gateway whose port is hit, empty for all"""
     down_ns: int = 0
     up_ns: int = 0
     """flap"""

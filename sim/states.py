@@ -1,14 +1,15 @@
 """The tables of states, together, and the figure that the README shows: ``python -m sim.states`` prints it.
 
-Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py have them).
+Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py, failover.py have them).
 """
 
 from __future__ import annotations
 
-from sim import gateway, slot, uplink
+from sim import failover, gateway, slot, uplink
 
 TABLES: dict[str, dict[tuple[str, str], str]] = {
     "gateway": gateway.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,
+    "role in a pair": failover.TRANSITIONS,
 }  # fmt: skip
 """what has states -> (state, event) -> state"""
 

@@ -130,9 +130,9 @@ class Stream:
 
     def __init__(
         self, env: Environment, link: Link, leg: str, near: Receive, far: Receive, lost: Callable[[], None],
-        user_timeout_ns: int = USER_TIMEOUT_NS,
+        user_timeout_ns: int = USER_TIMEOUT_NS, via: str = "", second: bool = False,
     ) -> None:  # fmt: skip
-        up, down = link.legs(leg)
+        up, down = link.legs(leg, via, second)
         self.env, self.user_timeout_ns, self.lost = env, user_timeout_ns, lost
         self.broken = False
         self.open = False

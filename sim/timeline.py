@@ -25,6 +25,7 @@ Undo = Callable[[], None]
 VERBS: dict[str, Callable[[World, Action], Undo | None]] = {
     "cut": network_trouble.cut,
     "flap": network_trouble.flap,
+    "partition": network_trouble.partition,
     "degrade": network_trouble.degrade,
     "crash": gateway_trouble.crash,
     "shutdown": gateway_trouble.shutdown,

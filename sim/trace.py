@@ -37,6 +37,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "log": ("slot", "at_ns", "level", "text"),
     "limit": ("entity", "limit", "count"),
     "command": ("device", "number", "state", "cause"),
+    "role": ("gateway", "role", "term", "cause"),
+    "failover": ("pair", "event", "ns"),
+    "handover": ("gateway", "messages"),
+    "collision": ("line", "device"),
     "breach": ("gateway", "budget", "cause"),
 }
 """kind -> its fields after the time"""

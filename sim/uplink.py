@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.clock import Environment, Timer
 from sim.faults import InvariantError
+from sim.lease import ANSWER_BYTES, REQUEST_BYTES, LeaseAnswer, LeaseRequest
 from sim.link import Link
 from sim.message import ACK_BYTES, TLS_RECORD_BYTES, Command, Message
 from sim.spec import UplinkSpec
@@ -84,6 +85,11 @@ class Uplink:
         gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
         stream.up.send((self._packet, message), message.size_bytes, message.sent_ns)
 
+    def ask(self, request: LeaseRequest) -> None:
+        """Ask the cloud for a lease, or give it back; nothing happens without a session."""
+        if self._stream is not None and self.state == "up":
+            self._stream.send_up(request, REQUEST_BYTES + TLS_RECORD_BYTES)
+
     # ---- the session --------------------------------------------------------------------------------------------
     def _move(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))
@@ -122,10 +128,12 @@ class Uplink:
         stream = self._stream
         if stream is None:
             return
-        if type(payload) is tuple:
+        if type(payload) is tuple:  # exactly: requests are tuples by another name
             packet, message = payload
             self._gateway.cloud.accept(self._gateway.index, message)
             stream.send_down(packet, ACK_BYTES + TLS_RECORD_BYTES)
+        elif isinstance(payload, LeaseRequest):
+            stream.send_down(self._gateway.cloud.leases.ask(payload, self._env._now), ANSWER_BYTES + TLS_RECORD_BYTES)
         else:
             answer = {_HELLO: _SERVER_HELLO, _CONNECT: _CONNACK, _PING: _PONG}[payload]
             stream.send_down(answer, _SIZES[answer])
@@ -140,6 +148,9 @@ class Uplink:
         elif isinstance(payload, Command):
             gateway.cloud.confirmed(gateway.index, payload)
             gateway.command(payload)
+        elif isinstance(payload, LeaseAnswer):
+            if gateway.member is not None:
+                gateway.member.answered(payload)
         elif payload == _SERVER_HELLO:
             gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, _CONNECT)
         elif payload == _CONNACK:

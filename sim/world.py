@@ -21,14 +21,15 @@ from sim.cloud import Cloud
 from sim.faults import InvariantError
 from sim.gateway import Gateway
 from sim.latency import Latencies
-from sim.ledger import End, Ledger, Row
+from sim.ledger import End, Ledger, Row, SharedRow
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
+from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
 from sim.poller import PointTable, Poller
 from sim.slot import Slot
-from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, WorldSpec
+from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, StandbySpec, WorldSpec
 from sim.streams import Streams
 from sim.timeline import Timeline
 from sim.trace import Trace
@@ -75,7 +76,9 @@ class World:
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
         self.gateways: list[Gateway] = []
         self.gateway_of_name: dict[str, Gateway] = {}
-        self._gateway_of_device: list[Gateway] = []
+        self.pairs: list[Pair] = []
+        self._pair_of: dict[str, Pair] = {}
+        """gateway -> the pair of which it is one"""
         self.servers: list[ModbusServer] = []
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
@@ -97,20 +100,33 @@ class World:
         components = {component.name: component for component in self.spec.components}
         for index, spec in enumerate(self.spec.gateways):
             self._wire_gateway(index, spec, components, store_path(spec.name))
+        for spec in self.spec.gateways:
+            if spec.standby is not None:
+                self._wire_pair(spec.name, spec.standby)
         devices = self._make_devices()
         for i, device in enumerate(self.spec.devices):
-            gateway = self.gateway_of_name[device.gateway]
-            self._gateway_of_device.append(gateway)
             plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
             self.plans.append(plan)
-            plan.pollers.append(self._wire_device(gateway, i, device, components[device.driver], devices[device.name]))
+            pair = self._pair_of.get(device.gateway)
+            for name in (device.gateway,) if pair is None else pair.names:
+                plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver], devices[device.name]))
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         for phase in self.spec.phases:
             self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
         self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
 
+    def _wire_pair(self, name: str, spec: StandbySpec) -> None:
+        pair = Pair(
+            self.env, len(self.pairs), self.trace, self.cloud, spec, self.gateway_of_name[spec.of], self.gateway_of_name[name], self.links[spec.link],
+            self.happened, lambda: self.ledger.duplicates,
+        )  # fmt: skip
+        self.pairs.append(pair)
+        self._pair_of.update(dict.fromkeys(pair.names, pair))
+        self.env.call_at(0, pair.begin, priority=TROUBLE)
+
     def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: Path) -> None:
-        mine = [device for device in self.spec.devices if device.gateway == spec.name]
+        named = spec.name if spec.standby is None else spec.standby.of
+        mine = [device for device in self.spec.devices if device.gateway == named]
         used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
@@ -172,8 +188,10 @@ class World:
         points = table.points
         extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
-        server = ModbusServer(device)
-        self.servers.append(server)
+        first = gateway.name == spec.gateway
+        server = ModbusServer(device, None if first else self.servers[index])
+        if first:
+            self.servers.append(server)
         port = self._port(gateway, index, spec, server)
         poller = Poller(gateway, index, spec, slot, port, table)
         gateway.add_poller(poller)
@@ -193,11 +211,14 @@ class World:
         link = self.links[spec.link]
         described = next(link_spec for link_spec in self.spec.links if link_spec.name == spec.link)
         if described.serial_bd is None:
-            return TcpPort(self.env, self.trace, index, link, server, spec.response_ns, gateway.take_file, gateway.budget.files)
+            second = gateway.name != spec.gateway
+            return TcpPort(
+                self.env, self.trace, index, link, server, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name, second
+            )
         name = f"{spec.link}/{spec.line}"
         if name not in self.lines:
             self.lines[name] = Line(self.env, name, LineTiming(described.serial_bd), link, self.streams)
-        return SerialPort(self.env, self.trace, index, self.lines[name], server, spec.response_ns)
+        return SerialPort(self.env, self.trace, index, self.lines[name], server, spec.response_ns, gateway.name)
 
     def stop(self) -> None:
         """End the run between two events; safe in a signal handler."""
@@ -266,19 +287,29 @@ class World:
                 left = message.mask & message.row.open
                 if left:
                     ledger.close(message.row, left, End.LOST, "end-of-run")
+        for pair in self.pairs:
+            pair.finish()
+        for gateway in self.gateways:
+            if gateway.member is not None and gateway.member.handover is not None:
+                gateway.member.handover.forget("end-of-run")
         under_way = {id(row): row for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
-        for row in list(ledger.rows.values()):
-            self._require_care(row, under_way)
-            read = row.open & row.read
-            if read:
-                ledger.close(row, read, End.LOST, "end-of-run")
-            if row.open:
-                ledger.close(row, row.open, End.MISSED, "end-of-run")
+        for whole in list(ledger.rows.values()):
+            for row in whole.shares if isinstance(whole, SharedRow) else [whole]:
+                if row.open:
+                    self._give_up(row, under_way)
         for command in list(self._commands_open.values()):
-            self._gateway_of_device[command.device].command_done(command, "end-of-run")
+            self._commanded(command).command_done(command, "end-of-run")
         if not self.env.stopped:
             ledger.audit(self.closed_form)
         self.trace.digest()
+
+    def _give_up(self, row: Row, under_way: dict[int, Row]) -> None:
+        self._require_care(row, under_way)
+        read = row.open & row.read
+        if read:
+            self.ledger.close(row, read, End.LOST, "end-of-run")
+        if row.open:
+            self.ledger.close(row, row.open, End.MISSED, "end-of-run")
 
     def _require_care(self, row: Row, under_way: dict[int, Row]) -> None:
         """What is open at the end is being polled, or lies in a store or a window (those have been closed): else it was forgotten."""
@@ -343,10 +374,15 @@ class World:
         """Send a command down to the gateway that polls the device."""
         self.commands_issued.append(command)
         self._commands_open[command.number] = command
-        gateway = self._gateway_of_device[command.device]
+        gateway = self._commanded(command)
         self.trace.emit("command", command.device, command.number, "issued", "")
         if not self.cloud.command(gateway.index, command):
             gateway.command_done(command, "limit")
+
+    def _commanded(self, command: Command) -> Gateway:
+        """Who polls the device; of a pair, who leads or led last."""
+        name = self.spec.devices[command.device].gateway
+        return self._pair_of[name].commanded if name in self._pair_of else self.gateway_of_name[name]
 
     def _command_done(self, command: Command, cause: str | None) -> None:
         del self._commands_open[command.number]

@@ -11,7 +11,7 @@ from devices.catalog import model
 from sim.boards import BOARDS
 from sim.clock import MS, US, S
 from sim.link import LinkModel
-from sim.spec import Action, ComponentSpec, DeviceSpec, GatewaySpec, LinkSpec, StoreSpec, UplinkSpec, WorldSpec
+from sim.spec import Action, ComponentSpec, DeviceSpec, GatewaySpec, LinkSpec, StandbySpec, StoreSpec, UplinkSpec, WorldSpec
 from sim.world import World
 
 STORE = StoreSpec()
@@ -60,6 +60,15 @@ def plant(
     gateway = GatewaySpec("gw", BOARDS[board], transform.name, policy.name, uplink or UplinkSpec("cloud"), store, small_reservation=count > 120)
     unique = {spec.name: spec for spec in (usual, transform, policy, *own.values())}
     return WorldSpec(seed, duration_ns, settle_ns, ("presses",), devices, links, tuple(unique.values()), (gateway,), timeline)
+
+
+def paired(spec: WorldSpec, mode: str = "hot", arbiter: str = "cloud", loss: float = 0.0, **changes: Any) -> WorldSpec:
+    """The same plant with a second gateway, ``gw-b``, that stands by for the first over a link ``hb``, and has an uplink of its own."""
+    first = spec.gateways[0]
+    standby = StandbySpec("gw", "hb", mode, arbiter=arbiter, **{"every_ns": 200 * MS, "lease_ns": S, **changes})
+    second = replace(first, name="gw-b", standby=standby, uplink=replace(first.uplink, link="cloud-b"))
+    links = (*spec.links, replace(spec.links[1], name="cloud-b"), LinkSpec("hb", LinkModel(delay_ns=300 * US, jitter_ns=50 * US, loss=loss)))
+    return replace(spec, gateways=(first, second), links=links)
 
 
 def run(spec: WorldSpec, host: Host) -> World:

@@ -116,9 +116,9 @@ def test_events_are_named_for_what_can_happen() -> None:
 
 
 MISTAKES = {
-    "two verbs": ("at: 0 s, cut: cloud, crash: gw", "expected exactly one of cut, flap, degrade"),
+    "two verbs": ("at: 0 s, cut: cloud, crash: gw", "expected exactly one of cut, flap, partition, degrade"),
     "no verb": ("at: 0 s", "got none"),
-    "a key of another verb": ("at: 0 s, cut: cloud, speed: 10 %", '"speed" does not go with cut (with it go: way, leg)'),
+    "a key of another verb": ("at: 0 s, cut: cloud, speed: 10 %", '"speed" does not go with cut (with it go: way, leg, gateway)'),
     "a key that is missing": ("at: 0 s, throttle: gw", 'throttle needs "speed"'),
     "a flap without end": ("at: 0 s, flap: cloud, down: 1 s, up: 1 s", 'flap needs "for"'),
     "an end of a restart": ("at: 0 s, restart: gw, for: 1 s", '"for" does not go with restart: it has no end'),

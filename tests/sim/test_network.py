@@ -13,8 +13,9 @@ from components.codec import Case
 from sim.bus import REPLY_BYTES_MAX, cut_frame
 from sim.clock import MS, NEVER_NS, Environment, S
 from sim.cores import Cores
+from sim.faults import InvariantError
 from sim.histogram import NEVER, Histogram
-from sim.ledger import End, Ledger
+from sim.ledger import End, Ledger, SharedRow
 from sim.line import LineTiming
 from sim.link import GilbertElliott, Link, LinkModel
 from sim.presets import PRESETS
@@ -243,14 +244,47 @@ def test_cores_serve_in_order_of_arrival() -> None:
 def test_the_last_holder_closes_a_row_and_delivery_closes_it_at_once() -> None:
     ledger = Ledger(["a/1"], [("p", "q")])
     row = ledger.open_row(0, 0, 0, 0b11, holders=2)
-    assert ledger.close(row, 0b01, End.MISSED, "timeout") == 0
-    assert ledger.close(row, 0b01, End.LOST, "crash") == 0b01
-    assert ledger.deliver(row, 0b10) == 0b10
-    assert ledger.deliver(row, 0b10) == 0
+    assert isinstance(row, SharedRow)
+    mine, yours = row.shares
+    assert ledger.close(mine, 0b01, End.MISSED, "timeout") == 0
+    assert ledger.close(yours, 0b01, End.LOST, "crash") == 0b01
+    assert ledger.deliver(mine, 0b10) == 0b10
+    assert ledger.deliver(yours, 0b10) == 0
     assert ledger.duplicates == 1
     assert ledger.balanced()
     assert (ledger.due, ledger.open, ledger.ended) == (2, 0, 2)
     assert ledger.by_cause(End.LOST) == {"crash": 1}
+    assert (mine.open, yours.open) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "holds"),
+    [
+        ((End.LOST, "crash"), (End.MISSED, "timeout"), (End.LOST, "crash")),
+        ((End.MISSED, "timeout"), (End.LOST, "unseen"), (End.LOST, "unseen")),
+        ((End.MISSED, "timeout"), (End.MISSED, "disconnected"), (End.MISSED, "disconnected")),
+        ((End.CACHED, ""), (End.LOST, "end-of-run"), (End.CACHED, "")),
+        ((End.DROPPED, "policy"), (End.EVICTED, "ttl"), (End.DROPPED, "policy")),
+    ],
+)
+def test_a_point_that_all_have_given_up_ends_as_the_best_of_it(first: tuple[End, str], second: tuple[End, str], holds: tuple[End, str]) -> None:
+    ledger = Ledger(["a/1"], [("p",)])
+    row = ledger.open_row(0, 0, 0, 1, holders=2)
+    assert isinstance(row, SharedRow)
+    ledger.close(row.shares[0], 1, *first)
+    assert ledger.open == 1
+    ledger.close(row.shares[1], 1, *second)
+    assert ledger.ends == {(0, *holds): 1}
+    assert not ledger.rows
+
+
+def test_a_share_that_ends_twice_is_an_error() -> None:
+    ledger = Ledger(["a/1"], [("p",)])
+    row = ledger.open_row(0, 0, 0, 1, holders=2)
+    assert isinstance(row, SharedRow)
+    ledger.close(row.shares[0], 1, End.MISSED, "timeout")
+    with pytest.raises(InvariantError, match="a/1 k=0 point p ended a second time"):
+        ledger.close(row.shares[0], 1, End.MISSED, "timeout")
 
 
 @pytest.mark.parametrize("name", PRESETS)
