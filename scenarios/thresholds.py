@@ -12,11 +12,10 @@ from components.outcome import Cause
 from scenarios import units
 from scenarios.errors import unknown
 from scenarios.expressions import Expectation, ExpressionError, parse
-from scenarios.feasibility import line_utilisation
 from scenarios.load import Loaded
 from scenarios.measure import SAMPLE_ENDS, Measures, statistic
 from scenarios.metrics import METRICS
-from scenarios.pairs import stories
+from scenarios.reasons import reason
 from scenarios.timeline import possible_events
 from scenarios.verdict import Verdict
 from sim.clock import NEVER_NS
@@ -26,9 +25,6 @@ from sim.latency import STAGES, Blame
 from sim.ledger import CAUSES
 from sim.message import COMMAND_CAUSES
 from sim.world import World
-
-LINE_FULL = 0.95
-"""share of a line's time from which it is named as having no room left"""
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class Judge:
         if value is None:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
         passed = expectation.holds(value)
-        why = "" if passed else self._reason(expectation)
+        why = "" if passed else reason(self.world, self.measures, expectation, self.blames.get(expectation))
         return Judged(expectation, self._within_band(expectation, value, passed), value, why)
 
     def _judge_windows(self, expectation: Expectation) -> Judged:
@@ -166,7 +162,7 @@ class Judge:
         passed = expectation.holds(value)
         where = "" if passed else f"worst in the window that begins at {window * span / 1e9:g} s"
         if not passed and expectation.over_ns is None:
-            where = self._reason(expectation)
+            where = reason(self.world, self.measures, expectation, self.blames.get(expectation))
         return Judged(expectation, self._within_band(expectation, value, passed), value, where)
 
     def _whole_windows(self, expectation: Expectation) -> list[int]:
@@ -191,6 +187,8 @@ class Judge:
         chosen, spec = self.measures.devices(expectation), self.world.spec
         names = dict(expectation.keys).get("gateway")
         mine = dict.fromkeys(spec.devices[d].gateway for d in chosen) if chosen else None
+        if mine is not None:
+            mine.update((gateway.name, None) for gateway in spec.gateways if gateway.standby is not None and gateway.standby.of in mine)
         bands = [
             gateway.budget.profile.band for gateway in self.world.gateways
             if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
@@ -211,59 +209,6 @@ class Judge:
         stages = [statistic(latency.stages[i], expectation.statistic) or 0 for i, name in enumerate(STAGES) if name != "bus"]
         return min(value, sum(stages))
 
-    def _spender(self, expectation: Expectation) -> str:
-        """Who spent a gateway's CPU time."""
-        name = dict(expectation.keys).get("gateway")
-        gateways = [gateway for gateway in self.world.gateways if name in (None, gateway.name)]
-        spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.budget.meters.items()]
-        spent += [(gateway.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
-        total = sum(time_ns for time_ns, _ in spent)
-        most, who = max(spent)
-        return f"{who} spent {100 * most / total:.0f} % of the CPU time" if total else ""
-
-    def _reason(self, expectation: Expectation) -> str:
-        if expectation.metric == "gateway.cpu":
-            return self._spender(expectation)
-        if expectation.metric.startswith("failover."):
-            name = dict(expectation.keys).get("gateway")
-            return "; ".join(text for pair in self.world.pairs if name in (None, *pair.names) for text in stories(pair))
-        blame = self.blames.get(expectation)
-        if blame is None or not blame.samples:
-            return "; ".join(filter(None, [self._missing(expectation), self._busy_line(expectation)]))
-        text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"
-        waited = blame.waited_for()
-        if blame.stage() == "queue" and waited is not None:
-            text += f", most of it waiting for {waited}"
-        return "; ".join(filter(None, [text, self._missing(expectation), self._busy_line(expectation)]))
-
-    def _busy_line(self, expectation: Expectation) -> str:
-        """The serial line that had no room left, for expectations that its devices can break."""
-        if not expectation.metric.startswith(("latency.", "samples.")):
-            return ""
-        spec, chosen = self.world.spec, self.measures.devices(expectation)
-        mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
-        asked = line_utilisation(spec)
-        elapsed = min(self.world.env._now, spec.duration_ns)
-        full = [name for name in self.world.lines if name in mine and self.world.lines[name].busy_ns >= LINE_FULL * elapsed]
-        if not full:
-            return ""
-        worst = max(full, key=lambda name: asked.get(name, 0.0))
-        return f"line {worst} had no room left: {100 * asked.get(worst, 0.0):.0f} % of its time was asked for"
-
-    def _missing(self, expectation: Expectation) -> str:
-        """The samples that never got a verdict, by cause, for expectations on latency."""
-        if not expectation.metric.startswith("latency.") or expectation.metric == "latency.stage":
-            return ""
-        devices = self.measures.devices(expectation)
-        table = self.world.never_carried if expectation.metric == "latency.gateway" else self.world.never_accepted
-        found: dict[str, int] = {}
-        for (device, end, cause), count in table.items():
-            if devices is None or device in devices:
-                name = f"{end.value}{{{cause}}}" if cause else end.value
-                found[name] = found.get(name, 0) + count
-        if not found:
-            return ""
-        return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
 
 class _GaugeWatch:
     """``backlog == 0 within 60 s after heal cloud``, ``stuck == 0 within 30 s after phase heal``, ``never backlog > 1000``.

@@ -64,7 +64,9 @@ class Line:
         self.noise = streams.stream(f"line/{name}/corrupt-bit")
         self.up, self.down = link.legs(name)
         self._queues: dict[str, deque[Callable[[], None]]] = {}
-        self._taken_at_ns: dict[str, int] = {}
+        self._clients: dict[str, None] = {}
+        """whose turn it is: one of each gateway"""
+        self._busy_since_ns = 0
         self._on_wire: list[_Exchange] = []
         self.busy_ns = 0
         self.exchanges = self.timeouts = self.collisions = 0
@@ -72,8 +74,10 @@ class Line:
 
     def take(self, start: Callable[[], None], client: str) -> None:
         """Call ``start`` when the line is yours; give it back with ``release``. Other clients aren't waited for."""
-        if client not in self._taken_at_ns:
-            self._taken_at_ns[client] = self.env._now
+        if client not in self._clients:
+            if not self._clients:
+                self._busy_since_ns = self.env._now
+            self._clients[client] = None
             start()
             return
         queue = self._queues.setdefault(client, deque())
@@ -85,10 +89,12 @@ class Line:
     def release(self, client: str) -> None:
         """The exchange is over, its last gap too."""
         now = self.env._now
-        self.busy_ns += now - self._taken_at_ns.pop(client)
+        self.busy_ns += now - self._busy_since_ns
+        self._busy_since_ns = now
+        del self._clients[client]
         queue = self._queues.get(client)
         if queue:
-            self._taken_at_ns[client] = now
+            self._clients[client] = None
             queue.popleft()()
 
     def begin(self, exchange: _Exchange) -> bool:

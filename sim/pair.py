@@ -14,6 +14,7 @@ from sim.cloud import Cloud
 from sim.failover import Member
 from sim.faults import InvariantError
 from sim.gateway import Gateway
+from sim.lease import LeaseRequest
 from sim.ledger import Row
 from sim.link import Link
 from sim.spec import StandbySpec
@@ -65,7 +66,10 @@ class Pair:
         return self.members[0].gateway.name, self.members[1].gateway.name
 
     def begin(self) -> None:
-        """t = 0."""
+        """t = 0: the preferred one leads by a lease that it was given just now."""
+        if self.spec.arbiter == "cloud":
+            now = self._env._now
+            self._cloud.leases.ask(LeaseRequest(self.index, self.members[0].gateway.index, now, self.spec.lease_ns), now)
         for member in self.members:
             member.begin()
 

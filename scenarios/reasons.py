@@ -1,0 +1,125 @@
+"""Why an expectation is broken, in words: who spent the time, which line was full, what became of the samples, who led.
+
+Belongs here: reading a finished run for one sentence. Never: pass rules (thresholds.py).
+"""
+
+from __future__ import annotations
+
+from scenarios.expressions import Expectation
+from scenarios.feasibility import line_utilisation
+from scenarios.measure import SAMPLE_ENDS, Measures
+from scenarios.pairs import stories
+from sim.latency import Blame
+from sim.ledger import End
+from sim.world import World
+
+LINE_FULL = 0.95
+"""share of a line's time from which it is named as having no room left"""
+NAMED_CAUSES = 3
+MOSTLY = 0.5
+"""share of what was lost from which one device is named"""
+UNDELIVERED = (End.CACHED, End.DROPPED, End.EVICTED, End.MISSED, End.LOST)
+OF_PAIRS = ("unseen", "no-active")
+"""causes that only gateways in a pair have"""
+
+
+def reason(world: World, measures: Measures, expectation: Expectation, blame: Blame | None) -> str:
+    """One sentence on a broken expectation; empty when there is nothing to say beyond its value."""
+    metric = expectation.metric
+    if metric == "gateway.cpu":
+        return _spender(world, expectation)
+    if metric.startswith("failover."):
+        name = dict(expectation.keys).get("gateway")
+        return "; ".join(text for pair in world.pairs if name in (None, *pair.names) for text in stories(pair))
+    texts = []
+    if blame is not None and blame.samples:
+        text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"
+        waited = blame.waited_for()
+        texts.append(f"{text}, most of it waiting for {waited}" if blame.stage() == "queue" and waited is not None else text)
+    texts += [_never(world, measures, expectation), _ends(world, measures, expectation), _busy_line(world, measures, expectation)]
+    return "; ".join(filter(None, texts))
+
+
+def _spender(world: World, expectation: Expectation) -> str:
+    """Who spent a gateway's CPU time."""
+    name = dict(expectation.keys).get("gateway")
+    gateways = [gateway for gateway in world.gateways if name in (None, gateway.name)]
+    spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.budget.meters.items()]
+    spent += [(gateway.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
+    total = sum(time_ns for time_ns, _ in spent)
+    most, who = max(spent)
+    return f"{who} spent {100 * most / total:.0f} % of the CPU time" if total else ""
+
+
+def _busy_line(world: World, measures: Measures, expectation: Expectation) -> str:
+    """The serial line that had no room left, for expectations that its devices can break."""
+    if not expectation.metric.startswith(("latency.", "samples.")):
+        return ""
+    spec, chosen = world.spec, measures.devices(expectation)
+    mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
+    asked = line_utilisation(spec)
+    elapsed = min(world.env._now, spec.duration_ns)
+    named = [name for name in world.lines if name in mine]
+    collisions = sum(world.lines[name].collisions for name in named)
+    texts = [f"{collisions} times two gateways spoke at once on {', '.join(n for n in named if world.lines[n].collisions)}"] if collisions else []
+    full = [name for name in named if world.lines[name].busy_ns >= LINE_FULL * elapsed]
+    if full:
+        worst = max(full, key=lambda name: asked.get(name, 0.0))
+        texts.append(f"line {worst} had no room left: {100 * asked.get(worst, 0.0):.0f} % of its time was asked for")
+    return "; ".join(texts)
+
+
+def _never(world: World, measures: Measures, expectation: Expectation) -> str:
+    """The samples that never got a verdict, by cause, for expectations on latency."""
+    if not expectation.metric.startswith("latency.") or expectation.metric == "latency.stage":
+        return ""
+    devices = measures.devices(expectation)
+    table = world.never_carried if expectation.metric == "latency.gateway" else world.never_accepted
+    found: dict[str, int] = {}
+    for (device, end, cause), count in table.items():
+        if devices is None or device in devices:
+            name = f"{end.value}{{{cause}}}" if cause else end.value
+            found[name] = found.get(name, 0) + count
+    if not found:
+        return ""
+    return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
+
+
+def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
+    """What became of the samples of an expectation that counts them: the causes, the device that was hit most, who led then."""
+    wanted = SAMPLE_ENDS.get(expectation.metric)
+    if wanted is None:
+        return ""
+    ends, keys, devices = UNDELIVERED if wanted is End.DELIVERED else (wanted,), dict(expectation.keys), measures.devices(expectation)
+    if "phase" in keys:
+        rows = [(d, end, cause, n) for (phase, d, end, cause), n in world.ends_in_phase.items() if phase == keys["phase"]]
+    else:
+        rows = [(d, end, cause, n) for (d, end, cause), n in world.ledger.ends.items()]
+    causes: dict[str, int] = {}
+    hit: dict[int, int] = {}
+    of_pairs = False
+    for device, end, cause, count in rows:
+        if end in ends and (devices is None or device in devices) and keys.get("cause") in (None, cause):
+            name = f"{end.value}{{{cause}}}" if cause else end.value
+            causes[name] = causes.get(name, 0) + count
+            hit[device] = hit.get(device, 0) + count
+            of_pairs |= cause in OF_PAIRS
+    if not causes:
+        return ""
+    most = sorted(causes, key=lambda name: -causes[name])
+    text = ", ".join(f"{causes[name]} {name}" for name in most[:NAMED_CAUSES])
+    text += f" and {len(most) - NAMED_CAUSES} more causes" if len(most) > NAMED_CAUSES else ""
+    worst = max(hit, key=lambda device: hit[device])
+    if len(hit) > 1 and hit[worst] > MOSTLY * sum(hit.values()):
+        text += f", most of them of {world.ledger.names[worst]}"
+    elif len(hit) > 1:
+        text += f", of {len(hit)} devices"
+    else:
+        text += f", all of {world.ledger.names[worst]}"
+    told = [story for pair in world.pairs for story in stories(pair)] if of_pairs else []
+    return "; ".join([text, *told, *(_unhanded(world) if of_pairs and not told else [])])
+
+
+def _unhanded(world: World) -> list[str]:
+    """Nobody took over, and yet something was missing: who led throughout, and so had to send it."""
+    return [f"{' and '.join(pair.leaders)} led all the time" for pair in world.pairs if pair.leaders]

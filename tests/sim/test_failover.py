@@ -1,0 +1,409 @@
+"""Pairs: who leads, what a failover costs to the sample, split brain, leases, two gateways on one line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.host import Host
+from sim.clock import MS, S
+from sim.failover import TRANSITIONS
+from sim.faults import InvariantError
+from sim.lease import LeaseRequest, Leases
+from sim.ledger import BETTER, End, Ledger, SharedRow
+from sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from sim.world import World
+from tests.plants import driver, paired, plant, run
+from tests.sim.test_world import actions, conserved, reactions
+
+LINE_DEADLINE_NS = 3 * S
+
+
+class Seen:
+    """A run with what it wrote down: how every point ended, and the records of pairs."""
+
+    def __init__(self, spec: WorldSpec, host: Host) -> None:
+        self.ends: dict[tuple[int, int, int], tuple[End, str]] = {}
+        self.due_ns: dict[tuple[int, int], int] = {}
+        self.records: list[Any] = []
+        self.at_crash: dict[tuple[int, int, int], None] = {}
+        """points that were open and in no store when the gateway crashed"""
+        self.world = world = World(spec, host)
+        world.trace.sinks.append(lambda records: self.records.extend(r for r in records if r[1] in ("role", "failover", "handover", "limit")))
+        told = world.ledger.on_end
+        assert told is not None
+
+        def ended(row: Any, mask: int, end: End, cause: str) -> None:
+            self.due_ns[row.device, row.k] = row.due_ns
+            self.ends.update({(row.device, row.k, bit): (end, cause) for bit in bits(mask)})
+            told(row, mask, end, cause)
+
+        world.ledger.on_end = ended
+        crash = world.gateways[0].crash
+
+        def crashed(power: bool = True) -> None:
+            self._look()
+            crash(power)
+
+        world.gateways[0].crash = crashed  # type: ignore[method-assign]
+        try:
+            world.run()
+        finally:
+            world.close()
+        conserved(world)
+        self.pair = world.pairs[0]
+
+    def _look(self) -> None:
+        store = self.world.gateways[0].store
+        stored = {(m.row.device, m.row.k, bit): None for m in (store.messages() if store is not None else []) for bit in bits(m.mask)}
+        for (device, k), row in self.world.ledger.rows.items():
+            self.at_crash.update({(device, k, bit): None for bit in bits(row.open) if (device, k, bit) not in stored})
+
+    def ended_as(self, *ends: End) -> set[tuple[int, int, int]]:
+        return {point for point, (end, _) in self.ends.items() if end in ends}
+
+    def due_in(self, first_ns: int, last_ns: int) -> set[tuple[int, int, int]]:
+        return {point for point in self.ends if first_ns <= self.due_ns[point[:2]] <= last_ns}
+
+    def roles(self, gateway: int) -> list[str]:
+        return [record[3] for record in self.records if record[1] == "role" and record[2] == gateway]
+
+
+def bits(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
+def at(t_s: float, verb: str, target: str, for_s: float | None = None, **keys: Any) -> Action:
+    return Action(int(t_s * S), verb, target, None if for_s is None else int((t_s + for_s) * S), **keys)
+
+
+def small(host: Host, *timeline: Action, **changes: Any) -> WorldSpec:
+    return plant(host, **{"count": 10, "duration_ns": 15 * S, "timeline": timeline, **changes})
+
+
+# ---- what a failover costs, to the sample ---------------------------------------------------------------------------
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(crash_ns=st.integers(2 * S, 8 * S), seed=st.integers(0, 99), mode=st.sampled_from(["warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), dark=st.booleans())
+def test_warm_and_cold_lose_exactly_the_gap_and_what_was_nowhere_else(host: Host, crash_ns: int, seed: int, mode: str, arbiter: str, dark: bool) -> None:
+    timeline = [Action(crash_ns, "crash", "gw", crash_ns + 4 * S)]
+    if dark:  # the uplink goes shortly before: some samples are in the store and survive, others in the window
+        timeline.insert(0, Action(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
+    spec = small(host, *timeline, seed=seed, uplink=UplinkSpec("cloud", window=4))
+    seen = Seen(paired(spec, mode, arbiter), host)
+    (takeover,) = seen.pair.takeovers
+    assert (takeover.old, takeover.new, takeover.gone_ns) == ("gw", "gw-b", crash_ns)
+    expected = seen.due_in(crash_ns, takeover.led_ns) | set(seen.at_crash)
+    assert seen.ended_as(End.MISSED, End.LOST) == expected
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends) - expected
+    assert {cause for end, cause in seen.ends.values() if end is End.MISSED} <= {"gateway-down", "no-active"}
+    assert takeover.led_ns < takeover.first_ns <= takeover.led_ns + 200 * MS, "the next due instant is at most 100 ms away"
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(crash_ns=st.integers(2 * S, 8 * S), seed=st.integers(0, 99), arbiter=st.sampled_from(["cloud", "none"]), dark=st.booleans())
+def test_hot_loses_nothing_while_the_takeover_is_shorter_than_the_handover(host: Host, crash_ns: int, seed: int, arbiter: str, dark: bool) -> None:
+    timeline = [Action(crash_ns, "crash", "gw", crash_ns + 4 * S)]
+    if dark:
+        timeline.insert(0, Action(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
+    seen = Seen(paired(small(host, *timeline, seed=seed, uplink=UplinkSpec("cloud", window=4)), "hot", arbiter), host)
+    (takeover,) = seen.pair.takeovers
+    assert takeover.led_ns - takeover.gone_ns < 2 * S < seen.pair.spec.handover_ns
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+
+
+@pytest.mark.parametrize("crash_s", [4.0, 5.37, 6.912])
+def test_a_handover_that_is_too_short_loses_exactly_what_was_let_go(host: Host, crash_s: float) -> None:
+    seen = Seen(paired(small(host, at(crash_s, "crash", "gw", 6)), "hot", every_ns=S, lease_ns=2 * S, handover_ns=S), host)
+    (takeover,) = seen.pair.takeovers
+    assert takeover.led_ns - takeover.gone_ns > 1500 * MS
+    gone = seen.ended_as(End.LOST, End.MISSED)
+    assert {seen.ends[point] for point in gone} == {(End.LOST, "unseen")}
+    held_ns = 10 * MS  # from due to held
+    assert seen.due_in(int(crash_s * S), takeover.led_ns - S - held_ns) <= gone <= seen.due_in(int(crash_s * S) - 2 * held_ns, takeover.led_ns - S) | set(seen.at_crash)
+
+
+def test_what_a_handover_holds_has_a_limit_with_a_name(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.handover.MESSAGES_MAX", 5)
+    seen = Seen(paired(small(host, at(5, "crash", "gw", 4)), "hot"), host)
+    assert any(record[1] == "limit" and record[3] == "handover" for record in seen.records)
+    assert {seen.ends[point] for point in seen.ended_as(End.LOST)} == {(End.LOST, "unseen")}
+    assert seen.pair.members[1].handover is not None
+    assert seen.pair.members[1].handover.peak <= 5
+
+
+def test_a_takeover_is_felt_as_waiting_for_the_promotion(host: Host) -> None:
+    seen = Seen(paired(small(host, at(5.05, "crash", "gw", 5)), "hot"), host)
+    (takeover,) = seen.pair.takeovers
+    worst = seen.world.latencies.of().gateway.max
+    assert takeover.led_ns - takeover.gone_ns - 100 * MS < worst < takeover.led_ns - takeover.gone_ns + 100 * MS
+    quiet = Seen(paired(small(host), "hot"), host)
+    assert quiet.world.latencies.of().gateway.max < 5 * MS
+    assert quiet.world.ledger.duplicates == 0
+    assert quiet.pair.takeovers == []
+
+
+# ---- who leads ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("mode", ["hot", "warm", "cold"])
+def test_without_an_arbiter_a_cut_cable_is_a_split_brain_and_ends_with_it(host: Host, mode: str) -> None:
+    seen = Seen(paired(small(host, at(5, "cut", "hb", 5)), mode, "none"), host)
+    (split,) = seen.pair.splits
+    assert 5 * S + 400 * MS <= split.began_ns <= 5 * S + 800 * MS
+    assert 10 * S <= split.ended_ns <= 10 * S + 200 * MS
+    assert split.duplicates > 100
+    assert seen.pair.leaders == ["gw-b"], "the later term stays"
+
+
+@pytest.mark.parametrize("mode", ["hot", "warm", "cold"])
+@pytest.mark.parametrize("trouble", ["cut", "one way", "other way", "lossy"])
+def test_with_an_arbiter_the_same_cable_changes_nothing(host: Host, mode: str, trouble: str) -> None:
+    way = {"one way": True, "other way": False}.get(trouble)
+    lossy = trouble == "lossy"
+    seen = Seen(paired(small(host, *([] if lossy else [at(5, "cut", "hb", 5, up=way)])), mode, loss=0.6 if lossy else 0.0), host)
+    assert seen.pair.splits == seen.pair.takeovers == []
+    assert seen.pair.leaders == ["gw"]
+    assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
+    assert seen.world.ledger.duplicates == 0
+
+
+def test_an_outage_of_both_uplinks_changes_nothing_while_heartbeats_come(host: Host) -> None:
+    seen = Seen(paired(small(host, at(4, "cut", "cloud", 6), at(4, "cut", "cloud-b", 6)), "hot"), host)
+    assert seen.pair.takeovers == []
+    assert seen.roles(0) == ["active"]
+    assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
+
+
+def test_the_first_lease_is_the_clouds_too(host: Host) -> None:
+    """No question of the first leader's gets through, the standby's does: it is refused until that lease has ended."""
+    dark = at(0, "partition", "gw", 0.6), at(0, "cut", "cloud", 0.23)
+    seen = Seen(paired(small(host, *dark), "hot"), host)
+    assert seen.pair.splits == []
+
+
+def test_without_cloud_and_heartbeats_nobody_may_lead(host: Host) -> None:
+    """Neither has two of three: the samples of a hot pair are kept by nobody for good, and that is said."""
+    spec = paired(small(host, at(4, "cut", "cloud", 6), at(4, "cut", "cloud-b", 6), at(4, "cut", "hb", 6)), "warm")
+    seen = Seen(spec, host)
+    (takeover,) = seen.pair.takeovers
+    assert 4 * S < takeover.gone_ns < 6 * S
+    assert takeover.led_ns > 10 * S
+    missed = seen.world.ledger.by_cause(End.MISSED)
+    assert list(missed) == ["no-active"]
+    assert seen.ended_as(End.MISSED) == seen.due_in(takeover.gone_ns, takeover.led_ns)
+
+
+def test_a_leader_without_its_uplink_hands_over_at_once(host: Host) -> None:
+    seen = Seen(paired(small(host, at(4, "cut", "cloud", 6)), "warm"), host)
+    (takeover,) = seen.pair.takeovers
+    assert (takeover.old, takeover.new) == ("gw", "gw-b")
+    assert takeover.led_ns - takeover.gone_ns < 200 * MS, "its word is enough"
+    assert seen.pair.leaders == ["gw-b"], "it does not come back by itself"
+
+
+def test_preempt_gives_the_lead_back_to_the_preferred_one(host: Host) -> None:
+    seen = Seen(paired(small(host, at(4, "crash", "gw", 2)), "hot", preempt=True), host)
+    assert [(t.old, t.new) for t in seen.pair.takeovers] == [("gw", "gw-b"), ("gw-b", "gw")]
+    assert seen.pair.takeovers[1].led_ns - seen.pair.takeovers[1].gone_ns < 200 * MS
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+
+
+@pytest.mark.parametrize("arbiter", ["cloud", "none"])
+def test_an_orderly_shutdown_says_goodbye(host: Host, arbiter: str) -> None:
+    seen = Seen(paired(small(host, at(5.05, "shutdown", "gw", 4)), "hot", arbiter), host)
+    (takeover,) = seen.pair.takeovers
+    assert takeover.led_ns - takeover.gone_ns < 200 * MS
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+
+
+def test_both_down_is_missed_until_one_is_back(host: Host) -> None:
+    seen = Seen(paired(small(host, at(4, "crash", "gw", 8), at(4.2, "crash", "gw-b", 3)), "hot"), host)
+    (takeover,) = seen.pair.takeovers
+    assert takeover.new == "gw-b"
+    assert takeover.led_ns > 7 * S
+    assert set(seen.world.ledger.by_cause(End.MISSED)) <= {"gateway-down", "no-active"}
+    assert seen.pair.leaders == ["gw-b"]
+
+
+def test_the_old_active_one_drains_what_it_had_stored_when_it_comes_back(host: Host) -> None:
+    """Its uplink goes, then it crashes; the standby leads. What it had stored arrives late and is nobody's loss."""
+    window = UplinkSpec("cloud", window=4)
+    spec = paired(small(host, at(4, "cut", "cloud", 5), at(4.9, "crash", "gw", 4), uplink=window), "warm", every_ns=500 * MS, lease_ns=5 * S)
+    seen = Seen(spec, host)
+    assert seen.world.latencies.of().cloud.max > 4 * S
+    stored = seen.due_in(int(4.2 * S), int(4.85 * S)) - set(seen.at_crash)
+    assert len(stored) > 30
+    assert stored <= seen.ended_as(End.DELIVERED)
+
+
+def test_a_hogged_leader_is_late_with_its_heartbeats(host: Host) -> None:
+    """The heartbeat needs a core: who is too busy to send one is taken for dead, and only the arbiter prevents two leaders."""
+    slow = at(4, "throttle", "gw", 6, amount=0.000_01)
+    alone = Seen(paired(small(host, slow), "hot", "none"), host)
+    assert len(alone.pair.splits) == 1
+    judged = Seen(paired(small(host, slow), "hot", "cloud"), host)
+    assert judged.pair.splits == []
+
+
+def test_commands_go_to_whoever_leads(host: Host) -> None:
+    writes = [at(t, "write", "presses/2", point="setpoint", value=v) for t, v in ((3, 1.0), (5.3, 2.0), (12, 3.0))]
+    spec = paired(small(host, at(5.05, "crash", "gw", 4), *writes), "warm")
+    done: list[Any] = []
+    world = World(spec, host)
+    world.on_command_done.append(lambda command, cause: done.append((command.value, cause)))
+    world.run()
+    world.close()
+    assert sorted(done) == [(1.0, None), (2.0, None), (3.0, None)], "the one sent in the gap is kept for the new leader"
+    assert world.commands_ended == {"done": 3}
+
+
+# ---- two masters on one line ----------------------------------------------------------------------------------------
+def test_a_hot_pair_collides_on_a_serial_line_and_a_warm_one_does_not(host: Host) -> None:
+    patient = {i + 1: driver(host, deadline_ns=LINE_DEADLINE_NS) for i in range(4)}
+    spec = plant(host, count=4, duration_ns=20 * S, poll_ns=4 * S, serial_bd=9600, drivers=patient)
+    hot = run(paired(spec, "hot"), host)
+    conserved(hot)
+    line = hot.lines["plant/1"]
+    assert line.collisions > 0
+    assert hot.ledger.count(End.MISSED) > 0
+    assert line.busy_ns <= hot.env.now
+    warm = run(paired(spec, "warm"), host)
+    assert warm.lines["plant/1"].collisions == 0
+    assert warm.ledger.count(End.DELIVERED) == warm.ledger.due
+
+
+def test_a_cut_for_one_gateway_only_is_seen_by_that_one_only(host: Host) -> None:
+    seen = Seen(paired(small(host, at(5, "cut", "plant", 3, via="gw-b")), "hot"), host)
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+    grey = Seen(paired(small(host, at(5, "cut", "plant", 3, via="gw")), "hot"), host)
+    assert {grey.ends[point] for point in grey.ended_as(End.LOST, End.MISSED)} == {(End.LOST, "unseen")}, "gw-b had read them"
+
+
+# ---- the parts ------------------------------------------------------------------------------------------------------
+def test_a_lease_has_one_holder_until_it_ends_is_given_back_or_handed_over() -> None:
+    leases = Leases()
+
+    def ask(member: int, now_s: float, **keys: Any) -> tuple[bool, int]:
+        answer = leases.ask(LeaseRequest(0, member, int(now_s * S), 2 * S, **keys), int(now_s * S))
+        return answer.granted, answer.term
+
+    assert ask(0, 0) == (True, 1)
+    assert ask(1, 1) == (False, 1)
+    assert ask(0, 1.5) == (True, 1), "renewed: until 3.5"
+    assert ask(1, 3.4) == (False, 1)
+    assert ask(1, 3.5) == (True, 2)
+    assert ask(0, 3.6, handed=1) == (False, 2), "handed over in a term that is gone"
+    assert ask(0, 3.7, handed=2) == (True, 3)
+    assert ask(1, 3.8, want=False) == (False, 3), "not the holder: nothing to give back"
+    assert ask(0, 3.9, want=False) == (False, 3)
+    assert ask(1, 3.95) == (True, 4)
+    assert (leases.granted, leases.refused) == (4, 3)
+    assert leases.ask(LeaseRequest(1, 0, 0, S), 0).granted, "each pair has its own"
+
+
+def test_every_role_can_be_left_and_reached() -> None:
+    roles = {"out", "standby", "candidate", "promoting", "active"}
+    assert {role for role, _ in TRANSITIONS} == roles
+    assert set(TRANSITIONS.values()) == roles
+    assert all((role, "leave") in TRANSITIONS for role in roles - {"out"})
+
+
+def test_a_role_that_is_not_in_the_table_is_ours(host: Host) -> None:
+    world = World(paired(small(host)), host)
+    with pytest.raises(InvariantError, match="gateway gw: 'elect' in role 'out'"):
+        world.pairs[0].members[0]._move("elect", "")
+    world.close()
+
+
+def test_two_leaders_under_an_arbiter_are_broken_not_reported(host: Host) -> None:
+    """Sabotage: a standby that takes the lead without a lease."""
+    spec = paired(small(host, duration_ns=4 * S))
+    world = World(spec, host)
+    world.env.call_at(2 * S, world.pairs[0].members[1]._elect, 9, "sabotage")
+    world.env.call_at(2 * S - 1, world.pairs[0].members[1]._move, "stand", "sabotage")
+    with pytest.raises(InvariantError, match="both lead"):
+        world.run()
+    world.close()
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    ((End.MISSED, "timeout"), (End.LOST, "unseen"), (End.LOST, "unseen")),
+    ((End.LOST, "unseen"), (End.MISSED, "timeout"), (End.LOST, "unseen")),
+    ((End.CACHED, ""), (End.LOST, "crash"), (End.CACHED, "")),
+    ((End.DROPPED, "policy"), (End.EVICTED, "ttl"), (End.DROPPED, "policy")),
+    ((End.MISSED, "timeout"), (End.MISSED, "gateway-down"), (End.MISSED, "gateway-down")),
+])  # fmt: skip
+def test_a_shared_row_ends_as_the_best_that_became_of_it(first: Any, second: Any, expected: Any) -> None:
+    ledger = Ledger(["d"], [("a", "b")])
+    row = ledger.open_row(0, 0, 0, 3, holders=2)
+    assert isinstance(row, SharedRow)
+    one, other = row.shares
+    ledger.close(one, 1, *first)
+    assert ledger.ended == 0, "the other may still deliver it"
+    ledger.close(other, 1, *second)
+    assert ledger.count(*expected) == 1
+    ledger.deliver(one, 2)
+    assert one.open == other.open == 0
+    assert ledger.open == 0
+    assert set(BETTER) == set(End) - {End.DELIVERED}
+    ledger.deliver(other, 2)
+    assert ledger.duplicates == 1
+    with pytest.raises(InvariantError, match="ended a second time"):
+        ledger.close(other, 1, *second)
+
+
+def test_a_pair_is_as_deterministic_as_one(host: Host) -> None:
+    spec = paired(small(host, at(5.05, "crash", "gw", 4), at(3, "cut", "hb", 4)), "hot", "none", loss=0.1)
+    digests = [run(spec, host).trace.digest() for _ in range(2)]
+    assert digests[0] == digests[1]
+    assert run(replace(spec, seed=8), host).trace.digest() != digests[0]
+
+
+# ---- whatever happens -----------------------------------------------------------------------------------------------
+moments, spans = st.integers(0, 9 * S), st.integers(MS, 12 * S)
+of_pairs = st.one_of(
+    st.builds(lambda t, d, link, up: Action(t, "cut", link, t + d, up=up), moments, spans, st.sampled_from(["hb", "cloud-b"]), st.sampled_from([None, True, False])),
+    st.builds(lambda t, d, up: Action(t, "partition", "gw", t + d, up=up), moments, spans, st.sampled_from([None, True, False])),
+    st.builds(lambda t, d, via: Action(t, "cut", "plant", t + d, via=via), moments, spans, st.sampled_from(["gw", "gw-b"])),
+    st.builds(lambda t, d, down, up: Action(t, "flap", "hb", t + d, down_ns=down, up_ns=up), moments, spans, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
+    st.builds(lambda t, d, verb: Action(t, verb, "gw-b", t + d), moments, spans, st.sampled_from(["crash", "shutdown", "power-cut"])),
+    st.builds(lambda t: Action(t, "restart", "gw-b"), moments),
+    st.builds(lambda t, d, speed: Action(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
+    st.builds(lambda t, d, left: Action(t, "squeeze", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
+    st.builds(lambda t, slot, cause: Action(t, "inject", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
+)  # fmt: skip
+after = st.builds(
+    lambda event, reaction: replace(reaction, event=event),
+    st.sampled_from(["promote gw-b", "step-down gw", "split-brain gw", "promote gw", "heal hb", "step-down gw-b"]), reactions,
+)  # fmt: skip
+
+
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    timeline=st.lists(st.one_of(of_pairs, actions), min_size=1, max_size=6), follow=st.lists(st.one_of(after, reactions), max_size=2),
+    mode=st.sampled_from(["hot", "warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), preempt=st.booleans(),
+    handover_ms=st.sampled_from([1, 500, 5000]), lease_ms=st.sampled_from([300, 1000, 3000]),
+    store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]), seed=st.integers(0, 9),
+    window=st.sampled_from([1, 32]), serial=st.sampled_from([None, None, None, 19_200]), loss=st.sampled_from([0.0, 0.3]),
+)  # fmt: skip
+def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
+    host: Host, timeline: list[Action], follow: list[Reaction], mode: str, arbiter: str, preempt: bool, handover_ms: int, lease_ms: int,
+    store: StoreSpec | None, seed: int, window: int, serial: int | None, loss: float,
+) -> None:  # fmt: skip
+    spec = plant(
+        host, count=3, duration_ns=10 * S, timeline=tuple(timeline), store=store, seed=seed, loss=0.02, settle_ns=20 * S,
+        uplink=UplinkSpec("cloud", window=window), serial_bd=serial,
+    )  # fmt: skip
+    if serial is not None:
+        spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
+    keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS}
+    world = run(replace(paired(spec, mode, arbiter, loss=loss, **keys), reactions=tuple(follow)), host)
+    conserved(world)
+    assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert [gateway.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"
+    assert arbiter == "none" or not world.pairs[0].splits  # and two leaders would have been an InvariantError
+    for takeover in world.pairs[0].takeovers:
+        assert takeover.led_ns >= takeover.gone_ns
