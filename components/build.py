@@ -15,6 +15,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+from components.demo_registry import write
+
 HERE = Path(__file__).parent
 GUESTS = {
     "modbus-driver": ("modbus-driver/driver.c", "device-driver"),
@@ -23,6 +25,15 @@ GUESTS = {
     "route": ("route/route.c", "routing-policy"),
 }
 """name -> (source under guests/, world)"""
+UNFIT = {
+    "unfit-slow": ("unfit/slow.c", "routing-policy"),
+    "unfit-faulty": ("unfit/faulty.c", "routing-policy"),
+    "unfit-trapping": ("unfit/trapping.c", "routing-policy"),
+    "unfit-greedy": ("unfit/greedy.c", "routing-policy"),
+    "unfit-deaf": ("unfit/deaf.c", "device-driver"),
+}
+"""guests that an upgrade must survive: in the registry of the shipped scenarios only"""
+REGISTRY = HERE.parent / "scenarios" / "library" / "registry"
 
 CFLAGS = ["-target", "wasm32-wasi", "-mexec-model=reactor", "-O2", "-s", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror"]
 CFLAGS += ["-Wno-unused-parameter", "-Wl,-z,stack-size=16384"]
@@ -32,7 +43,7 @@ BINDGEN = "wit-bindgen c --world WORLD --out-dir components/guests/bindings comp
 
 def build(name: str, into: Path) -> Path:
     """Compile one guest to ``into/NAME.wasm`` and return that path; raises CalledProcessError with the tool's words."""
-    source, world = GUESTS[name]
+    source, world = {**GUESTS, **UNFIT}[name]
     bindings = f"bindings/{world.replace('-', '_')}"
     core, out = into / f"{name}.core.wasm", into / f"{name}.wasm"
     tools = _wasm_tools()
@@ -42,6 +53,19 @@ def build(name: str, into: Path) -> Path:
     subprocess.run(compiler, check=True, cwd=HERE / "guests")
     subprocess.run([tools, "component", "new", str(core), "-o", str(out)], check=True)
     return out
+
+
+def _registry(folder: Path, check: bool) -> list[str]:
+    """Build the shipped scenarios' registry, or name the files in which it differs from a build."""
+    into = folder / "registry" if check else REGISTRY
+    write(into, lambda name: build(name, folder).read_bytes())
+    made = sorted(path.relative_to(into) for path in into.rglob("*") if path.is_file())
+    if not check:
+        print(f"{REGISTRY.name}: {len(made)} files")
+        return []
+    kept = sorted(path.relative_to(REGISTRY) for path in REGISTRY.rglob("*") if path.is_file())
+    same = [path for path in made if path in kept and (into / path).read_bytes() == (REGISTRY / path).read_bytes()]
+    return [f"registry/{path}" for path in sorted({*made, *kept} - {*same})]
 
 
 def _wasm_tools() -> str:
@@ -63,6 +87,8 @@ def main() -> int:
         parser.error(f"unknown guest {unknown[0]!r}; known: {' '.join(GUESTS)}")
     differing = []
     with tempfile.TemporaryDirectory() as folder:
+        if not options.names:
+            differing += _registry(Path(folder), options.check)
         for name in options.names or GUESTS:
             built, kept = build(name, Path(folder)), HERE / "wasm" / f"{name}.wasm"
             if not options.check:

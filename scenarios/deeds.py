@@ -12,7 +12,7 @@ from typing import Any
 from components.outcome import Cause
 from devices import catalog, misbehaviour, overlay
 from devices.device import DeviceModel
-from scenarios import schema
+from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
@@ -61,6 +61,7 @@ def value_of(deed: schema.Deed, key: str) -> Any:
 
 _KEYS = (
     "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "poll",
+    "version",
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def action(deed: schema.Deed, verb: str, target: str, at_ns: int, for_ns: int | 
         kind=deed.kind or deed.cause or ("unreachable" if verb == "inject" else ""), up=None if deed.way is None else deed.way == "up",
         leg=deed.leg or "", via=deed.gateway or "", down_ns=deed.down or 0, up_ns=deed.up or 0, amount=1.0 if deed.speed is None else deed.speed,
         share=1.0 if deed.share is None else deed.share, size_bytes=deed.leave or 0, shift_ns=deed.by or 0, ppb=deed.skew or 0,
-        lasts_ns=deed.poll or deed.delay or 0, code=deed.code or 0,
+        lasts_ns=deed.poll or deed.delay or 0, code=deed.code or 0, version=deed.version or "",
     )  # fmt: skip
 
 
@@ -237,6 +238,7 @@ GRAMMAR: dict[str, Verb] = {
     "clock-step": Verb("a gateway's wall clock jumps", ("by",), ("by",), True, _gateway),
     "clock-skew": Verb("a gateway's clocks run fast or slow", ("skew",), ("skew",), True, _gateway),
     "inject": Verb("a component's instance (gw/transform, gw/policy, gw/driver/presses/3) dies of a cause", ("cause",), (), False, _slot),
+    "upgrade": Verb("the cloud orders a gateway to install another version of a component", ("version",), ("version",), False, upgrades.check_deed),
     "fault": Verb("a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code"), ("kind",), True, _fault),
     "repoll": Verb("a device or a fleet is polled at another period", ("poll",), ("poll",), True, _repoll),
     "write": Verb("the cloud writes a value to a device", ("point", "value"), ("point", "value"), False, _write),

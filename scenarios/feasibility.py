@@ -6,7 +6,7 @@ Belongs here: arithmetic on the plan. Never: simulation. A finding is a warning:
 from __future__ import annotations
 
 from devices.device import DeviceModel
-from scenarios import pairs
+from scenarios import pairs, upgrades
 from sim.line import LineTiming
 from sim.spec import DeviceSpec, WorldSpec
 
@@ -76,6 +76,7 @@ def warnings(spec: WorldSpec) -> list[str]:
         elif share > 0.8:
             out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
     out += pairs.warnings(spec.gateways, spec.devices)
+    out += upgrades.warnings(spec)
     for link in spec.links:
         if link.serial_bd is not None and not any(device.link == link.name for device in spec.devices):
             out.append(f"link {link.name} is used by no fleet")

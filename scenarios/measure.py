@@ -62,6 +62,8 @@ class Measures:
             return self._samples(expectation)
         if metric.startswith("failover."):
             return self._failover(expectation)
+        if metric.startswith("upgrade"):
+            return self._upgrades(expectation)
         if metric.startswith("command"):
             return self._command_value(expectation)
         return self._gateway_value(expectation)
@@ -141,6 +143,27 @@ class Measures:
                 else:
                     times.add(ends_ns - takeover.gone_ns)
             times.never += pair.gone_ns is not None
+        return statistic(times, expectation.statistic)
+
+    def _upgrades(self, expectation: Expectation) -> float | None:
+        keys, metric = dict(expectation.keys), expectation.metric
+        mine = [
+            one for one in self.world.rollout.orders
+            if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)
+        ]  # fmt: skip
+        if metric == "upgrades.ordered":
+            return len(mine)
+        done = [one for one in mine if one.state == "done"]
+        if metric == "upgrades.done":
+            return len(done)
+        if metric == "upgrades.failed":
+            return sum(one.state != "done" and keys.get("cause") in (None, one.cause) for one in mine)
+        times = Histogram()
+        for one in mine:
+            if metric == "upgrade.downtime" and one.downtime_ns is not None:
+                times.add(one.downtime_ns)
+            elif metric == "upgrade.duration" and one.state == "done":
+                times.add(one.ended_ns - one.issued_ns)
         return statistic(times, expectation.statistic)
 
     def _gateway_value(self, expectation: Expectation) -> float | None:

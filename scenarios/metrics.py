@@ -47,6 +47,15 @@ METRICS: dict[str, Metric] = {
     "failover.takeover": Metric("trend", "ns", ("gateway",), _TREND, "nobody of a pair leads any more to somebody leads"),
     "failover.gap": Metric("trend", "ns", ("gateway",), _TREND, "nobody of a pair leads any more to the new leader's first verdict"),
     "failover.split-brain": Metric("counter", "count", ("gateway",), ("count",), "how often both gateways of a pair came to lead"),
+    "upgrade.downtime": Metric(
+        "trend", "ns", ("gateway", "component"), _TREND, "the longest that one of an upgrade's slots could not serve, from swap to end"
+    ),
+    "upgrade.duration": Metric("trend", "ns", ("gateway", "component"), _TREND, "ordered to committed, of upgrades that were done"),
+    "upgrades.ordered": Metric("counter", "count", ("gateway", "component"), ("count",), "upgrades that the cloud ordered"),
+    "upgrades.done": Metric("counter", "count", ("gateway", "component"), ("count",), "upgrades that were committed"),
+    "upgrades.failed": Metric(
+        "counter", "count", ("gateway", "component", "cause"), ("count",), "upgrades that were refused, abandoned, rolled back, or not finished"
+    ),
     "component.faults": Metric("counter", "count", ("gateway", "component", "cause"), ("count",), "component calls that ended in a Fault"),
     "command.latency": Metric("trend", "ns", ("fleet", "device"), _TREND, "issued to written to the device"),
     "commands.issued": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that came from the cloud"),

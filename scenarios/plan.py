@@ -11,9 +11,10 @@ from typing import Any
 
 from components.component import Component, ComponentRefused
 from components.host import Host
+from components.registry import Version
 from devices import catalog
 from devices.device import DeviceModel
-from scenarios import schema
+from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
@@ -77,7 +78,7 @@ class Planner:
             seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.settle, fleets=tuple(scenario.fleets), devices=tuple(devices),
             links=tuple(links), components=tuple(components), gateways=tuple(gateways),
             timeline=(*timeline, *random_actions(self.loaded, self.seed)), reactions=tuple(reactions),
-            phases=tuple(phases(self.loaded)),
+            phases=tuple(phases(self.loaded)), offers=upgrades.offers(self.loaded), trusted=upgrades.trusted(self.loaded),
         )  # fmt: skip
 
     # ---- links --------------------------------------------------------------------------------------------------
@@ -205,6 +206,7 @@ class Planner:
             out.append(ComponentSpec(
                 name=name, role=roles[name][0], component=loaded, grants=tuple(component.grants), options=tuple(component.options.items()),
                 cpu_ns=limits.cpu, deadline_ns=limits.deadline, memory_bytes=limits.memory, state_bytes=limits.state,
+                version=None if component.version is None else Version.parse(component.version),
             ))  # fmt: skip
         return out
 
@@ -246,7 +248,7 @@ class Planner:
             store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
             small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == polled for device in devices) + 2),
-            files=gateway.files, standby=standby,
+            files=gateway.files, standby=standby, upgrade=upgrades.upgrade_spec(gateway.upgrade),
         )  # fmt: skip
 
     def _store(self, store: schema.Store, at: Location) -> StoreSpec:

@@ -5,6 +5,7 @@ Belongs here: reading a finished run for one sentence. Never: pass rules (thresh
 
 from __future__ import annotations
 
+from scenarios import upgrades
 from scenarios.expressions import Expectation
 from scenarios.feasibility import line_utilisation
 from scenarios.measure import SAMPLE_ENDS, Measures
@@ -31,6 +32,10 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
     if metric.startswith("failover."):
         name = dict(expectation.keys).get("gateway")
         return "; ".join(text for pair in world.pairs if name in (None, *pair.names) for text in stories(pair))
+    if metric.startswith("upgrade"):
+        keys = dict(expectation.keys)
+        mine = [one for one in world.rollout.orders if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)]
+        return "; ".join(upgrades.stories(mine))
     texts = []
     if blame is not None and blame.samples:
         text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"

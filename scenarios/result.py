@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from scenarios import upgrades
 from scenarios.load import Loaded
 from scenarios.measure import cpu_ratio
 from scenarios.pairs import figures, stories
@@ -105,6 +106,10 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     if world.pairs:
         data["pairs"] = {pair.name: figures(pair) for pair in world.pairs}
         notes = [*notes, *(text for pair in world.pairs for text in stories(pair))]
+    if world.rollout.orders:
+        data["upgrades"] = upgrades.figures(world.rollout.orders)
+        data["releases"] = {f"{o.release.name} {o.release.version}": hashlib.sha256(o.data).hexdigest() for o in world.spec.offers}
+        notes = [*notes, *upgrades.stories(world.rollout.orders)]
     if loaded.scenario.incident is not None:
         data["incident"] = loaded.scenario.incident
     lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.lines.items()]

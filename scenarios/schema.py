@@ -46,6 +46,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length
 Target = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*(/([1-9][0-9]*|any))?$", max_length=80)]
 """a fleet, one of its devices, or one drawn by the seed: ``presses``, ``presses/3``, ``presses/any``"""
 SlotName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/(transform|policy|driver/[a-z][a-z0-9-]*/([1-9][0-9]*|any))$", max_length=200)]
+ComponentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/[a-z][a-z0-9-]*$", max_length=130)]
+"""a component on a gateway: ``gw/route``"""
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
 DeviceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/[1-9][0-9]*$", max_length=80)]
 
 
@@ -144,9 +147,10 @@ class Limits(Block):
 
 
 class Component(Block):
-    """A component: its bytes, what it is granted, its limits, its own options."""
+    """A component: its bytes, which version they are, what it is granted, its limits, its own options."""
 
     wasm: str
+    version: Version | None = None
     grants: tuple[Literal["fieldbus", "clock", "log", "state"], ...] = Field(default=(), strict=False)
     limits: Limits = Limits()
     options: dict[str, str] = Field(default={}, alias="with")
@@ -227,6 +231,23 @@ class Standby(Block):
     preempt: bool = False
 
 
+class Upgrading(Block):
+    """How long a download may take; for how long a new version is on trial, and what in that time makes the gateway go back."""
+
+    fetch: PositiveDuration = 600 * units.DURATIONS["s"]
+    trial: Interval = 30 * units.DURATIONS["s"]
+    faults: Annotated[int, Field(ge=0, le=1_000_000)] = 2
+    failures: Ratio = 0.2
+    latency: PositiveDuration | None = None
+
+
+class Registry(Block):
+    """A folder of signed releases, and the public keys whose releases gateways believe; paths are relative to the scenario."""
+
+    path: str
+    trust: tuple[str, ...] = Field(min_length=1, strict=False)
+
+
 class Gateway(Block):
     """A gateway, or one that stands by for another."""
 
@@ -239,6 +260,7 @@ class Gateway(Block):
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
     files: Annotated[int, Field(ge=8, le=1 << 20)] | None = None
     standby: Standby | None = None
+    upgrade: Upgrading = Upgrading()
 
 
 class Change(Degradation):
@@ -264,6 +286,7 @@ class Deed(Block):
     clock_step: Name | None = Field(default=None, alias="clock-step")
     clock_skew: Name | None = Field(default=None, alias="clock-skew")
     inject: SlotName | None = None
+    upgrade: ComponentName | None = None
     fault: Target | None = None
     repoll: Target | None = None
     write: Target | None = None
@@ -285,6 +308,7 @@ class Deed(Block):
     delay: PositiveDuration | None = None
     code: Annotated[int, Field(ge=1, le=255)] | None = None
     poll: Interval | None = None
+    version: Version | None = None
 
 
 class Entry(Deed):
@@ -323,7 +347,7 @@ class Phase(Block):
 
 VERBS = (
     "cut", "flap", "partition", "degrade", "crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew",
-    "inject", "fault", "repoll", "write",
+    "inject", "upgrade", "fault", "repoll", "write",
 )  # fmt: skip
 """keys of an entry that say what happens"""
 
@@ -345,6 +369,7 @@ class Scenario(Block):
     links: dict[Name, Link] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     gateways: dict[Name, Gateway] = Field(min_length=1)
+    registry: Registry | None = None
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     faults: tuple[Trouble, ...] = Field(default=(), strict=False)

@@ -24,6 +24,7 @@ from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES, Blame
 from sim.ledger import CAUSES
 from sim.message import COMMAND_CAUSES
+from sim.ota import CAUSES as UPGRADE_CAUSES
 from sim.world import World
 
 
@@ -54,6 +55,9 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     return out
 
 
+_FAULT_CAUSES = [cause.value for cause in Cause]
+
+
 def _check_names(loaded: Loaded, expectation: Expectation) -> None:
     scenario = loaded.scenario
     devices = [f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count)]
@@ -65,10 +69,12 @@ def _check_names(loaded: Loaded, expectation: Expectation) -> None:
     for key, value in expectation.keys:
         if key == "cause" and end is not None and value not in CAUSES[end]:
             raise ExpressionError(unknown(f"cause of {expectation.metric}", value, CAUSES[end]))
-        if key == "cause" and expectation.metric == "component.faults" and value not in list(Cause):
-            raise ExpressionError(unknown("cause of component.faults", value, [cause.value for cause in Cause]))
+        if key == "cause" and expectation.metric == "component.faults" and value not in _FAULT_CAUSES:
+            raise ExpressionError(unknown("cause of component.faults", value, _FAULT_CAUSES))
         if key == "cause" and expectation.metric == "commands.failed" and value not in COMMAND_CAUSES:
             raise ExpressionError(unknown("cause of commands.failed", value, COMMAND_CAUSES))
+        if key == "cause" and expectation.metric == "upgrades.failed" and value not in (known_causes := [*UPGRADE_CAUSES, *_FAULT_CAUSES]):
+            raise ExpressionError(unknown("cause of upgrades.failed", value, known_causes))
         if key in known and value not in known[key]:
             raise ExpressionError(unknown(key, value, known[key]))
     if expectation.event:

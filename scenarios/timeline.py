@@ -14,6 +14,7 @@ from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.load import Loaded
 from scenarios.phases import stretch
+from scenarios.upgrades import OUTCOMES
 from sim.spec import Action, Reaction
 from sim.streams import Stream, Streams
 
@@ -125,6 +126,8 @@ def possible_events(loaded: Loaded) -> list[str]:
                 continue
             for name in _spelled_out(loaded, target):
                 out[f"{verb} {name}"] = None
+                if verb == "upgrade":
+                    out |= {f"{outcome} {name}": None for outcome in OUTCOMES}
                 if verb in BOOTS and ends:
                     out[f"restart {name}"] = None
                 elif GRAMMAR[verb].lasts and ends:

@@ -142,6 +142,12 @@ class Budget:
         self.host_ns += time_ns
         return time_ns
 
+    def host_many(self, work: str, count: int) -> int:
+        """The same for ``count`` pieces."""
+        time_ns = self.work_ns(count * self.board.host_ns[work].value)
+        self.host_ns += time_ns
+        return time_ns
+
     def work_ns(self, time_ns: int) -> int:
         """What takes ``time_ns`` at full speed takes this long now."""
         return time_ns if self.speed == 1.0 else round(time_ns / self.speed)

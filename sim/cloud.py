@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from sim.clock import Environment
+from sim.fetch import Shelf
 from sim.latency import Latencies
 from sim.lease import Leases
 from sim.ledger import Ledger
 from sim.message import Command, Message
 from sim.trace import Trace
 
+Order = Any
+"""what the broker keeps for a gateway: a Command, or an Upgrade"""
 COMMANDS_MAX = 1000
 """commands that wait in the broker for one gateway's session; more are refused (cause ``limit``)"""
 
@@ -26,11 +30,12 @@ class Cloud:
     def __init__(self, env: Environment, ledger: Ledger, latencies: Latencies, trace: Trace, devices: int, gateways: int) -> None:
         self._env, self._ledger, self._latencies, self._trace = env, ledger, latencies, trace
         self._highest = [-1] * devices
-        self._sessions: list[Callable[[Command], None] | None] = [None] * gateways
-        self._queues: list[deque[Command]] = [deque() for _ in range(gateways)]
-        self._sent: list[list[Command]] = [[] for _ in range(gateways)]
+        self._sessions: list[Callable[[Order], None] | None] = [None] * gateways
+        self._queues: list[deque[Order]] = [deque() for _ in range(gateways)]
+        self._sent: list[list[Order]] = [[] for _ in range(gateways)]
         self.accepted = 0
         self.leases = Leases()
+        self.shelf = Shelf()
         self._stands_in: dict[int, int] = {}
         """of a pair, the gateway that leads no more -> the one that does"""
 
@@ -49,7 +54,7 @@ class Cloud:
         else:
             self._highest[message.device] = message.k
 
-    def session(self, gateway: int, deliver: Callable[[Command], None] | None) -> None:
+    def session(self, gateway: int, deliver: Callable[[Order], None] | None) -> None:
         """A gateway's session begins (what waits is sent) or ends (None: what it hasn't confirmed waits again, QoS 1)."""
         self._sessions[gateway] = deliver
         waiting = self._queues[gateway]
@@ -60,11 +65,11 @@ class Cloud:
         while deliver is not None and waiting:
             self._send(gateway, deliver, waiting.popleft())
 
-    def _send(self, gateway: int, deliver: Callable[[Command], None], command: Command) -> None:
+    def _send(self, gateway: int, deliver: Callable[[Order], None], command: Order) -> None:
         self._sent[gateway].append(command)
         deliver(command)
 
-    def confirmed(self, gateway: int, command: Command) -> None:
+    def confirmed(self, gateway: int, command: Order) -> None:
         """The gateway has the command."""
         self._sent[gateway] = [sent for sent in self._sent[gateway] if sent is not command]
 
@@ -72,15 +77,15 @@ class Cloud:
         """Commands that wait for one gateway of a pair are for the other one from now on."""
         self._stands_in.pop(new, None)
         self._stands_in[old] = new
-        waiting = list(self._queues[old])
-        self._queues[old].clear()
+        waiting = [command for command in self._queues[old] if isinstance(command, Command)]
+        self._queues[old] = deque(command for command in self._queues[old] if not isinstance(command, Command))
         for command in waiting:
             if self._sessions[new] is None:
                 self._queues[new].append(command)
             else:
                 self.command(new, command)
 
-    def command(self, gateway: int, command: Command) -> bool:
+    def command(self, gateway: int, command: Order) -> bool:
         """Send a command, or keep it for the next session; False when too many wait."""
         deliver = self._sessions[gateway]
         if deliver is not None:

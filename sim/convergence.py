@@ -35,6 +35,8 @@ def stuck(world: World, gateways: list[Gateway]) -> list[str]:
         found += [f"the poll of {p.name} hangs" for p in gateway.pollers if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS]
         if gateway.uplink.state != "up":
             found.append(f"the uplink of {gateway.name} is {gateway.uplink.state}")
+        if gateway.upgrades.current is not None:
+            found.append(f"the upgrade of {gateway.upgrades.current.target} is {gateway.upgrades.current.state}")
         if gateway.backlog:
             found.append(f"{gateway.backlog} messages wait in the store of {gateway.name}")
     for pair in world.pairs:

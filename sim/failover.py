@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sim.clock import NEVER_NS, Steps, Task, Timer
 from sim.faults import InvariantError
 from sim.handover import Handover
-from sim.lease import LeaseAnswer, LeaseRequest
+from sim.lease import REQUEST_BYTES, LeaseAnswer, LeaseRequest
 from sim.link import Way
 from sim.spec import StandbySpec
 
@@ -227,7 +227,8 @@ class Member:
         """For the lease, who leads or wants to; a standby gives back what it may have, and learns that the cloud is there."""
         want = self.role in LEADING or self.role == "candidate"
         handed = self._handed_term if want else 0
-        self.gateway.uplink.ask(LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed))
+        request = LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed)
+        self.gateway.uplink.tell(request, REQUEST_BYTES)
 
     def _reaches_cloud(self) -> bool:
         return self.gateway.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2

@@ -33,6 +33,7 @@ from sim.wallclock import WallClock
 
 if TYPE_CHECKING:
     from sim.failover import Member
+    from sim.ota import Upgrades
     from sim.poller import Poller
 
 TRANSITIONS: dict[tuple[str, str], str] = {
@@ -93,6 +94,9 @@ class Gateway:
         for _ in range(STORE_FILES if self.store is not None and not self.store.spec.volatile else 0):
             self.budget.files.take()
         self.slots: list[Slot] = []
+        self.beside: list[Slot] = []
+        """of an upgrade under way: new instances before their swap, old ones after it"""
+        self.upgrades: Upgrades
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
         self.transform: Slot
@@ -194,8 +198,10 @@ class Gateway:
     def _stop_all(self, power: bool, cause: str) -> None:
         for poller in self.pollers:
             poller.crash(cause, "crash" if power else "power-cut")
-        for slot in self.slots:
+        self.upgrades.stopped("shutdown" if cause == "gateway-down" else "crash" if power else "power-cut")
+        for slot in [*self.slots, *self.beside]:
             self.supervisor.stop(slot)
+        self.beside.clear()
         if self.member is not None and self.member.handover is not None:
             self.member.handover.forget("unseen" if cause == "gateway-down" else "crash" if power else "power-cut")
         if self.store is not None:
@@ -225,7 +231,7 @@ class Gateway:
         return over
 
     def _reprice(self) -> None:
-        for slot in self.slots:
+        for slot in [*self.slots, *self.beside]:
             slot.reprice()
 
     def squeeze(self, left_bytes: int) -> Callable[[], None]:
@@ -316,6 +322,7 @@ class Gateway:
             self.store.wake()
         if self.member is not None:
             self.member.session_up()
+        self.upgrades.session_up()
 
     def command(self, command: Command) -> None:
         """A command has come down."""
@@ -350,7 +357,7 @@ class Gateway:
 
     def close(self) -> None:
         """Release instances and the store's file."""
-        for slot in self.slots:
+        for slot in [*self.slots, *self.beside]:
             slot.drop()
         for poller in self.pollers:
             poller.arguments.held.release()

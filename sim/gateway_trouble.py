@@ -93,6 +93,11 @@ def clock_skew(world: World, action: Action) -> Undo:
     return lambda: clock.skew(world.env._now, -action.ppb)
 
 
+def upgrade(world: World, action: Action) -> None:
+    """The cloud orders a gateway to install another version of a component."""
+    world.rollout.order(action.target, action.version)
+
+
 def inject(world: World, action: Action) -> None:
     """A component's instance dies now, as if by ``kind``: a call under way ends so, too."""
     gateway = world.gateway_of_name[action.target.partition("/")[0]]

@@ -6,11 +6,12 @@ within a poll (pipeline.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from components.batch import StageArguments
 from components.contract import PointConfig
+from devices.device import DeviceModel
 from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
 from sim.ledger import End, Row
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
 
 COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""
+
+
+def point_configs(model: DeviceModel, first: int) -> list[PointConfig]:
+    """The points of a model for components, with ids from ``first`` on."""
+    return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
+
+
+def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
+    """(all points of a gateway, model name -> id of its first): devices of one model share ids."""
+    points: list[PointConfig] = []
+    first: dict[str, int] = {}
+    for device in devices:
+        if device.model.name not in first:
+            first[device.model.name] = len(points)
+            points += point_configs(device.model, len(points))
+    return points, first
 
 
 class PointTable:
@@ -61,7 +78,10 @@ class Poller:
         self._command: Command | None = None
         self._status_due = False
         self._wake: Signal | None = None
-        self.polls = 0
+        self._between: Callable[[], None] | None = None
+        """what waits for the work under way to end"""
+        self.polls = self.failed = 0
+        """begun; of these, those that came to no verdict at all"""
         slot.on_drop = port.abandon
         self.topic_bytes = len(TOPIC_PREFIX) + len(spec.name)
         self._task = Task(gateway.env, self._run())
@@ -96,6 +116,13 @@ class Poller:
         self._status_due = True
         self._rouse()
 
+    def between(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when nothing is under way: now, or when it has ended; before anything else is begun."""
+        if self._wake is not None:
+            then()
+        else:
+            self._between = then
+
     def rows(self) -> list[Row]:
         """What is being polled, and what waits to be."""
         return [row for row in (self.row, self._next) if row is not None]
@@ -109,11 +136,16 @@ class Poller:
     def _run(self) -> Steps:
         env = self.gateway.env
         while True:
+            if self._between is not None:
+                then, self._between = self._between, None
+                then()
             if self._next is not None:
                 row = self._begin()
                 if row is not None:
                     yield from poll(self.gateway, self, row)
                     self.row = None
+                    if not row.carried:
+                        self.failed += 1
             elif self._commands:
                 yield from self._write()
             elif self._status_due:
@@ -194,7 +226,7 @@ class Poller:
         for command in commands:
             self.gateway.command_done(command, cause)
         self.port.abandon()
-        self._wake = None
+        self._wake = self._between = None
         self._status_due = False
         self._task.stop()
         self.give_back()

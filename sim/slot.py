@@ -54,7 +54,7 @@ class Slot:
     __slots__ = (
         "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
         "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "health", "instance", "journal", "linked",
-        "logged", "meter", "name", "on_drop", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+        "logged", "meter", "name", "on_drop", "on_move", "segment_start_ns", "serving", "settings", "spec", "state", "values",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,8 @@ class Slot:
         self.backoff_ns = 0
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
+        self.on_move: Callable[[str, str], None] | None = None
+        """told of each (state, cause) that it comes into, by who watches it through an upgrade"""
         self.on_drop: Callable[[], None] | None = None
         """told when the instance goes: its connection goes with it"""
         self.serving = False
@@ -108,6 +110,17 @@ class Slot:
             raise InvariantError(f"component {self.name}: {event!r} in state {self.state!r}")
         self.state = following
         self._trace.emit("component", gateway, self.name, following, cause)
+        if self.on_move is not None:
+            self.on_move(following, cause)
+
+    def sibling(self, name: str, spec: ComponentSpec, linked: Linked) -> Slot:
+        """A slot for the same work with another component; it begins with a copy of what ``state`` keeps."""
+        slot = Slot(
+            self._env, self._trace, name, spec, linked, self.settings, self.meter, self.budget, self.device, self.deadline_ns, self._clock,
+            self.journal,
+        )  # fmt: skip
+        slot.values = dict(self.values)
+        return slot
 
     def adopt(self, instance: Instance) -> bool:
         """Take over a new instance; False when the board has no RAM left for it."""

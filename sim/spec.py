@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from components.component import Component
+from components.registry import Keys, Release, Version
 from devices.device import DeviceModel
 from sim.boards import Board
 from sim.link import LinkModel
@@ -29,6 +30,8 @@ class ComponentSpec:
     memory_bytes: int = 32 * MIB
     state_bytes: int = 64 << 10
     """quota of ``state`` for each instance"""
+    version: Version | None = None
+    """of the release that is installed at the beginning; None: not known, so it can't be upgraded"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,28 @@ class StandbySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class UpgradeSpec:
+    """How a gateway takes an upgrade: ``fetch_ns`` is how long a download may take. For ``trial_ns`` after the swap it goes back
+    when components have more than ``faults`` faults, more than ``failures`` (0 to 1) of the polls come to nothing, or more than
+    TRIAL_LATE (sim/trial.py) of the verdicts come later than ``latency_ns`` (None: that isn't looked at).
+    """
+
+    trial_ns: int = 30_000_000_000
+    faults: int = 2
+    failures: float = 0.2
+    latency_ns: int | None = None
+    fetch_ns: int = 600_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OfferSpec:
+    """A release as the registry offers it: what it states, and the bytes that lie there, whatever they are."""
+
+    release: Release
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySpec:
     """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a price."""
 
@@ -144,6 +169,7 @@ class GatewaySpec:
     files: int | None = None
     """files and sockets that its process may have open; None: not looked at"""
     standby: StandbySpec | None = None
+    upgrade: UpgradeSpec = UpgradeSpec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +214,8 @@ class Action:
     """repoll: the period; fault slow: how much longer"""
     code: int = 0
     """fault exception"""
+    version: str = ""
+    """upgrade: to which"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +254,7 @@ class WorldSpec:
     timeline: tuple[Action, ...] = field(default=())
     reactions: tuple[Reaction, ...] = field(default=())
     phases: tuple[PhaseSpec, ...] = field(default=())
+    offers: tuple[OfferSpec, ...] = field(default=())
+    """what the registry has of what the timeline asks for"""
+    trusted: Keys = field(default_factory=dict)
+    """whose releases gateways believe"""

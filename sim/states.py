@@ -5,11 +5,11 @@ Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, 
 
 from __future__ import annotations
 
-from sim import failover, gateway, slot, uplink
+from sim import failover, gateway, ota, slot, uplink
 
 TABLES: dict[str, dict[tuple[str, str], str]] = {
     "gateway": gateway.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,
-    "role in a pair": failover.TRANSITIONS,
+    "role in a pair": failover.TRANSITIONS, "upgrade": ota.TRANSITIONS,
 }  # fmt: skip
 """what has states -> (state, event) -> state"""
 

@@ -184,13 +184,15 @@ class Supervisor:
         self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
 
     def relieve_memory(self) -> None:
-        """Instances need more RAM than there is: the largest goes first, of equal ones the youngest; until the rest fits."""
+        """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the largest goes first, of equal
+        ones the youngest; until the rest fits."""
         gateway = self._gateway
         while gateway.budget.memory_bytes > gateway.budget.limit_bytes:
-            living = [slot for slot in gateway.slots if slot.instance is not None]
+            beside = [slot for slot in gateway.beside if slot.instance is not None]
+            living = beside or [slot for slot in gateway.slots if slot.instance is not None]
             if not living:
                 return
-            self.refuse_memory(max(living, key=lambda slot: (slot.held_bytes(), gateway.slots.index(slot))))
+            self.refuse_memory(max(enumerate(living), key=lambda one: (one[1].held_bytes(), one[0]))[1])
 
     def stop(self, slot: Slot) -> None:
         """The gateway goes down, and with it the instance."""

@@ -37,6 +37,7 @@ VERBS: dict[str, Callable[[World, Action], Undo | None]] = {
     "clock-step": gateway_trouble.clock_step,
     "clock-skew": gateway_trouble.clock_skew,
     "inject": gateway_trouble.inject,
+    "upgrade": gateway_trouble.upgrade,
     "fault": field_trouble.fault,
     "repoll": field_trouble.repoll,
     "write": field_trouble.write,

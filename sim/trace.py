@@ -40,6 +40,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "role": ("gateway", "role", "term", "cause"),
     "failover": ("pair", "event", "ns"),
     "handover": ("gateway", "messages"),
+    "upgrade": ("gateway", "component", "version", "state", "cause"),
+    "swap": ("gateway", "slot", "version"),
     "collision": ("line", "device"),
     "breach": ("gateway", "budget", "cause"),
 }

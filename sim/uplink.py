@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sim.clock import Environment, Timer
 from sim.faults import InvariantError
-from sim.lease import ANSWER_BYTES, REQUEST_BYTES, LeaseAnswer, LeaseRequest
+from sim.fetch import Block, BlockRequest
+from sim.lease import ANSWER_BYTES, LeaseAnswer, LeaseRequest
 from sim.link import Link
 from sim.message import ACK_BYTES, TLS_RECORD_BYTES, Command, Message
+from sim.ota import Upgrade
 from sim.spec import UplinkSpec
 from sim.stream import Stream
 from sim.streams import Stream as RandomStream
@@ -85,10 +87,10 @@ class Uplink:
         gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
         stream.up.send((self._packet, message), message.size_bytes, message.sent_ns)
 
-    def ask(self, request: LeaseRequest) -> None:
-        """Ask the cloud for a lease, or give it back; nothing happens without a session."""
+    def tell(self, payload: Any, size_bytes: int) -> None:
+        """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without a session."""
         if self._stream is not None and self.state == "up":
-            self._stream.send_up(request, REQUEST_BYTES + TLS_RECORD_BYTES)
+            self._stream.send_up(payload, size_bytes + TLS_RECORD_BYTES)
 
     # ---- the session --------------------------------------------------------------------------------------------
     def _move(self, event: str) -> None:
@@ -134,6 +136,9 @@ class Uplink:
             stream.send_down(packet, ACK_BYTES + TLS_RECORD_BYTES)
         elif isinstance(payload, LeaseRequest):
             stream.send_down(self._gateway.cloud.leases.ask(payload, self._env._now), ANSWER_BYTES + TLS_RECORD_BYTES)
+        elif isinstance(payload, BlockRequest):
+            block = self._gateway.cloud.shelf.block(payload)
+            stream.send_down(block, block.size_bytes)
         else:
             answer = {_HELLO: _SERVER_HELLO, _CONNECT: _CONNACK, _PING: _PONG}[payload]
             stream.send_down(answer, _SIZES[answer])
@@ -151,6 +156,11 @@ class Uplink:
         elif isinstance(payload, LeaseAnswer):
             if gateway.member is not None:
                 gateway.member.answered(payload)
+        elif isinstance(payload, Block):
+            gateway.cores.work(gateway.budget.host("ack"), gateway.upgrades.block, payload)
+        elif isinstance(payload, Upgrade):
+            gateway.cloud.confirmed(gateway.index, payload)
+            gateway.upgrades.told(payload)
         elif payload == _SERVER_HELLO:
             gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, _CONNECT)
         elif payload == _CONNACK:
@@ -165,9 +175,9 @@ class Uplink:
         self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, self._stream)
         self._gateway.session_up()
 
-    def _send_command(self, command: Command) -> None:
+    def _send_command(self, command: Command | Upgrade) -> None:
         if self._stream is not None:
-            self._stream.send_down(command, Command.SIZE_BYTES)
+            self._stream.send_down(command, command.SIZE_BYTES)
 
     def _ping(self, stream: Stream) -> None:
         if stream is self._stream and self.state == "up":

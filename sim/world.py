@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.contract import PointConfig, Settings
+from components.contract import Settings
 from components.host import Host
 from devices.device import Device
 from devices.fleet import Member, make_devices
@@ -25,9 +25,11 @@ from sim.ledger import End, Ledger, Row, SharedRow
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
+from sim.ota import Upgrades
 from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
-from sim.poller import PointTable, Poller
+from sim.poller import PointTable, Poller, point_configs, points_of
+from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, StandbySpec, WorldSpec
 from sim.streams import Streams
@@ -110,6 +112,10 @@ class World:
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
                 plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver], devices[device.name]))
+        for gateway in self.gateways:
+            cuts = self.streams.stream(f"upgrade/{gateway.name}/cuts")
+            gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.slots], cuts)
+        self.rollout = Rollout(self)
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         for phase in self.spec.phases:
             self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
@@ -138,24 +144,10 @@ class World:
         self.gateway_of_name[spec.name] = gateway
         gateway.on_command = self._command_done
         gateway.on_event = self.happened
-        points, self_ids = self._points_of(mine)
-        gateway.point_ids = self_ids
+        points, gateway.point_ids = points_of(mine)
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
         gateway.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), None, shortest_ns)
         gateway.policy = self._slot(gateway, components[spec.policy], "policy", Settings("", points, []), None, shortest_ns)
-
-    @staticmethod
-    def _points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
-        """(all points of a gateway, model name -> id of its first): devices of one model share ids."""
-        points: list[PointConfig] = []
-        first: dict[str, int] = {}
-        for device in devices:
-            if device.model.name in first:
-                continue
-            first[device.model.name] = len(points)
-            for p in device.model.points:
-                points.append(PointConfig(len(points), p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high))
-        return points, first
 
     def _slot(
         self, gateway: Gateway, spec: ComponentSpec, name: str, settings: Settings, device: int | None, deadline_ns: int,
@@ -201,10 +193,7 @@ class World:
         """What devices of one model share on a gateway."""
         key = gateway.name, spec.model.name
         if key not in self._tables:
-            first = gateway.point_ids[spec.model.name]
-            self._tables[key] = PointTable([
-                PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(spec.model.points)
-            ])
+            self._tables[key] = PointTable(point_configs(spec.model, gateway.point_ids[spec.model.name]))
         return self._tables[key]
 
     def _port(self, gateway: Gateway, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
@@ -287,6 +276,7 @@ class World:
                 left = message.mask & message.row.open
                 if left:
                     ledger.close(message.row, left, End.LOST, "end-of-run")
+        self.rollout.finish()
         for pair in self.pairs:
             pair.finish()
         for gateway in self.gateways:

@@ -348,5 +348,5 @@ def test_lists(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_boards_print_source_and_band_with_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["boards"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and "default instances" not in line]
-    assert len(rows) == 4 * 12
+    assert len(rows) == 4 * 15
     assert all("x/÷" in row and len(row.split("x/÷")[1].split()) > 1 for row in rows)
