@@ -165,14 +165,16 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     poller.lend(poller.slot.instance)
     arguments.set_batch(row.k, lists)
     values = READING_VALUES * row.read.bit_count() + 3
-    outcome = yield from _stage(gateway, poller, gateway.transform, "transform-readings", values, TRANSFORM)
+    slot = gateway.transform  # an upgrade may put another one in its place meanwhile
+    outcome = yield from _stage(gateway, poller, slot, "transform-readings", values, TRANSFORM)
     poller.give_back()
-    batch, kept = _transformed(gateway, poller, row, outcome)
+    batch, kept = _transformed(gateway, poller, slot, row, outcome)
     if kept:
         arguments.set_link(*gateway.link_state())
         values = READING_VALUES * kept.bit_count() + 9
-        outcome = yield from _stage(gateway, poller, gateway.policy, "decide", values, POLICY)
-        for verdict, part in _decided(gateway, poller, row, kept, outcome):
+        slot = gateway.policy
+        outcome = yield from _stage(gateway, poller, slot, "decide", values, POLICY)
+        for verdict, part in _decided(gateway, poller, slot, row, kept, outcome):
             message = _composed(gateway, poller, row, part, verdict, batch)
             if message is None:
                 continue
@@ -286,9 +288,9 @@ def _stage(gateway: Gateway, poller: Poller, slot: Slot, export: str, values: in
 NOT_UP = "not up"
 
 
-def _transformed(gateway: Gateway, poller: Poller, row: Row, outcome: Fault | str | None) -> tuple[Batch, int]:
+def _transformed(gateway: Gateway, poller: Poller, slot: Slot, row: Row, outcome: Fault | str | None) -> tuple[Batch, int]:
     """What the transform has made of the readings, held against the contract: its batch and the mask of what goes on (0: nothing)."""
-    ledger, slot, mask = gateway.ledger, gateway.transform, row.read
+    ledger, mask = gateway.ledger, row.read
     if outcome is not None:
         ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
         return NOTHING
@@ -318,9 +320,11 @@ def _transformed(gateway: Gateway, poller: Poller, row: Row, outcome: Fault | st
 NOTHING = Batch((), (), (), (), ()), 0
 
 
-def _decided(gateway: Gateway, poller: Poller, row: Row, kept: int, outcome: Fault | str | None) -> list[tuple[Any, int]]:
+def _decided(
+    gateway: Gateway, poller: Poller, slot: Slot, row: Row, kept: int, outcome: Fault | str | None,
+) -> list[tuple[Any, int]]:  # fmt: skip
     """What the policy has decided, held against the contract: verdicts and the points that they are about."""
-    ledger, slot = gateway.ledger, gateway.policy
+    ledger = gateway.ledger
     if outcome is not None:
         ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
         return []

@@ -56,15 +56,24 @@ class Trial:
         assert self._spec.latency_ns is not None
         self.verdicts += 1
         self.late += total_ns > self._spec.latency_ns
-        if self.verdicts >= VERDICTS_MIN and self.late > TRIAL_LATE * self.verdicts:
-            self.detail = f"{self.late} of {self.verdicts} verdicts came later than {self._spec.latency_ns / 1e6:g} ms"
+        if self._slow():
             self._gateway.env.call_in(0, self._end, "latency")
+
+    def _slow(self, at_least: int = VERDICTS_MIN) -> bool:
+        if self._spec.latency_ns is None or self.verdicts < at_least or self.late <= TRIAL_LATE * self.verdicts:
+            return False
+        self.detail = f"{self.late} of {self.verdicts} verdicts came later than {self._spec.latency_ns / 1e6:g} ms"
+        return True
 
     def _never(self, device: int, points: int, due_ns: int) -> None:
         """What never came to a verdict is counted as a poll that failed, or as a fault."""
 
     def _look(self) -> None:
-        if not self.finished and not self._failing():
+        if self.finished:
+            return
+        if self._failing():
+            self._end("failures")
+        else:
             self._gateway.env.call_in(LOOK_NS, self._look)
 
     def _failing(self, at_least: int = VERDICTS_MIN) -> bool:
@@ -73,12 +82,13 @@ class Trial:
         if polls < at_least or failed <= self._spec.failures * polls:
             return False
         self.detail = f"{failed} of {polls} polls came to nothing"
-        self._end("failures")
         return True
 
     def _end(self, cause: str) -> None:
-        if self.finished or (not cause and self._failing(at_least=1)):
+        if self.finished:
             return
+        if not cause:  # the time is up: now every poll says something
+            cause = "failures" if self._failing(at_least=1) else "latency" if self._slow(at_least=1) else ""
         self.stop()
         self.over.fire(cause)
 

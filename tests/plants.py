@@ -6,12 +6,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from components.demo_registry import DEMO_KEY, marked
 from components.host import Host
+from components.registry import Version, sign, trust
 from devices.catalog import model
 from sim.boards import BOARDS
 from sim.clock import MS, US, S
 from sim.link import LinkModel
-from sim.spec import Action, ComponentSpec, DeviceSpec, GatewaySpec, LinkSpec, StandbySpec, StoreSpec, UplinkSpec, WorldSpec
+from sim.spec import (
+    Action,
+    ComponentSpec,
+    DeviceSpec,
+    GatewaySpec,
+    LinkSpec,
+    OfferSpec,
+    StandbySpec,
+    StoreSpec,
+    UpgradeSpec,
+    UplinkSpec,
+    WorldSpec,
+)
 from sim.world import World
 
 STORE = StoreSpec()
@@ -69,6 +83,19 @@ def paired(spec: WorldSpec, mode: str = "hot", arbiter: str = "cloud", loss: flo
     second = replace(first, name="gw-b", standby=standby, uplink=replace(first.uplink, link="cloud-b"))
     links = (*spec.links, replace(spec.links[1], name="cloud-b"), LinkSpec("hb", LinkModel(delay_ns=300 * US, jitter_ns=50 * US, loss=loss)))
     return replace(spec, gateways=(first, second), links=links)
+
+
+def offer(name: str, version: str, data: bytes) -> OfferSpec:
+    """A good release."""
+    return OfferSpec(sign(name, Version.parse(version), data, DEMO_KEY), data)
+
+
+def upgradable(spec: WorldSpec, *offers: OfferSpec, **upgrade: Any) -> WorldSpec:
+    """The same plant with 1.0.0 of everything installed, a registry, and the usual ``marked`` releases 1.1.0 of the shipped components."""
+    usual = [offer(name, "1.1.0", marked((WASM / f"{name}.wasm").read_bytes(), "1.1.0")) for name in ("modbus-driver", "normalize", "route")]
+    components = tuple(replace(one, version=Version(1, 0, 0)) for one in spec.components)
+    gateways = tuple(replace(one, upgrade=UpgradeSpec(**{"trial_ns": 2 * S, **upgrade})) for one in spec.gateways)
+    return replace(spec, components=components, gateways=gateways, offers=(*usual, *offers), trusted=trust(DEMO_KEY.public_key()))
 
 
 def run(spec: WorldSpec, host: Host) -> World:

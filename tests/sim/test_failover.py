@@ -19,7 +19,7 @@ from sim.ledger import BETTER, End, Ledger, SharedRow
 from sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from sim.world import World
 from tests.plants import driver, paired, plant, run
-from tests.sim.test_world import actions, conserved, reactions
+from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 
 LINE_DEADLINE_NS = 3 * S
 
@@ -374,6 +374,7 @@ of_pairs = st.one_of(
     st.builds(lambda t, d, speed: Action(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
     st.builds(lambda t, d, left: Action(t, "squeeze", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
     st.builds(lambda t, slot, cause: Action(t, "inject", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
+    st.builds(lambda t, what: Action(t, "upgrade", f"gw-b/{what[0]}", version=what[1]), moments, st.sampled_from(RELEASES)),
 )  # fmt: skip
 after = st.builds(
     lambda event, reaction: replace(reaction, event=event),
@@ -400,7 +401,7 @@ def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
     if serial is not None:
         spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
     keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS}
-    world = run(replace(paired(spec, mode, arbiter, loss=loss, **keys), reactions=tuple(follow)), host)
+    world = run(offered(replace(paired(spec, mode, arbiter, loss=loss, **keys), reactions=tuple(follow))), host)
     conserved(world)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
     assert [gateway.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"

@@ -14,12 +14,15 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from components.host import Host
+from components.registry import Registry, Version
+from scenarios.load import LIBRARY
 from sim.clock import MS, S
 from sim.faults import InvariantError
 from sim.ledger import End, due_instants
-from sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from sim.ota import ENDS
+from sim.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from sim.world import World
-from tests.plants import component, driver, plant, run
+from tests.plants import component, driver, plant, run, upgradable
 
 ROOT = Path(__file__).parents[2]
 HUNDRED = "from tests.plants import *; host = Host(); w = run(plant(host, count=100, duration_ns=3 * S, loss=0.01), host); print(w.trace.digest())"
@@ -286,6 +289,16 @@ def test_the_closed_form(phase: int, period: int, duration: int, count: int) -> 
     assert due_instants(phase, period, duration) == count == len(range(phase, duration, period))
 
 
+RELEASES = [("modbus-driver", "1.1.0"), ("route", "1.1.0"), ("route", "1.2.0"), ("route", "1.4.0"), ("modbus-driver", "1.2.0"), ("normalize", "1.4.0")]
+"""good ones, a trap in configure, one that traps later, a deaf driver, altered bytes"""
+
+
+def offered(spec: WorldSpec) -> WorldSpec:
+    """With all of them in its registry."""
+    registry = Registry(LIBRARY / "registry")
+    return upgradable(spec, *(OfferSpec(*registry.read(name, Version.parse(version))) for name, version in RELEASES if version != "1.1.0"))
+
+
 at = st.integers(0, 9 * S)
 span = st.integers(MS, 12 * S)
 point_faults = st.sampled_from(["stuck", "drift", "spike", "dropout", "nan", "force"])
@@ -309,6 +322,7 @@ actions = st.one_of(
     st.builds(lambda t, d, on, kind, share: Action(t, "fault", on, t + d, kind=kind, lasts_ns=250 * MS, code=6, share=share), at, span, devices, protocol_faults, st.sampled_from([0.3, 1.0])),
     st.builds(lambda t, d, on, period: Action(t, "repoll", on, t + d, lasts_ns=period), at, span, devices, st.integers(20 * MS, 5 * S)),
     st.builds(lambda t: Action(t, "write", "presses/1", None, (), "setpoint", 3.0), at),
+    st.builds(lambda t, what: Action(t, "upgrade", f"gw/{what[0]}", version=what[1]), at, st.sampled_from(RELEASES)),
 )  # fmt: skip
 reactions = st.builds(
     lambda event, delay, times, lasts, action: Reaction(event, delay, times, lasts, replace(action, until_ns=None)),
@@ -334,8 +348,9 @@ def test_nothing_is_lost_silently_whatever_happens(
     )  # fmt: skip
     if serial is not None:  # a line has no legs, and one pair of wires
         spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
-    world = run(replace(spec, reactions=tuple(follow)), host)
+    world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
+    assert all(one.state in ENDS for one in world.rollout.orders)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
     assert world.gateways[0].budget.memory_bytes == 0, "every instance was given back"
 
@@ -344,7 +359,7 @@ def test_a_ledger_that_forgets_is_caught_and_shrunk_to_a_minimal_timeline(host: 
     """Broken on purpose where a crash loses samples: of all timelines the smallest that shows it is one crash."""
 
     def broken(timeline: list[Action]) -> bool:
-        world = World(plant(host, count=3, duration_ns=10 * S, poll_ns=2 * S, timeline=tuple(timeline), settle_ns=S), host)
+        world = World(offered(plant(host, count=3, duration_ns=10 * S, poll_ns=2 * S, timeline=tuple(timeline), settle_ns=S)), host)
         close = world.ledger.close
 
         def forgetful(row: Any, mask: int, end: End, cause: str = "") -> int:
