@@ -50,6 +50,8 @@ class GatewayRow:
     """(component, cause, count)"""
     role: str = ""
     """in its pair"""
+    upgrade: str = ""
+    """the one under way: ``route 1.1.0 trial``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,11 @@ def _devices(world: World) -> DeviceColumns:
 
 def _gateway(gateway: Any) -> GatewayRow:
     store = gateway.store
+    upgrade = gateway.upgrades.current
     return GatewayRow(
         gateway.name, gateway.state, gateway.uplink.state, gateway.uplink.in_flight, gateway.backlog, 0 if store is None else store.used_bytes,
         gateway.budget.memory_bytes, gateway.busy_total_ns(), gateway.board.cores,
         tuple((component, cause, count) for (component, cause), count in gateway.supervisor.faults.items()),
         "" if gateway.member is None else gateway.member.role,
+        "" if upgrade is None else f"{upgrade.component} {upgrade.release.version} {upgrade.state}",
     )  # fmt: skip

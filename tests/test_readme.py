@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from components.host import Host
+from components.registry import Registry, Version, read_private_key, write_keys
 from scenarios.load import load_text
-from scenarios.plan import Planner
+from scenarios.plan import SHIPPED, Planner
 from scenarios.runner import Options, run
 from scenarios.thresholds import read_expectations
 from scenarios.verdict import Verdict
@@ -27,6 +30,28 @@ def test_the_scenario_passes(host: Host) -> None:
     shorter = block("## A scenario\n").replace("count: 100", "count: 5")
     result = run(load_text(shorter, Path("readme.yaml")), Options(), host)
     assert result.verdict is Verdict.PASS
+
+
+def test_its_pair_is_accepted(host: Host) -> None:
+    pair = yaml.safe_load(block("### Pairs\n"))
+    whole = yaml.safe_load(block("## A scenario\n"))
+    whole["gateways"] = pair
+    whole["links"] |= {name: {"preset": "lan"} for name in ("cloud-a", "cloud-b", "beat")}
+    del whole["links"]["cloud"], whole["timeline"], whole["expect"]
+    whole["timeline"] = [{"at": "1 s", "partition": "gw"}, {"at": "2 s", "cut": "plant", "gateway": "gw"}, {"after": "promote gw-b", "crash": "gw"}]
+    spec = Planner(load_text(yaml.safe_dump(whole), Path("readme.yaml")), host).world()
+    assert spec.gateways[1].standby is not None
+
+
+def test_its_upgrade_is_accepted(host: Host, tmp_path: Path) -> None:
+    text = block("### Upgrades\n")
+    upgrade, whole = yaml.safe_load(text[text.index("components:") :]), yaml.safe_load(block("## A scenario\n"))
+    whole["components"] |= upgrade.pop("components")
+    whole = {**whole, **upgrade}
+    Registry(tmp_path / "registry").add("route", Version(1, 1, 0), (SHIPPED / "route.wasm").read_bytes(), read_private_key(write_keys(tmp_path / "keys" / "release")[0]))
+    spec = Planner(load_text(yaml.safe_dump(whole), tmp_path / "readme.yaml"), host).world()
+    assert [offer.release.name for offer in spec.offers] == ["route"]
+    assert spec.gateways[0].upgrade.latency_ns == 20_000_000
 
 
 def test_its_trouble_is_accepted(host: Host) -> None:
