@@ -8,12 +8,15 @@ import pytest
 from rich.console import Console
 
 from components.host import Host
+from devices import misbehaviour, overlay
+from scenarios.deeds import value_of
 from scenarios.expectation_file import differences, figure, read_expect
 from scenarios.feasibility import warnings
 from scenarios.load import LIBRARY, library_names, load
 from scenarios.plan import Planner
 from scenarios.report.console import report
 from scenarios.runner import Options, run
+from scenarios.schema import VERBS
 from scenarios.verdict import exit_code
 
 
@@ -34,6 +37,20 @@ def test_a_shipped_scenario_is_what_it_says_and_repeats_event_by_event(host: Hos
     assert ledger["open"] == 0
     assert result.data["run"]["polls"] <= 15_000
     assert result.data["reproduce"] == f"twinloop run {name} --seed {loaded.scenario.seed}"
+
+
+def test_every_kind_of_trouble_is_in_a_shipped_scenario() -> None:
+    shown: dict[str, None] = {}
+    for name in library_names():
+        scenario = load(LIBRARY / f"{name}.yaml").scenario
+        for deed in [*scenario.timeline, *(deed for block in scenario.faults for deed in block.do)]:
+            for verb in VERBS:
+                if value_of(deed, verb) is not None:
+                    shown[verb] = None
+            if deed.kind is not None:
+                shown[f"fault {deed.kind}"] = None
+    wanted = [*VERBS, *(f"fault {kind}" for kind in [*overlay.KINDS, *misbehaviour.KINDS])]
+    assert [one for one in wanted if one not in shown] == []
 
 
 def test_a_figure_is_found_by_path() -> None:

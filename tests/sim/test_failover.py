@@ -170,6 +170,17 @@ def test_with_an_arbiter_the_same_cable_changes_nothing(host: Host, mode: str, t
     assert seen.world.ledger.duplicates == 0
 
 
+@pytest.mark.parametrize(("up", "led_twice"), [(None, True), (True, True), (False, False)])
+def test_a_partition_hits_the_pair_only_and_only_the_way_that_it_says(host: Host, up: bool | None, led_twice: bool) -> None:
+    """``up``: what the preferred one says doesn't come; its standby's silence costs nothing."""
+    seen = Seen(paired(small(host, at(5, "partition", "gw", 4, up=up)), "hot", "none"), host)
+    assert bool(seen.pair.splits) == led_twice
+    assert bool(seen.world.ledger.duplicates) == led_twice
+    assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
+    assert seen.world.latencies.of().gateway.max < 2 * S
+    assert seen.world.gateways[0].uplink.lost_sessions == 0
+
+
 def test_an_outage_of_both_uplinks_changes_nothing_while_heartbeats_come(host: Host) -> None:
     seen = Seen(paired(small(host, at(4, "cut", "cloud", 6), at(4, "cut", "cloud-b", 6)), "hot"), host)
     assert seen.pair.takeovers == []
