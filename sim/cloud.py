@@ -77,8 +77,11 @@ class Cloud:
         """Commands that wait for one gateway of a pair are for the other one from now on."""
         self._stands_in.pop(new, None)
         self._stands_in[old] = new
-        waiting = [command for command in self._queues[old] if isinstance(command, Command)]
-        self._queues[old] = deque(command for command in self._queues[old] if not isinstance(command, Command))
+        queue = self._queues[old]
+        waiting = [order for order in queue if isinstance(order, Command)]
+        own = [order for order in queue if not isinstance(order, Command)]  # an upgrade is for the gateway that it names
+        queue.clear()
+        queue.extend(own)
         for command in waiting:
             if self._sessions[new] is None:
                 self._queues[new].append(command)
