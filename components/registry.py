@@ -60,7 +60,7 @@ class Version(NamedTuple):
     def parse(cls, text: str) -> Version:
         """Raises ValueError with what was expected."""
         if not VERSION.fullmatch(text):
-            raise ValueError(f'expected a version like "1.2.3", got "{text}"')
+            raise ValueError(f'expected a version like "1.2.3", got {json.dumps(text)}')
         return cls(*(int(part) for part in text.split(".")))
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Release:
         """Raises ValueError with what was expected."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"is no JSON: {error}") from error
         keys = ("format", "name", "version", "size", "sha256", "key", "signature")
         if not isinstance(data, dict) or sorted(data) != sorted(keys):
@@ -148,12 +148,14 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 def write_keys(stem: Path, key: Ed25519PrivateKey | None = None) -> tuple[Path, Path]:
     """A new key pair as ``STEM.key`` (PKCS #8, readable by its owner only) and ``STEM.pub``; raises RegistryError, overwrites nothing."""
+    if not stem.name:
+        raise RegistryError(f"{stem}: expected a name for the key, this is a folder")
     private, public = stem.with_name(stem.name + ".key"), stem.with_name(stem.name + ".pub")
-    for path in (private, public):
-        if path.exists():
-            raise RegistryError(f"{path}: is there already; a key is never overwritten")
     key = key or Ed25519PrivateKey.generate()
     try:
+        for path in (private, public):
+            if path.exists():
+                raise RegistryError(f"{path}: is there already; a key is never overwritten")
         stem.parent.mkdir(parents=True, exist_ok=True)
         private.touch(mode=0o600, exist_ok=False)
         private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -196,11 +198,17 @@ def trust(*keys: Ed25519PublicKey) -> dict[str, Ed25519PublicKey]:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise RegistryError(f"{path}: larger than {limit} bytes")
-        return path.read_bytes()
+        if not path.is_file() and path.exists():
+            raise RegistryError(f"{path}: expected a file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
         raise RegistryError(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise RegistryError(f"{str(path)!r}: is no file's name") from error
+    if len(data) > limit:
+        raise RegistryError(f"{path}: larger than {limit} bytes")
+    return data
 
 
 # ---- the folder -----------------------------------------------------------------------------------------------------
@@ -256,12 +264,12 @@ class Registry:
         if not NAME.fullmatch(name):
             raise RegistryError(f'{self.path}: expected a name like "modbus-driver", got "{name}"')
         release, folder = sign(name, version, data, key), self.folder(name, version)
-        if folder.exists():
-            if self.read(name, version) == (release, data):
-                return release
-            text = "is there already with other bytes or another key; a released version never changes, give this one a new number"
-            raise RegistryError(f"{folder}: {text}")
         try:
+            if folder.exists():
+                if self.read(name, version) == (release, data):
+                    return release
+                text = "is there already with other bytes or another key; a released version never changes, give this one a new number"
+                raise RegistryError(f"{folder}: {text}")
             folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(prefix=".adding-", dir=folder.parent))
             try:

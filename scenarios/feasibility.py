@@ -75,7 +75,7 @@ def warnings(spec: WorldSpec) -> list[str]:
             out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held")
         elif share > 0.8:
             out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
-    out += pairs.warnings(spec.gateways, spec.devices)
+    out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:
         if link.serial_bd is not None and not any(device.link == link.name for device in spec.devices):

@@ -138,6 +138,8 @@ class Measures:
         for pair in pairs:
             for takeover in pair.takeovers:
                 ends_ns = takeover.first_ns if gap else takeover.led_ns
+                if ends_ns < 0 and takeover.led_ns >= self.world.spec.duration_ns:
+                    continue  # nothing was due any more
                 if ends_ns < 0:
                     times.never += 1
                 else:

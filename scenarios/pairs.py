@@ -13,12 +13,14 @@ from scenarios.errors import unknown
 from scenarios.load import Loaded
 from scenarios.units import show_duration
 from sim.pair import Pair
-from sim.spec import StandbySpec
+from sim.spec import StandbySpec, WorldSpec
 
 LEASE_BEATS = 2
 """a lease lasts so many times as long as a standby waits for heartbeats, if nothing else is said: long enough for its promise to come"""
 HANDOVER_NS = 5_000_000_000
 STORIES_MAX = 8
+RENEWALS = 2
+"""a lease must last for so many round trips of the uplink: one until it is asked for again, one for the answer"""
 
 
 def standby_spec(loaded: Loaded, name: str, standby: schema.Standby) -> StandbySpec:
@@ -39,6 +41,10 @@ def standby_spec(loaded: Loaded, name: str, standby: schema.Standby) -> StandbyS
         raise error((*at, "heartbeat", "link"), unknown("link", beat.link, scenario.links))
     if scenario.links[beat.link].serial is not None:
         raise error((*at, "heartbeat", "link"), "heartbeats need a network link, this one is serial")
+    users = [f"the uplink of {other}" for other, gateway in scenario.gateways.items() if gateway.uplink.link == beat.link]
+    users += [f"fleet {fleet}" for fleet, block in scenario.fleets.items() if block.link == beat.link]
+    if users:
+        raise error((*at, "heartbeat", "link"), f'heartbeats need a link of their own, "{beat.link}" is that of {users[0]}')
     if standby.lease is not None and standby.arbiter == "none":
         raise error((*at, "lease"), "a lease needs an arbiter that grants it: arbiter: cloud")
     if standby.handover is not None and standby.mode != "hot":
@@ -50,13 +56,26 @@ def standby_spec(loaded: Loaded, name: str, standby: schema.Standby) -> StandbyS
     )  # fmt: skip
 
 
-def warnings(gateways: tuple[Any, ...], devices: tuple[Any, ...]) -> list[str]:
+def warnings(spec: WorldSpec) -> list[str]:
     """What can be foreseen of pairs."""
-    out = []
-    for gateway in gateways:
+    out, devices = [], spec.devices
+    models = {link.name: link.model for link in spec.links}
+    uplinks = {gateway.name: gateway.uplink.link for gateway in spec.gateways}
+    for gateway in spec.gateways:
         standby = gateway.standby
         if standby is None:
             continue
+        promise_ns = standby.every_ns * standby.misses
+        longest_ns = promise_ns if standby.arbiter == "none" else max(promise_ns, standby.lease_ns)
+        if standby.mode == "hot" and standby.handover_ns <= longest_ns:
+            out.append(f"gateway {gateway.name}: a handover of {show_duration(standby.handover_ns)} is no longer than a takeover may take, "
+                       f"{show_duration(longest_ns)}: what is read in between may be lost")  # fmt: skip
+        for name in (standby.of, gateway.name) if standby.arbiter == "cloud" else ():
+            model = models[uplinks[name]]
+            round_trip_ns = 2 * (model.delay_ns + model.jitter_ns)
+            if standby.lease_ns < RENEWALS * round_trip_ns:
+                out.append(f"gateway {name}: a lease of {show_duration(standby.lease_ns)} over an uplink with a round trip of up to "
+                           f"{show_duration(round_trip_ns)} is renewed late: it will be given up again and again")  # fmt: skip
         if standby.mode == "hot" and any(device.gateway == standby.of and device.protocol == "modbus-rtu" for device in devices):
             out.append(f"gateways {standby.of} and {gateway.name} both poll serial lines: their requests will collide; a warm standby waits")
         if standby.arbiter == "cloud" and standby.lease_ns // 4 <= standby.every_ns:

@@ -242,12 +242,13 @@ class Planner:
         store = gateway.store
         standby = None if gateway.standby is None else standby_spec(self.loaded, name, gateway.standby)
         polled = name if standby is None else standby.of
+        instances = sum(device.gateway == polled for device in devices) + 2 + upgrades.beside(self.loaded, name)
         return GatewaySpec(
             name=name, board=board, transform=gateway.transform, policy=gateway.policy,
             uplink=UplinkSpec(uplink.link, uplink.window, retry.first, retry.max, retry.jitter, uplink.keep_alive, uplink.user_timeout),
             store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
-            small_reservation=self._small_reservation(name, gateway, board, sum(device.gateway == polled for device in devices) + 2),
+            small_reservation=self._small_reservation(name, gateway, board, instances),
             files=gateway.files, standby=standby, upgrade=upgrades.upgrade_spec(gateway.upgrade),
         )  # fmt: skip
 

@@ -121,10 +121,8 @@ def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
         text += f", of {len(hit)} devices"
     else:
         text += f", all of {world.ledger.names[worst]}"
-    told = [story for pair in world.pairs for story in stories(pair)] if of_pairs else []
-    return "; ".join([text, *told, *(_unhanded(world) if of_pairs and not told else [])])
-
-
-def _unhanded(world: World) -> list[str]:
-    """Nobody took over, and yet something was missing: who led throughout, and so had to send it."""
-    return [f"{' and '.join(pair.leaders)} led all the time" for pair in world.pairs if pair.leaders]
+    polled_by = {world.spec.devices[device].gateway: None for device in hit}
+    pairs = [pair for pair in world.pairs if pair.name in polled_by] if of_pairs else []
+    told = [story for pair in pairs for story in stories(pair)]
+    unhanded = [f"{' and '.join(pair.leaders)} led all the time" for pair in pairs if pair.leaders and not pair.takeovers]
+    return "; ".join([text, *told, *unhanded])

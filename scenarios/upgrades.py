@@ -42,13 +42,27 @@ def check_deed(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> 
 def components_of(scenario: schema.Scenario, gateway: str) -> list[str]:
     """Names of the components that a gateway runs."""
     block = scenario.gateways[gateway]
-    polled = gateway if block.standby is None else block.standby.of
-    drivers = [fleet.driver for fleet in scenario.fleets.values() if fleet.gateway == polled]
-    drivers += [
-        override.driver for name, override in scenario.overrides.items()
-        if override.driver is not None and scenario.fleets[name.partition("/")[0]].gateway == polled
-    ]  # fmt: skip
-    return list(dict.fromkeys([block.transform, block.policy, *drivers]))
+    return list(dict.fromkeys([block.transform, block.policy, *drivers_of(scenario, gateway)]))
+
+
+def drivers_of(scenario: schema.Scenario, gateway: str) -> list[str]:
+    """The driver of each device that a gateway polls."""
+    standby = scenario.gateways[gateway].standby
+    polled = gateway if standby is None else standby.of
+    out = []
+    for name, fleet in scenario.fleets.items():
+        if fleet.gateway == polled:
+            own = [scenario.overrides.get(f"{name}/{i + 1}") for i in range(fleet.count)]
+            out += [fleet.driver if one is None or one.driver is None else one.driver for one in own]
+    return out
+
+
+def beside(loaded: Loaded, gateway: str) -> int:
+    """How many instances the largest upgrade of a gateway has beside the old ones."""
+    drivers = drivers_of(loaded.scenario, gateway)
+    deeds: list[schema.Deed] = [*loaded.scenario.timeline, *(deed for block in loaded.scenario.faults for deed in block.do)]
+    names = [deed.upgrade.partition("/")[2] for deed in deeds if deed.upgrade is not None and deed.upgrade.partition("/")[0] == gateway]
+    return max((max(1, drivers.count(name)) for name in names), default=0)
 
 
 def _registry(loaded: Loaded) -> Registry:

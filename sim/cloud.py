@@ -73,8 +73,8 @@ class Cloud:
         """The gateway has the command."""
         self._sent[gateway] = [sent for sent in self._sent[gateway] if sent is not command]
 
-    def redirect(self, old: int, new: int) -> None:
-        """Commands that wait for one gateway of a pair are for the other one from now on."""
+    def redirect(self, old: int, new: int) -> list[Command]:
+        """Commands that wait for one gateway of a pair are for the other one from now on; returns those for which there was no room."""
         self._stands_in.pop(new, None)
         self._stands_in[old] = new
         queue = self._queues[old]
@@ -82,11 +82,7 @@ class Cloud:
         own = [order for order in queue if not isinstance(order, Command)]  # an upgrade is for the gateway that it names
         queue.clear()
         queue.extend(own)
-        for command in waiting:
-            if self._sessions[new] is None:
-                self._queues[new].append(command)
-            else:
-                self.command(new, command)
+        return [command for command in waiting if not self.command(new, command)]
 
     def command(self, gateway: int, command: Order) -> bool:
         """Send a command, or keep it for the next session; False when too many wait."""

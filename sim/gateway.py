@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.batch import Batch
 from components.host import Host
 from sim.budget import Budget
-from sim.clock import MS, Environment, S, Steps, Task
+from sim.clock import MS, Environment, S, Signal, Steps, Task
 from sim.cloud import Cloud
 from sim.cores import Cores
 from sim.faults import InvariantError
@@ -181,6 +181,8 @@ class Gateway:
             self.trace.emit("limit", self.index, "shutdown-grace", SHUTDOWN_GRACE_NS)
         self._move("stopped")
         if self.member is not None:
+            if self.member.handover is not None and self.member.hands_in:
+                self.member.handover.store()
             self.member.leave(handing=True)
         self._stop_work()
         for message in self.uplink.stop():
@@ -260,12 +262,13 @@ class Gateway:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
         return Message(row, mask, lane, poller.topic_bytes, table.body.of(poller.name, row.k, batch))
 
-    def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None) -> None:
-        """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's."""
+    def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None, late: bool = False) -> None:
+        """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
+        it had led when it read them (``late``)."""
         now, count = self.env._now, mask.bit_count()
         total_ns = now - row.due_ns
         if self.member is not None:
-            count = self.member.pair.carried(row, mask) if self.sends else 0
+            count = self.member.pair.carried(row, mask) if self.sends or late else 0
         row.carried |= mask
         if not count:
             return
@@ -280,7 +283,8 @@ class Gateway:
         if handover is not None:
             handover.hold(poller, row, verdict, message)
         else:
-            row.carried |= message.mask
+            self.alert(row, message.mask, verdict)
+            self.carried(poller, row, message.mask, "cache", late=True)
             self.keep(message)
 
     def alert(self, row: Row, mask: int, verdict: Any) -> None:
@@ -306,9 +310,18 @@ class Gateway:
         self.trace.emit("limit", self.index, "files", self.budget.files.open)
         return False
 
-    def until_sync_ns(self) -> int:
-        """How long a write to flash waits for its sync; without a store the flash syncs at once."""
-        return self.budget.board.host_ns["commit"].value if self.store is None else self.store.until_sync_ns()
+    def on_flash(self) -> Signal:
+        """Fires when what was written to flash until now is durable; without a store the flash syncs at once."""
+        if self.store is not None:
+            return self.store.on_flash()
+        signal = Signal(self.env)
+        self.env.call_in(self.budget.board.host_ns["commit"].value, signal.fire)
+        return signal
+
+    @property
+    def flash_bytes_per_s(self) -> int:
+        """What its flash takes."""
+        return self.board.flash_bytes_per_s.value if self.store is None else self.store.flash_bytes_per_s
 
     # ---- what the uplink reports ------------------------------------------------------------------------------------
     def acknowledged(self, message: Message) -> None:
@@ -334,6 +347,12 @@ class Gateway:
             self.command_done(command, "standby")
         else:
             poller.command(command)
+
+    def refuse_commands(self) -> None:
+        """It leads no more: writes that wait for their turn here could come after the other one's."""
+        for poller in self.pollers:
+            for command in poller.take_commands():
+                self.command_done(command, "standby")
 
     def command_done(self, command: Command, cause: str | None) -> None:
         """A command has ended: done (None) or failed."""

@@ -1,7 +1,8 @@
 """Handover: what a hot standby has read and must not send yet, for as long as it may still have to.
 
 Belongs here: holding, letting go of what is too old, sending all of it at a promotion. Never: who leads (failover.py).
-A standby can't know what the active one has delivered: at a promotion it sends everything it holds, and what comes twice is counted.
+A standby can't know what the active one has delivered: at a promotion it sends everything it holds, and what comes twice is counted;
+when it shuts down and hears no leader, it stores all that.
 """
 
 from __future__ import annotations
@@ -101,6 +102,12 @@ class Handover:
             self.sent += 1
             self._carry_out(held, work_ns, direct)
 
+    def store(self) -> None:
+        """The gateway shuts down, and perhaps nobody else has these: they wait in the store."""
+        held, self._held = self._held, deque()
+        for one in held:
+            self._carry_out(one, 0, False)
+
     def _carry_out(self, held: Held, work_ns: int, direct: bool) -> None:
         gateway, message = self._gateway, held.message
         clockwork = Clockwork()
@@ -108,7 +115,7 @@ class Handover:
         clockwork.spent_ns[UPLINK] += work_ns
         clockwork.waited(gateway.env._now - held.row.due_ns - sum(clockwork.spent_ns), "promotion")
         gateway.alert(held.row, message.mask, held.verdict)
-        gateway.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork)
+        gateway.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
         if direct and gateway.uplink.ready():
             gateway.uplink.publish(message)
         else:

@@ -124,10 +124,6 @@ class Latencies:
         """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each sample, gateway or cloud."""
         self._windows.append((cloud, see, never))
 
-    def watch_no_more(self, see: Callable[[int, int, int, int], None]) -> None:
-        """End what ``watch_windows`` began; nothing happens when it didn't."""
-        self._windows = [one for one in self._windows if one[1] != see]
-
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
         """A merged copy: of all, of some fleets, or of watched devices."""
         total = Latency()

@@ -16,9 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from components.component import ComponentRefused
-from components.outcome import Fault
 from components.registry import Keys, Release, Version, bytes_fault, signature_fault
-from sim.clock import MS, Steps, Task
+from sim.clock import MS, S, Steps, Task
 from sim.faults import InvariantError
 from sim.fetch import Block, Fetch
 from sim.latency import DRIVER, Clockwork
@@ -53,7 +52,7 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 """(state, event) -> state of an upgrade on a gateway"""
 ENDS = ("done", "refused", "abandoned", "rolled-back", "unfinished")
 CAUSES = (
-    "limit", "unknown-key", "bad-signature", "installed", "version-reused", "downgrade", "fetch-timeout", "truncated", "too-long",
+    "limit", "wrong-name", "unknown-key", "bad-signature", "installed", "version-reused", "downgrade", "fetch-timeout", "truncated", "too-long",
     "wrong-digest", "not-a-component", "not-granted", "memory", "configure", "unhealthy", "faults", "failures", "latency", "crash", "power-cut",
     "shutdown", "end-of-run",
 )  # fmt: skip
@@ -164,8 +163,9 @@ class Upgrades:
         yield from self._gateway.cores.hold(self._gateway.budget.host("verify"))
         release, known = upgrade.release, self.installed.get(upgrade.component)
         fault = signature_fault(release, self._trusted)
-        if fault or known is None or known[0] is None:
-            return fault
+        if fault or release.name != upgrade.component:
+            return fault or "wrong-name"
+        assert known is not None  # refused at load
         version, sha256 = known
         if release.version == version:
             return "installed" if release.sha256 == sha256 else "version-reused"
@@ -191,9 +191,11 @@ class Upgrades:
 
     def _write(self, upgrade: Upgrade) -> Steps:
         """To flash, beside the old one's file; nothing refers to it yet."""
-        gateway = self._gateway
+        gateway, epoch = self._gateway, self._gateway.epoch
         yield from gateway.cores.hold(gateway.budget.host("commit"))
-        yield upgrade.fetched_bytes * 1_000_000_000 // gateway.board.flash_bytes_per_s.value + gateway.until_sync_ns()
+        yield upgrade.fetched_bytes * S // gateway.flash_bytes_per_s
+        if gateway.epoch == epoch:
+            yield gateway.on_flash()
         return ""
 
     def _prepare(self, upgrade: Upgrade) -> Steps:
@@ -228,24 +230,24 @@ class Upgrades:
             yield swap.start(place)
             if gateway.epoch != epoch:
                 return ""
-            if swap.fault is not None:
-                upgrade.detail = swap.fault
-                return swap.cause()
-        for slot in swap.new:
-            if slot.spec.role != "driver":
-                continue
+            if swap.fault:
+                break
+        for slot in swap.new if swap.new[0].spec.role == "driver" else []:
+            if swap.fault:  # who was brought up first may have died since
+                break
             fault = yield from call(gateway, slot, "get-status", (), HEALTH_VALUES, Clockwork(), DRIVER)
             if gateway.epoch != epoch:
                 return ""
             if fault is not None:
                 gateway.supervisor.fault(slot, fault)
-                return _cause(fault)
+                break
             assert slot.instance is not None
             status = slot.instance.result()
             if status.health == "failed":
                 upgrade.detail = f"get-status: {status.detail}"
                 return "unhealthy"
-        return swap.cause() if swap.fault is not None else ""  # who was brought up first may have died since
+        upgrade.detail = swap.fault
+        return swap.cause()
 
     def _swap(self, upgrade: Upgrade) -> Steps:
         assert upgrade.swap is not None
@@ -267,7 +269,7 @@ class Upgrades:
         if gateway.epoch != epoch:
             return ""
         self._committing = True
-        yield gateway.until_sync_ns()
+        yield gateway.on_flash()
         if gateway.epoch == epoch:
             self._commit_now(upgrade)
         return ""
@@ -283,7 +285,7 @@ class Upgrades:
         if upgrade.state in ("swapping", "trial", "committing"):
             epoch = self._gateway.epoch
             assert upgrade.swap is not None
-            yield upgrade.swap.back()
+            yield from upgrade.swap.back()
             if self._gateway.epoch != epoch:
                 return
             upgrade.swap.retire(upgrade.swap.new)
@@ -340,7 +342,3 @@ class Upgrades:
 
 def _kib(data: bytes) -> int:
     return -(-len(data) // 1024)
-
-
-def _cause(fault: Fault) -> str:
-    return fault.cause.value

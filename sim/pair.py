@@ -32,7 +32,7 @@ class Takeover(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Both led; ``ended_ns`` -1 while they do. ``unheard_ns``: since when the one promoted had heard no heartbeat."""
+    """Both led; ``ended_ns`` -1 while they do; ``duplicates``: samples that came twice meanwhile."""
 
     began_ns: int
     ended_ns: int
@@ -104,10 +104,15 @@ class Pair:
             self._gone = None
             self.takeovers.append(Takeover(old, name, gone_ns, now))
             self._trace.emit("failover", self.index, "takeover", now - gone_ns)
-        self.commanded = member.gateway
-        self._cloud.redirect(member.peer.gateway.index, member.gateway.index)
+        self._command(member)
         if now:
             self._happened(f"promote {name}")
+
+    def _command(self, member: Member) -> None:
+        """Commands are for this one from now on, those that wait, too."""
+        self.commanded = member.gateway
+        for command in self._cloud.redirect(member.peer.gateway.index, member.gateway.index):
+            member.gateway.command_done(command, "limit")
 
     def leads_no_more(self, member: Member, cause: str) -> None:
         """A gateway leads no more."""
@@ -117,6 +122,7 @@ class Pair:
             split = self.splits[-1]
             self.splits[-1] = Split(split.began_ns, now, self._duplicates() - split.duplicates)
             self._trace.emit("failover", self.index, "one-leader", now - split.began_ns)
+            self._command(self._leaders[0])
         else:
             self._gone = member.gateway.name, now
         self._happened(f"step-down {member.gateway.name}")

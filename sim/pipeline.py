@@ -132,7 +132,9 @@ def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, le
     if name == "state.set":
         result = slot.write_state(arguments[0], arguments[1])
         if result[0]:
-            yield min(gateway.until_sync_ns(), left_ns)
+            durable = gateway.on_flash()
+            gateway.env.call_in(left_ns, durable.fire)
+            yield durable
         return result
     if name == "state.delete":
         slot.delete_state(arguments[0])
@@ -196,6 +198,7 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
             if not gateway.sends:  # it has stepped down meanwhile
                 gateway.hold(poller, row, verdict, message)
                 continue
+            gateway.alert(row, part, verdict)
             gateway.carried(poller, row, part, verdict[0])
             if direct and uplink.ready():
                 uplink.publish(message)
@@ -383,8 +386,6 @@ def _composed(gateway: Gateway, poller: Poller, row: Row, mask: int, verdict: An
         gateway.carried(poller, row, mask, "drop")
         gateway.ledger.close(row, mask & row.open, End.DROPPED, "policy")
         return None
-    if gateway.sends:
-        gateway.alert(row, mask, verdict)
     return gateway.compose(poller, row, mask, 3 if tag == "alert" else min(payload, 3), batch)
 
 

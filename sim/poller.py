@@ -80,8 +80,9 @@ class Poller:
         self._wake: Signal | None = None
         self._between: Callable[[], None] | None = None
         """what waits for the work under way to end"""
-        self.polls = self.failed = 0
-        """begun; of these, those that came to no verdict at all"""
+        self.polls = 0
+        self.on_poll: Callable[[Row], None] | None = None
+        """told of each poll that has ended, and of each that couldn't begin"""
         slot.on_drop = port.abandon
         self.topic_bytes = len(TOPIC_PREFIX) + len(spec.name)
         self._task = Task(gateway.env, self._run())
@@ -93,14 +94,19 @@ class Poller:
         if gateway.state != "up":
             ledger.close(row, row.open, End.MISSED, "gateway-down")
         elif self.slot.state != "ready":
-            ledger.close(row, row.open, End.MISSED, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
+            self._not_polled(row, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
         elif self.row is None and self._next is None:
             self._next = row
             self._rouse()
         elif self.spec.overrun == "queue" and self._next is None:
             self._next = row
         else:
-            ledger.close(row, row.open, End.MISSED, "overrun")
+            self._not_polled(row, "overrun")
+
+    def _not_polled(self, row: Row, cause: str) -> None:
+        self.gateway.ledger.close(row, row.open, End.MISSED, cause)
+        if self.on_poll is not None:
+            self.on_poll(row)
 
     def command(self, command: Command) -> None:
         """A write has come down; it waits its turn between polls."""
@@ -110,6 +116,11 @@ class Poller:
             return
         self._commands.append(command)
         self._rouse()
+
+    def take_commands(self) -> list[Command]:
+        """The writes that wait, not the one under way; they are the caller's now."""
+        commands, self._commands = self._commands, []
+        return commands
 
     def ask_status(self) -> None:
         """The supervisor wants to know how the driver is; polls and writes go first."""
@@ -144,8 +155,8 @@ class Poller:
                 if row is not None:
                     yield from poll(self.gateway, self, row)
                     self.row = None
-                    if not row.carried:
-                        self.failed += 1
+                    if self.on_poll is not None:
+                        self.on_poll(row)
             elif self._commands:
                 yield from self._write()
             elif self._status_due:
@@ -161,7 +172,7 @@ class Poller:
         row, self._next = self._next, None
         assert row is not None
         if self.slot.state != "ready":
-            self.gateway.ledger.close(row, row.open, End.MISSED, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
+            self._not_polled(row, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
             return None
         self.row = row
         self.polls += 1

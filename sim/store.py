@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.clock import Environment, S, Timer
-from sim.flash import PAGE_BYTES, SCHEMA, FlashFile, pages_for
+from sim.clock import Environment, S, Signal, Timer
+from sim.flash import SCHEMA, FlashFile
 from sim.ledger import End
 from sim.message import Message
 from sim.spec import StoreSpec
@@ -48,8 +48,10 @@ class Store:
         self._may_drain = spec.retry_ns is None
         self._syncing: Timer | None = None
         self._interval_ns = max(1, S // spec.drain_per_s)
-        self._flash_rate = spec.flash_bytes_per_s or gateway.board.flash_bytes_per_s.value
-        self._sync_at_ns = 0
+        self.flash_bytes_per_s = spec.flash_bytes_per_s or gateway.board.flash_bytes_per_s.value
+        self._waiting_for_sync: list[Signal] = []
+        self._synced_next: list[Signal] = []
+        """who waits for the sync that comes, and for the one under way"""
         self._removed: dict[int, tuple[Message, int | None]] = {}
         """rows that have gone since the last sync began, and when they would be too old: without power they come back"""
         self._undone: list[tuple[Slot, str, bytes | None]] = []
@@ -202,21 +204,22 @@ class Store:
         if self._file is None:
             return
         if not self._dirty:
-            self._sync_at_ns = self._env._now + self.spec.commit_ns
             self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
         self._dirty += 1
 
     # ---- sync ---------------------------------------------------------------------------------------------------
-    def until_sync_ns(self) -> int:
-        """How long something written now waits until it is on the flash."""
+    def on_flash(self) -> Signal:
+        """Fires when a sync has finished that has what was written until now; in memory at once. Never, if the gateway dies before."""
+        signal = Signal(self._env)
         if self._file is None:
-            return 0
-        self._dirty_only()
-        work_ns = self._gateway.budget.work_ns(self._gateway.budget.board.host_ns["commit"].value)
-        return self._sync_at_ns - self._env._now + work_ns + self._write_ns(pages_for(self._dirty_bytes) * PAGE_BYTES)
+            signal.fire()
+        else:
+            self._dirty_only()
+            self._waiting_for_sync.append(signal)
+        return signal
 
     def _write_ns(self, size_bytes: int) -> int:
-        return size_bytes * S // self._flash_rate
+        return size_bytes * S // self.flash_bytes_per_s
 
     def _sync(self) -> None:
         """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next one waits."""
@@ -227,7 +230,6 @@ class Store:
         if file.syncing:
             gateway.trace.emit("limit", gateway.index, "flash-behind", self._dirty)
             gateway.budget.breach("flash-behind")
-            self._sync_at_ns = self._env._now + self.spec.commit_ns
             self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
             return
         rows, self._dirty = self._dirty, 0
@@ -235,6 +237,7 @@ class Store:
         gone, self._removed = self._removed, {}
         self._undone = list(gateway.journal)
         gateway.journal.clear()
+        self._synced_next, self._waiting_for_sync = self._waiting_for_sync, []
         to_write = file.begin_sync(size_bytes)
         gateway.cores.work(gateway.budget.host("commit"), self._write, rows, to_write, gateway.epoch)
         self._going = gone
@@ -251,6 +254,9 @@ class Store:
         self._undone.clear()
         self._going = {}
         gateway.trace.emit("sync", gateway.index, rows)
+        told, self._synced_next = self._synced_next, []
+        for signal in told:
+            signal.fire()
 
     def flush(self) -> None:
         """Sync to the end, now: an orderly end waits for it (its time is not modelled)."""
@@ -346,6 +352,7 @@ class Store:
         self._may_drain = self.spec.retry_ns is None
         self.waiting = len(self._messages)
         self._dirty = self._dirty_bytes = 0
+        self._waiting_for_sync, self._synced_next = [], []
         self._gateway.backlog_changed()
 
     def _forget_all(self, cause: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from components.instance import Instance
 from components.outcome import Cause, Fault
 from sim.clock import Signal, Steps, Task, Timer
 from sim.latency import DRIVER, Clockwork
@@ -68,18 +69,24 @@ class Supervisor:
         slot.meter.instantiate_ns += cost
         instance = gateway.host.instantiate(slot.linked, slot.handlers, slot.fuel_limit, slot.spec.memory_bytes)
         fits = slot.adopt(instance)
+        generation, slot.serving = slot.generation, True
+        if not fits and slot not in gateway.beside:
+            fits = self._make_room()
         if instance.fault is not None:
             self.fault(slot, instance.fault)
-            return
-        if not fits:
+        elif not fits:
             self.refuse_memory(slot)
-            return
-        slot.serving = True
+        else:
+            yield from self._configure(slot, instance, epoch)
+        if gateway.epoch == epoch:
+            slot.release(generation)  # whoever waited for the one before is served by this one, or told that there is none
+
+    def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
+        gateway = self._gateway
         values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
         fault = yield from call(gateway, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
         if gateway.epoch != epoch or slot.instance is not instance:
             return
-        slot.release(slot.generation)
         if fault is not None:
             self.fault(slot, fault)
             return
@@ -108,6 +115,9 @@ class Supervisor:
         slot.meter.faults[fault.cause.value] = slot.meter.faults.get(fault.cause.value, 0) + 1
         slot.move("fault", gateway.index, fault.cause.value)
         slot.drop()
+        if slot in gateway.beside:  # it serves nobody: who needs it again starts it
+            self.stop(slot)
+            return
         now = gateway.env._now
         slot.faults.append(now)
         while slot.faults and slot.faults[0] <= now - restart.window_ns:
@@ -183,16 +193,26 @@ class Supervisor:
         assert slot.instance is not None
         self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
 
+    def _make_room(self) -> bool:
+        """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is there enough then?"""
+        gateway = self._gateway
+        budget = gateway.budget
+        while budget.memory_bytes > budget.limit_bytes and any(slot.instance is not None for slot in gateway.beside):
+            self._kill_largest([slot for slot in gateway.beside if slot.instance is not None])
+        return budget.memory_bytes <= budget.limit_bytes
+
+    def _kill_largest(self, living: list[Slot]) -> None:
+        self.refuse_memory(max(enumerate(living), key=lambda one: (one[1].held_bytes(), one[0]))[1])
+
     def relieve_memory(self) -> None:
         """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the largest goes first, of equal
         ones the youngest; until the rest fits."""
         gateway = self._gateway
-        while gateway.budget.memory_bytes > gateway.budget.limit_bytes:
-            beside = [slot for slot in gateway.beside if slot.instance is not None]
-            living = beside or [slot for slot in gateway.slots if slot.instance is not None]
+        while not self._make_room():
+            living = [slot for slot in gateway.slots if slot.instance is not None]
             if not living:
                 return
-            self.refuse_memory(max(enumerate(living), key=lambda one: (one[1].held_bytes(), one[0]))[1])
+            self._kill_largest(living)
 
     def stop(self, slot: Slot) -> None:
         """The gateway goes down, and with it the instance."""

@@ -1,13 +1,16 @@
 """A trial: for a while after a swap the new components are watched, and the first sign that they are worse ends it.
 
 Belongs here: what is looked at, and the bounds that aren't in the scenario. Never: what follows (ota.py).
+Looked at are this gateway's own polls of the devices concerned, whether or not it leads a pair: how many came to nothing (could not
+begin, or ended without a verdict), how many were over too late; and faults, those during the swap included.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.clock import S, Signal
+from sim.clock import Signal
+from sim.ledger import Row
 from sim.spec import UpgradeSpec
 
 if TYPE_CHECKING:
@@ -15,80 +18,64 @@ if TYPE_CHECKING:
     from sim.swap import Swap
 
 TRIAL_LATE = 0.05
-"""share of verdicts that may come later than ``latency``"""
-VERDICTS_MIN = 20
-"""verdicts, or polls, from which a share says something"""
-LOOK_NS = S
-"""how often polls that came to nothing are counted"""
+"""share of polls that may be over later than ``latency``"""
+POLLS_MIN = 20
+"""polls from which a share says something before the time is up"""
 
 
 class Trial:
     """``over`` fires with the cause for which to go back, or an empty one when the time is up."""
 
     def __init__(self, gateway: Gateway, spec: UpgradeSpec, swap: Swap) -> None:
-        self._gateway, self._spec, self._swap, self._pollers = gateway, spec, swap, swap.pollers
+        self._gateway, self._spec, self._swap = gateway, spec, swap
         self._began_ns = gateway.env._now
-        self.faults = self.verdicts = self.late = 0
+        self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
         self.over = Signal(gateway.env)
         self.finished = False
-        self._devices = dict.fromkeys(poller.index for poller in gateway.pollers)
-        self._polls, self._failed = self._counts()
         swap.on_fault = self._fault
-        if spec.latency_ns is not None:
-            gateway.latencies.watch_windows(False, self._see, self._never)
+        for poller in swap.pollers:
+            poller.on_poll = self._polled
         gateway.env.call_in(spec.trial_ns, self._end, "")
-        gateway.env.call_in(LOOK_NS, self._look)
-
-    def _counts(self) -> tuple[int, int]:
-        return sum(poller.polls - (poller.row is not None) for poller in self._pollers), sum(poller.failed for poller in self._pollers)
+        if swap.faults:
+            self._fault(swap.last_fault)
 
     def _fault(self, cause: str) -> None:
-        self.faults += 1
-        if self.faults > self._spec.faults:
-            self.detail = f"{self.faults} faults, the last {cause}"
+        if self._swap.faults > self._spec.faults:
+            self.detail = f"{self._swap.faults} faults, the last {cause}"
             self._gateway.env.call_in(0, self._end, "faults")  # when what this fault leads to has happened
 
-    def _see(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
-        if device not in self._devices or due_ns < self._began_ns or self.finished:
+    def _polled(self, row: Row) -> None:
+        """A poll is over, or couldn't begin."""
+        if row.due_ns < self._began_ns or self.finished:
             return
-        assert self._spec.latency_ns is not None
-        self.verdicts += 1
-        self.late += total_ns > self._spec.latency_ns
-        if self._slow():
-            self._gateway.env.call_in(0, self._end, "latency")
+        self.polls += 1
+        self.failed += not row.carried
+        self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.env._now - row.due_ns > self._spec.latency_ns
+        cause = self._worse() if self.polls >= POLLS_MIN else ""
+        if cause:
+            self._gateway.env.call_in(0, self._end, cause)
 
-    def _slow(self, at_least: int = VERDICTS_MIN) -> bool:
-        if self._spec.latency_ns is None or self.verdicts < at_least or self.late <= TRIAL_LATE * self.verdicts:
-            return False
-        self.detail = f"{self.late} of {self.verdicts} verdicts came later than {self._spec.latency_ns / 1e6:g} ms"
-        return True
-
-    def _never(self, device: int, points: int, due_ns: int) -> None:
-        """What never came to a verdict is counted as a poll that failed, or as a fault."""
-
-    def _look(self) -> None:
-        if self.finished:
-            return
-        if self._failing():
-            self._end("failures")
-        else:
-            self._gateway.env.call_in(LOOK_NS, self._look)
-
-    def _failing(self, at_least: int = VERDICTS_MIN) -> bool:
-        polls, failed = self._counts()
-        polls, failed = polls - self._polls, failed - self._failed
-        if polls < at_least or failed <= self._spec.failures * polls:
-            return False
-        self.detail = f"{failed} of {polls} polls came to nothing"
-        return True
+    def _worse(self) -> str:
+        """What the polls say until now."""
+        if self.failed > self._spec.failures * self.polls:
+            self.detail = f"{self.failed} of {self.polls} polls came to nothing"
+            return "failures"
+        if self._spec.latency_ns is not None and self.late > TRIAL_LATE * self.polls:
+            self.detail = f"{self.late} of {self.polls} polls were over later than {self._spec.latency_ns / 1e6:g} ms"
+            return "latency"
+        return ""
 
     def _end(self, cause: str) -> None:
         if self.finished:
             return
-        if not cause:  # the time is up: now every poll says something
-            cause = "failures" if self._failing(at_least=1) else "latency" if self._slow(at_least=1) else ""
+        if not cause:  # the time is up: now every poll says something, and who isn't ready has failed
+            dark = self._swap.dark()
+            if dark:
+                cause, self.detail = "faults", f"{dark} at the end of the trial"
+            else:
+                cause = self._worse()
         self.stop()
         self.over.fire(cause)
 
@@ -96,4 +83,5 @@ class Trial:
         """Nothing is watched any more."""
         self.finished = True
         self._swap.on_fault = None
-        self._gateway.latencies.watch_no_more(self._see)
+        for poller in self._swap.pollers:
+            poller.on_poll = None

@@ -258,8 +258,8 @@ class World:
             self.advance(at)
 
     def unfinished(self) -> bool:
-        """The timeline isn't over, or an expectation waits for something (``... within 60 s after heal cloud``)."""
-        return self.env._now < self.timeline.last_ns or any(asked() for asked in self.waiting_for)
+        """The timeline isn't over, a pair has no leader yet, or an expectation waits for something (``... within 60 s after heal cloud``)."""
+        return self.env._now < self.timeline.last_ns or any(pair.leader is None for pair in self.pairs) or any(asked() for asked in self.waiting_for)
 
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""

@@ -26,6 +26,8 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a mode": ("mode: hot", "mode: luke", "$.gateways.gw-b.standby.mode"),
     "an unknown link": ("link: beat,", "link: bete,", 'unknown link "bete"; did you mean "beat"?'),
     "heartbeats over a serial line": ("link: beat,", "link: line,", "heartbeats need a network link, this one is serial"),
+    "heartbeats beside an uplink": ("link: beat,", "link: cloud-a,", 'heartbeats need a link of their own, "cloud-a" is that of the uplink of gw'),
+    "heartbeats beside the field": ("link: beat,", "link: plant,", '"plant" is that of fleet presses'),
     "no heartbeat": (", heartbeat: {link: beat, every: 200 ms, misses: 3}", "", '$.gateways.gw-b.standby: missing key "heartbeat"'),
     "no misses": ("misses: 3", "misses: 0", "$.gateways.gw-b.standby.heartbeat.misses"),
     "a lease that nobody grants": ("arbiter: cloud,", "arbiter: none, lease: 2 s,", "a lease needs an arbiter that grants it"),
@@ -83,6 +85,9 @@ def test_what_is_not_said_has_a_default_that_works(host: Host) -> None:
 
 @pytest.mark.parametrize(("new", "message"), [
     (STANDBY.replace("arbiter: cloud", "arbiter: cloud, lease: 700 ms"), "a promise of the standby may come after the lease has ended"),
+    (STANDBY.replace("arbiter: cloud", "arbiter: cloud, lease: 80 ms"), "is renewed late: it will be given up again and again"),
+    (STANDBY.replace("handover: 5 s", "handover: 1 s"), "a handover of 1 s is no longer than a takeover may take, 1.2 s"),
+    (STANDBY.replace("every: 200 ms", "every: 2 s"), "a handover of 5 s is no longer than a takeover may take, 12 s"),
 ])  # fmt: skip
 def test_check_foresees(new: str, message: str, host: Host) -> None:
     world = Planner(load_text(TEXT.replace(STANDBY, new), Path("t.yaml")), host).world()

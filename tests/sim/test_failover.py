@@ -16,6 +16,7 @@ from sim.failover import TRANSITIONS
 from sim.faults import InvariantError
 from sim.lease import LeaseRequest, Leases
 from sim.ledger import BETTER, End, Ledger, SharedRow
+from sim.link import LinkModel
 from sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from sim.world import World
 from tests.plants import driver, paired, plant, run
@@ -207,6 +208,49 @@ def test_without_cloud_and_heartbeats_nobody_may_lead(host: Host) -> None:
     assert seen.ended_as(End.MISSED) == seen.due_in(takeover.gone_ns, takeover.led_ns)
 
 
+def test_two_that_hear_each_other_find_a_leader_without_the_cloud(host: Host) -> None:
+    """Both uplinks are away for long, and heartbeats fail for a moment in it: a promise makes a leader, too."""
+    dark = at(2, "cut", "cloud", 20), at(2, "cut", "cloud-b", 20)
+    for blip in (at(6, "cut", "hb", 1), at(6, "restart", "gw")):
+        seen = Seen(paired(small(host, *dark, blip, duration_ns=25 * S), "warm"), host)
+        first = seen.pair.takeovers[0]
+        assert first.new == "gw", "the preferred one"
+        assert first.led_ns - first.gone_ns < 1100 * MS
+        missed = seen.world.ledger.count(End.MISSED)
+        assert missed <= 10 * 15 + 10, "about a second's"
+        assert any(record[1] == "role" and record[5] == "the standby's promise" for record in seen.records)
+
+
+def test_one_that_hangs_loses_its_lease(host: Host) -> None:
+    """Asking needs a core, as heartbeats do."""
+    seen = Seen(paired(small(host, at(4, "throttle", "gw", 6, amount=0.000_01)), "warm"), host)
+    assert [(takeover.old, takeover.new) for takeover in seen.pair.takeovers] == [("gw", "gw-b")]
+    assert seen.pair.takeovers[0].led_ns < 9 * S
+
+
+def slow_uplinks(spec: WorldSpec, delay_ns: int, jitter_ns: int = 0, loss: float = 0.0) -> WorldSpec:
+    model = LinkModel(delay_ns=delay_ns, jitter_ns=jitter_ns, loss=loss, rate_bps=10_000_000)
+    return replace(spec, links=tuple(replace(link, model=model) if link.name.startswith("cloud") else link for link in spec.links))
+
+
+@pytest.mark.parametrize("delay_ms", [30, 150, 280, 600])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_grant_that_was_given_back_meanwhile_is_void(host: Host, delay_ms: int, seed: int) -> None:
+    """Answers that take longer than a lease or a promise: whoever leads does so alone (else World.run raises)."""
+    spec = paired(small(host, at(4, "cut", "hb", 6), seed=seed, duration_ns=25 * S), "warm", every_ns=100 * MS, lease_ns=600 * MS)
+    seen = Seen(slow_uplinks(spec, delay_ms * MS, delay_ms * MS // 5, 0.01), host)
+    assert seen.pair.splits == []
+
+
+def test_a_lease_that_was_handed_over_and_given_back_is_another_one() -> None:
+    leases = Leases()
+    assert leases.ask(LeaseRequest(0, 0, 0, 4 * S), 0).term == 1
+    leases.ask(LeaseRequest(0, 0, S, 4 * S, want=False), S)
+    again = leases.ask(LeaseRequest(0, 0, S + 1, 4 * S), S + 1)
+    assert (again.granted, again.term) == (True, 2)
+    assert not leases.ask(LeaseRequest(0, 1, 2 * S, 4 * S, handed=1), 2 * S).granted, "handed over in the term before"
+
+
 def test_a_leader_without_its_uplink_hands_over_at_once(host: Host) -> None:
     seen = Seen(paired(small(host, at(4, "cut", "cloud", 6)), "warm"), host)
     (takeover,) = seen.pair.takeovers
@@ -228,6 +272,30 @@ def test_an_orderly_shutdown_says_goodbye(host: Host, arbiter: str) -> None:
     (takeover,) = seen.pair.takeovers
     assert takeover.led_ns - takeover.gone_ns < 200 * MS
     assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+
+
+def test_a_goodbye_reaches_a_candidate(host: Host) -> None:
+    seen = Seen(paired(small(host, at(5, "cut", "hb", 1.03), at(6.05, "shutdown", "gw", 4)), "hot", lease_ns=3 * S), host)
+    assert seen.pair.takeovers[0].led_ns - seen.pair.takeovers[0].gone_ns < 200 * MS
+
+
+@pytest.mark.parametrize("down_s", [5.5, 5.862])
+def test_a_standby_that_shuts_down_and_hears_no_leader_stores_what_it_holds(host: Host, down_s: float) -> None:
+    """At 5.5 s it isn't promoted yet, at 5.862 s it leads and sends."""
+    spec = small(host, at(5, "crash", "gw"), at(down_s, "shutdown", "gw-b", 3), count=50, uplink=UplinkSpec("cloud", window=4))
+    seen = Seen(paired(spec, "hot"), host)
+    assert {seen.ends[point] for point in seen.ended_as(End.LOST)} <= {(End.LOST, "crash")}
+    held_ns = 10 * MS
+    assert seen.due_in(5 * S, int(down_s * S) - held_ns) <= seen.ended_as(End.DELIVERED)
+
+
+def test_what_one_that_led_had_read_is_counted_once_it_is_stored(host: Host) -> None:
+    """A warm leader steps down in the middle of a poll: its sample is delivered, and has a latency."""
+    for cut_ms in (4000, 4010, 4020, 4030, 4040):
+        seen = Seen(paired(small(host, Action(cut_ms * MS, "cut", "cloud", 10 * S), response_ns=80 * MS), "warm"), host)
+        gateway = seen.world.latencies.of().gateway
+        assert gateway.count + gateway.never == seen.world.ledger.due
+        assert gateway.never == seen.world.ledger.count(End.MISSED) + seen.world.ledger.count(End.LOST)
 
 
 def test_both_down_is_missed_until_one_is_back(host: Host) -> None:
@@ -269,6 +337,27 @@ def test_commands_go_to_whoever_leads(host: Host) -> None:
     world.close()
     assert sorted(done) == [(1.0, None), (2.0, None), (3.0, None)], "the one sent in the gap is kept for the new leader"
     assert world.commands_ended == {"done": 3}
+
+
+def test_after_a_split_brain_commands_go_to_the_one_that_stays(host: Host) -> None:
+    """Both restart in the dark and lead in equal terms: the preferred one stays, though the other was the last to lead."""
+    timeline = at(3, "cut", "hb", 4), at(3, "restart", "gw"), at(3, "restart", "gw-b")
+    writes = [at(t, "write", "presses/2", point="setpoint", value=1.0) for t in (9, 12)]
+    seen = Seen(paired(small(host, *timeline, *writes), "warm", "none"), host)
+    assert len(seen.pair.splits) == 1
+    assert seen.pair.leaders == ["gw"]
+    assert seen.world.commands_ended == {"done": 2}
+
+
+def test_a_write_that_waits_at_one_that_leads_no_more_is_refused(host: Host) -> None:
+    """Else an old value could be written after a newer one by the other gateway."""
+    slow = {1: driver(host, options=(("timeout", "900 ms"),), deadline_ns=2 * S)}
+    writes = [at(8.55 + i / 1000, "write", "presses/1", point="setpoint", value=float(i)) for i in range(3)]
+    timeline = at(4, "crash", "gw", 4), at(8.3, "fault", "presses/1", 2, kind="silent"), *writes
+    seen = Seen(paired(small(host, *timeline, drivers=slow), "warm", preempt=True), host)
+    assert [(t.old, t.new) for t in seen.pair.takeovers] == [("gw", "gw-b"), ("gw-b", "gw")]
+    assert sum(seen.world.commands_ended.values()) == 3
+    assert seen.world.commands_ended.get("standby", 0) >= 1
 
 
 # ---- two masters on one line ----------------------------------------------------------------------------------------
@@ -397,12 +486,14 @@ after = st.builds(
 @given(
     timeline=st.lists(st.one_of(of_pairs, actions), min_size=1, max_size=6), follow=st.lists(st.one_of(after, reactions), max_size=2),
     mode=st.sampled_from(["hot", "warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), preempt=st.booleans(),
-    handover_ms=st.sampled_from([1, 500, 5000]), lease_ms=st.sampled_from([300, 1000, 3000]),
+    handover_ms=st.sampled_from([1, 500, 5000]), lease_ms=st.sampled_from([300, 1000, 3000]), every_ms=st.sampled_from([50, 200, 500]),
+    misses=st.integers(1, 3), uplink_ms=st.sampled_from([1, 30, 30, 280, 800]), beat_ms=st.sampled_from([0, 1, 1, 100]),
     store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]), seed=st.integers(0, 9),
     window=st.sampled_from([1, 32]), serial=st.sampled_from([None, None, None, 19_200]), loss=st.sampled_from([0.0, 0.3]),
 )  # fmt: skip
 def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
     host: Host, timeline: list[Action], follow: list[Reaction], mode: str, arbiter: str, preempt: bool, handover_ms: int, lease_ms: int,
+    every_ms: int, misses: int, uplink_ms: int, beat_ms: int,
     store: StoreSpec | None, seed: int, window: int, serial: int | None, loss: float,
 ) -> None:  # fmt: skip
     spec = plant(
@@ -411,8 +502,11 @@ def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
     )  # fmt: skip
     if serial is not None:
         spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
-    keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS}
-    world = run(offered(replace(paired(spec, mode, arbiter, loss=loss, **keys), reactions=tuple(follow))), host)
+    keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS, "every_ns": every_ms * MS, "misses": misses}
+    spec = slow_uplinks(paired(spec, mode, arbiter, **keys), uplink_ms * MS, uplink_ms * MS // 4, 0.01)
+    beats = LinkModel(delay_ns=beat_ms * MS, jitter_ns=beat_ms * MS // 2, loss=loss)
+    spec = replace(spec, links=tuple(replace(link, model=beats) if link.name == "hb" else link for link in spec.links))
+    world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
     assert [gateway.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -374,6 +375,6 @@ def test_a_ledger_that_forgets_is_caught_and_shrunk_to_a_minimal_timeline(host: 
             world.close()
         return False
 
-    minimal = find(st.lists(actions, max_size=6), broken, settings=settings(max_examples=400, deadline=None, database=None, derandomize=True))
-    assert len(minimal) == 1
+    minimal = find(st.lists(actions, max_size=6), broken, random=Random(1), settings=settings(max_examples=400, deadline=None, database=None))
+    assert len(minimal) == 1, minimal
     assert minimal[0].verb in ("crash", "shutdown", "power-cut", "restart")
