@@ -197,15 +197,18 @@ def trust(*keys: Ed25519PublicKey) -> dict[str, Ed25519PublicKey]:
 
 
 def _read(path: Path, limit: int) -> bytes:
+    if "\0" in str(path):
+        raise RegistryError(f"{str(path)!r}: is no file's name")
     try:
-        if not path.is_file() and path.exists():
-            raise RegistryError(f"{path}: expected a file")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        strange = path.exists() and not path.is_file()
+        data = b""
+        if not strange:
+            with path.open("rb") as file:
+                data = file.read(limit + 1)
     except OSError as error:
         raise RegistryError(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # a NUL in its name
-        raise RegistryError(f"{str(path)!r}: is no file's name") from error
+    if strange:
+        raise RegistryError(f"{path}: expected a file")
     if len(data) > limit:
         raise RegistryError(f"{path}: larger than {limit} bytes")
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,34 @@ def test_a_statement_that_is_none_is_named_with_its_file(change: dict[str, objec
     for text in ("", "{", "[]", "\ud800".encode("utf-8", "surrogatepass").decode("latin1")):
         file.write_text(text)
         assert str(file) in registry.fault("route", Version(1, 0, 0), TRUSTED)
+
+
+@pytest.mark.parametrize("text", ["[" * 30_000, '{"format": ' * 5000])
+def test_deep_json_is_no_traceback(text: str, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.add("route", Version(1, 0, 0), ROUTE, DEMO_KEY)
+    (tmp_path / "route" / "1.0.0" / "release.json").write_text(text)
+    with pytest.raises(RegistryError, match="is no JSON"):
+        registry.read("route", Version(1, 0, 0))
+
+
+def test_what_is_no_file_is_never_read(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.add("route", Version(1, 0, 0), ROUTE, DEMO_KEY)
+    statement = tmp_path / "route" / "1.0.0" / "release.json"
+    statement.unlink()
+    os.mkfifo(statement)
+    with pytest.raises(RegistryError, match="expected a file"):
+        registry.read("route", Version(1, 0, 0))
+    statement.unlink()
+    statement.symlink_to("/dev/zero")
+    with pytest.raises(RegistryError, match="expected a file"):
+        registry.read("route", Version(1, 0, 0))
+    for stem in (tmp_path / ("x" * 300), Path("/"), Path()):
+        with pytest.raises(RegistryError):
+            write_keys(stem)
+    with pytest.raises(RegistryError, match="is no file's name"):
+        read_public_key(Path("a\0b.pub"))
 
 
 def test_keys_are_written_once_and_read_by_kind(tmp_path: Path) -> None:

@@ -63,6 +63,24 @@ def test_a_statement_that_can_not_be_read_is_named_with_its_file(tmp_path: Path,
     assert "$.registry.path" in err
 
 
+def test_a_driver_that_no_device_uses_is_none_of_the_gateways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its fleet names it, but each device has another one."""
+    overrides = "\n".join(f"  presses/{i + 1}: {{driver: other}}" for i in range(20))
+    other = "  other: {wasm: modbus-driver.wasm, version: 1.0.0, grants: [fieldbus, clock, log]}\n"
+    text = TEXT.replace("\nlinks:", f"{overrides}\n\nlinks:", 1).replace("  normalize: {wasm", other + "  normalize: {wasm", 1)
+    file = tmp_path / "t.yaml"
+    file.write_text(text)
+    assert main(["check", str(file)]) == 3
+    assert 'unknown component of gw "modbus-driver"' in capsys.readouterr().err
+
+
+def test_instances_beside_count_towards_the_boards_addresses(host: Host) -> None:
+    crowded = TEXT.replace("count: 20", "count: 80")
+    planner = Planner(load_text(crowded, Path("t.yaml")), host)
+    assert planner.world().gateways[0].small_reservation, "80 drivers fit, 160 don't"
+    assert any("162 instances" in note or "instances reserve" in note for note in planner.notes)
+
+
 def test_events_of_an_upgrade_are_known() -> None:
     events = possible_events(load_text(TEXT, Path("t.yaml")))
     assert [one for one in events if one.endswith("gw/route")] == [
