@@ -1,0 +1,131 @@
+"""What protocol libraries take for the time and for chance, replaced for a run: simulated clocks, seeded entropy.
+
+Belongs here: finding and replacing names in loaded modules. Never: a clock of our own. Names are found by identity after everything
+is imported (a module imported later isn't seen, hence ``MODULES``), and put back afterwards; one such run at a time in a process.
+Not covered: names captured as default arguments, and OpenSSL's randomness. What a library's upgrade brings anew fails a test
+(tests/sim/test_neutral.py holds the list of what is replaced).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import secrets
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sim.clock import Environment, S
+from sim.faults import InvariantError
+from sim.streams import Stream, Streams
+from sim.wallclock import EPOCH_NS
+
+_TIME, _DATETIME, _RANDOM = (importlib.import_module(name) for name in ("time", "datetime", "random"))
+"""never called: compared with what a library has"""
+PACKAGES = ("asyncua", "pymodbus", "amqtt")
+_running = False
+
+
+class _Standin(types.ModuleType):
+    """A module of which some names are ours."""
+
+    def __init__(self, real: types.ModuleType, ours: dict[str, Any]) -> None:
+        super().__init__(real.__name__)
+        self._real = real
+        self.__dict__.update(ours)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def _bytes(stream: Stream) -> Callable[[int], bytes]:
+    def draw(count: int = 32) -> bytes:
+        return b"".join(stream.word().to_bytes(8, "little") for _ in range(-(-count // 8)))[:count]
+
+    return draw
+
+
+def _datetime(env: Environment) -> Any:
+    """``datetime.datetime`` with another now; what it makes are real ones."""
+    real = _DATETIME.datetime
+    epoch = real.fromtimestamp(EPOCH_NS // S, _DATETIME.timezone.utc)
+
+    def at(tz: Any) -> Any:
+        moment = epoch + _DATETIME.timedelta(microseconds=env._now // 1000)
+        return moment.astimezone(tz) if tz is not None else moment.replace(tzinfo=None)
+
+    class Kind(type):
+        def __instancecheck__(cls, thing: Any) -> bool:
+            return isinstance(thing, real)
+
+        def __subclasscheck__(cls, kind: Any) -> bool:
+            return issubclass(kind, real)
+
+    names = {"now": classmethod(lambda cls, tz=None: at(tz)), "utcnow": classmethod(lambda cls: at(None)), "today": classmethod(lambda cls: at(None))}
+    return Kind("datetime", (real,), names)
+
+
+def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
+    """id of what a library may hold -> what it gets."""
+    entropy = _bytes(streams.stream("libraries/entropy"))
+
+    def seconds() -> float:
+        return env._now / S
+
+    def blocked(_: float) -> None:
+        raise InvariantError("a library sleeps with time.sleep inside the simulation: nothing would ever happen")
+
+    clocks = {
+        "time": lambda: (EPOCH_NS + env._now) / S, "time_ns": lambda: EPOCH_NS + env._now, "monotonic": seconds, "monotonic_ns": lambda: env._now,
+        "perf_counter": seconds, "perf_counter_ns": lambda: env._now, "sleep": blocked,
+    }  # fmt: skip
+    moment = _datetime(env)
+
+    def uuid4() -> uuid.UUID:
+        return uuid.UUID(bytes=entropy(16), version=4)
+
+    seeded = _RANDOM.Random(int.from_bytes(entropy(16), "little"))
+    given = {
+        "token_bytes": entropy, "token_hex": lambda count=32: entropy(count).hex(), "token_urlsafe": lambda count=32: entropy(count).hex(),
+        "choice": seeded.choice, "randbelow": seeded.randrange, "randbits": seeded.getrandbits,
+    }  # fmt: skip
+    found: dict[int, Any] = {
+        id(_TIME): _Standin(_TIME, clocks), id(_DATETIME): _Standin(_DATETIME, {"datetime": moment}), id(_DATETIME.datetime): moment,
+        id(os): _Standin(os, {"urandom": entropy}), id(os.urandom): entropy,
+        id(uuid): _Standin(uuid, {"uuid1": uuid4, "uuid4": uuid4}), id(uuid.uuid4): uuid4, id(uuid.uuid1): uuid4,
+        id(secrets): _Standin(secrets, given), id(_RANDOM): seeded,
+    }  # fmt: skip
+    found.update((id(getattr(secrets, name)), value) for name, value in given.items())
+    found.update((id(getattr(_TIME, name)), ours) for name, ours in clocks.items())
+    drawn = ("random", "randint", "choice", "getrandbits", "randbytes", "uniform")
+    found.update((id(getattr(_RANDOM, name)), getattr(seeded, name)) for name in drawn)
+    return found
+
+
+@contextlib.contextmanager
+def neutralised(env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES) -> Iterator[list[str]]:
+    """Inside, the loaded modules of ``packages`` see simulated time and seeded entropy. Gives the names that were replaced.
+
+    Raises InvariantError when another run is inside already: modules belong to the whole process.
+    """
+    global _running  # noqa: PLW0603  # modules are global, and so is who has changed them
+    if _running:
+        raise InvariantError("two simulations of protocol libraries at a time in one process")
+    ours = _replacements(env, streams)
+    undo: list[tuple[types.ModuleType, str, Any]] = []
+    for name, module in sorted(sys.modules.items()):
+        if module is None or not any(name == package or name.startswith(f"{package}.") for package in packages):
+            continue
+        undo += [(module, key, value) for key, value in vars(module).items() if id(value) in ours and not key.startswith("__")]
+    _running = True
+    for module, key, value in undo:
+        setattr(module, key, ours[id(value)])
+    try:
+        yield [f"{module.__name__}.{key}" for module, key, _ in undo]
+    finally:
+        for module, key, value in undo:
+            setattr(module, key, value)
+        _running = False
