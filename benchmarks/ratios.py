@@ -18,6 +18,7 @@ from pathlib import Path
 
 import simpy
 
+from benchmarks.opcua import Servers
 from benchmarks.probe import stock, typed
 from components.host import Host
 from scenarios.load import load_text
@@ -37,6 +38,10 @@ GROWTH_MAX = 1.5
 TROUBLE_MAX = 1.3
 """CPU time with trouble every second against without"""
 DEVICE_KB_MAX = 80.0
+OPCUA_MAX = 900.0
+"""bare SimPy timeouts in the time of a server-second: an asyncua server with a client, 4 changes and a publishing interval of 1 s"""
+OPCUA_KB_MAX = 1024.0
+OPCUA_SERVERS = 200
 
 PLANT = """\
 format: 1
@@ -184,6 +189,25 @@ def growth(host: Host) -> list[Row]:
     ]
 
 
+def opcua() -> list[Row]:
+    """200 servers and clients in one process."""
+    servers = Servers(OPCUA_SERVERS, resident_kb)
+    servers.run(2)
+    samples = []
+    with calm_collector():
+        for _ in range(SAMPLES):
+            samples.append((per_second(bare_timeouts), per_second(lambda: servers.run(3))))
+    servers.close()
+    value = statistics.median(bare / done for bare, done in samples)
+    seconds = statistics.median(seconds for _, seconds in samples)
+    detail = f"{seconds:.0f} server-seconds/s, {OPCUA_SERVERS} servers with a client each, 4 changes a second"
+    return [
+        Row("bare SimPy timeouts in a second of an OPC UA server", value, f"<= {OPCUA_MAX:.0f}", value <= OPCUA_MAX, detail),
+        Row("KB of this machine's memory an OPC UA server and client", servers.kb_each, f"< {OPCUA_KB_MAX:.0f}", servers.kb_each < OPCUA_KB_MAX,
+            f"{OPCUA_SERVERS} servers over one standard address space"),
+    ]  # fmt: skip
+
+
 def resident_kb() -> float:
     """This process's resident memory."""
     gc.collect()
@@ -195,7 +219,7 @@ def main() -> int:
     """Measure, print, judge."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {SAMPLES} interleaved")
     host = Host()
-    rows = [typed_calls(host), poll_cost(host), trouble_cost(host), *growth(host)]
+    rows = [typed_calls(host), poll_cost(host), trouble_cost(host), *growth(host), *opcua()]
     host.close()
     for row in rows:
         print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.1f} ({row.bound})  {row.detail}")
