@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import ua
+from asyncua.server import Server
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData, NodeManagementService
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
@@ -37,7 +38,7 @@ class StandardSpace:
 
     def __init__(self) -> None:
         space = AddressSpace()
-        standard_address_space.fill_address_space(NodeManagementService(space))
+        standard_address_space.fill_address_space(NodeManagementService(space))  # type: ignore[no-untyped-call]
         self.nodes: dict[Any, NodeData] = dict(space._nodes)
 
 
@@ -102,6 +103,10 @@ def fresh_counters() -> None:
         setattr(InternalSession, name, value)
 
 
+def _node_id(name: str, namespace: int) -> ua.NodeId:
+    return ua.NodeId(ua.String(name), ua.Int16(namespace))
+
+
 async def serve(standard: StandardSpace, device: str, host: str, port: int, values: dict[str, float]) -> tuple[Server, dict[str, Any]]:
     """Start a server (SecurityPolicy None, no clock of its own) with a variable for each of ``values``; returns it and its nodes by name.
 
@@ -114,9 +119,9 @@ async def serve(standard: StandardSpace, device: str, host: str, port: int, valu
     server.set_server_name(device)
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     namespace = await server.register_namespace(NAMESPACE)
-    folder = await server.nodes.objects.add_object(ua.NodeId(device, namespace), f"{namespace}:{device}")
+    folder = await server.nodes.objects.add_object(_node_id(device, namespace), f"{namespace}:{device}")
     nodes = {}
     for name, value in values.items():
-        nodes[name] = await folder.add_variable(ua.NodeId(f"{device}.{name}", namespace), f"{namespace}:{name}", float(value))
+        nodes[name] = await folder.add_variable(_node_id(f"{device}.{name}", namespace), f"{namespace}:{name}", float(value))
     await server.start()
     return server, nodes
