@@ -11,10 +11,10 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from asyncua import ua
-from asyncua.server import Server
 from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData, NodeManagementService
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.server import Server
 from asyncua.server.standard_address_space import standard_address_space
 
 NAMESPACE = "urn:twinloop"
