@@ -24,7 +24,7 @@ _COUNTERS = {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0}
 
 
 def _copy(node: NodeData) -> NodeData:
-    """A node of one's own; values are shared, asyncua replaces them and never changes one."""
+    """A node of one's own; values are shared: asyncua replaces them (where it changes a list in place, that is a server's own)."""
     mine = NodeData(node.nodeid)
     mine.call, mine.references = node.call, list(node.references)
     for key, attribute in node.attributes.items():

@@ -19,6 +19,8 @@ from sim.clock import NORMAL, Environment, S, Signal
 from sim.faults import InvariantError
 from sim.transport import Listener, Network
 
+TURNS_MAX = 1_000_000
+"""things at one instant under ``run_until_complete``; more is a coroutine that spins"""
 _Address = tuple[int, int, int, str, tuple[str, int]]
 _INET, _STREAM, _TCP = 2, 1, 6
 """AF_INET, SOCK_STREAM and IPPROTO_TCP of Linux, as getaddrinfo reports them"""
@@ -26,7 +28,7 @@ _INET, _STREAM, _TCP = 2, 1, 6
 
 def _happen(handle: asyncio.Handle, loop: EventLoop) -> None:
     """A handle's turn: asyncio code finds its loop running, whoever steps the timeline."""
-    if handle._cancelled:
+    if handle._cancelled or loop.is_closed():
         return
     before = events._get_running_loop()
     events._set_running_loop(loop)
@@ -93,6 +95,7 @@ class EventLoop(asyncio.BaseEventLoop):
         self.created = 0
         """tasks and futures so far"""
         self.failure: dict[str, Any] | None = None
+        self._instant_ns, self._turns = -1, 0
         self.set_exception_handler(self._failed)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -107,6 +110,7 @@ class EventLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
         """At this instant, in turn."""
+        self._check_closed()  # type: ignore[attr-defined]  # as BaseEventLoop does
         handle = _Soon(callback, arguments, self, context)
         self.env.expect(self.env._now, handle, NORMAL)  # type: ignore[arg-type]
         return handle
@@ -123,6 +127,7 @@ class EventLoop(asyncio.BaseEventLoop):
         return self._at(at_ns, at_ns / S, callback, arguments, context)
 
     def _at(self, at_ns: int, when: float, callback: Callable[..., Any], arguments: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
+        self._check_closed()  # type: ignore[attr-defined]  # as BaseEventLoop does
         handle = _Later(when, callback, arguments, self, context)
         handle._scheduled = True
         self.env.expect(max(self.env._now, at_ns), handle, NORMAL)  # type: ignore[arg-type]
@@ -135,6 +140,11 @@ class EventLoop(asyncio.BaseEventLoop):
         """What ``run_forever`` does again and again: the next thing on the timeline."""
         if not self.env._queue:
             raise InvariantError("nothing is on the timeline any more, and somebody still waits: nobody can wake it")
+        if self.env._now != self._instant_ns:
+            self._instant_ns, self._turns = self.env._now, 0
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise InvariantError(f"more than {TURNS_MAX} things happened at {self.env._now} ns: somebody asks again and again without waiting")
         self.env.step()
 
     def _process_events(self, event_list: Any) -> None:

@@ -41,8 +41,9 @@ class _Standin(types.ModuleType):
         return getattr(self._real, name)
 
 
-def _bytes(stream: Stream) -> Callable[[int], bytes]:
-    def draw(count: int = 32) -> bytes:
+def _bytes(stream: Stream) -> Callable[..., bytes]:
+    def draw(nbytes: int | None = None) -> bytes:
+        count = 32 if nbytes is None else nbytes
         return b"".join(stream.word().to_bytes(8, "little") for _ in range(-(-count // 8)))[:count]
 
     return draw
@@ -64,7 +65,10 @@ def _datetime(env: Environment) -> Any:
         def __subclasscheck__(cls, kind: Any) -> bool:
             return issubclass(kind, real)
 
-    names = {"now": classmethod(lambda cls, tz=None: at(tz)), "utcnow": classmethod(lambda cls: at(None)), "today": classmethod(lambda cls: at(None))}
+    names = {
+        "__new__": lambda cls, *given, **named: real(*given, **named), "now": classmethod(lambda cls, tz=None: at(tz)),
+        "utcnow": classmethod(lambda cls: at(None)), "today": classmethod(lambda cls: at(None)),
+    }  # fmt: skip
     return Kind("datetime", (real,), names)
 
 
@@ -84,24 +88,31 @@ def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
     }  # fmt: skip
     moment = _datetime(env)
 
-    def uuid4() -> uuid.UUID:
+    def uuid4(*_: Any, **__: Any) -> uuid.UUID:
         return uuid.UUID(bytes=entropy(16), version=4)
 
     seeded = _RANDOM.Random(int.from_bytes(entropy(16), "little"))
+    drawn = {name: getattr(seeded, name) for name in _RANDOM.__all__ if hasattr(seeded, name) and name not in ("Random", "SystemRandom")}
+    utc: dict[str, Any] = {
+        "localtime": lambda at_s=None: _TIME.gmtime((EPOCH_NS + env._now) / S if at_s is None else at_s),
+        "strftime": lambda text, moment=None: _TIME.strftime(text, utc["gmtime"]() if moment is None else moment),
+        "ctime": lambda at_s=None: _TIME.asctime(utc["gmtime"](at_s)),
+    }
+    utc["gmtime"] = utc["localtime"]
+    clocks.update(utc)
     given = {
-        "token_bytes": entropy, "token_hex": lambda count=32: entropy(count).hex(), "token_urlsafe": lambda count=32: entropy(count).hex(),
+        "token_bytes": entropy, "token_hex": lambda nbytes=None: entropy(nbytes).hex(), "token_urlsafe": lambda nbytes=None: entropy(nbytes).hex(),
         "choice": seeded.choice, "randbelow": seeded.randrange, "randbits": seeded.getrandbits,
     }  # fmt: skip
     found: dict[int, Any] = {
         id(_TIME): _Standin(_TIME, clocks), id(_DATETIME): _Standin(_DATETIME, {"datetime": moment}), id(_DATETIME.datetime): moment,
         id(os): _Standin(os, {"urandom": entropy}), id(os.urandom): entropy,
         id(uuid): _Standin(uuid, {"uuid1": uuid4, "uuid4": uuid4}), id(uuid.uuid4): uuid4, id(uuid.uuid1): uuid4,
-        id(secrets): _Standin(secrets, given), id(_RANDOM): seeded,
+        id(secrets): _Standin(secrets, given), id(_RANDOM): _Standin(_RANDOM, drawn),
     }  # fmt: skip
     found.update((id(getattr(secrets, name)), value) for name, value in given.items())
     found.update((id(getattr(_TIME, name)), ours) for name, ours in clocks.items())
-    drawn = ("random", "randint", "choice", "getrandbits", "randbytes", "uniform")
-    found.update((id(getattr(_RANDOM, name)), getattr(seeded, name)) for name in drawn)
+    found.update((id(getattr(_RANDOM, name)), value) for name, value in drawn.items())
     return found
 
 

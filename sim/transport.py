@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from sim.clock import Environment
@@ -24,25 +24,31 @@ HUB = ""
 """the host that has no leg: the gateway, or whoever sits in the middle"""
 HERE: ContextVar[str] = ContextVar("host", default=HUB)
 """the host on which a task runs; tasks that it starts inherit it"""
-FIRST_PORT = 32_768
+FIRST_PORT, LAST_PORT = 32_768, 60_999
 """of those that a client, or a listener that doesn't care, is given (Linux: ip_local_port_range)"""
 WRITE_HIGH_BYTES, WRITE_LOW_BYTES = 64 << 10, 16 << 10
 """not yet at the other end: beyond the one a protocol is asked to pause, below the other to go on (asyncio's own defaults)"""
-INBOX_BYTES_MAX = 16 << 20
-"""arrived while reading is paused; more breaks the connection (an OSError that says so)"""
+WRITE_BYTES_MAX = 16 << 20
+"""written and not yet read at the other end; more breaks the connection (an OSError that says so)"""
 _END = object()
 
 
 class Listener(asyncio.AbstractServer):
     """A host's port that is listened on."""
 
-    def __init__(self, network: Network, loop: EventLoop, factory: Callable[[], Any], host: str | None, port: int) -> None:
+    def __init__(self, network: Network, loop: EventLoop, factory: Callable[[], Any], host: str, port: int) -> None:
         self._network, self.loop, self.factory, self.host, self.port = network, loop, factory, host, port
-        self.sockets = (_Name(host or HUB, port),)
+        self.sockets = (_Name(host, port),)
+        self.context = copy_context()
+        """in which connections are accepted: on its host"""
+        self._over = loop.create_future()
 
     def close(self) -> None:
         """Nobody can connect any more; connections stay."""
-        self._network.listeners.pop((self.host, self.port), None)
+        if self.is_serving():
+            del self._network.listeners[self.host, self.port]
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def wait_closed(self) -> None:
         """At once."""
@@ -51,15 +57,15 @@ class Listener(asyncio.AbstractServer):
         """It does already."""
 
     async def serve_forever(self) -> None:
-        """Until it is cancelled."""
+        """Until it is closed or cancelled."""
         try:
-            await self.loop.create_future()
+            await asyncio.shield(self._over)
         finally:
             self.close()
 
     def is_serving(self) -> bool:
         """Can somebody connect?"""
-        return (self.host, self.port) in self._network.listeners
+        return self._network.listeners.get((self.host, self.port)) is self
 
     def get_loop(self) -> Any:
         """Its loop."""
@@ -83,7 +89,7 @@ class Network:
     def __init__(self, env: Environment, user_timeout_ns: int = USER_TIMEOUT_NS) -> None:
         self._env, self._user_timeout_ns = env, user_timeout_ns
         self._legs: dict[str, tuple[Link, str]] = {}
-        self.listeners: dict[tuple[str | None, int], Listener] = {}
+        self.listeners: dict[tuple[str, int], Listener] = {}
         self.connections: dict[Connection, None] = {}
         self._ports = FIRST_PORT
 
@@ -92,8 +98,8 @@ class Network:
         self._legs[host] = link, leg or host
 
     def listen(self, loop: EventLoop, factory: Callable[[], Any], host: str | None, port: int) -> Listener:
-        """Raises OSError when the port is taken; port 0 is any that is free."""
-        where = None if host in (None, "", "0.0.0.0", "::") else host  # noqa: S104  # a name in the simulation
+        """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the host on which the caller runs."""
+        where = HERE.get() if host in (None, "", "0.0.0.0", "::") else str(host)  # noqa: S104  # a name in the simulation
         if not port:
             port = self._next_port()
         if (where, port) in self.listeners:
@@ -102,15 +108,16 @@ class Network:
         return listener
 
     def _next_port(self) -> int:
-        self._ports += 1
+        self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
     async def connect(self, loop: EventLoop, factory: Callable[[], Any], host: str, port: int) -> Transport:
         """The transport at the client's end, connected; raises ConnectionRefusedError or TimeoutError."""
         here = HERE.get()
         outer = host if host in self._legs else here
-        if outer not in self._legs:
-            raise OSError(113, f"no route to host {host}")
+        if outer not in self._legs or (host in self._legs and here in self._legs):
+            why = "" if outer not in self._legs else f": {here} and {host} both sit on a leg, and only the hub is between"
+            raise OSError(113, f"no route to host {host}{why}")
         link, leg = self._legs[outer]
         opened = loop.create_future()
         connection = Connection(self, loop, link, leg, self._user_timeout_ns)
@@ -121,18 +128,17 @@ class Network:
         except asyncio.CancelledError:
             connection.stream.close()
             raise
-        listener = self.listeners.get((host, port)) or self.listeners.get((None, port))
+        listener = self.listeners.get((host, port)) or (None if host in self._legs else self.listeners.get((HUB, port)))
         if listener is None:
             connection.stream.close()
             raise ConnectionRefusedError(111, f"connection refused by {host}:{port}")
         client, server = connection.ends if outer == host else reversed(connection.ends)
         mine = here, self._next_port()
-        client.begin(factory(), mine, (host, port), here)
-        server.begin(listener.factory(), (host, port), mine, host)
         self.connections[connection] = None
         connection.lost = connection.both_lost
-        server.made()
-        client.made()
+        server.begin(listener.factory, (host, port), mine, listener.context)
+        client.begin(factory, mine, (host, port), copy_context())
+        await client.made
         return client
 
     def close(self) -> None:
@@ -175,24 +181,28 @@ class Transport(asyncio.Transport):
         super().__init__()
         self._loop, self._connection, self._hub = loop, connection, hub
         self._protocol: Any = None
-        self._here = HUB
+        self._context = copy_context()
+        self.made = loop.create_future()
+        """done when its protocol has been told that the connection stands"""
         self._inbox: deque[Any] = deque()
-        self._inbox_bytes = 0
         self._flight_bytes = 0
         self._closing = self._gone = self._paused = self._full = False
 
-    def begin(self, protocol: Any, name: tuple[str, int], peer: tuple[str, int], here: str) -> None:
-        """Who speaks here, and where it is."""
-        self._protocol, self._here = protocol, here
+    def begin(self, factory: Callable[[], Any], name: tuple[str, int], peer: tuple[str, int], context: Context) -> None:
+        """The connection stands: make who speaks here, on its host (``context``), and tell it, in turn."""
+        self._context = context
         self._extra = {"sockname": name, "peername": peer}
+        self._soon(self._made, factory)
 
-    def made(self) -> None:
-        """The connection stands."""
-        token = HERE.set(self._here)
-        try:
-            self._protocol.connection_made(self)
-        finally:
-            HERE.reset(token)
+    def _soon(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        """The protocol is told on its own host, with its loop running."""
+        self._loop.call_soon(callback, *arguments, context=self._context)
+
+    def _made(self, factory: Callable[[], Any]) -> None:
+        self._protocol = factory()
+        self._protocol.connection_made(self)
+        self.made.set_result(None)
+        self._read()
 
     @property
     def _peer(self) -> Transport:
@@ -222,7 +232,7 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         """Go on, with what waits first."""
         self._paused = False
-        self._loop.call_soon(self._read)
+        self._soon(self._read)
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet at the other end."""
@@ -241,6 +251,9 @@ class Transport(asyncio.Transport):
             return
         content = bytes(data)
         self._flight_bytes += len(content)
+        if self._flight_bytes > WRITE_BYTES_MAX:
+            self._connection.both_lost(OSError(105, f"more than {WRITE_BYTES_MAX} bytes are written and not read"))
+            return
         self._send(content, len(content))
         if self._flight_bytes > WRITE_HIGH_BYTES and not self._full:
             self._full = True
@@ -257,61 +270,61 @@ class Transport(asyncio.Transport):
         """What was written is delivered, then the other end hears of it."""
         if not self.is_closing():
             self._closing = True
+            self._inbox.clear()
             self._send(_END, 0)
-            self._loop.call_soon(self.gone, None)
+            self.gone(None)
 
     def abort(self) -> None:
         """At once, at both ends."""
         if not self._gone:
             self._closing = True
+            self._inbox.clear()
             self._connection.stream.close()
-            self._loop.call_soon(self._peer.gone, ConnectionResetError(104, "connection reset by peer"))
-            self._loop.call_soon(self.gone, None)
+            self._peer.gone(ConnectionResetError(104, "connection reset by peer"))
+            self.gone(None)
 
     # ---- what the network does ----------------------------------------------------------------------------------
     def arrived(self, content: Any) -> None:
         """Bytes, or the other end's close."""
-        peer = self._peer
-        if content is not _END:
-            peer.delivered(len(content))
-        if self._gone:
+        if self.is_closing():
             return
         self._inbox.append(content)
-        self._inbox_bytes += 0 if content is _END else len(content)
-        if self._inbox_bytes > INBOX_BYTES_MAX:
-            self._connection.both_lost(OSError(105, f"more than {INBOX_BYTES_MAX} bytes wait to be read"))
-            return
-        self._loop.call_soon(self._read)
+        self._soon(self._read)
 
-    def delivered(self, size_bytes: int) -> None:
-        """The other end has these bytes."""
+    def read_there(self, size_bytes: int) -> None:
+        """The other end has read these bytes."""
         self._flight_bytes -= size_bytes
+        if self._full and self._flight_bytes < WRITE_LOW_BYTES:
+            self._soon(self._resume)
+
+    def _resume(self) -> None:
         if self._full and self._flight_bytes < WRITE_LOW_BYTES and not self.is_closing():
             self._full = False
-            self._loop.call_soon(self._protocol.resume_writing)
+            self._protocol.resume_writing()
 
     def _read(self) -> None:
-        while self._inbox and not self._paused and not self._gone:
+        while self._inbox and self._protocol is not None and not self._paused and not self.is_closing():
             content = self._inbox.popleft()
             if content is _END:
                 self._ended()
             else:
-                self._inbox_bytes -= len(content)
+                self._peer.read_there(len(content))
                 self._protocol.data_received(content)
 
     def _ended(self) -> None:
         """The other end has closed: so do we, unless the protocol wants to go on writing, which nobody would read."""
-        if not self._closing:
-            self._protocol.eof_received()
+        self._protocol.eof_received()
         self._closing = True
         self.gone(None)
 
     def gone(self, error: Exception | None) -> None:
-        """The protocol learns that it is over; once."""
-        if self._gone or self._protocol is None:
-            return
-        self._gone = True
-        self._inbox.clear()
-        protocol = self._protocol
-        protocol.connection_lost(error)
-        self._connection.over()
+        """The protocol learns that it is over, in turn; once."""
+        if not self._gone:
+            self._gone = True
+            self._inbox.clear()
+            self._soon(self._told, error)
+            self._connection.over()
+
+    def _told(self, error: Exception | None) -> None:
+        if self._protocol is not None:
+            self._protocol.connection_lost(error)

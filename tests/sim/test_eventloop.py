@@ -15,7 +15,7 @@ import pytest
 from sim.clock import MS, S, Task
 from sim.faults import InvariantError
 from sim.rule import Cut
-from sim.transport import INBOX_BYTES_MAX, WRITE_HIGH_BYTES
+from sim.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
 from tests.sim.stacks import PROGRAMS, Field, digest, on
 
 ROOT = Path(__file__).parents[2]
@@ -294,12 +294,114 @@ def test_a_reader_that_pauses_has_a_named_limit() -> None:
         await asyncio.sleep(1)
         assert len(server.got) == 1000
         server.transport.pause_reading()
-        for _ in range(INBOX_BYTES_MAX // (1 << 20) + 1):
+        for _ in range(WRITE_BYTES_MAX // (1 << 20) + 1):
             client.transport.write(bytes(1 << 20))
         await asyncio.sleep(10)
-        assert ("server", "OSError") in [(name, what) for _, name, what in field.log]
+        assert ("client", "OSError") in [(name, what) for _, name, what in field.log]
 
     quiet().run(program)
+
+
+def test_protocols_run_on_their_own_hosts_all_their_life() -> None:
+    class Where(Talk):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.note(f"made on {HERE.get()!r}")
+
+        def data_received(self, data: bytes) -> None:
+            self.note(f"data on {HERE.get()!r}")
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.note(f"lost on {HERE.get()!r} {asyncio.get_running_loop() is self.field.loop}")
+
+    async def program(field: Field) -> None:
+        await on("plc-1", field.loop.create_server(lambda: Where(field, "server"), "0.0.0.0", 9))
+        _, client = await field.loop.create_connection(lambda: Where(field, "client"), "plc-1", 9)
+        client.transport.write(b"x")
+        await asyncio.sleep(1)
+        rule = Cut(None, None)
+        field.link.rules.append(rule)
+        client.transport.write(b"lost")
+        await asyncio.sleep(20)
+
+    field = quiet()
+    field.run(program)
+    said = [(name, what) for _, name, what in field.log]
+    assert [what for name, what in said if name == "server"] == ["made on 'plc-1'", "data on 'plc-1'", "lost on 'plc-1' True"]
+    assert [what for name, what in said if name == "client"] == ["made on ''", "lost on '' True"]
+
+
+def test_any_address_is_that_of_the_host_that_listens() -> None:
+    async def program(field: Field) -> None:
+        for host in ("plc-1", "plc-2"):
+            await on(host, field.loop.create_server(lambda host=host: Talk(field, host), "0.0.0.0", 9))  # type: ignore[misc]
+        with pytest.raises(OSError, match="address already in use"):
+            await on("plc-1", field.loop.create_server(lambda: Talk(field, "again"), "0.0.0.0", 9))
+        _, client = await field.loop.create_connection(lambda: Talk(field, "client"), "plc-2", 9)
+        client.transport.close()
+        await asyncio.sleep(1)
+        assert {name for _, name, _ in field.log} == {"client", "plc-2"}
+        with pytest.raises(OSError, match="only the hub is between"):
+            await on("plc-1", field.loop.create_connection(lambda: Talk(field, "client"), "plc-2", 9))
+
+    Field(("plc-1", "plc-2"), delay_ns=MS, jitter_ns=0).run(program)
+
+
+def test_nothing_comes_after_a_close() -> None:
+    class Once(Talk):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.close()
+
+    async def program(field: Field) -> None:
+        there: list[Once] = []
+        await on("plc-1", field.loop.create_server(lambda: there.append(Once(field, "server")) or there[-1], "plc-1", 9))  # type: ignore[func-returns-value]
+        _, client = await field.loop.create_connection(lambda: Talk(field, "client"), "plc-1", 9)
+        client.transport.write(b"1")
+        client.transport.write(b"2")
+        await asyncio.sleep(1)
+        assert there[0].got == b"1"
+        assert not field.network.connections
+
+    quiet().run(program)
+
+
+def test_a_listener_that_was_closed_does_not_close_its_successor() -> None:
+    async def program(field: Field) -> None:
+        first = await field.loop.create_server(lambda: Talk(field, "server"), "plc-1", 9)
+        waiting = asyncio.ensure_future(first.serve_forever())
+        await asyncio.sleep(0.1)
+        first.close()
+        await waiting
+        second = await field.loop.create_server(lambda: Talk(field, "server"), "plc-1", 9)
+        first.close()
+        assert second.is_serving()
+        assert not first.is_serving()
+
+    quiet().run(program)
+
+
+def test_a_coroutine_that_spins_is_said_to() -> None:
+    async def program(field: Field) -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    place = Field(())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sim.eventloop.TURNS_MAX", 1000)
+        with pytest.raises(InvariantError, match="without waiting"):
+            place.run(program)
+
+
+def test_a_closed_loop_does_nothing_more() -> None:
+    place = Field(())
+    place.loop.call_later(1, lambda: place.log.append("never"))
+    place.loop.close()
+    while place.env._queue:
+        place.env.step()
+    assert place.log == []
+    with pytest.raises(RuntimeError, match="closed"):
+        place.loop.call_soon(print)
 
 
 def test_who_connects_from_a_leg_goes_down_it() -> None:
