@@ -12,6 +12,7 @@ from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.load import Loaded
 from scenarios.units import show_duration
+from sim.failover import QUESTIONS
 from sim.pair import Pair
 from sim.spec import StandbySpec, WorldSpec
 
@@ -78,7 +79,7 @@ def warnings(spec: WorldSpec) -> list[str]:
                            f"{show_duration(round_trip_ns)} is renewed late: it will be given up again and again")  # fmt: skip
         if standby.mode == "hot" and any(device.gateway == standby.of and device.protocol == "modbus-rtu" for device in devices):
             out.append(f"gateways {standby.of} and {gateway.name} both poll serial lines: their requests will collide; a warm standby waits")
-        if standby.arbiter == "cloud" and standby.lease_ns // 4 <= standby.every_ns:
+        if standby.arbiter == "cloud" and standby.lease_ns // QUESTIONS <= standby.every_ns:
             text = "a promise of the standby may come after the lease has ended, when the cloud is away"
             out.append(f"gateway {gateway.name}: a lease of {show_duration(standby.lease_ns)} with heartbeats every "
                        f"{show_duration(standby.every_ns)}: {text}")  # fmt: skip

@@ -41,6 +41,12 @@ def _happen(handle: asyncio.Handle, loop: EventLoop) -> None:
         raise InvariantError(f"in the event loop: {failure.get('message', 'a callback failed')}") from failure.get("exception")
 
 
+def _without_tls(ssl: Any) -> None:
+    """What asyncio's loops raise for what they don't have: encryption isn't modelled."""
+    if ssl:
+        raise NotImplementedError("TLS isn't modelled inside the simulation: connect without ssl")
+
+
 class _Soon(asyncio.Handle):
     """A callback, lying on the timeline."""
 
@@ -193,15 +199,13 @@ class EventLoop(asyncio.BaseEventLoop):
 
     async def create_server(self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any) -> Listener:  # type: ignore[override]
         """Listen on the network; raises OSError when somebody does already."""
-        if ssl:
-            raise NotImplementedError("TLS inside the simulation")
+        _without_tls(ssl)
         name = host[0] if isinstance(host, Sequence) and not isinstance(host, str) else host
         return self.network.listen(self, factory, name, int(port or 0))
 
     async def create_connection(self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any) -> Any:  # type: ignore[override]
         """Connect over the network: a handshake over the link, refused when nobody listens, a TimeoutError when nothing comes back."""
-        if ssl:
-            raise NotImplementedError("TLS inside the simulation")
+        _without_tls(ssl)
         transport = await self.network.connect(self, factory, str(host), int(port))
         return transport, transport.get_protocol()
 

@@ -130,7 +130,7 @@ class Member:
             if self.handover is not None:
                 self.handover.send()
         elif before == "active":
-            self.pair.leads_no_more(self, cause)
+            self.pair.leads_no_more(self)
             gateway.refuse_commands()
             if self.handover is not None and following == "standby":
                 self.handover.resume()

@@ -1,7 +1,7 @@
 """A pair of gateways as seen from outside: who led when, how long nobody did, when both did.
 
-Belongs here: what a report says of a pair, and the events that it makes. Never: what the two believe (failover.py): nothing here
-may influence them.
+Belongs here: what a report says of a pair, the events that it makes, and what the cloud knows of it: to whom commands go. Never: what
+the two believe (failover.py): nothing here may influence that.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Pair:
         for command in self._cloud.redirect(member.peer.gateway.index, member.gateway.index):
             member.gateway.command_done(command, "limit")
 
-    def leads_no_more(self, member: Member, cause: str) -> None:
+    def leads_no_more(self, member: Member) -> None:
         """A gateway leads no more."""
         now = self._env._now
         self._leaders.remove(member)

@@ -136,7 +136,7 @@ class StandbySpec:
 class UpgradeSpec:
     """How a gateway takes an upgrade: ``fetch_ns`` is how long a download may take. For ``trial_ns`` after the swap it goes back
     when components have more than ``faults`` faults, more than ``failures`` (0 to 1) of the polls come to nothing, or more than
-    TRIAL_LATE (sim/trial.py) of the verdicts come later than ``latency_ns`` (None: that isn't looked at).
+    TRIAL_LATE (sim/trial.py) of them are over later than ``latency_ns`` (None: that isn't looked at).
     """
 
     trial_ns: int = 30_000_000_000
