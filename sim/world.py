@@ -122,9 +122,10 @@ class World:
         self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
 
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
+        mine = [i for i, device in enumerate(self.spec.devices) if device.gateway == spec.of]
         pair = Pair(
             self.env, len(self.pairs), self.trace, self.cloud, spec, self.gateway_of_name[spec.of], self.gateway_of_name[name], self.links[spec.link],
-            self.happened, lambda: self.ledger.duplicates,
+            self.happened, lambda: sum(self.ledger.duplicates_of.get(i, 0) for i in mine),
         )  # fmt: skip
         self.pairs.append(pair)
         self._pair_of.update(dict.fromkeys(pair.names, pair))

@@ -37,6 +37,26 @@ def test_without_an_arbiter_a_cut_cable_is_a_split_brain_and_ends_with_it(host: 
     assert seen.pair.leaders == ["gw-b"], "the later term stays"
 
 
+def test_of_two_pairs_each_has_its_own_duplicates(host: Host) -> None:
+    """Both are split at the same time; what comes twice belongs to the pair whose devices it is of."""
+    spec = paired(small(host, at(5, "cut", "hb", 3), at(5, "cut", "hb-2", 5)), "hot", "none")
+    names = {"gw": "gx", "gw-b": "gx-b", "cloud": "cloud-2", "cloud-b": "cloud-b-2", "hb": "hb-2"}
+    others = tuple(
+        replace(
+            one, name=names[one.name], uplink=replace(one.uplink, link=names[one.uplink.link]),
+            standby=None if one.standby is None else replace(one.standby, of="gx", link="hb-2"),
+        )
+        for one in spec.gateways
+    )  # fmt: skip
+    links = tuple(replace(link, name=names[link.name]) for link in spec.links if link.name in names)
+    devices = tuple(replace(device, gateway="gx") if i % 2 else device for i, device in enumerate(spec.devices))
+    world = run(replace(spec, gateways=(*spec.gateways, *others), links=(*spec.links, *links), devices=devices), host)
+    conserved(world)
+    (first,), (second,) = (pair.splits for pair in world.pairs)
+    assert 50 < first.duplicates < second.duplicates
+    assert first.duplicates + second.duplicates <= world.ledger.duplicates
+
+
 @pytest.mark.parametrize("mode", ["hot", "warm", "cold"])
 @pytest.mark.parametrize("trouble", ["cut", "one way", "other way", "lossy"])
 def test_with_an_arbiter_the_same_cable_changes_nothing(host: Host, mode: str, trouble: str) -> None:
