@@ -18,6 +18,9 @@ from devices.sunspec import SunSpecPoint, load_model, sunspec_map
 ENTRY_POINTS = "twinloop.devices"
 """a third party's entry point is a callable that returns a DeviceModel"""
 
+PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua")
+"""that all shipped models speak: registers, or the same points as nodes"""
+
 
 def _press_sensor() -> DeviceModel:
     points = (
@@ -33,13 +36,13 @@ def _press_sensor() -> DeviceModel:
         Point("setpoint", "holding", 14, "f32", unit="bar", low=0.0, high=16.0, signal=Signal("constant", 6.0), writable=True),
     )
     title = "Hydraulic press, 10 points from holding register 0"
-    return DeviceModel("press-sensor", title, "ours", ("modbus-tcp", "modbus-rtu"), points, step_ns=500_000_000)
+    return DeviceModel("press-sensor", title, "ours", PROTOCOLS, points, step_ns=500_000_000)
 
 
 def _sunspec(name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], **rest: int) -> DeviceModel:
     points, constants = sunspec_map(number, implemented)
     source = f"SunSpec model {number} ({load_model(number)['group'].get('label', '')}), JSON shipped by pysunspec2"
-    return DeviceModel(name, title, source, ("modbus-tcp", "modbus-rtu"), points, constants, vendor="SunSpec sample", **rest)
+    return DeviceModel(name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", **rest)
 
 
 def _energy_meter() -> DeviceModel:

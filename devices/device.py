@@ -91,6 +91,10 @@ class Device:
         if self.image.overlays:
             self.image.now_ns = now_ns
 
+    def stepped_ns(self, now_ns: int) -> int:
+        """When the values that hold at ``now_ns`` were measured: the beginning of their step."""
+        return now_ns // self._step_ns * self._step_ns
+
     def lie(self, fault: ValueFault, now_ns: int) -> Callable[[], None]:
         """A sensor begins to lie; returns what ends it."""
         self.advance(now_ns)

@@ -1,7 +1,7 @@
 """Devices that speak wrongly: what they answer instead of the right answer, or whether, or when.
 
-Belongs here: faults of the Modbus protocol, sans-IO: right answer in, wrong answer out. Never: values (overlay.py), time
-that passes (a slow device only says by how much).
+Belongs here: kinds of faults, and those of the Modbus protocol, sans-IO: right answer in, wrong answer out (OPC UA's: opcua_device.py).
+Never: values (overlay.py), time that passes (a slow device only says by how much).
 """
 
 from __future__ import annotations
@@ -108,14 +108,21 @@ _RTU: dict[str, Spoil] = {
 KINDS: dict[str, str] = {
     "silent": "no answer",
     "slow": "the answer takes longer",
-    "busy": "exception 06, server device busy",
-    "exception": "that exception code",
+    "busy": "exception 06, server device busy (OPC UA: BadTooManyOperations)",
+    "exception": "that exception code (Modbus)",
     "truncated": "half an answer",
     "wrong-transaction": "another transaction id (Modbus TCP)",
-    "wrong-unit": "another unit id",
+    "wrong-unit": "another unit id (Modbus)",
     "length-lie": "a byte count two larger than what follows, else a whole frame",
     "bad-crc": "a wrong CRC (Modbus RTU)",
+    "service-fault": "a ServiceFault with that StatusCode (OPC UA)",
+    "session-kill": "the server has forgotten its sessions, once (OPC UA)",
 }
 """kind of misbehaviour -> what comes"""
-ONLY_ON: dict[str, str] = {"wrong-transaction": "modbus-tcp", "bad-crc": "modbus-rtu"}
-"""kind -> the one protocol that has it"""
+_MODBUS = ("modbus-tcp", "modbus-rtu")
+_ASKED = (*_MODBUS, "opcua")
+SPOKEN: dict[str, tuple[str, ...]] = {
+    "silent": _ASKED, "slow": _ASKED, "busy": _ASKED, "exception": _MODBUS, "truncated": _ASKED, "wrong-transaction": ("modbus-tcp",),
+    "wrong-unit": _MODBUS, "length-lie": _ASKED, "bad-crc": ("modbus-rtu",), "service-fault": ("opcua",), "session-kill": ("opcua",),
+}  # fmt: skip
+"""kind -> the protocols that have it"""

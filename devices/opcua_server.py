@@ -8,6 +8,7 @@ Private names relied on (asyncua 2.1.0, pinned): ``AddressSpace._nodes``, ``Node
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from functools import cache
 from typing import Any
 
 from asyncua import ua
@@ -40,6 +41,12 @@ class StandardSpace:
         space = AddressSpace()
         standard_address_space.fill_address_space(NodeManagementService(space))  # type: ignore[no-untyped-call]
         self.nodes: dict[Any, NodeData] = dict(space._nodes)
+
+
+@cache
+def standard_space() -> StandardSpace:
+    """The one that all servers of the process share."""
+    return StandardSpace()
 
 
 class Overlay(MutableMapping[Any, NodeData]):

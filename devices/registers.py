@@ -49,6 +49,8 @@ class Point:
     signal: Signal = CONSTANT
     writable: bool = False
     """a written value stays: the signal is only its first one"""
+    node: str = ""
+    """its OPC UA NodeId as text, if that isn't made of its name"""
 
     @property
     def width(self) -> int:

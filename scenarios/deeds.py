@@ -12,6 +12,7 @@ from typing import Any
 from components.outcome import Cause
 from devices import catalog, misbehaviour, overlay
 from devices.device import DeviceModel
+from devices.nodes import STATUS_CODES
 from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import unknown
@@ -60,7 +61,7 @@ def value_of(deed: schema.Deed, key: str) -> Any:
 
 
 _KEYS = (
-    "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "poll",
+    "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "status", "poll",
     "version",
 )  # fmt: skip
 
@@ -73,7 +74,7 @@ def action(deed: schema.Deed, verb: str, target: str, at_ns: int, for_ns: int | 
         kind=deed.kind or deed.cause or ("unreachable" if verb == "inject" else ""), up=None if deed.way is None else deed.way == "up",
         leg=deed.leg or "", via=deed.gateway or "", down_ns=deed.down or 0, up_ns=deed.up or 0, amount=1.0 if deed.speed is None else deed.speed,
         share=1.0 if deed.share is None else deed.share, size_bytes=deed.leave or 0, shift_ns=deed.by or 0, ppb=deed.skew or 0,
-        lasts_ns=deed.poll or deed.delay or 0, code=deed.code or 0, version=deed.version or "",
+        lasts_ns=deed.poll or deed.delay or 0, code=deed.code or STATUS_CODES.get(deed.status or "", 0), version=deed.version or "",
     )  # fmt: skip
 
 
@@ -201,17 +202,26 @@ def _repoll(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> Non
     device_fleet(loaded, target, (*at, "repoll"))
 
 
+def keys_of_fault(kind: str) -> dict[str, bool]:
+    """Key -> whether that kind of fault needs it; one that it doesn't need doesn't go with it."""
+    return {
+        "point": kind in overlay.KINDS, "value": kind in overlay.NEEDS_AMOUNT, "delay": kind == "slow", "code": kind == "exception",
+        "status": kind in ("bad-status", "service-fault"),
+    }  # fmt: skip
+
+
 def _fault(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None:
     error, kind = loaded.document.error, str(deed.kind)
     fleet, model = device_fleet(loaded, target, (*at, "fault"))
     known = [*overlay.KINDS, *misbehaviour.KINDS]
     if kind not in known:
         raise error((*at, "kind"), unknown("fault", kind, known))
-    only = misbehaviour.ONLY_ON.get(kind)
-    if only is not None and fleet.protocol != only:
-        raise error((*at, "kind"), f"{kind} is a fault of {only}, {target} speaks {fleet.protocol}")
-    wanted = {"point": kind in overlay.KINDS, "value": kind in overlay.NEEDS_AMOUNT, "delay": kind == "slow", "code": kind == "exception"}
-    for key, needs in wanted.items():
+    spoken = ("opcua",) if kind in overlay.ONLY_NODES else misbehaviour.SPOKEN.get(kind)
+    if spoken is not None and fleet.protocol not in spoken:
+        raise error((*at, "kind"), f"{kind} is a fault of {' and '.join(spoken)}, {target} speaks {fleet.protocol}")
+    if deed.status is not None and deed.status not in STATUS_CODES:
+        raise error((*at, "status"), unknown("StatusCode", deed.status, STATUS_CODES))
+    for key, needs in keys_of_fault(kind).items():
         given = getattr(deed, key) is not None
         if needs and not given:
             raise error(at, f'fault {kind} needs "{key}"')
@@ -239,7 +249,7 @@ GRAMMAR: dict[str, Verb] = {
     "clock-skew": Verb("a gateway's clocks run fast or slow", ("skew",), ("skew",), True, _gateway),
     "inject": Verb("a component's instance (gw/transform, gw/policy, gw/driver/presses/3) dies of a cause", ("cause",), (), False, _slot),
     "upgrade": Verb("the cloud orders a gateway to install another version of a component", ("version",), ("version",), False, upgrades.check_deed),
-    "fault": Verb("a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code"), ("kind",), True, _fault),
+    "fault": Verb("a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code", "status"), ("kind",), True, _fault),
     "repoll": Verb("a device or a fleet is polled at another period", ("poll",), ("poll",), True, _repoll),
     "write": Verb("the cloud writes a value to a device", ("point", "value"), ("point", "value"), False, _write),
 }

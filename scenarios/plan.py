@@ -43,7 +43,7 @@ SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""
 UNIT_IDS = 247
 """MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
-_DRIVERS = ("modbus-tcp", "modbus-rtu")
+_BUILT = ("modbus-tcp", "modbus-rtu", "opcua")
 
 
 class Planner:
@@ -154,8 +154,8 @@ class Planner:
     def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
         if fleet.device not in catalog.names():
             raise self.error((*at, "device"), unknown("device", fleet.device, catalog.names()))
-        if fleet.protocol not in _DRIVERS:
-            raise self.error((*at, "protocol"), f"{fleet.protocol} devices are not built yet; today: {', '.join(_DRIVERS)}")
+        if fleet.protocol not in _BUILT:
+            raise self.error((*at, "protocol"), f"{fleet.protocol} devices are not built yet; today: {', '.join(_BUILT)}")
         model = catalog.model(fleet.device)
         if fleet.protocol not in model.protocols:
             raise self.error((*at, "protocol"), f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}")

@@ -64,10 +64,10 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
     asked = line_utilisation(spec)
     elapsed = min(world.env._now, spec.duration_ns)
-    named = [name for name in world.lines if name in mine]
-    collisions = sum(world.lines[name].collisions for name in named)
-    texts = [f"{collisions} times two gateways spoke at once on {', '.join(n for n in named if world.lines[n].collisions)}"] if collisions else []
-    full = [name for name in named if world.lines[name].busy_ns >= LINE_FULL * elapsed]
+    named = [name for name in world.field.lines if name in mine]
+    collisions = sum(world.field.lines[name].collisions for name in named)
+    texts = [f"{collisions} times two gateways spoke at once on {', '.join(n for n in named if world.field.lines[n].collisions)}"] if collisions else []
+    full = [name for name in named if world.field.lines[name].busy_ns >= LINE_FULL * elapsed]
     if full:
         worst = max(full, key=lambda name: asked.get(name, 0.0))
         texts.append(f"line {worst} had no room left: {100 * asked.get(worst, 0.0):.0f} % of its time was asked for")

@@ -93,7 +93,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         },
         "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
         "lines": {name: {"busy_ratio": _share(line.busy_ns, simulated_ns), "exchanges": line.exchanges, "timeouts": line.timeouts,
-                         "longest_queue": line.longest_queue} for name, line in world.lines.items()},
+                         "longest_queue": line.longest_queue} for name, line in world.field.lines.items()},
         "commands": {"issued": len(world.commands_issued), **world.commands_ended},
         "bands": {gateway.name: _band(gateway) for gateway in world.gateways},
         "notes": notes,
@@ -112,7 +112,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         notes = [*notes, *upgrades.stories(world.rollout.orders)]
     if loaded.scenario.incident is not None:
         data["incident"] = loaded.scenario.incident
-    lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.lines.items()]
+    lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.field.lines.items()]
     return Result(verdict, data, judged, notes, lines)
 
 

@@ -307,6 +307,7 @@ class Deed(Block):
     share: Share | None = None
     delay: PositiveDuration | None = None
     code: Annotated[int, Field(ge=1, le=255)] | None = None
+    status: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)] | None = None
     poll: Interval | None = None
     version: Version | None = None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from devices.modbus_server import ModbusServer
 from sim.budget import Files
 from sim.clock import MS, NEVER_NS, Environment, Signal, Timer
 from sim.link import Link
@@ -78,7 +77,10 @@ def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
 
 
 class TcpPort:
-    """A device behind a TCP connection over a link, opened at the first exchange and again after each loss."""
+    """A device behind a TCP connection over a link, opened at the first exchange and again after each loss.
+
+    ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of the link.
+    """
 
     __slots__ = (
         "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_second", "_server", "_stream",
@@ -86,14 +88,14 @@ class TcpPort:
     )  # fmt: skip
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, server: ModbusServer, response_ns: int, take_file: Callable[[], bool],
+        self, env: Environment, trace: Trace, device: int, link: Link, server: Any, leg: str, response_ns: int, take_file: Callable[[], bool],
         files: Files, via: str, second: bool,
     ) -> None:  # fmt: skip
         self._env, self._trace, self._index = env, trace, device
         self._via, self._second = via, second
         self._link, self._server, self._response_ns = link, server, response_ns
         self._take_file, self._files = take_file, files
-        self._leg = server.device.name
+        self._leg = leg
         self._stream: Stream | None = None
         self._buffer = b""
         self._waiting: Signal | None = None

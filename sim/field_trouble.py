@@ -25,11 +25,11 @@ def fault(world: World, action: Action) -> Undo:
     now = world.env._now
     undo: list[Undo] = []
     for index in world.devices_of(action.target):
-        server = world.servers[index]
+        server = world.field.servers[index]
         if action.kind in overlay.KINDS:
             point = server.device.model.index(action.point)
             assert point is not None  # the loader has checked
-            undo.append(server.device.lie(ValueFault(action.kind, point, action.value, action.share), now))
+            undo.append(server.device.lie(ValueFault(action.kind, point, action.value, action.share, action.code), now))
         else:
             key = world.streams.key(f"misbehaviour/{server.device.name}/{action.kind}/{now}")
             undo.append(server.misbehave(Misbehaviour(action.kind, key, action.lasts_ns if action.kind == "slow" else action.code, action.share)))

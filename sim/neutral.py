@@ -116,27 +116,53 @@ def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
     return found
 
 
+class Neutral:
+    """Inside (``with``), the loaded modules of ``packages`` see simulated time and seeded entropy; outside they are as they were.
+
+    ``names``: what was replaced when it was last entered. Raises InvariantError when another run is inside: modules belong to the whole process.
+    """
+
+    def __init__(self, env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES) -> None:
+        self._ours = _replacements(env, streams)
+        self._packages = packages
+        self._found: list[tuple[types.ModuleType, str, Any]] = []
+        self._looked = 0
+        self.active = False
+
+    @property
+    def names(self) -> list[str]:
+        """Module and name of everything that is replaced."""
+        return [f"{module.__name__}.{key}" for module, key, _ in self._found]
+
+    def _look(self) -> None:
+        """Find the names; only anew when modules have been imported since."""
+        if self._looked == len(sys.modules):
+            return
+        self._looked, self._found = len(sys.modules), []
+        for name, module in sorted(sys.modules.items()):
+            if module is None or not any(name == package or name.startswith(f"{package}.") for package in self._packages):
+                continue
+            self._found += [(module, key, value) for key, value in vars(module).items() if id(value) in self._ours and not key.startswith("__")]
+
+    def __enter__(self) -> Neutral:
+        global _running  # noqa: PLW0603  # modules are global, and so is who has changed them
+        if _running:
+            raise InvariantError("two simulations of protocol libraries at a time in one process")
+        self._look()
+        _running = self.active = True
+        for module, key, value in self._found:
+            setattr(module, key, self._ours[id(value)])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _running  # noqa: PLW0603  # as above
+        for module, key, value in self._found:
+            setattr(module, key, value)
+        _running = self.active = False
+
+
 @contextlib.contextmanager
 def neutralised(env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES) -> Iterator[list[str]]:
-    """Inside, the loaded modules of ``packages`` see simulated time and seeded entropy. Gives the names that were replaced.
-
-    Raises InvariantError when another run is inside already: modules belong to the whole process.
-    """
-    global _running  # noqa: PLW0603  # modules are global, and so is who has changed them
-    if _running:
-        raise InvariantError("two simulations of protocol libraries at a time in one process")
-    ours = _replacements(env, streams)
-    undo: list[tuple[types.ModuleType, str, Any]] = []
-    for name, module in sorted(sys.modules.items()):
-        if module is None or not any(name == package or name.startswith(f"{package}.") for package in packages):
-            continue
-        undo += [(module, key, value) for key, value in vars(module).items() if id(value) in ours and not key.startswith("__")]
-    _running = True
-    for module, key, value in undo:
-        setattr(module, key, ours[id(value)])
-    try:
-        yield [f"{module.__name__}.{key}" for module, key, _ in undo]
-    finally:
-        for module, key, value in undo:
-            setattr(module, key, value)
-        _running = False
+    """A ``Neutral`` for once; gives the names that were replaced."""
+    with Neutral(env, streams, packages) as neutral:
+        yield neutral.names

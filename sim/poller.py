@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from components.batch import StageArguments
 from components.contract import PointConfig
 from devices.device import DeviceModel
+from devices.nodes import node_id
 from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
 from sim.ledger import End, Row
@@ -30,19 +31,27 @@ COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""
 
 
-def point_configs(model: DeviceModel, first: int) -> list[PointConfig]:
-    """The points of a model for components, with ids from ``first`` on."""
+def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
+    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: a node holds an engineering value."""
+    if protocol == "opcua":
+        return [PointConfig(first + i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
     return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
 
 
+def table_key(device: DeviceSpec) -> str:
+    """Devices for which this is the same have the same point table."""
+    return device.model.name if device.protocol.startswith("modbus") else f"{device.model.name} over {device.protocol}"
+
+
 def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
-    """(all points of a gateway, model name -> id of its first): devices of one model share ids."""
+    """(all points of a gateway, ``table_key`` -> id of its first): devices of one model and protocol share ids."""
     points: list[PointConfig] = []
     first: dict[str, int] = {}
     for device in devices:
-        if device.model.name not in first:
-            first[device.model.name] = len(points)
-            points += point_configs(device.model, len(points))
+        key = table_key(device)
+        if key not in first:
+            first[key] = len(points)
+            points += point_configs(device.model, len(points), device.protocol)
     return points, first
 
 

@@ -87,7 +87,7 @@ def take(world: World) -> Snapshot:
         ends=tuple((state, cause, count) for (state, cause), count in ends.items()),
         latency=tuple((name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns),
         devices=_devices(world), gateways=tuple(_gateway(gateway) for gateway in world.gateways),
-        lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.lines.items()),
+        lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.field.lines.items()),
         links=tuple((name, link.troubled) for name, link in world.links.items()),
     )  # fmt: skip
 

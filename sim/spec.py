@@ -213,7 +213,7 @@ class Action:
     lasts_ns: int = 0
     """repoll: the period; fault slow: how much longer"""
     code: int = 0
-    """fault exception"""
+    """fault: exception code, StatusCode"""
     version: str = ""
     """upgrade: to which"""
 

@@ -101,13 +101,14 @@ class Network:
         """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the host on which the caller runs."""
         where = HERE.get() if host in (None, "", "0.0.0.0", "::") else str(host)  # noqa: S104  # a name in the simulation
         if not port:
-            port = self._next_port()
+            port = self.next_port()
         if (where, port) in self.listeners:
             raise OSError(98, f"address already in use: {where or '*'}:{port}")
         listener = self.listeners[where, port] = Listener(self, loop, factory, where, port)
         return listener
 
-    def _next_port(self) -> int:
+    def next_port(self) -> int:
+        """One for somebody who doesn't care which."""
         self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
@@ -133,7 +134,7 @@ class Network:
             connection.stream.close()
             raise ConnectionRefusedError(111, f"connection refused by {host}:{port}")
         client, server = connection.ends if outer == host else reversed(connection.ends)
-        mine = here, self._next_port()
+        mine = here, self.next_port()
         self.connections[connection] = None
         connection.lost = connection.both_lost
         server.begin(listener.factory, (host, port), mine, listener.context)

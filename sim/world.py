@@ -12,23 +12,19 @@ from tempfile import TemporaryDirectory
 
 from components.contract import Settings
 from components.host import Host
-from devices.device import Device
-from devices.fleet import Member, make_devices
-from devices.modbus_server import ModbusServer
-from sim.bus import Port, TcpPort
 from sim.clock import TROUBLE, Environment
 from sim.cloud import Cloud
 from sim.faults import InvariantError
+from sim.field import Field
 from sim.gateway import Gateway
 from sim.latency import Latencies
 from sim.ledger import End, Ledger, Row, SharedRow
-from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
 from sim.message import Command
 from sim.ota import Upgrades
 from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
-from sim.poller import PointTable, Poller, point_configs, points_of
+from sim.poller import PointTable, Poller, point_configs, points_of, table_key
 from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, StandbySpec, WorldSpec
@@ -64,7 +60,6 @@ class World:
         self.ledger.on_end = self._ended
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
         self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
-        self.lines: dict[str, Line] = {}
         self.never_carried: dict[tuple[int, End, str], int] = {}
         """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
@@ -81,7 +76,7 @@ class World:
         self.pairs: list[Pair] = []
         self._pair_of: dict[str, Pair] = {}
         """gateway -> the pair of which it is one"""
-        self.servers: list[ModbusServer] = []
+        self.field = Field(self.env, self.trace, self.streams, spec, self.links)
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
         self._folder: TemporaryDirectory[str] | None = None
@@ -105,13 +100,12 @@ class World:
         for spec in self.spec.gateways:
             if spec.standby is not None:
                 self._wire_pair(spec.name, spec.standby)
-        devices = self._make_devices()
         for i, device in enumerate(self.spec.devices):
             plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
-                plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver], devices[device.name]))
+                plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver]))
         for gateway in self.gateways:
             cuts = self.streams.stream(f"upgrade/{gateway.name}/cuts")
             gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.slots], cuts)
@@ -165,50 +159,20 @@ class World:
         gateway.slots.append(slot)
         return slot
 
-    def _make_devices(self) -> dict[str, Device]:
-        """Fleets are made fleet by fleet: their devices may move together."""
-        fleets: dict[tuple[int, str, int], list[DeviceSpec]] = {}
-        for spec in self.spec.devices:
-            fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
-        made: dict[str, Device] = {}
-        for some in fleets.values():
-            members = [Member(spec.name, spec.unit_id, self.streams.key(f"device/{spec.name}")) for spec in some]
-            made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
-        return made
-
-    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec, device: Device) -> Poller:
+    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
-        extra = (("protocol", spec.protocol), ("unit", str(spec.unit_id)))
-        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, extra)
-        first = gateway.name == spec.gateway
-        server = ModbusServer(device, None if first else self.servers[index])
-        if first:
-            self.servers.append(server)
-        port = self._port(gateway, index, spec, server)
-        poller = Poller(gateway, index, spec, slot, port, table)
+        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, self.field.options(spec))
+        poller = Poller(gateway, index, spec, slot, self.field.port(gateway, index, spec), table)
         gateway.add_poller(poller)
         return poller
 
     def _table(self, gateway: Gateway, spec: DeviceSpec) -> PointTable:
         """What devices of one model share on a gateway."""
-        key = gateway.name, spec.model.name
+        key = gateway.name, table_key(spec)
         if key not in self._tables:
-            self._tables[key] = PointTable(point_configs(spec.model, gateway.point_ids[spec.model.name]))
+            self._tables[key] = PointTable(point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol))
         return self._tables[key]
-
-    def _port(self, gateway: Gateway, index: int, spec: DeviceSpec, server: ModbusServer) -> Port:
-        link = self.links[spec.link]
-        described = next(link_spec for link_spec in self.spec.links if link_spec.name == spec.link)
-        if described.serial_bd is None:
-            second = gateway.name != spec.gateway
-            return TcpPort(
-                self.env, self.trace, index, link, server, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name, second
-            )
-        name = f"{spec.link}/{spec.line}"
-        if name not in self.lines:
-            self.lines[name] = Line(self.env, name, LineTiming(described.serial_bd), link, self.streams)
-        return SerialPort(self.env, self.trace, index, self.lines[name], server, spec.response_ns, gateway.name)
 
     def stop(self) -> None:
         """End the run between two events; safe in a signal handler."""
@@ -220,6 +184,7 @@ class World:
         for gateway in self.gateways:
             gateway.boot()
         self.advance(-1)
+        self.field.require_started()
         for gateway in self.gateways:
             gateway.boot_busy_ns = gateway.busy_total_ns()
             if gateway.supervisor.refused is not None:
@@ -243,7 +208,8 @@ class World:
         """Run everything that is due at or before ``until_ns``; the clock stands at the last event."""
         env = self.env
         while True:
-            done = env.run_to(until_ns, self.ledger, PROGRESS_EVENTS)
+            with self.field.inside():
+                done = env.run_to(until_ns, self.ledger, PROGRESS_EVENTS)
             self.events += done
             self.trace.flush()
             if self.progress is not None:
@@ -394,6 +360,7 @@ class World:
         self.closed = True
         for gateway in self.gateways:
             gateway.close()
+        self.field.close()
         if self._folder is not None:
             self._folder.cleanup()
 

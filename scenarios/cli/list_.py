@@ -73,15 +73,14 @@ def _metrics() -> list[tuple[str, str]]:
 
 def _troubles() -> list[tuple[str, str]]:
     from devices import misbehaviour, overlay
-    from scenarios.deeds import GRAMMAR
+    from scenarios.deeds import GRAMMAR, keys_of_fault
 
     rows = []
     for name, verb in GRAMMAR.items():
         keys = [f"{key} (needed)" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
         rows.append((name, f"{verb.meaning}; keys: {', '.join(keys) or 'none'}"))
-    own = dict.fromkeys(overlay.KINDS, "point, ") | dict.fromkeys(overlay.NEEDS_AMOUNT, "point, value, ") | {"slow": "delay, ", "exception": "code, "}
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
-    return rows + [(f"fault {kind}", f"{text}; keys: {own.get(kind, '')}share") for kind, text in faults.items()]
+    return rows + [(f"fault {kind}", f"{text}; keys: {', '.join([key for key, needs in keys_of_fault(kind).items() if needs] + ['share'])}") for kind, text in faults.items()]
 
 
 _LISTS = {

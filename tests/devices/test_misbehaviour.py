@@ -6,7 +6,7 @@ import pytest
 
 from devices.catalog import model
 from devices.device import Device
-from devices.misbehaviour import KINDS, ONLY_ON, Misbehaviour
+from devices.misbehaviour import KINDS, SPOKEN, Misbehaviour
 from devices.modbus_server import ModbusServer
 
 ASK_TCP = bytes.fromhex("002a00000006010300000002")
@@ -88,9 +88,10 @@ def test_pipelined_requests_have_each_their_fate() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_an_effect(kind: str) -> None:
-    if ONLY_ON.get(kind) != "modbus-rtu":
+    assert list(SPOKEN) == list(KINDS)
+    if "modbus-tcp" in SPOKEN[kind]:
         good, bad = tcp(kind, 6)
         assert bad != [good] or kind == "slow"
-    if ONLY_ON.get(kind) != "modbus-tcp":
+    if "modbus-rtu" in SPOKEN[kind]:
         frame, spoilt = rtu(kind, 6)
         assert spoilt != frame or kind == "slow"

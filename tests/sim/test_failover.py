@@ -245,12 +245,12 @@ def test_a_hot_pair_collides_on_a_serial_line_and_a_warm_one_does_not(host: Host
     spec = plant(host, count=4, duration_ns=20 * S, poll_ns=4 * S, serial_bd=9600, drivers=patient)
     hot = run(paired(spec, "hot"), host)
     conserved(hot)
-    line = hot.lines["plant/1"]
+    line = hot.field.lines["plant/1"]
     assert line.collisions > 0
     assert hot.ledger.count(End.MISSED) > 0
     assert line.busy_ns <= hot.env.now
     warm = run(paired(spec, "warm"), host)
-    assert warm.lines["plant/1"].collisions == 0
+    assert warm.field.lines["plant/1"].collisions == 0
     assert warm.ledger.count(End.DELIVERED) == warm.ledger.due
 
 

@@ -95,10 +95,10 @@ def test_a_gateway_that_is_down_puts_nothing_on_its_lines(host: Host) -> None:
     world = World(spec, host)
     world.boot()
     world.advance(int(2.25 * S))
-    exchanges = world.lines["plant/1"].exchanges
+    exchanges = world.field.lines["plant/1"].exchanges
     world.finish()
     world.close()
-    assert world.lines["plant/1"].exchanges == exchanges
+    assert world.field.lines["plant/1"].exchanges == exchanges
     conserved(world)
 
 

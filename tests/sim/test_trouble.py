@@ -254,7 +254,7 @@ def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
 def test_a_bad_crc_on_a_line_costs_the_retry_and_then_the_sample(host: Host) -> None:
     world = during(host, Action(0, "fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3)
     free = during(host, Action(0, "repoll", "presses/1", 1, lasts_ns=S), serial_bd=19_200, count=3)
-    assert world.lines["plant/1"].exchanges > free.lines["plant/1"].exchanges
+    assert world.field.lines["plant/1"].exchanges > free.field.lines["plant/1"].exchanges
     assert set(missed(world)) <= {"malformed"}
 
 

@@ -198,7 +198,7 @@ def test_a_serial_line_is_one_exchange_at_a_time(host: Host) -> None:
     world = run(plant(host, count=8, duration_ns=20 * S, poll_ns=4 * S, serial_bd=9600), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
-    line = world.lines["plant/1"]
+    line = world.field.lines["plant/1"]
     timing = line.timing
     assert timing.character_ns == 11 * S // 9600
     exchange = timing.exchange_ns(8, 5 + 2 * 16, MS)
@@ -210,7 +210,7 @@ def test_a_line_that_is_asked_for_too_much_overruns_and_queues(host: Host) -> No
     world = run(plant(host, count=30, duration_ns=10 * S, serial_bd=9600), host)
     conserved(world)
     assert world.ledger.by_cause(End.MISSED)["overrun"] > 500
-    line = world.lines["plant/1"]
+    line = world.field.lines["plant/1"]
     assert line.longest_queue > 10
     assert line.busy_ns > 0.97 * 10 * S
 
@@ -234,7 +234,7 @@ def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> No
     noisy = LinkSpec("plant", LinkModel(corrupt=0.2), 9600)
     world = run(replace(spec, links=(noisy, spec.links[1])), host)
     conserved(world)
-    assert world.lines["plant/1"].exchanges > 40
+    assert world.field.lines["plant/1"].exchanges > 40
     assert set(world.ledger.by_cause(End.MISSED)) <= {"timeout", "malformed"}
 
 

@@ -1,0 +1,323 @@
+/* opcua-driver: one OPC UA server behind the contract's `driver`: SecurityPolicy None, anonymous, Read and Write.
+ * Options: endpoint (opc.tcp://host:port/path), protocol (opcua), timeout ("1 s"), retries (0-10), block (nodes of one Read, 1-500),
+ * session-timeout ("60 s"), max-age ("10 s": a value with an older source timestamp becomes Uncertain_LastUsableValue; none by default).
+ * Point addresses are NodeIds (nodes.h); value = node's value * scale + offset. The first poll connects; a lost session is made anew within the poll.
+ * A Read that fails marks its own points Bad; only when none could be read is the poll an error. */
+#include "nodes.h"
+#include "service.h"
+
+enum { POINTS_MAX = 1000, ENDPOINT_MAX = 256, TIMEOUTS_MAX = 2, UNCERTAIN_LAST_USABLE = 0x40900000u };
+
+typedef exports_twinloop_gateway_driver_driver_error_t error_t;
+typedef twinloop_gateway_types_reading_t reading_t;
+typedef twinloop_gateway_types_text_reading_t text_t_reading;
+
+typedef struct { double scale, offset; uint32_t node, node_len; uint16_t id; uint8_t type; } point_t;
+
+static struct {
+  session_t session;
+  point_t *points;
+  uint8_t *nodes;                                   /* the NodeIds of all points, encoded */
+  size_t point_count, nodes_len;
+  char endpoint[ENDPOINT_MAX];
+  size_t endpoint_len;
+  uint64_t max_age_ns, polls, errors;
+  uint32_t retries, block, timeouts;
+  bool configured, failing;
+} d;
+
+static void note(uint8_t level, const char *s) {
+  device_driver_string_t line;
+  device_driver_string_set(&line, s);
+  twinloop_gateway_log_log(level, &line);
+}
+
+/* ---- configure ------------------------------------------------------------------------------------------------ */
+static bool option(text_t key, text_t value, bool *known) {
+  uint64_t n = 0;
+  *known = true;
+  if (text_is(key, "protocol")) return text_is(value, "opcua");
+  if (text_is(key, "endpoint")) {
+    if (value.len < 11 || value.len > ENDPOINT_MAX || memcmp(value.at, "opc.tcp://", 10)) return false;
+    memcpy(d.endpoint, value.at, d.endpoint_len = value.len);
+    return true;
+  }
+  if (text_is(key, "timeout")) return text_duration(value, &d.session.channel.timeout_ns) && d.session.channel.timeout_ns > 0;
+  if (text_is(key, "session-timeout")) { bool ok = text_duration(value, &n) && n >= 1000000; d.session.session_timeout_ms = n / 1000000; return ok; }
+  if (text_is(key, "max-age")) return text_duration(value, &d.max_age_ns) && d.max_age_ns > 0;
+  if (text_is(key, "retries")) { bool ok = text_unsigned(value, 10, &n); d.retries = (uint32_t)n; return ok; }
+  if (text_is(key, "block")) { bool ok = text_unsigned(value, 500, &n) && n; d.block = (uint32_t)n; return ok; }
+  return *known = false;
+}
+
+static void defaults(void) {
+  free(d.points);
+  free(d.nodes);
+  d.points = NULL;
+  d.nodes = NULL;
+  d.point_count = d.nodes_len = 0;
+  d.configured = false;
+  d.endpoint_len = 0;
+  d.session.channel.timeout_ns = 1000000000u;
+  d.session.session_timeout_ms = 60000;
+  d.session.active = false;
+  d.max_age_ns = 0;
+  d.retries = 0;
+  d.block = 100;
+}
+
+static bool points_in(exports_twinloop_gateway_driver_settings_t *s, exports_twinloop_gateway_driver_config_error_t *err) {
+  size_t size = 0;
+  for (size_t i = 0; i < s->points.len; i++) size += s->points.ptr[i].address.len + 32;
+  d.points = take(NULL, (s->points.len + 1) * sizeof *d.points);
+  d.nodes = take(NULL, size + 1);
+  writer_t w = {d.nodes, 0, size, false};
+  for (size_t i = 0; i < s->points.len; i++) {
+    twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
+    size_t start = w.used;
+    if (!node_id_parse(TEXT(c->address), &w) || w.used - start > NODE_ID_MAX || !(c->scale != 0)) {
+      err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS;
+      err->val.bad_address = c->address;
+      c->address.len = 0;                           /* the error owns it now */
+      return false;
+    }
+    d.points[i] = (point_t){c->scale, c->offset, (uint32_t)start, (uint32_t)(w.used - start), c->id, 0};
+  }
+  d.point_count = s->points.len;
+  return true;
+}
+
+bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *s,
+                                               exports_twinloop_gateway_driver_config_error_t *err) {
+  bool ok = false;
+  defaults();
+  if (s->points.len > POINTS_MAX) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_TOO_MANY_POINTS;
+    err->val.too_many_points = POINTS_MAX;
+    goto out;
+  }
+  for (size_t i = 0; i < s->options.len; i++) {
+    bool known;
+    if (!option(TEXT(s->options.ptr[i].f0), TEXT(s->options.ptr[i].f1), &known)) {
+      err->tag = known ? TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_OPTION : TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_UNKNOWN_OPTION;
+      err->val.other = s->options.ptr[i].f0;
+      s->options.ptr[i].f0.len = 0;
+      goto out;
+    }
+  }
+  if (!d.endpoint_len) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_OPTION;
+    device_driver_string_dup(&err->val.bad_option, "endpoint");
+    goto out;
+  }
+  ok = d.configured = points_in(s, err);
+out:
+  exports_twinloop_gateway_driver_settings_free(s);
+  return ok;
+}
+
+/* ---- an attempt at a service ---------------------------------------------------------------------------------- */
+typedef outcome_t (*service_t)(void *what, trouble_t *t);
+
+/* One request in a session that stands; what it means for the session when it fails. */
+static outcome_t attempt(service_t service, void *what, trouble_t *t) {
+  session_t *s = &d.session;
+  outcome_t o = session_ready(s, (text_t){d.endpoint, d.endpoint_len}, t);
+  if (o == FINE) o = service(what, t);
+  bool timeout = o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT;
+  d.timeouts = timeout ? d.timeouts + 1 : 0;
+  /* A late answer may still come and is put aside then; but half a frame would spoil all that follow. */
+  if (o == MALFORMED || (o == BUS && !timeout) || d.timeouts >= TIMEOUTS_MAX) session_drop(s);
+  if (o == REJECTED && (t->closed || session_is_gone(t->code))) session_drop(s);
+  return o;
+}
+
+static outcome_t serve(service_t service, void *what, trouble_t *t) {
+  outcome_t o = FINE;
+  bool anew = false;
+  for (uint32_t tried = 0; tried <= d.retries; tried++) {
+    bool stood = d.session.active;
+    if (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER) twinloop_gateway_types_bus_error_free(&t->bus);
+    *t = (trouble_t){0};
+    o = attempt(service, what, t);
+    if (o == FINE) return o;
+    bool lost = (o == REJECTED && (t->closed || session_is_gone(t->code))) || (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED);
+    if (lost && stood && !anew) { anew = true; tried--; continue; }   /* a session that died meanwhile costs no attempt, once */
+    if (o == REJECTED && !lost) break;
+  }
+  return o;
+}
+
+static void fail(error_t *err, outcome_t o, trouble_t *t) {
+  if (o == BUS) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_BUS; err->val.bus = t->bus; }
+  else if (o == REJECTED) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_REJECTED; err->val.rejected = t->code; }
+  else { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_MALFORMED; device_driver_string_dup(&err->val.malformed, t->why); }
+}
+
+/* ---- read ----------------------------------------------------------------------------------------------------- */
+typedef struct { size_t first, count; reading_t *readings; text_t_reading *texts; size_t reading_count, text_count; } read_t;
+
+static void take_value(read_t *into, point_t *p, const data_value_t *v, uint64_t now) {
+  uint32_t status = v->status;
+  uint64_t measured = v->source_ns ? v->source_ns : v->server_ns ? v->server_ns : now;
+  double value = 0;
+  if (v->value.kind == VALUE_NUMBER) p->type = v->value.type;
+  if (!(status >> 31)) {
+    value = v->value.number * p->scale + p->offset;
+    if (v->value.kind == VALUE_NONE) status = BAD_NO_DATA;
+    else if (v->value.kind == VALUE_OTHER) status = BAD_TYPE;
+    else if (value - value != 0) status = BAD_SENSOR;       /* NaN or infinite */
+    else if (!status && d.max_age_ns && v->source_ns && v->source_ns < now && now - v->source_ns > d.max_age_ns) status = UNCERTAIN_LAST_USABLE;
+  }
+  if (status >> 31) value = 0;
+  else if (v->value.kind == VALUE_TEXT) {
+    text_t_reading *out = &into->texts[into->text_count++];
+    *out = (text_t_reading){.point = p->id, .status = status, .measured = measured};
+    out->value.len = v->value.text.len;
+    out->value.ptr = take(NULL, v->value.text.len + 1);
+    memcpy(out->value.ptr, v->value.text.at, v->value.text.len);
+    return;
+  }
+  into->readings[into->reading_count++] = (reading_t){.point = p->id, .value = value, .status = status, .measured = measured};
+}
+
+static outcome_t read_nodes(void *what, trouble_t *t) {
+  read_t *into = what;
+  size_t size = 256 + into->count * (16 + NODE_ID_MAX);
+  if (size > 256 + d.nodes_len + into->count * 64) size = 256 + d.nodes_len + into->count * 64;
+  size += TOKEN_BYTES_MAX;
+  writer_t w = {take(NULL, size), 0, size, false};
+  reader_t r;
+  request_begin(&d.session, &w, READ);
+  write_f64(&w, 0);                                 /* max age: as fresh as can be */
+  write_u32(&w, 2);                                 /* source and server timestamps */
+  write_u32(&w, (uint32_t)into->count);
+  for (size_t i = 0; i < into->count; i++) {
+    const point_t *p = &d.points[into->first + i];
+    write_bytes(&w, d.nodes + p->node, p->node_len);
+    write_u32(&w, ATTRIBUTE_VALUE);
+    write_null(&w);                                 /* no index range */
+    write_little(&w, 0, 2);                         /* no data encoding */
+    write_null(&w);
+  }
+  outcome_t o = call(&d.session, "MSG", READ, &w, &r, t);
+  free(w.at);
+  if (o != FINE) return o;
+  if (read_count(&r) != into->count || r.bad) return malformed(t, "result count");
+  reader_t ahead = r;                               /* all or nothing: a batch of half a message would be a guess */
+  for (size_t i = 0; i < into->count; i++) { data_value_t v; read_data_value(&ahead, &v, 0); }
+  for (uint32_t n = read_count(&ahead); n && !ahead.bad; n--) skip_diagnostics(&ahead);
+  if (ahead.bad || ahead.left) return malformed(t, "data values");
+  uint64_t now = twinloop_gateway_clock_now();
+  for (size_t i = 0; i < into->count; i++) {
+    data_value_t v;
+    read_data_value(&r, &v, 0);
+    take_value(into, &d.points[into->first + i], &v, now);
+  }
+  return FINE;
+}
+
+static uint32_t status_of(outcome_t o, const trouble_t *t) {
+  if (o == REJECTED) return t->code;
+  if (o == MALFORMED) return BAD_COMMUNICATION;
+  return t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT ? BAD_TIMEOUT : BAD_NOT_CONNECTED;
+}
+
+bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
+  outcome_t first = FINE, o = FINE;
+  trouble_t first_trouble = {0}, t = {0};
+  size_t good = 0;
+  if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
+  d.polls++;
+  read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
+  for (into.first = 0; into.first < d.point_count; into.first += into.count) {
+    into.count = d.point_count - into.first < d.block ? d.point_count - into.first : d.block;
+    if (o != BUS) o = serve(read_nodes, &into, &t); /* a silent server is asked once a poll, not once a block */
+    if (o == FINE) { good++; continue; }
+    if (first == FINE) { first = o; first_trouble = t; }
+    for (size_t i = 0; i < into.count; i++)
+      into.readings[into.reading_count++] = (reading_t){d.points[into.first + i].id, 0, status_of(o, &t), twinloop_gateway_clock_now()};
+  }
+  if (first != FINE) d.errors++;
+  if ((first != FINE) != d.failing) {
+    d.failing = first != FINE;
+    note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
+  }
+  if (d.point_count && !good) {
+    free(into.readings);
+    free(into.texts);
+    fail(err, first, &first_trouble);
+    return false;
+  }
+  ret->readings.ptr = into.readings;
+  ret->readings.len = into.reading_count;
+  ret->texts.ptr = into.texts;
+  ret->texts.len = into.text_count;
+  return true;
+}
+
+/* ---- write ---------------------------------------------------------------------------------------------------- */
+typedef struct { point_t *point; double value; bool unfit; } write_t;
+
+static outcome_t write_node(void *what, trouble_t *t) {
+  write_t *job = what;
+  uint8_t data[NODE_ID_MAX + TOKEN_BYTES_MAX + 256];
+  writer_t w = {data, 0, sizeof data, false};
+  reader_t r;
+  request_begin(&d.session, &w, WRITE);
+  write_u32(&w, 1);
+  write_bytes(&w, d.nodes + job->point->node, job->point->node_len);
+  write_u32(&w, ATTRIBUTE_VALUE);
+  write_null(&w);
+  write_u8(&w, 1);                                  /* a DataValue with a value only: few servers take more */
+  if (!write_number(&w, job->point->type, (job->value - job->point->offset) / job->point->scale)) { job->unfit = true; return FINE; }
+  outcome_t o = call(&d.session, "MSG", WRITE, &w, &r, t);
+  if (o != FINE) return o;
+  uint32_t count = read_count(&r), status = read_u32(&r);
+  for (uint32_t n = read_count(&r); n && !r.bad; n--) skip_diagnostics(&r);
+  if (r.bad || r.left || count != 1) return malformed(t, "write results");
+  if (status >> 31) { t->code = status; return REJECTED; }
+  return FINE;
+}
+
+/* The type that a node has is the one that it was last read with. */
+static outcome_t learn_type(point_t *p, trouble_t *t) {
+  reading_t reading;
+  text_t_reading text;
+  read_t into = {(size_t)(p - d.points), 1, &reading, &text, 0, 0};
+  outcome_t o = serve(read_nodes, &into, t);
+  if (o == FINE && into.text_count) free(text.value.ptr);
+  if (o == FINE && !p->type && into.reading_count && reading.status >> 31) { t->code = reading.status; return REJECTED; }
+  return o;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
+  trouble_t t = {0};
+  outcome_t o = FINE;
+  write_t job = {NULL, value, false};
+  if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
+  for (size_t i = 0; i < d.point_count; i++) if (d.points[i].id == id) job.point = &d.points[i];
+  if (!job.point) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NO_SUCH_POINT;
+    err->val.no_such_point = id;
+    return false;
+  }
+  if (!job.point->type) o = learn_type(job.point, &t);
+  if (o == FINE && !job.point->type) job.unfit = true;
+  if (o == FINE && !job.unfit) o = serve(write_node, &job, &t);
+  if (o == FINE && job.unfit) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER;
+    device_driver_string_dup(&err->val.other, "value does not fit the node's type");
+    return false;
+  }
+  if (o != FINE) { d.errors++; fail(err, o, &t); return false; }
+  return true;
+}
+
+void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {
+  ret->health = !d.configured ? TWINLOOP_GATEWAY_TYPES_HEALTH_FAILED
+              : d.failing ? TWINLOOP_GATEWAY_TYPES_HEALTH_DEGRADED : TWINLOOP_GATEWAY_TYPES_HEALTH_OK;
+  ret->polls = d.polls;
+  ret->errors = d.errors;
+  device_driver_string_dup(&ret->detail, d.failing ? "last poll failed" : d.session.active ? "in session" : "");
+}

@@ -1,0 +1,88 @@
+"""The node image of a device: what an OPC UA server shows of each point as a DataValue, over the image that all protocols share.
+
+Belongs here: values, StatusCodes, source timestamps, data types. Never: a library's types (opcua_server.py) or bytes.
+A node holds an engineering value: what a register scales, an OPC UA server has scaled already. Sensors that lie (overlay.py) lie here, too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from devices.device import Device
+from devices.registers import Point
+
+NAMESPACE = 2
+"""index of a device's own namespace: 0 is the standard's, 1 the server's"""
+STATUS_CODES = {
+    "Good": 0x00000000, "UncertainLastUsableValue": 0x40900000, "UncertainSensorNotAccurate": 0x40930000, "BadUnexpectedError": 0x80010000,
+    "BadInternalError": 0x80020000, "BadOutOfMemory": 0x80030000, "BadCommunicationError": 0x80050000, "BadTimeout": 0x800A0000,
+    "BadTooManyOperations": 0x80100000, "BadNodeIdUnknown": 0x80340000, "BadNotReadable": 0x803A0000, "BadNotWritable": 0x803B0000,
+    "BadOutOfRange": 0x803C0000, "BadTypeMismatch": 0x80740000, "BadNotConnected": 0x808A0000, "BadDeviceFailure": 0x808B0000,
+    "BadSensorFailure": 0x808C0000, "BadOutOfService": 0x808D0000, "BadWaitingForInitialData": 0x80320000, "BadNoCommunication": 0x80310000,
+}  # fmt: skip
+"""those that a scenario may name (OPC 10000-6 annex A.2)"""
+_INTEGERS = {"u16": "UInt16", "i16": "Int16", "u32": "UInt32", "i32": "Int32", "u64": "UInt64", "i64": "Int64"}
+
+
+class NodeValue(NamedTuple):
+    """A DataValue; ``value`` means nothing when ``status`` is Bad. Timestamps in ns of the timeline."""
+
+    value: float
+    status: int
+    source_ns: int
+
+
+def data_type(point: Point) -> str:
+    """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, unless that is scaled."""
+    if point.table in ("coil", "discrete"):
+        return "Boolean"
+    if point.type == "f32" and point.scale == 1.0 and not point.offset:
+        return "Float"
+    if point.type[0] == "f" or point.scale != 1.0 or point.offset:
+        return "Double"
+    return _INTEGERS[point.type]
+
+
+def node_id(point: Point) -> str:
+    """The NodeId of a point as text (OPC 10000-6 section 5.3.1.10)."""
+    return point.node or f"ns={NAMESPACE};s={point.name}"
+
+
+class NodeImage:
+    """The nodes of one device, one a point, in their order."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.types = [data_type(point) for point in device.model.points]
+
+    def read(self, index: int, now_ns: int) -> NodeValue:
+        """Point ``index`` as of now."""
+        device, point = self.device, self.device.model.points[index]
+        device.advance(now_ns)
+        image, cell = device.image, device.image.cell(index)
+        status, source_ns = 0, device.stepped_ns(now_ns)
+        if cell is None:
+            value = float((image.read_bits(point.table, point.address, 1) or [False])[0])
+        else:
+            value = cell.decode(image.read_raw(point.table, point.address, point.width) or bytes(cell.size))
+        for overlay in image.overlays:
+            if overlay.point != index or not overlay.hits(now_ns):
+                continue
+            if overlay.kind == "bad-status":
+                status = overlay.status
+            elif overlay.kind == "frozen-timestamp":
+                source_ns = device.stepped_ns(overlay.start_ns)
+            elif overlay.kind == "nan":
+                value, status = (float("nan"), status) if self.types[index] in ("Float", "Double") else (0.0, STATUS_CODES["BadSensorFailure"])
+        return NodeValue(value, status, source_ns)
+
+    def write(self, index: int, value: float, now_ns: int) -> int:
+        """A client has written an engineering value; returns a StatusCode."""
+        point = self.device.model.points[index]
+        if not point.writable:
+            return STATUS_CODES["BadNotWritable"]
+        if (point.low is not None and value < point.low) or (point.high is not None and value > point.high):
+            return STATUS_CODES["BadOutOfRange"]
+        self.device.advance(now_ns)
+        self.device.image.write_value(index, value)
+        return 0

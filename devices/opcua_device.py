@@ -1,0 +1,156 @@
+"""A device as an OPC UA server: its nodes under an object of its name, read and written through its node image, and its faults.
+
+Belongs here: asyncua's side of a device, and bytes that a faulty server sends. Never: sockets or the loop (it runs on whatever loop it is
+started on), what a node holds (nodes.py). Relied on privately (asyncua 2.1.0, pinned): ``AddressSpace.write_attribute_value``,
+``BinaryServer.clients``, ``UaProcessor.session``.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.server import Server
+
+from devices.device import Device
+from devices.misbehaviour import Misbehaviour
+from devices.nodes import STATUS_CODES, NodeImage, node_id
+from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
+
+PORT = 4840
+"""registered for OPC UA (IANA, opcua-tcp)"""
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_VALUE = ua.AttributeIds.Value
+_FAULT = b"\x01\x00" + struct.pack("<H", 397)
+"""NodeId of ServiceFault's binary encoding"""
+_HEADER_BYTES = 24
+"""of a MSG chunk: type, size, channel, token, sequence number, request id (OPC 10000-6 section 6.7.2)"""
+
+
+def host_of(device: str) -> str:
+    """The host name of a device: a URL has no room for its slash."""
+    return device.replace("/", "-")
+
+
+def endpoint(device: str) -> str:
+    """Where its server is found."""
+    return f"opc.tcp://{host_of(device)}:{PORT}/"
+
+
+class OpcUaServer:
+    """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it, then it has a listener."""
+
+    def __init__(self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int) -> None:
+        self.device = device
+        self.image = NodeImage(device)
+        self._now, self._epoch_ns = now, epoch_ns
+        self._server = Server(iserver=LeanInternalServer(standard))
+        self._index: dict[Any, int] = {}
+        self.faults: list[Misbehaviour] = []
+        self.slow_ns = 0
+        """how much longer the answer that was spoilt last takes"""
+
+    async def start(self) -> None:
+        """Make its nodes and listen on the host on which this runs; raises OSError when the port is taken."""
+        server, model = self._server, self.device.model
+        await server.init()
+        server.disable_clock()
+        server.set_endpoint(endpoint(self.device.name))
+        server.set_server_name(self.device.name)
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        namespace = await server.register_namespace(NAMESPACE)
+        folder = await server.nodes.objects.add_object(ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}")
+        space = server.iserver.aspace
+        for index, point in enumerate(model.points):
+            identity = ua.NodeId.from_string(node_id(point))
+            kind = getattr(ua.VariantType, self.image.types[index])
+            node = await folder.add_variable(identity, f"{namespace}:{point.name}", self._variant(index, 0.0), kind)
+            if point.writable:
+                await node.set_writable()
+            self._index[identity] = index
+            space.set_attribute_value_callback(identity, _VALUE, self._read)
+        self._write_standard = space.write_attribute_value
+        space.write_attribute_value = self._write  # type: ignore[method-assign]  # a write to a node of ours is the device's business
+        await server.start()
+
+    # ---- nodes --------------------------------------------------------------------------------------------------
+    def _variant(self, index: int, value: float) -> ua.Variant:
+        name = self.image.types[index]
+        kind = getattr(ua.VariantType, name)
+        return ua.Variant(value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind)
+
+    def _time(self, at_ns: int) -> datetime:
+        return _EPOCH + timedelta(microseconds=(self._epoch_ns + at_ns) // 1000)
+
+    def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
+        now_ns = self._now()
+        index = self._index[identity]
+        value, status, source_ns = self.image.read(index, now_ns)
+        variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
+        return ua.DataValue(variant, ua.StatusCode(status), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
+
+    async def _write(self, identity: Any, attribute: Any, value: ua.DataValue) -> ua.StatusCode:
+        index = self._index.get(identity)
+        if index is None or attribute != _VALUE:
+            return await self._write_standard(identity, attribute, value)
+        variant = value.Value
+        if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
+            return ua.StatusCode(STATUS_CODES["BadTypeMismatch"])
+        return ua.StatusCode(self.image.write(index, float(variant.Value), self._now()))
+
+    # ---- faults -------------------------------------------------------------------------------------------------
+    def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
+        """A fault of the protocol begins; returns what ends it."""
+        if fault.kind == "session-kill":
+            self.kill_sessions()
+            return lambda: None
+        self.faults.append(fault)
+        return lambda: self.faults.remove(fault)
+
+    def kill_sessions(self) -> None:
+        """The server knows none of its sessions any more; connections and channels stay."""
+        for client in self._server.bserver.clients:  # type: ignore[union-attr]  # it is started
+            session = client.processor.session
+            if session is not None:
+                session.state = type(session.state).Closed
+                session.iserver.unregister_external_session(session)
+
+    def spoilt(self, answer: bytes) -> bytes | None:
+        """What goes out instead of a chunk or message, None for silence; sets ``slow_ns``."""
+        self.slow_ns = 0
+        out: bytes | None = answer
+        for fault in self.faults:
+            if out is not None and fault.hits():
+                if fault.kind == "slow":
+                    self.slow_ns += fault.amount
+                else:
+                    out = _SPOIL[fault.kind](out, fault.amount)
+        return out
+
+
+def _service_fault(answer: bytes, code: int) -> bytes:
+    """A ServiceFault with the answer's own header; what isn't an answer to a service goes out as it is."""
+    if answer[:3] != b"MSG" or len(answer) < _HEADER_BYTES + 16:
+        return answer
+    at = _HEADER_BYTES + 4  # behind the NodeId of the response's type, which is of two or four bytes
+    if answer[_HEADER_BYTES] == 0:
+        at = _HEADER_BYTES + 2
+    times_and_handle = answer[at : at + 12]
+    body = _FAULT + times_and_handle + struct.pack("<IBi", code, 0, -1) + b"\0\0\0"
+    return answer[:4] + struct.pack("<I", _HEADER_BYTES + len(body)) + answer[8:_HEADER_BYTES] + body
+
+
+def _length_lie(answer: bytes, amount: int) -> bytes:
+    """The size in the header is two larger than what follows."""
+    return answer[:4] + struct.pack("<I", int.from_bytes(answer[4:8], "little") + 2) + answer[8:]
+
+
+_SPOIL: dict[str, Callable[[bytes, int], bytes | None]] = {
+    "silent": lambda answer, _: None, "truncated": lambda answer, _: answer[: max(1, len(answer) // 2)], "service-fault": _service_fault,
+    "busy": lambda answer, _: _service_fault(answer, STATUS_CODES["BadTooManyOperations"]), "length-lie": _length_lie,
+}  # fmt: skip

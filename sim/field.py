@@ -1,0 +1,134 @@
+"""The field of a world: its devices, what serves each, and the ports through which gateways reach them.
+
+Belongs here: which protocol has which server and port. Never: bytes, timing (bus.py, line.py, stacks.py), when a device is polled.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from devices.device import Device
+from devices.fleet import Member, make_devices
+from devices.modbus_server import ModbusServer
+from sim.bus import Port, TcpPort
+from sim.clock import Environment
+from sim.line import Line, LineTiming, SerialPort
+from sim.link import Link
+from sim.spec import DeviceSpec, WorldSpec
+from sim.streams import Streams
+from sim.trace import Trace
+from sim.wallclock import EPOCH_NS
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from devices.misbehaviour import Misbehaviour
+    from sim.gateway import Gateway
+    from sim.stacks import Stacks
+
+
+class Server(Protocol):
+    """What trouble needs to know of whoever answers for a device."""
+
+    device: Device
+
+    def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
+        """A fault of the protocol begins; returns what ends it."""
+        ...
+
+
+class Field:
+    """Devices in the order of the spec: ``servers[i]`` answers for device i."""
+
+    def __init__(self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link]) -> None:
+        self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
+        self._line_bd = {link.name: link.serial_bd for link in spec.links}
+        self.lines: dict[str, Line] = {}
+        self.stacks: Stacks | None = None
+        """protocol libraries, if a device needs one"""
+        self._starts: list[tuple[str, asyncio.Task[Any]]] = []
+        made = self._make()
+        self.servers: list[Server] = []
+        for device in spec.devices:
+            self.servers.append(self._opcua(made[device.name]) if device.protocol == "opcua" else ModbusServer(made[device.name]))
+
+    def _make(self) -> dict[str, Device]:
+        """Fleets are made fleet by fleet: their devices may move together."""
+        fleets: dict[tuple[int, str, int], list[DeviceSpec]] = {}
+        for spec in self._spec.devices:
+            fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
+        made: dict[str, Device] = {}
+        for some in fleets.values():
+            members = [Member(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
+            made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
+        return made
+
+    # ---- libraries ----------------------------------------------------------------------------------------------
+    def _opcua(self, device: Device) -> Server:
+        from devices.opcua_device import OpcUaServer, host_of
+        from devices.opcua_server import fresh_counters, standard_space
+
+        if self.stacks is None:
+            from sim.stacks import Stacks
+
+            self.stacks = Stacks(self._env, self._streams)
+            fresh_counters()
+        with self.stacks.inside():
+            server = OpcUaServer(device, standard_space(), lambda: self._env._now, EPOCH_NS)
+            self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
+        return server
+
+    def inside(self) -> AbstractContextManager[Any]:
+        """Whoever steps the timeline does so in here."""
+        return nullcontext() if self.stacks is None else self.stacks.inside()
+
+    def require_started(self) -> None:
+        """All servers are up by now; raises InvariantError."""
+        from sim.stacks import finished
+
+        for name, task in self._starts:
+            finished(task, f"the server of {name}")
+        self._starts.clear()
+
+    def close(self) -> None:
+        """Libraries are left."""
+        if self.stacks is not None:
+            self.stacks.close()
+
+    # ---- ports --------------------------------------------------------------------------------------------------
+    def options(self, spec: DeviceSpec) -> tuple[tuple[str, str], ...]:
+        """What a driver is told of its device beside its points."""
+        if spec.protocol == "opcua":
+            from devices.opcua_device import endpoint
+
+            return ("protocol", spec.protocol), ("endpoint", endpoint(spec.name))
+        return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
+
+    def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
+        """A gateway's own way to a device."""
+        link, second = self._links[spec.link], gateway.name != spec.gateway
+        server = self.servers[index]
+        if spec.protocol == "opcua":
+            from devices.opcua_device import PORT, OpcUaServer, host_of
+            from sim.stacks import StackPort
+
+            assert self.stacks is not None
+            assert isinstance(server, OpcUaServer)
+            return StackPort(
+                self._env, self._trace, index, link, server, self.stacks, (host_of(spec.name), PORT), spec.name, spec.response_ns,
+                gateway.take_file, gateway.budget.files, gateway.name, second,
+            )  # fmt: skip
+        assert isinstance(server, ModbusServer)
+        if second:
+            server = ModbusServer(server.device, server)
+        serial_bd = self._line_bd[spec.link]
+        if serial_bd is None:
+            return TcpPort(
+                self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name, second
+            )
+        name = f"{spec.link}/{spec.line}"
+        if name not in self.lines:
+            self.lines[name] = Line(self._env, name, LineTiming(serial_bd), link, self._streams)
+        return SerialPort(self._env, self._trace, index, self.lines[name], server, spec.response_ns, gateway.name)

@@ -1,0 +1,234 @@
+"""Protocol libraries as field devices: a world's own event loop for them, and a gateway's connection to one.
+
+Belongs here: who runs a library's server within a world, and the port whose far end is such a server. Never: the loop (eventloop.py), bytes'
+meaning. Loaded only by worlds that need it: a library of some megabytes hangs on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from sim.budget import Files
+from sim.bus import BUS_USER_TIMEOUT_NS, TcpPort
+from sim.clock import Environment, Signal
+from sim.eventloop import EventLoop
+from sim.faults import InvariantError
+from sim.link import Link
+from sim.neutral import Neutral
+from sim.stream import Stream
+from sim.streams import Streams
+from sim.trace import Trace
+from sim.transport import HERE, Network
+
+_END = object()
+"""comes after a server's last bytes: it has closed"""
+
+
+class Served(Protocol):
+    """What a port needs to know of the server at its far end."""
+
+    slow_ns: int
+
+    def spoilt(self, answer: bytes) -> bytes | None:
+        """What goes out instead of an answer, None for silence."""
+        ...
+
+
+class Stacks:
+    """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its entropy."""
+
+    def __init__(self, env: Environment, streams: Streams) -> None:
+        self.network = Network(env)
+        self.loop = EventLoop(env, self.network)
+        self._neutral = Neutral(env, streams)
+        self._closed = False
+
+    def inside(self) -> AbstractContextManager[Any]:
+        """While it lasts, libraries belong to this world."""
+        return nullcontext() if self._neutral.active else self._neutral
+
+    def start(self, host: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run it as a task on a host."""
+        context = copy_context()
+        context.run(HERE.set, host)
+        task: asyncio.Task[Any] = self.loop.create_task(coroutine, context=context)
+        return task
+
+    def accept(self, host: str, port: int, answer: Callable[[bytes], None], hang_up: Callable[[bool], None], peer: str) -> Accepted | None:
+        """A client's connection has come to a host: who serves it, None when nobody listens."""
+        listener = self.network.listeners.get((host, port))
+        if listener is None:
+            return None
+        return Accepted(self.loop, listener.factory, listener.context, (host, port), (peer, self.network.next_port()), answer, hang_up)
+
+    def close(self) -> None:
+        """Tasks end, the libraries have their clocks again."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        with self.inside():
+            self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+
+class Accepted(asyncio.Transport):
+    """A server's end of a connection whose other end is a gateway's port: what it writes goes to ``answer``."""
+
+    def __init__(
+        self, loop: EventLoop, factory: Callable[[], Any], context: Context, name: tuple[str, int], peer: tuple[str, int],
+        answer: Callable[[bytes], None], hang_up: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        super().__init__({"sockname": name, "peername": peer})
+        self._loop, self._context, self._answer, self._hang_up = loop, context, answer, hang_up
+        self._protocol: Any = None
+        self._closing = self._gone = False
+        self._soon(self._made, factory)
+
+    def _soon(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        self._loop.call_soon(callback, *arguments, context=self._context.copy())
+
+    def _made(self, factory: Callable[[], Any]) -> None:
+        self._protocol = factory()
+        self._protocol.connection_made(self)
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the gateway, in turn."""
+        self._soon(self._read, data)
+
+    def _read(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._protocol.data_received(data)
+
+    def gone(self) -> None:
+        """The gateway's end is no more; the server hears of it, in turn, once."""
+        if not self._gone:
+            self._gone = True
+            self._soon(self._told)
+
+    def _told(self) -> None:
+        self._protocol.connection_lost(None)
+
+    # ---- asyncio's face -----------------------------------------------------------------------------------------
+    def write(self, data: Any) -> None:
+        """To the gateway."""
+        if not self.is_closing() and data:
+            self._answer(bytes(data))
+
+    def is_closing(self) -> bool:
+        """Closed, at either end."""
+        return self._closing or self._gone
+
+    def close(self) -> None:
+        """After what was written."""
+        if not self.is_closing():
+            self._closing = True
+            self._hang_up(False)
+            self.gone()
+
+    def abort(self) -> None:
+        """At once."""
+        if not self.is_closing():
+            self._closing = True
+            self._hang_up(True)
+            self.gone()
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits here: a stream has it."""
+        return 0
+
+    def get_protocol(self) -> Any:
+        """Who speaks here."""
+        return self._protocol
+
+
+class StackPort(TcpPort):
+    """A device whose server is a library's: it answers when its coroutines get round to it, and may speak unasked."""
+
+    __slots__ = ("_at", "_client", "_peer", "_served", "_stacks")
+
+    def __init__(
+        self, env: Environment, trace: Trace, device: int, link: Link, served: Served, stacks: Stacks, at: tuple[str, int], leg: str,
+        response_ns: int, take_file: Callable[[], bool], files: Files, via: str, second: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(env, trace, device, link, None, leg, response_ns, take_file, files, via, second)
+        self._served, self._stacks = served, stacks
+        self._at, self._client = at, via
+        self._peer: Accepted | None = None
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+        """As ``TcpPort``'s; nothing is known of when the answer comes."""
+        refused = self._put(request)
+        if refused is not None:
+            event = Signal(self._env)
+            event.fire(refused)
+            return event
+        return self._wait(reply, min(timeout_ns, limit_ns))
+
+    def _connect(self) -> None:
+        stream = self._stream = Stream(
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
+        )
+        stream.connect(self._opened)
+
+    def _opened(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        self._peer = self._stacks.accept(
+            *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._client
+        )
+        if self._peer is None:
+            stream.break_off()  # refused
+            return
+        super()._opened()
+
+    def _answered(self, stream: Stream, data: bytes) -> None:
+        spoilt = self._served.spoilt(data)
+        if spoilt is not None:
+            stream.send_down(spoilt, len(spoilt), self._response_ns + self._served.slow_ns)
+
+    def _hung_up(self, stream: Stream, at_once: bool) -> None:
+        if at_once:
+            stream.break_off()
+        else:
+            stream.send_down(_END, 0, self._response_ns)
+
+    def _asked(self, data: bytes) -> None:
+        if self._peer is not None:
+            self._peer.received(data)
+
+    def _arrived(self, data: Any) -> None:
+        if data is _END:
+            if self._stream is not None:
+                self._stream.break_off()
+            return
+        super()._arrived(data)
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread."""
+        self._leave()
+        super().reset()
+
+    def _lost(self) -> None:
+        self._leave()
+        super()._lost()
+
+    def _leave(self) -> None:
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.gone()
+
+
+def finished(task: asyncio.Task[Any], what: str) -> None:
+    """A server's start must be over by now; raises InvariantError with what it died of."""
+    if not task.done():
+        raise InvariantError(f"{what} did not come up")
+    error = task.exception()
+    if error is not None:
+        raise InvariantError(f"{what} did not come up: {error}") from error
