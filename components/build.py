@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 GUESTS = {
     "modbus-driver": ("modbus-driver/driver.c", "device-driver"),
     "opcua-driver": ("opcua-driver/driver.c", "device-driver"),
+    "mqtt-driver": ("mqtt-driver/driver.c", "device-driver"),
     "normalize": ("normalize/normalize.c", "reading-transform"),
     "smooth": ("smooth/smooth.c", "reading-transform"),
     "route": ("route/route.c", "routing-policy"),

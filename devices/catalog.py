@@ -18,8 +18,8 @@ from devices.sunspec import SunSpecPoint, load_model, sunspec_map
 ENTRY_POINTS = "twinloop.devices"
 """a third party's entry point is a callable that returns a DeviceModel"""
 
-PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua")
-"""that all shipped models speak: registers, or the same points as nodes"""
+PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")
+"""that all shipped models speak: registers, or the same points as nodes or members of a payload"""
 
 
 def _press_sensor() -> DeviceModel:

@@ -122,7 +122,8 @@ KINDS: dict[str, str] = {
 _MODBUS = ("modbus-tcp", "modbus-rtu")
 _ASKED = (*_MODBUS, "opcua")
 SPOKEN: dict[str, tuple[str, ...]] = {
-    "silent": _ASKED, "slow": _ASKED, "busy": _ASKED, "exception": _MODBUS, "truncated": _ASKED, "wrong-transaction": ("modbus-tcp",),
-    "wrong-unit": _MODBUS, "length-lie": _ASKED, "bad-crc": ("modbus-rtu",), "service-fault": ("opcua",), "session-kill": ("opcua",),
+    "silent": (*_ASKED, "mqtt"), "slow": (*_ASKED, "mqtt"), "busy": _ASKED, "exception": _MODBUS, "truncated": (*_ASKED, "mqtt"),
+    "wrong-transaction": ("modbus-tcp",), "wrong-unit": _MODBUS, "length-lie": _ASKED, "bad-crc": ("modbus-rtu",),
+    "service-fault": ("opcua",), "session-kill": ("opcua",),
 }  # fmt: skip
 """kind -> the protocols that have it"""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from asyncua import ua
@@ -24,8 +23,9 @@ from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
 PORT = 4840
 """registered for OPC UA (IANA, opcua-tcp)"""
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_VALUE = ua.AttributeIds.Value
+_VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
+_TICKS_1970 = 116_444_736_000_000_000
+"""100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 _FAULT = b"\x01\x00" + struct.pack("<H", 397)
 """NodeId of ServiceFault's binary encoding"""
 _HEADER_BYTES = 24
@@ -75,7 +75,7 @@ class OpcUaServer:
             self._index[identity] = index
             space.set_attribute_value_callback(identity, _VALUE, self._read)
         self._write_standard = space.write_attribute_value
-        space.write_attribute_value = self._write  # type: ignore[method-assign]  # a write to a node of ours is the device's business
+        space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
 
     # ---- nodes --------------------------------------------------------------------------------------------------
@@ -84,15 +84,15 @@ class OpcUaServer:
         kind = getattr(ua.VariantType, name)
         return ua.Variant(value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind)
 
-    def _time(self, at_ns: int) -> datetime:
-        return _EPOCH + timedelta(microseconds=(self._epoch_ns + at_ns) // 1000)
+    def _time(self, at_ns: int) -> Any:
+        return ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
 
     def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
         now_ns = self._now()
         index = self._index[identity]
         value, status, source_ns = self.image.read(index, now_ns)
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
-        return ua.DataValue(variant, ua.StatusCode(status), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
+        return ua.DataValue(variant, ua.StatusCode(ua.UInt32(status)), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
 
     async def _write(self, identity: Any, attribute: Any, value: ua.DataValue) -> ua.StatusCode:
         index = self._index.get(identity)
@@ -100,8 +100,8 @@ class OpcUaServer:
             return await self._write_standard(identity, attribute, value)
         variant = value.Value
         if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
-            return ua.StatusCode(STATUS_CODES["BadTypeMismatch"])
-        return ua.StatusCode(self.image.write(index, float(variant.Value), self._now()))
+            return ua.StatusCode(ua.UInt32(STATUS_CODES["BadTypeMismatch"]))
+        return ua.StatusCode(ua.UInt32(self.image.write(index, float(variant.Value), self._now())))
 
     # ---- faults -------------------------------------------------------------------------------------------------
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
@@ -114,7 +114,8 @@ class OpcUaServer:
 
     def kill_sessions(self) -> None:
         """The server knows none of its sessions any more; connections and channels stay."""
-        for client in self._server.bserver.clients:  # type: ignore[union-attr]  # it is started
+        listening: Any = self._server.bserver
+        for client in listening.clients:
             session = client.processor.session
             if session is not None:
                 session.state = type(session.state).Closed

@@ -18,6 +18,7 @@ from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.links import link_model, model_changes, not_on_a_line
 from scenarios.load import Loaded
+from sim.mqtt import BROKER_LEG
 from sim.presets import PRESETS
 from sim.spec import Action
 from sim.store_presets import STORE_PRESETS
@@ -61,7 +62,8 @@ def value_of(deed: schema.Deed, key: str) -> Any:
 
 
 _KEYS = (
-    "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code", "status", "poll",
+    "way", "leg", "gateway", "down", "up", "to", "speed", "leave", "by", "skew", "cause", "kind", "point", "value", "share", "delay", "code",
+    "status", "poll",
     "version",
 )  # fmt: skip
 
@@ -103,6 +105,8 @@ def _link(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None:
         legs = [f"{fleet}/{i + 1}" for fleet, block in scenario.fleets.items() if block.link == name for i in range(block.count)]
         legs += [gateway for gateway, block in scenario.gateways.items() if block.uplink.link == name]
         legs += [gateway for gateway, block in scenario.gateways.items() if block.standby is not None and block.standby.heartbeat.link == name]
+        if any(block.link == name and block.protocol == "mqtt" for block in scenario.fleets.values()):
+            legs.append(BROKER_LEG)
         if deed.leg not in legs:
             raise error((*at, "leg"), unknown(f"leg of {name}", deed.leg, legs))
     if deed.gateway is not None:
@@ -249,7 +253,9 @@ GRAMMAR: dict[str, Verb] = {
     "clock-skew": Verb("a gateway's clocks run fast or slow", ("skew",), ("skew",), True, _gateway),
     "inject": Verb("a component's instance (gw/transform, gw/policy, gw/driver/presses/3) dies of a cause", ("cause",), (), False, _slot),
     "upgrade": Verb("the cloud orders a gateway to install another version of a component", ("version",), ("version",), False, upgrades.check_deed),
-    "fault": Verb("a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code", "status"), ("kind",), True, _fault),
+    "fault": Verb(
+        "a device or a fleet has a fault (kinds below)", ("kind", "point", "value", "share", "delay", "code", "status"), ("kind",), True, _fault
+    ),
     "repoll": Verb("a device or a fleet is polled at another period", ("poll",), ("poll",), True, _repoll),
     "write": Verb("the cloud writes a value to a device", ("point", "value"), ("point", "value"), False, _write),
 }

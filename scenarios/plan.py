@@ -31,6 +31,7 @@ from sim.spec import (
     DeviceSpec,
     GatewaySpec,
     LinkSpec,
+    MqttSpec,
     RestartSpec,
     StoreSpec,
     UplinkSpec,
@@ -43,7 +44,6 @@ SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""
 UNIT_IDS = 247
 """MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
-_BUILT = ("modbus-tcp", "modbus-rtu", "opcua")
 
 
 class Planner:
@@ -126,6 +126,7 @@ class Planner:
         link = self._named("link", fleet.link, self.scenario.links, (*at, "link"))
         self._named("gateway", fleet.gateway, self.scenario.gateways, (*at, "gateway"))
         self._named("component", fleet.driver, self.scenario.components, (*at, "driver"))
+        period = self._period(fleet, at)
         serial = link.serial is not None
         if serial != (fleet.protocol == "modbus-rtu"):
             wants = "a serial line (serial: ...)" if fleet.protocol == "modbus-rtu" else "a network link"
@@ -141,21 +142,37 @@ class Planner:
             unit = self._unit_ids[fleet.link, line] = self._unit_ids.get((fleet.link, line), 0) + 1 if serial else 1
             if unit > UNIT_IDS:
                 raise self.error((*at, "count"), f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} unit ids')
-            phase = {"spread": i * fleet.poll // fleet.count, "aligned": 0}.get(fleet.phase)
+            phase = {"spread": i * period // fleet.count, "aligned": 0}.get(fleet.phase)
             if phase is None:
-                phase = streams.stream(f"phase/{name}").below(fleet.poll)
+                phase = streams.stream(f"phase/{name}").below(period)
             out.append(DeviceSpec(
                 name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=unit,
-                poll_ns=fleet.poll, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
-                driver=fleet.driver, response_ns=response,
+                poll_ns=period, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
+                driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet),
             ))  # fmt: skip
         return out
+
+    def _period(self, fleet: schema.Fleet, at: Location) -> int:
+        """How often its devices are polled, or publish."""
+        speaks = fleet.protocol == "mqtt"
+        wanted, other = ("publish", "poll") if speaks else ("poll", "publish")
+        does = "publishes" if speaks else "is polled"
+        for key in (other, "response", "overrun") if speaks else (other, "mqtt"):
+            if key in fleet.model_fields_set:
+                raise self.error((*at, key), f'"{key}" does not go with {fleet.protocol}: such a device {does}')
+        period: int | None = getattr(fleet, wanted)
+        if period is None:
+            raise self.error(at, f'missing key "{wanted}": how often a device {does}, e.g. "1 s"')
+        return period
+
+    @staticmethod
+    def _mqtt(fleet: schema.Fleet) -> MqttSpec:
+        block = fleet.mqtt or schema.Mqtt()
+        return MqttSpec(block.qos, block.retain, max(1, block.keep_alive // 1_000_000_000))
 
     def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
         if fleet.device not in catalog.names():
             raise self.error((*at, "device"), unknown("device", fleet.device, catalog.names()))
-        if fleet.protocol not in _BUILT:
-            raise self.error((*at, "protocol"), f"{fleet.protocol} devices are not built yet; today: {', '.join(_BUILT)}")
         model = catalog.model(fleet.device)
         if fleet.protocol not in model.protocols:
             raise self.error((*at, "protocol"), f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}")

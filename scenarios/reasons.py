@@ -66,7 +66,8 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     elapsed = min(world.env._now, spec.duration_ns)
     named = [name for name in world.field.lines if name in mine]
     collisions = sum(world.field.lines[name].collisions for name in named)
-    texts = [f"{collisions} times two gateways spoke at once on {', '.join(n for n in named if world.field.lines[n].collisions)}"] if collisions else []
+    where = ', '.join(name for name in named if world.field.lines[name].collisions)
+    texts = [f"{collisions} times two gateways spoke at once on {where}"] if collisions else []
     full = [name for name in named if world.field.lines[name].busy_ns >= LINE_FULL * elapsed]
     if full:
         worst = max(full, key=lambda name: asked.get(name, 0.0))

@@ -89,13 +89,23 @@ class Override(Block):
     response: Duration | None = None
 
 
+class Mqtt(Block):
+    """How the devices of a fleet speak MQTT."""
+
+    qos: Annotated[int, Field(ge=0, le=1)] = 1
+    retain: bool = False
+    keep_alive: PositiveDuration = Field(default=30_000_000_000, alias="keep-alive")
+
+
 class Fleet(Block):
-    """Devices of one kind: ``name/1`` to ``name/count``."""
+    """Devices of one kind: ``name/1`` to ``name/count``. They are polled every ``poll``; those that speak MQTT publish every ``publish``."""
 
     device: str
     protocol: Literal["modbus-tcp", "modbus-rtu", "opcua", "mqtt"]
     count: Annotated[int, Field(ge=1, le=20_000)] = 1
-    poll: PositiveDuration
+    poll: PositiveDuration | None = None
+    publish: PositiveDuration | None = None
+    mqtt: Mqtt | None = None
     phase: Literal["spread", "aligned", "random"] = "spread"
     overrun: Literal["skip", "queue"] = "skip"
     link: Name

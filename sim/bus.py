@@ -22,6 +22,8 @@ BUFFER_BYTES_MAX = 256 << 10
 """unread bytes of a connection; beyond it the connection is reset (limit ``bus-buffer``)"""
 BUS_USER_TIMEOUT_NS = 3_000 * MS
 """a field connection on which nothing gets through for that long is given up"""
+END = object()
+"""comes after a far end's last bytes: it has closed"""
 
 OK_NOTHING: tuple[bool, Any] = (True, None)
 TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
@@ -267,3 +269,62 @@ class TcpPort:
             self._trace.emit("bus-error", self._index, value[1][0])
         assert event is not None
         event.fire(value)
+
+
+class DialoguePort(TcpPort):
+    """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass knows: ``_met``, ``_asked``, ``_left``."""
+
+    __slots__ = ()
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+        """As ``TcpPort``'s; nothing is known of when the answer comes."""
+        refused = self._put(request)
+        if refused is not None:
+            event = Signal(self._env)
+            event.fire(refused)
+            return event
+        return self._wait(reply, min(timeout_ns, limit_ns))
+
+    def nudge(self) -> None:
+        """Whoever waits for a frame has waited for long enough."""
+        if self._waiting is not None:
+            self._finish(TIMEOUT)
+
+    def _connect(self) -> None:
+        stream = self._stream = Stream(
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
+        )
+        stream.connect(self._opened)
+
+    def _opened(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        if self._met(stream):
+            super()._opened()
+        else:
+            stream.break_off()  # refused
+
+    def _met(self, stream: Stream) -> bool:
+        """The far end learns of the connection; False when nobody is there."""
+        raise NotImplementedError
+
+    def _left(self) -> None:
+        """The far end learns that it is over; it may have been told before."""
+        raise NotImplementedError
+
+    def _arrived(self, data: Any) -> None:
+        if data is END:
+            if self._stream is not None:
+                self._stream.break_off()
+            return
+        super()._arrived(data)
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread."""
+        super().reset()
+        self._left()
+
+    def _lost(self) -> None:
+        super()._lost()
+        self._left()

@@ -125,6 +125,7 @@ class Member:
         gateway = self.gateway
         gateway.trace.emit("role", gateway.index, following, self.term, cause)
         gateway.sends = following == "active"
+        gateway.rouse()
         if following == "active":
             self.pair.leads(self)
             if self.handover is not None:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from devices.device import Device
 from devices.fleet import Member, make_devices
 from devices.modbus_server import ModbusServer
+from devices.mqtt_device import MqttDevice, topic_of
 from sim.bus import Port, TcpPort
 from sim.clock import Environment
 from sim.line import Line, LineTiming, SerialPort
 from sim.link import Link
+from sim.mqtt import MqttPort, Publisher, Site
+from sim.poller import PointTable, Poller
+from sim.receiver import Receiver
 from sim.spec import DeviceSpec, WorldSpec
 from sim.streams import Streams
 from sim.trace import Trace
@@ -26,7 +30,13 @@ if TYPE_CHECKING:
 
     from devices.misbehaviour import Misbehaviour
     from sim.gateway import Gateway
+    from sim.slot import Slot
     from sim.stacks import Stacks
+
+
+def client_of(gateway: str, device: str) -> str:
+    """The client identifier of a gateway's driver at a broker."""
+    return f"{gateway}:{device}"
 
 
 class Server(Protocol):
@@ -51,8 +61,10 @@ class Field:
         self._starts: list[tuple[str, asyncio.Task[Any]]] = []
         made = self._make()
         self.servers: list[Server] = []
-        for device in spec.devices:
-            self.servers.append(self._opcua(made[device.name]) if device.protocol == "opcua" else ModbusServer(made[device.name]))
+        self.sites: dict[str, Site] = {}
+        """link -> the broker on it"""
+        for index, device in enumerate(spec.devices):
+            self.servers.append(self._server(index, device, made[device.name]))
 
     def _make(self) -> dict[str, Device]:
         """Fleets are made fleet by fleet: their devices may move together."""
@@ -64,6 +76,17 @@ class Field:
             members = [Member(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
             made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
         return made
+
+    def _server(self, index: int, spec: DeviceSpec, device: Device) -> Server:
+        if spec.protocol == "opcua":
+            return self._opcua(device)
+        if spec.protocol != "mqtt":
+            return ModbusServer(device)
+        speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, EPOCH_NS)
+        if spec.link not in self.sites:
+            self.sites[spec.link] = Site(self._env, self._trace, self._links[spec.link])
+        Publisher(self.sites[spec.link], index, speaker)
+        return speaker
 
     # ---- libraries ----------------------------------------------------------------------------------------------
     def _opcua(self, device: Device) -> Server:
@@ -98,13 +121,29 @@ class Field:
             self.stacks.close()
 
     # ---- ports --------------------------------------------------------------------------------------------------
-    def options(self, spec: DeviceSpec) -> tuple[tuple[str, str], ...]:
+    def options(self, gateway: str, spec: DeviceSpec) -> tuple[tuple[str, str], ...]:
         """What a driver is told of its device beside its points."""
         if spec.protocol == "opcua":
             from devices.opcua_device import endpoint
 
             return ("protocol", spec.protocol), ("endpoint", endpoint(spec.name))
+        if spec.protocol == "mqtt":
+            return ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
         return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
+
+    def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
+        """Who reads a device for a gateway; the plan of a device that speaks by itself must tell ``source`` of each sample."""
+        if spec.protocol != "mqtt":
+            return Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
+        site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
+        port = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
+        receiver = Receiver(gateway, index, spec, slot, port, table, client, lambda k: site.holds(client, index, k))
+        site.add_receiver(index, client, receiver)
+        return receiver
+
+    def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
+        """What a sample that is due sets off at the device."""
+        return self.sites[spec.link].publishers[index].publish if spec.protocol == "mqtt" else None
 
     def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
         """A gateway's own way to a device."""
@@ -126,8 +165,9 @@ class Field:
         serial_bd = self._line_bd[spec.link]
         if serial_bd is None:
             return TcpPort(
-                self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name, second
-            )
+                self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
+                second,
+            )  # fmt: skip
         name = f"{spec.link}/{spec.line}"
         if name not in self.lines:
             self.lines[name] = Line(self._env, name, LineTiming(serial_bd), link, self._streams)

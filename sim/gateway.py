@@ -99,6 +99,8 @@ class Gateway:
         self.upgrades: Upgrades
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
+        self._receivers: list[Poller] = []
+        """those that listen, whether or not something is due"""
         self.transform: Slot
         self.policy: Slot
         self.on_backlog: list[Callable[[int], None]] = []
@@ -140,6 +142,12 @@ class Gateway:
         self.supervisor.booted()
         if self.member is not None:
             self.member.booted()
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Who listens may be to listen now, or no more."""
+        for receiver in self._receivers:
+            receiver.rouse()
 
     @property
     def polls(self) -> bool:
@@ -246,6 +254,8 @@ class Gateway:
     def add_poller(self, poller: Poller) -> None:
         """A device of this gateway."""
         self.pollers.append(poller)
+        if poller.listens_by_itself:
+            self._receivers.append(poller)
         self._poller_of[poller.index] = poller
 
     def link_state(self) -> tuple[bool, int, int, int, float]:

@@ -184,11 +184,15 @@ class Ledger:
             row = whole
         again = mask & row.delivered
         if again:
-            self.duplicates += again.bit_count()
-            self.duplicates_of[row.device] = self.duplicates_of.get(row.device, 0) + again.bit_count()
+            self.count_duplicates(row.device, again.bit_count())
         fresh = mask & row.open
         row.delivered |= mask
         return self.close(row, fresh, End.DELIVERED) if fresh else 0
+
+    def count_duplicates(self, device: int, count: int) -> None:
+        """Points that a gateway got a second time."""
+        self.duplicates += count
+        self.duplicates_of[device] = self.duplicates_of.get(device, 0) + count
 
     def count_misordered(self, device: int, count: int) -> None:
         """Points that the cloud got after younger ones of the same device."""

@@ -155,14 +155,19 @@ def missed_cause(error: Any) -> str:
 
 def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
-    clockwork, arguments, now = poller.clockwork, poller.arguments, gateway.env._now
+    clockwork, now = poller.clockwork, gateway.env._now
     if now > row.due_ns:
         clockwork.waited(now - row.due_ns, "the poll before")
     generation = poller.slot.generation
     fault = yield from call(gateway, poller.slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)
-    lists = _reading(gateway, poller, row, fault, generation)
-    if lists is None:
-        return
+    lists = accepted(gateway, poller, row, fault, generation)
+    if lists is not None:
+        yield from carry(gateway, poller, row, lists)
+
+
+def carry(gateway: Gateway, poller: Poller, row: Row, lists: Lists) -> Steps:
+    """From the driver's batch to the verdict carried out."""
+    clockwork, arguments = poller.clockwork, poller.arguments
     assert poller.slot.instance is not None
     poller.lend(poller.slot.instance)
     arguments.set_batch(row.k, lists)
@@ -207,7 +212,7 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     arguments.held.release()
 
 
-def _reading(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, generation: int) -> Lists | None:
+def accepted(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, generation: int) -> Lists | None:
     """What the driver's call has brought, held against the contract: the batch where it lies, None when there is nothing to go on with."""
     ledger, slot = gateway.ledger, poller.slot
     if fault is not None:

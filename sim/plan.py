@@ -24,7 +24,7 @@ class Plan:
 
     __slots__ = (
         "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_trace", "duration_ns", "first_cycle", "hurried", "offset_ns",
-        "period_ns", "pollers", "stretches",
+        "period_ns", "pollers", "source", "stretches",
     )  # fmt: skip
 
     def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
@@ -37,6 +37,8 @@ class Plan:
         """the period that holds now"""
         self._k = 0
         self.pollers: list[Poller] = []
+        self.source: Callable[[int], None] | None = None
+        """told of each k that is due after those who want it: a device that speaks by itself does so now"""
         self._hurries: list[int] = []
         self.hurried: _Hurry | None = None
         """the faster (or slower) plan that holds now instead of its own"""
@@ -82,6 +84,11 @@ class Plan:
         """A sample is due."""
         k = self._k
         self._k = k + 1
+        self._tell(k, now_ns)
+        if self.source is not None:
+            self.source(k)
+
+    def _tell(self, k: int, now_ns: int) -> None:
         pollers = self.pollers
         if len(pollers) == 1:
             row = self._ledger.open_row(self._index, k, now_ns, self._mask, self._every_ns)

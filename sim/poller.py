@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from components.batch import StageArguments
 from components.contract import PointConfig
 from devices.device import DeviceModel
+from devices.mqtt_device import member
 from devices.nodes import node_id
 from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
@@ -32,7 +33,9 @@ COMMANDS_MAX = 64
 
 
 def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
-    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: a node holds an engineering value."""
+    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes and payloads hold engineering values."""
+    if protocol == "mqtt":
+        return [PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
     if protocol == "opcua":
         return [PointConfig(first + i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
     return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
@@ -74,6 +77,8 @@ class PointTable:
 class Poller:
     """The process that polls one device through its driver slot."""
 
+    listens_by_itself = False
+
     def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
         self.gateway, self.index, self.spec, self.slot, self.port = gateway, index, spec, slot, port
         self.name = spec.name
@@ -106,7 +111,7 @@ class Poller:
             self._not_polled(row, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
         elif self.row is None and self._next is None:
             self._next = row
-            self._rouse()
+            self.rouse()
         elif self.spec.overrun == "queue" and self._next is None:
             self._next = row
         else:
@@ -124,7 +129,7 @@ class Poller:
             self.gateway.command_done(command, "limit")
             return
         self._commands.append(command)
-        self._rouse()
+        self.rouse()
 
     def take_commands(self) -> list[Command]:
         """The writes that wait, not the one under way; they are the caller's now."""
@@ -134,7 +139,7 @@ class Poller:
     def ask_status(self) -> None:
         """The supervisor wants to know how the driver is; polls and writes go first."""
         self._status_due = True
-        self._rouse()
+        self.rouse()
 
     def between(self, then: Callable[[], None]) -> None:
         """Call ``then`` when nothing is under way: now, or when it has ended; before anything else is begun."""
@@ -147,7 +152,8 @@ class Poller:
         """What is being polled, and what waits to be."""
         return [row for row in (self.row, self._next) if row is not None]
 
-    def _rouse(self) -> None:
+    def rouse(self) -> None:
+        """There is something to do, perhaps."""
         wake, self._wake = self._wake, None
         if wake is not None:
             wake.fire()
@@ -166,15 +172,24 @@ class Poller:
                     self.row = None
                     if self.on_poll is not None:
                         self.on_poll(row)
-            elif self._commands:
-                yield from self._write()
-            elif self._status_due:
-                self._status_due = False
-                if self.slot.state == "ready":
-                    yield from status(self.gateway, self)
-            else:
+            elif not (yield from self._work()):
                 self._wake = Signal(env)
                 yield self._wake
+
+    def _work(self) -> Steps:
+        """The next thing to do beside polls; False when there is nothing."""
+        if self._commands:
+            yield from self._write()
+        elif self._status_due:
+            yield from self._ask()
+        else:
+            return False
+        return True
+
+    def _ask(self) -> Steps:
+        self._status_due = False
+        if self.slot.state == "ready":
+            yield from status(self.gateway, self)
 
     def _begin(self) -> Row | None:
         """The row to poll now; None when the driver isn't up (any more), and the row has ended."""

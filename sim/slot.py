@@ -54,7 +54,7 @@ class Slot:
     __slots__ = (
         "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
         "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "health", "instance", "journal", "linked",
-        "logged", "meter", "name", "on_drop", "on_move", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+        "logged", "meter", "name", "on_drop", "on_move", "on_ready", "segment_start_ns", "serving", "settings", "spec", "state", "values",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,8 @@ class Slot:
         """counts instances, so that a restart that was overtaken knows it"""
         self.on_move: Callable[[str, str], None] | None = None
         """told of each (state, cause) that it comes into, by who watches it through an upgrade"""
+        self.on_ready: Callable[[], None] | None = None
+        """told when it can be called"""
         self.on_drop: Callable[[], None] | None = None
         """told when the instance goes: its connection goes with it"""
         self.serving = False
@@ -112,6 +114,8 @@ class Slot:
         self._trace.emit("component", gateway, self.name, following, cause)
         if self.on_move is not None:
             self.on_move(following, cause)
+        if following == "ready" and self.on_ready is not None:
+            self.on_ready()
 
     def sibling(self, name: str, spec: ComponentSpec, linked: Linked) -> Slot:
         """A slot for the same work with another component; it begins with a copy of what ``state`` keeps."""

@@ -45,6 +45,15 @@ class LinkSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttSpec:
+    """How a device publishes."""
+
+    qos: int = 1
+    retain: bool = False
+    keep_alive_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """One device and the plan by which it is polled: due at phase + k * poll, for each k before the duration's end."""
 
@@ -61,6 +70,8 @@ class DeviceSpec:
     gateway: str
     driver: str
     response_ns: int
+    mqtt: MqttSpec = MqttSpec()
+    """of a device that publishes, every ``poll_ns``"""
 
 
 @dataclass(frozen=True, slots=True)

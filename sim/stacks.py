@@ -13,8 +13,8 @@ from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from sim.budget import Files
-from sim.bus import BUS_USER_TIMEOUT_NS, TcpPort
-from sim.clock import Environment, Signal
+from sim.bus import END, DialoguePort
+from sim.clock import Environment
 from sim.eventloop import EventLoop
 from sim.faults import InvariantError
 from sim.link import Link
@@ -24,8 +24,8 @@ from sim.streams import Streams
 from sim.trace import Trace
 from sim.transport import HERE, Network
 
-_END = object()
-"""comes after a server's last bytes: it has closed"""
+GOODBYES_MAX = 10
+"""rounds of ending what is left when a world is over"""
 
 
 class Served(Protocol):
@@ -45,7 +45,8 @@ class Stacks:
         self.network = Network(env)
         self.loop = EventLoop(env, self.network)
         self._neutral = Neutral(env, streams)
-        self._closed = False
+        self.over = False
+        """nothing that happens from now on has an effect"""
 
     def inside(self) -> AbstractContextManager[Any]:
         """While it lasts, libraries belong to this world."""
@@ -66,14 +67,19 @@ class Stacks:
         return Accepted(self.loop, listener.factory, listener.context, (host, port), (peer, self.network.next_port()), answer, hang_up)
 
     def close(self) -> None:
-        """Tasks end, the libraries have their clocks again."""
-        if self._closed:
+        """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks again."""
+        if self.over:
             return
-        self._closed = True
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
+        self.over = True
+        self.loop.env._queue.clear()
         with self.inside():
-            self.loop.run_until_complete(asyncio.sleep(0))
+            for _ in range(GOODBYES_MAX):  # a task that ends may start another, to clear up
+                tasks = list(asyncio.all_tasks(self.loop))
+                if not tasks:
+                    break
+                for task in tasks:
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.close()
 
 
@@ -147,46 +153,24 @@ class Accepted(asyncio.Transport):
         return self._protocol
 
 
-class StackPort(TcpPort):
-    """A device whose server is a library's: it answers when its coroutines get round to it, and may speak unasked."""
+class StackPort(DialoguePort):
+    """A device whose server is a library's: it answers when its coroutines get round to it."""
 
-    __slots__ = ("_at", "_client", "_peer", "_served", "_stacks")
+    __slots__ = ("_at", "_peer", "_served", "_stacks")
 
     def __init__(
         self, env: Environment, trace: Trace, device: int, link: Link, served: Served, stacks: Stacks, at: tuple[str, int], leg: str,
         response_ns: int, take_file: Callable[[], bool], files: Files, via: str, second: bool,
     ) -> None:  # fmt: skip
         super().__init__(env, trace, device, link, None, leg, response_ns, take_file, files, via, second)
-        self._served, self._stacks = served, stacks
-        self._at, self._client = at, via
+        self._served, self._stacks, self._at = served, stacks, at
         self._peer: Accepted | None = None
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
-        """As ``TcpPort``'s; nothing is known of when the answer comes."""
-        refused = self._put(request)
-        if refused is not None:
-            event = Signal(self._env)
-            event.fire(refused)
-            return event
-        return self._wait(reply, min(timeout_ns, limit_ns))
-
-    def _connect(self) -> None:
-        stream = self._stream = Stream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
-        )
-        stream.connect(self._opened)
-
-    def _opened(self) -> None:
-        stream = self._stream
-        if stream is None:
-            return
+    def _met(self, stream: Stream) -> bool:
         self._peer = self._stacks.accept(
-            *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._client
+            *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._via
         )
-        if self._peer is None:
-            stream.break_off()  # refused
-            return
-        super()._opened()
+        return self._peer is not None
 
     def _answered(self, stream: Stream, data: bytes) -> None:
         spoilt = self._served.spoilt(data)
@@ -194,32 +178,18 @@ class StackPort(TcpPort):
             stream.send_down(spoilt, len(spoilt), self._response_ns + self._served.slow_ns)
 
     def _hung_up(self, stream: Stream, at_once: bool) -> None:
+        if self._stacks.over:
+            return
         if at_once:
             stream.break_off()
         else:
-            stream.send_down(_END, 0, self._response_ns)
+            stream.send_down(END, 0, self._response_ns)
 
     def _asked(self, data: bytes) -> None:
         if self._peer is not None:
             self._peer.received(data)
 
-    def _arrived(self, data: Any) -> None:
-        if data is _END:
-            if self._stream is not None:
-                self._stream.break_off()
-            return
-        super()._arrived(data)
-
-    def reset(self) -> None:
-        """Drop the connection and what is unread."""
-        self._leave()
-        super().reset()
-
-    def _lost(self) -> None:
-        self._leave()
-        super()._lost()
-
-    def _leave(self) -> None:
+    def _left(self) -> None:
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.gone()

@@ -134,6 +134,7 @@ class Swap:
         if poller is not None:
             poller.slot = coming
             leaving.on_drop, coming.on_drop = None, poller.port.abandon
+            leaving.on_ready, coming.on_ready = None, leaving.on_ready
             poller.port.reset()  # a connection with a half-read answer is nothing to inherit
         gateway.trace.emit("swap", gateway.index, name, str(coming.spec.version))
         if alive:

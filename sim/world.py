@@ -25,6 +25,7 @@ from sim.ota import Upgrades
 from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
 from sim.poller import PointTable, Poller, point_configs, points_of, table_key
+from sim.receiver import WITHOUT_DEADLINE_NS
 from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, StandbySpec, WorldSpec
@@ -102,6 +103,7 @@ class World:
                 self._wire_pair(spec.name, spec.standby)
         for i, device in enumerate(self.spec.devices):
             plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
+            plan.source = self.field.source(i, device)
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
@@ -162,8 +164,10 @@ class World:
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
-        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, spec.poll_ns, self.field.options(spec))
-        poller = Poller(gateway, index, spec, slot, self.field.port(gateway, index, spec), table)
+        deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" else spec.poll_ns
+        options = self.field.options(gateway.name, spec)
+        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
+        poller = self.field.poller(gateway, index, spec, slot, table)
         gateway.add_poller(poller)
         return poller
 

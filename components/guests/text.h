@@ -60,6 +60,20 @@ static inline bool text_number(text_t t, double *out) {
   return *end == 0 && *out - *out == 0;
 }
 
+/* Is it UTF-8 (RFC 3629): no overlong form, no surrogate, nothing beyond U+10FFFF? A string that isn't can't cross the contract. */
+static inline bool text_is_utf8(text_t t) {
+  const uint8_t *p = (const uint8_t *)t.at;
+  for (size_t i = 0; i < t.len;) {
+    uint8_t c = p[i];
+    size_t more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xF0 && c < 0xF5 ? 3 : 4;
+    if (more == 4 || more > t.len - i - 1) return false;
+    for (size_t k = 1; k <= more; k++) if ((p[i + k] & 0xC0) != 0x80) return false;
+    if ((c == 0xE0 && p[i + 1] < 0xA0) || (c == 0xED && p[i + 1] > 0x9F) || (c == 0xF0 && p[i + 1] < 0x90) || (c == 0xF4 && p[i + 1] > 0x8F)) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
 /* "200 ms", "1 s", "1500 us": nanoseconds. A bare number is refused: its unit would be a guess. */
 static inline bool text_duration(text_t t, uint64_t *out_ns) {
   size_t digits = 0;

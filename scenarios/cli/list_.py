@@ -80,7 +80,10 @@ def _troubles() -> list[tuple[str, str]]:
         keys = [f"{key} (needed)" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
         rows.append((name, f"{verb.meaning}; keys: {', '.join(keys) or 'none'}"))
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
-    return rows + [(f"fault {kind}", f"{text}; keys: {', '.join([key for key, needs in keys_of_fault(kind).items() if needs] + ['share'])}") for kind, text in faults.items()]
+    for kind, text in faults.items():
+        keys = [key for key, needs in keys_of_fault(kind).items() if needs]
+        rows.append((f"fault {kind}", f"{text}; keys: {', '.join([*keys, 'share'])}"))
+    return rows
 
 
 _LISTS = {

@@ -183,7 +183,6 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "unused component": ("  route: {", "  spare: {wasm: route.wasm}\n  route: {", 'component "spare" is used by no fleet and no gateway'),
     "fleet of an expectation": ("latency.gateway)", "latency.gateway{fleet=press})", 'unknown fleet "press"; did you mean "presses"?'),
     "event": ("count(samples.lost) == 0", "backlog == 0 within 5 s after heal cloud", 'unknown event "heal cloud"'),
-    "protocol not built": ("modbus-tcp", "opcua", "opcua devices are not built yet"),
     "a number that is octal elsewhere": ("seed: 7", "seed: 010", "$.seed"),
     "a store of nothing": ("capacity: 1 MiB", "capacity: 0 B", 'expected a size over 0, got "0 B"'),
     "a ratio that is no number": ("count(samples.lost) == 0", "ratio(samples.lost) <= NaN %", 'expected a percentage, e.g. "0.1 %", got "NaN %"'),

@@ -158,7 +158,10 @@ static void read_scalar(reader_t *r, uint8_t type, value_t *out, int depth) {
   }
   out->kind = VALUE_OTHER;
   switch (type) {
-    case TYPE_STRING: out->text = read_string(r); out->kind = VALUE_TEXT; break;
+    case TYPE_STRING:
+      out->text = read_string(r);
+      if (text_is_utf8((text_t){(const char *)out->text.at, out->text.len})) out->kind = VALUE_TEXT;
+      break;
     case TYPE_BYTE_STRING: case TYPE_XML: read_string(r); break;
     case TYPE_DATE_TIME: read_bytes(r, 8); break;
     case TYPE_GUID: read_bytes(r, 16); break;

@@ -84,6 +84,7 @@ static bool points_in(exports_twinloop_gateway_driver_settings_t *s, exports_twi
     d.points[i] = (point_t){c->scale, c->offset, (uint32_t)start, (uint32_t)(w.used - start), c->id, 0};
   }
   d.point_count = s->points.len;
+  d.nodes_len = w.used;
   return true;
 }
 

@@ -198,7 +198,7 @@ static outcome_t session_ready(session_t *s, text_t endpoint, trouble_t *t) {
   if (c->open) channel_drop(c);
   s->active = false;
   s->token_len = 0;
-  c->id = c->token = c->sent = c->request = 0;
+  c->id = c->token = c->sent = c->request = s->handle = 0;
   c->counting = false;
   o = channel_hello(c, endpoint, t);
   if (o == FINE) o = open_channel(s, false, t);

@@ -1,0 +1,360 @@
+"""MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO.
+
+Belongs here: sections 2 and 3 of the OASIS standard (29 October 2014), whose numbers are beside the code. Never: sessions (mqtt_broker.py).
+QoS 2 isn't spoken: a packet that needs it is a ProtocolError. Every length has a limit; whatever is wrong is a ProtocolError that says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+PACKET_BYTES_MAX = 256 << 10
+"""of one packet; the standard allows 256 MiB, no broker in the field takes that from a sensor"""
+TOPIC_BYTES_MAX = 1024
+_CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _UNSUBSCRIBE, _UNSUBACK = 1, 2, 3, 4, 8, 9, 10, 11
+_PINGREQ, _PINGRESP, _DISCONNECT = 12, 13, 14
+_QOS2 = (5, 6, 7)
+_FLAGS = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2}
+"""fixed by table 2.2; 0 for the others but PUBLISH"""
+
+
+class ProtocolError(ValueError):
+    """The peer broke the protocol: the connection must be closed [MQTT-4.8.0-1]."""
+
+
+class Will(NamedTuple):
+    """What the broker publishes for a client that is lost."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+class Connect(NamedTuple):
+    """3.1. ``clean``: no session is kept; ``keep_alive_s`` 0: none."""
+
+    client: str
+    clean: bool = True
+    keep_alive_s: int = 60
+    will: Will | None = None
+    user: str | None = None
+    password: bytes | None = None
+
+
+class Connack(NamedTuple):
+    """3.2. ``code`` 0: accepted, 1 to 5: refused."""
+
+    present: bool
+    code: int = 0
+
+
+class Publish(NamedTuple):
+    """3.3. ``packet`` is 0 with QoS 0."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+    dup: bool = False
+    packet: int = 0
+
+
+class Puback(NamedTuple):
+    """3.4."""
+
+    packet: int
+
+
+class Subscribe(NamedTuple):
+    """3.8. ``filters``: (topic filter, largest QoS)."""
+
+    packet: int
+    filters: tuple[tuple[str, int], ...]
+
+
+class Suback(NamedTuple):
+    """3.9. ``codes``: granted QoS, 0x80 for refused."""
+
+    packet: int
+    codes: tuple[int, ...]
+
+
+class Unsubscribe(NamedTuple):
+    """3.10."""
+
+    packet: int
+    filters: tuple[str, ...]
+
+
+class Unsuback(NamedTuple):
+    """3.11."""
+
+    packet: int
+
+
+class Pingreq(NamedTuple):
+    """3.12."""
+
+
+class Pingresp(NamedTuple):
+    """3.13."""
+
+
+class Disconnect(NamedTuple):
+    """3.14."""
+
+
+Packet = Connect | Connack | Publish | Puback | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+class _Cursor:
+    """A packet's remaining bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise ProtocolError(f"{count} bytes expected, {self.left} are left")
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def number(self) -> int:
+        return int.from_bytes(self.take(2), "big")
+
+    def identifier(self) -> int:
+        """2.3.1: not zero."""
+        number = self.number()
+        if not number:
+            raise ProtocolError("packet identifier 0")
+        return number
+
+    def binary(self) -> bytes:
+        return self.take(self.number())
+
+    def text(self) -> str:
+        """1.5.3: UTF-8 without surrogates and without U+0000."""
+        raw = self.binary()
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError("a string that isn't UTF-8") from error
+        if "\0" in text:
+            raise ProtocolError("a string with U+0000")
+        return text
+
+    def end(self) -> None:
+        if self.left:
+            raise ProtocolError(f"{self.left} bytes too many")
+
+
+def check_topic(topic: str) -> str:
+    """4.7: a name to publish to; raises ProtocolError."""
+    if not topic or "+" in topic or "#" in topic or len(topic.encode()) > TOPIC_BYTES_MAX:
+        raise ProtocolError(f"topic name {topic[:40]!r}")
+    return topic
+
+
+def check_filter(pattern: str) -> str:
+    """4.7.1: ``#`` alone and last, ``+`` alone in its level; raises ProtocolError."""
+    levels = pattern.split("/")
+    wrong = not pattern or len(pattern.encode()) > TOPIC_BYTES_MAX or "#" in "".join(levels[:-1]) or any(
+        (level != "+" and "+" in level) or (level != "#" and "#" in level) for level in levels
+    )  # fmt: skip
+    if wrong:
+        raise ProtocolError(f"topic filter {pattern[:40]!r}")
+    return pattern
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """4.7: does a topic match a filter? Wildcards at the beginning don't match ``$`` topics."""
+    if topic[0] == "$" and pattern[0] in "+#":
+        return False
+    if pattern == topic:
+        return True
+    wanted, found = pattern.split("/"), topic.split("/")
+    for i, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if i >= len(found) or level not in ("+", found[i]):
+            return False
+    return len(wanted) == len(found)
+
+
+# ---- decoding -------------------------------------------------------------------------------------------------------
+def _connect(cursor: _Cursor, flags: int) -> Connect:
+    if cursor.text() != "MQTT":
+        raise ProtocolError("protocol name")
+    level, bits = cursor.take(1)[0], cursor.take(1)[0]
+    if level != 4:
+        raise ProtocolError(f"protocol level {level}")
+    keep_alive, will_qos = cursor.number(), bits >> 3 & 3
+    if bits & 1 or will_qos > 1 or (not bits & 4 and bits & 0x38) or (bits & 0x40 and not bits & 0x80):
+        raise ProtocolError(f"connect flags {bits:#04x}")
+    client = cursor.text()
+    if not client and not bits & 2:
+        raise ProtocolError("a session to keep needs a client identifier")
+    will = Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20)) if bits & 4 else None
+    user = cursor.text() if bits & 0x80 else None
+    password = cursor.binary() if bits & 0x40 else None
+    return Connect(client, bool(bits & 2), keep_alive, will, user, password)
+
+
+def _connack(cursor: _Cursor, flags: int) -> Connack:
+    present, code = cursor.take(2)
+    if present > 1 or code > 5 or (present and code):
+        raise ProtocolError(f"connack {present} {code}")
+    return Connack(bool(present), code)
+
+
+def _publish(cursor: _Cursor, flags: int) -> Publish:
+    qos = flags >> 1 & 3
+    if qos > 1 or (not qos and flags & 8):
+        raise ProtocolError(f"publish flags {flags:#x}")
+    topic = check_topic(cursor.text())
+    packet = cursor.identifier() if qos else 0
+    return Publish(topic, cursor.take(cursor.left), qos, bool(flags & 1), bool(flags & 8), packet)
+
+
+def _subscribe(cursor: _Cursor, flags: int) -> Subscribe:
+    packet = cursor.identifier()
+    filters: list[tuple[str, int]] = []
+    while cursor.left or not filters:
+        pattern = check_filter(cursor.text())
+        qos = cursor.take(1)[0]
+        if qos > 2:
+            raise ProtocolError(f"requested QoS {qos}")
+        filters.append((pattern, qos))
+    return Subscribe(packet, tuple(filters))
+
+
+def _suback(cursor: _Cursor, flags: int) -> Suback:
+    packet, codes = cursor.identifier(), tuple(cursor.take(cursor.left))
+    if not codes or any(code not in (0, 1, 2, 0x80) for code in codes):
+        raise ProtocolError("suback codes")
+    return Suback(packet, codes)
+
+
+def _unsubscribe(cursor: _Cursor, flags: int) -> Unsubscribe:
+    packet = cursor.identifier()
+    filters: list[str] = []
+    while cursor.left or not filters:
+        filters.append(check_filter(cursor.text()))
+    return Unsubscribe(packet, tuple(filters))
+
+
+_DECODERS: dict[int, Callable[[_Cursor, int], Packet]] = {
+    _CONNECT: _connect, _CONNACK: _connack, _PUBLISH: _publish, _PUBACK: lambda cursor, _: Puback(cursor.identifier()), _SUBSCRIBE: _subscribe,
+    _SUBACK: _suback, _UNSUBSCRIBE: _unsubscribe, _UNSUBACK: lambda cursor, _: Unsuback(cursor.identifier()), _PINGREQ: lambda *_: Pingreq(),
+    _PINGRESP: lambda *_: Pingresp(), _DISCONNECT: lambda *_: Disconnect(),
+}  # fmt: skip
+
+
+def _decode(kind: int, flags: int, body: bytes) -> Packet:
+    if kind in _QOS2:
+        raise ProtocolError("QoS 2 isn't spoken here")
+    if kind not in _DECODERS:
+        raise ProtocolError(f"packet type {kind}")
+    if kind != _PUBLISH and flags != _FLAGS.get(kind, 0):
+        raise ProtocolError(f"flags {flags:#x} of packet type {kind}")
+    cursor = _Cursor(body)
+    packet = _DECODERS[kind](cursor, flags)
+    cursor.end()
+    return packet
+
+
+class Reader:
+    """Packets out of a stream's bytes."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[Packet]:
+        """Every packet that is whole now. Raises ProtocolError at the first that is wrong, after which the reader is of no use."""
+        buffer = self._buffer + data if self._buffer else data
+        packets: list[Packet] = []
+        while len(buffer) >= 2:
+            size, shift, at = 0, 0, 1
+            while True:  # remaining length, 2.2.3: seven bits a byte, least significant first, four at most
+                byte = buffer[at]
+                size |= (byte & 0x7F) << shift
+                at, shift = at + 1, shift + 7
+                if byte < 0x80 or at >= len(buffer) or at == 5:
+                    break
+            if byte >= 0x80:
+                if at == 5:
+                    raise ProtocolError("remaining length of more than four bytes")
+                break
+            if size > PACKET_BYTES_MAX:
+                raise ProtocolError(f"a packet of {size} bytes, at most {PACKET_BYTES_MAX} are taken")
+            if len(buffer) < at + size:
+                break
+            packets.append(_decode(buffer[0] >> 4, buffer[0] & 15, buffer[at : at + size]))
+            buffer = buffer[at + size :]
+        self._buffer = buffer
+        return packets
+
+
+# ---- encoding -------------------------------------------------------------------------------------------------------
+def _length(size: int) -> bytes:
+    out = bytearray()
+    while True:
+        size, low = size >> 7, size & 0x7F
+        out.append(low | 0x80 if size else low)
+        if not size:
+            return bytes(out)
+
+
+def _whole(kind: int, flags: int, body: bytes) -> bytes:
+    return bytes((kind << 4 | flags,)) + _length(len(body)) + body
+
+
+def _binary(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data
+
+
+def _text(text: str) -> bytes:
+    return _binary(text.encode())
+
+
+def publish_bytes(topic: bytes, payload: bytes, qos: int, packet: int, retain: bool = False, dup: bool = False) -> bytes:
+    """A PUBLISH, for those who send many: ``topic`` is checked already."""
+    body = _binary(topic) + (packet.to_bytes(2, "big") if qos else b"") + payload
+    return _whole(_PUBLISH, dup << 3 | qos << 1 | retain, body)
+
+
+def encode(packet: Packet) -> bytes:
+    """A packet's bytes."""
+    if isinstance(packet, Publish):
+        return publish_bytes(packet.topic.encode(), packet.payload, packet.qos, packet.packet, packet.retain, packet.dup)
+    if isinstance(packet, Connect):
+        will = packet.will
+        bits = 2 * packet.clean | (0 if will is None else 4 | will.qos << 3 | will.retain << 5)
+        bits |= (packet.user is not None) << 7 | (packet.password is not None) << 6
+        body = b"\0\x04MQTT\x04" + bytes((bits,)) + packet.keep_alive_s.to_bytes(2, "big") + _text(packet.client)
+        if will is not None:
+            body += _text(will.topic) + _binary(will.payload)
+        body += (b"" if packet.user is None else _text(packet.user)) + (b"" if packet.password is None else _binary(packet.password))
+        return _whole(_CONNECT, 0, body)
+    if isinstance(packet, Subscribe):
+        return _whole(_SUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(_text(name) + bytes((qos,)) for name, qos in packet.filters))
+    if isinstance(packet, Unsubscribe):
+        return _whole(_UNSUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(_text(name) for name in packet.filters))
+    if isinstance(packet, Suback):
+        return _whole(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
+    if isinstance(packet, Connack):
+        return _whole(_CONNACK, 0, bytes((packet.present, packet.code)))
+    if isinstance(packet, Puback):
+        return _whole(_PUBACK, 0, packet.packet.to_bytes(2, "big"))
+    if isinstance(packet, Unsuback):
+        return _whole(_UNSUBACK, 0, packet.packet.to_bytes(2, "big"))
+    return _whole({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")
