@@ -10,16 +10,15 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 
+from devices import plants
 from devices.device import DeviceModel
+from devices.plants import PROTOCOLS
 from devices.registers import Point
 from devices.signal import Signal
 from devices.sunspec import SunSpecPoint, load_model, sunspec_map
 
 ENTRY_POINTS = "twinloop.devices"
 """a third party's entry point is a callable that returns a DeviceModel"""
-
-PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")
-"""that all shipped models speak: registers, or the same points as nodes or members of a payload"""
 
 
 def _press_sensor() -> DeviceModel:
@@ -39,10 +38,10 @@ def _press_sensor() -> DeviceModel:
     return DeviceModel("press-sensor", title, "ours", PROTOCOLS, points, step_ns=500_000_000)
 
 
-def _sunspec(name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], **rest: int) -> DeviceModel:
+def _sunspec(name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], step_ns: int) -> DeviceModel:
     points, constants = sunspec_map(number, implemented)
     source = f"SunSpec model {number} ({load_model(number)['group'].get('label', '')}), JSON shipped by pysunspec2"
-    return DeviceModel(name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", **rest)
+    return DeviceModel(name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", step_ns=step_ns)
 
 
 def _energy_meter() -> DeviceModel:
@@ -101,6 +100,11 @@ _SHIPPED: dict[str, Callable[[], DeviceModel]] = {
     "pv-inverter": _pv_inverter,
     "weather-station": _weather_station,
     "battery": _battery,
+    "tank": plants.tank,
+    "motor": plants.motor,
+    "heater": plants.heater,
+    "meter": plants.meter,
+    "pv-day": plants.pv_day,
 }
 
 

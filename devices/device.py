@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from devices.overlay import Overlay, ValueFault
+from devices.overlay import NS_PER_S, Overlay, ValueFault
+from devices.process import Process
 from devices.registers import Point, RegisterImage
 from devices.signal import mixed
 from devices.stepper import step_function
@@ -35,6 +36,10 @@ class DeviceModel:
     serial_response_ns: int = 5_000_000
     vendor: str = "twinloop"
     """what Read Device Identification answers"""
+    lasts_ns: int = 0
+    """of a recording: when its last value has come"""
+    process: Callable[[int, float], Process] | None = None
+    """what moves the points that have an ``output``: made of (key, seconds of a step)"""
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.points]
@@ -44,6 +49,8 @@ class DeviceModel:
             raise ValueError(f"device model {self.name}: {len(names)} points; 1 to {POINTS_MAX} are allowed")
         if self.step_ns < 1:
             raise ValueError(f"device model {self.name}: a step takes at least 1 ns, got {self.step_ns}")
+        if any(point.output for point in self.points) != (self.process is not None):
+            raise ValueError(f"device model {self.name}: points with an output and a process go together")
         taken: dict[tuple[str, int], str] = {}
         for point in self.points:
             try:
@@ -63,22 +70,49 @@ class DeviceModel:
         return None
 
 
+class Follower:
+    """Keeps a process in step with its device: inputs are the points that are written, as they stand."""
+
+    def __init__(self, points: tuple[Point, ...], image: RegisterImage, process: Process) -> None:
+        self._image, self.process = image, process
+        self._inputs = {point.name: i for i, point in enumerate(points) if point.writable}
+        self._outputs = [(i, point.output) for i, point in enumerate(points) if point.output]
+        self._step = -1
+
+    def move(self, step: int) -> None:
+        """Every step until that one, then show what is measured; a write acts from the step after it on."""
+        if self.process.jumps:
+            self._step = step - 1
+        if step > self._step:
+            inputs = {name: self._image.value(i) for name, i in self._inputs.items()}
+            while self._step < step:
+                self._step += 1
+                self.process.step(self._step, inputs)
+        outputs = self.process.outputs
+        for i, name in self._outputs:
+            self._image.write_value(i, outputs[name])
+
+
 class Device:
     """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name.
 
     ``image`` and ``move`` are its fleet's when it moves along with it (fleet.py); else its own.
     """
 
-    __slots__ = ("_key", "_move", "_step", "_step_ns", "image", "model", "name", "unit_id")
+    __slots__ = ("_key", "_move", "_statuses", "_step", "_step_ns", "image", "model", "name", "unit_id")
 
     def __init__(
         self, model: DeviceModel, name: str, unit_id: int, key: int, image: RegisterImage | None = None, move: Callable[[int], None] | None = None
     ) -> None:
         self.model, self.name, self.unit_id, self._key = model, name, unit_id, key
         self.image = RegisterImage(model.points, model.constants) if image is None else image
+        self._statuses: dict[str, int] = {}
         for i, point in enumerate(model.points):
             if point.writable:
                 self.image.write_value(i, point.signal.build(mixed(key, i))(0))
+        if model.process is not None:
+            follower = Follower(model.points, self.image, model.process(key, model.step_ns / NS_PER_S))
+            move, self._statuses = follower.move, follower.process.statuses
         self._move = step_function(model.points, self.image, key) if move is None else move
         self._step, self._step_ns = -1, model.step_ns
 
@@ -94,6 +128,10 @@ class Device:
     def stepped_ns(self, now_ns: int) -> int:
         """When the values that hold at ``now_ns`` were measured: the beginning of their step."""
         return now_ns // self._step_ns * self._step_ns
+
+    def status(self, index: int) -> int:
+        """The StatusCode of a point as the process has it; registers don't show it."""
+        return self._statuses.get(self.model.points[index].output, 0) if self._statuses else 0
 
     def lie(self, fault: ValueFault, now_ns: int) -> Callable[[], None]:
         """A sensor begins to lie; returns what ends it."""

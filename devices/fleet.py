@@ -47,7 +47,7 @@ def make_devices(model: DeviceModel, members: list[Member], period_ns: int) -> l
 def _fits(model: DeviceModel) -> bool:
     """Registers of at most 32 bits in wire order: floats hold them exactly, and numpy has a type for them."""
     moving = [point for point in model.points if not point.writable]
-    return bool(moving) and all(p.table in ("holding", "input") and p.order == "be" and p.width <= 2 for p in moving)
+    return model.process is None and bool(moving) and all(p.table in ("holding", "input") and p.order == "be" and p.width <= 2 for p in moving)
 
 
 class Pass:

@@ -60,7 +60,7 @@ class NodeImage:
         device, point = self.device, self.device.model.points[index]
         device.advance(now_ns)
         image, cell = device.image, device.image.cell(index)
-        status, source_ns = 0, device.stepped_ns(now_ns)
+        status, source_ns = device.status(index), device.stepped_ns(now_ns)
         if cell is None:
             value = float((image.read_bits(point.table, point.address, 1) or [False])[0])
         else:

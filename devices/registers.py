@@ -49,6 +49,8 @@ class Point:
     signal: Signal = CONSTANT
     writable: bool = False
     """a written value stays: the signal is only its first one"""
+    output: str = ""
+    """the output of its model's process that it shows, instead of a signal"""
     node: str = ""
     """its OPC UA NodeId as text, if that isn't made of its name"""
 
@@ -172,6 +174,13 @@ class RegisterImage:
             self.bits[point.table][point.address - self.first[point.table]] = value != 0
             return
         self.raw[point.table][cell.position : cell.position + cell.size] = cell.encode(value)
+
+    def value(self, index: int) -> float:
+        """The engineering value of a point as it is, whatever lies."""
+        cell, point = self._cells[index], self._points[index]
+        if cell is None:
+            return float(self.bits[point.table][point.address - self.first[point.table]])
+        return cell.decode(bytes(self.raw[point.table][cell.position : cell.position + cell.size]))
 
     def read_raw(self, table: str, address: int, count: int) -> bytes | None:
         """Registers as they go over the wire, None when one of them doesn't exist."""

@@ -20,7 +20,12 @@ BASE = 40000
 _COMMON_LENGTH = 66
 MODEL_BASE = BASE + 2 + 2 + _COMMON_LENGTH
 """where the ID register of the first model after the common one lies"""
-_TYPES = {"uint16": "u16", "int16": "i16", "uint32": "u32", "int32": "i32", "acc32": "u32", "enum16": "u16", "bitfield32": "u32", "bitfield16": "u16"}
+TYPES = {
+    "uint16": "u16", "int16": "i16", "uint32": "u32", "int32": "i32", "uint64": "u64", "int64": "i64", "acc16": "u16", "acc32": "u32", "acc64": "u64",
+    "enum16": "u16", "enum32": "u32", "bitfield16": "u16", "bitfield32": "u32", "bitfield64": "u64", "float32": "f32", "float64": "f64",
+    "count": "u16",
+}  # fmt: skip
+"""SunSpec's types that hold a number -> ours"""
 _NOT_IMPLEMENTED = {"uint16": 0xFFFF, "int16": 0x8000, "sunssf": 0x8000, "enum16": 0xFFFF, "bitfield16": 0xFFFF}
 """what an unimplemented point of one register reads as"""
 
@@ -39,14 +44,22 @@ class SunSpecPoint:
     """our name for the point when SunSpec's reads badly in lower case"""
 
 
-@cache
-def load_model(number: int) -> dict[str, Any]:
-    """SunSpec's own JSON of a model; raises FileNotFoundError for a number that SunSpec didn't publish."""
+def _folder() -> Path:
     spec = importlib.util.find_spec("sunspec2")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("pysunspec2 is not installed")
-    path = Path(spec.submodule_search_locations[0]) / "models" / "json" / f"model_{number}.json"
-    found: dict[str, Any] = json.loads(path.read_text())
+    return Path(spec.submodule_search_locations[0]) / "models" / "json"
+
+
+def published() -> list[int]:
+    """The numbers of all models that SunSpec published."""
+    return sorted(int(path.stem.removeprefix("model_")) for path in _folder().glob("model_*.json"))
+
+
+@cache
+def load_model(number: int) -> dict[str, Any]:
+    """SunSpec's own JSON of a model; raises FileNotFoundError for a number that SunSpec didn't publish."""
+    found: dict[str, Any] = json.loads((_folder() / f"model_{number}.json").read_text())
     return found
 
 
@@ -89,7 +102,7 @@ def _point(raw: dict[str, Any], address: int, mine: SunSpecPoint) -> Point:
     exponent = raw["sf"] if isinstance(raw.get("sf"), int) else mine.exponent
     scale = 10.0**exponent if exponent >= 0 else 1.0 / 10**-exponent
     return Point(
-        name=mine.alias or _kebab(raw["name"]), table="holding", address=address, type=_TYPES[raw["type"]], unit=mine.unit or raw.get("units") or "",
+        name=mine.alias or _kebab(raw["name"]), table="holding", address=address, type=TYPES[raw["type"]], unit=mine.unit or raw.get("units") or "",
         scale=scale, low=mine.low, high=mine.high, signal=mine.signal, writable=raw.get("access") == "RW",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.outcome import Cause
-from devices import catalog, misbehaviour, overlay
+from devices import misbehaviour, overlay
 from devices.device import DeviceModel
 from devices.nodes import STATUS_CODES
 from scenarios import schema, upgrades
@@ -179,9 +179,7 @@ def device_fleet(loaded: Loaded, target: str, at: Location) -> tuple[schema.Flee
     fleet = fleets[name]
     if slash and number != "any" and not 1 <= int(number) <= fleet.count:
         raise loaded.document.error(at, f'unknown device "{target}"; known: {name}/1 to {name}/{fleet.count}')
-    if fleet.device not in catalog.names():
-        raise loaded.document.error(("fleets", name, "device"), unknown("device", fleet.device, catalog.names()))
-    return fleet, catalog.model(fleet.device)
+    return fleet, loaded.models.of(fleet.device, ("fleets", name, "device"))
 
 
 def _point(loaded: Loaded, deed: schema.Deed, model: DeviceModel, at: Location) -> int:

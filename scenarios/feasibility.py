@@ -53,11 +53,11 @@ def poll_ns(timing: LineTiming, device: DeviceSpec, reads: list[int]) -> int:
 
 def line_utilisation(spec: WorldSpec) -> dict[str, float]:
     """line -> share of its time that the poll plan asks for; over 1 the plan can't be held."""
-    serial = {link.name: LineTiming(link.serial_bd) for link in spec.links if link.serial_bd is not None}
+    serial = {link.name: link.timing for link in spec.links}
     used: dict[str, float] = {}
     drivers = {component.name: dict(component.options) for component in spec.components}
     for device in spec.devices:
-        timing = serial.get(device.link)
+        timing = serial[device.link]
         if timing is None:
             continue
         options = drivers[device.driver]
@@ -75,6 +75,9 @@ def warnings(spec: WorldSpec) -> list[str]:
             out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held")
         elif share > 0.8:
             out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
+    for model in {device.model.name: device.model for device in spec.devices if device.model.lasts_ns}.values():
+        if model.lasts_ns < spec.duration_ns:
+            out.append(f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} s: then its last values are held")
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

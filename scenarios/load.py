@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from scenarios.document import Document, Location, parse_document, read_document
 from scenarios.errors import ScenarioError, nearest, shown_path
+from scenarios.models import Models
 from scenarios.schema import Scenario
 
 NAME_BYTES_MAX = 250
@@ -27,6 +28,7 @@ class Loaded:
 
     scenario: Scenario
     document: Document
+    models: Models
 
     @property
     def file(self) -> Path:
@@ -88,7 +90,7 @@ def _checked(document: Document) -> Loaded:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         raise _translated(document, error) from error
-    return Loaded(scenario, document)
+    return Loaded(scenario, document, Models(document, document.file.parent))
 
 
 def _translated(document: Document, error: ValidationError) -> ScenarioError:

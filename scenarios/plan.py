@@ -12,7 +12,6 @@ from typing import Any
 from components.component import Component, ComponentRefused
 from components.host import Host
 from components.registry import Version
-from devices import catalog
 from devices.device import DeviceModel
 from scenarios import schema, upgrades
 from scenarios.document import Location
@@ -54,6 +53,7 @@ class Planner:
         self.scenario = loaded.scenario
         self.seed = self.scenario.seed if seed is None else seed
         self.boards = boards or {}
+        self.models = loaded.models
         self._unit_ids: dict[tuple[str, int], int] = {}
         """(serial link, line) -> the last unit id given"""
         self.notes: list[str] = []
@@ -89,8 +89,13 @@ class Planner:
                 raise self.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
             for key in not_on_a_line(link):
                 raise self.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
-            return LinkSpec(name, replace(LinkModel(), **model_changes(link)), link.serial, link.lines or 1)
-        for key in ("parity", "lines"):
+            checked = link.parity in ("even", "odd")
+            if checked and link.stop == 2:
+                raise self.error((*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)")
+            bits = 10 if not checked and link.stop == 1 else 11
+            model = replace(LinkModel(), **model_changes(link))
+            return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked)
+        for key in ("parity", "stop", "turnaround", "lines"):
             if getattr(link, key) is not None:
                 raise self.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
         if link.preset is not None and link.preset not in PRESETS:
@@ -171,9 +176,7 @@ class Planner:
         return MqttSpec(block.qos, block.retain, max(1, block.keep_alive // 1_000_000_000))
 
     def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
-        if fleet.device not in catalog.names():
-            raise self.error((*at, "device"), unknown("device", fleet.device, catalog.names()))
-        model = catalog.model(fleet.device)
+        model = self.models.of(fleet.device, (*at, "device"))
         if fleet.protocol not in model.protocols:
             raise self.error((*at, "protocol"), f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}")
         return model

@@ -80,6 +80,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         "digest": world.trace.digest(),
         "scenario_digest": scenario_digest(loaded),
         "components": {component.name: component.component.sha256 for component in world.spec.components},
+        "recordings": dict(loaded.models.digests),
         "versions": versions(),
         "expectations": [_expectation(one) for one in judged],
         "ledger": {
@@ -120,6 +121,8 @@ def scenario_digest(loaded: Loaded) -> str:
     """SHA-256 of the scenario as it was understood: comments and layout don't count."""
     overrides = {name: override.model_dump() for name, override in loaded.scenario.overrides.items()}
     understood = loaded.scenario.model_dump_json(by_alias=True) + json.dumps(overrides, sort_keys=True)
+    if loaded.models.digests:
+        understood += json.dumps(loaded.models.digests, sort_keys=True)
     return hashlib.sha256(understood.encode()).hexdigest()
 
 

@@ -144,6 +144,8 @@ class Link(Degradation):
     preset: Name | None = None
     serial: Baud | None = None
     parity: Literal["none", "even", "odd"] | None = None
+    stop: Annotated[int, Field(ge=1, le=2)] | None = None
+    turnaround: Duration | None = None
     lines: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 

@@ -14,7 +14,7 @@ from devices.modbus_server import ModbusServer
 from devices.mqtt_device import MqttDevice, topic_of
 from sim.bus import Port, TcpPort
 from sim.clock import Environment
-from sim.line import Line, LineTiming, SerialPort
+from sim.line import Line, SerialPort
 from sim.link import Link
 from sim.mqtt import MqttPort, Publisher, Site
 from sim.poller import PointTable, Poller
@@ -54,7 +54,7 @@ class Field:
 
     def __init__(self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link]) -> None:
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
-        self._line_bd = {link.name: link.serial_bd for link in spec.links}
+        self._timing = {link.name: link.timing for link in spec.links}
         self.lines: dict[str, Line] = {}
         self.stacks: Stacks | None = None
         """protocol libraries, if a device needs one"""
@@ -162,13 +162,13 @@ class Field:
         assert isinstance(server, ModbusServer)
         if second:
             server = ModbusServer(server.device, server)
-        serial_bd = self._line_bd[spec.link]
-        if serial_bd is None:
+        timing = self._timing[spec.link]
+        if timing is None:
             return TcpPort(
                 self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
                 second,
             )  # fmt: skip
         name = f"{spec.link}/{spec.line}"
         if name not in self.lines:
-            self.lines[name] = Line(self._env, name, LineTiming(serial_bd), link, self._streams)
+            self.lines[name] = Line(self._env, name, timing, link, self._streams)
         return SerialPort(self._env, self._trace, index, self.lines[name], server, spec.response_ns, gateway.name)

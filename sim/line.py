@@ -1,8 +1,9 @@
 """A serial line: RS-485, half-duplex, one exchange at a time; a device that doesn't answer blocks it for its timeout.
 
 Belongs here: baud timing, gaps, turn-around, the line's queue. Never: what the frames mean.
-MODBUS over Serial Line V1.02 section 2.5.1: 11 bits a character, 3.5 characters of silence between frames, fixed at
-1750 us above 19200 Bd. The queue in front of the line is part of the exchange: stage ``bus``.
+MODBUS over Serial Line V1.02 section 2.5.1: 11 bits a character (10 where somebody has left out the second stop bit), 3.5 characters of
+silence between frames, fixed at 1750 us above 19200 Bd. A character with a wrong parity bit is discarded by the receiver, and its frame with
+it: then a damaged frame is silence. The queue in front of the line is part of the exchange: stage ``bus``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sim.streams import Streams
 from sim.trace import Trace
 
 CHARACTER_BITS = 11
-"""start, 8 data, parity or a second stop bit, stop"""
+"""start, 8 data, parity or a second stop bit, stop; 10 with neither"""
 GAP_FIXED_NS = 1750 * US
 GAP_FIXED_ABOVE_BD = 19_200
 QUEUE_MAX = 4096
@@ -29,27 +30,30 @@ QUEUE_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class LineTiming:
-    """Times of a line at ``rate_bd``."""
+    """Times of a line at ``rate_bd``. ``turnaround_ns``: what each change of direction costs beside the gap; ``parity``: is it checked?"""
 
     rate_bd: int
+    character_bits: int = CHARACTER_BITS
+    turnaround_ns: int = 0
+    parity: bool = False
 
     @property
     def character_ns(self) -> int:
-        """One character of 11 bits."""
-        return CHARACTER_BITS * S // self.rate_bd
+        """One character."""
+        return self.character_bits * S // self.rate_bd
 
     @property
     def gap_ns(self) -> int:
         """3.5 characters of silence."""
-        return GAP_FIXED_NS if self.rate_bd > GAP_FIXED_ABOVE_BD else 7 * CHARACTER_BITS * S // (2 * self.rate_bd)
+        return GAP_FIXED_NS if self.rate_bd > GAP_FIXED_ABOVE_BD else 7 * self.character_bits * S // (2 * self.rate_bd)
 
     def frame_ns(self, size_bytes: int) -> int:
         """A frame without its gap."""
-        return size_bytes * CHARACTER_BITS * S // self.rate_bd
+        return size_bytes * self.character_bits * S // self.rate_bd
 
     def exchange_ns(self, request_bytes: int, reply_bytes: int, response_ns: int) -> int:
-        """A whole exchange: request, gap, the device's time, reply, gap."""
-        return self.frame_ns(request_bytes) + self.frame_ns(reply_bytes) + 2 * self.gap_ns + response_ns
+        """A whole exchange: request, gap, turnaround, the device's time, reply, gap, turnaround."""
+        return self.frame_ns(request_bytes) + self.frame_ns(reply_bytes) + 2 * (self.gap_ns + self.turnaround_ns) + response_ns
 
 
 class Line:
@@ -117,8 +121,10 @@ class Line:
             return None
         return self.damaged(frame) if arrivals[0][1] else frame
 
-    def damaged(self, frame: bytes) -> bytes:
-        """The frame with a flipped bit: no CRC holds then."""
+    def damaged(self, frame: bytes) -> bytes | None:
+        """The frame with a flipped bit: no CRC holds then, and no parity bit."""
+        if self.timing.parity:
+            return None
         bit = self.noise.below(8 * len(frame))
         damaged = bytearray(frame)
         damaged[bit >> 3] ^= 1 << (bit & 7)
@@ -192,7 +198,7 @@ class SerialPort:
         sent_ns = timing.frame_ns(len(exchange.request))
         if exchange.framing is None:
             self._env.call_in(sent_ns, self._finish, exchange, OK_NOTHING)
-        self._env.call_in(sent_ns + timing.gap_ns, self._asked, exchange, arrived)
+        self._env.call_in(sent_ns + timing.gap_ns + timing.turnaround_ns, self._asked, exchange, arrived)
 
     def _asked(self, exchange: _Exchange, request: bytes | None) -> None:
         """At the device, 3.5 characters after the request."""
@@ -202,7 +208,8 @@ class SerialPort:
             self._env.call_in(exchange.timeout_ns, self._silent, exchange)
             return
         response_ns = self._response_ns + self._server.slow_ns
-        ends_ns = response_ns + self._line.timing.frame_ns(len(answer)) + self._line.timing.gap_ns
+        timing = self._line.timing
+        ends_ns = response_ns + timing.frame_ns(len(answer)) + timing.gap_ns + timing.turnaround_ns
         if exchange.framing is not None and response_ns >= exchange.timeout_ns:
             self._env.call_in(exchange.timeout_ns, self._give_up, exchange)
         self._env.call_in(ends_ns, self._answered, exchange, answer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from components.outcome import Cause, Fault
 from sim.clock import MS, NEVER_NS, S, Steps
-from sim.latency import BUS, DRIVER, QUEUE, Clockwork
+from sim.latency import BUS, DRIVER, Clockwork
 from sim.ledger import Row
 from sim.pipeline import accepted, call, carry, missed_cause
 from sim.poller import PointTable, Poller
@@ -172,10 +172,10 @@ class Receiver(Poller):
         if taken_ns >= began_ns:
             for stage, before_ns in enumerate(spent_before):
                 spent[stage] -= before_ns
+            spent[BUS] -= sum(spent) - (now - taken_ns)  # the wait at whose end it was taken is booked after it
         else:
             clockwork.waited(began_ns - taken_ns, "the message before")
         spent[BUS] += taken_ns - row.due_ns
-        spent[QUEUE] += now - row.due_ns - sum(spent)  # nothing, but for a call that was interrupted
         self.row = row
         self.polls += 1
         lists = accepted(gateway, self, row, fault, generation)

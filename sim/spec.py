@@ -11,6 +11,7 @@ from components.component import Component
 from components.registry import Keys, Release, Version
 from devices.device import DeviceModel
 from sim.boards import Board
+from sim.line import LineTiming
 from sim.link import LinkModel
 
 MIB = 1 << 20
@@ -36,12 +37,23 @@ class ComponentSpec:
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and corruption apply)."""
+    """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and corruption apply).
+
+    ``parity``: is it checked; ``character_bits`` 10 or 11.
+    """
 
     name: str
     model: LinkModel
     serial_bd: int | None = None
     lines: int = 1
+    character_bits: int = 11
+    turnaround_ns: int = 0
+    parity: bool = False
+
+    @property
+    def timing(self) -> LineTiming | None:
+        """Of its lines, None for a network link."""
+        return None if self.serial_bd is None else LineTiming(self.serial_bd, self.character_bits, self.turnaround_ns, self.parity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ def _devices() -> list[tuple[str, str]]:
     from devices import catalog
 
     models = [catalog.model(name) for name in catalog.names()]
-    return [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
+    rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
+    rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))
+    return [*rows, ("recording/FILE", "a file in a folder recording/ beside the scenario: CSV with ns,point,value,status[,unit]")]
 
 
 def _links() -> list[tuple[str, str]]:

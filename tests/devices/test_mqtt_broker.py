@@ -296,7 +296,8 @@ def test_qos_0_without_a_session_is_gone_and_an_unacknowledged_one_comes_again()
     speaker.lost()
     Wire(speaker, broker)
     assert not speaker.holds(0)
-    assert [p.payload for p in reader.came if isinstance(p, Publish)][0] == [p.payload for p in reader.came if isinstance(p, Publish)][1]
+    first, again = [p.payload for p in reader.came if isinstance(p, Publish)]
+    assert first == again
 
 
 def test_writes_and_faults_of_a_device() -> None:

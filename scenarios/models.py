@@ -1,0 +1,73 @@
+"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, a recording beside the scenario.
+
+Belongs here: names and files of device models. Never: what a model is (devices/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from devices import catalog
+from devices.device import DeviceModel
+from devices.recording import RecordingError, parse
+from devices.sunspec import published
+from devices.sunspec_any import PREFIX, sunspec_model
+from scenarios.document import Document, Location
+from scenarios.errors import ScenarioError, shown_path, unknown
+
+RECORDING = "recording/"
+RECORDING_BYTES_MAX = 512 << 20
+
+
+class Models:
+    """The device models of one scenario (recordings lie in a folder ``recording`` beside it); each is made once. ``digests``: of the files that they came from."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self._document, self._folder = document, folder
+        self._made: dict[str, DeviceModel] = {}
+        self.digests: dict[str, str] = {}
+
+    def of(self, name: str, at: Location) -> DeviceModel:
+        """The model of that name; raises ScenarioError."""
+        if name not in self._made:
+            self._made[name] = self._make(name, at)
+        return self._made[name]
+
+    def _make(self, name: str, at: Location) -> DeviceModel:
+        if name.startswith(PREFIX):
+            return self._sunspec(name, at)
+        if name.startswith(RECORDING):
+            return self._recording(name, at)
+        if name not in catalog.names():
+            raise self._document.error(at, unknown("device", name, [*catalog.names(), f"{PREFIX}N", f"{RECORDING}FILE.csv"]))
+        return catalog.model(name)
+
+    def _sunspec(self, name: str, at: Location) -> DeviceModel:
+        number = name.removeprefix(PREFIX)
+        try:
+            return sunspec_model(int(number) if number.isascii() and number.isdigit() and len(number) < 9 else -1)
+        except KeyError:
+            known = [str(one) for one in published()]
+            raise self._document.error(at, unknown("SunSpec model", number, known)) from None
+        except ValueError as error:
+            raise self._document.error(at, str(error)) from None
+
+    def _recording(self, name: str, at: Location) -> DeviceModel:
+        file = self._folder / name
+        try:
+            size = file.stat().st_size
+            if size > RECORDING_BYTES_MAX:
+                raise self._document.error(at, f"{shown_path(file)}: {size} bytes, at most {RECORDING_BYTES_MAX} are read")
+            data = file.read_bytes()
+            model = parse(data.decode().splitlines()).model(name)
+        except OSError as error:
+            raise self._document.error(at, f"{shown_path(file)}: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise self._document.error(at, f"{shown_path(file)}: not UTF-8 at byte {error.start}") from error
+        except RecordingError as error:
+            raise ScenarioError(shown_path(file), error.line, "", error.args[1]) from error
+        except ValueError as error:
+            raise self._document.error(at, f"{shown_path(file)}: {error}") from error
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+        return model

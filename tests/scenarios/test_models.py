@@ -1,0 +1,201 @@
+"""What ``device:`` may name: shipped models, SunSpec by number, recordings; and every way in which a recording can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devices import catalog
+from devices.device import Device
+from devices.nodes import NodeImage
+from devices.recording import RecordingError, parse
+from devices.sunspec import load_model, published
+from devices.sunspec_any import sunspec_model
+from scenarios.cli.main import main
+from scenarios.errors import ScenarioError
+from scenarios.load import load_text
+
+S = 1_000_000_000
+RECORDING = """ns,point,value,status,unit
+1000,flow,1.5,,l/s
+1000,level,2,0,m
+2000001000,flow,,0x808C0000,l/s
+3000001000,flow,2.5,,l/s
+"""
+SCENARIO = """format: 1
+name: named
+seed: 7
+duration: 5 s
+settle: 10 s
+fleets:
+  presses: {device: DEVICE, protocol: modbus-tcp, count: 2, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}
+links:
+  plant: {preset: lan}
+  cloud: {preset: lte}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}, store: {}}
+expect:
+  - count(samples.lost) == 0
+"""
+
+
+def scenario(tmp_path: Path, device: str, recording: str = RECORDING) -> Path:
+    (tmp_path / "recording").mkdir(exist_ok=True)
+    (tmp_path / "recording" / "x.csv").write_text(recording)
+    file = tmp_path / "named.yaml"
+    file.write_text(SCENARIO.replace("DEVICE", device))
+    return file
+
+
+@pytest.mark.parametrize("device", ["recording/x.csv", "sunspec/103", "sunspec/701", "tank"])
+def test_they_run(tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = scenario(tmp_path, device)
+    assert main(["run", str(file), "--check", "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ledger"]["delivered"] == result["ledger"]["due"] > 0
+    assert list(result["recordings"]) == (["recording/x.csv"] if device.startswith("recording") else [])
+
+
+def test_another_recording_is_another_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digests = []
+    for text in (RECORDING, RECORDING.replace("2.5", "2.6")):
+        assert main(["run", str(scenario(tmp_path, "recording/x.csv", text)), "--json", "-"]) == 0
+        digests.append(json.loads(capsys.readouterr().out))
+    assert digests[0]["scenario_digest"] != digests[1]["scenario_digest"]
+    assert digests[0]["digest"] != digests[1]["digest"]
+
+
+def test_a_recording_shows_what_it_showed() -> None:
+    device = Device(parse(RECORDING.splitlines()).model("recording/x.csv"), "d/1", 1, 5)
+    image = NodeImage(device)
+    assert [point.unit for point in device.model.points] == ["l/s", "m"]
+    assert device.model.lasts_ns == 3 * S
+    shown = [[image.read(i, int(t * S)) for i in (0, 1)] for t in (0, 1.999, 2, 2.5, 3, 100)]
+    assert [one[0].status for one in shown] == [0, 0, 0x808C0000, 0x808C0000, 0, 0]
+    assert [one[0].value for one in (shown[0], shown[1], shown[4], shown[5])] == [1.5, 1.5, 2.5, 2.5]
+    assert [one[1].value for one in shown] == [2.0] * 6
+    assert image.read(0, S).value == 1.5, "looking back, too"
+
+
+def test_a_short_recording_is_foreseen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(scenario(tmp_path, "recording/x.csv"))]) == 0
+    assert "recording/x.csv lasts 3 s, the scenario 5 s: then its last values are held" in capsys.readouterr().err
+
+
+WRONG: dict[str, tuple[str, int, str]] = {
+    "nothing": ("", 1, "expected the header ns,point,value,status[,unit], got nothing"),
+    "another header": ("time,point,value,status\n", 1, "got time,point,value,status"),
+    "no rows": ("ns,point,value,status\n", 1, "no rows"),
+    "a column too few": ("ns,point,value,status\n1,a,2\n", 2, "expected 4 columns, got 3"),
+    "time goes back": ("ns,point,value,status\n2,a,2,\n1,a,2,\n", 3, "time goes back, from 2 to 1"),
+    "time is no number": ("ns,point,value,status\n1.5,a,2,\n", 2, "ns '1.5': not a number"),
+    "value is no number": ("ns,point,value,status\n1,a,x,\n", 2, "value 'x': not a number"),
+    "value isn't finite": ("ns,point,value,status\n1,a,nan,\n", 2, "a Good value is a finite number"),
+    "status": ("ns,point,value,status\n1,a,1,0x1FFFFFFFF\n", 2, "status '0x1FFFFFFFF': not a number"),
+    "a point's name": ("ns,point,value,status\n1,a.b,1,\n", 2, "point 'a.b': expected letters, digits, - and _"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_recording_that_is_none_is_refused_with_its_line(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text, line, message = WRONG[name]
+    with pytest.raises(RecordingError) as raised:
+        parse(text.splitlines())
+    assert raised.value.line == line
+    assert main(["check", str(scenario(tmp_path, "recording/x.csv", text))]) == 3
+    err = capsys.readouterr().err
+    assert f"x.csv:{line}: " in err
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("sunspec/9999", 'unknown SunSpec model "9999"'), ("sunspec/x", 'unknown SunSpec model "x"'), ("sunspec/302", "has no numbers in its fixed block"),
+        ("recording/none.csv", "none.csv: No such file or directory"), ("recording/", "Is a directory"), ("tnak", 'did you mean "tank"?'),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_exist_is_named(tmp_path: Path, device: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(scenario(tmp_path, device))]) == 3
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("protocol: modbus-tcp", "protocol: mqtt", '"poll" does not go with mqtt: such a device publishes'),
+        ("poll: 1 s", "publish: 1 s", '"publish" does not go with modbus-tcp: such a device is polled'),
+        ("poll: 1 s, ", "", 'missing key "poll": how often a device is polled'),
+        ("protocol: modbus-tcp, count: 2, poll: 1 s", "protocol: mqtt, count: 2", 'missing key "publish"'),
+        ("poll: 1 s", "poll: 1 s, mqtt: {qos: 1}", '"mqtt" does not go with modbus-tcp'),
+        ("protocol: modbus-tcp, count: 2, poll: 1 s", "protocol: mqtt, count: 2, publish: 1 s, mqtt: {qos: 2}", "$.fleets.presses.mqtt.qos"),
+        ("plant: {preset: lan}", "plant: {serial: 9600 Bd, parity: even, stop: 2}", "a character has a parity bit or a second stop bit"),
+        ("plant: {preset: lan}", "plant: {preset: lan, turnaround: 1 ms}", "turnaround belongs to a serial line"),
+        ("expect:", "timeline:\n  - {at: 1 s, fault: presses, kind: session-kill}\nexpect:", "session-kill is a fault of opcua, presses speaks modbus-tcp"),
+        ("expect:", "timeline:\n  - {at: 1 s, fault: presses/1, kind: bad-status, point: level, status: BadSensorFailure}\nexpect:", "bad-status is a fault of opcua"),
+        ("expect:", "timeline:\n  - {at: 1 s, cut: plant, leg: broker, for: 1 s}\nexpect:", 'unknown leg of plant "broker"'),
+    ],
+)  # fmt: skip
+def test_keys_of_another_protocol_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    from components.host import Host
+    from scenarios.plan import Planner
+
+    text = SCENARIO.replace("DEVICE", "tank").replace(old, new)
+    host = Host()
+    try:
+        with pytest.raises(ScenarioError) as raised:
+            Planner(load_text(text, tmp_path / "named.yaml"), host).world()
+    finally:
+        host.close()
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("status", ["BadSensorFailur", "Badly"])
+def test_a_status_code_has_a_name(tmp_path: Path, status: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp", "opcua").replace("modbus-driver", "opcua-driver")
+    file = tmp_path / "named.yaml"
+    file.write_text(text.replace("expect:", f"timeline:\n  - {{at: 1 s, fault: presses/1, kind: bad-status, point: level, status: {status}, for: 1 s}}\nexpect:"))
+    assert main(["check", str(file)]) == 3
+    assert f'unknown StatusCode "{status}"' in capsys.readouterr().err
+
+
+# ---- SunSpec ----------------------------------------------------------------------------------------------------------
+WITHOUT_NUMBERS = (302, 303, 304, 63002)
+
+
+@pytest.mark.parametrize("number", published())
+def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
+    if number in WITHOUT_NUMBERS:
+        with pytest.raises(ValueError, match="no numbers in its fixed block"):
+            sunspec_model(number)
+        return
+    model = sunspec_model(number)
+    at, where = 40_070, {}
+    for raw in load_model(number)["group"]["points"]:
+        where[at] = raw
+        at += raw["size"]
+    device = Device(model, "s/1", 1, 5)
+    device.advance(10 * S)
+    words = device.image.read_words("holding", 40_070, at - 40_070)
+    assert words is not None
+    assert words[:2] == [number, at - 40_072]
+    assert device.image.read_words("holding", 40_000, 2) == [0x5375, 0x6E53]
+    assert device.image.read_words("holding", at, 2) == [0xFFFF, 0]
+    for point in model.points:
+        raw = where[point.address]
+        assert raw["size"] == point.width
+        factor = raw.get("sf")
+        if isinstance(factor, str):  # what a client computes with the factor that it reads is the engineering value
+            place = next(address for address, one in where.items() if one["name"] == factor)
+            exponent = words[place - 40_070] - (0x10000 if words[place - 40_070] & 0x8000 else 0)
+            assert point.scale == pytest.approx(10.0**exponent)
+
+
+def test_the_catalog_names_what_ships() -> None:
+    assert {"tank", "motor", "heater", "meter", "pv-day", "press-sensor"} <= {*catalog.names()}
