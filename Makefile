@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test lint bench soak components components-check clean
+.PHONY: demo test lint bench coverage soak components components-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is broken
 	$(BIN)/python -m benchmarks.ratios
+
+coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
+	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/test_models.py
+	$(BIN)/coverage report
 
 soak: $(VENV)/.dev            ## the long forms of the tests
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2

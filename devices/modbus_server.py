@@ -26,6 +26,7 @@ BUFFER_BYTES_MAX = 64 << 10
 DEVIATIONS = (
     "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 (pymodbus: 0x80 with 01)",
     "function 5 takes 0x0000 and 0xFF00 only, else exception 03 (pymodbus: any value)",
+    "function 23 writes nothing when an address that it reads doesn't exist (pymodbus: writes, then refuses)",
     "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a broadcast: no answer",
     "pipelined requests in one segment are all answered (pymodbus: one)",
     "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, 12, 17, 20, 21, "
@@ -211,7 +212,10 @@ class ModbusServer:
             if size < 10:
                 return _ILLEGAL_VALUE
             reads, writes = int.from_bytes(pdu[3:5], "big"), int.from_bytes(pdu[7:9], "big")
-            return None if 1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10 else _ILLEGAL_VALUE
+            if not (1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10):
+                return _ILLEGAL_VALUE
+            there = self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads, true=True) is not None
+            return None if there else _ILLEGAL_ADDRESS
         return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE
 
     def _identify(self, pdu: bytes) -> bytes:

@@ -7,12 +7,14 @@ started on), what a node holds (nodes.py). Relied on privately (asyncua 2.1.0, p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from asyncua import ua
+from asyncua.common.callback import CallbackType
 from asyncua.server.server import Server
 
 from devices.device import Device
@@ -20,6 +22,7 @@ from devices.misbehaviour import Misbehaviour
 from devices.nodes import STATUS_CODES, NodeImage, node_id
 from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
 
+S = 1_000_000_000
 PORT = 4840
 """registered for OPC UA (IANA, opcua-tcp)"""
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
@@ -48,19 +51,28 @@ class OpcUaServer:
     def __init__(self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int) -> None:
         self.device = device
         self.image = NodeImage(device)
+        self.listens_at = (host_of(device.name), PORT)
+        """(host, port); change it before ``start``"""
         self._now, self._epoch_ns = now, epoch_ns
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
+        self._sampler: asyncio.Task[None] | None = None
         self.faults: list[Misbehaviour] = []
         self.slow_ns = 0
         """how much longer the answer that was spoilt last takes"""
 
+    async def stop(self) -> None:
+        """Close every session and listen no more."""
+        if self._sampler is not None:
+            self._sampler.cancel()
+        await self._server.stop()
+
     async def start(self) -> None:
-        """Make its nodes and listen on the host on which this runs; raises OSError when the port is taken."""
+        """Make its nodes and listen; raises OSError when the port is taken."""
         server, model = self._server, self.device.model
         await server.init()
         server.disable_clock()
-        server.set_endpoint(endpoint(self.device.name))
+        server.set_endpoint(f"opc.tcp://{self.listens_at[0]}:{self.listens_at[1]}/")
         server.set_server_name(self.device.name)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         namespace = await server.register_namespace(NAMESPACE)
@@ -75,6 +87,7 @@ class OpcUaServer:
             self._index[identity] = index
             space.set_attribute_value_callback(identity, _VALUE, self._read)
         self._write_standard = space.write_attribute_value
+        server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
 
@@ -102,6 +115,30 @@ class OpcUaServer:
         if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
             return ua.StatusCode(ua.UInt32(STATUS_CODES["BadTypeMismatch"]))
         return ua.StatusCode(ua.UInt32(self.image.write(index, float(variant.Value), self._now())))
+
+    # ---- monitored items --------------------------------------------------------------------------------------------
+    async def _subscribed(self, event: Any, service: Any) -> None:
+        if self._sampler is None or self._sampler.done():
+            self._sampler = asyncio.ensure_future(self._sample())
+
+    def _monitored(self) -> list[tuple[Any, Any]]:
+        """(node, its Value attribute) of what somebody subscribes to."""
+        nodes = self._server.iserver.aspace._nodes
+        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in self._index]
+        return [(identity, attribute) for identity, attribute in found if attribute.datachange_callbacks]
+
+    async def _sample(self) -> None:
+        """At each step of the device its monitored nodes are looked at; asyncua's filters say what is news. Ends when nobody subscribes."""
+        step_ns = self.device.model.step_ns
+        while True:
+            await asyncio.sleep((step_ns - self._now() % step_ns) / S)
+            monitored = self._monitored()
+            if not monitored:
+                return
+            for identity, attribute in monitored:
+                value = self._read(identity, _VALUE)
+                for handle, told in list(attribute.datachange_callbacks.items()):
+                    await told(handle, value)
 
     # ---- faults -------------------------------------------------------------------------------------------------
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:

@@ -21,7 +21,10 @@ RECORDING_BYTES_MAX = 512 << 20
 
 
 class Models:
-    """The device models of one scenario (recordings lie in a folder ``recording`` beside it); each is made once. ``digests``: of the files that they came from."""
+    """The device models of one scenario (recordings lie in a folder ``recording`` beside it); each is made once.
+
+    ``digests``: of the files that they came from.
+    """
 
     def __init__(self, document: Document, folder: Path) -> None:
         self._document, self._folder = document, folder

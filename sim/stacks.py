@@ -108,8 +108,12 @@ class Accepted(asyncio.Transport):
         self._soon(self._read, data)
 
     def _read(self, data: bytes) -> None:
-        if not self.is_closing():
+        if self.is_closing():
+            return
+        try:
             self._protocol.data_received(data)
+        except Exception:  # noqa: BLE001  # a library that trips over a client's bytes loses that connection, as under asyncio's own transports
+            self.abort()
 
     def gone(self) -> None:
         """The gateway's end is no more; the server hears of it, in turn, once."""

@@ -109,7 +109,7 @@ def test_a_changed_value_is_published_and_written_values_come_back(standard: Sta
             await subscription.subscribe_data_change(client.get_node("ns=2;s=press.temperature"))
             await client.get_node("ns=2;s=press.setpoint").write_value(4.5)
             assert await nodes["setpoint"].read_value() == 4.5
-            with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+            with pytest.raises(ua.uaerrors.BadNotWritable):
                 await client.get_node("ns=2;s=press.temperature").write_value(0.0)
             await nodes["temperature"].write_value(21.0)
             import asyncio

@@ -1,0 +1,141 @@
+"""An OPC UA device: what its node image shows of lying sensors, and the bytes that a faulty server sends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
+
+from devices.catalog import model
+from devices.device import Device
+from devices.misbehaviour import SPOKEN, Misbehaviour
+from devices.nodes import STATUS_CODES, NodeImage, data_type, node_id
+from devices.opcua_device import OpcUaServer
+from devices.overlay import ValueFault
+from devices.registers import Point
+from tests.opcua_peer import Bus, Peer, ask, driver
+
+S = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    yield peer
+    peer.close()
+
+
+def image() -> NodeImage:
+    return NodeImage(Device(model("press-sensor"), "d/1", 1, 5))
+
+
+def test_types_and_ids_of_nodes() -> None:
+    assert [data_type(point) for point in model("press-sensor").points] == [
+        "Float", "Float", "Float", "Double", "Double", "Double", "UInt32", "UInt32", "UInt16", "Float"]  # fmt: skip
+    assert data_type(Point("x", "coil", 0)) == "Boolean"
+    assert data_type(Point("x", "holding", 0, "f64")) == "Double"
+    assert data_type(Point("x", "holding", 0, "i64")) == "Int64"
+    assert node_id(Point("x", "holding", 0)) == "ns=2;s=x"
+    assert node_id(Point("x", "holding", 0, node="ns=3;i=7")) == "ns=3;i=7"
+
+
+def test_sensors_lie_in_nodes_as_they_do_in_registers() -> None:
+    found = image()
+    true = found.read(0, 10 * S)
+    found.device.lie(ValueFault("spike", 0, 3.0), 10 * S)
+    assert found.read(0, 10 * S).value == pytest.approx(true.value + 3.0, rel=1e-6)
+    found.device.lie(ValueFault("nan", 1), 10 * S)
+    assert math.isnan(found.read(1, 10 * S).value)
+    found.device.lie(ValueFault("nan", 6), 10 * S)
+    assert found.read(6, 10 * S) == (0.0, STATUS_CODES["BadSensorFailure"], 10 * S)
+    found.device.lie(ValueFault("frozen-timestamp", 2), 10 * S)
+    assert found.read(2, 20 * S).source_ns == 10 * S
+    assert found.read(3, 20 * S).source_ns == 20 * S
+
+
+def test_a_share_of_looks_is_hit() -> None:
+    found = image()
+    found.device.lie(ValueFault("bad-status", 0, share=0.3, status=STATUS_CODES["BadOutOfService"]), 0)
+    bad = sum(found.read(0, step * S).status != 0 for step in range(400))
+    assert 80 < bad < 160
+
+
+def test_writes_within_range_only() -> None:
+    found = image()
+    assert found.write(9, 7.5, S) == 0
+    assert found.read(9, S).value == 7.5
+    assert found.write(9, 17.0, S) == found.write(9, -1.0, S) == STATUS_CODES["BadOutOfRange"]
+    assert found.write(0, 7.5, S) == STATUS_CODES["BadNotWritable"]
+    assert found.read(9, S).value == 7.5
+
+
+def answers(peer: Peer) -> list[bytes]:
+    """Of a whole conversation: Acknowledge, OpenSecureChannel, CreateSession, ActivateSession, Read."""
+    from components.host import Host
+
+    said: list[bytes] = []
+    host = Host()
+    instance = driver(host)
+    assert ask(instance, Bus(lambda data: said.append(peer.talk(data)) or said[-1])).ok  # type: ignore[func-returns-value]
+    instance.close()
+    host.close()
+    return said
+
+
+def spoilt(server: OpcUaServer, answer: bytes, kind: str, amount: int = 0) -> bytes | None:
+    over = server.misbehave(Misbehaviour(kind, 1, amount))
+    out = server.spoilt(answer)
+    over()
+    assert server.spoilt(answer) == answer
+    return out
+
+
+def test_every_fault_of_a_server(peer: Peer) -> None:
+    said = answers(peer)
+    assert [answer[:3] for answer in said] == [b"ACK", b"OPN", b"MSG", b"MSG", b"MSG"]
+    server, read = peer.server, said[-1]
+    assert spoilt(server, read, "silent") is None
+    assert spoilt(server, read, "truncated") == read[: len(read) // 2]
+    lie = spoilt(server, read, "length-lie")
+    assert lie is not None
+    assert (int.from_bytes(lie[4:8], "little"), lie[8:]) == (len(read) + 2, read[8:])
+    assert spoilt(server, read, "slow", 7) == read
+    over = server.misbehave(Misbehaviour("slow", 1, 7))
+    server.spoilt(read)
+    assert server.slow_ns == 7
+    over()
+    for kind, code in (("service-fault", STATUS_CODES["BadTimeout"]), ("busy", STATUS_CODES["BadTooManyOperations"])):
+        for answer in said[2:]:
+            fault = spoilt(server, answer, kind, code)
+            assert fault is not None
+            assert int.from_bytes(fault[4:8], "little") == len(fault)
+            assert fault[8:24] == answer[8:24], "channel, token, sequence number and request id are the answer's own"
+            body = Buffer(fault[24:])
+            assert nodeid_from_binary(body) == ua.NodeId(397)
+            header = struct_from_binary(ua.ResponseHeader, body)
+            assert header.ServiceResult.value == code
+            assert header.RequestHandle == int.from_bytes(answer[36:40], "little")
+        assert spoilt(server, said[0], kind, code) == said[0], "what is no answer to a service stays"
+        assert spoilt(server, said[1], kind, code) == said[1]
+    assert {kind for kind, spoken in SPOKEN.items() if "opcua" in spoken} == {
+        "silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"}  # fmt: skip
+
+
+def test_two_faults_at_a_time(peer: Peer) -> None:
+    read = answers(peer)[-1]
+    ends = [peer.server.misbehave(Misbehaviour(kind, 1, 5)) for kind in ("silent", "slow")]
+    assert peer.server.spoilt(read) is None
+    for end in ends:
+        end()
+
+
+def test_half_of_the_answers(peer: Peer) -> None:
+    read = answers(peer)[-1]
+    end = peer.server.misbehave(Misbehaviour("silent", 77, share=0.5))
+    silent = sum(peer.server.spoilt(read) is None for _ in range(200))
+    end()
+    assert 60 < silent < 140
