@@ -79,6 +79,10 @@ class Session:
         return any(copy.tag == tag for copy in self.inflight.values()) or any(copy.tag == tag for copy in self.queued)
 
 
+def _is_wild(pattern: str) -> bool:
+    return "+" in pattern or "#" in pattern
+
+
 class Connection:
     """One network connection at the broker: ``send(bytes, tag)``, ``hang_up()``."""
 
@@ -115,6 +119,9 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, tuple[bytes, int]] = {}
         self.connections: dict[Connection, None] = {}
+        self._readers: dict[str, dict[str, Session]] = {}
+        """topic -> clients that asked for just that one; the others are in ``_wild``: a fleet's drivers each want their own device"""
+        self._wild: dict[str, Session] = {}
         self.on_gone: Callable[[str, Any, str], None] = lambda client, tag, why: None
         self.on_message: Callable[[str, Any, list[str]], None] = lambda topic, tag, clients: None
         self.on_acknowledged: Callable[[str, Any], None] = lambda client, tag: None
@@ -162,6 +169,8 @@ class Broker:
 
     def _forget(self, session: Session) -> None:
         self.sessions.pop(session.client, None)
+        for pattern in list(session.filters):
+            self._unsubscribe(session, pattern)
         for copy in [*session.inflight.values(), *session.queued]:
             self.on_gone(session.client, copy.tag, "disconnected")
 
@@ -186,7 +195,7 @@ class Broker:
             self._subscribe(session, connection, packet)
         elif isinstance(packet, Unsubscribe):
             for pattern in packet.filters:
-                session.filters.pop(pattern, None)
+                self._unsubscribe(session, pattern)
             connection.send(encode(Unsuback(packet.packet)), None)
         elif isinstance(packet, Pingreq):
             connection.send(encode(Pingresp()), None)
@@ -233,6 +242,10 @@ class Broker:
                 codes.append(0x80)
                 continue
             session.filters[pattern] = min(qos, 1)
+            if _is_wild(pattern):
+                self._wild[session.client] = session
+            else:
+                self._readers.setdefault(pattern, {})[session.client] = session
             codes.append(min(qos, 1))
             told.append(pattern)
         connection.send(encode(Suback(packet.packet, tuple(codes))), None)
@@ -240,6 +253,26 @@ class Broker:
             for topic, (payload, qos) in self.retained.items():
                 if matches(pattern, topic):
                     self._enqueue(session, _Copy(topic, payload, None, min(qos, session.filters[pattern]), retain=True))
+
+    def _unsubscribe(self, session: Session, pattern: str) -> None:
+        if session.filters.pop(pattern, None) is None:
+            return
+        if not _is_wild(pattern):
+            readers = self._readers[pattern]
+            del readers[session.client]
+            if not readers:
+                del self._readers[pattern]
+        elif not any(_is_wild(other) for other in session.filters):
+            del self._wild[session.client]
+
+    def _asked_for(self, topic: str) -> dict[str, tuple[Session, int]]:
+        """client -> (session, the largest QoS that it asked for), in the order in which they asked."""
+        found = {client: (session, session.filters[topic]) for client, session in self._readers.get(topic, {}).items()}
+        for client, session in self._wild.items():
+            granted = max((qos for pattern, qos in session.filters.items() if matches(pattern, topic)), default=-1)
+            if granted >= 0:
+                found[client] = session, granted
+        return found
 
     # ---- messages -----------------------------------------------------------------------------------------------
     def publish(self, packet: Publish, tag: Any) -> None:
@@ -251,10 +284,9 @@ class Broker:
         elif packet.retain:
             self.on_limit("mqtt-retained", packet.topic)
         clients = []
-        for session in list(self.sessions.values()):
-            granted = max((qos for pattern, qos in session.filters.items() if matches(pattern, packet.topic)), default=-1)
-            if granted >= 0 and self._enqueue(session, _Copy(packet.topic, packet.payload, tag, min(granted, packet.qos))):
-                clients.append(session.client)
+        for client, (session, granted) in self._asked_for(packet.topic).items():
+            if self._enqueue(session, _Copy(packet.topic, packet.payload, tag, min(granted, packet.qos))):
+                clients.append(client)
         self.on_message(packet.topic, tag, clients)
 
     def _enqueue(self, session: Session, copy: _Copy) -> bool:
