@@ -33,6 +33,7 @@ class Cloud:
         self._sessions: list[Callable[[Order], None] | None] = [None] * gateways
         self._queues: list[deque[Order]] = [deque() for _ in range(gateways)]
         self._sent: list[list[Order]] = [[] for _ in range(gateways)]
+        self._known = [False] * gateways
         self.accepted = 0
         self.leases = Leases()
         self.shelf = Shelf()
@@ -53,6 +54,11 @@ class Cloud:
             self._ledger.count_misordered(message.device, count)
         else:
             self._highest[message.device] = message.k
+
+    def knows(self, gateway: int) -> bool:
+        """Has the gateway had a session before? From now on it has."""
+        known, self._known[gateway] = self._known[gateway], True
+        return known
 
     def session(self, gateway: int, deliver: Callable[[Order], None] | None) -> None:
         """A gateway's session begins (what waits is sent) or ends (None: what it hasn't confirmed waits again, QoS 1)."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sim.clock import MS, NEVER_NS, Steps, Task, Timer
 from sim.faults import InvariantError
 from sim.handover import Handover
-from sim.lease import REQUEST_BYTES, LeaseAnswer, LeaseRequest
+from sim.lease import LeaseAnswer, LeaseRequest
 from sim.link import Way
 from sim.spec import StandbySpec
 
@@ -268,7 +268,7 @@ class Member:
 
     def _tell_cloud(self, want: bool, handed: int) -> None:
         request = LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed)
-        self.gateway.uplink.tell(request, REQUEST_BYTES)
+        self.gateway.uplink.tell(request)
 
     def _reaches_cloud(self) -> bool:
         return self.gateway.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sim.clock import Signal
-from sim.message import TLS_RECORD_BYTES
 
 if TYPE_CHECKING:
     from sim.gateway import Gateway
@@ -18,8 +17,6 @@ BLOCK_BYTES = 16 << 10
 """what a TLS record holds (RFC 8446 section 5.1)"""
 BLOCKS_AHEAD = 8
 """asked for and not here yet: 128 KiB, what 10 Mbit/s carries in 100 ms"""
-REQUEST_BYTES, HEAD_BYTES = 48, 16
-"""on the uplink, beside TLS (ours)"""
 
 
 class BlockRequest(NamedTuple):
@@ -37,11 +34,6 @@ class Block(NamedTuple):
     upgrade: int
     offset: int
     data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """On the uplink."""
-        return HEAD_BYTES + len(self.data) + TLS_RECORD_BYTES
 
 
 class Shelf:
@@ -83,7 +75,7 @@ class Fetch:
         ahead = BLOCK_BYTES * (len(self._blocks) + BLOCKS_AHEAD)
         while self._asked < min(ahead, self._size_bytes) and self._gateway.uplink.state == "up":
             if self._asked not in self._blocks:
-                self._gateway.uplink.tell(BlockRequest(self._upgrade, self._name, self._version, self._asked), REQUEST_BYTES)
+                self._gateway.uplink.tell(BlockRequest(self._upgrade, self._name, self._version, self._asked))
             self._asked += BLOCK_BYTES
 
     def arrived(self, block: Block) -> None:

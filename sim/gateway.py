@@ -270,7 +270,7 @@ class Gateway:
         table = poller.table
         if mask != row.read:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
-        return Message(row, mask, lane, poller.topic_bytes, table.body.of(poller.name, row.k, batch))
+        return Message(row, mask, lane, poller.topic, table.body.of(poller.name, row.k, batch))
 
     def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None, late: bool = False) -> None:
         """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-REQUEST_BYTES, ANSWER_BYTES = 64, 48
-"""on the uplink, beside TLS (ours)"""
-
 
 class LeaseRequest(NamedTuple):
     """``want``: ask or renew; else give it back. ``handed``: the term that the last holder has given up in our favour, 0 for none."""

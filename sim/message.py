@@ -15,7 +15,6 @@ from sim.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"
 """before the device's name"""
-ACK_BYTES = 4
 TLS_RECORD_BYTES = 29
 """TLS 1.3 record header, content type and tag with AES-GCM (RFC 8446 section 5.2)"""
 
@@ -23,14 +22,14 @@ TLS_RECORD_BYTES = 29
 class Message:
     """Some points of one (device, k) on their way. ``lane`` 0 to 3; ``store_id`` when it also lies in the store."""
 
-    __slots__ = ("body", "crc", "device", "k", "lane", "mask", "row", "sent_ns", "size_bytes", "store_id")
+    __slots__ = ("body", "crc", "device", "k", "lane", "mask", "row", "sent_ns", "size_bytes", "store_id", "topic")
 
-    def __init__(self, row: Row, mask: int, lane: int, topic_bytes: int, body: bytes) -> None:
-        self.row, self.mask, self.lane, self.body = row, mask, lane, body
+    def __init__(self, row: Row, mask: int, lane: int, topic: bytes, body: bytes) -> None:
+        self.row, self.mask, self.lane, self.topic, self.body = row, mask, lane, topic, body
         self.device, self.k = row.device, row.k
         self.crc = crc32(body)
-        remaining = topic_bytes + len(body) + 4  # ``publish_bytes``, written out for the usual length
-        self.size_bytes = (remaining + 3 if 127 < remaining < 16_384 else publish_bytes(topic_bytes, len(body))) + TLS_RECORD_BYTES
+        remaining = len(topic) + len(body) + 4  # ``publish_bytes``, written out for the usual length
+        self.size_bytes = (remaining + 3 if 127 < remaining < 16_384 else publish_bytes(len(topic), len(body))) + TLS_RECORD_BYTES
         self.store_id: int | None = None
         self.sent_ns = 0
 
@@ -101,5 +100,3 @@ class Command:
 
     def __init__(self, number: int, device: int, point: int, value: float, issued_ns: int) -> None:
         self.number, self.device, self.point, self.value, self.issued_ns = number, device, point, value, issued_ns
-
-    SIZE_BYTES = 96

@@ -66,9 +66,6 @@ COMPILE_SLICE_NS = MS
 class Upgrade:
     """One order, from its issue to its end. Times in ns; ``release`` is what the order states."""
 
-    SIZE_BYTES = 512
-    """on the uplink: the statement and its signature (ours)"""
-
     def __init__(self, number: int, gateway: str, component: str, release: Release, issued_ns: int) -> None:
         self.number, self.gateway, self.component, self.release, self.issued_ns = number, gateway, component, release, issued_ns
         self.state = "ordered"

@@ -98,7 +98,7 @@ class Poller:
         self.on_poll: Callable[[Row], None] | None = None
         """told of each poll that has ended, and of each that couldn't begin"""
         slot.on_drop = port.abandon
-        self.topic_bytes = len(TOPIC_PREFIX) + len(spec.name)
+        self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
         self._task = Task(gateway.env, self._run())
 
     # ---- work comes in ------------------------------------------------------------------------------------------

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devices.mqtt_packet import Connect, Packet, Pingreq, Publish, Subscribe
 from sim.clock import Environment, Timer
 from sim.faults import InvariantError
 from sim.fetch import Block, BlockRequest
-from sim.lease import ANSWER_BYTES, LeaseAnswer, LeaseRequest
+from sim.lease import LeaseAnswer, LeaseRequest
 from sim.link import Link
-from sim.message import ACK_BYTES, TLS_RECORD_BYTES, Command, Message
+from sim.message import TLS_RECORD_BYTES, Command, Message
 from sim.ota import Upgrade
+from sim.packets import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
 from sim.spec import UplinkSpec
 from sim.stream import Stream
 from sim.streams import Stream as RandomStream
@@ -35,9 +37,12 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 }
 """(state, event) -> state of the session"""
 
-_HELLO, _SERVER_HELLO, _CONNECT, _CONNACK, _PING, _PONG = "hello", "server-hello", "connect", "connack", "ping", "pong"
-_SIZES = {_HELLO: 320, _SERVER_HELLO: 2800, _CONNECT: 90, _CONNACK: 4, _PING: 2, _PONG: 2}
-"""bytes: a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked), MQTT packets"""
+_HELLO, _SERVER_HELLO = b"client hello", b"server hello"
+_HELLO_BYTES, _SERVER_HELLO_BYTES = 320, 2800
+"""a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked); not made, only their sizes"""
+_PUBACK, _CONNACK = 0x40, 0x20
+"""first bytes of what comes down"""
+PUBACK_BYTES = 4 + TLS_RECORD_BYTES
 
 
 class Uplink:
@@ -50,7 +55,8 @@ class Uplink:
         self._stream: Stream | None = None
         self._holds_file = False
         self._flight: dict[int, Message] = {}
-        self._packet = 0
+        self._packet = self._order = 0
+        """identifiers of the last packet each way"""
         self.attempts = 0
         self._backoff_ns = spec.retry_first_ns
         self._timer: Timer | None = None
@@ -77,20 +83,23 @@ class Uplink:
         stream, flight = self._stream, self._flight
         if stream is None or self.state != "up" or len(flight) >= self.spec.window:
             raise InvariantError(f"gateway {self._gateway.name}: publish without a session or room in the window")
-        self._packet += 1
-        flight[self._packet] = message
+        packet = self._packet % 65_535 + 1
+        while packet in flight:
+            packet = packet % 65_535 + 1
+        self._packet = packet
+        flight[packet] = message
         if len(flight) > self.window_peak:
             self.window_peak = len(flight)
         self.published += 1
         message.sent_ns = self._env._now
         gateway = self._gateway
         gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
-        stream.up.send((self._packet, message), message.size_bytes, message.sent_ns)
+        stream.up.send((sample(message, packet), message), message.size_bytes, message.sent_ns)
 
-    def tell(self, payload: Any, size_bytes: int) -> None:
+    def tell(self, request: LeaseRequest | BlockRequest) -> None:
         """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without a session."""
         if self._stream is not None and self.state == "up":
-            self._stream.send_up(payload, size_bytes + TLS_RECORD_BYTES)
+            self._say(self._stream, publish(request, 0), request)
 
     # ---- the session --------------------------------------------------------------------------------------------
     def _move(self, event: str) -> None:
@@ -114,7 +123,11 @@ class Uplink:
         stream = self._stream = Stream(
             self._env, self._link, self._gateway.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
         )
-        stream.connect(lambda: self._say(stream, _HELLO))
+        stream.connect(lambda: self._greet(stream))
+
+    @staticmethod
+    def _greet(stream: Stream) -> None:
+        stream.send_up((_HELLO, None), _HELLO_BYTES)
 
     def _refused(self, epoch: int) -> None:
         """No socket was to be had: as if the connection had been lost."""
@@ -122,52 +135,81 @@ class Uplink:
             self._lost()
 
     @staticmethod
-    def _say(stream: Stream, what: str) -> None:
-        stream.send_up(what, _SIZES[what])
+    def _say(stream: Stream, data: bytes, what: Any = None) -> None:
+        stream.send_up((data, what), len(data) + TLS_RECORD_BYTES)
 
-    def _up(self, payload: Any) -> None:
-        """At the cloud."""
+    @staticmethod
+    def _reply(stream: Stream, data: bytes, what: Any = None) -> None:
+        stream.send_down((data, what), len(data) + TLS_RECORD_BYTES)
+
+    def _up(self, payload: tuple[bytes, Any]) -> None:
+        """At the cloud: bytes, and what they carry."""
         stream = self._stream
         if stream is None:
             return
-        if type(payload) is tuple:  # exactly: requests are tuples by another name
-            packet, message = payload
-            self._gateway.cloud.accept(self._gateway.index, message)
-            stream.send_down(packet, ACK_BYTES + TLS_RECORD_BYTES)
-        elif isinstance(payload, LeaseRequest):
-            stream.send_down(self._gateway.cloud.leases.ask(payload, self._env._now), ANSWER_BYTES + TLS_RECORD_BYTES)
-        elif isinstance(payload, BlockRequest):
-            block = self._gateway.cloud.shelf.block(payload)
-            stream.send_down(block, block.size_bytes)
+        data, what = payload
+        cloud, index = self._gateway.cloud, self._gateway.index
+        if type(what) is Message:
+            packet = take_sample(data, what)
+            cloud.accept(index, what)
+            stream.send_down((puback(packet), None), PUBACK_BYTES)
+        elif data is _HELLO:
+            stream.send_down((_SERVER_HELLO, None), _SERVER_HELLO_BYTES)
         else:
-            answer = {_HELLO: _SERVER_HELLO, _CONNECT: _CONNACK, _PING: _PONG}[payload]
-            stream.send_down(answer, _SIZES[answer])
+            self._asked(stream, take(data, what), what)
 
-    def _down(self, payload: Any) -> None:
-        """At the gateway."""
+    def _asked(self, stream: Stream, packet: Packet, what: Any) -> None:
+        """At the cloud: anything but a sample."""
+        cloud, index = self._gateway.cloud, self._gateway.index
+        if isinstance(what, LeaseRequest):
+            answer = cloud.leases.ask(what, self._env._now)
+            self._reply(stream, publish(answer, 0), answer)
+        elif isinstance(what, BlockRequest):
+            block = cloud.shelf.block(what)
+            self._reply(stream, publish(block, 0), block)
+        elif isinstance(packet, Connect):
+            self._reply(stream, connack(cloud.knows(index)))
+        elif isinstance(packet, Subscribe):
+            self._reply(stream, SUBACK)
+        elif isinstance(packet, Pingreq):
+            self._reply(stream, PINGRESP)
+
+    def _down(self, payload: tuple[bytes, Any]) -> None:
+        """At the gateway: bytes, and what they carry."""
         stream, gateway = self._stream, self._gateway
         if stream is None:
             return
-        if type(payload) is int:
-            gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, payload)
-        elif isinstance(payload, Command):
-            gateway.cloud.confirmed(gateway.index, payload)
-            gateway.command(payload)
-        elif isinstance(payload, LeaseAnswer):
-            if gateway.member is not None:
-                gateway.member.answered(payload)
-        elif isinstance(payload, Block):
-            gateway.cores.work(gateway.budget.host("ack"), gateway.upgrades.block, payload)
-        elif isinstance(payload, Upgrade):
-            gateway.cloud.confirmed(gateway.index, payload)
-            gateway.upgrades.told(payload)
-        elif payload == _SERVER_HELLO:
-            gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, _CONNECT)
-        elif payload == _CONNACK:
-            self._accepted()
+        data, what = payload
+        if what is None and data[0] == _PUBACK:
+            gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big"))
+        elif data is _SERVER_HELLO:
+            gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, connect(gateway.name, self.spec.keep_alive_ns))
+        elif what is not None:
+            self._told(stream, take(data, what), what)
+        elif data[0] == _CONNACK:
+            self._accepted(stream, present=bool(data[2]))
 
-    def _accepted(self) -> None:
+    def _told(self, stream: Stream, packet: Packet, what: Any) -> None:
+        """At the gateway: an order, which is acknowledged, or an answer."""
+        gateway = self._gateway
+        if isinstance(what, Command | Upgrade):
+            assert isinstance(packet, Publish)
+            self._say(stream, puback(packet.packet))
+            gateway.cloud.confirmed(gateway.index, what)
+            if isinstance(what, Command):
+                gateway.command(what)
+            else:
+                gateway.upgrades.told(what)
+        elif isinstance(what, LeaseAnswer):
+            if gateway.member is not None:
+                gateway.member.answered(what)
+        elif isinstance(what, Block):
+            gateway.cores.work(gateway.budget.host("ack"), gateway.upgrades.block, what)
+
+    def _accepted(self, stream: Stream, present: bool) -> None:
         self._move("accepted")
+        if not present:
+            self._say(stream, SUBSCRIBE)
         self.sessions += 1
         self._backoff_ns = self.spec.retry_first_ns
         self.attempts = 0
@@ -177,11 +219,12 @@ class Uplink:
 
     def _send_command(self, command: Command | Upgrade) -> None:
         if self._stream is not None:
-            self._stream.send_down(command, command.SIZE_BYTES)
+            self._order = self._order % 65_535 + 1
+            self._reply(self._stream, publish(command, self._order), command)
 
     def _ping(self, stream: Stream) -> None:
         if stream is self._stream and self.state == "up":
-            self._say(stream, _PING)
+            self._say(stream, PINGREQ)
             self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, stream)
 
     def _acknowledged(self, packet: int) -> None:

@@ -68,8 +68,8 @@ def run_json(file: Path, *flags: str) -> tuple[int, dict[str, Any]]:
 def test_pass_is_0_and_the_json_has_the_contract(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, data = run_json(tiny)
     assert code == 0
-    assert list(data)[:12] == ["format", "verdict", "scenario", "seed", "clock", "digest", "scenario_digest", "components", "versions",
-                               "expectations", "ledger", "latency"]  # fmt: skip
+    assert list(data)[:13] == ["format", "verdict", "scenario", "seed", "clock", "digest", "scenario_digest", "components", "recordings",
+                               "versions", "expectations", "ledger", "latency"]  # fmt: skip
     assert data["verdict"] == "PASS"
     assert set(data["ledger"]) == {"due", "open", "delivered", "cached", "dropped", "evicted", "missed", "lost", "duplicates", "misordered", "late",
                                    "derived"}  # fmt: skip

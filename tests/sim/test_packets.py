@@ -1,0 +1,107 @@
+"""What crosses an uplink is MQTT: every packet is read back by our decoder and by amqtt's, and bytes that say something else are noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from amqtt.mqtt.publish import PublishPacket
+
+from components.host import Host
+from devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
+from sim import packets
+from sim.clock import S
+from sim.faults import InvariantError
+from sim.fetch import Block, BlockRequest
+from sim.lease import LeaseAnswer, LeaseRequest
+from sim.ledger import Row
+from sim.message import TLS_RECORD_BYTES, Command, Message
+from sim.spec import Action
+from sim.stream import Stream
+from tests.devices.test_mqtt_packet import by_amqtt
+from tests.plants import paired, plant, run, upgradable
+from tests.sim.test_world import conserved
+
+
+def message(body: bytes = b'{"device":"presses/1"}') -> Message:
+    return Message(Row(0, 3, 0, 1, S), 1, 1, b"twinloop/presses/1", body)
+
+
+@pytest.mark.parametrize("size", [1, 20, 90, 91, 92, 100, 5000, 16_350, 16_360, 16_370, 60_000])
+def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int) -> None:
+    one = message(b"x" * size)
+    data = packets.sample(one, 77)
+    assert Reader().feed(data) == [Publish("twinloop/presses/1", one.body, 1, packet=77)]
+    assert one.size_bytes == len(data) + TLS_RECORD_BYTES
+    assert packets.take_sample(data, one) == 77
+    assert publish_parts(data) == (b"twinloop/presses/1", 77, one.body)
+    theirs = by_amqtt(PublishPacket, data)
+    assert (theirs.topic_name, bytes(theirs.data), theirs.packet_id, theirs.qos) == ("twinloop/presses/1", one.body, 77, 1)
+
+
+def test_an_acknowledgement_is_one() -> None:
+    assert packets.puback(0x1234) == encode(Puback(0x1234))
+
+
+def test_bytes_that_say_something_else_are_noticed() -> None:
+    one = message()
+    data = packets.sample(one, 1)
+    for spoilt in (data[:-1], data + b"x", data.replace(b"presses/1", b"presses/2"), b"\x30" + data[1:], b"", b"\x32\xff\xff\xff\xff", data[:3]):
+        with pytest.raises(InvariantError, match="doesn't say what was sent"):
+            packets.take_sample(spoilt, one)
+    command = Command(4, 0, 9, 7.5, 0)
+    with pytest.raises(InvariantError, match="doesn't say what was sent"):
+        packets.take(packets.publish(Command(4, 0, 9, 7.6, 0), 1), command)
+    with pytest.raises(InvariantError, match="2 packets"):
+        packets.take(packets.PINGREQ * 2, None)
+
+
+THINGS: list[tuple[Any, str, int]] = [
+    (Command(4, 0, 9, 7.5, 0), packets.COMMANDS, 1), (LeaseRequest(0, 1, 5, S), packets.LEASES, 0), (LeaseAnswer(5, True, 2), packets.LEASES, 0),
+    (BlockRequest(1, "route", "1.2.0", 16_384), packets.BLOCKS, 0), (Block(1, 16_384, bytes(16_384)), packets.BLOCKS, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("thing", "topic", "qos"), THINGS, ids=[type(thing).__name__ for thing, _, _ in THINGS])
+def test_orders_questions_and_answers_are_publishes(thing: Any, topic: str, qos: int) -> None:
+    packet = packets.take(packets.publish(thing, 9), thing)
+    assert isinstance(packet, Publish)
+    assert (packet.topic, packet.qos, packet.packet) == (topic, qos, 9 * qos)
+
+
+def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything on the wire of a run with commands, an upgrade and a pair is a packet; the order of a session's is the standard's."""
+    up: list[Any] = []
+    down: list[Any] = []
+    send_up, send_down = Stream.send_up, Stream.send_down
+
+    def seen(into: list[Any], payload: Any, size_bytes: int) -> None:
+        data = payload[0] if isinstance(payload, tuple) else b""
+        if isinstance(data, bytes) and data and not data.endswith(b"hello") and payload[1].__class__ is not int:
+            into.append((Reader().feed(data), size_bytes - len(data)))
+
+    monkeypatch.setattr(Stream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
+    monkeypatch.setattr(Stream, "send_down", lambda self, payload, size, in_ns=0: seen(down, payload, size) or send_down(self, payload, size, in_ns))
+    timeline = (Action(2 * S, "write", "presses/1", None, (), "setpoint", 7.5), Action(3 * S, "upgrade", "gw/route", version="1.1.0"))
+    spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
+    world = run(spec, host)
+    conserved(world)
+    assert world.commands_ended == {"done": 1}
+    sent = [packet for found, _ in up for packet in found]
+    got = [packet for found, _ in down for packet in found]
+    assert all(len(found) == 1 and around == TLS_RECORD_BYTES for found, around in [*up, *down])
+    assert isinstance(sent[0], Connect)
+    assert [type(packet) for packet in sent].count(Connect) == 2
+    assert [type(packet) for packet in sent].count(Subscribe) == 2
+    assert {packet.topic for packet in sent if isinstance(packet, Publish)} <= {"twinloop/presses/1", "twinloop/presses/2", packets.LEASES, packets.BLOCKS}
+    assert {packet.topic for packet in got if isinstance(packet, Publish)} == {packets.COMMANDS, packets.UPGRADES, packets.LEASES, packets.BLOCKS}
+    assert any(isinstance(packet, Puback) for packet in sent), "orders are acknowledged"
+    assert any(isinstance(packet, Pingreq) for packet in sent)
+    assert any(isinstance(packet, Pingresp) for packet in got)
+
+
+def test_identifiers_begin_again_and_pass_over_those_in_flight(host: Host) -> None:
+    world = run(plant(host, count=1, duration_ns=2 * S), host)
+    uplink = world.gateways[0].uplink
+    assert uplink._packet == uplink.published
+    assert encode(Connack(True)) == packets.connack(True)
