@@ -36,6 +36,8 @@ class DeviceModel:
     serial_response_ns: int = 5_000_000
     vendor: str = "twinloop"
     """what Read Device Identification answers"""
+    nodeset: str = ""
+    """NodeSet2 text that its OPC UA server imports: its points are nodes of that"""
     lasts_ns: int = 0
     """of a recording: when its last value has come"""
     process: Callable[[int, float], Process] | None = None

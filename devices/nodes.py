@@ -34,6 +34,8 @@ class NodeValue(NamedTuple):
 
 def data_type(point: Point) -> str:
     """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, unless that is scaled."""
+    if point.node_type:
+        return point.node_type
     if point.table in ("coil", "discrete"):
         return "Boolean"
     if point.type == "f32" and point.scale == 1.0 and not point.offset:

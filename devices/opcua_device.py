@@ -75,21 +75,31 @@ class OpcUaServer:
         server.set_endpoint(f"opc.tcp://{self.listens_at[0]}:{self.listens_at[1]}/")
         server.set_server_name(self.device.name)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        namespace = await server.register_namespace(NAMESPACE)
-        folder = await server.nodes.objects.add_object(ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}")
+        if model.nodeset:
+            await server.import_xml(xmlstring=model.nodeset)
+        else:
+            await self._make_nodes()
         space = server.iserver.aspace
         for index, point in enumerate(model.points):
             identity = ua.NodeId.from_string(node_id(point))
-            kind = getattr(ua.VariantType, self.image.types[index])
-            node = await folder.add_variable(identity, f"{namespace}:{point.name}", self._variant(index, 0.0), kind)
-            if point.writable:
-                await node.set_writable()
             self._index[identity] = index
-            space.set_attribute_value_callback(identity, _VALUE, self._read)
+            if space.set_attribute_value_callback(identity, _VALUE, self._read).value:
+                raise ValueError(f"{model.name}: the server has no node {node_id(point)}")
         self._write_standard = space.write_attribute_value
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
+
+    async def _make_nodes(self) -> None:
+        """A variable for each point, below an object that is the device."""
+        server, model = self._server, self.device.model
+        namespace = await server.register_namespace(NAMESPACE)
+        folder = await server.nodes.objects.add_object(ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}")
+        for index, point in enumerate(model.points):
+            kind = getattr(ua.VariantType, self.image.types[index])
+            node = await folder.add_variable(ua.NodeId.from_string(node_id(point)), f"{namespace}:{point.name}", self._variant(index, 0.0), kind)
+            if point.writable:
+                await node.set_writable()
 
     # ---- nodes --------------------------------------------------------------------------------------------------
     def _variant(self, index: int, value: float) -> ua.Variant:

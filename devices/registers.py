@@ -53,6 +53,8 @@ class Point:
     """the output of its model's process that it shows, instead of a signal"""
     node: str = ""
     """its OPC UA NodeId as text, if that isn't made of its name"""
+    node_type: str = ""
+    """its built-in type there, if that doesn't follow from the register's"""
 
     @property
     def width(self) -> int:

@@ -1,4 +1,4 @@
-"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, a recording beside the scenario.
+"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, a recording or a NodeSet beside the scenario.
 
 Belongs here: names and files of device models. Never: what a model is (devices/).
 """
@@ -17,11 +17,13 @@ from scenarios.document import Document, Location
 from scenarios.errors import ScenarioError, shown_path, unknown
 
 RECORDING = "recording/"
-RECORDING_BYTES_MAX = 512 << 20
+NODESET = "nodeset/"
+FILE_BYTES_MAX = 512 << 20
+"""of a recording or a NodeSet"""
 
 
 class Models:
-    """The device models of one scenario (recordings lie in a folder ``recording`` beside it); each is made once.
+    """The device models of one scenario (files lie in folders ``recording`` and ``nodeset`` beside it); each is made once.
 
     ``digests``: of the files that they came from.
     """
@@ -42,8 +44,10 @@ class Models:
             return self._sunspec(name, at)
         if name.startswith(RECORDING):
             return self._recording(name, at)
+        if name.startswith(NODESET):
+            return self._nodeset(name, at)
         if name not in catalog.names():
-            raise self._document.error(at, unknown("device", name, [*catalog.names(), f"{PREFIX}N", f"{RECORDING}FILE.csv"]))
+            raise self._document.error(at, unknown("device", name, [*catalog.names(), f"{PREFIX}N", f"{RECORDING}FILE.csv", f"{NODESET}FILE.xml"]))
         return catalog.model(name)
 
     def _sunspec(self, name: str, at: Location) -> DeviceModel:
@@ -56,21 +60,36 @@ class Models:
         except ValueError as error:
             raise self._document.error(at, str(error)) from None
 
-    def _recording(self, name: str, at: Location) -> DeviceModel:
+    def _text(self, name: str, at: Location) -> str:
+        """A file beside the scenario; raises ScenarioError."""
         file = self._folder / name
         try:
             size = file.stat().st_size
-            if size > RECORDING_BYTES_MAX:
-                raise self._document.error(at, f"{shown_path(file)}: {size} bytes, at most {RECORDING_BYTES_MAX} are read")
+            if size > FILE_BYTES_MAX:
+                raise self._document.error(at, f"{shown_path(file)}: {size} bytes, at most {FILE_BYTES_MAX} are read")
             data = file.read_bytes()
-            model = parse(data.decode().splitlines()).model(name)
+            text = data.decode()
         except OSError as error:
             raise self._document.error(at, f"{shown_path(file)}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise self._document.error(at, f"{shown_path(file)}: not UTF-8 at byte {error.start}") from error
-        except RecordingError as error:
-            raise ScenarioError(shown_path(file), error.line, "", error.args[1]) from error
-        except ValueError as error:
-            raise self._document.error(at, f"{shown_path(file)}: {error}") from error
         self.digests[name] = hashlib.sha256(data).hexdigest()
-        return model
+        return text
+
+    def _recording(self, name: str, at: Location) -> DeviceModel:
+        text, file = self._text(name, at), shown_path(self._folder / name)
+        try:
+            return parse(text.splitlines()).model(name)
+        except RecordingError as error:
+            raise ScenarioError(file, error.line, "", error.args[1]) from error
+        except ValueError as error:
+            raise self._document.error(at, f"{file}: {error}") from error
+
+    def _nodeset(self, name: str, at: Location) -> DeviceModel:
+        from devices.nodeset import nodeset_model  # asyncua hangs on it
+
+        text = self._text(name, at)
+        try:
+            return nodeset_model(text, name)
+        except ValueError as error:
+            raise self._document.error(at, f"{shown_path(self._folder / name)}: {error}") from error

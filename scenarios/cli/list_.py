@@ -36,6 +36,7 @@ def _devices() -> list[tuple[str, str]]:
     models = [catalog.model(name) for name in catalog.names()]
     rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
     rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))
+    rows.append(("nodeset/FILE", "a NodeSet2 file in a folder nodeset/ beside the scenario, over OPC UA; motion ours"))
     return [*rows, ("recording/FILE", "a file in a folder recording/ beside the scenario: CSV with ns,point,value,status[,unit]")]
 
 
