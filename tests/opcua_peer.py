@@ -136,7 +136,7 @@ class Replay:
         assert first.ok, first
         self.values = first.value
         instance.close()
-        self.sequence = 0
+        self.sequence = self.closed = 0
         self.spoil: Callable[[bytes], bytes | None] = lambda answer: answer
 
     @staticmethod
@@ -150,6 +150,9 @@ class Replay:
 
     def talk(self, request: bytes) -> bytes | None:
         """The answer to a request, spoilt."""
+        if self.kind(request) == b"MSG\x01\x00\xd9\x01":  # CloseSession: nobody waits for the answer
+            self.closed += 1
+            return None
         answer = bytearray(self.answers[self.kind(request)])
         if request[:3] == b"HEL":
             self.sequence = 0
@@ -158,7 +161,7 @@ class Replay:
             self.sequence += 1
             struct.pack_into("<I", answer, at, self.sequence)
             answer[at + 4 : at + 8] = request[at + 4 : at + 8]
-            token = 2 if request[:3] == b"OPN" or request[28:30] == b"\0\0" else 4  # the null token is of two bytes
+            token = 2 if request[at + 12 : at + 14] == b"\0\0" else 4  # the null token is of two bytes
             handle = at + 8 + 4 + token + 8
             answer[at + 8 + 4 + 8 : at + 8 + 4 + 12] = request[handle : handle + 4]
         return self.spoil(bytes(answer))

@@ -9,14 +9,15 @@
 #include "json.h"
 #include "packet.h"
 
-enum { POINTS_MAX = 500, TOPIC_MAX = 256, CLIENT_MAX = 128, PATH_MAX = 128, RECENT_MAX = 16, STATUS_GOOD = 0, CHUNK = 16384 };
+enum { POINTS_MAX = 500, TOPIC_MAX = 256, CLIENT_MAX = 128, PATH_MAX = 128, RECENT_MAX = 64, STATUS_GOOD = 0, CHUNK = 16384, PAYLOAD_MAX = 16384 };   /* brokers keep 20 in flight; what is longer costs too much CPU time */
 enum { BAD_TYPE = 0x80740000u, BAD_SENSOR = 0x808C0000u, BAD_NO_DATA = 0x809B0000u };   /* OPC UA Part 6 annex A.2 */
 
 typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_bus_error_t bus_error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
 typedef twinloop_gateway_types_text_reading_t text_reading;
-typedef struct { double scale, offset; uint16_t id; char path[PATH_MAX]; uint16_t path_len; } point_t;
+typedef struct { double scale, offset; uint32_t hash; uint16_t id, path_len, next; char path[PATH_MAX]; } point_t;   /* next: 1 + the next point of its bucket */
+enum { BUCKETS = 1024 };
 typedef enum { FINE, NOTHING, BUS, REJECTED, MALFORMED } outcome_t;   /* NOTHING: no message came */
 typedef struct { bus_error_t bus; uint32_t code; const char *why; bool payload; } trouble_t;   /* payload: the session is good, what a message holds isn't */
 
@@ -26,13 +27,16 @@ static struct {
   char topic[TOPIC_MAX], client[CLIENT_MAX], time[PATH_MAX];
   size_t topic_len, client_len, time_len;
   uint64_t keep_alive_ns, wait_ns, timeout_ns;
-  uint8_t qos;
-  bool configured, connected, offline, failing;
-  uint8_t *buffer;                                  /* what has come and isn't read yet */
-  size_t used, size;
-  uint16_t packet, unacknowledged, recent[RECENT_MAX];
+  uint8_t qos, granted;
+  bool configured, connected, stale, offline, failing;   /* stale: settings have changed since, the connection must go */
+  uint8_t *buffer;                                  /* what has come; read up to `at`, filled up to `used` */
+  size_t at, used, size, skip;                      /* skip: bytes of a packet that is too long which are still to come */
+  uint16_t packet, unacknowledged, subscribing;
+  struct { uint16_t id; uint32_t hash; } recent[RECENT_MAX];
   uint32_t handled;
-  uint64_t sent_ns, pinged_ns;                      /* monotonic; pinged_ns 0: no answer is awaited */
+  uint64_t sent_ns, pinged_ns, subscribed_ns;       /* monotonic; pinged_ns 0: no answer is awaited */
+  json_t *found;                                    /* of each point, and last the time */
+  uint16_t bucket[BUCKETS];                         /* hash of a path -> 1 + its first point */
   uint64_t polls, errors;
 } d;
 
@@ -65,15 +69,33 @@ static bool option(text_t key, text_t value, bool *known) {
   return *known = false;
 }
 
+static uint32_t hash_bytes(const void *data, size_t n) {   /* FNV-1a */
+  const uint8_t *p = data;
+  uint32_t h = 2166136261u;
+  for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 16777619u;
+  return h;
+}
+
+/* New settings; who we are to the broker and what we have handled stays, and the connection goes at the next poll: not here. */
 static void defaults(void) {
   free(d.points);
-  free(d.buffer);
-  memset(&d, 0, sizeof d);
+  free(d.found);
+  d.points = NULL;
+  d.found = NULL;
+  memset(d.bucket, 0, sizeof d.bucket);
+  d.stale = d.connected;
+  d.configured = false;
+  d.point_count = d.topic_len = d.client_len = 0;
   d.qos = 1;
   d.keep_alive_ns = 30000000000u;
   d.wait_ns = 10000000000u;
   d.timeout_ns = 5000000000u;
   memcpy(d.time, "ts", d.time_len = 2);
+}
+
+static bool plain(text_t address) {                 /* it is written into JSON as it stands */
+  for (size_t i = 0; i < address.len; i++) if ((unsigned char)address.at[i] < 0x20 || address.at[i] == '"' || address.at[i] == '\\') return false;
+  return true;
 }
 
 bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *s,
@@ -102,9 +124,10 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
     goto out;
   }
   d.points = take(NULL, (s->points.len + 1) * sizeof *d.points);
+  d.found = take(NULL, (s->points.len + 1) * sizeof *d.found);
   for (size_t i = 0; i < s->points.len; i++) {
     twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
-    if (!c->address.len || c->address.len > PATH_MAX || !(c->scale != 0)) {
+    if (!c->address.len || c->address.len > PATH_MAX || !plain(TEXT(c->address)) || !(c->scale != 0) || c->scale - c->scale != 0 || c->offset - c->offset != 0) {
       err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS;
       err->val.bad_address = c->address;
       c->address.len = 0;
@@ -112,6 +135,10 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
     }
     d.points[i] = (point_t){.scale = c->scale, .offset = c->offset, .id = c->id, .path_len = (uint16_t)c->address.len};
     memcpy(d.points[i].path, c->address.ptr, c->address.len);
+    d.points[i].hash = hash_bytes(c->address.ptr, c->address.len);
+    uint16_t *bucket = &d.bucket[d.points[i].hash % BUCKETS];
+    d.points[i].next = *bucket;
+    *bucket = (uint16_t)(i + 1);
   }
   d.point_count = s->points.len;
   ok = d.configured = true;
@@ -123,8 +150,8 @@ out:
 /* ---- the connection ------------------------------------------------------------------------------------------- */
 static void drop(void) {
   twinloop_gateway_fieldbus_reset();
-  d.connected = false;
-  d.used = 0;
+  d.connected = d.stale = false;
+  d.at = d.used = d.skip = 0;
   d.pinged_ns = 0;
 }
 
@@ -149,14 +176,22 @@ static outcome_t more(uint64_t time_ns, trouble_t *t) {
   device_driver_list_u8_t got;
   if (!twinloop_gateway_fieldbus_receive(&f, time_ns, &got, &t->bus))
     return t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT ? NOTHING : BUS;
+  if (d.at) { memmove(d.buffer, d.buffer + d.at, d.used -= d.at); d.at = 0; }
   if (d.used + got.len > d.size) d.buffer = take(d.buffer, d.size = 2 * (d.used + got.len));
   memcpy(d.buffer + d.used, got.ptr, got.len);
   d.used += got.len;
   device_driver_list_u8_free(&got);
-  return d.used > PACKET_MAX + HEADER_MAX + CHUNK ? malformed(t, "more unread than one packet") : FINE;
+  if (d.skip) {
+    size_t n = d.skip < d.used ? d.skip : d.used;
+    d.at += n;
+    d.skip -= n;
+  }
+  return d.used - d.at > PACKET_MAX + HEADER_MAX + CHUNK ? malformed(t, "more unread than one packet") : FINE;
 }
 
+/* Takes `n` bytes at `at` out of what is unread. */
 static void forget(size_t at, size_t n) {
+  if (at == d.at) { d.at += n; return; }
   memmove(d.buffer + at, d.buffer + at + n, d.used - at - n);
   d.used -= n;
 }
@@ -164,32 +199,35 @@ static void forget(size_t at, size_t n) {
 /* Waits for an answer of that type (and identifier, if it has one); what else comes stays in the buffer, in order. Its body in `body`. */
 static outcome_t await(uint8_t type, uint16_t id, uint8_t body[4], size_t *len, trouble_t *t) {
   uint64_t until = twinloop_gateway_clock_monotonic() + d.timeout_ns;
-  size_t at = 0;
+  size_t past = 0;                                  /* of what is unread: packets that are for somebody else */
   for (;;) {
     packet_t p;
+    size_t at = d.at + past;
     found_t f = at < d.used ? packet_at(d.buffer + at, d.used - at, &p) : PARTIAL;
-    if (f == BROKEN) return malformed(t, "packet length");
+    if (f == BROKEN || f == OVERSIZE) return malformed(t, "packet length");
     if (f == FOUND) {
-      if (p.type != type || (id && (p.len < 2 || get16(p.body) != id))) { at += p.whole; continue; }
+      if (p.type != type || (id && (p.len < 2 || get16(p.body) != id))) { past += p.whole; continue; }
       if (p.flags || p.len > 4) return malformed(t, "answer");
       memcpy(body, p.body, *len = p.len);
       forget(at, p.whole);
       return FINE;
     }
     uint64_t now = twinloop_gateway_clock_monotonic();
-    outcome_t o = now < until ? more(until - now, t) : NOTHING;
-    if (o == NOTHING) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
-    if (o != FINE) return o;
+    outcome_t o = now < until ? more(until - now, t) : NOTHING;   /* woken early, it waits on: half a handshake is worth nothing */
+    if (o == NOTHING && twinloop_gateway_clock_monotonic() >= until) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
+    if (o != FINE && o != NOTHING) return o;
   }
 }
 
 static uint16_t next_id(void) { return d.packet = (uint16_t)(d.packet % 65535 + 1); }
 
+/* Connects and asks for the device's topics. The answer to that is taken when it comes: a kept session's messages come before it. */
 static outcome_t session(trouble_t *t) {
   uint8_t raw[CLIENT_MAX + 2 * TOPIC_MAX + 64], body[4];
   writer_t w = {raw, 0, sizeof raw, false};
   size_t len = 0;
-  d.used = 0;
+  if (d.stale) drop();
+  d.at = d.used = d.skip = 0;
   d.pinged_ns = 0;
   d.unacknowledged = 0;                             /* the broker sends it again */
   put_head(&w, CONNECT, 0, 10 + 2 + d.client_len);
@@ -203,9 +241,10 @@ static outcome_t session(trouble_t *t) {
   if (body[1]) { t->code = body[1]; return REJECTED; }
   if (!body[0]) d.handled = 0;                      /* a new session: identifiers begin anew */
   w.used = 0;
-  uint16_t id = next_id();
+  d.subscribing = next_id();
+  d.subscribed_ns = twinloop_gateway_clock_monotonic();
   put_head(&w, SUBSCRIBE, 2, 2 + 2 * (2 + d.topic_len + 1) + 7);
-  put16(&w, id);
+  put16(&w, d.subscribing);
   put_text(&w, d.topic, d.topic_len);
   put8(&w, d.qos);
   put16(&w, (uint16_t)(d.topic_len + 7));
@@ -213,50 +252,77 @@ static outcome_t session(trouble_t *t) {
   put(&w, "/status", 7);
   put8(&w, d.qos);
   o = send(&w, t);
-  if (o == FINE) o = await(SUBACK, id, body, &len, t);
-  if (o != FINE) return o;
-  if (len != 4) return malformed(t, "suback");
-  if (body[2] > 1) { t->code = body[2]; return REJECTED; }
-  d.connected = true;
-  return FINE;
+  d.connected = o == FINE;
+  return o;
+}
+
+/* The answer to SUBSCRIBE (3.9): refused is refused; a lower QoS than asked for is told in the status. */
+static outcome_t subscribed(const packet_t *p, trouble_t *t) {
+  if (p->flags || p->len != 4 || get16(p->body) != d.subscribing) return d.subscribing ? malformed(t, "suback") : NOTHING;
+  d.subscribing = 0;
+  for (int i = 2; i < 4; i++) if (p->body[i] > 1) { t->code = p->body[i]; return REJECTED; }
+  d.granted = p->body[2];
+  return NOTHING;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */
-static bool handled_before(uint16_t id) {
-  for (uint32_t i = 0; i < d.handled && i < RECENT_MAX; i++) if (d.recent[i] == id) return true;
+/* A broker may give an identifier again to another message: only both together say that it is the same. */
+static uint32_t hash_of(const publish_t *m) { return hash_bytes(m->payload, m->len < PAYLOAD_MAX ? m->len : PAYLOAD_MAX); }
+
+static bool handled_before(const publish_t *m) {
+  uint32_t hash = hash_of(m);
+  for (uint32_t i = 0; i < d.handled && i < RECENT_MAX; i++) if (d.recent[i].id == m->id && d.recent[i].hash == hash) return true;
   return false;
 }
 
-static uint64_t measured_at(text_t document, uint64_t now) {
-  json_t time;
-  if (!json_find(document, (text_t){d.time, d.time_len}, &time) || time.kind != JSON_NUMBER) return now;
-  return time.number > 0 && time.number < 1e13 ? (uint64_t)time.number * 1000000u : now;
+static void told(void *context, text_t path, const json_t *value) {
+  (void)context;
+  if (path.len == d.time_len && !memcmp(path.at, d.time, path.len)) d.found[d.point_count] = *value;
+  uint32_t hash = hash_bytes(path.at, path.len);
+  for (uint16_t i = d.bucket[hash % BUCKETS]; i; i = d.points[i - 1].next) {
+    const point_t *p = &d.points[i - 1];
+    if (p->hash == hash && p->path_len == path.len && !memcmp(p->path, path.at, path.len)) d.found[i - 1] = *value;
+  }
+}
+
+static uint64_t measured_at(uint64_t now) {
+  const json_t *time = &d.found[d.point_count];
+  double ms;
+  if (time->kind != JSON_NUMBER || !text_number(time->raw, &ms)) return now;
+  return ms > 0 && ms < 1e13 ? (uint64_t)ms * 1000000u : now;
 }
 
 static outcome_t batch_of(text_t document, exports_twinloop_gateway_driver_batch_t *ret, trouble_t *t) {
-  uint64_t measured = measured_at(document, twinloop_gateway_clock_now());
-  json_t member;
-  if (!json_find(document, (text_t){NULL, 0}, &member)) { t->payload = true; return malformed(t, "payload is no JSON"); }
+  memset(d.found, 0, (d.point_count + 1) * sizeof *d.found);
+  t->payload = true;                                /* whatever is wrong now, the session is good */
+  if (document.len > PAYLOAD_MAX) return malformed(t, "payload too long");
+  if (!json_walk(document, told, NULL)) return malformed(t, "payload is no JSON");
+  uint64_t measured = measured_at(twinloop_gateway_clock_now());
   reading_t *readings = take(NULL, (d.point_count + 1) * sizeof *readings);
   text_reading *texts = take(NULL, (d.point_count + 1) * sizeof *texts);
   size_t reading_count = 0, text_count = 0;
   for (size_t i = 0; i < d.point_count; i++) {
     const point_t *p = &d.points[i];
-    if (!json_find(document, (text_t){p->path, p->path_len}, &member) || member.kind == JSON_ABSENT) continue;   /* missed: the device didn't say */
-    if (member.kind == JSON_TEXT) {
-      texts[text_count] = (text_reading){.point = p->id, .status = STATUS_GOOD, .measured = measured};
-      texts[text_count].value.ptr = take(NULL, member.raw.len + 1);
-      texts[text_count].value.len = json_text(member.raw, (char *)texts[text_count].value.ptr);
-      text_count++;
+    const json_t *member = &d.found[i];
+    double number = member->truth;
+    if (member->kind == JSON_ABSENT) continue;      /* missed: the device didn't say */
+    if (member->kind == JSON_TEXT) {
+      text_reading *out = &texts[text_count++];
+      *out = (text_reading){.point = p->id, .status = STATUS_GOOD, .measured = measured};
+      if (!member->raw.len) continue;               /* the bindings free no empty text */
+      out->value.ptr = take(NULL, member->raw.len);
+      out->value.len = json_text(member->raw, (char *)out->value.ptr);
       continue;
     }
     reading_t r = {.point = p->id, .value = 0, .status = STATUS_GOOD, .measured = measured};
-    if (member.kind == JSON_NUMBER || member.kind == JSON_BOOLEAN)
-      r.value = (member.kind == JSON_NUMBER ? member.number : member.truth) * p->scale + p->offset;
-    else r.status = member.kind == JSON_NULL ? BAD_NO_DATA : BAD_TYPE;
+    if (member->kind == JSON_NULL) r.status = BAD_NO_DATA;
+    else if (member->kind == JSON_OTHER || (member->kind == JSON_NUMBER && !text_number(member->raw, &number))) r.status = BAD_TYPE;
+    else r.value = number * p->scale + p->offset;
     if (r.value - r.value != 0) { r.value = 0; r.status = BAD_SENSOR; }
     readings[reading_count++] = r;
   }
+  if (!reading_count) { free(readings); readings = NULL; }
+  if (!text_count) { free(texts); texts = NULL; }
   ret->readings.ptr = readings;
   ret->readings.len = reading_count;
   ret->texts.ptr = texts;
@@ -270,13 +336,27 @@ static outcome_t take_message(const publish_t *m, exports_twinloop_gateway_drive
   bool own = topic.len == d.topic_len && !memcmp(topic.at, d.topic, topic.len);
   bool status = topic.len == d.topic_len + 7 && !memcmp(topic.at, d.topic, d.topic_len) && !memcmp(topic.at + d.topic_len, "/status", 7);
   if (status) d.offline = m->len == 7 && !memcmp(m->payload, "offline", 7);
-  if (!own || m->retain || (m->dup && handled_before(m->id))) return m->id ? (send_short(PUBACK, m->id, t) == FINE ? NOTHING : BUS) : NOTHING;
+  if (!own || m->retain || (m->dup && handled_before(m))) return m->id ? (send_short(PUBACK, m->id, t) == FINE ? NOTHING : BUS) : NOTHING;
   d.offline = false;
   if (m->id) {
     d.unacknowledged = m->id;
-    d.recent[d.handled++ % RECENT_MAX] = m->id;
+    d.recent[d.handled % RECENT_MAX].id = m->id;
+    d.recent[d.handled++ % RECENT_MAX].hash = hash_of(m);
   }
   return batch_of((text_t){(const char *)m->payload, m->len}, ret, t);
+}
+
+/* A packet that is longer than we take: a message is read past and acknowledged, lest it come for ever; anything else breaks the connection. */
+static outcome_t too_long(const packet_t *p, trouble_t *t) {
+  size_t topic = p->len >= 2 ? get16(p->body) : 0;
+  if (p->type != PUBLISH) return malformed(t, "packet length");
+  if (p->len < 2 || p->len < 4 + topic) return NOTHING;   /* its identifier hasn't come */
+  if (p->flags >> 1 & 3) d.unacknowledged = get16(p->body + 2 + topic);
+  size_t here = d.used - d.at;
+  d.skip = p->whole - here;
+  d.at = d.used;
+  t->payload = true;
+  return malformed(t, "message too long");
 }
 
 /* Takes packets from the buffer until one is a batch; NOTHING when they are used up. */
@@ -284,35 +364,52 @@ static outcome_t unread(exports_twinloop_gateway_driver_batch_t *ret, trouble_t 
   packet_t p;
   publish_t m;
   found_t f;
-  while ((f = packet_at(d.buffer, d.used, &p)) == FOUND) {
+  while ((f = d.at < d.used ? packet_at(d.buffer + d.at, d.used - d.at, &p) : PARTIAL) == FOUND) {
     outcome_t o = NOTHING;
     if (p.type == PUBLISH) o = publish_read(&p, &m) ? take_message(&m, ret, t) : malformed(t, "publish");
     else if (p.type == PINGRESP && !p.flags && !p.len) d.pinged_ns = 0;
-    else if (p.type != PUBACK && p.type != SUBACK) return malformed(t, "packet type");
-    forget(0, p.whole);
+    else if (p.type == SUBACK) o = subscribed(&p, t);
+    else if (p.type != PUBACK) return malformed(t, "packet type");
+    d.at += p.whole;
     if (o != NOTHING) return o;
   }
+  if (f == OVERSIZE) return too_long(&p, t);
   return f == BROKEN ? malformed(t, "packet length") : NOTHING;
+}
+
+/* A sign of life when none has gone out for half the keep alive. */
+static outcome_t keep_alive(uint64_t now, trouble_t *t) {
+  if (d.pinged_ns || now < d.sent_ns + d.keep_alive_ns / 2) return FINE;
+  d.pinged_ns = now;
+  return send_short(PINGREQ, 0, t);
+}
+
+/* What the broker owes an answer to is overdue. */
+static bool overdue(uint64_t now) {
+  return (d.pinged_ns && now >= d.pinged_ns + d.timeout_ns) || (d.subscribing && now >= d.subscribed_ns + d.timeout_ns);
 }
 
 /* Waits for the next message. */
 static outcome_t next_message(exports_twinloop_gateway_driver_batch_t *ret, trouble_t *t) {
   uint64_t now = twinloop_gateway_clock_monotonic(), until = now + d.wait_ns;
   for (;;) {
-    outcome_t o = unread(ret, t);
+    outcome_t o = keep_alive(now, t);
+    if (o == FINE) o = unread(ret, t);
     if (o != NOTHING) return o;
     now = twinloop_gateway_clock_monotonic();
-    if (d.pinged_ns && now >= d.pinged_ns + d.timeout_ns) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED; return BUS; }
-    if (!d.pinged_ns && now >= d.sent_ns + d.keep_alive_ns / 2) {
-      o = send_short(PINGREQ, 0, t);
-      if (o != FINE) return o;
-      d.pinged_ns = now;
+    if (overdue(now)) {                             /* the answer may lie there, unread, since before the host came back */
+      o = more(1, t);
+      if (o == FINE) continue;
+      t->bus.tag = d.subscribing ? TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT : TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED;
+      return o == NOTHING ? BUS : o;
     }
     if (now >= until) return NOTHING;
     uint64_t wake = d.pinged_ns ? d.pinged_ns + d.timeout_ns : d.sent_ns + d.keep_alive_ns / 2;
+    if (d.subscribing && wake > d.subscribed_ns + d.timeout_ns) wake = d.subscribed_ns + d.timeout_ns;
     if (wake > until) wake = until;
     o = more(wake > now ? wake - now : 1, t);
-    if (o == NOTHING && twinloop_gateway_clock_monotonic() < wake) return NOTHING;   /* the host wants its instance back */
+    now = twinloop_gateway_clock_monotonic();
+    if (o == NOTHING && now < wake) return NOTHING; /* the host wants its instance back */
     if (o != FINE && o != NOTHING) return o;
   }
 }
@@ -338,7 +435,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   trouble_t t = {0};
   outcome_t o = FINE;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
-  if (!d.connected) o = session(&t);
+  if (!d.connected || d.stale) o = session(&t);
   else if (d.unacknowledged) {
     o = send_short(PUBACK, d.unacknowledged, &t);   /* the host is done with it */
     d.unacknowledged = 0;
@@ -355,21 +452,42 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */
-/* A number as JSON has it, without stdio: integers up to 2^53, else nine decimals. */
+static size_t digits_of(uint64_t n, char *out) {
+  char turned[24];
+  size_t count = 0;
+  do turned[count++] = (char)('0' + n % 10); while (n /= 10);
+  for (size_t i = 0; i < count; i++) out[i] = turned[count - 1 - i];
+  return count;
+}
+
+static bool reads_back(const char *text, size_t n, double value) {
+  double back;
+  return text_number((text_t){text, n}, &back) && (back == value || (back - value < 0 ? value - back : back - value) <= (value < 0 ? -value : value) * 1e-15);
+}
+
+/* A number as JSON has it, without stdio: with up to nine decimals if that says it, else with 17 digits and an exponent. 0: it can't be said. */
 static size_t number_text(double value, char out[40]) {
+  double size = value < 0 ? -value : value;
   size_t n = 0;
-  char digits[24];
-  int count = 0;
-  if (value < 0) { out[n++] = '-'; value = -value; }
-  uint64_t whole = (uint64_t)value, part = (uint64_t)((value - (double)whole) * 1e9 + 0.5);
-  if (part >= 1000000000u) { whole++; part = 0; }
-  do digits[count++] = (char)('0' + whole % 10); while (whole /= 10);
-  while (count) out[n++] = digits[--count];
-  if (part) {
-    out[n++] = '.';
-    for (uint64_t unit = 100000000u; unit && part; unit /= 10) { out[n++] = (char)('0' + part / unit); part %= unit; }
+  if (value < 0) out[n++] = '-';
+  if (size < 9e15) {
+    uint64_t whole = (uint64_t)size, part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
+    if (part >= 1000000000u) { whole++; part = 0; }
+    size_t end = n + digits_of(whole, out + n);
+    if (part) {
+      out[end++] = '.';
+      for (uint64_t unit = 100000000u; unit && part; unit /= 10) { out[end++] = (char)('0' + part / unit); part %= unit; }
+    }
+    if (reads_back(out, end, value)) return end;
   }
-  return n;
+  int exponent = 0;
+  while (size >= 1e17) { size /= 10; exponent++; }
+  while (size < 1e16) { size *= 10; exponent--; }
+  n += digits_of((uint64_t)size, out + n);
+  out[n++] = 'e';
+  if (exponent < 0) { out[n++] = '-'; exponent = -exponent; }
+  n += digits_of((uint64_t)exponent, out + n);
+  return reads_back(out, n, value) ? n : 0;
 }
 
 bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
@@ -383,14 +501,15 @@ bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_dri
   for (size_t i = 0; i < d.point_count; i++) if (d.points[i].id == id) p = &d.points[i];
   if (!p) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NO_SUCH_POINT; err->val.no_such_point = id; return false; }
   double wanted = (value - p->offset) / p->scale;
-  if (!(wanted < 9e15 && wanted > -9e15)) {
+  size_t digits = wanted - wanted == 0 ? number_text(wanted, number) : 0;
+  if (!digits) {
     err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER;
-    device_driver_string_dup(&err->val.other, "a number that JSON readers don't keep");
+    device_driver_string_dup(&err->val.other, "a number that JSON can't say");
     return false;
   }
-  size_t digits = number_text(wanted, number), name = p->path_len;
+  size_t name = p->path_len;
   while (name && p->path[name - 1] != '.') name--;  /* the member's own name */
-  outcome_t o = d.connected ? FINE : session(&t);
+  outcome_t o = d.connected && !d.stale ? FINE : session(&t);
   if (o == FINE) {
     uint16_t packet = next_id();
     size_t payload = 5 + (p->path_len - name) + digits;
@@ -413,8 +532,9 @@ bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_dri
 
 void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {
   ret->health = !d.configured ? TWINLOOP_GATEWAY_TYPES_HEALTH_FAILED
-              : d.failing || d.offline ? TWINLOOP_GATEWAY_TYPES_HEALTH_DEGRADED : TWINLOOP_GATEWAY_TYPES_HEALTH_OK;
+              : d.failing || d.offline || (d.connected && !d.subscribing && d.granted < d.qos) ? TWINLOOP_GATEWAY_TYPES_HEALTH_DEGRADED : TWINLOOP_GATEWAY_TYPES_HEALTH_OK;
   ret->polls = d.polls;
   ret->errors = d.errors;
-  device_driver_string_dup(&ret->detail, d.failing ? "no session with the broker" : d.offline ? "the device is offline (last will)" : "");
+  device_driver_string_dup(&ret->detail, d.failing ? "no session with the broker" : d.offline ? "the device is offline (last will)"
+                         : d.connected && !d.subscribing && d.granted < d.qos ? "the broker grants QoS 0 only" : "");
 }

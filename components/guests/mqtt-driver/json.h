@@ -1,4 +1,4 @@
-/* JSON (RFC 8259) as sensors send it, read in place: the value at a path of object members.
+/* JSON (RFC 8259) as sensors send it, read in place, once: each value with its path of object members.
  * Belongs here: syntax. Never: what a member means. Nesting has a limit; anything that isn't JSON makes the whole document refused. */
 #ifndef TWINLOOP_JSON_H
 #define TWINLOOP_JSON_H
@@ -6,7 +6,7 @@
 
 enum { JSON_DEPTH_MAX = 16 };
 typedef enum { JSON_ABSENT, JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_TEXT, JSON_OTHER } json_kind_t;
-typedef struct { json_kind_t kind; text_t raw; bool truth; double number; } json_t;   /* raw: of a text without its quotes */
+typedef struct { json_kind_t kind; text_t raw; bool truth; } json_t;   /* raw: a number's text, or a text without its quotes */
 typedef struct { const char *at, *end; bool bad; } scan_t;
 
 static void json_space(scan_t *s) { while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r')) s->at++; }
@@ -73,28 +73,38 @@ static bool json_word(scan_t *s, const char *word) {
   return true;
 }
 
-/* Reads a value; when `path` is the way to a member of it, that member goes to `out`. An empty path is the value itself. */
-static void json_value(scan_t *s, text_t path, bool wanted, json_t *out, int depth) {
+enum { JSON_PATH_MAX = 256 };
+/* Told of each value with its path: member names joined by dots. */
+typedef void (*json_told_t)(void *context, text_t path, const json_t *value);
+typedef struct { scan_t s; char path[JSON_PATH_MAX]; json_told_t told; void *context; } walk_t;
+
+static size_t json_text(text_t raw, char *out);
+
+/* Reads a value at `len` bytes of path; `reachable` is false inside lists and below names that are too long. */
+static void json_value(walk_t *w, size_t len, bool reachable, int depth) {
+  scan_t *s = &w->s;
   json_t here = {.kind = JSON_OTHER};
   json_space(s);
   if (s->bad || s->at >= s->end || depth > JSON_DEPTH_MAX) { s->bad = true; return; }
   char c = *s->at;
   if (c == '{') {
-    text_t rest = path, first = text_cut(&rest, '.');
     s->at++;
     if (!json_take(s, '}')) {
       do {
         json_space(s);
         text_t name = json_string(s);
+        size_t at = len + (len != 0);
+        bool fits = reachable && !s->bad && at + name.len <= JSON_PATH_MAX;
         if (!json_take(s, ':')) s->bad = true;
-        json_value(s, rest, wanted && path.len && text_same(name, first), out, depth + 1);
+        if (fits && len) w->path[len] = '.';
+        json_value(w, fits ? at + json_text(name, w->path + at) : len, fits, depth + 1);
       } while (!s->bad && json_take(s, ','));
       if (!json_take(s, '}')) s->bad = true;
     }
   } else if (c == '[') {
     s->at++;
     if (!json_take(s, ']')) {
-      do json_value(s, path, false, out, depth + 1); while (!s->bad && json_take(s, ','));
+      do json_value(w, len, false, depth + 1); while (!s->bad && json_take(s, ','));
       if (!json_take(s, ']')) s->bad = true;
     }
   } else if (c == '"') {
@@ -106,9 +116,8 @@ static void json_value(scan_t *s, text_t path, bool wanted, json_t *out, int dep
   else {
     here.raw = json_number(s);
     here.kind = JSON_NUMBER;
-    if (!s->bad && wanted && !text_number(here.raw, &here.number)) here.kind = JSON_OTHER;   /* too long, or beyond a double */
   }
-  if (wanted && !path.len) *out = here;
+  if (reachable && len && !s->bad) w->told(w->context, (text_t){w->path, len}, &here);
 }
 
 static uint32_t json_unit(const char *at) {
@@ -142,12 +151,12 @@ static size_t json_text(text_t raw, char *out) {
   return n;
 }
 
-/* The member at `path`, ABSENT when there is none; false when the document isn't JSON. */
-static bool json_find(text_t document, text_t path, json_t *out) {
-  scan_t s = {document.at, document.at + document.len, false};
-  *out = (json_t){.kind = JSON_ABSENT};
-  json_value(&s, path, true, out, 0);
-  json_space(&s);
-  return !s.bad && s.at == s.end && text_is_utf8(document);
+/* Walks a document once; false when it isn't JSON: then what was told of it means nothing. A member that comes twice is told twice. */
+static bool json_walk(text_t document, json_told_t told, void *context) {
+  walk_t w = {.s = {document.at, document.at + document.len, false}, .told = told, .context = context};
+  if (!text_is_utf8(document)) return false;
+  json_value(&w, 0, true, 0);
+  json_space(&w.s);
+  return !w.s.bad && w.s.at == w.s.end;
 }
 #endif

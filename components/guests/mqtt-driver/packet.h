@@ -11,7 +11,7 @@ enum { PACKET_MAX = 262144, HEADER_MAX = 5 };
 typedef struct { uint8_t *at; size_t used, size; bool full; } writer_t;
 typedef struct { uint8_t type, flags; const uint8_t *body; size_t len, whole; } packet_t;
 typedef struct { text_t topic; const uint8_t *payload; size_t len; uint16_t id; uint8_t qos; bool retain, dup; } publish_t;
-typedef enum { FOUND, PARTIAL, BROKEN } found_t;
+typedef enum { FOUND, PARTIAL, OVERSIZE, BROKEN } found_t;   /* OVERSIZE: more than PACKET_MAX; `whole` says how much */
 
 static inline uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 
@@ -46,7 +46,10 @@ static found_t packet_at(const uint8_t *data, size_t n, packet_t *p) {
     remaining |= (size_t)(byte & 0x7F) << shift;
     if (!(byte & 0x80)) break;
   }
-  if (remaining > PACKET_MAX) return BROKEN;
+  if (remaining > PACKET_MAX) {
+    *p = (packet_t){data[0] >> 4, data[0] & 15, data + at, n - at, at + remaining};
+    return OVERSIZE;
+  }
   if (n - at < remaining) return PARTIAL;
   *p = (packet_t){data[0] >> 4, data[0] & 15, data + at, remaining, at + remaining};
   return FOUND;

@@ -222,6 +222,7 @@ static bool write_number(writer_t *w, uint8_t type, double value) {
   uint64_t bits = 0;
   float f = (float)value;
   double rounded = __builtin_nearbyint(value);
+  if (value - value != 0) return false;             /* NaN and infinities are no set values */
   write_u8(w, type);
   if (type == TYPE_BOOLEAN) bits = value != 0;
   else if (type == TYPE_FLOAT) {

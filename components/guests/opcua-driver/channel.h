@@ -17,11 +17,12 @@ static const uint32_t LIFETIME_MS = 3600000;
 
 /* What went wrong: exactly one of the driver-errors of the contract. */
 typedef enum { FINE, BUS, REJECTED, MALFORMED } outcome_t;
-typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; bool closed; } trouble_t;   /* closed: by the server, with an ERR */
+typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; bool closed, item; } trouble_t;   /* closed: by the server, with an ERR; item: of one node */
 
 typedef struct {
   bool open;
-  uint32_t id, token, sent, received, request;      /* channel, token, sequence numbers of both sides, request id */
+  uint32_t id, token, old_token;                    /* the channel, its token, and the one before: late answers may still carry it */
+  uint32_t sent, received, request;                 /* sequence numbers of both sides, request id */
   uint32_t send_max, message_max, chunks_max;       /* what the server takes; 0: as it comes */
   uint64_t renew_at_ns, timeout_ns;
   uint8_t *body;                                    /* of the message that came last */
@@ -60,9 +61,11 @@ static void put_size(writer_t *w) {
   for (int i = 0; i < 4; i++) w->at[4 + i] = (uint8_t)(n >> 8 * i);
 }
 
-/* The header that all share (7.1.2.2): three letters, the kind of chunk, the size. An ERR (7.1.2.5) ends the connection: its code. */
-static outcome_t frame_begin(reader_t *r, const char *type, uint8_t *kind, trouble_t *t) {
+/* The header that all share (7.1.2.2): three letters, the kind of chunk, the size. An ERR (7.1.2.5) ends the connection: its code.
+ * `type` is what is expected; while an OPN is, a late MSG may come: *late. */
+static outcome_t frame_begin(reader_t *r, const char *type, uint8_t *kind, bool *late, trouble_t *t) {
   size_t n = r->left;
+  *late = false;
   const uint8_t *letters = read_bytes(r, 3);
   *kind = read_u8(r);
   if (read_u32(r) != n || r->bad) return malformed(t, "message size");
@@ -72,12 +75,14 @@ static outcome_t frame_begin(reader_t *r, const char *type, uint8_t *kind, troub
     t->closed = true;
     return r->bad || !(t->code >> 31) ? malformed(t, "error message") : REJECTED;
   }
-  return memcmp(letters, type, 3) ? malformed(t, "message type") : FINE;
+  *late = *type == 'O' && !memcmp(letters, "MSG", 3);
+  return *late || !memcmp(letters, type, 3) ? FINE : malformed(t, "message type");
 }
 
 /* ---- hello ----------------------------------------------------------------------------------------------------- */
 static outcome_t channel_hello(channel_t *c, text_t endpoint, trouble_t *t) {
   uint8_t data[512], kind;
+  bool late;
   writer_t w = {data, 0, sizeof data, false};
   device_driver_list_u8_t got;
   write_bytes(&w, "HELF\0\0\0\0", 8);
@@ -91,7 +96,7 @@ static outcome_t channel_hello(channel_t *c, text_t endpoint, trouble_t *t) {
   outcome_t o = frame_out(c, data, w.used, &got, t);
   if (o != FINE) return o;
   reader_t r = {got.ptr, got.len, false};
-  o = frame_begin(&r, "ACK", &kind, t);
+  o = frame_begin(&r, "ACK", &kind, &late, t);
   if (o == FINE) {
     read_u32(&r);                                   /* version: a higher one is allowed and means nothing here */
     uint32_t receives = read_u32(&r), sends = read_u32(&r);
@@ -112,18 +117,20 @@ static uint32_t next_sequence(uint32_t n) { return n >= 4294966271u ? 1 : n + 1;
 static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, const char *type, bool *last, bool *stale, trouble_t *t) {
   reader_t r = {got->ptr, got->len, false};
   uint8_t kind;
-  outcome_t o = frame_begin(&r, type, &kind, t);
+  bool late;
+  outcome_t o = frame_begin(&r, type, &kind, &late, t);
   if (o != FINE) return o;
-  uint32_t id = read_u32(&r);
-  if (*type == 'O') {
+  uint32_t id = read_u32(&r), token = 0;
+  bool message = *type != 'O' || late;
+  if (!message) {
     bytes_t policy = read_string(&r);
     read_string(&r);
     read_string(&r);
     if (policy.len != sizeof POLICY_NONE - 1 || memcmp(policy.at, POLICY_NONE, policy.len)) return malformed(t, "security policy");
   } else {
-    uint32_t token = read_u32(&r);
+    token = read_u32(&r);
     if (id != c->id) return malformed(t, "channel id");
-    if (token != c->token) return malformed(t, "token id");
+    if (token != c->token && token != c->old_token) return malformed(t, "token id");
   }
   uint32_t sequence = read_u32(&r), request = read_u32(&r);
   if (r.bad) return malformed(t, "chunk header");
@@ -133,6 +140,8 @@ static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, cons
   int32_t age = (int32_t)(c->request - request);
   if (age < 0 || age > 1 << 20) return malformed(t, "request id");
   *stale = age > 0;
+  if (!*stale && late) return malformed(t, "message type");
+  if (!*stale && message && token != c->token) return malformed(t, "token id");
   *last = kind == 'F';
   if (kind == 'A') {                                /* 6.7.3: the sender gives the message up */
     t->code = read_u32(&r);
@@ -152,26 +161,28 @@ static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, cons
 }
 
 /* Collects the message that answers the request sent last; `got` is its first frame. Its body is in `c` then. */
-static outcome_t message_in(channel_t *c, device_driver_list_u8_t got, const char *type, trouble_t *t) {
+static outcome_t message_in(channel_t *c, device_driver_list_u8_t got, const char *type, uint64_t until_ns, trouble_t *t) {
   int chunks = 0, aside = 0;
   c->body_len = 0;
   for (;;) {
     bool last = false, stale = false;
     outcome_t o = chunk_in(c, &got, type, &last, &stale, t);
     device_driver_list_u8_free(&got);
-    if (o == FINE && stale && ++aside > STALE_MAX) o = malformed(t, "request id");
+    if (o == FINE && stale && last && ++aside > STALE_MAX) o = malformed(t, "request id");
     if (o == FINE && !stale && last) return FINE;
     if (o == FINE && !stale && ++chunks == CHUNKS_MAX) o = malformed(t, "too many chunks");
-    if (o == FINE) o = frame_in(c->timeout_ns, &got, t);
+    if (o != FINE) return o;
+    uint64_t now = twinloop_gateway_clock_monotonic();   /* one timeout for the whole answer, however many chunks it has */
+    if (now >= until_ns) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
+    o = frame_in(until_ns - now, &got, t);
     if (o != FINE) return o;
   }
 }
 
-/* Sends a body as one message and collects the answer's. */
-static outcome_t message(channel_t *c, const char *type, const uint8_t *body, size_t n, trouble_t *t) {
+/* Sends a body as one message; with `got` waits for the first frame that follows. */
+static outcome_t message_out(channel_t *c, const char *type, const uint8_t *body, size_t n, device_driver_list_u8_t *got, trouble_t *t) {
   size_t head = *type == 'O' ? HEADER_SIZE - 4 + 12 + sizeof POLICY_NONE - 1 : HEADER_SIZE, room = c->send_max - head;
   uint32_t chunks = n ? (uint32_t)((n + room - 1) / room) : 1;
-  device_driver_list_u8_t got;
   if ((c->message_max && n > c->message_max) || (c->chunks_max && chunks > c->chunks_max)) return malformed(t, "request larger than the server takes");
   size_t size = n < room ? n + head : c->send_max;
   uint8_t *data = take(NULL, size);
@@ -196,9 +207,17 @@ static outcome_t message(channel_t *c, const char *type, const uint8_t *body, si
     put_size(&w);
     body += part;
     n -= part;
-    o = frame_out(c, data, w.used, i + 1 == chunks ? &got : NULL, t);
+    o = frame_out(c, data, w.used, i + 1 == chunks ? got : NULL, t);
   }
   free(data);
-  return o == FINE ? message_in(c, got, type, t) : o;
+  return o;
+}
+
+/* Sends a body as one message and collects the answer's. */
+static outcome_t message(channel_t *c, const char *type, const uint8_t *body, size_t n, trouble_t *t) {
+  device_driver_list_u8_t got;
+  uint64_t until_ns = twinloop_gateway_clock_monotonic() + c->timeout_ns;
+  outcome_t o = message_out(c, type, body, n, &got, t);
+  return o == FINE ? message_in(c, got, type, until_ns, t) : o;
 }
 #endif

@@ -60,7 +60,7 @@ static void defaults(void) {
   d.endpoint_len = 0;
   d.session.channel.timeout_ns = 1000000000u;
   d.session.session_timeout_ms = 60000;
-  d.session.active = false;
+  d.session.stale = d.session.active;               /* the bus must not be touched here */
   d.max_age_ns = 0;
   d.retries = 0;
   d.block = 100;
@@ -75,7 +75,7 @@ static bool points_in(exports_twinloop_gateway_driver_settings_t *s, exports_twi
   for (size_t i = 0; i < s->points.len; i++) {
     twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
     size_t start = w.used;
-    if (!node_id_parse(TEXT(c->address), &w) || w.used - start > NODE_ID_MAX || !(c->scale != 0)) {
+    if (!node_id_parse(TEXT(c->address), &w) || w.used - start > NODE_ID_MAX || !(c->scale != 0) || c->scale - c->scale != 0 || c->offset - c->offset != 0) {
       err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS;
       err->val.bad_address = c->address;
       c->address.len = 0;                           /* the error owns it now */
@@ -129,7 +129,10 @@ static outcome_t attempt(service_t service, void *what, trouble_t *t) {
   d.timeouts = timeout ? d.timeouts + 1 : 0;
   /* A late answer may still come and is put aside then; but half a frame would spoil all that follow. */
   if (o == MALFORMED || (o == BUS && !timeout) || d.timeouts >= TIMEOUTS_MAX) session_drop(s);
-  if (o == REJECTED && (t->closed || session_is_gone(t->code))) session_drop(s);
+  if (o == REJECTED && (t->closed || (!t->item && session_is_gone(t->code)))) {
+    s->active = false;                              /* there is nobody to take leave of */
+    session_drop(s);
+  }
   return o;
 }
 
@@ -142,11 +145,17 @@ static outcome_t serve(service_t service, void *what, trouble_t *t) {
     *t = (trouble_t){0};
     o = attempt(service, what, t);
     if (o == FINE) return o;
-    bool lost = (o == REJECTED && (t->closed || session_is_gone(t->code))) || (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED);
+    bool lost = (o == REJECTED && (t->closed || (!t->item && session_is_gone(t->code)))) || (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED);
     if (lost && stood && !anew) { anew = true; tried--; continue; }   /* a session that died meanwhile costs no attempt, once */
     if (o == REJECTED && !lost) break;
   }
   return o;
+}
+
+/* A trouble that nobody will be told of. */
+static void forget(outcome_t o, trouble_t *t) {
+  if (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER) twinloop_gateway_types_bus_error_free(&t->bus);
+  t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT;
 }
 
 static void fail(error_t *err, outcome_t o, trouble_t *t) {
@@ -168,15 +177,15 @@ static void take_value(read_t *into, point_t *p, const data_value_t *v, uint64_t
     if (v->value.kind == VALUE_NONE) status = BAD_NO_DATA;
     else if (v->value.kind == VALUE_OTHER) status = BAD_TYPE;
     else if (value - value != 0) status = BAD_SENSOR;       /* NaN or infinite */
-    else if (!status && d.max_age_ns && v->source_ns && v->source_ns < now && now - v->source_ns > d.max_age_ns) status = UNCERTAIN_LAST_USABLE;
+    else if (!(status >> 30) && d.max_age_ns && v->source_ns && v->source_ns < now && now - v->source_ns > d.max_age_ns) status = UNCERTAIN_LAST_USABLE;
   }
   if (status >> 31) value = 0;
   else if (v->value.kind == VALUE_TEXT) {
     text_t_reading *out = &into->texts[into->text_count++];
     *out = (text_t_reading){.point = p->id, .status = status, .measured = measured};
     out->value.len = v->value.text.len;
-    out->value.ptr = take(NULL, v->value.text.len + 1);
-    memcpy(out->value.ptr, v->value.text.at, v->value.text.len);
+    out->value.ptr = v->value.text.len ? take(NULL, v->value.text.len) : NULL;   /* an empty one is freed by nobody */
+    if (out->value.len) memcpy(out->value.ptr, v->value.text.at, v->value.text.len);
     return;
   }
   into->readings[into->reading_count++] = (reading_t){.point = p->id, .value = value, .status = status, .measured = measured};
@@ -233,11 +242,14 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
   for (into.first = 0; into.first < d.point_count; into.first += into.count) {
     into.count = d.point_count - into.first < d.block ? d.point_count - into.first : d.block;
-    if (o != BUS) o = serve(read_nodes, &into, &t); /* a silent server is asked once a poll, not once a block */
+    bool asked = o != BUS;                          /* a silent server is asked once a poll, not once a block */
+    if (asked) o = serve(read_nodes, &into, &t);
     if (o == FINE) { good++; continue; }
-    if (first == FINE) { first = o; first_trouble = t; }
+    bool is_first = first == FINE;
+    if (is_first) { first = o; first_trouble = t; }
     for (size_t i = 0; i < into.count; i++)
       into.readings[into.reading_count++] = (reading_t){d.points[into.first + i].id, 0, status_of(o, &t), twinloop_gateway_clock_now()};
+    if (asked && !is_first) forget(o, &t);
   }
   if (first != FINE) d.errors++;
   if ((first != FINE) != d.failing) {
@@ -250,6 +262,9 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
     fail(err, first, &first_trouble);
     return false;
   }
+  forget(first, &first_trouble);
+  if (!into.reading_count) { free(into.readings); into.readings = NULL; }   /* the bindings free no empty list */
+  if (!into.text_count) { free(into.texts); into.texts = NULL; }
   ret->readings.ptr = into.readings;
   ret->readings.len = into.reading_count;
   ret->texts.ptr = into.texts;
@@ -277,7 +292,7 @@ static outcome_t write_node(void *what, trouble_t *t) {
   uint32_t count = read_count(&r), status = read_u32(&r);
   for (uint32_t n = read_count(&r); n && !r.bad; n--) skip_diagnostics(&r);
   if (r.bad || r.left || count != 1) return malformed(t, "write results");
-  if (status >> 31) { t->code = status; return REJECTED; }
+  if (status >> 31) { t->code = status; t->item = true; return REJECTED; }
   return FINE;
 }
 

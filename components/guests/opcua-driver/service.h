@@ -17,7 +17,7 @@ enum { BAD_COMMUNICATION = 0x80050000u, BAD_TIMEOUT = 0x800A0000u, BAD_CHANNEL_I
 
 typedef struct {
   channel_t channel;
-  bool active;
+  bool active, stale;                               /* stale: settings have changed since, it must go */
   uint32_t handle;
   uint8_t token[TOKEN_BYTES_MAX];                   /* the authentication token, as it came */
   size_t token_len;
@@ -58,7 +58,7 @@ static outcome_t response_begin(session_t *s, reader_t *r, uint16_t number, trou
   skip_extension_object(r);
   if (r->bad) return malformed(t, "response header");
   if (found != SERVICE_FAULT && found != (uint32_t)number + 3) return malformed(t, "response type");
-  if (handle != s->handle) return malformed(t, "request handle");
+  if (handle != s->handle && found != SERVICE_FAULT) return malformed(t, "request handle");   /* who couldn't read the header has none */
   if (found == SERVICE_FAULT && !(result >> 31)) return malformed(t, "service fault");
   if (result >> 31) { t->code = result; return REJECTED; }
   return FINE;
@@ -72,7 +72,7 @@ static outcome_t call(session_t *s, const char *type, uint16_t number, writer_t 
 
 /* ---- the channel and the session ------------------------------------------------------------------------------- */
 static outcome_t open_channel(session_t *s, bool renew, trouble_t *t) {
-  uint8_t data[256];
+  uint8_t data[TOKEN_BYTES_MAX + 256];
   writer_t w = {data, 0, sizeof data, false};
   reader_t r;
   channel_t *c = &s->channel;
@@ -91,6 +91,7 @@ static outcome_t open_channel(session_t *s, bool renew, trouble_t *t) {
   read_string(&r);
   if (r.bad || !lifetime_ms || (renew && id != c->id)) return malformed(t, "open channel");
   c->id = id;
+  c->old_token = renew ? c->token : token;
   c->token = token;
   c->renew_at_ns = twinloop_gateway_clock_monotonic() + (uint64_t)lifetime_ms * 750000;   /* at three quarters (OPC 10000-4 section 5.5.2.1) */
   c->open = true;
@@ -188,12 +189,32 @@ static outcome_t activate_session(session_t *s, trouble_t *t) {
   return FINE;
 }
 
+/* Ends it: a server that can still be told frees the session at once, not at its timeout. Nobody waits for the answer. */
+static void session_drop(session_t *s) {
+  if (s->active && s->channel.open) {
+    uint8_t data[TOKEN_BYTES_MAX + 64];
+    writer_t w = {data, 0, sizeof data, false};
+    trouble_t unheard = {0};
+    request_begin(s, &w, CLOSE_SESSION);
+    write_u8(&w, 1);                                /* and its subscriptions */
+    if (message_out(&s->channel, "MSG", w.at, w.used, NULL, &unheard) == BUS && unheard.bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER)
+      twinloop_gateway_types_bus_error_free(&unheard.bus);
+  }
+  channel_drop(&s->channel);
+  s->active = s->stale = false;
+}
+
 /* A session that can be used: what is missing is made, a token that grows old renewed. */
 static outcome_t session_ready(session_t *s, text_t endpoint, trouble_t *t) {
   channel_t *c = &s->channel;
   outcome_t o = FINE;
+  if (s->stale) session_drop(s);
   if (s->active && c->open) {
-    return twinloop_gateway_clock_monotonic() >= c->renew_at_ns ? open_channel(s, true, t) : FINE;
+    if (twinloop_gateway_clock_monotonic() < c->renew_at_ns) return FINE;
+    o = open_channel(s, true, t);
+    if (o != REJECTED) return o;
+    session_drop(s);                                /* no new token: a new channel */
+    t->closed = false;
   }
   if (c->open) channel_drop(c);
   s->active = false;
@@ -206,10 +227,5 @@ static outcome_t session_ready(session_t *s, text_t endpoint, trouble_t *t) {
   if (o == FINE) o = activate_session(s, t);
   if (o != FINE) channel_drop(c);
   return o;
-}
-
-static void session_drop(session_t *s) {
-  channel_drop(&s->channel);
-  s->active = false;
 }
 #endif
