@@ -101,11 +101,15 @@ class EventLoop(asyncio.BaseEventLoop):
         self.created = 0
         """tasks and futures so far"""
         self.failure: dict[str, Any] | None = None
+        self.leaving = False
+        """tasks are being ended: what they trip over then is of no consequence"""
         self._instant_ns, self._turns = -1, 0
         self.set_exception_handler(self._failed)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised: the run stops there. What is only noticed by the garbage collector comes at no simulated time: not our business."""
+        if self.leaving:
+            return
         if "handle" in context or "protocol" in context or "transport" in context:
             self.failure = self.failure or context
 

@@ -70,7 +70,7 @@ class Stacks:
         """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks again."""
         if self.over:
             return
-        self.over = True
+        self.over = self.loop.leaving = True
         self.loop.env._queue.clear()
         with self.inside():
             for _ in range(GOODBYES_MAX):  # a task that ends may start another, to clear up
