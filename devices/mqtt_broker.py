@@ -84,9 +84,9 @@ def _is_wild(pattern: str) -> bool:
 
 
 class Connection:
-    """One network connection at the broker: ``send(bytes, tag)``, ``hang_up()``."""
+    """One network connection at the broker: ``send(bytes, tag, packet identifier or 0)``, ``hang_up()``."""
 
-    def __init__(self, broker: Broker, send: Callable[[bytes, Any], None], hang_up: Callable[[], None], now_ns: int) -> None:
+    def __init__(self, broker: Broker, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
         self._broker, self.send, self.hang_up = broker, send, hang_up
         self._reader = Reader()
         self.session: Session | None = None
@@ -130,7 +130,7 @@ class Broker:
         """what was wrong -> connections that it ended"""
 
     # ---- connections --------------------------------------------------------------------------------------------
-    def connection(self, send: Callable[[bytes, Any], None], hang_up: Callable[[], None], now_ns: int) -> Connection:
+    def connection(self, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> Connection:
         """Somebody has connected."""
         made = Connection(self, send, hang_up, now_ns)
         self.connections[made] = None
@@ -184,7 +184,7 @@ class Broker:
             raise ProtocolError(f"{type(packet).__name__} before Connect")
         elif isinstance(packet, Publish):
             if packet.qos:
-                connection.send(encode(Puback(packet.packet)), None)
+                connection.send(encode(Puback(packet.packet)), None, 0)
             self.publish(packet, tag)
         elif isinstance(packet, Puback):
             done = session.inflight.pop(packet.packet, None)
@@ -196,9 +196,9 @@ class Broker:
         elif isinstance(packet, Unsubscribe):
             for pattern in packet.filters:
                 self._unsubscribe(session, pattern)
-            connection.send(encode(Unsuback(packet.packet)), None)
+            connection.send(encode(Unsuback(packet.packet)), None, 0)
         elif isinstance(packet, Pingreq):
-            connection.send(encode(Pingresp()), None)
+            connection.send(encode(Pingresp()), None, 0)
         elif isinstance(packet, Disconnect):
             self.end(connection, now_ns, will=False)
             connection.hang_up()
@@ -212,7 +212,7 @@ class Broker:
         before = self.sessions.get(client)
         if before is None and len(self.sessions) >= SESSIONS_MAX:
             self.on_limit("mqtt-sessions", client)
-            connection.send(encode(Connack(False, _UNAVAILABLE)), None)
+            connection.send(encode(Connack(False, _UNAVAILABLE)), None, 0)
             self.end(connection, now_ns, will=False)
             connection.hang_up()
             return
@@ -229,7 +229,7 @@ class Broker:
         self.sessions[client] = session
         session.connection = connection
         connection.session, connection.connect = session, packet
-        connection.send(encode(Connack(before is not None)), None)
+        connection.send(encode(Connack(before is not None)), None, 0)
         for copy in list(session.inflight.values()):  # [MQTT-4.4.0-1]: again, in order
             self._send(session, copy)
         self._pump(session)
@@ -248,7 +248,7 @@ class Broker:
                 self._readers.setdefault(pattern, {})[session.client] = session
             codes.append(min(qos, 1))
             told.append(pattern)
-        connection.send(encode(Suback(packet.packet, tuple(codes))), None)
+        connection.send(encode(Suback(packet.packet, tuple(codes))), None, 0)
         for pattern in told:
             for topic, (payload, qos) in self.retained.items():
                 if matches(pattern, topic):
@@ -319,4 +319,4 @@ class Broker:
         assert session.connection is not None
         packet = Publish(copy.topic, copy.payload, copy.qos, copy.retain, copy.sent and copy.qos > 0, copy.packet)
         copy.sent = True
-        session.connection.send(encode(packet), copy.tag)
+        session.connection.send(encode(packet), copy.tag, copy.packet)

@@ -61,6 +61,8 @@ class MqttDevice:
         self.accepted = False
         """the broker has said so"""
         self.on_gone: Callable[[int, str], None] = lambda k, why: None
+        self.on_done: Callable[[int], None] = lambda k: None
+        """the broker has a sample: the device won't send it again"""
         self.on_limit: Callable[[str], None] = lambda limit: None
         self._reader = Reader()
         self._packet = 0
@@ -104,8 +106,10 @@ class MqttDevice:
                 return False
             self._accepted()
         elif isinstance(packet, Puback):
-            self._inflight.pop(packet.packet, None)
+            done = self._inflight.pop(packet.packet, None)
             self._pump()
+            if done is not None:
+                self.on_done(done[0])
         elif isinstance(packet, Publish):
             if packet.qos:
                 self._say(encode(Puback(packet.packet)))
@@ -176,12 +180,13 @@ class MqttDevice:
         """What isn't ``{"point":number}`` with points that can be written means nothing to the device."""
         try:
             wanted = json.loads(payload)
-        except ValueError:
+            numbers = [(name, float(value)) for name, value in wanted.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+        except (ValueError, AttributeError, OverflowError, RecursionError):
             return
-        for name, value in wanted.items() if isinstance(wanted, dict) else ():
+        for name, value in numbers:
             index = self.device.model.index(name)
-            if index is not None and isinstance(value, int | float) and not isinstance(value, bool):
-                self._image.write(index, float(value), now_ns)
+            if index is not None:
+                self._image.write(index, value, now_ns)
 
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""

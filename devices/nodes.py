@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from devices.device import Device
-from devices.registers import Point
+from devices.registers import INFINITY, Point
 
 NAMESPACE = 2
 """index of a device's own namespace: 0 is the standard's, 1 the server's"""
@@ -83,7 +83,8 @@ class NodeImage:
         point = self.device.model.points[index]
         if not point.writable:
             return STATUS_CODES["BadNotWritable"]
-        if (point.low is not None and value < point.low) or (point.high is not None and value > point.high):
+        low, high = -INFINITY if point.low is None else point.low, INFINITY if point.high is None else point.high
+        if not low <= value <= high or value - value != 0.0:
             return STATUS_CODES["BadOutOfRange"]
         self.device.advance(now_ns)
         self.device.image.write_value(index, value)

@@ -15,6 +15,7 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.callback import CallbackType
+from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
 from devices.device import Device
@@ -165,6 +166,8 @@ class OpcUaServer:
         for client in listening.clients:
             session = client.processor.session
             if session is not None:
+                if session.is_activated():
+                    InternalSession._current_connections -= 1
                 session.state = type(session.state).Closed
                 session.iserver.unregister_external_session(session)
 

@@ -23,8 +23,9 @@ _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports
 _ACCESS_LEVEL: Any = getattr(ua, "AttributeIds").AccessLevel  # noqa: B009
 NAMESPACE = "urn:twinloop"
 """of the variables of a device"""
-_COUNTERS = {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0}
-"""class attributes of InternalSession, as they are when it is imported"""
+_COUNTERS = {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0, "max_connections": 1 << 30}
+"""class attributes of InternalSession, as they are when it is imported; but the last, a limit over all servers of a process (each has its
+own, too)"""
 
 
 def _copy(node: NodeData) -> NodeData:

@@ -19,6 +19,7 @@ from devices.registers import Point
 
 ROWS_MAX = 5_000_000
 """of one recording: a day of 50 points a second"""
+NS_MAX = 1 << 62
 STEP_NS = 1_000_000
 """a replay is looked at with this resolution"""
 _HEADER = ["ns", "point", "value", "status"]
@@ -81,13 +82,22 @@ class Replay(Process):
 def parse(lines: Iterable[str]) -> Recording:
     """Read a recording; raises RecordingError with the line for whatever isn't one."""
     rows = csv.reader(lines)
-    header = next(rows, None)
+    try:
+        header = next(rows, None)
+    except csv.Error as error:
+        raise RecordingError(1, str(error)) from error
     if header is None or header[:4] != _HEADER or header[4:] not in ([], ["unit"]):
         raise RecordingError(1, f"expected the header {','.join(_HEADER)}[,unit], got {','.join(header or []) or 'nothing'}")
     tracks: dict[str, Track] = {}
     units: dict[str, str] = {}
     first = last = None
-    for row in rows:
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise RecordingError(rows.line_num, str(error)) from error
+        if row is None:
+            break
         if not row:
             continue
         line = rows.line_num
@@ -99,6 +109,8 @@ def parse(lines: Iterable[str]) -> Recording:
         if last is not None and at_ns < last:
             raise RecordingError(line, f"time goes back, from {last} to {at_ns}")
         first = at_ns if first is None else first
+        if not -NS_MAX <= at_ns <= NS_MAX:
+            raise RecordingError(line, f"ns {row[0][:40]}: beyond what a clock says")
         last = at_ns
         name = row[1]
         if not name or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
@@ -128,4 +140,4 @@ def _number(text: str, line: int, what: str, of: Callable[[str], Any]) -> Any:
     try:
         return of(text)
     except ValueError:
-        raise RecordingError(line, f"{what} {text!r}: not a number") from None
+        raise RecordingError(line, f"{what} {text[:40]!r}: not a number") from None

@@ -40,7 +40,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """``unknown board "raspbery-pi-4"; did you mean "raspberry-pi-4"? known: ...``"""
-    names = sorted(known)
+    names = sorted(known, key=lambda one: (len(one), one) if one.isdigit() else (0, one))
     close = nearest(name, names)
     hint = f'; did you mean "{close}"?' if close else ";"
     shown = ", ".join(names[:_KNOWN_SHOWN_MAX]) + (", ..." if len(names) > _KNOWN_SHOWN_MAX else "")

@@ -78,6 +78,12 @@ def warnings(spec: WorldSpec) -> list[str]:
     for model in {device.model.name: device.model for device in spec.devices if device.model.lasts_ns}.values():
         if model.lasts_ns < spec.duration_ns:
             out.append(f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} s: then its last values are held")
+    drivers = {component.name: component for component in spec.components}
+    for driver, publish_ns in {device.driver: device.poll_ns for device in spec.devices if device.protocol == "mqtt"}.items():
+        deadline_ns = drivers[driver].deadline_ns
+        if deadline_ns is not None and deadline_ns <= publish_ns:
+            every = f"its devices publish every {publish_ns / 1e9:g} s"
+            out.append(f"component {driver}: a deadline of {deadline_ns / 1e9:g} s, {every}: it is killed waiting")
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

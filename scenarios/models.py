@@ -63,12 +63,14 @@ class Models:
     def _text(self, name: str, at: Location) -> str:
         """A file beside the scenario; raises ScenarioError."""
         file = self._folder / name
+        if ".." in name.split("/"):
+            raise self._document.error(at, f'"{name}" leaves its folder')
         try:
             size = file.stat().st_size
             if size > FILE_BYTES_MAX:
                 raise self._document.error(at, f"{shown_path(file)}: {size} bytes, at most {FILE_BYTES_MAX} are read")
             data = file.read_bytes()
-            text = data.decode()
+            text = data.decode("utf-8-sig")  # what spreadsheets put before it is no part of it
         except OSError as error:
             raise self._document.error(at, f"{shown_path(file)}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:

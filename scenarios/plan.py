@@ -41,6 +41,7 @@ from sim.streams import Streams
 
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""
+KEEP_ALIVE_MAX_S = 65_535
 UNIT_IDS = 247
 """MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
 
@@ -116,6 +117,10 @@ class Planner:
             if name not in known:
                 raise self.error(at, unknown("device", name, known))
             device = devices[known[name]]
+            if device.protocol == "mqtt":
+                for key in ("poll", "response"):
+                    if getattr(override, key) is not None:
+                        raise self.error((*at, key), f'"{key}" does not go with mqtt: such a device publishes')
             if override.driver is not None:
                 self._named("component", override.driver, self.scenario.components, (*at, "driver"))
             devices[known[name]] = replace(
@@ -153,7 +158,7 @@ class Planner:
             out.append(DeviceSpec(
                 name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=unit,
                 poll_ns=period, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
-                driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet),
+                driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet, at),
             ))  # fmt: skip
         return out
 
@@ -170,10 +175,16 @@ class Planner:
             raise self.error(at, f'missing key "{wanted}": how often a device {does}, e.g. "1 s"')
         return period
 
-    @staticmethod
-    def _mqtt(fleet: schema.Fleet) -> MqttSpec:
+    def _mqtt(self, fleet: schema.Fleet, at: Location) -> MqttSpec:
         block = fleet.mqtt or schema.Mqtt()
-        return MqttSpec(block.qos, block.retain, max(1, block.keep_alive // 1_000_000_000))
+        seconds, rest = divmod(block.keep_alive, 1_000_000_000)
+        if rest or not 1 <= seconds <= KEEP_ALIVE_MAX_S:
+            raise self.error((*at, "mqtt", "keep-alive"), f"expected whole seconds, 1 s to {KEEP_ALIVE_MAX_S} s (MQTT 3.1.1 section 3.1.2.10)")
+        given = self.scenario.components[fleet.driver].options if fleet.protocol == "mqtt" else {}
+        for key in ("client", "topic"):
+            if key in given:
+                raise self.error(("components", fleet.driver, "with", key), f'"{key}" is each device\'s own: samples are known by it')
+        return MqttSpec(block.qos, block.retain, seconds)
 
     def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
         model = self.models.of(fleet.device, (*at, "device"))

@@ -274,7 +274,11 @@ class TcpPort:
 class DialoguePort(TcpPort):
     """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass knows: ``_met``, ``_asked``, ``_left``."""
 
-    __slots__ = ()
+    __slots__ = ("_nudged",)
+
+    def __init__(self, *wiring: Any) -> None:
+        super().__init__(*wiring)
+        self._nudged = False
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """As ``TcpPort``'s; nothing is known of when the answer comes."""
@@ -285,10 +289,24 @@ class DialoguePort(TcpPort):
             return event
         return self._wait(reply, min(timeout_ns, limit_ns))
 
+    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+        """As ``TcpPort``'s; over at once when it was nudged before and nothing is there."""
+        event = super().receive(frame, timeout_ns)
+        if self._nudged and self._waiting is event:
+            self._nudged = False
+            self._finish(TIMEOUT)
+        return event
+
     def nudge(self) -> None:
-        """Whoever waits for a frame has waited for long enough."""
+        """Whoever waits for a frame has waited for long enough, or will have when it comes to it."""
         if self._waiting is not None:
             self._finish(TIMEOUT)
+        else:
+            self._nudged = True
+
+    def calm(self) -> None:
+        """Nobody is to be hurried any more."""
+        self._nudged = False
 
     def _connect(self) -> None:
         stream = self._stream = Stream(

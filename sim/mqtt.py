@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BROKER_LEG = "broker"
 TICK_NS = 5 * S
 """how often the broker looks for clients that are silent"""
+_PUBACK = b"\x40\x02"
 REDIAL_FIRST_NS, REDIAL_MAX_NS = 1 * S, 30 * S
 """a device that has lost its connection tries again: doubling from the one to the other"""
 
@@ -75,6 +76,11 @@ class Site:
         for receiver in self.receivers.get(index, ()):
             receiver.gone(k, why)
 
+    def device_done(self, index: int, k: int) -> None:
+        """The device won't send it again: who doesn't have it by now, and for whom the broker keeps nothing, won't get it."""
+        for receiver in self.receivers.get(index, ()):
+            receiver.settled(k)
+
     def holds(self, client: str, index: int, k: int) -> bool:
         """May that sample still come to that client?"""
         session = self.broker.sessions.get(client)
@@ -87,6 +93,7 @@ class Publisher:
     def __init__(self, site: Site, index: int, device: MqttDevice) -> None:
         self._site, self._env, self._index, self.device = site, site.env, index, device
         device.on_gone = lambda k, why: site.device_gone(index, k, why)
+        device.on_done = lambda k: site.device_done(index, k)
         device.on_limit = lambda limit: site.trace.emit("limit", index, limit, 1)
         self._stream: Stream | None = None
         self._connection: Connection | None = None
@@ -110,7 +117,7 @@ class Publisher:
 
     def _opened(self, stream: Stream) -> None:
         self._connection = self._site.broker.connection(
-            lambda data, tag: self._up(stream, data), lambda: self._up(stream, END), self._env._now
+            lambda data, tag, packet: self._up(stream, data), lambda: self._up(stream, END), self._env._now
         )
         self.device.connected(lambda data, tag: self._say(stream, data, tag))
         self._timer = self._env.call_in(self.device.keep_alive_s * S // 2, self._ping, stream)
@@ -179,9 +186,13 @@ class Publisher:
 
 
 class MqttPort(DialoguePort):
-    """A driver's connection to the broker. ``on_taken(k)``: the driver has the last byte of that sample's message; ``on_gone(k)``: it won't."""
+    """A driver's connection to the broker.
 
-    __slots__ = ("_afoot", "_peer", "_read_bytes", "_site", "_tags", "_written_bytes", "on_gone", "on_taken")
+    ``on_taken(k, packet)``: the driver has the last byte of that sample's message, which has that identifier (0: QoS 0); ``on_settled(packet)``:
+    it has acknowledged one; ``on_reset()``: what it has taken and not returned is forgotten; ``on_gone(k)``: a sample on its way won't come.
+    """
+
+    __slots__ = ("_afoot", "_peer", "_read_bytes", "_site", "_tags", "_written_bytes", "on_gone", "on_reset", "on_settled", "on_taken")
 
     def __init__(
         self, env: Environment, trace: Trace, device: int, site: Site, take_file: Callable[[], bool], files: Files, via: str, second: bool
@@ -191,16 +202,18 @@ class MqttPort(DialoguePort):
         self._peer: Connection | None = None
         self._afoot: dict[int, None] = {}
         """sent by the broker on this connection, and not yet taken"""
-        self._tags: deque[tuple[int, int]] = deque()
-        """(bytes of the connection up to the end of its message, k), unread"""
+        self._tags: deque[tuple[int, int, int]] = deque()
+        """(bytes of the connection up to the end of its message, k, packet identifier), unread"""
         self._written_bytes = self._read_bytes = 0
-        self.on_taken: Callable[[int], None] = lambda k: None
+        self.on_taken: Callable[[int, int], None] = lambda k, packet: None
+        self.on_settled: Callable[[int], None] = lambda packet: None
+        self.on_reset: Callable[[], None] = lambda: None
         self.on_gone: Callable[[int], None] = lambda k: None
 
     def _met(self, stream: Stream) -> bool:
         self._written_bytes = self._read_bytes = 0
         self._peer = self._site.broker.connection(
-            lambda data, tag: self._from_broker(stream, data, tag), lambda: self._hung_up(stream), self._env._now
+            lambda data, tag, packet: self._from_broker(stream, data, tag, packet), lambda: self._hung_up(stream), self._env._now
         )
         return True
 
@@ -208,11 +221,21 @@ class MqttPort(DialoguePort):
     def _hung_up(stream: Stream) -> None:
         stream.send_down(END, 0)
 
-    def _from_broker(self, stream: Stream, data: bytes, tag: Any) -> None:
+    def carries(self, k: int) -> bool:
+        """Is that sample on its way on this connection?"""
+        return k in self._afoot
+
+    def _from_broker(self, stream: Stream, data: bytes, tag: Any, packet: int) -> None:
         k = None if tag is None or tag[0] != self._index else tag[1]
         if k is not None:
             self._afoot[k] = None
-        stream.send_down((data, k), len(data))
+        stream.send_down((data, k, packet), len(data))
+
+    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+        refused = super()._put(data)
+        if refused is None and len(data) == 4 and data[:2] == _PUBACK:
+            self.on_settled(int.from_bytes(data[2:], "big"))
+        return refused
 
     def _asked(self, data: bytes) -> None:
         if self._peer is not None:
@@ -222,20 +245,25 @@ class MqttPort(DialoguePort):
         if data is END:
             super()._arrived(data)
             return
-        content, k = data
+        content, k, packet = data
         self._written_bytes += len(content)
         if k is not None:
-            self._tags.append((self._written_bytes, k))
+            self._tags.append((self._written_bytes, k, packet))
         super()._arrived(content)
 
     def _finish(self, value: tuple[bool, Any]) -> None:
         if value[0]:
             self._read_bytes += len(value[1])
             while self._tags and self._tags[0][0] <= self._read_bytes:
-                k = self._tags.popleft()[1]
+                _, k, packet = self._tags.popleft()
                 self._afoot.pop(k, None)
-                self.on_taken(k)
+                self.on_taken(k, packet)
         super()._finish(value)
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread, here and in the driver."""
+        super().reset()
+        self.on_reset()
 
     def _left(self) -> None:
         peer, self._peer = self._peer, None

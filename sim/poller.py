@@ -117,6 +117,10 @@ class Poller:
         else:
             self._not_polled(row, "overrun")
 
+    def why_not(self) -> str:
+        """Why what is open at the end hasn't been read."""
+        return "end-of-run"
+
     def _not_polled(self, row: Row, cause: str) -> None:
         self.gateway.ledger.close(row, row.open, End.MISSED, cause)
         if self.on_poll is not None:

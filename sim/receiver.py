@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from components.outcome import Cause, Fault
 from sim.clock import MS, NEVER_NS, S, Steps
@@ -24,12 +24,23 @@ if TYPE_CHECKING:
     from sim.mqtt import MqttPort
     from sim.slot import Slot
 
+TOLD_MAX = 4096
+"""more than a device, a broker's queue and its window keep together"""
 LISTEN_MIN_NS = 100 * MS
 """a driver that comes back sooner without a message is asked again only then"""
 LISTEN_RETRY_NS = 1 * S
 """after an error it is asked again only so much later"""
 WITHOUT_DEADLINE_NS = NEVER_NS >> 1
 """the deadline of a driver that waits for others, unless its component sets one"""
+
+
+class _Taken(NamedTuple):
+    """A message in the driver's hands: its sample, its packet identifier, when it was taken, the time spent in the call until then."""
+
+    k: int
+    packet: int
+    at_ns: int
+    spent_ns: list[int]
 
 
 class Receiver(Poller):
@@ -44,50 +55,81 @@ class Receiver(Poller):
         self.client, self._holds = client, holds
         self._due: dict[int, Row] = {}
         """k -> row that has not come yet"""
-        self._taken: deque[tuple[int, int, list[int]]] = deque()
-        """(k, when, time spent in the call until then) of what the driver has taken and not returned"""
+        self._taken: deque[_Taken] = deque()
+        """what the driver has taken and not returned, in that order"""
         self._refused: dict[int, str] = {}
-        """k -> why the driver made no batch of it, while the broker might send it again"""
+        """k -> why it won't come, while somebody might send it again"""
+        self._told: dict[int, None] = {}
+        """the samples that this gateway was told of, the last TOLD_MAX of them"""
         self._listening = False
         super().__init__(gateway, index, spec, slot, port, table)
-        port.on_taken, port.on_gone = self._took, self._left
+        port.on_taken, port.on_gone, port.on_settled, port.on_reset = self._took, self._left, self._discarded, self._forgotten
         slot.on_ready = self.rouse
 
     # ---- what comes in --------------------------------------------------------------------------------------------
     def due(self, row: Row) -> None:
         """The device says something now; it will come, or ``gone`` is told."""
         self._due[row.k] = row
+        self._told[row.k] = None
+        if len(self._told) > TOLD_MAX:
+            del self._told[next(iter(self._told))]
+
+    def _may_come(self, k: int) -> bool:
+        """Somebody has it still: the device, the broker, the connection, the driver."""
+        return self._holds(k) or self.port.carries(k) or any(taken.k == k for taken in self._taken)
+
+    def _end(self, k: int, why: str) -> None:
+        """Sample k ends as missed, of what was refused before or of ``why``, unless it may still come."""
+        row = self._due.get(k)
+        if row is None:
+            return
+        if not self._may_come(k):
+            del self._due[k]
+            self._not_polled(row, self._refused.pop(k, why))
 
     def gone(self, k: int, why: str) -> None:
-        """Sample k won't come to this gateway, unless another copy is on its way."""
-        row = self._due.get(k)
-        if row is None or self._holds(k) or any(k == taken for taken, _, _ in self._taken):
-            return
-        del self._due[k]
-        self._miss(row, why)
+        """One copy of sample k won't come to this gateway."""
+        if k in self._due:
+            self._refused.setdefault(k, self._by_state(why))
+            self._end(k, why)
+
+    def settled(self, k: int) -> None:
+        """The device has done its duty: if the broker keeps nothing for us, that was it."""
+        self._end(k, self._by_state("disconnected"))
 
     def acknowledged(self, k: int) -> None:
         """The driver has told the broker that it needs sample k no more: what it hasn't returned by now it never will."""
-        cause = self._refused.pop(k, "unread")
-        row = self._due.get(k)
-        if row is not None and all(k != taken for taken, _, _ in self._taken) and not self._holds(k):
-            del self._due[k]
-            self._not_polled(row, cause)
+        self._end(k, "unread")
 
-    def _miss(self, row: Row, why: str) -> None:
+    def _by_state(self, why: str) -> str:
+        """The state of the gateway and the driver says more than that nobody was there."""
         if self.gateway.state != "up":
-            why = "gateway-down"
-        elif self.slot.state == "quarantined":
-            why = "quarantined"
-        elif self.slot.state != "ready" and why == "disconnected":
-            why = "driver-fault"
-        self._not_polled(row, why)
+            return "gateway-down"
+        if self.slot.state == "quarantined":
+            return "quarantined"
+        return "driver-fault" if self.slot.state != "ready" and why == "disconnected" else why
+
+    def why_not(self) -> str:
+        """Why what is open at the end hasn't come."""
+        why = self._by_state("")
+        return why or "end-of-run"
 
     def _left(self, k: int) -> None:
         self.gone(k, "disconnected")
 
-    def _took(self, k: int) -> None:
-        self._taken.append((k, self.gateway.env._now, list(self.clockwork.spent_ns)))
+    def _took(self, k: int, packet: int) -> None:
+        self._taken.append(_Taken(k, packet, self.gateway.env._now, list(self.clockwork.spent_ns)))
+
+    def _discarded(self, packet: int) -> None:
+        """The driver acknowledges a message that it hasn't returned: it had it before, or doesn't want it."""
+        for taken in self._taken:
+            if taken.packet == packet:
+                self._taken.remove(taken)
+                return
+
+    def _forgotten(self) -> None:
+        """The connection was dropped at this end: by a driver that begins anew, or with its instance."""
+        self._unread(self._by_state("disconnected"))
 
     def rows(self) -> list[Row]:
         """What is being handled, and what has not come."""
@@ -140,6 +182,7 @@ class Receiver(Poller):
         self._listening = True
         fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, self.port, returns_batch=True)
         self._listening = False
+        self.port.calm()
         if fault is not None:
             self._unread("deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
             gateway.supervisor.fault(slot, fault, generation)
@@ -147,25 +190,29 @@ class Receiver(Poller):
         if clockwork.lists is None:
             assert slot.instance is not None
             cause = missed_cause(slot.instance.result().value)
-            self._unread("unread" if cause == "timeout" else cause)
-            took_ns = gateway.env._now - began
-            if cause == "timeout":
-                return max(0, LISTEN_MIN_NS - took_ns) if not self._commands and not self._status_due else 0
-            return 0 if cause == "malformed" else LISTEN_RETRY_NS
+            held = bool(self._taken)
+            self._unread("unread" if cause == "timeout" else cause, first=cause == "malformed")
+            if cause == "malformed" and held:
+                return 0  # the driver has looked at a message; the next may wait in its hands
+            if cause != "timeout":
+                return LISTEN_RETRY_NS
+            return 0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (gateway.env._now - began))
+        if not self._taken:  # what it returns nobody has sent now: no sample
+            gateway.trace.emit("unasked", gateway.index, self.index)
+            return max(0, LISTEN_MIN_NS - (gateway.env._now - began))
         yield from self._returned(began, clockwork, fault, generation)
         return 0
 
     def _returned(self, began_ns: int, clockwork: Clockwork, fault: Fault | None, generation: int) -> Steps:
         """The driver has returned a batch: of the sample that it took first."""
         gateway = self.gateway
-        if not self._taken:  # what it returns nobody has sent now: no sample
-            gateway.trace.emit("unasked", gateway.index, self.index)
-            return
-        k, taken_ns, spent_before = self._taken.popleft()
+        taken = self._taken.popleft()
+        k, taken_ns, spent_before = taken.k, taken.at_ns, taken.spent_ns
         row = self._due.pop(k, None)
-        if row is None or not row.open:  # it had come before, and its acknowledgement hadn't
+        if row is None or not row.open:  # it had come before, and its acknowledgement hadn't; or it was never for us
             gateway.trace.emit("again", gateway.index, self.index, k, self.table.mask)
-            gateway.ledger.count_duplicates(self.index, self.table.mask.bit_count())
+            if k in self._told:
+                gateway.ledger.count_duplicates(self.index, self.table.mask.bit_count())
             return
         self._refused.pop(k, None)
         now, spent = gateway.env._now, clockwork.spent_ns
@@ -185,16 +232,13 @@ class Receiver(Poller):
         if self.on_poll is not None:
             self.on_poll(row)
 
-    def _unread(self, cause: str) -> None:
-        """What the driver has taken it won't return; what the broker will send again is waited for."""
-        taken, self._taken = self._taken, deque()
-        for k, _, _ in taken:
-            row = self._due.get(k)
-            if row is not None and self._holds(k):
-                self._refused[k] = cause
-            elif row is not None:
-                del self._due[k]
-                self._not_polled(row, cause)
+    def _unread(self, cause: str, first: bool = False) -> None:
+        """What the driver has taken (or only the first of it) it won't return; what may be sent again is waited for."""
+        gone = [self._taken.popleft() for _ in range(min(1, len(self._taken)) if first else len(self._taken))]
+        for taken in gone:
+            if taken.k in self._due:
+                self._refused[taken.k] = cause
+                self._end(taken.k, cause)
 
     # ---- the gateway dies -------------------------------------------------------------------------------------------
     def crash(self, cause: str, lost: str) -> None:

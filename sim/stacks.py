@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
+from heapq import heapify
 from typing import Any, Protocol
 
 from sim.budget import Files
@@ -71,7 +72,9 @@ class Stacks:
         if self.over:
             return
         self.over = self.loop.leaving = True
-        self.loop.env._queue.clear()
+        queue: list[Any] = self.loop.env._queue
+        queue[:] = [entry for entry in queue if isinstance(entry[3], asyncio.Handle)]  # a task that is about to go on can only be ended so
+        heapify(queue)
         with self.inside():
             for _ in range(GOODBYES_MAX):  # a task that ends may start another, to clear up
                 tasks = list(asyncio.all_tasks(self.loop))

@@ -93,7 +93,9 @@ class Supervisor:
         result = instance.result()
         if not result.ok:
             tag, payload = result.value
-            refusal = ConfigRefused(slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}")
+            spoken = dict(slot.settings.options).get("protocol")
+            why = f" (it doesn't speak {spoken})" if (tag, payload) == ("bad-option", "protocol") else ""
+            refusal = ConfigRefused(slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}{why}")
             self.refused = self.refused or refusal
             self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
             return

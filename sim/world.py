@@ -253,7 +253,7 @@ class World:
         for gateway in self.gateways:
             if gateway.member is not None and gateway.member.handover is not None:
                 gateway.member.handover.forget("end-of-run")
-        under_way = {id(row): row for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
+        under_way = {id(row): poller for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
         for whole in list(ledger.rows.values()):
             for row in whole.shares if isinstance(whole, SharedRow) else [whole]:
                 if row.open:
@@ -264,15 +264,15 @@ class World:
             ledger.audit(self.closed_form)
         self.trace.digest()
 
-    def _give_up(self, row: Row, under_way: dict[int, Row]) -> None:
+    def _give_up(self, row: Row, under_way: dict[int, Poller]) -> None:
         self._require_care(row, under_way)
         read = row.open & row.read
         if read:
             self.ledger.close(row, read, End.LOST, "end-of-run")
         if row.open:
-            self.ledger.close(row, row.open, End.MISSED, "end-of-run")
+            self.ledger.close(row, row.open, End.MISSED, under_way[id(row)].why_not())
 
-    def _require_care(self, row: Row, under_way: dict[int, Row]) -> None:
+    def _require_care(self, row: Row, under_way: dict[int, Poller]) -> None:
         """What is open at the end is being polled, or lies in a store or a window (those have been closed): else it was forgotten."""
         carried = row.open & row.carried
         if carried or id(row) not in under_way:

@@ -42,7 +42,7 @@ class Bus:
             return
         assert self.broker is not None
         if self._connection is None or self._connection.over:
-            self._connection = self.broker.connection(lambda got, tag: self.hear(got), lambda: None, self.now_ns)
+            self._connection = self.broker.connection(lambda got, tag, packet: self.hear(got), lambda: None, self.now_ns)
         self._connection.received(data, self.now_ns)
 
     def hear(self, data: bytes) -> None:
@@ -198,7 +198,7 @@ def test_writes_are_published_and_wait_for_the_broker(host: Host) -> None:
     instance = driver(host, bus)
     assert bus.broker is not None
     seen: list[bytes] = []
-    watcher = bus.broker.connection(lambda data, tag: seen.extend(p.payload for p in Reader().feed(data) if isinstance(p, Publish)), lambda: None, 0)
+    watcher = bus.broker.connection(lambda data, tag, packet: seen.extend(p.payload for p in Reader().feed(data) if isinstance(p, Publish)), lambda: None, 0)
     watcher.received(encode(Connect("w")) + encode(Subscribe(1, ((f"{TOPIC}/set", 0),))), 0)
     for value in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0):
         assert ask(instance, bus, "write-register", (1, value)).ok

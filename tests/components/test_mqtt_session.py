@@ -162,7 +162,7 @@ def test_an_answer_to_a_ping_that_lay_unread_counts(host: Host) -> None:
     bus.now_ns += 10 * S
     connection = bus._connection
     send = connection.send
-    connection.send = lambda data, tag: None  # the answer is late
+    connection.send = lambda data, tag, packet: None  # the answer is late
     bus.nudged = True
     assert ask(instance, bus) == NOTHING
     assert any(isinstance(packet, Pingreq) for packet in bus.sent)

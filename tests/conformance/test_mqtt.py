@@ -83,7 +83,7 @@ class Modelled(asyncio.Protocol):
         self._broker, self._now = broker, now
 
     def connection_made(self, transport: Any) -> None:
-        self._connection = self._broker.connection(lambda data, tag: transport.write(data), transport.close, self._now())
+        self._connection = self._broker.connection(lambda data, tag, packet: transport.write(data), transport.close, self._now())
 
     def data_received(self, data: bytes) -> None:
         self._connection.received(data, self._now())

@@ -43,7 +43,7 @@ class Client:
         self.closed = False
         self.connection = broker.connection(self._sent, self._closed, now_ns)
 
-    def _sent(self, data: bytes, tag: Any) -> None:
+    def _sent(self, data: bytes, tag: Any, packet: int) -> None:
         self.came += self.reader.feed(data)
         if tag is not None:
             self.tags.append(tag)
@@ -242,7 +242,7 @@ class Wire:
 
     def __init__(self, speaker: MqttDevice, broker: Broker) -> None:
         self.speaker = speaker
-        self.connection = broker.connection(lambda data, tag: self.down(data), lambda: None, 0)
+        self.connection = broker.connection(lambda data, tag, packet: self.down(data), lambda: None, 0)
         self.up = True
         speaker.connected(lambda data, tag: self.connection.received(data, 0, tag))
 

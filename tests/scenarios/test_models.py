@@ -199,3 +199,58 @@ def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
 
 def test_the_catalog_names_what_ships() -> None:
     assert {"tank", "motor", "heater", "meter", "pv-day", "press-sensor"} <= {*catalog.names()}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("publish: 1 s", "publish: 1 s, mqtt: {keep-alive: 100000 s}", "expected whole seconds, 1 s to 65535 s"),
+        ("publish: 1 s", "publish: 1 s, mqtt: {keep-alive: 1 ms}", "expected whole seconds"),
+        ("grants: [fieldbus, clock, log]}", 'grants: [fieldbus, clock, log], with: {client: mine}}', '"client" is each device\'s own'),
+        ("links:", "  presses/1: {response: 5 ms}\nlinks:", '"response" does not go with mqtt'),
+        ("links:", "  presses/1: {poll: 5 s}\nlinks:", '"poll" does not go with mqtt'),
+    ],
+)  # fmt: skip
+def test_what_an_mqtt_fleet_can_not_have(tmp_path: Path, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", "mqtt, count: 2, publish").replace("modbus-driver", "mqtt-driver")
+    file = tmp_path / "named.yaml"
+    file.write_text(text)
+    assert main(["check", str(file)]) == 0
+    file.write_text(text.replace(old, new, 1))
+    assert main(["check", str(file)]) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", "mqtt, count: 2, publish")
+    file = tmp_path / "named.yaml"
+    file.write_text(text)
+    assert main(["run", str(file)]) == 3
+    assert "refused its settings: bad-option 'protocol' (it doesn't speak mqtt)" in capsys.readouterr().err
+    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", "grants: [fieldbus, clock, log], limits: {deadline: 1 s}}"))
+    assert main(["check", str(file)]) == 0
+    assert "a deadline of 1 s, its devices publish every 1 s: it is killed waiting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"ns,point,value,status\n{'9' * 400},a,1,\n", "beyond what a clock says"), (f"ns,point,value,status\n1,a,{'1' * 140_000},\n", "field larger than"),
+        ("ns,point,value,status\n1,a," + "x" * 500 + ",\n", "not a number"),
+    ],
+)  # fmt: skip
+def test_an_absurd_recording_is_one_clear_line(tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(scenario(tmp_path, "recording/x.csv", text))]) == 3
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert len(err) < 400
+
+
+def test_a_byte_order_mark_is_no_part_of_a_recording(tmp_path: Path) -> None:
+    assert main(["check", str(scenario(tmp_path, "recording/x.csv", "\ufeff" + RECORDING))]) == 0
+
+
+def test_a_file_lies_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(scenario(tmp_path, "recording/../named.yaml"))]) == 3
+    assert "leaves its folder" in capsys.readouterr().err

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import sim.receiver
+from components.batch import read_batch
 from components.host import Host
 from sim.clock import MS, S
 from sim.ledger import End
 from sim.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
+from sim.wallclock import EPOCH_NS
 from sim.world import World
 from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
 
 POINTS = 10
+
+
+@pytest.fixture(autouse=True)
+def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is 250 or 120 ms later)."""
+    accepted = sim.receiver.accepted
+
+    def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
+        lists = poller.clockwork.lists
+        if fault is None and lists is not None:
+            late_ns = read_batch(lists).times[0] - EPOCH_NS - row.due_ns
+            late_ms = -(-late_ns // MS)  # a payload's time is in whole ms
+            assert min(poller.clockwork.spent_ns) >= 0
+            late[late_ms] = late.get(late_ms, 0) + 1
+        return accepted(gateway, poller, row, fault, generation)
+
+    late: dict[int, int] = {}
+    monkeypatch.setattr(sim.receiver, "accepted", checked)
+    yield
+    assert set(late) <= {0, *(120 * n for n in range(6)), *(250 * n for n in range(12))}, late
 
 
 def mixed(
@@ -132,6 +157,78 @@ def test_a_slow_device_is_late_by_what_it_is_slow(host: Host) -> None:
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
     assert 120 * MS < world.latencies.of().gateway.percentile(1000) < 150 * MS  # type: ignore[operator]
+
+
+def test_a_connection_that_loses_acknowledgements_shifts_nobodys_identity(host: Host) -> None:
+    """The driver knows what comes again and throws it away by itself: what it returns next is another sample."""
+    cut = Action(4500 * MS, "cut", "plant", 9500 * MS, leg="broker", up=True)
+    world = run(mixed(host, ("mqtt",), duration_ns=20 * S, timeline=(cut,)), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+    assert world.ledger.duplicates == 0
+
+
+@pytest.mark.parametrize("at_us", range(0, 4000, 400))
+def test_an_instance_that_dies_in_a_burst_takes_only_its_own_memory_along(host: Host, at_us: int) -> None:
+    cut = Action(2 * S, "cut", "plant", 8 * S, leg="broker")
+    inject = Action(9300 * MS + at_us * 1000, "inject", "gw/driver/presses/1", kind="unreachable")
+    world = run(mixed(host, ("mqtt",), duration_ns=14 * S, poll_ns=250 * MS, timeline=(cut, inject)), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+
+
+def test_only_the_spoilt_messages_of_a_burst_are_refused(host: Host) -> None:
+    cut = Action(2 * S, "cut", "plant", 6 * S, leg="broker")
+    spoil = Action(2 * S, "fault", "presses/1", 6 * S, kind="truncated", share=0.5)
+    world = run(mixed(host, ("mqtt",), duration_ns=8 * S, poll_ns=100 * MS, timeline=(cut, spoil)), host)
+    conserved(world)
+    assert world.ledger.by_cause(End.MISSED) == {"malformed": missed(world, 0)}
+    assert 10 * POINTS < missed(world, 0) < 30 * POINTS
+
+
+def test_a_queue_that_overflows_while_the_gateway_is_away_ends_its_samples_at_once(host: Host) -> None:
+    away = Action(2 * S, "crash", "gw", 30 * S)
+    world = run(mixed(host, ("mqtt",), duration_ns=35 * S, poll_ns=20 * MS, timeline=(away,)), host)
+    conserved(world)
+    assert 3000 < missed(world, 0, "gateway-down") < 5000
+    assert missed(world, 0, "end-of-run") == 0
+    assert world.env.now < 40 * S, "nothing was waited for"
+
+
+def test_a_driver_that_is_quarantined_says_so_of_what_still_waits(host: Host) -> None:
+    killed = tuple(Action(2 * S + n * 2 * S, "inject", "gw/driver/presses/1", kind="unreachable") for n in range(8))
+    world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=killed, settle_ns=S), host)
+    conserved(world)
+    assert world.gateways[0].supervisor.quarantined == 1
+    assert missed(world, 0) == missed(world, 0, "quarantined") > 100
+
+
+def test_a_driver_that_returns_nothing_is_not_asked_without_end(host: Host) -> None:
+    from tests.components.guests import empty
+
+    hollow = component(host, "hollow", "driver", ("fieldbus",), empty())
+    world = run(mixed(host, ("mqtt",), duration_ns=3 * S, drivers={"mqtt": hollow}, settle_ns=S), host)
+    conserved(world)
+    assert world.events < 60_000
+
+
+def test_a_world_can_be_closed_between_any_two_events(host: Host) -> None:
+    for events in range(0, 300, 7):
+        world = World(mixed(host, ("opcua", "mqtt"), duration_ns=S), host)
+        with world.field.inside():
+            for _ in range(events):
+                world.env.step()
+        world.close()
+
+
+def test_a_thousand_killed_sessions_use_nothing_up(host: Host) -> None:
+    from asyncua.server.internal_session import InternalSession
+
+    timeline = tuple(Action(S + n * 10 * MS, "fault", "presses/1", kind="session-kill") for n in range(100))
+    world = run(mixed(host, ("opcua",), duration_ns=3 * S, poll_ns=10 * MS, timeline=timeline), host)
+    conserved(world)
+    assert missed(world, 0) == 0
+    assert InternalSession._current_connections <= 1
 
 
 ua_faults = st.sampled_from(["silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"])

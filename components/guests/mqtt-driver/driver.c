@@ -64,7 +64,7 @@ static bool option(text_t key, text_t value, bool *known) {
   if (text_is(key, "time")) return text_copy(value, d.time, PATH_MAX, &d.time_len);
   if (text_is(key, "qos")) { bool ok = text_unsigned(value, 1, &n); d.qos = (uint8_t)n; return ok; }
   if (text_is(key, "keep-alive")) return text_duration(value, &d.keep_alive_ns) && d.keep_alive_ns >= 1000000000u && d.keep_alive_ns <= 65535000000000u;
-  if (text_is(key, "wait")) return text_duration(value, &d.wait_ns) && d.wait_ns > 0;
+  if (text_is(key, "wait")) return text_duration(value, &d.wait_ns) && d.wait_ns >= 1000000;
   if (text_is(key, "timeout")) return text_duration(value, &d.timeout_ns) && d.timeout_ns > 0;
   return *known = false;
 }
