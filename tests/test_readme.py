@@ -54,6 +54,17 @@ def test_its_upgrade_is_accepted(host: Host, tmp_path: Path) -> None:
     assert spec.gateways[0].upgrade.latency_ns == 20_000_000
 
 
+def test_its_field_is_accepted(host: Host) -> None:
+    whole = yaml.safe_load(block("## A scenario\n"))
+    whole["fleets"] = yaml.safe_load(block("### The field\n"))
+    whole["links"]["line"] = {"serial": "19200 Bd", "parity": "even", "lines": 3}
+    for name in ("opcua-driver", "mqtt-driver"):
+        whole["components"][name] = {"wasm": f"{name}.wasm", "grants": ["fieldbus", "clock", "log"]}
+    spec = Planner(load_text(yaml.safe_dump(whole), Path("readme.yaml")), host).world()
+    assert len(spec.devices) == 150
+    assert {device.protocol for device in spec.devices} == {"modbus-tcp", "modbus-rtu", "opcua", "mqtt"}
+
+
 def test_its_trouble_is_accepted(host: Host) -> None:
     scenario, trouble = block("## A scenario\n"), block("### Trouble\n")
     with_trouble = scenario[: scenario.index("timeline:")].replace("duration: 2 min", "duration: 4 min") + trouble
