@@ -28,6 +28,10 @@ typedef struct {
   uint8_t *body;                                    /* of the message that came last */
   size_t body_len, body_size;
   bool counting;                                    /* the server's sequence numbers have begun */
+  uint32_t hold;                                    /* the request whose answer is kept whenever it comes; 0: none */
+  uint8_t *held;
+  size_t held_len, held_size;
+  bool held_whole;
 } channel_t;
 
 static outcome_t malformed(trouble_t *t, const char *why) { t->why = why; return MALFORMED; }
@@ -113,6 +117,15 @@ static outcome_t channel_hello(channel_t *c, text_t endpoint, trouble_t *t) {
 /* ---- messages -------------------------------------------------------------------------------------------------- */
 static uint32_t next_sequence(uint32_t n) { return n >= 4294966271u ? 1 : n + 1; }   /* 6.7.2.4: wraps within the last 1024 */
 
+static void append(uint8_t **body, size_t *len, size_t *size, const reader_t *r) {
+  if (*len + r->left > *size) {
+    *size = 2 * *size > *len + r->left ? 2 * *size : *len + r->left;
+    *body = take(*body, *size);
+  }
+  memcpy(*body + *len, r->at, r->left);
+  *len += r->left;
+}
+
 /* Takes a chunk of an answer; *last when the message is whole. A chunk of another request is put aside: *stale. */
 static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, const char *type, bool *last, bool *stale, trouble_t *t) {
   reader_t r = {got->ptr, got->len, false};
@@ -149,14 +162,16 @@ static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, cons
     return *stale ? FINE : REJECTED;
   }
   if (kind != 'F' && kind != 'C') return malformed(t, "chunk type");
+  if (message && c->hold && request == c->hold) {   /* whoever is waited for: this one is kept */
+    if (c->held_len + r.left > MESSAGE_MAX) return malformed(t, "message too long");
+    append(&c->held, &c->held_len, &c->held_size, &r);
+    c->held_whole = *last;
+    *stale = true;
+    return FINE;
+  }
   if (*stale) return FINE;
   if (c->body_len + r.left > MESSAGE_MAX) return malformed(t, "message too long");
-  if (c->body_len + r.left > c->body_size) {
-    c->body_size = 2 * c->body_size > c->body_len + r.left ? 2 * c->body_size : c->body_len + r.left;
-    c->body = take(c->body, c->body_size);
-  }
-  memcpy(c->body + c->body_len, r.at, r.left);
-  c->body_len += r.left;
+  append(&c->body, &c->body_len, &c->body_size, &r);
   return FINE;
 }
 
@@ -177,6 +192,23 @@ static outcome_t message_in(channel_t *c, device_driver_list_u8_t got, const cha
     o = frame_in(until_ns - now, &got, t);
     if (o != FINE) return o;
   }
+}
+
+/* Waits until the answer that is kept is whole: FINE, and BUS with a timeout when it isn't by then. */
+static outcome_t await_held(channel_t *c, uint64_t until_ns, trouble_t *t) {
+  while (!c->held_whole) {
+    device_driver_list_u8_t got;
+    bool last = false, stale = false;
+    uint64_t now = twinloop_gateway_clock_monotonic();
+    if (now >= until_ns) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
+    outcome_t o = frame_in(until_ns - now, &got, t);
+    if (o != FINE) return o;
+    o = chunk_in(c, &got, "MSG", &last, &stale, t);
+    device_driver_list_u8_free(&got);
+    if (o == FINE && !stale) o = malformed(t, "request id");
+    if (o != FINE) return o;
+  }
+  return FINE;
 }
 
 /* Sends a body as one message; with `got` waits for the first frame that follows. */

@@ -1,10 +1,11 @@
 /* opcua-driver: one OPC UA server behind the contract's `driver`: SecurityPolicy None, anonymous, Read and Write.
- * Options: endpoint (opc.tcp://host:port/path), protocol (opcua), timeout ("1 s"), retries (0-10), block (nodes of one Read, 1-500),
- * session-timeout ("60 s"), max-age ("10 s": a value with an older source timestamp becomes Uncertain_LastUsableValue; none by default).
+ * Options: endpoint (opc.tcp://host:port/path), protocol (opcua), timeout ("1 s"), retries (0-10), block (nodes of one Read, 1-500), mode (read |
+ * subscribe), publishing ("1 s"), sampling ("1 s"), queue (values kept for one item, 1-1000), wait ("10 s": for news, in one call), session-timeout ("60 s"), max-age ("10 s": a value with an older source timestamp becomes Uncertain_LastUsableValue; none by default).
  * Point addresses are NodeIds (nodes.h); value = node's value * scale + offset. The first poll connects; a lost session is made anew within the poll.
- * A Read that fails marks its own points Bad; only when none could be read is the poll an error. */
+ * A Read that fails marks its own points Bad; only when none could be read is the poll an error. Subscribed, each read-sensor waits for the next
+ * values of one instant ("timeout": there was no news); what was sampled while no subscription stood is not asked for. */
 #include "nodes.h"
-#include "service.h"
+#include "subscription.h"
 
 enum { POINTS_MAX = 1000, ENDPOINT_MAX = 256, TIMEOUTS_MAX = 2, UNCERTAIN_LAST_USABLE = 0x40900000u };
 
@@ -22,8 +23,10 @@ static struct {
   char endpoint[ENDPOINT_MAX];
   size_t endpoint_len;
   uint64_t max_age_ns, polls, errors;
-  uint32_t retries, block, timeouts;
-  bool configured, failing;
+  uint32_t retries, block, timeouts, queue;
+  uint64_t publishing_ns, sampling_ns, wait_ns;
+  bool configured, failing, subscribing;
+  notes_t news;
 } d;
 
 static void note(uint8_t level, const char *s) {
@@ -47,6 +50,11 @@ static bool option(text_t key, text_t value, bool *known) {
   if (text_is(key, "max-age")) return text_duration(value, &d.max_age_ns) && d.max_age_ns > 0;
   if (text_is(key, "retries")) { bool ok = text_unsigned(value, 10, &n); d.retries = (uint32_t)n; return ok; }
   if (text_is(key, "block")) { bool ok = text_unsigned(value, 500, &n) && n; d.block = (uint32_t)n; return ok; }
+  if (text_is(key, "mode")) { d.subscribing = text_is(value, "subscribe"); return d.subscribing || text_is(value, "read"); }
+  if (text_is(key, "publishing")) return text_duration(value, &d.publishing_ns) && d.publishing_ns >= 1000000;
+  if (text_is(key, "sampling")) return text_duration(value, &d.sampling_ns) && d.sampling_ns >= 1000000;
+  if (text_is(key, "wait")) return text_duration(value, &d.wait_ns) && d.wait_ns >= 1000000;
+  if (text_is(key, "queue")) { bool ok = text_unsigned(value, 1000, &n) && n; d.queue = (uint32_t)n; return ok; }
   return *known = false;
 }
 
@@ -62,6 +70,11 @@ static void defaults(void) {
   d.session.session_timeout_ms = 60000;
   d.session.stale = d.session.active;               /* the bus must not be touched here */
   d.max_age_ns = 0;
+  d.subscribing = false;
+  d.publishing_ns = d.sampling_ns = 1000000000u;
+  d.wait_ns = 10000000000u;
+  d.queue = 10;
+  d.news.count = d.news.taken = 0;
   d.retries = 0;
   d.block = 100;
 }
@@ -233,12 +246,129 @@ static uint32_t status_of(outcome_t o, const trouble_t *t) {
   return t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT ? BAD_TIMEOUT : BAD_NOT_CONNECTED;
 }
 
+/* ---- subscribed ------------------------------------------------------------------------------------------------- */
+static outcome_t create_items(trouble_t *t) {
+  session_t *s = &d.session;
+  size_t size = TOKEN_BYTES_MAX + 256 + d.nodes_len + d.point_count * 64;
+  writer_t w = {take(NULL, size), 0, size, false};
+  reader_t r;
+  request_begin(s, &w, CREATE_ITEMS);
+  write_u32(&w, s->subscription);
+  write_u32(&w, 2);                                 /* source and server timestamps */
+  write_u32(&w, (uint32_t)d.point_count);
+  for (size_t i = 0; i < d.point_count; i++) {
+    write_bytes(&w, d.nodes + d.points[i].node, d.points[i].node_len);
+    write_u32(&w, ATTRIBUTE_VALUE);
+    write_null(&w);
+    write_little(&w, 0, 2);
+    write_null(&w);
+    write_u32(&w, 2);                               /* reporting */
+    write_u32(&w, (uint32_t)i);                     /* the client's handle is the point */
+    write_f64(&w, (double)(d.sampling_ns / 1000000));
+    write_little(&w, 0, 3);                         /* no filter: status or value has changed */
+    write_u32(&w, d.queue);
+    write_u8(&w, 1);                                /* the oldest goes first */
+  }
+  outcome_t o = call(s, "MSG", CREATE_ITEMS, &w, &r, t);
+  free(w.at);
+  if (o != FINE) return o;
+  if (read_count(&r) != d.point_count || r.bad) return malformed(t, "result count");
+  for (size_t i = 0; i < d.point_count && !r.bad; i++) {
+    uint32_t status = read_u32(&r);
+    read_u32(&r);
+    read_f64(&r);
+    read_u32(&r);
+    skip_extension_object(&r);
+    if (status >> 31) { t->code = status; return REJECTED; }   /* a node that isn't there: nothing of this device is to be trusted */
+  }
+  for (uint32_t n = read_count(&r); n && !r.bad; n--) skip_diagnostics(&r);
+  return r.bad || r.left ? malformed(t, "create monitored items") : FINE;
+}
+
+/* Makes sure that there is news, or waits for it: BUS with a timeout when none came, and the subscription stands. */
+static outcome_t next_news(void *what, trouble_t *t) {
+  session_t *s = &d.session;
+  uint64_t until = twinloop_gateway_clock_monotonic() + d.wait_ns;
+  (void)what;
+  if (!s->subscription) {
+    d.news.count = d.news.taken = 0;
+    outcome_t o = subscribe(s, (double)d.publishing_ns / 1e6, t);
+    if (o == FINE) o = create_items(t);
+    if (o != FINE) return o;
+  }
+  while (d.news.taken == d.news.count) {
+    outcome_t o = s->channel.hold ? FINE : publish_out(s, t);
+    if (o != FINE) return o;
+    uint64_t silent_at = s->heard_ns + s->silence_ns;
+    o = await_held(&s->channel, until < silent_at ? until : silent_at, t);
+    if (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT && twinloop_gateway_clock_monotonic() < silent_at) return FINE;   /* no news */
+    if (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT) t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED;
+    if (o == FINE) o = publish_in(s, &d.news, d.point_count, t);
+    if (o != FINE) return o;
+  }
+  return FINE;
+}
+
+/* The values of the next instant: at most one of each point. */
+static void take_instant(read_t *into, uint64_t now) {
+  notes_t *n = &d.news;
+  uint64_t instant = n->notes[n->taken].value.source_ns;
+  bool *seen = take(NULL, d.point_count + 1);
+  memset(seen, 0, d.point_count + 1);
+  for (; n->taken < n->count; n->taken++) {
+    const note_t *one = &n->notes[n->taken];
+    if (one->value.source_ns != instant || seen[one->point]) break;
+    seen[one->point] = true;
+    take_value(into, &d.points[one->point], &one->value, now);
+  }
+  free(seen);
+}
+
+static outcome_t read_subscribed(read_t *into, trouble_t *t) {
+  outcome_t o = d.news.taken < d.news.count ? FINE : serve(next_news, NULL, t);
+  if (o == FINE && d.news.taken < d.news.count) take_instant(into, twinloop_gateway_clock_now());
+  return o;
+}
+
+static bool hand_over(read_t *into, exports_twinloop_gateway_driver_batch_t *ret) {
+  if (!into->reading_count) { free(into->readings); into->readings = NULL; }   /* the bindings free no empty list */
+  if (!into->text_count) { free(into->texts); into->texts = NULL; }
+  ret->readings.ptr = into->readings;
+  ret->readings.len = into->reading_count;
+  ret->texts.ptr = into->texts;
+  ret->texts.len = into->text_count;
+  return true;
+}
+
+static void count_poll(outcome_t o) {
+  d.polls++;
+  if (o != FINE) d.errors++;
+  if ((o != FINE) != d.failing) {
+    d.failing = o != FINE;
+    note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
+  }
+}
+
+static bool listen(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
+  trouble_t t = {0};
+  read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
+  outcome_t o = read_subscribed(&into, &t);
+  count_poll(o);
+  if (o == FINE && into.reading_count + into.text_count) return hand_over(&into, ret);
+  free(into.readings);
+  free(into.texts);
+  if (o == FINE) { o = BUS; t.bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; }
+  fail(err, o, &t);
+  return false;
+}
+
+/* ---- read, all at once ------------------------------------------------------------------------------------------ */
 bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
   outcome_t first = FINE, o = FINE;
   trouble_t first_trouble = {0}, t = {0};
   size_t good = 0;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
-  d.polls++;
+  if (d.subscribing) return listen(ret, err);
   read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
   for (into.first = 0; into.first < d.point_count; into.first += into.count) {
     into.count = d.point_count - into.first < d.block ? d.point_count - into.first : d.block;
@@ -251,11 +381,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
       into.readings[into.reading_count++] = (reading_t){d.points[into.first + i].id, 0, status_of(o, &t), twinloop_gateway_clock_now()};
     if (asked && !is_first) forget(o, &t);
   }
-  if (first != FINE) d.errors++;
-  if ((first != FINE) != d.failing) {
-    d.failing = first != FINE;
-    note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
-  }
+  count_poll(first);
   if (d.point_count && !good) {
     free(into.readings);
     free(into.texts);
@@ -263,13 +389,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
     return false;
   }
   forget(first, &first_trouble);
-  if (!into.reading_count) { free(into.readings); into.readings = NULL; }   /* the bindings free no empty list */
-  if (!into.text_count) { free(into.texts); into.texts = NULL; }
-  ret->readings.ptr = into.readings;
-  ret->readings.len = into.reading_count;
-  ret->texts.ptr = into.texts;
-  ret->texts.len = into.text_count;
-  return true;
+  return hand_over(&into, ret);
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */

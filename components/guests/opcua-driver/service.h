@@ -6,7 +6,7 @@
 #include "channel.h"
 
 enum { SERVICE_FAULT = 397, OPEN_CHANNEL = 446, CLOSE_CHANNEL = 452, CREATE_SESSION = 461, ACTIVATE_SESSION = 467, CLOSE_SESSION = 473,
-       READ = 631, WRITE = 673, ANONYMOUS_TOKEN = 321 };   /* a response's number is its request's + 3 */
+       READ = 631, WRITE = 673, CREATE_ITEMS = 751, CREATE_SUBSCRIPTION = 787, PUBLISH = 826, ANONYMOUS_TOKEN = 321 };   /* a response's number is its request's + 3 */
 enum { ATTRIBUTE_VALUE = 13, TOKEN_BYTES_MAX = 256, POLICY_ID_MAX = 128 };
 
 /* OPC 10000-6 annex A.2 */
@@ -24,6 +24,8 @@ typedef struct {
   uint8_t policy[POLICY_ID_MAX];                    /* of the anonymous user */
   size_t policy_len;
   uint64_t session_timeout_ms;
+  uint32_t subscription, publish_handle, seen;      /* its id (0: none), the Publish that is out, the notification to acknowledge (0: none) */
+  uint64_t heard_ns, silence_ns;                    /* when the subscription last said something, and how long it may be silent */
 } session_t;
 
 /* The server says that it doesn't know us (any more): a new session helps. */
@@ -43,13 +45,13 @@ static void request_begin(session_t *s, writer_t *w, uint16_t number) {
   write_u32(w, ++s->handle);
   write_u32(w, 0);                                  /* no diagnostics */
   write_null(w);                                    /* no audit entry */
-  write_u32(w, (uint32_t)(s->channel.timeout_ns / 1000000));
+  write_u32(w, number == PUBLISH ? 0 : (uint32_t)(s->channel.timeout_ns / 1000000));   /* news may take its time */
   write_little(w, 0, 3);                            /* no additional header */
 }
 
-/* The response's header; a ServiceFault or a Bad service result is REJECTED with its code. The reader stands behind it then. */
-static outcome_t response_begin(session_t *s, reader_t *r, uint16_t number, trouble_t *t) {
-  *r = (reader_t){s->channel.body, s->channel.body_len, false};
+/* A response's header in a body; a ServiceFault or a Bad service result is REJECTED with its code. The reader stands behind it then. */
+static outcome_t response_in(const uint8_t *body, size_t len, uint32_t wanted, reader_t *r, uint16_t number, trouble_t *t) {
+  *r = (reader_t){body, len, false};
   uint32_t found = read_node_id(r, NULL);
   read_bytes(r, 8);
   uint32_t handle = read_u32(r), result = read_u32(r);
@@ -58,10 +60,14 @@ static outcome_t response_begin(session_t *s, reader_t *r, uint16_t number, trou
   skip_extension_object(r);
   if (r->bad) return malformed(t, "response header");
   if (found != SERVICE_FAULT && found != (uint32_t)number + 3) return malformed(t, "response type");
-  if (handle != s->handle && found != SERVICE_FAULT) return malformed(t, "request handle");   /* who couldn't read the header has none */
+  if (handle != wanted && found != SERVICE_FAULT) return malformed(t, "request handle");   /* who couldn't read the header has none */
   if (found == SERVICE_FAULT && !(result >> 31)) return malformed(t, "service fault");
   if (result >> 31) { t->code = result; return REJECTED; }
   return FINE;
+}
+
+static outcome_t response_begin(session_t *s, reader_t *r, uint16_t number, trouble_t *t) {
+  return response_in(s->channel.body, s->channel.body_len, s->handle, r, number, t);
 }
 
 static outcome_t call(session_t *s, const char *type, uint16_t number, writer_t *w, reader_t *r, trouble_t *t) {
@@ -202,6 +208,7 @@ static void session_drop(session_t *s) {
   }
   channel_drop(&s->channel);
   s->active = s->stale = false;
+  s->subscription = s->channel.hold = 0;
 }
 
 /* A session that can be used: what is missing is made, a token that grows old renewed. */
@@ -218,6 +225,7 @@ static outcome_t session_ready(session_t *s, text_t endpoint, trouble_t *t) {
   }
   if (c->open) channel_drop(c);
   s->active = false;
+  s->subscription = c->hold = 0;
   s->token_len = 0;
   c->id = c->token = c->sent = c->request = s->handle = 0;
   c->counting = false;
