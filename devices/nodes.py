@@ -89,3 +89,34 @@ class NodeImage:
         self.device.advance(now_ns)
         self.device.image.write_value(index, value)
         return 0
+
+
+class News:
+    """Which points have something new to tell: a value or a status other than when they were looked at last (OPC 10000-4 section 7.22.2).
+
+    What holds at the beginning is no news: a subscription tells it when it is made.
+    """
+
+    def __init__(self, image: NodeImage) -> None:
+        self._image = image
+        self._shown = [self._told(image.read(index, 0)) for index in range(len(image.types))]
+        self.misdated = 0
+        """of the points that were news at the last instant those that tell another instant's timestamp"""
+
+    @staticmethod
+    def _told(read: NodeValue) -> tuple[float, int]:
+        return (0.0 if read.status >> 31 else read.value), read.status
+
+    def mask(self, now_ns: int) -> int:
+        """The points that are news at this sampling instant, as bits; they are none any more afterwards."""
+        found = self.misdated = 0
+        stepped_ns = self._image.device.stepped_ns(now_ns)
+        for index, before in enumerate(self._shown):
+            read = self._image.read(index, now_ns)
+            now = self._told(read)
+            if now != before or now[0] != now[0]:  # NaN is always another
+                self._shown[index] = now
+                found |= 1 << index
+                if read.source_ns != stepped_ns:
+                    self.misdated |= 1 << index
+        return found

@@ -58,6 +58,8 @@ class OpcUaServer:
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
         self._sampler: asyncio.Task[None] | None = None
+        self.sampled_from_outside = False
+        """somebody calls ``sample``; else monitored nodes are looked at when the device steps"""
         self.faults: list[Misbehaviour] = []
         self.slow_ns = 0
         """how much longer the answer that was spoilt last takes"""
@@ -128,7 +130,24 @@ class OpcUaServer:
         return ua.StatusCode(ua.UInt32(self.image.write(index, float(variant.Value), self._now())))
 
     # ---- monitored items --------------------------------------------------------------------------------------------
+    async def sample(self) -> None:
+        """Look at every monitored node now; asyncua's filters say what is news."""
+        for identity, attribute in self._monitored():
+            value = self._read(identity, _VALUE)
+            for handle, told in list(attribute.datachange_callbacks.items()):
+                await told(handle, value)
+
+    def watches(self, protocol: Any) -> bool:
+        """Is something monitored over that connection of ours?"""
+        session = protocol.processor.session if protocol is not None and protocol.processor is not None else None
+        if session is None or not session.is_activated():
+            return False
+        subscriptions = session.subscription_service.subscriptions.values()
+        return any(one.session_id == session.session_id and one.monitored_item_srv._monitored_items for one in subscriptions)
+
     async def _subscribed(self, event: Any, service: Any) -> None:
+        if self.sampled_from_outside:
+            return
         if self._sampler is None or self._sampler.done():
             self._sampler = asyncio.ensure_future(self._sample())
 
@@ -139,17 +158,13 @@ class OpcUaServer:
         return [(identity, attribute) for identity, attribute in found if attribute.datachange_callbacks]
 
     async def _sample(self) -> None:
-        """At each step of the device its monitored nodes are looked at; asyncua's filters say what is news. Ends when nobody subscribes."""
+        """At each step of the device its monitored nodes are looked at. Ends when nobody subscribes."""
         step_ns = self.device.model.step_ns
         while True:
             await asyncio.sleep((step_ns - self._now() % step_ns) / S)
-            monitored = self._monitored()
-            if not monitored:
+            if not self._monitored():
                 return
-            for identity, attribute in monitored:
-                value = self._read(identity, _VALUE)
-                for handle, told in list(attribute.datachange_callbacks.items()):
-                    await told(handle, value)
+            await self.sample()
 
     # ---- faults -------------------------------------------------------------------------------------------------
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:

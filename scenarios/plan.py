@@ -31,6 +31,7 @@ from sim.spec import (
     GatewaySpec,
     LinkSpec,
     MqttSpec,
+    OpcUaSpec,
     RestartSpec,
     StoreSpec,
     UplinkSpec,
@@ -42,6 +43,11 @@ from sim.streams import Streams
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""
 KEEP_ALIVE_MAX_S = 65_535
+_PERIODS = {
+    "polled": ("poll", "is polled", ("poll", "response", "overrun")), "mqtt": ("publish", "publishes", ("publish", "mqtt")),
+    "subscribed": ("sampling", "is sampled", ("sampling", "opcua", "response")),
+}  # fmt: skip
+"""how a device comes to be read -> (the key of its period, in words, the keys that go with it)"""
 UNIT_IDS = 247
 """MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
 
@@ -117,10 +123,11 @@ class Planner:
             if name not in known:
                 raise self.error(at, unknown("device", name, known))
             device = devices[known[name]]
-            if device.protocol == "mqtt":
-                for key in ("poll", "response"):
-                    if getattr(override, key) is not None:
-                        raise self.error((*at, key), f'"{key}" does not go with mqtt: such a device publishes')
+            listened_to = device.protocol == "mqtt" or device.subscribed is not None
+            for key in ("poll", "response") if listened_to else ():
+                if getattr(override, key) is not None:
+                    does = "publishes" if device.protocol == "mqtt" else "is sampled"
+                    raise self.error((*at, key), f'"{key}" does not go with {device.protocol} here: such a device {does}')
             if override.driver is not None:
                 self._named("component", override.driver, self.scenario.components, (*at, "driver"))
             devices[known[name]] = replace(
@@ -158,22 +165,31 @@ class Planner:
             out.append(DeviceSpec(
                 name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=unit,
                 poll_ns=period, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
-                driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet, at),
+                driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet, at), subscribed=self._subscribed(fleet, at),
             ))  # fmt: skip
         return out
 
     def _period(self, fleet: schema.Fleet, at: Location) -> int:
-        """How often its devices are polled, or publish."""
-        speaks = fleet.protocol == "mqtt"
-        wanted, other = ("publish", "poll") if speaks else ("poll", "publish")
-        does = "publishes" if speaks else "is polled"
-        for key in (other, "response", "overrun") if speaks else (other, "mqtt"):
-            if key in fleet.model_fields_set:
-                raise self.error((*at, key), f'"{key}" does not go with {fleet.protocol}: such a device {does}')
+        """How often its devices are polled, publish, or are sampled."""
+        subscribed = fleet.protocol == "opcua" and ("sampling" in fleet.model_fields_set or "opcua" in fleet.model_fields_set)
+        kind = "subscribed" if subscribed else "mqtt" if fleet.protocol == "mqtt" else "polled"
+        wanted, does, allowed = _PERIODS[kind]
+        for key in ("poll", "publish", "sampling", "mqtt", "opcua", "response", "overrun"):
+            if key in fleet.model_fields_set and key not in allowed:
+                raise self.error((*at, key), f'"{key}" does not go with {fleet.protocol} here: such a device {does}')
         period: int | None = getattr(fleet, wanted)
         if period is None:
             raise self.error(at, f'missing key "{wanted}": how often a device {does}, e.g. "1 s"')
         return period
+
+    def _subscribed(self, fleet: schema.Fleet, at: Location) -> OpcUaSpec | None:
+        if fleet.sampling is None:
+            return None
+        block = fleet.opcua or schema.OpcUa()
+        for where, value in (((*at, "sampling"), fleet.sampling), ((*at, "opcua", "publishing"), block.publishing)):
+            if value % 1_000_000 or value < 1_000_000:
+                raise self.error(where, "expected whole milliseconds (OPC 10000-4 section 7.6, Duration)")
+        return OpcUaSpec(block.publishing, block.queue)
 
     def _mqtt(self, fleet: schema.Fleet, at: Location) -> MqttSpec:
         block = fleet.mqtt or schema.Mqtt()

@@ -12,6 +12,7 @@ from devices.device import Device
 from devices.fleet import Member, make_devices
 from devices.modbus_server import ModbusServer
 from devices.mqtt_device import MqttDevice, topic_of
+from devices.nodes import News, NodeImage
 from sim.bus import Port, TcpPort
 from sim.clock import Environment
 from sim.line import Line, SerialPort
@@ -21,6 +22,7 @@ from sim.poller import PointTable, Poller
 from sim.receiver import Receiver
 from sim.spec import DeviceSpec, WorldSpec
 from sim.streams import Streams
+from sim.subscriber import Subscriber
 from sim.trace import Trace
 from sim.wallclock import EPOCH_NS
 
@@ -61,6 +63,7 @@ class Field:
         self._starts: list[tuple[str, asyncio.Task[Any]]] = []
         made = self._make()
         self.servers: list[Server] = []
+        self._news: dict[int, News] = {}
         self.sites: dict[str, Site] = {}
         """link -> the broker on it"""
         for index, device in enumerate(spec.devices):
@@ -126,24 +129,56 @@ class Field:
         if spec.protocol == "opcua":
             from devices.opcua_device import endpoint
 
-            return ("protocol", spec.protocol), ("endpoint", endpoint(spec.name))
+            told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", endpoint(spec.name)))
+            if spec.subscribed is not None:
+                told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
+                told += (("queue", str(spec.subscribed.queue)),)
+            return told
         if spec.protocol == "mqtt":
             return ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
         return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
 
     def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
         """Who reads a device for a gateway; the plan of a device that speaks by itself must tell ``source`` of each sample."""
+        if spec.subscribed is not None:
+            from sim.stacks import StackPort
+
+            port = self.port(gateway, index, spec)
+            assert isinstance(port, StackPort)
+            return Subscriber(gateway, index, spec, slot, port, table, self._news[index])
         if spec.protocol != "mqtt":
             return Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
         site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
-        port = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
-        receiver = Receiver(gateway, index, spec, slot, port, table, client, lambda k: site.holds(client, index, k))
+        broker = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
+        receiver = Receiver(gateway, index, spec, slot, broker, table, client, lambda k: site.holds(client, index, k))
         site.add_receiver(index, client, receiver)
         return receiver
 
     def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
         """What a sample that is due sets off at the device."""
-        return self.sites[spec.link].publishers[index].publish if spec.protocol == "mqtt" else None
+        if spec.protocol == "mqtt":
+            return self.sites[spec.link].publishers[index].publish
+        if spec.subscribed is None:
+            return None
+        from devices.opcua_device import OpcUaServer, host_of
+
+        server, stacks = self.servers[index], self.stacks
+        assert isinstance(server, OpcUaServer)
+        assert stacks is not None
+        server.sampled_from_outside = True
+        host = host_of(spec.name)
+
+        def sample(k: int) -> None:
+            stacks.start(host, server.sample())
+
+        return sample
+
+    def news(self, index: int, spec: DeviceSpec) -> Callable[[int], int] | None:
+        """Which points of a device are due at an instant: of a subscribed one those that have changed; None for all."""
+        if spec.subscribed is None:
+            return None
+        news = self._news[index] = News(NodeImage(self.servers[index].device))
+        return news.mask
 
     def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
         """A gateway's own way to a device."""

@@ -200,7 +200,7 @@ class Ledger:
         self.misordered_of[device] = self.misordered_of.get(device, 0) + count
 
     def count_late(self, device: int, count: int) -> None:
-        """Points whose verdict came after their successor was due."""
+        """Points whose verdict came after their successor was due (of subscribed ones: a publishing interval after that)."""
         self.late += count
         self.late_of[device] = self.late_of.get(device, 0) + count
 

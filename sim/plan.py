@@ -23,8 +23,8 @@ class Plan:
     """One device's samples, opened whether or not anybody polls."""
 
     __slots__ = (
-        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_trace", "duration_ns", "first_cycle", "hurried", "offset_ns",
-        "period_ns", "pollers", "source", "stretches",
+        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_published_ns", "_trace", "duration_ns", "first_cycle", "hurried",
+        "news", "news_points", "offset_ns", "period_ns", "pollers", "source", "stretches",
     )  # fmt: skip
 
     def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
@@ -33,12 +33,16 @@ class Plan:
         self.period_ns = spec.poll_ns
         self.first_cycle, self.offset_ns = divmod(spec.phase_ns, spec.poll_ns)
         self._mask = (1 << len(spec.model.points)) - 1
-        self._every_ns = spec.poll_ns
-        """the period that holds now"""
+        self._published_ns = 0 if spec.subscribed is None else spec.subscribed.publishing_ns
+        self._every_ns = spec.poll_ns + self._published_ns
+        """the period that holds now; what is published meets its verdict a publishing interval later"""
         self._k = 0
         self.pollers: list[Poller] = []
         self.source: Callable[[int], None] | None = None
         """told of each k that is due after those who want it: a device that speaks by itself does so now"""
+        self.news: Callable[[int], int] | None = None
+        """which points are due at an instant (None: all)"""
+        self.news_points = 0
         self._hurries: list[int] = []
         self.hurried: _Hurry | None = None
         """the faster (or slower) plan that holds now instead of its own"""
@@ -61,7 +65,7 @@ class Plan:
         if self.hurried is not None:
             self.hurried.over = True
             self.hurried = None
-        self._every_ns = self._hurries[-1] if self._hurries else self.period_ns
+        self._every_ns = (self._hurries[-1] if self._hurries else self.period_ns) + self._published_ns
         if not self._hurries:
             self.stretches.append((self.first_cycle * self.period_ns + self.offset_ns, self.period_ns, now))
             return
@@ -80,6 +84,10 @@ class Plan:
                 total += due_instants(phase_ns, period_ns, until_ns) - due_instants(phase_ns, period_ns, since_ns)
         return total
 
+    def closed_points(self) -> int:
+        """How many points are due in the whole run: by the closed form; of news what was counted where it arose."""
+        return self.closed_form() * self._mask.bit_count() if self.news is None else self.news_points
+
     def due(self, now_ns: int) -> None:
         """A sample is due."""
         k = self._k
@@ -89,16 +97,22 @@ class Plan:
             self.source(k)
 
     def _tell(self, k: int, now_ns: int) -> None:
+        mask = self._mask
+        if self.news is not None:
+            mask = self.news(now_ns)
+            self.news_points += mask.bit_count()
+            if not mask:
+                return
         pollers = self.pollers
         if len(pollers) == 1:
-            row = self._ledger.open_row(self._index, k, now_ns, self._mask, self._every_ns)
+            row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns)
             self._trace.add((now_ns, "due", self._index, k))
             pollers[0].due(row)
             return
         takers = [poller for poller in pollers if poller.gateway.polls]
         if not takers and self.source is not None:
             takers = pollers[:1]  # it may be kept for that gateway until it is back
-        row = self._ledger.open_row(self._index, k, now_ns, self._mask, self._every_ns, max(1, len(takers)))
+        row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns, max(1, len(takers)))
         self._trace.add((now_ns, "due", self._index, k))
         if isinstance(row, SharedRow):
             for poller, share in zip(takers, row.shares, strict=True):

@@ -34,7 +34,7 @@ WITHOUT_DEADLINE_NS = NEVER_NS >> 1
 """the deadline of a driver that waits for others, unless its component sets one"""
 
 
-class _Taken(NamedTuple):
+class Taken(NamedTuple):
     """A message in the driver's hands: its sample, its packet identifier, when it was taken, the time spent in the call until then."""
 
     k: int
@@ -55,7 +55,7 @@ class Receiver(Poller):
         self.client, self._holds = client, holds
         self._due: dict[int, Row] = {}
         """k -> row that has not come yet"""
-        self._taken: deque[_Taken] = deque()
+        self._taken: deque[Taken] = deque()
         """what the driver has taken and not returned, in that order"""
         self._refused: dict[int, str] = {}
         """k -> why it won't come, while somebody might send it again"""
@@ -63,8 +63,11 @@ class Receiver(Poller):
         """the samples that this gateway was told of, the last TOLD_MAX of them"""
         self._listening = False
         super().__init__(gateway, index, spec, slot, port, table)
-        port.on_taken, port.on_gone, port.on_settled, port.on_reset = self._took, self._left, self._discarded, self._forgotten
+        self._listen_to(port)
         slot.on_ready = self.rouse
+
+    def _listen_to(self, port: MqttPort) -> None:
+        port.on_taken, port.on_gone, port.on_settled, port.on_reset = self._took, self._left, self._discarded, self._forgotten
 
     # ---- what comes in --------------------------------------------------------------------------------------------
     def due(self, row: Row) -> None:
@@ -118,7 +121,7 @@ class Receiver(Poller):
         self.gone(k, "disconnected")
 
     def _took(self, k: int, packet: int) -> None:
-        self._taken.append(_Taken(k, packet, self.gateway.env._now, list(self.clockwork.spent_ns)))
+        self._taken.append(Taken(k, packet, self.gateway.env._now, list(self.clockwork.spent_ns)))
 
     def _discarded(self, packet: int) -> None:
         """The driver acknowledges a message that it hasn't returned: it had it before, or doesn't want it."""
@@ -197,16 +200,20 @@ class Receiver(Poller):
             if cause != "timeout":
                 return LISTEN_RETRY_NS
             return 0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (gateway.env._now - began))
-        if not self._taken:  # what it returns nobody has sent now: no sample
+        taken = self._next_taken()
+        if taken is None:  # what it returns nobody has sent now: no sample
             gateway.trace.emit("unasked", gateway.index, self.index)
             return max(0, LISTEN_MIN_NS - (gateway.env._now - began))
-        yield from self._returned(began, clockwork, fault, generation)
+        yield from self._returned(began, taken, clockwork, fault, generation)
         return 0
 
-    def _returned(self, began_ns: int, clockwork: Clockwork, fault: Fault | None, generation: int) -> Steps:
+    def _next_taken(self) -> Taken | None:
+        """What the batch that has just been returned is of: the first message that the driver has taken."""
+        return self._taken.popleft() if self._taken else None
+
+    def _returned(self, began_ns: int, taken: Taken, clockwork: Clockwork, fault: Fault | None, generation: int) -> Steps:
         """The driver has returned a batch: of the sample that it took first."""
         gateway = self.gateway
-        taken = self._taken.popleft()
         k, taken_ns, spent_before = taken.k, taken.at_ns, taken.spent_ns
         row = self._due.pop(k, None)
         if row is None or not row.open:  # it had come before, and its acknowledgement hadn't; or it was never for us

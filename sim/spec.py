@@ -66,6 +66,14 @@ class MqttSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OpcUaSpec:
+    """How a device is subscribed to: sampled every ``poll_ns``, its news published every ``publishing_ns``, ``queue`` values kept for an item."""
+
+    publishing_ns: int = 1_000_000_000
+    queue: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """One device and the plan by which it is polled: due at phase + k * poll, for each k before the duration's end."""
 
@@ -84,6 +92,8 @@ class DeviceSpec:
     response_ns: int
     mqtt: MqttSpec = MqttSpec()
     """of a device that publishes, every ``poll_ns``"""
+    subscribed: OpcUaSpec | None = None
+    """of an OPC UA device that isn't polled"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ class Served(Protocol):
         """What goes out instead of an answer, None for silence."""
         ...
 
+    def watches(self, protocol: Any) -> bool:
+        """Is something monitored over that connection?"""
+        ...
+
 
 class Stacks:
     """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its entropy."""
@@ -163,7 +167,7 @@ class Accepted(asyncio.Transport):
 class StackPort(DialoguePort):
     """A device whose server is a library's: it answers when its coroutines get round to it."""
 
-    __slots__ = ("_at", "_peer", "_served", "_stacks")
+    __slots__ = ("_at", "_peer", "_served", "_stacks", "on_frame", "on_reset")
 
     def __init__(
         self, env: Environment, trace: Trace, device: int, link: Link, served: Served, stacks: Stacks, at: tuple[str, int], leg: str,
@@ -172,6 +176,24 @@ class StackPort(DialoguePort):
         super().__init__(env, trace, device, link, None, leg, response_ns, take_file, files, via, second)
         self._served, self._stacks, self._at = served, stacks, at
         self._peer: Accepted | None = None
+        self.on_frame: Callable[[], None] = lambda: None
+        """told when the driver takes a frame"""
+        self.on_reset: Callable[[], None] = lambda: None
+        """told when the connection is dropped at this end"""
+
+    def watched(self) -> bool:
+        """Does a subscription stand over this connection?"""
+        return self._peer is not None and self._served.watches(self._peer.get_protocol())
+
+    def _finish(self, value: tuple[bool, Any]) -> None:
+        if value[0]:
+            self.on_frame()
+        super()._finish(value)
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread, here and in the driver."""
+        super().reset()
+        self.on_reset()
 
     def _met(self, stream: Stream) -> bool:
         self._peer = self._stacks.accept(

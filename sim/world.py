@@ -103,7 +103,7 @@ class World:
                 self._wire_pair(spec.name, spec.standby)
         for i, device in enumerate(self.spec.devices):
             plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
-            plan.source = self.field.source(i, device)
+            plan.source, plan.news = self.field.source(i, device), self.field.news(i, device)
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
@@ -164,7 +164,7 @@ class World:
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
-        deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" else spec.poll_ns
+        deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" or spec.subscribed is not None else spec.poll_ns
         options = self.field.options(gateway.name, spec)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
@@ -281,7 +281,7 @@ class World:
 
     def closed_form(self, device: int) -> int:
         """How many points of a device are due in the whole run, from its plan alone."""
-        return self.plans[device].closed_form() * len(self.spec.devices[device].model.points)
+        return self.plans[device].closed_points()
 
     def devices_of(self, target: str) -> list[int]:
         """Indices of a device (``presses/3``) or of a whole fleet (``presses``)."""
@@ -367,4 +367,3 @@ class World:
         self.field.close()
         if self._folder is not None:
             self._folder.cleanup()
-

@@ -1,0 +1,96 @@
+"""A device whose values are subscribed to: its driver waits for news, and each batch is the sample of the instant that its source timestamp states.
+
+Belongs here: which batch is which sample. Never: when a value is news (devices/nodes.py says so to the plan), how it is published (the server).
+Notifications come in the order of their instants: what is older than a batch that has come, and isn't in it, won't come. A sample that was
+due while no subscription stood is missed at once; the first notification of a new one is no sample, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.batch import read_batch
+from devices.nodes import News
+from sim.ledger import End, Row
+from sim.poller import PointTable
+from sim.receiver import Receiver, Taken
+from sim.spec import DeviceSpec
+from sim.wallclock import EPOCH_NS
+
+if TYPE_CHECKING:
+    from sim.gateway import Gateway
+    from sim.slot import Slot
+    from sim.stacks import StackPort
+
+
+class Subscriber(Receiver):
+    """The process that listens to one device's subscription."""
+
+    port: StackPort  # type: ignore[assignment]  # it tells the same, but of frames instead of messages
+
+    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News) -> None:
+        self._news = news
+        self._misdated: dict[int, int] = {}
+        """k -> points that state another instant: they come in no batch of this one"""
+        self._instant: dict[int, int] = {}
+        """source timestamp -> the sample of that instant"""
+        self._frame = Taken(0, 0, 0, [0] * 6)
+        """the last frame that the driver has taken"""
+        super().__init__(gateway, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
+
+    def _listen_to(self, port: StackPort) -> None:  # type: ignore[override]
+        port.on_frame, port.on_reset = self._framed, self._forgotten
+
+    def due(self, row: Row) -> None:
+        """Some values are news now: they will come, if somebody watches."""
+        now = self.gateway.env._now
+        if not self.port.watched() or self.gateway.state != "up":
+            self._not_polled(row, self._by_state("disconnected"))
+            return
+        super().due(row)
+        self._instant[EPOCH_NS + now // self.spec.model.step_ns * self.spec.model.step_ns] = row.k
+        if self._news.misdated:
+            self._misdated[row.k] = self._news.misdated
+
+    def _may_come(self, k: int) -> bool:
+        return False
+
+    def _framed(self) -> None:
+        self._frame = Taken(0, 0, self.gateway.env._now, list(self.clockwork.spent_ns))
+
+    def _forgotten(self) -> None:
+        """The connection is dropped at this end: what the driver hadn't returned it has forgotten, and the server with it."""
+        for k in list(self._due):
+            self._end(k, self._by_state("disconnected"))
+        self._instant.clear()
+        self._misdated.clear()
+
+    def _unread(self, cause: str, first: bool = False) -> None:
+        """An error of a call costs no sample by itself: the connection that goes with it does."""
+
+    def _next_taken(self) -> Taken | None:
+        """The sample of the batch that has just been returned."""
+        lists = self.clockwork.lists
+        assert lists is not None
+        batch = read_batch(lists)
+        k = self._instant.pop(batch.times[0], None) if batch.times else None
+        if k is None:
+            return None
+        for older in [one for one in self._due if one < k]:
+            self._end(older, "unread")
+        for instant in [one for one, which in self._instant.items() if which < k]:
+            self._misdated.pop(self._instant.pop(instant), None)
+        row, seen, misdated = self._due.get(k), self.mask_of(batch.points), self._misdated.pop(k, 0)
+        if row is not None and seen is not None:
+            if seen & ~row.open:
+                self._end(k, "unread")  # news to the server that is none by the plan: its subscription is younger than the last sample
+                return None
+            overflown = row.open & ~seen & ~misdated
+            if overflown:
+                self.gateway.ledger.close(row, overflown, End.MISSED, "unread")
+        return self._frame._replace(k=k)
+
+    def crash(self, cause: str, lost: str) -> None:
+        """As a receiver's; nothing comes again."""
+        super().crash(cause, lost)
+        self._forgotten()

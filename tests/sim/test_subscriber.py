@@ -1,0 +1,157 @@
+"""Subscribed OPC UA devices: news finds its end whatever happens, and a batch is the sample of the instant that it states."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sim.receiver
+from components.batch import read_batch
+from components.host import Host
+from sim.clock import MS, S
+from sim.ledger import End
+from sim.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
+from sim.wallclock import EPOCH_NS
+from tests.plants import component, paired, run
+from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
+from tests.sim.test_world import conserved
+
+STEP_NS = 500 * MS
+"""a press-sensor's"""
+USUAL = OpcUaSpec()
+POINT_FAULTS = ["bad-status", "frozen-timestamp", "stuck", "drift", "nan"]
+
+
+@pytest.fixture(autouse=True)
+def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens: the source timestamps of a batch are one instant, that of the sample for which it is taken."""
+    accepted = sim.receiver.accepted
+    wrong: list[tuple[int, ...]] = []
+
+    def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
+        lists = poller.clockwork.lists
+        if fault is None and lists is not None:
+            batch = read_batch(lists)
+            told = [at - EPOCH_NS for at in batch.times]
+            if any(at != row.due_ns // STEP_NS * STEP_NS for at in told) or min(poller.clockwork.spent_ns) < 0:
+                wrong.append((row.due_ns, *told))
+        return accepted(gateway, poller, row, fault, generation)
+
+    monkeypatch.setattr(sim.receiver, "accepted", checked)
+    yield
+    assert not wrong
+
+
+def subscribed(host: Host, count: int = 2, spec: OpcUaSpec = USUAL, **changes: Any) -> WorldSpec:
+    opcua = component(host, "opcua-driver", "driver", ("fieldbus", "clock", "log"), options=(("timeout", "300 ms"),), cpu_ns=20 * MS)
+    changes = {"duration_ns": 20 * S, "poll_ns": 500 * MS, **changes}
+    world = mixed(host, ("opcua",) * count, drivers={"opcua": opcua}, **changes)
+    return replace(world, devices=tuple(replace(device, subscribed=spec) for device in world.devices))
+
+
+def test_all_is_well(host: Host) -> None:
+    """Of what changes all is delivered, within a publishing interval; the first looks, before the subscription stands, are missed by name."""
+    world = run(subscribed(host), host)
+    conserved(world)
+    due = world.ledger.due
+    assert 100 < due < 2 * 40 * 10, "not every point changes at every instant"
+    assert world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED, "disconnected") == due
+    assert world.ledger.count(End.MISSED) <= 20
+    assert world.ledger.duplicates == world.ledger.misordered == world.ledger.late == 0
+    assert world.latencies.of().gateway.percentile(500) < S + 100 * MS  # type: ignore[operator]
+
+
+def test_a_longer_publishing_interval_is_a_longer_wait_and_no_loss(host: Host) -> None:
+    """At 5 s ten instants wait in the queue of each item, and come as ten batches."""
+    fast, slow = (run(subscribed(host, 1, OpcUaSpec(publishing_ns=every_ns)), host) for every_ns in (S, 5 * S))
+    assert slow.ledger.due == fast.ledger.due
+    assert slow.ledger.count(End.MISSED) <= 10
+    assert slow.latencies.of().gateway.percentile(500) > 2 * fast.latencies.of().gateway.percentile(500)  # type: ignore[operator]
+
+
+def test_what_overflows_the_queue_is_missed_and_named(host: Host) -> None:
+    """A queue of two keeps the youngest two (OPC 10000-4 section 7.21, discardOldest) of the ten instants between two publishings."""
+    world = run(subscribed(host, 1, OpcUaSpec(publishing_ns=5 * S, queue=2), settle_ns=10 * S), host)
+    conserved(world)
+    unread = world.ledger.count(End.MISSED, "unread")
+    assert unread + world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED, "disconnected") == world.ledger.due
+    assert unread > world.ledger.count(End.DELIVERED)
+
+
+def test_a_crash_costs_what_was_news_meanwhile(host: Host) -> None:
+    """A subscription isn't kept like an MQTT session: away from 5 s to 8 s, and what the server held is gone with the connection."""
+    world = run(subscribed(host, timeline=(Action(5 * S, "crash", "gw", 8 * S),)), host)
+    conserved(world)
+    assert world.ledger.count(End.MISSED, "gateway-down") >= 2 * 6 * 5
+    assert world.ledger.count(End.MISSED, "unread") <= 20, "news to the server alone, or open when the subscription began anew"
+    assert world.ledger.count(End.DELIVERED) > world.ledger.due // 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "missed_max"),
+    [
+        (Action(5 * S, "fault", "presses/1", kind="session-kill"), 20),
+        (Action(5 * S, "cut", "plant", 14 * S, leg="presses/1"), 260),
+    ],
+    ids=["session-kill", "cut"],
+)
+def test_a_subscription_that_is_gone_is_made_again(host: Host, trouble: Action, missed_max: int) -> None:
+    quiet, world = run(subscribed(host), host), run(subscribed(host, timeline=(trouble,)), host)
+    conserved(world)
+    assert missed(world, 1) == missed(quiet, 1), "its neighbour knows nothing of it"
+    assert missed(quiet, 0) < missed(world, 0) <= missed_max
+    assert missed(world, 0) == missed(world, 0, "disconnected") + missed(world, 0, "unread")
+    assert world.gateways[0].supervisor.faults == {}
+
+
+def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> None:
+    """It belongs to no instant that was due; the other points of a batch come."""
+    frozen = Action(5 * S, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point="pressure")
+    world = run(subscribed(host, 1, timeline=(frozen,), settle_ns=5 * S), host)
+    conserved(world)
+    assert 10 <= missed(world, 0, "device") <= 18
+    assert missed(world, 0) == missed(world, 0, "device")
+
+
+def test_a_bad_status_is_news_once(host: Host) -> None:
+    bad = Action(5 * S, "fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
+    quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), (bad,)))
+    conserved(world)
+    assert 10 <= quiet.ledger.due - world.ledger.due <= 18
+    assert missed(world, 0) == 0, "a status comes like a value"
+
+
+def test_a_hot_pair_subscribes_twice(host: Host) -> None:
+    world = run(paired(subscribed(host, timeline=(Action(6 * S, "crash", "gw", 12 * S),)), "hot"), host)
+    conserved(world)
+    assert missed(world, 0, "gateway-down") == 0, "the standby's subscription goes on"
+    assert world.ledger.count(End.LOST) == 0
+
+
+of_opcua = st.one_of(
+    st.builds(lambda t, d, k, s: Action(t, "fault", "presses/2", t + d, kind=k, lasts_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
+    st.builds(lambda t, d, k: Action(t, "fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
+    st.builds(lambda t, d, leg: Action(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["presses/1", "presses/2"])),
+    st.builds(lambda t, d, every: Action(t, "repoll", "presses/2", t + d, lasts_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
+)  # fmt: skip
+
+
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    timeline=st.lists(st.one_of(of_opcua, of_opcua, beside), max_size=6), mode=st.sampled_from(["", "", "hot", "warm", "cold"]),
+    publishing_ns=st.sampled_from([200 * MS, S, 3 * S]), queue=st.sampled_from([1, 2, 10]), seed=st.integers(0, 9),
+    store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]),
+)  # fmt: skip
+def test_whatever_happens_every_sample_has_one_end(
+    host: Host, timeline: list[Action], mode: str, publishing_ns: int, queue: int, seed: int, store: StoreSpec | None
+) -> None:
+    spec = subscribed(host, 3, OpcUaSpec(publishing_ns, queue), duration_ns=10 * S, timeline=tuple(timeline), seed=seed, store=store, settle_ns=30 * S)
+    world = run(paired(spec, mode) if mode else spec, host)
+    conserved(world)
+    assert all(gateway.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"
