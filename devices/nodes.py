@@ -94,12 +94,16 @@ class NodeImage:
 class News:
     """Which points have something new to tell: a value or a status other than when they were looked at last (OPC 10000-4 section 7.22.2).
 
-    What holds at the beginning is no news: a subscription tells it when it is made.
+    What holds at the beginning is no news: a subscription tells it when it is made. A device is looked at once a step: what is changed within
+    one is news of the next.
     """
 
     def __init__(self, image: NodeImage) -> None:
         self._image = image
         self._shown = [self._told(image.read(index, 0)) for index in range(len(image.types))]
+        self.fresh = False
+        """was this step's look the last one?"""
+        self._step = -1
         self.misdated = 0
         """of the points that were news at the last instant those that tell another instant's timestamp"""
 
@@ -111,6 +115,10 @@ class News:
         """The points that are news at this sampling instant, as bits; they are none any more afterwards."""
         found = self.misdated = 0
         stepped_ns = self._image.device.stepped_ns(now_ns)
+        self.fresh = stepped_ns != self._step
+        if not self.fresh:
+            return 0
+        self._step = stepped_ns
         for index, before in enumerate(self._shown):
             read = self._image.read(index, now_ns)
             now = self._told(read)

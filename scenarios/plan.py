@@ -43,6 +43,10 @@ from sim.streams import Streams
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""
 KEEP_ALIVE_MAX_S = 65_535
+PUBLISH_VALUES_MAX = 5000
+"""of one publishing interval: about what fits into the 256 KiB that opcua-driver takes of one message"""
+_SUBSCRIBED = ("mode", "sampling", "publishing", "queue")
+"""options of opcua-driver that a subscribed fleet sets"""
 _PERIODS = {
     "polled": ("poll", "is polled", ("poll", "response", "overrun")), "mqtt": ("publish", "publishes", ("publish", "mqtt")),
     "subscribed": ("sampling", "is sampled", ("sampling", "opcua", "response")),
@@ -189,6 +193,14 @@ class Planner:
         for where, value in (((*at, "sampling"), fleet.sampling), ((*at, "opcua", "publishing"), block.publishing)):
             if value % 1_000_000 or value < 1_000_000:
                 raise self.error(where, "expected whole milliseconds (OPC 10000-4 section 7.6, Duration)")
+        for key in _SUBSCRIBED:
+            if key in self.scenario.components[fleet.driver].options:
+                raise self.error(("components", fleet.driver, "with", key), f"the fleet says that: its devices are subscribed to ({fleet.driver})")
+        model = self._model(fleet, at)
+        values = min(block.queue, -(-block.publishing // max(fleet.sampling, model.step_ns))) * len(model.points)
+        if values > PUBLISH_VALUES_MAX:
+            many = f"a publishing interval may bring {values} values of a device, {PUBLISH_VALUES_MAX} are taken"
+            raise self.error((*at, "opcua"), f"{many}: publish more often, or shorten the queue")
         return OpcUaSpec(block.publishing, block.queue)
 
     def _mqtt(self, fleet: schema.Fleet, at: Location) -> MqttSpec:

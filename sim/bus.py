@@ -274,15 +274,16 @@ class TcpPort:
 class DialoguePort(TcpPort):
     """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass knows: ``_met``, ``_asked``, ``_left``."""
 
-    __slots__ = ("_nudged",)
+    __slots__ = ("_listening", "_nudged")
 
     def __init__(self, *wiring: Any) -> None:
         super().__init__(*wiring)
-        self._nudged = False
+        self._nudged = self._listening = False
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """As ``TcpPort``'s; nothing is known of when the answer comes."""
         refused = self._put(request)
+        self._listening = False
         if refused is not None:
             event = Signal(self._env)
             event.fire(refused)
@@ -291,6 +292,7 @@ class DialoguePort(TcpPort):
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """As ``TcpPort``'s; over at once when it was nudged before and nothing is there."""
+        self._listening = True
         event = super().receive(frame, timeout_ns)
         if self._nudged and self._waiting is event:
             self._nudged = False
@@ -298,8 +300,8 @@ class DialoguePort(TcpPort):
         return event
 
     def nudge(self) -> None:
-        """Whoever waits for a frame has waited for long enough, or will have when it comes to it."""
-        if self._waiting is not None:
+        """Whoever listens has waited for long enough, or will have when it comes to it; an exchange under way is not disturbed."""
+        if self._waiting is not None and self._listening:
             self._finish(TIMEOUT)
         else:
             self._nudged = True

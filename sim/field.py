@@ -14,7 +14,7 @@ from devices.modbus_server import ModbusServer
 from devices.mqtt_device import MqttDevice, topic_of
 from devices.nodes import News, NodeImage
 from sim.bus import Port, TcpPort
-from sim.clock import Environment
+from sim.clock import MS, Environment, S
 from sim.line import Line, SerialPort
 from sim.link import Link
 from sim.mqtt import MqttPort, Publisher, Site
@@ -49,6 +49,10 @@ class Server(Protocol):
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""
         ...
+
+
+WAIT_NS = 10 * S
+"""for how long one call of a subscribed driver waits for news"""
 
 
 class Field:
@@ -124,8 +128,8 @@ class Field:
             self.stacks.close()
 
     # ---- ports --------------------------------------------------------------------------------------------------
-    def options(self, gateway: str, spec: DeviceSpec) -> tuple[tuple[str, str], ...]:
-        """What a driver is told of its device beside its points."""
+    def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
         if spec.protocol == "opcua":
             from devices.opcua_device import endpoint
 
@@ -133,6 +137,8 @@ class Field:
             if spec.subscribed is not None:
                 told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
                 told += (("queue", str(spec.subscribed.queue)),)
+                if deadline_ns is not None:  # a call that only waits is over before that
+                    told += (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
             return told
         if spec.protocol == "mqtt":
             return ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
@@ -169,7 +175,8 @@ class Field:
         host = host_of(spec.name)
 
         def sample(k: int) -> None:
-            stacks.start(host, server.sample())
+            if self._news[index].fresh:
+                stacks.start(host, server.sample())
 
         return sample
 

@@ -275,6 +275,7 @@ class Gateway:
     def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None, late: bool = False) -> None:
         """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
         it had led when it read them (``late``)."""
+        mask &= row.due  # a batch may hold points beside those that were due
         now, count = self.env._now, mask.bit_count()
         total_ns = now - row.due_ns
         if self.member is not None:

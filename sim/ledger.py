@@ -64,17 +64,17 @@ class Sample(NamedTuple):
 class Row:
     """One (device, k) that was due, as the one gateway that may deliver it sees it.
 
-    Masks of points: ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
+    Masks of points: ``due``; ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
     store has it, or the handover of a standby); ``delivered``.
     """
 
-    __slots__ = ("carried", "delivered", "device", "due_ns", "k", "open", "period_ns", "read")
+    __slots__ = ("carried", "delivered", "device", "due", "due_ns", "k", "open", "period_ns", "read")
     whole: SharedRow | None = None
     """the row of which this is a share"""
 
     def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int) -> None:
         self.device, self.k, self.due_ns, self.period_ns = device, k, due_ns, period_ns
-        self.open = mask
+        self.due = self.open = mask
         self.read = self.carried = self.delivered = 0
 
 

@@ -110,7 +110,7 @@ class Plan:
             pollers[0].due(row)
             return
         takers = [poller for poller in pollers if poller.gateway.polls]
-        if not takers and self.source is not None:
+        if not takers and self.source is not None and self.news is None:
             takers = pollers[:1]  # it may be kept for that gateway until it is back
         row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns, max(1, len(takers)))
         self._trace.add((now_ns, "due", self._index, k))

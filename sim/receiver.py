@@ -86,7 +86,10 @@ class Receiver(Poller):
         row = self._due.get(k)
         if row is None:
             return
-        if not self._may_come(k):
+        if not row.open:  # it has ended already: by the run's end, or another gateway has delivered it
+            del self._due[k]
+            self._refused.pop(k, None)
+        elif not self._may_come(k):
             del self._due[k]
             self._not_polled(row, self._refused.pop(k, why))
 
@@ -203,9 +206,13 @@ class Receiver(Poller):
         taken = self._next_taken()
         if taken is None:  # what it returns nobody has sent now: no sample
             gateway.trace.emit("unasked", gateway.index, self.index)
-            return max(0, LISTEN_MIN_NS - (gateway.env._now - began))
+            return self._pause_ns(began)
         yield from self._returned(began, taken, clockwork, fault, generation)
         return 0
+
+    def _pause_ns(self, began_ns: int) -> int:
+        """For how long a driver that has returned what nobody sent is left alone."""
+        return max(0, LISTEN_MIN_NS - (self.gateway.env._now - began_ns))
 
     def _next_taken(self) -> Taken | None:
         """What the batch that has just been returned is of: the first message that the driver has taken."""
@@ -218,7 +225,7 @@ class Receiver(Poller):
         row = self._due.pop(k, None)
         if row is None or not row.open:  # it had come before, and its acknowledgement hadn't; or it was never for us
             gateway.trace.emit("again", gateway.index, self.index, k, self.table.mask)
-            if k in self._told:
+            if k in self._told and (row is None or row.whole is None):  # of a share that is open no more, the other gateway was faster
                 gateway.ledger.count_duplicates(self.index, self.table.mask.bit_count())
             return
         self._refused.pop(k, None)

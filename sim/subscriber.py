@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from components.batch import read_batch
 from devices.nodes import News
+from sim.clock import US
 from sim.ledger import End, Row
 from sim.poller import PointTable
 from sim.receiver import Receiver, Taken
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from sim.stacks import StackPort
 
 
+UNASKED_MAX = 1000
+"""batches of one Publish that belong to no sample, before a driver that returns more is left alone for a while"""
+
+
 class Subscriber(Receiver):
     """The process that listens to one device's subscription."""
 
@@ -30,12 +35,11 @@ class Subscriber(Receiver):
 
     def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News) -> None:
         self._news = news
-        self._misdated: dict[int, int] = {}
-        """k -> points that state another instant: they come in no batch of this one"""
         self._instant: dict[int, int] = {}
         """source timestamp -> the sample of that instant"""
         self._frame = Taken(0, 0, 0, [0] * 6)
         """the last frame that the driver has taken"""
+        self._unasked = 0
         super().__init__(gateway, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
 
     def _listen_to(self, port: StackPort) -> None:  # type: ignore[override]
@@ -43,30 +47,38 @@ class Subscriber(Receiver):
 
     def due(self, row: Row) -> None:
         """Some values are news now: they will come, if somebody watches."""
-        now = self.gateway.env._now
+        now, step_ns = self.gateway.env._now, self.spec.model.step_ns
         if not self.port.watched() or self.gateway.state != "up":
             self._not_polled(row, self._by_state("disconnected"))
             return
-        super().due(row)
-        self._instant[EPOCH_NS + now // self.spec.model.step_ns * self.spec.model.step_ns] = row.k
-        if self._news.misdated:
-            self._misdated[row.k] = self._news.misdated
+        misdated = row.open & self._news.misdated
+        if misdated:  # they state another instant, and come with no batch of this one
+            self.gateway.ledger.close(row, misdated, End.MISSED, "device")
+        if row.open:
+            super().due(row)
+            self._instant[(EPOCH_NS + now // step_ns * step_ns) // US * US] = row.k  # a server's clock has microseconds
 
     def _may_come(self, k: int) -> bool:
         return False
 
     def _framed(self) -> None:
         self._frame = Taken(0, 0, self.gateway.env._now, list(self.clockwork.spent_ns))
+        self._unasked = 0
 
     def _forgotten(self) -> None:
         """The connection is dropped at this end: what the driver hadn't returned it has forgotten, and the server with it."""
         for k in list(self._due):
             self._end(k, self._by_state("disconnected"))
         self._instant.clear()
-        self._misdated.clear()
 
     def _unread(self, cause: str, first: bool = False) -> None:
         """An error of a call costs no sample by itself: the connection that goes with it does."""
+
+    def _pause_ns(self, began_ns: int) -> int:
+        """A Publish may bring much that belongs to no sample, and the rest of it shall not wait."""
+        lists = self.clockwork.lists
+        self._unasked += 1
+        return super()._pause_ns(began_ns) if self._unasked > UNASKED_MAX or not lists or not lists[0] else 0
 
     def _next_taken(self) -> Taken | None:
         """The sample of the batch that has just been returned."""
@@ -79,15 +91,16 @@ class Subscriber(Receiver):
         for older in [one for one in self._due if one < k]:
             self._end(older, "unread")
         for instant in [one for one, which in self._instant.items() if which < k]:
-            self._misdated.pop(self._instant.pop(instant), None)
-        row, seen, misdated = self._due.get(k), self.mask_of(batch.points), self._misdated.pop(k, 0)
-        if row is not None and seen is not None:
-            if seen & ~row.open:
-                self._end(k, "unread")  # news to the server that is none by the plan: its subscription is younger than the last sample
+            del self._instant[instant]
+        row, seen = self._due.get(k), self.mask_of(batch.points)
+        if row is None:
+            return None
+        if seen is not None and row.open:
+            if not seen & row.open:
+                self._end(k, "unread")  # of that instant something else has come
                 return None
-            overflown = row.open & ~seen & ~misdated
-            if overflown:
-                self.gateway.ledger.close(row, overflown, End.MISSED, "unread")
+            if row.open & ~seen:  # the queue of an item was too short
+                self.gateway.ledger.close(row, row.open & ~seen, End.MISSED, "unread")
         return self._frame._replace(k=k)
 
     def crash(self, cause: str, lost: str) -> None:

@@ -165,7 +165,7 @@ class World:
         table = self._table(gateway, spec)
         points = table.points
         deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" or spec.subscribed is not None else spec.poll_ns
-        options = self.field.options(gateway.name, spec)
+        options = self.field.options(gateway.name, spec, driver.deadline_ns)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
         gateway.add_poller(poller)

@@ -61,7 +61,7 @@ def test_its_field_is_accepted(host: Host) -> None:
     for name in ("opcua-driver", "mqtt-driver"):
         whole["components"][name] = {"wasm": f"{name}.wasm", "grants": ["fieldbus", "clock", "log"]}
     spec = Planner(load_text(yaml.safe_dump(whole), Path("readme.yaml")), host).world()
-    assert len(spec.devices) == 150
+    assert len(spec.devices) == 155
     assert {device.protocol for device in spec.devices} == {"modbus-tcp", "modbus-rtu", "opcua", "mqtt"}
 
 

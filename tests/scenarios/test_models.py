@@ -225,6 +225,24 @@ def test_what_an_mqtt_fleet_can_not_have(tmp_path: Path, old: str, new: str, mes
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("grants: [fieldbus, clock, log]}", "grants: [fieldbus, clock, log], with: {mode: read}}", "components.opcua-driver.with.mode: the fleet says that"),
+        ("sampling: 1 s", "sampling: 1 ms, opcua: {publishing: 100 s, queue: 1000}", "may bring 10000 values of a device, 5000 are taken"),
+        ("sampling: 1 s", "sampling: 1 s, opcua: {publishing: 1500 us}", "expected whole milliseconds"),
+    ],
+)  # fmt: skip
+def test_what_a_subscribed_fleet_can_not_have(tmp_path: Path, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", "opcua, count: 2, sampling").replace("modbus-driver", "opcua-driver")
+    file = tmp_path / "named.yaml"
+    file.write_text(text)
+    assert main(["check", str(file)]) == 0
+    file.write_text(text.replace(old, new, 1))
+    assert main(["check", str(file)]) == 3
+    assert message in capsys.readouterr().err
+
+
 def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", "mqtt, count: 2, publish")
     file = tmp_path / "named.yaml"

@@ -17,7 +17,7 @@ static const uint32_t LIFETIME_MS = 3600000;
 
 /* What went wrong: exactly one of the driver-errors of the contract. */
 typedef enum { FINE, BUS, REJECTED, MALFORMED } outcome_t;
-typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; bool closed, item; } trouble_t;   /* closed: by the server, with an ERR; item: of one node */
+typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; bool closed, item, renew; } trouble_t;   /* closed: by the server, with an ERR; item: of one node; renew: the session stands, its subscription doesn't */
 
 typedef struct {
   bool open;
@@ -159,6 +159,7 @@ static outcome_t chunk_in(channel_t *c, const device_driver_list_u8_t *got, cons
   if (kind == 'A') {                                /* 6.7.3: the sender gives the message up */
     t->code = read_u32(&r);
     if (r.bad || !(t->code >> 31)) return malformed(t, "abort");
+    if (message && c->hold && request == c->hold) { c->hold = 0; *stale = true; return FINE; }   /* what is kept won't come: it is asked for again */
     return *stale ? FINE : REJECTED;
   }
   if (kind != 'F' && kind != 'C') return malformed(t, "chunk type");
@@ -194,18 +195,20 @@ static outcome_t message_in(channel_t *c, device_driver_list_u8_t got, const cha
   }
 }
 
-/* Waits until the answer that is kept is whole: FINE, and BUS with a timeout when it isn't by then. */
+/* Waits until the answer that is kept is whole: FINE, and BUS with a timeout when it isn't by then, or won't come. */
 static outcome_t await_held(channel_t *c, uint64_t until_ns, trouble_t *t) {
+  int aside = 0;
   while (!c->held_whole) {
     device_driver_list_u8_t got;
     bool last = false, stale = false;
     uint64_t now = twinloop_gateway_clock_monotonic();
-    if (now >= until_ns) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
+    if (now >= until_ns || !c->hold) { t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; return BUS; }
     outcome_t o = frame_in(until_ns - now, &got, t);
     if (o != FINE) return o;
+    c->body_len = 0;
     o = chunk_in(c, &got, "MSG", &last, &stale, t);
     device_driver_list_u8_free(&got);
-    if (o == FINE && !stale) o = malformed(t, "request id");
+    if (o == FINE && !stale && ++aside > STALE_MAX) o = malformed(t, "request id");   /* of a request that was given up: put aside */
     if (o != FINE) return o;
   }
   return FINE;

@@ -124,6 +124,7 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
     device_driver_string_dup(&err->val.bad_option, "endpoint");
     goto out;
   }
+  if (d.subscribing && d.session.session_timeout_ms < 4 * d.publishing_ns / 1000000) d.session.session_timeout_ms = 4 * d.publishing_ns / 1000000;
   ok = d.configured = points_in(s, err);
 out:
   exports_twinloop_gateway_driver_settings_free(s);
@@ -142,8 +143,8 @@ static outcome_t attempt(service_t service, void *what, trouble_t *t) {
   d.timeouts = timeout ? d.timeouts + 1 : 0;
   /* A late answer may still come and is put aside then; but half a frame would spoil all that follow. */
   if (o == MALFORMED || (o == BUS && !timeout) || d.timeouts >= TIMEOUTS_MAX) session_drop(s);
-  if (o == REJECTED && (t->closed || (!t->item && session_is_gone(t->code)))) {
-    s->active = false;                              /* there is nobody to take leave of */
+  if (o == REJECTED && (t->closed || t->renew || (!t->item && session_is_gone(t->code)))) {
+    if (!t->renew || session_is_gone(t->code)) s->active = false;   /* there is nobody to take leave of */
     session_drop(s);
   }
   return o;
@@ -158,7 +159,7 @@ static outcome_t serve(service_t service, void *what, trouble_t *t) {
     *t = (trouble_t){0};
     o = attempt(service, what, t);
     if (o == FINE) return o;
-    bool lost = (o == REJECTED && (t->closed || (!t->item && session_is_gone(t->code)))) || (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED);
+    bool lost = (o == REJECTED && (t->closed || t->renew || (!t->item && session_is_gone(t->code)))) || (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_DISCONNECTED);
     if (lost && stood && !anew) { anew = true; tried--; continue; }   /* a session that died meanwhile costs no attempt, once */
     if (o == REJECTED && !lost) break;
   }
@@ -294,7 +295,10 @@ static outcome_t next_news(void *what, trouble_t *t) {
     d.news.count = d.news.taken = 0;
     outcome_t o = subscribe(s, (double)d.publishing_ns / 1e6, t);
     if (o == FINE) o = create_items(t);
-    if (o != FINE) return o;
+    if (o != FINE) {                                /* half a subscription is none, and one whose id was never heard is somebody's */
+      if (s->channel.open) session_drop(s);
+      return o;
+    }
   }
   while (d.news.taken == d.news.count) {
     outcome_t o = s->channel.hold ? FINE : publish_out(s, t);
@@ -309,18 +313,21 @@ static outcome_t next_news(void *what, trouble_t *t) {
   return FINE;
 }
 
-/* The values of the next instant: at most one of each point. */
+/* The values of the next instant: the first of each point; what a point has more of waits for the next batch. */
 static void take_instant(read_t *into, uint64_t now) {
   notes_t *n = &d.news;
   uint64_t instant = n->notes[n->taken].value.source_ns;
   bool *seen = take(NULL, d.point_count + 1);
   memset(seen, 0, d.point_count + 1);
-  for (; n->taken < n->count; n->taken++) {
-    const note_t *one = &n->notes[n->taken];
-    if (one->value.source_ns != instant || seen[one->point]) break;
+  size_t end = n->taken, kept = 0;
+  for (; end < n->count && n->notes[end].value.source_ns == instant; end++) {
+    const note_t *one = &n->notes[end];
+    if (seen[one->point]) { n->notes[n->taken + kept++] = *one; continue; }
     seen[one->point] = true;
     take_value(into, &d.points[one->point], &one->value, now);
   }
+  memmove(n->notes + end - kept, n->notes + n->taken, kept * sizeof *n->notes);
+  n->taken = end - kept;
   free(seen);
 }
 

@@ -24,6 +24,7 @@ typedef struct {
   uint8_t policy[POLICY_ID_MAX];                    /* of the anonymous user */
   size_t policy_len;
   uint64_t session_timeout_ms;
+  double revised_timeout_ms;                        /* what the server has made of it */
   uint32_t subscription, publish_handle, seen;      /* its id (0: none), the Publish that is out, the notification to acknowledge (0: none) */
   uint64_t heard_ns, silence_ns;                    /* when the subscription last said something, and how long it may be silent */
 } session_t;
@@ -167,6 +168,7 @@ static outcome_t create_session(session_t *s, text_t endpoint, trouble_t *t) {
   s->policy_len = 0;
   for (uint32_t n = read_count(&r); n && !r.bad; n--) look_for_policy(s, &r);
   if (r.bad || !token.len || token.len > TOKEN_BYTES_MAX || !(timeout_ms > 0)) return malformed(t, "create session");
+  s->revised_timeout_ms = timeout_ms;
   memcpy(s->token, token.at, token.len);
   s->token_len = token.len;
   return FINE;

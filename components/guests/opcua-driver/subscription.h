@@ -5,10 +5,17 @@
 #define TWINLOOP_SUBSCRIPTION_H
 #include "service.h"
 
-enum { KEEP_ALIVES = 10, LIFETIMES = 60, NOTES_MAX = 20000, DATA_CHANGE = 811, STATUS_CHANGE = 820 };
+enum { KEEP_ALIVES_MAX = 10, LIFETIMES_MIN = 60, LIFETIME_MIN_MS = 60000, NOTES_MAX = 20000, NOTES_ASKED_MAX = 5000, DATA_CHANGE = 811, STATUS_CHANGE = 820 };
+static const double SILENCE_MAX_MS = 86400000;      /* a server that is silent for a day is gone, whatever it said */
 
 typedef struct { uint32_t point; data_value_t value; } note_t;   /* texts lie in the message that is held */
 typedef struct { note_t *notes; size_t count, size, taken; } notes_t;
+
+/* How many publishing intervals may pass without a word: a session that says nothing for its timeout is closed by the server. */
+static uint32_t keep_alives_of(const session_t *s, double publishing_ms) {
+  double fit = s->revised_timeout_ms / 2 / publishing_ms;
+  return fit >= KEEP_ALIVES_MAX ? KEEP_ALIVES_MAX : fit >= 2 ? (uint32_t)fit : 1;
+}
 
 static outcome_t subscribe(session_t *s, double publishing_ms, trouble_t *t) {
   uint8_t data[TOKEN_BYTES_MAX + 128];
@@ -16,9 +23,9 @@ static outcome_t subscribe(session_t *s, double publishing_ms, trouble_t *t) {
   reader_t r;
   request_begin(s, &w, CREATE_SUBSCRIPTION);
   write_f64(&w, publishing_ms);
-  write_u32(&w, LIFETIMES);
-  write_u32(&w, KEEP_ALIVES);
-  write_u32(&w, 0);                                 /* as many notifications in one answer as there are */
+  write_u32(&w, publishing_ms * LIFETIMES_MIN < LIFETIME_MIN_MS ? (uint32_t)(LIFETIME_MIN_MS / publishing_ms) + 1 : LIFETIMES_MIN);
+  write_u32(&w, keep_alives_of(s, publishing_ms));
+  write_u32(&w, NOTES_ASKED_MAX);                   /* in one answer; a server that has more says so and sends it at once */
   write_u8(&w, 1);                                  /* publishing enabled */
   write_u8(&w, 0);
   outcome_t o = call(s, "MSG", CREATE_SUBSCRIPTION, &w, &r, t);
@@ -27,10 +34,11 @@ static outcome_t subscribe(session_t *s, double publishing_ms, trouble_t *t) {
   double revised_ms = read_f64(&r);
   read_u32(&r);
   uint32_t keep_alives = read_u32(&r);
-  if (r.bad || r.left || !id || !(revised_ms > 0) || revised_ms > 1e9 || !keep_alives || keep_alives > 1000000) return malformed(t, "create subscription");
+  if (r.bad || r.left || !id || !(revised_ms > 0) || revised_ms > SILENCE_MAX_MS || !keep_alives || keep_alives > 1000000) return malformed(t, "create subscription");
   s->subscription = id;
   s->seen = 0;
-  s->silence_ns = (uint64_t)(revised_ms * 1e6) * ((uint64_t)keep_alives + 1) + s->channel.timeout_ns;
+  double silence_ms = revised_ms * ((double)keep_alives + 1);
+  s->silence_ns = (uint64_t)((silence_ms < SILENCE_MAX_MS ? silence_ms : SILENCE_MAX_MS) * 1e6) + s->channel.timeout_ns;
   s->heard_ns = twinloop_gateway_clock_monotonic();
   return FINE;
 }
@@ -47,6 +55,7 @@ static outcome_t publish_out(session_t *s, trouble_t *t) {
   if (o != FINE) return o;
   s->publish_handle = s->handle;
   s->seen = 0;
+  s->heard_ns = twinloop_gateway_clock_monotonic(); /* while nothing is asked nothing can be said */
   c->hold = c->request;
   c->held_len = 0;
   c->held_whole = false;
@@ -81,15 +90,11 @@ static outcome_t data_change(reader_t *r, notes_t *n, size_t points, trouble_t *
   return r->bad || r->left ? malformed(t, "data change") : FINE;
 }
 
-/* Reads the answer that is held; what it tells of goes to `n`, sorted. REJECTED when the subscription is no more. */
-static outcome_t publish_in(session_t *s, notes_t *n, size_t points, trouble_t *t) {
+static outcome_t publish_read(session_t *s, notes_t *n, size_t points, trouble_t *t) {
   channel_t *c = &s->channel;
   reader_t r;
-  n->count = n->taken = 0;
-  c->hold = 0;
-  s->heard_ns = twinloop_gateway_clock_monotonic();
   outcome_t o = response_in(c->held, c->held_len, s->publish_handle, &r, PUBLISH, t);
-  if (o == REJECTED) t->closed = true;              /* whatever the reason is: a new subscription */
+  if (o == REJECTED) t->renew = true;               /* whatever the reason is: a new subscription */
   if (o != FINE) return o;
   uint32_t id = read_u32(&r);
   for (uint32_t left = read_count(&r); left && !r.bad; left--) read_u32(&r);
@@ -101,9 +106,10 @@ static outcome_t publish_in(session_t *s, notes_t *n, size_t points, trouble_t *
   for (; notifications && !r.bad; notifications--) {
     uint32_t kind = read_node_id(&r, NULL);
     uint8_t encoding = read_u8(&r);
+    if (!encoding) continue;                        /* no body: nothing is told */
     bytes_t body = read_string(&r);
     reader_t inner = {body.at, body.len, encoding != 1 || r.bad};
-    if (kind == STATUS_CHANGE) { t->code = read_u32(&inner); t->closed = true; return inner.bad ? malformed(t, "status change") : REJECTED; }
+    if (kind == STATUS_CHANGE) { t->code = read_u32(&inner); t->renew = true; return inner.bad ? malformed(t, "status change") : REJECTED; }
     if (kind != DATA_CHANGE) continue;              /* events: nobody asked for them */
     o = data_change(&inner, n, points, t);
     if (o != FINE) return o;
@@ -114,5 +120,15 @@ static outcome_t publish_in(session_t *s, notes_t *n, size_t points, trouble_t *
   if (r.bad || r.left) return malformed(t, "publish");
   sort_notes(n);
   return FINE;
+}
+
+/* Reads the answer that is held; what it tells of goes to `n`, sorted: all of it or nothing. REJECTED when the subscription is no more. */
+static outcome_t publish_in(session_t *s, notes_t *n, size_t points, trouble_t *t) {
+  n->count = n->taken = 0;
+  s->channel.hold = 0;
+  s->heard_ns = twinloop_gateway_clock_monotonic();
+  outcome_t o = publish_read(s, n, points, t);
+  if (o != FINE) n->count = 0;
+  return o;
 }
 #endif
