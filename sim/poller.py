@@ -223,12 +223,11 @@ class Poller:
         instance.lent = True
 
     def give_back(self) -> None:
-        """The transform has read it."""
+        """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""
         instance, self._lender = self._lender, None
         if instance is not None:
             instance.lent = False
-            if instance.closed:
-                instance.release()
+            instance.release()
 
     def mask_of(self, ids: Sequence[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""
