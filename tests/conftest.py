@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from components.host import Host
+
+settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ)
+"""the suite tries the same examples each time, the soak new ones"""
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
