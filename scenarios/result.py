@@ -1,7 +1,7 @@
 """The result of a run as plain data: the JSON contract, and what a console wants to say beside it.
 
-Belongs here: the shape. Never: formatting (report/). All but ``run.wall_s``, ``run.speedup`` and ``versions`` is equal
-over repeats on any machine.
+Belongs here: the shape. Never: formatting (report/). All but ``run.wall_s``, ``run.speedup``, ``run.pace``, ``clock`` and ``versions`` is
+equal over repeats on any machine.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     simulated_ns = max(0, world.env._now)
     ledger = world.ledger
     latency = world.latencies.of()
-    data = {
+    data: dict[str, Any] = {
         "format": FORMAT,
         "verdict": verdict.value,
         "scenario": loaded.scenario.name,
         "seed": world.spec.seed,
-        "clock": "virtual",
+        "clock": "virtual" if world.pacer is None else "paced",
         "digest": world.trace.digest(),
         "scenario_digest": scenario_digest(loaded),
         "components": {component.name: component.component.sha256 for component in world.spec.components},
@@ -104,6 +104,8 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         },
         "reproduce": reproduce,
     }  # fmt: skip
+    if world.pacer is not None:
+        data["run"]["pace"] = {"speed": float(world.pacer.speed), "lag": _histogram(world.pacer.lag)}
     if world.pairs:
         data["pairs"] = {pair.name: figures(pair) for pair in world.pairs}
         notes = [*notes, *(text for pair in world.pairs for text in stories(pair))]

@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from components.host import Host
@@ -22,6 +23,7 @@ from scenarios.result import Result, collect
 from scenarios.thresholds import Judge, Judged, read_expectations
 from scenarios.verdict import Verdict, overall
 from sim.faults import InvariantError
+from sim.pacer import Pacer
 from sim.spec import WorldSpec
 from sim.supervisor import ConfigRefused
 from sim.world import World
@@ -35,6 +37,8 @@ class Options:
     boards: dict[str, str] = field(default_factory=dict)
     out: Path | None = None
     check: bool = False
+    speed: Fraction | None = None
+    """clock ``paced``: simulated time at so many times the wall's; None is clock ``virtual``"""
     progress: Callable[[int, int], None] | None = None
     """called with (simulated ns so far, ns in all)"""
     strict: bool = False
@@ -77,6 +81,8 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
             world.trace.sinks.append(record.take)
         if folder is not None:
             world.trace.sinks.append(folder.take(world))
+        if options.speed is not None:
+            world.pacer = Pacer(options.speed)
         if options.progress is not None:
             whole, report = spec.duration_ns, options.progress
             world.progress = lambda now_ns: report(now_ns, whole)
@@ -109,12 +115,12 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
 
 
 def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], first: Result, recording: Recording) -> Result:
-    """--check: run a second time and compare event by event."""
+    """--check: run a second time, as fast as possible, and compare event by event."""
     comparison = recording.comparison()
     if first.verdict is Verdict.ABORTED:
         recording.close()
         return first
-    second = _once(loaded, spec, host, replace(options, out=None), notes, None, comparison)
+    second = _once(loaded, spec, host, replace(options, out=None, speed=None), notes, None, comparison)
     divergence = comparison.finish()
     recording.close()
     if second.verdict is Verdict.ABORTED:

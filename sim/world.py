@@ -22,6 +22,7 @@ from sim.ledger import End, Ledger, Row, SharedRow
 from sim.link import Link
 from sim.message import Command
 from sim.ota import Upgrades
+from sim.pacer import Pacer
 from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
 from sim.poller import PointTable, Poller, point_configs, points_of, table_key
@@ -53,6 +54,8 @@ class World:
         self.closed = False
         self.events = 0
         self.progress: Callable[[int], None] | None = None
+        self.pacer: Pacer | None = None
+        """keeps the wall's pace from t = 0 on; None: as fast as possible"""
         self.on_happened: list[Callable[[str], None]] = []
         devices = spec.devices
         self.device_index = {device.name: i for i, device in enumerate(devices)}
@@ -212,14 +215,22 @@ class World:
         """Run everything that is due at or before ``until_ns``; the clock stands at the last event."""
         env = self.env
         while True:
+            limit_ns = until_ns if self.pacer is None else self._by_now(until_ns, self.pacer)
             with self.field.inside():
-                done = env.run_to(until_ns, self.ledger, PROGRESS_EVENTS)
+                done = env.run_to(limit_ns, self.ledger, PROGRESS_EVENTS)
             self.events += done
             self.trace.flush()
             if self.progress is not None:
                 self.progress(env._now)
-            if done < PROGRESS_EVENTS:
+            if done < PROGRESS_EVENTS and (limit_ns == until_ns or env.stopped):
                 return
+
+    def _by_now(self, until_ns: int, pacer: Pacer) -> int:
+        """Up to where it is time: gateways boot as fast as they can, and nobody waits for nothing."""
+        next_ns: int = self.env._queue[0][0] if self.env._queue else until_ns + 1  # type: ignore[assignment]
+        if next_ns < 0 or next_ns > until_ns:
+            return until_ns
+        return min(until_ns, pacer.reach(next_ns))
 
     def _settle(self) -> None:
         end = self.spec.duration_ns + self.spec.settle_ns

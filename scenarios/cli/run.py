@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +21,10 @@ from scenarios.verdict import exit_code, worst
 
 if TYPE_CHECKING:
     from scenarios.result import Result
+    from scenarios.runner import Options
     from sim.world import World
+
+CLOCKS = ("virtual", "paced")
 
 
 def run(
@@ -30,6 +36,8 @@ def run(
     out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
     check: Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")] = False,
+    clock: Annotated[str, typer.Option(help="virtual: as fast as possible; paced: at the wall's pace", metavar="virtual|paced")] = "virtual",
+    speed: Annotated[str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")] = None,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -39,10 +47,12 @@ def run(
 
     from scenarios.report.console import report
     from scenarios.report.junit import write_junit
+    from scenarios.runner import Options
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
+    pace = _pace(clock, speed)
     _writable("--json", None if json_file in (None, "-") else Path(str(json_file)))
     _writable("--junit", junit)
     console = Console(stderr=json_file == "-", highlight=False, soft_wrap=True)
@@ -55,7 +65,7 @@ def run(
     for file in scenarios:
         folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
         try:
-            result = _run_one(file, seed, _boards(board or []), folder, check, strict)
+            result = _run_one(file, Options(seed=seed, boards=_boards(board or []), out=folder, check=check, strict=strict, speed=pace))
         except ScenarioError as error:
             print(f"error: {error}", file=sys.stderr)
             results.append((file, error))
@@ -109,13 +119,29 @@ def _boards(pairs: list[str]) -> dict[str, str]:
     return boards
 
 
-def _run_one(file: Path, seed: int | None, boards: dict[str, str], out: Path | None, check: bool, strict: bool) -> Result:
+def _pace(clock: str, speed: str | None) -> Fraction | None:
+    """How many times the wall's pace, None for as fast as possible; raises ScenarioError."""
+    from scenarios.errors import unknown
+    from sim.pacer import SPEED_MAX
+
+    if clock not in CLOCKS:
+        raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))
+    if clock == "virtual":
+        if speed is not None:
+            raise ScenarioError("--speed", None, "", "goes with --clock paced: clock virtual is as fast as possible")
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", speed or "1") or not 0 < Fraction(speed or "1") <= SPEED_MAX:
+        raise ScenarioError("--speed", None, "", f'expected a number over 0, at most {SPEED_MAX}, e.g. 10 or 0.5, got "{speed}"')
+    return Fraction(speed or "1")
+
+
+def _run_one(file: Path, options: Options) -> Result:
     from scenarios.load import load
-    from scenarios.runner import Options, run
+    from scenarios.runner import run
 
     loaded = load(file)
     with _progress(loaded.scenario.name) as told, _interruptible() as started:
-        return run(loaded, Options(seed=seed, boards=boards, out=out, check=check, strict=strict, progress=told, started=started))
+        return run(loaded, replace(options, progress=told, started=started))
 
 
 @contextmanager

@@ -54,7 +54,10 @@ def report(console: Console, result: Result, file: str) -> None:
     if result.divergence:
         console.print(escape(result.divergence))
     run = data["run"]
-    speed = f", {run['speedup']:.0f} times real time" if run["speedup"] else ""
+    speed = f", {run['speedup']:{'.0f' if run['speedup'] >= 10 else '.2g'}} times real time" if run["speedup"] else ""
+    if "pace" in run and run["pace"]["lag"]["count"]:
+        lag = run["pace"]["lag"]
+        speed += f" (late by {show_duration(lag['p50_ns'])} p50, {show_duration(lag['p99_ns'])} p99)"
     console.print(f"\n[{_STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
                   f"{speed}, {run['polls']} polls")  # fmt: skip
     if result.verdict is not Verdict.PASS:

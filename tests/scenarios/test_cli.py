@@ -148,6 +148,33 @@ def test_check_compares_two_runs(tiny: Path) -> None:
     assert run_json(tiny, "--check")[0] == 0
 
 
+def test_a_paced_run_takes_its_time_and_is_the_same(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, virtual = run_json(tiny)
+    code, paced = run_json(tiny, "--clock", "paced", "--speed", "12.5", "--check")
+    assert code == 0
+    assert (virtual["clock"], paced["clock"]) == ("virtual", "paced")
+    assert paced["run"]["pace"]["speed"] == 12.5
+    assert paced["run"]["pace"]["lag"]["count"] > 10
+    assert paced["run"]["wall_s"] >= 4 / 12.5, "the last poll is at 4 s or later"
+    assert "late by" in capsys.readouterr().out
+    for data in (virtual, paced):
+        del data["run"], data["clock"]
+    assert virtual == paced
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--clock", "pacd"), 'unknown clock "pacd"; did you mean "paced"?'), (("--speed", "2"), "goes with --clock paced"),
+        (("--clock", "paced", "--speed", "0"), "expected a number over 0"), (("--clock", "paced", "--speed", "1e9"), "expected a number over 0"),
+        (("--clock", "paced", "--speed", "1000001"), "at most 1000000"), (("--clock", "paced", "--speed", "fast"), 'got "fast"'),
+    ],
+)  # fmt: skip
+def test_a_pace_that_is_none_is_refused(tiny: Path, flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(tiny), *flags]) == 3
+    assert message in capsys.readouterr().err
+
+
 def test_out_leaves_result_trace_and_samples(tiny: Path, tmp_path: Path) -> None:
     assert main(["run", str(tiny), "--out", str(tmp_path / "o")]) == 0
     with sqlite3.connect(tmp_path / "o" / "run.sqlite") as db:
