@@ -58,8 +58,11 @@ WAIT_NS = 10 * S
 class Field:
     """Devices in the order of the spec: ``servers[i]`` answers for device i."""
 
-    def __init__(self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link]) -> None:
+    def __init__(
+        self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS
+    ) -> None:
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
+        self._epoch_ns = epoch_ns
         self._timing = {link.name: link.timing for link in spec.links}
         self.lines: dict[str, Line] = {}
         self.stacks: Stacks | None = None
@@ -89,7 +92,7 @@ class Field:
             return self._opcua(device)
         if spec.protocol != "mqtt":
             return ModbusServer(device)
-        speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, EPOCH_NS)
+        speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
         if spec.link not in self.sites:
             self.sites[spec.link] = Site(self._env, self._trace, self._links[spec.link])
         Publisher(self.sites[spec.link], index, speaker)
@@ -103,10 +106,10 @@ class Field:
         if self.stacks is None:
             from sim.stacks import Stacks
 
-            self.stacks = Stacks(self._env, self._streams)
+            self.stacks = Stacks(self._env, self._streams, self._epoch_ns)
             fresh_counters()
         with self.stacks.inside():
-            server = OpcUaServer(device, standard_space(), lambda: self._env._now, EPOCH_NS)
+            server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns)
             self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
         return server
 

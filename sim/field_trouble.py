@@ -15,12 +15,13 @@ from sim.message import Command
 from sim.spec import Action
 
 if TYPE_CHECKING:
+    from sim.plant import Plant
     from sim.world import World
 
 Undo = Callable[[], None]
 
 
-def fault(world: World, action: Action) -> Undo:
+def fault(world: Plant, action: Action) -> Undo:
     """Every device of the target has the fault ``kind``."""
     now = world.env._now
     undo: list[Undo] = []

@@ -14,12 +14,13 @@ from sim.rule import Cut
 from sim.spec import Action
 
 if TYPE_CHECKING:
+    from sim.plant import Plant
     from sim.world import World
 
 Undo = Callable[[], None]
 
 
-def cut(world: World, action: Action) -> Undo:
+def cut(world: Plant, action: Action) -> Undo:
     """Nothing passes: both ways or one, every leg or one."""
     link = world.links[action.target]
     rule = Cut(action.up, action.leg or None, action.via or None)
@@ -35,7 +36,7 @@ def partition(world: World, action: Action) -> Undo:
     return lambda: pair.link.rules.remove(rule)
 
 
-def degrade(world: World, action: Action) -> Undo:
+def degrade(world: Plant, action: Action) -> Undo:
     """Other figures for a while."""
     link = world.links[action.target]
     number = link.degrade(dict(action.changes))
@@ -45,7 +46,7 @@ def degrade(world: World, action: Action) -> Undo:
 class _Flap:
     """A bad contact: down, up, down, up, from now until it is ended."""
 
-    def __init__(self, world: World, link: Link, action: Action) -> None:
+    def __init__(self, world: Plant, link: Link, action: Action) -> None:
         self._world, self._link, self._action = world, link, action
         self._rule = Cut(action.up, action.leg or None, action.via or None)
         self._down = False
@@ -71,6 +72,6 @@ class _Flap:
             self._link.rules.remove(self._rule)
 
 
-def flap(world: World, action: Action) -> Undo:
+def flap(world: Plant, action: Action) -> Undo:
     """Cut for ``down_ns``, whole for ``up_ns``, again and again."""
     return _Flap(world, world.links[action.target], action).end

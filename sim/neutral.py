@@ -49,13 +49,13 @@ def _bytes(stream: Stream) -> Callable[..., bytes]:
     return draw
 
 
-def _datetime(env: Environment) -> Any:
+def _datetime(env: Environment, epoch_ns: int) -> Any:
     """``datetime.datetime`` with another now; what it makes are real ones."""
     real = _DATETIME.datetime
-    epoch = real.fromtimestamp(EPOCH_NS // S, _DATETIME.timezone.utc)
+    epoch = real.fromtimestamp(epoch_ns // S, _DATETIME.timezone.utc)
 
     def at(tz: Any) -> Any:
-        moment = epoch + _DATETIME.timedelta(microseconds=env._now // 1000)
+        moment = epoch + _DATETIME.timedelta(microseconds=(epoch_ns % S + env._now) // 1000)
         return moment.astimezone(tz) if tz is not None else moment.replace(tzinfo=None)
 
     class Kind(type):
@@ -72,7 +72,7 @@ def _datetime(env: Environment) -> Any:
     return Kind("datetime", (real,), names)
 
 
-def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
+def _replacements(env: Environment, streams: Streams, epoch_ns: int) -> dict[int, Any]:
     """id of what a library may hold -> what it gets."""
     entropy = _bytes(streams.stream("libraries/entropy"))
 
@@ -83,10 +83,10 @@ def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
         raise InvariantError("a library sleeps with time.sleep inside the simulation: nothing would ever happen")
 
     clocks = {
-        "time": lambda: (EPOCH_NS + env._now) / S, "time_ns": lambda: EPOCH_NS + env._now, "monotonic": seconds, "monotonic_ns": lambda: env._now,
+        "time": lambda: (epoch_ns + env._now) / S, "time_ns": lambda: epoch_ns + env._now, "monotonic": seconds, "monotonic_ns": lambda: env._now,
         "perf_counter": seconds, "perf_counter_ns": lambda: env._now, "sleep": blocked,
     }  # fmt: skip
-    moment = _datetime(env)
+    moment = _datetime(env, epoch_ns)
 
     def uuid4(*_: Any, **__: Any) -> uuid.UUID:
         return uuid.UUID(bytes=entropy(16), version=4)
@@ -94,7 +94,7 @@ def _replacements(env: Environment, streams: Streams) -> dict[int, Any]:
     seeded = _RANDOM.Random(int.from_bytes(entropy(16), "little"))
     drawn = {name: getattr(seeded, name) for name in _RANDOM.__all__ if hasattr(seeded, name) and name not in ("Random", "SystemRandom")}
     utc: dict[str, Any] = {
-        "localtime": lambda at_s=None: _TIME.gmtime((EPOCH_NS + env._now) / S if at_s is None else at_s),
+        "localtime": lambda at_s=None: _TIME.gmtime((epoch_ns + env._now) / S if at_s is None else at_s),
         "strftime": lambda text, moment=None: _TIME.strftime(text, utc["gmtime"]() if moment is None else moment),
         "ctime": lambda at_s=None: _TIME.asctime(utc["gmtime"](at_s)),
     }
@@ -122,8 +122,8 @@ class Neutral:
     ``names``: what was replaced when it was last entered. Raises InvariantError when another run is inside: modules belong to the whole process.
     """
 
-    def __init__(self, env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES) -> None:
-        self._ours = _replacements(env, streams)
+    def __init__(self, env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES, epoch_ns: int = EPOCH_NS) -> None:
+        self._ours = _replacements(env, streams, epoch_ns)
         self._packages = packages
         self._found: list[tuple[types.ModuleType, str, Any]] = []
         self._looked = 0

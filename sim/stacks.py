@@ -24,6 +24,7 @@ from sim.stream import Stream
 from sim.streams import Streams
 from sim.trace import Trace
 from sim.transport import HERE, Network
+from sim.wallclock import EPOCH_NS
 
 GOODBYES_MAX = 10
 """rounds of ending what is left when a world is over"""
@@ -46,10 +47,10 @@ class Served(Protocol):
 class Stacks:
     """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its entropy."""
 
-    def __init__(self, env: Environment, streams: Streams) -> None:
+    def __init__(self, env: Environment, streams: Streams, epoch_ns: int = EPOCH_NS) -> None:
         self.network = Network(env)
         self.loop = EventLoop(env, self.network)
-        self._neutral = Neutral(env, streams)
+        self._neutral = Neutral(env, streams, epoch_ns=epoch_ns)
         self.over = False
         """nothing that happens from now on has an effect"""
 
@@ -64,12 +65,14 @@ class Stacks:
         task: asyncio.Task[Any] = self.loop.create_task(coroutine, context=context)
         return task
 
-    def accept(self, host: str, port: int, answer: Callable[[bytes], None], hang_up: Callable[[bool], None], peer: str) -> Accepted | None:
-        """A client's connection has come to a host: who serves it, None when nobody listens."""
+    def accept(
+        self, host: str, port: int, answer: Callable[[bytes], None], hang_up: Callable[[bool], None], peer: str, name: tuple[str, int] | None = None
+    ) -> Accepted | None:
+        """A client's connection has come to a host (which knows itself by ``name``): who serves it, None when nobody listens."""
         listener = self.network.listeners.get((host, port))
         if listener is None:
             return None
-        return Accepted(self.loop, listener.factory, listener.context, (host, port), (peer, self.network.next_port()), answer, hang_up)
+        return Accepted(self.loop, listener.factory, listener.context, name or (host, port), (peer, self.network.next_port()), answer, hang_up)
 
     def close(self) -> None:
         """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks again."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim import field_trouble, gateway_trouble, network_trouble
 from sim.clock import TROUBLE
 from sim.spec import Action, Reaction
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.plant import Plant
 
 Undo = Callable[[], None]
 
-VERBS: dict[str, Callable[[World, Action], Undo | None]] = {
+VERBS: dict[str, Callable[[Any, Action], Undo | None]] = {
     "cut": network_trouble.cut,
     "flap": network_trouble.flap,
     "partition": network_trouble.partition,
@@ -42,15 +42,15 @@ VERBS: dict[str, Callable[[World, Action], Undo | None]] = {
     "repoll": field_trouble.repoll,
     "write": field_trouble.write,
 }
-"""verb -> what it does; returns what ends it. Targets were resolved at load"""
+"""verb -> what it does to a plant (those of gateways and the cloud: to a world); returns what ends it. Targets were resolved at load"""
 
 LINK_VERBS = ("cut", "flap", "degrade")
 
 
 class Timeline:
-    """The entries of one run, put on its world's timeline."""
+    """The entries of one run, put on its plant's timeline."""
 
-    def __init__(self, world: World, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
+    def __init__(self, world: Plant, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
         self._world = world
         self._standing: dict[str, int] = {}
         """target -> troubles on it that have not ended"""

@@ -12,27 +12,23 @@ from tempfile import TemporaryDirectory
 
 from components.contract import Settings
 from components.host import Host
-from sim.clock import TROUBLE, Environment
+from sim.clock import TROUBLE
 from sim.cloud import Cloud
 from sim.faults import InvariantError
-from sim.field import Field
 from sim.gateway import Gateway
 from sim.latency import Latencies
 from sim.ledger import End, Ledger, Row, SharedRow
-from sim.link import Link
 from sim.message import Command
 from sim.ota import Upgrades
 from sim.pacer import Pacer
 from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
+from sim.plant import Plant
 from sim.poller import PointTable, Poller, point_configs, points_of, table_key
 from sim.receiver import WITHOUT_DEADLINE_NS
 from sim.rollout import Rollout
 from sim.slot import Slot
-from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, PhaseSpec, StandbySpec, WorldSpec
-from sim.streams import Streams
-from sim.timeline import Timeline
-from sim.trace import Trace
+from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
 from sim.wallclock import BOOT_HORIZON_NS
 
 PROGRESS_EVENTS = 1 << 14
@@ -42,28 +38,23 @@ SETTLE_CHECK_NS = 10_000_000
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
 
 
-class World:
+class World(Plant):
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
     def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None) -> None:
-        self.spec, self.host = spec, host
-        self.env = Environment(-BOOT_HORIZON_NS)
-        self.streams = Streams(spec.seed)
-        self.trace = Trace(self.env)
+        super().__init__(spec, -BOOT_HORIZON_NS)
+        self.host = host
         self.finished = False
         self.closed = False
         self.events = 0
         self.progress: Callable[[int], None] | None = None
         self.pacer: Pacer | None = None
         """keeps the wall's pace from t = 0 on; None: as fast as possible"""
-        self.on_happened: list[Callable[[str], None]] = []
         devices = spec.devices
-        self.device_index = {device.name: i for i, device in enumerate(devices)}
         self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
         self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
         self.ledger.on_end = self._ended
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
-        self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
         self.never_carried: dict[tuple[int, End, str], int] = {}
         """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
@@ -75,12 +66,10 @@ class World:
         self.waiting_for: list[Callable[[], bool]] = []
         self.commands_ended: dict[str, int] = {}
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
-        self.gateways: list[Gateway] = []
         self.gateway_of_name: dict[str, Gateway] = {}
         self.pairs: list[Pair] = []
         self._pair_of: dict[str, Pair] = {}
         """gateway -> the pair of which it is one"""
-        self.field = Field(self.env, self.trace, self.streams, spec, self.links)
         self.plans: list[Plan] = []
         self._tables: dict[tuple[str, str], PointTable] = {}
         self._folder: TemporaryDirectory[str] | None = None
@@ -116,9 +105,7 @@ class World:
             gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.slots], cuts)
         self.rollout = Rollout(self)
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
-        for phase in self.spec.phases:
-            self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
-        self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
+        self.put_trouble()
 
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
         mine = [i for i, device in enumerate(self.spec.devices) if device.gateway == spec.of]
@@ -294,27 +281,6 @@ class World:
         """How many points of a device are due in the whole run, from its plan alone."""
         return self.plans[device].closed_points()
 
-    def devices_of(self, target: str) -> list[int]:
-        """Indices of a device (``presses/3``) or of a whole fleet (``presses``)."""
-        if target in self.device_index:
-            return [self.device_index[target]]
-        fleet = self.spec.fleets.index(target)
-        return [i for i, device in enumerate(self.spec.devices) if device.fleet == fleet]
-
-    # ---- phases -------------------------------------------------------------------------------------------------
-    def _begin_phase(self, phase: PhaseSpec) -> None:
-        self.trace.emit("phase", phase.name)
-        if phase.heals:
-            self.timeline.end_all()
-        self.happened(f"phase {phase.name}")
-
-    def phase_of(self, due_ns: int) -> str:
-        """The phase to which a sample belongs; empty for none."""
-        for phase in self.spec.phases:
-            if phase.start_ns <= due_ns < phase.end_ns:
-                return phase.name
-        return ""
-
     # ---- what happens -------------------------------------------------------------------------------------------
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
@@ -331,11 +297,6 @@ class World:
                 self.never_carried[device, end, cause] = self.never_carried.get((device, end, cause), 0) + never
         self.never_accepted[device, end, cause] = self.never_accepted.get((device, end, cause), 0) + mask.bit_count()
         self.latencies.never_accepted(device, mask.bit_count(), row.due_ns)
-
-    def happened(self, event: str) -> None:
-        """A named event of the timeline: ``heal cloud``."""
-        for told in self.on_happened:
-            told(event)
 
     def next_command(self) -> int:
         """Commands count from 1."""

@@ -1,0 +1,70 @@
+"""A plant: its links, its devices and what the timeline does to them, whoever polls it.
+
+Belongs here: what a run and a served field have in common. Never: gateways (world.py), sockets, clients (served.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sim.clock import TROUBLE, Environment
+from sim.field import Field
+from sim.link import Link
+from sim.spec import PhaseSpec, WorldSpec
+from sim.streams import Streams
+from sim.timeline import Timeline
+from sim.trace import Trace
+from sim.wallclock import EPOCH_NS
+
+if TYPE_CHECKING:
+    from sim.gateway import Gateway
+
+
+class Plant:
+    """Everything in front of the gateways. ``begins_ns``: where its clock stands first; ``epoch_ns``: ns since 1970 at t = 0.
+
+    ``on_happened`` are told of named events (``heal plant``). The timeline begins with ``put_trouble``.
+    """
+
+    def __init__(self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS) -> None:
+        self.spec = spec
+        self.env = Environment(begins_ns)
+        self.streams = Streams(spec.seed)
+        self.trace = Trace(self.env)
+        self.on_happened: list[Callable[[str], None]] = []
+        self.device_index = {device.name: i for i, device in enumerate(spec.devices)}
+        self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
+        self.gateways: list[Gateway] = []
+        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns)
+
+    def put_trouble(self) -> None:
+        """Phases and entries go onto the timeline."""
+        for phase in self.spec.phases:
+            self.env.call_at(phase.start_ns, self._begin_phase, phase, priority=TROUBLE)
+        self.timeline = Timeline(self, self.spec.timeline, self.spec.reactions)
+
+    def devices_of(self, target: str) -> list[int]:
+        """Indices of a device (``presses/3``) or of a whole fleet (``presses``)."""
+        if target in self.device_index:
+            return [self.device_index[target]]
+        fleet = self.spec.fleets.index(target)
+        return [i for i, device in enumerate(self.spec.devices) if device.fleet == fleet]
+
+    def _begin_phase(self, phase: PhaseSpec) -> None:
+        self.trace.emit("phase", phase.name)
+        if phase.heals:
+            self.timeline.end_all()
+        self.happened(f"phase {phase.name}")
+
+    def phase_of(self, due_ns: int) -> str:
+        """The phase to which a sample belongs; empty for none."""
+        for phase in self.spec.phases:
+            if phase.start_ns <= due_ns < phase.end_ns:
+                return phase.name
+        return ""
+
+    def happened(self, event: str) -> None:
+        """A named event of the timeline: ``heal cloud``."""
+        for told in self.on_happened:
+            told(event)
