@@ -70,14 +70,16 @@ class ModbusServer:
     """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_rtu`` one frame.
 
     ``beside``: another server of the same device, for a second client's connection: what is wrong with it is wrong with both.
+    ``unit_id``: by which it is known on this connection, if not by the device's own.
     """
 
     __slots__ = (
-        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns",
+        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id",
     )  # fmt: skip
 
-    def __init__(self, device: Device, beside: ModbusServer | None = None) -> None:
+    def __init__(self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None) -> None:
         self.device = device
+        self.unit_id = device.unit_id if unit_id is None else unit_id
         self._context = _Context(device)
         decoder = DecodePDU(True)
         self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
@@ -109,6 +111,10 @@ class ModbusServer:
                     self.slow_ns += fault.amount
                 spoilt = fault.tcp(spoilt) if tcp else fault.rtu(spoilt)
         return spoilt
+
+    def leave(self) -> None:
+        """This connection is over: its device needs to know of it no more."""
+        self._connections.remove(self)
 
     # ---- framing ------------------------------------------------------------------------------------------------
     def reset(self) -> None:
@@ -142,7 +148,7 @@ class ModbusServer:
 
     def _answer_tcp(self, frame: bytes, now_ns: int) -> bytes:
         unit = frame[6]
-        if unit != self.device.unit_id:
+        if unit != self.unit_id:
             refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
             return self._tcp.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
         answer = self.respond_pdu(frame[7:], now_ns)
@@ -153,7 +159,7 @@ class ModbusServer:
         if not 4 <= len(frame) <= PDU_BYTES_MAX + 3 or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]:
             return None
         unit = frame[0]
-        if unit not in (0, self.device.unit_id):
+        if unit not in (0, self.unit_id):
             return None
         answer = self.respond_pdu(frame[1:-2], now_ns)
         if not unit:

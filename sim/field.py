@@ -207,13 +207,17 @@ class Field:
         assert isinstance(server, ModbusServer)
         if second:
             server = ModbusServer(server.device, server)
-        timing = self._timing[spec.link]
-        if timing is None:
+        if self._timing[spec.link] is None:
             return TcpPort(
                 self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
                 second,
             )  # fmt: skip
-        name = f"{spec.link}/{spec.line}"
+        return SerialPort(self._env, self._trace, index, self.line(spec), server, spec.response_ns, gateway.name)
+
+    def line(self, spec: DeviceSpec) -> Line:
+        """The serial line on which a device sits."""
+        name, timing = f"{spec.link}/{spec.line}", self._timing[spec.link]
+        assert timing is not None
         if name not in self.lines:
-            self.lines[name] = Line(self._env, name, timing, link, self._streams)
-        return SerialPort(self._env, self._trace, index, self.lines[name], server, spec.response_ns, gateway.name)
+            self.lines[name] = Line(self._env, name, timing, self._links[spec.link], self._streams)
+        return self.lines[name]

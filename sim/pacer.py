@@ -37,6 +37,20 @@ class Pacer:
         self.lag = Histogram()
         """ns of the wall by which a thing happened later than it should have; one count each time that the run went on"""
 
+    def begin(self) -> None:
+        """It is 0 now."""
+        self._origin_ns = self._now_ns()
+
+    def wall_at(self, at_ns: int) -> tuple[int, int]:
+        """When it is ``at_ns``: (in how many ns of the wall, what its clock says then)."""
+        assert self._origin_ns is not None, "nothing has begun"
+        at = self._origin_ns + self.wall_ns(at_ns)
+        return at - self._now_ns(), at
+
+    def late(self, at_ns: int) -> None:
+        """What was due at ``at_ns`` happens now."""
+        self.lag.add(max(0, -self.wall_at(at_ns)[0]))
+
     def position_ns(self) -> int:
         """The simulated instant that it is now by the wall; 0 before anything was waited for."""
         if self._origin_ns is None:
@@ -50,11 +64,11 @@ class Pacer:
     def reach(self, at_ns: int) -> int:
         """Wait for ``at_ns`` (0 or more), a slice at most; returns how far the run may go now, which is less when it isn't time yet."""
         if self._origin_ns is None:
-            self._origin_ns = self._now_ns()
-        left_ns = self._origin_ns + self.wall_ns(at_ns) - self._now_ns()
+            self.begin()
+        left_ns, _ = self.wall_at(at_ns)
         if left_ns > 0:
             self._sleep(min(left_ns, SLICE_NS))
-            left_ns = self._origin_ns + self.wall_ns(at_ns) - self._now_ns()
+            left_ns, _ = self.wall_at(at_ns)
         if left_ns <= 0:
             self.lag.add(-left_ns)
         return self.position_ns()

@@ -1,0 +1,73 @@
+"""Serial lines without a plug: a pseudo-terminal each, which a client opens like any serial port.
+
+Belongs here: bytes and where a frame ends. Never: times on the wires (the line's model), what frames mean. A pseudo-terminal has no baud rate:
+bytes come at once, and a frame ends where its check sum holds, or where nothing more comes for ``SILENCE_S``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tty
+from collections.abc import Callable
+
+from pymodbus.framer import FramerRTU
+
+FRAME_BYTES_MIN, FRAME_BYTES_MAX = 4, 256
+"""MODBUS over Serial Line V1.02 section 2.5.1"""
+SILENCE_S = 0.02
+"""after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own pauses aren't those of a wire"""
+UNREAD_BYTES_MAX = 4096
+"""that a client hasn't read (a pty's own buffer); more is dropped (limit ``line-unread``)"""
+
+
+class SerialLine:
+    """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits."""
+
+    def __init__(self, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
+        self._heard, self._met = heard, met
+        self._near, self._far = os.openpty()
+        tty.setraw(self._far)  # its end stays open here: else a client that closes its own would end the line
+        os.set_blocking(self._near, False)
+        self.path = os.ttyname(self._far)
+        self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._near, self._read)
+
+    def _read(self) -> None:
+        self._buffer += os.read(self._near, 65_536)
+        if self._timer is not None:
+            self._timer.cancel()
+        if len(self._buffer) > FRAME_BYTES_MAX or whole(self._buffer):
+            self._end()
+        else:
+            self._timer = self._loop.call_later(SILENCE_S, self._end)
+
+    def _end(self) -> None:
+        self._timer = None
+        frame, self._buffer = self._buffer, b""
+        if frame:
+            self._heard(frame)
+
+    def write(self, data: bytes) -> None:
+        """To the client; what it has no room for is lost, as on a wire."""
+        try:
+            written = os.write(self._near, data)
+        except BlockingIOError:
+            written = 0
+        if written < len(data):
+            self._met("line-unread")
+
+    def close(self) -> None:
+        """The line is taken away."""
+        self._loop.remove_reader(self._near)
+        if self._timer is not None:
+            self._timer.cancel()
+        os.close(self._near)
+        os.close(self._far)
+
+
+def whole(frame: bytes) -> bool:
+    """Does its check sum hold?"""
+    return len(frame) >= FRAME_BYTES_MIN and bool(FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:])

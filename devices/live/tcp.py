@@ -1,0 +1,128 @@
+"""TCP listeners for whoever comes: bytes to a guest and back, with limits.
+
+Belongs here: asyncio's protocols. Never: what the bytes mean, or when something happens. Each listener takes at most ``CONNECTIONS_MAX``
+clients at a time; one that doesn't read what it asked for is cut off at ``UNREAD_BYTES_MAX``; one that asks too much isn't read from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+CONNECTIONS_MAX = 64
+"""of one listener; one more is closed at once (limit ``connections``)"""
+UNREAD_BYTES_MAX = 256 << 10
+"""written and not read by the client; more ends its connection (limit ``client-unread``)"""
+
+
+class Guest(Protocol):
+    """Who stands behind a connection."""
+
+    on_room: Callable[[], None]
+
+    @property
+    def full(self) -> bool:
+        """Read no more for now; ``on_room`` is called when there is room."""
+        ...
+
+    def received(self, data: bytes) -> None:
+        """Bytes of the client, now."""
+        ...
+
+    def lost(self) -> None:
+        """The client is gone."""
+        ...
+
+
+Accept = Callable[["Connection"], Guest]
+Enter = Callable[..., None]
+"""runs a call at this instant of the served plant's time"""
+
+
+class Connection(asyncio.Protocol):
+    """One client. ``write`` and ``hang_up`` are for its guest."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._guest: Guest | None = None
+        self.peer = self.name = ("", 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.peer, self.name = transport.get_extra_info("peername")[:2], transport.get_extra_info("sockname")[:2]
+        listener = self._listener
+        if len(listener.connections) >= CONNECTIONS_MAX:
+            listener.met("connections")
+            self._transport.abort()
+            return
+        listener.connections[self] = None
+        listener.enter(self._meet)
+
+    def _meet(self) -> None:
+        self._guest = self._listener.accept(self)
+        self._guest.on_room = self._room
+
+    def data_received(self, data: bytes) -> None:
+        """It has sent something."""
+        guest = self._guest
+        if guest is None or self._transport is None:
+            return
+        self._listener.enter(guest.received, data)
+        if guest.full and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _room(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It has gone."""
+        self._transport = None
+        self._listener.connections.pop(self, None)
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            self._listener.enter(guest.lost)
+
+    def write(self, data: bytes) -> None:
+        """To the client."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(data)
+        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            self._listener.met("client-unread")
+            transport.abort()
+
+    def hang_up(self) -> None:
+        """After what was written."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Listener:
+    """A port that is listened on. ``enter`` runs what a client sets off, ``met`` is told of limits."""
+
+    def __init__(self, accept: Accept, enter: Enter, met: Callable[[str], None]) -> None:
+        self.accept, self.enter, self.met = accept, enter, met
+        self.connections: dict[Connection, None] = {}
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Returns the port (0: any that is free); raises OSError when it is taken, or the host isn't ours."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        bound: Any = self._server.sockets[0].getsockname()
+        return int(bound[1])
+
+    async def close(self) -> None:
+        """Nobody can connect any more, and who has is cut off."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            if connection._transport is not None:
+                connection._transport.abort()
+        if self._server is not None:
+            await self._server.wait_closed()

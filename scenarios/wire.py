@@ -1,0 +1,187 @@
+"""A served field on the wire: listeners and lines of devices/live, tied to a ServedPlant that is kept at the wall's pace.
+
+Belongs here: who is found where, and the turn that a client's bytes or the next thing that is due sets off. Never: sockets or bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from devices.live.alarm import Alarm
+from devices.live.pty import SerialLine
+from devices.live.tcp import Connection, Listener
+from scenarios.errors import ScenarioError
+from scenarios.units import show_duration
+from sim.pacer import Pacer
+from sim.served import LineGuest, ModbusGuest, OpcUaGuest, ServedPlant
+from sim.spec import Action, WorldSpec
+from sim.timeline import LINK_VERBS
+
+UNITS_MAX = 247
+"""devices on one port: MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3, unit identifiers 1 to 247"""
+MODBUS_PORT, OPCUA_PORT = 5020, 4840
+"""where to begin when nothing else is said: 502 wants privileges; 4840 is registered for OPC UA"""
+LAST_PORT = 65_535
+SERVED = ("modbus-tcp", "modbus-rtu", "opcua")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1`` or ``opc.tcp://host:port/``."""
+
+    device: str
+    protocol: str
+    url: str
+
+
+def served(spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
+    """The scenario without its gateways, and what of it can't be served, in words."""
+    links = {device.link for device in spec.devices}
+    silent = [device for device in spec.devices if device.protocol not in SERVED]
+    left_out = [f"{len(silent)} mqtt devices: they aren't served yet"] if silent else []
+    mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
+
+    def serves(action: Action, when: str) -> bool:
+        if (action.verb in LINK_VERBS and action.target in links and not action.via) or (action.verb == "fault" and action.target not in mute):
+            return True
+        why = "its devices aren't served" if action.verb == "fault" else "it happens to a gateway, or beyond one"
+        left_out.append(f"{action.verb} {action.target} {when}: {why}")
+        return False
+
+    timeline = tuple(action for action in spec.timeline if serves(action, f"at {show_duration(action.at_ns)}"))
+    reactions = tuple(reaction for reaction in spec.reactions if serves(reaction.action, f"after {reaction.event}"))
+    return replace(spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}), left_out
+
+
+class Wire:
+    """Everything that is open to clients. ``open`` it inside a running loop, ``close`` it when done."""
+
+    def __init__(self, plant: ServedPlant, pacer: Pacer) -> None:
+        self.plant, self.pacer = plant, pacer
+        self.failure: BaseException | None = None
+        """what stopped it: a mistake of ours"""
+        self.stopped = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._lines: list[SerialLine] = []
+        self._alarm = Alarm(self._rung)
+        self._armed_ns: int | None = None
+
+    @property
+    def clients(self) -> int:
+        """TCP connections that stand."""
+        return sum(len(listener.connections) for listener in self._listeners)
+
+    # ---- turns --------------------------------------------------------------------------------------------------
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Whatever happens in the plant; then the alarm is set for what is next."""
+        if self.failure is not None:
+            return
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # asyncio would only log it: it ends the serving, and is raised there
+            self.failure = error
+            self.stopped.set()
+        next_ns = self.plant.next_ns
+        if next_ns is not None and next_ns != self._armed_ns:
+            self._armed_ns = next_ns
+            self._alarm.set(*self.pacer.wall_at(next_ns))
+
+    def enter(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Something of the real world happens now."""
+        if self.failure is None:
+            with self._turn():
+                self.plant.at(self.pacer.position_ns(), action, *arguments)
+
+    def _rung(self) -> None:
+        if self.failure is None:
+            self._armed_ns = None
+            with self._turn():
+                now_ns, next_ns = self.pacer.position_ns(), self.plant.next_ns
+                if next_ns is not None and next_ns <= now_ns:
+                    self.pacer.late(next_ns)
+                    self.plant.run_to(now_ns)
+
+    # ---- endpoints ----------------------------------------------------------------------------------------------
+    async def open(self, host: str, port: int, opcua_port: int) -> list[Endpoint]:
+        """Listen for everybody, from these ports on (0: any that are free); raises ScenarioError when a port isn't to be had."""
+        self.pacer.begin()
+        found = await self._open_modbus(host, port)
+        found += self._open_lines()
+        found += await self._open_opcua(host, opcua_port)
+        order = self.plant.device_index
+        with self._turn():
+            pass
+        return sorted(found, key=lambda endpoint: order[endpoint.device])
+
+    def _of(self, protocol: str) -> list[int]:
+        return [i for i, device in enumerate(self.plant.spec.devices) if device.protocol == protocol]
+
+    async def _open_modbus(self, host: str, port: int) -> list[Endpoint]:
+        devices, found = self._of("modbus-tcp"), []
+        for first in range(0, len(devices), UNITS_MAX):
+            some = devices[first : first + UNITS_MAX]
+
+            def accept(client: Connection, some: list[int] = some) -> ModbusGuest:
+                return ModbusGuest(self.plant, some, client.write, client.hang_up)
+
+            bound = await self._listen(accept, host, port, "--port")
+            port = port and bound + 1
+            for unit, index in enumerate(some, 1):
+                found.append(Endpoint(self.plant.spec.devices[index].name, "modbus-tcp", f"tcp://{_shown(host)}:{bound}/{unit}"))
+        return found
+
+    async def _open_opcua(self, host: str, port: int) -> list[Endpoint]:
+        found = []
+        for index in self._of("opcua"):
+
+            def accept(client: Connection, index: int = index) -> OpcUaGuest:
+                return OpcUaGuest(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
+
+            bound = await self._listen(accept, host, port, "--opcua-port")
+            port = port and bound + 1
+            found.append(Endpoint(self.plant.spec.devices[index].name, "opcua", f"opc.tcp://{_shown(host)}:{bound}/"))
+        return found
+
+    async def _listen(self, accept: Callable[[Connection], Any], host: str, port: int, flag: str) -> int:
+        listener = Listener(accept, self.enter, self.plant.met)
+        if port > LAST_PORT:
+            raise ScenarioError(flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}")
+        try:
+            bound = await listener.listen(host, port)
+        except OSError as error:
+            raise ScenarioError(flag, None, "", f"{_shown(host)}:{port}: {error.strerror or error}") from error
+        self._listeners.append(listener)
+        return bound
+
+    def _open_lines(self) -> list[Endpoint]:
+        lines: dict[tuple[str, int], list[int]] = {}
+        for index in self._of("modbus-rtu"):
+            device = self.plant.spec.devices[index]
+            lines.setdefault((device.link, device.line), []).append(index)
+        found = []
+        for some in lines.values():
+            guests: list[LineGuest] = []
+            line = SerialLine(lambda frame, guests=guests: self.enter(guests[0].received, frame), self.plant.met)  # type: ignore[misc]
+            guests.append(LineGuest(self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write))
+            self._lines.append(line)
+            for index in some:
+                device = self.plant.spec.devices[index]
+                found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
+        return found
+
+    async def close(self) -> None:
+        """Nobody can come any more, who is there is cut off."""
+        for listener in self._listeners:
+            await listener.close()
+        for line in self._lines:
+            line.close()
+        self._alarm.close()
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
