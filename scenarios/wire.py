@@ -17,7 +17,9 @@ from devices.live.tcp import Connection, Listener
 from scenarios.errors import ScenarioError
 from scenarios.units import show_duration
 from sim.pacer import Pacer
-from sim.served import LineGuest, ModbusGuest, OpcUaGuest, ServedPlant
+from sim.served import ServedPlant
+from sim.served_modbus import LineCaller, ModbusCaller
+from sim.served_opcua import OpcUaCaller
 from sim.spec import Action, WorldSpec
 from sim.timeline import LINK_VERBS
 
@@ -126,8 +128,8 @@ class Wire:
         for first in range(0, len(devices), UNITS_MAX):
             some = devices[first : first + UNITS_MAX]
 
-            def accept(client: Connection, some: list[int] = some) -> ModbusGuest:
-                return ModbusGuest(self.plant, some, client.write, client.hang_up)
+            def accept(client: Connection, some: list[int] = some) -> ModbusCaller:
+                return ModbusCaller(self.plant, some, client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--port")
             port = port and bound + 1
@@ -139,8 +141,8 @@ class Wire:
         found = []
         for index in self._of("opcua"):
 
-            def accept(client: Connection, index: int = index) -> OpcUaGuest:
-                return OpcUaGuest(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
+            def accept(client: Connection, index: int = index) -> OpcUaCaller:
+                return OpcUaCaller(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--opcua-port")
             port = port and bound + 1
@@ -165,9 +167,9 @@ class Wire:
             lines.setdefault((device.link, device.line), []).append(index)
         found = []
         for some in lines.values():
-            guests: list[LineGuest] = []
-            line = SerialLine(lambda frame, guests=guests: self.enter(guests[0].received, frame), self.plant.met)  # type: ignore[misc]
-            guests.append(LineGuest(self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write))
+            callers: list[LineCaller] = []
+            line = SerialLine(lambda frame, callers=callers: self.enter(callers[0].received, frame), self.plant.met)  # type: ignore[misc]
+            callers.append(LineCaller(self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write))
             self._lines.append(line)
             for index in some:
                 device = self.plant.spec.devices[index]

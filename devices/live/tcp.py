@@ -1,4 +1,4 @@
-"""TCP listeners for whoever comes: bytes to a guest and back, with limits.
+"""TCP listeners for whoever comes: bytes to a caller and back, with limits.
 
 Belongs here: asyncio's protocols. Never: what the bytes mean, or when something happens. Each listener takes at most ``CONNECTIONS_MAX``
 clients at a time; one that doesn't read what it asked for is cut off at ``UNREAD_BYTES_MAX``; one that asks too much isn't read from.
@@ -16,7 +16,7 @@ UNREAD_BYTES_MAX = 256 << 10
 """written and not read by the client; more ends its connection (limit ``client-unread``)"""
 
 
-class Guest(Protocol):
+class Caller(Protocol):
     """Who stands behind a connection."""
 
     on_room: Callable[[], None]
@@ -35,18 +35,18 @@ class Guest(Protocol):
         ...
 
 
-Accept = Callable[["Connection"], Guest]
+Accept = Callable[["Connection"], Caller]
 Enter = Callable[..., None]
 """runs a call at this instant of the served plant's time"""
 
 
 class Connection(asyncio.Protocol):
-    """One client. ``write`` and ``hang_up`` are for its guest."""
+    """One client. ``write`` and ``hang_up`` are for its caller."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._transport: asyncio.Transport | None = None
-        self._guest: Guest | None = None
+        self._caller: Caller | None = None
         self.peer = self.name = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,16 +62,16 @@ class Connection(asyncio.Protocol):
         listener.enter(self._meet)
 
     def _meet(self) -> None:
-        self._guest = self._listener.accept(self)
-        self._guest.on_room = self._room
+        self._caller = self._listener.accept(self)
+        self._caller.on_room = self._room
 
     def data_received(self, data: bytes) -> None:
         """It has sent something."""
-        guest = self._guest
-        if guest is None or self._transport is None:
+        caller = self._caller
+        if caller is None or self._transport is None:
             return
-        self._listener.enter(guest.received, data)
-        if guest.full and self._transport is not None:
+        self._listener.enter(caller.received, data)
+        if caller.full and self._transport is not None:
             self._transport.pause_reading()
 
     def _room(self) -> None:
@@ -82,9 +82,9 @@ class Connection(asyncio.Protocol):
         """It has gone."""
         self._transport = None
         self._listener.connections.pop(self, None)
-        guest, self._guest = self._guest, None
-        if guest is not None:
-            self._listener.enter(guest.lost)
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            self._listener.enter(caller.lost)
 
     def write(self, data: bytes) -> None:
         """To the client."""

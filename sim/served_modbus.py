@@ -1,0 +1,204 @@
+"""Modbus clients of a served field: on a TCP port with many units, or on a serial line.
+
+Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU means (devices/modbus_server.py).
+What a port itself refuses it refuses at once: a unit that isn't there, and what can't be Modbus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devices.modbus_server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
+from sim.bus import BUS_USER_TIMEOUT_NS
+from sim.line import Line
+from sim.served import Caller, ServedPlant, Write
+from sim.stream import Stream
+
+_NO_TARGET = 11
+"""exception: gateway target device failed to respond (MODBUS Application Protocol V1.1b3 section 7)"""
+
+
+class ModbusCaller(Caller):
+    """A Modbus TCP client on a port on which ``devices`` (indices) are units 1, 2, ..."""
+
+    def __init__(self, plant: ServedPlant, devices: list[int], write: Write, hang_up: Callable[[], None]) -> None:
+        super().__init__(plant, write, hang_up)
+        self._devices = devices
+        self._ways: dict[int, _Way] = {}
+        self._buffer = b""
+
+    def received(self, data: bytes) -> None:
+        """Every whole request that is there by now sets out for its device; what can't be one ends the connection."""
+        buffer = self._buffer + data
+        while len(buffer) >= MBAP_BYTES and not self.gone:
+            length = int.from_bytes(buffer[4:6], "big")
+            if buffer[2:4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
+                self.plant.met("not-modbus")
+                self.lost()
+                self.hang_up()
+                return
+            if len(buffer) < length + 6:
+                break
+            frame, buffer = buffer[: length + 6], buffer[length + 6 :]
+            self._ask(frame)
+        self._buffer = buffer
+
+    def _ask(self, frame: bytes) -> None:
+        unit = frame[6]
+        self._wait()
+        if not 1 <= unit <= len(self._devices):
+            self._over()
+            self.write(frame[:4] + b"\0\x03" + bytes((unit, frame[7] & 0x7F | 0x80, _NO_TARGET)))
+            return
+        way = self._ways.get(unit)
+        if way is None:
+            way = self._ways[unit] = _Way(self, self._devices[unit - 1], unit)
+        way.ask(frame)
+
+    def answered(self, frame: bytes) -> None:
+        """An answer is back."""
+        self._over()
+        if not self.gone:
+            self.write(frame)
+
+    def fell(self, count: int) -> None:
+        """So many requests will have no answer."""
+        self._over(count)
+
+    def lost(self) -> None:
+        """The client is no more."""
+        super().lost()
+        for way in list(self._ways.values()):
+            way.close()
+        self._ways.clear()
+
+    def forget(self, unit: int) -> None:
+        """The way to a device is broken; the next request opens another."""
+        self._ways.pop(unit, None)
+
+
+class _Way:
+    """A client's requests to one device, over the device's leg."""
+
+    def __init__(self, caller: ModbusCaller, index: int, unit: int) -> None:
+        plant = caller.plant
+        spec = plant.spec.devices[index]
+        server = plant.field.servers[index]
+        assert isinstance(server, ModbusServer)
+        self._caller, self._unit, self._env = caller, unit, plant.env
+        self._server = ModbusServer(server.device, server, unit)
+        self._response_ns = spec.response_ns
+        self._waiting = 0
+        self._stream = Stream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
+        self._stream.open = True
+
+    def ask(self, frame: bytes) -> None:
+        """One whole request sets out."""
+        self._waiting += 1
+        self._stream.send_up(frame, len(frame))
+
+    def _asked(self, frame: bytes) -> None:
+        answers = self._server.respond_tcp(frame, self._env._now)
+        if not answers:
+            self._over()
+            self._caller.fell(1)
+            return
+        for answer in answers:
+            self._stream.send_down(answer, len(answer), self._response_ns + self._server.slow_ns)
+
+    def _back(self, answer: bytes) -> None:
+        self._over()
+        self._caller.answered(answer)
+
+    def _over(self) -> None:
+        self._waiting -= 1
+
+    def _broken(self) -> None:
+        """Nothing got through for too long: what was on its way is gone."""
+        self._caller.plant.trace.emit("bus-error", self._caller.plant.device_index[self._server.device.name], "disconnected")
+        self._caller.forget(self._unit)
+        waiting, self._waiting = self._waiting, 0
+        self._server.leave()
+        self._caller.fell(waiting)
+
+    def close(self) -> None:
+        """The client is gone."""
+        self._stream.close()
+        self._server.leave()
+        waiting, self._waiting = self._waiting, 0
+        self._caller.fell(waiting)
+
+
+class LineCaller(Caller):
+    """The client of a serial line, which sends whole frames: every device on the line hears them.
+
+    A frame takes its time on the wires, then a gap and the turnaround; so does the answer. Who sends while another exchange is under way
+    garbles both.
+    """
+
+    def __init__(self, plant: ServedPlant, line: Line, devices: list[int], write: Write) -> None:
+        super().__init__(plant, write, lambda: None)
+        self._line = line
+        self._servers = []
+        for index in devices:
+            server = plant.field.servers[index]
+            assert isinstance(server, ModbusServer)
+            self._servers.append((server, plant.spec.devices[index].response_ns))
+        self._under_way: _Frame | None = None
+
+    @property
+    def gap_ns(self) -> int:
+        """The silence that ends a frame."""
+        return self._line.timing.gap_ns
+
+    def received(self, data: bytes) -> None:
+        """One frame."""
+        if not data:
+            return
+        frame = _Frame()
+        if self._under_way is not None:
+            self._under_way.garbled = frame.garbled = True
+            self._line.collisions += 1
+        self._under_way = frame
+        self._wait()
+        self._line.exchanges += 1
+        timing, env = self._line.timing, self.plant.env
+        arrives = self._line.carry(self._line.up, data)
+        env.call_in(timing.frame_ns(len(data)) + timing.gap_ns + timing.turnaround_ns, self._heard, frame, arrives)
+
+    def _heard(self, frame: _Frame, data: bytes | None) -> None:
+        """At the devices, 3.5 characters after the request."""
+        timing, env, answered = self._line.timing, self.plant.env, False
+        for server, response_ns in self._servers if data is not None and not frame.garbled else ():
+            assert data is not None
+            if data[0] not in (0, server.device.unit_id):
+                continue
+            answer = server.respond_rtu(data, env._now)
+            if answer is not None:
+                answered = True
+                lasts_ns = response_ns + server.slow_ns + timing.frame_ns(len(answer))
+                env.call_in(lasts_ns, self._answered, frame, answer)
+        if not answered:
+            self._end(frame)
+
+    def _answered(self, frame: _Frame, answer: bytes) -> None:
+        arrived = self._line.carry(self._line.down, answer)
+        if frame.garbled and arrived is not None:
+            arrived = self._line.damaged(arrived)
+        self._end(frame)
+        if arrived is not None and not self.gone:
+            self.write(arrived)
+
+    def _end(self, frame: _Frame) -> None:
+        if self._under_way is frame:
+            self._under_way = None
+        self._over()
+
+
+class _Frame:
+    """A request on the wires."""
+
+    __slots__ = ("garbled",)
+
+    def __init__(self) -> None:
+        self.garbled = False
