@@ -13,12 +13,13 @@ from typing import Any
 
 from devices.live.alarm import Alarm
 from devices.live.pty import SerialLine
-from devices.live.tcp import Connection, Listener
+from devices.live.tcp import Connection, Dialer, Listener
 from scenarios.errors import ScenarioError
 from scenarios.units import show_duration
 from sim.pacer import Pacer
 from sim.served import ServedPlant
 from sim.served_modbus import LineCaller, ModbusCaller
+from sim.served_mqtt import Sender
 from sim.served_opcua import OpcUaCaller
 from sim.spec import Action, WorldSpec
 from sim.timeline import LINK_VERBS
@@ -28,23 +29,24 @@ UNITS_MAX = 247
 MODBUS_PORT, OPCUA_PORT = 5020, 4840
 """where to begin when nothing else is said: 502 wants privileges; 4840 is registered for OPC UA"""
 LAST_PORT = 65_535
-SERVED = ("modbus-tcp", "modbus-rtu", "opcua")
+MQTT_PORT = 1883
+"""registered for MQTT (IANA, mqtt)"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1`` or ``opc.tcp://host:port/``."""
+    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``, ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
 
     device: str
     protocol: str
     url: str
 
 
-def served(spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
-    """The scenario without its gateways, and what of it can't be served, in words."""
+def served(spec: WorldSpec, broker: bool) -> tuple[WorldSpec, list[str]]:
+    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one to publish to?"""
     links = {device.link for device in spec.devices}
-    silent = [device for device in spec.devices if device.protocol not in SERVED]
-    left_out = [f"{len(silent)} mqtt devices: they aren't served yet"] if silent else []
+    silent = [device for device in spec.devices if device.protocol == "mqtt" and not broker]
+    left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
 
     def serves(action: Action, when: str) -> bool:
@@ -69,13 +71,14 @@ class Wire:
         self.stopped = asyncio.Event()
         self._listeners: list[Listener] = []
         self._lines: list[SerialLine] = []
+        self._dialers: list[Dialer] = []
         self._alarm = Alarm(self._rung)
         self._armed_ns: int | None = None
 
     @property
     def clients(self) -> int:
         """TCP connections that stand."""
-        return sum(len(listener.connections) for listener in self._listeners)
+        return sum(len(one.connections) for one in self._listeners) + sum(len(one.connections) for one in self._dialers)
 
     # ---- turns --------------------------------------------------------------------------------------------------
     @contextmanager
@@ -109,12 +112,13 @@ class Wire:
                     self.plant.run_to(now_ns)
 
     # ---- endpoints ----------------------------------------------------------------------------------------------
-    async def open(self, host: str, port: int, opcua_port: int) -> list[Endpoint]:
-        """Listen for everybody, from these ports on (0: any that are free); raises ScenarioError when a port isn't to be had."""
+    async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
+        """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
         self.pacer.begin()
         found = await self._open_modbus(host, port)
         found += self._open_lines()
         found += await self._open_opcua(host, opcua_port)
+        found += self._call(*broker) if broker is not None else []
         order = self.plant.device_index
         with self._turn():
             pass
@@ -176,8 +180,25 @@ class Wire:
                 found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
         return found
 
+    def _call(self, host: str, port: int) -> list[Endpoint]:
+        """Devices that publish dial by themselves, and again."""
+        found = []
+        for index in self._of("mqtt"):
+            senders: list[Sender] = []
+
+            def accept(client: Connection, senders: list[Sender] = senders) -> Any:
+                return senders[0].opened(client.write, client.hang_up)
+
+            dialer = Dialer(accept, lambda senders=senders: senders[0].refused(), self.enter, self.plant.met)  # type: ignore[misc]
+            senders.append(Sender(self.plant, index, lambda dialer=dialer: dialer.dial(host, port)))  # type: ignore[misc]
+            self._dialers.append(dialer)
+            found.append(Endpoint(self.plant.spec.devices[index].name, "mqtt", f"mqtt://{_shown(host)}:{port}/{senders[0].device.topic}"))
+        return found
+
     async def close(self) -> None:
         """Nobody can come any more, who is there is cut off."""
+        for dialer in self._dialers:
+            await dialer.close()
         for listener in self._listeners:
             await listener.close()
         for line in self._lines:

@@ -56,13 +56,14 @@ WAIT_NS = 10 * S
 
 
 class Field:
-    """Devices in the order of the spec: ``servers[i]`` answers for device i."""
+    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody else lets MQTT devices speak."""
 
     def __init__(
-        self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS
-    ) -> None:
+        self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
+        own_brokers: bool = True,
+    ) -> None:  # fmt: skip
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
-        self._epoch_ns = epoch_ns
+        self._epoch_ns, self._own_brokers = epoch_ns, own_brokers
         self._timing = {link.name: link.timing for link in spec.links}
         self.lines: dict[str, Line] = {}
         self.stacks: Stacks | None = None
@@ -93,6 +94,8 @@ class Field:
         if spec.protocol != "mqtt":
             return ModbusServer(device)
         speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
+        if not self._own_brokers:
+            return speaker
         if spec.link not in self.sites:
             self.sites[spec.link] = Site(self._env, self._trace, self._links[spec.link])
         Publisher(self.sites[spec.link], index, speaker)

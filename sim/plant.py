@@ -27,7 +27,7 @@ class Plant:
     ``on_happened`` are told of named events (``heal plant``). The timeline begins with ``put_trouble``.
     """
 
-    def __init__(self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS) -> None:
+    def __init__(self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True) -> None:
         self.spec = spec
         self.env = Environment(begins_ns)
         self.streams = Streams(spec.seed)
@@ -36,7 +36,7 @@ class Plant:
         self.device_index = {device.name: i for i, device in enumerate(spec.devices)}
         self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
         self.gateways: list[Gateway] = []
-        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns)
+        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers)
 
     def put_trouble(self) -> None:
         """Phases and entries go onto the timeline."""

@@ -34,9 +34,9 @@ class ServedPlant(Plant):
     """A plant whose clients are real. Its clock is moved by whoever keeps the pace: ``run_to`` and ``at``."""
 
     def __init__(self, spec: WorldSpec, epoch_ns: int) -> None:
-        super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns)
+        super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, own_brokers=False)
         self.requests = 0
-        """of clients, that a device or its port has answered or let fall"""
+        """of clients, that a device or its port has answered or let fall; and what MQTT devices have sent of their own"""
         self.limits: dict[str, int] = {}
         """limit -> how often it was met"""
         self._books = _Nothing()

@@ -41,9 +41,9 @@ Enter = Callable[..., None]
 
 
 class Connection(asyncio.Protocol):
-    """One client. ``write`` and ``hang_up`` are for its caller."""
+    """One client, or a server that we have called. ``write`` and ``hang_up`` are for its caller."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener | Dialer) -> None:
         self._listener = listener
         self._transport: asyncio.Transport | None = None
         self._caller: Caller | None = None
@@ -126,3 +126,32 @@ class Listener:
                 connection._transport.abort()
         if self._server is not None:
             await self._server.wait_closed()
+
+
+class Dialer:
+    """Who connects to one server: a listener, the other way round. ``refused`` is told when nobody is there. Made inside a running loop."""
+
+    def __init__(self, accept: Accept, refused: Callable[[], None], enter: Enter, met: Callable[[str], None]) -> None:
+        self.accept, self.enter, self.met = accept, enter, met
+        self._refused = refused
+        self._loop = asyncio.get_running_loop()
+        self.connections: dict[Connection, None] = {}
+        self._dialling: asyncio.Task[None] | None = None
+
+    def dial(self, host: str, port: int) -> None:
+        """Connect, unless that is being done."""
+        if self._dialling is None or self._dialling.done():
+            self._dialling = self._loop.create_task(self._dial(host, port))
+
+    async def _dial(self, host: str, port: int) -> None:
+        try:
+            await self._loop.create_connection(lambda: Connection(self), host, port)
+        except OSError:
+            self.enter(self._refused)
+
+    async def close(self) -> None:
+        """It is hung up."""
+        if self._dialling is not None:
+            self._dialling.cancel()
+        for connection in list(self.connections):
+            connection.hang_up()

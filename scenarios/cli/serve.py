@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -28,11 +29,12 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen at; nothing is asked of who comes", metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="first Modbus TCP port; 0: any that are free", min=0, max=65_535, metavar="BASE")] = 5020,
     opcua_port: Annotated[int, typer.Option(help="first OPC UA port; 0: any that are free", min=0, max=65_535, metavar="BASE")] = 4840,
+    broker: Annotated[str | None, typer.Option(help="where MQTT devices publish", metavar="mqtt://HOST[:PORT]")] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="write where each device is found, as JSON", metavar="FILE")] = None,
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
     lasts: Annotated[str | None, typer.Option("--for", help='how long, e.g. "10 min"; else until SIGINT or SIGTERM', metavar="DURATION")] = None,
 ) -> int:
-    """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA.
+    """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices publish to a broker.
 
     Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at which serving begins.
     """
@@ -45,39 +47,56 @@ def serve(
         raise ScenarioError("--for", None, "", str(error)) from error
     if map_file is not None and not map_file.parent.is_dir():
         raise ScenarioError("--map", None, "", f"{map_file}: no such folder: {map_file.parent}")
-    spec, left_out = _planned(file, seed)
+    publish_to = None if broker is None else _broker(broker)
+    spec, left_out = _planned(file, seed, publish_to is not None)
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
     plant = ServedPlant(spec, time.time_ns())
     try:
         with plant.field.inside():  # for good: nobody else in this process uses the protocol libraries
             plant.boot()
-            asyncio.run(_serve(plant, host, (port, opcua_port), map_file, lasts_ns))
+            asyncio.run(_serve(plant, host, (port, opcua_port), publish_to, map_file, lasts_ns))
     finally:
         plant.close()
     return 0
 
 
-def _planned(file: str, seed: int | None) -> tuple[WorldSpec, list[str]]:
+def _broker(url: str) -> tuple[str, int]:
+    """(host, port); raises ScenarioError."""
+    from scenarios.wire import MQTT_PORT
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or MQTT_PORT
+    except ValueError as error:
+        raise ScenarioError("--broker", None, "", f"{url}: {error}") from error
+    if parts.scheme != "mqtt" or not host or parts.path.strip("/") or parts.query or parts.username is not None:
+        raise ScenarioError("--broker", None, "", f'expected mqtt://HOST[:PORT], without TLS, user or path, got "{url}"')
+    return host, port
+
+
+def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list[str]]:
     from components.host import Host
     from scenarios.load import find, load
     from scenarios.plan import Planner
-    from scenarios.wire import SERVED, served
+    from scenarios.wire import served
 
     path = find(file)
     if path.is_dir():
         raise ScenarioError(file, None, "", "it is a folder: one scenario is served at a time")
     host = Host()
     try:
-        spec, left_out = served(Planner(load(path), host, seed).world())
+        spec, left_out = served(Planner(load(path), host, seed).world(), broker)
     finally:
         host.close()
-    if not any(device.protocol in SERVED for device in spec.devices):
-        raise ScenarioError(file, None, "", f"it has no devices that can be served: {', '.join(SERVED)}")
+    if not broker and all(device.protocol == "mqtt" for device in spec.devices):
+        raise ScenarioError(file, None, "", "all its devices publish: say where, with --broker mqtt://HOST")
     return spec, left_out
 
 
-async def _serve(plant: ServedPlant, host: str, ports: tuple[int, int], map_file: Path | None, lasts_ns: int | None) -> None:
+async def _serve(
+    plant: ServedPlant, host: str, ports: tuple[int, int], broker: tuple[str, int] | None, map_file: Path | None, lasts_ns: int | None
+) -> None:
     from scenarios.wire import Wire
     from sim.pacer import Pacer
 
@@ -86,7 +105,7 @@ async def _serve(plant: ServedPlant, host: str, ports: tuple[int, int], map_file
     for number in (signal.SIGINT, signal.SIGTERM):  # explicitly: a shell's background job ignores SIGINT
         loop.add_signal_handler(number, wire.stopped.set)
     try:
-        endpoints = await wire.open(host, *ports)
+        endpoints = await wire.open(host, *ports, broker)
         _tell(endpoints, map_file)
         await _until(wire, lasts_ns)
     finally:

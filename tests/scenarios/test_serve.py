@@ -24,6 +24,7 @@ import devices.live.tcp
 from components.host import Host
 from devices.live.pty import SerialLine
 from devices.live.tcp import Connection, Listener
+from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
 from scenarios.cli.main import main
 from scenarios.load import find, load, load_text
 from scenarios.plan import Planner
@@ -75,7 +76,7 @@ async def on_the_wire(plant: ServedPlant) -> AsyncIterator[tuple[Wire, dict[str,
 
 def serving(host: Host, body: Callable[[Wire, dict[str, Endpoint]], Awaitable[None]], text: str = SCENARIO) -> None:
     """Run ``body`` against the scenario, served in this process; it has a minute."""
-    spec, _ = served(Planner(load_text(text, Path("served.yaml")), host).world())
+    spec, _ = served(Planner(load_text(text, Path("served.yaml")), host).world(), False)
     plant = ServedPlant(spec, EPOCH_NS)
 
     async def all_of_it() -> None:
@@ -178,6 +179,66 @@ def test_asyncua_reads_writes_browses_and_subscribes(host: Host) -> None:
     serving(host, body)
 
 
+PUBLISHING = """\
+format: 1
+name: publishing
+duration: 60 s
+fleets:
+  roofs: {device: pv-day, protocol: mqtt, count: 3, publish: 50 ms, link: plant, gateway: gw, driver: mqtt-driver}
+links: {plant: {preset: lan}, cloud: {preset: lan}}
+components:
+  mqtt-driver: {wasm: mqtt-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
+expect: [count(samples.lost) == 0]
+"""
+
+
+def test_devices_publish_to_a_broker_that_nobody_here_wrote(host: Host) -> None:
+    """amqtt's on a socket: it is down at first, comes, and a client hears every device."""
+    from amqtt.broker import Broker as Amqtt
+
+    spec, left_out = served(Planner(load_text(PUBLISHING, Path("served.yaml")), host).world(), True)
+    assert left_out == []
+    plant = ServedPlant(spec, EPOCH_NS)
+    plant.boot()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def all_of_it() -> None:
+        wire = Wire(plant, Pacer())
+        found = await wire.open("127.0.0.1", 0, 0, ("127.0.0.1", port))
+        assert [endpoint.url for endpoint in found] == [f"mqtt://127.0.0.1:{port}/plant/roofs/{i}" for i in (1, 2, 3)]
+        while not plant.limits.get("broker-refused"):
+            await asyncio.sleep(0.01)
+        config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}, "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}}
+        broker = Amqtt(config)
+        await broker.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(encode(Connect("watcher", True, 0)) + encode(Subscribe(1, (("plant/+/+", 0),))))
+        packets, heard = Reader(), dict[str, set[int]]()
+        while len(heard) < 3 or min(map(len, heard.values())) < 10:
+            for one in packets.feed(await reader.read(65_536)):
+                if isinstance(one, Publish):
+                    heard.setdefault(one.topic, set()).add(json.loads(one.payload)["ts"])
+        writer.close()
+        await wire.close()
+        await broker.shutdown()
+        assert wire.failure is None
+        assert sorted(heard) == ["plant/roofs/1", "plant/roofs/2", "plant/roofs/3"]
+
+    async def within_a_minute() -> None:
+        async with asyncio.timeout(60):
+            await all_of_it()
+
+    try:
+        asyncio.run(within_a_minute())
+    finally:
+        plant.close()
+
+
 def test_strangers_are_sent_away_and_nobody_else_hears_of_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices.live.tcp, "CONNECTIONS_MAX", 5)
 
@@ -249,10 +310,10 @@ def test_a_line_that_nobody_reads_drops_what_does_not_fit() -> None:
 
 
 def test_what_can_not_be_served_is_named(host: Host) -> None:
-    spec, left_out = served(Planner(load_text(SCENARIO, Path("served.yaml")), host).world())
+    spec, left_out = served(Planner(load_text(SCENARIO, Path("served.yaml")), host).world(), False)
     assert [action.verb for action in spec.timeline] == ["fault"]
     assert left_out == [
-        "2 mqtt devices: they aren't served yet", "crash gw at 1 s: it happens to a gateway, or beyond one",
+        "2 mqtt devices: they need --broker", "crash gw at 1 s: it happens to a gateway, or beyond one",
         "cut cloud at 1 s: it happens to a gateway, or beyond one", "fault roofs at 1 s: its devices aren't served",
         "write tanks/1 at 1 s: it happens to a gateway, or beyond one",
     ]  # fmt: skip
@@ -261,7 +322,7 @@ def test_what_can_not_be_served_is_named(host: Host) -> None:
 def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
     """Planned, booted and closed: the plant alone, whatever trouble it has."""
     for name in ("quickstart", "mixed-plant-troubles", "opcua-troubles", "random-trouble"):
-        spec, _ = served(Planner(load(find(name)), host).world())
+        spec, _ = served(Planner(load(find(name)), host).world(), False)
         plant = ServedPlant(spec, EPOCH_NS)
         try:
             plant.boot()
@@ -307,6 +368,7 @@ def test_it_ends_after_a_while_and_writes_its_map(tmp_path: Path, capsys: pytest
     ("flags", "message"),
     [
         (("--host", "192.0.2.1"), "--port: 192.0.2.1:5020: "), (("--for", "10"), "--for: "), (("--map", "/nowhere/map.json"), "no such folder"),
+        (("--broker", "127.0.0.1"), "expected mqtt://HOST[:PORT]"), (("--broker", "mqtts://x"), "without TLS"), (("--broker", "mqtt://x:y"), "--broker: "),
         (("--port", "65536"), "65535"), (("--port", "x"), "--port"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,14 @@ from pymodbus.framer import FramerRTU
 
 from components.host import Host
 from devices.device import Device
+from devices.mqtt_broker import Broker
+from devices.mqtt_device import MqttDevice
+from devices.mqtt_packet import Connect, Puback, Publish, Reader, Subscribe, encode
 from sim.clock import MS, US, S
 from sim.link import LinkModel
 from sim.served import WAITING_MAX, ServedPlant
 from sim.served_modbus import LineCaller, ModbusCaller
+from sim.served_mqtt import Sender
 from sim.served_opcua import OpcUaCaller
 from sim.spec import Action, WorldSpec
 from sim.wallclock import EPOCH_NS
@@ -266,3 +271,86 @@ def test_an_opcua_client_is_greeted_and_a_chatterer_cut_off(host: Host) -> None:
         assert [answer[:3] for _, answer in desk.heard][:1] == [b"ACK"] * answers
         assert desk.hung_up == (not answers)
     desk.close()
+
+
+# ---- MQTT -----------------------------------------------------------------------------------------------------------
+class Port:
+    """A broker of the real world as the senders of a plant meet it: our model, at once; ``there``: does it listen?"""
+
+    def __init__(self, plant: ServedPlant) -> None:
+        self.plant, self.broker, self.there = plant, Broker(), True
+        self.dials = 0
+        self.heard: list[tuple[int, Publish]] = []
+        self.ends: list[Any] = []
+        self.sender = Sender(plant, 0, self._dialled)
+        self._reader = Reader()
+        self.watcher = self.broker.connection(self._watched, lambda: None, 0)
+        self.watcher.received(encode(Connect("watcher", True, 0)) + encode(Subscribe(1, (("#", 1),))), 0)
+
+    def _dialled(self) -> None:
+        self.dials += 1
+        self.plant.env.call_in(0, self._answer)
+
+    def _answer(self) -> None:
+        if not self.there:
+            self.sender.refused()
+            return
+        connections: list[Any] = []
+        end = self.sender.opened(lambda data: connections[0].received(data, self.plant.env._now), lambda: connections[0].lost(self.plant.env._now))
+        connections.append(self.broker.connection(lambda data, tag, packet: end.received(data), end.lost, self.plant.env._now))
+        self.ends.append(end)
+
+    def _watched(self, data: bytes, tag: Any, packet: int) -> None:
+        for one in self._reader.feed(data):
+            if isinstance(one, Publish):
+                self.heard.append((self.plant.env._now, one))
+                if one.qos:
+                    self.watcher.received(encode(Puback(one.packet)), self.plant.env._now)
+
+    def samples(self) -> list[tuple[int, dict[str, Any]]]:
+        return [(at_ns, json.loads(one.payload)) for at_ns, one in self.heard if one.topic == "plant/presses/1"]
+
+
+def publishing(host: Host, *timeline: Action, qos: int = 1) -> Port:
+    plant = ServedPlant(bare(mixed(host, ("mqtt",), qos=qos, poll_ns=S), *timeline, delay_ns=MS), EPOCH_NS)
+    plant.boot()
+    return Port(plant)
+
+
+def test_a_device_publishes_by_its_plan_what_it_measures(host: Host) -> None:
+    port = publishing(host)
+    twin = ServedPlant(port.plant.spec, EPOCH_NS)
+    port.plant.run_to(9 * S + S // 2)
+    samples = port.samples()
+    assert [at_ns // S for at_ns, _ in samples] == [*range(10)]
+    device = twin.field.servers[0]
+    assert isinstance(device, MqttDevice)
+    for k, (_, payload) in enumerate(samples):
+        assert payload == json.loads(device.payload(k * S)), "as in a run of the same seed"
+    assert any(one.topic == "plant/presses/1/status" and one.payload == b"online" for _, one in port.heard)
+    assert port.plant.requests == 10
+    twin.close()
+    port.plant.close()
+
+
+@pytest.mark.parametrize(("qos", "came"), [(1, 30), (0, 26)])
+def test_a_cut_cable_keeps_what_has_qos_1(host: Host, qos: int, came: int) -> None:
+    port = publishing(host, Action(5500 * MS, "cut", "plant", 9 * S, leg="presses/1"), qos=qos)
+    port.plant.run_to(29 * S + 500 * MS)
+    assert abs(len({payload["ts"] for _, payload in port.samples()}) - came) <= (4 if qos == 0 else 0)
+    port.plant.close()
+
+
+def test_a_broker_that_is_not_there_is_tried_again_ever_more_seldom(host: Host) -> None:
+    port = publishing(host)
+    port.there = False
+    port.plant.run_to(60 * S)
+    assert 5 <= port.dials == port.plant.limits["broker-refused"] <= 8
+    port.there = True
+    port.plant.run_to(100 * S)
+    assert len({payload["ts"] for _, payload in port.samples()}) == 100, "QoS 1: the outbox of a hundred holds them"
+    port.ends[-1].lost()
+    port.plant.run_to(110 * S)
+    assert len(port.ends) == 2, "it calls again"
+    assert len({payload["ts"] for _, payload in port.samples()}) == 110
+    port.plant.close()
