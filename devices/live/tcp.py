@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-CONNECTIONS_MAX = 64
-"""of one listener; one more is closed at once (limit ``connections``)"""
+CONNECTIONS_MAX = 512
+"""of one listener: two for each of 247 units; one more is closed at once (limit ``connections``)"""
 UNREAD_BYTES_MAX = 256 << 10
 """written and not read by the client; more ends its connection (limit ``client-unread``)"""
 
