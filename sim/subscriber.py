@@ -95,6 +95,9 @@ class Subscriber(Receiver):
         row, seen = self._due.get(k), self.mask_of(batch.points)
         if row is None:
             return None
+        if self._frame.at_ns < row.due_ns:  # the first notification of a subscription that is younger than the step: the news itself is none any more
+            self._end(k, "unread")
+            return None
         if seen is not None and row.open:
             if not seen & row.open:
                 self._end(k, "unread")  # of that instant something else has come

@@ -12,12 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sim.receiver
-from components.batch import read_batch
+from components.batch import Batch, read_batch
 from components.host import Host
 from sim.clock import MS, US, S
-from sim.ledger import End
+from sim.ledger import End, Row
+from sim.receiver import Taken
 from sim.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
+from sim.subscriber import Subscriber
 from sim.wallclock import EPOCH_NS
+from sim.world import World
 from tests.plants import component, paired, run
 from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
 from tests.sim.test_world import conserved
@@ -193,6 +196,26 @@ def test_the_slower_one_of_a_hot_pair_sends_nothing_twice_by_itself(host: Host) 
         assert world.ledger.count(End.DELIVERED) == world.ledger.due
     assert quiet.ledger.duplicates == 0
     assert crashed.ledger.duplicates <= 2 * 20 * 11, "what the standby had kept, and what lay on its way when the leader crashed"
+
+
+def test_what_was_taken_before_it_was_due_is_no_sample(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first notification, of a subscription that was made in the same step: it can't have come in less than no time."""
+    world = World(subscribed(host, 1), host)
+    (poller,) = world.gateways[0].pollers
+    assert isinstance(poller, Subscriber)
+    for taken_ns, found in ((600 * MS, None), (700 * MS, 2)):
+        row = world.ledger.open_row(0, 2 if found else 1, 666 * MS, poller.table.mask, 500 * MS, 1)
+        assert isinstance(row, Row)
+        poller._due[row.k], poller._instant[EPOCH_NS + 500 * MS] = row, row.k
+        poller._frame = Taken(0, 0, taken_ns, [0] * 6)
+        count = len(poller.table.ids)
+        batch = Batch(tuple(poller.table.ids), (1.0,) * count, (0,) * count, (EPOCH_NS + 500 * MS,) * count, ())
+        monkeypatch.setattr("sim.subscriber.read_batch", lambda lists, batch=batch: batch)
+        poller.clockwork.lists = (0, 0, 0, 0, 0)
+        taken = poller._next_taken()
+        assert (taken and taken.k) == found
+    assert world.ledger.count(End.MISSED, "unread") == 10
+    world.close()
 
 
 def test_a_step_of_odd_nanoseconds_is_told_in_microseconds(host: Host) -> None:
