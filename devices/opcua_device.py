@@ -36,6 +36,10 @@ _HEADER_BYTES = 24
 """of a MSG chunk: type, size, channel, token, sequence number, request id (OPC 10000-6 section 6.7.2)"""
 
 
+PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
+"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server"""
+
+
 def host_of(device: str) -> str:
     """The host name of a device: a URL has no room for its slash."""
     return device.replace("/", "-")
@@ -92,6 +96,20 @@ class OpcUaServer:
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
+
+    def limit(self) -> None:
+        """Strangers may come: what they ask for is revised (OPC 10000-4 section 5.14.2.2). A server is for a few clients, and shares its process."""
+        inner = self._server.iserver
+        inner.max_session_timeout_ms, inner.max_subscriptions = SESSION_MAX_MS, SUBSCRIPTIONS_MAX
+        service: Any = inner.subscription_service
+        create = service.create_subscription
+
+        def revised(params: Any) -> Any:
+            wanted = params.RequestedPublishingInterval
+            params.RequestedPublishingInterval = wanted if wanted >= PUBLISHING_MIN_MS else PUBLISHING_MIN_MS  # not a number isn't, either
+            return params
+
+        service.create_subscription = lambda params, *more, **named: create(revised(params), *more, **named)
 
     async def _make_nodes(self) -> None:
         """A variable for each point, below an object that is the device."""

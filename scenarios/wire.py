@@ -6,8 +6,8 @@ Belongs here: who is found where, and the turn that a client's bytes or the next
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import errno
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,47 +81,51 @@ class Wire:
         return sum(len(one.connections) for one in self._listeners) + sum(len(one.connections) for one in self._dialers)
 
     # ---- turns --------------------------------------------------------------------------------------------------
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Whatever happens in the plant; then the alarm is set for what is next."""
-        if self.failure is not None:
-            return
+    def enter(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Something of the real world happens now: after what is due, which may take more than this turn."""
+        if self.failure is None:
+            self._turn(self.plant.put(self.pacer.position_ns(), action, *arguments))
+
+    def _rung(self) -> None:
+        self._armed_ns = None
+        if self.failure is None:
+            self._turn(self.pacer.position_ns())
+
+    def _turn(self, until_ns: int) -> None:
+        """Whatever is due in the plant, a turn of it; then the alarm is set for what is next: at once when there is more."""
+        next_ns = self.plant.next_ns
+        if next_ns is not None and next_ns <= until_ns:
+            self.pacer.late(next_ns)
         try:
-            yield
+            self.plant.turn(until_ns)
         except Exception as error:  # noqa: BLE001  # asyncio would only log it: it ends the serving, and is raised there
             self.failure = error
             self.stopped.set()
+            return
         next_ns = self.plant.next_ns
         if next_ns is not None and next_ns != self._armed_ns:
             self._armed_ns = next_ns
             self._alarm.set(*self.pacer.wall_at(next_ns))
 
-    def enter(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Something of the real world happens now."""
-        if self.failure is None:
-            with self._turn():
-                self.plant.at(self.pacer.position_ns(), action, *arguments)
-
-    def _rung(self) -> None:
-        if self.failure is None:
-            self._armed_ns = None
-            with self._turn():
-                now_ns, next_ns = self.pacer.position_ns(), self.plant.next_ns
-                if next_ns is not None and next_ns <= now_ns:
-                    self.pacer.late(next_ns)
-                    self.plant.run_to(now_ns)
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error without a place: a client for whom there is no file left is a limit; any other is a mistake of ours."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self.plant.met("files")
+        else:
+            loop.default_exception_handler(context)
 
     # ---- endpoints ----------------------------------------------------------------------------------------------
     async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
         """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
+        asyncio.get_running_loop().set_exception_handler(self._stray)
         self.pacer.begin()
         found = await self._open_modbus(host, port)
         found += self._open_lines()
         found += await self._open_opcua(host, opcua_port)
         found += self._call(*broker) if broker is not None else []
         order = self.plant.device_index
-        with self._turn():
-            pass
+        self._turn(self.pacer.position_ns())
         return sorted(found, key=lambda endpoint: order[endpoint.device])
 
     def _of(self, protocol: str) -> list[int]:

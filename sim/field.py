@@ -128,6 +128,14 @@ class Field:
             finished(task, f"the server of {name}")
         self._starts.clear()
 
+    def meet_strangers(self) -> None:
+        """Clients that aren't ours may come: servers of libraries limit what one of them can ask for."""
+        from devices.opcua_device import OpcUaServer
+
+        for server in self.servers if self.stacks is not None else ():
+            if isinstance(server, OpcUaServer):
+                server.limit()
+
     def close(self) -> None:
         """Libraries are left."""
         if self.stacks is not None:

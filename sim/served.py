@@ -14,10 +14,10 @@ from sim.plant import Plant
 from sim.spec import WorldSpec
 from sim.wallclock import BOOT_HORIZON_NS
 
-WAITING_MAX = 256
-"""requests of one client that are on their way or being answered; with more, nothing is read from it until there are fewer"""
-TURN_EVENTS = 1 << 16
-"""events between two looks at whether somebody wants to stop"""
+WAITING_MAX, WAITING_LOW = 256, 128
+"""requests of one client that are on their way or being answered: at the one it isn't read from any more, at the other it is again"""
+TURN_EVENTS = 200
+"""things that happen in one turn: sockets, signals and the clock get theirs in between, however much is due"""
 Write = Callable[[bytes], None]
 
 
@@ -45,6 +45,7 @@ class ServedPlant(Plant):
         """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up."""
         self.run_to(-1)
         self.field.require_started()
+        self.field.meet_strangers()
         self.put_trouble()
 
     @property
@@ -54,15 +55,25 @@ class ServedPlant(Plant):
 
     def run_to(self, until_ns: int) -> None:
         """Let everything happen that is due by then."""
+        while not self.turn(until_ns):
+            pass
+
+    def turn(self, until_ns: int) -> bool:
+        """Let what is due by then happen, a turn of it; is that all?"""
         with self.field.inside():
-            while self.env.run_to(until_ns, self._books, TURN_EVENTS) == TURN_EVENTS and not self.env.stopped:
-                self.trace.flush()
+            done = self.env.run_to(until_ns, self._books, TURN_EVENTS)
         self.trace.flush()
+        return done < TURN_EVENTS
+
+    def put(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> int:
+        """It happens at that instant, after what is due before; returns the instant, which is now when it was past."""
+        at_ns = max(now_ns, self.env._now)
+        self.env.call_at(at_ns, action, *arguments)
+        return at_ns
 
     def at(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> None:
-        """Do it at that instant, after what is due before; an instant that is past is now."""
-        self.env.call_at(max(now_ns, self.env._now), action, *arguments)
-        self.run_to(max(now_ns, self.env._now))
+        """``put``, and all that is due until then."""
+        self.run_to(self.put(now_ns, action, *arguments))
 
     def met(self, limit: str) -> None:
         """A named limit was met."""
@@ -74,35 +85,37 @@ class ServedPlant(Plant):
 
 
 class Caller:
-    """One client's connection. ``write`` hands bytes to it, ``hang_up`` ends it; ``full``: read no more until ``on_room`` is called."""
+    """One client's connection. ``write`` hands bytes to it, ``hang_up`` ends it; ``full``: don't read from it until ``on_room``, then ``go_on``."""
 
     def __init__(self, plant: ServedPlant, write: Write, hang_up: Callable[[], None]) -> None:
         self.plant, self.write, self.hang_up = plant, write, hang_up
         self.on_room: Callable[[], None] = lambda: None
         self._waiting = 0
+        self.full = False
+        """too much is on its way"""
         self.gone = False
 
     def received(self, data: bytes) -> None:
         """Bytes of the client."""
         raise NotImplementedError
 
+    def go_on(self) -> None:
+        """There is room, and it is an instant of the wall's again: else who has sent a lot at once would go before all others."""
+
     def lost(self) -> None:
         """The client is no more: nothing is written any more."""
         self.gone = True
 
-    @property
-    def full(self) -> bool:
-        """Too much is on its way."""
-        return self._waiting >= WAITING_MAX
-
     def _wait(self) -> None:
         self._waiting += 1
-        if self._waiting == WAITING_MAX:
+        if self._waiting >= WAITING_MAX and not self.full:
+            self.full = True
             self.plant.met("client-requests")
 
     def _over(self, count: int = 1) -> None:
         """So many requests are on their way no more."""
-        before, self._waiting = self._waiting, self._waiting - count
+        self._waiting -= count
         self.plant.requests += count
-        if before >= WAITING_MAX > self._waiting and not self.gone:
+        if self.full and self._waiting <= WAITING_LOW and not self.gone:
+            self.full = False
             self.on_room()

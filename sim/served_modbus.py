@@ -26,22 +26,33 @@ class ModbusCaller(Caller):
         self._devices = devices
         self._ways: dict[int, _Way] = {}
         self._buffer = b""
+        self._cutting = False
 
     def received(self, data: bytes) -> None:
-        """Every whole request that is there by now sets out for its device; what can't be one ends the connection."""
-        buffer = self._buffer + data
-        while len(buffer) >= MBAP_BYTES and not self.gone:
-            length = int.from_bytes(buffer[4:6], "big")
-            if buffer[2:4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
+        """Every whole request that is there by now sets out for its device, as far as there is room; what can't be one ends the connection."""
+        self._buffer += data
+        self._cut()
+
+    def _cut(self) -> None:
+        if self._cutting:  # an answer at once has made room: whoever cuts goes on
+            return
+        self._cutting, at, buffer = True, 0, self._buffer
+        while len(buffer) - at >= MBAP_BYTES and not self.gone and not self.full:
+            length = int.from_bytes(buffer[at + 4 : at + 6], "big")
+            if buffer[at + 2 : at + 4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
                 self.plant.met("not-modbus")
                 self.lost()
                 self.hang_up()
-                return
-            if len(buffer) < length + 6:
                 break
-            frame, buffer = buffer[: length + 6], buffer[length + 6 :]
+            if len(buffer) - at < length + 6:
+                break
+            frame, at = buffer[at : at + length + 6], at + length + 6
             self._ask(frame)
-        self._buffer = buffer
+        self._buffer, self._cutting = buffer[at:], False
+
+    def go_on(self) -> None:
+        """With what has come already."""
+        self._cut()
 
     def _ask(self, frame: bytes) -> None:
         unit = frame[6]
@@ -133,7 +144,7 @@ class LineCaller(Caller):
     """The client of a serial line, which sends whole frames: every device on the line hears them.
 
     A frame takes its time on the wires, then a gap and the turnaround; so does the answer. Who sends while another exchange is under way
-    garbles both.
+    garbles both: neither is heard, and there is one at a time to keep.
     """
 
     def __init__(self, plant: ServedPlant, line: Line, devices: list[int], write: Write) -> None:
@@ -155,11 +166,12 @@ class LineCaller(Caller):
         """One frame."""
         if not data:
             return
-        frame = _Frame()
         if self._under_way is not None:
-            self._under_way.garbled = frame.garbled = True
+            self._under_way.garbled = True
             self._line.collisions += 1
-        self._under_way = frame
+            self.plant.met("line-collision")
+            return
+        frame = self._under_way = _Frame()
         self._wait()
         self._line.exchanges += 1
         timing, env = self._line.timing, self.plant.env

@@ -1,1 +1,1 @@
-"""The only place with sockets: live ends of protocols. Its room; nothing lives here yet."""
+"""The only place with sockets: live ends of protocols. TCP listeners, pseudo-terminals, an alarm clock."""

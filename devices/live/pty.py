@@ -7,7 +7,9 @@ bytes come at once, and a frame ends where its check sum holds, or where nothing
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import termios
 import tty
 from collections.abc import Callable
 
@@ -17,6 +19,10 @@ FRAME_BYTES_MIN, FRAME_BYTES_MAX = 4, 256
 """MODBUS over Serial Line V1.02 section 2.5.1"""
 SILENCE_S = 0.02
 """after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own pauses aren't those of a wire"""
+FREED_S = 1.0
+"""how often a client's claim to have the line alone (TIOCEXCL) is undone; and what wasn't read for that long is discarded"""
+READ_BYTES = 4096
+"""at a time; of more than a frame only that it is too long is kept (limit ``line-overlong``)"""
 UNREAD_BYTES_MAX = 4096
 """that a client hasn't read (a pty's own buffer); more is dropped (limit ``line-unread``)"""
 
@@ -33,13 +39,15 @@ class SerialLine:
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._written_s = 0.0
         self._loop.add_reader(self._near, self._read)
+        self._freeing = self._loop.call_later(FREED_S, self._free)
 
     def _read(self) -> None:
-        self._buffer += os.read(self._near, 65_536)
+        self._buffer = (self._buffer + os.read(self._near, READ_BYTES))[: FRAME_BYTES_MAX + 1]
         if self._timer is not None:
             self._timer.cancel()
-        if len(self._buffer) > FRAME_BYTES_MAX or whole(self._buffer):
+        if whole(self._buffer):
             self._end()
         else:
             self._timer = self._loop.call_later(SILENCE_S, self._end)
@@ -47,11 +55,22 @@ class SerialLine:
     def _end(self) -> None:
         self._timer = None
         frame, self._buffer = self._buffer, b""
+        if len(frame) > FRAME_BYTES_MAX:
+            self._met("line-overlong")
+            return
         if frame:
             self._heard(frame)
 
+    def _free(self) -> None:
+        """This end is open all the time, so what a client leaves behind outlives it: its claim to the line, and answers that it hasn't read."""
+        fcntl.ioctl(self._far, termios.TIOCNXCL)
+        if self._loop.time() - self._written_s >= FREED_S:
+            termios.tcflush(self._far, termios.TCIFLUSH)
+        self._freeing = self._loop.call_later(FREED_S, self._free)
+
     def write(self, data: bytes) -> None:
         """To the client; what it has no room for is lost, as on a wire."""
+        self._written_s = self._loop.time()
         try:
             written = os.write(self._near, data)
         except BlockingIOError:
@@ -62,8 +81,9 @@ class SerialLine:
     def close(self) -> None:
         """The line is taken away."""
         self._loop.remove_reader(self._near)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._freeing):
+            if timer is not None:
+                timer.cancel()
         os.close(self._near)
         os.close(self._far)
 

@@ -20,14 +20,15 @@ class Caller(Protocol):
     """Who stands behind a connection."""
 
     on_room: Callable[[], None]
-
-    @property
-    def full(self) -> bool:
-        """Read no more for now; ``on_room`` is called when there is room."""
-        ...
+    full: bool
+    """read no more for now; ``on_room`` is called when there is room"""
 
     def received(self, data: bytes) -> None:
         """Bytes of the client, now."""
+        ...
+
+    def go_on(self) -> None:
+        """There is room again, now."""
         ...
 
     def lost(self) -> None:
@@ -47,6 +48,8 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._transport: asyncio.Transport | None = None
         self._caller: Caller | None = None
+        self._read_bytes = 0
+        """read and not yet its caller's: the plant is behind"""
         self.peer = self.name = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,13 +73,29 @@ class Connection(asyncio.Protocol):
         caller = self._caller
         if caller is None or self._transport is None:
             return
-        self._listener.enter(caller.received, data)
-        if caller.full and self._transport is not None:
+        self._read_bytes += len(data)
+        self._listener.enter(self._deliver, data)
+        if (caller.full or self._read_bytes) and self._transport is not None:
             self._transport.pause_reading()
 
+    def _deliver(self, data: bytes) -> None:
+        self._read_bytes -= len(data)
+        if self._caller is not None:
+            self._caller.received(data)
+            self._resume()
+
     def _room(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        asyncio.get_running_loop().call_soon(self._listener.enter, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._caller is not None:
+            self._caller.go_on()
+            self._resume()
+
+    def _resume(self) -> None:
+        transport, caller = self._transport, self._caller
+        if caller is not None and not caller.full and not self._read_bytes and transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         """It has gone."""

@@ -47,6 +47,8 @@ def serve(
         raise ScenarioError("--for", None, "", str(error)) from error
     if map_file is not None and not map_file.parent.is_dir():
         raise ScenarioError("--map", None, "", f"{map_file}: no such folder: {map_file.parent}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # until sockets are open; explicitly: a shell's background job ignores SIGINT
+        signal.signal(number, signal.default_int_handler)
     publish_to = None if broker is None else _broker(broker)
     spec, left_out = _planned(file, seed, publish_to is not None)
     for text in left_out:
@@ -102,7 +104,7 @@ async def _serve(
 
     wire = Wire(plant, Pacer())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):  # explicitly: a shell's background job ignores SIGINT
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, wire.stopped.set)
     try:
         endpoints = await wire.open(host, *ports, broker)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
+import time
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Client
+from asyncua import Client, ua
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.framer import FramerRTU
 
+import devices.live.pty
 import devices.live.tcp
 from components.host import Host
 from devices.live.pty import SerialLine
 from devices.live.tcp import Connection, Listener
 from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
+from devices.opcua_device import SUBSCRIPTIONS_MAX
 from scenarios.cli.main import main
 from scenarios.load import find, load, load_text
 from scenarios.plan import Planner
@@ -142,6 +147,77 @@ def test_whoever_opens_the_terminal_is_on_the_line(host: Host) -> None:
             answer = await asyncio.to_thread(exchange, path, *pieces)
             assert answer[:3] == bytes((2, 3, 4))
             assert FramerRTU.compute_CRC(answer[:-2]).to_bytes(2, "big") == answer[-2:]
+
+    serving(host, body)
+
+
+def test_a_client_that_comes_later_reads_its_own_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody reads is nobody's: RTU has no transaction id. And who claimed the line alone (TIOCEXCL) and left has it no more."""
+    monkeypatch.setattr(devices.live.pty, "FREED_S", 0.1)
+
+    async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
+        path = found["meters/1"].url.removeprefix("rtu://").partition("?")[0]
+
+        def ask(address: int, answer: bool) -> bytes:
+            asked = bytes((1, 4, 0, address, 0, 2))
+            port = os.open(path, os.O_RDWR | os.O_NOCTTY)
+            try:
+                tty.setraw(port, termios.TCSANOW)
+                fcntl.ioctl(port, termios.TIOCEXCL)
+                os.write(port, asked + FramerRTU.compute_CRC(asked).to_bytes(2, "big"))
+                if not answer:
+                    time.sleep(0.2)
+                return os.read(port, 9) if answer else b""
+            finally:
+                os.close(port)
+
+        await asyncio.to_thread(ask, 2, False)
+        await asyncio.sleep(0.5)
+        answer = await asyncio.to_thread(ask, 40, True)
+        assert answer[:3] == bytes((1, 0x84, 2)), "its own: there is no such register"
+
+    serving(host, body)
+
+
+def test_a_flood_on_a_line_is_one_overlong_frame() -> None:
+    async def body() -> None:
+        met: list[str] = []
+        heard: list[bytes] = []
+        line = SerialLine(heard.append, met.append)
+        port = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(port)
+        for _ in range(50):
+            os.write(port, b"x" * 1000)
+            await asyncio.sleep(0)
+        while not met:
+            await asyncio.sleep(0.01)
+        assert (met, heard) == (["line-overlong"], [])
+        asked = bytes((1, 4, 0, 0, 0, 2))
+        os.write(port, asked + FramerRTU.compute_CRC(asked).to_bytes(2, "big"))
+        while not heard:
+            await asyncio.sleep(0.01)
+        assert heard[0][:6] == asked
+        os.close(port)
+        line.close()
+
+    asyncio.run(body())
+
+
+def test_a_stranger_gets_no_subscription_that_would_take_the_field_away(host: Host) -> None:
+    async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
+        class Deaf:
+            def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+                """Nothing."""
+
+        async with Client(found["tanks/1"].url) as client:
+            for wanted, revised in ((0.5, 50.0), (49.0, 50.0), (70.0, 70.0)):
+                subscription = await client.create_subscription(wanted, Deaf())
+                inner = wire.plant.field.servers[5]._server.iserver.subscription_service.subscriptions  # type: ignore[attr-defined]
+                assert inner[subscription.subscription_id].data.RevisedPublishingInterval == revised
+            for _ in range(SUBSCRIPTIONS_MAX - 3):
+                await client.create_subscription(1000, Deaf())
+            with pytest.raises(ua.UaStatusCodeError, match="BadTooManySubscriptions"):
+                await client.create_subscription(1000, Deaf())
 
     serving(host, body)
 

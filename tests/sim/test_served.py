@@ -156,6 +156,31 @@ def test_who_asks_too_much_is_not_read_from_until_there_is_room(host: Host) -> N
     desk.close()
 
 
+def test_who_sends_a_lot_at_once_waits_for_the_wall_between(host: Host) -> None:
+    """What lies in a client's buffer goes on when the outside says so: the plant's own time would be all his."""
+    desk = Desk(bare(plant(host, count=2), delay_ns=MS)).modbus()
+    desk.say(S, b"".join(read(number, number % 2 + 1) for number in range(3 * WAITING_MAX)))
+    desk.plant.run_to(2 * S)
+    assert (len(desk.heard), desk.rooms, desk.caller.full) == (WAITING_MAX, 1, False)
+    for second in range(3, 7):
+        desk.plant.at(second * S, desk.caller.go_on)
+        desk.plant.run_to((second + 1) * S - 1)
+    assert len(desk.heard) == 3 * WAITING_MAX
+    desk.close()
+
+
+def test_a_turn_is_bounded_however_much_is_due(host: Host) -> None:
+    desk = Desk(bare(plant(host, count=2))).modbus()
+    for number in range(WAITING_MAX - 1):
+        desk.plant.put(S + number, desk.caller.received, read(number, 1))
+    turns = 0
+    while not desk.plant.turn(2 * S):
+        turns += 1
+    assert turns >= 3
+    assert len(desk.heard) == WAITING_MAX - 1
+    desk.close()
+
+
 def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
     """A cut cable delays what TCP repeats, one for too long loses it; a slow device is slow, a stuck sensor stuck, another device neither."""
     timeline = (
@@ -252,6 +277,7 @@ def test_two_requests_at_a_time_garble_each_other(host: Host) -> None:
     desk.say(3 * S, rtu(1, ASK))
     desk.plant.run_to(4 * S)
     assert [(at_ns > 3 * S, answer[0]) for at_ns, answer in desk.heard] == [(True, 1)]
+    assert desk.plant.limits == {"line-collision": 1}
     desk.close()
 
 
