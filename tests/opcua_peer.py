@@ -47,10 +47,14 @@ class Peer:
         if self.connection is not None:
             self.connection.gone()
         self.hung_up = False
-        self.connection = self.stacks.accept(host_of(DEVICE), PORT, self.heard.append, self._gone, "gw")
+        made: list[Accepted | None] = []
+        self.connection = self.stacks.accept(host_of(DEVICE), PORT, self.heard.append, lambda at_once: self._gone(made[0]), "gw")
+        made.append(self.connection)
 
-    def _gone(self, at_once: bool) -> None:
-        self.hung_up = True
+    def _gone(self, connection: Accepted | None) -> None:
+        """The server has closed it: one that nobody speaks over any more doesn't count."""
+        if connection is self.connection:
+            self.hung_up = True
 
     def talk(self, data: bytes, wait_s: float = 0.001) -> bytes:
         """Send, and collect what comes."""
