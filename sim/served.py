@@ -31,7 +31,7 @@ class _Nothing:
 
 
 class ServedPlant(Plant):
-    """A plant whose clients are real. Its clock is moved by whoever keeps the pace: ``run_to`` and ``at``."""
+    """A plant whose clients are real. Its clock is moved by whoever keeps the pace: ``put`` and ``turn``, or ``at`` and ``run_to`` at once."""
 
     def __init__(self, spec: WorldSpec, epoch_ns: int) -> None:
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, own_brokers=False)

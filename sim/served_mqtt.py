@@ -43,7 +43,7 @@ class Sender:
         """The broker's socket is there; who hears it."""
         broker = self._broker = BrokerEnd(self, write, hang_up)
         stream = self._stream
-        if stream is None or stream.broken:
+        if stream is None or stream.broken or not stream.open:  # the cable was cut meanwhile: the device dials again
             broker.gone = True
             hang_up()
             return broker

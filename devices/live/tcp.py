@@ -69,13 +69,10 @@ class Connection(asyncio.Protocol):
         self._caller.on_room = self._room
 
     def data_received(self, data: bytes) -> None:
-        """It has sent something."""
-        caller = self._caller
-        if caller is None or self._transport is None:
-            return
+        """It has sent something: its caller gets that in turn, which may not be now."""
         self._read_bytes += len(data)
         self._listener.enter(self._deliver, data)
-        if (caller.full or self._read_bytes) and self._transport is not None:
+        if (self._read_bytes or (self._caller is not None and self._caller.full)) and self._transport is not None:
             self._transport.pause_reading()
 
     def _deliver(self, data: bytes) -> None:
@@ -98,12 +95,16 @@ class Connection(asyncio.Protocol):
             transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It has gone."""
+        """It has gone: its caller hears of that after what it has sent."""
         self._transport = None
-        self._listener.connections.pop(self, None)
+        if self in self._listener.connections:  # else it was one too many
+            del self._listener.connections[self]
+            self._listener.enter(self._leave)
+
+    def _leave(self) -> None:
         caller, self._caller = self._caller, None
         if caller is not None:
-            self._listener.enter(caller.lost)
+            caller.lost()
 
     def write(self, data: bytes) -> None:
         """To the client."""

@@ -26,8 +26,6 @@ from pymodbus.framer import FramerRTU
 import devices.live.pty
 import devices.live.tcp
 from components.host import Host
-from devices.live.pty import SerialLine
-from devices.live.tcp import Connection, Listener
 from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
 from devices.opcua_device import SUBSCRIPTIONS_MAX
 from scenarios.cli.main import main
@@ -179,30 +177,6 @@ def test_a_client_that_comes_later_reads_its_own_answer(host: Host, monkeypatch:
     serving(host, body)
 
 
-def test_a_flood_on_a_line_is_one_overlong_frame() -> None:
-    async def body() -> None:
-        met: list[str] = []
-        heard: list[bytes] = []
-        line = SerialLine(heard.append, met.append)
-        port = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(port)
-        for _ in range(50):
-            os.write(port, b"x" * 1000)
-            await asyncio.sleep(0)
-        while not met:
-            await asyncio.sleep(0.01)
-        assert (met, heard) == (["line-overlong"], [])
-        asked = bytes((1, 4, 0, 0, 0, 2))
-        os.write(port, asked + FramerRTU.compute_CRC(asked).to_bytes(2, "big"))
-        while not heard:
-            await asyncio.sleep(0.01)
-        assert heard[0][:6] == asked
-        os.close(port)
-        line.close()
-
-    asyncio.run(body())
-
-
 def test_a_stranger_gets_no_subscription_that_would_take_the_field_away(host: Host) -> None:
     async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
         class Deaf:
@@ -343,46 +317,6 @@ def test_strangers_are_sent_away_and_nobody_else_hears_of_it(host: Host, monkeyp
         assert wire.plant.limits["not-opcua"] == 1
 
     serving(host, body)
-
-
-def test_a_client_that_does_not_read_is_cut_off() -> None:
-    class Full:
-        aborted = False
-
-        def get_extra_info(self, name: str) -> tuple[str, int]:
-            return ("127.0.0.1", 1)
-
-        def is_closing(self) -> bool:
-            return False
-
-        def write(self, data: bytes) -> None:
-            assert not self.aborted
-
-        def get_write_buffer_size(self) -> int:
-            return devices.live.tcp.UNREAD_BYTES_MAX + 1
-
-        def abort(self) -> None:
-            self.aborted = True
-
-    met: list[str] = []
-    connection = Connection(Listener(lambda client: None, lambda call: None, met.append))  # type: ignore[arg-type, return-value]
-    transport = Full()
-    connection.connection_made(transport)  # type: ignore[arg-type]
-    connection.write(b"x")
-    assert transport.aborted
-    assert met == ["client-unread"]
-
-
-def test_a_line_that_nobody_reads_drops_what_does_not_fit() -> None:
-    async def body() -> None:
-        met: list[str] = []
-        line = SerialLine(lambda frame: None, met.append)
-        for _ in range(2000):
-            line.write(b"x" * 200)
-        assert "line-unread" in met
-        line.close()
-
-    asyncio.run(body())
 
 
 def test_what_can_not_be_served_is_named(host: Host) -> None:

@@ -1,0 +1,132 @@
+"""Sockets and pseudo-terminals by themselves: limits, and bytes that come before anybody is there to take them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tty
+from collections.abc import Callable
+from typing import Any
+
+from pymodbus.framer import FramerRTU
+
+import devices.live.tcp
+from devices.live.pty import SerialLine
+from devices.live.tcp import Connection, Listener
+
+
+def test_a_flood_on_a_line_is_one_overlong_frame() -> None:
+    async def body() -> None:
+        met: list[str] = []
+        heard: list[bytes] = []
+        line = SerialLine(heard.append, met.append)
+        port = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(port)
+        os.set_blocking(port, False)  # the line is read by this very thread
+        for _ in range(50):
+            with contextlib.suppress(BlockingIOError):
+                os.write(port, b"x" * 1000)
+            await asyncio.sleep(0)
+        while not met:
+            await asyncio.sleep(0.01)
+        assert (met, heard) == (["line-overlong"], [])
+        asked = bytes((1, 4, 0, 0, 0, 2))
+        os.write(port, asked + FramerRTU.compute_CRC(asked).to_bytes(2, "big"))
+        while not heard:
+            await asyncio.sleep(0.01)
+        assert heard[0][:6] == asked
+        os.close(port)
+        line.close()
+
+    asyncio.run(body())
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    class Full:
+        aborted = False
+
+        def get_extra_info(self, name: str) -> tuple[str, int]:
+            return ("127.0.0.1", 1)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: bytes) -> None:
+            assert not self.aborted
+
+        def get_write_buffer_size(self) -> int:
+            return devices.live.tcp.UNREAD_BYTES_MAX + 1
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    met: list[str] = []
+    connection = Connection(Listener(lambda client: None, lambda call: None, met.append))  # type: ignore[arg-type, return-value]
+    transport = Full()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.write(b"x")
+    assert transport.aborted
+    assert met == ["client-unread"]
+
+
+def test_a_line_that_nobody_reads_drops_what_does_not_fit() -> None:
+    async def body() -> None:
+        met: list[str] = []
+        line = SerialLine(lambda frame: None, met.append)
+        for _ in range(2000):
+            line.write(b"x" * 200)
+        assert "line-unread" in met
+        line.close()
+
+    asyncio.run(body())
+
+
+def test_nothing_is_lost_while_the_plant_is_behind() -> None:
+    """What a client sets off happens in turn, later: its bytes wait for its caller, who is told of its end after them."""
+
+    class Transport:
+        paused = False
+
+        def get_extra_info(self, name: str) -> tuple[str, int]:
+            return ("127.0.0.1", 1)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def pause_reading(self) -> None:
+            self.paused = True
+
+        def resume_reading(self) -> None:
+            self.paused = False
+
+    class Caller:
+        full = False
+        on_room: Callable[[], None]
+
+        def received(self, data: bytes) -> None:
+            told.append(data)
+
+        def go_on(self) -> None:
+            """Nothing waits."""
+
+        def lost(self) -> None:
+            told.append("lost")
+
+    told: list[Any] = []
+    later: list[Callable[[], None]] = []
+    listener = Listener(lambda client: Caller(), lambda call, *given: later.append(lambda: call(*given)), lambda limit: None)
+    connection, transport = Connection(listener), Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(b"first")
+    assert transport.paused, "no more is read than what waits"
+    later.pop(0)()
+    later.pop(0)()
+    assert not transport.paused
+    connection.data_received(b"second")
+    connection.connection_lost(None)
+    assert told == [b"first"]
+    for call in later:
+        call()
+    assert told == [b"first", b"second", "lost"]
+    assert not listener.connections
