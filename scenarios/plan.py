@@ -105,7 +105,9 @@ class Planner:
                 raise self.error((*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)")
             bits = 10 if not checked and link.stop == 1 else 11
             model = replace(LinkModel(), **model_changes(link))
-            return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked)
+            letter = {"even": "E", "odd": "O", "none": "N"}.get(link.parity or ("even" if link.stop is None else "none"))
+            framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"  # nothing said: even parity (section 2.5.1)
+            return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing)
         for key in ("parity", "stop", "turnaround", "lines"):
             if getattr(link, key) is not None:
                 raise self.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')

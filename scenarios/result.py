@@ -76,7 +76,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         "verdict": verdict.value,
         "scenario": loaded.scenario.name,
         "seed": world.spec.seed,
-        "clock": "virtual" if world.pacer is None else "paced",
+        "clock": "virtual" if world.pacer is None else "wire" if world.pacer.wire else "paced",
         "digest": world.trace.digest(),
         "scenario_digest": scenario_digest(loaded),
         "components": {component.name: component.component.sha256 for component in world.spec.components},
@@ -106,6 +106,9 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     }  # fmt: skip
     if world.pacer is not None:
         data["run"]["pace"] = {"speed": float(world.pacer.speed), "lag": _histogram(world.pacer.lag)}
+    places = {device.name: device.place.url for device in world.spec.devices if device.place is not None}
+    if places:
+        data["places"] = places
     if world.pairs:
         data["pairs"] = {pair.name: figures(pair) for pair in world.pairs}
         notes = [*notes, *(text for pair in world.pairs for text in stories(pair))]

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.host import Host
 from scenarios.determinism import Comparison, Recording
 from scenarios.load import Loaded, known_as
+from scenarios.places import attached
 from scenarios.plan import Planner
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
@@ -26,7 +28,11 @@ from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.spec import WorldSpec
 from sim.supervisor import ConfigRefused
+from sim.wallclock import EPOCH_NS
 from sim.world import World
+
+if TYPE_CHECKING:
+    from scenarios.sockets import Sockets
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Options:
     boards: dict[str, str] = field(default_factory=dict)
     out: Path | None = None
     check: bool = False
+    places: dict[str, str] = field(default_factory=dict)
+    """device -> URL of the real device that is polled in its place; with any the clock is ``wire``"""
     speed: Fraction | None = None
     """clock ``paced``: simulated time at so many times the wall's; None is clock ``virtual``"""
     progress: Callable[[int, int], None] | None = None
@@ -54,7 +62,8 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     host = host or Host()
     try:
         planner = Planner(loaded, host, options.seed, options.boards)
-        spec = planner.world()
+        spec, notes = attached(planner.world(), options.places)
+        planner.notes += notes
         folder = Folder(options.out) if options.out is not None else None
         recording = Recording() if options.check else None
         try:
@@ -75,13 +84,22 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
           record: Recording | Comparison | None) -> Result:  # fmt: skip
     store_path = None if folder is None else folder.store_path
-    world = World(spec, host, store_path)
+    sockets = _sockets() if options.places else None
+    try:
+        epoch_ns = EPOCH_NS if sockets is None else time.time_ns()
+        world = World(spec, host, store_path, epoch_ns, sockets)
+    except BaseException:
+        if sockets is not None:
+            sockets.close()
+        raise
     try:
         if record is not None:
             world.trace.sinks.append(record.take)
         if folder is not None:
             world.trace.sinks.append(folder.take(world))
-        if options.speed is not None:
+        if sockets is not None:
+            sockets.begin(world)
+        elif options.speed is not None:
             world.pacer = Pacer(options.speed)
         if options.progress is not None:
             whole, report = spec.duration_ns, options.progress
@@ -92,6 +110,14 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
         return _judged(loaded, world, judge, options, notes)
     finally:
         world.close()
+        if sockets is not None:
+            sockets.close()
+
+
+def _sockets() -> Sockets:
+    from scenarios.sockets import Sockets  # asyncio isn't for runs without it
+
+    return Sockets()
 
 
 def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes: list[str]) -> Result:
@@ -134,7 +160,9 @@ def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes:
 
 def command(loaded: Loaded, seed: int, options: Options) -> str:
     """The exact command that repeats a run."""
-    parts = ["twinloop", "run", known_as(loaded.file), "--seed", str(seed)]
+    parts = ["twinloop", "attach" if options.places else "run", known_as(loaded.file), "--seed", str(seed)]
+    for device, url in options.places.items():
+        parts += ["--device", f"{device}={url}"]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

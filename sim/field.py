@@ -13,6 +13,8 @@ from devices.fleet import Member, make_devices
 from devices.modbus_server import ModbusServer
 from devices.mqtt_device import MqttDevice, topic_of
 from devices.nodes import News, NodeImage
+from sim.attached import Absent, AttachedPort, Outside, untouched
+from sim.attached_line import AttachedLine, AttachedSerialPort
 from sim.bus import Port, TcpPort
 from sim.clock import MS, Environment, S
 from sim.line import Line, SerialPort
@@ -20,7 +22,7 @@ from sim.link import Link
 from sim.mqtt import MqttPort, Publisher, Site
 from sim.poller import PointTable, Poller
 from sim.receiver import Receiver
-from sim.spec import DeviceSpec, WorldSpec
+from sim.spec import DeviceSpec, PlaceSpec, WorldSpec
 from sim.streams import Streams
 from sim.subscriber import Subscriber
 from sim.trace import Trace
@@ -56,14 +58,19 @@ WAIT_NS = 10 * S
 
 
 class Field:
-    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody else lets MQTT devices speak."""
+    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody else lets MQTT devices speak.
+
+    A device with a place is real, and reached through ``outside``.
+    """
 
     def __init__(
         self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
-        own_brokers: bool = True,
+        own_brokers: bool = True, outside: Outside | None = None,
     ) -> None:  # fmt: skip
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
-        self._epoch_ns, self._own_brokers = epoch_ns, own_brokers
+        self._epoch_ns, self._own_brokers, self._outside = epoch_ns, own_brokers, outside
+        self._wires: dict[str, Link] = {}
+        self._real_lines: dict[str, AttachedLine] = {}
         self._timing = {link.name: link.timing for link in spec.links}
         self.lines: dict[str, Line] = {}
         self.stacks: Stacks | None = None
@@ -89,6 +96,8 @@ class Field:
         return made
 
     def _server(self, index: int, spec: DeviceSpec, device: Device) -> Server:
+        if spec.place is not None:
+            return Absent(device)
         if spec.protocol == "opcua":
             return self._opcua(device)
         if spec.protocol != "mqtt":
@@ -147,7 +156,8 @@ class Field:
         if spec.protocol == "opcua":
             from devices.opcua_device import endpoint
 
-            told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", endpoint(spec.name)))
+            at = endpoint(spec.name) if spec.place is None else spec.place.url
+            told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", at))
             if spec.subscribed is not None:
                 told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
                 told += (("queue", str(spec.subscribed.queue)),)
@@ -165,7 +175,7 @@ class Field:
 
             port = self.port(gateway, index, spec)
             assert isinstance(port, StackPort)
-            return Subscriber(gateway, index, spec, slot, port, table, self._news[index])
+            return Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
         if spec.protocol != "mqtt":
             return Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
         site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
@@ -204,6 +214,8 @@ class Field:
     def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
         """A gateway's own way to a device."""
         link, second = self._links[spec.link], gateway.name != spec.gateway
+        if spec.place is not None:
+            return self._real(gateway, index, spec, spec.place)
         server = self.servers[index]
         if spec.protocol == "opcua":
             from devices.opcua_device import PORT, OpcUaServer, host_of
@@ -224,6 +236,22 @@ class Field:
                 second,
             )  # fmt: skip
         return SerialPort(self._env, self._trace, index, self.line(spec), server, spec.response_ns, gateway.name)
+
+    def _real(self, gateway: Gateway, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
+        """The way to a device that isn't simulated."""
+        assert self._outside is not None
+        if spec.link not in self._wires:
+            self._wires[spec.link] = untouched(self._links[spec.link], self._streams)
+        wire = self._wires[spec.link]
+        if not place.path:
+            return AttachedPort(
+                self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, gateway.take_file, gateway.budget.files,
+                gateway.name, gateway.name != spec.gateway,
+            )  # fmt: skip
+        if place.path not in self._real_lines:
+            of = next(link for link in self._spec.links if link.name == spec.link)
+            self._real_lines[place.path] = AttachedLine(self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire)
+        return AttachedSerialPort(self._env, self._trace, index, self._real_lines[place.path])
 
     def line(self, spec: DeviceSpec) -> Line:
         """The serial line on which a device sits."""

@@ -63,13 +63,13 @@ class Gateway:
     def __init__(
         self, env: Environment, index: int, spec: GatewaySpec, host: Host, ledger: Ledger, latencies: Latencies, trace: Trace, cloud: Cloud,
         link: Link, jitter: RandomStream, backoff: RandomStream, metered: bool, device_name: Callable[[int], str], store_path: Path,
-        cuts: RandomStream,
+        cuts: RandomStream, epoch_ns: int,
     ) -> None:  # fmt: skip
         self.env, self.index, self.spec, self.name, self.board = env, index, spec, spec.name, spec.board
         self.host, self.ledger, self.latencies, self.trace, self.cloud = host, ledger, latencies, trace, cloud
         self.device_name = device_name
         self.budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
-        self.clock = WallClock()
+        self.clock = WallClock(epoch_ns)
         kept = None if spec.store is not None and not spec.store.volatile else 0
         self.journal: deque[tuple[Slot, str, bytes | None]] = deque(maxlen=kept)
         """what components' ``state`` has changed since the last sync: (slot, key, value before); nothing where nothing syncs"""

@@ -25,13 +25,17 @@ def _sleep(delay_ns: int) -> None:
 class Pacer:
     """Simulated time at ``speed`` times the wall's (above 0, at most SPEED_MAX), from the first target on.
 
-    ``now_ns`` and ``sleep``: a monotonic clock of the wall in ns, and how to wait for some ns of it.
+    ``now_ns`` and ``sleep``: a monotonic clock of the wall in ns, and how to wait for some ns of it. ``wire``: the real world takes part, and
+    ``sleep`` is when it comes in: then it is called even when there is no time to wait (with 0), and may end early.
     """
 
-    def __init__(self, speed: Fraction = Fraction(1), now_ns: Callable[[], int] = time.monotonic_ns, sleep: Callable[[int], None] = _sleep) -> None:
+    def __init__(
+        self, speed: Fraction = Fraction(1), now_ns: Callable[[], int] = time.monotonic_ns, sleep: Callable[[int], None] = _sleep,
+        wire: bool = False,
+    ) -> None:  # fmt: skip
         if not 0 < speed <= SPEED_MAX:
             raise ValueError(f"speed {speed}: expected more than 0, at most {SPEED_MAX}")
-        self.speed = speed
+        self.speed, self.wire = speed, wire
         self._now_ns, self._sleep = now_ns, sleep
         self._origin_ns: int | None = None
         self.lag = Histogram()
@@ -66,8 +70,8 @@ class Pacer:
         if self._origin_ns is None:
             self.begin()
         left_ns, _ = self.wall_at(at_ns)
-        if left_ns > 0:
-            self._sleep(min(left_ns, SLICE_NS))
+        if left_ns > 0 or self.wire:
+            self._sleep(max(0, min(left_ns, SLICE_NS)))
             left_ns, _ = self.wall_at(at_ns)
         if left_ns <= 0:
             self.lag.add(-left_ns)

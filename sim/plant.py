@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sim.attached import Outside
 from sim.clock import TROUBLE, Environment
 from sim.field import Field
 from sim.link import Link
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 class Plant:
     """Everything in front of the gateways. ``begins_ns``: where its clock stands first; ``epoch_ns``: ns since 1970 at t = 0.
 
-    ``on_happened`` are told of named events (``heal plant``). The timeline begins with ``put_trouble``.
+    ``outside``: the way to devices that have a place. ``on_happened`` are told of named events (``heal plant``). The timeline begins with
+    ``put_trouble``.
     """
 
-    def __init__(self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True, outside: Outside | None = None
+    ) -> None:  # fmt: skip
+        self.spec, self.epoch_ns = spec, epoch_ns
         self.env = Environment(begins_ns)
         self.streams = Streams(spec.seed)
         self.trace = Trace(self.env)
@@ -36,7 +40,7 @@ class Plant:
         self.device_index = {device.name: i for i, device in enumerate(spec.devices)}
         self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
         self.gateways: list[Gateway] = []
-        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers)
+        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside)
 
     def put_trouble(self) -> None:
         """Phases and entries go onto the timeline."""

@@ -39,7 +39,7 @@ class ComponentSpec:
 class LinkSpec:
     """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and corruption apply).
 
-    ``parity``: is it checked; ``character_bits`` 10 or 11.
+    ``parity``: is it checked; ``character_bits`` 10 or 11; ``framing``: the same, as a real port is told.
     """
 
     name: str
@@ -49,6 +49,7 @@ class LinkSpec:
     character_bits: int = 11
     turnaround_ns: int = 0
     parity: bool = False
+    framing: str = "8E1"
 
     @property
     def timing(self) -> LineTiming | None:
@@ -74,6 +75,16 @@ class OpcUaSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceSpec:
+    """Where a real device is found: ``host`` and ``port``, or the ``path`` of a serial port. ``url``: as it was given."""
+
+    url: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """One device and the plan by which it is polled: due at phase + k * poll, for each k before the duration's end."""
 
@@ -94,6 +105,8 @@ class DeviceSpec:
     """of a device that publishes, every ``poll_ns``"""
     subscribed: OpcUaSpec | None = None
     """of an OPC UA device that isn't polled"""
+    place: PlaceSpec | None = None
+    """of a real device that is polled in its place"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from sim.ledger import End, Row
 from sim.poller import PointTable
 from sim.receiver import Receiver, Taken
 from sim.spec import DeviceSpec
-from sim.wallclock import EPOCH_NS
 
 if TYPE_CHECKING:
     from sim.gateway import Gateway
@@ -33,8 +32,10 @@ class Subscriber(Receiver):
 
     port: StackPort  # type: ignore[assignment]  # it tells the same, but of frames instead of messages
 
-    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News) -> None:
-        self._news = news
+    def __init__(
+        self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News, epoch_ns: int
+    ) -> None:  # fmt: skip
+        self._news, self._epoch_ns = news, epoch_ns
         self._instant: dict[int, int] = {}
         """source timestamp -> the sample of that instant"""
         self._frame = Taken(0, 0, 0, [0] * 6)
@@ -56,7 +57,7 @@ class Subscriber(Receiver):
             self.gateway.ledger.close(row, misdated, End.MISSED, "device")
         if row.open:
             super().due(row)
-            self._instant[(EPOCH_NS + now // step_ns * step_ns) // US * US] = row.k  # a server's clock has microseconds
+            self._instant[(self._epoch_ns + now // step_ns * step_ns) // US * US] = row.k  # a server's clock has microseconds
 
     def _may_come(self, k: int) -> bool:
         return False

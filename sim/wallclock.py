@@ -20,9 +20,10 @@ _BILLION = 1_000_000_000
 class WallClock:
     """``wall`` and ``monotonic`` for an instant of the run; steps move the first only, skew both."""
 
-    __slots__ = ("_drift_ns", "_ppb", "_since_ns", "_step_ns")
+    __slots__ = ("_drift_ns", "_epoch_ns", "_ppb", "_since_ns", "_step_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, epoch_ns: int = EPOCH_NS) -> None:
+        self._epoch_ns = epoch_ns
         self._step_ns = self._drift_ns = self._ppb = self._since_ns = 0
 
     def step(self, shift_ns: int) -> None:
@@ -39,7 +40,7 @@ class WallClock:
 
     def wall(self, now_ns: int) -> int:
         """ns since 1970, 0 to LATEST_NS."""
-        believed = EPOCH_NS + now_ns + self._step_ns + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
+        believed = self._epoch_ns + now_ns + self._step_ns + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
         return 0 if believed < 0 else LATEST_NS if believed > LATEST_NS else believed
 
     def monotonic(self, now_ns: int) -> int:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from components.contract import Settings
 from components.host import Host
+from sim.attached import Outside
 from sim.clock import TROUBLE
 from sim.cloud import Cloud
 from sim.faults import InvariantError
@@ -29,10 +30,12 @@ from sim.receiver import WITHOUT_DEADLINE_NS
 from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
-from sim.wallclock import BOOT_HORIZON_NS
+from sim.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""
+WIRE_EVENTS = 200
+"""the same where real devices take part: they are heard in between"""
 SETTLE_CHECK_NS = 10_000_000
 """how often the end looks whether nothing is open any more"""
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
@@ -41,8 +44,10 @@ _LOST_OR_MISSED = (End.MISSED, End.LOST)
 class World(Plant):
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
-    def __init__(self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None) -> None:
-        super().__init__(spec, -BOOT_HORIZON_NS)
+    def __init__(
+        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS, outside: Outside | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host = host
         self.finished = False
         self.closed = False
@@ -125,7 +130,7 @@ class World(Plant):
         gateway = Gateway(
             self.env, index, spec, self.host, self.ledger, self.latencies, self.trace, self.cloud, self.links[spec.uplink.link],
             self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
-            self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"),
+            self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"), self.epoch_ns,
         )  # fmt: skip
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
@@ -201,23 +206,24 @@ class World(Plant):
     def advance(self, until_ns: int) -> None:
         """Run everything that is due at or before ``until_ns``; the clock stands at the last event."""
         env = self.env
+        turn = WIRE_EVENTS if self.pacer is not None and self.pacer.wire else PROGRESS_EVENTS
         while True:
             limit_ns = until_ns if self.pacer is None else self._by_now(until_ns, self.pacer)
             with self.field.inside():
-                done = env.run_to(limit_ns, self.ledger, PROGRESS_EVENTS)
+                done = env.run_to(limit_ns, self.ledger, turn)
             self.events += done
             self.trace.flush()
             if self.progress is not None:
                 self.progress(env._now)
-            if done < PROGRESS_EVENTS and (limit_ns == until_ns or env.stopped):
+            if done < turn and (limit_ns == until_ns or env.stopped):
                 return
 
     def _by_now(self, until_ns: int, pacer: Pacer) -> int:
         """Up to where it is time: gateways boot as fast as they can, and nobody waits for nothing."""
         next_ns: int = self.env._queue[0][0] if self.env._queue else until_ns + 1  # type: ignore[assignment]
-        if next_ns < 0 or next_ns > until_ns:
+        if min(next_ns, until_ns) < 0 or (next_ns > until_ns and not pacer.wire):
             return until_ns
-        return min(until_ns, pacer.reach(next_ns))
+        return min(until_ns, pacer.reach(min(next_ns, until_ns)))
 
     def _settle(self) -> None:
         end = self.spec.duration_ns + self.spec.settle_ns

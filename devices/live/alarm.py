@@ -22,11 +22,11 @@ class _Times(ctypes.Structure):
 
 
 class Alarm:
-    """Calls ``rings`` once at the instant of ``set``; setting it again moves it. Made inside a running loop; close it."""
+    """Calls ``rings`` once at the instant of ``set``; setting it again moves it. ``loop`` None: the running one. Close it."""
 
-    def __init__(self, rings: Callable[[], None]) -> None:
+    def __init__(self, rings: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._rings = rings
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._file = -1
         if sys.platform == "linux":

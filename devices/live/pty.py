@@ -27,26 +27,18 @@ UNREAD_BYTES_MAX = 4096
 """that a client hasn't read (a pty's own buffer); more is dropped (limit ``line-unread``)"""
 
 
-class SerialLine:
-    """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits."""
+class Frames:
+    """Bytes in, frames out: ``heard`` gets each, ``met`` is told of limits."""
 
-    def __init__(self, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
-        self._heard, self._met = heard, met
-        self._near, self._far = os.openpty()
-        tty.setraw(self._far)  # its end stays open here: else a client that closes its own would end the line
-        os.set_blocking(self._near, False)
-        self.path = os.ttyname(self._far)
+    def __init__(self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
+        self._loop, self._heard, self._met = loop, heard, met
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-        self._written_s = 0.0
-        self._loop.add_reader(self._near, self._read)
-        self._freeing = self._loop.call_later(FREED_S, self._free)
 
-    def _read(self) -> None:
-        self._buffer = (self._buffer + os.read(self._near, READ_BYTES))[: FRAME_BYTES_MAX + 1]
-        if self._timer is not None:
-            self._timer.cancel()
+    def feed(self, data: bytes) -> None:
+        """Some of a frame, or one and more."""
+        self._buffer = (self._buffer + data)[: FRAME_BYTES_MAX + 1]
+        self.close()
         if whole(self._buffer):
             self._end()
         else:
@@ -57,9 +49,32 @@ class SerialLine:
         frame, self._buffer = self._buffer, b""
         if len(frame) > FRAME_BYTES_MAX:
             self._met("line-overlong")
-            return
-        if frame:
+        elif frame:
             self._heard(frame)
+
+    def close(self) -> None:
+        """Nobody waits for silence any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class SerialLine:
+    """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits."""
+
+    def __init__(self, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
+        self._met = met
+        self._near, self._far = os.openpty()
+        tty.setraw(self._far)  # its end stays open here: else a client that closes its own would end the line
+        os.set_blocking(self._near, False)
+        self.path = os.ttyname(self._far)
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames(self._loop, heard, met)
+        self._written_s = 0.0
+        self._loop.add_reader(self._near, self._read)
+        self._freeing = self._loop.call_later(FREED_S, self._free)
+
+    def _read(self) -> None:
+        self._frames.feed(os.read(self._near, READ_BYTES))
 
     def _free(self) -> None:
         """This end is open all the time, so what a client leaves behind outlives it: its claim to the line, and answers that it hasn't read."""
@@ -81,9 +96,8 @@ class SerialLine:
     def close(self) -> None:
         """The line is taken away."""
         self._loop.remove_reader(self._near)
-        for timer in (self._timer, self._freeing):
-            if timer is not None:
-                timer.cancel()
+        self._frames.close()
+        self._freeing.cancel()
         os.close(self._near)
         os.close(self._far)
 

@@ -149,12 +149,14 @@ class Listener:
 
 
 class Dialer:
-    """Who connects to one server: a listener, the other way round. ``refused`` is told when nobody is there. Made inside a running loop."""
+    """Who connects to one server: a listener, the other way round. ``refused`` is told when nobody is there. ``loop`` None: the running one."""
 
-    def __init__(self, accept: Accept, refused: Callable[[], None], enter: Enter, met: Callable[[str], None]) -> None:
+    def __init__(
+        self, accept: Accept, refused: Callable[[], None], enter: Enter, met: Callable[[str], None], loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:  # fmt: skip
         self.accept, self.enter, self.met = accept, enter, met
         self._refused = refused
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self.connections: dict[Connection, None] = {}
         self._dialling: asyncio.Task[None] | None = None
 
@@ -169,9 +171,70 @@ class Dialer:
         except OSError:
             self.enter(self._refused)
 
-    async def close(self) -> None:
-        """It is hung up."""
+    def hang_up(self) -> None:
+        """Whether or not the server has answered."""
         if self._dialling is not None:
             self._dialling.cancel()
         for connection in list(self.connections):
             connection.hang_up()
+
+    async def close(self) -> None:
+        """It is hung up."""
+        self.hang_up()
+
+
+class Call:
+    """One connection to a server, as whoever has asked for it sees it: written to at once, even before it stands.
+
+    ``heard`` gets what comes, ``lost`` is told when nobody is there, or no more.
+    """
+
+    on_room: Callable[[], None] = staticmethod(lambda: None)
+    full = False
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, at: tuple[str, int], heard: Callable[[bytes], None], lost: Callable[[], None], enter: Enter,
+        met: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._heard, self._lost = heard, lost
+        self._connection: Connection | None = None
+        self._unsent: list[bytes] = []
+        self._over = False
+        self._dialer = Dialer(self._met, self.lost, enter, met, loop)
+        self._dialer.dial(*at)
+
+    def _met(self, connection: Connection) -> Call:
+        if self._over:
+            connection.hang_up()
+            return self
+        self._connection = connection
+        for data in self._unsent:
+            connection.write(data)
+        self._unsent.clear()
+        return self
+
+    def write(self, data: bytes) -> None:
+        """To the server."""
+        if self._connection is None:
+            self._unsent.append(data)
+        else:
+            self._connection.write(data)
+
+    def hang_up(self) -> None:
+        """After what was written; neither ``heard`` nor ``lost`` are told anything any more."""
+        self._over = True
+        self._dialer.hang_up()
+
+    def received(self, data: bytes) -> None:
+        """Bytes of the server."""
+        if not self._over:
+            self._heard(data)
+
+    def go_on(self) -> None:
+        """It is always read from."""
+
+    def lost(self) -> None:
+        """It has gone, or was never there."""
+        if not self._over:
+            self._over = True
+            self._lost()

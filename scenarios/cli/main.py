@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from components.errors import HostLimitError
-from scenarios.cli import boards, check, list_, registry, run, schema, serve
+from scenarios.cli import attach, boards, check, list_, registry, run, schema, serve
 from scenarios.errors import ScenarioError, nearest
 from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
 
@@ -29,8 +29,9 @@ app.command("list")(list_.list_)
 app.command("schema")(schema.schema)
 app.command("boards")(boards.boards)
 app.command("serve")(serve.serve)
+app.command("attach")(attach.attach)
 app.add_typer(registry.app, name="registry")
-_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "registry")
+_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "registry")
 
 
 def main(arguments: list[str] | None = None) -> int:

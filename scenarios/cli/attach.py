@@ -1,0 +1,38 @@
+"""``twinloop attach``: the simulated gateway with its real components polls real devices; the rest stays simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scenarios.cli.running import Outputs, run_all
+from scenarios.errors import ScenarioError
+
+
+def attach(
+    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")],
+    device: Annotated[list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="attach every device of a map that serve has written", metavar="FILE")] = None,
+    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
+    json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
+    junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
+) -> int:
+    """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT], rtu:///dev/ttyX[?unit=N], opc.tcp://HOST[:PORT]/.
+
+    The clock is the wall's (clock wire). CPU time and uplink stay modelled; exit codes are those of run.
+    """
+    from scenarios.load import find
+    from scenarios.places import places
+    from scenarios.runner import Options
+
+    found = places(device or [], map_file)
+    outputs = Outputs(json_file, junit, out)
+    outputs.check()
+    path = find(file)
+    if path.is_dir():
+        raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
+    return run_all([path], Options(seed=seed, strict=strict, places=found), outputs)

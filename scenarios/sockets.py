@@ -1,0 +1,91 @@
+"""The way to the real devices of a run: while the world waits, they are heard.
+
+Belongs here: the sockets' turn between two of the world's. Never: bytes (devices/live/), what a driver is told (sim/attached.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from devices.live.alarm import Alarm
+from devices.live.tcp import Call
+from sim.pacer import Pacer
+from sim.spec import LinkSpec, PlaceSpec
+
+if TYPE_CHECKING:
+    from sim.attached import Far, Heard, Lost
+    from sim.world import World
+
+
+class Sockets:
+    """The way to real devices, and their turn: while the world waits, they are heard. ``begin`` with the world and then run it; close it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._alarm = Alarm(self._loop.stop, self._loop)
+        self.pacer = Pacer(sleep=self._sleep, wire=True)
+        self._world: World | None = None
+        self._open: WeakKeyDictionary[Far, None] = WeakKeyDictionary()
+        self.refused: dict[str, str] = {}
+        """place -> why it couldn't be opened, the last time"""
+
+    def begin(self, world: World) -> None:
+        """This world is kept at the wall's pace."""
+        self._world = world
+        world.pacer = self.pacer
+
+    def _enter(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Something comes from outside: it happens now, in the world's next turn."""
+        assert self._world is not None
+        env = self._world.env
+        env.call_at(max(self.pacer.position_ns(), env._now), action, *arguments)
+        self._loop.stop()
+
+    def _met(self, limit: str) -> None:
+        assert self._world is not None
+        self._world.trace.emit("limit", limit)
+
+    def _sleep(self, delay_ns: int) -> None:
+        """Until then, or until something comes; what is there already is taken."""
+        if delay_ns:
+            self._alarm.set(delay_ns, time.monotonic_ns() + delay_ns)
+        else:
+            self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
+
+    # ---- what sim/attached.Outside asks for -------------------------------------------------------------------------
+    def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Far:
+        """Connect to a device."""
+        far = Call(self._loop, (place.host, place.port), heard, lost, self._enter, self._met)
+        self._open[far] = None
+        return far
+
+    def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:
+        """Open a serial port; None (and ``refused`` says why) when it can't be."""
+        from devices.live.tty import SerialPort
+
+        assert link.serial_bd is not None
+        try:
+            far = SerialPort(
+                self._loop, place.path, link.serial_bd, link.framing, lambda frame: self._enter(heard, frame), lambda: self._enter(lost), self._met
+            )
+        except OSError as error:
+            self.refused[place.url] = error.strerror or str(error)
+            return None
+        self._open[far] = None
+        return far
+
+    def close(self) -> None:
+        """Everybody is hung up."""
+        for far in list(self._open):
+            far.hang_up()
+        self._alarm.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
+        self._loop.close()
