@@ -1,8 +1,9 @@
-"""Recordings: what a device once showed, as a device. CSV with a header ``ns,point,value,status[,unit]``, a reading a row.
+"""Recordings: what a device once showed, as a device. CSV with a header ``ns,point,value,status[,unit[,took_ns]]``, a reading a row.
 
 Belongs here: the format, and a process that replays it. Never: files (scenarios read them). ``ns`` are nanoseconds of any clock, rising;
 the first row is t = 0. ``status`` is an OPC UA StatusCode, decimal or 0x...; empty is Good. From a row on the point shows its value; a Bad one is a
 StatusCode over OPC UA, NaN in registers, null in a payload. After its last row it holds what it had (``lasts_ns`` says when that is).
+``took_ns``: how long the exchange that brought the reading took; empty where that isn't known.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ ROWS_MAX = 5_000_000
 NS_MAX = 1 << 62
 STEP_NS = 1_000_000
 """a replay is looked at with this resolution"""
-_HEADER = ["ns", "point", "value", "status"]
+HEADER = ["ns", "point", "value", "status"]
+UNIT, TOOK = "unit", "took_ns"
+_HEADERS = (HEADER, [*HEADER, UNIT], [*HEADER, UNIT, TOOK])
 _NAN = float("nan")
+
+
+UNANSWERED = (0x800A0000, 0x80310000)
+"""BadTimeout, BadNoCommunication: there was no answer (OPC 10000-6 annex A.2)"""
 
 
 class RecordingError(ValueError):
@@ -48,6 +55,8 @@ class Recording(NamedTuple):
     tracks: dict[str, Track]
     units: dict[str, str]
     lasts_ns: int
+    exchanges: list[tuple[int, int]] = []
+    """(ns from the beginning, ns that it took, -1: nothing came), one for each instant with a ``took_ns`` or with one of UNANSWERED"""
 
     def model(self, name: str) -> DeviceModel:
         """A device that shows it: a 64-bit float a point, from holding register 0 on."""
@@ -86,10 +95,11 @@ def parse(lines: Iterable[str]) -> Recording:
         header = next(rows, None)
     except csv.Error as error:
         raise RecordingError(1, str(error)) from error
-    if header is None or header[:4] != _HEADER or header[4:] not in ([], ["unit"]):
-        raise RecordingError(1, f"expected the header {','.join(_HEADER)}[,unit], got {','.join(header or []) or 'nothing'}")
+    if header not in _HEADERS:
+        raise RecordingError(1, f"expected the header {','.join(HEADER)}[,{UNIT}[,{TOOK}]], got {','.join(header or []) or 'nothing'}")
     tracks: dict[str, Track] = {}
     units: dict[str, str] = {}
+    exchanges: list[tuple[int, int]] = []
     first = last = None
     while True:
         try:
@@ -119,6 +129,10 @@ def parse(lines: Iterable[str]) -> Recording:
         value = 0.0 if status >> 31 else _number(row[2], line, "value", float)
         if value - value != 0.0:
             raise RecordingError(line, f"value {row[2]}: a Good value is a finite number")
+        took_ns = _number(row[5], line, TOOK, _took) if len(row) > 5 and row[5] else -1
+        exchange = at_ns - first, took_ns
+        if (took_ns >= 0 or status in UNANSWERED) and (not exchanges or exchanges[-1] != exchange):
+            exchanges.append(exchange)
         track = tracks.setdefault(name, Track([], [], []))
         units.setdefault(name, row[4] if len(row) > 4 else "")
         track.at_ns.append(at_ns - first)
@@ -126,7 +140,7 @@ def parse(lines: Iterable[str]) -> Recording:
         track.statuses.append(status)
     if first is None or last is None:
         raise RecordingError(1, "no rows")
-    return Recording(tracks, units, last - first)
+    return Recording(tracks, units, last - first, exchanges)
 
 
 def _status(text: str) -> int:
@@ -134,6 +148,13 @@ def _status(text: str) -> int:
     if not 0 <= code < 1 << 32:
         raise ValueError
     return code
+
+
+def _took(text: str) -> int:
+    took_ns = int(text)
+    if not 0 <= took_ns <= NS_MAX:
+        raise ValueError
+    return took_ns
 
 
 def _number(text: str, line: int, what: str, of: Callable[[str], Any]) -> Any:

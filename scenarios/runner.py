@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.host import Host
 from scenarios.determinism import Comparison, Recording
@@ -30,9 +29,6 @@ from sim.spec import WorldSpec
 from sim.supervisor import ConfigRefused
 from sim.wallclock import EPOCH_NS
 from sim.world import World
-
-if TYPE_CHECKING:
-    from scenarios.sockets import Sockets
 
 
 @dataclass(frozen=True)
@@ -83,23 +79,12 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
 
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
           record: Recording | Comparison | None) -> Result:  # fmt: skip
-    store_path = None if folder is None else folder.store_path
-    sockets = _sockets() if options.places else None
-    try:
-        epoch_ns = EPOCH_NS if sockets is None else time.time_ns()
-        world = World(spec, host, store_path, epoch_ns, sockets)
-    except BaseException:
-        if sockets is not None:
-            sockets.close()
-        raise
-    try:
+    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places)) as world:
         if record is not None:
             world.trace.sinks.append(record.take)
         if folder is not None:
             world.trace.sinks.append(folder.take(world))
-        if sockets is not None:
-            sockets.begin(world)
-        elif options.speed is not None:
+        if options.speed is not None:
             world.pacer = Pacer(options.speed)
         if options.progress is not None:
             whole, report = spec.duration_ns, options.progress
@@ -108,16 +93,27 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
             options.started(world)
         judge = Judge(world, read_expectations(loaded))
         return _judged(loaded, world, judge, options, notes)
+
+
+@contextlib.contextmanager
+def opened(spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False) -> Iterator[World]:
+    """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real."""
+    sockets = None
+    if wire:
+        from scenarios.sockets import Sockets  # asyncio isn't for runs without it
+
+        sockets = Sockets()
+    try:
+        world = World(spec, host, store_path, EPOCH_NS if sockets is None else time.time_ns(), sockets)
+        try:
+            if sockets is not None:
+                sockets.begin(world)
+            yield world
+        finally:
+            world.close()
     finally:
-        world.close()
         if sockets is not None:
             sockets.close()
-
-
-def _sockets() -> Sockets:
-    from scenarios.sockets import Sockets  # asyncio isn't for runs without it
-
-    return Sockets()
 
 
 def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes: list[str]) -> Result:

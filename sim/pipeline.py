@@ -169,7 +169,7 @@ def carry(gateway: Gateway, poller: Poller, row: Row, lists: Lists) -> Steps:
     """From the driver's batch to the verdict carried out."""
     clockwork, arguments = poller.clockwork, poller.arguments
     assert poller.slot.instance is not None
-    poller.lend(poller.slot.instance)
+    poller.lend(poller.slot.instance, row)
     arguments.set_batch(row.k, lists)
     values = READING_VALUES * row.read.bit_count() + 3
     slot = gateway.transform  # an upgrade may put another one in its place meanwhile

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from components.batch import StageArguments
+from components.batch import Batch, StageArguments, read_batch
 from components.contract import PointConfig
 from devices.device import DeviceModel
 from devices.mqtt_device import member
@@ -97,6 +97,8 @@ class Poller:
         self.polls = 0
         self.on_poll: Callable[[Row], None] | None = None
         """told of each poll that has ended, and of each that couldn't begin"""
+        self.on_batch: Callable[[Poller, Row, Batch], None] | None = None
+        """told of each batch that the driver returns"""
         slot.on_drop = port.abandon
         self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
         self._task = Task(gateway.env, self._run())
@@ -217,10 +219,13 @@ class Poller:
         self._command = None
         self.gateway.command_done(command, cause)
 
-    def lend(self, instance: Instance) -> None:
+    def lend(self, instance: Instance, row: Row) -> None:
         """The transform will read the driver's result where it lies: it must outlive the driver's instance."""
         self._lender = instance
         instance.lent = True
+        if self.on_batch is not None:
+            assert self.clockwork.lists is not None
+            self.on_batch(self, row, read_batch(self.clockwork.lists))
 
     def give_back(self) -> None:
         """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""

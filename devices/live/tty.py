@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import termios
 from collections.abc import Callable
 
 import serial
 
 from devices.live.pty import READ_BYTES, Frames
+
+_PSEUDO = range(136, 144)
+"""major numbers of Unix98 PTY slaves (Linux, admin-guide/devices.txt)"""
 
 
 class SerialPort:
@@ -24,9 +28,10 @@ class SerialPort:
         self, loop: asyncio.AbstractEventLoop, path: str, rate_bd: int, framing: str, heard: Callable[[bytes], None], lost: Callable[[], None],
         met: Callable[[str], None],
     ) -> None:  # fmt: skip
+        bits, parity, stop = (8, "N", 1) if _pseudo(path) else (int(framing[0]), framing[1], int(framing[2]))
         try:
-            self._port = serial.Serial(path, rate_bd, int(framing[0]), framing[1], int(framing[2]), timeout=0, write_timeout=0)
-        except ValueError as error:  # a rate that the port hasn't got
+            self._port = serial.Serial(path, rate_bd, bits, parity, stop, timeout=0, write_timeout=0)
+        except (ValueError, termios.error) as error:  # a rate or a framing that the port hasn't got
             raise OSError(str(error)) from error
         self._loop, self._lost, self._met = loop, lost, met
         self._frames = Frames(loop, heard, met)
@@ -62,3 +67,8 @@ class SerialPort:
             self._loop.remove_reader(self._file)
             self._frames.close()
             self._port.close()
+
+
+def _pseudo(path: str) -> bool:
+    """Is it a pseudo-terminal? Those have no characters, and refuse to be asked for parity."""
+    return os.major(os.stat(path).st_rdev) in _PSEUDO

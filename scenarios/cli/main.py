@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from components.errors import HostLimitError
-from scenarios.cli import attach, boards, check, list_, registry, run, schema, serve
+from scenarios.cli import attach, boards, check, list_, record, registry, run, schema, serve
 from scenarios.errors import ScenarioError, nearest
 from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
 
@@ -30,8 +30,9 @@ app.command("schema")(schema.schema)
 app.command("boards")(boards.boards)
 app.command("serve")(serve.serve)
 app.command("attach")(attach.attach)
+app.command("record")(record.record)
 app.add_typer(registry.app, name="registry")
-_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "registry")
+_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "registry")
 
 
 def main(arguments: list[str] | None = None) -> int:

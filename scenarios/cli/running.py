@@ -87,12 +87,12 @@ def _run_one(file: Path, options: Options) -> Result:
     from scenarios.runner import run
 
     loaded = load(file)
-    with _progress(loaded.scenario.name) as told, _interruptible() as started:
+    with _progress(loaded.scenario.name) as told, interruptible() as started:
         return run(loaded, replace(options, progress=told, started=started))
 
 
 @contextmanager
-def _interruptible() -> Iterator[Any]:
+def interruptible() -> Iterator[Any]:
     """SIGINT sets a flag: the world stops between two events. Set explicitly: a shell's background job ignores it."""
     worlds: list[World] = []
 

@@ -89,7 +89,7 @@ def test_a_short_recording_is_foreseen(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 WRONG: dict[str, tuple[str, int, str]] = {
-    "nothing": ("", 1, "expected the header ns,point,value,status[,unit], got nothing"),
+    "nothing": ("", 1, "expected the header ns,point,value,status[,unit[,took_ns]], got nothing"),
     "another header": ("time,point,value,status\n", 1, "got time,point,value,status"),
     "no rows": ("ns,point,value,status\n", 1, "no rows"),
     "a column too few": ("ns,point,value,status\n1,a,2\n", 2, "expected 4 columns, got 3"),

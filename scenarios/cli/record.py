@@ -1,0 +1,67 @@
+"""``twinloop record``: devices are polled through their drivers, and what comes is written down."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scenarios.cli.running import interruptible
+from scenarios.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from sim.spec import WorldSpec
+
+
+def record(
+    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")],
+    lasts: Annotated[str, typer.Option("--for", help='how long, e.g. "10 min"', metavar="DURATION")],
+    device: Annotated[list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="record every device of a map that serve has written", metavar="FILE")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the recordings, a file a device", metavar="DIR")] = Path("recording"),
+    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
+) -> int:
+    """Poll real devices (or, with none named, the scenario's own, as fast as possible) through their drivers into recordings.
+
+    A recording is a device by itself (device: recording/presses-3.csv), what fit and compare read, and where a twin begins.
+    """
+    from components.host import Host
+    from scenarios.errors import shown_path
+    from scenarios.load import find, load
+    from scenarios.places import attached, places
+    from scenarios.plan import Planner
+    from scenarios.recorder import Recorder, recordable
+    from scenarios.runner import opened
+    from scenarios.units import positive_duration
+
+    try:
+        lasts_ns = positive_duration(lasts)
+    except ValueError as error:
+        raise ScenarioError("--for", None, "", str(error)) from error
+    found = places(device or [], map_file) if device or map_file is not None else {}
+    host = Host()
+    try:
+        spec, notes = attached(Planner(load(find(file)), host, seed).world(), found)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        spec = recordable(spec, lasts_ns)
+        with interruptible() as started, opened(spec, host, None, bool(found)) as world:
+            recorder = Recorder(world, _recorded(spec), out)
+            started(world)
+            try:
+                ended = world.run()
+            finally:
+                recorder.close()
+        for index, path in recorder.files.items():
+            print(f"{world.ledger.names[index]}  {shown_path(path)}  {recorder.rows[index]} rows")
+        return 0 if ended else 130
+    finally:
+        host.close()
+
+
+def _recorded(spec: WorldSpec) -> list[int]:
+    """The real devices; all when none is."""
+    real = [i for i, device in enumerate(spec.devices) if device.place is not None]
+    return real or list(range(len(spec.devices)))

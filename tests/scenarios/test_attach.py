@@ -1,0 +1,242 @@
+"""``twinloop attach`` and ``record``: the simulated gateway against devices that ``serve`` exposes in another process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from components.host import Host
+from devices.device import Device
+from devices.recording import Recording, parse
+from scenarios.cli.main import main
+from scenarios.errors import ScenarioError
+from scenarios.load import load, load_text
+from scenarios.places import attached, places
+from scenarios.plan import Planner
+from scenarios.recorder import Recorder, recordable
+from scenarios.runner import Options, opened, run
+from scenarios.verdict import Verdict
+from sim.ledger import End
+from sim.spec import PlaceSpec, WorldSpec
+from sim.streams import Streams
+
+SCENARIO = """\
+format: 1
+name: attached
+duration: 3 s
+fleets:
+  presses: {device: press-sensor, protocol: modbus-tcp, count: 3, poll: 250 ms, link: plant, gateway: gw, driver: modbus-driver}
+  meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 500 ms, link: line, gateway: gw, driver: modbus-driver}
+  tanks: {device: tank, protocol: opcua, count: 2, sampling: 500 ms, link: plant, gateway: gw, driver: opcua-driver}
+links:
+  plant: {preset: lan}
+  line: {serial: 19200 Bd}
+  cloud: {preset: lan}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
+expect: [count(samples.lost) == 0, count(samples.missed) == 0, "p99(latency.gateway) < 30 s"]
+"""
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """The scenario's field in a process of its own: (its map, the process)."""
+    (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    at = folder / "map.json"
+    command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        for _ in range(7):
+            assert process.stdout.readline(), process.stderr.read() if process.stderr else ""
+        while not at.exists() or not at.read_text(encoding="utf-8").endswith("}\n"):
+            assert process.poll() is None
+        yield at, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def planned(host: Host, text: str = SCENARIO) -> WorldSpec:
+    return Planner(load_text(text, Path("s.yaml")), host).world()
+
+
+def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int | None:
+    """By how many steps the device that was served is ahead of the readings: every one of them is what its model shows then."""
+    device = next(device for device in spec.devices if device.name == name)
+    index = device.model.index(point)
+    assert index is not None
+    model = Device(device.model, name, 1, Streams(spec.seed).key(f"device/{name}"))
+    values = []
+    for step in range(2000):
+        model.advance(step * device.model.step_ns)
+        values.append(model.image.value(index))
+    track = recording.tracks[point]
+    for ahead in range(1500):
+        for early in (0, device.model.step_ns // 4, device.model.step_ns // 2, 3 * device.model.step_ns // 4):
+            at = [ahead + (ns + early) // device.model.step_ns for ns in track.at_ns]
+            if all(abs(values[k] - value) <= 1e-5 * max(1.0, abs(value)) for k, value in zip(at, track.values, strict=True)):
+                return ahead
+    return None
+
+
+def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Modbus TCP, RTU on a pseudo-terminal, OPC UA: recorded by one process, served by another, equal to the model's values."""
+    with serving(tmp_path) as (at, _):
+        assert main(["record", str(tmp_path / "s.yaml"), "--for", "3 s", "--map", str(at), "--out", str(tmp_path / "rec")]) == 0
+        said = capsys.readouterr()
+        assert "tanks/1 is polled, not subscribed to" in said.err
+        code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])
+        assert code == 0, capsys.readouterr().out
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert result["clock"] == "wire"
+    assert result["places"]["presses/2"].startswith("tcp://127.0.0.1:")
+    assert result["ledger"]["due"] == result["ledger"]["delivered"] == 3 * 12 * 10 + 2 * 6 * 7 + 2 * 6 * 10
+    assert result["reproduce"].startswith("twinloop attach ")
+    host = Host()
+    try:
+        spec = planned(host)
+    finally:
+        host.close()
+    for name, point in (("presses/2", "pressure"), ("presses/3", "temperature"), ("meters/2", "voltage"), ("tanks/1", "level")):
+        recording = parse((tmp_path / "rec" / f"{name.replace('/', '-')}.csv").read_text(encoding="utf-8").splitlines())
+        assert len(recording.tracks[point].values) == (12 if name[0] == "p" else 6)
+        assert len(recording.exchanges) == len(recording.tracks[point].values)
+        assert shown(spec, name, recording, point) is not None, (name, point)
+
+
+def test_a_server_that_is_pulled_is_an_outage_in_the_ledger(tmp_path: Path, host: Host) -> None:
+    """Its samples are missed, with a cause; nothing else is harmed, and the ledger adds up."""
+    with serving(tmp_path) as (at, process):
+        spec, _ = attached(planned(host), places([], at))
+        with opened(spec, host, None, True) as world:
+            world.env.call_at(1_400_000_000, process.terminate)
+            assert world.run()
+            causes = world.ledger.by_cause(End.MISSED)
+            delivered = world.ledger.count(End.DELIVERED)
+            assert world.ledger.due == 564
+            assert sum(causes.values()) + delivered == 564
+            assert delivered >= 180
+            assert sum(causes.values()) >= 180
+            assert not [cause for cause in causes if cause not in ("disconnected", "timeout", "overrun")], causes
+            assert all(gateway.state == "up" and not gateway.supervisor.faults for gateway in world.gateways)
+
+
+def test_nobody_there(host: Host) -> None:
+    """A refused connection, one that is never answered, a terminal that doesn't exist."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, socket.create_server(("127.0.0.1", 0)) as shut:
+        free, mute = shut.getsockname()[1], deaf.getsockname()[1]
+        shut.close()
+        found = {"presses/1": f"tcp://127.0.0.1:{free}", "presses/2": f"tcp://127.0.0.1:{mute}/9", "meters/1": "rtu:///dev/ttyNone?unit=7"}
+        spec, notes = attached(planned(host), found)
+        assert notes == []
+        assert spec.devices[1].unit_id == 9
+        assert spec.devices[3].place == PlaceSpec("rtu:///dev/ttyNone?unit=7", path="/dev/ttyNone")
+        with opened(spec, host, None, True) as world:
+            assert world.run()
+            by_device = {name: {cause: n for (d, end, cause), n in world.ledger.ends.items() if d == i} for i, name in enumerate(world.ledger.names)}
+        assert by_device["presses/1"] == {"disconnected": 120}
+        assert set(by_device["presses/2"]) <= {"timeout", "overrun", "disconnected", "deadline", "driver-fault"}
+        assert by_device["meters/1"] == {"disconnected": 42}
+        assert by_device["meters/2"] == {"": 42}
+
+
+def test_a_cut_acts_on_real_devices(tmp_path: Path, host: Host) -> None:
+    """In front of their sockets; afterwards they are polled again."""
+    text = SCENARIO.replace("250 ms", "500 ms") + "timeline:\n  - {at: 400 ms, cut: plant, for: 1 s}\n"
+    with serving(tmp_path) as (at, _):
+        spec, _ = attached(planned(host, text), {name: url for name, url in places([], at).items() if name.startswith("presses")})
+        with opened(spec, host, None, True) as world:
+            later: list[int] = []
+            world.on_sample_end.append(lambda row, mask, end, cause: later.append(row.due_ns) if end is End.DELIVERED and not row.device else None)
+            assert world.run()
+            assert world.ledger.count(End.MISSED, devices=[0, 1, 2]) >= 3 * 2 * 10
+            assert world.ledger.count(End.MISSED, devices=[3, 4]) == 0
+            assert later[0] == 0
+            assert later[-1] >= 2_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("pair", "text"),
+    [
+        ("presses/3", 'expected DEVICE=URL, got "presses/3"'),
+        ("presses/9=tcp://h", 'unknown device "presses/9"; did you mean'),
+        ("presses/3=opc.tcp://h", "presses/3 speaks modbus-tcp, not opcua"),
+        ("presses/3=http://h", "presses/3=http://h: expected tcp://"),
+        ("presses/3=tcp://h:502/248", 'unit "248": expected 1 to 247'),
+        ("presses/3=tcp://h:99999", "Port out of range"),
+        ("presses/3=tcp:///1", "expected tcp://"),
+        ("meters/1=rtu://host/dev/tty", "expected tcp://"),
+        ("meters/1=rtu:///dev/ttyS0?unit=x", 'unit "x": expected 1 to 247'),
+        ("tanks/1=opc.tcp://u:p@h", "without user or fragment"),
+    ],
+)
+def test_places_that_cannot_be(pair: str, text: str, host: Host) -> None:
+    with pytest.raises(ScenarioError) as error:
+        attached(planned(host), places([pair], None))
+    assert text in str(error.value)
+    assert "--device" in str(error.value)
+
+
+def test_two_in_one_place_and_nothing_at_all(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match='"presses/2" and "presses/1" are in one place'):
+        attached(planned(host), places(["presses/1=tcp://h", "presses/2=tcp://h:502/1"], None))
+    with pytest.raises(ScenarioError, match='"presses/1" is given twice'):
+        places(["presses/1=tcp://h", "presses/1=tcp://i"], None)
+    with pytest.raises(ScenarioError, match="nothing is attached"):
+        places([], None)
+    (tmp_path / "m.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(ScenarioError, match="no map that twinloop serve has written"):
+        places([], tmp_path / "m.json")
+
+
+def test_what_cannot_be_done_to_a_real_device_is_said(host: Host) -> None:
+    text = SCENARIO + "timeline:\n  - {at: 1 s, fault: presses, kind: silent, for: 1 s}\n  - {at: 1 s, degrade: plant, to: {delay: 5 ms}, for: 1 s}\n"
+    spec, notes = attached(planned(host, text), {"presses/3": "tcp://h"})
+    assert notes == [
+        "fault presses at 1 s: nothing happens to presses/3: real devices",
+        "degrade plant at 1 s: nothing happens to real devices, which have a network of their own",
+    ]
+    assert len(spec.timeline) == 2
+
+
+def test_a_recording_of_the_model_itself_and_missed_samples(host: Host, tmp_path: Path) -> None:
+    """Nothing is attached: as fast as possible; what was missed is a row with a Bad status."""
+    text = SCENARIO + "timeline:\n  - {at: 1 s, fault: presses/1, kind: silent, for: 1 s}\n  - {at: 1 s, cut: cloud, for: 1 s}\n"
+    spec = recordable(planned(host, text), 4_000_000_000)
+    assert [action.verb for action in spec.timeline] == ["fault"]
+    with opened(spec, host) as world:
+        recorder = Recorder(world, [0, 5], tmp_path)
+        try:
+            assert world.run()
+        finally:
+            recorder.close()
+    recording = parse((tmp_path / "presses-1.csv").read_text(encoding="utf-8").splitlines())
+    statuses = recording.tracks["pressure"].statuses
+    assert 0 < sum(status >> 31 for status in statuses) < len(statuses) == 16
+    assert sum(took >= 0 for _, took in recording.exchanges) == statuses.count(0)
+    assert 0 < sum(took < 0 for _, took in recording.exchanges) == sum(status == 0x800A0000 for status in statuses)
+    with opened(spec, host) as world, pytest.raises(ScenarioError, match=r"presses-1\.csv: File exists"):
+        Recorder(world, [0], tmp_path)
+
+
+def test_the_clock_of_a_run_with_real_devices_is_the_walls(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SCENARIO.replace("duration: 3 s", "duration: 500 ms"), encoding="utf-8")
+    result = run(load(tmp_path / "s.yaml"), Options(places={"presses/1": "tcp://127.0.0.1:1"}), host)
+    assert result.verdict is Verdict.FAIL
+    assert result.data["clock"] == "wire"
+    assert result.data["run"]["wall_s"] >= 0.5
+    assert result.data["ledger"]["missed"]["disconnected"] == 20
