@@ -22,7 +22,10 @@ from sim.poller import Poller
 from sim.spec import Action, WorldSpec
 from sim.world import World
 
-_STATUS = {"timeout": "BadTimeout", "disconnected": "BadNoCommunication", "device": "BadDeviceFailure", "malformed": "BadCommunicationError"}
+_STATUS = {
+    "timeout": "BadTimeout", "deadline": "BadTimeout", "disconnected": "BadNoCommunication", "device": "BadDeviceFailure",
+    "malformed": "BadCommunicationError",
+}  # fmt: skip
 """cause of a missed sample -> its StatusCode; of any other BadUnexpectedError"""
 KEPT_VERBS = ("fault", "write")
 """what of a timeline happens while it is recorded: the rest is trouble of networks and gateways"""
