@@ -92,7 +92,7 @@ class _Column:
         mine = [mixed(key, index) for key in keys]
         self._keys = np.array(mine, _U)
         self._grains = np.array([mixed(key, -2) for key in mine], _U)
-        self._shifts = np.array([mixed(key, -1) % point.signal.period for key in mine], np.int64)
+        self._shifts = np.array([point.signal.shift(key) for key in mine], np.int64)
         self._values = np.empty(len(keys))
         self._scale, self._offset = point.scale, point.offset
         self._bounds: tuple[float, float] | None = None
@@ -106,7 +106,7 @@ class _Column:
 
     def start(self) -> None:
         """Step 0 of a recurrent signal."""
-        self._values[:] = self.signal.level
+        self._values[:] = self.signal.first
 
     def follow(self, k: int) -> None:
         """Step ``k`` of a recurrent signal, from the one before."""
@@ -124,6 +124,8 @@ class _Column:
     def write(self, k: int) -> None:
         """Put step ``k`` into the registers; integers are rounded and saturate."""
         value = self._shape(self.signal, k)
+        if self.signal.drift and self.signal.kind != "counter":
+            value = value + self.signal.drift * k
         if self.signal.noise and self.signal.kind != "counter":
             value = value + self.signal.noise * _noise(self._grains, k)
         if self._offset:

@@ -19,6 +19,8 @@ class Process(ABC):
     order, never backwards; one that ``jumps`` needs no step but the last."""
 
     jumps = False
+    by_chance: tuple[str, ...] = ()
+    """outputs that depend on more than inputs and state: on clouds, on when somebody switches something on"""
 
     def __init__(self, key: int, dt_s: float) -> None:
         self.key, self.dt_s = key, dt_s
@@ -28,6 +30,9 @@ class Process(ABC):
     @abstractmethod
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """Step ``k`` (0: the beginning) with what is written since the last one, by the names of writable points."""
+
+    def resume(self, shown: Mapping[str, float]) -> None:  # noqa: B027  # a process may have no state that its outputs tell
+        """Begin where outputs showed these values (any of them): what they tell of the state is taken from them, the rest begins as ever."""
 
     def noise(self, k: int, which: int, deviation: float) -> float:
         """Of sensor ``which`` at step k."""
@@ -54,6 +59,13 @@ class Tank(Process):
         super().__init__(key, dt_s)
         self.level_m, self._turning, self._spilt_m3 = 1.5, 0.0, 0.0
         self._interlocked = False
+
+    def resume(self, shown: Mapping[str, float]) -> None:
+        """Level, what was spilt, the pump's speed, the interlock."""
+        self.level_m = _within(shown.get("level", self.level_m), 0.0, self.HEIGHT_M)
+        self._spilt_m3 = shown.get("spilt", self._spilt_m3)
+        self._turning = _within(shown.get("inflow", 0.0) / self.PUMP_M3_H, 0.0, 1.0)
+        self._interlocked = bool(shown.get("high", 0.0))
 
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""
@@ -91,6 +103,12 @@ class Motor(Process):
         super().__init__(key, dt_s)
         self._rpm, self._winding_c, self._hours, self._starts = 0.0, self.AMBIENT_C, 0.0, 0
         self._tripped = False
+
+    def resume(self, shown: Mapping[str, float]) -> None:
+        """Speed, winding, counters, the trip."""
+        self._rpm, self._winding_c = max(0.0, shown.get("speed", self._rpm)), shown.get("winding", self._winding_c)
+        self._hours, self._starts = shown.get("hours", self._hours), round(shown.get("starts", self._starts))
+        self._tripped = bool(shown.get("tripped", 0.0))
 
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""
@@ -133,6 +151,11 @@ class Heater(Process):
         super().__init__(key, dt_s)
         self.celsius, self._integral, self._energy_wh = self.AMBIENT_C, 0.0, 0.0
 
+    def resume(self, shown: Mapping[str, float]) -> None:
+        """Temperature, the controller's output as its integral, energy."""
+        self.celsius, self._energy_wh = shown.get("temperature", self.celsius), shown.get("energy", self._energy_wh)
+        self._integral = _within(shown.get("output", 0.0) / 100.0, 0.0, 1.0)
+
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""
         measured = self.celsius + self.noise(k, 0, 0.03)
@@ -161,10 +184,15 @@ class PvDay(Process):
 
     PEAK_W, LIMIT_W, START_H, AMBIENT_C = 11_000.0, 10_000.0, 10.0, 18.0
     OFF, MPPT, THROTTLED = 1, 4, 5
+    by_chance = "a", "w", "wh", "dcv", "tmp-cab", "st", "irradiance"
 
     def __init__(self, key: int, dt_s: float) -> None:
         super().__init__(key, dt_s)
         self._cloud, self._energy_wh = 0.85, 64_000_000.0
+
+    def resume(self, shown: Mapping[str, float]) -> None:
+        """Energy; the day begins at START_H again."""
+        self._energy_wh = shown.get("wh", self._energy_wh)
 
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""
@@ -194,12 +222,17 @@ class Meter(Process):
     The load: a base, a daily course, machines that switch; ``feed`` W is what a source behind the meter gives (an input: 0 to 20 kW).
     """
 
+    by_chance = "power", "current", "imported", "exported"
     BASE_W, DAY_W, MACHINE_W, MACHINE_STEPS, FACTOR = 1800.0, 900.0, 2600.0, 900, 0.94
 
     def __init__(self, key: int, dt_s: float) -> None:
         super().__init__(key, dt_s)
         self._imported_wh, self._exported_wh = 1_250_000.0, 18_000.0
         self._shift = mixed(key, -1) % self.MACHINE_STEPS
+
+    def resume(self, shown: Mapping[str, float]) -> None:
+        """Both counters."""
+        self._imported_wh, self._exported_wh = shown.get("imported", self._imported_wh), shown.get("exported", self._exported_wh)
 
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""

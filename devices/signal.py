@@ -76,7 +76,10 @@ class Signal(NamedTuple):
     amplitude ``swing`` · square ``level`` or ``level + swing``, the latter for ``duty`` of the period · step ``level``
     until step ``period``, then ``level + swing`` · walk from ``level``, ``swing`` a step, reflected at +-``limit`` ·
     reversion (Ornstein-Uhlenbeck) to ``level``: pull ``duty`` a step, noise ``swing`` · counter from ``level``, ``swing``
-    a step. Each but the counter carries ``noise`` (a deviation) on top.
+    a step. Each but the counter carries ``noise`` (a deviation) on top, and moves by ``drift`` a step.
+
+    What a twin knows of one device: ``phase``, the step of the period at which a ramp, sine or square begins (-1: drawn from the key), and
+    ``start``, where a walk or reversion begins (None: at its level).
     """
 
     kind: str = "constant"
@@ -86,6 +89,9 @@ class Signal(NamedTuple):
     duty: float = 0.5
     noise: float = 0.0
     limit: float = 0.0
+    drift: float = 0.0
+    phase: int = -1
+    start: float | None = None
 
     def check(self) -> None:
         """Raises ValueError for an unknown kind, a period out of range, a number that isn't finite."""
@@ -93,19 +99,35 @@ class Signal(NamedTuple):
             raise ValueError(f"unknown signal {self.kind!r}; known: {', '.join(KINDS)}")
         if not 1 <= self.period <= PERIOD_MAX:
             raise ValueError(f"a signal's period is 1 to {PERIOD_MAX} steps, got {self.period}")
-        for name in ("level", "swing", "duty", "noise", "limit"):
+        if not -1 <= self.phase < self.period:
+            raise ValueError(f"a signal's phase is a step of its period of {self.period}, or -1, got {self.phase}")
+        for name in ("level", "swing", "duty", "noise", "limit", "drift", "start"):
             number = getattr(self, name)
-            if number - number != 0.0:
+            if number is not None and number - number != 0.0:
                 raise ValueError(f"a signal's {name} is a finite number, got {number}")
 
     def build(self, key: int) -> Callable[[int], float]:
         """The function k -> value for one point of one device; raises as ``check``."""
         self.check()
         shape = _BUILDERS[self.kind](self, key)
-        if not self.noise or self.kind == "counter":
+        if self.kind == "counter":
+            return shape
+        if self.drift:
+            still, drift = shape, self.drift
+            shape = lambda k: still(k) + drift * k
+        if not self.noise:
             return shape
         deviation, grain = self.noise, mixed(key, -2)
         return lambda k: shape(k) + deviation * noise(grain, k)
+
+    def shift(self, key: int) -> int:
+        """Which step of its period is step 0."""
+        return mixed(key, -1) % self.period if self.phase < 0 else self.phase
+
+    @property
+    def first(self) -> float:
+        """Where a recurrent signal begins."""
+        return self.level if self.start is None else self.start
 
 
 def _constant(s: Signal, key: int) -> Callable[[int], float]:
@@ -114,17 +136,17 @@ def _constant(s: Signal, key: int) -> Callable[[int], float]:
 
 
 def _ramp(s: Signal, key: int) -> Callable[[int], float]:
-    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    level, swing, period, shift = s.level, s.swing, s.period, s.shift(key)
     return lambda k: level + swing * ((k + shift) % period / period)
 
 
 def _sine(s: Signal, key: int) -> Callable[[int], float]:
-    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    level, swing, period, shift = s.level, s.swing, s.period, s.shift(key)
     return lambda k: level + swing * sine(k + shift, period)
 
 
 def _square(s: Signal, key: int) -> Callable[[int], float]:
-    level, swing, period, shift = s.level, s.swing, s.period, mixed(key, -1) % s.period
+    level, swing, period, shift = s.level, s.swing, s.period, s.shift(key)
     high = s.duty * period
     return lambda k: level + swing if (k + shift) % period < high else level
 
@@ -166,12 +188,12 @@ def _walk(s: Signal, key: int) -> Callable[[int], float]:
             value = 2 * (level - limit) - value
         return value
 
-    return _recurrent(level, following)
+    return _recurrent(s.first, following)
 
 
 def _reversion(s: Signal, key: int) -> Callable[[int], float]:
     level, swing, pull = s.level, s.swing, s.duty
-    return _recurrent(level, lambda value, k: value + pull * (level - value) + swing * noise(key, k))
+    return _recurrent(s.first, lambda value, k: value + pull * (level - value) + swing * noise(key, k))
 
 
 _BUILDERS = {

@@ -47,8 +47,9 @@ def _source(points: tuple[Point, ...], scope: dict[str, Any]) -> list[str]:
     lines += [f"    first_{table} = image.first[{table!r}]" for table in tables]
     for i in moving:
         signal = points[i].signal
-        lines.append(f"    key{i}, grain{i}, shift{i} = keys[{i}], mixed(keys[{i}], -2), mixed(keys[{i}], -1) % {signal.period}")
-    lines += [f"    v{i} = {points[i].signal.level!r}" for i in recurrent]
+        shift = f"mixed(keys[{i}], -1) % {signal.period}" if signal.phase < 0 else repr(signal.phase)
+        lines.append(f"    key{i}, grain{i}, shift{i} = keys[{i}], mixed(keys[{i}], -2), {shift}")
+    lines += [f"    v{i} = {points[i].signal.first!r}" for i in recurrent]
     lines += ["    last = 0", "    def move(k):"]
     if recurrent:
         lines += _recurrences(points, recurrent)
@@ -73,7 +74,7 @@ def _noise(key: str) -> list[str]:
 def _recurrences(points: tuple[Point, ...], recurrent: list[int]) -> list[str]:
     """Series in which each value needs the one before: from the last step that was looked at, or from the start."""
     names = ", ".join(f"v{i}" for i in recurrent)
-    levels = ", ".join(repr(points[i].signal.level) for i in recurrent)
+    levels = ", ".join(repr(points[i].signal.first) for i in recurrent)
     lines = [f"        nonlocal last, {names}", "        if k < last:", f"            last, {names} = 0, {levels}", "        while last < k:"]
     body = ["last += 1", f"j = (last + 1) * {_STRIDE}"]
     for i in recurrent:
@@ -101,7 +102,11 @@ def _value(i: int, s: Signal) -> list[str]:
         "counter": f"{s.level!r} + {s.swing!r} * k",
     }
     shape = f"v{i}" if s.kind in _RECURRENT else shapes[s.kind]
-    if not s.noise or s.kind == "counter":
+    if s.kind == "counter":
+        return [f"w{i} = {shape}"]
+    if s.drift:
+        shape = f"({shape}) + {s.drift!r} * k"
+    if not s.noise:
         return [f"w{i} = {shape}"]
     return [*_noise(f"grain{i}"), f"w{i} = ({shape}) + {s.noise!r} * n"]
 

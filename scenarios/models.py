@@ -1,4 +1,4 @@
-"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, a recording or a NodeSet beside the scenario.
+"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, or a file beside the scenario.
 
 Belongs here: names and files of device models. Never: what a model is (devices/).
 """
@@ -10,20 +10,23 @@ from pathlib import Path
 
 from devices import catalog
 from devices.device import DeviceModel
-from devices.recording import RecordingError, parse
+from devices.recording import Recording, RecordingError, parse
 from devices.sunspec import published
 from devices.sunspec_any import PREFIX, sunspec_model
 from scenarios.document import Document, Location
 from scenarios.errors import ScenarioError, shown_path, unknown
+from scenarios.model_file import read_model
+from scenarios.twin import twin
 
 RECORDING = "recording/"
 NODESET = "nodeset/"
+FILE = "model/"
 FILE_BYTES_MAX = 512 << 20
 """of a recording or a NodeSet"""
 
 
 class Models:
-    """The device models of one scenario (files lie in folders ``recording`` and ``nodeset`` beside it); each is made once.
+    """The device models of one scenario (files lie in folders ``recording``, ``nodeset`` and ``model`` beside it); each is made once.
 
     ``digests``: of the files that they came from.
     """
@@ -39,6 +42,20 @@ class Models:
             self._made[name] = self._make(name, at)
         return self._made[name]
 
+    def twin(self, model: DeviceModel, name: str, at: Location) -> DeviceModel:
+        """A model from a recording's end on; raises ScenarioError."""
+        key = f"{model.name} from {name}"
+        if key not in self._made:
+            if not name.startswith(RECORDING):
+                raise self._document.error(at, f'a twin begins where a recording ends: expected {RECORDING}FILE.csv, got "{name}"')
+            if model.name.startswith(RECORDING):
+                raise self._document.error(at, f"{model.name} is a recording already, it has no state to begin with")
+            try:
+                self._made[key] = twin(model, self._read(name, at), name)
+            except ValueError as error:
+                raise self._document.error(at, f"{shown_path(self._folder / name)}: {error}") from error
+        return self._made[key]
+
     def _make(self, name: str, at: Location) -> DeviceModel:
         if name.startswith(PREFIX):
             return self._sunspec(name, at)
@@ -46,8 +63,11 @@ class Models:
             return self._recording(name, at)
         if name.startswith(NODESET):
             return self._nodeset(name, at)
+        if name.startswith(FILE):
+            return read_model(self._text(name, at), self._folder / name, name)
         if name not in catalog.names():
-            raise self._document.error(at, unknown("device", name, [*catalog.names(), f"{PREFIX}N", f"{RECORDING}FILE.csv", f"{NODESET}FILE.xml"]))
+            others = [f"{PREFIX}N", f"{RECORDING}FILE.csv", f"{NODESET}FILE.xml", f"{FILE}FILE.yaml"]
+            raise self._document.error(at, unknown("device", name, [*catalog.names(), *others]))
         return catalog.model(name)
 
     def _sunspec(self, name: str, at: Location) -> DeviceModel:
@@ -78,14 +98,17 @@ class Models:
         self.digests[name] = hashlib.sha256(data).hexdigest()
         return text
 
-    def _recording(self, name: str, at: Location) -> DeviceModel:
-        text, file = self._text(name, at), shown_path(self._folder / name)
+    def _read(self, name: str, at: Location) -> Recording:
         try:
-            return parse(text.splitlines()).model(name)
+            return parse(self._text(name, at).splitlines())
         except RecordingError as error:
-            raise ScenarioError(file, error.line, "", error.args[1]) from error
+            raise ScenarioError(shown_path(self._folder / name), error.line, "", error.args[1]) from error
+
+    def _recording(self, name: str, at: Location) -> DeviceModel:
+        try:
+            return self._read(name, at).model(name)
         except ValueError as error:
-            raise self._document.error(at, f"{file}: {error}") from error
+            raise self._document.error(at, f"{shown_path(self._folder / name)}: {error}") from error
 
     def _nodeset(self, name: str, at: Location) -> DeviceModel:
         from devices.nodeset import nodeset_model  # asyncua hangs on it

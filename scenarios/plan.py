@@ -139,9 +139,16 @@ class Planner:
             devices[known[name]] = replace(
                 device, poll_ns=override.poll or device.poll_ns, driver=override.driver or device.driver,
                 response_ns=device.response_ns if override.response is None else override.response,
-                phase_ns=min(device.phase_ns, (override.poll or device.poll_ns) - 1),
+                phase_ns=min(device.phase_ns, (override.poll or device.poll_ns) - 1), model=self._own(override, device, at),
             )  # fmt: skip
         return devices
+
+    def _own(self, override: schema.Override, device: DeviceSpec, at: Location) -> DeviceModel:
+        """A device's own beginning instead of its fleet's."""
+        if override.twin is None:
+            return device.model
+        model = self.models.of(self.scenario.fleets[device.name.partition("/")[0]].device, at)
+        return self.models.twin(model, override.twin, (*at, "twin"))
 
     def _fleet(self, index: int, name: str, fleet: schema.Fleet) -> list[DeviceSpec]:
         at: Location = ("fleets", name)
@@ -220,7 +227,7 @@ class Planner:
         model = self.models.of(fleet.device, (*at, "device"))
         if fleet.protocol not in model.protocols:
             raise self.error((*at, "protocol"), f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}")
-        return model
+        return model if fleet.twin is None else self.models.twin(model, fleet.twin, (*at, "twin"))
 
     def _named(self, kind: str, name: str, known: Any, at: Location) -> Any:
         if name not in known:

@@ -74,6 +74,7 @@ class Override(Block):
     poll: PositiveDuration | None = None
     driver: Name | None = None
     response: Duration | None = None
+    twin: str | None = None
 
 
 class Mqtt(Block):
@@ -93,10 +94,11 @@ class OpcUa(Block):
 
 class Fleet(Block):
     """Devices of one kind: ``name/1`` to ``name/count``. They are polled every ``poll``; those that speak MQTT publish every ``publish``; OPC UA
-    devices may be subscribed to instead, and then are looked at every ``sampling``.
+    devices may be subscribed to instead, and then are looked at every ``sampling``. With a ``twin`` they begin where that recording ends.
     """
 
     device: str
+    twin: str | None = None
     protocol: Literal["modbus-tcp", "modbus-rtu", "opcua", "mqtt"]
     count: Annotated[int, Field(ge=1, le=20_000)] = 1
     poll: PositiveDuration | None = None

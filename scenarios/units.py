@@ -160,6 +160,16 @@ def show_duration(value_ns: int | float) -> str:
     return f"{value_ns:.3g} ns" if value_ns else "0 s"
 
 
+def show_clock(at_ns: int) -> str:
+    """How far into something: ``3 h 05 min``, ``5 min 12 s``, ``12.3 s``."""
+    seconds = at_ns // 10**9
+    if seconds < 60:
+        return show_duration(at_ns)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
+
+
 def show_size(value_bytes: int | float) -> str:
     """A size for people."""
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

@@ -37,7 +37,8 @@ def _devices() -> list[tuple[str, str]]:
     rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
     rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))
     rows.append(("nodeset/FILE", "a NodeSet2 file in a folder nodeset/ beside the scenario, over OPC UA; motion ours"))
-    return [*rows, ("recording/FILE", "a file in a folder recording/ beside the scenario: CSV with ns,point,value,status[,unit]")]
+    return [*rows, ("recording/FILE", "a file in a folder recording/ beside the scenario: CSV with ns,point,value,status[,unit[,took_ns]]"),
+            ("model/FILE", "a file in a folder model/ beside the scenario, as twinloop fit writes it")]  # fmt: skip
 
 
 def _links() -> list[tuple[str, str]]:

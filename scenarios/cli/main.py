@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from components.errors import HostLimitError
-from scenarios.cli import attach, boards, check, list_, record, registry, run, schema, serve
+from scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
 from scenarios.errors import ScenarioError, nearest
 from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
 
@@ -31,8 +31,10 @@ app.command("boards")(boards.boards)
 app.command("serve")(serve.serve)
 app.command("attach")(attach.attach)
 app.command("record")(record.record)
+app.command("fit")(fit.fit)
+app.command("compare")(compare.compare)
 app.add_typer(registry.app, name="registry")
-_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "registry")
+_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "fit", "compare", "registry")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,6 +42,9 @@ def test_shapes() -> None:
     assert sum(square) == 30.0
     ramp = Signal("ramp", 0.0, 10.0, 10).build(0)
     assert sorted(ramp(k) for k in range(10)) == [float(i) for i in range(10)]
+    assert [Signal("ramp", 0.0, 10.0, 10, phase=3).build(0)(k) for k in (0, 6, 7)] == [3.0, 9.0, 0.0]
+    assert Signal("sine", 1.0, 0.0, 10, drift=0.5).build(0)(4) == 3.0
+    assert Signal("reversion", 0.0, 0.0, duty=0.5, start=8.0).build(0)(2) == 2.0
     walk = Signal("walk", 0.0, 1.0, limit=3.0).build(5)
     assert max(abs(walk(k)) for k in range(500)) <= 3.0
 
@@ -138,6 +141,8 @@ WRONG = {
     "a kind": (Point("p", "holding", 0, signal=Signal("sinus")), "unknown signal 'sinus'; known: constant"),
     "a period of 0": (Point("p", "holding", 0, signal=Signal("sine", period=0)), "a signal's period is 1 to"),
     "a negative period": (Point("p", "holding", 0, signal=Signal("sine", period=-4)), "a signal's period is 1 to"),
+    "a phase": (Point("p", "holding", 0, signal=Signal("sine", period=4, phase=4)), "a signal's phase is a step of its period of 4, or -1, got 4"),
+    "a start": (Point("p", "holding", 0, signal=Signal("walk", start=float("inf"))), "a signal's start is a finite number, got inf"),
     "a level": (Point("p", "holding", 0, signal=Signal("constant", float("nan"))), "a signal's level is a finite number, got nan"),
     "a scale": (Point("p", "holding", 0, scale=0.0), "scale not 0"),
     "a type": (Point("p", "holding", 0, "u17"), "unknown type 'u17'"),

@@ -37,9 +37,20 @@ def test_every_model_of_the_catalog(name: str) -> None:
 
 numbers = st.one_of(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.sampled_from([1e39, -1e39, 3.4028235e38, -3.4028235677973366e38, 1e300, -1e300]))
 """also what no register holds: integers saturate, an f32 becomes an infinity"""
-signals = st.builds(
-    Signal, st.sampled_from(KINDS), numbers, numbers, st.integers(1, 50), st.floats(0, 1), st.sampled_from([0.0, 0.5, 3.0]), st.sampled_from([0.0, 2.0])
-)
+
+
+
+@st.composite
+def signals_(draw: st.DrawFn) -> Signal:
+    period = draw(st.integers(1, 50))
+    return Signal(
+        draw(st.sampled_from(KINDS)), draw(numbers), draw(numbers), period, draw(st.floats(0, 1)), draw(st.sampled_from([0.0, 0.5, 3.0])),
+        draw(st.sampled_from([0.0, 2.0])), draw(st.sampled_from([0.0, 0.25, -1e-3])), draw(st.integers(-1, period - 1)),
+        draw(st.none() | numbers),
+    )  # fmt: skip
+
+
+signals = signals_()
 
 
 @settings(max_examples=80, deadline=None)

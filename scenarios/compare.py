@@ -1,0 +1,197 @@
+"""``twinloop compare``: a model beside a recording, point by point: bias, spread, drift, and when it left its band.
+
+Belongs here: figures. Never: words (cli/compare.py). What the model says is its shape without noise; a periodic one is put into the phase of the
+recording's beginning, a counter begins where its first readings are, physics is run on the inputs that were recorded. The band is that of the
+median of a block of readings: BAND standard errors of the model's own noise (of a reversion, its stationary deviation over a block of correlated
+readings; of physics, what the first tenth of the recording shows), and what a step of the model moves. Medians, because a reading that falls on a
+jump's wrong side says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from devices.device import DeviceModel
+from devices.recording import Recording, Track
+from devices.registers import Point
+from devices.signal import Signal
+from scenarios.alignment import PERIODIC, best_phase, turned
+from scenarios.fit import good
+from scenarios.shapes import Estimate, Series, least_squares
+
+Array = np.ndarray[Any, Any]
+BAND = 5.0
+BLOCKS, BLOCK_MIN, BLOCK_MAX = 200, 20, 600
+"""how many blocks a recording is cut into, and readings of one"""
+BEGINNING = 0.1
+"""of a recording, in which the model finds its place"""
+MEDIAN_ERROR = 1.2533
+"""standard error of a median in those of a mean: sqrt(pi / 2)"""
+DAY_S = 86_400.0
+NO_DRIFT = Estimate(0.0, 0.0)
+_F32 = 2.0**-23
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One point. ``bias``: recording minus model, the median; ``spread``: deviation around that; ``band``: of a block's median, None: it has none.
+
+    ``left_ns``: when the first block that lies outside (or stands still, where the model doesn't) began; then ``since_ns``, and by how much it
+    drifts a day or has shifted.
+    """
+
+    point: str
+    unit: str
+    readings: int
+    bias: float = 0.0
+    spread: float = 0.0
+    drift_a_day: Estimate = NO_DRIFT
+    band: float | None = None
+    left_ns: int | None = None
+    since_ns: int | None = None
+    drifts_a_day: float = 0.0
+    shifted: float = 0.0
+    still: bool = False
+    """it left the band because it stands still, where the model has noise"""
+    why: str = ""
+    """it can't be compared"""
+
+
+def compare(recording: Recording, model: DeviceModel) -> list[Compared]:
+    """Every point of the recording that the model has; raises ValueError when it has none of them."""
+    points = [point for point in model.points if point.name in recording.tracks]
+    if not points:
+        raise ValueError(f"it has no point of {model.name}: {', '.join(point.name for point in model.points)}")
+    simulated = _simulated(recording, model) if model.process is not None else {}
+    by_chance = () if model.process is None else model.process(0, 1.0).by_chance
+    return [_point(point, recording.tracks[point.name], model.step_ns, simulated.get(point.name), by_chance) for point in points]
+
+
+def _point(point: Point, track: Track, step_ns: int, simulated: Array | None, by_chance: Collection[str]) -> Compared:
+    instants, values = good(track)
+    if len(values) < 2 * BLOCK_MIN:
+        return Compared(point.name, point.unit, len(values), why=f"{len(values)} Good readings, {2 * BLOCK_MIN} are needed")
+    if point.writable:
+        return Compared(point.name, point.unit, len(values), why="it is written")
+    if point.output in by_chance:
+        return Compared(point.name, point.unit, len(values), why="what it does depends on chance that no recording tells")
+    at, y = np.array(instants, np.int64), np.array(values, np.float64)
+    rest = y - (simulated if simulated is not None else _expected(point.signal, at, y, step_ns))
+    quantum = Series(at / 1e9, y, step_ns / 1e9).quantum
+    read = quantum * quantum / 12.0 + (_F32 * float(np.abs(y).max())) ** 2
+    block = min(BLOCK_MAX, max(BLOCK_MIN, len(y) // BLOCKS))
+    if simulated is not None:
+        band: float | None = _band_of(rest[: max(BLOCK_MIN, int(len(y) * BEGINNING))], read, block)
+    else:
+        interval_ns = int(np.median(np.diff(at)))
+        band = band_of(point.signal, interval_ns / step_ns, block, read)
+        if band is not None and point.signal.noise < 0.5 * quantum:  # what isn't dithered by noise may be rounded one way for long
+            band += 0.5 * quantum
+    found = _judged(point, at, rest, block, None if band is None else band + _F32 * max(1.0, float(np.abs(y).max())))
+    still_ns = None if simulated is not None else _still(point.signal, at, y, block, 2.0 * quantum)
+    if still_ns is not None and (found.left_ns is None or found.left_ns >= still_ns):
+        return replace(found, left_ns=still_ns, since_ns=still_ns, still=True, drifts_a_day=0.0, shifted=0.0)
+    return found
+
+
+def _still(signal: Signal, at: Array, y: Array, block: int, least: float) -> int | None:
+    """When the first stretch of ``block`` equal readings began of a point whose noise is larger than ``least``."""
+    if max(signal.noise, signal.swing if signal.kind in ("walk", "reversion") else 0.0) <= least:
+        return None
+    moved = np.concatenate([[0], np.nonzero(np.diff(y))[0] + 1, [len(y)]])
+    long = np.nonzero(np.diff(moved) >= block)[0]
+    return int(at[moved[long[0]]]) if len(long) else None
+
+
+def _expected(signal: Signal, at: Array, y: Array, step_ns: int) -> Array:
+    """What the model says at these instants."""
+    steps = at // step_ns
+    if signal.kind == "counter":
+        return np.asarray(np.median((y - signal.swing * steps)[:BLOCK_MIN]) + signal.swing * steps)
+    drift = signal.drift * steps
+    if signal.kind in PERIODIC:
+        begins = max(int(at[-1] * BEGINNING), min(2 * signal.period * step_ns, int(at[-1]) // 2))
+        first = at <= begins
+        phase = best_phase(signal, steps[first], (y - drift)[first])
+        return np.asarray(turned(signal, steps + phase) + drift)
+    if signal.kind == "step":
+        return np.asarray(np.where(steps < signal.period, signal.level, signal.level + signal.swing) + drift)
+    return np.asarray(signal.level + drift)
+
+
+def band_of(signal: Signal, steps: float, block: int, read: float) -> float | None:
+    """Of the median of ``block`` readings, each ``steps`` of the model apart; ``read``: variance of reading. None: anything may be."""
+    if signal.kind == "walk":
+        return 1.02 * signal.limit + BAND * signal.noise if signal.limit else None
+    moves = {"ramp": abs(signal.swing) / signal.period, "sine": 2.0 * np.pi * abs(signal.swing) / signal.period, "counter": abs(signal.swing)}
+    variance, kept = signal.noise * signal.noise + read, 0.0
+    if signal.kind == "reversion":
+        a = 1.0 - signal.duty
+        variance += signal.swing * signal.swing / max(1e-12, 1.0 - a * a)
+        kept = max(0.0, a) ** steps
+    correlated = min(float(block), (1.0 + kept) / max(1e-12, 1.0 - kept))
+    return float(BAND * MEDIAN_ERROR * np.sqrt(variance * correlated / block) + moves.get(signal.kind, 0.0))
+
+
+def _band_of(beginning: Array, read: float, block: int) -> float:
+    """Of physics: what the scatter of the beginning allows."""
+    scatter = 1.4826 * float(np.median(np.abs(beginning - np.median(beginning))))  # of a normal deviate, from the median deviation
+    return float(BAND * MEDIAN_ERROR * np.sqrt((scatter * scatter + read) / block))
+
+
+def _judged(point: Point, at: Array, rest: Array, block: int, band: float | None) -> Compared:
+    count = len(rest) // block
+    cut = rest[: count * block].reshape(count, block)
+    medians, begins = np.median(cut, axis=1), at[: count * block].reshape(count, block)[:, 0]
+    middle = at[: count * block].reshape(count, block).mean(axis=1) / 1e9
+    (_, slope), (_, error), _ = least_squares([np.ones(count), middle], medians)
+    bias, spread = float(np.median(rest)), 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    drift = Estimate(float(slope) * DAY_S, 2.0 * float(error) * DAY_S)
+    outside = np.nonzero(np.abs(medians) > band)[0] if band is not None else np.zeros(0, np.int64)
+    if not len(outside):
+        return Compared(point.name, point.unit, len(rest), bias, spread, drift, band)
+    since_ns, drifts, shifted = _since(middle, begins, medians)
+    return Compared(point.name, point.unit, len(rest), bias, spread, drift, band, int(begins[outside[0]]), since_ns, drifts, shifted)
+
+
+def _since(middle: Array, begins: Array, medians: Array) -> tuple[int, float, float]:
+    """(since when, drift a day, shift): the one bend or the one jump that explains the medians best."""
+    best: tuple[float, int, float, float] | None = None
+    ones = np.ones(len(middle))
+    for i in range(len(middle) - 1):
+        for jump in (False, True):
+            column = (np.arange(len(middle)) >= i).astype(np.float64) if jump else np.maximum(0.0, middle - middle[i])
+            columns = [column] if i == 0 and jump else [ones, column]
+            found, _, rss = least_squares(columns, medians)
+            if best is None or rss < best[0]:
+                best = rss, int(begins[i]), 0.0 if jump else float(found[-1]) * DAY_S, float(found[-1]) if jump else 0.0
+    assert best is not None
+    return best[1:]
+
+
+def _simulated(recording: Recording, model: DeviceModel) -> dict[str, Array]:
+    """What the model's physics shows at the instants of the recording's Good readings, with the inputs that were recorded."""
+    assert model.process is not None
+    tracks = {point.name: good(recording.tracks[point.name]) for point in model.points if point.name in recording.tracks}
+    process = model.process(0, model.step_ns / 1e9)
+    process.resume({p.output: tracks[p.name][1][0] for p in model.points if p.output and p.name in tracks and tracks[p.name][1]})
+    written = {point.name: (tracks.get(point.name, ([], [])), point.signal.level) for point in model.points if point.writable}
+    shows = [(point.name, point.output, tracks[point.name][0]) for point in model.points if point.output and point.name in tracks]
+    found: dict[str, list[float]] = {name: [] for name, _, _ in shows}
+    next_input, inputs = dict.fromkeys(written, 0), {name: level for name, (_, level) in written.items()}
+    for k in range(recording.lasts_ns // model.step_ns + 1):
+        now = k * model.step_ns
+        for name, ((instants, values), _) in written.items():
+            while next_input[name] < len(instants) and instants[next_input[name]] <= now:
+                inputs[name] = values[next_input[name]]
+                next_input[name] += 1
+        process.step(k, inputs)
+        for name, output, instants in shows:
+            mine = found[name]
+            while len(mine) < len(instants) and instants[len(mine)] < now + model.step_ns:
+                mine.append(process.outputs[output])
+    return {name: np.array(values) for name, values in found.items()}

@@ -1,0 +1,121 @@
+"""Device models as files: ``device: model/press.yaml``, in a folder ``model`` beside the scenario. ``twinloop fit`` writes them.
+
+Belongs here: the file's shape, reading and writing. Never: what signals do (devices/signal.py). Times of a signal are durations in the file and
+whole steps in the model; its other figures are those of devices/signal.Signal, a step each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from devices.device import DeviceModel
+from devices.plants import PROTOCOLS
+from devices.registers import Point
+from devices.signal import Signal
+from scenarios.document import Document, parse_document
+from scenarios.load_errors import translated
+from scenarios.quantities import Duration, PositiveDuration
+from scenarios.schema import Block
+
+FORMAT = 1
+
+
+class SignalBlock(Block):
+    """What a point does; see devices/signal.Signal."""
+
+    kind: Literal["constant", "ramp", "sine", "square", "step", "walk", "reversion", "counter"] = "constant"
+    level: float = 0.0
+    swing: float = 0.0
+    period: PositiveDuration | None = None
+    duty: float = 0.5
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    limit: Annotated[float, Field(ge=0)] = 0.0
+    drift: float = 0.0
+    phase: Duration | None = None
+    start: float | None = None
+
+
+class PointBlock(Block):
+    """A register and its signal."""
+
+    table: Literal["coil", "discrete", "holding", "input"] = "holding"
+    address: Annotated[int, Field(ge=0, le=65_535)]
+    type: Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64"] = "f64"
+    order: Literal["be", "sw", "bs", "le"] = "be"
+    unit: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    writable: bool = False
+    signal: SignalBlock = SignalBlock()
+
+
+class ModelFile(Block):
+    """A device model."""
+
+    format: Literal[1]
+    title: str
+    source: str
+    step: PositiveDuration
+    points: Annotated[dict[str, PointBlock], Field(min_length=1)]
+
+
+def read_model(text: str, file: Path, name: str) -> DeviceModel:
+    """Raises ScenarioError with the place in the file."""
+    document = parse_document(text, file)
+    try:
+        found = ModelFile.model_validate(document.data)
+    except ValidationError as error:
+        raise translated(document, error) from error
+    points = tuple(_point(document, point, block, found.step) for point, block in found.points.items())
+    try:
+        return DeviceModel(name, found.title, found.source, PROTOCOLS, points, step_ns=found.step)
+    except ValueError as error:
+        raise document.error(("points",), str(error)) from error
+
+
+def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Point:
+    given = block.signal
+    period = max(1, round((given.period or step_ns) / step_ns)) if given.period else Signal().period
+    phase = -1 if given.phase is None else round(given.phase / step_ns) % period
+    signal = Signal(given.kind, given.level, given.swing, period, given.duty, given.noise, given.limit, given.drift, phase, given.start)
+    fields: dict[str, Any] = {key: value for key, value in block if key != "signal"}
+    point = Point(name, signal=signal, **fields)
+    try:
+        point.check()
+    except ValueError as error:
+        raise document.error(("points", name), str(error)) from error
+    return point
+
+
+_DEFAULT = Signal()
+
+
+def write_model(model: DeviceModel) -> str:
+    """The file of a model; raises ValueError for one that moves by a process."""
+    if model.process is not None:
+        raise ValueError(f"{model.name} moves by physics: it has no file")
+    points = {point.name: _shown_point(point, model.step_ns) for point in model.points}
+    data = {"format": FORMAT, "title": model.title, "source": model.source, "step": f"{model.step_ns} ns", "points": points}
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
+
+
+def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {"table": point.table, "address": point.address, "type": point.type}
+    blank = Point("", point.table, point.address, point.type)
+    for key in ("order", "unit", "scale", "offset", "low", "high", "writable"):
+        if getattr(point, key) != getattr(blank, key):
+            shown[key] = getattr(point, key)
+    signal: dict[str, Any] = {"kind": point.signal.kind}
+    for key, value in point.signal._asdict().items():
+        if key == "kind" or value == getattr(_DEFAULT, key):
+            continue
+        signal[key] = f"{value * step_ns} ns" if key in ("period", "phase") else value
+    if point.signal.kind in ("ramp", "sine", "square", "step"):
+        signal["period"] = f"{point.signal.period * step_ns} ns"
+    return shown | {"signal": signal}

@@ -1,0 +1,71 @@
+"""A twin: a device model that begins where a recording of the field ends (``twin: recording/press.csv``).
+
+Belongs here: what of a recording's end is the model's beginning. Never: the format of recordings. Step 0 is the recording's last instant. A constant,
+a counter and what is written begin at the last value, a walk and a reversion start there, a ramp, sine or square goes on in its phase, physics
+takes from the last outputs what they tell of its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+
+from devices.device import DeviceModel
+from devices.process import Process
+from devices.recording import Recording, Track
+from devices.registers import Point
+from devices.signal import Signal
+from scenarios.alignment import PERIODIC, best_phase
+from scenarios.fit import good
+
+NOISY_READINGS = 5
+"""whose median is the last value of a constant that has noise"""
+PERIODS = 2
+"""at the recording's end, from which a phase is taken"""
+
+
+def twin(model: DeviceModel, recording: Recording, name: str) -> DeviceModel:
+    """The model, from the recording's end on; raises ValueError when the recording has none of its points."""
+    found = {point.name: good(recording.tracks[point.name]) for point in model.points if point.name in recording.tracks}
+    last = {point: values[-1] for point, (_, values) in found.items() if values}
+    if not last:
+        raise ValueError(f"it has no Good reading of {model.name}'s points: {', '.join(point.name for point in model.points)}")
+    points = tuple(_resumed(point, recording, model.step_ns) if point.name in last else point for point in model.points)
+    process = model.process
+    if process is not None:
+        process = _process(process, {point.output: last[point.name] for point in model.points if point.output and point.name in last})
+    return replace(model, name=f"{model.name} from {name}", points=points, process=process)
+
+
+def _process(make: Callable[[int, float], Process], shown: dict[str, float]) -> Callable[[int, float], Process]:
+    def made(key: int, dt_s: float) -> Process:
+        process = make(key, dt_s)
+        process.resume(shown)
+        return process
+
+    return made
+
+
+def _resumed(point: Point, recording: Recording, step_ns: int) -> Point:
+    if point.output:
+        return point
+    return replace(point, signal=resumed(point.signal, recording.tracks[point.name], recording.lasts_ns, step_ns, point.writable))
+
+
+def resumed(signal: Signal, track: Track, ends_ns: int, step_ns: int, written: bool = False) -> Signal:
+    """The signal whose step 0 is ``ends_ns`` of the track's clock."""
+    instants, values = good(track)
+    settled = median(values[-NOISY_READINGS:]) if signal.noise else values[-1]
+    if written or signal.kind in ("constant", "step"):
+        return signal._replace(kind="constant", level=values[-1] if written else settled, swing=0.0)
+    if signal.kind == "counter":
+        return signal._replace(level=values[-1] + signal.swing * ((ends_ns - instants[-1]) // step_ns))
+    if signal.kind in ("walk", "reversion"):
+        return signal._replace(start=values[-1])
+    assert signal.kind in PERIODIC
+    since = ends_ns - PERIODS * signal.period * step_ns
+    at = [(ns - ends_ns) // step_ns for ns in instants if ns >= since]
+    return signal._replace(phase=best_phase(signal, np.array(at, np.int64), np.array(values[len(values) - len(at) :], np.float64)))
