@@ -67,6 +67,8 @@ class OpcUaServer:
         self.faults: list[Misbehaviour] = []
         self.slow_ns = 0
         """how much longer the answer that was spoilt last takes"""
+        self.on_read: Callable[[int], None] | None = None
+        """told of each point that somebody reads, or that is looked at for a subscription"""
 
     async def stop(self) -> None:
         """Close every session and listen no more."""
@@ -135,6 +137,8 @@ class OpcUaServer:
         now_ns = self._now()
         index = self._index[identity]
         value, status, source_ns = self.image.read(index, now_ns)
+        if self.on_read is not None:
+            self.on_read(index)
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
         return ua.DataValue(variant, ua.StatusCode(ua.UInt32(status)), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
 

@@ -22,7 +22,7 @@ from scenarios.plan import Planner
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
 from scenarios.thresholds import Judge, Judged, read_expectations
-from scenarios.verdict import Verdict, overall
+from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.spec import WorldSpec
@@ -130,6 +130,8 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     except InvariantError as broken:
         error, judged, verdict = str(broken), [], Verdict.BROKEN
     wall_s = time.perf_counter() - began
+    if world.pacer is not None and world.pacer.wire and not world.pacer.kept:
+        verdict, notes = on_the_wire(verdict, False), [*notes, NOT_KEPT]
     result = collect(loaded, world, judge, judged, verdict, notes, command(loaded, world.spec.seed, options), wall_s)
     if error:
         result.data["broken"] = error

@@ -365,6 +365,18 @@ VERBS = (
 """keys of an entry that say what happens"""
 
 
+class Observe(Block):
+    """How a gateway that isn't ours is seen (``serve --judge``): on which ``topic`` it says which sample. ``{device}`` and ``{point}`` stand for
+    names; paths lead into a JSON payload. ``each``: where a payload holds a list of samples. ``sample``: the register that counts them.
+    """
+
+    topic: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    sequence: str
+    value: str | None = None
+    each: str | None = None
+    sample: Annotated[int, Field(ge=0, le=65_534)] | None = None
+
+
 class Scenario(Block):
     """A whole file."""
 
@@ -383,36 +395,8 @@ class Scenario(Block):
     components: dict[Name, Component] = Field(min_length=1)
     gateways: dict[Name, Gateway] = Field(min_length=1)
     registry: Registry | None = None
+    observe: Observe | None = None
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     faults: tuple[Trouble, ...] = Field(default=(), strict=False)
     expect: tuple[str, ...] = Field(default=(), strict=False)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a scenario file."""
-    schema = Scenario.model_json_schema(by_alias=True)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "twinloop scenario, format 1"
-    schema["properties"].pop("overrides", None)
-    fleets = schema["properties"]["fleets"]
-    fleets["patternProperties"] = {r"^[a-z][a-z0-9-]*/[1-9][0-9]*$": {"$ref": "#/$defs/Override"}}
-    fleets["patternProperties"][r"^[a-z][a-z0-9-]*$"] = {"$ref": "#/$defs/Fleet"}
-    fleets["additionalProperties"] = False
-    fleets.pop("propertyNames", None)
-    _drop_internal_defaults(schema)
-    return schema
-
-
-def _drop_internal_defaults(node: Any) -> None:
-    """A default in nanoseconds beside a type that is text would mislead an editor."""
-    if isinstance(node, dict):
-        if node.get("type") == "string" and "default" in node and not isinstance(node["default"], str):
-            del node["default"]
-        if isinstance(node.get("default"), dict | list):
-            del node["default"]
-        for value in list(node.values()):
-            _drop_internal_defaults(value)
-    elif isinstance(node, list):
-        for value in node:
-            _drop_internal_defaults(value)

@@ -44,6 +44,14 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     return min(found, key=_ORDER.index) if found else Verdict.PASS
 
 
+def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:
+    """INVALID instead, if the wire's pace wasn't ``kept``; what is broken or aborted stays so."""
+    return verdict if kept or verdict in (Verdict.BROKEN, Verdict.ABORTED) else Verdict.INVALID
+
+
+NOT_KEPT = "this machine couldn't keep the wire's pace: what was measured says nothing about gateway or devices"
+
+
 def exit_code(verdict: Verdict, strict: bool = False) -> int:
     """The number for the shell."""
     return STRICT_UNSURE if strict and verdict is Verdict.UNSURE else EXIT_CODES[verdict]

@@ -15,9 +15,11 @@ from devices.live.alarm import Alarm
 from devices.live.pty import SerialLine
 from devices.live.tcp import Connection, Dialer, Listener
 from scenarios.errors import ScenarioError
+from scenarios.hil import Hil, Observer
 from scenarios.units import show_duration
 from sim.pacer import Pacer
 from sim.served import ServedPlant
+from sim.served_broker import North
 from sim.served_modbus import LineCaller, ModbusCaller
 from sim.served_mqtt import Sender
 from sim.served_opcua import OpcUaCaller
@@ -42,9 +44,12 @@ class Endpoint:
     url: str
 
 
-def served(spec: WorldSpec, broker: bool) -> tuple[WorldSpec, list[str]]:
-    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one to publish to?"""
-    links = {device.link for device in spec.devices}
+def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, list[str]]:
+    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one to publish to?
+
+    ``uplink``: a link that is served, too.
+    """
+    links = {uplink, *(device.link for device in spec.devices)}
     silent = [device for device in spec.devices if device.protocol == "mqtt" and not broker]
     left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
@@ -115,11 +120,24 @@ class Wire:
         else:
             loop.default_exception_handler(context)
 
+    # ---- the north ----------------------------------------------------------------------------------------------
+    async def open_north(self, host: str, port: int, north: North) -> str:
+        """Listen as its broker; returns where. Raises ScenarioError."""
+        bound = await self._listen(lambda client: north.accept(client.write, client.hang_up), host, port, "--broker-port")
+        return f"mqtt://{_shown(host)}:{bound}"
+
+    def observe(self, hil: Hil, host: str, port: int) -> None:
+        """Listen at a broker that isn't ours."""
+        observer = Observer(hil, lambda: dialer.dial(host, port))
+        dialer = Dialer(lambda client: observer.opened(client.write, client.hang_up), observer.lost, self.enter, self.plant.met)
+        self._dialers.append(dialer)
+        dialer.dial(host, port)
+
     # ---- endpoints ----------------------------------------------------------------------------------------------
     async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
         """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
         asyncio.get_running_loop().set_exception_handler(self._stray)
-        self.pacer.begin()
+        self.pacer.begin(-self.plant.lead_ns)
         found = await self._open_modbus(host, port)
         found += self._open_lines()
         found += await self._open_opcua(host, opcua_port)

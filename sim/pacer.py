@@ -15,6 +15,8 @@ from sim.histogram import Histogram
 SLICE_NS = 50_000_000
 """the longest sleep in one piece: whoever stops the run is heard within that, and progress is told"""
 SPEED_MAX = 1_000_000
+KEPT_NS = 100_000_000
+"""a 99th percentile of lateness up to which a run with real devices counts; beyond it this machine was measured, not they"""
 _S = 1_000_000_000
 
 
@@ -41,15 +43,20 @@ class Pacer:
         self.lag = Histogram()
         """ns of the wall by which a thing happened later than it should have; one count each time that the run went on"""
 
-    def begin(self) -> None:
-        """It is 0 now."""
-        self._origin_ns = self._now_ns()
+    def begin(self, at_ns: int = 0) -> None:
+        """It is ``at_ns`` now."""
+        self._origin_ns = self._now_ns() - self.wall_ns(at_ns)
 
     def wall_at(self, at_ns: int) -> tuple[int, int]:
         """When it is ``at_ns``: (in how many ns of the wall, what its clock says then)."""
         assert self._origin_ns is not None, "nothing has begun"
         at = self._origin_ns + self.wall_ns(at_ns)
         return at - self._now_ns(), at
+
+    @property
+    def kept(self) -> bool:
+        """Was the pace kept well enough for what was measured on the wire to count?"""
+        return (self.lag.percentile(990) or 0) <= KEPT_NS
 
     def late(self, at_ns: int) -> None:
         """What was due at ``at_ns`` happens now."""

@@ -39,11 +39,15 @@ class ServedPlant(Plant):
         """of clients, that a device or its port has answered or let fall; and what MQTT devices have sent of their own"""
         self.limits: dict[str, int] = {}
         """limit -> how often it was met"""
+        self.lead_ns = 0
         self._books = _Nothing()
+        self.on_answer: Callable[[int, bytes, bytes], None] | None = None
+        """told of Modbus answers: (device, request's PDU, answer's)"""
 
-    def boot(self) -> None:
-        """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up."""
-        self.run_to(-1)
+    def boot(self, lead_ns: int = 0) -> None:
+        """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up. ``lead_ns``: served before t = 0."""
+        self.lead_ns = lead_ns
+        self.run_to(-1 - lead_ns)
         self.field.require_started()
         self.field.meet_strangers()
         self.put_trouble()

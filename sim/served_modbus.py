@@ -96,7 +96,7 @@ class _Way:
         spec = plant.spec.devices[index]
         server = plant.field.servers[index]
         assert isinstance(server, ModbusServer)
-        self._caller, self._unit, self._env = caller, unit, plant.env
+        self._caller, self._index, self._unit, self._env = caller, index, unit, plant.env
         self._server = ModbusServer(server.device, server, unit)
         self._response_ns = spec.response_ns
         self._waiting = 0
@@ -114,6 +114,8 @@ class _Way:
             self._over()
             self._caller.fell(1)
             return
+        if self._caller.plant.on_answer is not None:
+            self._caller.plant.on_answer(self._index, frame[7:], answers[0][7:])
         for answer in answers:
             self._stream.send_down(answer, len(answer), self._response_ns + self._server.slow_ns)
 
@@ -154,7 +156,7 @@ class LineCaller(Caller):
         for index in devices:
             server = plant.field.servers[index]
             assert isinstance(server, ModbusServer)
-            self._servers.append((server, plant.spec.devices[index].response_ns))
+            self._servers.append((index, server, plant.spec.devices[index].response_ns))
         self._under_way: _Frame | None = None
 
     @property
@@ -181,13 +183,15 @@ class LineCaller(Caller):
     def _heard(self, frame: _Frame, data: bytes | None) -> None:
         """At the devices, 3.5 characters after the request."""
         timing, env, answered = self._line.timing, self.plant.env, False
-        for server, response_ns in self._servers if data is not None and not frame.garbled else ():
+        for index, server, response_ns in self._servers if data is not None and not frame.garbled else ():
             assert data is not None
             if data[0] not in (0, server.device.unit_id):
                 continue
             answer = server.respond_rtu(data, env._now)
             if answer is not None:
                 answered = True
+                if self.plant.on_answer is not None:
+                    self.plant.on_answer(index, data[1:-2], answer[1:-2])
                 lasts_ns = response_ns + server.slow_ns + timing.frame_ns(len(answer))
                 env.call_in(lasts_ns, self._answered, frame, answer)
         if not answered:

@@ -49,7 +49,6 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     from rich.console import Console  # --help must not wait for it
 
     from scenarios.report.console import report
-    from scenarios.report.junit import write_junit
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -75,11 +74,18 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
         codes.append(exit_code(result.verdict, options.strict))
         if codes[-1] == 130:
             break
-    if outputs.junit is not None:
-        write_junit(outputs.junit, results, options.strict)
-    if outputs.json_file is not None:
-        _write_json(outputs.json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], len(scenarios) == 1)
+    write_out(results, outputs, options.strict, len(scenarios) == 1)
     return worst(codes)
+
+
+def write_out(results: list[tuple[Path, Result | ScenarioError]], outputs: Outputs, strict: bool, single: bool) -> None:
+    """The files that were asked for; ``single``: one object, not a list of them."""
+    from scenarios.report.junit import write_junit
+
+    if outputs.junit is not None:
+        write_junit(outputs.junit, results, strict)
+    if outputs.json_file is not None:
+        _write_json(outputs.json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], single)
 
 
 def _run_one(file: Path, options: Options) -> Result:

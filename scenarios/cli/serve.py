@@ -13,15 +13,22 @@ from urllib.parse import urlsplit
 
 import typer
 
+from scenarios.cli.running import Outputs
 from scenarios.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scenarios.load import Loaded
     from scenarios.wire import Endpoint, Wire
     from sim.served import ServedPlant
     from sim.spec import WorldSpec
 
 STATUS_S = 1.0
 """between two status lines"""
+LOOK_S = 0.02
+"""how soon it is looked again whether it is over"""
+NS_PER_STATUS = 1_000_000_000
 
 
 def serve(
@@ -32,13 +39,20 @@ def serve(
     broker: Annotated[str | None, typer.Option(help="where MQTT devices publish", metavar="mqtt://HOST[:PORT]")] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="write where each device is found, as JSON", metavar="FILE")] = None,
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="judge the gateway that comes: observe, expect and duration of the scenario hold")] = False,
+    broker_port: Annotated[int, typer.Option(help="with --judge and no --broker: where ours listens; 0: any that is free", min=0, max=65_535)] = 1883,
+    lead: Annotated[str, typer.Option(help="with --judge: how long before t = 0 devices and broker are there", metavar="DURATION")] = "5 s",
+    json_file: Annotated[str | None, typer.Option("--json", help="with --judge: write the result as JSON; - is stdout", metavar="FILE")] = None,
+    junit: Annotated[Path | None, typer.Option(help="with --judge: write a JUnit report", metavar="FILE")] = None,
     lasts: Annotated[str | None, typer.Option("--for", help='how long, e.g. "10 min"; else until SIGINT or SIGTERM', metavar="DURATION")] = None,
 ) -> int:
     """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices publish to a broker.
 
-    Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at which serving begins.
+    Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at which serving begins. With --judge a
+    gateway that isn't ours is judged by what arrives at the broker (ours, or that of --broker); exit codes are those of run.
     """
-    from scenarios.units import positive_duration
+    from scenarios.cli.judging import judge_gateway
+    from scenarios.units import duration, positive_duration
     from sim.served import ServedPlant
 
     try:
@@ -50,6 +64,19 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # until sockets are open; explicitly: a shell's background job ignores SIGINT
         signal.signal(number, signal.default_int_handler)
     publish_to = None if broker is None else _broker(broker)
+    outputs = Outputs(json_file, junit)
+    if judge:
+        outputs.check()
+        if lasts_ns is not None:
+            raise ScenarioError("--for", None, "", "with --judge it lasts as long as the scenario's duration")
+        loaded, whole = scenario_of(file, seed)
+        try:
+            lead_ns = duration(lead)
+        except ValueError as error:
+            raise ScenarioError("--lead", None, "", str(error)) from error
+        return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
+    if json_file is not None or junit is not None:
+        raise ScenarioError("--json" if json_file is not None else "--junit", None, "", "goes with --judge: without it there is no result")
     spec, left_out = _planned(file, seed, publish_to is not None)
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
@@ -77,20 +104,27 @@ def _broker(url: str) -> tuple[str, int]:
     return host, port
 
 
-def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list[str]]:
+def scenario_of(file: str, seed: int | None) -> tuple[Loaded, WorldSpec]:
+    """A scenario and what it comes to; raises ScenarioError."""
     from components.host import Host
     from scenarios.load import find, load
     from scenarios.plan import Planner
-    from scenarios.wire import served
 
     path = find(file)
     if path.is_dir():
         raise ScenarioError(file, None, "", "it is a folder: one scenario is served at a time")
     host = Host()
     try:
-        spec, left_out = served(Planner(load(path), host, seed).world(), broker)
+        loaded = load(path)
+        return loaded, Planner(loaded, host, seed).world()
     finally:
         host.close()
+
+
+def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list[str]]:
+    from scenarios.wire import served
+
+    spec, left_out = served(scenario_of(file, seed)[1], broker)
     if not broker and all(device.protocol == "mqtt" for device in spec.devices):
         raise ScenarioError(file, None, "", "all its devices publish: say where, with --broker mqtt://HOST")
     return spec, left_out
@@ -108,8 +142,8 @@ async def _serve(
         loop.add_signal_handler(number, wire.stopped.set)
     try:
         endpoints = await wire.open(host, *ports, broker)
-        _tell(endpoints, map_file)
-        await _until(wire, lasts_ns)
+        tell(endpoints, map_file)
+        await until(wire, lambda: lasts_ns is not None and wire.pacer.position_ns() >= lasts_ns, lasts_ns)
     finally:
         await wire.close()
     if wire.failure is not None:
@@ -117,29 +151,32 @@ async def _serve(
     print(f"served {_status(wire)}", file=sys.stderr)
 
 
-def _tell(endpoints: list[Endpoint], map_file: Path | None) -> None:
+def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None) -> None:
+    """Print and write where each device is; ``counters``: where each counts its samples."""
     width = max(len(endpoint.device) for endpoint in endpoints)
+    counters = counters or {}
     for endpoint in endpoints:
-        print(f"{endpoint.device:{width}}  {endpoint.url}")
+        counts = f"  counts its samples in {counters[endpoint.device]}" if endpoint.device in counters else ""
+        print(f"{endpoint.device:{width}}  {endpoint.url}{counts}")
     sys.stdout.flush()
     if map_file is None:
         return
     found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url} for endpoint in endpoints}
+    for device, counter in counters.items():
+        found[device]["counter"] = counter
     try:
         map_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise ScenarioError("--map", None, "", f"{map_file}: {error.strerror}") from error
 
 
-async def _until(wire: Wire, lasts_ns: int | None) -> None:
-    """A status line each second, on a terminal, until it is over."""
+async def until(wire: Wire, over: Callable[[], bool], ends_ns: int | None) -> None:
+    """A status line each second, on a terminal, until it is over; ``ends_ns``: when to look, at the latest."""
     shown, before = sys.stderr.isatty(), 0
-    while not wire.stopped.is_set():
-        left_ns = None if lasts_ns is None else wire.pacer.wall_at(lasts_ns)[0]
-        if left_ns is not None and left_ns <= 0:
-            break
+    while not wire.stopped.is_set() and not over():
+        left_ns = NS_PER_STATUS if ends_ns is None else wire.pacer.wall_at(ends_ns)[0]
         try:
-            await asyncio.wait_for(wire.stopped.wait(), STATUS_S if left_ns is None else min(STATUS_S, left_ns / 1e9))
+            await asyncio.wait_for(wire.stopped.wait(), max(LOOK_S, min(STATUS_S, left_ns / 1e9)))
         except TimeoutError:
             if shown:
                 rate, before = wire.plant.requests - before, wire.plant.requests

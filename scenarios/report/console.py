@@ -115,6 +115,8 @@ def _latency(console: Console, latency: dict[str, Any]) -> None:
         table.add_column(name, justify="right")
     rows = [("gateway", latency["gateway"]), *((f"  {name}", figures) for name, figures in latency["stages"].items()), ("cloud", latency["cloud"])]
     for name, figures in rows:
+        if not figures["count"] and not figures["never"] and figures is not latency["cloud"] and not latency["gateway"]["count"]:
+            continue  # of a gateway that isn't ours nothing is known
         cells = [figures["p50_ns"], figures["p95_ns"], figures["p99_ns"], figures["max_ns"]]
         shown = ["never" if cell is None and figures["never"] else "-" if cell is None else show_duration(cell) for cell in cells]
         table.add_row(name, *shown)

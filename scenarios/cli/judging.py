@@ -1,0 +1,111 @@
+"""``twinloop serve --judge``: serve, listen in the north, judge the gateway in between.
+
+Belongs here: from flags to the report. Never: what is judged (scenarios/hil.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from devices.nodes import node_id
+from scenarios.cli.running import Outputs, write_out
+from scenarios.cli.serve import tell, until
+from scenarios.errors import ScenarioError, shown_path
+from scenarios.hil import Hil
+from scenarios.observation import counted
+from scenarios.report.console import report
+from scenarios.verdict import exit_code
+from scenarios.wire import Wire, served
+from sim.observed import ObservedPlant
+from sim.pacer import Pacer
+from sim.served_broker import North
+
+if TYPE_CHECKING:
+    from scenarios.load import Loaded
+    from sim.spec import WorldSpec
+
+WELCOME_S = 10.0
+"""for which a broker may take to let us listen"""
+
+
+def judge_gateway(
+    loaded: Loaded, whole: WorldSpec, host: str, ports: tuple[int, int, int], broker: tuple[str, int] | None, map_file: Path | None,
+    outputs: Outputs, lead_ns: int,
+) -> int:  # fmt: skip
+    """Returns the exit code; raises ScenarioError. ``ports``: of Modbus TCP, OPC UA and our broker; ``broker``: the one to listen at instead."""
+    if any(gateway.standby is not None for gateway in whole.gateways):
+        raise ScenarioError(loaded.document.file.name, None, "", "it has a pair: one gateway is judged at a time")
+    uplink = whole.gateways[0]
+    kept, not_judged = counted(loaded, whole)
+    spec, left_out = served(kept, broker is not None, "" if broker is not None else uplink.uplink.link)
+    notes = [*not_judged, *(f"left out: {text}" for text in left_out)]
+    for note in notes:
+        print(note, file=sys.stderr)
+    plant = ObservedPlant(spec, time.time_ns())
+    began = time.perf_counter()
+    try:
+        hil = Hil(loaded, plant, cleared=broker is None)
+        with plant.field.inside():
+            plant.boot(lead_ns)
+            if broker is None:
+                north: North | None = North(plant, plant.links[uplink.uplink.link], uplink.name)
+            else:
+                north = None
+            asyncio.run(_serve(hil, host, ports, north, broker, map_file))
+        result = hil.result(notes, time.perf_counter() - began)
+    finally:
+        plant.close()
+    report(Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True), result, shown_path(loaded.file))
+    write_out([(loaded.file, result)], outputs, strict=False, single=True)
+    return exit_code(result.verdict)
+
+
+async def _serve(
+    hil: Hil, host: str, ports: tuple[int, int, int], north: North | None, broker: tuple[str, int] | None, map_file: Path | None
+) -> None:
+    plant = hil.plant
+    wire = Wire(plant, Pacer(wire=True))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, wire.stopped.set)
+    plant.pacer = wire.pacer
+    try:
+        endpoints = await wire.open(host, ports[0], ports[1], broker)
+        if north is not None:
+            hil.join(north)
+            print(f"broker  {await wire.open_north(host, ports[2], north)}")
+        elif broker is not None:
+            wire.observe(hil, *broker)
+            await _welcome(hil, wire, broker)
+        tell(endpoints, map_file, _counters(plant.spec))
+        await until(wire, lambda: plant.over() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns)
+    finally:
+        await wire.close()
+    if wire.failure is not None:
+        raise wire.failure
+
+
+async def _welcome(hil: Hil, wire: Wire, broker: tuple[str, int]) -> None:
+    """Wait until the broker lets us listen; raises ScenarioError when it doesn't."""
+    ends = time.monotonic() + WELCOME_S
+    while not hil.listener.listening and not wire.stopped.is_set():
+        if hil.listener.refused or time.monotonic() > ends:
+            why = hil.listener.refused or f"it doesn't let us listen within {WELCOME_S:g} s"
+            raise ScenarioError("--broker", None, "", f"mqtt://{broker[0]}:{broker[1]}: {why}")
+        await asyncio.sleep(0.02)
+
+
+def _counters(spec: WorldSpec) -> dict[str, str]:
+    """device -> where it counts, in words."""
+    found = {}
+    for device in spec.devices:
+        point = device.model.points[-1]
+        found[device.name] = f"node {node_id(point)}" if device.protocol == "opcua" else f"{point.table} {point.address} (u32)"
+    return found

@@ -1,0 +1,140 @@
+"""``serve --judge``: a physical gateway between our devices and our broker, and the verdict on it.
+
+Belongs here: the order of things, what can be judged, the result. Never: sockets (wire.py), books (sim/observed.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from devices.mqtt_listener import KEEP_ALIVE_S, MqttListener
+from scenarios.load import Loaded, known_as
+from scenarios.observation import Observation
+from scenarios.result import Result, collect
+from scenarios.thresholds import Judge, Judged, read_expectations
+from scenarios.units import show_duration
+from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
+from sim.clock import S
+from sim.observed import ObservedPlant
+from sim.served import Caller, Write
+
+if TYPE_CHECKING:
+    from sim.served_broker import North
+    from sim.world import World
+
+JUDGED = ("latency.cloud", "samples.due", "samples.delivered", "samples.missed", "samples.lost", "samples.duplicates", "samples.misordered")
+"""what can be known of a gateway that isn't ours"""
+NOT_OURS = "a gateway that isn't ours doesn't tell"
+NAMED_MAX = 20
+"""of lost samples and strange messages, in the report; the JSON has LISTED_MAX"""
+LISTED_MAX = 10_000
+REDIAL_NS = 1 * S
+
+
+class Hil:
+    """One judged serving: books, observer, expectations. ``listener``: the client at the broker."""
+
+    def __init__(self, loaded: Loaded, plant: ObservedPlant, cleared: bool) -> None:
+        self.loaded, self.plant = loaded, plant
+        self._expectations = read_expectations(loaded)
+        mine = [expectation for expectation in self._expectations if expectation.metric in JUDGED and not expectation.within_ns]
+        self._judge = Judge(cast("World", plant), mine)  # it has what these ask of a world
+        self._observation = Observation(loaded, plant.spec)
+        self.listener = MqttListener(self._observation.pattern, self._heard, cleared)
+        plant.env.call_at(0, self._ping)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        plant = self.plant
+        plant.messages += 1
+        found = self._observation.read(topic, payload)
+        if isinstance(found, str):
+            plant.odd(found)
+            return
+        for index, k, mask in found:
+            plant.arrived(index, k, mask)
+
+    def _ping(self) -> None:
+        self.listener.ping()
+        self.plant.env.call_in(KEEP_ALIVE_S * S // 2, self._ping)
+
+    def join(self, north: North) -> None:
+        """Listen at our own broker, without a network."""
+        env, listener = self.plant.env, self.listener
+
+        def heard(data: bytes, tag: Any, packet: int) -> None:
+            listener.received(data)
+
+        connection = north.broker.connection(heard, lambda: None, env._now)
+        listener.connected(lambda data: connection.received(data, env._now))
+
+    @property
+    def ends_ns(self) -> int:
+        """When it is over at the latest."""
+        spec = self.plant.spec
+        return spec.duration_ns + spec.settle_ns + max(device.poll_ns for device in spec.devices)
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+    def result(self, notes: list[str], wall_s: float) -> Result:
+        """Close the books and judge."""
+        plant = self.plant
+        stopped = not plant.over() and plant.env._now < plant.spec.duration_ns
+        plant.finish()
+        known = {judged.expectation: judged for judged in self._judge.judge()}
+        every = [known.get(one) or Judged(one, Verdict.NO_DATA, None, NOT_OURS) for one in self._expectations]
+        verdict = Verdict.ABORTED if stopped else overall(judged.verdict for judged in known.values()) if known else Verdict.NO_DATA
+        kept = plant.pacer is None or plant.pacer.kept
+        verdict = on_the_wire(verdict, kept)
+        unknown = [one.metric for one in self._expectations if one not in known]
+        uncounted = f"{', '.join(dict.fromkeys(unknown))}: NO-DATA, and doesn't count: {NOT_OURS}"
+        notes = [*notes, *([uncounted] if unknown and known else []), *([] if kept else [NOT_KEPT]), *self._stories()]
+        reproduce = f"twinloop serve {known_as(self.loaded.file)} --judge --seed {plant.spec.seed}"
+        result = collect(self.loaded, cast("World", plant), self._judge, every, verdict, notes, reproduce, wall_s)
+        names = plant.ledger.names
+        lost = [{"device": names[device], "k": k, "due_ns": due_ns} for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]]
+        observed = {"messages": plant.messages, "strange": plant.strange, "strangeness": plant.strangeness, "lost": lost, "limits": plant.limits}
+        return replace(result, data={**result.data, "observed": observed})
+
+    def _stories(self) -> list[str]:
+        """What was lost and what was strange, by name."""
+        plant, told = self.plant, []
+        lost = sorted(plant.lost)
+        if lost:
+            shown = [f"{plant.ledger.names[device]} k={k} (due at {show_duration(due_ns)})" for device, k, due_ns in lost[:NAMED_MAX]]
+            told.append(f"{len(lost)} samples were read and never arrived: {', '.join(shown)}{', ...' if lost[NAMED_MAX:] else ''}")
+        if plant.strange:
+            shown = list(dict.fromkeys(plant.strangeness))
+            told.append(f"{plant.strange} messages belong to no sample: {'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}")
+        if not plant.messages:
+            told.append(f"nothing arrived on {self._observation.pattern}")
+        return told
+
+
+class Observer(Caller):
+    """Our client's connection to a broker that isn't ours, dialled again when it is lost."""
+
+    def __init__(self, hil: Hil, dial: Callable[[], None]) -> None:
+        super().__init__(hil.plant, lambda data: None, lambda: None)
+        self._listener, self._dial = hil.listener, dial
+
+    def opened(self, write: Write, hang_up: Callable[[], None]) -> Observer:
+        """A connection stands."""
+        self.gone = False
+        self.write, self.hang_up = write, hang_up
+        self._listener.connected(write)
+        return self
+
+    def received(self, data: bytes) -> None:
+        """Bytes of the broker."""
+        if not self._listener.received(data):
+            self.hang_up()
+
+    def lost(self) -> None:
+        """It is gone, or nobody was there: again, unless we aren't wanted."""
+        self._listener.lost()
+        if not self._listener.refused:
+            self.plant.env.call_in(REDIAL_NS, self._again)
+
+    def _again(self, *_: Any) -> None:
+        self._dial()

@@ -1,0 +1,172 @@
+"""A served field whose gateway is judged: every sample is counted at its device, and what arrives in the north is held against that.
+
+Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/observation.py), sockets, verdicts. Each device shows the number k of its
+sample in a point of its own, the last of its model, from phase + k * poll on until the next; before the first and after the last it shows NO_SAMPLE.
+A sample whose k no client has read while it stood is missed (``unread``); one that was read and never arrived is lost (``unseen``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sim.latency import Latencies
+from sim.ledger import End, Ledger, Row, due_instants
+from sim.message import Command
+from sim.pacer import Pacer
+from sim.served import ServedPlant
+from sim.spec import WorldSpec
+
+NO_SAMPLE = (1 << 32) - 1
+"""what the counter shows when nothing is due"""
+STRANGE_MAX = 100
+"""messages that belong to no sample, of which what was wrong is kept; more are counted only"""
+
+
+class _NoRollout:
+    """A gateway that isn't ours isn't upgraded by us."""
+
+    orders: tuple[Any, ...] = ()
+
+
+class ObservedPlant(ServedPlant):
+    """Has what a judge asks of a world (ledger, latencies, phases), and no gateways. ``arrived`` is told of what a message says."""
+
+    def __init__(self, spec: WorldSpec, epoch_ns: int) -> None:
+        super().__init__(spec, epoch_ns)
+        devices = spec.devices
+        self.points = [tuple(point.name for point in device.model.points[:-1]) for device in devices]
+        """of each device, without the counter"""
+        self.ledger = Ledger([device.name for device in devices], self.points)
+        self.latencies = Latencies([device.fleet for device in devices], len(spec.fleets))
+        self.ledger.on_end = self._ended
+        self._books = self.ledger  # type: ignore[assignment]  # the same questions
+        self._current: list[Row | None] = [None] * len(devices)
+        self._arrived = [bytearray() for _ in devices]
+        """of each device, for each k: has anything of it arrived?"""
+        self._youngest = [-1] * len(devices)
+        self.lost: list[tuple[int, int, int]] = []
+        """(device, k, due at) of samples of which something was read and didn't arrive"""
+        self.messages = self.strange = 0
+        self.strangeness: list[str] = []
+        self.finished = False
+        self.never_carried: dict[tuple[int, End, str], int] = {}
+        self.never_accepted: dict[tuple[int, End, str], int] = {}
+        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
+        self.waiting_for: list[Callable[[], bool]] = []
+        self.on_command_done: list[Callable[[Command, str | None], None]] = []
+        self.commands_issued: list[Command] = []
+        self.commands_ended: dict[str, int] = {}
+        self.pairs: list[Any] = []
+        self.rollout = _NoRollout()
+        self.events = self.polls = 0
+        self.pacer: Pacer | None = None
+        """whoever keeps the pace says so"""
+        for index, device in enumerate(devices):
+            self._show(index, NO_SAMPLE)
+            self.env.call_at(device.phase_ns, self._due, index, 0)
+        self.on_answer = self._answered
+        self.field.tell_reads(self._read)
+
+    # ---- at the devices -------------------------------------------------------------------------------------------
+    def _show(self, index: int, number: int) -> None:
+        device = self.field.servers[index].device
+        device.image.write_value(len(device.model.points) - 1, float(number))
+
+    def _due(self, index: int, k: int) -> None:
+        """Sample k is due; the one before can't be read any more."""
+        spec, now = self.spec.devices[index], self.env._now
+        before = self._current[index]
+        if before is not None and before.open and not before.read:
+            self.ledger.close(before, before.open, End.MISSED, "unread")
+        if now >= self.spec.duration_ns:
+            self._current[index] = None
+            self._show(index, NO_SAMPLE)
+            return
+        self._current[index] = self.ledger.open_row(index, k, now, (1 << len(self.points[index])) - 1, spec.poll_ns)
+        self._arrived[index].append(0)
+        self._show(index, k)
+        self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
+
+    def _answered(self, index: int, request: bytes, answer: bytes) -> None:
+        """A Modbus client has been answered: were the counter's registers in it?"""
+        point = self.spec.devices[index].model.points[-1]
+        wanted = {"holding": (3, 23), "input": (4,)}[point.table]
+        if request[0] not in wanted or answer[:1] != request[:1]:
+            return
+        first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
+        if first <= point.address and point.address + point.width <= first + count:
+            self._read(index, len(self.points[index]))
+
+    def _read(self, index: int, point: int) -> None:
+        """A client has read a point; if it is the counter, it has the sample."""
+        row = self._current[index]
+        if row is not None and point == len(self.points[index]):
+            row.read = row.due
+
+    # ---- in the north ---------------------------------------------------------------------------------------------
+    def arrived(self, index: int, k: int, mask: int) -> None:
+        """Points of a device's sample k have arrived, now."""
+        if k == NO_SAMPLE:
+            return  # read before the first, or after the last
+        arrived = self._arrived[index]
+        if not 0 <= k < len(arrived):
+            self.odd(f"{self.ledger.names[index]}: sample {k} isn't due yet, {len(arrived)} were")
+            return
+        row = self.ledger.rows.get((index, k))
+        if row is None:
+            if arrived[k]:
+                self.ledger.count_duplicates(index, mask.bit_count())
+            else:
+                self.odd(f"{self.ledger.names[index]}: sample {k} arrived, but nobody has read it")
+            return
+        fresh = self.ledger.deliver(row, mask)
+        if not fresh:
+            return
+        arrived[k] = 1
+        row.read = row.due  # it must have been
+        self.latencies.accepted(index, fresh.bit_count(), self.env._now - row.due_ns, row.due_ns)
+        if k < self._youngest[index]:
+            self.ledger.count_misordered(index, fresh.bit_count())
+        self._youngest[index] = max(self._youngest[index], k)
+
+    def odd(self, what: str) -> None:
+        """A message that belongs to no sample."""
+        self.strange += 1
+        if len(self.strangeness) < STRANGE_MAX:
+            self.strangeness.append(what)
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+    def over(self) -> bool:
+        """Nothing is due any more, and nothing is open."""
+        return self.env._now >= self.spec.duration_ns and not self.ledger.open and not any(self._current)
+
+    def finish(self) -> None:
+        """What is open now has been lost, or was never read; the books are balanced, or it is an InvariantError."""
+        self.finished = True
+        self.polls = self.requests
+        stopped = self.env._now < self.spec.duration_ns
+        for row in list(self.ledger.rows.values()):
+            if row.read:
+                self.ledger.close(row, row.open, End.LOST, "end-of-run" if stopped else "unseen")
+            else:
+                self.ledger.close(row, row.open, End.MISSED, "end-of-run" if stopped else "unread")
+        if not stopped:
+            self.ledger.audit(self._closed_form)
+
+    def _closed_form(self, index: int) -> int:
+        spec = self.spec.devices[index]
+        return due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * len(self.points[index])
+
+    def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
+        self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
+        count = mask.bit_count()
+        if self.spec.phases:
+            key = self.phase_of(row.due_ns), row.device, end, cause
+            self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + count
+        if end is End.DELIVERED:
+            return
+        if end is End.LOST:
+            self.lost.append((row.device, row.k, row.due_ns))
+        self.never_accepted[row.device, end, cause] = self.never_accepted.get((row.device, end, cause), 0) + count
+        self.latencies.never_accepted(row.device, count, row.due_ns)

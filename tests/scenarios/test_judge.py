@@ -1,0 +1,333 @@
+"""``serve --judge``: small gateways over sockets, messages, books; what a gateway that isn't ours is told apart by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amqtt.broker import Broker
+
+from components.host import Host
+from devices.mqtt_listener import MqttListener
+from devices.mqtt_packet import Connack, Connect, Disconnect, Packet, Puback, Publish, Reader, Suback, Subscribe, encode
+from scenarios.cli.main import main
+from scenarios.errors import ScenarioError
+from scenarios.hil import Hil
+from scenarios.load import load_text
+from scenarios.observation import Observation, at_path, counted, json_path
+from scenarios.plan import Planner
+from scenarios.verdict import Verdict
+from scenarios.wire import served
+from sim.ledger import End
+from sim.observed import NO_SAMPLE, ObservedPlant
+from sim.wallclock import EPOCH_NS
+
+SCENARIO = """\
+format: 1
+name: judged
+duration: 3 s
+settle: 3 s
+fleets:
+  presses: {device: press-sensor, protocol: modbus-tcp, count: 2, poll: 250 ms, link: plant, gateway: gw, driver: modbus-driver}
+  tanks: {device: tank, protocol: opcua, count: 1, sampling: 500 ms, link: plant, gateway: gw, driver: opcua-driver}
+  roofs: {device: pv-day, protocol: mqtt, count: 1, publish: 1 s, link: plant, gateway: gw, driver: mqtt-driver}
+links:
+  plant: {preset: lan}
+  cloud: {preset: lan}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
+  mqtt-driver: {wasm: mqtt-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
+observe: {topic: "plant/{device}", sequence: $.seq, value: $.v}
+timeline:
+  - {at: 1 s, cut: cloud, for: 1 s}
+  - {at: 1 s, fault: roofs/1, kind: silent, for: 1 s}
+  - {at: 1 s, crash: gw, for: 1 s}
+expect:
+  - count(samples.lost) == 0
+  - count(samples.missed) == 0
+  - p50(latency.cloud) < 10 s
+  - p99(latency.gateway) < 50 ms
+"""
+
+
+def serve(folder: Path, *more: str) -> subprocess.Popen[str]:
+    (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
+    command += ["--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def gateway(folder: Path, port: int, kind: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.scenarios.gateways", str(folder / "map.json"), str(port), kind, "14"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
+
+
+def told(process: subprocess.Popen[str]) -> int:
+    """The broker's port, when the map is there."""
+    assert process.stdout is not None
+    port = int(process.stdout.readline().rpartition(":")[2])
+    assert [process.stdout.readline().split()[0] for _ in range(3)] == ["presses/1", "presses/2", "tanks/1"]
+    return port
+
+
+@pytest.mark.parametrize(("kind", "code"), [("keeps", 0), ("forgets", 1)])
+def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_path: Path, kind: str, code: int) -> None:
+    judge = serve(tmp_path, "--broker-port", "0", "--lead", "4 s")
+    other = gateway(tmp_path, told(judge), kind)
+    try:
+        out, errors = judge.communicate(timeout=60)
+    finally:
+        other.kill()
+        other.wait()
+    assert judge.returncode == code, out + errors
+    assert "left out: 1 devices: mqtt devices publish by themselves" in errors
+    assert "left out: crash gw at 1 s" in errors
+    assert "latency.gateway: NO-DATA, and doesn't count: a gateway that isn't ours doesn't tell" in out
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert result["clock"] == "wire"
+    assert [one["verdict"] for one in result["expectations"]][1:] == ["PASS", "PASS", "NO-DATA"]
+    ledger, lost = result["ledger"], result["observed"]["lost"]
+    assert ledger["due"] == 2 * 12 * 10 + 6 * 10
+    assert result["observed"]["strange"] == 0
+    if kind == "keeps":
+        assert result["verdict"] == "PASS"
+        assert ledger["delivered"] == ledger["due"]
+        assert lost == []
+        return
+    assert result["verdict"] == "FAIL"
+    assert ledger["lost"] == {"unseen": ledger["due"] - ledger["delivered"]}
+    assert len(lost) * 10 == ledger["lost"]["unseen"]
+    assert {one["device"] for one in lost} == {"presses/1", "presses/2", "tanks/1"}
+    assert all(500_000_000 <= one["due_ns"] <= 2_500_000_000 for one in lost), "only of the outage"
+    assert f"{len(lost)} samples were read and never arrived: presses/1 k=" in out
+
+
+def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
+    """An amqtt broker between them: what it brings is judged as well; retained messages and a former run's queue aren't."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def all_of_it() -> tuple[int, str, str]:
+        broker = Broker({"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}, "plugins": {
+            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}})  # fmt: skip
+        await broker.start()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(encode(Connect("somebody")) + encode(Publish("plant/presses/1", b'{"seq": 1, "v": 1}', 0, retain=True)))
+            await reader.read(100)
+            judge = serve(tmp_path, "--broker", f"mqtt://127.0.0.1:{port}", "--lead", "4 s")
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, judge.stdout.readline)  # type: ignore[union-attr]
+            other = gateway(tmp_path, port, "keeps")
+            try:
+                out, errors = await loop.run_in_executor(None, lambda: judge.communicate(timeout=60))
+            finally:
+                other.kill()
+                other.wait()
+            writer.close()
+            return judge.returncode, out, errors
+        finally:
+            await broker.shutdown()
+
+    code, out, errors = asyncio.run(all_of_it())
+    assert code == 0, out + errors
+    assert "left out: cut cloud at 1 s: it happens to a gateway, or beyond one" in errors
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert result["ledger"]["delivered"] == result["ledger"]["due"] == 300
+    assert result["observed"]["strange"] == 0
+
+
+def test_nobody_comes_and_somebody_stops_it(tmp_path: Path) -> None:
+    judge = serve(tmp_path, "--broker-port", "0", "--lead", "0 s")
+    told(judge)
+    judge.send_signal(signal.SIGINT)
+    out, errors = judge.communicate(timeout=30)
+    assert judge.returncode == 130, out + errors
+    assert "nothing arrived on plant/#" in out
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert result["verdict"] == "ABORTED"
+    assert result["ledger"]["open"] == 0
+
+
+# ---- books --------------------------------------------------------------------------------------------------------
+def observed(host: Host, text: str = SCENARIO) -> tuple[ObservedPlant, Hil]:
+    loaded = load_text(text, Path("s.yaml"))
+    kept, _ = counted(loaded, Planner(loaded, host).world())
+    spec, _ = served(kept, False, "cloud")
+    plant = ObservedPlant(spec, EPOCH_NS)
+    hil = Hil(loaded, plant, cleared=True)
+    return plant, hil
+
+
+def test_what_is_read_and_what_arrives(host: Host) -> None:
+    """Every end that a sample can have; what arrives twice, late, of nothing, or unread."""
+    plant, hil = observed(host)
+    try:
+        with plant.field.inside():
+            plant.boot()
+            plant.run_to(100_000_000)  # k = 0 of presses/1 is due since 0, of presses/2 at 125 ms
+            plant._read(0, 10)
+            assert plant.ledger.rows[0, 0].read == (1 << 10) - 1
+            plant._read(0, 3)  # another point
+            plant.at(110_000_000, hil._heard, "plant/presses/1", b'{"seq": 0, "v": 1.5}')
+            plant.at(120_000_000, hil._heard, "plant/presses/1", b'{"seq": 0, "v": 1.5}')
+            assert plant.ledger.count(End.DELIVERED) == 10
+            assert plant.ledger.duplicates == 10
+            for topic, payload, why in (
+                ("plant/presses/9", b"{}", "no device's"), ("plant/presses/1", b"{", "not JSON"), ("plant/presses/1", b'{"seq": 1.5}', "no whole number"),
+                ("plant/presses/1", b'{"seq": true, "v": 1}', "no whole number"), ("plant/presses/1", b'{"seq": 7, "v": 1}', "isn't due yet, 1 were"),
+                ("plant/presses/1", b"[" * 100_000, "not JSON"),
+            ):  # fmt: skip
+                before = plant.strange
+                plant.at(120_000_000, hil._heard, topic, payload)
+                assert plant.strange == before + 1
+                assert why in plant.strangeness[-1]
+            plant.at(120_000_000, hil._heard, "plant/presses/1", b'{"seq": %d, "v": 1}' % NO_SAMPLE)
+            assert plant.strange == 6
+            plant.run_to(600_000_000)  # k = 1 of presses/1 stood from 250 to 500 ms, and nobody has read it
+            assert plant.ledger.by_cause(End.MISSED) == {"unread": 30}, "presses/1 k=1, presses/2 k=0, tanks/1 k=0"
+            plant.at(600_000_000, hil._heard, "plant/presses/1", b'{"seq": 1, "v": 1}')
+            assert "nobody has read it" in plant.strangeness[-1]
+            plant._read(0, 10)
+            plant.run_to(800_000_000)
+            plant._read(0, 10)
+            plant.at(800_000_000, hil._heard, "plant/presses/1", b'{"seq": 3, "v": 1}')
+            plant.at(810_000_000, hil._heard, "plant/presses/1", b'{"seq": 2, "v": 1}')
+            assert plant.ledger.misordered == 10
+            plant._read(1, 10)
+            plant._read(2, 10)
+            plant.run_to(9_000_000_000)
+            assert plant.over() is False, "two samples were read and are on their way"
+            result = hil.result([], 1.0)
+        assert result.verdict is Verdict.FAIL
+        assert result.data["ledger"]["lost"] == {"unseen": 20}
+        assert [(one["device"], one["k"]) for one in result.data["observed"]["lost"]] == [("presses/2", 2), ("tanks/1", 1)]
+        assert result.data["ledger"]["due"] == 300
+        assert result.data["ledger"]["open"] == 0
+    finally:
+        plant.close()
+
+
+def test_a_counter_is_behind_the_registers_and_is_seen_by_each_protocol(host: Host) -> None:
+    plant, _ = observed(host)
+    try:
+        with plant.field.inside():
+            plant.boot()
+            server: Any = plant.field.servers[0]
+            assert server.respond_pdu(bytes((3, 0, 16, 0, 2)), -1) == bytes((3, 4, 255, 255, 255, 255))
+            plant.run_to(300_000_000)
+            answer = server.respond_pdu(bytes((3, 0, 0, 0, 18)), 300_000_000)
+            assert answer[-4:] == bytes((0, 0, 0, 1))
+            plant._answered(0, bytes((3, 0, 0, 0, 17)), answer)
+            assert not plant.ledger.rows[0, 1].read, "half of it isn't it"
+            plant._answered(0, bytes((3, 0, 0, 0, 18)), bytes((0x83, 2)))
+            assert not plant.ledger.rows[0, 1].read, "an exception shows nothing"
+            plant._answered(0, bytes((3, 0, 0, 0, 18)), answer)
+            assert plant.ledger.rows[0, 1].read
+    finally:
+        plant.close()
+
+
+def test_paths_and_payloads(host: Host) -> None:
+    assert json_path("$") == ()
+    assert json_path("$.a.b-c[3].d") == ("a", "b-c", 3, "d")
+    assert at_path({"a": [1, {"b": 2}]}, json_path("$.a[1].b")) == 2
+    for wrong in ("", "a", "$a", "$.", "$[x]", "$..a", "$[-1]", "$.a b"):
+        with pytest.raises(ValueError, match="expected a path"):
+            json_path(wrong)
+
+    def reads(observe: str, topic: str, payload: str) -> Any:
+        loaded = load_text(SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), Path("s.yaml"))
+        spec, _ = counted(loaded, Planner(loaded, host).world())
+        return Observation(loaded, spec).read(topic, payload.encode())
+
+    assert reads('{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}', "p/presses/2/temperature", "[7, 1.5]") == [(1, 7, 2)]
+    assert reads('{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}', "p/presses/2/temperature", "[7, null]") == [(1, 7, 0)]
+    assert reads('{topic: "p/{device}", sequence: $.k, value: "$.values.{point}"}', "p/presses/1", '{"k": 1, "values": {"force": 1, "state": 0, "x": 1}}') == [
+        (0, 1, 1 << 2 | 1 << 8)
+    ]
+    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": 2}]}') == [(2, 1, 1023), (2, 2, 1023)]
+    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": 3}').endswith("no list where each sample is to be")
+    assert reads('{topic: "p/{device}", sequence: $.k, value: $.v}', "p/tanks/1", '{"k": 1, "v": NaN}') == [(2, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("observe", "message"),
+    [
+        ('{topic: "plant", sequence: $.k}', "expected a topic with {device} in it"),
+        ('{topic: "plant/+/{device}", sequence: $.k}', "without wildcards"),
+        ('{topic: "{device}", sequence: k}', "expected a path like $.seq"),
+        ('{topic: "{device}", sequence: $.k, value: "$.{point}.{"}', "expected a path"),
+        ('{topic: "{device}/{point}", sequence: $.k, value: "$.{point}"}', "{point} is in the topic already"),
+        ('{topic: "{device}", sequence: $.k, sample: 15}', "both lie at holding 15"),
+        ('{topic: "{device}", sequence: $.k, sample: 65535}', "65534"),
+        ('{topic: "{device}", sequenze: $.k}', 'did you mean "sequence"'),
+    ],
+)
+def test_an_observation_that_cannot_be(tmp_path: Path, observe: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.yaml").write_text(SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), encoding="utf-8")
+    assert main(["serve", str(tmp_path / "s.yaml"), "--judge", "--port", "0", "--broker-port", "0"]) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_flags_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str], host: Host) -> None:
+    (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    (tmp_path / "n.yaml").write_text(SCENARIO.replace("observe:", "description:").replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', "x"), encoding="utf-8")
+    cases = [
+        (["s.yaml", "--judge", "--for", "3 s"], "with --judge it lasts as long as"), (["s.yaml", "--json", "-"], "goes with --judge"),
+        (["n.yaml", "--judge"], 'missing key "observe"'), (["s.yaml", "--judge", "--lead", "soon"], "--lead"),
+        (["s.yaml", "--judge", "--json", str(tmp_path / "no" / "r.json")], "no such folder"),
+    ]  # fmt: skip
+    for arguments, message in cases:
+        assert main(["serve", str(tmp_path / arguments[0]), *arguments[1:]]) == 3
+        assert message in capsys.readouterr().err
+    loaded = load_text(SCENARIO, Path("s.yaml"))
+    spec = Planner(loaded, host).world()
+    with pytest.raises(ScenarioError, match="no device of it can be judged"):
+        counted(loaded, replace(spec, devices=spec.devices[3:]))
+
+
+def test_the_listener_clears_what_an_earlier_run_has_left() -> None:
+    heard: list[tuple[str, bytes]] = []
+    sent: list[Packet] = []
+    reader = Reader()
+    listener = MqttListener("plant/#", lambda topic, payload: heard.append((topic, payload)))
+
+    def connect() -> None:
+        listener.connected(lambda data: sent.extend(reader.feed(data)))
+
+    connect()
+    assert sent == [Connect("twinloop-observer", True, 30)]
+    assert not listener.received(encode(Connack(False)))
+    assert sent[1:] == [Disconnect()]
+    listener.lost()
+    sent.clear()
+    connect()
+    assert listener.received(encode(Connack(False)))
+    assert sent == [Connect("twinloop-observer", False, 30), Subscribe(1, (("plant/#", 1),))]
+    assert listener.received(encode(Suback(1, (1,))))
+    assert listener.listening
+    assert listener.received(encode(Publish("plant/x", b"old", 0, retain=True)) + encode(Publish("plant/x", b"new", 1, packet=4)))
+    assert heard == [("plant/x", b"new")]
+    assert sent[-1] == Puback(4)
+    listener.lost()
+    connect()
+    assert not listener.received(encode(Connack(False, 5)))
+    assert "code 5" in listener.refused
+    other = MqttListener("plant/#", lambda topic, payload: None, cleared=True)
+    other.connected(lambda data: None)
+    assert not other.received(encode(Connack(False)) + encode(Suback(1, (0x80,))))
+    assert "refuses the subscription" in other.refused
