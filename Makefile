@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test lint bench coverage soak components components-check clean
+.PHONY: demo test test-foreign lint bench coverage soak components components-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
 	$(BIN)/python -m pytest -n 2
+
+test-foreign: $(VENV)/.dev    ## npm's modbus-serial and node-opcua against `twinloop serve`; needs node and npm
+	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m tests.foreign.check
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -45,4 +49,4 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 	$(BIN)/python -m components.build --check
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
