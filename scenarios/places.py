@@ -50,8 +50,11 @@ def _of_map(file: Path) -> dict[str, str]:
         raise ScenarioError("--map", None, "", f"{file}: no map that twinloop serve has written") from error
 
 
-def attached(spec: WorldSpec, found: dict[str, str]) -> tuple[WorldSpec, list[str]]:
-    """The scenario with these devices in their places, and what that changes, in words; raises ScenarioError."""
+def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) -> tuple[WorldSpec, list[str]]:
+    """The scenario with these devices in their places, and what that changes, in words; raises ScenarioError.
+
+    ``elsewhere``: whoever is there does to them what the timeline says.
+    """
     known = {device.name: i for i, device in enumerate(spec.devices)}
     devices: list[DeviceSpec] = list(spec.devices)
     notes: list[str] = []
@@ -69,7 +72,7 @@ def attached(spec: WorldSpec, found: dict[str, str]) -> tuple[WorldSpec, list[st
             notes.append(f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen")
         devices[known[name]] = replace(device, unit_id=unit, place=place, subscribed=None)
     spec = replace(spec, devices=tuple(devices))
-    return spec, notes + _untouched(spec)
+    return spec, notes + ([] if elsewhere else _untouched(spec))
 
 
 def _untouched(spec: WorldSpec) -> list[str]:

@@ -41,6 +41,10 @@ class Options:
     check: bool = False
     places: dict[str, str] = field(default_factory=dict)
     """device -> URL of the real device that is polled in its place; with any the clock is ``wire``"""
+    wire: bool = False
+    """clock ``wire``: devices are served by another process, and what is measured is compared with simulated time"""
+    begins_ns: int | None = None
+    """of the monotonic clock at t = 0, with ``places``; None: as soon as the run is ready"""
     speed: Fraction | None = None
     """clock ``paced``: simulated time at so many times the wall's; None is clock ``virtual``"""
     progress: Callable[[int, int], None] | None = None
@@ -58,7 +62,10 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     host = host or Host()
     try:
         planner = Planner(loaded, host, options.seed, options.boards)
-        spec, notes = attached(planner.world(), options.places)
+        spec = planner.world()
+        if options.wire:
+            return _on_loopback(loaded, spec, host, options, planner.notes)
+        spec, notes = attached(spec, options.places)
         planner.notes += notes
         folder = Folder(options.out) if options.out is not None else None
         recording = Recording() if options.check else None
@@ -77,9 +84,32 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
             host.close()
 
 
+def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str]) -> Result:
+    """--clock wire: over sockets first, then in simulated time with the loopback's delay; the verdict is the wire's."""
+    from scenarios.fidelity import compared, over_loopback, served_elsewhere
+
+    folder = Folder(options.out) if options.out is not None else None
+    try:
+        with served_elsewhere(loaded.file, spec) as field_of:
+            wired, changed = attached(spec, field_of.places, elsewhere=True)
+            wire = replace(options, places=field_of.places, begins_ns=field_of.begins_ns)
+            result = _once(loaded, wired, host, wire, [*notes, *changed], folder, None)
+    finally:
+        if folder is not None:
+            folder.close()
+    if result.verdict is not Verdict.ABORTED:
+        polled = replace(spec, devices=tuple(replace(device, subscribed=None) for device in spec.devices))
+        virtual = _once(loaded, over_loopback(polled, field_of.loopback_ns), host, replace(options, out=None), notes, None, None)
+        result.data["fidelity"] = compared(result.data, virtual.data, field_of.loopback_ns)
+    result.data["reproduce"] = command(loaded, spec.seed, options) + " --clock wire"
+    if folder is not None:
+        folder.write_result(result.data)
+    return result
+
+
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
           record: Recording | Comparison | None) -> Result:  # fmt: skip
-    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places)) as world:
+    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places), options.begins_ns) as world:
         if record is not None:
             world.trace.sinks.append(record.take)
         if folder is not None:
@@ -96,7 +126,9 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
 
 
 @contextlib.contextmanager
-def opened(spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False) -> Iterator[World]:
+def opened(
+    spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False, begins_ns: int | None = None
+) -> Iterator[World]:  # fmt: skip
     """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real."""
     sockets = None
     if wire:
@@ -107,7 +139,7 @@ def opened(spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None
         world = World(spec, host, store_path, EPOCH_NS if sockets is None else time.time_ns(), sockets)
         try:
             if sockets is not None:
-                sockets.begin(world)
+                sockets.begin(world, begins_ns)
             yield world
         finally:
             world.close()

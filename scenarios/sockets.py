@@ -33,10 +33,12 @@ class Sockets:
         self.refused: dict[str, str] = {}
         """place -> why it couldn't be opened, the last time"""
 
-    def begin(self, world: World) -> None:
-        """This world is kept at the wall's pace."""
+    def begin(self, world: World, begins_ns: int | None = None) -> None:
+        """This world is kept at the wall's pace; ``begins_ns``: of the monotonic clock at t = 0, None: as soon as it is there."""
         self._world = world
         world.pacer = self.pacer
+        if begins_ns is not None:
+            self.pacer.begin_at(begins_ns)
 
     def _enter(self, action: Callable[..., None], *arguments: Any) -> None:
         """Something comes from outside: it happens now, in the world's next turn."""

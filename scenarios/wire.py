@@ -137,7 +137,8 @@ class Wire:
     async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
         """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
         asyncio.get_running_loop().set_exception_handler(self._stray)
-        self.pacer.begin(-self.plant.lead_ns)
+        if not self.pacer.begun:
+            self.pacer.begin(-self.plant.lead_ns)
         found = await self._open_modbus(host, port)
         found += self._open_lines()
         found += await self._open_opcua(host, opcua_port)

@@ -47,11 +47,20 @@ class Pacer:
         """It is ``at_ns`` now."""
         self._origin_ns = self._now_ns() - self.wall_ns(at_ns)
 
+    def begin_at(self, origin_ns: int) -> None:
+        """It is 0 when the wall's clock says that, which may lie ahead."""
+        self._origin_ns = origin_ns
+
     def wall_at(self, at_ns: int) -> tuple[int, int]:
         """When it is ``at_ns``: (in how many ns of the wall, what its clock says then)."""
         assert self._origin_ns is not None, "nothing has begun"
         at = self._origin_ns + self.wall_ns(at_ns)
         return at - self._now_ns(), at
+
+    @property
+    def begun(self) -> bool:
+        """Is it known when it is 0?"""
+        return self._origin_ns is not None
 
     @property
     def kept(self) -> bool:

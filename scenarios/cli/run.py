@@ -12,7 +12,7 @@ import typer
 from scenarios.cli.running import Outputs, run_all
 from scenarios.errors import ScenarioError
 
-CLOCKS = ("virtual", "paced")
+CLOCKS = ("virtual", "paced", "wire")
 
 
 def run(
@@ -24,7 +24,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
     check: Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")] = False,
-    clock: Annotated[str, typer.Option(help="virtual: as fast as possible; paced: at the wall's pace", metavar="virtual|paced")] = "virtual",
+    clock: Annotated[
+        str, typer.Option(help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets", metavar="virtual|paced|wire")
+    ] = "virtual",
     speed: Annotated[str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")] = None,
 ) -> int:
     """Run scenarios and judge them.
@@ -34,9 +36,12 @@ def run(
     from scenarios.runner import Options  # --help must not wait for it
 
     pace = _pace(clock, speed)
+    if check and clock == "wire":
+        raise ScenarioError("--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced")
     outputs = Outputs(json_file, junit, out)
     outputs.check()
-    return run_all(expand(files), Options(seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace), outputs)
+    options = Options(seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire")
+    return run_all(expand(files), options, outputs)
 
 
 def expand(names: list[str]) -> list[Path]:
@@ -75,9 +80,10 @@ def _pace(clock: str, speed: str | None) -> Fraction | None:
 
     if clock not in CLOCKS:
         raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))
-    if clock == "virtual":
+    if clock != "paced":
         if speed is not None:
-            raise ScenarioError("--speed", None, "", "goes with --clock paced: clock virtual is as fast as possible")
+            why = "clock virtual is as fast as possible" if clock == "virtual" else "real sockets have the wall's pace"
+            raise ScenarioError("--speed", None, "", f"goes with --clock paced: {why}")
         return None
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", speed or "1") or not 0 < Fraction(speed or "1") <= SPEED_MAX:
         raise ScenarioError("--speed", None, "", f'expected a number over 0, at most {SPEED_MAX}, e.g. 10 or 0.5, got "{speed}"')

@@ -44,6 +44,7 @@ def serve(
     lead: Annotated[str, typer.Option(help="with --judge: how long before t = 0 devices and broker are there", metavar="DURATION")] = "5 s",
     json_file: Annotated[str | None, typer.Option("--json", help="with --judge: write the result as JSON; - is stdout", metavar="FILE")] = None,
     junit: Annotated[Path | None, typer.Option(help="with --judge: write a JUnit report", metavar="FILE")] = None,
+    begin: Annotated[int | None, typer.Option(hidden=True, help="t = 0, in ns of this machine's monotonic clock", metavar="NS")] = None,
     lasts: Annotated[str | None, typer.Option("--for", help='how long, e.g. "10 min"; else until SIGINT or SIGTERM', metavar="DURATION")] = None,
 ) -> int:
     """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices publish to a broker.
@@ -83,8 +84,8 @@ def serve(
     plant = ServedPlant(spec, time.time_ns())
     try:
         with plant.field.inside():  # for good: nobody else in this process uses the protocol libraries
-            plant.boot()
-            asyncio.run(_serve(plant, host, (port, opcua_port), publish_to, map_file, lasts_ns))
+            plant.boot(max(0, (begin or 0) - time.monotonic_ns()))
+            asyncio.run(_serve(plant, host, (port, opcua_port), publish_to, map_file, lasts_ns, begin))
     finally:
         plant.close()
     return 0
@@ -131,12 +132,15 @@ def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list
 
 
 async def _serve(
-    plant: ServedPlant, host: str, ports: tuple[int, int], broker: tuple[str, int] | None, map_file: Path | None, lasts_ns: int | None
-) -> None:
+    plant: ServedPlant, host: str, ports: tuple[int, int], broker: tuple[str, int] | None, map_file: Path | None, lasts_ns: int | None,
+    begin: int | None,
+) -> None:  # fmt: skip
     from scenarios.wire import Wire
     from sim.pacer import Pacer
 
     wire = Wire(plant, Pacer())
+    if begin is not None:
+        wire.pacer.begin_at(begin)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, wire.stopped.set)

@@ -45,6 +45,8 @@ def report(console: Console, result: Result, file: str) -> None:
     _expectations(console, result.judged)
     _ledger(console, data["ledger"])
     _latency(console, data["latency"])
+    if "fidelity" in data:
+        _fidelity(console, data["fidelity"])
     _gateways(console, data)
     _lines(console, result)
     for note in result.notes:
@@ -120,6 +122,23 @@ def _latency(console: Console, latency: dict[str, Any]) -> None:
         cells = [figures["p50_ns"], figures["p95_ns"], figures["p99_ns"], figures["max_ns"]]
         shown = ["never" if cell is None and figures["never"] else "-" if cell is None else show_duration(cell) for cell in cells]
         table.add_row(name, *shown)
+    console.print(table)
+
+
+def _fidelity(console: Console, fidelity: dict[str, Any]) -> None:
+    """The wire beside simulated time."""
+    delivered = fidelity["delivered"]
+    console.print(
+        f"[bold]fidelity[/]  wire less virtual; the loopback takes {show_duration(fidelity['loopback_ns'])} there and back; "
+        f"{delivered['wire']} and {delivered['virtual']} of {delivered['due']} samples delivered"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", style="bold")
+    for name in ("p50 wire", "virtual", "difference", "p99 wire", "virtual", "difference"):
+        table.add_column(name, justify="right")
+    for name, ranks in fidelity["stages"].items():
+        cells = [ranks[rank][side] for rank in ("p50_ns", "p99_ns") for side in ("wire", "virtual", "difference")]
+        table.add_row(name, *("-" if cell is None else show_duration(cell) for cell in cells))
     console.print(table)
 
 
