@@ -84,7 +84,7 @@ class Hil:
         known = {judged.expectation: judged for judged in self._judge.judge()}
         every = [known.get(one) or Judged(one, Verdict.NO_DATA, None, NOT_OURS) for one in self._expectations]
         verdict = Verdict.ABORTED if stopped else overall(judged.verdict for judged in known.values()) if known else Verdict.NO_DATA
-        kept = plant.pacer is None or plant.pacer.kept
+        kept = plant.pacer is None or plant.pacer.kept(self.loaded.scenario.pace.tolerance)
         verdict = on_the_wire(verdict, kept)
         unknown = [one.metric for one in self._expectations if one not in known]
         uncounted = f"{', '.join(dict.fromkeys(unknown))}: NO-DATA, and doesn't count: {NOT_OURS}"

@@ -162,7 +162,7 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     except InvariantError as broken:
         error, judged, verdict = str(broken), [], Verdict.BROKEN
     wall_s = time.perf_counter() - began
-    if world.pacer is not None and world.pacer.wire and not world.pacer.kept:
+    if world.pacer is not None and world.pacer.wire and not world.pacer.kept(loaded.scenario.pace.tolerance):
         verdict, notes = on_the_wire(verdict, False), [*notes, NOT_KEPT]
     result = collect(loaded, world, judge, judged, verdict, notes, command(loaded, world.spec.seed, options), wall_s)
     if error:

@@ -377,6 +377,12 @@ class Observe(Block):
     sample: Annotated[int, Field(ge=0, le=65_534)] | None = None
 
 
+class Pace(Block):
+    """Where real sockets take part: up to which 99th percentile of lateness what was measured counts. Beyond it a run is INVALID."""
+
+    tolerance: PositiveDuration = 10_000_000
+
+
 class Scenario(Block):
     """A whole file."""
 
@@ -396,6 +402,7 @@ class Scenario(Block):
     gateways: dict[Name, Gateway] = Field(min_length=1)
     registry: Registry | None = None
     observe: Observe | None = None
+    pace: Pace = Pace()
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     faults: tuple[Trouble, ...] = Field(default=(), strict=False)

@@ -49,7 +49,7 @@ def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:
     return verdict if kept or verdict in (Verdict.BROKEN, Verdict.ABORTED) else Verdict.INVALID
 
 
-NOT_KEPT = "this machine couldn't keep the wire's pace: what was measured says nothing about gateway or devices"
+NOT_KEPT = "this machine was later than pace.tolerance (p99): what was measured says nothing about gateway or devices"
 
 
 def exit_code(verdict: Verdict, strict: bool = False) -> int:

@@ -15,8 +15,6 @@ from sim.histogram import Histogram
 SLICE_NS = 50_000_000
 """the longest sleep in one piece: whoever stops the run is heard within that, and progress is told"""
 SPEED_MAX = 1_000_000
-KEPT_NS = 100_000_000
-"""a 99th percentile of lateness up to which a run with real devices counts; beyond it this machine was measured, not they"""
 _S = 1_000_000_000
 
 
@@ -62,10 +60,9 @@ class Pacer:
         """Is it known when it is 0?"""
         return self._origin_ns is not None
 
-    @property
-    def kept(self) -> bool:
-        """Was the pace kept well enough for what was measured on the wire to count?"""
-        return (self.lag.percentile(990) or 0) <= KEPT_NS
+    def kept(self, tolerance_ns: int) -> bool:
+        """Was the 99th percentile of lateness within that? Else it was this machine that was measured."""
+        return (self.lag.percentile(990) or 0) <= tolerance_ns
 
     def late(self, at_ns: int) -> None:
         """What was due at ``at_ns`` happens now."""

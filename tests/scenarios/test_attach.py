@@ -32,6 +32,7 @@ SCENARIO = """\
 format: 1
 name: attached
 duration: 3 s
+pace: {tolerance: 30 s}  # no test depends on how fast this machine is
 fleets:
   presses: {device: press-sensor, protocol: modbus-tcp, count: 3, poll: 250 ms, link: plant, gateway: gw, driver: modbus-driver}
   meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 500 ms, link: line, gateway: gw, driver: modbus-driver}
@@ -240,3 +241,11 @@ def test_the_clock_of_a_run_with_real_devices_is_the_walls(host: Host, tmp_path:
     assert result.data["clock"] == "wire"
     assert result.data["run"]["wall_s"] >= 0.5
     assert result.data["ledger"]["missed"]["disconnected"] == 20
+
+
+def test_a_machine_that_is_too_late_measures_nothing(host: Host, tmp_path: Path) -> None:
+    text = SCENARIO.replace("duration: 3 s", "duration: 200 ms").replace("tolerance: 30 s", "tolerance: 1 ns")
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    result = run(load(tmp_path / "s.yaml"), Options(places={"presses/1": "tcp://127.0.0.1:1"}), host)
+    assert result.verdict is Verdict.INVALID
+    assert any("later than pace.tolerance" in note for note in result.notes)
