@@ -73,11 +73,15 @@ class Session:
         self.stamped: list[Action] = []
         self._booted = False
 
-    def handle(self, message: Message) -> Reply:
-        """Carry out one message; raises what the world raises (ConfigRefused, InvariantError)."""
+    def boot(self) -> None:
+        """Gateways boot, once; raises what the world raises."""
         if not self._booted:
             self._booted = True
             self.world.boot()
+
+    def handle(self, message: Message) -> Reply:
+        """Carry out one message; raises what the world raises (ConfigRefused, InvariantError)."""
+        self.boot()
         if isinstance(message, Advance):
             self.world.advance(min(message.to_ns, self.world.spec.duration_ns))
             return Reached(self.world.env._now)

@@ -201,23 +201,30 @@ class World(Plant):
         """Run a booted world to the end, settle, audit; as ``run``."""
         self.advance(self.spec.duration_ns)
         self._settle()
+        return self.close_books()
+
+    def close_books(self) -> bool:
+        """The end of a run that has settled, or was stopped: every sample gets its end; as ``run``."""
         self._finish()
         return not self.env.stopped
 
     def advance(self, until_ns: int) -> None:
         """Run everything that is due at or before ``until_ns``; the clock stands at the last event."""
-        env = self.env
         turn = WIRE_EVENTS if self.pacer is not None and self.pacer.wire else PROGRESS_EVENTS
         while True:
             limit_ns = until_ns if self.pacer is None else self._by_now(until_ns, self.pacer)
-            with self.field.inside():
-                done = env.run_to(limit_ns, self.ledger, turn)
-            self.events += done
-            self.trace.flush()
-            if self.progress is not None:
-                self.progress(env._now)
-            if done < turn and (limit_ns == until_ns or env.stopped):
+            if self.some(limit_ns, turn) and (limit_ns == until_ns or self.env.stopped):
                 return
+
+    def some(self, until_ns: int, events: int) -> bool:
+        """Run at most so many events that are due by then; were those all?"""
+        with self.field.inside():
+            done = self.env.run_to(until_ns, self.ledger, events)
+        self.events += done
+        self.trace.flush()
+        if self.progress is not None:
+            self.progress(self.env._now)
+        return done < events
 
     def _by_now(self, until_ns: int, pacer: Pacer) -> int:
         """Up to where it is time: gateways boot as fast as they can, and nobody waits for nothing."""
@@ -227,11 +234,16 @@ class World(Plant):
         return min(until_ns, pacer.reach(min(next_ns, until_ns)))
 
     def _settle(self) -> None:
-        end = self.spec.duration_ns + self.spec.settle_ns
         at = self.spec.duration_ns
-        while at < end and not self.env.stopped and (self.ledger.open or self.unfinished()):
-            at = min(end, at + SETTLE_CHECK_NS)
+        while not self.settled(at):
+            at = min(self.spec.duration_ns + self.spec.settle_ns, at + SETTLE_CHECK_NS)
             self.advance(at)
+
+    def settled(self, at_ns: int) -> bool:
+        """Of a run that has come to ``at_ns``, at or after its duration: is there nothing to wait for any more?"""
+        if at_ns >= self.spec.duration_ns + self.spec.settle_ns or self.env.stopped:
+            return True
+        return not self.ledger.open and not self.unfinished()
 
     def unfinished(self) -> bool:
         """The timeline isn't over, a pair has no leader yet, or an expectation waits for something (``... within 60 s after heal cloud``)."""

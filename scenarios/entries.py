@@ -1,0 +1,78 @@
+"""An entry of a timeline that somebody types while the scenario runs: checked as one in the file, then an action.
+
+Belongs here: from keys and words to an action. Never: forms (tui/), sessions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from scenarios.deeds import GRAMMAR, action, find
+from scenarios.document import Document, parse_document
+from scenarios.errors import ScenarioError
+from scenarios.load import Loaded
+from scenarios.load_errors import translated
+from scenarios.schema import Entry
+from scenarios.timeline import drawn
+from sim.spec import Action
+from sim.streams import Stream
+
+NAME = "entry"
+
+
+def parse_entry(text: str) -> dict[str, Any]:
+    """``cut: cloud, for: 20 s`` as a mapping; raises ScenarioError."""
+    data = parse_document("{" + text.strip().removeprefix("{").removesuffix("}") + "}", _file()).data
+    assert isinstance(data, dict)
+    return data
+
+
+def _file() -> Any:
+    from pathlib import Path
+
+    return Path(NAME)
+
+
+def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[Action, dict[str, Any]]:
+    """(what it does when it is done now, the entry with what was drawn for ``any``); raises ScenarioError.
+
+    Its ``at_ns`` is 0: whoever does it stamps it. Times other than ``for`` have no place in it.
+    """
+    document = Document(_file(), entry, {})
+    at = (NAME,)
+    try:
+        checked = Entry.model_validate(entry)
+    except ValidationError as error:
+        raise translated(document, error) from error
+    beside = replace_document(loaded, document)
+    for key in ("at", "every", "after", "times", "phase"):
+        if getattr(checked, key) is not None:
+            raise document.error((key,), f'"{key}" has no place here: it happens now')
+    verb, target = find(beside, checked, at)
+    if checked.for_ is not None and not GRAMMAR[verb].lasts:
+        raise document.error(("for",), f'"for" does not go with {verb}: it has no end')
+    if verb == "flap" and checked.for_ is None:
+        raise document.error(("flap",), 'flap needs "for"')
+    target = drawn(loaded, target, draws)
+    return action(checked, verb, target, 0, checked.for_), {**entry, verb: target}
+
+
+def replace_document(loaded: Loaded, document: Document) -> Loaded:
+    """The scenario, whose errors are told of the entry."""
+    return replace(loaded, document=document)
+
+
+def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:
+    """The entry as a file has it."""
+    return {"at": f"{at_ns} ns", **entry}
+
+
+def require_verb(entry: dict[str, Any]) -> str:
+    """Its verb; raises ScenarioError."""
+    found = [verb for verb in GRAMMAR if verb in entry]
+    if len(found) != 1:
+        raise ScenarioError(NAME, None, "", f"expected exactly one of {', '.join(GRAMMAR)}")
+    return found[0]

@@ -1,0 +1,220 @@
+"""The engine behind the terminal: it plays what a headless run plays, takes commands in time, rewinds, and saves what reproduces it."""
+
+from __future__ import annotations
+
+import pickle
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.host import Host
+from scenarios.load import load, load_text
+from scenarios.plan import Planner
+from sim.snapshot import take
+from sim.world import World
+from tui.engine import SLICE_EVENTS, Engine
+from tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
+
+SCENARIO = """\
+format: 1
+name: seen
+duration: 20 s
+settle: 5 s
+fleets:
+  presses: {device: press-sensor, protocol: modbus-tcp, count: 4, poll: 500 ms, link: plant, gateway: gw, driver: modbus-driver}
+  meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 2 s, link: line, gateway: gw, driver: modbus-driver}
+  tanks: {device: tank, protocol: opcua, count: 1, poll: 1 s, link: plant, gateway: gw, driver: opcua-driver}
+links:
+  plant: {preset: lan}
+  line: {serial: 19200 Bd}
+  cloud: {preset: lte}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}, store: {}}
+timeline:
+  - {at: 6 s, cut: cloud, for: 3 s}
+  - {at: 12 s, write: tanks/1, point: pump, value: 0}
+expect:
+  - count(samples.lost) == 0
+  - p99(latency.gateway{fleet=presses}) <= 50 ms
+  - backlog == 0 within 10 s after heal cloud
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "seen.yaml"
+    path.write_text(SCENARIO, encoding="utf-8")
+    return path
+
+
+def engine(host: Host, file: Path) -> Engine:
+    return Engine(host, file, None)
+
+
+def go(one: Engine) -> None:
+    """Until it stands still."""
+    while one.mode in ("playing", "rewinding"):
+        before = one.world.events
+        one.slice()
+        assert one.world.events - before <= SLICE_EVENTS, "commands wait no longer than that"
+
+
+def view(one: Engine, device: int = -1) -> View:
+    found = one.handle(Look(device))
+    assert isinstance(found, View)
+    return pickle.loads(pickle.dumps(found))
+
+
+def headless(host: Host, text: str) -> World:
+    world = World(Planner(load_text(text, Path("seen.yaml")), host).world(), host)
+    world.run()
+    return world
+
+
+def test_being_looked_at_changes_nothing(host: Host, file: Path) -> None:
+    """Every device, its frames and values, in small steps; the digest is that of a run that nobody sees."""
+    one = engine(host, file)
+    for second in range(21):
+        one.handle(RunTo(second * 1_000_000_000))
+        go(one)
+        assert view(one, second % 7).device is not None
+        one.handle(StepEvent())
+    one.handle(Play(None))
+    go(one)
+    assert one.mode == "over"
+    alone = headless(host, SCENARIO)
+    assert one.digest() == alone.trace.digest()
+    seen = view(one)
+    assert seen.verdict == "PASS"
+    assert [verdict.verdict for verdict in seen.verdicts] == ["PASS"] * 3
+    assert (seen.snapshot.due, seen.snapshot.ends) == (alone.ledger.due, take(alone).ends)
+    alone.close()
+    one.world.close()
+
+
+def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file: Path, tmp_path: Path) -> None:
+    one = engine(host, file)
+    one.handle(RunTo(3_000_000_000))
+    go(one)
+    entries: list[dict[str, Any]] = [{"cut": "plant", "for": "2 s"}, {"fault": "presses/any", "kind": "exception", "code": 4, "for": "1 s"},
+                                     {"write": "presses/2", "point": "setpoint", "value": 4.5}]  # fmt: skip
+    for entry in entries:
+        assert isinstance(one.handle(Do(entry)), Done)
+    one.handle(RunTo(10_000_000_000))
+    go(one)
+    assert isinstance(one.handle(Do({"crash": "gw", "for": "1 s"})), Done)
+    one.handle(Play(None))
+    go(one)
+    seen = view(one)
+    assert [text.partition(":")[0] for _, text in seen.stamped] == ["cut", "fault", "write", "crash"]
+    assert any(line.kind == "gateway" and "booting" in line.text and line.at_ns > 10_000_000_000 for line in seen.log)
+    assert {state for state, _, count in seen.snapshot.ends if count} >= {"delivered", "missed"}
+    target = tmp_path / "again.yaml"
+    assert isinstance(one.handle(Save(str(target))), Done)
+    assert "File exists" in getattr(one.handle(Save(str(target))), "text", "")
+    again = World(Planner(load(target), host).world(), host)
+    again.run()
+    assert again.trace.digest() == one.digest()
+    again.close()
+    one.world.close()
+
+
+def test_rewinding_is_a_fresh_run_to_that_instant(host: Host, file: Path) -> None:
+    """What was done before it is done again, what was done after it isn't; and from there it goes on as ever."""
+    one = engine(host, file)
+    one.handle(RunTo(4_000_000_000))
+    go(one)
+    one.handle(Do({"cut": "plant", "for": "1 s"}))
+    one.handle(RunTo(11_000_000_000))
+    go(one)
+    one.handle(Do({"crash": "gw", "for": "1 s"}))
+    one.handle(RunTo(15_000_000_000))
+    go(one)
+    back = one.handle(Rewind(9_000_000_000))
+    assert isinstance(back, Done)
+    assert "1 live commands after it are undone" in back.text
+    assert one.mode == "rewinding"
+    assert isinstance(one.handle(Do({"crash": "gw"})), Wrong)
+    go(one)
+    fresh = engine(host, file)
+    fresh.handle(RunTo(4_000_000_000))
+    go(fresh)
+    fresh.handle(Do({"cut": "plant", "for": "1 s"}))
+    fresh.handle(RunTo(9_000_000_000))
+    go(fresh)
+    mine, theirs = view(one, 2), view(fresh, 2)
+    assert mine.snapshot.now_ns == theirs.snapshot.now_ns
+    assert (mine.snapshot.ends, mine.snapshot.events, mine.latency, mine.slowest, mine.values) == (
+        theirs.snapshot.ends, theirs.snapshot.events, theirs.latency, theirs.slowest, theirs.values
+    )  # fmt: skip
+    for both in (one, fresh):
+        both.handle(Play(None))
+        go(both)
+        both.world.close()
+    assert one.digest() == fresh.digest()
+
+
+def test_the_clock(host: Host, file: Path) -> None:
+    one = engine(host, file)
+    one.handle(StepEvent())
+    assert one.world.events >= 1
+    one.handle(RunUntil("trouble"))
+    go(one)
+    assert 12_000_000_000 <= one.world.env._now < 12_100_000_000, "the write"
+    one.handle(Play(Fraction(1000)))
+    assert one.mode == "playing"
+    for _ in range(3):
+        one.slice()
+    one.handle(Pause())
+    at = one.world.env._now
+    one.slice()
+    assert one.world.env._now == at
+    one.handle(Play(None))
+    go(one)
+    assert one.mode == "over"
+    for command in (Play(None), Pause(), StepEvent(), RunTo(1)):
+        one.handle(command)
+        assert one.mode == "over"
+    assert isinstance(one.handle(Do({"crash": "gw"})), Wrong)
+    one.world.close()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"cut": "clod"}, 'did you mean "cloud"'), ({"cutt": "cloud"}, "expected exactly one of"), ({"cut": "cloud", "at": "3 s"}, "it happens now"),
+        ({"cut": "cloud", "for": "soon"}, "expected a duration"), ({"flap": "cloud", "down": "1 s", "up": "1 s"}, 'flap needs "for"'),
+        ({"write": "presses/2", "point": "setpoint"}, 'write needs "value"'), ({"restart": "gw", "for": "1 s"}, "it has no end"),
+        ({"cut": "cloud", "fault": "presses"}, "expected exactly one of"), ({"fault": "presses", "kind": "sad"}, "unknown fault"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path, entry: dict[str, Any], message: str) -> None:
+    one = engine(host, file)
+    reply = one.handle(Do(entry))
+    assert isinstance(reply, Wrong)
+    assert message in reply.text
+    assert one.entries == []
+    one.world.close()
+
+
+def test_frames_and_values_of_the_chosen_device(host: Host, file: Path) -> None:
+    one = engine(host, file)
+    for index, way in ((1, b"\x03"), (5, b"\x03"), (6, b"MSGF")):
+        one.handle(Look(index))
+        one.handle(RunTo(max(0, one.world.env._now) + 3_000_000_000))
+        go(one)
+        found = view(one, index).device
+        assert found is not None
+        assert found.index == index
+        assert {frame.way for frame in found.frames} >= {">", "<"}
+        assert any(way in frame.data[:8] or way == frame.data[:4] for frame in found.frames)
+        assert len(found.values) == len(one.plan.devices[index].points)
+        assert len(found.history) == len(found.values)
+    one.world.close()

@@ -1,0 +1,317 @@
+"""The terminal's application: keys, the clock, screens, the form for trouble.
+
+Belongs here: what a key does. Never: what a screen shows (screens/), how a run goes (engine.py). Everything that a key does goes to the engine as a
+message; what is drawn is the newest view.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar
+
+from rich.console import Group
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Footer, Input, Static
+
+from scenarios.entries import parse_entry
+from scenarios.errors import ScenarioError
+from tui.feed import Feed
+from tui.fleet_table import FleetTable
+from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
+from tui.screens import device, gateway, latency, overview, trouble
+from tui.text import BAD, DIM, HEAD, OK, VERDICT_STYLES, WARN, clock_text, fit
+
+SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
+FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4
+"""between two redraws: as often as drawing allows"""
+DRAW_SHARE = 0.3
+"""of the time that drawing may take"""
+SECOND = 1_000_000_000
+PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "help")
+HELP = """\
+1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble   ? this
+
+space  play and pause            .  step one event         s  step 1 s
++ -    faster, slower            f  flat out               n  run to the next trouble
+b      back 10 s                 0  back to the beginning
+
+i      do something: an entry of a timeline, e.g.  cut: cloud, for: 20 s
+w      save what was done as a scenario               r  read the scenario again
+/      filter devices     o  sort them     arrows and enter choose
+d      dark and light     ctrl+p  commands     q  quit
+"""
+
+
+class Pane(Widget):
+    """Lines for the size it has."""
+
+    DEFAULT_CSS = "Pane { width: 1fr; height: 1fr; }"
+
+    def __init__(self, name: str, make: Callable[[int, int], list[Text]]) -> None:
+        super().__init__(id=name)
+        self._make = make
+
+    def render(self) -> Group:
+        """What there is to see."""
+        return Group(*self._make(self.size.width, self.size.height))
+
+
+class Twinloop(App[int]):
+    """One scenario. Ends with 0, or the engine's bad end's code."""
+
+    TITLE = "twinloop"
+    CSS_PATH = "app.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(i), f"show('{name}')", name.capitalize(), show=i in (1, 2, 3, 4, 5, 6)) for i, name in enumerate(PANES[:6], 1)),
+        Binding("question_mark", "show('help')", "Help"),
+        Binding("space", "play", "Play", priority=False), Binding("full_stop", "step_event", "Event", show=False),
+        Binding("s", "step", "+1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
+        Binding("minus", "faster(-1)", "Slower", show=False), Binding("f", "flat_out", "Flat out", show=False),
+        Binding("n", "next_trouble", "Next trouble", show=False), Binding("b", "rewind(10)", "Back", show=False),
+        Binding("0", "beginning", "Beginning", show=False), Binding("i", "do", "Do"), Binding("w", "save", "Save"),
+        Binding("r", "reload", "Reload", show=False), Binding("slash", "filter", "Filter", show=False), Binding("o", "sort", "Sort", show=False),
+        Binding("up", "move(-1)", "Up", show=False), Binding("down", "move(1)", "Down", show=False), Binding("left", "point(-1)", show=False),
+        Binding("right", "point(1)", show=False), Binding("d", "toggle_dark", "Dark", show=False), Binding("escape", "leave", show=False),
+        Binding("enter", "open", show=False), Binding("q", "quit", "Quit"),
+    ]  # fmt: skip
+
+    def __init__(self, file: Path, seed: int | None = None) -> None:
+        super().__init__()
+        self.file, self.seed = file, seed
+        self.plan: Ready | None = None
+        self.view: View | None = None
+        self.problem = ""
+        self.log_lines: list[Line] = []
+        self.device, self.point = 0, 0
+        self._speed = SPEEDS.index(Fraction(1))
+        self._asking: Callable[[str], None] | None = None
+        self._said: tuple[str, str] = ("", "")
+        self._interval_s = FASTEST_S
+        self.feed = Feed(file, seed)
+
+    def compose(self) -> ComposeResult:
+        """Head, panes, a line to type in, keys."""
+        yield Static(id="head")
+        with ContentSwitcher(initial="overview", id="panes"):
+            yield Pane("overview", lambda w, h: self._drawn(overview.lines, w, h))
+            with Vertical(id="fleet"):
+                yield FleetTable(self)
+            yield Pane("device", self._device)
+            yield Pane("gateway", lambda w, h: self._drawn(gateway.lines, w, h))
+            yield Pane("latency", lambda w, h: self._drawn(latency.lines, w, h))
+            yield Pane("trouble", lambda w, h: self._drawn(trouble.lines, w, h))
+            yield Static(Text(HELP), id="help")
+        yield Static(id="said")
+        yield Input(id="ask", classes="hidden", disabled=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """The engine is on its way."""
+        self._tick()
+
+    # ---- drawing ---------------------------------------------------------------------------------------------------
+    def _tick(self) -> None:
+        """Take what came, draw it, ask for the next view; slower when drawing is slow."""
+        began = time.perf_counter()
+        for reply in self.feed.take():
+            self._took(reply)
+        if self.plan is not None and not self.problem:
+            self.feed.look(Look(self.device, self.log_lines[-1].number if self.log_lines else 0))
+        self._interval_s = max(FASTEST_S, min(SLOWEST_S, (time.perf_counter() - began) / DRAW_SHARE))
+        self.set_timer(self._interval_s, self._tick)
+
+    def _took(self, reply: Reply) -> None:
+        if isinstance(reply, Ready):
+            self.plan, self.problem = reply, ""
+        elif isinstance(reply, View):
+            self.log_lines = [*self.log_lines, *reply.log][-500:]
+            self.view = reply
+            self.redraw()
+        elif isinstance(reply, Refused | Died):
+            self.problem = reply.text
+            self.redraw()
+        elif isinstance(reply, Done):
+            self.say(reply.text, OK)
+        elif isinstance(reply, Wrong):
+            self.say(reply.text, BAD)
+
+    def redraw(self) -> None:
+        """Head and the pane that is seen."""
+        self.query_one("#head", Static).update(self._head())
+        switcher = self.query_one("#panes", ContentSwitcher)
+        if switcher.visible_content is not None:
+            for widget in (switcher.visible_content, *switcher.visible_content.children):
+                widget.refresh()
+
+    def _head(self) -> Text:
+        if self.plan is None or self.view is None:
+            return Text(f"twinloop  {self.file}  {'' if self.problem else 'getting ready...'}", style=HEAD)
+        plan, view = self.plan, self.view
+        pace = f"{view.speed:g}x" if view.speed is not None else "flat out" if view.mode == "playing" else ""
+        verdict = view.verdict.partition(":")[0]
+        mode = verdict if view.mode == "over" else f"{view.mode} {pace}".strip()
+        style = VERDICT_STYLES.get(verdict, WARN) if view.mode == "over" else OK if view.mode == "playing" else WARN
+        when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
+        return Text.assemble((fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style))
+
+    def _drawn(self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int) -> list[Text]:
+        if self.problem:
+            return [Text("This scenario can't be run:", style=BAD), *(Text(line) for line in self.problem.splitlines()), Text(""),
+                    Text("r reads it again, q quits", style=DIM)]  # fmt: skip
+        if self.plan is None or self.view is None:
+            return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
+        return make(self.plan, replace(self.view, log=tuple(self.log_lines)), width, height)
+
+    def _device(self, width: int, height: int) -> list[Text]:
+        return self._drawn(lambda plan, view, w, h: device.lines(plan, view, w, h, self.device, self.point), width, height)
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line, until the next."""
+        self._said = text, style
+        self.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
+
+    # ---- screens ---------------------------------------------------------------------------------------------------
+    def action_show(self, name: str) -> None:
+        """Another pane."""
+        self.query_one("#panes", ContentSwitcher).current = name
+        self.redraw()
+
+    @property
+    def shown(self) -> str:
+        """Which pane."""
+        return str(self.query_one("#panes", ContentSwitcher).current)
+
+    def action_move(self, by: int) -> None:
+        """The next device of the table, or point of the device."""
+        if self.shown == "device":
+            self.action_point(by)
+        elif self.shown == "fleet":
+            self.query_one(FleetTable).move(by)
+
+    def action_point(self, by: int) -> None:
+        """The next point."""
+        if self.plan is not None:
+            self.point = (self.point + by) % len(self.plan.devices[self.device].points)
+            self.redraw()
+
+    def action_open(self) -> None:
+        """The chosen device."""
+        if self.shown == "fleet":
+            self.action_show("device")
+
+    def choose(self, index: int) -> None:
+        """This device is looked at."""
+        if index != self.device:
+            self.device, self.point = index, 0
+
+    def action_sort(self) -> None:
+        """By the next column."""
+        self.query_one(FleetTable).sort()
+
+    # ---- the clock -------------------------------------------------------------------------------------------------
+    def action_play(self) -> None:
+        """Go on, or stand still."""
+        playing = self.view is not None and self.view.mode == "playing"
+        self.feed.send(Pause() if playing else Play(SPEEDS[self._speed]))
+
+    def action_step_event(self) -> None:
+        """One event."""
+        self.feed.send(StepEvent())
+
+    def action_step(self) -> None:
+        """One second."""
+        if self.view is not None:
+            self.feed.send(RunTo(max(0, self.view.snapshot.now_ns) + SECOND))
+
+    def action_faster(self, by: int) -> None:
+        """The next speed."""
+        self._speed = max(0, min(len(SPEEDS) - 1, self._speed + by))
+        self.say(f"speed {float(SPEEDS[self._speed]):g}x")
+        if self.view is not None and self.view.mode == "playing":
+            self.feed.send(Play(SPEEDS[self._speed]))
+
+    def action_flat_out(self) -> None:
+        """As fast as it goes."""
+        self.feed.send(Play(None))
+
+    def action_next_trouble(self) -> None:
+        """Until a link or a gateway is in trouble."""
+        self._ask("run to the next", "trouble", lambda kind: self.feed.send(RunUntil(kind)))
+
+    def action_rewind(self, seconds: int) -> None:
+        """So many seconds back."""
+        if self.view is not None:
+            self.feed.send(Rewind(self.view.snapshot.now_ns - seconds * SECOND))
+            self.log_lines = []
+
+    def action_beginning(self) -> None:
+        """To 0."""
+        self.feed.send(Rewind(0))
+        self.log_lines = []
+
+    # ---- typing ----------------------------------------------------------------------------------------------------
+    def _ask(self, what: str, first: str, then: Callable[[str], None]) -> None:
+        field = self.query_one("#ask", Input)
+        field.placeholder, field.value, self._asking = what, first, then
+        field.remove_class("hidden")
+        field.disabled = False
+        field.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """What was asked for."""
+        asking, text = self._asking, event.value
+        self.action_leave()
+        if asking is not None:
+            asking(text)
+
+    def action_leave(self) -> None:
+        """Nothing is asked any more."""
+        self._asking = None
+        field = self.query_one("#ask", Input)
+        field.add_class("hidden")
+        field.disabled = True
+        self.set_focus(None)
+
+    def action_do(self) -> None:
+        """An entry of a timeline, now."""
+        self._ask("an entry, e.g. cut: cloud, for: 20 s", "", self._do)
+
+    def _do(self, text: str) -> None:
+        try:
+            self.feed.send(Do(parse_entry(text)))
+        except ScenarioError as error:
+            self.say(error.text, BAD)
+
+    def action_save(self) -> None:
+        """The session as a scenario."""
+        self._ask("save as", str(self.file.with_name(f"{self.file.stem}-live.yaml")), lambda target: self.feed.send(Save(target)))
+
+    def action_filter(self) -> None:
+        """Only devices whose name, fleet or protocol has this."""
+        self.action_show("fleet")
+        self._ask("devices with", self.query_one(FleetTable).wanted, self.query_one(FleetTable).filter)
+
+    def action_reload(self) -> None:
+        """The file again, from the beginning."""
+        self.feed.close()
+        self.plan = self.view = None
+        self.problem, self.log_lines = "", []
+        self.feed = Feed(self.file, self.seed)
+        self.redraw()
+
+    def action_toggle_dark(self) -> None:
+        """Dark and light."""
+        self.theme = "textual-light" if self.theme != "textual-light" else "textual-dark"
+
+    def on_unmount(self) -> None:
+        """The engine goes with the screen."""
+        self.feed.close()

@@ -1,0 +1,296 @@
+"""The engine in a process of its own: commands in, views out.
+
+Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: drawing. It looks at its commands after at most
+SLICE_EVENTS events. Rewinding makes the world anew and plays the same again: a run is a pure function of its scenario and its stamped commands.
+"""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from dataclasses import replace
+from fractions import Fraction
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from components.errors import HostLimitError
+from components.host import Host
+from scenarios.entries import live_action, require_verb, stamped
+from scenarios.errors import ScenarioError, shown_path
+from scenarios.load import load
+from scenarios.plan import Planner
+from scenarios.report.console import measured_text
+from scenarios.save import save
+from scenarios.thresholds import Judge, read_expectations
+from scenarios.verdict import overall
+from sim.faults import InvariantError
+from sim.pacer import Pacer
+from sim.session import Act, Session, Stamped
+from sim.snapshot import take
+from sim.spec import Action
+from sim.supervisor import ConfigRefused
+from sim.trace import KINDS
+from sim.world import SETTLE_CHECK_NS, World
+from tui.messages import (
+    Command,
+    Died,
+    Do,
+    Done,
+    Instance,
+    LiveVerdict,
+    Look,
+    Pause,
+    Play,
+    Quit,
+    Ready,
+    Refused,
+    Reply,
+    Rewind,
+    RunTo,
+    RunUntil,
+    Save,
+    StepEvent,
+    View,
+    Wrong,
+)
+from tui.plan_info import ready
+from tui.watch import Watch
+
+SLICE_EVENTS = 2000
+"""events between two looks at the commands"""
+IDLE_S = 0.05
+"""how long a paced engine waits for a command at the longest"""
+NEVER_AGAIN = 1 << 62
+
+
+def main(connection: Connection, file: str, seed: int | None) -> None:
+    """The process: until Quit, or until nobody is at the other end any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
+    host = Host()
+    try:
+        engine = Engine(host, Path(file), seed)
+        connection.send(engine.plan)
+        engine.serve(connection)
+    except (ScenarioError, HostLimitError) as error:
+        connection.send(Refused(str(error)))
+    except (EOFError, BrokenPipeError):
+        return
+    except BaseException:
+        connection.send(Died(traceback.format_exc(limit=-6)))
+        raise
+    finally:
+        host.close()
+
+
+class Engine:
+    """One scenario and the world that plays it. Raises ScenarioError when it can't be run."""
+
+    def __init__(self, host: Host, file: Path, seed: int | None) -> None:
+        self.host = host
+        self.loaded = load(file)
+        self._expectations = read_expectations(self.loaded)
+        self.spec = Planner(self.loaded, host, seed).world()
+        self.entries: list[tuple[Action, dict[str, Any]]] = []
+        """what was done live: the action as it was stamped, and the entry"""
+        self.mode, self._after = "paused", "paused"
+        self._speed: Fraction | None = None
+        self._goal_ns = 0
+        self._kind = ""
+        self._verdict = ""
+        self._pacer = Pacer()
+        self._begin(())
+        self.plan: Ready = ready(self.loaded, self.spec, sorted(KINDS))
+
+    def _begin(self, actions: tuple[Action, ...]) -> None:
+        """A new world, at its beginning, in which these are done again."""
+        spec = replace(self.spec, timeline=(*self.spec.timeline, *actions))
+        self.world = World(spec, self.host)
+        self.watch = Watch(self.world)
+        self.judge = Judge(self.world, self._expectations)
+        self.session = Session(self.world)
+        try:
+            self.session.boot()
+        except ConfigRefused as refused:
+            name, text = refused.args
+            raise self.loaded.document.error(("components", name, "with"), text) from refused
+        self._settled_ns = spec.duration_ns
+        self._verdict = ""
+
+    # ---- commands -------------------------------------------------------------------------------------------------
+    def serve(self, connection: Connection) -> None:
+        """Until Quit."""
+        try:
+            while True:
+                while connection.poll(self._wait_s()):
+                    command: Command = connection.recv()
+                    if isinstance(command, Quit):
+                        return
+                    reply = self.handle(command)
+                    if reply is not None:
+                        connection.send(reply)
+                self.slice()
+        finally:
+            self.world.close()
+
+    def handle(self, command: Command) -> Reply | None:
+        """Carry out one command."""
+        try:
+            reply: Reply | None = _HANDLERS[type(command)](self, command)
+        except ScenarioError as error:
+            return Wrong(error.text if error.file == "entry" else str(error))
+        return reply
+
+    def _look(self, look: Look) -> View:
+        world = self.world
+        meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.budget.meters.items()]
+        paced = self.mode == "playing" and self._speed is not None
+        return View(
+            snapshot=take(world), mode=self.mode, speed=float(self._speed) if paced and self._speed is not None else None,
+            lag_ns=(self._pacer.lag.percentile(990) or 0) if paced else 0, verdicts=self._verdicts(), log=self.watch.lines(look.line),
+            values=tuple(self.watch.values), latency=self.watch.latency(), slowest=self.watch.slowest(),
+            instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
+            stamped=tuple((action.at_ns, _shown(entry)) for action, entry in self.entries),
+            device=self.watch.device(look.device) if 0 <= look.device < len(world.spec.devices) else None, verdict=self._verdict,
+        )  # fmt: skip
+
+    def _verdicts(self) -> tuple[LiveVerdict, ...]:
+        return tuple(LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one)) for one in self.judge.judge())
+
+    def _play(self, play: Play) -> None:
+        if self.mode == "over":
+            return
+        self._speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
+        if play.speed is not None:
+            self._pacer = Pacer(play.speed)
+            self._pacer.begin(max(0, self.world.env._now))
+        self.mode = "playing"
+
+    def _pause(self, _: Pause) -> None:
+        if self.mode != "over":
+            self.mode = "paused"
+
+    def _step_event(self, _: StepEvent) -> None:
+        if self.mode != "over":
+            self.mode = "paused"
+            self._some(NEVER_AGAIN, 1)
+
+    def _run_to(self, command: RunTo) -> None:
+        if self.mode != "over":
+            self.mode, self._speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
+
+    def _run_until(self, command: RunUntil) -> None:
+        if self.mode != "over":
+            self.mode, self._speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
+            self._seen = self.watch.seen.get(command.kind, 0)
+
+    def _rewind(self, command: Rewind) -> Done:
+        to_ns = max(0, min(command.to_ns, self.world.env._now))
+        kept = [(action, entry) for action, entry in self.entries if action.at_ns <= to_ns]
+        undone = len(self.entries) - len(kept)
+        self.entries = kept
+        self.world.close()
+        self._begin(tuple(action for action, _ in kept))
+        self.mode, self._speed, self._goal_ns, self._kind = "rewinding", None, to_ns, ""
+        return Done(f"back to {to_ns / 1e9:g} s" + (f"; {undone} live commands after it are undone" if undone else ""))
+
+    def _do(self, command: Do) -> Reply:
+        if self.mode in ("over", "rewinding"):
+            return Wrong("the run is over" if self.mode == "over" else "it is being rewound")
+        verb = require_verb(command.entry)
+        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.entries)}"))
+        now = max(self.world.env._now, 0)
+        if now >= self.spec.duration_ns:
+            return Wrong("nothing is due any more: a timeline ends with the run")
+        if action.until_ns is not None:
+            action = replace(action, until_ns=now + 1 + action.until_ns)
+        reply = self.session.handle(Act(action))
+        assert isinstance(reply, Stamped)
+        self.entries.append((reply.action, stamped(entry, reply.action.at_ns)))
+        return Done(f"{verb} {entry[verb]} at {reply.action.at_ns / 1e9:.6f} s")
+
+    def _save(self, command: Save) -> Done:
+        target = Path(command.target)
+        save(self.loaded, self.spec.seed, [entry for _, entry in self.entries], target)
+        return Done(f"{shown_path(target)}: the scenario with {len(self.entries)} live commands")
+
+    # ---- playing --------------------------------------------------------------------------------------------------
+    def _wait_s(self) -> float | None:
+        """How long to wait for a command before the next slice; None: until one comes."""
+        if self.mode in ("paused", "over"):
+            return None
+        if self._speed is None or self.mode == "rewinding":
+            return 0.0
+        next_ns = self._next_ns()
+        left_ns = 0 if next_ns is None else self._pacer.wall_at(max(0, next_ns))[0]
+        return min(IDLE_S, max(0.0, left_ns / 1e9))
+
+    def _next_ns(self) -> int | None:
+        queue: list[Any] = self.world.env._queue
+        return queue[0][0] if queue else None
+
+    def slice(self) -> None:
+        """Some of what is due."""
+        if self.mode in ("paused", "over"):
+            return
+        limit_ns = self._goal_ns
+        if self._speed is not None and self.mode == "playing":
+            limit_ns = min(limit_ns, self._pacer.position_ns())
+            next_ns = self._next_ns()
+            if next_ns is not None and 0 <= next_ns <= limit_ns:
+                self._pacer.late(next_ns)
+        if self._kind:
+            self._until_kind(limit_ns)
+            return
+        reached = self._some(limit_ns, SLICE_EVENTS)
+        if reached and limit_ns == self._goal_ns and self.mode != "over":
+            self.mode = "paused"
+
+    def _until_kind(self, limit_ns: int) -> None:
+        """One event at a time, so that it stands still right behind the record."""
+        for _ in range(SLICE_EVENTS // 10):
+            self._some(limit_ns, 1)
+            if self.watch.seen.get(self._kind, 0) > self._seen:
+                self.mode, self._kind = "paused", ""
+            if self.mode != "playing":
+                return
+
+    def _some(self, limit_ns: int, events: int) -> bool:
+        """At most so many events until then; at the end of the run it settles, and is over. True: it has come there."""
+        world, whole_ns = self.world, self.spec.duration_ns
+        if self._settled_ns == whole_ns and not world.some(min(limit_ns, whole_ns), events):
+            return False
+        if limit_ns <= whole_ns:
+            return True
+        while not world.settled(self._settled_ns):
+            step_ns = min(whole_ns + self.spec.settle_ns, self._settled_ns + SETTLE_CHECK_NS)
+            if step_ns > limit_ns:
+                return True
+            if not world.some(step_ns, events):
+                return False
+            self._settled_ns = step_ns
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        self.mode = "over"
+        try:
+            self.world.close_books()
+            self._verdict = overall(one.verdict for one in self.judge.judge()).value
+        except InvariantError as error:
+            self._verdict = f"BROKEN: {error}"
+
+    def digest(self) -> str:
+        """Of a run that is over."""
+        return self.world.trace.digest()
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in entry.items() if key != "at")
+
+
+_HANDLERS: dict[type, Any] = {
+    Look: Engine._look, Play: Engine._play, Pause: Engine._pause, StepEvent: Engine._step_event, RunTo: Engine._run_to, RunUntil: Engine._run_until,
+    Rewind: Engine._rewind, Do: Engine._do, Save: Engine._save,
+}  # fmt: skip
+"""command -> what carries it out"""

@@ -1,0 +1,106 @@
+"""The table of devices: only the lines that are seen are made, so that twenty thousand cost what twenty do.
+
+Belongs here: which devices are shown, in which order, and their lines. Never: what a device is (screens/device.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+from textual.widget import Widget
+
+from tui.text import BAD, DIM, HEAD, WARN, number, row, time_text
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from tui.app import Twinloop
+
+ORDERS = ("name", "missed", "lost", "age")
+WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -8, -6, 11), (13, 10, -10, 5, -7, -6, -6, -5, 7)
+"""of its columns; the others where there are fewer than 98 cells"""
+STATES = ("down", "starting", "ready", "backoff", "quarantined")
+
+
+class FleetTable(Widget):
+    """``wanted``: what names, fleets or protocols must have in them."""
+
+    DEFAULT_CSS = "FleetTable { width: 1fr; height: 1fr; }"
+
+    def __init__(self, owner: Twinloop) -> None:
+        super().__init__(id="table")
+        self._owner = owner
+        self.wanted = ""
+        self._order = 0
+
+    def chosen(self) -> list[int]:
+        """Devices in the order in which they are shown."""
+        plan, view = self._owner.plan, self._owner.view
+        if plan is None or view is None:
+            return []
+        wanted, columns = self.wanted, view.snapshot.devices
+        found = [i for i, one in enumerate(plan.devices) if wanted in one.name or wanted in one.fleet or wanted in one.protocol]
+        if ORDERS[self._order] == "missed":
+            found.sort(key=lambda i: -int(columns.missed[i]))
+        elif ORDERS[self._order] == "lost":
+            found.sort(key=lambda i: -int(columns.lost[i]))
+        elif ORDERS[self._order] == "age":
+            found.sort(key=lambda i: view.values[i][2])
+        return found
+
+    def filter(self, wanted: str) -> None:
+        """Only those with that in them."""
+        self.wanted = wanted.strip()
+        self.refresh()
+
+    def sort(self) -> None:
+        """By the next column."""
+        self._order = (self._order + 1) % len(ORDERS)
+        self._owner.say(f"sorted by {ORDERS[self._order]}")
+        self.refresh()
+
+    def move(self, by: int) -> None:
+        """Another line."""
+        shown = self.chosen()
+        if shown:
+            at = shown.index(self._owner.device) if self._owner.device in shown else 0
+            self._owner.choose(shown[max(0, min(len(shown) - 1, at + by))])
+            self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """The line that was pointed at."""
+        shown, first = self._window()
+        if 1 <= event.y < 1 + len(shown) - first:
+            self._owner.choose(shown[first + event.y - 1])
+            self.refresh()
+
+    def _window(self) -> tuple[list[int], int]:
+        shown = self.chosen()
+        room = max(1, self.size.height - 2)
+        at = shown.index(self._owner.device) if self._owner.device in shown else 0
+        return shown, max(0, min(at - room // 2, len(shown) - room))
+
+    def render(self) -> Group:
+        """A head, the lines that are seen, how many there are."""
+        plan, view = self._owner.plan, self._owner.view
+        if plan is None or view is None:
+            return Group(Text("getting ready...", style=DIM))
+        shown, first = self._window()
+        head = ("device", "protocol", "value", "unit", "age", "due", "missed", "lost", "driver")
+        widths = NARROW if self.size.width < sum(map(abs, WIDTHS)) + len(WIDTHS) - 1 else WIDTHS
+        out = [row(list(zip(head, widths, strict=True)), HEAD)]
+        columns, now = view.snapshot.devices, view.snapshot.now_ns
+        for i in shown[first : first + max(1, self.size.height - 2)]:
+            device, (value, status, when) = plan.devices[i], view.values[i]
+            state = STATES[int(columns.state[i])]
+            age = time_text(now - when) if when >= 0 else "-"
+            counts = (str(int(column[i])) for column in (columns.due, columns.missed, columns.lost))
+            cells = (device.name, device.protocol, number(value), device.points[0][2], age, *counts, state)
+            style = BAD if columns.lost[i] or state == "quarantined" else WARN if status >> 31 or state != "ready" else ""
+            line = list(zip(cells, widths, strict=True))
+            out.append(row(line, f"{style} reverse".strip() if i == self._owner.device else style))
+        note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (f', with "{self.wanted}"' if self.wanted else "")
+        out.append(Text(note, style=DIM))
+        return Group(*out)

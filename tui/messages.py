@@ -1,0 +1,253 @@
+"""What the screen and the engine's process say to one another: commands in, views out; plain, picklable, without references to a world.
+
+Belongs here: the protocol between two processes. Never: how a command is carried out (engine.py), how a view is drawn (screens/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from sim.snapshot import Snapshot
+
+# ---- commands -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Go on, at so many times the wall's pace; None: as fast as it goes."""
+
+    speed: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stand still, between two events."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One event, then stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTo:
+    """As fast as it goes to an instant, then stand still."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunUntil:
+    """As fast as it goes until a record of that kind is in the trace, then stand still."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Back to an instant; what was done later is undone."""
+
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """An entry of a timeline, now: as a mapping, without times but ``for``."""
+
+    entry: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """The session as a scenario file."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last line of the log that is known."""
+
+    device: int = -1
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """The end; the engine's process ends."""
+
+
+Command = Play | Pause | StepEvent | RunTo | RunUntil | Rewind | Do | Save | Look | Quit
+
+# ---- replies ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """One device of the plan. ``points``: (name, address or node, unit)."""
+
+    name: str
+    fleet: str
+    protocol: str
+    link: str
+    gateway: str
+    poll_ns: int
+    points: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayInfo:
+    """One gateway of the plan."""
+
+    name: str
+    board: str
+    cores: int
+    ram_bytes: int
+    uplink: str
+    standby_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerbInfo:
+    """What a timeline can hold: keys that may and that must stand beside the verb, whether it lasts, what it can be done to."""
+
+    name: str
+    meaning: str
+    allowed: tuple[str, ...]
+    needed: tuple[str, ...]
+    lasts: bool
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The scenario is there, gateways have booted."""
+
+    name: str
+    file: str
+    seed: int
+    duration_ns: int
+    devices: tuple[DeviceInfo, ...]
+    gateways: tuple[GatewayInfo, ...]
+    links: tuple[tuple[str, str], ...]
+    """(name, what it is)"""
+    verbs: tuple[VerbInfo, ...]
+    coming: tuple[tuple[int, str], ...]
+    """(at, what) of the timeline"""
+    kinds: tuple[str, ...]
+    """of trace records"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The scenario can't be run: a mistake of its author's, or this machine's limits."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the log."""
+
+    number: int
+    at_ns: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVerdict:
+    """An expectation as it stands now."""
+
+    text: str
+    verdict: str
+    measured: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of the selected device. ``way``: > to it, < from it, ! nothing came (``data`` says why)."""
+
+    at_ns: int
+    way: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """The selected device now: (value, status) of each point, its faults, its last frames, values over time by point."""
+
+    index: int
+    values: tuple[tuple[float | None, int], ...]
+    faults: tuple[str, ...]
+    frames: tuple[Frame, ...]
+    history: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """One of the slowest samples: its latency, and ns by stage."""
+
+    device: int
+    k: int
+    total_ns: int
+    spent_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One component's meter on a gateway."""
+
+    gateway: str
+    component: str
+    calls: int
+    fuel: int
+    cpu_ns: int
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99) of windows; -1: nothing."""
+
+    snapshot: Snapshot
+    mode: str
+    speed: float | None
+    lag_ns: int
+    verdicts: tuple[LiveVerdict, ...]
+    log: tuple[Line, ...]
+    values: tuple[tuple[float | None, int, int], ...]
+    """of each device: the first point's last value, its status, when it was read (-1: never)"""
+    latency: tuple[tuple[int, int, int], ...]
+    slowest: tuple[Slow, ...]
+    instances: tuple[Instance, ...]
+    stamped: tuple[tuple[int, str], ...]
+    device: DeviceView | None = None
+    verdict: str = ""
+    """once it is over"""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command was carried out; ``text`` says what."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A command that couldn't be, and why."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The engine's process has ended by a mistake of ours: its last words."""
+
+    text: str
+
+
+Reply = Ready | Refused | View | Done | Wrong | Died

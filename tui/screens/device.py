@@ -1,0 +1,64 @@
+"""Device: its points now, one of them over time, its last frames in hex and in words.
+
+Belongs here: those lines, and what a Modbus frame says.
+"""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tui.messages import DeviceInfo, Frame, Ready, View
+from tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
+
+PLOT_LINES = 5
+
+
+def lines(plan: Ready, view: View, width: int, height: int, index: int, point: int) -> list[Text]:
+    """All of it; ``point``: which is plotted."""
+    info, found = plan.devices[index], view.device
+    out = [Text.assemble((info.name, HEAD), f"  {info.protocol} over {info.link} to {info.gateway}, every {info.poll_ns / 1e9:g} s")]
+    if found is None or found.index != index:
+        return [*out, Text("...")]
+    out[0].append(f"  faults: {', '.join(found.faults)}" if found.faults else "", BAD)
+    rest = height - PLOT_LINES - 4
+    most = max(3, min(len(info.points), rest * 2 // 3))
+    first = max(0, min(point - most // 2, len(info.points) - most))
+    out.append(row([("point", 16), ("at", 20), ("value", -14), ("unit", 8), ("status", 10)], HEAD))
+    for i in range(first, first + most):
+        name, where, unit = info.points[i]
+        value, status = found.values[i]
+        mark, shown = "> " if i == point else "  ", f"{status:08x}" if status else "good"
+        cells = [(mark + name, 16), (where, 20), (number(value), -14), (unit, 8), (shown, 10)]
+        out.append(row(cells, BAD if status >> 31 else WARN if status else ""))
+    history = found.history[point] if point < len(found.history) else ()
+    shown = f"{info.points[point][0]} as it was read" + (f", {number(min(history))} to {number(max(history))}" if history else "")
+    out.append(Text(fit(shown, width), style=DIM))
+    out += [Text(line, style="cyan", no_wrap=True) for line in curve(history, width - 1, PLOT_LINES)]
+    for frame in found.frames[-max(1, height - len(out)) :]:
+        out.append(_frame(info, frame, width))
+    return out[:height]
+
+
+def _frame(info: DeviceInfo, frame: Frame, width: int) -> Text:
+    style = BAD if frame.way == "!" else ""
+    said = frame.data.decode(errors="replace") if frame.way == "!" else words(info.protocol, frame)
+    hexed = "" if frame.way == "!" else frame.data.hex(" ")
+    return Text.assemble((f"{clock_text(frame.at_ns)} {frame.way} ", DIM), (fit(said, 30), style), " ", (fit(hexed, width - 48), DIM))
+
+
+_CODES = {1: "read coils", 2: "read discrete inputs", 3: "read holding", 4: "read input", 5: "write coil", 6: "write register", 15: "write coils",
+          16: "write registers", 22: "mask write", 23: "read and write", 43: "identify"}  # fmt: skip
+
+
+def words(protocol: str, frame: Frame) -> str:
+    """What a frame says: of Modbus its function and range (MODBUS Application Protocol V1.1b3 section 6), of others its length."""
+    pdu = frame.data[7:] if protocol == "modbus-tcp" else frame.data[1:-2] if protocol == "modbus-rtu" else b""
+    if not pdu:
+        return f"{len(frame.data)} bytes"
+    code = pdu[0]
+    if code & 0x80:
+        return f"exception {pdu[1]:02x} to {_CODES.get(code & 0x7F, code & 0x7F)}" if len(pdu) > 1 else "half an exception"
+    name = _CODES.get(code, f"function {code}")
+    if frame.way == ">" and len(pdu) >= 5:
+        return f"{name} {int.from_bytes(pdu[1:3], 'big')}, {int.from_bytes(pdu[3:5], 'big')}"
+    return f"{name}: {pdu[1]} bytes" if code <= 4 and len(pdu) > 1 else name

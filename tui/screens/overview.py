@@ -1,0 +1,83 @@
+"""Overview: what is there and how it is, headline figures, expectations as they stand, the log.
+
+Belongs here: those lines.
+"""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tui.messages import LiveVerdict, Ready, View
+from tui.text import BAD, DIM, HEAD, OK, VERDICT_MARKS, VERDICT_STYLES, WARN, clock_text, fit, row, time_text
+
+HEADS, WIDTHS = ("fleet", "devices", "missed", "lost", "link", "gateway", "state", "uplink"), (12, -7, -7, -5, 10, 9, 8, 13)
+MEASURED = 12
+"""cells of a measured value"""
+
+
+def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """All of it."""
+    verdicts = _expectations(view, width, max(2, (height - 8) // 3))
+    top = [*_topology(plan, view, width), Text(""), *_figures(view, width), Text(""), *verdicts]
+    left = max(3, height - len(top) - 1)
+    return [*top, row([("what happened", width)], HEAD), *log_lines(view, width, left)][:height]
+
+
+def _topology(plan: Ready, view: View, width: int) -> list[Text]:
+    snapshot, links = view.snapshot, dict(view.snapshot.links)
+    out = [row(list(zip(HEADS, WIDTHS, strict=True)), HEAD)]
+    columns = snapshot.devices
+    gateways = {gateway.name: gateway for gateway in snapshot.gateways}
+    uplinks = {gateway.name: gateway.uplink for gateway in plan.gateways}
+    for fleet in dict.fromkeys(columns.fleets):
+        mine = [i for i, name in enumerate(columns.fleets) if name == fleet]
+        device, lost = plan.devices[mine[0]], int(sum(columns.lost[i] for i in mine))
+        gateway = gateways[device.gateway]
+        missed = int(sum(columns.missed[i] for i in mine))
+        link = device.link + (" ✗" if links[device.link] else "")
+        uplink = f"{gateway.uplink} {uplinks[gateway.name]}{' ✗' if links[uplinks[gateway.name]] else ''}"
+        cells = (fleet, str(len(mine)), str(missed), str(lost), link, gateway.name, gateway.state, uplink)
+        sound = gateway.state == "up" and gateway.uplink == "up" and not links[device.link]
+        out.append(row(list(zip(cells, WIDTHS, strict=True)), BAD if lost else "" if sound else WARN))
+    return out
+
+
+def _figures(view: View, width: int) -> list[Text]:
+    snapshot = view.snapshot
+    ends: dict[str, int] = {}
+    for state, _, count in snapshot.ends:
+        ends[state] = ends.get(state, 0) + count
+    latency = dict(snapshot.latency)
+    counts = "  ".join(f"{ends.get(state, 0)} {state}" for state in ("delivered", "cached", "dropped", "evicted", "missed", "lost"))
+    backlog = sum(gateway.backlog for gateway in snapshot.gateways)
+    p50, p95, p99 = (time_text(value) for value in latency["gateway"])
+    c50, _, c99 = (time_text(value) for value in latency["cloud"])
+    times = f"gateway {p50} p50  {p95} p95  {p99} p99   cloud {c50} p50  {c99} p99   backlog {backlog}"
+    return [
+        Text.assemble(("samples ", HEAD), fit(f"{snapshot.due} due  {snapshot.open} open  {counts}", width - 8)),
+        Text.assemble(("latency ", HEAD), fit(times, width - 8)),
+    ]
+
+
+def _expectations(view: View, width: int, most: int) -> list[Text]:
+    order = sorted(view.verdicts, key=lambda one: one.verdict == "PASS")
+    out = [_expectation(one, width) for one in order[:most]]
+    if len(order) > most:
+        out.append(Text(f"  and {len(order) - most} more", style=DIM))
+    return out
+
+
+def _expectation(one: LiveVerdict, width: int) -> Text:
+    style = VERDICT_STYLES.get(one.verdict, WARN)
+    measured = one.measured[:MEASURED].rjust(MEASURED)
+    mark = f"{VERDICT_MARKS.get(one.verdict, '!')} "
+    return Text.assemble((mark, style), fit(one.text, width - MEASURED - 3), " ", (measured, style))
+
+
+def log_lines(view: View, width: int, most: int) -> list[Text]:
+    """The youngest last."""
+    out = []
+    for line in view.log[-most:]:
+        style = OK if line.text.endswith((" heal", "up")) else BAD if "crash" in line.text or "fault" in line.kind else ""
+        out.append(Text.assemble((fit(clock_text(line.at_ns), 14), DIM), (fit(line.kind, 10), DIM), (fit(line.text, width - 25), style)))
+    return out

@@ -1,0 +1,90 @@
+"""Words, bars and curves in cells of a terminal.
+
+Belongs here: figures to short text of a known width. Never: what is shown (screens/), colours of a theme (app.tcss): styles are names of Textual's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from scenarios.units import show_duration, show_size
+from sim.histogram import NEVER
+
+BARS = " ▁▂▃▄▅▆▇█"
+OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"
+VERDICT_STYLES = {"PASS": OK, "FAIL": BAD, "NO-DATA": WARN, "UNSURE": WARN, "BROKEN": BAD, "ABORTED": WARN, "INVALID": BAD}
+VERDICT_MARKS = {"PASS": "✓", "FAIL": "✗", "NO-DATA": "?", "UNSURE": "~"}
+
+
+def fit(text: str, width: int) -> str:
+    """Cut with an ellipsis, or padded."""
+    if width <= 0:
+        return ""
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+
+
+def row(cells: Sequence[tuple[str, int]], style: str = "") -> Text:
+    """Cells (text, width; negative: to the right) with a blank between."""
+    shown = [fit(text, width) if width >= 0 else fit(text, -width) if len(text) > -width else text.rjust(-width) for text, width in cells]
+    return Text(" ".join(shown), style=style, no_wrap=True, overflow="crop")
+
+
+def time_text(ns: int) -> str:
+    """An instant or a length, -1 for unknown, NEVER for never."""
+    return "-" if ns == -1 else "never" if ns >= NEVER else show_duration(ns)
+
+
+def clock_text(ns: int) -> str:
+    """Simulated time: 1:02:03.456."""
+    sign, ms = ("-", -ns // 1_000_000) if ns < 0 else ("", ns // 1_000_000)
+    seconds, ms = divmod(ms, 1000)
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
+
+
+def size_text(value_bytes: int) -> str:
+    """A size."""
+    return show_size(value_bytes)
+
+
+def bar(share: float, width: int) -> str:
+    """A horizontal bar, 0 to 1."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return "█" * full + "·" * (width - full)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The last ``width`` values, between their least and their most."""
+    some = [value for value in values[-width:] if value - value == 0.0]
+    if not some:
+        return " " * width
+    low, span = min(some), max(some) - min(some)
+    marks = [BARS[4] if not span else BARS[1 + round((value - low) / span * 7)] for value in some]
+    return "".join(marks).rjust(width)
+
+
+def curve(values: Sequence[float], width: int, height: int) -> list[str]:
+    """A curve of ``height`` lines, the most on top; blanks where there is nothing (NaN)."""
+    some = list(values[-width:])
+    finite = [value for value in some if value - value == 0.0]
+    if not finite or height < 1:
+        return [" " * width for _ in range(max(1, height))]
+    low, high = min(finite), max(finite)
+    span = (high - low) or 1.0
+    lines = []
+    for level in range(height - 1, -1, -1):
+        cells = []
+        for value in some:
+            if value - value != 0.0:
+                cells.append(" ")
+                continue
+            eighths = (value - low) / span * (8 * height - 1) + 1 - 8 * level
+            cells.append(BARS[max(0, min(8, round(eighths)))])
+        lines.append("".join(cells).rjust(width))
+    return lines
+
+
+def number(value: float | None) -> str:
+    """A reading."""
+    return "-" if value is None else "NaN" if value - value != 0.0 else f"{value:.6g}"
