@@ -146,6 +146,8 @@ class Twinloop(App[int]):
 
     def redraw(self) -> None:
         """Head and the pane that is seen."""
+        if not self.query("#head"):  # on its way in, or out
+            return
         self.query_one("#head", Static).update(self._head())
         switcher = self.query_one("#panes", ContentSwitcher)
         if switcher.visible_content is not None:
@@ -177,7 +179,8 @@ class Twinloop(App[int]):
     def say(self, text: str, style: str = "") -> None:
         """One line, until the next."""
         self._said = text, style
-        self.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
+        if self.query("#said"):
+            self.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
 
     # ---- screens ---------------------------------------------------------------------------------------------------
     def action_show(self, name: str) -> None:

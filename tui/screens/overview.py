@@ -17,18 +17,20 @@ MEASURED = 12
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     """All of it."""
-    verdicts = _expectations(view, width, max(2, (height - 8) // 3))
-    top = [*_topology(plan, view, width), Text(""), *_figures(view, width), Text(""), *verdicts]
+    third = max(2, (height - 7) // 3)
+    top = [*_topology(plan, view, third), Text(""), *_figures(view, width), Text(""), *_expectations(view, width, third)]
     left = max(3, height - len(top) - 1)
     return [*top, row([("what happened", width)], HEAD), *log_lines(view, width, left)][:height]
 
 
-def _topology(plan: Ready, view: View, width: int) -> list[Text]:
+def _topology(plan: Ready, view: View, most: int) -> list[Text]:
+    """Fleets in the order of the file; those that lose something, or whose links or gateways are in trouble, first when not all are seen."""
     snapshot, links = view.snapshot, dict(view.snapshot.links)
     out = [row(list(zip(HEADS, WIDTHS, strict=True)), HEAD)]
     columns = snapshot.devices
     gateways = {gateway.name: gateway for gateway in snapshot.gateways}
     uplinks = {gateway.name: gateway.uplink for gateway in plan.gateways}
+    fleets: list[tuple[int, Text]] = []
     for fleet in dict.fromkeys(columns.fleets):
         mine = [i for i, name in enumerate(columns.fleets) if name == fleet]
         device, lost = plan.devices[mine[0]], int(sum(columns.lost[i] for i in mine))
@@ -38,8 +40,11 @@ def _topology(plan: Ready, view: View, width: int) -> list[Text]:
         uplink = f"{gateway.uplink} {uplinks[gateway.name]}{' ✗' if links[uplinks[gateway.name]] else ''}"
         cells = (fleet, str(len(mine)), str(missed), str(lost), link, gateway.name, gateway.state, uplink)
         sound = gateway.state == "up" and gateway.uplink == "up" and not links[device.link]
-        out.append(row(list(zip(cells, WIDTHS, strict=True)), BAD if lost else "" if sound else WARN))
-    return out
+        fleets.append((0 if lost else 1 if not sound else 2, row(list(zip(cells, WIDTHS, strict=True)), BAD if lost else "" if sound else WARN)))
+    if len(fleets) > most:
+        more = len(fleets) - most + 1
+        fleets = [*sorted(fleets, key=lambda one: one[0])[: most - 1], (3, Text(f"and {more} more fleets", style=DIM))]
+    return [*out, *(text for _, text in fleets)]
 
 
 def _figures(view: View, width: int) -> list[Text]:
@@ -48,11 +53,12 @@ def _figures(view: View, width: int) -> list[Text]:
     for state, _, count in snapshot.ends:
         ends[state] = ends.get(state, 0) + count
     latency = dict(snapshot.latency)
-    counts = "  ".join(f"{ends.get(state, 0)} {state}" for state in ("delivered", "cached", "dropped", "evicted", "missed", "lost"))
+    counts = "  ".join(f"{ends[state]} {state}" for state in ("delivered", "cached", "dropped", "evicted", "missed", "lost") if ends.get(state))
     backlog = sum(gateway.backlog for gateway in snapshot.gateways)
     p50, p95, p99 = (time_text(value) for value in latency["gateway"])
     c50, _, c99 = (time_text(value) for value in latency["cloud"])
-    times = f"gateway {p50} p50  {p95} p95  {p99} p99   cloud {c50} p50  {c99} p99   backlog {backlog}"
+    middle = f"  {p95} p95" if width >= 100 else ""
+    times = f"gateway {p50} p50{middle}  {p99} p99  cloud {c50} p50  {c99} p99  backlog {backlog}"
     return [
         Text.assemble(("samples ", HEAD), fit(f"{snapshot.due} due  {snapshot.open} open  {counts}", width - 8)),
         Text.assemble(("latency ", HEAD), fit(times, width - 8)),
