@@ -31,8 +31,8 @@ class Process(ABC):
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """Step ``k`` (0: the beginning) with what is written since the last one, by the names of writable points."""
 
-    def resume(self, shown: Mapping[str, float]) -> None:  # noqa: B027  # a process may have no state that its outputs tell
-        """Begin where outputs showed these values (any of them): what they tell of the state is taken from them, the rest begins as ever."""
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:  # noqa: B027  # outputs may tell of no state
+        """Begin where outputs showed these values (any of them) with these inputs: what they tell of the state is taken, the rest begins as ever."""
 
     def noise(self, k: int, which: int, deviation: float) -> float:
         """Of sensor ``which`` at step k."""
@@ -60,7 +60,7 @@ class Tank(Process):
         self.level_m, self._turning, self._spilt_m3 = 1.5, 0.0, 0.0
         self._interlocked = False
 
-    def resume(self, shown: Mapping[str, float]) -> None:
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:
         """Level, what was spilt, the pump's speed, the interlock."""
         self.level_m = _within(shown.get("level", self.level_m), 0.0, self.HEIGHT_M)
         self._spilt_m3 = shown.get("spilt", self._spilt_m3)
@@ -104,7 +104,7 @@ class Motor(Process):
         self._rpm, self._winding_c, self._hours, self._starts = 0.0, self.AMBIENT_C, 0.0, 0
         self._tripped = False
 
-    def resume(self, shown: Mapping[str, float]) -> None:
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:
         """Speed, winding, counters, the trip."""
         self._rpm, self._winding_c = max(0.0, shown.get("speed", self._rpm)), shown.get("winding", self._winding_c)
         self._hours, self._starts = shown.get("hours", self._hours), round(shown.get("starts", self._starts))
@@ -151,10 +151,11 @@ class Heater(Process):
         super().__init__(key, dt_s)
         self.celsius, self._integral, self._energy_wh = self.AMBIENT_C, 0.0, 0.0
 
-    def resume(self, shown: Mapping[str, float]) -> None:
-        """Temperature, the controller's output as its integral, energy."""
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:
+        """Temperature, energy, the controller's integral: what of its output the error doesn't explain."""
         self.celsius, self._energy_wh = shown.get("temperature", self.celsius), shown.get("energy", self._energy_wh)
-        self._integral = _within(shown.get("output", 0.0) / 100.0, 0.0, 1.0)
+        error = _within(inputs.get("setpoint", self.celsius), 0.0, 110.0) - self.celsius
+        self._integral = _within(shown.get("output", 0.0) / 100.0 - self.KP * error, 0.0, 1.0)
 
     def step(self, k: int, inputs: Mapping[str, float]) -> None:
         """See the class."""
@@ -190,7 +191,7 @@ class PvDay(Process):
         super().__init__(key, dt_s)
         self._cloud, self._energy_wh = 0.85, 64_000_000.0
 
-    def resume(self, shown: Mapping[str, float]) -> None:
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:
         """Energy; the day begins at START_H again."""
         self._energy_wh = shown.get("wh", self._energy_wh)
 
@@ -230,7 +231,7 @@ class Meter(Process):
         self._imported_wh, self._exported_wh = 1_250_000.0, 18_000.0
         self._shift = mixed(key, -1) % self.MACHINE_STEPS
 
-    def resume(self, shown: Mapping[str, float]) -> None:
+    def resume(self, shown: Mapping[str, float], inputs: Mapping[str, float]) -> None:
         """Both counters."""
         self._imported_wh, self._exported_wh = shown.get("imported", self._imported_wh), shown.get("exported", self._exported_wh)
 

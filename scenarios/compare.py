@@ -9,7 +9,7 @@ jump's wrong side says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,13 +20,17 @@ from devices.recording import Recording, Track
 from devices.registers import Point
 from devices.signal import Signal
 from scenarios.alignment import PERIODIC, best_phase, turned
-from scenarios.fit import good
+from scenarios.fit import VALUE_MAX, good
 from scenarios.shapes import Estimate, Series, least_squares
 
 Array = np.ndarray[Any, Any]
 BAND = 5.0
 BLOCKS, BLOCK_MIN, BLOCK_MAX = 200, 20, 600
 """how many blocks a recording is cut into, and readings of one"""
+STILL, SAME_MAX = 1e-6, 0.98
+"""how rare a stretch of equal readings must be to be none by chance; a point that mostly stands still isn't judged by that"""
+GAP_STEPS_MAX = 100_000
+"""that physics is run without a reading; after more it begins anew"""
 BEGINNING = 0.1
 """of a recording, in which the model finds its place"""
 MEDIAN_ERROR = 1.2533
@@ -79,31 +83,47 @@ def _point(point: Point, track: Track, step_ns: int, simulated: Array | None, by
         return Compared(point.name, point.unit, len(values), why="it is written")
     if point.output in by_chance:
         return Compared(point.name, point.unit, len(values), why="what it does depends on chance that no recording tells")
+    if max(map(abs, values)) > VALUE_MAX:
+        return Compared(point.name, point.unit, len(values), why=f"a reading beyond {VALUE_MAX:g}")
     at, y = np.array(instants, np.int64), np.array(values, np.float64)
+    once = np.concatenate([np.diff(at // step_ns) > 0, [True]])  # what was read twice within a step is one reading
+    at, y = at[once], y[once]
+    if len(y) < 2 * BLOCK_MIN:
+        return Compared(point.name, point.unit, len(y), why=f"readings of {len(y)} steps, {2 * BLOCK_MIN} are needed")
+    simulated = None if simulated is None else simulated[once]
     rest = y - (simulated if simulated is not None else _expected(point.signal, at, y, step_ns))
-    quantum = Series(at / 1e9, y, step_ns / 1e9).quantum
+    quantum = max(Series(at / 1e9, y, step_ns / 1e9).quantum, 0.0 if point.type[0] == "f" else abs(point.scale))
     read = quantum * quantum / 12.0 + (_F32 * float(np.abs(y).max())) ** 2
     block = min(BLOCK_MAX, max(BLOCK_MIN, len(y) // BLOCKS))
     if simulated is not None:
-        band: float | None = _band_of(rest[: max(BLOCK_MIN, int(len(y) * BEGINNING))], read, block)
+        band: float | None = _band_of(rest, max(BLOCK_MIN, int(len(y) * BEGINNING)), read, block)
     else:
         interval_ns = int(np.median(np.diff(at)))
         band = band_of(point.signal, interval_ns / step_ns, block, read)
-        if band is not None and point.signal.noise < 0.5 * quantum:  # what isn't dithered by noise may be rounded one way for long
+        if band is not None and (point.type[0] != "f" or point.signal.noise < 0.5 * quantum):  # a median of rounded readings is a rounded one
             band += 0.5 * quantum
-    found = _judged(point, at, rest, block, None if band is None else band + _F32 * max(1.0, float(np.abs(y).max())))
-    still_ns = None if simulated is not None else _still(point.signal, at, y, block, 2.0 * quantum)
+    settled_ns = 0 if simulated is None else int(at[0] + BEGINNING * (at[-1] - at[0]))  # until then physics finds its state
+    found = _judged(point, at, rest, block, settled_ns, None if band is None else band + _F32 * max(1.0, float(np.abs(y).max())))
+    still_ns = None if simulated is not None else _still(at, y)
     if still_ns is not None and (found.left_ns is None or found.left_ns >= still_ns):
         return replace(found, left_ns=still_ns, since_ns=still_ns, still=True, drifts_a_day=0.0, shifted=0.0)
     return found
 
 
-def _still(signal: Signal, at: Array, y: Array, block: int, least: float) -> int | None:
-    """When the first stretch of ``block`` equal readings began of a point whose noise is larger than ``least``."""
-    if max(signal.noise, signal.swing if signal.kind in ("walk", "reversion") else 0.0) <= least:
+def _still(at: Array, y: Array) -> int | None:
+    """When the first stretch of equal readings began that is too long to be chance: of readings that each equal the one before with the chance
+    that they had in the beginning, such a one is seen less than STILL times in the recording, and it is thrice the longest of the beginning.
+    """
+    same = np.diff(y) == 0.0
+    begins = max(BLOCK_MIN, int(len(y) * BEGINNING))
+    share = float(same[:begins].mean())
+    if share > SAME_MAX:
         return None
-    moved = np.concatenate([[0], np.nonzero(np.diff(y))[0] + 1, [len(y)]])
-    long = np.nonzero(np.diff(moved) >= block)[0]
+    moved = np.concatenate([[0], np.nonzero(~same)[0] + 1, [len(y)]])
+    runs = np.diff(moved)
+    usual = int(runs[: max(1, int(np.searchsorted(moved, begins)) - 1)].max())
+    least = np.log(STILL / len(y)) / np.log(max(share, 1.0 / begins))
+    long = np.nonzero(runs >= max(BLOCK_MIN, least, 3 * usual))[0]
     return int(at[moved[long[0]]]) if len(long) else None
 
 
@@ -114,7 +134,8 @@ def _expected(signal: Signal, at: Array, y: Array, step_ns: int) -> Array:
         return np.asarray(np.median((y - signal.swing * steps)[:BLOCK_MIN]) + signal.swing * steps)
     drift = signal.drift * steps
     if signal.kind in PERIODIC:
-        begins = max(int(at[-1] * BEGINNING), min(2 * signal.period * step_ns, int(at[-1]) // 2))
+        two = 2 * signal.period * step_ns
+        begins = int(at[-1]) if at[-1] < two else max(int(at[-1] * BEGINNING), two)
         first = at <= begins
         phase = best_phase(signal, steps[first], (y - drift)[first])
         return np.asarray(turned(signal, steps + phase) + drift)
@@ -137,13 +158,15 @@ def band_of(signal: Signal, steps: float, block: int, read: float) -> float | No
     return float(BAND * MEDIAN_ERROR * np.sqrt(variance * correlated / block) + moves.get(signal.kind, 0.0))
 
 
-def _band_of(beginning: Array, read: float, block: int) -> float:
-    """Of physics: what the scatter of the beginning allows."""
+def _band_of(rest: Array, begins: int, read: float, block: int) -> float:
+    """Of physics: what the scatter allows, of the beginning or from one reading to the next, and once more for the reading with which it began."""
+    beginning = rest[:begins]
     scatter = 1.4826 * float(np.median(np.abs(beginning - np.median(beginning))))  # of a normal deviate, from the median deviation
-    return float(BAND * MEDIAN_ERROR * np.sqrt((scatter * scatter + read) / block))
+    scatter = max(scatter, 1.4826 * float(np.median(np.abs(np.diff(rest)))) / float(np.sqrt(2.0)))
+    return float(scatter + BAND * MEDIAN_ERROR * np.sqrt((scatter * scatter + read) / block))
 
 
-def _judged(point: Point, at: Array, rest: Array, block: int, band: float | None) -> Compared:
+def _judged(point: Point, at: Array, rest: Array, block: int, settled_ns: int, band: float | None) -> Compared:
     count = len(rest) // block
     cut = rest[: count * block].reshape(count, block)
     medians, begins = np.median(cut, axis=1), at[: count * block].reshape(count, block)[:, 0]
@@ -151,7 +174,7 @@ def _judged(point: Point, at: Array, rest: Array, block: int, band: float | None
     (_, slope), (_, error), _ = least_squares([np.ones(count), middle], medians)
     bias, spread = float(np.median(rest)), 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
     drift = Estimate(float(slope) * DAY_S, 2.0 * float(error) * DAY_S)
-    outside = np.nonzero(np.abs(medians) > band)[0] if band is not None else np.zeros(0, np.int64)
+    outside = np.nonzero((np.abs(medians) > band) & (begins >= settled_ns))[0] if band is not None else np.zeros(0, np.int64)
     if not len(outside):
         return Compared(point.name, point.unit, len(rest), bias, spread, drift, band)
     since_ns, drifts, shifted = _since(middle, begins, medians)
@@ -178,12 +201,13 @@ def _simulated(recording: Recording, model: DeviceModel) -> dict[str, Array]:
     assert model.process is not None
     tracks = {point.name: good(recording.tracks[point.name]) for point in model.points if point.name in recording.tracks}
     process = model.process(0, model.step_ns / 1e9)
-    process.resume({p.output: tracks[p.name][1][0] for p in model.points if p.output and p.name in tracks and tracks[p.name][1]})
+    begun = {p.output: tracks[p.name][1][0] for p in model.points if p.output and p.name in tracks and tracks[p.name][1]}
+    process.resume(begun, {p.name: tracks[p.name][1][0] if tracks.get(p.name, ([], []))[1] else p.signal.level for p in model.points if p.writable})
     written = {point.name: (tracks.get(point.name, ([], [])), point.signal.level) for point in model.points if point.writable}
     shows = [(point.name, point.output, tracks[point.name][0]) for point in model.points if point.output and point.name in tracks]
     found: dict[str, list[float]] = {name: [] for name, _, _ in shows}
     next_input, inputs = dict.fromkeys(written, 0), {name: level for name, (_, level) in written.items()}
-    for k in range(recording.lasts_ns // model.step_ns + 1):
+    for k in _steps(sorted(dict.fromkeys(ns for _, _, instants in shows for ns in instants)), model.step_ns):
         now = k * model.step_ns
         for name, ((instants, values), _) in written.items():
             while next_input[name] < len(instants) and instants[next_input[name]] <= now:
@@ -195,3 +219,15 @@ def _simulated(recording: Recording, model: DeviceModel) -> dict[str, Array]:
             while len(mine) < len(instants) and instants[len(mine)] < now + model.step_ns:
                 mine.append(process.outputs[output])
     return {name: np.array(values) for name, values in found.items()}
+
+
+def _steps(instants: list[int], step_ns: int) -> Iterator[int]:
+    """Every step until the last reading, but not all of a gap in which nothing was read for long."""
+    k = 0
+    for ns in instants:
+        last = ns // step_ns
+        if last - k > GAP_STEPS_MAX:
+            k = last - GAP_STEPS_MAX
+        while k <= last:
+            yield k
+            k += 1

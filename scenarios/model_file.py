@@ -6,17 +6,20 @@ whole steps in the model; its other figures are those of devices/signal.Signal, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
+from devices import catalog
 from devices.device import DeviceModel
 from devices.plants import PROTOCOLS
 from devices.registers import Point
 from devices.signal import Signal
 from scenarios.document import Document, parse_document
+from scenarios.errors import unknown
 from scenarios.load_errors import translated
 from scenarios.quantities import Duration, PositiveDuration
 from scenarios.schema import Block
@@ -31,7 +34,7 @@ class SignalBlock(Block):
     level: float = 0.0
     swing: float = 0.0
     period: PositiveDuration | None = None
-    duty: float = 0.5
+    duty: Annotated[float, Field(ge=0, le=1)] = 0.5
     noise: Annotated[float, Field(ge=0)] = 0.0
     limit: Annotated[float, Field(ge=0)] = 0.0
     drift: float = 0.0
@@ -62,6 +65,8 @@ class ModelFile(Block):
     title: str
     source: str
     step: PositiveDuration
+    like: str | None = None
+    """a shipped model, whose constant registers, vendor and response time it has"""
     points: Annotated[dict[str, PointBlock], Field(min_length=1)]
 
 
@@ -74,15 +79,25 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
         raise translated(document, error) from error
     points = tuple(_point(document, point, block, found.step) for point, block in found.points.items())
     try:
-        return DeviceModel(name, found.title, found.source, PROTOCOLS, points, step_ns=found.step)
+        if found.like is None:
+            return DeviceModel(name, found.title, found.source, PROTOCOLS, points, step_ns=found.step)
+        if found.like not in catalog.names() or catalog.model(found.like).process is not None:
+            known = [one for one in catalog.names() if catalog.model(one).process is None]
+            raise document.error(("like",), unknown("device", found.like, known))
+        return replace(catalog.model(found.like), name=name, title=found.title, source=found.source, points=points, step_ns=found.step)
     except ValueError as error:
         raise document.error(("points",), str(error)) from error
 
 
 def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Point:
     given = block.signal
-    period = max(1, round((given.period or step_ns) / step_ns)) if given.period else Signal().period
-    phase = -1 if given.phase is None else round(given.phase / step_ns) % period
+    for key in ("period", "phase"):
+        if (getattr(given, key) or 0) % step_ns:
+            raise document.error(("points", name, "signal", key), f"expected whole steps of {step_ns} ns")
+    period = given.period // step_ns if given.period else Signal().period
+    phase = -1 if given.phase is None else given.phase // step_ns
+    if phase >= period:
+        raise document.error(("points", name, "signal", "phase"), "expected less than the period")
     signal = Signal(given.kind, given.level, given.swing, period, given.duty, given.noise, given.limit, given.drift, phase, given.start)
     fields: dict[str, Any] = {key: value for key, value in block if key != "signal"}
     point = Point(name, signal=signal, **fields)
@@ -96,12 +111,13 @@ def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Po
 _DEFAULT = Signal()
 
 
-def write_model(model: DeviceModel) -> str:
-    """The file of a model; raises ValueError for one that moves by a process."""
+def write_model(model: DeviceModel, like: str | None = None) -> str:
+    """The file of a model, and the shipped one whose map it has; raises ValueError for one that moves by a process."""
     if model.process is not None:
         raise ValueError(f"{model.name} moves by physics: it has no file")
     points = {point.name: _shown_point(point, model.step_ns) for point in model.points}
-    data = {"format": FORMAT, "title": model.title, "source": model.source, "step": f"{model.step_ns} ns", "points": points}
+    data: dict[str, Any] = {"format": FORMAT, "title": model.title, "source": model.source, "step": f"{model.step_ns} ns"}
+    data |= ({} if like is None else {"like": like}) | {"points": points}
     return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
 
 

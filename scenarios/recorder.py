@@ -1,7 +1,8 @@
 """What drivers read, written down as recordings: CSV files that devices/recording.py reads again.
 
 Belongs here: rows of readings. Never: the world that is recorded from. ``ns`` is when the driver had the reading, by the run's clock; ``took_ns``
-how long its exchanges on the bus took. A sample that was missed is a row of each of its points with a Bad status.
+how long its exchange on the bus took (empty when it took several, or none that a network has). A sample that was missed is a row of each of its
+points with a Bad status.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from components.batch import Batch
 from devices.nodes import STATUS_CODES
 from devices.recording import HEADER, TOOK, UNIT
 from scenarios.errors import ScenarioError
+from sim.clock import Signal
 from sim.latency import BUS
 from sim.ledger import End, Row
 from sim.poller import Poller
@@ -42,6 +44,23 @@ def recordable(spec: WorldSpec, duration_ns: int) -> WorldSpec:
     return replace(spec, duration_ns=duration_ns, timeline=timeline, reactions=reactions, phases=())
 
 
+class Counted:
+    """A driver's port, and how many exchanges went through it since somebody looked."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.exchanges = 0
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+        """One exchange."""
+        self.exchanges += 1
+        signal: Signal = self._port.transact(request, reply, timeout_ns, limit_ns)
+        return signal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
 class Recorder:
     """Files of some devices of a world: ``folder``/presses-3.csv. Raises ScenarioError when one exists or can't be made. ``close`` it."""
 
@@ -52,6 +71,7 @@ class Recorder:
         self._world = world
         self._open: list[IO[str]] = []
         self._writers: dict[int, Any] = {}
+        self._ports: dict[int, Counted] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for index in self.rows:
@@ -67,10 +87,16 @@ class Recorder:
             for poller in gateway.pollers:
                 if poller.index in self.rows and gateway.name == poller.spec.gateway:
                     poller.on_batch = self._read
+                    if not poller.listens_by_itself and poller.spec.protocol != "modbus-rtu":  # a line's times say nothing of a network
+                        counted = self._ports[poller.index] = Counted(poller.port)
+                        poller.port = counted
         world.on_sample_end.append(self._missed)
 
     def _read(self, poller: Poller, row: Row, batch: Batch) -> None:
-        now, took = self._world.env._now, poller.clockwork.spent_ns[BUS]
+        port = self._ports.get(poller.index)
+        now, took = self._world.env._now, poller.clockwork.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
+        if port is not None:
+            port.exchanges = 0
         points = poller.table.points
         first = points[0].id
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
@@ -80,6 +106,8 @@ class Recorder:
     def _missed(self, row: Row, mask: int, end: End, cause: str) -> None:
         if end is not End.MISSED or row.device not in self.rows:
             return
+        if row.device in self._ports:
+            self._ports[row.device].exchanges = 0
         code = STATUS_CODES[_STATUS.get(cause, "BadUnexpectedError")]
         for i, point in enumerate(self._world.spec.devices[row.device].model.points):
             if mask >> i & 1:

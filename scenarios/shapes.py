@@ -7,12 +7,13 @@ Standard errors: of least squares, s2 (X'X)^-1; of a deviation, s/sqrt(2n); of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from devices.signal import PERIOD_MAX, Signal
+from scenarios.alignment import PERIODIC, turned
 
 Array = np.ndarray[Any, Any]
 """float64, one value a reading"""
@@ -20,6 +21,14 @@ SQUARE_SEPARATION = 6.0
 """two levels are two when they are that many deviations apart"""
 CYCLES_MIN = 1.5
 """of a sine in a recording, below which its period can't be told from a trend"""
+CLEAR = 4.0
+"""standard errors that an amplitude must have; it must be larger than a quantum, too"""
+OUTSIDE_MAX = 0.05
+"""share of readings that may lie on the wrong side of a ramp's jump"""
+SPIKE_SIGMA, SPIKES_MAX = 6.0, 0.01
+"""from which a reading is a spike (Hampel 1974: deviations from a running median of 5, by their own median); the share that may be left out"""
+GRID_MAX = 1 << 21
+"""points of a periodogram"""
 DRIFT_SIGMA = 4.0
 """a trend of fewer standard errors isn't called one"""
 _TINY = 1e-9
@@ -90,10 +99,55 @@ def least_squares(columns: list[Array], y: Array) -> tuple[Array, Array, float]:
     return found / scale, np.sqrt(np.maximum(0.0, np.diag(inverse)) * variance) / scale, rss
 
 
+def without_spikes(series: Series) -> tuple[Series, int]:
+    """The readings without those of which one or two in a row leave and come back, and how many those were; all, when they are many."""
+    y = series.y
+    if len(y) < 20:
+        return series, 0
+    padded = np.concatenate([y[:2][::-1], y, y[-2:][::-1]])
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
+    off = np.abs(y - middle)
+    scale = 1.4826 * float(np.median(off[off > 0.0])) if np.any(off > 0.0) else 0.0
+    spikes = off > max(SPIKE_SIGMA * scale, 1.5 * series.quantum)
+    count = int(spikes.sum())
+    if not count or count > SPIKES_MAX * len(y):
+        return series, 0
+    return Series(series.t_s[~spikes], y[~spikes], series.step_s), count
+
+
 def all_shapes(series: Series) -> list[Shape]:
     """Every shape that these readings may have; at least one."""
     found = [constant(series), recurrent(series), sine(series), two_levels(series), ramp(series)]
     return [shape for shape in found if shape is not None]
+
+
+def doubted(shape: Shape, series: Series) -> tuple[Shape, float]:
+    """(the shape with errors that allow for residuals that lean on one another, their correlation; 0: they don't).
+
+    Of n independent residuals the lag-1 correlation has a standard error of 1/sqrt(n); correlated by r, they weigh as n (1 - r) / (1 + r).
+    """
+    rest = residuals(shape.signal, series)
+    if rest is None or len(rest) < 20 or float(rest.std()) <= 1.5 * series.quantum or not np.ptp(rest):
+        return shape, 0.0
+    rest = rest - rest.mean()
+    lean = float((rest[:-1] * rest[1:]).sum() / (rest * rest).sum())
+    if lean <= max(0.1, 4.0 / float(np.sqrt(len(rest)))):
+        return shape, 0.0
+    wider = float(np.sqrt((1.0 + lean) / max(1e-3, 1.0 - lean)))
+    estimates = {name: Estimate(one.value, one.error * wider) for name, one in shape.estimates.items()}
+    return replace(shape, estimates=estimates), lean
+
+
+def residuals(signal: Signal, series: Series) -> Array | None:
+    """Readings less what a shape without memory says; None of a walk, a reversion or a counter. Around jumps they are left out."""
+    t, y, step = series
+    steps = np.round(t / step).astype(np.int64)
+    if signal.kind in ("walk", "reversion", "counter"):
+        return None
+    said = turned(signal, steps + signal.phase) if signal.kind in PERIODIC else np.where(
+        steps < signal.period if signal.kind == "step" else True, signal.level, signal.level + signal.swing)  # fmt: skip
+    rest = y - said - signal.drift * steps
+    return np.asarray(rest[np.abs(rest) < 0.4 * abs(signal.swing)] if signal.kind in ("square", "ramp", "step") else rest)
 
 
 # ---- the shapes ---------------------------------------------------------------------------------------------------
@@ -120,6 +174,8 @@ def _read(series: Series) -> float:
 
 def _trend(series: Series, at_0: float, slope: float, error: float, rss: float) -> Shape:
     noise = series.noise(rss, 2)
+    if np.abs(series.y - at_0 - slope * series.t_s).max() <= 1.5 * series.quantum:  # rounding alone
+        noise = Estimate(0.0, 0.0)
     n, step = len(series.y), series.step_s
     spread = float(np.sqrt(rss / n))
     level = Estimate(at_0, 4.0 * spread / float(np.sqrt(n)) + _read(series))
@@ -140,7 +196,7 @@ def recurrent(series: Series) -> Shape | None:
     follows = np.round(np.diff(t) / step) == 1.0
     before, after = y[:-1][follows], y[1:][follows]
     n = len(before)
-    if n < 20 or 2 * np.count_nonzero(after - before) < n:  # what mostly stands still is told better by other shapes
+    if n < 20 or (2 * np.count_nonzero(after - before) < n and _two_valued(y)):  # a switch is told better by other shapes
         return None
     (offset, a), (_, a_error), rss = least_squares([np.ones(n), before], after)
     moves = after - before
@@ -157,6 +213,10 @@ def recurrent(series: Series) -> Shape | None:
         "swing a step": Estimate(swing, 2.0 * swing / float(np.sqrt(2.0 * n)) + 0.05 * series.quantum),
     }  # fmt: skip
     return Shape(Signal("reversion", level, swing, duty=pull, start=float(y[0])), series.criterion(rss * scale, 3), swing, estimates)
+
+
+def _two_valued(y: Array) -> bool:
+    return len(np.unique(y)) <= 3
 
 
 def _walk(series: Series, walked: float, n: int) -> Shape:
@@ -176,7 +236,7 @@ def sine(series: Series) -> Shape | None:
     """Level, drift, amplitude, period and phase: the strongest line of a periodogram, then Gauss and Newton."""
     t, y, step = series
     length = float(t[-1])
-    if len(y) < 16 or not np.ptp(y):
+    if len(y) < 16 or not np.ptp(y) or length / step > GRID_MAX:
         return None
     grid = np.interp(np.arange(0.0, length, step), t, y)
     trend = np.polyval(np.polyfit(np.arange(len(grid)), grid, 1), np.arange(len(grid)))
@@ -198,6 +258,8 @@ def sine(series: Series) -> Shape | None:
     if omega * length < 2.0 * np.pi * CYCLES_MIN or omega > np.pi / step:
         return None
     swing, period = float(np.hypot(a, b)), 2.0 * np.pi / omega
+    if swing < CLEAR * float(max(errors[2:4])) or swing < series.quantum:
+        return None
     noise = series.noise(rss, 5)
     steps = series.steps(period)
     drifts = abs(slope) > DRIFT_SIGMA * errors[1]
@@ -263,7 +325,8 @@ def _cycles(times: Array, step_s: float) -> tuple[Estimate, Estimate] | None:
     """(period, first instant) of events that are seen to within a step; None when they don't come regularly."""
     if len(times) < 2:
         return None
-    number = np.round((times - times[0]) / float(np.median(np.diff(times))))
+    gaps = np.diff(times)
+    number = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(gaps / float(np.median(gaps)))))])
     if len(times) == 2:
         return Estimate(float(times[1] - times[0]), step_s), Estimate(float(times[0]), step_s)
     (first, period), _, rss = least_squares([np.ones_like(times), number], times)
@@ -272,6 +335,18 @@ def _cycles(times: Array, step_s: float) -> tuple[Estimate, Estimate] | None:
     seen = max(float(np.sqrt(rss / len(times))), step_s / float(np.sqrt(12.0)))
     error = 2.0 * seen / float(np.sqrt(((number - number.mean()) ** 2).sum()))
     return Estimate(float(period), error), Estimate(float(first), 2.0 * seen / float(np.sqrt(len(times))) + error * float(number.mean()))
+
+
+def _snapped(number: Array, t: Array, jumps: Array, step_s: float) -> Array:
+    """The count of cycles, which changes where jumps were seen: near one, by time alone it could be either."""
+    for at in jumps:
+        near = np.abs(t - at) <= step_s
+        before, after = near & (t < at), near & (t > at)
+        if before.any() and after.any():
+            middle = np.round((number[before].max() + number[after].min()) / 2.0 + 0.01)
+            number[after] = np.maximum(number[after], middle)
+            number[before] = np.minimum(number[before], middle - 1.0)
+    return number
 
 
 def _edge(times: Array, period_s: float, step_s: float) -> float:
@@ -290,17 +365,19 @@ def ramp(series: Series) -> Shape | None:
     periodic = _cycles(0.5 * (t[jumps] + t[jumps + 1]), step)
     if periodic is None:
         return None
-    number = np.zeros_like(t)
-    number[jumps + 1] = 1.0
-    number = np.cumsum(number)
+    number = np.floor((t - periodic[1].value) / periodic[0].value)
+    number = _snapped(number, t, 0.5 * (t[jumps] + t[jumps + 1]), step)
     (_, slope, drop), (_, slope_error, drop_error), _ = least_squares([np.ones_like(t), t, number], y)
     if not slope or -drop / slope <= 0.0:
         return None
     period, swing = float(-drop / slope), float(-drop)
-    first = float(np.mean(0.5 * (t[jumps] + t[jumps + 1]) - period * np.arange(len(jumps))))
+    seen = 0.5 * (t[jumps] + t[jumps + 1])
+    first = float(np.mean(seen - period * np.round((seen - seen[0]) / period)))
     turned = (t - first) % period / period
     (level,), (level_error,), rss = least_squares([np.ones_like(t)], y - swing * turned)
     wrong = int((np.abs(y - level - swing * turned) > 0.5 * span).sum())
+    if wrong > OUTSIDE_MAX * len(y) or abs(swing) < CLEAR * float(drop_error):
+        return None
     close = np.abs(y - level - swing * turned) <= 0.5 * span
     (level,), (level_error,), rss = least_squares([np.ones(int(close.sum()))], (y - swing * turned)[close])
     noise = series.noise(rss, 4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from devices.process import Process
 from devices.recording import Recording, Track
 from devices.registers import Point
 from devices.signal import Signal
-from scenarios.alignment import PERIODIC, best_phase
+from scenarios.alignment import PERIODIC, best_phase, turned
 from scenarios.fit import good
 
 NOISY_READINGS = 5
 """whose median is the last value of a constant that has noise"""
-PERIODS = 2
-"""at the recording's end, from which a phase is taken"""
+PERIODS, READINGS = 2, 200
+"""at the recording's end, from which a phase is taken: the one or the other, whichever is more"""
+ROUNDS = 3
+"""of phase and level in turns"""
 
 
 def twin(model: DeviceModel, recording: Recording, name: str) -> DeviceModel:
@@ -36,14 +39,16 @@ def twin(model: DeviceModel, recording: Recording, name: str) -> DeviceModel:
     points = tuple(_resumed(point, recording, model.step_ns) if point.name in last else point for point in model.points)
     process = model.process
     if process is not None:
-        process = _process(process, {point.output: last[point.name] for point in model.points if point.output and point.name in last})
+        shown = {point.output: last[point.name] for point in model.points if point.output and point.name in last}
+        written = {point.name: last.get(point.name, point.signal.level) for point in model.points if point.writable}
+        process = _process(process, shown, written)
     return replace(model, name=f"{model.name} from {name}", points=points, process=process)
 
 
-def _process(make: Callable[[int, float], Process], shown: dict[str, float]) -> Callable[[int, float], Process]:
+def _process(make: Callable[[int, float], Process], shown: dict[str, float], written: dict[str, float]) -> Callable[[int, float], Process]:
     def made(key: int, dt_s: float) -> Process:
         process = make(key, dt_s)
-        process.resume(shown)
+        process.resume(shown, written)
         return process
 
     return made
@@ -63,9 +68,25 @@ def resumed(signal: Signal, track: Track, ends_ns: int, step_ns: int, written: b
         return signal._replace(kind="constant", level=values[-1] if written else settled, swing=0.0)
     if signal.kind == "counter":
         return signal._replace(level=values[-1] + signal.swing * ((ends_ns - instants[-1]) // step_ns))
+    drifted = signal.drift * (ends_ns // step_ns)
     if signal.kind in ("walk", "reversion"):
-        return signal._replace(start=values[-1])
+        first = values[-1] - drifted
+        if signal.kind == "walk" and signal.limit:
+            first = min(max(first, signal.level - signal.limit), signal.level + signal.limit)
+        return signal._replace(level=signal.level + drifted, start=first + drifted)
     assert signal.kind in PERIODIC
     since = ends_ns - PERIODS * signal.period * step_ns
-    at = [(ns - ends_ns) // step_ns for ns in instants if ns >= since]
-    return signal._replace(phase=best_phase(signal, np.array(at, np.int64), np.array(values[len(values) - len(at) :], np.float64)))
+    kept = max(sum(ns >= since for ns in instants), min(READINGS, len(instants)))
+    at = np.array([(ns - ends_ns) // step_ns for ns in instants[-kept:]], np.int64)
+    return in_phase(signal._replace(level=signal.level + drifted), at, np.array(values[-kept:], np.float64))
+
+
+def in_phase(signal: Signal, at: Any, values: Any) -> Signal:
+    """A periodic signal in the phase and at the level that agree with readings ``at`` steps before 0 (negative numbers)."""
+    still = values - signal.drift * at
+    moved = signal
+    for _ in range(ROUNDS if signal.drift else 1):
+        moved = moved._replace(phase=best_phase(moved, at, still))
+        if signal.drift:  # a drift that was estimated has an error, which a long recording makes a level
+            moved = moved._replace(level=moved.level + float(np.median(still - turned(moved, at + moved.phase))))
+    return moved

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scenarios.errors import ScenarioError
+from scenarios.verdict import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
     from devices.device import DeviceModel
@@ -26,7 +27,7 @@ def compare(
 ) -> int:
     """Run a model beside recordings: bias, spread and drift a day of each point, and when the device first left the model's band.
 
-    Exit code 1 when any did. The model is that of --model, or of --fleet in --scenario.
+    Exit code 1 when any did, 4 when nothing could be compared. The model is that of --model, or of --fleet in --scenario.
     """
     from scenarios.compare import compare as compare_recording
     from scenarios.errors import shown_path
@@ -45,7 +46,10 @@ def compare(
         _tell(points)
     if json_file is not None:
         _write(json_file, {name: [_figures(point) for point in points] for name, points in found.items()})
-    return LEFT_ITS_BAND if any(point.left_ns is not None for points in found.values() for point in points) else 0
+    every = [point for points in found.values() for point in points]
+    if all(point.why for point in every):
+        return EXIT_CODES[Verdict.NO_DATA]
+    return LEFT_ITS_BAND if any(point.left_ns is not None for point in every) else 0
 
 
 def _model(model: str | None, fleet: str | None, scenario: str | None) -> DeviceModel:

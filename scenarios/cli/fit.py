@@ -28,6 +28,7 @@ def fit(
 
     Each figure is given with two standard errors. The model is written as a device: use it with device: model/NAME.yaml in a scenario beside it.
     """
+    from devices import catalog
     from scenarios.errors import shown_path
     from scenarios.fit import fit as fit_recording
     from scenarios.fit import model_of
@@ -47,6 +48,8 @@ def fit(
         raise ScenarioError(shown_path(file), None, "", str(error)) from error
     print(f"{shown_path(file)}: {show_duration(fitted.lasts_ns)}, a reading every {show_duration(fitted.step_ns)}; figures +- two standard errors")
     width = max(len(point.name) for point in fitted.points)
+    for note in fitted.notes:
+        print(f"note: {note}")
     for point in fitted.points:
         for line, text in enumerate(_told(point)):
             print(f"{point.name if not line else '':{width}}  {text}")
@@ -57,7 +60,8 @@ def fit(
         model = model_of(fitted, target.stem, f"fitted to {file.name} (sha256 {sha}) by twinloop fit", known)
     except ValueError as error:
         raise ScenarioError(shown_path(file), None, "", str(error)) from error
-    _write(target, write_model(model), model)
+    shipped = like if known is not None and like in catalog.names() else None
+    _write(target, write_model(model, shipped), model)
     return 0
 
 
@@ -77,7 +81,9 @@ def _told(point: FittedPoint) -> list[str]:
     shape = point.shape
     if shape is None:
         return [f"not fitted: {point.why}"]
-    lines = [f"{shape.signal.kind}, {point.readings} readings"]
+    lines = [f"{shape.signal.kind}, {point.readings} readings" + (f", {point.spikes} spikes left out" if point.spikes else "")]
+    if point.lean:
+        lines.append(f"  no shape here explains it (what is left leans on the reading before by {point.lean:.2f}): the nearest, with wider errors")
     lines.append("  " + ", ".join(_figure(name, estimate, point.unit) for name, estimate in shape.estimates.items()))
     if shape.step_times_s and shape.signal.kind == "step":
         lines.append("  steps at " + ", ".join(f"{at:g} s" for at in shape.step_times_s[:STEPS_SHOWN_MAX]))

@@ -115,7 +115,7 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
     for name, point in (("presses/2", "pressure"), ("presses/3", "temperature"), ("meters/2", "voltage"), ("tanks/1", "level")):
         recording = parse((tmp_path / "rec" / f"{name.replace('/', '-')}.csv").read_text(encoding="utf-8").splitlines())
         assert len(recording.tracks[point].values) == (12 if name[0] == "p" else 6)
-        assert len(recording.exchanges) == len(recording.tracks[point].values)
+        assert len(recording.exchanges) == (0 if name[0] == "m" else len(recording.tracks[point].values)), "a line has no network"
         assert shown(spec, name, recording, point) is not None, (name, point)
 
 
