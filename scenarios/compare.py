@@ -91,7 +91,8 @@ def _point(point: Point, track: Track, step_ns: int, simulated: Array | None, by
     if len(y) < 2 * BLOCK_MIN:
         return Compared(point.name, point.unit, len(y), why=f"readings of {len(y)} steps, {2 * BLOCK_MIN} are needed")
     simulated = None if simulated is None else simulated[once]
-    rest = y - (simulated if simulated is not None else _expected(point.signal, at, y, step_ns))
+    said = simulated if simulated is not None else _expected(point.signal, at, y, step_ns)
+    rest = y - said
     quantum = max(Series(at / 1e9, y, step_ns / 1e9).quantum, 0.0 if point.type[0] == "f" else abs(point.scale))
     read = quantum * quantum / 12.0 + (_F32 * float(np.abs(y).max())) ** 2
     block = min(BLOCK_MAX, max(BLOCK_MIN, len(y) // BLOCKS))
@@ -104,15 +105,17 @@ def _point(point: Point, track: Track, step_ns: int, simulated: Array | None, by
             band += 0.5 * quantum
     settled_ns = 0 if simulated is None else int(at[0] + BEGINNING * (at[-1] - at[0]))  # until then physics finds its state
     found = _judged(point, at, rest, block, settled_ns, None if band is None else band + _F32 * max(1.0, float(np.abs(y).max())))
-    still_ns = None if simulated is not None else _still(at, y)
+    noisy = max(point.signal.noise, point.signal.swing if point.signal.kind in ("walk", "reversion") else 0.0) > quantum
+    still_ns = None if simulated is not None else _still(at, y, None if noisy else said, 2.0 * quantum)
     if still_ns is not None and (found.left_ns is None or found.left_ns >= still_ns):
         return replace(found, left_ns=still_ns, since_ns=still_ns, still=True, drifts_a_day=0.0, shifted=0.0)
     return found
 
 
-def _still(at: Array, y: Array) -> int | None:
+def _still(at: Array, y: Array, said: Array | None, least: float) -> int | None:
     """When the first stretch of equal readings began that is too long to be chance: of readings that each equal the one before with the chance
     that they had in the beginning, such a one is seen less than STILL times in the recording, and it is thrice the longest of the beginning.
+    ``said``: what the model says, which must move by ``least`` meanwhile; None: it always moves.
     """
     same = np.diff(y) == 0.0
     begins = max(BLOCK_MIN, int(len(y) * BEGINNING))
@@ -122,9 +125,11 @@ def _still(at: Array, y: Array) -> int | None:
     moved = np.concatenate([[0], np.nonzero(~same)[0] + 1, [len(y)]])
     runs = np.diff(moved)
     usual = int(runs[: max(1, int(np.searchsorted(moved, begins)) - 1)].max())
-    least = np.log(STILL / len(y)) / np.log(max(share, 1.0 / begins))
-    long = np.nonzero(runs >= max(BLOCK_MIN, least, 3 * usual))[0]
-    return int(at[moved[long[0]]]) if len(long) else None
+    rare = np.log(STILL / len(y)) / np.log(max(share, 1.0 / begins))
+    for i in np.nonzero(runs >= max(BLOCK_MIN, rare, 3 * usual))[0]:
+        if said is None or float(np.ptp(said[moved[i] : moved[i + 1]])) > least:
+            return int(at[moved[i]])
+    return None
 
 
 def _expected(signal: Signal, at: Array, y: Array, step_ns: int) -> Array:

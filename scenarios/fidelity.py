@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,8 @@ class Elsewhere:
     places: dict[str, str]
     begins_ns: int
     loopback_ns: int
+    ended: Callable[[], str]
+    """why its process is there no more; empty: it is"""
 
 
 @contextmanager
@@ -47,7 +49,16 @@ def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[Elsewhere]:
         found, said = Path(folder) / "map.json", Path(folder) / "said"
         command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
         command += ["--seed", str(spec.seed), "--begin", str(begins_ns)]
-        with said.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+        # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that one
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+
+        def ended() -> str:
+            if process.poll() is None:
+                return ""
+            last = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            return f"the field's process ended with code {process.returncode}{': ' + last[0] if last else ''}: its samples are no gateway's fault"
+
+        with said.open("wb") as errors, subprocess.Popen(command, stderr=errors, **pipes) as process:
             try:
                 while not _whole(found):
                     if process.poll() is not None or time.monotonic_ns() > begins_ns:
@@ -55,7 +66,7 @@ def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[Elsewhere]:
                         raise ScenarioError("--clock", None, "", f"the field's process: {why[0]}")
                     time.sleep(LOOK_S)
                 places = {device: entry["url"] for device, entry in json.loads(found.read_text(encoding="utf-8")).items() if device}
-                yield Elsewhere(places, begins_ns, _loopback(places))
+                yield Elsewhere(places, begins_ns, _loopback(places), ended)
             finally:
                 process.terminate()
                 process.wait()

@@ -134,23 +134,24 @@ class Observation:
         head, tail = json_path(before.rstrip(".") or "$"), json_path("$" + after)
         return (*head, point, *tail)
 
-    def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int]] | str:
-        """[(device, k, points as bits)], or what is wrong with the message."""
+    def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int] | str]:
+        """(device, k, points as bits) of each sample in a message, or what is wrong with it."""
         where = self._topics.get(topic)
         if where is None:
-            return f"topic {topic[:100]}: no device's"
+            return [f"topic {topic[:100]}: no device's"]
         try:
             data = json.loads(payload)
         except (ValueError, RecursionError):
-            return f"topic {topic}: not JSON"
+            return [f"topic {topic}: not JSON"]
         parts = [data] if self._each is None else at_path(data, self._each)
         if not isinstance(parts, list):
-            return f"topic {topic}: no list where each sample is to be"
-        found = []
+            return [f"topic {topic}: no list where each sample is to be"]
+        found: list[tuple[int, int, int] | str] = []
         for part in parts:
             k = at_path(part, self._sequence)
             if not isinstance(k, int) or isinstance(k, bool):
-                return f"topic {topic}: no whole number where the sequence is to be"
+                found.append(f"topic {topic}: no whole number where the sequence is to be")
+                continue
             found.append((where[0], k, self._mask(part, *where)))
         return found
 

@@ -6,6 +6,7 @@ Belongs here: URLs of places. Never: sockets (sockets.py).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def _of_map(file: Path) -> dict[str, str]:
         return {str(device): str(entry["url"]) for device, entry in data.items() if entry["protocol"] in SCHEMES.values()}
     except OSError as error:
         raise ScenarioError("--map", None, "", f"{file}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ScenarioError("--map", None, "", f"{file}: no map that twinloop serve has written") from error
 
 
@@ -110,7 +111,9 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         asked = parse_qs(parts.query, keep_blank_values=True)
         if host or not parts.path.strip("/") or [*asked] not in ([], ["unit"]):
             raise wrong(f"expected {_FORMS}")
-        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(url, path=parts.path)
+        if "\0" in parts.path:
+            raise wrong(f"expected {_FORMS}")
+        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(url, path=os.path.realpath(parts.path))
     if not host or parts.query or port == 0:
         raise wrong(f"expected {_FORMS}")
     unit = _unit(parts.path.strip("/") or "1", wrong) if parts.scheme == "tcp" else device.unit_id

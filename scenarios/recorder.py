@@ -82,6 +82,8 @@ class Recorder:
                 writer.writerow([*HEADER, UNIT, TOOK])
         except OSError as error:
             self.close()
+            for written in list(self.files.values())[: len(self._open)]:
+                written.unlink()
             raise ScenarioError("--out", None, "", f"{error.filename}: {error.strerror}") from error
         for gateway in world.gateways:
             for poller in gateway.pollers:
@@ -114,10 +116,19 @@ class Recorder:
                 self._write(row.device, [self._world.env._now, point.name, "", code, point.unit, ""])
 
     def _write(self, index: int, fields: list[Any]) -> None:
-        self._writers[index].writerow(fields)
+        try:
+            self._writers[index].writerow(fields)
+        except OSError as error:
+            raise ScenarioError("--out", None, "", f"{self.files[index]}: {error.strerror}") from error
         self.rows[index] += 1
 
     def close(self) -> None:
-        """What was written is in the files."""
+        """What was written is in the files; raises ScenarioError when there is no room for it."""
+        failed: OSError | None = None
         for file in self._open:
-            file.close()
+            try:
+                file.close()
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise ScenarioError("--out", None, "", failed.strerror or str(failed)) from failed

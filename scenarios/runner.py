@@ -94,13 +94,21 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
             wired, changed = attached(spec, field_of.places, elsewhere=True)
             wire = replace(options, places=field_of.places, begins_ns=field_of.begins_ns)
             result = _once(loaded, wired, host, wire, [*notes, *changed], folder, None)
+            ended = field_of.ended()
+        if ended and result.verdict is not Verdict.ABORTED:
+            notes_of = [*result.notes, ended]
+            data = {**result.data, "verdict": Verdict.INVALID.value, "notes": notes_of}
+            result = replace(result, verdict=Verdict.INVALID, notes=notes_of, data=data)
     finally:
         if folder is not None:
             folder.close()
     if result.verdict is not Verdict.ABORTED:
         polled = replace(spec, devices=tuple(replace(device, subscribed=None) for device in spec.devices))
         virtual = _once(loaded, over_loopback(polled, field_of.loopback_ns), host, replace(options, out=None), notes, None, None)
-        result.data["fidelity"] = compared(result.data, virtual.data, field_of.loopback_ns)
+        if virtual.verdict in (Verdict.ABORTED, Verdict.BROKEN):
+            result = replace(result, verdict=virtual.verdict, error=virtual.error, data={**result.data, "verdict": virtual.verdict.value})
+        else:
+            result.data["fidelity"] = compared(result.data, virtual.data, field_of.loopback_ns)
     result.data["reproduce"] = command(loaded, spec.seed, options) + " --clock wire"
     if folder is not None:
         folder.write_result(result.data)
@@ -122,7 +130,8 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
         if options.started is not None:
             options.started(world)
         judge = Judge(world, read_expectations(loaded))
-        return _judged(loaded, world, judge, options, notes)
+        result = _judged(loaded, world, judge, options, notes)
+        return replace(result, notes=[*result.notes, *world.outside_notes()])
 
 
 @contextlib.contextmanager

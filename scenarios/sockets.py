@@ -32,6 +32,12 @@ class Sockets:
         self._open: WeakKeyDictionary[Far, None] = WeakKeyDictionary()
         self.refused: dict[str, str] = {}
         """place -> why it couldn't be opened, the last time"""
+        self.limits: dict[str, int] = {}
+
+    def notes(self) -> list[str]:
+        """What a reader of the result should know."""
+        told = [f"{url}: {why}" for url, why in self.refused.items()]
+        return told + [f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()]
 
     def begin(self, world: World, begins_ns: int | None = None) -> None:
         """This world is kept at the wall's pace; ``begins_ns``: of the monotonic clock at t = 0, None: as soon as it is there."""
@@ -49,7 +55,8 @@ class Sockets:
 
     def _met(self, limit: str) -> None:
         assert self._world is not None
-        self._world.trace.emit("limit", limit)
+        self._world.trace.emit("limit", "outside", limit, 1)
+        self.limits[limit] = self.limits.get(limit, 0) + 1
 
     def _sleep(self, delay_ns: int) -> None:
         """Until then, or until something comes; what is there already is taken."""

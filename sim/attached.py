@@ -42,6 +42,10 @@ class Outside(Protocol):
         """Connect; may be written to at once."""
         ...
 
+    def notes(self) -> list[str]:
+        """What a reader of the result should know: whom it couldn't reach, which limits were met."""
+        ...
+
     def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:
         """Open a serial port, whose ``heard`` gets frames; None when that can't be done."""
         ...

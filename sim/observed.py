@@ -45,6 +45,8 @@ class ObservedPlant(ServedPlant):
         self._arrived = [bytearray() for _ in devices]
         """of each device, for each k: has anything of it arrived?"""
         self._youngest = [-1] * len(devices)
+        self._looked: dict[int, Row] = {}
+        """device -> the sample that its server has looked at last, for an answer"""
         self.lost: list[tuple[int, int, int]] = []
         """(device, k, due at) of samples of which something was read and didn't arrive"""
         self.messages = self.strange = 0
@@ -66,7 +68,7 @@ class ObservedPlant(ServedPlant):
             self._show(index, NO_SAMPLE)
             self.env.call_at(device.phase_ns, self._due, index, 0)
         self.on_answer = self._answered
-        self.field.tell_reads(self._read)
+        self.field.tell_reads(self._looked_at)
 
     # ---- at the devices -------------------------------------------------------------------------------------------
     def _show(self, index: int, number: int) -> None:
@@ -89,14 +91,26 @@ class ObservedPlant(ServedPlant):
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
 
     def _answered(self, index: int, request: bytes, answer: bytes) -> None:
-        """A Modbus client has been answered: were the counter's registers in it?"""
-        point = self.spec.devices[index].model.points[-1]
+        """A Modbus client has its answer, a right one: were the counter's registers in it?"""
+        row, point = self._current[index], self.spec.devices[index].model.points[-1]
+        if request[0] not in (1, 2, 3, 4) and row is not None:
+            self._show(index, row.k)  # it may have written to the counter
         wanted = {"holding": (3, 23), "input": (4,)}[point.table]
         if request[0] not in wanted or answer[:1] != request[:1]:
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
         if first <= point.address and point.address + point.width <= first + count:
             self._read(index, len(self.points[index]))
+
+    def _looked_at(self, index: int, point: int) -> None:
+        """A server has looked at a node, for an answer that it will give; if it is the counter, whoever gets that has the sample."""
+        row = self._current[index]
+        if row is not None and point == len(self.points[index]):
+            self._looked[index] = row
+
+    def take_looked(self, index: int) -> Row | None:
+        """The sample of which the answer that goes out now tells."""
+        return self._looked.pop(index, None)
 
     def _read(self, index: int, point: int) -> None:
         """A client has read a point; if it is the counter, it has the sample."""
@@ -120,6 +134,9 @@ class ObservedPlant(ServedPlant):
             else:
                 self.odd(f"{self.ledger.names[index]}: sample {k} arrived, but nobody has read it")
             return
+        if not mask:
+            self.odd(f"{self.ledger.names[index]}: sample {k} has arrived without a usable value")
+            return
         fresh = self.ledger.deliver(row, mask)
         if not fresh:
             return
@@ -141,17 +158,16 @@ class ObservedPlant(ServedPlant):
         """Nothing is due any more, and nothing is open."""
         return self.env._now >= self.spec.duration_ns and not self.ledger.open and not any(self._current)
 
-    def finish(self) -> None:
-        """What is open now has been lost, or was never read; the books are balanced, or it is an InvariantError."""
+    def finish(self, stopped: bool) -> None:
+        """What is open now has been lost, or was never read, or ends with a run that was ``stopped``; the books are balanced, or it is BROKEN."""
         self.finished = True
         self.polls = self.requests
-        stopped = self.env._now < self.spec.duration_ns
         for row in list(self.ledger.rows.values()):
             if row.read:
                 self.ledger.close(row, row.open, End.LOST, "end-of-run" if stopped else "unseen")
             else:
                 self.ledger.close(row, row.open, End.MISSED, "end-of-run" if stopped else "unread")
-        if not stopped:
+        if self.env._now >= self.spec.duration_ns and not any(self._current):
             self.ledger.audit(self._closed_form)
 
     def _closed_form(self, index: int) -> int:

@@ -42,7 +42,7 @@ class ServedPlant(Plant):
         self.lead_ns = 0
         self._books = _Nothing()
         self.on_answer: Callable[[int, bytes, bytes], None] | None = None
-        """told of Modbus answers: (device, request's PDU, answer's)"""
+        """told of right Modbus answers that have reached their client: (device, request's PDU, answer's)"""
 
     def boot(self, lead_ns: int = 0) -> None:
         """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up. ``lead_ns``: served before t = 0."""
@@ -78,6 +78,14 @@ class ServedPlant(Plant):
     def at(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> None:
         """``put``, and all that is due until then."""
         self.run_to(self.put(now_ns, action, *arguments))
+
+    def take_looked(self, index: int) -> Any:
+        """Of an OPC UA device: what was looked at for the answer that goes out now. It is ``got`` when that has come to its client."""
+
+    def got(self, looked: Any) -> None:
+        """See ``take_looked``."""
+        if looked is not None:
+            looked.read = looked.due
 
     def met(self, limit: str) -> None:
         """A named limit was met."""

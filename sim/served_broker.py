@@ -13,7 +13,10 @@ from sim.bus import END
 from sim.link import Link
 from sim.mqtt import TICK_NS
 from sim.served import Caller, ServedPlant, Write
-from sim.stream import Stream
+from sim.stream import MSS_BYTES, Stream
+
+AFOOT_BYTES_MAX = 64 << 10
+"""of one client on their way to the broker: what a socket's buffer holds; then it isn't read from"""
 
 
 class North:
@@ -42,17 +45,28 @@ class BrokerCaller(Caller):
         env = north.plant.env
         self._stream = Stream(env, north.link, north.leg, self._back, self._asked, self._broken)
         self._stream.open = True
+        self._afoot = 0
+        """bytes of the client that are on their way"""
         self._connection = north.broker.connection(self._say, lambda: self._say(END, None, 0), env._now)
 
     def received(self, data: bytes) -> None:
         """Bytes of the client set out."""
-        if not self.gone:
-            self._wait()
-            self._stream.send_up(data, len(data))
+        if self.gone:
+            return
+        for at in range(0, len(data), MSS_BYTES):  # piece by piece, so that a flood of small packets is many things that happen, not one
+            piece = data[at : at + MSS_BYTES]
+            self._afoot += len(piece)
+            self._stream.send_up(piece, len(piece))
+        if self._afoot >= AFOOT_BYTES_MAX and not self.full:
+            self.full = True
+            self.plant.met("broker-unread")
 
     def _asked(self, data: bytes) -> None:
-        self._over()
+        self._afoot -= len(data)
         self._connection.received(data, self.plant.env._now)
+        if self.full and self._afoot < AFOOT_BYTES_MAX // 2 and not self.gone:
+            self.full = False
+            self.on_room()
 
     def _say(self, data: Any, tag: Any, packet: int) -> None:
         self._stream.send_down(data, 0 if data is END else len(data))

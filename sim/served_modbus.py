@@ -114,13 +114,16 @@ class _Way:
             self._over()
             self._caller.fell(1)
             return
-        if self._caller.plant.on_answer is not None:
-            self._caller.plant.on_answer(self._index, frame[7:], answers[0][7:])
+        right = frame if all(fault.kind == "slow" for fault in self._server.faults) else b""
         for answer in answers:
-            self._stream.send_down(answer, len(answer), self._response_ns + self._server.slow_ns)
+            self._stream.send_down((answer, right), len(answer), self._response_ns + self._server.slow_ns)
 
-    def _back(self, answer: bytes) -> None:
+    def _back(self, payload: tuple[bytes, bytes]) -> None:
+        answer, frame = payload
         self._over()
+        told = self._caller.plant.on_answer
+        if told is not None and frame and not self._caller.gone:
+            told(self._index, frame[7:], answer[7:])
         self._caller.answered(answer)
 
     def _over(self) -> None:
@@ -190,20 +193,22 @@ class LineCaller(Caller):
             answer = server.respond_rtu(data, env._now)
             if answer is not None:
                 answered = True
-                if self.plant.on_answer is not None:
-                    self.plant.on_answer(index, data[1:-2], answer[1:-2])
                 lasts_ns = response_ns + server.slow_ns + timing.frame_ns(len(answer))
-                env.call_in(lasts_ns, self._answered, frame, answer)
+                right = (index, data) if all(fault.kind == "slow" for fault in server.faults) else None
+                env.call_in(lasts_ns, self._answered, frame, answer, right)
         if not answered:
             self._end(frame)
 
-    def _answered(self, frame: _Frame, answer: bytes) -> None:
+    def _answered(self, frame: _Frame, answer: bytes, right: tuple[int, bytes] | None) -> None:
         arrived = self._line.carry(self._line.down, answer)
         if frame.garbled and arrived is not None:
             arrived = self._line.damaged(arrived)
         self._end(frame)
-        if arrived is not None and not self.gone:
-            self.write(arrived)
+        if arrived is None or self.gone:
+            return
+        if self.plant.on_answer is not None and right is not None and arrived == answer:
+            self.plant.on_answer(right[0], right[1][1:-2], answer[1:-2])
+        self.write(arrived)
 
     def _end(self, frame: _Frame) -> None:
         if self._under_way is frame:

@@ -64,7 +64,7 @@ class OpcUaCaller(Caller):
         spec, server, stacks = plant.spec.devices[index], plant.field.servers[index], plant.field.stacks
         assert isinstance(server, OpcUaServer)
         assert stacks is not None
-        self._server, self._stacks, self._response_ns = server, stacks, spec.response_ns
+        self._server, self._stacks, self._response_ns, self._index = server, stacks, spec.response_ns, index
         self._stream = Stream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
         self._stream.open = True
         self._chunks = _Chunks()
@@ -89,9 +89,9 @@ class OpcUaCaller(Caller):
             self._peer.received(data)
 
     def _answered(self, data: bytes) -> None:
-        spoilt = self._server.spoilt(data)
+        spoilt, looked = self._server.spoilt(data), self.plant.take_looked(self._index)
         if spoilt is not None:
-            self._stream.send_down(spoilt, len(spoilt), self._response_ns + self._server.slow_ns)
+            self._stream.send_down((spoilt, looked if spoilt == data else None), len(spoilt), self._response_ns + self._server.slow_ns)
 
     def _hung_up(self, at_once: bool) -> None:
         if self._stacks.over:
@@ -106,8 +106,10 @@ class OpcUaCaller(Caller):
             return
         if data is END:
             self._broken()
-        else:
-            self.write(data)
+            return
+        answer, looked = data
+        self.plant.got(looked)
+        self.write(answer)
 
     def _broken(self) -> None:
         if not self.gone:

@@ -48,7 +48,7 @@ class World(Plant):
         self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS, outside: Outside | None = None
     ) -> None:  # fmt: skip
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
-        self.host = host
+        self.host, self._outside = host, outside
         self.finished = False
         self.closed = False
         self.events = 0
@@ -177,6 +177,10 @@ class World(Plant):
     def stop(self) -> None:
         """End the run between two events; safe in a signal handler."""
         self.env.stopped = True
+
+    def outside_notes(self) -> list[str]:
+        """What the way to real devices has to say; nothing when there are none."""
+        return [] if self._outside is None else self._outside.notes()
 
     # ---- running ------------------------------------------------------------------------------------------------
     def boot(self) -> None:

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
-        self.peer, self.name = transport.get_extra_info("peername")[:2], transport.get_extra_info("sockname")[:2]
+        self.peer, self.name = ((transport.get_extra_info(which) or ("", 0))[:2] for which in ("peername", "sockname"))  # None: it is gone already
         listener = self._listener
         if len(listener.connections) >= CONNECTIONS_MAX:
             listener.met("connections")
@@ -168,7 +168,7 @@ class Dialer:
     async def _dial(self, host: str, port: int) -> None:
         try:
             await self._loop.create_connection(lambda: Connection(self), host, port)
-        except OSError:
+        except (OSError, ValueError):  # nobody there; a name that can't be one
             self.enter(self._refused)
 
     def hang_up(self) -> None:
@@ -238,3 +238,18 @@ class Call:
         if not self._over:
             self._over = True
             self._lost()
+
+
+FAREWELL_S = 2.0
+
+
+async def say(host: str, port: int, data: bytes) -> None:
+    """Connect, write, wait for an answer or FAREWELL_S, and leave; nobody there is no matter."""
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(data)
+            await reader.read(64)
+            writer.close()
+    except (OSError, ValueError, TimeoutError):
+        return

@@ -54,6 +54,8 @@ class SerialPort:
 
     def write(self, data: bytes) -> None:
         """Onto the line; what the port has no room for is lost (limit ``line-unsent``)."""
+        if not self._port.is_open:
+            return
         try:
             written = os.write(self._file, data)
         except OSError:

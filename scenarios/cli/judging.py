@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from devices.live.tcp import say
 from devices.nodes import node_id
 from scenarios.cli.running import Outputs, write_out
 from scenarios.cli.serve import tell, until
@@ -51,14 +52,14 @@ def judge_gateway(
     plant = ObservedPlant(spec, time.time_ns())
     began = time.perf_counter()
     try:
-        hil = Hil(loaded, plant, cleared=broker is None)
+        hil = Hil(loaded, plant)
         with plant.field.inside():
             plant.boot(lead_ns)
             if broker is None:
                 north: North | None = North(plant, plant.links[uplink.uplink.link], uplink.name)
             else:
                 north = None
-            asyncio.run(_serve(hil, host, ports, north, broker, map_file))
+            asyncio.run(_serve(hil, host, ports, north, broker, map_file, aside=outputs.json_file == "-"))
         result = hil.result(notes, time.perf_counter() - began)
     finally:
         plant.close()
@@ -68,7 +69,7 @@ def judge_gateway(
 
 
 async def _serve(
-    hil: Hil, host: str, ports: tuple[int, int, int], north: North | None, broker: tuple[str, int] | None, map_file: Path | None
+    hil: Hil, host: str, ports: tuple[int, int, int], north: North | None, broker: tuple[str, int] | None, map_file: Path | None, aside: bool
 ) -> None:
     plant = hil.plant
     wire = Wire(plant, Pacer(wire=True))
@@ -80,14 +81,17 @@ async def _serve(
         endpoints = await wire.open(host, ports[0], ports[1], broker)
         if north is not None:
             hil.join(north)
-            print(f"broker  {await wire.open_north(host, ports[2], north)}")
+            print(f"broker  {await wire.open_north(host, ports[2], north)}", file=sys.stderr if aside else sys.stdout)
         elif broker is not None:
             wire.observe(hil, *broker)
             await _welcome(hil, wire, broker)
-        tell(endpoints, map_file, _counters(plant.spec))
+        tell(endpoints, map_file, _counters(plant.spec), aside)
         await until(wire, lambda: plant.over() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns)
+        hil.hear_no_more(stopped=wire.stopped.is_set())
     finally:
         await wire.close()
+        if broker is not None:
+            await say(*broker, hil.listener.farewell())
     if wire.failure is not None:
         raise wire.failure
 
@@ -96,8 +100,8 @@ async def _welcome(hil: Hil, wire: Wire, broker: tuple[str, int]) -> None:
     """Wait until the broker lets us listen; raises ScenarioError when it doesn't."""
     ends = time.monotonic() + WELCOME_S
     while not hil.listener.listening and not wire.stopped.is_set():
-        if hil.listener.refused or time.monotonic() > ends:
-            why = hil.listener.refused or f"it doesn't let us listen within {WELCOME_S:g} s"
+        if hil.listener.why or time.monotonic() > ends:
+            why = hil.listener.why or f"it doesn't let us listen within {WELCOME_S:g} s"
             raise ScenarioError("--broker", None, "", f"mqtt://{broker[0]}:{broker[1]}: {why}")
         await asyncio.sleep(0.02)
 

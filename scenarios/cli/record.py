@@ -35,6 +35,7 @@ def record(
     from scenarios.recorder import Recorder, recordable
     from scenarios.runner import opened
     from scenarios.units import positive_duration
+    from sim.supervisor import ConfigRefused
 
     try:
         lasts_ns = positive_duration(lasts)
@@ -43,7 +44,8 @@ def record(
     found = places(device or [], map_file) if device or map_file is not None else {}
     host = Host()
     try:
-        spec, notes = attached(Planner(load(find(file)), host, seed).world(), found)
+        loaded = load(find(file))
+        spec, notes = attached(Planner(loaded, host, seed).world(), found)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         spec = recordable(spec, lasts_ns)
@@ -52,8 +54,13 @@ def record(
             started(world)
             try:
                 ended = world.run()
+            except ConfigRefused as refused:
+                name, text = refused.args
+                raise loaded.document.error(("components", name, "with"), text) from refused
             finally:
                 recorder.close()
+            for note in world.outside_notes():
+                print(f"note: {note}", file=sys.stderr)
         for index, path in recorder.files.items():
             print(f"{world.ledger.names[index]}  {shown_path(path)}  {recorder.rows[index]} rows")
         return 0 if ended else 130

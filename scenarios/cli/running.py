@@ -99,7 +99,7 @@ def _run_one(file: Path, options: Options) -> Result:
 
 @contextmanager
 def interruptible() -> Iterator[Any]:
-    """SIGINT sets a flag: the world stops between two events. Set explicitly: a shell's background job ignores it."""
+    """SIGINT, SIGTERM and SIGHUP set a flag: the world stops between two events. Set explicitly: a shell's background job ignores SIGINT."""
     worlds: list[World] = []
 
     def interrupt(number: int, frame: Any) -> None:
@@ -108,11 +108,12 @@ def interruptible() -> Iterator[Any]:
         for world in worlds:
             world.stop()
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield worlds.append
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

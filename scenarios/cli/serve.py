@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 from urllib.parse import urlsplit
 
 import typer
@@ -28,6 +28,8 @@ STATUS_S = 1.0
 """between two status lines"""
 LOOK_S = 0.02
 """how soon it is looked again whether it is over"""
+LEAD_MAX_NS = 500 * 1_000_000_000
+"""servers start in the ten minutes before t = 0"""
 NS_PER_STATUS = 1_000_000_000
 
 
@@ -73,6 +75,8 @@ def serve(
         loaded, whole = scenario_of(file, seed)
         try:
             lead_ns = duration(lead)
+            if lead_ns > LEAD_MAX_NS:
+                raise ValueError(f"at most {LEAD_MAX_NS // 10**9} s")
         except ValueError as error:
             raise ScenarioError("--lead", None, "", str(error)) from error
         return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
@@ -139,9 +143,10 @@ async def _serve(
     from sim.pacer import Pacer
 
     wire = Wire(plant, Pacer())
-    if begin is not None:
-        wire.pacer.begin_at(begin)
     loop = asyncio.get_running_loop()
+    if begin is not None:  # whoever has started us holds the other end of our stdin: we end with it
+        wire.pacer.begin_at(begin)
+        loop.add_reader(sys.stdin.fileno(), wire.stopped.set)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, wire.stopped.set)
     try:
@@ -155,14 +160,15 @@ async def _serve(
     print(f"served {_status(wire)}", file=sys.stderr)
 
 
-def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None) -> None:
-    """Print and write where each device is; ``counters``: where each counts its samples."""
+def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None, aside: bool = False) -> None:
+    """Print and write where each device is; ``counters``: where each counts its samples; ``aside``: stdout is for something else."""
+    stream: TextIO = sys.stderr if aside else sys.stdout
     width = max(len(endpoint.device) for endpoint in endpoints)
     counters = counters or {}
     for endpoint in endpoints:
         counts = f"  counts its samples in {counters[endpoint.device]}" if endpoint.device in counters else ""
-        print(f"{endpoint.device:{width}}  {endpoint.url}{counts}")
-    sys.stdout.flush()
+        print(f"{endpoint.device:{width}}  {endpoint.url}{counts}", file=stream)
+    stream.flush()
     if map_file is None:
         return
     found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url} for endpoint in endpoints}

@@ -115,7 +115,8 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
     for name, point in (("presses/2", "pressure"), ("presses/3", "temperature"), ("meters/2", "voltage"), ("tanks/1", "level")):
         recording = parse((tmp_path / "rec" / f"{name.replace('/', '-')}.csv").read_text(encoding="utf-8").splitlines())
         assert len(recording.tracks[point].values) == (12 if name[0] == "p" else 6)
-        assert len(recording.exchanges) == (0 if name[0] == "m" else len(recording.tracks[point].values)), "a line has no network"
+        least = {"p": 12, "m": 0, "t": 5}[name[0]]  # a line has no network; OPC UA's first poll takes several exchanges
+        assert least <= len(recording.exchanges) <= least + (name[0] == "t")
         assert shown(spec, name, recording, point) is not None, (name, point)
 
 

@@ -17,7 +17,7 @@ from amqtt.broker import Broker
 
 from components.host import Host
 from devices.mqtt_listener import MqttListener
-from devices.mqtt_packet import Connack, Connect, Disconnect, Packet, Puback, Publish, Reader, Suback, Subscribe, encode
+from devices.mqtt_packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 from scenarios.cli.main import main
 from scenarios.errors import ScenarioError
 from scenarios.hil import Hil
@@ -169,7 +169,7 @@ def observed(host: Host, text: str = SCENARIO) -> tuple[ObservedPlant, Hil]:
     kept, _ = counted(loaded, Planner(loaded, host).world())
     spec, _ = served(kept, False, "cloud")
     plant = ObservedPlant(spec, EPOCH_NS)
-    hil = Hil(loaded, plant, cleared=True)
+    hil = Hil(loaded, plant)
     return plant, hil
 
 
@@ -261,7 +261,9 @@ def test_paths_and_payloads(host: Host) -> None:
         (0, 1, 1 << 2 | 1 << 8)
     ]
     assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": 2}]}') == [(2, 1, 1023), (2, 2, 1023)]
-    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": 3}').endswith("no list where each sample is to be")
+    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": 3}')[0].endswith("no list where each sample is to be")
+    parts = reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": "2"}, {"k": 3}]}')
+    assert [part if isinstance(part, str) else part[1] for part in parts] == [1, "topic p/tanks/1: no whole number where the sequence is to be", 3]
     assert reads('{topic: "p/{device}", sequence: $.k, value: $.v}', "p/tanks/1", '{"k": 1, "v": NaN}') == [(2, 1, 0)]
 
 
@@ -301,34 +303,42 @@ def test_flags_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         counted(loaded, replace(spec, devices=spec.devices[3:]))
 
 
-def test_the_listener_clears_what_an_earlier_run_has_left() -> None:
+def test_the_listener_comes_back_whatever_happens() -> None:
+    """A refusal, garbage, a broker that has forgotten it or doesn't answer: each ends the connection, none ends the listening."""
     heard: list[tuple[str, bytes]] = []
     sent: list[Packet] = []
     reader = Reader()
-    listener = MqttListener("plant/#", lambda topic, payload: heard.append((topic, payload)))
+    listener = MqttListener("us", "plant/#", lambda topic, payload: heard.append((topic, payload)))
 
     def connect() -> None:
+        sent.clear()
         listener.connected(lambda data: sent.extend(reader.feed(data)))
 
     connect()
-    assert sent == [Connect("twinloop-observer", True, 30)]
-    assert not listener.received(encode(Connack(False)))
-    assert sent[1:] == [Disconnect()]
-    listener.lost()
-    sent.clear()
-    connect()
+    assert sent == [Connect("us", False, 30)]
     assert listener.received(encode(Connack(False)))
-    assert sent == [Connect("twinloop-observer", False, 30), Subscribe(1, (("plant/#", 1),))]
+    assert sent[1:] == [Subscribe(1, (("plant/#", 1),))]
+    assert not listener.listening
     assert listener.received(encode(Suback(1, (1,))))
     assert listener.listening
+    assert listener.lost_session == 0
     assert listener.received(encode(Publish("plant/x", b"old", 0, retain=True)) + encode(Publish("plant/x", b"new", 1, packet=4)))
     assert heard == [("plant/x", b"new")]
     assert sent[-1] == Puback(4)
+    assert listener.ping()
+    assert listener.received(encode(Pingresp()))
+    assert listener.ping()
+    assert not listener.ping(), "the last one wasn't answered"
+    assert listener.why == "it doesn't answer"
+    for data, why in ((encode(Connack(False, 3)), "code 3"), (b"\xff\xff\xff\xff\xff", ""), (encode(Connack(True)) + encode(Suback(1, (0x80,))), "refuses the subs")):
+        listener.lost()
+        assert not listener.listening
+        connect()
+        assert not listener.received(data)
+        assert why in listener.why
+    assert listener.lost_session == 0
     listener.lost()
     connect()
-    assert not listener.received(encode(Connack(False, 5)))
-    assert "code 5" in listener.refused
-    other = MqttListener("plant/#", lambda topic, payload: None, cleared=True)
-    other.connected(lambda data: None)
-    assert not other.received(encode(Connack(False)) + encode(Suback(1, (0x80,))))
-    assert "refuses the subscription" in other.refused
+    assert listener.received(encode(Connack(False)) + encode(Suback(1, (1,))))
+    assert listener.lost_session == 1, "the broker had forgotten us"
+    assert listener.farewell() == encode(Connect("us", True, 30))
