@@ -100,7 +100,10 @@ class ObservedPlant(ServedPlant):
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
         if first <= point.address and point.address + point.width <= first + count:
-            self._read(index, len(self.points[index]))
+            at = 2 + 2 * (point.address - first)
+            shown = self.ledger.rows.get((index, int.from_bytes(answer[at : at + 4], "big")))  # it may be of another by now
+            if shown is not None:
+                shown.read = shown.due
 
     def _looked_at(self, index: int, point: int) -> None:
         """A server has looked at a node, for an answer that it will give; if it is the counter, whoever gets that has the sample."""
@@ -111,12 +114,6 @@ class ObservedPlant(ServedPlant):
     def take_looked(self, index: int) -> Row | None:
         """The sample of which the answer that goes out now tells."""
         return self._looked.pop(index, None)
-
-    def _read(self, index: int, point: int) -> None:
-        """A client has read a point; if it is the counter, it has the sample."""
-        row = self._current[index]
-        if row is not None and point == len(self.points[index]):
-            row.read = row.due
 
     # ---- in the north ---------------------------------------------------------------------------------------------
     def arrived(self, index: int, k: int, mask: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import tty
 from collections.abc import Callable
 from typing import Any
@@ -130,3 +132,30 @@ def test_nothing_is_lost_while_the_plant_is_behind() -> None:
         call()
     assert told == [b"first", b"second", "lost"]
     assert not listener.connections
+
+
+def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
+    """A server that resets right after it has accepted, again and again: each call ends in ``lost``, once."""
+
+    async def body() -> None:
+        def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        server = await asyncio.start_server(reset, "127.0.0.1", 0)
+        at = server.sockets[0].getsockname()
+        lost: list[int] = []
+        loop = asyncio.get_running_loop()
+        for i in range(50):
+            call = devices.live.tcp.Call(loop, at, lambda data: None, lambda i=i: lost.append(i), lambda action, *a: action(*a), lambda limit: None)
+            call.write(b"hello")
+            while len(lost) <= i:
+                await asyncio.sleep(0.001)
+        assert lost == list(range(50))
+        refused: list[int] = []
+        devices.live.tcp.Call(loop, ("a..b", 1), lambda data: None, lambda: refused.append(1), lambda action, *a: action(*a), lambda limit: None)
+        while not refused:
+            await asyncio.sleep(0.001)
+        server.close()
+
+    asyncio.run(asyncio.wait_for(body(), 30))

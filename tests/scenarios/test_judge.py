@@ -16,6 +16,7 @@ import pytest
 from amqtt.broker import Broker
 
 from components.host import Host
+from devices.misbehaviour import Misbehaviour
 from devices.mqtt_listener import MqttListener
 from devices.mqtt_packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 from scenarios.cli.main import main
@@ -28,6 +29,8 @@ from scenarios.verdict import Verdict
 from scenarios.wire import served
 from sim.ledger import End
 from sim.observed import NO_SAMPLE, ObservedPlant
+from sim.rule import Cut
+from sim.served_modbus import ModbusCaller
 from sim.wallclock import EPOCH_NS
 
 SCENARIO = """\
@@ -163,6 +166,13 @@ def test_nobody_comes_and_somebody_stops_it(tmp_path: Path) -> None:
     assert result["ledger"]["open"] == 0
 
 
+def read(plant: ObservedPlant, index: int) -> None:
+    """A client has just read the counter."""
+    row = plant._current[index]
+    assert row is not None
+    plant.got(row)
+
+
 # ---- books --------------------------------------------------------------------------------------------------------
 def observed(host: Host, text: str = SCENARIO) -> tuple[ObservedPlant, Hil]:
     loaded = load_text(text, Path("s.yaml"))
@@ -180,9 +190,8 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
         with plant.field.inside():
             plant.boot()
             plant.run_to(100_000_000)  # k = 0 of presses/1 is due since 0, of presses/2 at 125 ms
-            plant._read(0, 10)
+            read(plant, 0)
             assert plant.ledger.rows[0, 0].read == (1 << 10) - 1
-            plant._read(0, 3)  # another point
             plant.at(110_000_000, hil._heard, "plant/presses/1", b'{"seq": 0, "v": 1.5}')
             plant.at(120_000_000, hil._heard, "plant/presses/1", b'{"seq": 0, "v": 1.5}')
             assert plant.ledger.count(End.DELIVERED) == 10
@@ -202,14 +211,14 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
             assert plant.ledger.by_cause(End.MISSED) == {"unread": 30}, "presses/1 k=1, presses/2 k=0, tanks/1 k=0"
             plant.at(600_000_000, hil._heard, "plant/presses/1", b'{"seq": 1, "v": 1}')
             assert "nobody has read it" in plant.strangeness[-1]
-            plant._read(0, 10)
+            read(plant, 0)
             plant.run_to(800_000_000)
-            plant._read(0, 10)
+            read(plant, 0)
             plant.at(800_000_000, hil._heard, "plant/presses/1", b'{"seq": 3, "v": 1}')
             plant.at(810_000_000, hil._heard, "plant/presses/1", b'{"seq": 2, "v": 1}')
             assert plant.ledger.misordered == 10
-            plant._read(1, 10)
-            plant._read(2, 10)
+            read(plant, 1)
+            read(plant, 2)
             plant.run_to(9_000_000_000)
             assert plant.over() is False, "two samples were read and are on their way"
             result = hil.result([], 1.0)
@@ -238,6 +247,9 @@ def test_a_counter_is_behind_the_registers_and_is_seen_by_each_protocol(host: Ho
             assert not plant.ledger.rows[0, 1].read, "an exception shows nothing"
             plant._answered(0, bytes((3, 0, 0, 0, 18)), answer)
             assert plant.ledger.rows[0, 1].read
+            plant.run_to(600_000_000)
+            plant._answered(0, bytes((3, 0, 0, 0, 18)), answer)
+            assert not plant.ledger.rows[0, 2].read, "an answer that comes late is of the sample that it shows"
     finally:
         plant.close()
 
@@ -342,3 +354,75 @@ def test_the_listener_comes_back_whatever_happens() -> None:
     assert listener.received(encode(Connack(False)) + encode(Suback(1, (1,))))
     assert listener.lost_session == 1, "the broker had forgotten us"
     assert listener.farewell() == encode(Connect("us", True, 30))
+
+
+def test_only_a_right_answer_that_arrives_is_a_reading(host: Host) -> None:
+    """A spoilt one, one that was cut off on its way, one whose client is gone: the sample hasn't been read."""
+    plant, _ = observed(host)
+    request = bytes((0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 18))
+    try:
+        with plant.field.inside():
+            plant.boot()
+            plant.run_to(10_000_000)
+            got: list[bytes] = []
+            client = ModbusCaller(plant, [0], got.append, lambda: None)
+            row = plant.ledger.rows[0, 0]
+            wrong = plant.field.servers[0].misbehave(Misbehaviour("wrong-transaction", 1))
+            plant.at(10_000_000, client.received, request)
+            plant.run_to(30_000_000)
+            assert len(got) == 1
+            assert not row.read
+            wrong()
+            rule = Cut(False, None, None)
+            plant.at(40_000_000, client.received, request)
+            plant.links["plant"].rules.append(rule)
+            plant.run_to(60_000_000)
+            assert (len(got), row.read) == (1, 0), "it is on its way"
+            plant.links["plant"].rules.remove(rule)
+            slow = plant.field.servers[0].misbehave(Misbehaviour("slow", 1, 5_000_000))
+            plant.at(150_000_000, client.received, request)
+            plant.run_to(249_000_000)
+            assert row.read == (1 << 10) - 1
+            slow()
+            plant.run_to(260_000_000)
+            client.received(request)
+            client.lost()
+            plant.run_to(400_000_000)
+            assert not plant.ledger.rows[0, 1].read
+    finally:
+        plant.close()
+
+
+def test_what_could_not_be_heard_makes_it_invalid(host: Host) -> None:
+    plant, hil = observed(host)
+    try:
+        with plant.field.inside():
+            plant.boot()
+            plant.run_to(9_000_000_000)
+            hil.listener.listening = hil.listener.has_listened = True
+            hil.lost()
+            hil.listener.lost_session = 1
+            hil.hear_no_more(stopped=False)
+            result = hil.result([], 1.0)
+    finally:
+        plant.close()
+    assert result.verdict is Verdict.INVALID
+    assert any("the broker couldn't be heard for a while: the connection was lost" in note for note in result.notes)
+    assert any("the broker had forgotten us 1 times" in note for note in result.notes)
+    assert any("at the end the broker couldn't be heard" in note for note in result.notes)
+
+
+def test_a_stop_while_it_settles_is_aborted(host: Host) -> None:
+    plant, hil = observed(host)
+    try:
+        with plant.field.inside():
+            plant.boot()
+            plant.run_to(10_000_000)
+            read(plant, 0)
+            plant.run_to(4_000_000_000)
+            hil.hear_no_more(stopped=True)
+            result = hil.result([], 1.0)
+    finally:
+        plant.close()
+    assert result.verdict is Verdict.ABORTED
+    assert result.data["ledger"]["lost"] == {"end-of-run": 10}
