@@ -5,40 +5,66 @@ Belongs here: the command line. Never: the application.
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from scenarios.errors import ScenarioError
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+SEED_MAX = (1 << 63) - 1
 
 
-@app.command("tui")
-def tui(
-    scenario: Annotated[str | None, typer.Argument(help="a scenario file or a shipped one's name; none: choose", metavar="SCENARIO")] = None,
-    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
-    screenshot: Annotated[Path | None, typer.Option(help="write a picture (SVG), without a terminal", metavar="FILE")] = None,
-    at: Annotated[str | None, typer.Option(help="with --screenshot: when", metavar="DURATION")] = None,
-    screen: Annotated[str | None, typer.Option(help="with --screenshot: overview, fleet, device, gateway, latency, trouble, help")] = None,
-    size: Annotated[str | None, typer.Option(help="with --screenshot: cells, e.g. 120x40", metavar="WxH")] = None,
-) -> int:
-    """See the plant, hold the clock, cause the trouble. ? shows the keys."""
-    if screenshot is None:
-        for flag, given in (("--at", at), ("--screen", screen), ("--size", size)):
-            if given is not None:
-                raise ScenarioError(flag, None, "", "goes with --screenshot")
-    file = _file(scenario)
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as every command does."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # it doesn't return
+        """Raises ScenarioError."""
+        raise ScenarioError("tui", None, "", message)
+
+
+def _parser() -> _Parser:
+    parser = _Parser("twinloop tui", description="See the plant, hold the clock, cause the trouble. ? shows the keys.", allow_abbrev=False)
+    parser.add_argument("scenario", nargs="?", help="a scenario file or a shipped one's name; none: choose")
+    parser.add_argument("--seed", type=_seed, help="instead of the scenario's")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write a picture (SVG), without a terminal")
+    parser.add_argument("--at", metavar="DURATION", help="with --screenshot: when")
+    parser.add_argument("--screen", help="with --screenshot: overview, fleet, device, gateway, latency, trouble, help")
+    parser.add_argument("--size", metavar="WxH", help="with --screenshot: cells, e.g. 120x40")
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > SEED_MAX:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to {SEED_MAX}, got "{text}"')
+    return int(text)
+
+
+def command(arguments: list[str]) -> int:
+    """The command with the arguments after its name; returns the exit code."""
+    try:
+        return _run(_parser().parse_args(arguments))
+    except ScenarioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except SystemExit:  # --help
+        return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.screenshot is None:
+        for flag in ("at", "screen", "size"):
+            if getattr(given, flag) is not None:
+                raise ScenarioError(f"--{flag}", None, "", "goes with --screenshot")
+    file = _file(given.scenario)
     if file is None:
         return 0
-    if screenshot is not None:
-        return _picture(file, seed, screenshot, at or "30 s", screen or "overview", size or "120x40")
+    if given.screenshot is not None:
+        return _picture(file, given.seed, given.screenshot, given.at or "30 s", given.screen or "overview", given.size or "120x40")
     from tui.app import Twinloop
 
-    return Twinloop(file, seed).run() or 0
+    return Twinloop(file, given.seed).run() or 0
 
 
 def _file(scenario: str | None) -> Path | None:
@@ -77,19 +103,3 @@ def _picture(file: Path, seed: int | None, target: Path, at: str, screen: str, s
     picture(file, seed, target, at_ns, screen, (wide, high))
     print(target)
     return 0
-
-
-def command(arguments: list[str]) -> int:
-    """The command with the arguments after its name; returns the exit code."""
-    import sys
-
-    from typer.exceptions import TyperException
-
-    try:
-        return app(arguments, standalone_mode=False) or 0
-    except ScenarioError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except TyperException as error:
-        show = getattr(error, "show", None)
-        show(file=sys.stderr) if show is not None else print(f"error: {error}", file=sys.stderr)
-    return 3
