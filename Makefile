@@ -21,7 +21,7 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 	$(BIN)/twinloop run quickstart
 
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist worksteal  # tests on sockets mostly wait
 
 test-foreign: $(VENV)/.dev    ## npm's modbus-serial and node-opcua against `twinloop serve`; needs node and npm
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error

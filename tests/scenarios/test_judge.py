@@ -36,9 +36,9 @@ from sim.wallclock import EPOCH_NS
 SCENARIO = """\
 format: 1
 name: judged
-duration: 3 s
+duration: 2500 ms
 pace: {tolerance: 30 s}  # no test depends on how fast this machine is
-settle: 3 s
+settle: 2 s
 fleets:
   presses: {device: press-sensor, protocol: modbus-tcp, count: 2, poll: 250 ms, link: plant, gateway: gw, driver: modbus-driver}
   tanks: {device: tank, protocol: opcua, count: 1, sampling: 500 ms, link: plant, gateway: gw, driver: opcua-driver}
@@ -89,7 +89,7 @@ def told(process: subprocess.Popen[str]) -> int:
 
 @pytest.mark.parametrize(("kind", "code"), [("keeps", 0), ("forgets", 1)])
 def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_path: Path, kind: str, code: int) -> None:
-    judge = serve(tmp_path, "--broker-port", "0", "--lead", "4 s")
+    judge = serve(tmp_path, "--broker-port", "0", "--lead", "3 s")
     other = gateway(tmp_path, told(judge), kind)
     try:
         out, errors = judge.communicate(timeout=60)
@@ -104,7 +104,7 @@ def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_
     assert result["clock"] == "wire"
     assert [one["verdict"] for one in result["expectations"]][1:] == ["PASS", "PASS", "NO-DATA"]
     ledger, lost = result["ledger"], result["observed"]["lost"]
-    assert ledger["due"] == 2 * 12 * 10 + 6 * 10
+    assert ledger["due"] == 2 * 10 * 10 + 5 * 10
     assert result["observed"]["strange"] == 0
     if kind == "keeps":
         assert result["verdict"] == "PASS"
@@ -150,7 +150,7 @@ def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
     assert code == 0, out + errors
     assert "left out: cut cloud at 1 s: it happens to a gateway, or beyond one" in errors
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert result["ledger"]["delivered"] == result["ledger"]["due"] == 300
+    assert result["ledger"]["delivered"] == result["ledger"]["due"] == 250
     assert result["observed"]["strange"] == 0
 
 
@@ -225,7 +225,7 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
         assert result.verdict is Verdict.FAIL
         assert result.data["ledger"]["lost"] == {"unseen": 20}
         assert [(one["device"], one["k"]) for one in result.data["observed"]["lost"]] == [("presses/2", 2), ("tanks/1", 1)]
-        assert result.data["ledger"]["due"] == 300
+        assert result.data["ledger"]["due"] == 250
         assert result.data["ledger"]["open"] == 0
     finally:
         plant.close()
