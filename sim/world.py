@@ -71,6 +71,7 @@ class World(Plant):
         self.waiting_for: list[Callable[[], bool]] = []
         self.commands_ended: dict[str, int] = {}
         self.on_sample_end: list[Callable[[Row, int, End, str], None]] = []
+        """told of each that was neither delivered nor dropped"""
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
         self.gateway_of_name: dict[str, Gateway] = {}
         self.pairs: list[Pair] = []
@@ -310,10 +311,10 @@ class World(Plant):
         if self.spec.phases:
             key = self.phase_of(row.due_ns), row.device, end, cause
             self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
-        for told in self.on_sample_end:
-            told(row, mask, end, cause)
         if end is End.DELIVERED or end is End.DROPPED:
             return
+        for told in self.on_sample_end:
+            told(row, mask, end, cause)
         device = row.device
         if end in _LOST_OR_MISSED:
             never = (mask & ~row.carried).bit_count()

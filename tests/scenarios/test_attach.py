@@ -163,7 +163,7 @@ def test_a_cut_acts_on_real_devices(tmp_path: Path, host: Host) -> None:
         spec, _ = attached(planned(host, text), {name: url for name, url in places([], at).items() if name.startswith("presses")})
         with opened(spec, host, None, True) as world:
             later: list[int] = []
-            world.on_sample_end.append(lambda row, mask, end, cause: later.append(row.due_ns) if end is End.DELIVERED and not row.device else None)
+            world.latencies.watch_windows(True, lambda device, points, ns, due_ns: later.append(due_ns) if not device else None, lambda *_: None)
             assert world.run()
             assert world.ledger.count(End.MISSED, devices=[0, 1, 2]) >= 3 * 2 * 10
             assert world.ledger.count(End.MISSED, devices=[3, 4]) == 0
