@@ -343,7 +343,8 @@ points:
 
 
 def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over real sockets, from another process: parameters within what is said of them; the one that drifts is named, with the second."""
+    """Over real sockets, from another process: parameters within four standard errors (which readings are taken isn't the same each time, and two hold
+    95 times of 100); the one that drifts is named, with the second."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "fast.yaml").write_text(FAST, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(WIRE, encoding="utf-8")
