@@ -6,6 +6,7 @@ Belongs here: from keys and words to an action. Never: forms (tui/), sessions.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,15 +26,9 @@ NAME = "entry"
 
 def parse_entry(text: str) -> dict[str, Any]:
     """``cut: cloud, for: 20 s`` as a mapping; raises ScenarioError."""
-    data = parse_document("{" + text.strip().removeprefix("{").removesuffix("}") + "}", _file()).data
+    data = parse_document("{" + text.strip().removeprefix("{").removesuffix("}") + "}", Path(NAME)).data
     assert isinstance(data, dict)
     return data
-
-
-def _file() -> Any:
-    from pathlib import Path
-
-    return Path(NAME)
 
 
 def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[Action, dict[str, Any]]:
@@ -41,13 +36,13 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
 
     Its ``at_ns`` is 0: whoever does it stamps it. Times other than ``for`` have no place in it.
     """
-    document = Document(_file(), entry, {})
+    document = Document(Path(NAME), entry, {})
     at = (NAME,)
     try:
         checked = Entry.model_validate(entry)
     except ValidationError as error:
         raise translated(document, error) from error
-    beside = replace_document(loaded, document)
+    beside = replace(loaded, document=document)  # mistakes are told of the entry
     for key in ("at", "every", "after", "times", "phase"):
         if getattr(checked, key) is not None:
             raise document.error((key,), f'"{key}" has no place here: it happens now')
@@ -58,11 +53,6 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
         raise document.error(("flap",), 'flap needs "for"')
     target = drawn(loaded, target, draws)
     return action(checked, verb, target, 0, checked.for_), {**entry, verb: target}
-
-
-def replace_document(loaded: Loaded, document: Document) -> Loaded:
-    """The scenario, whose errors are told of the entry."""
-    return replace(loaded, document=document)
 
 
 def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:

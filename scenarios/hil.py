@@ -18,6 +18,7 @@ from scenarios.thresholds import Judge, Judged, read_expectations
 from scenarios.units import show_duration
 from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from sim.clock import S
+from sim.faults import InvariantError
 from sim.observed import ObservedPlant
 from sim.served import Caller, Write
 
@@ -104,15 +105,18 @@ class Hil:
 
     def result(self, notes: list[str], wall_s: float) -> Result:
         """Close the books and judge."""
-        plant, stopped = self.plant, self._stopped
-        plant.finish(stopped)
+        plant, stopped, error = self.plant, self._stopped, ""
+        try:
+            plant.finish(stopped)
+        except InvariantError as broken:
+            error = str(broken)
         known = {judged.expectation: judged for judged in self._judge.judge()}
         every = [known.get(one) or Judged(one, Verdict.NO_DATA, None, NOT_OURS) for one in self._expectations]
         verdict = Verdict.ABORTED if stopped else overall(judged.verdict for judged in known.values()) if known else Verdict.NO_DATA
         kept = plant.pacer is None or plant.pacer.kept(self.loaded.scenario.pace.tolerance)
         if self.listener.lost_session:
             self.deaf.append(f"the broker had forgotten us {self.listener.lost_session} times: what was published meanwhile is unknown")
-        verdict = on_the_wire(verdict, kept and not self.deaf)
+        verdict = Verdict.BROKEN if error else on_the_wire(verdict, kept and not self.deaf)
         unknown = [one.metric for one in self._expectations if one not in known]
         uncounted = f"{', '.join(dict.fromkeys(unknown))}: NO-DATA, and doesn't count: {NOT_OURS}"
         notes = [*notes, *([uncounted] if unknown and known else []), *([] if kept else [NOT_KEPT]), *self.deaf, *self._stories()]
@@ -121,7 +125,8 @@ class Hil:
         names = plant.ledger.names
         lost = [{"device": names[device], "k": k, "due_ns": due_ns} for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]]
         observed = {"messages": plant.messages, "strange": plant.strange, "strangeness": plant.strangeness, "lost": lost, "limits": plant.limits}
-        return replace(result, data={**result.data, "observed": observed})
+        data = {**result.data, "observed": observed} | ({"broken": error} if error else {})
+        return replace(result, data=data, error=error)
 
     def _stories(self) -> list[str]:
         """What was lost and what was strange, by name."""

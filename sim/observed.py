@@ -2,7 +2,8 @@
 
 Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/observation.py), sockets, verdicts. Each device shows the number k of its
 sample in a point of its own, the last of its model, from phase + k * poll on until the next; before the first and after the last it shows NO_SAMPLE.
-A sample whose k no client has read while it stood is missed (``unread``); one that was read and never arrived is lost (``unseen``).
+A sample whose k no client has read is missed (``unread``), which is known when an answer with it can't be on its way any more; one that was read
+and never arrived is lost (``unseen``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sim.bus import BUS_USER_TIMEOUT_NS
 from sim.latency import Latencies
 from sim.ledger import End, Ledger, Row, due_instants
 from sim.message import Command
@@ -76,11 +78,11 @@ class ObservedPlant(ServedPlant):
         device.image.write_value(len(device.model.points) - 1, float(number))
 
     def _due(self, index: int, k: int) -> None:
-        """Sample k is due; the one before can't be read any more."""
+        """Sample k is due; the one before isn't shown any more, but an answer with it may be on its way."""
         spec, now = self.spec.devices[index], self.env._now
         before = self._current[index]
         if before is not None and before.open and not before.read:
-            self.ledger.close(before, before.open, End.MISSED, "unread")
+            self.env.call_in(BUS_USER_TIMEOUT_NS, self._never_read, before)
         if now >= self.spec.duration_ns:
             self._current[index] = None
             self._show(index, NO_SAMPLE)
@@ -89,6 +91,11 @@ class ObservedPlant(ServedPlant):
         self._arrived[index].append(0)
         self._show(index, k)
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
+
+    def _never_read(self, row: Row) -> None:
+        """No answer with it can come any more."""
+        if row.open and not row.read and not self.finished:
+            self.ledger.close(row, row.open, End.MISSED, "unread")
 
     def _answered(self, index: int, request: bytes, answer: bytes) -> None:
         """A Modbus client has its answer, a right one: were the counter's registers in it?"""
