@@ -9,28 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.scenarios.test_serve import SCENARIO
+
 HERE = Path(__file__).resolve().parent
-SCENARIO = """\
-format: 1
-name: foreign
-duration: 60 s
-fleets:
-  presses: {device: press-sensor, protocol: modbus-tcp, count: 3, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}
-  meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 1 s, link: line, gateway: gw, driver: modbus-driver}
-  tanks: {device: tank, protocol: opcua, count: 1, poll: 1 s, link: plant, gateway: gw, driver: opcua-driver}
-links:
-  plant: {preset: lan}
-  line: {serial: 19200 Bd}
-  cloud: {preset: lan}
-components:
-  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
-  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
-  normalize: {wasm: normalize.wasm, grants: [log]}
-  route: {wasm: route.wasm, grants: [log]}
-gateways:
-  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
-expect: [count(samples.lost) == 0]
-"""
 
 
 def main() -> int:
@@ -42,12 +23,12 @@ def main() -> int:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
-            for _ in range(6):
+            for _ in range(7):
                 server.stdout.readline()
             while not found.exists() or not found.read_text(encoding="utf-8").endswith("}\n"):
                 assert server.poll() is None, "serve has ended"
             at = {device: entry["url"] for device, entry in json.loads(found.read_text(encoding="utf-8")).items()}
-            clients = {"modbus.mjs": [at["presses/2"], at["meters/2"]], "opcua.mjs": [at["tanks/1"]]}
+            clients = {"modbus.mjs": [at["presses/3"], at["meters/2"]], "opcua.mjs": [at["tanks/1"]]}
             codes = [subprocess.run(["node", str(HERE / name), *urls], timeout=60, check=False).returncode for name, urls in clients.items()]
         finally:
             server.send_signal(signal.SIGTERM)
