@@ -40,7 +40,7 @@ coverage: $(VENV)/.dev        ## branches of the code that reads what others sen
 	$(BIN)/coverage report
 
 soak: $(VENV)/.dev            ## the long forms of the tests
-	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2
+	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0
 
 components: $(VENV)/.dev      ## rebuild the guests from their sources
 	$(BIN)/python -m components.build
