@@ -27,6 +27,7 @@ from scenarios.verdict import Verdict
 from sim.ledger import End
 from sim.spec import PlaceSpec, WorldSpec
 from sim.streams import Streams
+from tests.steady import steady
 
 SCENARIO = """\
 format: 1
@@ -94,6 +95,7 @@ def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int |
     return None
 
 
+@steady
 def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Modbus TCP, RTU on a pseudo-terminal, OPC UA: recorded by one process, served by another, equal to the model's values."""
     with serving(tmp_path) as (at, _):
@@ -120,6 +122,7 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
         assert shown(spec, name, recording, point) is not None, (name, point)
 
 
+@steady
 def test_a_server_that_is_pulled_is_an_outage_in_the_ledger(tmp_path: Path, host: Host) -> None:
     """Its samples are missed, with a cause; nothing else is harmed, and the ledger adds up."""
     with serving(tmp_path) as (at, process):

@@ -33,6 +33,7 @@ from sim.observed import NO_SAMPLE, ObservedPlant
 from sim.rule import Cut
 from sim.served_modbus import ModbusCaller
 from sim.wallclock import EPOCH_NS
+from tests.steady import steady
 
 SCENARIO = """\
 format: 1
@@ -89,6 +90,7 @@ def told(process: subprocess.Popen[str]) -> int:
 
 
 @pytest.mark.parametrize(("kind", "code"), [("keeps", 0), ("forgets", 1)])
+@steady
 def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_path: Path, kind: str, code: int) -> None:
     judge = serve(tmp_path, "--broker-port", "0", "--lead", "3 s")
     other = gateway(tmp_path, told(judge), kind)
@@ -120,6 +122,7 @@ def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_
     assert f"{len(lost)} samples were read and never arrived: presses/1 k=" in out
 
 
+@steady
 def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
     """An amqtt broker between them: what it brings is judged as well; retained messages and a former run's queue aren't."""
     with socket.create_server(("127.0.0.1", 0)) as free:
