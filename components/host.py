@@ -60,9 +60,13 @@ class Linked(NamedTuple):
 
 
 class Host:
-    """Engine, components, linkers, instances. Close it; after that every use raises HostError."""
+    """Engine, components, linkers, instances. Close it; after that every use raises HostError.
 
-    def __init__(self) -> None:
+    ``threads`` False: it compiles in the calling thread alone. A process that forks must: in the fork wasmtime's own threads are gone, and waited for.
+    """
+
+    def __init__(self, threads: bool = True) -> None:
+        self._threads = threads
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engine = wasmtime.Engine(self._config())
@@ -78,6 +82,7 @@ class Host:
     def _config(self) -> wasmtime.Config:
         config = wasmtime.Config()
         config.consume_fuel = True
+        config.parallel_compilation = self._threads
         config.wasm_relaxed_simd_deterministic = True
         config.max_wasm_stack = STACK_BYTES // 2
         _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)

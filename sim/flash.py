@@ -8,6 +8,8 @@ SQLite opens the rest, and what it holds is compared with the list of acknowledg
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -50,11 +52,14 @@ class FlashFile:
         """(row, is it there) since the last sync began, in order; ``_writing``: the same of the sync under way"""
         self._writing: list[tuple[int, bool]] | None = None
         self._durable_log_bytes = self._changes = 0
+        self._inherited: list[sqlite3.Connection] = []
+        """connections of the process that this one was forked from: SQLite would remove that one's log when they are closed"""
         self.written_bytes = self.syncs = 0
 
     def _open(self) -> sqlite3.Connection:
+        """Exclusive: its index of the log is then in this process's memory, not in a file that a forked copy would share."""
         db = sqlite3.connect(self._path, isolation_level=None)
-        for pragma in ("journal_mode = WAL", "synchronous = OFF", "wal_autocheckpoint = 0", "cache_spill = OFF"):
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = OFF", "wal_autocheckpoint = 0", "cache_spill = OFF"):
             db.execute(f"PRAGMA {pragma}")
         return db
 
@@ -105,7 +110,7 @@ class FlashFile:
         """
         database, log = self._path.read_bytes(), self._log.read_bytes() if self._log.exists() else b""
         self.db.execute("ROLLBACK")
-        self.db.close()
+        self._leave()
         torn = len(log) - self._durable_log_bytes
         kept = self._durable_log_bytes + (self._cuts.below(torn) if torn > 0 else 0)
         self._path.write_bytes(database)
@@ -140,4 +145,34 @@ class FlashFile:
         if self.db.in_transaction:
             self.db.execute("COMMIT")
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.db.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.db not in self._inherited:
+            self.db.close()
+
+    # ---- forks ----------------------------------------------------------------------------------------------------
+    def copy(self, path: Path) -> None:
+        """The files as they lie, under another name: what a fork of this process will ``adopt``."""
+        shutil.copyfile(self._path, path)
+        shutil.copyfile(self._log, path.with_name(path.name + "-wal"))
+
+    def adopt(self, path: Path) -> None:
+        """In a process that was just forked (Linux): go on with the copy at ``path``; what isn't committed yet is in memory, and stays.
+
+        The original's files must stay where they are as long as this process lives. It ends by os._exit, so that nobody closes its connections.
+        """
+        log = path.with_name(path.name + "-wal")
+        mine = {str(self._path.resolve()): path, str(self._log.resolve()): log}
+        for name in os.listdir("/proc/self/fd"):
+            number = int(name)
+            try:
+                lies = os.readlink(f"/proc/self/fd/{number}")
+            except OSError:
+                continue  # the list's own descriptor
+            if lies in mine:
+                copied = os.open(mine[lies], os.O_RDWR | os.O_CLOEXEC)
+                os.dup2(copied, number, inheritable=False)
+                os.close(copied)
+        self._path, self._log = path, log
+        self._inherited.append(self.db)

@@ -62,6 +62,11 @@ class Store:
         self._fills: list[int] = []
 
     @property
+    def file(self) -> FlashFile | None:
+        """Its file; None: volatile."""
+        return self._file
+
+    @property
     def flash_bytes(self) -> int:
         """Written to the flash so far, log and database."""
         return 0 if self._file is None else self._file.written_bytes

@@ -6,11 +6,13 @@ SLICE_EVENTS events. Rewinding makes the world anew and plays the same again: a 
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from sim.spec import Action
 from sim.supervisor import ConfigRefused
 from sim.trace import KINDS
 from sim.world import SETTLE_CHECK_NS, World
+from tui.marks import Marks, possible, root
 from tui.messages import (
     Command,
     Died,
@@ -67,35 +70,57 @@ NEVER_AGAIN = 1 << 62
 def main(connection: Connection, file: str, seed: int | None) -> None:
     """The process: until Quit, or until nobody is at the other end any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
-    host = Host()
+    if possible():
+        sys.exit(root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline))))
+    sys.exit(play(connection, file, seed, None))
+
+
+def play(connection: Connection, file: str, seed: int | None, marks: Marks | None) -> int:
+    """Load, say what there is, serve; the exit code."""
+    host = Host(threads=marks is None)
     try:
-        engine = Engine(host, Path(file), seed)
+        engine = Engine(host, Path(file), seed, marks)
         connection.send(engine.plan)
         engine.serve(connection)
     except (ScenarioError, HostLimitError) as error:
         connection.send(Refused(str(error)))
-    except (EOFError, BrokenPipeError):
-        return
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
     except BaseException:
         connection.send(Died(traceback.format_exc(limit=-6)))
         raise
     finally:
-        host.close()
+        if marks is None:  # else others use the same files
+            host.close()
+    return 0
+
+
+Entries = list[tuple[Action, dict[str, Any]]]
+"""what was done live: the action as it was stamped, and the entry"""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a mark is woken with: whereto, what is to be done again on the way, and what to answer."""
+
+    to_ns: int
+    from_ns: int
+    entries: Entries
+    reply: Done
 
 
 class Engine:
-    """One scenario and the world that plays it. Raises ScenarioError when it can't be run."""
+    """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError when it can't be run."""
 
-    def __init__(self, host: Host, file: Path, seed: int | None) -> None:
-        self.host = host
+    def __init__(self, host: Host, file: Path, seed: int | None, marks: Marks | None = None) -> None:
+        self.host, self.marks = host, marks
         self.loaded = load(file)
         self._expectations = read_expectations(self.loaded)
         self.spec = Planner(self.loaded, host, seed).world()
-        self.entries: list[tuple[Action, dict[str, Any]]] = []
-        """what was done live: the action as it was stamped, and the entry"""
-        self.mode, self._after = "paused", "paused"
+        self.entries: Entries = []
+        self.mode = "paused"
         self._speed: Fraction | None = None
-        self._goal_ns = 0
+        self._goal_ns = self._from_ns = 0
         self._kind = ""
         self._verdict = ""
         self._pacer = Pacer()
@@ -105,7 +130,7 @@ class Engine:
     def _begin(self, actions: tuple[Action, ...]) -> None:
         """A new world, at its beginning, in which these are done again."""
         spec = replace(self.spec, timeline=(*self.spec.timeline, *actions))
-        self.world = World(spec, self.host)
+        self.world = World(spec, self.host, None if self.marks is None else self.marks.store_path())
         self.watch = Watch(self.world)
         self.judge = Judge(self.world, self._expectations)
         self.session = Session(self.world)
@@ -119,19 +144,33 @@ class Engine:
 
     # ---- commands -------------------------------------------------------------------------------------------------
     def serve(self, connection: Connection) -> None:
-        """Until Quit."""
-        try:
-            while True:
-                while connection.poll(self._wait_s()):
-                    command: Command = connection.recv()
-                    if isinstance(command, Quit):
-                        return
-                    reply = self.handle(command)
-                    if reply is not None:
-                        connection.send(reply)
-                self.slice()
-        finally:
-            self.world.close()
+        """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
+        heard: list[Any] = [connection] if self.marks is None else [connection, self.marks.lifeline]
+        self._mark(connection)
+        while True:
+            while found := wait(heard, self._wait_s()):
+                if connection not in found:
+                    return
+                command: Command = connection.recv()
+                if isinstance(command, Quit):
+                    return
+                reply = self.handle(command)
+                if reply is not None:
+                    connection.send(reply)
+            self.slice()
+            if self.mode in ("playing", "rewinding"):
+                self._mark(connection)
+
+    def _mark(self, connection: Connection) -> None:
+        if self.marks is None or not self.marks.due(self.world.events):
+            return
+        order: Order | None = self.marks.take(self.world)
+        if order is not None:
+            for action, _ in order.entries[len(self.entries) :]:
+                self.world.timeline.add(action)
+            self.entries = list(order.entries)
+            self._go_back(order)
+            connection.send(order.reply)
 
     def handle(self, command: Command) -> Reply | None:
         """Carry out one command."""
@@ -151,8 +190,14 @@ class Engine:
             values=tuple(self.watch.values), latency=self.watch.latency(), slowest=self.watch.slowest(),
             instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
             stamped=tuple((action.at_ns, _shown(entry)) for action, entry in self.entries),
+            progress=self._progress(), marks=() if self.marks is None else tuple(mark.at_ns for mark in self.marks.kept),
+            digest=self.digest() if self.mode == "over" else "",
             device=self.watch.device(look.device) if 0 <= look.device < len(world.spec.devices) else None, verdict=self._verdict,
         )  # fmt: skip
+
+    def _progress(self) -> float:
+        whole = self._goal_ns - self._from_ns
+        return 1.0 if self.mode != "rewinding" or whole <= 0 else max(0.0, (self.world.env._now - self._from_ns) / whole)
 
     def _verdicts(self) -> tuple[LiveVerdict, ...]:
         return tuple(LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one)) for one in self.judge.judge())
@@ -185,14 +230,24 @@ class Engine:
             self._seen = self.watch.seen.get(command.kind, 0)
 
     def _rewind(self, command: Rewind) -> Done:
-        to_ns = max(0, min(command.to_ns, self.world.env._now))
+        """Wakes a mark, which does the rest: then this process is over. Without one: from 0."""
+        now = self.world.env._now
+        to_ns = max(0, min(command.to_ns, now))
         kept = [(action, entry) for action, entry in self.entries if action.at_ns <= to_ns]
         undone = len(self.entries) - len(kept)
+        reply = Done(f"back to {to_ns / 1e9:g} s" + (f"; {undone} live commands after it are undone" if undone else ""))
+        order = Order(to_ns, now, kept, reply)
+        if self.marks is not None and self.marks.wake(to_ns, order):
+            os._exit(0)
         self.entries = kept
         self.world.close()
         self._begin(tuple(action for action, _ in kept))
-        self.mode, self._speed, self._goal_ns, self._kind = "rewinding", None, to_ns, ""
-        return Done(f"back to {to_ns / 1e9:g} s" + (f"; {undone} live commands after it are undone" if undone else ""))
+        self._go_back(order)
+        return reply
+
+    def _go_back(self, order: Order) -> None:
+        self.mode, self._speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
+        self._from_ns = max(0, self.world.env._now)
 
     def _do(self, command: Do) -> Reply:
         if self.mode in ("over", "rewinding"):

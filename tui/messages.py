@@ -226,7 +226,12 @@ class View:
     stamped: tuple[tuple[int, str], ...]
     device: DeviceView | None = None
     verdict: str = ""
-    """once it is over"""
+    """once it is over; so the trace's digest"""
+    digest: str = ""
+    progress: float = 1.0
+    """of rewinding, 0 to 1"""
+    marks: tuple[int, ...] = ()
+    """instants from which rewinding can go on at once"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,171 @@
+"""Marks to rewind to: forks of the engine's process that sleep at an instant each, until one is woken and goes on in its place.
+
+Belongs here: forking, sleeping, waking, which marks are kept. Never: what a world does. A fork shares nothing that changes: memory is copied by the
+kernel when it is written, stores' files by ``FlashFile.copy``. Linux only (``possible``); elsewhere rewinding replays from 0.
+
+Every process of an engine holds the connection to the screen; the one that is awake uses it. All hang on the root's lifeline: when the root is gone,
+or whoever is awake, the others end. The root adopts orphans and outlives them (``root``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sim.world import World
+
+MARKS_MAX = 8
+MARK_EVENTS = 10_000
+"""between two marks at least"""
+MARK_SHARE = 0.02
+"""of the engine's time that making marks may take"""
+_PR_SET_CHILD_SUBREAPER = 36
+"""prctl(2)"""
+
+
+def possible() -> bool:
+    """Can this system do it?"""
+    return sys.platform == "linux" and os.path.isdir("/proc/self/fd")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One sleeping process: where it stands, and the end of the pipe that wakes it."""
+
+    at_ns: int
+    events: int
+    control: Connection
+
+
+def root(play: Callable[[Path, Connection], int]) -> int:
+    """Run ``play(folder, lifeline)`` in a fork, and outlive it and all that come of it; returns the worst exit code (128 + N: killed by signal N).
+
+    The folder is theirs, and goes with them. SIGTERM ends them all.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with TemporaryDirectory(prefix="twinloop-tui-") as folder:
+        lifeline, held = Pipe(duplex=False)
+        if os.fork() == 0:
+            held.close()
+            code = 70
+            try:
+                code = play(Path(folder), lifeline)
+            finally:
+                os._exit(code)  # nobody's finalizers: files and folders are the root's
+        lifeline.close()
+        signal.signal(signal.SIGTERM, lambda *_: held.close())
+        worst = 0
+        while True:
+            try:
+                code = os.waitstatus_to_exitcode(os.wait()[1])
+            except ChildProcessError:
+                return worst
+            worst = max(worst, code if code >= 0 else 128 - code)
+
+
+class Marks:
+    """Of one engine, seen from the process that is awake. ``kept``: the oldest first."""
+
+    def __init__(self, folder: Path, lifeline: Connection) -> None:
+        self._folder, self.lifeline = folder, lifeline
+        self.kept: list[Mark] = []
+        self._next_events = 0
+        self._next_s = 0.0
+        self._made = 0
+
+    def store_path(self) -> Callable[[str], Path]:
+        """Where a new world's stores lie."""
+        folder = self._room()
+        return lambda gateway: folder / f"store-{gateway}.sqlite"
+
+    def _room(self) -> Path:
+        self._made += 1
+        folder = self._folder / f"{os.getpid()}-{self._made}"
+        folder.mkdir()
+        return folder
+
+    def due(self, events: int) -> bool:
+        """Is it time for one? ``events``: of the world so far."""
+        return events >= self._next_events and time.monotonic() >= self._next_s
+
+    def take(self, world: World) -> Any:
+        """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with: then it is who is awake now."""
+        gc.freeze()  # the collector would touch, and so copy, all that is shared
+        order = None
+        while True:
+            came = self._fork(world)
+            if came is None:
+                return order
+            order = came  # woken: first it leaves another like itself
+
+    def _fork(self, world: World) -> Any:
+        began = time.monotonic()
+        folder = self._room()
+        files = []
+        for gateway in world.gateways:
+            if gateway.store is not None and gateway.store.file is not None:
+                files.append((gateway.store.file, folder / f"store-{gateway.name}.sqlite"))
+        for file, path in files:
+            file.copy(path)
+        near, far = Pipe(duplex=False)
+        if os.fork() == 0:
+            far.close()
+            for file, path in files:
+                file.adopt(path)
+            return self._sleep(near, folder)
+        near.close()
+        self.kept.append(Mark(max(0, world.env._now), world.events, far))
+        self._thin()
+        self._next_events = world.events + MARK_EVENTS
+        ended = time.monotonic()
+        self._next_s = ended + (ended - began) / MARK_SHARE
+        return None
+
+    def _sleep(self, control: Connection, folder: Path) -> Any:
+        """Until it is woken; it ends here, and its files with it, when it is told to or nobody can wake it any more."""
+        order = None
+        if self.lifeline not in wait([control, self.lifeline]):
+            with contextlib.suppress(EOFError):
+                order = control.recv()
+        if order is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(0)
+        control.close()
+        return order
+
+    def _thin(self) -> None:
+        """Too many: of those between the first and the last the one goes that is missed least, so that distances grow with age."""
+        if len(self.kept) <= MARKS_MAX:
+            return
+        now = self.kept[-1].events
+        gaps = [(self.kept[i + 1].events - self.kept[i - 1].events) / (now - self.kept[i - 1].events) for i in range(1, len(self.kept) - 1)]
+        gone = self.kept.pop(1 + gaps.index(min(gaps)))
+        _tell(gone.control, None)
+
+    def wake(self, to_ns: int, order: Any) -> bool:
+        """Wake the last mark at or before ``to_ns`` with an order; True: done, and the caller must end now. False: there is none."""
+        return any(_tell(mark.control, order) for mark in reversed(self.kept) if mark.at_ns <= to_ns)
+
+
+def _tell(control: Connection, order: Any) -> bool:
+    """False: it has ended already (one that came of it let it go)."""
+    try:
+        control.send(order)
+    except (BrokenPipeError, OSError):
+        return False
+    finally:
+        control.close()
+    return True
