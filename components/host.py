@@ -62,7 +62,8 @@ class Linked(NamedTuple):
 class Host:
     """Engine, components, linkers, instances. Close it; after that every use raises HostError.
 
-    ``threads`` False: it compiles in the calling thread alone. A process that forks must: in the fork wasmtime's own threads are gone, and waited for.
+    ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
+    wasmtime's threads, and would wait for them.
     """
 
     def __init__(self, threads: bool = True) -> None:

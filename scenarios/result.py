@@ -96,7 +96,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         "lines": {name: {"busy_ratio": _share(line.busy_ns, simulated_ns), "exchanges": line.exchanges, "timeouts": line.timeouts,
                          "longest_queue": line.longest_queue} for name, line in world.field.lines.items()},
         "commands": {"issued": len(world.commands_issued), **world.commands_ended},
-        "bands": {gateway.name: _band(gateway) for gateway in world.gateways},
+        "bands": {gateway.name: band(gateway) for gateway in world.gateways},
         "notes": notes,
         "run": {
             "simulated_ns": simulated_ns, "wall_s": round(wall_s, 6), "polls": world.polls, "events": world.events,
@@ -211,7 +211,8 @@ def _link(world: World, gateway: Any) -> dict[str, int]:
     return {"offered": stats.offered, "lost": stats.lost, "queue_full": stats.queue_full, "ruled_out": stats.ruled_out}
 
 
-def _band(gateway: Any) -> dict[str, Any]:
+def band(gateway: Any) -> dict[str, Any]:
+    """Where a gateway's modelled times come from, and how far they may be off."""
     board, profile = gateway.board, gateway.budget.profile
     fuel = board.metered_fuel_ps if profile.metered else board.fuel_ps
     return {

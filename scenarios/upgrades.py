@@ -87,6 +87,17 @@ def _offer(loaded: Loaded, name: str, version: str, at: Location) -> OfferSpec:
         raise error(at, str(problem)) from problem
 
 
+def on_offer(loaded: Loaded) -> tuple[str, ...]:
+    """Every version of every release in the registry, once; nothing without one, or when it can't be read."""
+    if loaded.scenario.registry is None:
+        return ()
+    registry = _registry(loaded)
+    try:
+        return tuple(dict.fromkeys(str(version) for name in registry.names() for version in registry.versions(name)))
+    except RegistryError:
+        return ()
+
+
 def offers(loaded: Loaded) -> tuple[OfferSpec, ...]:
     """Every release that the timeline asks for, read once; raises ScenarioError."""
     wanted: dict[tuple[str, str], OfferSpec] = {}

@@ -7,27 +7,31 @@ message; what is drawn is the newest view.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.console import Group
 from rich.text import Text
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from scenarios.entries import parse_entry
 from scenarios.errors import ScenarioError
+from scenarios.units import duration
 from tui.feed import Feed
 from tui.fleet_table import FleetTable
+from tui.kind_chooser import KindChooser
 from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
 from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import BAD, DIM, HEAD, OK, VERDICT_STYLES, WARN, clock_text, fit
+from tui.text import BAD, DIM, HEAD, OK, VERDICT_STYLES, WARN, bar, clock_text, fit
+from tui.trouble_form import TroubleForm
 
 SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
 FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4
@@ -40,13 +44,13 @@ HELP = """\
 1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble   ? this
 
 space  play and pause            .  step one event         s  step 1 s
-+ -    faster, slower            f  flat out               n  run to the next trouble
-b      back 10 s                 0  back to the beginning
++ -    faster, slower            f  flat out               n  run to the next ...
+b      back 10 s                 0  to the beginning       g  go to an instant
 
-i      do something: an entry of a timeline, e.g.  cut: cloud, for: 20 s
-w      save what was done as a scenario               r  read the scenario again
-/      filter devices     o  sort them     arrows and enter choose
-d      dark and light     ctrl+p  commands     q  quit
+i      do something: a form      :  the same, typed        w  save it as a scenario
+r      read the scenario again   /  filter devices         o  sort them
+arrows, enter, the mouse  choose a device, a point, a frame
+d      dark and light            ctrl+p  commands          q  quit, and leave the report
 """
 
 
@@ -61,46 +65,52 @@ class Pane(Widget):
 
     def render(self) -> Group:
         """What there is to see."""
-        return Group(*self._make(self.size.width, self.size.height))
+        lines = self._make(self.size.width, self.size.height)
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*lines)
 
 
 class Twinloop(App[int]):
-    """One scenario. Ends with 0, or the engine's bad end's code."""
+    """One scenario, played by the engine that ``start`` starts."""
 
     TITLE = "twinloop"
     CSS_PATH = "app.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(i), f"show('{name}')", name.capitalize(), show=i in (1, 2, 3, 4, 5, 6)) for i, name in enumerate(PANES[:6], 1)),
+        *(Binding(str(i), f"show('{name}')", name.capitalize(), show=False) for i, name in enumerate(PANES[:6], 1)),
         Binding("question_mark", "show('help')", "Help"),
-        Binding("space", "play", "Play", priority=False), Binding("full_stop", "step_event", "Event", show=False),
-        Binding("s", "step", "+1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
+        Binding("space", "play", "Play", priority=False), Binding("full_stop", "step_event", "Step one event", show=False),
+        Binding("s", "step", "Step 1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
         Binding("minus", "faster(-1)", "Slower", show=False), Binding("f", "flat_out", "Flat out", show=False),
-        Binding("n", "next_trouble", "Next trouble", show=False), Binding("b", "rewind(10)", "Back", show=False),
-        Binding("0", "beginning", "Beginning", show=False), Binding("i", "do", "Do"), Binding("w", "save", "Save"),
-        Binding("r", "reload", "Reload", show=False), Binding("slash", "filter", "Filter", show=False), Binding("o", "sort", "Sort", show=False),
-        Binding("up", "move(-1)", "Up", show=False), Binding("down", "move(1)", "Down", show=False), Binding("left", "point(-1)", show=False),
-        Binding("right", "point(1)", show=False), Binding("d", "toggle_dark", "Dark", show=False), Binding("escape", "leave", show=False),
+        Binding("n", "run_until", "Run to the next ...", show=False), Binding("b", "rewind(10)", "Back 10 s", show=False),
+        Binding("0", "beginning", "To the beginning", show=False), Binding("g", "go_to", "Go to an instant", show=False),
+        Binding("i", "do", "Do"), Binding("colon", "type", "Type an entry", show=False), Binding("w", "save", "Save"),
+        Binding("r", "reload", "Read the scenario again", show=False), Binding("slash", "filter", "Filter devices", show=False),
+        Binding("o", "sort", "Sort devices", show=False),
+        Binding("up", "move(-1)", show=False), Binding("down", "move(1)", show=False), Binding("left", "point(-1)", show=False),
+        Binding("right", "point(1)", show=False), Binding("d", "toggle_dark", "Dark and light", show=False), Binding("escape", "leave", show=False),
         Binding("enter", "open", show=False), Binding("q", "quit", "Quit"),
     ]  # fmt: skip
 
-    def __init__(self, file: Path, seed: int | None = None) -> None:
+    def __init__(self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed) -> None:
         super().__init__()
-        self.file, self.seed = file, seed
+        self.file, self.seed, self._start = file, seed, start
         self.plan: Ready | None = None
         self.view: View | None = None
-        self.problem = ""
+        self.problem = self.report = ""
         self.log_lines: list[Line] = []
         self.device, self.point = 0, 0
         self._speed = SPEEDS.index(Fraction(1))
         self._asking: Callable[[str], None] | None = None
         self._said: tuple[str, str] = ("", "")
         self._interval_s = FASTEST_S
-        self.feed = Feed(file, seed)
+        self.feed = start(file, seed)
 
     def compose(self) -> ComposeResult:
         """Head, panes, a line to type in, keys."""
         yield Static(id="head")
+        yield Static(id="tabs")
         with ContentSwitcher(initial="overview", id="panes"):
             yield Pane("overview", lambda w, h: self._drawn(overview.lines, w, h))
             with Vertical(id="fleet"):
@@ -118,18 +128,47 @@ class Twinloop(App[int]):
         """The engine is on its way."""
         self._tick()
 
+    @property
+    def base(self) -> Screen[Any]:
+        """The screen under whatever asks something."""
+        return self.screen_stack[0]
+
+    @property
+    def there(self) -> bool:
+        """Not on its way in, or out."""
+        try:
+            return bool(self.base.query("#head"))
+        except (ScreenStackError, IndexError):
+            return False
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The keys, by name; then Textual's own."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding) and binding.description:
+                yield SystemCommand(binding.description, f"key {binding.key_display or binding.key}", self._doing(binding.action))
+        yield from super().get_system_commands(screen)
+
+    def _doing(self, action: str) -> Callable[[], Any]:
+        return lambda: self.run_action(action)
+
     # ---- drawing ---------------------------------------------------------------------------------------------------
     def _tick(self) -> None:
         """Take what came, draw it, ask for the next view; slower when drawing is slow."""
+        if not self.there:
+            return
         began = time.perf_counter()
         for reply in self.feed.take():
             self._took(reply)
         if self.plan is not None and not self.problem:
-            self.feed.look(Look(self.device, self.log_lines[-1].number if self.log_lines else 0))
+            self.feed.look(Look(self.device, self.log_lines[-1].number if self.log_lines else 0, self._rows()))
         self._interval_s = max(FASTEST_S, min(SLOWEST_S, (time.perf_counter() - began) / DRAW_SHARE))
         self.set_timer(self._interval_s, self._tick)
 
+    def _rows(self) -> tuple[int, ...]:
+        return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()
+
     def _took(self, reply: Reply) -> None:
+        form = self.screen if isinstance(self.screen, TroubleForm) else None
         if isinstance(reply, Ready):
             self.plan, self.problem = reply, ""
         elif isinstance(reply, View):
@@ -141,18 +180,29 @@ class Twinloop(App[int]):
             self.redraw()
         elif isinstance(reply, Done):
             self.say(reply.text, OK)
+            if form is not None:
+                form.action_leave()
+        elif isinstance(reply, Wrong) and form is not None:
+            form.refused(reply.text)
         elif isinstance(reply, Wrong):
             self.say(reply.text, BAD)
 
     def redraw(self) -> None:
         """Head and the pane that is seen."""
-        if not self.query("#head"):  # on its way in, or out
+        if not self.there:
             return
-        self.query_one("#head", Static).update(self._head())
-        switcher = self.query_one("#panes", ContentSwitcher)
+        self.base.query_one("#head", Static).update(self._head())
+        self.base.query_one("#tabs", Static).update(self._tabs())
+        switcher = self.base.query_one("#panes", ContentSwitcher)
         if switcher.visible_content is not None:
             for widget in (switcher.visible_content, *switcher.visible_content.children):
                 widget.refresh()
+
+    def _tabs(self) -> str:
+        """The panes; a click shows one."""
+        names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)]
+        marked = (f"[reverse] {text} [/]" if name == self.shown else f" {text} " for name, text in zip(PANES, names, strict=True))
+        return "".join(f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True))
 
     def _head(self) -> Text:
         if self.plan is None or self.view is None:
@@ -162,6 +212,8 @@ class Twinloop(App[int]):
         verdict = view.verdict.partition(":")[0]
         mode = verdict if view.mode == "over" else f"{view.mode} {pace}".strip()
         style = VERDICT_STYLES.get(verdict, WARN) if view.mode == "over" else OK if view.mode == "playing" else WARN
+        if view.mode == "rewinding":
+            mode, style = f"rewinding {bar(view.progress, 10)} {100 * view.progress:.0f} %", WARN
         when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
         return Text.assemble((fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style))
 
@@ -179,26 +231,26 @@ class Twinloop(App[int]):
     def say(self, text: str, style: str = "") -> None:
         """One line, until the next."""
         self._said = text, style
-        if self.query("#said"):
-            self.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
+        if self.there:
+            self.base.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
 
     # ---- screens ---------------------------------------------------------------------------------------------------
     def action_show(self, name: str) -> None:
         """Another pane."""
-        self.query_one("#panes", ContentSwitcher).current = name
+        self.base.query_one("#panes", ContentSwitcher).current = name
         self.redraw()
 
     @property
     def shown(self) -> str:
         """Which pane."""
-        return str(self.query_one("#panes", ContentSwitcher).current)
+        return str(self.base.query_one("#panes", ContentSwitcher).current)
 
     def action_move(self, by: int) -> None:
         """The next device of the table, or point of the device."""
         if self.shown == "device":
             self.action_point(by)
         elif self.shown == "fleet":
-            self.query_one(FleetTable).move(by)
+            self.base.query_one(FleetTable).move(by)
 
     def action_point(self, by: int) -> None:
         """The next point."""
@@ -218,7 +270,7 @@ class Twinloop(App[int]):
 
     def action_sort(self) -> None:
         """By the next column."""
-        self.query_one(FleetTable).sort()
+        self.base.query_one(FleetTable).sort()
 
     # ---- the clock -------------------------------------------------------------------------------------------------
     def action_play(self) -> None:
@@ -246,24 +298,43 @@ class Twinloop(App[int]):
         """As fast as it goes."""
         self.feed.send(Play(None))
 
-    def action_next_trouble(self) -> None:
-        """Until a link or a gateway is in trouble."""
-        self._ask("run to the next", "trouble", lambda kind: self.feed.send(RunUntil(kind)))
+    def action_run_until(self) -> None:
+        """Until there is a record of a kind."""
+        if self.plan is not None:
+            self.push_screen(KindChooser(self.plan.kinds), lambda kind: self.feed.send(RunUntil(kind)) if kind else None)
+
+    def action_go_to(self) -> None:
+        """On or back."""
+        now = max(0, self.view.snapshot.now_ns) if self.view is not None else 0
+        self._ask("to which instant, e.g. 90 s", f"{now / 1e9:g} s", self._go_to)
+
+    def _go_to(self, text: str) -> None:
+        try:
+            at_ns = duration(text)
+        except ValueError as error:
+            self.say(str(error), BAD)
+            return
+        if self.view is not None and at_ns <= self.view.snapshot.now_ns:
+            self._back_to(at_ns)
+        else:
+            self.feed.send(RunTo(at_ns))
+
+    def _back_to(self, at_ns: int) -> None:
+        self.feed.send(Rewind(max(0, at_ns)))
+        self.log_lines = []
 
     def action_rewind(self, seconds: int) -> None:
         """So many seconds back."""
         if self.view is not None:
-            self.feed.send(Rewind(self.view.snapshot.now_ns - seconds * SECOND))
-            self.log_lines = []
+            self._back_to(self.view.snapshot.now_ns - seconds * SECOND)
 
     def action_beginning(self) -> None:
         """To 0."""
-        self.feed.send(Rewind(0))
-        self.log_lines = []
+        self._back_to(0)
 
     # ---- typing ----------------------------------------------------------------------------------------------------
     def _ask(self, what: str, first: str, then: Callable[[str], None]) -> None:
-        field = self.query_one("#ask", Input)
+        field = self.base.query_one("#ask", Input)
         field.placeholder, field.value, self._asking = what, first, then
         field.remove_class("hidden")
         field.disabled = False
@@ -279,12 +350,23 @@ class Twinloop(App[int]):
     def action_leave(self) -> None:
         """Nothing is asked any more."""
         self._asking = None
-        field = self.query_one("#ask", Input)
+        field = self.base.query_one("#ask", Input)
         field.add_class("hidden")
         field.disabled = True
-        self.set_focus(None)
+        self.base.set_focus(None)
 
     def action_do(self) -> None:
+        """A form, for what is seen."""
+        if self.plan is None:
+            return
+        verb, target = "cut", ""
+        if self.shown in ("fleet", "device"):
+            verb, target = "fault", self.plan.devices[self.device].name
+        elif self.shown == "gateway":
+            verb, target = "crash", self.plan.gateways[0].name
+        self.push_screen(TroubleForm(self.plan, lambda entry: self.feed.send(Do(entry)), verb, target))
+
+    def action_type(self) -> None:
         """An entry of a timeline, now."""
         self._ask("an entry, e.g. cut: cloud, for: 20 s", "", self._do)
 
@@ -301,19 +383,24 @@ class Twinloop(App[int]):
     def action_filter(self) -> None:
         """Only devices whose name, fleet or protocol has this."""
         self.action_show("fleet")
-        self._ask("devices with", self.query_one(FleetTable).wanted, self.query_one(FleetTable).filter)
+        self._ask("devices with", self.base.query_one(FleetTable).wanted, self.base.query_one(FleetTable).filter)
 
     def action_reload(self) -> None:
         """The file again, from the beginning."""
         self.feed.close()
         self.plan = self.view = None
         self.problem, self.log_lines = "", []
-        self.feed = Feed(self.file, self.seed)
+        self.feed = self._start(self.file, self.seed)
         self.redraw()
 
     def action_toggle_dark(self) -> None:
         """Dark and light."""
         self.theme = "textual-light" if self.theme != "textual-light" else "textual-dark"
+
+    async def action_quit(self) -> None:
+        """The report stays on the terminal."""
+        self.report = self.feed.left(self.size.width) if self.plan is not None and not self.problem else ""
+        self.exit(0, message=Text.from_ansi(self.report) if self.report else None)
 
     def on_unmount(self) -> None:
         """The engine goes with the screen."""

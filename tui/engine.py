@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,26 +23,24 @@ from scenarios.entries import live_action, require_verb, stamped
 from scenarios.errors import ScenarioError, shown_path
 from scenarios.load import load
 from scenarios.plan import Planner
-from scenarios.report.console import measured_text
 from scenarios.save import save
 from scenarios.thresholds import Judge, read_expectations
-from scenarios.verdict import overall
+from scenarios.verdict import Verdict, overall
 from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.session import Act, Session, Stamped
-from sim.snapshot import take
 from sim.spec import Action
 from sim.supervisor import ConfigRefused
 from sim.trace import KINDS
 from sim.world import SETTLE_CHECK_NS, World
+from tui.left import left
 from tui.marks import Marks, possible, root
 from tui.messages import (
     Command,
     Died,
     Do,
     Done,
-    Instance,
-    LiveVerdict,
+    Left,
     Look,
     Pause,
     Play,
@@ -58,6 +57,7 @@ from tui.messages import (
     Wrong,
 )
 from tui.plan_info import ready
+from tui.viewing import view
 from tui.watch import Watch
 
 SLICE_EVENTS = 2000
@@ -119,13 +119,17 @@ class Engine:
         self.spec = Planner(self.loaded, host, seed).world()
         self.entries: Entries = []
         self.mode = "paused"
-        self._speed: Fraction | None = None
+        self.speed: Fraction | None = None
+        """of a paced run; None: as fast as it goes"""
         self._goal_ns = self._from_ns = 0
         self._kind = ""
-        self._verdict = ""
-        self._pacer = Pacer()
+        self.verdict = self.broken = ""
+        """once it is over; what is broken"""
+        self.wall_s = 0.0
+        """spent on playing"""
+        self.pacer = Pacer()
         self._begin(())
-        self.plan: Ready = ready(self.loaded, self.spec, sorted(KINDS))
+        self.plan: Ready = ready(self.loaded, self.world, self._expectations, sorted(KINDS))
 
     def _begin(self, actions: tuple[Action, ...]) -> None:
         """A new world, at its beginning, in which these are done again."""
@@ -140,11 +144,18 @@ class Engine:
             name, text = refused.args
             raise self.loaded.document.error(("components", name, "with"), text) from refused
         self._settled_ns = spec.duration_ns
-        self._verdict = ""
+        self.verdict = self.broken = ""
 
     # ---- commands -------------------------------------------------------------------------------------------------
     def serve(self, connection: Connection) -> None:
         """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
+        try:
+            self._serve(connection)
+        finally:
+            if self.marks is None:
+                self.world.close()
+
+    def _serve(self, connection: Connection) -> None:
         heard: list[Any] = [connection] if self.marks is None else [connection, self.marks.lifeline]
         self._mark(connection)
         while True:
@@ -153,6 +164,8 @@ class Engine:
                     return
                 command: Command = connection.recv()
                 if isinstance(command, Quit):
+                    if command.width:
+                        connection.send(Left(left(self, command.width)))
                     return
                 reply = self.handle(command)
                 if reply is not None:
@@ -181,34 +194,15 @@ class Engine:
         return reply
 
     def _look(self, look: Look) -> View:
-        world = self.world
-        meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.budget.meters.items()]
-        paced = self.mode == "playing" and self._speed is not None
-        return View(
-            snapshot=take(world), mode=self.mode, speed=float(self._speed) if paced and self._speed is not None else None,
-            lag_ns=(self._pacer.lag.percentile(990) or 0) if paced else 0, verdicts=self._verdicts(), log=self.watch.lines(look.line),
-            values=tuple(self.watch.values), latency=self.watch.latency(), slowest=self.watch.slowest(),
-            instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
-            stamped=tuple((action.at_ns, _shown(entry)) for action, entry in self.entries),
-            progress=self._progress(), marks=() if self.marks is None else tuple(mark.at_ns for mark in self.marks.kept),
-            digest=self.digest() if self.mode == "over" else "",
-            device=self.watch.device(look.device) if 0 <= look.device < len(world.spec.devices) else None, verdict=self._verdict,
-        )  # fmt: skip
-
-    def _progress(self) -> float:
-        whole = self._goal_ns - self._from_ns
-        return 1.0 if self.mode != "rewinding" or whole <= 0 else max(0.0, (self.world.env._now - self._from_ns) / whole)
-
-    def _verdicts(self) -> tuple[LiveVerdict, ...]:
-        return tuple(LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one)) for one in self.judge.judge())
+        return view(self, look)
 
     def _play(self, play: Play) -> None:
         if self.mode == "over":
             return
-        self._speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
+        self.speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
         if play.speed is not None:
-            self._pacer = Pacer(play.speed)
-            self._pacer.begin(max(0, self.world.env._now))
+            self.pacer = Pacer(play.speed)
+            self.pacer.begin(max(0, self.world.env._now))
         self.mode = "playing"
 
     def _pause(self, _: Pause) -> None:
@@ -222,11 +216,11 @@ class Engine:
 
     def _run_to(self, command: RunTo) -> None:
         if self.mode != "over":
-            self.mode, self._speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
+            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
 
     def _run_until(self, command: RunUntil) -> None:
         if self.mode != "over":
-            self.mode, self._speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
+            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
             self._seen = self.watch.seen.get(command.kind, 0)
 
     def _rewind(self, command: Rewind) -> Done:
@@ -245,8 +239,14 @@ class Engine:
         self._go_back(order)
         return reply
 
+    @property
+    def progress(self) -> float:
+        """Of rewinding, 0 to 1."""
+        whole = self._goal_ns - self._from_ns
+        return 1.0 if self.mode != "rewinding" or whole <= 0 else max(0.0, (self.world.env._now - self._from_ns) / whole)
+
     def _go_back(self, order: Order) -> None:
-        self.mode, self._speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
+        self.mode, self.speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
         self._from_ns = max(0, self.world.env._now)
 
     def _do(self, command: Do) -> Reply:
@@ -274,10 +274,10 @@ class Engine:
         """How long to wait for a command before the next slice; None: until one comes."""
         if self.mode in ("paused", "over"):
             return None
-        if self._speed is None or self.mode == "rewinding":
+        if self.speed is None or self.mode == "rewinding":
             return 0.0
         next_ns = self._next_ns()
-        left_ns = 0 if next_ns is None else self._pacer.wall_at(max(0, next_ns))[0]
+        left_ns = 0 if next_ns is None else self.pacer.wall_at(max(0, next_ns))[0]
         return min(IDLE_S, max(0.0, left_ns / 1e9))
 
     def _next_ns(self) -> int | None:
@@ -288,12 +288,20 @@ class Engine:
         """Some of what is due."""
         if self.mode in ("paused", "over"):
             return
+        began = time.perf_counter()
+        try:
+            self._slice()
+        except InvariantError as error:
+            self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
+        self.wall_s += time.perf_counter() - began
+
+    def _slice(self) -> None:
         limit_ns = self._goal_ns
-        if self._speed is not None and self.mode == "playing":
-            limit_ns = min(limit_ns, self._pacer.position_ns())
+        if self.speed is not None and self.mode == "playing":
+            limit_ns = min(limit_ns, self.pacer.position_ns())
             next_ns = self._next_ns()
             if next_ns is not None and 0 <= next_ns <= limit_ns:
-                self._pacer.late(next_ns)
+                self.pacer.late(next_ns)
         if self._kind:
             self._until_kind(limit_ns)
             return
@@ -331,17 +339,13 @@ class Engine:
         self.mode = "over"
         try:
             self.world.close_books()
-            self._verdict = overall(one.verdict for one in self.judge.judge()).value
+            self.verdict = overall(one.verdict for one in self.judge.judge()).value
         except InvariantError as error:
-            self._verdict = f"BROKEN: {error}"
+            self.verdict, self.broken = Verdict.BROKEN.value, str(error)
 
     def digest(self) -> str:
         """Of a run that is over."""
         return self.world.trace.digest()
-
-
-def _shown(entry: dict[str, Any]) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in entry.items() if key != "at")
 
 
 _HANDLERS: dict[type, Any] = {

@@ -6,10 +6,11 @@ Belongs here: the process and the pipe. Never: drawing. Views are asked for one 
 from __future__ import annotations
 
 import multiprocessing
+import time
 from pathlib import Path
 
 from tui.engine import main
-from tui.messages import Command, Died, Look, Quit, Refused, Reply, View
+from tui.messages import Command, Died, Left, Look, Quit, Refused, Reply, View
 
 QUIT_S = 5.0
 """for the engine to end by itself"""
@@ -55,6 +56,18 @@ class Feed:
                 replies.append(Died(f"the engine's process ended with code {self._process.exitcode}"))
             self._over = True
         return replies
+
+    def left(self, width: int) -> str:
+        """End the run, and the engine with it; its report, or nothing when it doesn't come in time."""
+        self.send(Quit(width))
+        ends = time.monotonic() + QUIT_S
+        while not self._over and (left_s := ends - time.monotonic()) > 0:
+            if self._near.poll(left_s):
+                for reply in self.take():
+                    if isinstance(reply, Left):
+                        self._over = True
+                        return reply.text
+        return ""
 
     @property
     def alive(self) -> bool:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.text import Text
 from textual.widget import Widget
 
-from tui.text import BAD, DIM, HEAD, WARN, number, row, time_text
+from tui.text import BAD, DIM, HEAD, WARN, count_text, number, row, sparkline, time_text
 
 if TYPE_CHECKING:
     from textual import events
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from tui.app import Twinloop
 
 ORDERS = ("name", "missed", "lost", "age")
-WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -8, -6, 11), (13, 10, -10, 5, -7, -6, -6, -5, 7)
-"""of its columns; the others where there are fewer than 98 cells"""
+HEADS = ("device", "protocol", "value", "unit", "age", "missed", "lost", "driver", "faults", "values")
+WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -6, 11, 14, 16), (10, 10, -9, 4, -7, -6, -5, 6, 6, 6)
+"""of its columns; the others where there are fewer than 117 cells"""
 STATES = ("down", "starting", "ready", "backoff", "quarantined")
 
 
@@ -69,6 +70,19 @@ class FleetTable(Widget):
             self._owner.choose(shown[max(0, min(len(shown) - 1, at + by))])
             self.refresh()
 
+    def seen(self) -> tuple[int, ...]:
+        """Devices whose lines are there to see."""
+        shown, first = self._window()
+        return tuple(shown[first : first + max(1, self.size.height - 2)])
+
+    def on_mouse_scroll_down(self, _: events.MouseScrollDown) -> None:
+        """Three lines on."""
+        self.move(3)
+
+    def on_mouse_scroll_up(self, _: events.MouseScrollUp) -> None:
+        """Three lines back."""
+        self.move(-3)
+
     def on_click(self, event: events.Click) -> None:
         """The line that was pointed at."""
         shown, first = self._window()
@@ -87,18 +101,20 @@ class FleetTable(Widget):
         plan, view = self._owner.plan, self._owner.view
         if plan is None or view is None:
             return Group(Text("getting ready...", style=DIM))
-        shown, first = self._window()
-        head = ("device", "protocol", "value", "unit", "age", "due", "missed", "lost", "driver")
+        shown, _ = self._window()
         widths = NARROW if self.size.width < sum(map(abs, WIDTHS)) + len(WIDTHS) - 1 else WIDTHS
-        out = [row(list(zip(head, widths, strict=True)), HEAD)]
+        out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]
+        rows = {one.index: one for one in view.rows}
         columns, now = view.snapshot.devices, view.snapshot.now_ns
-        for i in shown[first : first + max(1, self.size.height - 2)]:
+        for i in self.seen():
             device, (value, status, when) = plan.devices[i], view.values[i]
             state = STATES[int(columns.state[i])]
             age = time_text(now - when) if when >= 0 else "-"
-            counts = (str(int(column[i])) for column in (columns.due, columns.missed, columns.lost))
-            cells = (device.name, device.protocol, number(value), device.points[0][2], age, *counts, state)
-            style = BAD if columns.lost[i] or state == "quarantined" else WARN if status >> 31 or state != "ready" else ""
+            faults = ", ".join(rows[i].faults) if i in rows else ""
+            spark = sparkline(rows[i].history, widths[-1]) if i in rows else ""
+            counts = (count_text(int(column[i])) for column in (columns.missed, columns.lost))
+            cells = (device.name, device.protocol, number(value), device.points[0][2], age, *counts, state, faults, spark)
+            style = BAD if columns.lost[i] or state == "quarantined" else WARN if status >> 31 or faults or state != "ready" else ""
             line = list(zip(cells, widths, strict=True))
             out.append(row(line, f"{style} reverse".strip() if i == self._owner.device else style))
         note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (f', with "{self.wanted}"' if self.wanted else "")

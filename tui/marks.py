@@ -28,7 +28,7 @@ from typing import Any
 from sim.world import World
 
 MARKS_MAX = 8
-MARK_EVENTS = 10_000
+MARK_EVENTS = 2000
 """between two marks at least"""
 MARK_SHARE = 0.02
 """of the engine's time that making marks may take"""

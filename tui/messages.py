@@ -68,15 +68,18 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last line of the log that is known."""
+    """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last of the log that is known; ``rows``: of the fleet's table."""
 
     device: int = -1
     line: int = 0
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """The end; the engine's process ends."""
+    """The end; the engine's process ends. ``width``: of the report that is wanted before, in cells; 0: none."""
+
+    width: int = 0
 
 
 Command = Play | Pause | StepEvent | RunTo | RunUntil | Rewind | Do | Save | Look | Quit
@@ -107,17 +110,29 @@ class GatewayInfo:
     ram_bytes: int
     uplink: str
     standby_of: str = ""
+    store_bytes: int = 0
+    """its capacity; 0: there is none"""
+    band: str = ""
+    """how far its modelled CPU times may be off, and where they come from"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key beside a verb: must it be there, what it may look like, what there is to choose from (empty: anything)."""
+
+    name: str
+    needed: bool
+    example: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VerbInfo:
-    """What a timeline can hold: keys that may and that must stand beside the verb, whether it lasts, what it can be done to."""
+    """What a timeline can hold: keys that may stand beside the verb, what it can be done to."""
 
     name: str
     meaning: str
-    allowed: tuple[str, ...]
-    needed: tuple[str, ...]
-    lasts: bool
+    keys: tuple[KeyInfo, ...]
     targets: tuple[str, ...]
 
 
@@ -138,6 +153,10 @@ class Ready:
     """(at, what) of the timeline"""
     kinds: tuple[str, ...]
     """of trace records"""
+    budget_ns: int = 0
+    """the tightest bound that an expectation sets to the gateway's latency; 0: none does"""
+    budget: str = ""
+    """that expectation"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +206,15 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One device of the table: its faults, the first point's last values."""
+
+    index: int
+    faults: tuple[str, ...]
+    history: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Slow:
     """One of the slowest samples: its latency, and ns by stage."""
 
@@ -218,6 +246,13 @@ class View:
     lag_ns: int
     verdicts: tuple[LiveVerdict, ...]
     log: tuple[Line, ...]
+    carried_per_s: tuple[float, ...]
+    """points by fleet that got a verdict"""
+    delivered_per_s: tuple[float, ...]
+    """points by fleet that the cloud has acknowledged"""
+    restarts: tuple[int, ...]
+    """of components, by gateway"""
+    rows: tuple[Row, ...]
     values: tuple[tuple[float | None, int, int], ...]
     """of each device: the first point's last value, its status, when it was read (-1: never)"""
     latency: tuple[tuple[int, int, int], ...]
@@ -249,10 +284,17 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a session: the report on the run as far as it came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Died:
     """The engine's process has ended by a mistake of ours: its last words."""
 
     text: str
 
 
-Reply = Ready | Refused | View | Done | Wrong | Died
+Reply = Ready | Refused | View | Done | Wrong | Left | Died

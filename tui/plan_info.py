@@ -1,27 +1,49 @@
 """A plan for the screens: names, addresses, what can be done to what.
 
-Belongs here: that copy. Never: a world.
+Belongs here: that copy. Never: anything that changes while it runs.
 """
 
 from __future__ import annotations
 
+from components.outcome import Cause
+from devices import misbehaviour, overlay
 from devices.mqtt_device import member
-from devices.nodes import node_id
+from devices.nodes import STATUS_CODES, node_id
 from scenarios.deeds import GRAMMAR
 from scenarios.errors import shown_path
+from scenarios.expressions import Expectation
 from scenarios.load import Loaded
+from scenarios.result import band
+from scenarios.upgrades import components_of, on_offer
+from sim.gateway import Gateway
+from sim.presets import PRESETS
 from sim.spec import DeviceSpec, LinkSpec, WorldSpec
-from tui.messages import DeviceInfo, GatewayInfo, Ready, VerbInfo
+from sim.world import World
+from tui.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
+
+EXAMPLES = {
+    "way": "up", "leg": "presses/1", "gateway": "gw", "down": "1 s", "up": "4 s", "to": "loss: 2 %", "speed": "50 %", "leave": "8 MiB", "by": "-2 s",
+    "skew": "+50 ppm", "cause": "trap", "kind": "slow", "point": "pressure", "value": "4.5", "share": "50 %", "delay": "200 ms", "code": "4",
+    "status": "BadNoCommunication", "poll": "2 s", "version": "1.1.0", "for": "20 s",
+}  # fmt: skip
+"""key -> a value as a file has it"""
 
 
-def ready(loaded: Loaded, spec: WorldSpec, kinds: list[str]) -> Ready:
+def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: list[str]) -> Ready:
     """All that doesn't change while it runs."""
+    spec = world.spec
     coming = sorted((action.at_ns, f"{action.verb} {action.target}") for action in spec.timeline)
+    bounds = [one for one in expectations if one.metric == "latency.gateway" and one.operator in ("<", "<=") and one.unit == "ns"]
+    budget_ns, budget = min(((int(one.bound), one.text) for one in bounds), default=(0, ""))
+    gateways = tuple(
+        GatewayInfo(
+            g.name, g.board.name, g.board.cores, g.board.memory_bytes, g.uplink.link, "" if g.standby is None else g.standby.of,
+            0 if g.store is None else g.store.capacity_bytes, _band(gateway),
+        ) for g, gateway in zip(spec.gateways, world.gateways, strict=True)
+    )  # fmt: skip
     return Ready(
-        loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices),
-        tuple(GatewayInfo(g.name, g.board.name, g.board.cores, g.board.memory_bytes, g.uplink.link, "" if g.standby is None else g.standby.of)
-              for g in spec.gateways),
-        tuple((link.name, _link(link)) for link in spec.links), _verbs(spec), tuple(coming), tuple(kinds),
+        loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices), gateways,
+        tuple((link.name, _link(link)) for link in spec.links), _verbs(loaded, spec), tuple(coming), tuple(kinds), budget_ns, budget,
     )  # fmt: skip
 
 
@@ -34,6 +56,11 @@ def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:
     return DeviceInfo(device.name, spec.fleets[device.fleet], device.protocol, device.link, device.gateway, device.poll_ns, points)
 
 
+def _band(gateway: Gateway) -> str:
+    found = band(gateway)
+    return f"cpu times are modelled: x/÷ {found['factor']:.2g} (90 %), not calibrated on a board; {found['source']}"
+
+
 def _link(link: LinkSpec) -> str:
     if link.serial_bd is not None:
         return f"{link.lines} serial lines of {link.serial_bd} Bd"
@@ -42,18 +69,42 @@ def _link(link: LinkSpec) -> str:
     return text + (f", loss {100 * model.loss:g} %" if model.loss else "") + (", bursts" if model.bursts else "")
 
 
-def _verbs(spec: WorldSpec) -> tuple[VerbInfo, ...]:
+def _verbs(loaded: Loaded, spec: WorldSpec) -> tuple[VerbInfo, ...]:
+    choices = _choices(loaded, spec)
+    targets = _targets(loaded, spec)
+    gateways = tuple(gateway.name for gateway in spec.gateways)
+    out = []
+    for name, verb in GRAMMAR.items():
+        keys = tuple(KeyInfo(key, key in verb.needed, EXAMPLES[key], choices.get((name, key), choices.get(("", key), ()))) for key in verb.allowed)
+        keys += (KeyInfo("for", name == "flap", EXAMPLES["for"]),) if verb.lasts else ()
+        out.append(VerbInfo(name, verb.meaning, keys, targets.get(name, gateways)))
+    return tuple(out)
+
+
+def _targets(loaded: Loaded, spec: WorldSpec) -> dict[str, tuple[str, ...]]:
+    """Verb -> what it can be done to; of those that aren't here gateways."""
     links, gateways = tuple(link.name for link in spec.links), tuple(gateway.name for gateway in spec.gateways)
     devices = (*spec.fleets, *(device.name for device in spec.devices))
     slots = tuple(f"{name}/{slot}" for name in gateways for slot in ("transform", "policy"))
     slots += tuple(f"{device.gateway}/driver/{device.name}" for device in spec.devices)
     pairs = tuple(gateway.name for gateway in spec.gateways if gateway.standby is not None)
     pairs += tuple(gateway.standby.of for gateway in spec.gateways if gateway.standby is not None)
-    upgraded = tuple(f"{name}/{component.name}" for name in gateways for component in spec.components)
-    targets = {
+    upgraded = tuple(f"{name}/{component}" for name in gateways for component in components_of(loaded.scenario, name))
+    return {
         "cut": links, "flap": links, "degrade": links, "partition": pairs, "inject": slots, "upgrade": upgraded, "fault": devices,
         "repoll": devices, "write": tuple(device.name for device in spec.devices),
     }  # fmt: skip
-    return tuple(
-        VerbInfo(name, verb.meaning, verb.allowed, verb.needed, verb.lasts, targets.get(name, gateways)) for name, verb in GRAMMAR.items()
-    )  # fmt: skip
+
+
+def _choices(loaded: Loaded, spec: WorldSpec) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(verb or "" for any, key) -> what there is."""
+    points = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points))
+    writable = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points if point.writable))
+    legs = (*(device.name for device in spec.devices), *(gateway.name for gateway in spec.gateways))
+    return {
+        ("", "way"): ("up", "down"), ("", "leg"): legs, ("", "gateway"): tuple(gateway.name for gateway in spec.gateways),
+        ("", "to"): tuple(f"preset: {name}" for name in PRESETS), ("", "cause"): tuple(cause.value for cause in Cause),
+        ("", "kind"): (*overlay.KINDS, *misbehaviour.KINDS), ("fault", "point"): points, ("write", "point"): writable,
+        ("", "status"): tuple(STATUS_CODES),
+        ("", "version"): on_offer(loaded),
+    }  # fmt: skip

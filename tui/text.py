@@ -43,6 +43,19 @@ def clock_text(ns: int) -> str:
     return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
 
 
+def count_text(count: int) -> str:
+    """A count in at most seven cells: 12.3 k, 4.56 M."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= 10 * size or (count >= size > 1000):
+            return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{count // size} {unit}"
+    return str(count)
+
+
+def rate_text(per_s: float) -> str:
+    """Points a second."""
+    return "0" if per_s == 0 else f"{per_s:.3g}" if per_s < 1000 else count_text(round(per_s))
+
+
 def size_text(value_bytes: int) -> str:
     """A size."""
     return show_size(value_bytes)

@@ -13,11 +13,13 @@ from typing import Any
 from components.batch import Batch
 from sim.clock import Environment, Signal
 from sim.histogram import Histogram
-from sim.ledger import End, Row
+from sim.ledger import End
+from sim.ledger import Row as Sample
 from sim.poller import Poller
 from sim.trace import KINDS, Record
 from sim.world import World
-from tui.messages import DeviceView, Frame, Line, Slow
+from tui.messages import DeviceView, Frame, Line, Row, Slow
+from tui.rates import Rates
 
 LOG_MAX = 2000
 """lines of the log"""
@@ -27,6 +29,8 @@ SLOWEST_MAX = 30
 FRAMES_MAX = 40
 HISTORY_MAX = 240
 """values of one point"""
+SPARK_MAX = 24
+"""of them in a table"""
 TOLD = (
     "trouble", "link", "phase", "gateway", "session", "component", "role", "failover", "handover", "upgrade", "swap", "limit", "breach", "alert",
     "command",
@@ -50,6 +54,10 @@ class Watch:
         self._windows: dict[int, Histogram] = {}
         self._slowest: list[tuple[int, int, Slow]] = []
         self._order = 0
+        self._fleet_of = [device.fleet for device in world.spec.devices]
+        longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
+        fleets = len(world.spec.fleets)
+        self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
         self._port: _Tapped | None = None
         world.trace.sinks.append(self._took)
         world.latencies.watch_windows(False, self._carried, self._never)
@@ -65,6 +73,8 @@ class Watch:
         for record in records:
             kind = record[1]
             self.seen[kind] = self.seen.get(kind, 0) + 1
+            if kind == "end" and record[5] == "delivered":
+                self.delivered.add(self._fleet_of[record[2]], record[0], record[4].bit_count())
             if kind in TOLD and (record[0] >= 0 or kind == "gateway"):  # the first boot is nobody's news
                 self._number += 1
                 self.log.append(Line(self._number, record[0], kind, self._words(record)))
@@ -77,7 +87,7 @@ class Watch:
                 fields[key] = names[value]
         return " ".join(str(value) for key, value in fields.items() if value != "" and key != "mask")
 
-    def _batch(self, poller: Poller, row: Row, batch: Batch) -> None:
+    def _batch(self, poller: Poller, row: Sample, batch: Batch) -> None:
         now, index = self.world.env._now, poller.index
         if batch.points:
             self.values[index] = batch.values[0], batch.statuses[0], now
@@ -86,6 +96,7 @@ class Watch:
 
     def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
         self._windows.setdefault(due_ns // self._window_ns, Histogram()).add(total_ns, points)
+        self.carried.add(self._fleet_of[device], self.world.env._now, points)
         heap = self._slowest
         if len(heap) >= SLOWEST_MAX and total_ns <= heap[0][0]:
             return
@@ -102,7 +113,7 @@ class Watch:
     def _never(self, device: int, points: int, due_ns: int) -> None:
         self._windows.setdefault(due_ns // self._window_ns, Histogram()).never += points
 
-    def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
+    def _ended(self, row: Sample, mask: int, end: End, cause: str) -> None:
         if end is End.MISSED:
             value, _, when = self.values[row.device]
             self.values[row.device] = value, 0x80310000, when
@@ -134,10 +145,18 @@ class Watch:
         values = []
         for i in range(len(device.model.points)):
             values.append((device.image.value(i), device.status(i)))
-        faults = [fault.kind for fault in getattr(server, "faults", [])] + [overlay.kind for overlay in device.image.overlays]
         frames = () if self._port is None else tuple(self._port.frames)
         history = tuple(zip(*self._history[index], strict=True))
-        return DeviceView(index, tuple(values), tuple(faults), frames, history)
+        return DeviceView(index, tuple(values), self.faults(index), frames, history)
+
+    def faults(self, index: int) -> tuple[str, ...]:
+        """What is wrong with a device now."""
+        server = self.world.field.servers[index]
+        return tuple([fault.kind for fault in getattr(server, "faults", [])] + [overlay.kind for overlay in server.device.image.overlays])
+
+    def row(self, index: int) -> Row:
+        """One device of the table."""
+        return Row(index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]))
 
     def select(self, index: int) -> None:
         """Keep this device's frames, and no other's."""

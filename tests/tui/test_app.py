@@ -1,4 +1,4 @@
-"""The terminal: keys, panes at two sizes, trouble by hand, a wrong scenario, a dead engine. The engine is a process of its own here."""
+"""The terminal: keys, the mouse, panes, trouble by a form, a wrong scenario, a dead engine. Most with an engine in this process, some with the real one."""
 
 from __future__ import annotations
 
@@ -7,120 +7,223 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input
+from textual.binding import Binding
+from textual.widgets import Input, OptionList, Static
 
 from components.host import Host
 from scenarios.load import library_names
-from tests.tui.test_engine import SCENARIO, engine, go, view
+from tests.tui.scene import SCENARIO, WAIT_S, Inline, S, engine, go, inline, text_of, until, view, with_app
 from tui.app import PANES, Twinloop
 from tui.chooser import Chooser
 from tui.command import command
 from tui.feed import Feed
 from tui.fleet_table import FleetTable
-from tui.messages import Do, Look, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
+from tui.kind_chooser import KindChooser
+from tui.messages import Do, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
 from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import clock_text, curve, fit, sparkline
-
-WAIT_S = 60.0
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "seen.yaml"
-    path.write_text(SCENARIO, encoding="utf-8")
-    return path
+from tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
+from tui.trouble_form import TroubleForm
 
 
-async def until(pilot: Any, holds: Callable[[], bool]) -> None:
-    """Wait for something that the engine brings about."""
-    ends = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < ends, "it didn't come about"
-        await pilot.pause(0.05)
+def sent(app: Twinloop) -> list[Any]:
+    """Commands so far."""
+    assert isinstance(app.feed, Inline)
+    return app.feed.sent
 
 
-def with_app(file: Path, body: Callable[[Twinloop, Any], Awaitable[None]], size: tuple[int, int] = (100, 30)) -> None:
-    async def all_of_it() -> None:
-        app = Twinloop(file)
-        async with app.run_test(size=size) as pilot:
-            await until(pilot, lambda: app.view is not None or bool(app.problem))
-            await body(app, pilot)
-        assert not app.feed.alive, "the engine ends with the screen"
+def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
+    """And none is there that isn't tried here."""
 
-    asyncio.run(all_of_it())
-
-
-def test_every_key_sends_what_it_says(file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
-        sent: list[Any] = []
-        real = app.feed.send
-        app.feed.send = lambda message: real(message) if isinstance(message, Look) else sent.append(message)  # type: ignore[method-assign]
-        for key, kind in (("space", Play), ("full_stop", StepEvent), ("s", RunTo), ("f", Play), ("b", Rewind), ("0", Rewind)):
-            await pilot.press(key)
-            assert isinstance(sent[-1], kind), key
-        assert sent[3].speed is None
+        done: list[str] = []
+
+        async def press(*keys: str) -> Any:
+            done.extend(keys)
+            await pilot.press(*keys)
+            return sent(app)[-1] if sent(app) else None
+
+        async def typed(text: str) -> Any:
+            app.base.query_one("#ask", Input).value = text
+            return await press("enter")
+
+        assert await press("space") == Play(app_speed(app))
+        await until(pilot, lambda: app.view is not None and app.view.mode == "playing")
+        assert await press("space") == Pause()
+        await until(pilot, lambda: app.view is not None and app.view.mode == "paused")
+        assert await press("full_stop") == StepEvent()
+        assert isinstance(await press("s"), RunTo)
         before = app._speed
-        await pilot.press("plus", "plus", "minus")
+        await press("plus", "equals_sign", "minus")
         assert app._speed == before + 1
-        assert app.view is not None
-        app.view = replace(app.view, mode="playing")
-        await pilot.press("space")
-        assert isinstance(sent[-1], Pause)
-        await pilot.press("n", "enter")
-        assert sent[-1] == RunUntil("trouble")
-        await pilot.press("i", *"cut", "colon", "space", *"cloud", "enter")
-        assert sent[-1] == Do({"cut": "cloud"})
-        await pilot.press("w", "enter")
-        assert sent[-1] == Save(str(file.with_name("seen-live.yaml")))
-        for i, name in enumerate(PANES[:6], 1):
-            await pilot.press(str(i))
-            assert app.shown == name
-        await pilot.press("question_mark")
-        assert app.shown == "help"
-        await pilot.press("2", "down", "down", "enter")
-        assert (app.shown, app.device) == ("device", 2)
-        await pilot.press("right", "down", "left")
-        assert app.point == 1
-        await pilot.press("slash", *"tank", "enter")
-        assert [app.plan.devices[i].name for i in app.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
-        theme = app.theme
-        await pilot.press("o", "d")
-        assert app.theme != theme
-        await pilot.press("i", "escape")
-        assert app.query_one("#ask", Input).has_class("hidden")
-        await pilot.press("i", "left_square_bracket", "enter")
+        assert await press("f") == Play(None)
+        assert isinstance(await press("b"), Rewind)
+        assert await press("0") == Rewind(0)
+        await press("g")
+        assert await typed("3 s") == RunTo(3 * S)
+        await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 2 * S)
+        await press("g")
+        assert await typed("1 s") == Rewind(1 * S)
+        await press("g")
+        await typed("soon")
         assert app._said[1] == "red"
+        await press("n")
+        assert isinstance(app.screen, KindChooser)
+        assert await press("down", "enter") == RunUntil("link")
+        await press("i")
+        assert isinstance(app.screen, TroubleForm)
+        await press("escape")
+        assert app.screen is app.base
+        await press("colon")
+        assert await typed("cut: cloud") == Do({"cut": "cloud"})
+        await press("colon")
+        await typed("[")
+        assert app._said[1] == "red"
+        await press("w")
+        assert await press("enter") == Save(str(file.with_name("seen-live.yaml")))
+        for i, name in enumerate(PANES[:6], 1):
+            await press(str(i))
+            assert app.shown == name
+        await press("question_mark")
+        assert app.shown == "help"
+        await press("2", "down", "down", "enter")
+        assert (app.shown, app.device) == ("device", 2)
+        await press("right", "down", "left", "up", "right")
+        assert app.point == 1
+        await press("slash")
+        await typed("tank")
+        assert [app.plan.devices[i].name for i in app.base.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
+        theme = app.theme
+        await press("o", "d")
+        assert app.theme != theme
+        await press("r")
+        assert app.view is None
+        await until(pilot, lambda: app.view is not None)
+        await press("q")
+        keys = [key for binding in Twinloop.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")]
+        assert [key for key in keys if key not in done] == []
 
-    with_app(file, body)
+    app = with_app(file, body, start=inline(host))
+    assert "ABORTED" in app.report
 
 
-def test_trouble_by_hand_is_seen_in_the_ledger_and_in_the_log_and_saved(file: Path) -> None:
+def app_speed(app: Twinloop) -> Any:
+    from tui.app import SPEEDS
+
+    return SPEEDS[app._speed]
+
+
+def test_every_key_is_in_the_command_palette(host: Host, file: Path) -> None:
+    async def body(app: Twinloop, pilot: Any) -> None:
+        await pilot.pause()
+        titles = [one.title for one in app.get_system_commands(app.screen)]
+        shown = [binding.description for binding in Twinloop.BINDINGS if isinstance(binding, Binding) and binding.description]
+        assert [title for title in shown if title not in titles] == []
+        command = next(one for one in app.get_system_commands(app.screen) if one.title == "Step 1 s")
+        await command.callback()
+        assert isinstance(sent(app)[-1], RunTo)
+
+    with_app(file, body, start=inline(host))
+
+
+def test_the_mouse(host: Host, file: Path) -> None:
+    """A tab, a line of the table, the wheel, the footer."""
+
+    async def body(app: Twinloop, pilot: Any) -> None:
+        await pilot.click("#tabs", offset=(15, 0))
+        assert app.shown == "fleet"
+        await pilot.click(FleetTable, offset=(5, 3))
+        assert app.device == 2
+        table = app.base.query_one(FleetTable)
+        table.on_mouse_scroll_down(None)  # type: ignore[arg-type]
+        assert app.device == 5
+        table.on_mouse_scroll_up(None)  # type: ignore[arg-type]
+        assert app.device == 2
+        await pilot.click("FooterKey", offset=(1, 0))
+        assert app.shown == "help"
+
+    with_app(file, body, start=inline(host))
+
+
+def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.press("s")
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns >= 900_000_000 and app.view.mode == "paused")
-        await pilot.press("i", *"cut", "colon", "space", *"plant", "comma", "space", *"for", "colon", "space", "4", "space", "s", "enter")
-        await until(pilot, lambda: app._said[0].startswith("cut plant at "))
+        await pilot.press("i", "enter")
+        form = app.screen
+        assert isinstance(form, TroubleForm)
+        form.query_one("#target", Input).value = "plant"
+        form.query_one("#key-for", Input).value = "4 s"
+        await pilot.pause()
+        assert form.entry_text() == "cut: plant, for: 4 s"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is app.base)
+        assert app._said[0].startswith("cut plant at ")
         await pilot.press("f")
         await until(pilot, lambda: app.view is not None and app.view.mode == "over")
         assert app.view is not None
         missed = sum(count for state, _, count in app.view.snapshot.ends if state == "missed")
         assert missed > 0
         assert any(line.kind == "link" and line.text == "plant cut" for line in app.log_lines)
+        assert f"{missed} missed" in text_of(app)
+        await pilot.press("6")
+        await pilot.pause()
+        assert "live  cut: plant, for: 4 s" in text_of(app)
         await pilot.press("w", "enter")
         await until(pilot, lambda: "1 live commands" in app._said[0])
 
-    with_app(file, body)
-    saved = file.with_name("seen-live.yaml")
-    assert "cut: plant" in saved.read_text(encoding="utf-8")
+    with_app(file, body, start=inline(host))
+    assert "cut: plant" in file.with_name("seen-live.yaml").read_text(encoding="utf-8")
 
 
-def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(file: Path) -> None:
+def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, file: Path) -> None:
+    async def body(app: Twinloop, pilot: Any) -> None:
+        assert app.plan is not None
+        await pilot.press("3", "i")
+        form = app.screen
+        assert isinstance(form, TroubleForm)
+        await pilot.pause()
+        assert form.entry_text() == "fault: presses/1", "the device that was looked at"
+        await pilot.click("#do")
+        assert "needs kind" in str(form.query_one("#refusal", Static).render())
+        form.query_one("#key-kind", Input).value = "exception"
+        await pilot.pause()
+        assert [one.id for one in form.query(".key-row") if one.display] == ["row-kind", "row-share", "row-code", "row-for"]
+        form.query_one("#key-code", Input).value = "777"
+        await pilot.click("#do")
+        await until(pilot, lambda: "777" in str(form.query_one("#refusal", Static).render()))
+        assert app.screen is form
+        form.query_one("#key-code", Input).value = "4"
+        await pilot.click("#do")
+        await until(pilot, lambda: app.screen is app.base)
+        assert sent(app)[-1] == Do({"fault": "presses/1", "kind": "exception", "code": 4})
+        await pilot.press("i")
+        form = app.screen
+        assert isinstance(form, TroubleForm)
+        await until(pilot, lambda: form.query_one("#verbs", OptionList).has_focus)
+        verbs = form.query_one("#verbs", OptionList)
+        assert [str(option.prompt) for option in verbs.options] == [one.name for one in app.plan.verbs]
+        for number, verb in enumerate(app.plan.verbs):
+            verbs.highlighted = number
+            keys = [f"key-{key.name}" for key in verb.keys]
+
+            def chosen(name: str = verb.name, keys: list[str] = keys) -> bool:
+                return form.entry_text().startswith(f"{name}: ") and [one.id for one in form.query(".key").results(Input)] == keys
+
+            await until(pilot, chosen)
+        form.query_one("#target", Input).value = "tank"
+        await pilot.pause()
+        assert [str(option.prompt) for option in form.query_one("#targets", OptionList).options] == ["tanks/1"]
+        await pilot.click("#leave")
+        assert app.screen is app.base
+
+    with_app(file, body, start=inline(host))
+
+
+def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(host: Host, file: Path) -> None:
     file.write_text(SCENARIO.replace("raspberry-pi-4", "raspbery-pi-4"), encoding="utf-8")
 
     async def body(app: Twinloop, pilot: Any) -> None:
@@ -131,7 +234,19 @@ def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(file:
         await until(pilot, lambda: app.view is not None)
         assert app.problem == ""
 
-    with_app(file, body)
+    with_app(file, body, start=inline(host))
+
+
+def test_what_is_left_is_the_report_of_a_run(host: Host, file: Path) -> None:
+    async def body(app: Twinloop, pilot: Any) -> None:
+        await pilot.press("f")
+        await until(pilot, lambda: app.view is not None and app.view.mode == "over")
+        await pilot.press("q")
+
+    app = with_app(file, body, start=inline(host))
+    report = app.report
+    assert "samples" in report
+    assert "PASS" in report.splitlines()[-1] or "PASS" in report.splitlines()[-2]
 
 
 def test_a_dead_engine_is_said(file: Path) -> None:
@@ -143,14 +258,14 @@ def test_a_dead_engine_is_said(file: Path) -> None:
     with_app(file, body)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
 def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tuple[int, int]) -> None:
-    """Pure functions of a view: no line is too long, heads are whole, and figures are those of the snapshot."""
+    """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures are those of the snapshot."""
     one = engine(host, file)
-    for at_ns in (0, 7_000_000_000, 10_000_000_000):
+    for at_ns in (0, 7 * S, 10 * S):
         one.handle(RunTo(at_ns))
         go(one)
-        seen, width, height = view(one, 1), size[0] - 2, size[1] - 4
+        seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
         shown = {
             "overview": overview.lines(one.plan, seen, width, height), "gateway": gateway.lines(one.plan, seen, width, height),
             "latency": latency.lines(one.plan, seen, width, height), "trouble": trouble.lines(one.plan, seen, width, height),
@@ -158,13 +273,12 @@ def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tu
         }  # fmt: skip
         for name, lines in shown.items():
             assert 0 < len(lines) <= height, name
-            for line in lines:
+            for line in lines if width >= 78 else []:
                 assert line.cell_len <= width, (name, line.plain)
-            for line in lines:
                 assert "…" not in line.plain or str(line.style) != "bold", (name, line.plain)
         text = "\n".join(line.plain for line in shown["overview"])
         assert f"{seen.snapshot.due} due" in text
-        assert ("cloud ✗" in text) is (at_ns == 7_000_000_000)
+        assert ("cloud ✗" in text) is (at_ns == 7 * S)
     one.world.close()
 
 
@@ -176,8 +290,7 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     done = subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
     assert done.returncode == 0
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    text = "\n".join(line.plain for line in overview.lines(one.plan, seen, 120, 40))
-    assert f"{result['ledger']['due']} due  0 open  {result['ledger']['delivered']} delivered" in text
+    assert seen.digest == result["digest"]
     ranks = dict(seen.snapshot.latency)
     for name in ("gateway", "cloud"):
         assert ranks[name] == tuple(result["latency"][name][rank] for rank in ("p50_ns", "p95_ns", "p99_ns"))
@@ -207,6 +320,8 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_words_bars_and_curves() -> None:
+    assert [count_text(count) for count in (0, 9999, 10_000, 123_456, 2_500_000, 10**12)] == ["0", "9999", "10 k", "123 k", "2.5 M", "1000 G"]
+    assert [rate_text(per_s) for per_s in (0.0, 0.25, 199.96, 20_000.0)] == ["0", "0.25", "200", "20 k"]
     assert clock_text(3_723_456_000_000) == "1:02:03.456"
     assert fit("abcdef", 4) == "abc…"
     assert sparkline([0.0, 1.0], 4) == "  ▁█"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,62 +13,8 @@ from scenarios.load import load, load_text
 from scenarios.plan import Planner
 from sim.snapshot import take
 from sim.world import World
-from tui.engine import SLICE_EVENTS, Engine
-from tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
-
-SCENARIO = """\
-format: 1
-name: seen
-duration: 20 s
-settle: 5 s
-fleets:
-  presses: {device: press-sensor, protocol: modbus-tcp, count: 4, poll: 500 ms, link: plant, gateway: gw, driver: modbus-driver}
-  meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 2 s, link: line, gateway: gw, driver: modbus-driver}
-  tanks: {device: tank, protocol: opcua, count: 1, poll: 1 s, link: plant, gateway: gw, driver: opcua-driver}
-links:
-  plant: {preset: lan}
-  line: {serial: 19200 Bd}
-  cloud: {preset: lte}
-components:
-  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
-  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
-  normalize: {wasm: normalize.wasm, grants: [log]}
-  route: {wasm: route.wasm, grants: [log]}
-gateways:
-  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}, store: {}}
-timeline:
-  - {at: 6 s, cut: cloud, for: 3 s}
-  - {at: 12 s, write: tanks/1, point: pump, value: 0}
-expect:
-  - count(samples.lost) == 0
-  - p99(latency.gateway{fleet=presses}) <= 50 ms
-  - backlog == 0 within 10 s after heal cloud
-"""
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "seen.yaml"
-    path.write_text(SCENARIO, encoding="utf-8")
-    return path
-
-
-def engine(host: Host, file: Path) -> Engine:
-    return Engine(host, file, None)
-
-
-def go(one: Engine) -> None:
-    """Until it stands still."""
-    while one.mode in ("playing", "rewinding"):
-        before = one.world.events
-        one.slice()
-        assert one.world.events - before <= SLICE_EVENTS, "commands wait no longer than that"
-
-
-def view(one: Engine, device: int = -1) -> View:
-    found = one.handle(Look(device))
-    assert isinstance(found, View)
-    return pickle.loads(pickle.dumps(found))
+from tests.tui.scene import SCENARIO, engine, go, view
+from tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
 
 
 def headless(host: Host, text: str) -> World:

@@ -8,39 +8,51 @@ from __future__ import annotations
 from rich.text import Text
 
 from tui.messages import LiveVerdict, Ready, View
-from tui.text import BAD, DIM, HEAD, OK, VERDICT_MARKS, VERDICT_STYLES, WARN, clock_text, fit, row, time_text
+from tui.text import BAD, DIM, HEAD, OK, VERDICT_MARKS, VERDICT_STYLES, WARN, clock_text, count_text, fit, rate_text, row, time_text
 
-HEADS, WIDTHS = ("fleet", "devices", "missed", "lost", "link", "gateway", "state", "uplink"), (12, -7, -7, -5, 10, 9, 8, 13)
+HEADS, WIDTHS = ("fleet", "devices", "points/s", "missed", "lost", "link", "gateway", "uplink", "cloud/s"), (10, -7, -8, -6, -5, 9, 9, 9, -7)
+WIDE = (16, -8, -9, -9, -8, 16, 18, 16, -9)
+"""where they fit"""
+LOG_LINES = 5
+"""at least, if there are so many"""
 MEASURED = 12
 """cells of a measured value"""
 
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     """All of it."""
-    third = max(2, (height - 7) // 3)
-    top = [*_topology(plan, view, third), Text(""), *_figures(view, width), Text(""), *_expectations(view, width, third)]
+    top = [*_topology(plan, view, width, max(2, (height - 7) // 3)), Text(""), *_figures(view, width), Text("")]
+    top += _expectations(view, width, max(2, height - len(top) - 1 - LOG_LINES))
     left = max(3, height - len(top) - 1)
     return [*top, row([("what happened", width)], HEAD), *log_lines(view, width, left)][:height]
 
 
-def _topology(plan: Ready, view: View, most: int) -> list[Text]:
-    """Fleets in the order of the file; those that lose something, or whose links or gateways are in trouble, first when not all are seen."""
+def _topology(plan: Ready, view: View, width: int, most: int) -> list[Text]:
+    """From the fleets over links and gateways to the cloud, in the order of the file; those in trouble first when not all are seen."""
     snapshot, links = view.snapshot, dict(view.snapshot.links)
-    out = [row(list(zip(HEADS, WIDTHS, strict=True)), HEAD)]
+    widths = WIDE if width >= sum(map(abs, WIDE)) + len(WIDE) - 1 else WIDTHS
+    out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]
     columns = snapshot.devices
     gateways = {gateway.name: gateway for gateway in snapshot.gateways}
     uplinks = {gateway.name: gateway.uplink for gateway in plan.gateways}
     fleets: list[tuple[int, Text]] = []
-    for fleet in dict.fromkeys(columns.fleets):
+
+    def way(name: str, size: int, broken: bool) -> str:
+        return f"{fit(name, min(len(name), size - 3))} {'✗' if broken else '─'}".ljust(size - 1, "─" if not broken else " ") + "▸"
+
+    for number, fleet in enumerate(dict.fromkeys(columns.fleets)):
         mine = [i for i, name in enumerate(columns.fleets) if name == fleet]
-        device, lost = plan.devices[mine[0]], int(sum(columns.lost[i] for i in mine))
+        device = plan.devices[mine[0]]
+        missed, lost = (int(sum(column[i] for i in mine)) for column in (columns.missed, columns.lost))
         gateway = gateways[device.gateway]
-        missed = int(sum(columns.missed[i] for i in mine))
-        link = device.link + (" ✗" if links[device.link] else "")
-        uplink = f"{gateway.uplink} {uplinks[gateway.name]}{' ✗' if links[uplinks[gateway.name]] else ''}"
-        cells = (fleet, str(len(mine)), str(missed), str(lost), link, gateway.name, gateway.state, uplink)
-        sound = gateway.state == "up" and gateway.uplink == "up" and not links[device.link]
-        fleets.append((0 if lost else 1 if not sound else 2, row(list(zip(cells, WIDTHS, strict=True)), BAD if lost else "" if sound else WARN)))
+        uplink, link = uplinks[gateway.name], device.link
+        read, there = rate_text(view.carried_per_s[number]), rate_text(view.delivered_per_s[number])
+        cells = (
+            fleet, str(len(mine)), read, count_text(missed), count_text(lost), way(link, widths[5], links[link]),
+            f"{gateway.name} {gateway.state}", way(uplink, widths[7], links[uplink] or gateway.uplink != "up"), there,
+        )  # fmt: skip
+        sound = gateway.state == "up" and gateway.uplink == "up" and not links[link] and not links[uplink]
+        fleets.append((0 if lost else 1 if not sound else 2, row(list(zip(cells, widths, strict=True)), BAD if lost else "" if sound else WARN)))
     if len(fleets) > most:
         more = len(fleets) - most + 1
         fleets = [*sorted(fleets, key=lambda one: one[0])[: most - 1], (3, Text(f"and {more} more fleets", style=DIM))]
@@ -69,7 +81,7 @@ def _expectations(view: View, width: int, most: int) -> list[Text]:
     order = sorted(view.verdicts, key=lambda one: one.verdict == "PASS")
     out = [_expectation(one, width) for one in order[:most]]
     if len(order) > most:
-        out.append(Text(f"  and {len(order) - most} more", style=DIM))
+        out = [*out[: most - 1], Text(f"  and {len(order) - most + 1} more", style=DIM)]
     return out
 
 

@@ -1,6 +1,6 @@
-"""Trouble: what has happened and what is coming; what can be done, in the words of a timeline.
+"""Trouble: what has happened and what is coming.
 
-Belongs here: those lines. Never: the form (app.py).
+Belongs here: those lines. Never: the form (trouble_form.py).
 """
 
 from __future__ import annotations
@@ -12,18 +12,36 @@ from tui.text import BAD, DIM, HEAD, clock_text, fit, row
 
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
-    """Past, live and coming, in their order."""
+    """Past, live and coming, in their order, and where on the run's time they lie."""
     now = view.snapshot.now_ns
     entries = [(at, what, "") for at, what in plan.coming] + [(at, what, "live") for at, what in view.stamped]
     entries.sort(key=lambda entry: entry[0])
     past = [entry for entry in entries if entry[0] <= now]
     coming = [entry for entry in entries if entry[0] > now]
-    room = max(2, (height - 3) // 2)
-    out = [row([("what was done", width)], HEAD)]
+    out = [_line_of_time(plan, view, width, entries), Text("▲ now  ! trouble  * by hand  | mark to rewind to", style=DIM), Text("")]
+    free = height - len(out) - 3
+    room = max(2, free // 2, free - max(1, len(coming)))
+    out.append(row([("what was done", width)], HEAD))
     out += [_entry(entry, width, DIM) for entry in past[-room:]] or [Text("nothing yet", style=DIM)]
     out.append(row([("what is coming", width)], HEAD))
-    out += [_entry(entry, width, "") for entry in coming[: max(1, height - len(out))]] or [Text("nothing", style=DIM)]
+    out += [_entry(entry, width, "") for entry in coming[: max(1, height - len(out) - 1)]] or [Text("nothing", style=DIM)]
+    out.append(Text("i: do something now, with a form   : the same, typed", style=DIM))
     return out[:height]
+
+
+def _line_of_time(plan: Ready, view: View, width: int, entries: list[tuple[int, str, str]]) -> Text:
+    marks = ["─"] * width
+
+    def put(at_ns: int, mark: str) -> None:
+        marks[max(0, min(width - 1, at_ns * (width - 1) // plan.duration_ns))] = mark
+
+    for at_ns in view.marks:
+        if at_ns:  # the beginning is always there to go back to
+            put(at_ns, "|")
+    for at_ns, _, live in entries:
+        put(at_ns, "*" if live else "!")
+    put(view.snapshot.now_ns, "▲")
+    return Text("".join(marks), no_wrap=True)
 
 
 def _entry(entry: tuple[int, str, str], width: int, style: str) -> Text:
@@ -35,6 +53,6 @@ def help_lines(plan: Ready) -> list[str]:
     """Every verb with its keys."""
     out = []
     for verb in plan.verbs:
-        keys = [f"{key}!" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
-        out.append(f"{verb.name}: {verb.meaning}; keys: {', '.join(keys) or 'none'}")
+        keys = [f"{key.name}!" if key.needed else key.name for key in verb.keys]
+        out.append(f"{verb.name:11} {verb.meaning}{' (' + ', '.join(keys) + ')' if keys else ''}")
     return out

@@ -1,0 +1,156 @@
+"""One small scenario and an engine for it, in this process: no pipe, no second process, every wait is a turn of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+from components.errors import HostLimitError
+from components.host import Host
+from scenarios.errors import ScenarioError
+from tui.app import Twinloop
+from tui.engine import SLICE_EVENTS, Engine
+from tui.feed import Feed
+from tui.left import left
+from tui.messages import Command, Left, Look, Quit, Refused, Reply, View
+
+SCENARIO = """\
+format: 1
+name: seen
+duration: 20 s
+settle: 5 s
+fleets:
+  presses: {device: press-sensor, protocol: modbus-tcp, count: 4, poll: 500 ms, link: plant, gateway: gw, driver: modbus-driver}
+  meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 2 s, link: line, gateway: gw, driver: modbus-driver}
+  tanks: {device: tank, protocol: opcua, count: 1, poll: 1 s, link: plant, gateway: gw, driver: opcua-driver}
+links:
+  plant: {preset: lan}
+  line: {serial: 19200 Bd}
+  cloud: {preset: lte}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}, store: {}}
+timeline:
+  - {at: 6 s, cut: cloud, for: 3 s}
+  - {at: 12 s, write: tanks/1, point: pump, value: 0}
+expect:
+  - count(samples.lost) == 0
+  - p99(latency.gateway{fleet=presses}) <= 50 ms
+  - backlog == 0 within 10 s after heal cloud
+"""
+WAIT_S = 60.0
+S = 1_000_000_000
+
+
+def engine(host: Host, file: Path) -> Engine:
+    return Engine(host, file, None)
+
+
+def go(one: Engine) -> None:
+    """Until it stands still."""
+    while one.mode in ("playing", "rewinding"):
+        before = one.world.events
+        one.slice()
+        assert one.world.events - before <= SLICE_EVENTS, "commands wait no longer than that"
+
+
+def view(one: Engine, device: int = -1, rows: tuple[int, ...] = ()) -> View:
+    found = one.handle(Look(device, rows=rows))
+    assert isinstance(found, View)
+    copied: View = pickle.loads(pickle.dumps(found))
+    return copied
+
+
+class Inline:
+    """Behaves like a Feed; its engine plays one slice whenever it is listened to. In a thread, for a world may have an event loop of its own."""
+
+    def __init__(self, host: Host, file: Path, seed: int | None) -> None:
+        self.replies: list[Reply] = []
+        self.sent: list[Command] = []
+        self.engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._run(self._begin, host, file, seed)
+
+    def _run(self, what: Callable[..., None], *arguments: Any) -> None:
+        self._thread.submit(what, *arguments).result()
+
+    def _begin(self, host: Host, file: Path, seed: int | None) -> None:
+        try:
+            self.engine = Engine(host, file, seed)
+            self.replies.append(self.engine.plan)
+        except (ScenarioError, HostLimitError) as error:
+            self.replies.append(Refused(str(error)))
+
+    def send(self, command: Command) -> None:
+        if not isinstance(command, Look):
+            self.sent.append(command)
+        if self.engine is not None:
+            self._run(self._handle, self.engine, command)
+
+    look = send
+
+    def _handle(self, engine: Engine, command: Command) -> None:
+        reply = Left(left(engine, command.width)) if isinstance(command, Quit) else engine.handle(command)
+        if reply is not None:
+            self.replies.append(pickle.loads(pickle.dumps(reply)))
+
+    def take(self) -> list[Reply]:
+        if self.engine is not None:
+            self._run(self.engine.slice)
+        taken, self.replies = self.replies, []
+        return taken
+
+    def left(self, width: int) -> str:
+        self.send(Quit(width))
+        return "".join(reply.text for reply in self.take() if isinstance(reply, Left))
+
+    @property
+    def alive(self) -> bool:
+        return self.engine is not None
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self._run(self.engine.world.close)
+            self.engine = None
+        self._thread.shutdown()
+
+
+def inline(host: Host) -> Callable[[Path, int | None], Feed]:
+    return cast("Callable[[Path, int | None], Feed]", lambda file, seed: Inline(host, file, seed))
+
+
+async def until(pilot: Any, holds: Callable[[], bool]) -> None:
+    """Wait for something that the engine brings about."""
+    ends = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < ends, "it didn't come about"
+        await pilot.pause(0.02)
+
+
+def with_app(
+    file: Path, body: Callable[[Twinloop, Any], Awaitable[None]], size: tuple[int, int] = (100, 30), start: Callable[[Path, int | None], Feed] = Feed
+) -> Twinloop:
+    app = Twinloop(file, None, start)
+
+    async def all_of_it() -> None:
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: app.view is not None or bool(app.problem))
+            await body(app, pilot)
+        assert not app.feed.alive, "the engine ends with the screen"
+
+    asyncio.run(all_of_it())
+    return app
+
+
+def text_of(app: Twinloop) -> str:
+    """What is on the screen."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips()) + "\n"

@@ -1,0 +1,47 @@
+"""What a session leaves on the terminal when it ends: the report of ``twinloop run``, on the run as far as it came.
+
+Belongs here: closing the books and writing the report. Never: figures of its own.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from scenarios.report.console import report
+from scenarios.result import collect
+from scenarios.runner import Options, command
+from scenarios.thresholds import Judged
+from scenarios.verdict import Verdict, overall
+from sim.faults import InvariantError
+
+if TYPE_CHECKING:
+    from tui.engine import Engine
+
+
+def left(engine: Engine, width: int) -> str:
+    """The report with its colours. A run that isn't over is ABORTED, as by Ctrl-C: the engine can't go on after this."""
+    world, loaded = engine.world, engine.loaded
+    notes, error = [], ""
+    judged: list[Judged] = []
+    over = engine.mode == "over"
+    if not over:
+        world.stop()
+    try:
+        if not world.finished:
+            world.close_books()
+        judged = engine.judge.judge()
+        verdict = overall(one.verdict for one in judged) if over else Verdict.ABORTED
+    except InvariantError as broken:
+        error, verdict = str(broken), Verdict.BROKEN
+    if engine.entries:
+        notes.append(f"given live: {len(engine.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
+    result = collect(loaded, world, engine.judge, judged, verdict, notes, command(loaded, world.spec.seed, Options()), engine.wall_s)
+    if error or engine.broken:
+        result.data["broken"] = error or engine.broken
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, highlight=False)
+    report(console, result, str(loaded.file))
+    return out.getvalue()
