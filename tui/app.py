@@ -41,16 +41,21 @@ DRAW_SHARE = 0.3
 SECOND = 1_000_000_000
 PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "help")
 HELP = """\
-1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble   ? this
+1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble
 
-space  play and pause            .  step one event         s  step 1 s
-+ -    faster, slower            f  flat out               n  run to the next ...
-b      back 10 s                 0  to the beginning       g  go to an instant
+space  play and pause          .  step one event       s  step 1 s
++ -    faster, slower          f  flat out             n  run to the next ...
+b      back 10 s               0  to the beginning     g  go to an instant
 
-i      do something: a form      :  the same, typed        w  save it as a scenario
-r      read the scenario again   /  filter devices         o  sort them
-arrows, enter, the mouse  choose a device, a point, a frame
-d      dark and light            ctrl+p  commands          q  quit, and leave the report
+i      do something, by a form :  the same, typed      w  save as a scenario
+r      read the file again     /  filter devices       o  sort them
+d      dark and light          ctrl+p  commands        q  quit with a report
+
+arrows and enter, or the mouse: choose a device, a point
+
+What you do becomes an entry of the timeline; saved with w, the scenario runs
+the same without you. Going back wakes the last mark (| on Trouble's line) and
+plays the rest again; what you did after that instant is undone.
 """
 
 

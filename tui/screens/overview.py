@@ -70,9 +70,9 @@ def _figures(view: View, width: int) -> list[Text]:
     p50, p95, p99 = (time_text(value) for value in latency["gateway"])
     c50, _, c99 = (time_text(value) for value in latency["cloud"])
     middle = f"  {p95} p95" if width >= 100 else ""
-    times = f"gateway {p50} p50{middle}  {p99} p99  cloud {c50} p50  {c99} p99  backlog {backlog}"
+    times = f"gateway {p50} p50{middle}  {p99} p99  cloud {c50} p50  {c99} p99"
     return [
-        Text.assemble(("samples ", HEAD), fit(f"{snapshot.due} due  {snapshot.open} open  {counts}", width - 8)),
+        Text.assemble(("samples ", HEAD), fit(f"{snapshot.due} due  {snapshot.open} open  backlog {backlog}  {counts}", width - 8)),
         Text.assemble(("latency ", HEAD), fit(times, width - 8)),
     ]
 
