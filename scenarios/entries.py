@@ -36,7 +36,7 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
 
     Its ``at_ns`` is 0: whoever does it stamps it. Times other than ``for`` have no place in it.
     """
-    document = Document(Path(NAME), entry, {})
+    document = Document(loaded.file.with_name(NAME), entry, {})  # beside the file: what it names lies there
     at = (NAME,)
     try:
         checked = Entry.model_validate(entry)

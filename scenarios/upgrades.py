@@ -87,15 +87,21 @@ def _offer(loaded: Loaded, name: str, version: str, at: Location) -> OfferSpec:
         raise error(at, str(problem)) from problem
 
 
-def on_offer(loaded: Loaded) -> tuple[str, ...]:
-    """Every version of every release in the registry, once; nothing without one, or when it can't be read."""
+def on_offer(loaded: Loaded) -> tuple[OfferSpec, ...]:
+    """Every release in the registry that can be read, for what may be ordered while the scenario runs; none without a registry."""
     if loaded.scenario.registry is None:
         return ()
-    registry = _registry(loaded)
+    registry, out = _registry(loaded), []
     try:
-        return tuple(dict.fromkeys(str(version) for name in registry.names() for version in registry.versions(name)))
+        known = [(name, str(version)) for name in registry.names() for version in registry.versions(name)]
     except RegistryError:
         return ()
+    for name, version in known:
+        try:
+            out.append(_offer(loaded, name, version, _REGISTRY))
+        except ScenarioError:
+            continue  # whoever orders it is told why it can't be
+    return tuple(out)
 
 
 def offers(loaded: Loaded) -> tuple[OfferSpec, ...]:

@@ -163,6 +163,10 @@ class Environment(simpy.Environment):
         heappush(self._queue, (at_ns, priority, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
+    def trouble_at(self, at_ns: int) -> bool:
+        """Is there trouble on the timeline at that instant (a cancelled timer counts)? Looks at everything that is due: not for the hot path."""
+        return any(entry[0] == at_ns and entry[1] == TROUBLE for entry in self._queue)
+
     def call_in(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> Timer:
         """Call ``action(*arguments)`` after ``delay_ns`` (0 or more)."""
         timer = Timer(action, arguments)

@@ -1,7 +1,8 @@
 """A session: a world driven by messages, commands in and replies out, so that it can sit in another process.
 
-Belongs here: the protocol. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns`` and leaves the same
-trace record as a timeline entry: a session IS its scenario plus its stamped commands, and can be replayed as one.
+Belongs here: the protocol. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns``, or the first instant
+after it at which no other trouble begins or ends, and leaves the same trace record as a timeline entry: a session IS its
+scenario plus its stamped commands, and can be replayed as one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Do something now. ``action.at_ns`` is ignored; ``until_ns`` counts from 0 like in a timeline."""
+    """Do something now. ``action.at_ns`` is ignored; ``until_ns`` is that of an action at ``now + 1 ns``."""
 
     action: Action
 
@@ -94,7 +95,11 @@ class Session:
 
     def _act(self, action: Action) -> Action:
         env = self.world.env
-        action = replace(action, at_ns=max(env._now, 0) + 1)
+        at_ns = after = max(env._now, 0) + 1
+        while env.trouble_at(at_ns):  # the entry of a file is on the timeline before whatever ends or begins then, this one comes behind it
+            at_ns += 1
+        until_ns = None if action.until_ns is None else action.until_ns + at_ns - after
+        action = replace(action, at_ns=at_ns, until_ns=until_ns)
         self.stamped.append(action)
         self.world.timeline.add(action)
         return action

@@ -19,12 +19,14 @@ from typing import Any
 
 from components.errors import HostLimitError
 from components.host import Host
+from scenarios.entries import NAME as ENTRY
 from scenarios.entries import live_action, require_verb, stamped
 from scenarios.errors import ScenarioError, shown_path
 from scenarios.load import load
 from scenarios.plan import Planner
 from scenarios.save import save
 from scenarios.thresholds import Judge, read_expectations
+from scenarios.upgrades import on_offer
 from scenarios.verdict import Verdict, overall
 from sim.faults import InvariantError
 from sim.pacer import Pacer
@@ -116,7 +118,8 @@ class Engine:
         self.host, self.marks = host, marks
         self.loaded = load(file)
         self._expectations = read_expectations(self.loaded)
-        self.spec = Planner(self.loaded, host, seed).world()
+        spec = Planner(self.loaded, host, seed).world()
+        self.spec = replace(spec, offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)))
         self.entries: Entries = []
         self.mode = "paused"
         self.speed: Fraction | None = None
@@ -190,7 +193,7 @@ class Engine:
         try:
             reply: Reply | None = _HANDLERS[type(command)](self, command)
         except ScenarioError as error:
-            return Wrong(error.text if error.file == "entry" else str(error))
+            return Wrong(error.text if Path(error.file).name == ENTRY else str(error))
         return reply
 
     def _look(self, look: Look) -> View:

@@ -14,7 +14,7 @@ from scenarios.errors import shown_path
 from scenarios.expressions import Expectation
 from scenarios.load import Loaded
 from scenarios.result import band
-from scenarios.upgrades import components_of, on_offer
+from scenarios.upgrades import components_of
 from sim.gateway import Gateway
 from sim.presets import PRESETS
 from sim.spec import DeviceSpec, LinkSpec, WorldSpec
@@ -70,7 +70,7 @@ def _link(link: LinkSpec) -> str:
 
 
 def _verbs(loaded: Loaded, spec: WorldSpec) -> tuple[VerbInfo, ...]:
-    choices = _choices(loaded, spec)
+    choices = _choices(spec)
     targets = _targets(loaded, spec)
     gateways = tuple(gateway.name for gateway in spec.gateways)
     out = []
@@ -96,7 +96,7 @@ def _targets(loaded: Loaded, spec: WorldSpec) -> dict[str, tuple[str, ...]]:
     }  # fmt: skip
 
 
-def _choices(loaded: Loaded, spec: WorldSpec) -> dict[tuple[str, str], tuple[str, ...]]:
+def _choices(spec: WorldSpec) -> dict[tuple[str, str], tuple[str, ...]]:
     """(verb or "" for any, key) -> what there is."""
     points = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points))
     writable = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points if point.writable))
@@ -106,5 +106,5 @@ def _choices(loaded: Loaded, spec: WorldSpec) -> dict[tuple[str, str], tuple[str
         ("", "to"): tuple(f"preset: {name}" for name in PRESETS), ("", "cause"): tuple(cause.value for cause in Cause),
         ("", "kind"): (*overlay.KINDS, *misbehaviour.KINDS), ("fault", "point"): points, ("write", "point"): writable,
         ("", "status"): tuple(STATUS_CODES),
-        ("", "version"): on_offer(loaded),
+        ("", "version"): tuple(dict.fromkeys(str(offer.release.version) for offer in spec.offers)),
     }  # fmt: skip

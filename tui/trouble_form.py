@@ -37,6 +37,12 @@ class TroubleForm(ModalScreen[None]):
     def __init__(self, plan: Ready, do: Callable[[dict[str, Any]], None], verb: str = "cut", target: str = "") -> None:
         super().__init__()
         self._verbs = {one.name: one for one in plan.verbs}
+        self._points: dict[str, list[str]] = {}
+        """of each device, and of a fleet's first"""
+        for device in plan.devices:
+            names = [name for name, _, _ in device.points]
+            self._points[device.name] = names
+            self._points.setdefault(device.fleet, names)
         self._do, self._verb = do, self._verbs[verb]
         self._target = target if target in self._verb.targets else ""
 
@@ -74,13 +80,21 @@ class TroubleForm(ModalScreen[None]):
         keys = self.query_one("#keys", VerticalScroll)
         await keys.remove_children()
         for key in verb.keys:
-            hint = ", ".join(key.choices) if key.choices else f"e.g. {key.example}"
-            suggester = SuggestFromList(key.choices) if key.choices else None
-            value = Input(id=f"key-{key.name}", placeholder="needed" if key.needed else "", suggester=suggester, compact=True, classes="key")
+            value = Input(id=f"key-{key.name}", placeholder="needed" if key.needed else "", compact=True, classes="key")
             label = Label(f"{key.name}{'*' if key.needed else ''}", classes="key-name")
-            await keys.mount(Horizontal(label, value, Label(fit(hint, HINT), classes="key-hint"), id=f"row-{key.name}", classes="key-row"))
+            await keys.mount(Horizontal(label, value, Label("", classes="key-hint", markup=False), id=f"row-{key.name}", classes="key-row"))
         self._list_targets()
+        self._hint()
         self._show()
+
+    def _hint(self) -> None:
+        """What may stand in each field: of points only those of the target."""
+        points = self._points.get(self.query_one("#target", Input).value.strip())
+        for key in self._verb.keys:
+            choices = [name for name in key.choices if name in points] if key.name == "point" and points is not None else key.choices
+            for line in self.query(f"#row-{key.name}"):
+                line.query_one(".key-hint", Label).update(fit(", ".join(choices) if choices else f"e.g. {key.example}", HINT))
+                line.query_one(".key", Input).suggester = SuggestFromList(choices) if choices else None
 
     def _list_targets(self) -> None:
         """Those that begin with what stands in the field; all when it is one of them."""
@@ -114,6 +128,7 @@ class TroubleForm(ModalScreen[None]):
         """What will be done changes."""
         if event.input.id == "target":
             self._list_targets()
+            self._hint()
         self._show()
 
     def on_input_submitted(self, _: Input.Submitted) -> None:

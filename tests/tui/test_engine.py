@@ -163,3 +163,41 @@ def test_frames_and_values_of_the_chosen_device(host: Host, file: Path) -> None:
         assert len(found.values) == len(one.plan.devices[index].points)
         assert len(found.history) == len(found.values)
     one.world.close()
+
+
+def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
+    """With targets and keys as the form offers them; releases come from the registry, though the file orders none."""
+    registry = Path("scenarios/library/registry").resolve()
+    text = SCENARIO.replace("timeline:\n", f"registry: {{path: {registry}, trust: [{registry}/demo.pub]}}\ntimeline:\n")
+    file.write_text(text.replace("wasm: route.wasm,", "wasm: route.wasm, version: 1.0.0,"), encoding="utf-8")
+    one = engine(host, file)
+    one.handle(RunTo(2_000_000_000))
+    go(one)
+    given = {"to": {"loss": "2 %"}, "kind": "silent", "value": 0.0}
+    done = []
+    for verb in one.plan.verbs:
+        if not verb.targets:
+            continue
+        entry: dict[str, Any] = {verb.name: "gw/route" if verb.name == "upgrade" else "presses/2" if verb.name == "write" else verb.targets[0]}
+        for key in verb.keys:
+            if key.needed:
+                entry[key.name] = given.get(key.name, key.choices[0] if key.choices else key.example)
+            elif key.name == "for":
+                entry["for"] = "1 s"
+        reply = one.handle(Do(entry))
+        assert isinstance(reply, Done), (entry, reply)
+        done.append(verb.name)
+        one.handle(RunTo(one.world.env._now + 500_000_000))
+        go(one)
+    assert [verb.name for verb in one.plan.verbs if verb.name not in done] == ["partition"], "there is no pair"
+    one.handle(Play(None))
+    go(one)
+    assert one.broken == ""
+    target = file.with_name("again.yaml")
+    assert isinstance(one.handle(Save(str(target))), Done)
+    again = World(Planner(load(target), host).world(), host)
+    again.run()
+    assert again.trace.digest() == one.digest()
+    assert {trouble.target for trouble in again.rollout.orders} == {"gw/route"}
+    again.close()
+    one.world.close()
