@@ -163,7 +163,8 @@ class Engine:
         self._mark(connection)
         while True:
             while found := wait(heard, self._wait_s()):
-                if connection not in found:
+                if self.marks is not None and self.marks.lifeline in found:
+                    self.marks.orphaned()
                     return
                 command: Command = connection.recv()
                 if isinstance(command, Quit):

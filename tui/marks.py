@@ -53,7 +53,7 @@ class Mark:
 def root(play: Callable[[Path, Connection], int]) -> int:
     """Run ``play(folder, lifeline)`` in a fork, and outlive it and all that come of it; returns the worst exit code (128 + N: killed by signal N).
 
-    The folder is theirs, and goes with them. SIGTERM ends them all.
+    The folder is theirs, and goes with them. SIGTERM and SIGHUP end them all.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with TemporaryDirectory(prefix="twinloop-tui-") as folder:
@@ -66,7 +66,8 @@ def root(play: Callable[[Path, Connection], int]) -> int:
             finally:
                 os._exit(code)  # nobody's finalizers: files and folders are the root's
         lifeline.close()
-        signal.signal(signal.SIGTERM, lambda *_: held.close())
+        for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that goes away says so to everybody in it
+            signal.signal(number, lambda *_: held.close())
         worst = 0
         while True:
             try:
@@ -96,6 +97,10 @@ class Marks:
         folder = self._folder / f"{os.getpid()}-{self._made}"
         folder.mkdir()
         return folder
+
+    def orphaned(self) -> None:
+        """The root was killed: its folder is for whoever is awake to remove."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def due(self, events: int) -> bool:
         """Is it time for one? ``events``: of the world so far."""

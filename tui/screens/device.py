@@ -1,12 +1,13 @@
 """Device: its points now, one of them over time, its last frames in hex and in words.
 
-Belongs here: those lines, and what a Modbus frame says.
+Belongs here: those lines. Never: what a frame says (frames.py).
 """
 
 from __future__ import annotations
 
 from rich.text import Text
 
+from tui.frames import words
 from tui.messages import DeviceInfo, Frame, Ready, View
 from tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
 
@@ -41,24 +42,6 @@ def lines(plan: Ready, view: View, width: int, height: int, index: int, point: i
 
 def _frame(info: DeviceInfo, frame: Frame, width: int) -> Text:
     style = BAD if frame.way == "!" else ""
-    said = frame.data.decode(errors="replace") if frame.way == "!" else words(info.protocol, frame)
+    said = frame.data.decode(errors="replace") if frame.way == "!" else words(info.protocol, frame.way, frame.data)
     hexed = "" if frame.way == "!" else frame.data.hex(" ")
     return Text.assemble((f"{clock_text(frame.at_ns)} {frame.way} ", DIM), (fit(said, 30), style), " ", (fit(hexed, width - 48), DIM))
-
-
-_CODES = {1: "read coils", 2: "read discrete inputs", 3: "read holding", 4: "read input", 5: "write coil", 6: "write register", 15: "write coils",
-          16: "write registers", 22: "mask write", 23: "read and write", 43: "identify"}  # fmt: skip
-
-
-def words(protocol: str, frame: Frame) -> str:
-    """What a frame says: of Modbus its function and range (MODBUS Application Protocol V1.1b3 section 6), of others its length."""
-    pdu = frame.data[7:] if protocol == "modbus-tcp" else frame.data[1:-2] if protocol == "modbus-rtu" else b""
-    if not pdu:
-        return f"{len(frame.data)} bytes"
-    code = pdu[0]
-    if code & 0x80:
-        return f"exception {pdu[1]:02x} to {_CODES.get(code & 0x7F, code & 0x7F)}" if len(pdu) > 1 else "half an exception"
-    name = _CODES.get(code, f"function {code}")
-    if frame.way == ">" and len(pdu) >= 5:
-        return f"{name} {int.from_bytes(pdu[1:3], 'big')}, {int.from_bytes(pdu[3:5], 'big')}"
-    return f"{name}: {pdu[1]} bytes" if code <= 4 and len(pdu) > 1 else name

@@ -1,0 +1,53 @@
+"""A real terminal that is closed, and its window: nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tui.scene import WAIT_S
+
+pty = pytest.importorskip("pty")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="who is there is read in /proc")
+
+
+def of_session(session: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_nobody_is_left_when_the_terminal_goes(file: Path, how: str) -> None:
+    """Nor any of their files."""
+    (file.parent / "tmp").mkdir()
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ["TMPDIR"] = str(file.parent / "tmp")
+        os.execv(sys.executable, [sys.executable, "-m", "scenarios.cli.main", "tui", str(file)])
+    ends, shown = time.monotonic() + WAIT_S, b""
+    while b"paused" not in shown:
+        assert time.monotonic() < ends, shown
+        shown += os.read(terminal, 65_536)
+    assert len(of_session(process)) >= 4, "the screen, the engine's root, who is awake, one mark at least"
+    if how == "killed":
+        os.kill(process, signal.SIGKILL)
+    os.close(terminal)
+    while of_session(process):
+        assert time.monotonic() < ends, of_session(process)
+        time.sleep(0.02)
+    os.waitpid(process, 0)
+    assert list((file.parent / "tmp").iterdir()) == []
