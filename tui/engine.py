@@ -160,8 +160,10 @@ class Engine:
 
     def _serve(self, connection: Connection) -> None:
         heard: list[Any] = [connection] if self.marks is None else [connection, self.marks.lifeline]
-        self._mark(connection)
         while True:
+            woken = self.mark()
+            if woken is not None:
+                connection.send(woken)
             while found := wait(heard, self._wait_s()):
                 if self.marks is not None and self.marks.lifeline in found:
                     self.marks.orphaned()
@@ -175,19 +177,19 @@ class Engine:
                 if reply is not None:
                     connection.send(reply)
             self.slice()
-            if self.mode in ("playing", "rewinding"):
-                self._mark(connection)
 
-    def _mark(self, connection: Connection) -> None:
+    def mark(self) -> Reply | None:
+        """Leave a mark, if it is time for one. A reply: this process is somebody else's successor, and has that to say."""
         if self.marks is None or not self.marks.due(self.world.events):
-            return
+            return None
         order: Order | None = self.marks.take(self.world)
-        if order is not None:
-            for action, _ in order.entries[len(self.entries) :]:
-                self.world.timeline.add(action)
-            self.entries = list(order.entries)
-            self._go_back(order)
-            connection.send(order.reply)
+        if order is None:
+            return None
+        for action, _ in order.entries[len(self.entries) :]:
+            self.world.timeline.add(action)
+        self.entries = list(order.entries)
+        self._go_back(order)
+        return order.reply
 
     def handle(self, command: Command) -> Reply | None:
         """Carry out one command."""

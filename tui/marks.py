@@ -30,7 +30,7 @@ from sim.world import World
 MARKS_MAX = 8
 MARK_EVENTS = 2000
 """between two marks at least"""
-MARK_SHARE = 0.02
+MARK_SHARE = 0.01
 """of the engine's time that making marks may take"""
 _PR_SET_CHILD_SUBREAPER = 36
 """prctl(2)"""
