@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test test-foreign lint bench coverage soak components components-check clean
+.PHONY: pictures demo test test-foreign lint bench coverage soak components components-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,13 @@ bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is brok
 coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
 	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/test_models.py
 	$(BIN)/coverage report
+
+pictures: $(VENV)/.dev        ## the README's pictures of the TUI, and the captures that tests hold against it (needs tmux)
+	mkdir -p tui/pictures
+	$(BIN)/twinloop tui chaos-and-heal --screenshot tui/pictures/overview.svg --at 140s --screen overview --size 100x30
+	$(BIN)/twinloop tui hundred-sensors-slow --screenshot tui/pictures/latency.svg --at 20s --screen latency --size 100x30
+	$(BIN)/twinloop tui mixed-plant-troubles --screenshot tui/pictures/device.svg --at 60s --screen device --size 100x30
+	$(BIN)/python -m tests.tui.captures
 
 soak: $(VENV)/.dev            ## the long forms of the tests
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0

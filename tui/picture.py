@@ -6,6 +6,7 @@ Belongs here: running to an instant and drawing once. Never: what a screen shows
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from tui.app import Twinloop
 from tui.messages import RunTo, View
 
 LOOK_S = 0.05
+_FONTS = re.compile(r"\s*@font-face \{[^}]*\}")
+"""a picture asks nobody on the net for anything: the reader's own monospaced font does"""
 VIEWS = 3
 """of the instant, before it is drawn: the first may have been asked for earlier"""
 
 
 def picture(file: Path, seed: int | None, target: Path, at_ns: int, screen: str, size: tuple[int, int]) -> None:
     """Write it as SVG; raises ScenarioError when the scenario can't be run, or the file not written."""
-    drawn = asyncio.run(_drawn(file, seed, at_ns, screen, size))
+    drawn = _FONTS.sub("", asyncio.run(_drawn(file, seed, at_ns, screen, size)))
     try:
         target.write_text(drawn, encoding="utf-8")
     except OSError as error:

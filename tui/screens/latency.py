@@ -70,7 +70,7 @@ def _stages(plan: Ready, view: View, width: int) -> list[Text]:
             marks[min(at, wide - 1)] = "█"
         bar = Text("".join(marks), style=style)
         if plan.budget_ns:
-            bar = Text.assemble(bar[:end], ("│", HEAD if marks[end] == " " else BAD), bar[end + 1 :])
+            bar = Text.assemble(bar[:end], ("│", HEAD if marks[end] == " " else f"bold white on {style}"), bar[end + 1 :])
         out.append(Text.assemble(cells, " ", bar))
     return out
 
