@@ -357,12 +357,13 @@ def test_the_schema_accepts_the_library_and_refuses_a_wrong_key(capsys: pytest.C
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
     for file in sorted(LIBRARY.rglob("*.yaml")):
-        jsonschema.validate(yaml.safe_load(file.read_text()), schema)
+        validator.validate(yaml.safe_load(file.read_text()))
     wrong = yaml.safe_load(TINY)
     wrong["fleets"]["presses"]["pol"] = "1 s"
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, schema)
+        validator.validate(wrong)
 
 
 @pytest.mark.parametrize("kind", ["scenarios", "devices", "links", "components", "metrics", "troubles", "stores"])

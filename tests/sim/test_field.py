@@ -245,7 +245,7 @@ of_the_field = st.one_of(
 beside = actions.filter(lambda action: action.verb not in ("fault", "upgrade", "write"))
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     timeline=st.lists(st.one_of(of_the_field, of_the_field, beside), max_size=6), qos=st.integers(0, 1), seed=st.integers(0, 9),
     mode=st.sampled_from(["", "", "hot", "warm", "cold"]), loss=st.sampled_from([0.0, 0.05]),

@@ -232,7 +232,7 @@ of_opcua = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 16, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     timeline=st.lists(st.one_of(of_opcua, of_opcua, beside), max_size=6), mode=st.sampled_from(["", "", "hot", "warm", "cold"]),
     publishing_ns=st.sampled_from([200 * MS, S, 3 * S]), queue=st.sampled_from([1, 2, 10]), seed=st.integers(0, 9),

@@ -332,7 +332,7 @@ reactions = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     timeline=st.lists(actions, max_size=6), follow=st.lists(reactions, max_size=2),
     store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]),
