@@ -6,6 +6,7 @@ message; what is drawn is the newest view.
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 from rich.console import Group
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -27,6 +29,7 @@ from scenarios.errors import ScenarioError
 from scenarios.units import duration
 from tui.feed import Feed
 from tui.fleet_table import FleetTable
+from tui.keys import BINDINGS, HELP, PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
 from tui.screens import device, gateway, latency, overview, trouble
@@ -36,29 +39,11 @@ from tui.trouble_form import TroubleForm
 SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
 FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4
 """between two redraws: as often as drawing allows"""
+LOG_LINES = 500
+"""that a screen may show"""
 DRAW_SHARE = 0.3
 """of the time that drawing may take"""
 SECOND = 1_000_000_000
-PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "help")
-HELP = """\
-1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble
-
-space  play and pause          .  step one event       s  step 1 s
-+ -    faster, slower          f  flat out             n  run to the next ...
-b      back 10 s               0  to the beginning     g  go to an instant
-
-i      do something, by a form :  the same, typed      w  save as a scenario
-r      read the file again     /  filter devices       o  sort them
-d      dark and light          ctrl+p  commands        q  quit with a report
-
-arrows and enter, or the mouse: choose a device, a point
-
-What you do becomes an entry of the timeline; saved with w, the scenario runs
-the same without you. Going back wakes the last mark (| on Trouble's line) and
-plays the rest again; what you did after that instant is undone.
-"""
-
-
 class Pane(Widget):
     """Lines for the size it has."""
 
@@ -67,6 +52,11 @@ class Pane(Widget):
     def __init__(self, name: str, make: Callable[[int, int], list[Text]]) -> None:
         super().__init__(id=name)
         self._make = make
+
+    def on_click(self, event: events.Click) -> None:
+        """A point of the device."""
+        if self.id == "device" and isinstance(self.app, Twinloop):
+            self.app.click_point(event.y, self.size.height)
 
     def render(self) -> Group:
         """What there is to see."""
@@ -82,21 +72,7 @@ class Twinloop(App[int]):
     TITLE = "twinloop"
     CSS_PATH = "app.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(i), f"show('{name}')", name.capitalize(), show=False) for i, name in enumerate(PANES[:6], 1)),
-        Binding("question_mark", "show('help')", "Help"),
-        Binding("space", "play", "Play", priority=False), Binding("full_stop", "step_event", "Step one event", show=False),
-        Binding("s", "step", "Step 1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
-        Binding("minus", "faster(-1)", "Slower", show=False), Binding("f", "flat_out", "Flat out", show=False),
-        Binding("n", "run_until", "Run to the next ...", show=False), Binding("b", "rewind(10)", "Back 10 s", show=False),
-        Binding("0", "beginning", "To the beginning", show=False), Binding("g", "go_to", "Go to an instant", show=False),
-        Binding("i", "do", "Do"), Binding("colon", "type", "Type an entry", show=False), Binding("w", "save", "Save"),
-        Binding("r", "reload", "Read the scenario again", show=False), Binding("slash", "filter", "Filter devices", show=False),
-        Binding("o", "sort", "Sort devices", show=False),
-        Binding("up", "move(-1)", show=False), Binding("down", "move(1)", show=False), Binding("left", "point(-1)", show=False),
-        Binding("right", "point(1)", show=False), Binding("d", "toggle_dark", "Dark and light", show=False), Binding("escape", "leave", show=False),
-        Binding("enter", "open", show=False), Binding("q", "quit", "Quit"),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed) -> None:
         super().__init__()
@@ -104,6 +80,7 @@ class Twinloop(App[int]):
         self.plan: Ready | None = None
         self.view: View | None = None
         self.problem = self.report = ""
+        self.died = False
         self.log_lines: list[Line] = []
         self.device, self.point = 0, 0
         self._speed = SPEEDS.index(Fraction(1))
@@ -177,11 +154,14 @@ class Twinloop(App[int]):
         if isinstance(reply, Ready):
             self.plan, self.problem = reply, ""
         elif isinstance(reply, View):
-            self.log_lines = [*self.log_lines, *reply.log][-500:]
+            if self.view is not None and reply.snapshot.now_ns < self.view.snapshot.now_ns:
+                self.log_lines = []  # it went back: what happened is asked for anew
+            else:
+                self.log_lines = [*self.log_lines, *reply.log][-LOG_LINES:]
             self.view = reply
             self.redraw()
         elif isinstance(reply, Refused | Died):
-            self.problem = reply.text
+            self.problem, self.died = reply.text, isinstance(reply, Died)
             self.redraw()
         elif isinstance(reply, Done):
             self.say(reply.text, OK)
@@ -224,8 +204,9 @@ class Twinloop(App[int]):
 
     def _drawn(self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int) -> list[Text]:
         if self.problem:
-            return [Text("This scenario can't be run:", style=BAD), *(Text(line) for line in self.problem.splitlines()), Text(""),
-                    Text("r reads it again, q quits", style=DIM)]  # fmt: skip
+            head = "The engine has died; its last words:" if self.died else "This scenario can't be run:"
+            wrapped = [Text(part) for line in self.problem.splitlines() for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]]
+            return [Text(head, style=BAD), *wrapped, Text(""), Text("r reads it again, q quits", style=DIM)]
         if self.plan is None or self.view is None:
             return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
         return make(self.plan, replace(self.view, log=tuple(self.log_lines)), width, height)
@@ -262,6 +243,14 @@ class Twinloop(App[int]):
         if self.plan is not None:
             self.point = (self.point + by) % len(self.plan.devices[self.device].points)
             self.redraw()
+
+    def click_point(self, line: int, height: int) -> None:
+        """The point on that line of the device's pane."""
+        if self.plan is not None:
+            found = device.point_at(self.plan, self.device, self.point, height, line)
+            if found is not None:
+                self.point = found
+                self.redraw()
 
     def action_open(self) -> None:
         """The chosen device."""
@@ -326,7 +315,6 @@ class Twinloop(App[int]):
 
     def _back_to(self, at_ns: int) -> None:
         self.feed.send(Rewind(max(0, at_ns)))
-        self.log_lines = []
 
     def action_rewind(self, seconds: int) -> None:
         """So many seconds back."""

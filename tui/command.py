@@ -85,7 +85,7 @@ def _file(scenario: str | None) -> Path | None:
 def _picture(file: Path, seed: int | None, target: Path, at: str, screen: str, size: str) -> int:
     from scenarios.errors import unknown
     from scenarios.units import duration
-    from tui.app import PANES
+    from tui.keys import PANES
     from tui.picture import picture
 
     try:

@@ -27,8 +27,8 @@ WINDOWS_MAX = 300
 """of latency over time: a run is cut into at most so many"""
 SLOWEST_MAX = 30
 FRAMES_MAX = 40
-HISTORY_MAX = 240
-"""values of one point"""
+HISTORY_MAX, HISTORY_MIN, HISTORY_ALL = 240, 16, 100_000
+"""batches of one device that are kept; so many of all devices, but never fewer of each than the least"""
 SPARK_MAX = 24
 """of them in a table"""
 TOLD = (
@@ -48,8 +48,9 @@ class Watch:
         self.seen: dict[str, int] = {}
         """kind of record -> how many there were"""
         count = len(world.spec.devices)
+        depth = max(HISTORY_MIN, min(HISTORY_MAX, HISTORY_ALL // max(1, count)))
         self.values: list[tuple[float | None, int, int]] = [(None, 0, -1)] * count
-        self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=HISTORY_MAX) for _ in range(count)]
+        self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
         self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
         self._windows: dict[int, Histogram] = {}
         self._slowest: list[tuple[int, int, Slow]] = []

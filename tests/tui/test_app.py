@@ -17,11 +17,12 @@ from textual.widgets import Input, OptionList, Static
 from components.host import Host
 from scenarios.load import library_names
 from tests.tui.scene import SCENARIO, WAIT_S, Inline, S, engine, go, inline, text_of, until, view, with_app
-from tui.app import PANES, Twinloop
+from tui.app import Twinloop
 from tui.chooser import Chooser
 from tui.command import command
 from tui.feed import Feed
 from tui.fleet_table import FleetTable
+from tui.keys import PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Do, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
 from tui.screens import device, gateway, latency, overview, trouble
@@ -142,6 +143,12 @@ def test_the_mouse(host: Host, file: Path) -> None:
         assert app.device == 5
         table.on_mouse_scroll_up(None)  # type: ignore[arg-type]
         assert app.device == 2
+        await pilot.press("3")
+        await pilot.pause()
+        await pilot.click("#device", offset=(5, 4))
+        assert app.point == 2
+        await pilot.click("#device", offset=(5, 0))
+        assert app.point == 2, "that line is no point's"
         await pilot.click("FooterKey", offset=(1, 0))
         assert app.shown == "help"
 
@@ -254,6 +261,8 @@ def test_a_dead_engine_is_said(file: Path) -> None:
         app.feed._process.kill()
         await until(pilot, lambda: bool(app.problem))
         assert "the engine's process ended with code -9" in app.problem
+        await pilot.pause()
+        assert "The engine has died; its last words:" in text_of(app)
 
     with_app(file, body)
 

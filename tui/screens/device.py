@@ -11,7 +11,7 @@ from tui.frames import words
 from tui.messages import DeviceInfo, Frame, Ready, View
 from tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
 
-PLOT_LINES = 5
+HEAD_LINES, PLOT_LINES = 2, 5
 
 
 def lines(plan: Ready, view: View, width: int, height: int, index: int, point: int) -> list[Text]:
@@ -21,9 +21,7 @@ def lines(plan: Ready, view: View, width: int, height: int, index: int, point: i
     if found is None or found.index != index:
         return [*out, Text("...")]
     out[0].append(f"  faults: {', '.join(found.faults)}" if found.faults else "", BAD)
-    rest = height - PLOT_LINES - 4
-    most = max(3, min(len(info.points), rest * 2 // 3))
-    first = max(0, min(point - most // 2, len(info.points) - most))
+    first, most = _window(info, point, height)
     out.append(row([("point", 16), ("at", 20), ("value", -14), ("unit", 8), ("status", 10)], HEAD))
     for i in range(first, first + most):
         name, where, unit = info.points[i]
@@ -38,6 +36,20 @@ def lines(plan: Ready, view: View, width: int, height: int, index: int, point: i
     for frame in found.frames[-max(1, height - len(out)) :]:
         out.append(_frame(info, frame, width))
     return out[:height]
+
+
+def _window(info: DeviceInfo, point: int, height: int) -> tuple[int, int]:
+    """The first point that is seen, and how many are."""
+    most = max(3, min(len(info.points), (height - PLOT_LINES - 4) * 2 // 3))
+    return max(0, min(point - most // 2, len(info.points) - most)), most
+
+
+def point_at(plan: Ready, index: int, point: int, height: int, line: int) -> int | None:
+    """The point that is shown on a line of the pane."""
+    info = plan.devices[index]
+    first, most = _window(info, point, height)
+    found = first + line - HEAD_LINES
+    return found if HEAD_LINES <= line < HEAD_LINES + most and found < len(info.points) else None
 
 
 def _frame(info: DeviceInfo, frame: Frame, width: int) -> Text:

@@ -5,6 +5,7 @@ Belongs here: those lines.
 
 from __future__ import annotations
 
+import numpy as np
 from rich.text import Text
 
 from tui.messages import LiveVerdict, Ready, View
@@ -40,15 +41,18 @@ def _topology(plan: Ready, view: View, width: int, most: int) -> list[Text]:
     def way(name: str, size: int, broken: bool) -> str:
         return f"{fit(name, min(len(name), size - 3))} {'✗' if broken else '─'}".ljust(size - 1, "─" if not broken else " ") + "▸"
 
-    for number, fleet in enumerate(dict.fromkeys(columns.fleets)):
-        mine = [i for i, name in enumerate(columns.fleets) if name == fleet]
-        device = plan.devices[mine[0]]
-        missed, lost = (int(sum(column[i] for i in mine)) for column in (columns.missed, columns.lost))
+    names = {name: number for number, name in enumerate(dict.fromkeys(columns.fleets))}
+    of = np.fromiter((names[name] for name in columns.fleets), np.int64, len(columns.fleets))
+    counts, first = np.bincount(of), np.unique(of, return_index=True)[1]
+    ends = [np.bincount(of, column) for column in (columns.missed, columns.lost)]
+    for fleet, number in names.items():
+        device = plan.devices[int(first[number])]
+        missed, lost = (int(column[number]) for column in ends)
         gateway = gateways[device.gateway]
         uplink, link = uplinks[gateway.name], device.link
         read, there = rate_text(view.carried_per_s[number]), rate_text(view.delivered_per_s[number])
         cells = (
-            fleet, str(len(mine)), read, count_text(missed), count_text(lost), way(link, widths[5], links[link]),
+            fleet, str(counts[number]), read, count_text(missed), count_text(lost), way(link, widths[5], links[link]),
             f"{gateway.name} {gateway.state}", way(uplink, widths[7], links[uplink] or gateway.uplink != "up"), there,
         )  # fmt: skip
         sound = gateway.state == "up" and gateway.uplink == "up" and not links[link] and not links[uplink]
