@@ -30,6 +30,8 @@ from sim.world import World
 MARKS_MAX = 8
 MARK_EVENTS = 2000
 """between two marks at least"""
+MEMORY_SPARE = 2
+"""no mark is made while this machine has less memory available than so many times what the engine has"""
 MARK_SHARE = 0.01
 """of the engine's time that making marks may take"""
 _PR_SET_CHILD_SUBREAPER = 36
@@ -104,7 +106,7 @@ class Marks:
 
     def due(self, events: int) -> bool:
         """Is it time for one? ``events``: of the world so far."""
-        return events >= self._next_events and time.monotonic() >= self._next_s
+        return events >= self._next_events and time.monotonic() >= self._next_s and _memory_for_one()
 
     def take(self, world: World) -> Any:
         """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with: then it is who is awake now."""
@@ -163,6 +165,13 @@ class Marks:
     def wake(self, to_ns: int, order: Any) -> bool:
         """Wake the last mark at or before ``to_ns`` with an order; True: done, and the caller must end now. False: there is none."""
         return any(_tell(mark.control, order) for mark in reversed(self.kept) if mark.at_ns <= to_ns)
+
+
+def _memory_for_one() -> bool:
+    """A mark comes to own what the engine changes after it: in the worst case as much as the engine has."""
+    mine = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    found = next(line for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines() if line.startswith("MemAvailable:"))
+    return int(found.split()[1]) * 1024 >= MEMORY_SPARE * mine
 
 
 def _tell(control: Connection, order: Any) -> bool:
