@@ -58,6 +58,11 @@ _Loader.add_implicit_resolver(
 )
 
 
+def plain_text(text: str) -> bool:
+    """Does a file that has it without quotes mean text by it?"""
+    return bool(_Loader("").resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str")  # type: ignore[no-untyped-call]
+
+
 def read_document(file: Path) -> Document:
     """Read a scenario file; raises ScenarioError when it can't be read or isn't one YAML mapping."""
     name = shown_path(file)

@@ -26,7 +26,8 @@ NAME = "entry"
 
 def parse_entry(text: str) -> dict[str, Any]:
     """``cut: cloud, for: 20 s`` as a mapping; raises ScenarioError."""
-    data = parse_document("{" + text.strip().removeprefix("{").removesuffix("}") + "}", Path(NAME)).data
+    text = text.strip()
+    data = parse_document(text if text.startswith("{") else f"{{{text}}}", Path(NAME)).data
     assert isinstance(data, dict)
     return data
 

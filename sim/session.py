@@ -94,12 +94,18 @@ class Session:
         return Finished(self.world.trace.digest(), completed)
 
     def _act(self, action: Action) -> Action:
+        action = self.stamp(action)
+        self.world.timeline.add(action)
+        return action
+
+    def stamp(self, action: Action) -> Action:
+        """The action as a timeline would have it; it isn't on the world's yet."""
         env = self.world.env
         at_ns = after = max(env._now, 0) + 1
-        while env.trouble_at(at_ns):  # the entry of a file is on the timeline before whatever ends or begins then, this one comes behind it
+        taken = [other.at_ns for other in self.stamped]
+        while at_ns in taken or env.trouble_at(at_ns):  # an entry of a file comes before whatever ends or begins then, this one would behind it
             at_ns += 1
         until_ns = None if action.until_ns is None else action.until_ns + at_ns - after
         action = replace(action, at_ns=at_ns, until_ns=until_ns)
         self.stamped.append(action)
-        self.world.timeline.add(action)
         return action

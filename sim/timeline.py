@@ -57,6 +57,8 @@ class Timeline:
         self._undo: dict[int, tuple[Action, Undo]] = {}
         """each of them by number, in the order in which they began"""
         self._last = 0
+        self.on_begin: list[Callable[[Action], None]] = []
+        """told of each entry when it begins"""
         self._reactions: dict[str, list[_Waiting]] = {}
         self.last_ns = 0
         """when the last entry that is known today has begun and ended"""
@@ -75,6 +77,8 @@ class Timeline:
         """Carry out one entry, now."""
         world, target = self._world, action.target
         self._told(action, "begin")
+        for told in self.on_begin:
+            told(action)
         undo = VERBS[action.verb](world, action)
         if undo is not None:
             self._standing[target] = self._standing.get(target, 0) + 1

@@ -26,6 +26,7 @@ from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from scenarios.entries import parse_entry
 from scenarios.errors import ScenarioError
+from scenarios.load import LIBRARY
 from scenarios.units import duration
 from tui.feed import Feed
 from tui.fleet_table import FleetTable
@@ -33,7 +34,7 @@ from tui.keys import BINDINGS, HELP, PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
 from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import BAD, DIM, HEAD, OK, VERDICT_STYLES, WARN, bar, clock_text, fit
+from tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit
 from tui.trouble_form import TroubleForm
 
 SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
@@ -76,6 +77,7 @@ class Twinloop(App[int]):
 
     def __init__(self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed) -> None:
         super().__init__()
+        self.ansi_theme_dark, self.ansi_theme_light = ON_DARK, ON_LIGHT
         self.file, self.seed, self._start = file, seed, start
         self.plan: Ready | None = None
         self.view: View | None = None
@@ -154,7 +156,7 @@ class Twinloop(App[int]):
         if isinstance(reply, Ready):
             self.plan, self.problem = reply, ""
         elif isinstance(reply, View):
-            if self.view is not None and reply.snapshot.now_ns < self.view.snapshot.now_ns:
+            if self.view is not None and reply.rewinds != self.view.rewinds:
                 self.log_lines = []  # it went back: what happened is asked for anew
             else:
                 self.log_lines = [*self.log_lines, *reply.log][-LOG_LINES:]
@@ -162,6 +164,8 @@ class Twinloop(App[int]):
             self.redraw()
         elif isinstance(reply, Refused | Died):
             self.problem, self.died = reply.text, isinstance(reply, Died)
+            if form is not None:
+                form.action_leave()
             self.redraw()
         elif isinstance(reply, Done):
             self.say(reply.text, OK)
@@ -190,8 +194,10 @@ class Twinloop(App[int]):
         return "".join(f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True))
 
     def _head(self) -> Text:
+        if self.problem:
+            return Text.assemble(("twinloop  ", HEAD), f"{self.file}  ", ("the engine has died" if self.died else "can't be run", BAD))
         if self.plan is None or self.view is None:
-            return Text(f"twinloop  {self.file}  {'' if self.problem else 'getting ready...'}", style=HEAD)
+            return Text(f"twinloop  {self.file}  getting ready...", style=HEAD)
         plan, view = self.plan, self.view
         pace = f"{view.speed:g}x" if view.speed is not None else "flat out" if view.mode == "playing" else ""
         verdict = view.verdict.partition(":")[0]
@@ -202,13 +208,20 @@ class Twinloop(App[int]):
         when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
         return Text.assemble((fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style))
 
-    def _drawn(self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int) -> list[Text]:
+    def instead(self, width: int) -> list[Text]:
+        """What there is to see when there is no view to show; nothing when there is one."""
         if self.problem:
             head = "The engine has died; its last words:" if self.died else "This scenario can't be run:"
             wrapped = [Text(part) for line in self.problem.splitlines() for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]]
             return [Text(head, style=BAD), *wrapped, Text(""), Text("r reads it again, q quits", style=DIM)]
         if self.plan is None or self.view is None:
             return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
+        return []
+
+    def _drawn(self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int) -> list[Text]:
+        instead = self.instead(width)
+        if instead or self.plan is None or self.view is None:
+            return instead
         return make(self.plan, replace(self.view, log=tuple(self.log_lines)), width, height)
 
     def _device(self, width: int, height: int) -> list[Text]:
@@ -308,7 +321,7 @@ class Twinloop(App[int]):
         except ValueError as error:
             self.say(str(error), BAD)
             return
-        if self.view is not None and at_ns <= self.view.snapshot.now_ns:
+        if self.view is not None and at_ns <= self.view.goal_ns:
             self._back_to(at_ns)
         else:
             self.feed.send(RunTo(at_ns))
@@ -319,7 +332,7 @@ class Twinloop(App[int]):
     def action_rewind(self, seconds: int) -> None:
         """So many seconds back."""
         if self.view is not None:
-            self._back_to(self.view.snapshot.now_ns - seconds * SECOND)
+            self._back_to(self.view.goal_ns - seconds * SECOND)
 
     def action_beginning(self) -> None:
         """To 0."""
@@ -328,6 +341,7 @@ class Twinloop(App[int]):
     # ---- typing ----------------------------------------------------------------------------------------------------
     def _ask(self, what: str, first: str, then: Callable[[str], None]) -> None:
         field = self.base.query_one("#ask", Input)
+        self.base.query_one("#said", Static).update(Text(what, style=DIM))
         field.placeholder, field.value, self._asking = what, first, then
         field.remove_class("hidden")
         field.disabled = False
@@ -343,6 +357,7 @@ class Twinloop(App[int]):
     def action_leave(self) -> None:
         """Nothing is asked any more."""
         self._asking = None
+        self.say(*self._said)
         field = self.base.query_one("#ask", Input)
         field.add_class("hidden")
         field.disabled = True
@@ -370,8 +385,9 @@ class Twinloop(App[int]):
             self.say(error.text, BAD)
 
     def action_save(self) -> None:
-        """The session as a scenario."""
-        self._ask("save as", str(self.file.with_name(f"{self.file.stem}-live.yaml")), lambda target: self.feed.send(Save(target)))
+        """The session as a scenario: beside its file, or here when that is a shipped one."""
+        folder = Path() if self.file.is_relative_to(LIBRARY) else self.file.parent
+        self._ask("save as", str(folder / f"{self.file.stem}-live.yaml"), lambda target: self.feed.send(Save(target)))
 
     def action_filter(self) -> None:
         """Only devices whose name, fleet or protocol has this."""
@@ -383,6 +399,7 @@ class Twinloop(App[int]):
         self.feed.close()
         self.plan = self.view = None
         self.problem, self.log_lines = "", []
+        self.device = self.point = 0  # it may have fewer now
         self.feed = self._start(self.file, self.seed)
         self.redraw()
 

@@ -57,14 +57,24 @@ def _run(given: argparse.Namespace) -> int:
         for flag in ("at", "screen", "size"):
             if getattr(given, flag) is not None:
                 raise ScenarioError(f"--{flag}", None, "", "goes with --screenshot")
+    elif given.scenario is None:
+        raise ScenarioError("--screenshot", None, "", "needs a scenario")
+    if given.scenario is None:
+        _require_terminal()
     file = _file(given.scenario)
     if file is None:
         return 0
     if given.screenshot is not None:
         return _picture(file, given.seed, given.screenshot, given.at or "30 s", given.screen or "overview", given.size or "120x40")
+    _require_terminal()
     from tui.app import Twinloop
 
     return Twinloop(file, given.seed).run() or 0
+
+
+def _require_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ScenarioError("tui", None, "", "needs a terminal; --screenshot draws without one, and run has no screen")
 
 
 def _file(scenario: str | None) -> Path | None:

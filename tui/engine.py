@@ -6,7 +6,6 @@ SLICE_EVENTS events. Rewinding makes the world anew and plays the same again: a 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from components.host import Host
 from scenarios.entries import NAME as ENTRY
 from scenarios.entries import live_action, require_verb, stamped
 from scenarios.errors import ScenarioError, shown_path
-from scenarios.load import load
+from scenarios.load import Loaded, load
 from scenarios.plan import Planner
 from scenarios.save import save
 from scenarios.thresholds import Judge, read_expectations
@@ -30,12 +29,12 @@ from scenarios.upgrades import on_offer
 from scenarios.verdict import Verdict, overall
 from sim.faults import InvariantError
 from sim.pacer import Pacer
-from sim.session import Act, Session, Stamped
-from sim.spec import Action
+from sim.session import Session
 from sim.supervisor import ConfigRefused
 from sim.trace import KINDS
 from sim.world import SETTLE_CHECK_NS, World
 from tui.left import left
+from tui.lived import Entries, Lived
 from tui.marks import Marks, possible, root
 from tui.messages import (
     Command,
@@ -97,17 +96,13 @@ def play(connection: Connection, file: str, seed: int | None, marks: Marks | Non
     return 0
 
 
-Entries = list[tuple[Action, dict[str, Any]]]
-"""what was done live: the action as it was stamped, and the entry"""
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a mark is woken with: whereto, what is to be done again on the way, and what to answer."""
 
     to_ns: int
-    from_ns: int
     entries: Entries
+    rewinds: int
     reply: Done
 
 
@@ -120,7 +115,9 @@ class Engine:
         self._expectations = read_expectations(self.loaded)
         spec = Planner(self.loaded, host, seed).world()
         self.spec = replace(spec, offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)))
-        self.entries: Entries = []
+        self.lived = Lived([])
+        self.rewinds = 0
+        """how often it went back: what was seen before isn't what is seen after"""
         self.mode = "paused"
         self.speed: Fraction | None = None
         """of a paced run; None: as fast as it goes"""
@@ -131,13 +128,12 @@ class Engine:
         self.wall_s = 0.0
         """spent on playing"""
         self.pacer = Pacer()
-        self._begin(())
+        self._begin()
         self.plan: Ready = ready(self.loaded, self.world, self._expectations, sorted(KINDS))
 
-    def _begin(self, actions: tuple[Action, ...]) -> None:
-        """A new world, at its beginning, in which these are done again."""
-        spec = replace(self.spec, timeline=(*self.spec.timeline, *actions))
-        self.world = World(spec, self.host, None if self.marks is None else self.marks.store_path())
+    def _begin(self) -> None:
+        """A new world, at its beginning."""
+        self.world = World(self.spec, self.host, None if self.marks is None else self.marks.store_path())
         self.watch = Watch(self.world)
         self.judge = Judge(self.world, self._expectations)
         self.session = Session(self.world)
@@ -146,7 +142,7 @@ class Engine:
         except ConfigRefused as refused:
             name, text = refused.args
             raise self.loaded.document.error(("components", name, "with"), text) from refused
-        self._settled_ns = spec.duration_ns
+        self._settled_ns = self.spec.duration_ns
         self.verdict = self.broken = ""
 
     # ---- commands -------------------------------------------------------------------------------------------------
@@ -185,9 +181,7 @@ class Engine:
         order: Order | None = self.marks.take(self.world)
         if order is None:
             return None
-        for action, _ in order.entries[len(self.entries) :]:
-            self.world.timeline.add(action)
-        self.entries = list(order.entries)
+        self.lived.entries = list(order.entries)
         self._go_back(order)
         return order.reply
 
@@ -202,7 +196,13 @@ class Engine:
     def _look(self, look: Look) -> View:
         return view(self, look)
 
+    def _idle(self) -> None:
+        """Raises ScenarioError when the clock is in other hands."""
+        if self.mode == "rewinding":
+            raise ScenarioError(ENTRY, None, "", "it is being rewound; pause stops that")
+
     def _play(self, play: Play) -> None:
+        self._idle()
         if self.mode == "over":
             return
         self.speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
@@ -211,39 +211,49 @@ class Engine:
             self.pacer.begin(max(0, self.world.env._now))
         self.mode = "playing"
 
-    def _pause(self, _: Pause) -> None:
+    def _pause(self, _: Pause) -> Done | None:
+        rewinding, gone = self.mode == "rewinding", 0
+        if rewinding:
+            gone = self.lived.forget_coming()
         if self.mode != "over":
             self.mode = "paused"
+        return Done(f"stopped on the way{_undone(gone)}") if rewinding else None
 
     def _step_event(self, _: StepEvent) -> None:
+        self._idle()
         if self.mode != "over":
             self.mode = "paused"
             self._some(NEVER_AGAIN, 1)
 
     def _run_to(self, command: RunTo) -> None:
+        self._idle()
         if self.mode != "over":
             self.mode, self.speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
 
     def _run_until(self, command: RunUntil) -> None:
+        self._idle()
         if self.mode != "over":
             self.mode, self.speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
             self._seen = self.watch.seen.get(command.kind, 0)
 
     def _rewind(self, command: Rewind) -> Done:
         """Wakes a mark, which does the rest: then this process is over. Without one: from 0."""
-        now = self.world.env._now
-        to_ns = max(0, min(command.to_ns, now))
-        kept = [(action, entry) for action, entry in self.entries if action.at_ns <= to_ns]
-        undone = len(self.entries) - len(kept)
-        reply = Done(f"back to {to_ns / 1e9:g} s" + (f"; {undone} live commands after it are undone" if undone else ""))
-        order = Order(to_ns, now, kept, reply)
+        to_ns = max(0, min(command.to_ns, self.goal_ns))
+        kept = self.lived.until(to_ns)
+        reply = Done(f"back to {to_ns / 1e9:g} s{_undone(len(self.lived.entries) - len(kept))}")
+        order = Order(to_ns, kept, self.rewinds + 1, reply)
         if self.marks is not None and self.marks.wake(to_ns, order):
-            os._exit(0)
-        self.entries = kept
+            self.marks.leave()
         self.world.close()
-        self._begin(tuple(action for action, _ in kept))
+        self._begin()
+        self.lived = Lived(kept)
         self._go_back(order)
         return reply
+
+    @property
+    def goal_ns(self) -> int:
+        """Where it stands, or will when it has been rewound."""
+        return self._goal_ns if self.mode == "rewinding" else max(0, self.world.env._now)
 
     @property
     def progress(self) -> float:
@@ -253,27 +263,31 @@ class Engine:
 
     def _go_back(self, order: Order) -> None:
         self.mode, self.speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
-        self._from_ns = max(0, self.world.env._now)
+        self._from_ns, self.rewinds = max(0, self.world.env._now), order.rewinds
 
     def _do(self, command: Do) -> Reply:
         if self.mode in ("over", "rewinding"):
             return Wrong("the run is over" if self.mode == "over" else "it is being rewound")
         verb = require_verb(command.entry)
-        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.entries)}"))
+        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.lived.entries)}"))
         now = max(self.world.env._now, 0)
         if now >= self.spec.duration_ns:
             return Wrong("nothing is due any more: a timeline ends with the run")
         if action.until_ns is not None:
             action = replace(action, until_ns=now + 1 + action.until_ns)
-        reply = self.session.handle(Act(action))
-        assert isinstance(reply, Stamped)
-        self.entries.append((reply.action, stamped(entry, reply.action.at_ns)))
-        return Done(f"{verb} {entry[verb]} at {reply.action.at_ns / 1e9:.6f} s")
+        action = self.session.stamp(action)
+        self.lived.entries.append((action, stamped(entry, action.at_ns)))
+        return Done(f"{verb} {entry[verb]} at {action.at_ns / 1e9:.6f} s")
 
     def _save(self, command: Save) -> Done:
-        target = Path(command.target)
-        save(self.loaded, self.spec.seed, [entry for _, entry in self.entries], target)
-        return Done(f"{shown_path(target)}: the scenario with {len(self.entries)} live commands")
+        save(self.loaded, self.spec.seed, [entry for _, entry in self.lived.entries], command.target, self._same_plan)
+        return Done(f"{shown_path(Path(command.target))}: the scenario with {len(self.lived.entries)} live commands")
+
+    def _same_plan(self, saved: Loaded) -> bool:
+        """Is it the same plant with the same components and devices? What a scenario names by a relative path lies beside it."""
+        spec = Planner(saved, self.host).world()
+        return [one.component.sha256 for one in spec.components] == [one.component.sha256 for one in self.spec.components] and (
+            saved.models.digests == self.loaded.models.digests and [one.name for one in spec.devices] == [one.name for one in self.spec.devices])
 
     # ---- playing --------------------------------------------------------------------------------------------------
     def _wait_s(self) -> float | None:
@@ -327,7 +341,7 @@ class Engine:
     def _some(self, limit_ns: int, events: int) -> bool:
         """At most so many events until then; at the end of the run it settles, and is over. True: it has come there."""
         world, whole_ns = self.world, self.spec.duration_ns
-        if self._settled_ns == whole_ns and not world.some(min(limit_ns, whole_ns), events):
+        if self._settled_ns == whole_ns and not self._some_of_run(min(limit_ns, whole_ns), events):
             return False
         if limit_ns <= whole_ns:
             return True
@@ -341,6 +355,21 @@ class Engine:
         self._end()
         return True
 
+    def _some_of_run(self, limit_ns: int, events: int) -> bool:
+        """The same before the end, with what is done live on the way."""
+        world = self.world
+        while (action := self.lived.next()) is not None and action.at_ns <= limit_ns:
+            before = world.events
+            if not world.some(action.at_ns - 1, events) or world.events - before >= events:
+                return False
+            events -= world.events - before + 1
+            world.timeline.add(action)
+            world.some(action.at_ns, 1)  # it begins at once: nobody ever sees a world that it waits in
+            self.lived.begun += 1
+            if not events:
+                return False
+        return world.some(limit_ns, events)
+
     def _end(self) -> None:
         self.mode = "over"
         try:
@@ -352,6 +381,10 @@ class Engine:
     def digest(self) -> str:
         """Of a run that is over."""
         return self.world.trace.digest()
+
+
+def _undone(count: int) -> str:
+    return f"; {count} live commands after it are undone" if count else ""
 
 
 _HANDLERS: dict[type, Any] = {

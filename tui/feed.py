@@ -79,6 +79,9 @@ class Feed:
         self.send(Quit())
         self._process.join(QUIT_S)
         if self._process.is_alive():
+            self._process.terminate()  # it sees to those that came of it
+            self._process.join(QUIT_S)
+        if self._process.is_alive():
             self._process.kill()
             self._process.join()
         self._near.close()

@@ -99,8 +99,9 @@ class FleetTable(Widget):
     def render(self) -> Group:
         """A head, the lines that are seen, how many there are."""
         plan, view = self._owner.plan, self._owner.view
-        if plan is None or view is None:
-            return Group(Text("getting ready...", style=DIM))
+        instead = self._owner.instead(self.size.width)
+        if instead or plan is None or view is None:
+            return Group(*instead)
         shown, _ = self._window()
         widths = NARROW if self.size.width < sum(map(abs, WIDTHS)) + len(WIDTHS) - 1 else WIDTHS
         out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]

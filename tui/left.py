@@ -36,8 +36,8 @@ def left(engine: Engine, width: int) -> str:
         verdict = overall(one.verdict for one in judged) if over else Verdict.ABORTED
     except InvariantError as broken:
         error, verdict = str(broken), Verdict.BROKEN
-    if engine.entries:
-        notes.append(f"given live: {len(engine.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
+    if engine.lived.entries:
+        notes.append(f"given live: {len(engine.lived.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
     result = collect(loaded, world, engine.judge, judged, verdict, notes, command(loaded, world.spec.seed, Options()), engine.wall_s)
     if error or engine.broken:
         result.data["broken"] = error or engine.broken

@@ -23,7 +23,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NoReturn
 
 from sim.world import World
 
@@ -34,6 +34,10 @@ MEMORY_SPARE = 2
 """no mark is made while this machine has less memory available than so many times what the engine has"""
 MARK_SHARE = 0.01
 """of the engine's time that making marks may take"""
+RETRY_S = 5.0
+"""after a mark that couldn't be made"""
+GRACE_S = 2.0
+"""for everybody to end by themselves"""
 _PR_SET_CHILD_SUBREAPER = 36
 """prctl(2)"""
 
@@ -58,6 +62,7 @@ def root(play: Callable[[Path, Connection], int]) -> int:
     The folder is theirs, and goes with them. SIGTERM and SIGHUP end them all.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.setpgid(0, 0)  # a terminal's signals are for the screen; we end when it does
     with TemporaryDirectory(prefix="twinloop-tui-") as folder:
         lifeline, held = Pipe(duplex=False)
         if os.fork() == 0:
@@ -68,8 +73,17 @@ def root(play: Callable[[Path, Connection], int]) -> int:
             finally:
                 os._exit(code)  # nobody's finalizers: files and folders are the root's
         lifeline.close()
-        for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that goes away says so to everybody in it
-            signal.signal(number, lambda *_: held.close())
+
+        def end(number: int, _: Any) -> None:
+            """First by themselves, then not."""
+            held.close()
+            for process in _children() if number == signal.SIGALRM else []:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, end)
         worst = 0
         while True:
             try:
@@ -77,6 +91,12 @@ def root(play: Callable[[Path, Connection], int]) -> int:
             except ChildProcessError:
                 return worst
             worst = max(worst, code if code >= 0 else 128 - code)
+
+
+def _children() -> list[int]:
+    """Of this process: orphans of its descendants, too."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(number) for number in found.read_text(encoding="ascii").split()] if found.exists() else []
 
 
 class Marks:
@@ -88,10 +108,13 @@ class Marks:
         self._next_events = 0
         self._next_s = 0.0
         self._made = 0
+        self._mine: list[Path] = []
+        """folders with files of this process alone"""
 
     def store_path(self) -> Callable[[str], Path]:
         """Where a new world's stores lie."""
         folder = self._room()
+        self._mine.append(folder)
         return lambda gateway: folder / f"store-{gateway}.sqlite"
 
     def _room(self) -> Path:
@@ -99,6 +122,12 @@ class Marks:
         folder = self._folder / f"{os.getpid()}-{self._made}"
         folder.mkdir()
         return folder
+
+    def leave(self) -> NoReturn:
+        """This process has handed over: it ends, and its files go."""
+        for folder in self._mine:
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
 
     def orphaned(self) -> None:
         """The root was killed: its folder is for whoever is awake to remove."""
@@ -120,23 +149,32 @@ class Marks:
 
     def _fork(self, world: World) -> Any:
         began = time.monotonic()
+        self._next_events = world.events + MARK_EVENTS
         folder = self._room()
         files = []
         for gateway in world.gateways:
             if gateway.store is not None and gateway.store.file is not None:
                 files.append((gateway.store.file, folder / f"store-{gateway.name}.sqlite"))
-        for file, path in files:
-            file.copy(path)
         near, far = Pipe(duplex=False)
-        if os.fork() == 0:
+        try:
+            for file, path in files:
+                file.copy(path)
+            forked = os.fork()
+        except OSError:  # no room on the disk, or for another process: a mark is nothing that a run depends on
+            near.close()
+            far.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            self._next_s = time.monotonic() + RETRY_S
+            return None
+        if forked == 0:
             far.close()
             for file, path in files:
                 file.adopt(path)
+            self._mine = [folder]
             return self._sleep(near, folder)
         near.close()
         self.kept.append(Mark(max(0, world.env._now), world.events, far))
         self._thin()
-        self._next_events = world.events + MARK_EVENTS
         ended = time.monotonic()
         self._next_s = ended + (ended - began) / MARK_SHARE
         return None

@@ -151,6 +151,8 @@ class Ready:
     verbs: tuple[VerbInfo, ...]
     coming: tuple[tuple[int, str], ...]
     """(at, what) of the timeline"""
+    reactions: tuple[str, ...]
+    """what follows an event: ``crash gw 5 s after heal cloud``"""
     kinds: tuple[str, ...]
     """of trace records"""
     budget_ns: int = 0
@@ -259,12 +261,18 @@ class View:
     slowest: tuple[Slow, ...]
     instances: tuple[Instance, ...]
     stamped: tuple[tuple[int, str], ...]
+    happened: tuple[tuple[int, str], ...]
+    """(when, what) of entries that have begun"""
     device: DeviceView | None = None
     verdict: str = ""
     """once it is over; so the trace's digest"""
     digest: str = ""
     progress: float = 1.0
     """of rewinding, 0 to 1"""
+    goal_ns: int = 0
+    """where it stands, or will when it has been rewound"""
+    rewinds: int = 0
+    """how often it went back so far"""
     marks: tuple[int, ...] = ()
     """instants from which rewinding can go on at once"""
 

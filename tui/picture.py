@@ -55,6 +55,8 @@ async def _until(app: Twinloop, holds: Callable[[], bool]) -> None:
     while not holds():
         if app.problem:
             raise ScenarioError(*_parted(app.problem))
+        if not app.there:  # it has failed; the pilot says how
+            raise RuntimeError("the screen is gone")
         await asyncio.sleep(LOOK_S)
 
 

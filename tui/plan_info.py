@@ -14,6 +14,7 @@ from scenarios.errors import shown_path
 from scenarios.expressions import Expectation
 from scenarios.load import Loaded
 from scenarios.result import band
+from scenarios.units import show_duration
 from scenarios.upgrades import components_of
 from sim.gateway import Gateway
 from sim.presets import PRESETS
@@ -33,6 +34,7 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
     """All that doesn't change while it runs."""
     spec = world.spec
     coming = sorted((action.at_ns, f"{action.verb} {action.target}") for action in spec.timeline)
+    reactions = tuple(f"{one.action.verb} {one.action.target} {_delay(one.delay_ns)}after {one.event}" for one in spec.reactions)
     bounds = [one for one in expectations if one.metric == "latency.gateway" and one.operator in ("<", "<=") and one.unit == "ns"]
     budget_ns, budget = min(((int(one.bound), one.text) for one in bounds), default=(0, ""))
     gateways = tuple(
@@ -43,7 +45,7 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
     )  # fmt: skip
     return Ready(
         loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices), gateways,
-        tuple((link.name, _link(link)) for link in spec.links), _verbs(loaded, spec), tuple(coming), tuple(kinds), budget_ns, budget,
+        tuple((link.name, _link(link)) for link in spec.links), _verbs(loaded, spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
     )  # fmt: skip
 
 
@@ -54,6 +56,10 @@ def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:
 
     points = tuple((point.name, where(i), point.unit) for i, point in enumerate(device.model.points))
     return DeviceInfo(device.name, spec.fleets[device.fleet], device.protocol, device.link, device.gateway, device.poll_ns, points)
+
+
+def _delay(delay_ns: int) -> str:
+    return f"{show_duration(delay_ns)} " if delay_ns else ""
 
 
 def _band(gateway: Gateway) -> str:

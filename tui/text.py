@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from scenarios.units import show_duration, show_size
@@ -14,6 +15,15 @@ from sim.histogram import NEVER
 
 BARS = " ▁▂▃▄▅▆▇█"
 OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"
+ON_DARK = TerminalTheme(
+    (18, 18, 18), (224, 224, 224),
+    [(0, 0, 0), (255, 60, 60), (60, 230, 60), (240, 240, 60), (90, 130, 255), (230, 100, 230), (60, 225, 235), (224, 224, 224)],
+)  # fmt: skip
+ON_LIGHT = TerminalTheme(
+    (255, 255, 255), (32, 32, 32),
+    [(0, 0, 0), (200, 0, 0), (0, 125, 0), (135, 120, 0), (0, 0, 190), (140, 0, 140), (0, 120, 130), (96, 96, 96)],
+)  # fmt: skip
+"""black, red, green, yellow, blue, magenta, cyan, white: of 16 colours the nearest is the one that has the name"""
 VERDICT_STYLES = {"PASS": OK, "FAIL": BAD, "NO-DATA": WARN, "UNSURE": WARN, "BROKEN": BAD, "ABORTED": WARN, "INVALID": BAD}
 VERDICT_MARKS = {"PASS": "✓", "FAIL": "✗", "NO-DATA": "?", "UNSURE": "~"}
 
@@ -72,8 +82,8 @@ def sparkline(values: Sequence[float], width: int) -> str:
     some = [value for value in values[-width:] if value - value == 0.0]
     if not some:
         return " " * width
-    low, span = min(some), max(some) - min(some)
-    marks = [BARS[4] if not span else BARS[1 + round((value - low) / span * 7)] for value in some]
+    low, span = min(some), max(some) / 2 - min(some) / 2
+    marks = [BARS[4] if not span else BARS[1 + round((value / 2 - low / 2) / span * 7)] for value in some]
     return "".join(marks).rjust(width)
 
 
@@ -84,7 +94,7 @@ def curve(values: Sequence[float], width: int, height: int) -> list[str]:
     if not finite or height < 1:
         return [" " * width for _ in range(max(1, height))]
     low, high = min(finite), max(finite)
-    span = (high - low) or 1.0
+    span = (high / 2 - low / 2) or 1.0  # halves: the whole may be more than a float
     lines = []
     for level in range(height - 1, -1, -1):
         cells = []
@@ -92,7 +102,7 @@ def curve(values: Sequence[float], width: int, height: int) -> list[str]:
             if value - value != 0.0:
                 cells.append(" ")
                 continue
-            eighths = (value - low) / span * (8 * height - 1) + 1 - 8 * level
+            eighths = (value / 2 - low / 2) / span * (8 * height - 1) + 1 - 8 * level
             cells.append(BARS[max(0, min(8, round(eighths)))])
         lines.append("".join(cells).rjust(width))
     return lines

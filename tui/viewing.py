@@ -36,11 +36,14 @@ def view(engine: Engine, look: Look) -> View:
         latency=watch.latency(),
         slowest=watch.slowest(),
         instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
-        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.entries),
+        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.lived.entries),
+        happened=tuple(watch.happened),
         device=watch.device(look.device) if 0 <= look.device < count else None,
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
         digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
         progress=engine.progress,
+        goal_ns=engine.goal_ns,
+        rewinds=engine.rewinds,
         marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
     )
 

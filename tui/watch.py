@@ -29,6 +29,8 @@ SLOWEST_MAX = 30
 FRAMES_MAX = 40
 HISTORY_MAX, HISTORY_MIN, HISTORY_ALL = 240, 16, 100_000
 """batches of one device that are kept; so many of all devices, but never fewer of each than the least"""
+HAPPENED_MAX = 1000
+"""entries of the timeline that are remembered"""
 SPARK_MAX = 24
 """of them in a table"""
 TOLD = (
@@ -50,6 +52,9 @@ class Watch:
         count = len(world.spec.devices)
         depth = max(HISTORY_MIN, min(HISTORY_MAX, HISTORY_ALL // max(1, count)))
         self.values: list[tuple[float | None, int, int]] = [(None, 0, -1)] * count
+        self.happened: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
+        """(when, what) of the timeline's entries that have begun, those after an event too"""
+        world.timeline.on_begin.append(lambda action: self.happened.append((world.env._now, f"{action.verb} {action.target}")))
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
         self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
         self._windows: dict[int, Histogram] = {}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.host import Host
+from scenarios.entries import parse_entry
 from scenarios.load import load, load_text
 from scenarios.plan import Planner
 from sim.snapshot import take
@@ -145,7 +146,7 @@ def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path,
     reply = one.handle(Do(entry))
     assert isinstance(reply, Wrong)
     assert message in reply.text
-    assert one.entries == []
+    assert one.lived.entries == []
     one.world.close()
 
 
@@ -200,4 +201,130 @@ def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
     assert again.trace.digest() == one.digest()
     assert {trouble.target for trouble in again.rollout.orders} == {"gw/route"}
     again.close()
+    one.world.close()
+
+
+def saved(one: Any, host: Host, target: Path) -> str:
+    """The digest of a headless run of what was saved."""
+    assert isinstance(one.handle(Save(str(target))), Done)
+    again = World(Planner(load(target), host).world(), host)
+    again.run()
+    digest = again.trace.digest()
+    again.close()
+    return digest
+
+
+def test_a_command_at_the_instant_at_which_an_earlier_one_ends(host: Host, file: Path) -> None:
+    """Both would lie at now + 1 ns; live, the end is on the timeline first, in a file the entry would be. Two at once keep their order."""
+    one = engine(host, file)
+    for second in (3, 4, 5):
+        one.handle(RunTo(second * 1_000_000_000))
+        go(one)
+        for entry in ({"cut": "plant", "for": "1 s"}, {"crash": "gw", "for": "500 ms"}):
+            assert isinstance(one.handle(Do(entry)), Done)
+    at = [action.at_ns for action, _ in one.lived.entries]
+    assert at == [3_000_000_001, 3_000_000_002, 4_000_000_002, 4_000_000_003, 5_000_000_001, 5_000_000_003], "the first instants that are free"
+    one.handle(Play(None))
+    go(one)
+    assert saved(one, host, file.with_name("again.yaml")) == one.digest()
+    one.world.close()
+
+
+def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.engine.SLICE_EVENTS", 300)
+    one = engine(host, file)
+    for second in (4, 8, 12):
+        one.handle(RunTo(second * 1_000_000_000))
+        go(one)
+        one.handle(Do({"cut": "plant", "for": "1 s"}))
+    one.handle(RunTo(16_000_000_000))
+    go(one)
+    one.handle(Rewind(14_000_000_000))
+    one.slice()
+    assert one.mode == "rewinding"
+    assert view(one).goal_ns == 14_000_000_000
+    for command in (Play(None), StepEvent(), RunTo(1), RunUntil("trouble")):
+        assert isinstance(one.handle(command), Wrong), "the clock is in other hands"
+    back = one.handle(Rewind(13_000_000_000))
+    assert isinstance(back, Done)
+    assert "undone" not in back.text
+    assert len(one.lived.entries) == 3
+    one.slice()
+    stopped = one.handle(Pause())
+    assert isinstance(stopped, Done)
+    now = one.world.env._now
+    assert one.mode == "paused"
+    assert all(action.at_ns <= now for action, _ in one.lived.entries), "what lies before it isn't done"
+    assert view(one).rewinds == 2
+    one.handle(Play(None))
+    go(one)
+    assert saved(one, host, file.with_name("again.yaml")) == one.digest()
+    one.world.close()
+
+
+def test_a_file_saved_where_it_is_another_scenario_is_refused(host: Host, file: Path, tmp_path: Path) -> None:
+    """Its own component lies beside it; elsewhere the shipped one of that name would be taken."""
+    (file.parent / "normalize.wasm").write_bytes(Path("scenarios/library/registry/normalize/1.1.0/normalize.wasm").read_bytes())
+    one = engine(host, file)
+    (tmp_path / "elsewhere").mkdir()
+    reply = one.handle(Save(str(tmp_path / "elsewhere" / "again.yaml")))
+    assert isinstance(reply, Wrong)
+    assert "save it there" in reply.text
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert isinstance(one.handle(Save(str(file.with_name("again.yaml")))), Done)
+    for name, message in ((str(tmp_path / "no" / "x.yaml"), "No such file"), ("a\0b", "null"), (str(tmp_path), "exists")):
+        reply = one.handle(Save(name))
+        assert isinstance(reply, Wrong)
+        assert message in reply.text
+    one.world.close()
+
+
+def test_a_full_disk_leaves_no_half_file(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = engine(host, file)
+
+    really = Path.open
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def opened(self: Path, mode: str = "r", **more: Any) -> Any:
+        found = really(self, mode, **more)
+        if mode == "x":
+            found.flush = full  # type: ignore[method-assign]
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", opened)
+        reply = one.handle(Save(str(file.with_name("again.yaml"))))
+    assert isinstance(reply, Wrong)
+    assert "No space left" in reply.text
+    assert not file.with_name("again.yaml").exists()
+    assert isinstance(one.handle(Save(str(file.with_name("again.yaml")))), Done)
+    one.world.close()
+
+
+@pytest.mark.parametrize("text", ["1e5", "true", "yes", "0x10", "2026-11-23", "null", "~", "01:30", ""])
+def test_text_that_looks_like_something_else_is_saved_as_text(host: Host, file: Path, text: str) -> None:
+    file.write_text(SCENARIO.replace("name: seen", f'name: seen\ndescription: "{text}"'), encoding="utf-8")
+    one = engine(host, file)
+    assert isinstance(one.handle(Save(str(file.with_name("again.yaml")))), Done)
+    assert load(file.with_name("again.yaml")).scenario.description == text
+    one.world.close()
+
+
+@pytest.mark.parametrize(("typed", "entry"), [
+    ("degrade: cloud, to: {preset: lte}", {"degrade": "cloud", "to": {"preset": "lte"}}),
+    ("{degrade: cloud, to: {loss: 2 %}}", {"degrade": "cloud", "to": {"loss": "2 %"}}), (" cut: cloud ", {"cut": "cloud"}),
+])  # fmt: skip
+def test_typed_entries(typed: str, entry: dict[str, Any]) -> None:
+    assert parse_entry(typed) == entry
+
+
+def test_what_follows_an_event_is_told(host: Host, file: Path) -> None:
+    file.write_text(SCENARIO.replace("timeline:\n", "timeline:\n  - {after: heal cloud + 1 s, write: tanks/1, point: pump, value: 1}\n"), encoding="utf-8")
+    one = engine(host, file)
+    assert one.plan.reactions == ("write tanks/1 1 s after heal cloud",)
+    one.handle(RunTo(11_000_000_000))
+    go(one)
+    assert view(one).happened == ((6_000_000_000, "cut cloud"), (10_000_000_000, "write tanks/1"))
     one.world.close()

@@ -46,7 +46,7 @@ def _over_time(view: View, width: int, plot: int) -> list[Text]:
 def _stages(plan: Ready, view: View, width: int) -> list[Text]:
     """A table, and beside it the stages' p99 one after another, as far as the budget or beyond."""
     latency = dict(view.snapshot.latency)
-    wide = width - sum(abs(size) + 1 for _, size in TABLE) - 1
+    wide = max(2, width - sum(abs(size) + 1 for _, size in TABLE) - 1)
     spent = [max(0, latency[name][2]) for name in STAGES]
     whole = max(1, plan.budget_ns, sum(spent), latency["gateway"][2] if latency["gateway"][2] < 1 << 60 else 0)
     end = round(plan.budget_ns / whole * (wide - 1))
