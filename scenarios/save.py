@@ -37,7 +37,7 @@ def as_text(loaded: Loaded, seed: int, entries: list[dict[str, Any]]) -> str:
 
 def save(loaded: Loaded, seed: int, entries: list[dict[str, Any]], name: str, same: Callable[[Loaded], bool]) -> None:
     """Write it, and read it again; raises ScenarioError when it can't be written, or isn't the ``same`` scenario there. Then nothing is left."""
-    text, target = as_text(loaded, seed, entries), Path(name)
+    text, target = as_text(loaded, seed, entries), Path(name).expanduser()
     try:
         with target.open("x", encoding="utf-8") as file:
             _filled(file, target, text)

@@ -365,7 +365,7 @@ class Twinloop(App[int]):
 
     def action_do(self) -> None:
         """A form, for what is seen."""
-        if self.plan is None:
+        if self.plan is None or self.problem:
             return
         verb, target = "cut", ""
         if self.shown in ("fleet", "device"):

@@ -244,6 +244,29 @@ def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(host:
     with_app(file, body, start=inline(host))
 
 
+def test_a_correction_may_have_fewer_devices_and_a_mistake_is_seen_on_every_screen(host: Host, file: Path) -> None:
+    async def body(app: Twinloop, pilot: Any) -> None:
+        await pilot.press("2", "down", "down", "down", "down", "down", "down", "enter", "right")
+        assert (app.device, app.point) == (6, 1)
+        file.write_text(SCENARIO.replace("count: 4", "count: 1"), encoding="utf-8")
+        await pilot.press("r")
+        await until(pilot, lambda: app.view is not None)
+        await pilot.pause()
+        assert app.shown == "device"
+        assert "presses/1" in text_of(app)
+        file.write_text(SCENARIO.replace("raspberry-pi-4", "raspbery-pi-4"), encoding="utf-8")
+        await pilot.press("r")
+        await until(pilot, lambda: bool(app.problem))
+        for key in "123456":
+            await pilot.press(key)
+            await pilot.pause()
+            shown = " ".join(text_of(app).split())
+            assert "can't be run" in shown, key
+            assert 'did you mean "raspberry-pi-4"' in shown, key
+
+    with_app(file, body, (80, 24), inline(host))
+
+
 def test_what_is_left_is_the_report_of_a_run(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.press("f")
@@ -263,11 +286,14 @@ def test_a_dead_engine_is_said(file: Path) -> None:
         assert "the engine's process ended with code -9" in app.problem
         await pilot.pause()
         assert "The engine has died; its last words:" in text_of(app)
+        await pilot.press("2", "i")
+        await pilot.pause()
+        assert "The engine has died; its last words:" in text_of(app), "on the fleet, too"
 
     with_app(file, body)
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
 def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tuple[int, int]) -> None:
     """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures are those of the snapshot."""
     one = engine(host, file)
@@ -356,10 +382,14 @@ def test_a_picture_without_a_terminal(file: Path, tmp_path: Path, capsys: pytest
     for arguments, message in (
         (["--screenshot", str(tmp_path / "no" / "x.svg")], "no such folder"), (["--screenshot", "x.svg", "--at", "soon"], "--at"),
         (["--screenshot", "x.svg", "--screen", "all"], "unknown screen"), (["--screenshot", "x.svg", "--size", "9x9"], "--size"),
-        (["--at", "7s"], "goes with --screenshot"),
+        (["--at", "7s"], "goes with --screenshot"), ([], "needs a terminal"),
     ):  # fmt: skip
         assert command([str(file), *arguments]) == 3
         assert message in capsys.readouterr().err
+    assert command(["--screenshot", "x.svg"]) == 3
+    assert "needs a scenario" in capsys.readouterr().err
+    assert command([]) == 3
+    assert "needs a terminal" in capsys.readouterr().err
     file.write_text("format: 2\n", encoding="utf-8")
     assert command([str(file), "--screenshot", str(tmp_path / "x.svg")]) == 3
     assert "seen.yaml" in capsys.readouterr().err

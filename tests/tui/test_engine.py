@@ -12,6 +12,7 @@ from components.host import Host
 from scenarios.entries import parse_entry
 from scenarios.load import load, load_text
 from scenarios.plan import Planner
+from sim.clock import Timer
 from sim.snapshot import take
 from sim.world import World
 from tests.tui.scene import SCENARIO, engine, go, view
@@ -250,6 +251,8 @@ def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, 
     assert "undone" not in back.text
     assert len(one.lived.entries) == 3
     one.slice()
+    waiting = [entry[3].arguments for entry in one.world.env._queue if isinstance(entry[3], Timer)]
+    assert not any(action in arguments for action, _ in one.lived.entries for arguments in waiting), "nothing that is undone later waits in a world"
     stopped = one.handle(Pause())
     assert isinstance(stopped, Done)
     now = one.world.env._now

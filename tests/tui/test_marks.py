@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from components.host import Host
+from scenarios.load import load, load_text
+from scenarios.plan import Planner
 from sim.flash import FlashFile
 from sim.streams import Streams
+from sim.world import World
 from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go, view
 from tui import marks
 from tui.feed import Feed
 from tui.marks import MARKS_MAX, Mark, Marks
-from tui.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, View, Wrong
+from tui.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
 
 pytestmark = pytest.mark.skipif(not marks.possible(), reason="no forks here")
 LONGER = SCENARIO.replace("duration: 20 s", "duration: 120 s").replace(
@@ -60,16 +63,16 @@ class Seat:
         return self.until(lambda view: self.views >= enough and view.mode in ("paused", "over"))
 
     def play(self) -> View:
-        """To the end, slowly enough for marks on the way."""
-        while True:
-            found = self.view
-            assert found is not None
-            if found.mode == "over":
-                return found
-            known = found.marks
-            found = self.go(RunTo(max(0, found.snapshot.now_ns) + 8 * S))
-            if found.marks == known:
+        """To the end, with a mark at 40 s and at 80 s at the least: however slow the machine is, it is waited for."""
+        assert self.view is not None
+        for number, at_ns in enumerate((40 * S, 80 * S), 2):
+            found = self.go(RunTo(at_ns))
+            ends = time.monotonic() + WAIT_S
+            while len(found.marks) < number:
+                assert time.monotonic() < ends, "no mark was made"
                 time.sleep(0.05)
+                found = self.go(RunTo(at_ns))
+        return self.go(Play(None))
 
 
 @contextmanager
@@ -121,6 +124,42 @@ def test_a_woken_mark_is_a_fresh_run_to_that_instant(host: Host, file: Path, mon
         go(fresh)
         assert end.digest == fresh.digest()
         fresh.world.close()
+
+
+def test_no_mark_of_a_replay_holds_what_is_undone_later(host: Host, file: Path) -> None:
+    """Back behind commands, on which a replay leaves marks of its own; then back behind the first of them."""
+    with seat(file, LONGER) as one:
+        for second in range(10, 110, 10):
+            one.go(RunTo(second * S))
+            one.go(Do({"cut": "plant", "for": "500 ms"}))
+        one.go(Play(None))
+        back = one.go(Rewind(105 * S))
+        assert len(back.stamped) == 10
+        back = one.go(Rewind(35 * S))
+        assert [at // S for at, _ in back.stamped] == [10, 20, 30]
+        end = one.go(Play(None))
+        assert [at // S for at, what in end.happened if what == "cut plant"] == [10, 20, 30]
+        target = file.with_name("again.yaml")
+        one.go(Save(str(target)))
+        again = World(Planner(load(target), host).world(), host)
+        again.run()
+        assert again.trace.digest() == end.digest
+        again.close()
+
+
+def test_without_room_for_a_mark_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
+    world = World(Planner(load_text(SCENARIO, Path("seen.yaml")), host).world(), host)
+    found = Marks(tmp_path, Pipe(duplex=False)[0])
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FlashFile, "copy", full)
+    assert found.take(world) is None
+    assert found.kept == []
+    assert not found.due(1 << 60), "not at once again"
+    assert list(tmp_path.iterdir()) == [], "nothing is left of the try"
+    world.close()
 
 
 def test_marks_are_few_and_lie_closer_the_younger_they_are(tmp_path: Path) -> None:
@@ -176,13 +215,17 @@ def test_a_copied_store_is_left_alone_by_the_other_process(tmp_path: Path) -> No
     before = (tmp_path / "a.sqlite").read_bytes(), (tmp_path / "a.sqlite-wal").read_bytes()
     original.db.execute("INSERT INTO batches (id, lane, sent) VALUES (2, 0, 0)")
     original.adopt(tmp_path / "b.sqlite")
+    mine = (tmp_path / "a.sqlite").read_bytes()
+    for name in ("a.sqlite", "a.sqlite-wal"):
+        (tmp_path / name).rename(tmp_path / f"gone-{name}")  # whose files they were may have left
     original.changed(2, there=True)
     original.begin_sync(100)
     original.end_sync()
     original.db.execute("INSERT INTO batches (id, lane, sent) VALUES (3, 0, 0)")
     original.changed(3, there=True)
     assert original.cut_power() == {1: None, 2: None}
-    assert before == ((tmp_path / "a.sqlite").read_bytes(), (tmp_path / "a.sqlite-wal").read_bytes())
+    assert before == ((tmp_path / "gone-a.sqlite").read_bytes(), (tmp_path / "gone-a.sqlite-wal").read_bytes())
+    assert mine == before[0]
     original.close()
     for connection in original._inherited:
         connection.close()
