@@ -23,7 +23,7 @@ from sim.spec import LinkSpec, WorldSpec
 
 PATIENCE = (1, 4, 16)
 """times the usual start: a busy machine gets another try"""
-START_NS, START_OF_EACH_NS = 3_000_000_000, 40_000_000
+START_NS, START_OF_EACH_NS = 5_000_000_000, 40_000_000
 """for the field's process to come up, and ours to be ready: the one, and the other for each device"""
 LOOK_S = 0.02
 RANKS = ("p50_ns", "p99_ns")
