@@ -353,7 +353,7 @@ def main() -> int:
     rows.append(seen(host))
     host.close()
     for row in rows:
-        print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.1f} ({row.bound})  {row.detail}")
+        print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.{2 if row.value < 2 else 1}f} ({row.bound})  {row.detail}")
     print(f"       {wire()}")
     return 0 if all(row.holds for row in rows) else 1
 
