@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 import time
@@ -15,7 +14,9 @@ from textual.binding import Binding
 from textual.widgets import Input, OptionList, Static
 
 from components.host import Host
-from scenarios.load import library_names
+from scenarios.load import library_names, load
+from scenarios.plan import Planner
+from sim.world import World
 from tests.tui.scene import SCENARIO, WAIT_S, Inline, S, engine, go, inline, text_of, until, view, with_app
 from tui.app import Twinloop
 from tui.chooser import Chooser
@@ -25,8 +26,6 @@ from tui.fleet_table import FleetTable
 from tui.keys import PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Do, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
-from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
 from tui.trouble_form import TroubleForm
 
 
@@ -182,8 +181,41 @@ def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host
         await pilot.press("w", "enter")
         await until(pilot, lambda: "1 live commands" in app._said[0])
 
+    app = with_app(file, body, start=inline(host))
+    assert app.view is not None
+    again = World(Planner(load(file.with_name("seen-live.yaml")), host).world(), host)
+    again.run()
+    assert again.trace.digest() == app.view.digest, "what was saved plays the same without anybody"
+    again.close()
+
+
+def test_a_key_goes_back_to_what_a_fresh_run_comes_to(host: Host, file: Path) -> None:
+    """To 15 s, and ten back."""
+
+    async def body(app: Twinloop, pilot: Any) -> None:
+        async def go_to(text: str) -> None:
+            await pilot.press("g")
+            app.base.query_one("#ask", Input).value = text
+            await pilot.press("enter")
+            await until(pilot, lambda: app.view is not None and app.view.mode == "paused" and app.view.snapshot.now_ns > 14 * S)
+
+        await go_to("15 s")
+        assert [line.text for line in app.log_lines if line.kind == "link"] == ["cloud cut", "cloud heal"]
+        assert app.view is not None
+        await pilot.press("b")
+        await until(pilot, lambda: app.view is not None and app.view.rewinds == 1 and app.view.mode == "paused" and bool(app.log_lines))
+        seen.append(app.view)
+        assert [line.text for line in app.log_lines if line.kind == "link"] == [], "nothing of what lies before it now"
+
+    seen: list[Any] = []
     with_app(file, body, start=inline(host))
-    assert "cut: plant" in file.with_name("seen-live.yaml").read_text(encoding="utf-8")
+    fresh = engine(host, file)
+    fresh.handle(RunTo(5 * S))
+    go(fresh)
+    mine, theirs = seen[0], view(fresh)
+    assert (mine.snapshot.now_ns, mine.snapshot.events, mine.snapshot.ends, mine.values) == (
+        theirs.snapshot.now_ns, theirs.snapshot.events, theirs.snapshot.ends, theirs.values)  # fmt: skip
+    fresh.world.close()
 
 
 def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, file: Path) -> None:
@@ -293,46 +325,6 @@ def test_a_dead_engine_is_said(file: Path) -> None:
     with_app(file, body)
 
 
-@pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
-def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tuple[int, int]) -> None:
-    """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures are those of the snapshot."""
-    one = engine(host, file)
-    for at_ns in (0, 7 * S, 10 * S):
-        one.handle(RunTo(at_ns))
-        go(one)
-        seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
-        shown = {
-            "overview": overview.lines(one.plan, seen, width, height), "gateway": gateway.lines(one.plan, seen, width, height),
-            "latency": latency.lines(one.plan, seen, width, height), "trouble": trouble.lines(one.plan, seen, width, height),
-            "device": device.lines(one.plan, seen, width, height, 1, 0),
-        }  # fmt: skip
-        for name, lines in shown.items():
-            assert 0 < len(lines) <= height, name
-            for line in lines if width >= 78 else []:
-                assert line.cell_len <= width, (name, line.plain)
-                assert "…" not in line.plain or str(line.style) != "bold", (name, line.plain)
-        text = "\n".join(line.plain for line in shown["overview"])
-        assert f"{seen.snapshot.due} due" in text
-        assert ("cloud ✗" in text) is (at_ns == 7 * S)
-    one.world.close()
-
-
-def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Path, tmp_path: Path) -> None:
-    one = engine(host, file)
-    one.handle(RunTo(1 << 62))
-    go(one)
-    seen = view(one)
-    done = subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
-    assert done.returncode == 0
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert seen.digest == result["digest"]
-    ranks = dict(seen.snapshot.latency)
-    for name in ("gateway", "cloud"):
-        assert ranks[name] == tuple(result["latency"][name][rank] for rank in ("p50_ns", "p95_ns", "p99_ns"))
-    assert {one.component: one.fuel for one in seen.instances} == {name: figures["fuel"] for name, figures in result["gateways"]["gw"]["components"].items()}
-    one.world.close()
-
-
 def test_the_feed_ends_its_process_and_says_what_is_wrong(file: Path, tmp_path: Path) -> None:
     feed = Feed(tmp_path / "none.yaml", None)
     ends, said = time.monotonic() + WAIT_S, []
@@ -352,16 +344,6 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert command(arguments) == 3
         assert message in capsys.readouterr().err
     assert command(["--help"]) == 0
-
-
-def test_words_bars_and_curves() -> None:
-    assert [count_text(count) for count in (0, 9999, 10_000, 123_456, 2_500_000, 10**12)] == ["0", "9999", "10 k", "123 k", "2.5 M", "1000 G"]
-    assert [rate_text(per_s) for per_s in (0.0, 0.25, 199.96, 20_000.0)] == ["0", "0.25", "200", "20 k"]
-    assert clock_text(3_723_456_000_000) == "1:02:03.456"
-    assert fit("abcdef", 4) == "abc…"
-    assert sparkline([0.0, 1.0], 4) == "  ▁█"
-    assert curve([0.0, 1.0, float("nan")], 3, 2) == [" █ ", "▁█ "]
-    assert curve([], 3, 2) == ["   ", "   "]
 
 
 def test_a_run_imports_no_textual() -> None:

@@ -1,0 +1,66 @@
+"""What screens show, as pure functions of a plan, a view and a size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.host import Host
+from tests.tui.scene import S, engine, go, view
+from tui.messages import RunTo
+from tui.screens import device, gateway, latency, overview, trouble
+from tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
+
+
+@pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
+def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tuple[int, int]) -> None:
+    """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures are those of the snapshot."""
+    one = engine(host, file)
+    for at_ns in (0, 7 * S, 10 * S):
+        one.handle(RunTo(at_ns))
+        go(one)
+        seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
+        shown = {
+            "overview": overview.lines(one.plan, seen, width, height), "gateway": gateway.lines(one.plan, seen, width, height),
+            "latency": latency.lines(one.plan, seen, width, height), "trouble": trouble.lines(one.plan, seen, width, height),
+            "device": device.lines(one.plan, seen, width, height, 1, 0),
+        }  # fmt: skip
+        for name, lines in shown.items():
+            assert 0 < len(lines) <= height, name
+            for line in lines if width >= 78 else []:
+                assert line.cell_len <= width, (name, line.plain)
+                assert "…" not in line.plain or str(line.style) != "bold", (name, line.plain)
+        text = "\n".join(line.plain for line in shown["overview"])
+        assert f"{seen.snapshot.due} due" in text
+        assert ("cloud ✗" in text) is (at_ns == 7 * S)
+    one.world.close()
+
+
+def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Path, tmp_path: Path) -> None:
+    one = engine(host, file)
+    one.handle(RunTo(1 << 62))
+    go(one)
+    seen = view(one)
+    done = subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
+    assert done.returncode == 0
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert seen.digest == result["digest"]
+    ranks = dict(seen.snapshot.latency)
+    for name in ("gateway", "cloud"):
+        assert ranks[name] == tuple(result["latency"][name][rank] for rank in ("p50_ns", "p95_ns", "p99_ns"))
+    assert {one.component: one.fuel for one in seen.instances} == {name: figures["fuel"] for name, figures in result["gateways"]["gw"]["components"].items()}
+    one.world.close()
+
+
+def test_words_bars_and_curves() -> None:
+    assert [count_text(count) for count in (0, 9999, 10_000, 123_456, 2_500_000, 10**12)] == ["0", "9999", "10 k", "123 k", "2.5 M", "1000 G"]
+    assert [rate_text(per_s) for per_s in (0.0, 0.25, 199.96, 20_000.0)] == ["0", "0.25", "200", "20 k"]
+    assert clock_text(3_723_456_000_000) == "1:02:03.456"
+    assert fit("abcdef", 4) == "abc…"
+    assert sparkline([0.0, 1.0], 4) == "  ▁█"
+    assert curve([0.0, 1.0, float("nan")], 3, 2) == [" █ ", "▁█ "]
+    assert curve([], 3, 2) == ["   ", "   "]
