@@ -14,14 +14,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.console import Group
 from rich.text import Text
-from textual import events
 from textual.app import App, ComposeResult, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from scenarios.entries import parse_entry
@@ -33,6 +30,7 @@ from tui.fleet_table import FleetTable
 from tui.keys import BINDINGS, HELP, PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
+from tui.pane import Pane
 from tui.screens import device, gateway, latency, overview, trouble
 from tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit
 from tui.trouble_form import TroubleForm
@@ -45,28 +43,6 @@ LOG_LINES = 500
 DRAW_SHARE = 0.3
 """of the time that drawing may take"""
 SECOND = 1_000_000_000
-class Pane(Widget):
-    """Lines for the size it has."""
-
-    DEFAULT_CSS = "Pane { width: 1fr; height: 1fr; }"
-
-    def __init__(self, name: str, make: Callable[[int, int], list[Text]]) -> None:
-        super().__init__(id=name)
-        self._make = make
-
-    def on_click(self, event: events.Click) -> None:
-        """A point of the device."""
-        if self.id == "device" and isinstance(self.app, Twinloop):
-            self.app.click_point(event.y, self.size.height)
-
-    def render(self) -> Group:
-        """What there is to see."""
-        lines = self._make(self.size.width, self.size.height)
-        for line in lines:
-            line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(*lines)
-
-
 class Twinloop(App[int]):
     """One scenario, played by the engine that ``start`` starts."""
 
@@ -88,7 +64,8 @@ class Twinloop(App[int]):
         self._speed = SPEEDS.index(Fraction(1))
         self._asking: Callable[[str], None] | None = None
         self._said: tuple[str, str] = ("", "")
-        self._interval_s = FASTEST_S
+        self.interval_s, self.drawing_s = FASTEST_S, 0.0
+        """between two redraws; what drawing has taken since the last"""
         self.feed = start(file, seed)
 
     def compose(self) -> ComposeResult:
@@ -96,13 +73,13 @@ class Twinloop(App[int]):
         yield Static(id="head")
         yield Static(id="tabs")
         with ContentSwitcher(initial="overview", id="panes"):
-            yield Pane("overview", lambda w, h: self._drawn(overview.lines, w, h))
+            yield Pane("overview", lambda w, h: self._drawn(overview.lines, w, h), self.spent)
             with Vertical(id="fleet"):
                 yield FleetTable(self)
-            yield Pane("device", self._device)
-            yield Pane("gateway", lambda w, h: self._drawn(gateway.lines, w, h))
-            yield Pane("latency", lambda w, h: self._drawn(latency.lines, w, h))
-            yield Pane("trouble", lambda w, h: self._drawn(trouble.lines, w, h))
+            yield Pane("device", self._device, self.spent, self.click_point)
+            yield Pane("gateway", lambda w, h: self._drawn(gateway.lines, w, h), self.spent)
+            yield Pane("latency", lambda w, h: self._drawn(latency.lines, w, h), self.spent)
+            yield Pane("trouble", lambda w, h: self._drawn(trouble.lines, w, h), self.spent)
             yield Static(Text(HELP), id="help")
         yield Static(id="said")
         yield Input(id="ask", classes="hidden", disabled=True)
@@ -145,8 +122,13 @@ class Twinloop(App[int]):
             self._took(reply)
         if self.plan is not None and not self.problem:
             self.feed.look(Look(self.device, self.log_lines[-1].number if self.log_lines else 0, self._rows()))
-        self._interval_s = max(FASTEST_S, min(SLOWEST_S, (time.perf_counter() - began) / DRAW_SHARE))
-        self.set_timer(self._interval_s, self._tick)
+        self.drawing_s += time.perf_counter() - began
+        self.interval_s, self.drawing_s = max(FASTEST_S, min(SLOWEST_S, self.drawing_s / DRAW_SHARE)), 0.0
+        self.set_timer(self.interval_s, self._tick)
+
+    def spent(self, seconds: float) -> None:
+        """On drawing a pane."""
+        self.drawing_s += seconds
 
     def _rows(self) -> tuple[int, ...]:
         return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()

@@ -5,6 +5,7 @@ Belongs here: which devices are shown, in which order, and their lines. Never: w
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -97,11 +98,18 @@ class FleetTable(Widget):
         return shown, max(0, min(at - room // 2, len(shown) - room))
 
     def render(self) -> Group:
+        """What there is to see."""
+        began = time.perf_counter()
+        lines = self._lines()
+        self._owner.spent(time.perf_counter() - began)
+        return Group(*lines)
+
+    def _lines(self) -> list[Text]:
         """A head, the lines that are seen, how many there are."""
         plan, view = self._owner.plan, self._owner.view
         instead = self._owner.instead(self.size.width)
         if instead or plan is None or view is None:
-            return Group(*instead)
+            return instead
         shown, _ = self._window()
         widths = NARROW if self.size.width < sum(map(abs, WIDTHS)) + len(WIDTHS) - 1 else WIDTHS
         out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]
@@ -120,4 +128,4 @@ class FleetTable(Widget):
             out.append(row(line, f"{style} reverse".strip() if i == self._owner.device else style))
         note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (f', with "{self.wanted}"' if self.wanted else "")
         out.append(Text(note, style=DIM))
-        return Group(*out)
+        return out

@@ -18,7 +18,7 @@ from scenarios.load import library_names, load
 from scenarios.plan import Planner
 from sim.world import World
 from tests.tui.scene import SCENARIO, WAIT_S, Inline, S, engine, go, inline, text_of, until, view, with_app
-from tui.app import Twinloop
+from tui.app import FASTEST_S, SLOWEST_S, Twinloop
 from tui.chooser import Chooser
 from tui.command import command
 from tui.feed import Feed
@@ -26,6 +26,7 @@ from tui.fleet_table import FleetTable
 from tui.keys import PANES
 from tui.kind_chooser import KindChooser
 from tui.messages import Do, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
+from tui.pane import Pane
 from tui.trouble_form import TroubleForm
 
 
@@ -258,6 +259,22 @@ def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, fi
         assert [str(option.prompt) for option in form.query_one("#targets", OptionList).options] == ["tanks/1"]
         await pilot.click("#leave")
         assert app.screen is app.base
+
+    with_app(file, body, start=inline(host))
+
+
+def test_redraws_adapt_to_what_drawing_takes(host: Host, file: Path) -> None:
+    """15 a second, or 4 when it takes long."""
+
+    async def body(app: Twinloop, pilot: Any) -> None:
+        await until(pilot, lambda: app.interval_s == FASTEST_S)
+        pane = app.base.query_one("#overview", Pane)
+        really = pane.make
+        pane.make = lambda width, height: (time.sleep(0.1), really(width, height))[1]
+        await until(pilot, lambda: app.interval_s == SLOWEST_S)
+        pane.make = really
+        await until(pilot, lambda: app.interval_s == FASTEST_S)
+        assert (round(1 / FASTEST_S), round(1 / SLOWEST_S)) == (15, 4)
 
     with_app(file, body, start=inline(host))
 
