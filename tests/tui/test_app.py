@@ -63,6 +63,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert await press("f") == Play(None)
         assert isinstance(await press("b"), Rewind)
         assert await press("0") == Rewind(0)
+        await until(pilot, lambda: app.view is not None and app.view.rewinds == 2 and app.view.mode == "paused")
         await press("g")
         assert await typed("3 s") == RunTo(3 * S)
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 2 * S)
@@ -100,8 +101,9 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         theme = app.theme
         await press("o", "d")
         assert app.theme != theme
+        feed = app.feed
         await press("r")
-        assert app.view is None
+        assert app.feed is not feed
         await until(pilot, lambda: app.view is not None)
         await press("q")
         keys = [key for binding in Twinloop.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")]
