@@ -115,7 +115,8 @@ class Twinloop(App[int]):
     # ---- drawing ---------------------------------------------------------------------------------------------------
     def _tick(self) -> None:
         """Take what came, draw it, ask for the next view; slower when drawing is slow."""
-        if not self.there:
+        if not self.there:  # on its way in, or out
+            self.set_timer(FASTEST_S, self._tick)
             return
         began = time.perf_counter()
         for reply in self.feed.take():

@@ -5,6 +5,7 @@ Belongs here: the process and the pipe. Never: drawing. Views are asked for one 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import time
 from pathlib import Path
@@ -28,12 +29,10 @@ class Feed:
         self._asked = self._over = False
 
     def send(self, command: Command) -> None:
-        """Nothing when the engine is no more; ``take`` says so."""
+        """Nothing when the engine is no more; ``take`` says so, and only it does."""
         if not self._over:
-            try:
+            with contextlib.suppress(OSError):
                 self._near.send(command)
-            except (BrokenPipeError, OSError):
-                self._over = True
 
     def look(self, look: Look) -> None:
         """Ask for a view."""

@@ -17,15 +17,14 @@ from components.host import Host
 from scenarios.load import library_names, load
 from scenarios.plan import Planner
 from sim.world import World
-from tests.tui.scene import SCENARIO, WAIT_S, Inline, S, engine, go, inline, text_of, until, view, with_app
+from tests.tui.scene import SCENARIO, Inline, S, engine, go, inline, text_of, until, view, with_app
 from tui.app import FASTEST_S, SLOWEST_S, Twinloop
 from tui.chooser import Chooser
 from tui.command import command
-from tui.feed import Feed
 from tui.fleet_table import FleetTable
 from tui.keys import PANES
 from tui.kind_chooser import KindChooser
-from tui.messages import Do, Pause, Play, Refused, Rewind, RunTo, RunUntil, Save, StepEvent
+from tui.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
 from tui.pane import Pane
 from tui.trouble_form import TroubleForm
 
@@ -342,17 +341,6 @@ def test_a_dead_engine_is_said(file: Path) -> None:
         assert "The engine has died; its last words:" in text_of(app), "on the fleet, too"
 
     with_app(file, body)
-
-
-def test_the_feed_ends_its_process_and_says_what_is_wrong(file: Path, tmp_path: Path) -> None:
-    feed = Feed(tmp_path / "none.yaml", None)
-    ends, said = time.monotonic() + WAIT_S, []
-    while not said and time.monotonic() < ends:
-        said = feed.take()
-    assert isinstance(said[0], Refused)
-    assert "no such file" in said[0].text
-    feed.close()
-    assert not feed.alive
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
