@@ -32,7 +32,7 @@ from tui.kind_chooser import KindChooser
 from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
 from tui.pane import Pane
 from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit
+from tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit, time_text
 from tui.trouble_form import TroubleForm
 
 SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
@@ -43,6 +43,10 @@ LOG_LINES = 500
 DRAW_SHARE = 0.3
 """of the time that drawing may take"""
 SECOND = 1_000_000_000
+LATE_NS = 100_000_000
+"""behind the pace (p99) from which it is said"""
+
+
 class Twinloop(App[int]):
     """One scenario, played by the engine that ``start`` starts."""
 
@@ -183,6 +187,8 @@ class Twinloop(App[int]):
             return Text(f"twinloop  {self.file}  getting ready...", style=HEAD)
         plan, view = self.plan, self.view
         pace = f"{view.speed:g}x" if view.speed is not None else "flat out" if view.mode == "playing" else ""
+        if view.lag_ns > LATE_NS:
+            pace += f" late {time_text(view.lag_ns)}"
         verdict = view.verdict.partition(":")[0]
         mode = verdict if view.mode == "over" else f"{view.mode} {pace}".strip()
         style = VERDICT_STYLES.get(verdict, WARN) if view.mode == "over" else OK if view.mode == "playing" else WARN
@@ -265,8 +271,8 @@ class Twinloop(App[int]):
     # ---- the clock -------------------------------------------------------------------------------------------------
     def action_play(self) -> None:
         """Go on, or stand still."""
-        playing = self.view is not None and self.view.mode == "playing"
-        self.feed.send(Pause() if playing else Play(SPEEDS[self._speed]))
+        moving = self.view is not None and self.view.mode in ("playing", "rewinding")
+        self.feed.send(Pause() if moving else Play(SPEEDS[self._speed]))
 
     def action_step_event(self) -> None:
         """One event."""

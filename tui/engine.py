@@ -1,7 +1,8 @@
 """The engine in a process of its own: commands in, views out.
 
 Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: drawing. It looks at its commands after at most
-SLICE_EVENTS events. Rewinding makes the world anew and plays the same again: a run is a pure function of its scenario and its stamped commands.
+SLICE_EVENTS events. Rewinding goes on from a mark (marks.py) or, without one, from a new world, and plays the same again: a run is a pure function
+of its scenario and its stamped commands.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from multiprocessing.connection import Connection, wait
@@ -223,7 +225,7 @@ class Engine:
         self._idle()
         if self.mode != "over":
             self.mode = "paused"
-            self._some(NEVER_AGAIN, 1)
+            self._played(lambda: self._some(NEVER_AGAIN, 1))
 
     def _run_to(self, command: RunTo) -> None:
         self._idle()
@@ -306,11 +308,14 @@ class Engine:
 
     def slice(self) -> None:
         """Some of what is due."""
-        if self.mode in ("paused", "over"):
-            return
+        if self.mode not in ("paused", "over"):
+            self._played(self._slice)
+
+    def _played(self, what: Callable[[], object]) -> None:
+        """Takes its time, and may find that twinloop breaks a promise: then the run is over."""
         began = time.perf_counter()
         try:
-            self._slice()
+            what()
         except InvariantError as error:
             self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
         self.wall_s += time.perf_counter() - began

@@ -57,7 +57,7 @@ class Feed:
         return replies
 
     def left(self, width: int) -> str:
-        """End the run, and the engine with it; its report, or nothing when it doesn't come in time."""
+        """End the run, and the engine with it; its report, or why there is none."""
         self.send(Quit(width))
         ends = time.monotonic() + QUIT_S
         while not self._over and (left_s := ends - time.monotonic()) > 0:
@@ -66,7 +66,7 @@ class Feed:
                     if isinstance(reply, Left):
                         self._over = True
                         return reply.text
-        return ""
+        return "no report: the engine has died\n" if self._over else f"no report: the engine didn't answer within {QUIT_S:g} s\n"
 
     @property
     def alive(self) -> bool:

@@ -29,7 +29,7 @@ plays the rest again; what you did after that instant is undone.
 BINDINGS = [
     *(Binding(str(i), f"show('{name}')", name.capitalize(), show=False) for i, name in enumerate(PANES[:6], 1)),
     Binding("question_mark", "show('help')", "Help"),
-    Binding("space", "play", "Play", priority=False), Binding("full_stop", "step_event", "Step one event", show=False),
+    Binding("space", "play", "Play"), Binding("full_stop", "step_event", "Step one event", show=False),
     Binding("s", "step", "Step 1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
     Binding("minus", "faster(-1)", "Slower", show=False), Binding("f", "flat_out", "Flat out", show=False),
     Binding("n", "run_until", "Run to the next ...", show=False), Binding("b", "rewind(10)", "Back 10 s", show=False),

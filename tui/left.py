@@ -6,10 +6,12 @@ Belongs here: closing the books and writing the report. Never: figures of its ow
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from scenarios.errors import shown_path
 from scenarios.report.console import report
 from scenarios.result import collect
 from scenarios.runner import Options, command
@@ -24,24 +26,23 @@ if TYPE_CHECKING:
 def left(engine: Engine, width: int) -> str:
     """The report with its colours. A run that isn't over is ABORTED, as by Ctrl-C: the engine can't go on after this."""
     world, loaded = engine.world, engine.loaded
-    notes, error = [], ""
+    notes, broken = [], engine.broken
     judged: list[Judged] = []
-    over = engine.mode == "over"
-    if not over:
-        world.stop()
+    verdict = Verdict.BROKEN
     try:
-        if not world.finished:
+        if not world.finished and not broken:
+            world.stop()
             world.close_books()
-        judged = engine.judge.judge()
-        verdict = overall(one.verdict for one in judged) if over else Verdict.ABORTED
-    except InvariantError as broken:
-        error, verdict = str(broken), Verdict.BROKEN
+            verdict = Verdict.ABORTED
+        if not broken:
+            judged = engine.judge.judge()
+            verdict = overall(one.verdict for one in judged) if engine.mode == "over" else verdict
+    except InvariantError as error:
+        broken, verdict = str(error), Verdict.BROKEN
     if engine.lived.entries:
         notes.append(f"given live: {len(engine.lived.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
     result = collect(loaded, world, engine.judge, judged, verdict, notes, command(loaded, world.spec.seed, Options()), engine.wall_s)
-    if error or engine.broken:
-        result.data["broken"] = error or engine.broken
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, highlight=False)
-    report(console, result, str(loaded.file))
+    report(console, replace(result, error=broken), shown_path(loaded.file))
     return out.getvalue()

@@ -146,8 +146,6 @@ class Ready:
     duration_ns: int
     devices: tuple[DeviceInfo, ...]
     gateways: tuple[GatewayInfo, ...]
-    links: tuple[tuple[str, str], ...]
-    """(name, what it is)"""
     verbs: tuple[VerbInfo, ...]
     coming: tuple[tuple[int, str], ...]
     """(at, what) of the timeline"""

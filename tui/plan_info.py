@@ -13,12 +13,13 @@ from scenarios.deeds import GRAMMAR
 from scenarios.errors import shown_path
 from scenarios.expressions import Expectation
 from scenarios.load import Loaded
+from scenarios.report.console import band_text
 from scenarios.result import band
 from scenarios.units import show_duration
 from scenarios.upgrades import components_of
 from sim.gateway import Gateway
 from sim.presets import PRESETS
-from sim.spec import DeviceSpec, LinkSpec, WorldSpec
+from sim.spec import DeviceSpec, WorldSpec
 from sim.world import World
 from tui.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
 
@@ -45,7 +46,7 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
     )  # fmt: skip
     return Ready(
         loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices), gateways,
-        tuple((link.name, _link(link)) for link in spec.links), _verbs(loaded, spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
+        _verbs(loaded, spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
     )  # fmt: skip
 
 
@@ -64,15 +65,7 @@ def _delay(delay_ns: int) -> str:
 
 def _band(gateway: Gateway) -> str:
     found = band(gateway)
-    return f"cpu times are modelled: x/÷ {found['factor']:.2g} (90 %), not calibrated on a board; {found['source']}"
-
-
-def _link(link: LinkSpec) -> str:
-    if link.serial_bd is not None:
-        return f"{link.lines} serial lines of {link.serial_bd} Bd"
-    model = link.model
-    text = f"{model.delay_ns / 1e6:g} ms +- {model.jitter_ns / 1e6:g} ms"
-    return text + (f", loss {100 * model.loss:g} %" if model.loss else "") + (", bursts" if model.bursts else "")
+    return f"{band_text(found)}; {found['source']}"
 
 
 def _verbs(loaded: Loaded, spec: WorldSpec) -> tuple[VerbInfo, ...]:

@@ -162,9 +162,13 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
             text += f"  store  {store['written']} written, at most {store['waiting_peak']} waiting ({show_size(store['peak_bytes'])})"
         console.print(text)
         console.print(
-            f"  [dim]cpu times are modelled: x/÷ {band['factor']:.2g} (90 %), not calibrated on a board; "
-            f"{band['fuel_ps'] / 1000:g} ns a unit of fuel; {escape(band['source'])}[/]"
+            f"  [dim]{band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; {escape(band['source'])}[/]"
         )
+
+
+def band_text(band: dict[str, Any]) -> str:
+    """How far modelled CPU times may be off."""
+    return f"cpu times are modelled: x/÷ {band['factor']:.2g} (90 %), not calibrated on a board"
 
 
 def _lines(console: Console, result: Result) -> None:

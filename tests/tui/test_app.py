@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert isinstance(await press("b"), Rewind)
         assert await press("0") == Rewind(0)
         await until(pilot, lambda: app.view is not None and app.view.rewinds == 2 and app.view.mode == "paused")
+        view_now = app.view
+        assert view_now is not None
+        for mode in ("rewinding", "playing"):
+            app.view = replace(view_now, mode=mode)
+            app.action_play()
+            assert sent(app)[-1] == Pause(), mode
         await press("g")
         assert await typed("3 s") == RunTo(3 * S)
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 2 * S)

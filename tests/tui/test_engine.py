@@ -13,9 +13,11 @@ from scenarios.entries import parse_entry
 from scenarios.load import load, load_text
 from scenarios.plan import Planner
 from sim.clock import Timer
+from sim.faults import InvariantError
 from sim.snapshot import take
 from sim.world import World
 from tests.tui.scene import SCENARIO, engine, go, view
+from tui.left import left
 from tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
 
 
@@ -330,4 +332,24 @@ def test_what_follows_an_event_is_told(host: Host, file: Path) -> None:
     one.handle(RunTo(11_000_000_000))
     go(one)
     assert view(one).happened == ((6_000_000_000, "cut cloud"), (10_000_000_000, "write tanks/1"))
+    one.world.close()
+
+
+@pytest.mark.parametrize("command", [Play(None), StepEvent()])
+def test_a_broken_promise_of_ours_is_the_end_and_is_in_the_report(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch, command: Any) -> None:
+    """Found while it plays, flat out or by one step: BROKEN, never PASS, and the engine lives."""
+    one = engine(host, file)
+
+    def broken(*_: Any) -> bool:
+        raise InvariantError("presses/2 k=2 is in nobody's care")
+
+    monkeypatch.setattr(one.world, "some", broken)
+    one.handle(command)
+    go(one)
+    assert one.mode == "over"
+    assert view(one).verdict == "BROKEN: presses/2 k=2 is in nobody's care"
+    report = left(one, 100)
+    assert "BROKEN" in report
+    assert "PASS" not in report
+    assert "presses/2 k=2" in report
     one.world.close()

@@ -19,6 +19,7 @@ def test_a_command_into_a_broken_pipe_does_not_hide_that_the_engine_died(file: P
         feed.send(Pause())  # the pipe may be found broken here first
         said = [one for one in feed.take() if isinstance(one, Died)]
     assert said[0].text == "the engine's process ended with code -9"
+    assert feed.left(80) == "no report: the engine has died\n"
     feed.close()
 
 

@@ -22,8 +22,8 @@ def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     """All of it."""
     plot = 5 if height >= 30 else 3
     out = [*_over_time(view, width, plot), *_stages(plan, view, width)]
-    if plan.gateways and height >= 30:
-        out += [Text(fit(f"driver, transform, policy, uplink of {one.name}: {one.band}", width), style=DIM) for one in plan.gateways]
+    for text in dict.fromkeys(one.band for one in plan.gateways):
+        out.append(Text(fit(text, width), style=DIM))
     stack = max(10, min(STACK_MAX, width - NAMES - 6 - 10 - 14 - 5))
     out.append(row([("slowest", NAMES), ("k", -6), ("took", -10), (" most of it", 14), ("where its time went", stack)], HEAD))
     out += [_slow(plan, slow, stack) for slow in view.slowest[: max(1, height - len(out))]]

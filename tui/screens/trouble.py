@@ -47,12 +47,3 @@ def _line_of_time(plan: Ready, view: View, width: int, entries: list[tuple[int, 
 def _entry(entry: tuple[int, str, str], width: int, style: str) -> Text:
     at, what, mark = entry
     return Text.assemble((fit(clock_text(at), 14), DIM), (fit(mark, 6), BAD), (fit(what, width - 21), style))
-
-
-def help_lines(plan: Ready) -> list[str]:
-    """Every verb with its keys."""
-    out = []
-    for verb in plan.verbs:
-        keys = [f"{key.name}!" if key.needed else key.name for key in verb.keys]
-        out.append(f"{verb.name:11} {verb.meaning}{' (' + ', '.join(keys) + ')' if keys else ''}")
-    return out
