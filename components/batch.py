@@ -178,16 +178,6 @@ _DECISION = Struct("<24xQQQ24xQ")
 """the two entries of a decision: the verdict's tag (size, pointer) and payload, how many exceptions"""
 
 
-def points_of(lists: Lists) -> tuple[int, ...]:
-    """The point ids of a batch, readings first, without decoding the rest."""
-    count, at, texts, texts_at, _ = lists
-    point = _POINT.unpack_from
-    found = [point(MEMORY, entries)[0] for entries in _pointers(count, at)]
-    if texts:
-        found += [point(MEMORY, entries)[0] for entries in _pointers(texts, texts_at)]
-    return tuple(found)
-
-
 def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
     count, at, texts, texts_at, _ = lists

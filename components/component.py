@@ -15,6 +15,7 @@ from wasmtime.component._types import ComponentInstanceType, FuncType
 
 from components.codec import Codecs, Signature
 from components.contract import EXPORTS, GRANTABLE, IMPORTS, PACKAGE, VERSION, describe_function, interface
+from components.options import stated_options
 
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
@@ -33,6 +34,8 @@ class Component:
         self.role = role
         self.size_bytes = len(data)
         self.sha256 = hashlib.sha256(data).hexdigest()
+        self.options = stated_options(data)
+        """what it says of its own options; None: it says nothing"""
         self.raw = _compile(engine, data)
         kind = self.raw.type
         self.imports = _needed(kind.imports(engine), engine, role)

@@ -74,7 +74,7 @@ class ModbusServer:
     """
 
     __slots__ = (
-        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id",
+        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id", "witnesses",
     )  # fmt: skip
 
     def __init__(self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None) -> None:
@@ -90,6 +90,8 @@ class ModbusServer:
         self._connections.append(self)
         self.slow_ns = 0
         """how much longer the answer to the last request takes, by faults"""
+        self.witnesses: tuple[Callable[[tuple[bytes, bytes]], None], ...] = ()
+        """told (request, right answer) of each PDU that reads or writes"""
 
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""
@@ -178,14 +180,22 @@ class ModbusServer:
                 device = self.device
                 device.advance(now_ns)
                 data = device.image.read_raw("holding" if code == 3 else "input", address, count)
-                return bytes((code | 0x80, _ILLEGAL_ADDRESS)) if data is None else bytes((code, 2 * count)) + data
+                if data is None:
+                    return bytes((code | 0x80, _ILLEGAL_ADDRESS))
+                answer = bytes((code, 2 * count)) + data
+                for told in self.witnesses:
+                    told((pdu, answer))
+                return answer
         refused = self._refuse(pdu)
         if refused is not None:
             return bytes((code | 0x80, refused))
         if code == 43:
             return self._identify(pdu)
         self.device.advance(now_ns)
-        return self._ask_pymodbus(pdu)
+        answer = self._ask_pymodbus(pdu)
+        for told in self.witnesses:
+            told((pdu, answer))
+        return answer
 
     def _ask_pymodbus(self, pdu: bytes) -> bytes:
         """pymodbus's own answer; the image is as it stands."""

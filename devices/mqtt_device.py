@@ -33,6 +33,8 @@ from devices.nodes import NodeImage
 
 OUTBOX_MAX = 100
 """QoS 1 messages that a device keeps while it has no session; beyond it the oldest is given up (a sensor has little RAM; ours)"""
+SAID_MAX = 64
+"""messages of which it is known what they said: more than usually wait"""
 INFLIGHT_MAX = 10
 """of them sent and not acknowledged"""
 TOPIC_PREFIX = "plant/"
@@ -64,6 +66,8 @@ class MqttDevice:
         self.on_done: Callable[[int], None] = lambda k: None
         """the broker has a sample: the device won't send it again"""
         self.on_limit: Callable[[str], None] = lambda limit: None
+        self.said: dict[int, bytes] = {}
+        """k -> what the sample's message says, of the last SAID_MAX"""
         self._reader = Reader()
         self._packet = 0
         self._waiting: deque[tuple[int, bytes]] = deque()
@@ -147,7 +151,10 @@ class MqttDevice:
 
     def publish(self, k: int, now_ns: int) -> None:
         """The k-th sample is due."""
-        payload = self._spoilt(self.payload(now_ns))
+        said = self.said[k] = self.payload(now_ns)
+        if len(self.said) > SAID_MAX:
+            del self.said[next(iter(self.said))]
+        payload = self._spoilt(said)
         if payload is None:
             self.on_gone(k, "device")
         elif not self.qos:

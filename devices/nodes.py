@@ -10,17 +10,10 @@ from typing import NamedTuple
 
 from devices.device import Device
 from devices.registers import INFINITY, Point
+from devices.statuses import STATUS_CODES
 
 NAMESPACE = 2
 """index of a device's own namespace: 0 is the standard's, 1 the server's"""
-STATUS_CODES = {
-    "Good": 0x00000000, "UncertainLastUsableValue": 0x40900000, "UncertainSensorNotAccurate": 0x40930000, "BadUnexpectedError": 0x80010000,
-    "BadInternalError": 0x80020000, "BadOutOfMemory": 0x80030000, "BadCommunicationError": 0x80050000, "BadTimeout": 0x800A0000,
-    "BadTooManyOperations": 0x80100000, "BadNodeIdUnknown": 0x80340000, "BadNotReadable": 0x803A0000, "BadNotWritable": 0x803B0000,
-    "BadOutOfRange": 0x803C0000, "BadTypeMismatch": 0x80740000, "BadNotConnected": 0x808A0000, "BadDeviceFailure": 0x808B0000,
-    "BadSensorFailure": 0x808C0000, "BadOutOfService": 0x808D0000, "BadWaitingForInitialData": 0x80320000, "BadNoCommunication": 0x80310000,
-}  # fmt: skip
-"""those that a scenario may name (OPC 10000-6 annex A.2)"""
 _INTEGERS = {"u16": "UInt16", "i16": "Int16", "u32": "UInt32", "i32": "Int32", "u64": "UInt64", "i64": "Int64"}
 
 

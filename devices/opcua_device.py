@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,9 @@ from asyncua.server.server import Server
 
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
-from devices.nodes import STATUS_CODES, NodeImage, node_id
+from devices.nodes import NodeImage, NodeValue, node_id
 from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
+from devices.statuses import STATUS_CODES
 
 S = 1_000_000_000
 PORT = 4840
@@ -38,6 +40,10 @@ _HEADER_BYTES = 24
 
 PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
 """what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server"""
+
+
+LOOKS_MIN, LOOKS_A_POINT = 64, 12
+"""how many of the last looks at nodes are kept: a publishing interval's worth"""
 
 
 def host_of(device: str) -> str:
@@ -69,6 +75,9 @@ class OpcUaServer:
         """how much longer the answer that was spoilt last takes"""
         self.on_read: Callable[[int], None] | None = None
         """told of each point that somebody reads, or that is looked at for a subscription"""
+        self._looked = 0
+        self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=LOOKS_MIN + LOOKS_A_POINT * len(self.image.types))
+        """(number, point, what was told) of the last looks at nodes, for who wants to know what was shown"""
 
     async def stop(self) -> None:
         """Close every session and listen no more."""
@@ -136,7 +145,10 @@ class OpcUaServer:
     def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
         now_ns = self._now()
         index = self._index[identity]
-        value, status, source_ns = self.image.read(index, now_ns)
+        told = self.image.read(index, now_ns)
+        value, status, source_ns = told
+        self._looked += 1
+        self.looks.append((self._looked, index, told))
         if self.on_read is not None:
             self.on_read(index)
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)

@@ -28,6 +28,8 @@ _STRUCTS = {kind: Struct(f">{code}") for kind, code in TYPE_CODES.items()}
 F32_MAX = 3.4028234663852886e38
 """largest finite f32 (IEEE 754 binary32)"""
 INFINITY = float("inf")
+SENTINELS_MAX = 4
+"""of one point: as many as modbus-driver keeps"""
 ORDERS = ("be", "sw", "bs", "le")
 """ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
 
@@ -55,6 +57,8 @@ class Point:
     """its OPC UA NodeId as text, if that isn't made of its name"""
     node_type: str = ""
     """its built-in type there, if that doesn't follow from the register's"""
+    nan: tuple[int, ...] = ()
+    """its sentinels: bit patterns of its registers, as one big-endian number, that mean that there is no value"""
 
     @property
     def width(self) -> int:
@@ -70,17 +74,25 @@ class Point:
             raise ValueError(f"address {self.address} with {self.width} registers; 0 to 65535 exist")
         if not self.scale or self.scale - self.scale != 0.0 or self.offset - self.offset != 0.0:
             raise ValueError(f"scale {self.scale} and offset {self.offset}: finite numbers, and scale not 0")
+        for sentinel in self.nan:
+            if self.table in ("coil", "discrete") or not 0 <= sentinel < 1 << 16 * self.width:
+                raise ValueError(f"sentinel {sentinel:#x}: expected the {16 * self.width} bits of its registers, and no coil has one")
+        if len(self.nan) > SENTINELS_MAX:
+            raise ValueError(f"{len(self.nan)} sentinels; at most {SENTINELS_MAX} are taken")
         self.signal.check()
 
     def address_text(self) -> str:
-        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
-        return f"{self.table}:{self.address}" if self.table in ("coil", "discrete") else f"{self.table}:{self.address}:{self.type}:{self.order}"
+        """In modbus-driver's syntax: ``holding:40:f32:be``, ``input:0:u16:be:nan=0xFFFF``, ``coil:3``."""
+        if self.table in ("coil", "discrete"):
+            return f"{self.table}:{self.address}"
+        sentinels = "".join(f":nan=0x{one:0{4 * self.width}X}" for one in self.nan)
+        return f"{self.table}:{self.address}:{self.type}:{self.order}{sentinels}"
 
 
 class Cell:
     """How one point lies in its table: ``size`` bytes from ``position``."""
 
-    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "signed", "size", "struct")
+    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "sentinels", "signed", "size", "struct")
 
     def __init__(self, point: Point, first: int) -> None:
         self.struct = _STRUCTS[point.type]
@@ -92,6 +104,11 @@ class Cell:
         bits = 16 * point.width
         self.signed = point.type[0] != "u"
         self.low, self.high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+        self.sentinels = tuple(self._ordered(one.to_bytes(self.size, "big")) for one in point.nan)
+        """what its registers hold when there is no value, by the point's own statement"""
+
+    def _ordered(self, data: bytes) -> bytes:
+        return data if self.order == "be" else reorder(data, self.order)
 
     def encode(self, value: float) -> bytes:
         """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter does."""
@@ -110,8 +127,10 @@ class Cell:
 
     @property
     def not_a_number(self) -> bytes:
-        """NaN; of an integer what SunSpec reserves for a point that isn't implemented: 0x8000 if signed,
-        0xFFFF if not (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)."""
+        """Its first sentinel, if it states one; else NaN; of an integer what SunSpec reserves for a point that isn't implemented: 0x8000
+        if signed, 0xFFFF if not (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)."""
+        if self.sentinels:
+            return self.sentinels[0]
         if self.floating:
             return self.struct.pack(float("nan")) if self.order == "be" else reorder(self.struct.pack(float("nan")), self.order)
         number = self.low if self.signed else self.high

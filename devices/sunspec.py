@@ -28,6 +28,12 @@ TYPES = {
 """SunSpec's types that hold a number -> ours"""
 _NOT_IMPLEMENTED = {"uint16": 0xFFFF, "int16": 0x8000, "sunssf": 0x8000, "enum16": 0xFFFF, "bitfield16": 0xFFFF}
 """what an unimplemented point of one register reads as"""
+_SENTINELS = {
+    "int16": 0x8000, "uint16": 0xFFFF, "acc16": 0, "enum16": 0xFFFF, "bitfield16": 0xFFFF, "int32": 1 << 31, "uint32": 0xFFFF_FFFF, "acc32": 0,
+    "enum32": 0xFFFF_FFFF, "bitfield32": 0xFFFF_FFFF, "int64": 1 << 63, "uint64": 0xFFFF_FFFF_FFFF_FFFF, "acc64": 0,
+    "bitfield64": 0xFFFF_FFFF_FFFF_FFFF,
+}  # fmt: skip
+"""SunSpec's type -> what its registers hold when there is no value (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ def _point(raw: dict[str, Any], address: int, mine: SunSpecPoint) -> Point:
     return Point(
         name=mine.alias or _kebab(raw["name"]), table="holding", address=address, type=TYPES[raw["type"]], unit=mine.unit or raw.get("units") or "",
         scale=scale, low=mine.low, high=mine.high, signal=mine.signal, writable=raw.get("access") == "RW",
+        nan=() if raw["type"] not in _SENTINELS or (raw["type"][:3] == "acc" and not mine.signal.level) else (_SENTINELS[raw["type"]],),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from components.outcome import Cause
 from devices import misbehaviour, overlay
 from devices.device import DeviceModel
-from devices.nodes import STATUS_CODES
+from devices.statuses import STATUS_CODES
 from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import unknown

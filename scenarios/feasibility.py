@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from devices.device import DeviceModel
 from scenarios import pairs, upgrades
+from scenarios.units import positive_duration, show_duration
 from sim.line import LineTiming
 from sim.spec import DeviceSpec, WorldSpec
 
@@ -60,11 +61,30 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
         timing = serial[device.link]
         if timing is None:
             continue
-        options = drivers[device.driver]
+        options = drivers.get(device.driver, {})  # a gateway that isn't ours has its own
         reads = block_reads(device.model, _number(options.get("gap"), GAP_REGISTERS), _number(options.get("block"), BLOCK_REGISTERS))
         name = f"{device.link}/{device.line}"
         used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
     return used
+
+
+def _impatient(spec: WorldSpec) -> list[str]:
+    """Drivers whose timeouts can't be over before their calls' deadline: a silent device then counts as a fault of its driver."""
+    out = []
+    drivers = {component.name: component for component in spec.components}
+    polled = [device for device in spec.devices if device.protocol != "mqtt" and device.subscribed is None and device.driver in drivers]
+    for name, deadline_ns in {device.driver: drivers[device.driver].deadline_ns or device.poll_ns for device in polled}.items():
+        options = dict(drivers[name].options)
+        try:
+            timeout_ns = positive_duration(options.get("timeout", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        tries = 1 + _number(options.get("retries"), 0)
+        if tries * timeout_ns >= deadline_ns:
+            asked = f"{tries} times {show_duration(timeout_ns)}" if tries > 1 else show_duration(timeout_ns)
+            out.append(f"component {name}: a timeout of {asked} is not over before its calls' deadline of {show_duration(deadline_ns)}: "
+                       "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: ...}")  # fmt: skip
+    return out
 
 
 def warnings(spec: WorldSpec) -> list[str]:
@@ -84,6 +104,7 @@ def warnings(spec: WorldSpec) -> list[str]:
         if deadline_ns is not None and deadline_ns <= publish_ns:
             every = f"its devices publish every {publish_ns / 1e9:g} s"
             out.append(f"component {driver}: a deadline of {deadline_ns / 1e9:g} s, {every}: it is killed waiting")
+    out += _impatient(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

@@ -53,6 +53,7 @@ class Hil:
         """when the broker couldn't be heard; its session has kept what came meanwhile, if it says so"""
         self.north: North | None = None
         self._over = self._stopped = False
+        plant.ledger.tells_quality = False
         plant.env.call_at(0, self._ping)
 
     def _heard(self, topic: str, payload: bytes) -> None:

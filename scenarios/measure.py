@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from devices.statuses import quality, status_name
 from scenarios.expressions import Expectation
 from scenarios.metrics import PERMILLE
 from sim.convergence import stuck
@@ -60,6 +61,8 @@ class Measures:
             return statistic(latency.gateway if metric == "latency.gateway" else latency.cloud, expectation.statistic)
         if metric.startswith("samples."):
             return self._samples(expectation)
+        if metric.startswith("readings."):
+            return self._readings(expectation)
         if metric.startswith("failover."):
             return self._failover(expectation)
         if metric.startswith("upgrade"):
@@ -78,6 +81,34 @@ class Measures:
             return latencies.of()
         return latencies.of(fleets=sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen)))
 
+    def none_due(self, expectation: Expectation) -> bool:
+        """Was no sample due of all that it is about?"""
+        ledger, devices, keys = self.world.ledger, self.devices(expectation), dict(expectation.keys)
+        if "phase" in keys:
+            return not any(
+                points for (phase, device, _, _), points in self.world.ends_in_phase.items()
+                if phase == keys["phase"] and (devices is None or device in devices)
+            )  # fmt: skip
+        return not any(ledger.due_of[device] for device in (range(len(ledger.names)) if devices is None else devices))
+
+    def _readings(self, expectation: Expectation) -> float | None:
+        ledger, devices, keys = self.world.ledger, self.devices(expectation), dict(expectation.keys)
+        if expectation.metric == "readings.wrong":
+            wrong = self.world.truth.wrong_of
+            return sum(count for device, count in wrong.items() if devices is None or device in devices)
+        chosen = range(len(ledger.names)) if devices is None else devices
+        good = sum(ledger.good_of[device] for device in chosen)
+        others = {key: count for key, count in ledger.status_of.items() if devices is None or key[0] in devices}
+        wanted = expectation.metric.removeprefix("readings.")
+        named = keys.get("status")
+        count = good if wanted == "good" else sum(
+            count for (_, status), count in others.items() if quality(status) == wanted and named in (None, status_name(status))
+        )  # fmt: skip
+        if expectation.statistic == "ratio":
+            total = good + sum(others.values())
+            return count / total if total else None
+        return count
+
     def _samples(self, expectation: Expectation) -> float | None:
         ledger, devices = self.world.ledger, self.devices(expectation)
         if "phase" in dict(expectation.keys):
@@ -91,7 +122,16 @@ class Measures:
             by_device: dict[int, int] = getattr(ledger, f"{name}_of")
             count = sum(by_device.get(d, 0) for d in chosen)
         else:
-            count = ledger.count(SAMPLE_ENDS[expectation.metric], dict(expectation.keys).get("cause"), devices)
+            end, cause, wanted = SAMPLE_ENDS[expectation.metric], dict(expectation.keys).get("cause"), dict(expectation.keys).get("quality")
+            if wanted is not None and not ledger.tells_quality:
+                return None
+            count = ledger.count(end, cause, devices)
+            if wanted is not None:
+                marked = [
+                    (status, points) for (device, how, why, status), points in ledger.marked.items()
+                    if how is end and cause in (None, why) and (devices is None or device in devices)
+                ]  # fmt: skip
+                count = _of_quality(wanted, 0 if end is End.MISSED else count, marked)
         if expectation.statistic == "ratio":
             return count / due if due else None
         return count
@@ -107,6 +147,14 @@ class Measures:
             return due
         wanted, cause = SAMPLE_ENDS[expectation.metric], keys.get("cause")
         count = sum(points for end, why, points in mine if end is wanted and cause in (None, why))
+        if "quality" in keys:
+            if not self.world.ledger.tells_quality:
+                return None
+            marked = [
+                (status, points) for (phase, device, end, why, status), points in self.world.marked_in_phase.items()
+                if phase == keys["phase"] and end is wanted and cause in (None, why) and (devices is None or device in devices)
+            ]  # fmt: skip
+            count = _of_quality(keys["quality"], 0 if wanted is End.MISSED else count, marked)
         if expectation.statistic == "ratio":
             return count / due if due else None
         return count
@@ -122,7 +170,10 @@ class Measures:
             for device, histogram in self._commands_of.items():
                 if mine(device):
                     total.merge(histogram)
+            total.never += sum(mine(device) for device, _ in self._failed)
             return statistic(total, expectation.statistic)
+        if expectation.metric == "commands.wrong":
+            return sum(count for device, count in self.world.truth.wrong_commands.items() if mine(device))
         if expectation.metric == "commands.issued":
             return sum(mine(command.device) for command in self.world.commands_issued)
         if expectation.metric == "commands.done":
@@ -166,6 +217,8 @@ class Measures:
                 times.add(one.downtime_ns)
             elif metric == "upgrade.duration" and one.state == "done":
                 times.add(one.ended_ns - one.issued_ns)
+            elif metric == "upgrade.duration":
+                times.never += 1
         return statistic(times, expectation.statistic)
 
     def _gateway_value(self, expectation: Expectation) -> float | None:
@@ -182,6 +235,7 @@ class Measures:
             for g in gateways:
                 for boot_ns in g.boots:
                     boots.add(boot_ns)
+                boots.never += g.state == "booting"
             return statistic(boots, expectation.statistic)
         if metric == "flash.written":
             return sum(g.store.flash_bytes for g in gateways if g.store is not None)
@@ -195,10 +249,32 @@ class Measures:
 
 
 
+def _of_quality(wanted: str, count: int, marked: list[tuple[int, int]]) -> int:
+    """Of ``count`` points, of which ``marked`` (StatusCode, points) weren't Good, those of one quality."""
+    if wanted == "good":
+        return max(0, count - sum(points for _, points in marked))
+    return sum(points for status, points in marked if quality(status) == wanted)
+
+
 def cpu_ratio(world: World, gateway: Any) -> float:
-    """Share of all cores' time from t = 0 to the end of the run that was used, boot left out."""
-    elapsed = max(1, world.env._now)
-    return float((gateway.busy_total_ns() - gateway.boot_busy_ns) / (elapsed * gateway.board.cores))
+    """Share of all cores' time from t = 0 to the end of the duration (or to now, before it) that was used; boot and settling left out."""
+    elapsed = elapsed_ns(world)
+    if not elapsed:
+        return 0.0
+    busy = gateway.busy_in_run_ns
+    return float((gateway.busy_total_ns() - gateway.boot_busy_ns if busy is None else busy) / (elapsed * gateway.board.cores))
+
+
+def elapsed_ns(world: World) -> int:
+    """How much of the duration is over; 0 of a run that hasn't come to its beginning."""
+    return world.spec.duration_ns if getattr(world, "duration_over", False) else max(0, min(world.env._now, world.spec.duration_ns))
+
+
+def busy_ratio(world: World, line: Any) -> float:
+    """Share of the duration, as far as it is over, in which a serial line was occupied."""
+    elapsed = elapsed_ns(world)
+    busy = line.busy_until(world.env._now) if line.busy_in_run_ns is None else line.busy_in_run_ns
+    return busy / elapsed if elapsed else 0.0
 
 
 def statistic(histogram: Histogram, name: str) -> float | None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 
 class Metric(NamedTuple):
-    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time). ``unit``: ns, bytes, count, ratio."""
+    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time),
+    value (what points show). ``unit``: ns, bytes, count, ratio, or value (the point's own)."""
 
     kind: str
     unit: str
@@ -23,21 +24,29 @@ _COUNTER = ("count", "ratio")
 _DEVICE = ("fleet", "device", "gateway")
 
 _PHASED = (*_DEVICE, "phase")
+_ENDED = (*_PHASED, "cause", "quality")
 
 METRICS: dict[str, Metric] = {
     "latency.gateway": Metric("trend", "ns", _PHASED, _TREND, "due to verdict carried out"),
     "latency.cloud": Metric("trend", "ns", _PHASED, _TREND, "due to acknowledged by the cloud"),
-    "latency.stage": Metric("trend", "ns", ("stage", *_DEVICE), _TREND, "time in one stage of latency.gateway"),
+    "latency.stage": Metric("trend", "ns", ("stage", *_PHASED, "version"), _TREND, "time in one stage; version: of the component at work there"),
     "samples.due": Metric("counter", "count", _PHASED, ("count",), "samples that were due"),
-    "samples.delivered": Metric("counter", "count", _PHASED, _COUNTER, "acknowledged by the cloud"),
-    "samples.cached": Metric("counter", "count", _PHASED, _COUNTER, "in a store at the end"),
-    "samples.dropped": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "dropped by policy or transform"),
-    "samples.evicted": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "evicted from a store"),
-    "samples.missed": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "ended before a reading existed"),
-    "samples.lost": Metric("counter", "count", (*_PHASED, "cause"), _COUNTER, "ended after a reading existed"),
+    "samples.delivered": Metric("counter", "count", (*_PHASED, "quality"), _COUNTER, "acknowledged by the cloud"),
+    "samples.cached": Metric("counter", "count", (*_PHASED, "quality"), _COUNTER, "in a store at the end"),
+    "samples.dropped": Metric("counter", "count", _ENDED, _COUNTER, "dropped by policy or transform"),
+    "samples.evicted": Metric("counter", "count", _ENDED, _COUNTER, "evicted from a store"),
+    "samples.missed": Metric("counter", "count", _ENDED, _COUNTER, "no value was read: there was no reading, or a Bad one of the driver's own"),
+    "samples.lost": Metric("counter", "count", _ENDED, _COUNTER, "ended after a reading existed"),
     "samples.duplicates": Metric("counter", "count", _DEVICE, _COUNTER, "delivered again"),
     "samples.misordered": Metric("counter", "count", _DEVICE, _COUNTER, "delivered after younger ones of the device"),
     "samples.late": Metric("counter", "count", _DEVICE, _COUNTER, "verdict after the successor was due"),
+    "readings.good": Metric("counter", "count", _DEVICE, _COUNTER, "readings that drivers returned with a Good status"),
+    "readings.uncertain": Metric("counter", "count", (*_DEVICE, "status"), _COUNTER, "with an Uncertain status, or one of them by name"),
+    "readings.bad": Metric("counter", "count", (*_DEVICE, "status"), _COUNTER, "with a Bad status, or one of them by name"),
+    "readings.wrong": Metric("counter", "count", _DEVICE, ("count",), "values that drivers returned and that the device never showed"),
+    "value": Metric(
+        "value", "value", ("point", *_PHASED), ("count", "min", "mean", "max", "last"), "values of a point that drivers read, in its own unit"
+    ),
     "backlog": Metric("gauge", "count", ("gateway",), ("max",), "messages that wait in the store"),
     "stuck": Metric("gauge", "count", ("gateway",), (), "gateways not up, components not ready, uplinks down, stores not drained, links in trouble"),
     "gateway.cpu": Metric("gauge", "ratio", ("gateway",), (), "share of all cores' time that was used"),
@@ -50,16 +59,17 @@ METRICS: dict[str, Metric] = {
     "upgrade.downtime": Metric(
         "trend", "ns", ("gateway", "component"), _TREND, "the longest that one of an upgrade's slots could not serve, from swap to end"
     ),
-    "upgrade.duration": Metric("trend", "ns", ("gateway", "component"), _TREND, "ordered to committed, of upgrades that were done"),
+    "upgrade.duration": Metric("trend", "ns", ("gateway", "component"), _TREND, "ordered to committed; never, of those that weren't"),
     "upgrades.ordered": Metric("counter", "count", ("gateway", "component"), ("count",), "upgrades that the cloud ordered"),
     "upgrades.done": Metric("counter", "count", ("gateway", "component"), ("count",), "upgrades that were committed"),
     "upgrades.failed": Metric(
         "counter", "count", ("gateway", "component", "cause"), ("count",), "upgrades that were refused, abandoned, rolled back, or not finished"
     ),
     "component.faults": Metric("counter", "count", ("gateway", "component", "cause"), ("count",), "component calls that ended in a Fault"),
-    "command.latency": Metric("trend", "ns", ("fleet", "device"), _TREND, "issued to written to the device"),
+    "command.latency": Metric("trend", "ns", ("fleet", "device"), _TREND, "issued to written to the device; never, of those that weren't"),
     "commands.issued": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that came from the cloud"),
     "commands.done": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that reached their device"),
+    "commands.wrong": Metric("counter", "count", ("fleet", "device"), ("count",), "writes that drivers called done and that the device doesn't hold"),
     "commands.failed": Metric("counter", "count", ("fleet", "device", "cause"), ("count",), "writes that didn't"),
 }  # fmt: skip
 

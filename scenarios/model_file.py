@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from devices import catalog
 from devices.device import DeviceModel
 from devices.plants import PROTOCOLS
-from devices.registers import Point
+from devices.registers import WIDTHS, Point
 from devices.signal import Signal
 from scenarios.document import Document, parse_document
 from scenarios.errors import unknown
@@ -55,6 +55,8 @@ class PointBlock(Block):
     low: float | None = None
     high: float | None = None
     writable: bool = False
+    nan: tuple[Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)], ...] = Field(default=(), strict=False)
+    """its sentinels: integers of its type, or bit patterns of its registers, that mean that there is no value"""
     signal: SignalBlock = SignalBlock()
 
 
@@ -99,8 +101,10 @@ def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Po
     if phase >= period:
         raise document.error(("points", name, "signal", "phase"), "expected less than the period")
     signal = Signal(given.kind, given.level, given.swing, period, given.duty, given.noise, given.limit, given.drift, phase, given.start)
-    fields: dict[str, Any] = {key: value for key, value in block if key != "signal"}
-    point = Point(name, signal=signal, **fields)
+    fields: dict[str, Any] = {key: value for key, value in block if key not in ("signal", "nan")}
+    width = 1 if block.table in ("coil", "discrete") else WIDTHS[block.type]
+    sentinels = tuple(one + (1 << 16 * width) if one < 0 and block.type[0] == "i" else one for one in block.nan)
+    point = Point(name, signal=signal, nan=sentinels, **fields)
     try:
         point.check()
     except ValueError as error:
@@ -127,6 +131,8 @@ def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
     for key in ("order", "unit", "scale", "offset", "low", "high", "writable"):
         if getattr(point, key) != getattr(blank, key):
             shown[key] = getattr(point, key)
+    if point.nan:
+        shown["nan"] = list(point.nan)
     signal: dict[str, Any] = {"kind": point.signal.kind}
     for key, value in point.signal._asdict().items():
         if key == "kind" or value == getattr(_DEFAULT, key):

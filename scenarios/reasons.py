@@ -8,14 +8,14 @@ from __future__ import annotations
 from scenarios import upgrades
 from scenarios.expressions import Expectation
 from scenarios.feasibility import line_utilisation
-from scenarios.measure import SAMPLE_ENDS, Measures
+from scenarios.measure import SAMPLE_ENDS, Measures, cpu_ratio
 from scenarios.pairs import stories
 from sim.latency import Blame
 from sim.ledger import End
 from sim.world import World
 
-LINE_FULL = 0.95
-"""share of a line's time from which it is named as having no room left"""
+CORES_FULL = 0.95
+"""share of all cores' time from which a gateway's CPU is named as having no room left"""
 NAMED_CAUSES = 3
 MOSTLY = 0.5
 """share of what was lost from which one device is named"""
@@ -42,6 +42,7 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
         waited = blame.waited_for()
         texts.append(f"{text}, most of it waiting for {waited}" if blame.stage() == "queue" and waited is not None else text)
     texts += [_never(world, measures, expectation), _ends(world, measures, expectation), _busy_line(world, measures, expectation)]
+    texts.append(_busy_cores(world, measures, expectation))
     return "; ".join(filter(None, texts))
 
 
@@ -63,16 +64,27 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     spec, chosen = world.spec, measures.devices(expectation)
     mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
     asked = line_utilisation(spec)
-    elapsed = min(world.env._now, spec.duration_ns)
     named = [name for name in world.field.lines if name in mine]
     collisions = sum(world.field.lines[name].collisions for name in named)
     where = ', '.join(name for name in named if world.field.lines[name].collisions)
     texts = [f"{collisions} times two gateways spoke at once on {where}"] if collisions else []
-    full = [name for name in named if world.field.lines[name].busy_ns >= LINE_FULL * elapsed]
+    full = [name for name in named if world.field.lines[name].full_windows]
     if full:
-        worst = max(full, key=lambda name: asked.get(name, 0.0))
-        texts.append(f"line {worst} had no room left: {100 * asked.get(worst, 0.0):.0f} % of its time was asked for")
+        worst = max(full, key=lambda name: (world.field.lines[name].full_windows, asked.get(name, 0.0)))
+        line = world.field.lines[worst]
+        periods = f"in {line.full_windows} of {spec.duration_ns // line.window_ns} poll periods all of its time was taken"
+        texts.append(f"line {worst} had no room left: {periods}, its polls ask for {100 * asked.get(worst, 0.0):.0f} % of it")
     return "; ".join(texts)
+
+
+def _busy_cores(world: World, measures: Measures, expectation: Expectation) -> str:
+    """The gateways whose cores had no room left, for expectations that they can break."""
+    if not expectation.metric.startswith(("latency.", "samples.")):
+        return ""
+    chosen = measures.devices(expectation)
+    mine = dict.fromkeys(device.gateway for i, device in enumerate(world.spec.devices) if chosen is None or i in chosen)
+    full = {gateway.name: cpu_ratio(world, gateway) for gateway in world.gateways if gateway.name in mine}
+    return "; ".join(f"gateway {name}'s cores were busy for {100 * share:.0f} % of the time" for name, share in full.items() if share >= CORES_FULL)
 
 
 def _never(world: World, measures: Measures, expectation: Expectation) -> str:

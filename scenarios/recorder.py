@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from components.batch import Batch
-from devices.nodes import STATUS_CODES
 from devices.recording import HEADER, TOOK, UNIT
+from devices.statuses import STATUS_CODES
 from scenarios.errors import ScenarioError
 from sim.clock import Signal
 from sim.latency import BUS

@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from devices.statuses import quality, status_name
 from scenarios import upgrades
 from scenarios.load import Loaded
-from scenarios.measure import cpu_ratio
+from scenarios.measure import busy_ratio, cpu_ratio
 from scenarios.pairs import figures, stories
 from scenarios.thresholds import Judge, Judged
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES
-from sim.ledger import End
+from sim.ledger import End, Ledger
+from sim.truth import Truth
 from sim.world import World
 
 FORMAT = 1
+VALUELESS_MAX = 1000
+"""points without a value that are listed by name"""
 _PACKAGES = ("twinloop", "wasmtime", "simpy", "pymodbus", "numpy")
 
 
@@ -71,6 +75,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     simulated_ns = max(0, world.env._now)
     ledger = world.ledger
     latency = world.latencies.of()
+    truth, unspoken = getattr(world, "truth", None), judge.unspoken() if judged else {}
     data: dict[str, Any] = {
         "format": FORMAT,
         "verdict": verdict.value,
@@ -88,12 +93,15 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
             **{end.value: ledger.by_cause(end) for end in (End.DROPPED, End.EVICTED, End.MISSED, End.LOST)},
             "duplicates": ledger.duplicates, "misordered": ledger.misordered, "late": ledger.late, "derived": ledger.derived,
         },
+        "quality": _quality(ledger),
+        **({} if truth is None else {"truth": _truth(truth)}),
+        "unspoken": unspoken,
         "latency": {
             "gateway": _histogram(latency.gateway), "cloud": _histogram(latency.cloud),
             "stages": {name: _histogram(latency.stages[i]) for i, name in enumerate(STAGES)},
         },
         "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
-        "lines": {name: {"busy_ratio": _share(line.busy_ns, simulated_ns), "exchanges": line.exchanges, "timeouts": line.timeouts,
+        "lines": {name: {"busy_ratio": round(busy_ratio(world, line), 6), "exchanges": line.exchanges, "timeouts": line.timeouts,
                          "longest_queue": line.longest_queue} for name, line in world.field.lines.items()},
         "commands": {"issued": len(world.commands_issued), **world.commands_ended},
         "bands": {gateway.name: band(gateway) for gateway in world.gateways},
@@ -118,7 +126,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         notes = [*notes, *upgrades.stories(world.rollout.orders)]
     if loaded.scenario.incident is not None:
         data["incident"] = loaded.scenario.incident
-    lines = [LineFigures(n, _share(x.busy_ns, simulated_ns), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.field.lines.items()]
+    lines = [LineFigures(n, round(busy_ratio(world, x), 6), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.field.lines.items()]
     return Result(verdict, data, judged, notes, lines)
 
 
@@ -131,8 +139,32 @@ def scenario_digest(loaded: Loaded) -> str:
     return hashlib.sha256(understood.encode()).hexdigest()
 
 
-def _share(part: int, whole: int) -> float:
-    return round(part / whole, 6) if whole else 0.0
+def _quality(ledger: Ledger) -> dict[str, Any]:
+    """What drivers returned, what of it was delivered without a value, and who never had one."""
+    if not ledger.tells_quality:
+        return {"known": False}
+    readings: dict[str, Any] = {"good": sum(ledger.good_of), "uncertain": {}, "bad": {}}
+    for (_, status), count in ledger.status_of.items():
+        by_name = readings[quality(status)]
+        by_name[status_name(status)] = by_name.get(status_name(status), 0) + count
+    ends: dict[str, dict[str, int]] = {}
+    for (_, end, cause, status), count in ledger.marked.items():
+        named = ends.setdefault(f"{end.value}{{{cause}}}" if cause else end.value, {})
+        named[status_name(status)] = named.get(status_name(status), 0) + count
+    never = ledger.valueless()
+    valueless = [
+        f"{ledger.names[device]} {point}" for device, mask in never.items() for i, point in enumerate(ledger.points[device]) if mask >> i & 1
+    ]  # fmt: skip
+    return {"known": True, "readings": readings, "ends": ends, "valueless": valueless[:VALUELESS_MAX], "valueless_count": len(valueless)}
+
+
+def _truth(truth: Truth) -> dict[str, Any]:
+    """How much was checked against what devices showed, and what was wrong."""
+    return {
+        "readings": truth.readings, "checked": truth.checked, "wrong": truth.wrong, "example": None if truth.first is None else str(truth.first),
+        "commands_checked": truth.commands_checked, "commands_wrong": truth.wrong_writes,
+        "command_example": None if truth.first_command is None else str(truth.first_command),
+    }  # fmt: skip
 
 
 def _expectation(one: Judged) -> dict[str, Any]:

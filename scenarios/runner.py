@@ -16,13 +16,14 @@ from pathlib import Path
 
 from components.host import Host
 from scenarios.determinism import Comparison, Recording
+from scenarios.feasibility import warnings
 from scenarios.load import Loaded, known_as
 from scenarios.places import attached
 from scenarios.plan import Planner
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
 from scenarios.thresholds import Judge, Judged, read_expectations
-from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
+from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire
 from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.spec import WorldSpec
@@ -63,6 +64,7 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     try:
         planner = Planner(loaded, host, options.seed, options.boards)
         spec = planner.world()
+        planner.notes += [f"foreseen: {text}" for text in warnings(spec)]
         if options.wire:
             return _on_loopback(loaded, spec, host, options, planner.notes)
         spec, notes = attached(spec, options.places)
@@ -164,7 +166,7 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
         with calm_collector():
             finished = world.run()
         judged: list[Judged] = judge.judge()
-        verdict = overall(one.verdict for one in judged) if finished else Verdict.ABORTED
+        verdict = judge.verdict(judged) if finished else Verdict.ABORTED
     except ConfigRefused as refused:
         name, text = refused.args
         raise loaded.document.error(("components", name, "with"), text) from refused

@@ -393,7 +393,7 @@ class Scenario(Block):
     """address of what happened in the field and is rehearsed here"""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     duration: PositiveDuration
-    settle: Duration = 0
+    settle: Duration = 30_000_000_000
     fleets: dict[Name, Fleet] = Field(min_length=1)
     overrides: dict[DeviceName, Override] = Field(default={}, exclude=True)
     """filled from the ``fleet/n`` keys of ``fleets``"""

@@ -5,26 +5,23 @@ Belongs here: pass rules. Never: the grammar (expressions.py) or how a verdict b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from components.outcome import Cause
 from scenarios import units
-from scenarios.errors import unknown
+from scenarios.expectation_names import AT_WORK, check_names
 from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.load import Loaded
 from scenarios.measure import SAMPLE_ENDS, Measures, statistic
 from scenarios.metrics import METRICS
 from scenarios.reasons import reason
-from scenarios.timeline import possible_events
-from scenarios.verdict import Verdict
+from scenarios.values import ValueWatch
+from scenarios.verdict import Verdict, overall
 from sim.clock import NEVER_NS
 from sim.convergence import LOOK_EVERY_NS, stuck
 from sim.histogram import NEVER, Histogram
-from sim.latency import STAGES, Blame
-from sim.ledger import CAUSES
-from sim.message import COMMAND_CAUSES
-from sim.ota import CAUSES as UPGRADE_CAUSES
+from sim.latency import STAGES, Blame, Clockwork
+from sim.ledger import End
 from sim.world import World
 
 
@@ -44,7 +41,7 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     for index, text in enumerate(loaded.scenario.expect):
         try:
             expectation = parse(text)
-            _check_names(loaded, expectation)
+            check_names(loaded, expectation)
         except ExpressionError as error:
             raise loaded.document.error(("expect", index), str(error)) from error
         out.append(expectation)
@@ -55,34 +52,6 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     return out
 
 
-_FAULT_CAUSES = [cause.value for cause in Cause]
-
-
-def _check_names(loaded: Loaded, expectation: Expectation) -> None:
-    scenario = loaded.scenario
-    devices = [f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count)]
-    known: dict[str, Iterable[str]] = {
-        "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
-        "phase": [phase.name for phase in scenario.phases],
-    }  # fmt: skip
-    end = SAMPLE_ENDS.get(expectation.metric)
-    for key, value in expectation.keys:
-        if key == "cause" and end is not None and value not in CAUSES[end]:
-            raise ExpressionError(unknown(f"cause of {expectation.metric}", value, CAUSES[end]))
-        if key == "cause" and expectation.metric == "component.faults" and value not in _FAULT_CAUSES:
-            raise ExpressionError(unknown("cause of component.faults", value, _FAULT_CAUSES))
-        if key == "cause" and expectation.metric == "commands.failed" and value not in COMMAND_CAUSES:
-            raise ExpressionError(unknown("cause of commands.failed", value, COMMAND_CAUSES))
-        if key == "cause" and expectation.metric == "upgrades.failed" and value not in (known_causes := [*UPGRADE_CAUSES, *_FAULT_CAUSES]):
-            raise ExpressionError(unknown("cause of upgrades.failed", value, known_causes))
-        if key in known and value not in known[key]:
-            raise ExpressionError(unknown(key, value, known[key]))
-    if expectation.event:
-        events = possible_events(loaded)
-        if expectation.event not in events:
-            raise ExpressionError(unknown("event", expectation.event, events))
-
-
 class Judge:
     """Watches a world on behalf of its expectations; ``judge`` when the run has ended."""
 
@@ -91,6 +60,7 @@ class Judge:
         self.blames: dict[Expectation, Blame] = {}
         self._watched: dict[Expectation, _GaugeWatch] = {}
         self._windows: dict[Expectation, dict[int, Histogram]] = {}
+        self._values: dict[Expectation, ValueWatch] = {}
         self.measures = Measures(world)
         for expectation in expectations:
             self._watch(expectation)
@@ -99,13 +69,19 @@ class Judge:
     def _watch(self, expectation: Expectation) -> None:
         latencies = self.world.latencies
         keys = dict(expectation.keys)
+        if expectation.metric == "value":
+            self._values[expectation] = ValueWatch(self.world, expectation, self.measures.devices(expectation), self._when(keys.get("phase")))
+            return
         if expectation.metric.startswith("latency."):
             if "device" in keys:
                 latencies.watch(self.world.device_index[keys["device"]])
             when = self._when(keys.get("phase"))
             if expectation.metric == "latency.gateway" and expectation.operator in ("<=", "<") and expectation.statistic != "count":
                 self.blames[expectation] = latencies.blame(int(expectation.bound), self.measures.devices(expectation), when)
-            if expectation.over_ns is not None or when is not None:
+            if expectation.metric == "latency.stage":
+                if when is not None or "version" in keys:
+                    self._watch_stage(expectation, when)
+            elif expectation.over_ns is not None or when is not None:
                 self._watch_windows(expectation, when)
         if METRICS[expectation.metric].kind == "gauge" and (expectation.never or expectation.within_ns is not None):
             watch = self._watched[expectation] = _GaugeWatch(self.world, expectation)
@@ -130,6 +106,24 @@ class Judge:
 
         self.world.latencies.watch_windows(expectation.metric == "latency.cloud", see, never)
 
+    def _watch_stage(self, expectation: Expectation, when: Callable[[int], bool] | None) -> None:
+        """A histogram of one stage, of a phase or while a version of its component was at work."""
+        keys, chosen = dict(expectation.keys), self.measures.devices(expectation)
+        windows = self._windows[expectation] = {}
+        stage, version = STAGES.index(keys["stage"]), keys.get("version")
+        worker = AT_WORK.get(keys["stage"], "")
+
+        def see(device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
+            if (chosen is not None and device not in chosen) or (when is not None and not when(due_ns)):
+                return
+            if version is not None:
+                at_work = getattr(clockwork, worker)
+                if at_work is None or str(at_work.version) != version:
+                    return
+            windows.setdefault(0, Histogram()).add(clockwork.spent_ns[stage], points)
+
+        self.world.latencies.watch_stages(see)
+
     # ---- after the run ------------------------------------------------------------------------------------------
     def judge(self) -> list[Judged]:
         """Every expectation with its measured value and verdict."""
@@ -138,6 +132,11 @@ class Judge:
     def _judge(self, expectation: Expectation) -> Judged:
         if expectation in self._watched:
             return self._watched[expectation].judged()
+        if expectation in self._values:
+            return Judged(expectation, *self._values[expectation].judged())
+        of_samples = expectation.metric.startswith(("samples.", "latency.", "readings."))
+        if of_samples and expectation.metric != "samples.due" and self.measures.none_due(expectation):
+            return Judged(expectation, Verdict.NO_DATA, None, "none of these samples was due")
         if expectation in self._windows:
             return self._judge_windows(expectation)
         value = self.measures.measure(expectation)
@@ -145,7 +144,33 @@ class Judge:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
         passed = expectation.holds(value)
         why = "" if passed else reason(self.world, self.measures, expectation, self.blames.get(expectation))
-        return Judged(expectation, self._within_band(expectation, value, passed), value, why)
+        return self._banded(expectation, value, passed, why)
+
+    def unspoken(self) -> dict[str, int]:
+        """What went wrong with samples, and no expectation speaks of it: ``missed``, ``lost`` and ``wrong`` points, those that there are."""
+        if self.world.spec.phases:
+            rows = [(phase, device, end, why, count) for (phase, device, end, why), count in self.world.ends_in_phase.items()]
+        else:
+            rows = [("", device, end, why, count) for (device, end, why), count in self.world.ledger.ends.items()]
+        out = {"missed": 0, "lost": 0, "wrong": 0}
+        speaking = [(dict(one.keys), SAMPLE_ENDS[one.metric], self.measures.devices(one)) for one in self.expectations if one.metric in SAMPLE_ENDS]
+        for phase, device, end, why, count in rows:
+            if end in (End.MISSED, End.LOST) and not any(
+                about in (end, End.DELIVERED) and "quality" not in keys and keys.get("phase") in (None, phase) and keys.get("cause") in (None, why)
+                and (devices is None or device in devices) for keys, about, devices in speaking
+            ):  # fmt: skip
+                out[end.value] += count
+        truth = getattr(self.world, "truth", None)
+        for metric, wrong in (("readings.wrong", truth.wrong), ("commands.wrong", truth.wrong_writes)) if truth is not None else ():
+            if not any(one.metric == metric for one in self.expectations):
+                out["wrong"] += wrong
+        return {what: count for what, count in out.items() if count}
+
+    def verdict(self, judged: list[Judged]) -> Verdict:
+        """Of the whole run: what nobody asked for can't pass, and what devices never showed can't either, unless somebody speaks of it."""
+        if self.unspoken().get("wrong"):
+            return overall([*(one.verdict for one in judged), Verdict.FAIL])
+        return overall(one.verdict for one in judged)
 
     def _judge_windows(self, expectation: Expectation) -> Judged:
         windows = self._windows[expectation]
@@ -169,7 +194,7 @@ class Judge:
         where = "" if passed else f"worst in the window that begins at {window * span / 1e9:g} s"
         if not passed and expectation.over_ns is None:
             where = reason(self.world, self.measures, expectation, self.blames.get(expectation))
-        return Judged(expectation, self._within_band(expectation, value, passed), value, where)
+        return self._banded(expectation, value, passed, where)
 
     def _whole_windows(self, expectation: Expectation) -> list[int]:
         """Numbers of the windows that lie in the run, or in the expectation's phase: one without samples counts, too."""
@@ -178,15 +203,16 @@ class Judge:
         when, span = self._when(dict(expectation.keys).get("phase")), expectation.over_ns
         return [window for window in range(self.world.spec.duration_ns // span) if when is None or when(window * span)]
 
-    def _within_band(self, expectation: Expectation, value: float, passed: bool) -> Verdict:
-        """PASS or FAIL, UNSURE when the band of the modelled CPU time could turn it."""
+    def _banded(self, expectation: Expectation, value: float, passed: bool, why: str) -> Judged:
+        """PASS or FAIL, UNSURE (and why) when the band of the modelled CPU time could turn it."""
         cpu = self._modelled_part(expectation, value)
         if cpu and value < NEVER:
             band = self._band(expectation)
             turned = value + cpu * (band - 1) if passed == (expectation.operator in ("<=", "<")) else value - cpu * (1 - 1 / band)
             if expectation.holds(turned) != passed:
-                return Verdict.UNSURE
-        return Verdict.PASS if passed else Verdict.FAIL
+                part = f"{100 * cpu / value:.0f} % of it is modelled CPU time, off by up to x/÷ {band:.2g}: it could be {_shown(expectation, turned)}"
+                return Judged(expectation, Verdict.UNSURE, value, "; ".join(filter(None, [part, why])))
+        return Judged(expectation, Verdict.PASS if passed else Verdict.FAIL, value, why)
 
     def _band(self, expectation: Expectation) -> float:
         """The widest band of the boards that were measured."""
@@ -214,6 +240,10 @@ class Judge:
         latency = self.measures.latency(expectation)
         stages = [statistic(latency.stages[i], expectation.statistic) or 0 for i, name in enumerate(STAGES) if name != "bus"]
         return min(value, sum(stages))
+
+
+def _shown(expectation: Expectation, value: float) -> str:
+    return units.show_duration(value) if expectation.unit == "ns" else f"{100 * value:.3g} %" if expectation.unit == "ratio" else f"{value:g}"
 
 
 class _GaugeWatch:

@@ -39,9 +39,9 @@ _SEVERITY = [2, 130, 3, 5, 1, 4, 0]
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict of a run from those of its expectations; without any it is PASS: nothing was asked."""
+    """The verdict of a run from those of its expectations; without any it is NO-DATA: nothing was asked, so nothing can hold."""
     found = list(verdicts)
-    return min(found, key=_ORDER.index) if found else Verdict.PASS
+    return min(found, key=_ORDER.index) if found else Verdict.NO_DATA
 
 
 def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:
@@ -52,9 +52,10 @@ def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:
 NOT_KEPT = "this machine was later than pace.tolerance (p99): what was measured says nothing about gateway or devices"
 
 
-def exit_code(verdict: Verdict, strict: bool = False) -> int:
-    """The number for the shell."""
-    return STRICT_UNSURE if strict and verdict is Verdict.UNSURE else EXIT_CODES[verdict]
+def exit_code(verdict: Verdict, strict: bool = False, unspoken: bool = False) -> int:
+    """The number for the shell. ``unspoken``: something went wrong with samples of which no expectation speaks."""
+    doubtful = verdict is Verdict.UNSURE or (verdict is Verdict.PASS and unspoken)
+    return STRICT_UNSURE if strict and doubtful else EXIT_CODES[verdict]
 
 
 def worst(codes: Iterable[int]) -> int:

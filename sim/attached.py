@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.device import Device
 from sim.bus import END, DialoguePort
+from sim.clock import Signal
 from sim.link import Link, LinkModel
 from sim.spec import LinkSpec, PlaceSpec
 from sim.stream import Stream
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Heard = Callable[[bytes], None]
 Lost = Callable[[], None]
+Told = Callable[[bytes, bytes], None]
 
 
 class Far(Protocol):
@@ -72,12 +74,25 @@ class Absent:
 class AttachedPort(DialoguePort):
     """A real device behind a TCP connection. What its driver sends crosses the link, rules and all, then a socket."""
 
-    __slots__ = ("_far", "_outside", "_place")
+    __slots__ = ("_far", "_outside", "_place", "_request", "told")
 
     def __init__(self, outside: Outside, place: PlaceSpec, *wiring: Any) -> None:
         super().__init__(*wiring)
         self._outside, self._place = outside, place
         self._far: Far | None = None
+        self._request = b""
+        self.told: Told = lambda request, reply: None
+        """told of each (request, frame that came after it) that its driver gets"""
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+        """As a DialoguePort's; the request is kept for who wants to know what was asked."""
+        self._request = request
+        return super().transact(request, reply, timeout_ns, limit_ns)
+
+    def _finish(self, value: tuple[bool, Any]) -> None:
+        if value[0] and value[1]:
+            self.told(self._request, value[1])
+        super()._finish(value)
 
     def _met(self, stream: Stream) -> bool:
         self._far = self._outside.call(self._place, lambda data: self._came(stream, data), lambda: self._gone(stream))

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.attached import Far, Outside
+from sim.attached import Far, Outside, Told
 from sim.bus import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
 from sim.clock import Environment, Signal
-from sim.line import QUEUE_MAX
+from sim.line_port import QUEUE_MAX
 from sim.link import Link
 from sim.spec import LinkSpec, PlaceSpec
 from sim.trace import Trace
@@ -91,10 +91,14 @@ class AttachedSerialPort:
         self._env, self._trace, self._index, self._line = env, trace, device, line
         self._buffer = b""
         self._current: _Exchange | None = None
+        self._request = b""
+        self.told: Told = lambda request, reply: None
+        """told of each (request, frame that came after it) that its driver gets"""
 
     # ---- the contract -------------------------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
+        self._request = request
         exchange = self._current = _Exchange(reply, timeout_ns, Signal(self._env))
         self._env.call_in(limit_ns, self._finish, exchange, TIMEOUT)
         self._line.take(lambda: self._transmit(exchange, request))
@@ -171,6 +175,8 @@ class AttachedSerialPort:
         exchange.over = True
         if self._current is exchange and exchange.framing is not None:
             self._current = None
+        if value[0] and value[1]:
+            self.told(self._request, value[1])
         if not value[0]:
             self._trace.emit("bus-error", self._index, value[1][0])
         exchange.event.fire(value)

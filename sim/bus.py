@@ -85,8 +85,8 @@ class TcpPort:
     """
 
     __slots__ = (
-        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_second", "_server", "_stream",
-        "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "connections",
+        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_second", "_stream",
+        "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "server",
     )  # fmt: skip
 
     def __init__(
@@ -95,7 +95,7 @@ class TcpPort:
     ) -> None:  # fmt: skip
         self._env, self._trace, self._index = env, trace, device
         self._via, self._second = via, second
-        self._link, self._server, self._response_ns = link, server, response_ns
+        self._link, self.server, self._response_ns = link, server, response_ns
         self._take_file, self._files = take_file, files
         self._leg = leg
         self._stream: Stream | None = None
@@ -193,7 +193,7 @@ class TcpPort:
         return None
 
     def _connect(self) -> None:
-        self._server.reset()
+        self.server.reset()
         stream = self._stream = Stream(
             self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
         )
@@ -213,13 +213,13 @@ class TcpPort:
         stream = self._stream
         if stream is None:
             return
-        answers = self._server.respond_tcp(data, self._env._now)
+        answers = self.server.respond_tcp(data, self._env._now)
         if answers is None:
             stream.break_off()
             return
         arrives = NEVER_NS
         for answer in answers:
-            arrives = stream.send_down(answer, len(answer), self._response_ns + self._server.slow_ns)
+            arrives = stream.send_down(answer, len(answer), self._response_ns + self.server.slow_ns)
         if arrives >= self._deadline_ns:
             self._arm()
 

@@ -21,8 +21,9 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 """one microsecond, millisecond and second in nanoseconds"""
 NEVER_NS = 1 << 62
 """an instant that doesn't come"""
-TROUBLE, START, NORMAL = -1, 0, 1
-"""priorities at one instant; samples that are due, new tasks and SimPy's own urgent events share START"""
+TROUBLE, START, NORMAL, LATE = -1, 0, 1, 2
+"""priorities at one instant; samples that are due, new tasks and SimPy's own urgent events share START; what comes at the very instant of a
+timeout has come in time: timeouts are LATE"""
 
 
 class Occurrence(ABC):

@@ -18,7 +18,8 @@ from sim.attached import Absent, AttachedPort, Outside, untouched
 from sim.attached_line import AttachedLine, AttachedSerialPort
 from sim.bus import Port, TcpPort
 from sim.clock import MS, Environment, S
-from sim.line import Line, SerialPort
+from sim.line import Line
+from sim.line_port import Master, SerialPort
 from sim.link import Link
 from sim.mqtt import MqttPort, Publisher, Site
 from sim.poller import PointTable, Poller
@@ -28,6 +29,7 @@ from sim.streams import Streams
 from sim.subscriber import Subscriber
 from sim.trace import Trace
 from sim.wallclock import EPOCH_NS
+from sim.witness import MessageWitness, ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,6 +74,8 @@ class Field:
         self._epoch_ns, self._own_brokers, self._outside = epoch_ns, own_brokers, outside
         self._wires: dict[str, Link] = {}
         self._real_lines: dict[str, AttachedLine] = {}
+        self._masters: dict[tuple[str, str], Master] = {}
+        """(gateway, line) -> its end of it"""
         self._timing = {link.name: link.timing for link in spec.links}
         self.lines: dict[str, Line] = {}
         self.stacks: Stacks | None = None
@@ -184,14 +188,43 @@ class Field:
 
             port = self.port(gateway, index, spec)
             assert isinstance(port, StackPort)
-            return Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
+            subscriber = Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
+            subscriber.witness = NoticeWitness(*self._node_looks(index))
+            return subscriber
         if spec.protocol != "mqtt":
-            return Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
+            polled = Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
+            polled.witness = self._witness(index, spec, polled.port)
+            return polled
         site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
         broker = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
         receiver = Receiver(gateway, index, spec, slot, broker, table, client, lambda k: site.holds(client, index, k))
         site.add_receiver(index, client, receiver)
+        speaker = self.servers[index]
+        assert isinstance(speaker, MqttDevice)
+        receiver.witness = MessageWitness(tuple(point.name for point in spec.model.points), speaker.said)
         return receiver
+
+    def _node_looks(self, index: int) -> Any:
+        server: Any = self.servers[index]
+        return server.image, server.looks
+
+    def _witness(self, index: int, spec: DeviceSpec, port: Port) -> Witness:
+        """Who knows what a polled device shows on that way to it."""
+        if spec.protocol == "opcua" and isinstance(port, AttachedPort):
+            words = ServerWords()
+            port.told = words.heard
+            return words
+        if spec.protocol == "opcua":
+            return NodeWitness(*self._node_looks(index))
+        witness = ModbusWitness(self.servers[index].device, spec.place is not None)
+        if isinstance(port, AttachedPort):
+            port.told = witness.heard_tcp
+        elif isinstance(port, AttachedSerialPort):
+            port.told = witness.heard_rtu
+        else:
+            assert isinstance(port, TcpPort | SerialPort)
+            port.server.witnesses = (*port.server.witnesses, witness.looks.append)
+        return witness
 
     def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
         """What a sample that is due sets off at the device."""
@@ -237,14 +270,17 @@ class Field:
                 gateway.take_file, gateway.budget.files, gateway.name, second,
             )  # fmt: skip
         assert isinstance(server, ModbusServer)
-        if second:
-            server = ModbusServer(server.device, server)
         if self._timing[spec.link] is None:
+            if second:
+                server = ModbusServer(server.device, server)
             return TcpPort(
                 self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
                 second,
             )  # fmt: skip
-        return SerialPort(self._env, self._trace, index, self.line(spec), server, spec.response_ns, gateway.name)
+        line = self.line(spec)
+        if (gateway.name, line.name) not in self._masters:
+            self._masters[gateway.name, line.name] = Master(line)
+        return SerialPort(self._env, self._trace, index, line, server, spec.response_ns, self._masters[gateway.name, line.name])
 
     def _real(self, gateway: Gateway, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
         """The way to a device that isn't simulated."""
@@ -268,4 +304,5 @@ class Field:
         assert timing is not None
         if name not in self.lines:
             self.lines[name] = Line(self._env, name, timing, self._links[spec.link], self._streams)
+        self.lines[name].window_ns = max(self.lines[name].window_ns, spec.poll_ns)
         return self.lines[name]

@@ -19,7 +19,7 @@ from sim.cloud import Cloud
 from sim.cores import Cores
 from sim.faults import InvariantError
 from sim.latency import Clockwork, Latencies
-from sim.ledger import End, Ledger, Row
+from sim.ledger import End, Ledger, Row, Share
 from sim.link import Link
 from sim.message import Command, Message
 from sim.slot import Slot
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sim.failover import Member
     from sim.ota import Upgrades
     from sim.poller import Poller
+    from sim.truth import Truth
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "boot"): "booting",
@@ -78,6 +79,8 @@ class Gateway:
         """of cores that died with an earlier life"""
         self.boot_busy_ns = 0
         """core time held before t = 0"""
+        self.busy_in_run_ns: int | None = None
+        """core time held from t = 0 to the end of the duration, when that is over"""
         self.state = "down"
         self.epoch = 0
         self.boots: list[int] = []
@@ -97,6 +100,8 @@ class Gateway:
         self.beside: list[Slot] = []
         """of an upgrade under way: new instances before their swap, old ones after it"""
         self.upgrades: Upgrades
+        self.truth: Truth
+        self.on_readings: list[Callable[[Poller, Row, Batch], None]]
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
         self._receivers: list[Poller] = []
@@ -275,11 +280,15 @@ class Gateway:
     def carried(self, poller: Poller, row: Row, mask: int, how: str, clockwork: Clockwork | None = None, late: bool = False) -> None:
         """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
         it had led when it read them (``late``)."""
-        mask &= row.due  # a batch may hold points beside those that were due
+        mask &= row.due & ~row.void  # a batch may hold points beside those that were due, and readings without a value
         now, count = self.env._now, mask.bit_count()
         total_ns = now - row.due_ns
         if self.member is not None:
-            count = self.member.pair.carried(row, mask) if self.sends or late else 0
+            count = 0
+            if self.sends or late:
+                count = self.member.pair.carried(row, mask)
+                if isinstance(row, Share):
+                    row.cared |= mask
         row.carried |= mask
         if not count:
             return

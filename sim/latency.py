@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.faults import InvariantError
 from sim.histogram import Histogram
+from sim.spec import ComponentSpec
 
 STAGES = ("queue", "driver", "bus", "transform", "policy", "uplink")
 """queue = waiting for a core or for an instance that serves another call; the others are the work itself"""
@@ -45,9 +46,12 @@ class Blame:
 class Clockwork:
     """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
 
-    __slots__ = ("lists", "spent_ns", "waited_ns")
+    __slots__ = ("driver", "lists", "policy", "spent_ns", "transform", "waited_ns")
 
     def __init__(self) -> None:
+        self.driver: ComponentSpec | None = None
+        self.transform: ComponentSpec | None = None
+        self.policy: ComponentSpec | None = None
         self.lists: tuple[int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
@@ -116,6 +120,7 @@ class Latencies:
         self.fleets = [Latency() for _ in range(fleets)]
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
+        self._stages: list[Callable[[int, int, Clockwork, int], None]] = []
         self._windows: list[tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]] = []
 
     def watch_windows(
@@ -123,6 +128,10 @@ class Latencies:
     ) -> None:
         """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each sample, gateway or cloud."""
         self._windows.append((cloud, see, never))
+
+    def watch_stages(self, see: Callable[[int, int, Clockwork, int], None]) -> None:
+        """Tell ``see(device, points, clockwork, due_ns)`` of each verdict."""
+        self._stages.append(see)
 
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
         """A merged copy: of all, of some fleets, or of watched devices."""
@@ -156,6 +165,8 @@ class Latencies:
         for cloud, see, _ in self._windows:
             if not cloud:
                 see(device, points, total_ns, due_ns)
+        for look in self._stages:
+            look(device, points, clockwork, due_ns)
         for blame in self.blames:
             if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices) and (blame.when is None or blame.when(due_ns)):
                 blame.samples += points

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from devices.statuses import BAD
 from sim.clock import NEVER_NS
 from sim.faults import InvariantError
 
@@ -39,7 +40,7 @@ CAUSES: dict[End, tuple[str, ...]] = {
     End.DROPPED: ("policy", "transform"),
     End.EVICTED: ("capacity", "ttl"),
     End.MISSED: (
-        "timeout", "disconnected", "rejected", "malformed", "device", "overrun", "driver-fault", "gateway-down", "no-active",
+        "timeout", "disconnected", "rejected", "malformed", "bad", "device", "overrun", "driver-fault", "gateway-down", "no-active",
         "quarantined", "deadline", "unread", "end-of-run",
     ),
     End.LOST: (
@@ -61,21 +62,27 @@ class Sample(NamedTuple):
         return f"{self.device} k={self.k} point {self.point}"
 
 
+Marks = dict[int, int]
+"""StatusCode -> the points whose reading has it; what isn't named is Good"""
+
+
 class Row:
     """One (device, k) that was due, as the one gateway that may deliver it sees it.
 
     Masks of points: ``due``; ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
-    store has it, or the handover of a standby); ``delivered``.
+    store has it, or the handover of a standby); ``delivered``; ``void`` (the reading that exists has no value: the point was missed
+    when the driver returned it, and what travels on is no end of it any more).
     """
 
-    __slots__ = ("carried", "delivered", "device", "due", "due_ns", "k", "open", "period_ns", "read")
+    __slots__ = ("carried", "delivered", "device", "due", "due_ns", "k", "marks", "open", "period_ns", "read", "void")
     whole: SharedRow | None = None
     """the row of which this is a share"""
 
     def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int) -> None:
         self.device, self.k, self.due_ns, self.period_ns = device, k, due_ns, period_ns
         self.due = self.open = mask
-        self.read = self.carried = self.delivered = 0
+        self.read = self.carried = self.delivered = self.void = 0
+        self.marks: Marks | None = None
 
 
 class SharedRow(Row):
@@ -87,26 +94,35 @@ class SharedRow(Row):
     def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int, holders: int) -> None:
         super().__init__(device, k, due_ns, mask, period_ns)
         self.shares = [Share(self) for _ in range(holders)]
-        self.given_up: list[tuple[int, End, str]] = []
-        """(points, end, cause) of shares that have ended, in order"""
+        self.given_up: list[tuple[int, End, str, Share]] = []
+        """(points, end, cause, whose) of shares that have ended, in order"""
 
 
 class Share(Row):
-    """A row as one of several gateways sees it: ``open`` until it has given the points up, or somebody has delivered them."""
+    """A row as one of several gateways sees it: ``open`` until it has given the points up, or somebody has delivered them.
 
-    __slots__ = ("whole",)
+    ``led``: did that gateway lead when the sample was due? Then what became of it there is what became of it, unless another one, as a
+    leader, took care of the points in ``cared``.
+    """
+
+    __slots__ = ("cared", "led", "whole")
 
     def __init__(self, whole: SharedRow) -> None:
         super().__init__(whole.device, whole.k, whole.due_ns, whole.open, whole.period_ns)
         self.whole: SharedRow = whole  # a slot where a Row has the class's None
+        self.led = False
+        self.cared = 0
 
 
 BETTER = (End.MISSED, End.LOST, End.EVICTED, End.DROPPED, End.CACHED)
-"""when several gateways gave a point up: the end further right holds, of equal ones the later"""
+"""when several gateways gave a point up: the end further right holds, of equal ones the leader's, then the later"""
 
 
 class Ledger:
     """All rows of a run, folded into counters as they end. ``names`` are devices, ``points[d]`` device d's points."""
+
+    tells_quality = True
+    """are statuses of readings known?"""
 
     def __init__(self, names: list[str], points: list[tuple[str, ...]]) -> None:
         self.names, self.points = names, points
@@ -114,6 +130,16 @@ class Ledger:
         self.due_of = [0] * len(names)
         self.rows: dict[tuple[int, int], Row] = {}
         self.ends: dict[tuple[int, End, str], int] = {}
+        self.marked: dict[tuple[int, End, str, int], int] = {}
+        """(device, end, cause, StatusCode) -> those of ``ends`` whose reading wasn't Good"""
+        self.good_of = [0] * len(names)
+        """Good readings that drivers returned, by device"""
+        self.status_of: dict[tuple[int, int], int] = {}
+        """(device, StatusCode) -> the others"""
+        self.valued = [0] * len(names)
+        """of each device the points of which at least one reading had a value"""
+        self.asked = [0] * len(names)
+        """of each device the points that were due at least once"""
         self.duplicates = self.misordered = self.late = self.derived = 0
         self.duplicates_of: dict[int, int] = {}
         self.misordered_of: dict[int, int] = {}
@@ -135,6 +161,7 @@ class Ledger:
         self.due += count
         self.open += count
         self.due_of[device] += count
+        self.asked[device] |= mask
         self.last_touched = device, k, mask
         return row
 
@@ -152,6 +179,8 @@ class Ledger:
         self.ended += count
         key = row.device, end, cause
         self.ends[key] = self.ends.get(key, 0) + count
+        if row.marks is not None:
+            self._mark(row, mask, key)
         self.last_touched = row.device, row.k, mask
         if not row.open:
             del self.rows[row.device, row.k]
@@ -159,28 +188,41 @@ class Ledger:
             self.on_end(row, mask, end, cause)
         return mask
 
+    def _mark(self, row: Row, mask: int, key: tuple[int, End, str]) -> None:
+        """The quality of what has just ended."""
+        for status, points in (row.marks or {}).items():
+            count = (points & mask).bit_count()
+            if count:
+                marked = *key, status
+                self.marked[marked] = self.marked.get(marked, 0) + count
+
     def _give_up(self, share: Row, whole: SharedRow, mask: int, end: End, cause: str) -> int:
         """One holder gives points up; those that no other holds any more end, as the best that became of them."""
+        assert isinstance(share, Share)
         share.open &= ~mask
-        whole.given_up.append((mask, end, cause))
+        whole.given_up.append((mask, end, cause, share))
         held = 0
         for other in whole.shares:
             held |= other.open
         left = ended = mask & ~held
-        for wanted in reversed(BETTER):
-            for points, how, why in reversed(whole.given_up):
-                part = left & points
-                if how is wanted and part:
-                    left &= ~part
-                    self.close(whole, part, how, why)
+        led = any(other.led for other in whole.shares)
+        ranked = sorted(enumerate(whole.given_up), key=lambda one: _rank(one[0], one[1], led), reverse=True)
+        for _, (points, how, why, whose) in ranked:
+            part = left & points
+            if part:
+                left &= ~part
+                whole.marks = whose.marks
+                self.close(whole, part, how, why)
         return ended
 
     def deliver(self, row: Row, mask: int) -> int:
         """The cloud has these points. Those that are open end as delivered; those it already had are duplicates."""
         whole = row.whole
         if whole is not None:
+            mask &= ~row.void  # no value arrived here: another gateway may still have one
             for share in whole.shares:
                 share.open &= ~mask
+            whole.marks = row.marks
             row = whole
         again = mask & row.delivered
         if again:
@@ -188,6 +230,28 @@ class Ledger:
         fresh = mask & row.open
         row.delivered |= mask
         return self.close(row, fresh, End.DELIVERED) if fresh else 0
+
+    def returned(self, row: Row, good: int) -> None:
+        """A driver has returned the readings of a sample: those of ``good`` are Good, ``row.marks`` names the others."""
+        device = row.device
+        self.good_of[device] += good.bit_count()
+        self.valued[device] |= good
+        for status, points in (row.marks or {}).items():
+            key = device, status
+            self.status_of[key] = self.status_of.get(key, 0) + points.bit_count()
+            if status < BAD:
+                self.valued[device] |= points
+
+    def all_good(self, row: Row, mask: int) -> None:
+        """A driver has returned the readings of a sample, and all of them are Good."""
+        self.good_of[row.device] += mask.bit_count()
+        self.valued[row.device] |= mask
+
+    def valueless(self) -> dict[int, int]:
+        """device -> the points that were due and never had a value, of devices of which something was read."""
+        read = {device for device, _ in self.status_of}
+        never = {device: self.asked[device] & ~self.valued[device] for device in range(len(self.names)) if device in read or self.good_of[device]}
+        return {device: points for device, points in never.items() if points}
 
     def count_duplicates(self, device: int, count: int) -> None:
         """Points that a gateway got a second time."""
@@ -250,6 +314,13 @@ class Ledger:
         for device, name in enumerate(self.names):
             if self.due_of[device] != expected_due(device):
                 raise InvariantError(f"{name}: {self.due_of[device]} points were due, the closed form says {expected_due(device)}")
+
+
+def _rank(number: int, given_up: tuple[int, End, str, Share], led: bool) -> tuple[int, bool, int]:
+    """By which the end of a shared row is chosen: what a standby made of it for itself comes behind everything, if somebody led."""
+    points, end, _, share = given_up
+    own = led and not share.led and not points & share.cared
+    return BETTER.index(end) - (len(BETTER) if own else 0), share.led, number
 
 
 def due_instants(phase_ns: int, period_ns: int, duration_ns: int) -> int:

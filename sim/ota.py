@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from components.component import ComponentRefused
 from components.registry import Keys, Release, Version, bytes_fault, signature_fault
+from sim.call import call
 from sim.clock import MS, S, Steps, Task
 from sim.faults import InvariantError
 from sim.fetch import Block, Fetch
 from sim.latency import DRIVER, Clockwork
-from sim.pipeline import call
 from sim.spec import ComponentSpec, UpgradeSpec
 from sim.streams import Stream
 from sim.swap import Swap

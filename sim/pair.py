@@ -79,6 +79,11 @@ class Pair:
         return max(self._leaders, key=lambda member: (member.term, member.preferred)).gateway if self._leaders else None
 
     @property
+    def moving(self) -> bool:
+        """Nobody leads, or somebody is about to."""
+        return self.leader is None or any(member.role in ("candidate", "promoting") for member in self.members)
+
+    @property
     def leaders(self) -> list[str]:
         """Names of who leads."""
         return [member.gateway.name for member in self._leaders]

@@ -116,6 +116,8 @@ class Plan:
         self._trace.add((now_ns, "due", self._index, k))
         if isinstance(row, SharedRow):
             for poller, share in zip(takers, row.shares, strict=True):
+                share.led = poller.gateway.sends
+            for poller, share in zip(takers, row.shares, strict=True):
                 poller.due(share)
         elif takers:
             takers[0].due(row)

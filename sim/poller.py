@@ -20,6 +20,7 @@ from sim.ledger import End, Row
 from sim.message import TOPIC_PREFIX, Body
 from sim.pipeline import poll, status, write
 from sim.spec import DeviceSpec
+from sim.witness import Nobody, Witness
 
 if TYPE_CHECKING:
     from components.instance import Instance
@@ -94,6 +95,8 @@ class Poller:
         self._wake: Signal | None = None
         self._between: Callable[[], None] | None = None
         """what waits for the work under way to end"""
+        self.witness: Witness = Nobody()
+        """who knows what the device showed; the field says"""
         self.polls = 0
         self.on_poll: Callable[[Row], None] | None = None
         """told of each poll that has ended, and of each that couldn't begin"""
@@ -216,6 +219,8 @@ class Poller:
             cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"
         else:
             cause = yield from write(self.gateway, self, point, command.value)
+            if cause is None:
+                self.gateway.truth.wrote(command, self.witness)
         self._command = None
         self.gateway.command_done(command, cause)
 

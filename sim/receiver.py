@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from components.outcome import Cause, Fault
+from sim.call import call
 from sim.clock import MS, NEVER_NS, S, Steps
 from sim.latency import BUS, DRIVER, Clockwork
 from sim.ledger import Row
-from sim.pipeline import accepted, call, carry, missed_cause
+from sim.pipeline import accepted, carry, missed_cause
 from sim.poller import PointTable, Poller
 from sim.spec import DeviceSpec
 
@@ -239,12 +240,17 @@ class Receiver(Poller):
         spent[BUS] += taken_ns - row.due_ns
         self.row = row
         self.polls += 1
+        self._tell_witness(k)
         lists = accepted(gateway, self, row, fault, generation)
         if lists is not None:
             yield from carry(gateway, self, row, lists)
         self.row = None
         if self.on_poll is not None:
             self.on_poll(row)
+
+    def _tell_witness(self, k: int) -> None:
+        """Of which message the batch is."""
+        self.witness.at(k)
 
     def _unread(self, cause: str, first: bool = False) -> None:
         """What the driver has taken (or only the first of it) it won't return; what may be sent again is waited for."""

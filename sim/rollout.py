@@ -33,6 +33,10 @@ class Rollout:
         if not world.cloud.command(gateway.index, upgrade):
             gateway.upgrades.move(upgrade, "refuse", "limit")
 
+    def under_way(self) -> bool:
+        """Is there an order that has not ended?"""
+        return any(upgrade.state not in ENDS for upgrade in self.orders)
+
     def finish(self) -> None:
         """The run is over: what has not ended is unfinished."""
         for gateway in self._world.gateways:

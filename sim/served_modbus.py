@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from devices.modbus_server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
 from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.line import Line
+from sim.line import Answered, Burst, Line
 from sim.served import Caller, ServedPlant, Write
 from sim.stream import Stream
 
@@ -148,19 +148,18 @@ class _Way:
 class LineCaller(Caller):
     """The client of a serial line, which sends whole frames: every device on the line hears them.
 
-    A frame takes its time on the wires, then a gap and the turnaround; so does the answer. Who sends while another exchange is under way
-    garbles both: neither is heard, and there is one at a time to keep.
+    A frame takes its time on the wires, then a gap and the turnaround until it is heard. A device that thinks is silent, and may answer into what
+    the client says next: what is on the wires at once is garbled.
     """
 
     def __init__(self, plant: ServedPlant, line: Line, devices: list[int], write: Write) -> None:
         super().__init__(plant, write, lambda: None)
         self._line = line
-        self._servers = []
         for index in devices:
             server = plant.field.servers[index]
             assert isinstance(server, ModbusServer)
-            self._servers.append((index, server, plant.spec.devices[index].response_ns))
-        self._under_way: _Frame | None = None
+            line.add_device(server, plant.spec.devices[index].response_ns, index)
+        line.listeners.append(self)
 
     @property
     def gap_ns(self) -> int:
@@ -171,55 +170,38 @@ class LineCaller(Caller):
         """One frame."""
         if not data:
             return
-        if self._under_way is not None:
-            self._under_way.garbled = True
-            self._line.collisions += 1
-            self.plant.met("line-collision")
-            return
-        frame = self._under_way = _Frame()
         self._wait()
-        self._line.exchanges += 1
-        timing, env = self._line.timing, self.plant.env
-        arrives = self._line.carry(self._line.up, data)
-        env.call_in(timing.frame_ns(len(data)) + timing.gap_ns + timing.turnaround_ns, self._heard, frame, arrives)
+        line = self._line
+        line.exchanges += 1
+        line.taken()
+        burst = line.begin()
+        if burst.garbled:
+            self.plant.met("line-collision")
+        self.plant.env.call_in(line.timing.frame_ns(len(data)), self._sent, data, burst)
 
-    def _heard(self, frame: _Frame, data: bytes | None) -> None:
+    def _sent(self, data: bytes, burst: Burst) -> None:
+        line = self._line
+        line.end(burst)
+        arrived = line.carry(line.up, data, burst)
+        self.plant.env.call_in(line.timing.gap_ns + line.timing.turnaround_ns, self._heard, arrived)
+
+    def _heard(self, data: bytes | None) -> None:
         """At the devices, 3.5 characters after the request."""
-        timing, env, answered = self._line.timing, self.plant.env, False
-        for index, server, response_ns in self._servers if data is not None and not frame.garbled else ():
-            assert data is not None
-            if data[0] not in (0, server.device.unit_id):
-                continue
-            answer = server.respond_rtu(data, env._now)
-            if answer is not None:
-                answered = True
-                lasts_ns = response_ns + server.slow_ns + timing.frame_ns(len(answer))
-                right = (index, data) if all(fault.kind == "slow" for fault in server.faults) else None
-                env.call_in(lasts_ns, self._answered, frame, answer, right)
-        if not answered:
-            self._end(frame)
+        if not self._line.ask(data, self._passed):
+            self._passed()
 
-    def _answered(self, frame: _Frame, answer: bytes, right: tuple[int, bytes] | None) -> None:
-        arrived = self._line.carry(self._line.down, answer)
-        if frame.garbled and arrived is not None:
-            arrived = self._line.damaged(arrived)
-        self._end(frame)
-        if arrived is None or self.gone:
-            return
-        if self.plant.on_answer is not None and right is not None and arrived == answer:
-            self.plant.on_answer(right[0], right[1][1:-2], answer[1:-2])
-        self.write(arrived)
-
-    def _end(self, frame: _Frame) -> None:
-        if self._under_way is frame:
-            self._under_way = None
+    def _passed(self) -> None:
+        """The answer is out, or there is none."""
         self._over()
+        self._line.given_back()
 
+    def came(self, frame: bytes, answered: Answered) -> None:
+        """A device has spoken."""
+        if not self.gone:
+            told = self.plant.on_answer
+            if told is not None and answered.right and frame == answered.answer:
+                told(answered.device.index, answered.request[1:-2], answered.answer[1:-2])
+            self.write(frame)
 
-class _Frame:
-    """A request on the wires."""
-
-    __slots__ = ("garbled",)
-
-    def __init__(self) -> None:
-        self.garbled = False
+    def overheard(self, frame: bytes) -> None:
+        """There is no other client."""

@@ -41,6 +41,8 @@ class Subscriber(Receiver):
         self._frame = Taken(0, 0, 0, [0] * 6)
         """the last frame that the driver has taken"""
         self._unasked = 0
+        self._seen_ns = 0
+        """the instant of the batch that has come, on the timeline"""
         super().__init__(gateway, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
 
     def _listen_to(self, port: StackPort) -> None:  # type: ignore[override]
@@ -86,6 +88,7 @@ class Subscriber(Receiver):
         lists = self.clockwork.lists
         assert lists is not None
         batch = read_batch(lists)
+        self._seen_ns = (batch.times[0] if batch.times else 0) - self._epoch_ns
         k = self._instant.pop(batch.times[0], None) if batch.times else None
         if k is None:
             return None
@@ -106,6 +109,9 @@ class Subscriber(Receiver):
             if row.open & ~seen:  # the queue of an item was too short
                 self.gateway.ledger.close(row, row.open & ~seen, End.MISSED, "unread")
         return self._frame._replace(k=k)
+
+    def _tell_witness(self, k: int) -> None:
+        self.witness.at(self._seen_ns)
 
     def crash(self, cause: str, lost: str) -> None:
         """As a receiver's; nothing comes again."""

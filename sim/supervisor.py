@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from components.instance import Instance
 from components.outcome import Cause, Fault
+from sim.call import call
 from sim.clock import Signal, Steps, Task, Timer
 from sim.latency import DRIVER, Clockwork
-from sim.pipeline import call
 from sim.slot import Slot
 from sim.spec import RestartSpec
 from sim.streams import Stream

@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "due": ("device", "k"),
     "bus-error": ("device", "error"),
     "end": ("device", "k", "mask", "state", "cause"),
+    "quality": ("device", "k", "status", "mask"),
     "carried": ("device", "k", "mask", "how", "latency_ns"),
     "published": ("device", "k", "bytes"),
     "publish": ("gateway", "device", "k", "bytes", "crc32"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.batch import Batch
 from components.contract import Settings
 from components.host import Host
 from sim.attached import Outside
@@ -30,15 +31,29 @@ from sim.receiver import WITHOUT_DEADLINE_NS
 from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
+from sim.truth import Truth
 from sim.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""
 WIRE_EVENTS = 200
 """the same where real devices take part: they are heard in between"""
+DEFAULT_TIMEOUT_NS = 1_000_000_000
+"""of the shipped drivers that poll"""
 SETTLE_CHECK_NS = 10_000_000
 """how often the end looks whether nothing is open any more"""
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
+
+
+def patience(driver: ComponentSpec, deadline_ns: int) -> tuple[tuple[str, str], ...]:
+    """The ``timeout`` for a driver that states such an option and isn't given one: its own default, or so much less that all tries are over
+    in half the time that a call may take. So a device that is silent costs its own samples, and no driver."""
+    own = {option.name: option for option in driver.component.options or ()}
+    if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
+        return ()
+    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
+    longest_ns = deadline_ns // (2 * tries)
+    return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
 
 
 class World(Plant):
@@ -49,7 +64,7 @@ class World(Plant):
     ) -> None:  # fmt: skip
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host, self._outside = host, outside
-        self.finished = False
+        self.finished = self.duration_over = False
         self.closed = False
         self.events = 0
         self.progress: Callable[[int], None] | None = None
@@ -58,6 +73,9 @@ class World(Plant):
         devices = spec.devices
         self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
         self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
+        serial = dict.fromkeys(link.name for link in spec.links if link.serial_bd is not None)
+        self.truth = Truth(self.ledger.names, self.ledger.points, [d.link in serial for d in devices])
+        self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
         self.ledger.on_end = self._ended
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
         self.never_carried: dict[tuple[int, End, str], int] = {}
@@ -65,6 +83,10 @@ class World(Plant):
         self.never_accepted: dict[tuple[int, End, str], int] = {}
         self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
         """(phase, device, end, cause) -> points, of samples that were due in a phase"""
+        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
+        """the same by StatusCode, of readings that weren't Good"""
+        self.on_readings: list[Callable[[Poller, Row, Batch], None]] = []
+        """told of each sample that a driver has returned"""
         self._commands = 0
         self.commands_issued: list[Command] = []
         self._commands_open: dict[int, Command] = {}
@@ -134,6 +156,7 @@ class World(Plant):
             self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
             self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"), self.epoch_ns,
         )  # fmt: skip
+        gateway.truth, gateway.on_readings = self.truth, self.on_readings
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
         gateway.on_command = self._command_done
@@ -163,6 +186,8 @@ class World(Plant):
         points = table.points
         deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" or spec.subscribed is not None else spec.poll_ns
         options = self.field.options(gateway.name, spec, driver.deadline_ns)
+        if deadline_ns is not None and deadline_ns < WITHOUT_DEADLINE_NS:
+            options += patience(driver, driver.deadline_ns or deadline_ns)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
         gateway.add_poller(poller)
@@ -246,13 +271,27 @@ class World(Plant):
 
     def settled(self, at_ns: int) -> bool:
         """Of a run that has come to ``at_ns``, at or after its duration: is there nothing to wait for any more?"""
+        if at_ns == self.spec.duration_ns and not self.duration_over:
+            self._end_duration()
         if at_ns >= self.spec.duration_ns + self.spec.settle_ns or self.env.stopped:
             return True
         return not self.ledger.open and not self.unfinished()
 
+    def _end_duration(self) -> None:
+        """What follows is settling: it is in no share of the time."""
+        self.duration_over = True
+        for gateway in self.gateways:
+            gateway.busy_in_run_ns = gateway.busy_total_ns() - gateway.boot_busy_ns
+        for line in self.field.lines.values():
+            line.busy_in_run_ns = line.busy_until(self.spec.duration_ns)
+
     def unfinished(self) -> bool:
-        """The timeline isn't over, a pair has no leader yet, or an expectation waits for something (``... within 60 s after heal cloud``)."""
-        return self.env._now < self.timeline.last_ns or any(pair.leader is None for pair in self.pairs) or any(asked() for asked in self.waiting_for)
+        """A command or an upgrade is under way, trouble of the timeline isn't over, a pair has no leader yet or has one that is being made, or
+        an expectation waits for something (``... within 60 s after heal cloud``)."""
+        return (
+            self.env._now < self.timeline.last_ns or bool(self._commands_open) or self.rollout.under_way() or any(pair.moving for pair in self.pairs)
+            or any(asked() for asked in self.waiting_for)
+        )  # fmt: skip
 
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
@@ -311,6 +350,9 @@ class World(Plant):
         if self.spec.phases:
             key = self.phase_of(row.due_ns), row.device, end, cause
             self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
+            for status, points in (row.marks or {}).items():
+                marked = *key, status
+                self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
         if end is End.DELIVERED or end is End.DROPPED:
             return
         for told in self.on_sample_end:

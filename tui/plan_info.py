@@ -8,7 +8,8 @@ from __future__ import annotations
 from components.outcome import Cause
 from devices import misbehaviour, overlay
 from devices.mqtt_device import member
-from devices.nodes import STATUS_CODES, node_id
+from devices.nodes import node_id
+from devices.statuses import STATUS_CODES
 from scenarios.deeds import GRAMMAR
 from scenarios.errors import shown_path
 from scenarios.expressions import Expectation

@@ -71,7 +71,7 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
             continue
         report(console, result, shown_path(file))
         results.append((file, result))
-        codes.append(exit_code(result.verdict, options.strict))
+        codes.append(exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
         if codes[-1] == 130:
             break
     write_out(results, outputs, options.strict, len(scenarios) == 1)

@@ -22,6 +22,8 @@ _STYLES = {
     Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red", Verdict.UNSTABLE: "bold red",
 }  # fmt: skip
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdict.UNSURE: "~"}
+NAMED_MAX = 8
+"""points without a value, by name"""
 _BUSY = 0.9
 """share of a line's time from which the report names it"""
 
@@ -42,8 +44,10 @@ def report(console: Console, result: Result, file: str) -> None:
     data = result.data
     header(console, data, file)
     console.print()
+    _wrong(console, data.get("truth"))
     _expectations(console, result.judged)
     _ledger(console, data["ledger"])
+    _quality(console, data["quality"], data.get("truth"))
     _latency(console, data["latency"])
     if "fidelity" in data:
         _fidelity(console, data["fidelity"])
@@ -61,9 +65,54 @@ def report(console: Console, result: Result, file: str) -> None:
         lag = run["pace"]["lag"]
         speed += f" (late by {show_duration(lag['p50_ns'])} p50, {show_duration(lag['p99_ns'])} p99)"
     console.print(f"\n[{_STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
-                  f"{speed}, {run['polls']} polls")  # fmt: skip
+                  f"{speed}, {run['polls']} polls{unspoken_text(data['unspoken'], result.verdict)}")  # fmt: skip
+    if result.verdict is Verdict.NO_DATA and not result.judged:
+        console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
     if result.verdict is not Verdict.PASS:
         console.print(f"reproduce: {escape(data['reproduce'])}")
+
+
+def unspoken_text(unspoken: dict[str, int], verdict: Verdict) -> str:
+    """What a PASS doesn't say by itself: what went wrong with samples, and no expectation speaks of."""
+    if not unspoken or verdict not in (Verdict.PASS, Verdict.UNSURE):
+        return ""
+    parts = " and ".join(f"{count} {what}" for what, count in unspoken.items())
+    return f"; beside it {parts} samples of which no expectation speaks"
+
+
+def _wrong(console: Console, truth: dict[str, Any] | None) -> None:
+    """First of all: what was said to have been read, and never was shown."""
+    if truth is None:
+        return
+    if truth["wrong"]:
+        console.print(f"[bold red]wrong[/]  {truth['wrong']} readings are not what their device showed; {escape(truth['example'])}")
+    if truth["commands_wrong"]:
+        console.print(f"[bold red]wrong[/]  {truth['commands_wrong']} writes were called done and are not; {escape(truth['command_example'])}")
+    if truth["wrong"] or truth["commands_wrong"]:
+        console.print()
+
+
+def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | None) -> None:
+    """What drivers returned by status, what was delivered without a value, who never had one, and how much of it was checked."""
+    if not quality["known"]:
+        return
+    readings, parts = quality["readings"], [f"{quality['readings']['good']} good"]
+    for name in ("uncertain", "bad"):
+        if readings[name]:
+            statuses = ", ".join(f"{status} {count}" for status, count in readings[name].items())
+            parts.append(f"{sum(readings[name].values())} {name} ({escape(statuses)})")
+    checked = ""
+    if truth is not None and truth["readings"]:
+        checked = f"   {truth['checked']} of {truth['readings']} checked against what the devices showed"
+    console.print(f"[bold]readings[/]  {' · '.join(parts)}{checked}")
+    for end, statuses in quality["ends"].items():
+        bad = sum(count for status, count in statuses.items() if not status.startswith("Uncertain"))
+        if bad and not end.startswith("missed"):
+            console.print(f"  {bad} of the {end} have no value: {escape(', '.join(f'{status} {count}' for status, count in statuses.items()))}")
+    if quality["valueless_count"]:
+        shown = ", ".join(quality["valueless"][:NAMED_MAX])
+        more = f" and {quality['valueless_count'] - NAMED_MAX} more" if quality["valueless_count"] > NAMED_MAX else ""
+        console.print(f"[yellow]never a value[/]  {escape(shown)}{more}")
 
 
 def measured_text(one: Judged) -> str:
@@ -78,6 +127,8 @@ def measured_text(one: Judged) -> str:
         return show_duration(value)
     if unit == "bytes":
         return show_size(value)
+    if unit == "value":
+        return f"{value:g} {one.expectation.bound_unit}".rstrip()
     return f"{100 * value:.3g} %" if unit == "ratio" else f"{value:g}"
 
 

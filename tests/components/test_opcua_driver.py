@@ -19,8 +19,8 @@ from components.host import Host
 from components.outcome import Fault
 from devices.catalog import model
 from devices.misbehaviour import Misbehaviour
-from devices.nodes import STATUS_CODES
 from devices.overlay import ValueFault
+from devices.statuses import STATUS_CODES
 from tests.opcua_peer import OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver, frames
 
 

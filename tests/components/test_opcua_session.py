@@ -11,8 +11,8 @@ import pytest
 from components.contract import PointConfig, Settings
 from components.host import Host
 from components.instance import Instance
-from devices.nodes import STATUS_CODES
 from devices.opcua_device import endpoint
+from devices.statuses import STATUS_CODES
 from tests.opcua_peer import DEVICE, FUEL, OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver
 
 S = 1_000_000_000

@@ -9,8 +9,8 @@ import pytest
 
 from components.host import Host
 from components.instance import Instance
-from devices.nodes import STATUS_CODES
 from devices.overlay import ValueFault
+from devices.statuses import STATUS_CODES
 from sim.wallclock import EPOCH_NS
 from tests.opcua_peer import Bus, Peer, Replay, ask, driver
 

@@ -22,7 +22,8 @@ from devices.opcua_server import fresh_counters, standard_space
 from sim.budget import Files
 from sim.bus import TcpPort
 from sim.clock import MS, Environment, S, Signal
-from sim.line import Line, LineTiming, SerialPort
+from sim.line import Line, LineTiming
+from sim.line_port import Master, SerialPort
 from sim.link import Link, LinkModel
 from sim.stacks import Stacks
 from sim.streams import Streams
@@ -69,7 +70,7 @@ def simulated_rtu(server: ModbusServer) -> Iterator[Ask]:
     """Over a serial line."""
     env, streams = Environment(), Streams(3)
     line = Line(env, "line/1", LineTiming(19_200), Link("line", LinkModel(), streams), streams)
-    port = SerialPort(env, Trace(env), 0, line, server, MS, "gw")
+    port = SerialPort(env, Trace(env), 0, line, server, MS, Master(line))
 
     def ask(frame: bytes) -> bytes | None:
         ok, value = _until(env, port.transact(frame, SILENCE, S, S))

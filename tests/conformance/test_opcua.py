@@ -10,9 +10,9 @@ from asyncua import Client, ua
 
 from devices.catalog import model
 from devices.device import Device
-from devices.nodes import STATUS_CODES
 from devices.opcua_device import OpcUaServer
 from devices.overlay import ValueFault
+from devices.statuses import STATUS_CODES
 from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
 
 ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua}

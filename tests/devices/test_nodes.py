@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from devices.catalog import model
 from devices.device import Device
-from devices.nodes import STATUS_CODES, News, NodeImage
+from devices.nodes import News, NodeImage
 from devices.overlay import ValueFault
+from devices.statuses import STATUS_CODES
 
 S = 1_000_000_000
 STEP_NS = S // 2

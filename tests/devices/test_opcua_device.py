@@ -13,10 +13,11 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from devices.catalog import model
 from devices.device import Device
 from devices.misbehaviour import SPOKEN, Misbehaviour
-from devices.nodes import STATUS_CODES, NodeImage, data_type, node_id
+from devices.nodes import NodeImage, data_type, node_id
 from devices.opcua_device import OpcUaServer
 from devices.overlay import ValueFault
 from devices.registers import Point
+from devices.statuses import STATUS_CODES
 from tests.opcua_peer import Bus, Peer, ask, driver
 
 S = 1_000_000_000

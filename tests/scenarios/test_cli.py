@@ -69,7 +69,7 @@ def test_pass_is_0_and_the_json_has_the_contract(tiny: Path, capsys: pytest.Capt
     code, data = run_json(tiny)
     assert code == 0
     assert list(data)[:13] == ["format", "verdict", "scenario", "seed", "clock", "digest", "scenario_digest", "components", "recordings",
-                               "versions", "expectations", "ledger", "latency"]  # fmt: skip
+                               "versions", "expectations", "ledger", "quality"]  # fmt: skip
     assert data["verdict"] == "PASS"
     assert set(data["ledger"]) == {"due", "open", "delivered", "cached", "dropped", "evicted", "missed", "lost", "duplicates", "misordered", "late",
                                    "derived"}  # fmt: skip

@@ -111,7 +111,7 @@ MISTAKES = {
     "a phase of an event": (text("phase: chaos, after: phase heal, restart: gw"), '"phase" goes with "at" and "every"'),
     "from in a phase": (text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, do: [{restart: gw}]",)), '"from" does not go with "phase"'),
     "a phase in an expectation": (text(expect=("count(samples.missed{phase=chaso}) == 0",)), 'unknown phase "chaso"; did you mean "chaos"?'),
-    "a phase of a stage": (text(expect=("p99(latency.stage{stage=bus,phase=chaos}) <= 1 s",)), "key of latency.stage"),
+    "a phase of a stage": (text(expect=("p99(latency.stage{stage=bus,phase=chaso}) <= 1 s",)), 'unknown phase "chaso"; did you mean "chaos"?'),
     "a statistic of stuck": (text(expect=("max(stuck) == 0",)), "max does not go with stuck (a gauge)"),
 }  # fmt: skip
 

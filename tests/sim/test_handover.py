@@ -52,7 +52,7 @@ def test_a_handover_that_is_too_short_loses_exactly_what_was_let_go(host: Host, 
     (takeover,) = seen.pair.takeovers
     assert takeover.led_ns - takeover.gone_ns > 1500 * MS
     gone = seen.ended_as(End.LOST, End.MISSED)
-    assert {seen.ends[point] for point in gone} == {(End.LOST, "unseen")}
+    assert {seen.ends[point] for point in gone} <= {(End.LOST, "unseen"), (End.LOST, "crash")}, "of those that gw had read, what became of them there"
     held_ns = 10 * MS  # from due to held
     assert seen.due_in(int(crash_s * S), takeover.led_ns - S - held_ns) <= gone <= seen.due_in(int(crash_s * S) - 2 * held_ns, takeover.led_ns - S) | set(seen.at_crash)
 

@@ -12,9 +12,9 @@ import pytest
 
 from components.host import Host
 from components.outcome import Cause
+from sim.call import call
 from sim.clock import MS, S, Task
 from sim.latency import BUS, DRIVER, QUEUE, Clockwork
-from sim.pipeline import call
 from sim.spec import ComponentSpec
 from sim.world import World
 from tests.components import guests

@@ -9,7 +9,7 @@ enum { POINTS_MAX = 1000, STALE_MAX = 4, BITS_MAX = 2000 };
 
 /* OPC UA Part 6 annex A.2, StatusCodes */
 enum { STATUS_GOOD = 0, BAD_TIMEOUT = 0x800A0000u, BAD_NOT_CONNECTED = 0x808A0000u, BAD_DEVICE = 0x808B0000u,
-       BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u };
+       BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u, BAD_NO_DATA = 0x809B0000u };
 
 typedef struct { uint16_t first, count, start, end; uint8_t table; } block_t;   /* points[start..end) live in it */
 
@@ -205,8 +205,10 @@ static void fill(reading_t *out, const block_t *b, const uint8_t *data, uint32_t
     size_t at = (size_t)(p->address - b->first);
     *out = (reading_t){.point = p->id, .value = 0, .status = status, .measured = now};
     if (status != STATUS_GOOD) continue;
-    out->value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, data + 2 * at);
-    if (out->value - out->value != 0) { out->value = 0; out->status = BAD_SENSOR; }   /* NaN or infinite */
+    bool none = false;
+    out->value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, data + 2 * at, &none);
+    if (none) { out->value = 0; out->status = BAD_NO_DATA; }                          /* the device says that it has no value */
+    else if (out->value - out->value != 0) { out->value = 0; out->status = BAD_SENSOR; }   /* NaN or infinite */
   }
 }
 

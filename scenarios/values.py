@@ -1,0 +1,122 @@
+"""Expectations on values: what drivers have read of a point, as the run goes.
+
+Belongs here: collecting and judging values of points. Never: the grammar (expressions.py). A value is what the driver returned with a status that
+isn't Bad, in the point's own unit, of the gateway that leads; a reading without a value says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from components.batch import Batch
+from devices.device import DeviceModel
+from devices.statuses import BAD
+from scenarios.errors import unknown
+from scenarios.expressions import Expectation, ExpressionError
+from scenarios.verdict import Verdict
+from sim.histogram import NEVER
+from sim.ledger import Row
+from sim.poller import Poller
+from sim.world import World
+
+
+def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]) -> None:
+    """Do the devices that are meant, (model, how many), have the point, in the unit of the bound? Raises ExpressionError."""
+    name = dict(expectation.keys)["point"]
+    for model, _ in devices:
+        index = model.index(name)
+        if index is None:
+            raise ExpressionError(unknown(f"point of {model.name}", name, [point.name for point in model.points]))
+        unit = model.points[index].unit
+        if expectation.statistic != "count" and expectation.bound_unit != unit:
+            means = f'in "{unit}"' if unit else "without a unit"
+            raise ExpressionError(f'{model.name} {name} is measured {means}, got "{expectation.bound_unit or "no unit"}"')
+    many = sum(count for _, count in devices)
+    if expectation.statistic == "last" and many > 1:
+        raise ExpressionError(f"last goes with one device, {many} are meant: add device=NAME")
+
+
+class ValueWatch:
+    """Watches the readings of some devices' point for one expectation."""
+
+    def __init__(self, world: World, expectation: Expectation, devices: dict[int, None] | None, when: Callable[[int], bool] | None) -> None:
+        self._world, self._expectation, self._when = world, expectation, when
+        name = dict(expectation.keys)["point"]
+        chosen = range(len(world.spec.devices)) if devices is None else devices
+        self._index = {device: index for device in chosen if (index := world.spec.devices[device].model.index(name)) is not None}
+        self.count = 0
+        self._sum = 0.0
+        self._least = self._most = self._last = 0.0
+        self._latest: dict[int, float] = {}
+        self._broken: tuple[int, str, float] | None = None
+        self._since: list[int] = []
+        self._took: list[int] = []
+        world.on_readings.append(self._read)
+        if expectation.within_ns is not None:
+            world.on_happened.append(self._happened)
+            world.waiting_for.append(self.pending)
+
+    def _read(self, poller: Poller, row: Row, batch: Batch) -> None:
+        index = self._index.get(row.device)
+        if index is None or not poller.gateway.sends or (self._when is not None and not self._when(row.due_ns)):
+            return
+        wanted = poller.table.ids[index]
+        for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
+            if point == wanted and status < BAD and value - value == 0.0:
+                self._take(row.device, value)
+
+    def _take(self, device: int, value: float) -> None:
+        first = not self.count
+        self.count += 1
+        self._sum += value
+        self._least = value if first or value < self._least else self._least
+        self._most = value if first or value > self._most else self._most
+        self._last = self._latest[device] = value
+        now = self._world.env._now
+        if self._expectation.never and self._broken is None and self._expectation.holds(value):
+            self._broken = now, self._world.spec.devices[device].name, value
+        if self._since and self._holds():
+            self._took += [now - since for since in self._since]
+            self._since.clear()
+
+    def _holds(self) -> bool:
+        """Does it hold for the latest value of each device? A value of before the event says nothing of what came after it."""
+        return len(self._latest) == len(self._index) and all(self._expectation.holds(value) for value in self._latest.values())
+
+    def _happened(self, event: str) -> None:
+        if event == self._expectation.event:
+            self._since.append(self._world.env._now)
+            self._latest.clear()
+
+    def pending(self) -> bool:
+        """Still waiting after an event."""
+        limit = self._expectation.within_ns
+        return limit is not None and any(self._world.env._now - since <= limit for since in self._since)
+
+    def judged(self) -> tuple[Verdict, float | None, str]:
+        """(verdict, what was measured, why) at the end."""
+        expectation = self._expectation
+        if expectation.within_ns is not None:
+            return self._judged_within()
+        if not self.count:
+            return Verdict.NO_DATA, 0.0 if expectation.statistic == "count" else None, "no value was read"
+        if expectation.never:
+            if self._broken is None:
+                return Verdict.PASS, self._last, ""
+            at_ns, device, value = self._broken
+            return Verdict.FAIL, value, f"first at {at_ns / 1e9:g} s: {device} {value:g}"
+        value = {
+            "min": self._least, "max": self._most, "last": self._last, "mean": self._sum / self.count, "count": float(self.count),
+        }[expectation.statistic]  # fmt: skip
+        return Verdict.PASS if expectation.holds(value) else Verdict.FAIL, value, ""
+
+    def _judged_within(self) -> tuple[Verdict, float | None, str]:
+        if self._since:
+            missing = len(self._index) - len(self._latest)
+            last = f"; the last value is {self._last:g}" if self.count else ""
+            return Verdict.FAIL, NEVER, (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}")
+        if not self._took:
+            return Verdict.NO_DATA, None, f'"{self._expectation.event}" did not happen'
+        longest = max(self._took)
+        late = longest > (self._expectation.within_ns or 0)
+        return Verdict.FAIL if late else Verdict.PASS, longest, "later than the span" if late else ""

@@ -1,0 +1,163 @@
+"""What devices really showed, held against what drivers say that they read, and against what a write has left in the device.
+
+Belongs here: the comparison, its books, the likely kind of a difference. Never: what becomes of a sample (ledger.py, quality.py), protocols
+(sim/witness.py says what was shown). Nobody but a simulator knows both sides. A polled value must be one that the device showed while
+the call was under way (a lying sensor's lie included: that is what it showed); a notification what the server put into it; an MQTT
+value what the message said. Nothing here is on the timeline or in the trace: a run with and without it is the same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devices.statuses import BAD
+from sim.clock import S
+from sim.witness import Shown, Witness
+
+if TYPE_CHECKING:
+    from components.batch import Batch
+    from sim.ledger import Row
+    from sim.message import Command
+    from sim.poller import Poller
+
+FIRST = 10
+"""so many of a device's first batches are all checked"""
+SHARE = 16
+"""then one of so many"""
+WATCHFUL_NS = 60 * S
+"""after a fault, a timeout, a reconnect, an upgrade or a promotion every batch is checked for so long"""
+UNREAD = "a value that was not read in this poll"
+EXACT, SINGLE = 1e-9, 3e-7
+"""how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through binary32"""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One reading (``k`` of a sample) or write that wasn't right. ``true``: what the device showed, or holds; ``kind``: what it looks like."""
+
+    device: str
+    point: str
+    k: int
+    said: float
+    true: float
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.point}, sample {self.k}: read {self.said!r}, the device showed {self.true!r}" + (
+            f" (looks like {self.kind})" if self.kind else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WrongWrite:
+    """A write that was said to be done. ``true``: what the device holds."""
+
+    device: str
+    point: str
+    number: int
+    ordered: float
+    true: float
+    kind: str
+
+    def __str__(self) -> str:
+        text = f"command {self.number}, {self.device} {self.point}: ordered {self.ordered!r}, the device holds {self.true!r}"
+        return text + (f" ({self.kind})" if self.kind else "")
+
+
+class Truth:
+    """Of one run. ``wrong_of``: device -> readings that weren't what it showed; ``checked`` of ``readings`` were looked at."""
+
+    def __init__(self, names: list[str], points: list[tuple[str, ...]], always: list[bool]) -> None:
+        self._names, self._points, self._always = names, points, always
+        self._batches = [0] * len(names)
+        self._until_ns = [-1] * len(names)
+        self._everywhere_ns = -1
+        self.readings = self.checked = 0
+        self.wrong_of: dict[int, int] = {}
+        self.first: Difference | None = None
+        self._orders: dict[tuple[int, int], list[float]] = {}
+        self.commands_checked = 0
+        self.wrong_commands: dict[int, int] = {}
+        self.first_command: WrongWrite | None = None
+
+    @property
+    def wrong(self) -> int:
+        """Readings that weren't what the device showed."""
+        return sum(self.wrong_of.values())
+
+    @property
+    def wrong_writes(self) -> int:
+        """Writes that were said to be done and weren't."""
+        return sum(self.wrong_commands.values())
+
+    def trouble(self, device: int, now_ns: int) -> None:
+        """From now on look at everything of that device for a while."""
+        self._until_ns[device] = now_ns + WATCHFUL_NS
+
+    def trouble_everywhere(self, now_ns: int) -> None:
+        """Of all devices."""
+        self._everywhere_ns = now_ns + WATCHFUL_NS
+
+    def took(self, poller: Poller, row: Row, batch: Batch) -> None:
+        """A driver has returned a batch; whether it is looked at depends on how many there were and what happened, not on what it says."""
+        self.readings += len(batch.values)
+        device = row.device
+        if row.void:
+            self.trouble(device, poller.gateway.env._now)
+        if self.due(device, poller.gateway.env._now):
+            self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
+
+    def due(self, device: int, now_ns: int) -> bool:
+        """Is the batch that comes now looked at?"""
+        number = self._batches[device]
+        self._batches[device] = number + 1
+        return number < FIRST or self._always[device] or number % SHARE == 0 or now_ns <= self._until_ns[device] or now_ns <= self._everywhere_ns
+
+    def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
+        """Every reading of a batch that has a value against what was shown."""
+        for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
+            if status >= BAD:
+                continue
+            index = bit_of[point].bit_length() - 1
+            shown = witness.shown(index)
+            if shown is None:
+                continue
+            self.checked += 1
+            if any(agree(value, one) for one in shown):
+                continue
+            self.wrong_of[device] = self.wrong_of.get(device, 0) + 1
+            if self.first is None:
+                true = shown[-1].value if shown else float("nan")
+                self.first = Difference(
+                    self._names[device], self._points[device][index], k, value, true, witness.likely(index, value) if shown else UNREAD
+                )
+
+    def wrote(self, command: Command, witness: Witness) -> None:
+        """A driver has called a write done: does the device hold what was ordered, and nothing else that wasn't?"""
+        orders = self._orders.setdefault((command.device, command.point), [])
+        orders.append(command.value)
+        found = witness.holds(command.point, command.value)
+        if found is None:
+            return
+        self.commands_checked += 1
+        true, right, stray = found
+        if not stray and (right or true in orders[:-1]):
+            return  # what an earlier order says may have come later
+        self.wrong_commands[command.device] = self.wrong_commands.get(command.device, 0) + 1
+        if self.first_command is None:
+            point = self._points[command.device][command.point]
+            self.first_command = WrongWrite(self._names[command.device], point, command.number, command.value, true, stray)
+
+
+def agree(value: float, shown: Shown) -> bool:
+    """Is it what was shown, to the precision of the wire's type? Integers exactly, in units of the last place of their scale."""
+    true = shown.value
+    if value == true:
+        return True
+    if true - true != 0.0 or value - value != 0.0:
+        return (value != value) == (true != true) and value - value != 0.0  # noqa: PLR0124  # NaN
+    apart = abs(value - true)
+    if shown.step:
+        return apart <= max(1e-6 * abs(shown.step), EXACT * 1e-3 * abs(true))
+    return apart <= (SINGLE if shown.single else EXACT) * max(abs(value), abs(true))

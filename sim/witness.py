@@ -1,0 +1,312 @@
+"""Witnesses: what a device showed while a driver's call was under way, told by whoever served it.
+
+Belongs here: one class for each way in which values come. Never: comparisons (truth.py). ``begin`` is called when a call begins; what was
+shown before doesn't count for it. ``shown`` is asked when its batch is there: None means that nobody knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import NamedTuple, Protocol
+
+from devices.device import Device
+from devices.nodes import NodeImage, NodeValue
+from devices.registers import ORDERS, Cell, Point, reorder
+from devices.statuses import BAD, of_the_request
+
+READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+"""Modbus functions that read -> table"""
+READ_WRITE = 23
+WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding", 22: "holding", READ_WRITE: "holding"}
+"""functions that write -> table"""
+STRAY = "another point was written, too"
+MBAP_BYTES, RTU_BYTES_MIN = 7, 4
+"""before a PDU over TCP; the shortest frame on a line"""
+Look = tuple[bytes, bytes]
+"""a Modbus request's PDU and its right answer's"""
+
+
+class Shown(NamedTuple):
+    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others; ``single``: binary32;
+    ``valueless``: the device itself had no value there."""
+
+    value: float
+    step: float = 0.0
+    single: bool = False
+    valueless: bool = False
+
+
+class Witness(Protocol):
+    """Of one device on one gateway."""
+
+    def begin(self) -> None:
+        """A call begins."""
+        ...
+
+    def at(self, which: int) -> None:
+        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
+        ...
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
+        ...
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Was it the device that had no value, when a driver says ``status``?"""
+        ...
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when nobody knows."""
+        ...
+
+    def likely(self, index: int, value: float) -> str:
+        """What a wrong value looks like; empty when it looks like nothing known."""
+        ...
+
+
+class Nobody:
+    """There is no witness."""
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def at(self, which: int) -> None:
+        """Nothing."""
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Nobody knows."""
+        return None
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Then the driver is to blame."""
+        return False
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """Nobody knows."""
+        return None
+
+    def likely(self, index: int, value: float) -> str:
+        """Nothing known."""
+        return ""
+
+
+class ServerWords(Nobody):
+    """Of a real OPC UA server, whose answers the port has heard: only what it said of values that it had none of is looked at."""
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+
+    def begin(self) -> None:
+        """What came before is of no account."""
+        self._frames.clear()
+
+    def heard(self, request: bytes, reply: bytes) -> None:
+        """An answer has come."""
+        self._frames.append(reply)
+
+    def valueless(self, index: int, status: int) -> bool:
+        """The server sent that status with a value."""
+        from devices.opcua_words import statuses_told  # a library that other runs don't need
+
+        return not of_the_request(status) and status in statuses_told(self._frames)
+
+
+class ModbusWitness(Nobody):
+    """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a real device."""
+
+    def __init__(self, device: Device, real: bool = False) -> None:
+        self._device, self._real = device, real
+        self.looks: list[Look] = []
+        self._before: list[Look] = []
+
+    def begin(self) -> None:
+        """What was looked at before is what a stale answer would show."""
+        if self.looks:
+            self._before = self.looks[:]
+            self.looks.clear()
+
+    def heard_tcp(self, request: bytes, reply: bytes) -> None:
+        """A real device has answered, over TCP."""
+        if request[:2] == reply[:2] and len(request) > MBAP_BYTES < len(reply):
+            self.looks.append((request[MBAP_BYTES:], reply[MBAP_BYTES:]))
+
+    def heard_rtu(self, request: bytes, reply: bytes) -> None:
+        """The same on a serial line."""
+        if request[:1] == reply[:1] and len(reply) > RTU_BYTES_MIN:
+            self.looks.append((request[1:-2], reply[1:-2]))
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Of each look that held the whole point."""
+        point = self._device.model.points[index]
+        cell = self._device.image.cell(index)
+        return [_register(point, cell, data) for data in _found(self.looks, point, point.address)]
+
+    def valueless(self, index: int, status: int) -> bool:
+        """A sentinel that the point declares, or a float that is no number."""
+        return any(one.valueless for one in self.shown(index) or ())
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """The registers as they are (of a real device nobody knows), and whether a write of this call went elsewhere."""
+        point = self._device.model.points[index]
+        strays = [request for request, answer in self.looks if request[0] in WRITES and answer[:1] == request[:1] and not _only(request, point)]
+        if self._real:
+            return (ordered, True, STRAY) if strays else None
+        value, right = held(self._device, index, ordered)
+        return value, right, STRAY if strays else ""
+
+    def likely(self, index: int, value: float) -> str:
+        """By reading the same registers in other ways."""
+        point, cell = self._device.model.points[index], self._device.image.cell(index)
+        found = _found(self.looks, point, point.address)
+        if cell is None or not found:
+            return ""
+        if any(_close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
+            return "a stale answer"
+        data = found[-1]
+        big = data if cell.order == "be" else reorder(data, cell.order)
+        for order in ORDERS:
+            if order != cell.order and _close(_decoded(cell, big if order == "be" else reorder(big, order), point), value):
+                return "another word order"
+        raw = float(cell.struct.unpack(big)[0])
+        if _close(raw, value) or any(_close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)):
+            return "another scale"
+        for shift in (-1, 1):
+            if any(_close(_register(point, cell, data).value, value) for data in _found(self.looks, point, point.address + shift)):
+                return "an address that is off by one"
+        return "a corrupted frame or another table"
+
+
+def _found(looks: list[Look], point: Point, address: int) -> list[bytes]:
+    """The point's bytes (a coil's bit) at an address, of each look that has all of them."""
+    out = []
+    for request, answer in looks:
+        if READS.get(request[0]) == point.table and answer[:1] == request[:1] and len(request) >= 5:
+            at = address - int.from_bytes(request[1:3], "big")
+            count = int.from_bytes(request[3:5], "big")
+            if at < 0 or at + point.width > count:
+                continue
+            if point.table in ("coil", "discrete"):
+                out.append(bytes((answer[2 + at // 8] >> at % 8 & 1,)) if len(answer) > 2 + at // 8 else b"")
+            else:
+                out.append(answer[2 + 2 * at : 2 + 2 * (at + point.width)])
+    return [data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)]
+
+
+def _only(request: bytes, point: Point) -> bool:
+    """Does a write touch that point and no other?"""
+    at = 5 if request[0] == READ_WRITE else 1
+    first = int.from_bytes(request[at : at + 2], "big")
+    count = 1 if request[0] in (5, 6, 22) else int.from_bytes(request[at + 2 : at + 4], "big")
+    return WRITES[request[0]] == point.table and point.address <= first and first + count <= point.address + point.width
+
+
+def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
+    """(what a point holds, is it what was ordered), to the precision of its registers and whatever lies on top."""
+    image, point = device.image, device.model.points[index]
+    cell, value = image.cell(index), image.value(index)
+    if cell is None:
+        return value, (value != 0.0) == (ordered != point.offset)
+    return value, bytes(image.raw[point.table][cell.position : cell.position + cell.size]) == cell.encode(ordered)
+
+
+def _decoded(cell: Cell, data: bytes, point: Point) -> float:
+    return float(cell.struct.unpack(data)[0]) * point.scale + point.offset
+
+
+def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
+    if cell is None:
+        return Shown(float(data[0]), 1.0)
+    value = cell.decode(data)
+    return Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4, value - value != 0.0 or data in cell.sentinels)
+
+
+def _close(one: float, other: float) -> bool:
+    return one == other or abs(one - other) <= 3e-7 * max(abs(one), abs(other))
+
+
+class NodeWitness(Nobody):
+    """Of an OPC UA server: every look at a node that it has made, as (number, point, what it told). ``numbered``: how many there were."""
+
+    def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]]) -> None:
+        self._image, self._looks = image, looks
+        self._begun = 0
+
+    def begin(self) -> None:
+        """Only later looks count."""
+        self._begun = self._looks[-1][0] + 1 if self._looks else 0
+
+    def _told(self, index: int) -> list[NodeValue]:
+        return [value for number, point, value in self._looks if point == index and number >= self._begun]
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Of each look."""
+        return [_node(self._image, index, told) for told in self._told(index)]
+
+    def valueless(self, index: int, status: int) -> bool:
+        """The server has said that status of the value, or has told no number."""
+        told = self._told(index)
+        if any(one.status == status for one in told):
+            return not of_the_request(status)
+        return any(one.value - one.value != 0.0 for one in told)
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """The node's own register."""
+        return *held(self._image.device, index, ordered), ""
+
+    def likely(self, index: int, value: float) -> str:
+        """A value of before?"""
+        older = [told.value for number, point, told in self._looks if point == index and number < self._begun]
+        return "a stale answer" if any(_close(one, value) for one in older) else ""
+
+
+def _node(image: NodeImage, index: int, told: NodeValue) -> Shown:
+    kind = image.types[index]
+    point = image.device.model.points[index]
+    step = 1.0 if kind not in ("Float", "Double") else 0.0
+    single = kind == "Float" or point.type == "f32"
+    return Shown(told.value, step, single, told.status >= BAD or told.value - told.value != 0.0)
+
+
+class NoticeWitness(NodeWitness):
+    """Of a subscription: the looks whose source timestamp is the batch's. ``at`` says which before ``shown`` is asked."""
+
+    _at_ns = -1
+
+    def begin(self) -> None:
+        """A notification may be older than the call that returns it."""
+
+    def at(self, source_ns: int) -> None:
+        """The batch is of that instant, in ns of the timeline."""
+        self._at_ns = source_ns
+
+    def _told(self, index: int) -> list[NodeValue]:
+        return [value for _, point, value in self._looks if point == index and value.source_ns // 1000 == self._at_ns // 1000]
+
+
+class MessageWitness(Nobody):
+    """Of a device that publishes: ``said`` has what its last messages said, by sample."""
+
+    def __init__(self, names: tuple[str, ...], said: dict[int, bytes]) -> None:
+        self._names, self._said = names, said
+        self._values: dict[str, object] | None = None
+
+    def begin(self) -> None:
+        """Which message it is, ``at`` says."""
+        self._values = None
+
+    def at(self, k: int) -> None:
+        """The batch is of sample ``k``."""
+        payload = self._said.get(k)
+        self._values = None if payload is None else json.loads(payload)["values"]
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """The number in the message."""
+        if self._values is None:
+            return None
+        value = self._values.get(self._names[index])
+        return [Shown(float(value))] if isinstance(value, int | float) else []
+
+    def valueless(self, index: int, status: int) -> bool:
+        """The message said null."""
+        return self._values is not None and self._values.get(self._names[index], 0) is None
