@@ -55,6 +55,7 @@ func_call = prototype("wasmtime_component_func_call", _p, _p, _p, _p, c_size_t, 
 func_call_async = prototype("wasmtime_component_func_call_async", _p, _p, _p, _p, c_size_t, _p, c_size_t, _p)
 instantiate = prototype("wasmtime_component_linker_instantiate", _p, _p, _p, _p, _p)
 instantiate_async = prototype("wasmtime_component_linker_instantiate_async", _p, _p, _p, _p, _p, _p)
+fuel_yield = prototype("wasmtime_context_fuel_async_yield_interval", _p, _p, c_uint64)
 future_poll = prototype("wasmtime_call_future_poll", c_bool, _p)
 future_delete = prototype("wasmtime_call_future_delete", None, _p)
 error_new = prototype("wasmtime_error_new", _p, c_char_p)

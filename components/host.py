@@ -63,11 +63,16 @@ class Host:
     """Engine, components, linkers, instances. Close it; after that every use raises HostError.
 
     ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
-    wasmtime's threads, and would wait for them.
+    wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are made without a fiber, cheaper
+    by a third; one that takes longer than a slice (half a second at most, whatever it does) raises NeedsFibers, and whoever drives it begins anew.
     """
 
-    def __init__(self, threads: bool = True) -> None:
-        self._threads = threads
+    def __init__(self, threads: bool = True, fibers: bool = True) -> None:
+        self._threads, self.fibers = threads, fibers
+        self.interrupted = False
+        """guests stop at the end of their slice; who stops a run says so, and takes it back"""
+        self.long: dict[str, None] = {}
+        """digests of components that have been met with calls longer than a slice"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engine = wasmtime.Engine(self._config())

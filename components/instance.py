@@ -22,7 +22,7 @@ from components.batch import Held
 from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
 from components.codec import Signature
 from components.errors import HostError
-from components.memory import MemoryOwner
+from components.memory import REFUSED_MAX, MemoryOwner
 from components.outcome import Cause, Fault, classify
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 _RESULT, _ERROR, _FLAG, _FUEL = 0, 4, 5, 6
 """words of an instance's block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
+
+
+SLICE_FUEL = 2_000_000
+"""fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a guest that asks for memory in vain"""
+STOPPED = "the run was stopped while it computed"
+
+
+class NeedsFibers(Exception):
+    """A call of a component took longer than a slice, in a host that hoped for none: ``args[0]`` is its digest. Begin anew: now the host knows."""
 
 
 class Request(NamedTuple):
@@ -49,6 +58,7 @@ class Instance:
         "_begun",
         "_block",
         "_error_at",
+        "_fibers",
         "_fuel_at",
         "_function",
         "_functions",
@@ -102,6 +112,8 @@ class Instance:
         self._arguments: Sequence[Any] = ()
         self._arguments_at = 0
         self._parks = linked.parks
+        self._fibers = linked.parks or host.fibers or linked.component.sha256 in host.long
+        """every call may be interrupted at the end of a slice; else only those may run that are over soon"""
         self._begun = False
         self._left = 0
         self.fuel_given = 0
@@ -112,18 +124,24 @@ class Instance:
         """Run the start code within ``fuel``; called once, by Host.instantiate."""
         raw = ffi.wasmtime_component_instance_t()
         linker, component = capi.address(self.linked.linker.ptr()), capi.address(self.linked.component.raw.ptr())
-        capi.set_fuel(self.context, fuel)
+        capi.set_fuel(self.context, fuel if self._fibers else min(fuel, SLICE_FUEL))
         self.fuel_given = self._left = fuel
         self._block[_ERROR] = 0
-        if self.linked.parks:
+        if self._fibers:  # from here on the store knows async calls only
+            capi.fuel_yield(self.context, SLICE_FUEL)
             future = capi.instantiate_async(linker, self.context, component, addressof(raw), self._error_at)
             while not capi.future_poll(future):
-                if self.request is not None:
+                if self.request is not None or self.host.interrupted:
                     break
             capi.future_delete(future)
             error = self._block[_ERROR]
         else:
             error = capi.instantiate(linker, self.context, component, addressof(raw)) or 0
+            if error and fuel > SLICE_FUEL and not self._fuel_left():
+                self._too_long(error)
+        if self.host.interrupted and not error:
+            self.fault = Fault(Cause.DEAD, STOPPED, self.fuel_used())
+            return
         if self.raised is not None:
             failure, self.raised = self.raised, None
             raise failure
@@ -182,19 +200,46 @@ class Instance:
         signature, function = self._functions[export]
         self._signature, self.busy, self._holds_result = signature, True, False
         self.fuel_given = self._left = fuel
+        self.memory.asked = 0
+        if self._fibers:
+            self.busy = False
+            return self._call_in_slices(export, arguments_at, fuel)
         context, at, block = self.context, self._at, self._block
         block[_RESULT] = 0  # the C API drops what the slot held: let that be a bool
-        set_fuel(context, fuel)
+        if fuel > SLICE_FUEL:
+            self._left = SLICE_FUEL  # what an import that asks how far it is counts from
+        set_fuel(context, self._left)
         error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
         get_fuel(context, self._fuel_at)
-        self._left = block[_FUEL]
-        if error or self.raised is not None:
+        left = block[_FUEL]
+        if fuel > SLICE_FUEL:
+            if error and not left:
+                self._too_long(error)
+            left += fuel - SLICE_FUEL
+        self._left = left
+        if error or self.raised is not None or self.memory.asked > REFUSED_MAX:
             block[_ERROR] = error or 0
             self._finish()
         else:
             self.busy = False
             self._holds_result = signature.results == 1
-        return fuel - block[_FUEL]
+        return fuel - left
+
+    def _call_in_slices(self, export: str, arguments_at: int, fuel: int) -> int:
+        """``call_at`` on a fiber, for what may take long."""
+        before, self._parks = self._parks, True
+        try:
+            self.begin_at(export, arguments_at, fuel)
+            return self.advance()
+        finally:
+            self._parks = before
+
+    def _too_long(self, error: int) -> NoReturn:
+        """It has used up a slice of a call that may have more, and can't be continued: such components need fibers."""
+        capi.error_at(error)
+        self._die(Fault(Cause.DEAD, "its call is longer than a slice", 0))
+        self.host.long[self.linked.component.sha256] = None
+        raise NeedsFibers(self.linked.component.sha256)
 
     def _begin(self, export: str, fuel: int) -> None:
         if self.busy or self.fault is not None:
@@ -203,6 +248,7 @@ class Instance:
             self.release()
         self._signature, self._function = self._functions[export]
         self.busy, self._begun = True, False
+        self.memory.asked = 0
         self.fuel_given = self._left = fuel
         set_fuel(self.context, fuel)
 
@@ -224,16 +270,30 @@ class Instance:
         else:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
-            while not (done := future_poll(self._future)):
-                if self.request is not None or self._fuel_left() == before:
-                    break
+            done = self._go_on(before)
         get_fuel(self.context, self._fuel_at)
         left = self._left = self._block[_FUEL]
         if done:
             self._finish()
+        elif self.memory.asked > REFUSED_MAX:
+            self._die(self._asked_too_often())
+        elif self.host.interrupted and self.request is None:
+            self._die(Fault(Cause.DEAD, STOPPED, self.fuel_used()))
         elif self.request is None:
             self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
         return before - left
+
+    def _go_on(self, before: int) -> bool:
+        """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it done?"""
+        while True:
+            left = self._fuel_left()
+            if left == before or self.host.interrupted or self.memory.asked > REFUSED_MAX:
+                return False
+            before = left
+            if future_poll(self._future):
+                return True
+            if self.request is not None or self.raised is not None:
+                return False
 
     def _first_step(self) -> bool:
         if not self.busy:
@@ -243,10 +303,19 @@ class Instance:
         at = self._arguments_at or (signature.put_arguments(self._arguments) if signature.arity or self._arguments else self._at)
         block = self._block
         block[_RESULT] = block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
-        if self._parks:
+        if self._fibers:
             self._future = func_call_async(self._function, self.context, at, signature.arity, self._at, signature.results, self._error_at)
             return bool(future_poll(self._future))
+        long = self.fuel_given > SLICE_FUEL
+        if long:
+            self._left = SLICE_FUEL
+            set_fuel(self.context, SLICE_FUEL)
         error = func_call(self._function, self.context, at, signature.arity, self._at, signature.results)
+        if long:
+            left = self._fuel_left()
+            if error and not left:
+                self._too_long(error)
+            set_fuel(self.context, left + self.fuel_given - SLICE_FUEL)
         if error:
             block[_ERROR] = error
         return True
@@ -263,10 +332,18 @@ class Instance:
                 capi.error_at(self._block[_ERROR])
             self.fault = Fault(Cause.HOST, f"an import handler failed: {error!r}", self.fuel_used())
             raise error
+        if self.memory.asked > REFUSED_MAX:
+            if self._block[_ERROR]:
+                capi.error_at(self._block[_ERROR])
+            self._die(self._asked_too_often())
+            return
         if self._block[_ERROR]:
             self._fail(self._block[_ERROR])
             return
         self._holds_result = self._signature.results == 1
+
+    def _asked_too_often(self) -> Fault:
+        return Fault(Cause.MEMORY_LIMIT, f"it asked for memory beyond its limit more than {REFUSED_MAX} times in one call", self.fuel_used())
 
     def _fail(self, error: int) -> None:
         self._block[_ERROR] = 0

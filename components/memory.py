@@ -20,6 +20,9 @@ from components.capi import error_new
 _PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
 """0x4000 is MAP_NORESERVE on Linux: 4 GiB of addresses per memory must not count as memory"""
+REFUSED_MAX = 1000
+"""growths beyond the limit that one call may ask for: each costs the host what no fuel counts. Then what it asks for is granted in figures
+only (touching it traps), which ends the asking, and its instance is killed"""
 DYNAMIC_BYTES = 1 << 26
 """reserved for a memory that wasmtime asks for without a reservation of its own"""
 
@@ -27,22 +30,24 @@ DYNAMIC_BYTES = 1 << 26
 class LinearMemory:
     """One guest memory. ``size_bytes`` now, ``peak_bytes``, ``refused`` growths."""
 
-    __slots__ = ("address", "capacity_bytes", "mapped_bytes", "owner", "peak_bytes", "refused", "size_bytes")
+    __slots__ = ("address", "capacity_bytes", "mapped_bytes", "owner", "peak_bytes", "refused", "shown_bytes", "size_bytes")
 
     def __init__(self, owner: MemoryOwner, address: int, mapped_bytes: int, capacity_bytes: int, size_bytes: int) -> None:
         self.owner = owner
         self.address, self.mapped_bytes, self.capacity_bytes = address, mapped_bytes, capacity_bytes
-        self.size_bytes = self.peak_bytes = size_bytes
+        self.size_bytes = self.peak_bytes = self.shown_bytes = size_bytes
         self.refused = 0
 
 
 class MemoryOwner:
     """What an instance owns in linear memory, and its limit in bytes."""
 
-    __slots__ = ("limit_bytes", "memories", "on_growth")
+    __slots__ = ("asked", "limit_bytes", "memories", "on_growth")
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.asked = 0
+        """growths beyond the limit that the call under way has asked for"""
         self.memories: list[LinearMemory] = []
         self.on_growth: Callable[[int], None] | None = None
         """told of each growth after the first allocation, in bytes"""
@@ -116,7 +121,7 @@ class MemoryCreator:
 
     def _get_memory(self, env: int, size: Any, capacity: Any) -> int:
         memory = self._memories[env]
-        size[0], capacity[0] = memory.size_bytes, memory.capacity_bytes
+        size[0], capacity[0] = memory.shown_bytes, memory.capacity_bytes
         return memory.address
 
     def _grow_memory(self, env: int, new_bytes: int) -> int:
@@ -124,11 +129,16 @@ class MemoryCreator:
         others = memory.owner.size_bytes - memory.size_bytes
         if others + new_bytes > memory.owner.limit_bytes or new_bytes > memory.capacity_bytes:
             memory.refused += 1
+            memory.owner.asked += 1
+            if memory.owner.asked > REFUSED_MAX and new_bytes <= memory.capacity_bytes:
+                memory.shown_bytes = memory.capacity_bytes  # there is no more to ask for
+                return 0
             return int(error_new(b"memory limit"))
         if self._libc.mprotect(memory.address, new_bytes, _PROT_RW):
             memory.refused += 1
             return int(error_new(b"this machine refused to commit a guest memory"))
         growth, memory.size_bytes = new_bytes - memory.size_bytes, new_bytes
+        memory.shown_bytes = new_bytes
         if memory.owner.on_growth is not None:
             memory.owner.on_growth(growth)
         memory.peak_bytes = max(memory.peak_bytes, new_bytes)

@@ -34,12 +34,23 @@ class Misbehaviour:
     def tcp(self, answer: bytes) -> bytes | None:
         """The ADU that goes out instead, None for silence."""
         spoil = _TCP.get(self.kind)
-        return answer if spoil is None else spoil(answer, self.amount)
+        return answer if spoil is None or len(answer) < _BYTES_MIN["tcp"] else spoil(answer, self.amount)
 
     def rtu(self, answer: bytes) -> bytes | None:
         """The frame that goes out instead, None for silence."""
         spoil = _RTU.get(self.kind)
-        return answer if spoil is None else spoil(answer, self.amount)
+        return answer if spoil is None or len(answer) < _BYTES_MIN["rtu"] else spoil(answer, self.amount)
+
+
+_BYTES_MIN = {"tcp": 9, "rtu": 5}
+"""of an answer that a fault can be worked into: with a PDU of two bytes at least"""
+_STAGES = ("slow", "busy", "exception", "wrong-transaction", "wrong-unit", "length-lie", "bad-crc", "truncated", "silent")
+"""faults of one device at once act in this order: what is said, how it is framed, how much of it goes out"""
+
+
+def in_order(faults: list[Misbehaviour]) -> list[Misbehaviour]:
+    """Faults in the order in which they act; of one kind in the order in which they began."""
+    return sorted(faults, key=lambda fault: _STAGES.index(fault.kind)) if len(faults) > 1 else faults
 
 
 def _silent(answer: bytes, amount: int) -> None:

@@ -15,7 +15,7 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
 from devices.device import Device
-from devices.misbehaviour import Misbehaviour
+from devices.misbehaviour import Misbehaviour, in_order
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253
@@ -107,7 +107,7 @@ class ModbusServer:
         """The answer after all faults, None for silence."""
         spoilt: bytes | None = answer
         self.slow_ns = 0
-        for fault in self.faults:
+        for fault in in_order(self.faults):
             if spoilt is not None and fault.hits():
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount

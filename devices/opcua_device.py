@@ -224,7 +224,7 @@ class OpcUaServer:
         """What goes out instead of a chunk or message, None for silence; sets ``slow_ns``."""
         self.slow_ns = 0
         out: bytes | None = answer
-        for fault in self.faults:
+        for fault in sorted(self.faults, key=lambda fault: _ORDER.index(fault.kind)) if len(self.faults) > 1 else self.faults:
             if out is not None and fault.hits():
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount
@@ -250,6 +250,8 @@ def _length_lie(answer: bytes, amount: int) -> bytes:
     return answer[:4] + struct.pack("<I", int.from_bytes(answer[4:8], "little") + 2) + answer[8:]
 
 
+_ORDER = ("slow", "busy", "service-fault", "length-lie", "truncated", "silent")
+"""faults at once act in this order: what is said, how it is framed, how much of it goes out"""
 _SPOIL: dict[str, Callable[[bytes, int], bytes | None]] = {
     "silent": lambda answer, _: None, "truncated": lambda answer, _: answer[: max(1, len(answer) // 2)], "service-fault": _service_fault,
     "busy": lambda answer, _: _service_fault(answer, STATUS_CODES["BadTooManyOperations"]), "length-lie": _length_lie,

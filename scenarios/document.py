@@ -7,6 +7,7 @@ are booleans; there are no sexagesimal or octal numbers, no timestamps and no me
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,43 @@ def read_document(file: Path) -> Document:
     """Read a scenario file; raises ScenarioError when it can't be read or isn't one YAML mapping."""
     name = shown_path(file)
     try:
-        if file.stat().st_size > FILE_BYTES_MAX:
-            raise ScenarioError(name, None, "", f"the file is larger than {FILE_BYTES_MAX} bytes")
-        text = file.read_text(encoding="utf-8")
+        text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ScenarioError(name, None, "", "no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ScenarioError(name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return parse_document(text, file)
+
+
+def read_regular(file: Path, most_bytes: int) -> bytes:
+    """The bytes of a regular file: pipes, devices and what has no end are refused before they are read. Raises OSError, or ValueError."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+    if status.st_size > most_bytes:
+        raise ValueError(f"the file is larger than {most_bytes} bytes")
+    with file.open("rb") as opened:
+        return opened.read(most_bytes)
+
+
+_TOP_LEVEL = re.compile(r"^(?:format|\"format\"|'format')\s*:", re.MULTILINE), re.compile(r"^(?:fleets|\"fleets\"|'fleets')\s*:", re.MULTILINE)
+
+
+def looks_like_a_scenario(file: Path) -> bool:
+    """Has it ``format`` and ``fleets`` at its top level? Of one that isn't YAML its text is asked."""
+    try:
+        text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        try:
+            text = read_regular(file, FILE_BYTES_MAX).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return False
+        return all(pattern.search(text) for pattern in _TOP_LEVEL)  # broken, and meant as one: whoever runs it says why
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return "format" in keys and "fleets" in keys
 
 
 def parse_document(text: str, file: Path) -> Document:

@@ -6,6 +6,8 @@ Belongs here: the error and nearest names. Never: faults of guests or devices, b
 from __future__ import annotations
 
 import difflib
+import errno
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +24,37 @@ class ScenarioError(Exception):
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
         return f"{where}: {self.path}: {self.text}" if self.path else f"{where}: {self.text}"
+
+
+class MachineError(Exception):
+    """This machine can't: no room on a disk, no memory, a folder that another run has. ``str`` says what to do."""
+
+
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.EFBIG)
+
+
+def machine_error(error: BaseException) -> MachineError | None:
+    """What this machine is to blame for, in words; None for everything else."""
+    if isinstance(error, MachineError):
+        return error
+    if isinstance(error, MemoryError):
+        return MachineError("no memory left; run fewer or smaller scenarios at a time")
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return MachineError(f"{where}{error.strerror}")
+    if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("full", "disk I/O", "readonly", "unable to open")):
+        return MachineError(f"a database: {error}; is there room under --out and in the temporary folder?")
+    return None
+
+
+TEXT_MAX = 2000
+"""characters of a message that others have made: a component's own words, a scalar of a file"""
+
+
+def printable(text: str) -> str:
+    """What others have made may hold what a terminal obeys: control characters are shown, and it isn't longer than TEXT_MAX."""
+    shown = "".join(letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}" for letter in text[: TEXT_MAX + 1])
+    return shown if len(text) <= TEXT_MAX else f"{shown[:TEXT_MAX]}... ({len(text)} characters)"
 
 
 def path_text(path: Iterable[str | int]) -> str:

@@ -40,3 +40,15 @@ def link_model(link: schema.Link) -> LinkModel:
 def not_on_a_line(block: schema.Degradation) -> list[str]:
     """Keys of a block that mean nothing on a serial line."""
     return [key for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder") if getattr(block, key) is not None]
+
+
+def idle_keys(block: schema.Degradation, model: LinkModel) -> list[tuple[str, str]]:
+    """(key, why) of the keys of a block that would change nothing in the model that comes of it."""
+    out = []
+    if block.correlation and not model.loss:
+        out.append(("correlation", "correlation is of random loss, and this link has none: add loss"))
+    if block.reorder and not model.delay_ns:
+        out.append(("reorder", "packets that are reordered skip the delay, and this link has none: add delay"))
+    if block.queue is not None and not model.rate_bps:
+        out.append(("queue", "what waits in the queue waits for the rate, and this link has none: add rate"))
+    return out

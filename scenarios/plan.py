@@ -16,7 +16,7 @@ from devices.device import DeviceModel
 from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
-from scenarios.links import link_model, model_changes, not_on_a_line
+from scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
 from scenarios.pairs import standby_spec
 from scenarios.phases import phases
@@ -105,6 +105,8 @@ class Planner:
                 raise self.error((*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)")
             bits = 10 if not checked and link.stop == 1 else 11
             model = replace(LinkModel(), **model_changes(link))
+            for key, why in idle_keys(link, model):
+                raise self.error((*at, key), why)
             letter = {"even": "E", "odd": "O", "none": "N"}.get(link.parity or ("even" if link.stop is None else "none"))
             framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"  # nothing said: even parity (section 2.5.1)
             return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing)
@@ -116,6 +118,8 @@ class Planner:
         model = link_model(link)
         if model.jitter_ns > model.delay_ns:
             raise self.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
+        for key, why in idle_keys(link, model):
+            raise self.error((*at, key), why)
         return LinkSpec(name, model)
 
     # ---- devices ------------------------------------------------------------------------------------------------

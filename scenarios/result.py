@@ -23,6 +23,7 @@ from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES
 from sim.ledger import End, Ledger
+from sim.link import LegStats
 from sim.truth import Truth
 from sim.world import World
 
@@ -103,6 +104,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
         "lines": {name: {"busy_ratio": round(busy_ratio(world, line), 6), "exchanges": line.exchanges, "timeouts": line.timeouts,
                          "longest_queue": line.longest_queue} for name, line in world.field.lines.items()},
+        "links": {name: _link_figures(link.stats()) for name, link in world.links.items()},
         "commands": {"issued": len(world.commands_issued), **world.commands_ended},
         "bands": {gateway.name: band(gateway) for gateway in world.gateways},
         "notes": notes,
@@ -236,6 +238,11 @@ def health(gateway: Any) -> dict[str, int]:
         if slot.health:
             said[slot.health] = said.get(slot.health, 0) + 1
     return said
+
+
+def _link_figures(stats: LegStats) -> dict[str, int]:
+    """Packets of a link, all of its legs and both ways."""
+    return {name: getattr(stats, name) for name in LegStats.__slots__}
 
 
 def _link(world: World, gateway: Any) -> dict[str, int]:

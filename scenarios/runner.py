@@ -15,15 +15,17 @@ from fractions import Fraction
 from pathlib import Path
 
 from components.host import Host
+from components.instance import NeedsFibers
 from scenarios.determinism import Comparison, Recording
 from scenarios.feasibility import warnings
 from scenarios.load import Loaded, known_as
 from scenarios.places import attached
 from scenarios.plan import Planner
+from scenarios.report import document
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
 from scenarios.thresholds import Judge, Judged, read_expectations
-from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire
+from scenarios.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
 from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.spec import WorldSpec
@@ -59,8 +61,33 @@ class Options:
 def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     """Run a scenario; raises ScenarioError for the author's mistakes and HostLimitError for this machine's limits."""
     read_expectations(loaded)  # before anything is compiled: the author waits for it
-    own = host is None
-    host = host or Host()
+    if host is not None:
+        return _run(loaded, options, host)
+    hurried = options.speed is None and not options.places and not options.wire  # what waits for the wall's clock can't begin anew
+    own = Host(fibers=not hurried)
+    worlds: list[World] = []
+    told = options.started
+
+    def started(world: World) -> None:
+        if told is not None:
+            told(world)
+        worlds.append(world)
+        if any(one.env.stopped for one in worlds):  # somebody has stopped the one before
+            world.stop()
+
+    options = replace(options, started=started)
+    try:
+        while True:
+            try:
+                return _run(loaded, options, own)
+            except NeedsFibers:
+                continue  # a component whose calls are long was met; the host knows it now, and the same happens again
+    finally:
+        own.close()
+
+
+def _run(loaded: Loaded, options: Options, host: Host) -> Result:
+    folder: Folder | None = None
     try:
         planner = Planner(loaded, host, options.seed, options.boards)
         spec = planner.world()
@@ -79,11 +106,17 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
         if recording is not None:
             result = _again(loaded, spec, host, options, planner.notes, result, recording)
         if folder is not None:
-            folder.write_result(result.data)
+            _written(folder, loaded, result, options)
         return result
     finally:
-        if own:
-            host.close()
+        if folder is not None:
+            folder.leave()
+
+
+def _written(folder: Folder, loaded: Loaded, result: Result, options: Options) -> None:
+    """The same document as --json's, of this scenario alone."""
+    code = exit_code(result.verdict, options.strict, bool(result.data["unspoken"]))
+    folder.write_result(document.text([document.entry(loaded.file, result, code)]))
 
 
 def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str]) -> Result:
@@ -113,7 +146,8 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
             result.data["fidelity"] = compared(result.data, virtual.data, field_of.loopback_ns)
     result.data["reproduce"] = command(loaded, spec.seed, options) + " --clock wire"
     if folder is not None:
-        folder.write_result(result.data)
+        _written(folder, loaded, result, options)
+        folder.leave()
     return result
 
 

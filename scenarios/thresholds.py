@@ -116,10 +116,8 @@ class Judge:
         def see(device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
             if (chosen is not None and device not in chosen) or (when is not None and not when(due_ns)):
                 return
-            if version is not None:
-                at_work = getattr(clockwork, worker)
-                if at_work is None or str(at_work.version) != version:
-                    return
+            if version is not None and str(clockwork.at_work[worker].version) != version:
+                return
             windows.setdefault(0, Histogram()).add(clockwork.spent_ns[stage], points)
 
         self.world.latencies.watch_stages(see)

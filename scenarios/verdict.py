@@ -32,9 +32,14 @@ EXIT_CODES = {
 }  # fmt: skip
 SCENARIO_ERROR = 3
 """also of a wrong flag or command"""
+INTERNAL_ERROR = 70
+"""a mistake in twinloop that isn't a broken promise of a run (sysexits.h: EX_SOFTWARE)"""
+MACHINE = 71
+"""this machine: memory, disk, a folder that is taken (sysexits.h: EX_OSERR)"""
+ABORTED = 130
 STRICT_UNSURE = 1
 _ORDER = list(Verdict)
-_SEVERITY = [2, 130, 3, 5, 1, 4, 0]
+_SEVERITY = [INTERNAL_ERROR, 2, MACHINE, ABORTED, SCENARIO_ERROR, 5, 1, 4, 0]
 """exit codes, worst first, for several files"""
 
 

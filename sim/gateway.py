@@ -126,7 +126,6 @@ class Gateway:
     def boot(self) -> None:
         """Power on: every slot is brought up, the uplink dials."""
         self._move("boot")
-        self.host.require_room(len(self.slots))
         Task(self.env, self._boot(self.epoch))
 
     def _boot(self, epoch: int) -> Steps:
@@ -259,6 +258,7 @@ class Gateway:
     def add_poller(self, poller: Poller) -> None:
         """A device of this gateway."""
         self.pollers.append(poller)
+        self.truth.add(poller)
         if poller.listens_by_itself:
             self._receivers.append(poller)
         self._poller_of[poller.index] = poller

@@ -46,12 +46,11 @@ class Blame:
 class Clockwork:
     """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
 
-    __slots__ = ("driver", "lists", "policy", "spent_ns", "transform", "waited_ns")
+    __slots__ = ("at_work", "lists", "spent_ns", "waited_ns")
+    at_work: dict[str, ComponentSpec]
+    """who worked on it, by role; set where somebody watches stages"""
 
     def __init__(self) -> None:
-        self.driver: ComponentSpec | None = None
-        self.transform: ComponentSpec | None = None
-        self.policy: ComponentSpec | None = None
         self.lists: tuple[int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
@@ -120,7 +119,7 @@ class Latencies:
         self.fleets = [Latency() for _ in range(fleets)]
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
-        self._stages: list[Callable[[int, int, Clockwork, int], None]] = []
+        self.stages_watched: list[Callable[[int, int, Clockwork, int], None]] = []
         self._windows: list[tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]] = []
 
     def watch_windows(
@@ -131,7 +130,7 @@ class Latencies:
 
     def watch_stages(self, see: Callable[[int, int, Clockwork, int], None]) -> None:
         """Tell ``see(device, points, clockwork, due_ns)`` of each verdict."""
-        self._stages.append(see)
+        self.stages_watched.append(see)
 
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
         """A merged copy: of all, of some fleets, or of watched devices."""
@@ -165,7 +164,7 @@ class Latencies:
         for cloud, see, _ in self._windows:
             if not cloud:
                 see(device, points, total_ns, due_ns)
-        for look in self._stages:
+        for look in self.stages_watched:
             look(device, points, clockwork, due_ns)
         for blame in self.blames:
             if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices) and (blame.when is None or blame.when(due_ns)):

@@ -138,8 +138,8 @@ class Ledger:
         """(device, StatusCode) -> the others"""
         self.valued = [0] * len(names)
         """of each device the points of which at least one reading had a value"""
-        self.asked = [0] * len(names)
-        """of each device the points that were due at least once"""
+        self.asked = [(1 << len(mine)) - 1 for mine in points]
+        """of each device the points that are due, of one whose news alone is due those that were"""
         self.duplicates = self.misordered = self.late = self.derived = 0
         self.duplicates_of: dict[int, int] = {}
         self.misordered_of: dict[int, int] = {}
@@ -161,7 +161,6 @@ class Ledger:
         self.due += count
         self.open += count
         self.due_of[device] += count
-        self.asked[device] |= mask
         self.last_touched = device, k, mask
         return row
 
@@ -242,15 +241,16 @@ class Ledger:
             if status < BAD:
                 self.valued[device] |= points
 
-    def all_good(self, row: Row, mask: int) -> None:
-        """A driver has returned the readings of a sample, and all of them are Good."""
-        self.good_of[row.device] += mask.bit_count()
-        self.valued[row.device] |= mask
+    @property
+    def readings(self) -> int:
+        """Readings that drivers have returned with samples."""
+        return sum(self.good_of) + sum(self.status_of.values())
 
     def valueless(self) -> dict[int, int]:
         """device -> the points that were due and never had a value, of devices of which something was read."""
         read = {device for device, _ in self.status_of}
-        never = {device: self.asked[device] & ~self.valued[device] for device in range(len(self.names)) if device in read or self.good_of[device]}
+        some = [device for device in range(len(self.names)) if device in read or self.good_of[device]]
+        never = {device: self.asked[device] & ~self.valued[device] for device in some}
         return {device: points for device, points in never.items() if points}
 
     def count_duplicates(self, device: int, count: int) -> None:

@@ -65,6 +65,7 @@ class LegStats:
     queue_full: int = 0
     ruled_out: int = 0
     corrupted: int = 0
+    duplicated: int = 0
 
 
 class Link:
@@ -235,6 +236,7 @@ class Way:
         damaged = self._happens("corrupt", model.corrupt)
         stats.corrupted += damaged
         copies = 2 if self._happens("duplicate", model.duplicate) else 1
+        stats.duplicated += copies - 1
         return [(leave + extra + self._delay(model), damaged) for _ in range(copies)]
 
     def _delay(self, model: LinkModel) -> int:
@@ -245,13 +247,19 @@ class Way:
         return max(0, model.delay_ns + self._coin("jitter").spread(model.jitter_ns))
 
     def _lost(self, model: LinkModel) -> bool:
+        """Bursts and random loss are independent causes: together they lose 1 - (1 - a)(1 - b). Each has coins of its own."""
         bursts = model.bursts
-        if bursts is not None:
-            self._bad = not self._happens("burst", bursts.r) if self._bad else self._happens("burst", bursts.p)
-            return self._happens("loss", bursts.bad if self._bad else bursts.good)
+        if bursts is None:
+            return self._lost_alone(model, "loss")
+        self._bad = not self._happens("burst", bursts.r) if self._bad else self._happens("burst", bursts.p)
+        in_burst = self._happens("loss", bursts.bad if self._bad else bursts.good)
+        return self._lost_alone(model, "random-loss") or in_burst
+
+    def _lost_alone(self, model: LinkModel, coin: str) -> bool:
+        """Random loss, each draw leaning on the one before if it is correlated."""
         if not model.loss:
             return False
         if not model.correlation:
-            return self._coin("loss").word() < probability_word(model.loss)
-        self._last_loss = model.correlation * self._last_loss + (1.0 - model.correlation) * self._coin("loss").uniform()
+            return self._coin(coin).word() < probability_word(model.loss)
+        self._last_loss = model.correlation * self._last_loss + (1.0 - model.correlation) * self._coin(coin).uniform()
         return self._last_loss < model.loss

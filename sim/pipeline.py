@@ -52,7 +52,9 @@ def carry(gateway: Gateway, poller: Poller, row: Row, lists: Lists) -> Steps:
     arguments.set_batch(row.k, lists)
     values = READING_VALUES * row.read.bit_count() + 3
     slot = gateway.transform  # an upgrade may put another one in its place meanwhile
-    clockwork.driver, clockwork.transform = poller.slot.spec, slot.spec
+    watched = gateway.latencies.stages_watched
+    if watched:
+        clockwork.at_work = {"driver": poller.slot.spec, "transform": slot.spec, "policy": gateway.policy.spec}
     outcome = yield from _stage(gateway, poller, slot, "transform-readings", values, TRANSFORM)
     poller.give_back()
     batch, kept = _transformed(gateway, poller, slot, row, outcome)
@@ -60,7 +62,8 @@ def carry(gateway: Gateway, poller: Poller, row: Row, lists: Lists) -> Steps:
         arguments.set_link(*gateway.link_state())
         values = READING_VALUES * kept.bit_count() + 9
         slot = gateway.policy
-        clockwork.policy = slot.spec
+        if watched:
+            clockwork.at_work["policy"] = slot.spec
         outcome = yield from _stage(gateway, poller, slot, "decide", values, POLICY)
         for verdict, part in _decided(gateway, poller, slot, row, kept, outcome):
             message = _composed(gateway, poller, row, part, verdict, batch)
@@ -98,6 +101,7 @@ def accepted(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, ge
     ledger, slot = gateway.ledger, poller.slot
     if fault is not None:
         ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
+        gateway.truth.trouble(poller)
         gateway.supervisor.fault(slot, fault, generation)
         return None
     instance = slot.instance
@@ -105,6 +109,7 @@ def accepted(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, ge
     lists = poller.clockwork.lists
     if lists is None:
         ledger.close(row, row.open, End.MISSED, missed_cause(instance.result().value))
+        gateway.truth.trouble(poller)
         return None
     batch = read_batch(lists)
     ids = batch.points if not batch.texts else (*batch.points, *(text.point for text in batch.texts))
@@ -120,10 +125,15 @@ def accepted(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, ge
     if any(batch.statuses) or total - total != 0.0 or batch.texts:
         assess(poller, row, batch)
     else:
-        ledger.all_good(row, mask)
-    gateway.truth.took(poller, row, batch)
-    for told in gateway.on_readings:
-        told(poller, row, batch)
+        ledger.good_of[row.device] += mask.bit_count()
+        ledger.valued[row.device] |= mask
+    if poller.unchecked:
+        poller.unchecked -= 1
+    else:
+        gateway.truth.look(poller, row, batch)
+    if gateway.on_readings:
+        for told in gateway.on_readings:
+            told(poller, row, batch)
     return lists if mask else None
 
 

@@ -100,6 +100,7 @@ class Plan:
         mask = self._mask
         if self.news is not None:
             mask = self.news(now_ns)
+            self._ledger.asked[self._index] |= mask
             self.news_points += mask.bit_count()
             if not mask:
                 return

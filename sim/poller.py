@@ -97,6 +97,8 @@ class Poller:
         """what waits for the work under way to end"""
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
+        self.unchecked = 0
+        """so many of its next batches nobody holds against that"""
         self.polls = 0
         self.on_poll: Callable[[Row], None] | None = None
         """told of each poll that has ended, and of each that couldn't begin"""

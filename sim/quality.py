@@ -41,6 +41,8 @@ def assess(poller: Poller, row: Row, batch: Batch) -> None:
     ledger.returned(row, good)
     for status, mask in marks.items():
         poller.gateway.trace.emit("quality", row.device, row.k, status, mask)
+    if missed:
+        poller.gateway.truth.trouble(poller)
     for cause, mask in missed.items():
         row.void |= mask
         ledger.close(row, mask, End.MISSED, cause)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from components.outcome import Cause, Fault
 from sim.call import call
-from sim.clock import MS, NEVER_NS, S, Steps
+from sim.clock import MS, S, Steps
 from sim.latency import BUS, DRIVER, Clockwork
 from sim.ledger import Row
 from sim.pipeline import accepted, carry, missed_cause
@@ -31,8 +31,10 @@ LISTEN_MIN_NS = 100 * MS
 """a driver that comes back sooner without a message is asked again only then"""
 LISTEN_RETRY_NS = 1 * S
 """after an error it is asked again only so much later"""
-WITHOUT_DEADLINE_NS = NEVER_NS >> 1
-"""the deadline of a driver that waits for others, unless its component sets one"""
+LISTEN_DEADLINE_NS = 60 * S
+"""the deadline of a call that waits for others, unless its component sets one: six times as long as the shipped drivers wait"""
+LISTEN_CPU_NS = 1 * S
+"""CPU time of such a call, unless its component sets a limit: nearly all of it is waiting"""
 
 
 class Taken(NamedTuple):

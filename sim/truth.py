@@ -17,7 +17,7 @@ from sim.witness import Shown, Witness
 
 if TYPE_CHECKING:
     from components.batch import Batch
-    from sim.ledger import Row
+    from sim.ledger import Ledger, Row
     from sim.message import Command
     from sim.poller import Poller
 
@@ -66,20 +66,30 @@ class WrongWrite:
 
 
 class Truth:
-    """Of one run. ``wrong_of``: device -> readings that weren't what it showed; ``checked`` of ``readings`` were looked at."""
+    """Of one run. ``wrong_of``: device -> readings that weren't what it showed; ``checked``: those that were looked at.
 
-    def __init__(self, names: list[str], points: list[tuple[str, ...]], always: list[bool]) -> None:
-        self._names, self._points, self._always = names, points, always
-        self._batches = [0] * len(names)
-        self._until_ns = [-1] * len(names)
+    A poller's ``unchecked`` says how many of its next batches nobody looks at: it depends on how many there were and on what happened,
+    never on what they say.
+    """
+
+    def __init__(self, ledger: Ledger, always: list[bool]) -> None:
+        self._names, self._points, self._ledger, self._always = ledger.names, ledger.points, ledger, always
+        self._batches: dict[int, int] = {}
+        self._until_ns: dict[int, int] = {}
         self._everywhere_ns = -1
-        self.readings = self.checked = 0
+        self._pollers: list[Poller] = []
+        self.checked = 0
         self.wrong_of: dict[int, int] = {}
         self.first: Difference | None = None
         self._orders: dict[tuple[int, int], list[float]] = {}
         self.commands_checked = 0
         self.wrong_commands: dict[int, int] = {}
         self.first_command: WrongWrite | None = None
+
+    @property
+    def readings(self) -> int:
+        """Of which ``checked`` were looked at."""
+        return self._ledger.readings
 
     @property
     def wrong(self) -> int:
@@ -91,35 +101,43 @@ class Truth:
         """Writes that were said to be done and weren't."""
         return sum(self.wrong_commands.values())
 
-    def trouble(self, device: int, now_ns: int) -> None:
+    def add(self, poller: Poller) -> None:
+        """One more whose batches are looked at."""
+        self._pollers.append(poller)
+
+    def trouble(self, poller: Poller) -> None:
         """From now on look at everything of that device for a while."""
-        self._until_ns[device] = now_ns + WATCHFUL_NS
+        self._until_ns[poller.index] = poller.gateway.env._now + WATCHFUL_NS
+        poller.unchecked = 0
 
     def trouble_everywhere(self, now_ns: int) -> None:
         """Of all devices."""
+        if now_ns + WATCHFUL_NS == self._everywhere_ns:
+            return
         self._everywhere_ns = now_ns + WATCHFUL_NS
+        for poller in self._pollers:
+            poller.unchecked = 0
 
-    def took(self, poller: Poller, row: Row, batch: Batch) -> None:
-        """A driver has returned a batch; whether it is looked at depends on how many there were and what happened, not on what it says."""
-        self.readings += len(batch.values)
-        device = row.device
+    def look(self, poller: Poller, row: Row, batch: Batch) -> None:
+        """A driver has returned a batch that is looked at; how long until the next one?"""
+        device, now = row.device, poller.gateway.env._now
+        number = self._batches[device] = self._batches.get(device, 0) + 1
+        self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
         if row.void:
-            self.trouble(device, poller.gateway.env._now)
-        if self.due(device, poller.gateway.env._now):
-            self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
-
-    def due(self, device: int, now_ns: int) -> bool:
-        """Is the batch that comes now looked at?"""
-        number = self._batches[device]
-        self._batches[device] = number + 1
-        return number < FIRST or self._always[device] or number % SHARE == 0 or now_ns <= self._until_ns[device] or now_ns <= self._everywhere_ns
+            self.trouble(poller)
+        watchful = number < FIRST or self._always[device] or now <= self._until_ns.get(device, -1) or now <= self._everywhere_ns
+        poller.unchecked = 0 if watchful else SHARE - 1
 
     def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
         """Every reading of a batch that has a value against what was shown."""
+        exactly = witness.exactly()
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if status >= BAD:
                 continue
             index = bit_of[point].bit_length() - 1
+            if exactly.get(index) == value:
+                self.checked += 1
+                continue
             shown = witness.shown(index)
             if shown is None:
                 continue

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from devices.device import Device
 from devices.nodes import NodeImage, NodeValue
@@ -20,6 +21,8 @@ READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 READ_WRITE = 23
 WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding", 22: "holding", READ_WRITE: "holding"}
 """functions that write -> table"""
+LOOKS_MAX = 16
+"""of the call before, for what a stale answer would show"""
 STRAY = "another point was written, too"
 MBAP_BYTES, RTU_BYTES_MIN = 7, 4
 """before a PDU over TCP; the shortest frame on a line"""
@@ -48,6 +51,10 @@ class Witness(Protocol):
         """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
         ...
 
+    def exactly(self) -> dict[int, float]:
+        """point -> a value that it showed in this call, computed as the contract says; those that are quickly known."""
+        ...
+
     def shown(self, index: int) -> list[Shown] | None:
         """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
         ...
@@ -73,6 +80,10 @@ class Nobody:
 
     def at(self, which: int) -> None:
         """Nothing."""
+
+    def exactly(self) -> dict[int, float]:
+        """Nothing is."""
+        return {}
 
     def shown(self, index: int) -> list[Shown] | None:
         """Nobody knows."""
@@ -119,12 +130,40 @@ class ModbusWitness(Nobody):
         self._device, self._real = device, real
         self.looks: list[Look] = []
         self._before: list[Look] = []
+        self._plans: dict[bytes, list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]] = {}
+        """request -> (point, how to unpack it, where, scale, offset) of the big-endian registers in its answer"""
 
     def begin(self) -> None:
         """What was looked at before is what a stale answer would show."""
         if self.looks:
-            self._before = self.looks[:]
-            self.looks.clear()
+            self._before, looks = self.looks[-LOOKS_MAX:], self.looks
+            looks.clear()
+
+    def exactly(self) -> dict[int, float]:
+        """Of the last look at each."""
+        out: dict[int, float] = {}
+        for request, answer in self.looks:
+            if request[0] not in (3, 4) or answer[0] != request[0]:
+                continue
+            plan = self._plans.get(request)
+            if plan is None:
+                plan = self._plans[request] = self._planned(request)
+            if len(answer) == 2 + 2 * int.from_bytes(request[3:5], "big"):
+                for index, unpack, at, scale, offset in plan:
+                    out[index] = unpack(answer, at)[0] * scale + offset
+        return out
+
+    def _planned(self, request: bytes) -> list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]:
+        if len(self._plans) > LOOKS_MAX:
+            self._plans.clear()
+        first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
+        out = []
+        for index, point in enumerate(self._device.model.points):
+            cell = self._device.image.cell(index)
+            at = point.address - first
+            if cell is not None and cell.order == "be" and point.table == READS[request[0]] and at >= 0 and at + point.width <= count:
+                out.append((index, cell.struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
+        return out
 
     def heard_tcp(self, request: bytes, reply: bytes) -> None:
         """A real device has answered, over TCP."""
@@ -236,6 +275,15 @@ class NodeWitness(Nobody):
         """Only later looks count."""
         self._begun = self._looks[-1][0] + 1 if self._looks else 0
 
+    def exactly(self) -> dict[int, float]:
+        """The last look at each, if it is of this call."""
+        out: dict[int, float] = {}
+        for number, point, told in reversed(self._looks):
+            if number < self._begun or len(out) == len(self._image.types):
+                break
+            out.setdefault(point, told.value)
+        return out
+
     def _told(self, index: int) -> list[NodeValue]:
         return [value for number, point, value in self._looks if point == index and number >= self._begun]
 
@@ -275,6 +323,10 @@ class NoticeWitness(NodeWitness):
 
     def begin(self) -> None:
         """A notification may be older than the call that returns it."""
+
+    def exactly(self) -> dict[int, float]:
+        """Which look it is, the instant says."""
+        return {}
 
     def at(self, source_ns: int) -> None:
         """The batch is of that instant, in ns of the timeline."""

@@ -7,6 +7,7 @@ bytes, commands) to a trace; nothing of it lives at module level, and ``close`` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,7 +28,7 @@ from sim.pair import Pair
 from sim.plan import Plan, put_on_timeline
 from sim.plant import Plant
 from sim.poller import PointTable, Poller, point_configs, points_of, table_key
-from sim.receiver import WITHOUT_DEADLINE_NS
+from sim.receiver import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
 from sim.rollout import Rollout
 from sim.slot import Slot
 from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
@@ -74,7 +75,7 @@ class World(Plant):
         self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
         self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
         serial = dict.fromkeys(link.name for link in spec.links if link.serial_bd is not None)
-        self.truth = Truth(self.ledger.names, self.ledger.points, [d.link in serial for d in devices])
+        self.truth = Truth(self.ledger, [d.link in serial for d in devices])
         self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
         self.ledger.on_end = self._ended
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
@@ -125,6 +126,8 @@ class World(Plant):
         for i, device in enumerate(self.spec.devices):
             plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
             plan.source, plan.news = self.field.source(i, device), self.field.news(i, device)
+            if plan.news is not None:
+                self.ledger.asked[i] = 0
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
@@ -184,9 +187,12 @@ class World(Plant):
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
-        deadline_ns = WITHOUT_DEADLINE_NS if spec.protocol == "mqtt" or spec.subscribed is not None else spec.poll_ns
+        listens = spec.protocol == "mqtt" or spec.subscribed is not None
+        deadline_ns = LISTEN_DEADLINE_NS if listens else spec.poll_ns
+        if listens and driver.cpu_ns is None:
+            driver = replace(driver, cpu_ns=LISTEN_CPU_NS)
         options = self.field.options(gateway.name, spec, driver.deadline_ns)
-        if deadline_ns is not None and deadline_ns < WITHOUT_DEADLINE_NS:
+        if not listens:
             options += patience(driver, driver.deadline_ns or deadline_ns)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
@@ -201,8 +207,8 @@ class World(Plant):
         return self._tables[key]
 
     def stop(self) -> None:
-        """End the run between two events; safe in a signal handler."""
-        self.env.stopped = True
+        """End the run between two events, or in the middle of a guest's computing; safe in a signal handler."""
+        self.env.stopped = self.host.interrupted = True
 
     def outside_notes(self) -> list[str]:
         """What the way to real devices has to say; nothing when there are none."""
@@ -210,10 +216,14 @@ class World(Plant):
 
     # ---- running ------------------------------------------------------------------------------------------------
     def boot(self) -> None:
-        """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up."""
+        """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up, HostLimitError when this
+        machine hasn't room for all their instances."""
+        self.host.require_room(sum(len(gateway.slots) for gateway in self.gateways))
         for gateway in self.gateways:
             gateway.boot()
         self.advance(-1)
+        if self.env.stopped:
+            return
         self.field.require_started()
         for gateway in self.gateways:
             gateway.boot_busy_ns = gateway.busy_total_ns()
@@ -402,6 +412,7 @@ class World(Plant):
         if self.closed:
             return
         self.closed = True
+        self.host.interrupted = False
         for gateway in self.gateways:
             gateway.close()
         self.field.close()

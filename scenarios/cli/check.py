@@ -17,7 +17,7 @@ def check(
 ) -> int:
     """Check scenarios without running them: keys, names, components, expectations, lines that can't hold their polls."""
     from components.host import Host  # --help must not wait for wasmtime
-    from scenarios.cli.run import expand
+    from scenarios.cli.finding import expand
     from scenarios.feasibility import warnings
     from scenarios.load import load
     from scenarios.plan import Planner

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from devices.live.tcp import say
 from devices.nodes import node_id
-from scenarios.cli.running import Outputs, write_out
+from scenarios.cli.running import Outputs, Ran, write_out
 from scenarios.cli.serve import tell, until
 from scenarios.errors import ScenarioError, shown_path
 from scenarios.hil import Hil
@@ -64,8 +64,9 @@ def judge_gateway(
     finally:
         plant.close()
     report(Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True), result, shown_path(loaded.file))
-    write_out([(loaded.file, result)], outputs, strict=False, single=True)
-    return exit_code(result.verdict)
+    code = exit_code(result.verdict)
+    write_out([Ran(loaded.file, result, code)], outputs, strict=False)
+    return code
 
 
 async def _serve(

@@ -6,6 +6,7 @@ Belongs here: assembly and mapping. Never: a command's work. Commands that live 
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib.metadata import entry_points
 
 import typer
@@ -13,8 +14,8 @@ from typer.exceptions import TyperException
 
 from components.errors import HostLimitError
 from scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
-from scenarios.errors import ScenarioError, nearest
-from scenarios.verdict import EXIT_CODES, SCENARIO_ERROR, Verdict
+from scenarios.errors import ScenarioError, machine_error, nearest, printable
+from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""
@@ -45,17 +46,23 @@ def main(arguments: list[str] | None = None) -> int:
             return _elsewhere(arguments)
         return app(arguments, standalone_mode=False) or 0
     except ScenarioError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
     except HostLimitError as error:
         print(f"error: this machine: {error}", file=sys.stderr)
+        return MACHINE
     except TyperException as error:
         show = getattr(error, "show", None)
         show(file=sys.stderr) if show is not None else print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        return EXIT_CODES[Verdict.ABORTED]
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return ABORTED
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a code of its own, never one of a verdict
+        found = machine_error(error)
+        if found is not None:
+            print(f"error: this machine: {found}", file=sys.stderr)
+            return MACHINE
+        traceback.print_exc()
+        print("error: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+        return INTERNAL_ERROR
     return SCENARIO_ERROR
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli.finding import expand
 from scenarios.cli.running import Outputs, run_all
 from scenarios.errors import ScenarioError
 
@@ -22,7 +23,7 @@ def run(
     json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
     out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1, and PASS beside what no expectation speaks of")] = False,
     check: Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")] = False,
     clock: Annotated[
         str, typer.Option(help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets", metavar="virtual|paced|wire")
@@ -31,7 +32,8 @@ def run(
 ) -> int:
     """Run scenarios and judge them.
 
-    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 130 ABORTED.
+    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 70 a mistake in twinloop, 71 this machine,
+    130 ABORTED; of several scenarios the worst: 70, 2, 71, 130, 3, 5, 1, 4, 0.
     """
     from scenarios.runner import Options  # --help must not wait for it
 
@@ -42,23 +44,6 @@ def run(
     outputs.check()
     options = Options(seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire")
     return run_all(expand(files), options, outputs)
-
-
-def expand(names: list[str]) -> list[Path]:
-    """Files, the scenarios of folders, shipped scenarios by name; raises ScenarioError."""
-    from scenarios.load import find
-
-    out: list[Path] = []
-    for name in names:
-        path = find(name)
-        if path.is_dir():
-            inside = sorted(path.rglob("*.yaml"))
-            if not inside:
-                raise ScenarioError(name, None, "", "no *.yaml in this folder")
-            out += inside
-        else:
-            out.append(path)
-    return out
 
 
 def _boards(pairs: list[str]) -> dict[str, str]:

@@ -1,24 +1,27 @@
 """What commands that run scenarios have in common: reports, files, progress, SIGINT, the worst exit code.
 
-Belongs here: the way from options to output. Never: a command's own flags.
+Belongs here: the way from options to output. Never: a command's own flags, where scenarios lie (finding.py). What one scenario dies of
+costs no other its result.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenarios.errors import ScenarioError, shown_path
-from scenarios.verdict import exit_code, worst
+from components.errors import HostLimitError
+from scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
+from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
 
 if TYPE_CHECKING:
+
     from scenarios.result import Result
     from scenarios.runner import Options
     from sim.world import World
@@ -44,57 +47,87 @@ def _writable(flag: str, target: Path | None) -> None:
         raise ScenarioError(flag, None, "", f"{target}: {why}")
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What came of one scenario: a result, or what it died of."""
+
+    file: Path
+    outcome: Result | Exception
+    code: int
+
+
 def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     """Run scenarios, report each, write what was asked for; returns the worst exit code."""
     from rich.console import Console  # --help must not wait for it
 
     from scenarios.report.console import report
+    from scenarios.report.total import total
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
     console = Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True)
-    results: list[tuple[Path, Result | ScenarioError]] = []
-    codes: list[int] = []
+    ran: list[Ran] = []
     out = outputs.out
     stems = [file.stem for file in scenarios]
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
         raise ScenarioError("--out", None, "", "two scenarios have one file name; their folders would overwrite each other")
     for file in scenarios:
         folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-        try:
-            result = _run_one(file, replace(options, out=folder))
-        except ScenarioError as error:
-            print(f"error: {error}", file=sys.stderr)
-            results.append((file, error))
-            codes.append(3)
-            continue
-        report(console, result, shown_path(file))
-        results.append((file, result))
-        codes.append(exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
-        if codes[-1] == 130:
+        one = _run_one(file, replace(options, out=folder))
+        ran.append(one)
+        if not isinstance(one.outcome, Exception):
+            report(console, one.outcome, shown_path(file))
+        if one.code == ABORTED:
             break
-    write_out(results, outputs, options.strict, len(scenarios) == 1)
-    return worst(codes)
+    write_out(ran, outputs, options.strict)
+    if len(scenarios) > 1:
+        total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], len(scenarios) - len(ran))
+    return worst(one.code for one in ran)
 
 
-def write_out(results: list[tuple[Path, Result | ScenarioError]], outputs: Outputs, strict: bool, single: bool) -> None:
-    """The files that were asked for; ``single``: one object, not a list of them."""
+def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
+    """The files that were asked for."""
+    from scenarios.report import document
     from scenarios.report.junit import write_junit
 
     if outputs.junit is not None:
-        write_junit(outputs.junit, results, strict)
-    if outputs.json_file is not None:
-        _write_json(outputs.json_file, [found.data for _, found in results if not isinstance(found, ScenarioError)], single)
+        write_junit(outputs.junit, [(one.file, one.outcome) for one in ran], strict)
+    if outputs.json_file is None:
+        return
+    text = document.text([document.entry(one.file, one.outcome, one.code) for one in ran])
+    if outputs.json_file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(outputs.json_file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"--json {outputs.json_file}: {error.strerror}") from error
 
 
-def _run_one(file: Path, options: Options) -> Result:
+def _run_one(file: Path, options: Options) -> Ran:
+    """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from scenarios.load import load
     from scenarios.runner import run
 
-    loaded = load(file)
-    with _progress(loaded.scenario.name) as told, interruptible() as started:
-        return run(loaded, replace(options, progress=told, started=started))
+    try:
+        loaded = load(file)
+        with _progress(loaded.scenario.name) as told, interruptible() as started:
+            result = run(loaded, replace(options, progress=told, started=started))
+        return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
+    except ScenarioError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return Ran(file, error, SCENARIO_ERROR)
+    except KeyboardInterrupt:
+        return Ran(file, RuntimeError("interrupted before it began"), ABORTED)
+    except Exception as error:  # noqa: BLE001  # told with its traceback, with a code of its own; the other scenarios' results are kept
+        found = error if isinstance(error, HostLimitError) else machine_error(error)
+        if found is not None:
+            print(f"error: this machine: {shown_path(file)}: {printable(str(found))}", file=sys.stderr)
+            return Ran(file, found, MACHINE)
+        traceback.print_exc()
+        print(f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+        return Ran(file, error, INTERNAL_ERROR)
 
 
 @contextmanager
@@ -129,19 +162,3 @@ def _progress(name: str) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name, total=1.0)
         yield lambda now_ns, whole_ns: progress.update(task, completed=max(0, now_ns) / whole_ns)
-
-
-def _write_json(target: str, objects: list[dict[str, Any]], single: bool) -> None:
-    if single and not objects:
-        return
-    data: Any = objects[0] if single else objects
-    text = json.dumps(data, indent=2) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ScenarioError("--json", None, "", f"{target}: {error.strerror}") from error
-
-

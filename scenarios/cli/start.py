@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 ABORTED = 130
 """128 + SIGINT, as ``scenarios.verdict`` has it"""
@@ -17,10 +20,39 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(ABORTED)  # nothing is open yet
 
 
+class _Patient:
+    """A stream whose reader may go away: what is written then is nobody's, and the run goes on to its verdict."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _until_gone(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return None
+
+    def write(self, text: str) -> Any:
+        """As the stream's."""
+        return self._until_gone(self._stream.write, text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        self._until_gone(self._stream.flush)
+
+
 def script() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, _leave)
+    sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
     from scenarios.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    raise SystemExit(main())
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    raise SystemExit(code)

@@ -17,7 +17,7 @@ from scenarios.units import show_duration, show_size
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER
 
-_STYLES = {
+STYLES = {
     Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",
     Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red", Verdict.UNSTABLE: "bold red",
 }  # fmt: skip
@@ -64,7 +64,7 @@ def report(console: Console, result: Result, file: str) -> None:
     if "pace" in run and run["pace"]["lag"]["count"]:
         lag = run["pace"]["lag"]
         speed += f" (late by {show_duration(lag['p50_ns'])} p50, {show_duration(lag['p99_ns'])} p99)"
-    console.print(f"\n[{_STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
+    console.print(f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
                   f"{speed}, {run['polls']} polls{unspoken_text(data['unspoken'], result.verdict)}")  # fmt: skip
     if result.verdict is Verdict.NO_DATA and not result.judged:
         console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
@@ -140,7 +140,7 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
     table.add_column(overflow="fold")
     table.add_column(justify="right")
     for one in judged:
-        style = _STYLES[one.verdict]
+        style = STYLES[one.verdict]
         table.add_row(f"[{style}]{_MARKS.get(one.verdict, '!')}[/]", escape(one.expectation.text), f"[{style}]{measured_text(one)}[/]")
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")

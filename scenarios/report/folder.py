@@ -7,13 +7,14 @@ also after an interrupted run.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from scenarios.errors import ScenarioError
+from scenarios.errors import MachineError, ScenarioError
 from sim.trace import KINDS, Record
 from sim.world import World
 
@@ -25,36 +26,60 @@ CREATE TABLE result (json TEXT);
 
 
 MARK = ".twinloop-out"
-"""says that a folder is one of ours"""
+"""says that a folder is one of ours, and names the files in it that are: only those go when the next run comes"""
+_LASTING = ("", "-wal", "-shm", "-journal")
+"""what SQLite appends to the names of its files"""
 
 
 class Folder:
-    """The files of one run. ``close`` commits; ``write_result`` comes last."""
+    """The files of one run. ``close`` commits; ``write_result`` comes last. Locked: two runs don't share one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = -1
         try:
             path.mkdir(parents=True, exist_ok=True)
+            self._take()
             self._make_room()
-            self._db = sqlite3.connect(path / "run.sqlite", isolation_level=None)
+            self._db = sqlite3.connect(self._mine("run.sqlite"), isolation_level=None)
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise ScenarioError("--out", None, "", f"{path}: {error}") from error
+        except (NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise ScenarioError("--out", None, "", f"{path}: {error.strerror}") from error
+
+    def _take(self) -> None:
+        """This folder is ours until ``close``; raises MachineError when another run has it."""
+        there = sorted(file.name for file in self.path.iterdir())
+        if there and MARK not in there:
+            raise ScenarioError("--out", None, "", f"{self.path}: the folder holds other files ({there[0]}); give an empty or a new one")
+        self._lock = os.open(self.path / MARK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = -1
+            raise MachineError(f"--out {self.path}: another run is writing into this folder; give each its own") from error
 
     def _make_room(self) -> None:
-        """An earlier run's files go; anybody else's are never touched."""
-        there = sorted(file.name for file in self.path.iterdir())
-        if there and not any(name == MARK for name in there):
-            raise OSError(f"the folder holds other files ({there[0]}); give an empty or a new one")
-        for name in there:
-            if name in (MARK, "result.json") or name.startswith(("run.sqlite", "store-")):
-                (self.path / name).unlink()
-        (self.path / MARK).write_text("files of this folder are replaced by the next run\n", encoding="utf-8")
+        """The files of an earlier run go; anybody else's are never touched."""
+        for name in (self.path / MARK).read_text(encoding="utf-8").splitlines()[1:]:
+            for ending in _LASTING:
+                if name == Path(name).name:
+                    (self.path / f"{name}{ending}").unlink(missing_ok=True)
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"files of this folder that the next run replaces:\n", 0)
+
+    def _mine(self, name: str) -> Path:
+        """A file that this run writes; raises ScenarioError when somebody else's is there."""
+        if (self.path / name).exists():
+            raise ScenarioError("--out", None, "", f"{self.path}: {name} is there, and no run of twinloop has written it; give another folder")
+        os.lseek(self._lock, 0, os.SEEK_END)
+        os.write(self._lock, f"{name}\n".encode())
+        return self.path / name
 
     def store_path(self, gateway: str) -> Path:
         """Where a gateway keeps its store."""
-        return self.path / f"store-{gateway}.sqlite"
+        return self._mine(f"store-{gateway}.sqlite")
 
     def take(self, world: World) -> Callable[[list[Record]], None]:
         """A trace sink for that world."""
@@ -79,13 +104,15 @@ class Folder:
         """Close the database; what was taken is in it."""
         self._db.close()
 
-    def write_result(self, data: dict[str, Any]) -> None:
+    def leave(self) -> None:
+        """Another run may have the folder."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def write_result(self, text: str) -> None:
         """The result, as a file and in the database."""
-        text = json.dumps(data, indent=2)
-        try:
-            (self.path / "result.json").write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ScenarioError("--out", None, "", f"{self.path}: {error}") from error
+        self._mine("result.json").write_text(text, encoding="utf-8")
         db = sqlite3.connect(self.path / "run.sqlite", isolation_level=None)
         db.execute("INSERT INTO result VALUES (?)", (text,))
         db.close()

@@ -6,10 +6,11 @@ unless strict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from scenarios.errors import ScenarioError
+from scenarios.errors import MachineError
 from scenarios.report.console import measured_text
 from scenarios.result import Result
 from scenarios.verdict import Verdict
@@ -17,15 +18,15 @@ from scenarios.verdict import Verdict
 _FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
 
 
-def write_junit(path: Path, results: list[tuple[Path, Result | ScenarioError]], strict: bool) -> None:
+def write_junit(path: Path, results: Sequence[tuple[Path, Result | Exception]], strict: bool) -> None:
     """Write one file with a suite for each scenario; raises ScenarioError when it can't be written."""
     root = ET.Element("testsuites", name="twinloop")
     for file, result in results:
         suite = ET.SubElement(root, "testsuite")
-        if isinstance(result, ScenarioError):
+        if isinstance(result, Exception):
             suite.set("name", file.stem)
             case = ET.SubElement(suite, "testcase", classname=file.stem, name="scenario")
-            ET.SubElement(case, "error", message=str(result))
+            ET.SubElement(case, "error", message=str(result) or type(result).__name__)
         else:
             _suite(suite, result, strict)
         for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("errors", "testcase/error"), ("skipped", "testcase/skipped")):
@@ -38,7 +39,7 @@ def write_junit(path: Path, results: list[tuple[Path, Result | ScenarioError]], 
     try:
         ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
-        raise ScenarioError("--junit", None, "", f"{path}: {error.strerror}") from error
+        raise MachineError(f"--junit {path}: {error.strerror}") from error
 
 
 def _printable(text: str) -> str:

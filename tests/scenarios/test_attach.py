@@ -104,7 +104,7 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
         assert "tanks/1 is polled, not subscribed to" in said.err
         code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])
         assert code == 0, capsys.readouterr().out
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert result["clock"] == "wire"
     assert result["places"]["presses/2"].startswith("tcp://127.0.0.1:")
     assert result["ledger"]["due"] == result["ledger"]["delivered"] == 3 * 12 * 10 + 2 * 6 * 7 + 2 * 6 * 10

@@ -61,14 +61,16 @@ def changed(file: Path, old: str, new: str) -> None:
 def run_json(file: Path, *flags: str) -> tuple[int, dict[str, Any]]:
     out = file.with_suffix(".json")
     code = main(["run", str(file), "--json", str(out), *flags])
-    found: dict[str, Any] = json.loads(out.read_text())
+    document = json.loads(out.read_text())
+    assert document["format"] == 1
+    found: dict[str, Any] = document["results"][0]
     return code, found
 
 
 def test_pass_is_0_and_the_json_has_the_contract(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, data = run_json(tiny)
     assert code == 0
-    assert list(data)[:13] == ["format", "verdict", "scenario", "seed", "clock", "digest", "scenario_digest", "components", "recordings",
+    assert list(data)[:15] == ["kind", "file", "seed", "verdict", "code", "scenario", "clock", "digest", "scenario_digest", "components", "recordings",
                                "versions", "expectations", "ledger", "quality"]  # fmt: skip
     assert data["verdict"] == "PASS"
     assert set(data["ledger"]) == {"due", "open", "delivered", "cached", "dropped", "evicted", "missed", "lost", "duplicates", "misordered", "late",
@@ -91,7 +93,7 @@ def test_the_whole_object_is_equal_over_runs_hash_seeds_and_cpu_features(tiny: P
         out = tiny.with_suffix(f".{number}.json")
         subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(tiny), "--json", str(out)], cwd=ROOT, check=False,
                        env={**os.environ, **extra}, capture_output=True)  # fmt: skip
-        data = json.loads(out.read_text())
+        data = json.loads(out.read_text())["results"][0]
         del data["run"]["wall_s"], data["run"]["speedup"], data["versions"]
         objects.append(data)
     assert objects[0] == objects[1] == objects[2] == objects[3]
@@ -180,7 +182,7 @@ def test_out_leaves_result_trace_and_samples(tiny: Path, tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "o" / "run.sqlite") as db:
         assert db.execute("SELECT sum(points) FROM ends WHERE state = 'delivered'").fetchone() == (150,)
         assert db.execute("SELECT count(*) FROM events WHERE kind = 'due'").fetchone() == (15,)
-        assert json.loads(db.execute("SELECT json FROM result").fetchone()[0])["verdict"] == "PASS"
+        assert json.loads(db.execute("SELECT json FROM result").fetchone()[0])["results"][0]["verdict"] == "PASS"
     assert (tmp_path / "o" / "store-gw.sqlite").exists()
 
 
@@ -327,7 +329,7 @@ def test_ctrl_c_is_130_aborted_and_leaves_files_that_open(tiny: Path, tmp_path: 
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "ABORTED" in stdout
-    data = json.loads((tmp_path / "r.json").read_text())
+    data = json.loads((tmp_path / "r.json").read_text())["results"][0]
     assert data["verdict"] == "ABORTED"
     assert data["ledger"]["open"] == 0
     assert data["ledger"]["due"] == data["ledger"]["delivered"] + sum(data["ledger"]["lost"].values()) + sum(data["ledger"]["missed"].values())

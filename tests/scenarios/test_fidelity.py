@@ -28,8 +28,9 @@ def test_both_clocks_are_held_beside_one_another(tmp_path: Path, capsys: pytest.
     assert code == 0, out
     assert "real devices" not in out
     assert "fidelity  wire less virtual; the loopback takes " in out
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert result == json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    document = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert document == json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    result = document["results"][0]
     assert result["clock"] == "wire"
     assert result["reproduce"].endswith("--clock wire")
     fidelity = result["fidelity"]

@@ -103,7 +103,7 @@ def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_
     assert "left out: 1 devices: mqtt devices publish by themselves" in errors
     assert "left out: crash gw at 1 s" in errors
     assert "latency.gateway: NO-DATA, and doesn't count: a gateway that isn't ours doesn't tell" in out
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert result["clock"] == "wire"
     assert [one["verdict"] for one in result["expectations"]][1:] == ["PASS", "PASS", "NO-DATA"]
     ledger, lost = result["ledger"], result["observed"]["lost"]
@@ -153,7 +153,7 @@ def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
     code, out, errors = asyncio.run(all_of_it())
     assert code == 0, out + errors
     assert "left out: cut cloud at 1 s: it happens to a gateway, or beyond one" in errors
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert result["ledger"]["delivered"] == result["ledger"]["due"] == 250
     assert result["observed"]["strange"] == 0
 
@@ -165,7 +165,7 @@ def test_nobody_comes_and_somebody_stops_it(tmp_path: Path) -> None:
     out, errors = judge.communicate(timeout=30)
     assert judge.returncode == 130, out + errors
     assert "nothing arrived on plant/#" in out
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert result["verdict"] == "ABORTED"
     assert result["ledger"]["open"] == 0
 

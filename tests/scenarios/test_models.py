@@ -57,7 +57,7 @@ def scenario(tmp_path: Path, device: str, recording: str = RECORDING) -> Path:
 def test_they_run(tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = scenario(tmp_path, device)
     assert main(["run", str(file), "--check", "--json", "-"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)["results"][0]
     assert result["ledger"]["delivered"] == result["ledger"]["due"] > 0
     assert list(result["recordings"]) == (["recording/x.csv"] if device.startswith("recording") else [])
 
@@ -66,7 +66,7 @@ def test_another_recording_is_another_scenario(tmp_path: Path, capsys: pytest.Ca
     digests = []
     for text in (RECORDING, RECORDING.replace("2.5", "2.6")):
         assert main(["run", str(scenario(tmp_path, "recording/x.csv", text)), "--json", "-"]) == 0
-        digests.append(json.loads(capsys.readouterr().out))
+        digests.append(json.loads(capsys.readouterr().out)["results"][0])
     assert digests[0]["scenario_digest"] != digests[1]["scenario_digest"]
     assert digests[0]["digest"] != digests[1]["digest"]
 

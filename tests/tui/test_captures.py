@@ -74,7 +74,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("json")
     (folder / "seen.yaml").write_text(SCENARIO, encoding="utf-8")
     assert main(["run", str(folder / "seen.yaml"), "--json", str(folder / "r.json")]) == 0
-    found: dict[str, Any] = json.loads((folder / "r.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / "r.json").read_text(encoding="utf-8"))["results"][0]
     return found
 
 

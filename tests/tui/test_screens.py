@@ -47,7 +47,7 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     seen = view(one)
     done = subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
     assert done.returncode == 0
-    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert seen.digest == result["digest"]
     ranks = dict(seen.snapshot.latency)
     for name in ("gateway", "cloud"):

@@ -1,0 +1,46 @@
+"""From what stands on a command line to scenario files: files, folders of them, shipped ones by name.
+
+Belongs here: which files of a folder are scenarios. Never: what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from scenarios.errors import ScenarioError, shown_path
+
+FILES_MAX = 10_000
+"""of one folder that are looked at"""
+SUFFIXES = (".yaml", ".yml")
+
+
+def expand(names: list[str]) -> list[Path]:
+    """Files, the scenarios of folders, shipped scenarios by name; what isn't a scenario in a folder is named on stderr. Raises ScenarioError."""
+    from scenarios.load import find
+
+    out: list[Path] = []
+    for name in names:
+        path = find(name)
+        out += scenarios_in(path, name) if path.is_dir() else [path]
+    return out
+
+
+def scenarios_in(folder: Path, name: str) -> list[Path]:
+    """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't followed."""
+    from scenarios.document import looks_like_a_scenario
+
+    found: list[Path] = []
+    for at, folders, files in os.walk(folder, followlinks=False):
+        folders.sort()
+        found += [Path(at, file) for file in sorted(files) if file.endswith(SUFFIXES)]
+        if len(found) > FILES_MAX:
+            raise ScenarioError(name, None, "", f"more than {FILES_MAX} YAML files in this folder; name the scenarios")
+    scenarios = [path for path in sorted(found) if looks_like_a_scenario(path)]
+    skipped = [path for path in sorted(found) if path not in scenarios]
+    if not scenarios:
+        raise ScenarioError(name, None, "", f"no scenario in this folder: none of its {len(found)} YAML files has format and fleets at its top level")
+    for path in skipped:
+        print(f"skipped: {shown_path(path)}: no scenario (format and fleets at its top level)", file=sys.stderr)
+    return scenarios

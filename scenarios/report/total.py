@@ -1,0 +1,53 @@
+"""Several scenarios together: a line each, and one verdict line last.
+
+Belongs here: the table for people. Never: exit codes (scenarios/verdict.py).
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scenarios.report.console import STYLES, unspoken_text
+from scenarios.result import Result
+from scenarios.verdict import INTERNAL_ERROR, MACHINE, Verdict, overall
+
+ERROR = "ERROR"
+_ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}
+
+
+def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_run: int) -> None:
+    """``ran``: (file, what came of it, its exit code); ``not_run``: scenarios that nobody got round to."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("verdict", "scenario", "why"):
+        table.add_column(name, overflow="fold")
+    counts: dict[str, int] = {}
+    for file, outcome, code in ran:
+        if isinstance(outcome, Exception):
+            word, style, why = ERROR, "bold red", _ERROR_WORDS.get(code, str(outcome))
+        else:
+            word, style, why = outcome.verdict.value, STYLES[outcome.verdict], _why(outcome)
+        counts[word] = counts.get(word, 0) + 1
+        table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(why)}[/]")
+    console.print()
+    console.print(table)
+    verdict = overall(outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)) if len(counts) != counts.get(ERROR) else None
+    word = ERROR if ERROR in counts else verdict.value if verdict is not None else ERROR
+    style = "bold red" if verdict is None or word == ERROR else STYLES[verdict]
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    left = f", {not_run} not run" if not_run else ""
+    console.print(f"\n[{style}]{word}[/]  {len(ran) + not_run} scenarios: {told}{left}")
+
+
+def _why(result: Result) -> str:
+    """In one line, what is to be said of a verdict."""
+    if result.error:
+        return result.error
+    for one in result.judged:
+        if one.verdict is result.verdict and one.verdict is not Verdict.PASS:
+            return one.expectation.text
+    truth = result.data.get("truth")
+    if result.verdict is Verdict.FAIL and truth is not None and truth["wrong"] + truth["commands_wrong"]:
+        return f"{truth['wrong'] + truth['commands_wrong']} values are not what devices showed"
+    return unspoken_text(result.data["unspoken"], result.verdict).removeprefix("; ")

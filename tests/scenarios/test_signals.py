@@ -1,0 +1,100 @@
+"""A signal is heard within a second, whatever a guest does: loops for ever, or asks for memory in vain; and what one call may cost is bounded."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.host import Host
+from components.instance import SLICE_FUEL, NeedsFibers
+from components.outcome import Cause
+from tests.components import guests
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 4.0
+TICKS = os.sysconf("SC_CLK_TCK")
+LOOPS = "(loop $l (br $l)) (unreachable)"
+BEGS = "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) (unreachable)"
+POLLED = """\
+format: 1
+name: deaf
+duration: 300 s
+fleets:
+  m: {{device: press-sensor, {fleet}, link: plant, gateway: gw, driver: odd}}
+links:
+  plant: {{preset: lan}}
+  cloud: {{preset: lan}}
+components:
+  odd: {{wasm: odd.wat, grants: [fieldbus, clock, log]}}
+  normalize: {{wasm: normalize.wasm, grants: [log]}}
+  route: {{wasm: route.wasm, grants: [log]}}
+gateways:
+  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud}}}}
+expect:
+  - count(samples.missed) == 0
+"""
+FLEETS = {"polled": "protocol: modbus-tcp, poll: 100 s", "mqtt": "protocol: mqtt, publish: 100 s", "subscribed": "protocol: opcua, sampling: 1 s"}
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("body", [LOOPS, BEGS], ids=["loops", "begs"])
+def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str) -> None:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children.ru_utime + children.ru_stime
+    (tmp_path / "odd.wat").write_bytes(guests.driver_text(body))
+    (tmp_path / "s.yaml").write_text(POLLED.format(fleet=FLEETS[fleet]))
+
+    command = [sys.executable, "-m", "scenarios.cli.main", "run", str(tmp_path / "s.yaml"), "--json", str(tmp_path / "r.json")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(WAIT_S)
+    running = process.poll() is None
+    used = sum(map(float, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13])) if running else 0
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    more = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process.returncode == (130 if running else 1)
+    after = more.ru_utime + more.ru_stime - before
+    assert after - used / TICKS < 1.5, "CPU seconds: a second, and what Python takes to leave"
+
+
+def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
+    host = Host()
+    try:
+        instance = host.instantiate(host.link(host.load(guests.driver_text(BEGS), "driver"), ()), {}, 10**9, 1 << 20)
+        began = time.process_time()
+        instance.begin("read-sensor", (), 10**12)
+        instance.advance()
+        assert instance.fault is not None
+        assert (instance.fault.cause, time.process_time() - began < 2.0) == (Cause.MEMORY_LIMIT, True)
+        assert "more than 1000 times in one call" in instance.fault.message
+    finally:
+        host.close()
+
+
+def test_without_fibers_a_long_call_is_met_once_and_then_known() -> None:
+    """The first call that is longer than a slice can't be continued; the second time it is made on a fiber, to the same end."""
+    counts = "(local $i i32) (loop $l (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $l (i32.lt_u (local.get $i) (i32.const 9000000)))) EMPTY"
+    quick, thorough = Host(fibers=False), Host()
+    try:
+        fuel: list[int | None] = []
+        for host in (quick, quick, thorough):
+            instance = host.instantiate(host.link(host.load(guests.driver_text(counts), "driver"), ()), {}, 10**9)
+            instance.begin("read-sensor", (), 10**9)
+            try:
+                fuel.append(instance.advance())
+                assert instance.fault is None
+            except NeedsFibers:
+                fuel.append(None)
+        assert fuel[0] is None
+        assert fuel[1] == fuel[2]
+        assert (fuel[1] or 0) > SLICE_FUEL
+    finally:
+        quick.close()
+        thorough.close()
