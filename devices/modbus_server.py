@@ -27,6 +27,7 @@ DEVIATIONS = (
     "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 (pymodbus: 0x80 with 01)",
     "function 5 takes 0x0000 and 0xFF00 only, else exception 03 (pymodbus: any value)",
     "function 23 writes nothing when an address that it reads doesn't exist (pymodbus: writes, then refuses)",
+    "a register or coil that can't be written is exception 02, an address that is none for writes (pymodbus: knows no such registers)",
     "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a broadcast: no answer",
     "pipelined requests in one segment are all answered (pymodbus: one)",
     "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, 12, 17, 20, 21, "
@@ -63,7 +64,8 @@ class _Context:
         return ExcCodes.ILLEGAL_ADDRESS if values is None else values
 
     async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
-        return None if self._device.image.write(_TABLE_OF[func_code], address, values) else ExcCodes.ILLEGAL_ADDRESS
+        table, image = _TABLE_OF[func_code], self._device.image
+        return None if image.writable(table, address, len(values)) and image.write(table, address, values) else ExcCodes.ILLEGAL_ADDRESS
 
 
 class ModbusServer:

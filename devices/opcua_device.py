@@ -13,6 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asyncua import ua
 from asyncua.common.callback import CallbackType
@@ -22,6 +23,7 @@ from asyncua.server.server import Server
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
 from devices.nodes import NodeImage, NodeValue, node_id
+from devices.opcua_items import Items
 from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
 from devices.statuses import STATUS_CODES
 
@@ -44,6 +46,10 @@ PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
 
 LOOKS_MIN, LOOKS_A_POINT = 64, 12
 """how many of the last looks at nodes are kept: a publishing interval's worth"""
+
+
+_STEP_MS: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+Items.step_ms = staticmethod(lambda space: _STEP_MS.get(space, 0.0))
 
 
 def host_of(device: str) -> str:
@@ -103,6 +109,7 @@ class OpcUaServer:
             self._index[identity] = index
             if space.set_attribute_value_callback(identity, _VALUE, self._read).value:
                 raise ValueError(f"{model.name}: the server has no node {node_id(point)}")
+        _STEP_MS[space] = model.step_ns / 1e6
         self._write_standard = space.write_attribute_value
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
@@ -169,7 +176,7 @@ class OpcUaServer:
         for identity, attribute in self._monitored():
             value = self._read(identity, _VALUE)
             for handle, told in list(attribute.datachange_callbacks.items()):
-                await told(handle, value)
+                await told(handle, value)  # what goes wrong with one item ends that item (opcua_items.py)
 
     def watches(self, protocol: Any) -> bool:
         """Is something monitored over that connection of ours?"""

@@ -19,6 +19,8 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 from asyncua.server.standard_address_space import standard_address_space
 
+from devices.opcua_items import install
+
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
 _ACCESS_LEVEL: Any = getattr(ua, "AttributeIds").AccessLevel  # noqa: B009
 NAMESPACE = "urn:twinloop"
@@ -97,10 +99,15 @@ class Overlay(MutableMapping[Any, NodeData]):
 
 
 DEVIATIONS = (
+    "a deadband is held against the value that was reported last, and what is no number passes it (asyncua: the value looked at last; it trips)",
+    "a filter that is no data change filter is BadMonitoredItemFilterUnsupported, a percent deadband of a node without EURange BadFilterNotAllowed "
+    "(asyncua: accepted and ignored, or trips at the first value)",
+    "RevisedSamplingInterval is how often the device's values move (asyncua: the publishing interval)",
     "a write to a node that doesn't exist is BadNodeIdUnknown (asyncua: BadUserAccessDenied)",
     "a write to a node that isn't writable is BadNotWritable (asyncua: BadUserAccessDenied)",
 )
 """where these servers answer otherwise than asyncua 2.1.0 (OPC 10000-4 section 5.11.4.4), which is otherwise taken as it is; each has a test"""
+install()
 _NODE_UNKNOWN, _NOT_WRITABLE = 0x80340000, 0x803B0000
 
 

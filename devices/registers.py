@@ -245,6 +245,11 @@ class RegisterImage:
                 bits[at] = overlay.show(bytes((bits[at],)), self.now_ns) != b"\0"
         return bits
 
+    def writable(self, table: str, address: int, count: int) -> bool:
+        """Do all of these registers or coils belong to points that can be written?"""
+        mine = [(point.address, point.address + point.width) for point in self._points if point.writable and point.table == table]
+        return all(any(low <= one < high for low, high in mine) for one in range(address, address + count))
+
     def write(self, table: str, address: int, values: list[int]) -> bool:
         """Write registers or coils; False when one of them doesn't exist (then none is written)."""
         start = address - self.first[table]

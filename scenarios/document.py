@@ -73,7 +73,7 @@ def read_document(file: Path) -> Document:
         raise ScenarioError(name, None, "", "no such file") from error
     except UnicodeDecodeError as error:
         raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ScenarioError(name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return parse_document(text, file)
 
@@ -96,6 +96,8 @@ def looks_like_a_scenario(file: Path) -> bool:
     """Has it ``format`` and ``fleets`` at its top level? Of one that isn't YAML its text is asked."""
     try:
         text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
+        if text.count(",") + text.count("\n") > NODES_MAX:
+            return all(pattern.search(text) for pattern in _TOP_LEVEL)
         node = yaml.compose(text, Loader=_Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         try:
@@ -110,6 +112,8 @@ def looks_like_a_scenario(file: Path) -> bool:
 def parse_document(text: str, file: Path) -> Document:
     """Parse the text of a scenario."""
     name = shown_path(file)
+    if text.count(",") + text.count("\n") > NODES_MAX:  # before a parser takes its time
+        raise ScenarioError(name, None, "", f"more than {NODES_MAX} values")
     try:
         node = yaml.compose(text, Loader=_Loader)  # a SafeLoader of ours
     except yaml.MarkedYAMLError as error:
@@ -135,6 +139,7 @@ class _Builder:
         self._name, self._lines = name, lines
         self._nodes = 0
         self._scalars = yaml.constructor.SafeConstructor()
+        self._resolver = _Loader("")
 
     def build(self, node: Any, at: Location) -> Any:
         self._lines.setdefault(at, node.start_mark.line + 1)
@@ -153,7 +158,7 @@ class _Builder:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         if kind not in ("bool", "null", "int", "float", "str"):
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
-        resolved = _Loader("").resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        resolved = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
         if kind != "str" and resolved != node.tag:
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
         if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:

@@ -20,6 +20,14 @@ class ScenarioError(Exception):
     def __init__(self, file: str, line: int | None, path: str, text: str) -> None:
         super().__init__(file, line, path, text)
         self.file, self.line, self.path, self.text = file, line, path, text
+        self.more: list[ScenarioError] = []
+        """further mistakes that were found with it"""
+
+    @property
+    def all(self) -> list[ScenarioError]:
+        """It and those that were found with it, each for itself."""
+        count = f" (and {len(self.more)} more)" if self.more else ""
+        return [ScenarioError(self.file, self.line, self.path, self.text.removesuffix(count)), *self.more]
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -84,5 +92,5 @@ def shown_path(file: Path) -> str:
     """A file as the user knows it: relative to the working folder when it is below it."""
     try:
         return str(file.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # elsewhere; or a link that leads to itself
         return str(file)

@@ -18,8 +18,10 @@ def translated(document: Document, error: ValidationError) -> ScenarioError:
     found = [_one(document, detail) for detail in error.errors()]
     found.sort(key=lambda item: document.line(item[0]) or 0)
     location, text = found[0]
-    more = len(found) - 1
-    return document.error(location, f"{text} (and {more} more)" if more else text)
+    more = [document.error(*one) for one in found[1:]]
+    first = document.error(location, f"{text} (and {len(more)} more)" if more else text)
+    first.more = more
+    return first
 
 
 _SHAPES = {

@@ -5,7 +5,9 @@ Belongs here: everything that needs two blocks of a scenario, or a file, to chec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,37 @@ class Planner:
             timeline=(*timeline, *random_actions(self.loaded, self.seed)), reactions=tuple(reactions),
             phases=tuple(phases(self.loaded)), offers=upgrades.offers(self.loaded), trusted=upgrades.trusted(self.loaded),
         )  # fmt: skip
+
+    def mistakes(self) -> list[ScenarioError]:
+        """Everything that is wrong, as far as one mistake doesn't hide another; nothing when ``world`` comes to a plan."""
+        scenario = self.scenario
+        parts: list[Callable[[], object]] = [
+            *(partial(self._link, name, link) for name, link in scenario.links.items()), self._devices, self._components,
+            *(partial(self._gateway, name, gateway, []) for name, gateway in scenario.gateways.items()), lambda: actions(self.loaded, self.seed),
+            lambda: random_actions(self.loaded, self.seed), lambda: phases(self.loaded),
+        ]  # fmt: skip
+        found: list[ScenarioError] = []
+        for part in parts:
+            try:
+                part()
+            except ScenarioError as error:
+                found.append(error)
+            except KeyError:
+                if not found:  # a name that another part has missed
+                    raise
+        self._unit_ids.clear()
+        self.notes.clear()
+        if not found:
+            try:
+                self.world()
+            except ScenarioError as error:
+                found.append(error)
+            self._unit_ids.clear()
+            self.notes.clear()
+        unlike: dict[str, ScenarioError] = {}
+        for mistake in found:
+            unlike.setdefault(str(mistake), mistake)
+        return list(unlike.values())
 
     # ---- links --------------------------------------------------------------------------------------------------
     def _link(self, name: str, link: schema.Link) -> LinkSpec:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from components.host import Host
 from components.instance import NeedsFibers
+from scenarios.checking import refusal
 from scenarios.determinism import Comparison, Recording
 from scenarios.feasibility import warnings
 from scenarios.load import Loaded, known_as
@@ -26,7 +27,7 @@ from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
 from scenarios.thresholds import Judge, Judged, read_expectations
 from scenarios.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
-from sim.faults import InvariantError
+from sim.faults import DeviceRefused, InvariantError
 from sim.pacer import Pacer
 from sim.spec import WorldSpec
 from sim.supervisor import ConfigRefused
@@ -201,9 +202,8 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
             finished = world.run()
         judged: list[Judged] = judge.judge()
         verdict = judge.verdict(judged) if finished else Verdict.ABORTED
-    except ConfigRefused as refused:
-        name, text = refused.args
-        raise loaded.document.error(("components", name, "with"), text) from refused
+    except (ConfigRefused, DeviceRefused) as refused:
+        raise refusal(loaded, refused) from refused
     except InvariantError as broken:
         error, judged, verdict = str(broken), [], Verdict.BROKEN
     wall_s = time.perf_counter() - began

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scenarios import units
+from scenarios.errors import ScenarioError
 from scenarios.expectation_names import AT_WORK, check_names
 from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.load import Loaded
@@ -25,6 +26,27 @@ from sim.ledger import End
 from sim.world import World
 
 
+def _read(loaded: Loaded, index: int) -> Expectation:
+    """One of the file's expectations; raises ScenarioError."""
+    try:
+        expectation = parse(loaded.scenario.expect[index])
+        check_names(loaded, expectation)
+    except ExpressionError as error:
+        raise loaded.document.error(("expect", index), str(error)) from error
+    return expectation
+
+
+def expectation_errors(loaded: Loaded) -> list[ScenarioError]:
+    """What is wrong with each of a scenario's expectations."""
+    out = []
+    for index in range(len(loaded.scenario.expect)):
+        try:
+            _read(loaded, index)
+        except ScenarioError as error:
+            out.append(error)
+    return out
+
+
 @dataclass(frozen=True)
 class Judged:
     """An expectation with its verdict. ``measured`` in ``unit``; None: no data, NEVER: later than any bound."""
@@ -38,13 +60,8 @@ class Judged:
 def read_expectations(loaded: Loaded) -> list[Expectation]:
     """All expectations of a scenario, names checked; raises ScenarioError with the place."""
     out = []
-    for index, text in enumerate(loaded.scenario.expect):
-        try:
-            expectation = parse(text)
-            check_names(loaded, expectation)
-        except ExpressionError as error:
-            raise loaded.document.error(("expect", index), str(error)) from error
-        out.append(expectation)
+    for index in range(len(loaded.scenario.expect)):
+        out.append(_read(loaded, index))
     for phase in loaded.scenario.phases:
         if phase.converge is not None:
             exact = parse(f"stuck == 0 within {phase.converge} ns after phase {phase.name}")

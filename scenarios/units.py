@@ -15,6 +15,8 @@ SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+)\s*([A-Za-z%/]*)\s*$")
 LARGEST = 1 << 60
+TEXT_MAX = 60
+"""characters of a quantity"""
 PER_SECOND_MAX = 1_000_000
 
 
@@ -22,9 +24,9 @@ def parse(text: Any, units: dict[str, int], what: str, example: str) -> int:
     """``"50 ms"`` with DURATIONS is 50_000_000; raises ValueError with what was expected and what came."""
     if not isinstance(text, str):
         raise ValueError(f'expected {what} with a unit, e.g. "{example}", got {text!r}')
-    found = _QUANTITY.match(text)
+    found = _QUANTITY.match(text) if len(text) <= TEXT_MAX else None
     if not found:
-        raise ValueError(f'expected {what}, e.g. "{example}", got "{text}"')
+        raise ValueError(f'expected {what}, e.g. "{example}", got "{text[:TEXT_MAX]}"')
     number, unit = found.groups()
     if unit not in units:
         got = f'unit "{unit}"' if unit else "no unit"

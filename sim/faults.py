@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class DeviceRefused(Exception):
+    """A device can't be made as it is described: its author's mistake. ``args`` = (device, text)."""
+
+
 class InvariantError(AssertionError):
     """A promise that twinloop makes of itself is broken; the verdict is BROKEN. ``args`` is the one text (SimPy rebuilds it)."""
 

@@ -18,6 +18,7 @@ from sim.attached import Absent, AttachedPort, Outside, untouched
 from sim.attached_line import AttachedLine, AttachedSerialPort
 from sim.bus import Port, TcpPort
 from sim.clock import MS, Environment, S
+from sim.faults import DeviceRefused
 from sim.line import Line
 from sim.line_port import Master, SerialPort
 from sim.link import Link
@@ -121,7 +122,10 @@ class Field:
         from devices.opcua_server import fresh_counters, standard_space
 
         if self.stacks is None:
+            from devices.opcua_items import Items
             from sim.stacks import Stacks
+
+            Items.on_trouble = staticmethod(lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1))
 
             self.stacks = Stacks(self._env, self._streams, self._epoch_ns)
             fresh_counters()
@@ -135,10 +139,14 @@ class Field:
         return nullcontext() if self.stacks is None else self.stacks.inside()
 
     def require_started(self) -> None:
-        """All servers are up by now; raises InvariantError."""
+        """All servers are up by now; raises InvariantError, or DeviceRefused for one that a file describes."""
         from sim.stacks import finished
 
+        described = {device.name: device.model for device in self._spec.devices}
         for name, task in self._starts:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is not None and described[name].nodeset:  # the file came from outside
+                raise DeviceRefused(name, f"{described[name].name}: no server can be made of it: {error!r}") from error
             finished(task, f"the server of {name}")
         self._starts.clear()
 

@@ -97,6 +97,8 @@ class Poller:
         """what waits for the work under way to end"""
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
+        self.came_to_nothing = False
+        """the last poll: nothing of it was carried out"""
         self.unchecked = 0
         """so many of its next batches nobody holds against that"""
         self.polls = 0
@@ -183,6 +185,7 @@ class Poller:
                     self.row = None
                     if self.on_poll is not None:
                         self.on_poll(row)
+                    self.came_to_nothing = not row.carried
             elif not (yield from self._work()):
                 self._wake = Signal(env)
                 yield self._wake

@@ -29,6 +29,8 @@ class Trial:
     def __init__(self, gateway: Gateway, spec: UpgradeSpec, swap: Swap) -> None:
         self._gateway, self._spec, self._swap = gateway, spec, swap
         self._began_ns = gateway.env._now
+        self._dark = dict.fromkeys(poller.index for poller in swap.pollers if poller.came_to_nothing)
+        """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the new version"""
         self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
@@ -50,6 +52,10 @@ class Trial:
         """A poll is over, or couldn't begin."""
         if row.due_ns < self._began_ns or self.finished:
             return
+        if row.device in self._dark:
+            if not row.carried:
+                return
+            del self._dark[row.device]
         self.polls += 1
         self.failed += not row.carried
         self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.env._now - row.due_ns > self._spec.latency_ns

@@ -28,6 +28,8 @@ SHARE = 16
 WATCHFUL_NS = 60 * S
 """after a fault, a timeout, a reconnect, an upgrade or a promotion every batch is checked for so long"""
 UNREAD = "a value that was not read in this poll"
+LEAST, ROUNDED = 1e-6, 2.0**-51
+"""of an integer's last digit; what multiplying by a scale may round off, relative"""
 EXACT, SINGLE = 1e-9, 3e-7
 """how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through binary32"""
 
@@ -177,5 +179,5 @@ def agree(value: float, shown: Shown) -> bool:
         return (value != value) == (true != true) and value - value != 0.0  # noqa: PLR0124  # NaN
     apart = abs(value - true)
     if shown.step:
-        return apart <= max(1e-6 * abs(shown.step), EXACT * 1e-3 * abs(true))
+        return apart <= (LEAST if shown.step == 1.0 else max(LEAST * abs(shown.step), ROUNDED * abs(true)))
     return apart <= (SINGLE if shown.single else EXACT) * max(abs(value), abs(true))

@@ -61,9 +61,20 @@ def _stores() -> list[tuple[str, str]]:
 
 
 def _components() -> list[tuple[str, str]]:
+    from components.component import read_component
+    from components.options import stated_options
     from scenarios.plan import SHIPPED
 
-    return [(file.name, f"{file.stat().st_size} bytes") for file in sorted(SHIPPED.glob("*.wasm"))]
+    rows = []
+    for file in sorted(SHIPPED.glob("*.wasm")):
+        rows.append((file.name, f"{file.stat().st_size} bytes"))
+        options = stated_options(read_component(file))
+        if options is None:
+            rows.append(("", "options unknown: it states none"))
+        for option in options or ():
+            default = f", default {option.default}" if option.default else ""
+            rows.append((f"  {option.name}", f"{option.type}{f' in {option.unit}' if option.unit else ''}{default}: {option.text}"))
+    return rows
 
 
 def _metrics() -> list[tuple[str, str]]:

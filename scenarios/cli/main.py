@@ -16,6 +16,7 @@ from components.errors import HostLimitError
 from scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
 from scenarios.errors import ScenarioError, machine_error, nearest, printable
 from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
+from sim.faults import DeviceRefused
 
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         return app(arguments, standalone_mode=False) or 0
     except ScenarioError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
+    except DeviceRefused as error:
+        print(f"error: {printable(': '.join(map(str, error.args)))}", file=sys.stderr)
     except HostLimitError as error:
         print(f"error: this machine: {error}", file=sys.stderr)
         return MACHINE

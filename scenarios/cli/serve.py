@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -175,7 +176,9 @@ def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, s
     for device, counter in counters.items():
         found[device]["counter"] = counter
     try:
-        map_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        whole = map_file.with_name(f"{map_file.name}.{os.getpid()}")  # who finds the map finds all of it, and all its ports open
+        whole.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        whole.replace(map_file)
     except OSError as error:
         raise ScenarioError("--map", None, "", f"{map_file}: {error.strerror}") from error
 

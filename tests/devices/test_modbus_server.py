@@ -15,8 +15,8 @@ from devices.registers import Point
 
 def device(**values: int) -> Device:
     """Tables as the specification's examples need them."""
-    points = [Point(f"h{i}", "holding", i) for i in range(200)] + [Point(f"i{i}", "input", i) for i in range(20)]
-    points += [Point(f"c{i}", "coil", i) for i in range(200)] + [Point(f"d{i}", "discrete", 196 + i) for i in range(22)]
+    points = [Point(f"h{i}", "holding", i, writable=True) for i in range(200)] + [Point(f"i{i}", "input", i) for i in range(20)]
+    points += [Point(f"c{i}", "coil", i, writable=True) for i in range(200)] + [Point(f"d{i}", "discrete", 196 + i) for i in range(22)]
     found = Device(DeviceModel("spec", "tables of the specification's examples", "ours", ("modbus-tcp",), tuple(points)), "spec/1", 1, 0)
     found.advance(0)
     for key, value in values.items():

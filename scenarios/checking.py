@@ -1,0 +1,78 @@
+"""Everything that can be found wrong with a scenario without running it: its words, its names, its components' own judgement of their settings.
+
+Belongs here: gathering mistakes, all of them. Never: printing (cli/check.py), what a mistake is (schema.py, plan.py, thresholds.py, the
+components). What a run refuses at its beginning a check refuses too: the gateways are booted, as they would be before t = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.host import Host
+from scenarios.errors import ScenarioError
+from scenarios.feasibility import warnings
+from scenarios.load import Loaded, load
+from scenarios.plan import Planner
+from scenarios.thresholds import expectation_errors
+from sim.faults import DeviceRefused, InvariantError
+from sim.spec import WorldSpec
+from sim.supervisor import ConfigRefused
+from sim.world import World
+
+
+@dataclass
+class Checked:
+    """What a check has found. ``spec`` None: it came to none."""
+
+    errors: list[ScenarioError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    loaded: Loaded | None = None
+    spec: WorldSpec | None = None
+
+
+def checked(file: Path) -> Checked:
+    """All mistakes of a scenario file, in the order in which they are looked for; raises HostLimitError when this machine hasn't the room."""
+    found = Checked()
+    try:
+        loaded = found.loaded = load(file)
+    except ScenarioError as error:
+        found.errors = error.all
+        return found
+    host = Host()
+    try:
+        found.errors += expectation_errors(loaded)
+        planner = Planner(loaded, host)
+        mistakes = planner.mistakes()
+        found.errors += [mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]]
+        if not mistakes:
+            found.spec = planner.world()
+            found.warnings, found.notes = warnings(found.spec), planner.notes
+            refused = _refused(loaded, found.spec, host)
+            found.errors += [] if refused is None else [refused]
+    finally:
+        host.close()
+    return found
+
+
+def _refused(loaded: Loaded, spec: WorldSpec, host: Host) -> ScenarioError | None:
+    """What a component, or the server of a device, says to its settings."""
+    world = World(spec, host)
+    try:
+        world.boot()
+    except (ConfigRefused, DeviceRefused) as refused:
+        return refusal(loaded, refused)
+    except InvariantError as broken:
+        return ScenarioError(loaded.document.file.name, None, "", f"it doesn't come up: {broken}")
+    finally:
+        world.close()
+    return None
+
+
+def refusal(loaded: Loaded, refused: ConfigRefused | DeviceRefused) -> ScenarioError:
+    """A component refused its settings, or a device can't be made: the author's mistake, at its options or its fleet."""
+    name, text = refused.args
+    if isinstance(refused, DeviceRefused):
+        return loaded.document.error(("fleets", name.partition("/")[0], "device"), text)
+    return loaded.document.error(("components", name, "with"), text)

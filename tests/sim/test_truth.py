@@ -1,0 +1,171 @@
+"""The truth check: what drivers say against what devices showed. A driver that believes another table is caught, and told how it looks; one
+that is right never is, whatever the field does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from components.contract import PointConfig
+from components.host import Host
+from devices.device import DeviceModel
+from sim import world as world_module
+from sim.clock import MS, S
+from sim.ledger import End
+from sim.poller import point_configs
+from sim.spec import Action, WorldSpec
+from sim.truth import FIRST, SHARE, agree
+from sim.witness import Shown
+from sim.world import World
+from tests.plants import driver, paired, plant, run
+from tests.sim.pair_runs import Seen, at, small
+from tests.sim.test_world import conserved
+
+
+def believing(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointConfig], PointConfig]) -> None:
+    """Drivers get another table than the devices have."""
+
+    def changed(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
+        return [change(point) for point in point_configs(model, first, protocol)]
+
+    monkeypatch.setattr(world_module, "point_configs", changed)
+
+
+BELIEFS: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
+    "word order": (lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")), "another word order"),
+    "scale": (lambda p: p._replace(scale=p.scale * 10.0) if p.name == "stroke" else p, "another scale"),
+    "address": (lambda p: p._replace(address=p.address.replace(":7:u16", ":8:u16")) if p.name == "vibration" else p, "an address that is off by one"),
+}
+
+
+@pytest.mark.parametrize("belief", BELIEFS)
+def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: pytest.MonkeyPatch, belief: str) -> None:
+    change, kind = BELIEFS[belief]
+    believing(monkeypatch, change)
+    world = run(plant(host, count=2), host)
+    assert world.truth.wrong > 0
+    assert world.truth.first is not None
+    assert world.truth.first.kind == kind
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due, "nobody else would have noticed"
+
+
+def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")) if p.name == "setpoint" else p)
+    write = Action(2 * S, "write", "presses/1", point="setpoint", value=4.5)
+    world = run(plant(host, count=1, timeline=(write,)), host)
+    assert world.truth.wrong_writes == 1
+    assert world.truth.first_command is not None
+    assert (world.truth.first_command.ordered, world.truth.first_command.point) == (4.5, "setpoint")
+    assert world.commands_ended == {"done": 1}
+
+
+def troubled(spec: WorldSpec) -> WorldSpec:
+    lies = [Action(i * S // 2, "fault", "presses", (i + 1) * S // 2, kind=kind, point=i % 10, value=3.0)  # type: ignore[arg-type]
+            for i, kind in enumerate(("stuck", "dropout", "force"))]  # fmt: skip
+    lies = [replace(one, point=spec.devices[0].model.points[i].name) for i, one in enumerate(lies)]
+    return replace(spec, timeline=(*lies, Action(2 * S, "cut", "plant", 3 * S), Action(4 * S, "restart", "gw")))
+
+
+@pytest.mark.parametrize("changes", [{}, {"serial_bd": 19_200, "poll_ns": 2 * S}, {"device": "tank"}, {"device": "energy-meter"}, {"loss": 0.05}])
+def test_a_driver_that_is_right_is_never_blamed(host: Host, changes: dict[str, object]) -> None:
+    world = run(troubled(plant(host, count=3, duration_ns=20 * S, **changes)), host)  # type: ignore[arg-type]
+    conserved(world)
+    assert world.truth.checked > 0
+    assert world.truth.wrong == 0, world.truth.first
+
+
+@pytest.mark.parametrize("protocol", ["opcua", "mqtt"])
+def test_nor_over_other_protocols(host: Host, protocol: str) -> None:
+    from tests.plants import component
+
+    other = component(host, f"{protocol}-driver", "driver", ("fieldbus", "clock", "log"))
+    spec = plant(host, count=2, duration_ns=20 * S, drivers={1: other, 2: other}, protocol=protocol)
+    lie = Action(5 * S, "fault", "presses/1", 15 * S, kind="nan", point="stroke")
+    world = run(replace(spec, timeline=(lie,)), host)
+    conserved(world)
+    assert world.truth.checked > 0
+    assert world.truth.wrong == 0, world.truth.first
+
+
+def test_how_much_is_checked(host: Host) -> None:
+    """The first polls, then a share; everything while something is the matter."""
+    calm = run(plant(host, count=1, duration_ns=200 * S), host)
+    assert calm.truth.readings == 2000
+    assert calm.truth.checked == 10 * (FIRST + (200 - FIRST) // SHARE)
+    worried = run(plant(host, count=1, duration_ns=200 * S, timeline=(Action(100 * S + 1, "degrade", "plant", 101 * S, changes=(("delay_ns", MS),)),)), host)
+    assert worried.truth.checked >= calm.truth.checked + 10 * 50
+
+
+def test_the_check_changes_no_trace(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = run(plant(host, count=3), host).trace.digest()
+    monkeypatch.setattr("sim.truth.Truth.look", lambda self, poller, row, batch: None)
+    assert run(plant(host, count=3), host).trace.digest() == digest
+
+
+def test_a_stale_answer_on_a_line_is_named(host: Host) -> None:
+    """A device that answers after its driver's timeout, into the retry: the answer to the request before is taken for this one's."""
+    patient = driver(host, options=(("timeout", "200 ms"), ("retries", "1")), deadline_ns=None)
+    spec = plant(host, count=1, serial_bd=9600, poll_ns=2 * S, duration_ns=40 * S, drivers={1: patient})
+    late = Action(0, "fault", "presses/1", 40 * S, kind="slow", lasts_ns=230 * MS)
+    world = run(replace(spec, timeline=(late,)), host)
+    conserved(world)
+    assert world.ledger.count(End.DELIVERED) > 0, "the retry finds the late answer"
+    assert world.truth.wrong == 0, "read within the same poll: the device did show it between the first request and now"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "right"),
+    [
+        (12.3, Shown(12.3, 0.1), True), (12.300000001, Shown(12.3, 0.1), True), (12.4, Shown(12.3, 0.1), False), (1.5, Shown(1.5, 0.0, True), True),
+        (1.5000001, Shown(1.5, 0.0, True), True), (1.5000001, Shown(1.5), False), (float("nan"), Shown(float("nan")), True), (0.0, Shown(float("nan")), False),
+        (2.0**60, Shown(2.0**60, 1.0), True), (2.0**53 + 2, Shown(2.0**53, 1.0), False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_equal(value: float, shown: Shown, right: bool) -> None:
+    assert agree(value, shown) is right
+
+
+# ---- pairs: the row ends with the share of whoever led -----------------------------------------------------------------
+def test_a_hot_pair_whose_leader_read_bad_has_missed_it(host: Host) -> None:
+    """The leader's own connection refuses its reads, the standby reads well and lets go: the sample was missed."""
+    world = World(paired(small(host, count=2), "hot"), host)
+    leader = world.gateways[0].pollers[0]
+    ports = leader.port.server  # type: ignore[attr-defined]
+    from devices.misbehaviour import Misbehaviour
+
+    end = ports.misbehave(Misbehaviour("exception", 1, 2))
+    for server in ports._connections[1:]:  # the standby's connection answers well
+        server.faults = []
+    try:
+        world.run()
+    finally:
+        world.close()
+    end()
+    conserved(world)
+    assert world.ledger.count(End.MISSED, "rejected", [0]) == 15 * 10
+    assert world.ledger.count(End.LOST) == 0
+    assert world.ledger.count(End.DELIVERED, None, [1]) == 15 * 10
+
+
+def test_what_a_standby_delivers_after_its_promotion_counts(host: Host) -> None:
+    seen = Seen(paired(small(host, at(5, "crash", "gw", 8)), "hot"), host)
+    assert seen.ended_as(End.DELIVERED) == set(seen.ends)
+
+
+def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> None:
+    """Readings without a value (the device had none) wait in the store, lose power, are drained: delivered as Bad, each once."""
+    from devices.catalog import model
+
+    sentinel = replace(model("press-sensor"), points=tuple(replace(p, nan=(0xFFFF,)) if p.name == "state" else p for p in model("press-sensor").points))
+    spec = plant(host, count=1, duration_ns=40 * S)
+    spec = replace(spec, devices=tuple(replace(device, model=sentinel) for device in spec.devices))
+    trouble = (
+        Action(5 * S, "cut", "cloud", 25 * S), Action(8 * S, "fault", "presses/1", 12 * S, kind="nan", point="state"), Action(18 * S, "power-cut", "gw", 19 * S),
+    )  # fmt: skip
+    world = run(replace(spec, timeline=trouble), host)
+    conserved(world)
+    bad = {(end, cause): count for (_, end, cause, status), count in world.ledger.marked.items() if status >> 31}
+    assert bad == {(End.DELIVERED, ""): 4}
+    assert world.ledger.duplicates == 0 or world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED) + world.ledger.count(End.LOST) == world.ledger.due
