@@ -34,16 +34,17 @@ class Misbehaviour:
     def tcp(self, answer: bytes) -> bytes | None:
         """The ADU that goes out instead, None for silence."""
         spoil = _TCP.get(self.kind)
-        return answer if spoil is None or len(answer) < _BYTES_MIN["tcp"] else spoil(answer, self.amount)
+        return answer if spoil is None or (len(answer) < _BYTES_MIN["tcp"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
 
     def rtu(self, answer: bytes) -> bytes | None:
         """The frame that goes out instead, None for silence."""
         spoil = _RTU.get(self.kind)
-        return answer if spoil is None or len(answer) < _BYTES_MIN["rtu"] else spoil(answer, self.amount)
+        return answer if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
 
 
 _BYTES_MIN = {"tcp": 9, "rtu": 5}
 """of an answer that a fault can be worked into: with a PDU of two bytes at least"""
+_OF_ANY_BYTES = ("silent", "truncated", "bad-crc")
 _STAGES = ("slow", "busy", "exception", "wrong-transaction", "wrong-unit", "length-lie", "bad-crc", "truncated", "silent")
 """faults of one device at once act in this order: what is said, how it is framed, how much of it goes out"""
 

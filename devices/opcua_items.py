@@ -13,6 +13,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.server import internal_subscription
 from asyncua.server.monitored_item_service import MonitoredItemService
+from asyncua.ua import uaprotocol_auto
 
 _FILTER_UNSUPPORTED, _FILTER_NOT_ALLOWED, _DEADBAND_INVALID = 0x80440000, 0x80450000, 0x808E0000
 """BadMonitoredItemFilterUnsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid (OPC 10000-4 section 7.22.2, OPC 10000-8 section 7.2)"""
@@ -52,7 +53,7 @@ class Items(MonitoredItemService):
         """The StatusCode for a filter that can't be had here, 0 for one that can."""
         if wanted is None:
             return 0
-        if not isinstance(wanted, ua.DataChangeFilter):
+        if not isinstance(wanted, uaprotocol_auto.DataChangeFilter):
             return _FILTER_UNSUPPORTED
         kind = int(wanted.DeadbandType or 0)
         if kind == _NONE:

@@ -12,8 +12,8 @@ from typing import Any
 
 from sim.attached import Far, Outside, Told
 from sim.bus import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
-from sim.clock import Environment, Signal
-from sim.line_port import QUEUE_MAX
+from sim.clock import LATE, Environment, Signal
+from sim.line_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
 from sim.link import Link
 from sim.spec import LinkSpec, PlaceSpec
 from sim.trace import Trace
@@ -43,11 +43,11 @@ class AttachedLine:
             raise OverflowError(f"line {self._place.url}: more than {QUEUE_MAX} exchanges wait")
         self._queue.append(start)
 
-    def release(self) -> None:
-        """Whoever is next, after a gap."""
-        self.env.call_in(self.timing.gap_ns + self.timing.turnaround_ns, self._next)
-
-    def _next(self) -> None:
+    def release(self, pause_ns: int = 0) -> None:
+        """Whoever is next, after a pause."""
+        if pause_ns:
+            self.env.call_in(pause_ns, self.release)
+            return
         if self._queue:
             self._queue.popleft()()
         else:
@@ -100,20 +100,27 @@ class AttachedSerialPort:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
         self._request = request
         exchange = self._current = _Exchange(reply, timeout_ns, Signal(self._env))
-        self._env.call_in(limit_ns, self._finish, exchange, TIMEOUT)
+        if len(request) > SEND_BYTES_MAX:
+            self._refuse(exchange, request)
+            return exchange.event
+        self._env.call_at(self._env._now + limit_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._line.take(lambda: self._transmit(exchange, request))
         return exchange.event
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
-        """Send without waiting for an answer: done when its last character is out."""
+        """Send without waiting for an answer: done when its last character is out, which must be within ``timeout_ns``."""
         exchange = self._current = _Exchange(None, 0, Signal(self._env))
+        if len(data) > SEND_BYTES_MAX:
+            self._refuse(exchange, data)
+            return exchange.event
+        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._line.take(lambda: self._transmit(exchange, data))
         return exchange.event
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(frame, timeout_ns, Signal(self._env))
-        self._env.call_in(timeout_ns, self._finish, exchange, TIMEOUT)
+        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._look()
         return exchange.event
 
@@ -128,6 +135,12 @@ class AttachedSerialPort:
         if exchange is not None and not exchange.over:
             exchange.over = True
             self._env.call_in(0, exchange.event.fire, TIMEOUT)
+
+    def _refuse(self, exchange: _Exchange, data: bytes) -> None:
+        """More than a line takes at a time."""
+        self._trace.emit("limit", self._index, "line-send", len(data))
+        exchange.over = True
+        exchange.event.fire(SEND_TOO_LONG)
 
     # ---- an exchange --------------------------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange, frame: bytes) -> None:
@@ -144,10 +157,17 @@ class AttachedSerialPort:
         if exchange.framing is None:
             self._env.call_in(sent_ns, self._finish, exchange, OK_NOTHING)
         else:
-            self._env.call_in(sent_ns + exchange.timeout_ns, self._finish, exchange, TIMEOUT, True)
+            self._env.call_at(self._env._now + sent_ns + exchange.timeout_ns, self._finish, exchange, TIMEOUT, True, priority=LATE)
 
     def heard(self, frame: bytes) -> None:
-        """A frame has come while this device's exchange was the last."""
+        """A frame's last character has come while this device's exchange was the last: one that ends in silence is whole after that."""
+        exchange = self._current
+        if exchange is not None and exchange.framing is not None and exchange.framing[0] == "silence":
+            self._env.call_in(self._line.timing.gap_ns, self._whole, frame)
+        else:
+            self._whole(frame)
+
+    def _whole(self, frame: bytes) -> None:
         self._buffer += frame
         self._look()
 
@@ -169,7 +189,9 @@ class AttachedSerialPort:
         """Its caller is told, once; ``off``: the line is free again (a caller that gave up early leaves it blocked until its timeout)."""
         if exchange.on_wire and (off or value is OK_NOTHING):
             exchange.on_wire = False
-            self._line.release()
+            timing, silent = self._line.timing, exchange.framing is not None and exchange.framing[0] == "silence"
+            # before the next frame there is a gap, unless the end of this one was that, and after an answer the turnaround, too
+            self._line.release((timing.turnaround_ns if value[0] else timing.gap_ns) + (timing.gap_ns if value[0] and not silent else 0))
         if exchange.over:
             return
         exchange.over = True

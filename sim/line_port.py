@@ -202,11 +202,11 @@ class SerialPort:
             self._release(exchange)
 
     def _timed_out(self, exchange: _Exchange) -> None:
-        """No whole frame has come in time: the next request may go out, whoever still thinks."""
+        """No whole frame has come in time: the next request may go out after the gap that each frame has before it, whoever still thinks."""
         if exchange.holds:
             self._line.timeouts += 1
             self._finish(exchange, TIMEOUT)
-            self._release(exchange)
+            self._env.call_in(self._line.timing.gap_ns, self._release, exchange)
 
     def look(self) -> None:
         """Something has come: is it a whole frame?"""

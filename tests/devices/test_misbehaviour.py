@@ -95,3 +95,39 @@ def test_every_kind_has_an_effect(kind: str) -> None:
     if "modbus-rtu" in SPOKEN[kind]:
         frame, spoilt = rtu(kind, 6)
         assert spoilt != frame or kind == "slow"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
+    """Every pair and triple of kinds, whatever order they began in, on answers of every kind; afterwards the device answers well."""
+    from itertools import permutations
+
+    requests = {"tcp": [ASK_TCP, bytes.fromhex("002a00000006010600000001")],
+                "rtu": [ASK_RTU]}  # fmt: skip
+    for protocol, name in (("tcp", "modbus-tcp"), ("rtu", "modbus-rtu")):
+        kinds = [kind for kind in KINDS if name in SPOKEN.get(kind, ())]
+        for some in permutations(kinds, count):
+            _, server = servers()
+            ends = [server.misbehave(Misbehaviour(kind, i + 1, 4)) for i, kind in enumerate(some)]
+            for request in requests[protocol]:
+                answer = server.respond_tcp(request, 0) if protocol == "tcp" else server.respond_rtu(request, 0)
+                if "silent" in some:
+                    assert not answer
+                elif "truncated" in some and answer:
+                    assert len(answer[0] if isinstance(answer, list) else answer) < 30
+            for end in ends:
+                end()
+            right, _ = servers()
+            assert server.respond_tcp(ASK_TCP, 0) == right.respond_tcp(ASK_TCP, 0)
+
+
+def test_d1_faults_of_an_opc_ua_server_at_once() -> None:
+    from itertools import permutations
+
+    from devices.opcua_device import _SPOIL
+
+    for some in permutations(_SPOIL, 3):
+        for answer in (b"", b"M", b"MSGF\x08\0\0\0", b"MSGF" + bytes(60), b"OPNF" + bytes(40)):
+            out: bytes | None = answer
+            for kind in some:
+                out = None if out is None else _SPOIL[kind](out, 0x80100000)

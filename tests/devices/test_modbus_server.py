@@ -108,7 +108,19 @@ def test_identification_is_the_devices_own() -> None:
 
 
 def test_there_is_a_test_for_each_deviation() -> None:
-    assert len(DEVIATIONS) == 6, "a new deviation needs a test in this file or in tests/conformance"
+    assert len(DEVIATIONS) == 7, "a new deviation needs a test in this file or in tests/conformance"
+
+
+@pytest.mark.parametrize("request_", ["06 00 64 00 01", "10 00 63 00 02 04 00 01 00 02", "16 00 64 00 F2 00 25", "05 00 64 FF 00", "0F 00 64 00 01 01 01",
+                                      "17 00 00 00 01 00 64 00 01 02 00 05"])  # fmt: skip
+def test_b10_what_cannot_be_written_is_exception_02(request_: str) -> None:
+    """Registers 0 to 99 can be written, 100 to 199 can't: section 6, an address that is not allowable for the server."""
+    points = [Point(f"{table[0]}{i}", table, i, writable=i < 100) for table in ("holding", "coil") for i in range(200)]
+    found = Device(DeviceModel("half", "half of it is read-only", "ours", ("modbus-tcp",), tuple(points)), "half/1", 1, 0)
+    found.advance(0)
+    code = int(request_[:2], 16)
+    assert ask(found, request_) == f"{code | 0x80:02X} 02"
+    assert found.image.read_words("holding", 99, 2) == [0, 0], "nothing was written, not even the part that could be"
 
 
 def tcp(unit: int, pdu: str, transaction: int = 1) -> bytes:

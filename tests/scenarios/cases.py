@@ -26,7 +26,7 @@ title: two registers far apart
 source: ours
 step: 1 s
 points:
-  a: {address: 0, type: u16, signal: {kind: ramp, level: 10, swing: 100, period: 50 s}}
+  a: {address: 0, type: u16, signal: {kind: ramp, level: 10, swing: 100, period: 50 s, phase: 0 s}}
   b: {address: 100, type: u16, signal: {kind: ramp, level: 10, swing: 100, period: 50 s}}
 """
 

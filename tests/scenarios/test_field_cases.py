@@ -354,3 +354,88 @@ def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> Non
             instance.advance()
             assert instance.result().ok is (name != "no-such-option"), (path.stem, name, instance.result().value)
             instance.close()
+
+
+# ---- A6, A7: reasons -----------------------------------------------------------------------------------------------------
+def rtu(count: int, poll: str, **more: Any) -> dict[str, Any]:
+    return {"device": "energy-meter", "protocol": "modbus-rtu", "link": "line", "count": count, "poll": poll, **more}
+
+
+LINES = {"line": {"serial": "9600 Bd"}, "cloud": {}}
+
+
+def test_a6_what_can_be_foreseen_of_a_gateway_that_is_not_ours(tmp_path: Path, host: Host) -> None:
+    from dataclasses import replace
+
+    from scenarios.feasibility import line_utilisation, warnings
+    from scenarios.load import load_text
+    from scenarios.plan import Planner
+
+    spec = Planner(load_text(scenario(tmp_path, fleet=rtu(30, "1 s"), links=LINES), tmp_path / "s.yaml"), host).world()
+    judged = replace(spec, components=(), gateways=())
+    assert line_utilisation(judged) == line_utilisation(spec)
+    assert any("can't all be held" in text for text in warnings(judged))
+
+
+def test_a7_a_line_that_has_room_is_not_blamed(tmp_path: Path, host: Host) -> None:
+    """Meters that need about 96 % of a line's time: nothing is missed, and a bound that is broken has another reason."""
+    from scenarios.feasibility import line_utilisation
+    from scenarios.load import load_text
+    from scenarios.plan import Planner
+
+    spec = Planner(load_text(scenario(tmp_path, fleet=rtu(1, "10 s"), links=LINES), tmp_path / "s.yaml"), host).world()
+    count = int(0.96 / line_utilisation(spec)["line/1"])
+    patient = {**COMPONENTS, "modbus-driver": {**COMPONENTS["modbus-driver"], "limits": {"deadline": "30 s"}}}
+    found = result(tmp_path, host, fleet=rtu(count, "10 s"), links=LINES, components=patient, duration="60 s",
+                   expect=["count(samples.missed) == 0", "p50(latency.gateway) <= 1 ms"])  # fmt: skip
+    assert found.data["lines"]["line/1"]["busy_ratio"] > 0.9
+    assert [one.verdict for one in found.judged] == [Verdict.PASS, Verdict.FAIL]
+    assert "no room left" not in found.judged[1].why
+
+
+def test_a7_a_line_without_room_is_named_even_when_quarantine_leaves_it_idle(tmp_path: Path, host: Host) -> None:
+    found = result(tmp_path, host, fleet=rtu(30, "1 s"), links=LINES, duration="120 s", expect=["count(samples.missed) == 0"])
+    assert found.data["gateways"]["gw"]["quarantined"] > 0
+    assert "line line/1 had no room left" in found.judged[0].why
+
+
+def test_an_unsure_verdict_says_why(tmp_path: Path, host: Host) -> None:
+    found = result(tmp_path, host, expect=["p99(latency.stage{stage=transform}) <= 12 us"])
+    assert found.verdict is Verdict.UNSURE
+    assert "modelled CPU time, off by up to x/÷" in found.judged[0].why
+
+
+# ---- expectations on values --------------------------------------------------------------------------------------------------
+def test_expectations_on_values(tmp_path: Path, host: Host) -> None:
+    """The ramp of the sparse model: 10 plus 2 each second, read each second from 0 to 19."""
+    expect = ["max(value{point=a}) <= 48", "min(value{fleet=m,point=a}) >= 10", "last(value{device=m/1,point=a}) == 48", "mean(value{point=a}) == 29",
+              "count(value{point=a}) == 20", "never value{point=a} > 48", "never value{point=a} > 40",
+              "value{point=a} >= 30 within 30 s after heal plant"]  # fmt: skip
+    cut = {"at": "0 s", "degrade": "plant", "to": {"delay": "1 ms"}, "for": "500 ms"}
+    found = result(tmp_path, host, fleet={"device": "model/sparse.yaml"}, models={"sparse.yaml": SPARSE}, timeline=[cut], expect=expect)
+    assert [one.verdict for one in found.judged] == [Verdict.PASS] * 6 + [Verdict.FAIL, Verdict.PASS]
+    assert "first at 16" in found.judged[6].why
+
+
+@pytest.mark.parametrize(
+    ("expect", "message"),
+    [
+        ("max(value{point=pressure}) <= 9 psi", 'press-sensor pressure is measured in "bar", got "psi"'), ("max(value{fleet=m}) <= 9 bar", "value needs a point"),
+        ("max(value{point=presure}) <= 9 bar", 'did you mean "pressure"?'), ("last(value{point=pressure}) <= 9 bar", "last goes with one device, 2 are meant"),
+        ("value{point=pressure} <= 9 bar", "value needs a statistic"), ("p99(value{point=pressure}) <= 9 bar", "p99 does not go with value"),
+        ("count(readings.bad{status=BadNoDat}) == 0", "expected the name of a StatusCode that is Bad"),
+        ("p99(latency.stage{stage=queue,version=1.0.0}) <= 1 s", "version goes with the stages"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_one_is_named(tmp_path: Path, expect: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.yaml").write_text(scenario(tmp_path, fleet={"count": 2}, expect=[expect]))
+    assert main(["check", str(tmp_path / "s.yaml")]) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_check_shows_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = scenario(tmp_path, links={"plant": {"preset": "lann"}, "cloud": {"queue": "1 MB"}}, fleet={"device": "press-sensorr"},
+                    expect=["count(samples.mised) == 0", "p99(latency.gateway) <= 5"])  # fmt: skip
+    (tmp_path / "s.yaml").write_text(text.replace("raspberry-pi-4", "raspberry-pi-44"))
+    assert main(["check", str(tmp_path / "s.yaml")]) == 3
+    assert len(capsys.readouterr().err.strip().splitlines()) == 6

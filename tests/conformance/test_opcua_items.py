@@ -1,0 +1,147 @@
+"""Monitored items as the standard has them (OPC 10000-4 sections 5.13 and 7.22), asked by asyncua's own client on both arms: one client's filter
+harms nobody else, deadbands are held against what was reported last, what can't be had is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from asyncua import Client, ua
+
+from devices.catalog import model
+from devices.device import Device
+from devices.opcua_device import OpcUaServer
+from devices.opcua_items import Items
+from devices.overlay import ValueFault
+from devices.signal import Signal
+from devices.statuses import STATUS_CODES
+from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
+
+ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua}
+RAMP = Signal("ramp", 0.0, 100.0, 1000)
+"""+0.1 a step of 500 ms"""
+
+
+@pytest.fixture(params=ARMS)
+def arm(request: pytest.FixtureRequest) -> Any:
+    base = model("press-sensor")
+    moved = replace(base, points=tuple(replace(p, signal=RAMP) if p.name == "pressure" else p for p in base.points), step_ns=100_000_000)
+
+    def run(program: Program) -> None:
+        ARMS[request.param](Device(moved, "presses/1", 1, 5), program)
+
+    return run
+
+
+class Told:
+    """What a subscription was told of one node."""
+
+    def __init__(self) -> None:
+        self.values: list[float | None] = []
+        self.statuses: list[int] = []
+
+    def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+        self.values.append(value)
+        self.statuses.append(data.monitored_item.Value.StatusCode.value)
+
+
+async def watch(client: Client, told: Told, wanted: Any = None, name: str = "pressure") -> Any:
+    subscription = await client.create_subscription(100, told)
+    node = client.get_node(f"ns=2;s={name}")
+    request = ua.MonitoredItemCreateRequest()
+    request.ItemToMonitor = ua.ReadValueId(NodeId=node.nodeid, AttributeId=ua.AttributeIds.Value)
+    request.MonitoringMode = ua.MonitoringMode.Reporting
+    request.RequestedParameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=100)
+    subscription._monitored_items[7] = type("Item", (), {"client_handle": 7, "node": node, "attribute": ua.AttributeIds.Value, "server_handle": None})()
+    params = ua.CreateMonitoredItemsParameters(SubscriptionId=subscription.subscription_id, ItemsToCreate=[request])
+    (result,) = await client.uaclient.create_monitored_items(params)
+    return result
+
+
+def deadband(kind: Any, width: float) -> Any:
+    return ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValue, DeadbandType=int(kind), DeadbandValue=width)
+
+
+def test_b1_one_clients_filter_silences_nobody_else(arm: Any) -> None:
+    """A value without a number comes past a deadband: asyncua computes None - float."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        plain, narrow = Told(), Told()
+        async with Client(url) as one, Client(url) as other:
+            await watch(one, plain)
+            await watch(other, narrow, deadband(ua.DeadbandType.Absolute, 0.25))
+            await asyncio.sleep(0.5)
+            end = server.device.lie(ValueFault("bad-status", 0, status=STATUS_CODES["BadOutOfService"]), server._now())
+            await asyncio.sleep(0.5)
+            end()
+            before = len(plain.values), len(narrow.values)
+            await asyncio.sleep(1.2)
+            assert len(plain.values) >= before[0] + 8, "all goes on"
+            assert len(narrow.values) >= before[1] + 2
+            assert STATUS_CODES["BadOutOfService"] in narrow.statuses, "a change of status passes every deadband"
+
+    arm(program)
+
+
+def test_b1_a_librarys_exception_ends_one_item(arm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def program(url: str, server: OpcUaServer) -> None:
+        plain, broken, troubles = Told(), Told(), []
+        monkeypatch.setattr(Items, "on_trouble", staticmethod(troubles.append))
+        news = Items._news
+
+        def trips(self: Items, before: Any, value: Any, item: Any) -> bool:
+            if item.filter is not None:
+                raise TypeError("unsupported operand")
+            return news(self, before, value, item)
+
+        monkeypatch.setattr(Items, "_news", trips)
+        async with Client(url) as one, Client(url) as other:
+            await watch(other, broken, deadband(ua.DeadbandType.Absolute, 0.1))
+            await watch(one, plain)
+            await asyncio.sleep(1.0)
+            assert len(plain.values) >= 8
+            assert len(troubles) == 1
+
+    arm(program)
+
+
+def test_b2_a_slow_drift_is_reported_when_it_has_gone_far_enough(arm: Any) -> None:
+    """+0.1 each 100 ms, deadband 0.25: every third step, for a change must be larger than the deadband (section 7.22.2)."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        told = Told()
+        async with Client(url) as client:
+            await watch(client, told, deadband(ua.DeadbandType.Absolute, 0.25))
+            await asyncio.sleep(2.05)
+            steps = [round((b or 0) - (a or 0), 4) for a, b in zip(told.values, told.values[1:], strict=False)]
+            assert len(steps) >= 4
+            assert set(steps) <= {0.3, 0.4}, "0.4 where this machine stood still"
+
+    arm(program)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "status"),
+    [
+        (deadband(ua.DeadbandType.Percent, 10.0), "pressure", ua.StatusCodes.BadFilterNotAllowed),
+        (deadband(ua.DeadbandType.Absolute, -1.0), "pressure", ua.StatusCodes.BadDeadbandFilterInvalid),
+        (deadband(ua.DeadbandType.Percent, 101.0), "pressure", ua.StatusCodes.BadDeadbandFilterInvalid),
+        (ua.AggregateFilter(), "pressure", ua.StatusCodes.BadMonitoredItemFilterUnsupported),
+    ],
+)
+def test_b2_a_filter_that_cannot_be_had_is_refused(arm: Any, wanted: Any, name: str, status: int) -> None:
+    async def program(url: str, server: OpcUaServer) -> None:
+        async with Client(url) as client:
+            assert (await watch(client, Told(), wanted, name)).StatusCode.value == status
+
+    arm(program)
+
+
+def test_b8_the_revised_sampling_interval_is_how_often_values_move(arm: Any) -> None:
+    async def program(url: str, server: OpcUaServer) -> None:
+        async with Client(url) as client:
+            assert (await watch(client, Told())).RevisedSamplingInterval == 100.0
+
+    arm(program)
