@@ -274,11 +274,20 @@ class TcpPort:
 class DialoguePort(TcpPort):
     """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass knows: ``_met``, ``_asked``, ``_left``."""
 
-    __slots__ = ("_listening", "_nudged")
+    __slots__ = ("_listening", "_nudged", "_untold", "stateful")
 
     def __init__(self, *wiring: Any) -> None:
         super().__init__(*wiring)
-        self._nudged = self._listening = False
+        self._nudged = self._listening = self._untold = False
+        self.stateful = False
+        """its driver keeps state with the connection: one that was lost between two calls isn't dialled anew behind its back"""
+
+    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+        """As ``TcpPort``'s; a driver that doesn't know yet that its connection is gone is told."""
+        if self._untold:
+            self._untold = False
+            return DISCONNECTED
+        return super()._put(data)
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
         """As ``TcpPort``'s; nothing is known of when the answer comes."""
@@ -343,8 +352,10 @@ class DialoguePort(TcpPort):
     def reset(self) -> None:
         """Drop the connection and what is unread."""
         super().reset()
+        self._untold = False
         self._left()
 
     def _lost(self) -> None:
+        self._untold = self.stateful and self._waiting is None and self._stream is not None
         super()._lost()
         self._left()

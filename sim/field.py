@@ -220,7 +220,7 @@ class Field:
         """Who knows what a polled device shows on that way to it."""
         if spec.protocol == "opcua" and isinstance(port, AttachedPort):
             words = ServerWords()
-            port.told = words.heard
+            port.told, port.stateful = words.heard, True
             return words
         if spec.protocol == "opcua":
             return NodeWitness(*self._node_looks(index))

@@ -178,6 +178,7 @@ class StackPort(DialoguePort):
     ) -> None:  # fmt: skip
         super().__init__(env, trace, device, link, None, leg, response_ns, take_file, files, via, second)
         self._served, self._stacks, self._at = served, stacks, at
+        self.stateful = True
         self._peer: Accepted | None = None
         self.on_frame: Callable[[], None] = lambda: None
         """told when the driver takes a frame"""
