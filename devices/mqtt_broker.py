@@ -1,4 +1,4 @@
-"""An MQTT 3.1.1 broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery.
+"""An MQTT 3.1.1 broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery, QoS 2 from publishers.
 
 Belongs here: who gets which message. Never: a network or a clock: connections are pairs of callbacks, time is an argument, and somebody must
 call ``tick``. A message may carry a ``tag``: whose sample it is; it comes back with the bytes that carry it, and in ``on_gone`` when the
@@ -17,12 +17,16 @@ from devices.mqtt_packet import (
     Connack,
     Connect,
     Disconnect,
+    LevelError,
     Packet,
     Pingreq,
     Pingresp,
     ProtocolError,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Reader,
     Suback,
     Subscribe,
@@ -37,6 +41,8 @@ INFLIGHT_MAX = 20
 """QoS 1 messages of one session that are sent and not acknowledged (mosquitto.conf(5), max_inflight_messages)"""
 QUEUED_MAX = 1000
 """QoS 1 messages that wait for one session (mosquitto.conf(5), max_queued_messages)"""
+UNRELEASED_MAX = 1000
+"""QoS 2 messages of one session that have come and wait for their PUBREL"""
 SUBSCRIPTIONS_MAX = 1000
 """of one session; more are refused with 0x80"""
 RETAINED_MAX = 100_000
@@ -73,6 +79,8 @@ class Session:
     queued: deque[_Copy] = field(default_factory=deque)
     connection: Connection | None = None
     packet: int = 0
+    unreleased: dict[int, None] = field(default_factory=dict)
+    """packet identifiers of QoS 2 messages that have come and were not released yet: the same one again is the same message (4.3.3)"""
 
     def holds(self, tag: Any) -> bool:
         """Will a message with that tag be sent (again) when its client is back?"""
@@ -101,9 +109,13 @@ class Connection:
         self.heard_ns = now_ns
         try:
             for packet in self._reader.feed(data):
+                self._broker.handled += 1
                 self._broker.handle(self, packet, now_ns, tag)
                 if self.over:
                     return
+        except LevelError as error:
+            self.send(error.answer, None, 0)
+            self._broker.broken(self, str(error), now_ns)
         except ProtocolError as error:
             self._broker.broken(self, str(error), now_ns)
 
@@ -126,6 +138,8 @@ class Broker:
         self.on_message: Callable[[str, Any, list[str]], None] = lambda topic, tag, clients: None
         self.on_acknowledged: Callable[[str, Any], None] = lambda client, tag: None
         self.on_limit: Callable[[str, str], None] = lambda limit, client: None
+        self.handled = 0
+        """packets of clients so far: the work that it has had"""
         self.broken_by: dict[str, int] = {}
         """what was wrong -> connections that it ended"""
 
@@ -183,9 +197,15 @@ class Broker:
         elif session is None:
             raise ProtocolError(f"{type(packet).__name__} before Connect")
         elif isinstance(packet, Publish):
+            if packet.qos == 2:
+                self._exactly_once(connection, session, packet, tag)
+                return
             if packet.qos:
                 connection.send(encode(Puback(packet.packet)), None, 0)
             self.publish(packet, tag)
+        elif isinstance(packet, Pubrel):
+            session.unreleased.pop(packet.packet, None)
+            connection.send(encode(Pubcomp(packet.packet)), None, 0)
         elif isinstance(packet, Puback):
             done = session.inflight.pop(packet.packet, None)
             if done is not None:
@@ -204,6 +224,16 @@ class Broker:
             connection.hang_up()
         else:
             raise ProtocolError(f"{type(packet).__name__} from a client")
+
+    def _exactly_once(self, connection: Connection, session: Session, packet: Publish, tag: Any) -> None:
+        """4.3.3, method B: published when it comes, known until it is released. Subscribers get QoS 1 at most."""
+        if packet.packet not in session.unreleased:
+            if len(session.unreleased) >= UNRELEASED_MAX:
+                self.on_limit("mqtt-unreleased", session.client)
+                raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released")
+            session.unreleased[packet.packet] = None
+            self.publish(packet, tag)
+        connection.send(encode(Pubrec(packet.packet)), None, 0)
 
     def _connect(self, connection: Connection, packet: Connect, now_ns: int) -> None:
         if connection.session is not None:

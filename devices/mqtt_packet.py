@@ -1,7 +1,7 @@
 """MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO.
 
 Belongs here: sections 2 and 3 of the OASIS standard (29 October 2014), whose numbers are beside the code. Never: sessions (mqtt_broker.py).
-QoS 2 isn't spoken: a packet that needs it is a ProtocolError. Every length has a limit; whatever is wrong is a ProtocolError that says what.
+Every length has a limit; whatever is wrong is a ProtocolError that says what; a CONNECT of a protocol level that isn't spoken says which.
 """
 
 from __future__ import annotations
@@ -14,13 +14,32 @@ PACKET_BYTES_MAX = 256 << 10
 TOPIC_BYTES_MAX = 1024
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _UNSUBSCRIBE, _UNSUBACK = 1, 2, 3, 4, 8, 9, 10, 11
 _PINGREQ, _PINGRESP, _DISCONNECT = 12, 13, 14
-_QOS2 = (5, 6, 7)
-_FLAGS = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2}
+_PUBREC, _PUBREL, _PUBCOMP = 5, 6, 7
+_FLAGS = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2, _PUBREL: 2}
 """fixed by table 2.2; 0 for the others but PUBLISH"""
 
 
 class ProtocolError(ValueError):
     """The peer broke the protocol: the connection must be closed [MQTT-4.8.0-1]."""
+
+
+LEVELS = {"MQIsdp": 3, "MQTT": 4}
+"""protocol name -> the level that is spoken with it: MQTT 3.1 and 3.1.1"""
+_BRIDGE = 0x80
+"""bit of the level by which bridges between brokers say that they are one (mosquitto.conf(5), try_private)"""
+
+
+class LevelError(ProtocolError):
+    """A CONNECT of another protocol level: answered with a CONNACK that says so, then closed [MQTT-3.1.2-2]."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(f"protocol level {level}")
+        self.level = level
+
+    @property
+    def answer(self) -> bytes:
+        """To a client of MQTT 5 in its own form (reason 0x84, no properties: MQTT 5.0 section 3.2.2), to others return code 1."""
+        return b"\x20\x03\0\x84\0" if self.level & ~_BRIDGE == 5 else b"\x20\x02\0\x01"
 
 
 class Will(NamedTuple):
@@ -67,6 +86,24 @@ class Puback(NamedTuple):
     packet: int
 
 
+class Pubrec(NamedTuple):
+    """3.5."""
+
+    packet: int
+
+
+class Pubrel(NamedTuple):
+    """3.6."""
+
+    packet: int
+
+
+class Pubcomp(NamedTuple):
+    """3.7."""
+
+    packet: int
+
+
 class Subscribe(NamedTuple):
     """3.8. ``filters``: (topic filter, largest QoS)."""
 
@@ -106,7 +143,7 @@ class Disconnect(NamedTuple):
     """3.14."""
 
 
-Packet = Connect | Connack | Publish | Puback | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
+Packet = Connect | Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------
@@ -190,13 +227,14 @@ def matches(pattern: str, topic: str) -> bool:
 
 # ---- decoding -------------------------------------------------------------------------------------------------------
 def _connect(cursor: _Cursor, flags: int) -> Connect:
-    if cursor.text() != "MQTT":
+    name = cursor.text()
+    if name not in LEVELS:
         raise ProtocolError("protocol name")
     level, bits = cursor.take(1)[0], cursor.take(1)[0]
-    if level != 4:
-        raise ProtocolError(f"protocol level {level}")
+    if level & ~_BRIDGE != LEVELS[name]:
+        raise LevelError(level)
     keep_alive, will_qos = cursor.number(), bits >> 3 & 3
-    if bits & 1 or will_qos > 1 or (not bits & 4 and bits & 0x38) or (bits & 0x40 and not bits & 0x80):
+    if bits & 1 or will_qos > 2 or (not bits & 4 and bits & 0x38) or (bits & 0x40 and not bits & 0x80):
         raise ProtocolError(f"connect flags {bits:#04x}")
     client = cursor.text()
     if not client and not bits & 2:
@@ -216,7 +254,7 @@ def _connack(cursor: _Cursor, flags: int) -> Connack:
 
 def _publish(cursor: _Cursor, flags: int) -> Publish:
     qos = flags >> 1 & 3
-    if qos > 1 or (not qos and flags & 8):
+    if qos > 2 or (not qos and flags & 8):
         raise ProtocolError(f"publish flags {flags:#x}")
     topic = check_topic(cursor.text())
     packet = cursor.identifier() if qos else 0
@@ -251,15 +289,15 @@ def _unsubscribe(cursor: _Cursor, flags: int) -> Unsubscribe:
 
 
 _DECODERS: dict[int, Callable[[_Cursor, int], Packet]] = {
-    _CONNECT: _connect, _CONNACK: _connack, _PUBLISH: _publish, _PUBACK: lambda cursor, _: Puback(cursor.identifier()), _SUBSCRIBE: _subscribe,
+    _CONNECT: _connect, _CONNACK: _connack, _PUBLISH: _publish, _PUBACK: lambda cursor, _: Puback(cursor.identifier()),
+    _PUBREC: lambda cursor, _: Pubrec(cursor.identifier()), _PUBREL: lambda cursor, _: Pubrel(cursor.identifier()),
+    _PUBCOMP: lambda cursor, _: Pubcomp(cursor.identifier()), _SUBSCRIBE: _subscribe,
     _SUBACK: _suback, _UNSUBSCRIBE: _unsubscribe, _UNSUBACK: lambda cursor, _: Unsuback(cursor.identifier()), _PINGREQ: lambda *_: Pingreq(),
     _PINGRESP: lambda *_: Pingresp(), _DISCONNECT: lambda *_: Disconnect(),
 }  # fmt: skip
 
 
 def _decode(kind: int, flags: int, body: bytes) -> Packet:
-    if kind in _QOS2:
-        raise ProtocolError("QoS 2 isn't spoken here")
     if kind not in _DECODERS:
         raise ProtocolError(f"packet type {kind}")
     if kind != _PUBLISH and flags != _FLAGS.get(kind, 0):
@@ -370,8 +408,9 @@ def encode(packet: Packet) -> bytes:
         return _whole(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
     if isinstance(packet, Connack):
         return _whole(_CONNACK, 0, bytes((packet.present, packet.code)))
-    if isinstance(packet, Puback):
-        return _whole(_PUBACK, 0, packet.packet.to_bytes(2, "big"))
+    if isinstance(packet, Puback | Pubrec | Pubrel | Pubcomp):
+        kind = {Puback: _PUBACK, Pubrec: _PUBREC, Pubrel: _PUBREL, Pubcomp: _PUBCOMP}[type(packet)]
+        return _whole(kind, _FLAGS.get(kind, 0), packet.packet.to_bytes(2, "big"))
     if isinstance(packet, Unsuback):
         return _whole(_UNSUBACK, 0, packet.packet.to_bytes(2, "big"))
     return _whole({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")

@@ -16,6 +16,8 @@ from sim.wallclock import BOOT_HORIZON_NS
 
 WAITING_MAX, WAITING_LOW = 256, 128
 """requests of one client that are on their way or being answered: at the one it isn't read from any more, at the other it is again"""
+SPELL_EVENTS = 20
+"""between two looks at how much a turn has had to do"""
 TURN_EVENTS = 200
 """things that happen in one turn: sockets, signals and the clock get theirs in between, however much is due"""
 Write = Callable[[bytes], None]
@@ -39,6 +41,8 @@ class ServedPlant(Plant):
         """of clients, that a device or its port has answered or let fall; and what MQTT devices have sent of their own"""
         self.limits: dict[str, int] = {}
         """limit -> how often it was met"""
+        self.worked = 0
+        """packets that a broker has handled in this turn: one event may bring it many"""
         self.lead_ns = 0
         self._books = _Nothing()
         self.on_answer: Callable[[int, bytes, bytes], None] | None = None
@@ -64,10 +68,16 @@ class ServedPlant(Plant):
 
     def turn(self, until_ns: int) -> bool:
         """Let what is due by then happen, a turn of it; is that all?"""
+        self.worked = done = 0
         with self.field.inside():
-            done = self.env.run_to(until_ns, self._books, TURN_EVENTS)
+            while done < TURN_EVENTS and self.worked < TURN_EVENTS:
+                some = self.env.run_to(until_ns, self._books, SPELL_EVENTS)
+                done += some
+                if some < SPELL_EVENTS:
+                    self.trace.flush()
+                    return True
         self.trace.flush()
-        return done < TURN_EVENTS
+        return False
 
     def put(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> int:
         """It happens at that instant, after what is due before; returns the instant, which is now when it was past."""

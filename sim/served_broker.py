@@ -43,6 +43,7 @@ class BrokerCaller(Caller):
     def __init__(self, north: North, write: Write, hang_up: Callable[[], None]) -> None:
         super().__init__(north.plant, write, hang_up)
         env = north.plant.env
+        self._north = north
         self._stream = Stream(env, north.link, north.leg, self._back, self._asked, self._broken)
         self._stream.open = True
         self._afoot = 0
@@ -63,7 +64,10 @@ class BrokerCaller(Caller):
 
     def _asked(self, data: bytes) -> None:
         self._afoot -= len(data)
+        broker = self._north.broker
+        before = broker.handled
         self._connection.received(data, self.plant.env._now)
+        self.plant.worked += broker.handled - before
         if self.full and self._afoot < AFOOT_BYTES_MAX // 2 and not self.gone:
             self.full = False
             self.on_room()

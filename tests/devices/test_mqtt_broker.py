@@ -334,3 +334,53 @@ def test_a_device_leaves_a_broker_that_speaks_wrongly() -> None:
     assert not speaker.ping(), "the last one wasn't answered"
     assert speaker.received(encode(Pingresp()), 0)
     assert speaker.ping()
+
+
+# ---- what ordinary bridges are (B6) ---------------------------------------------------------------------------------------
+def hello(name: bytes, level: int, client: bytes = b"b") -> bytes:
+    body = len(name).to_bytes(2, "big") + name + bytes((level, 2, 0, 10)) + len(client).to_bytes(2, "big") + client
+    return bytes((0x10, len(body))) + body
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "answer"),
+    [
+        (b"MQTT", 4, "20 02 00 00"), (b"MQTT", 0x84, "20 02 00 00"), (b"MQIsdp", 3, "20 02 00 00"), (b"MQIsdp", 0x83, "20 02 00 00"),
+        (b"MQTT", 5, "20 03 00 84 00"), (b"MQTT", 0x85, "20 03 00 84 00"), (b"MQTT", 6, "20 02 00 01"), (b"MQTT", 3, "20 02 00 01"),
+    ],
+)  # fmt: skip
+def test_b6_every_protocol_level_gets_an_answer(name: bytes, level: int, answer: str) -> None:
+    """[MQTT-3.1.2-2], MQTT 5.0 section 3.2.2: 0x84 is Unsupported Protocol Version; bridges set the highest bit of the level."""
+    broker, sent, closed = Broker(), [], []
+    connection = broker.connection(lambda data, tag, packet: sent.append(data), lambda: closed.append(True), 0)
+    connection.received(hello(name, level), 0)
+    assert b"".join(sent) == bytes.fromhex(answer)
+    assert bool(closed) is (bytes.fromhex(answer)[3] != 0)
+
+
+def test_b6_qos_2_is_delivered_exactly_once() -> None:
+    from devices.mqtt_packet import Pubcomp, Pubrec, Pubrel
+
+    broker = Broker()
+    reader, writer = connected(broker, "r", True, ("a", 1)), connected(broker, "w", False)
+    assert writer.say(Publish("a", b"1", 2, packet=7)) == [Pubrec(7)]
+    assert writer.say(Publish("a", b"1", 2, dup=True, packet=7)) == [Pubrec(7)], "sent again: the same message"
+    assert writer.say(Pubrel(7)) == [Pubcomp(7)]
+    assert writer.say(Pubrel(7)) == [Pubcomp(7)]
+    assert writer.say(Publish("a", b"2", 2, packet=7)) == [Pubrec(7)], "released: another one"
+    assert [packet.payload for packet in reader.came if isinstance(packet, Publish)] == [b"1", b"2"]
+    again = Client(broker)
+    again.say(Connect("w", False))
+    assert again.say(Publish("a", b"2", 2, dup=True, packet=7)) == [Pubrec(7)], "the session has kept what wasn't released"
+    assert len([packet for packet in reader.came if isinstance(packet, Publish)]) == 2
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_b6_a_will_of_any_qos(qos: int) -> None:
+    broker = Broker()
+    reader = connected(broker, "r", True, ("gone", 1))
+    client = Client(broker)
+    client.say(Connect("w", True, will=Will("gone", b"x", qos)))
+    reader.came.clear()
+    client.connection.lost(0)
+    assert [(packet.payload, packet.qos) for packet in reader.came if isinstance(packet, Publish)] == [(b"x", min(qos, 1))]
