@@ -143,7 +143,9 @@ class Disconnect(NamedTuple):
     """3.14."""
 
 
-Packet = Connect | Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
+Packet = (
+    Connect | Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
+)
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------

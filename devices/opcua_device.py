@@ -23,7 +23,7 @@ from asyncua.server.server import Server
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
 from devices.nodes import NodeImage, NodeValue, node_id
-from devices.opcua_items import Items
+from devices.opcua_items import LOOKING, WATCHED, Items
 from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
 from devices.statuses import STATUS_CODES
 
@@ -79,8 +79,9 @@ class OpcUaServer:
         self.faults: list[Misbehaviour] = []
         self.slow_ns = 0
         """how much longer the answer that was spoilt last takes"""
-        self.on_read: Callable[[int], None] | None = None
-        """told of each point that somebody reads, or that is looked at for a subscription"""
+        self._counter = -1
+        self._carried: dict[Any, list[int]] = {}
+        """task -> values of the counter in the answer that it is about to write"""
         self._looked = 0
         self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=LOOKS_MIN + LOOKS_A_POINT * len(self.image.types))
         """(number, point, what was told) of the last looks at nodes, for who wants to know what was shown"""
@@ -114,6 +115,24 @@ class OpcUaServer:
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
+
+    def count(self, index: int) -> None:
+        """Keep what each answer says of that point: ``take_carried``."""
+        self._counter = index
+        node = next(identity for identity, point in self._index.items() if point == index)
+        WATCHED[self._server.iserver.aspace] = node, self._carry
+
+    def _carry(self, values: list[Any]) -> None:
+        if values:
+            self._carried.setdefault(asyncio.current_task(), []).extend(int(value) for value in values)
+
+    def counted(self) -> bool:
+        """Is the counted point monitored by somebody? What he hasn't been told yet waits in a queue."""
+        return any(self._index[identity] == self._counter for identity, _ in self._monitored())
+
+    def take_carried(self) -> list[int]:
+        """Values of the counted point in the answer that is being written now: a Read's own, or all that a Publish brings."""
+        return self._carried.pop(asyncio.current_task(), [])
 
     def limit(self) -> None:
         """Strangers may come: what they ask for is revised (OPC 10000-4 section 5.14.2.2). A server is for a few clients, and shares its process."""
@@ -156,8 +175,8 @@ class OpcUaServer:
         value, status, source_ns = told
         self._looked += 1
         self.looks.append((self._looked, index, told))
-        if self.on_read is not None:
-            self.on_read(index)
+        if index == self._counter and not LOOKING.get():
+            self._carry([value])
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
         return ua.DataValue(variant, ua.StatusCode(ua.UInt32(status)), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
 
@@ -173,8 +192,10 @@ class OpcUaServer:
     # ---- monitored items --------------------------------------------------------------------------------------------
     async def sample(self) -> None:
         """Look at every monitored node now; asyncua's filters say what is news."""
-        for identity, attribute in self._monitored():
-            value = self._read(identity, _VALUE)
+        looking = LOOKING.set(True)
+        found = [(attribute, self._read(identity, _VALUE)) for identity, attribute in self._monitored()]
+        LOOKING.reset(looking)
+        for attribute, value in found:
             for handle, told in list(attribute.datachange_callbacks.items()):
                 await told(handle, value)  # what goes wrong with one item ends that item (opcua_items.py)
 

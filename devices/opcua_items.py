@@ -8,7 +8,9 @@ and Publish, which are asyncua's. Relied on privately: ``MonitoredItemService``'
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asyncua import ua
 from asyncua.server import internal_subscription
@@ -24,12 +26,46 @@ _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 PERCENT_MAX = 100.0
 
 
+LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
+"""is a node being looked at for a monitored item? What is found then goes out with a Publish, if at all"""
+WATCHED: WeakKeyDictionary[Any, tuple[Any, Callable[[list[Any]], None]]] = WeakKeyDictionary()
+"""address space -> (a node, who is told of its values in each Publish that goes out)"""
+
+
 class Items(MonitoredItemService):
     """The monitored items of one subscription. ``on_trouble``: told of each item that a library's exception ended."""
 
     on_trouble: Callable[[str], None] = staticmethod(lambda what: None)
     step_ms: Callable[[Any], float] = staticmethod(lambda node: 0.0)
     """how often a node is looked at, 0 if that isn't known"""
+
+    def __init__(self, isub: Any, aspace: Any) -> None:
+        super().__init__(isub, aspace)
+        told = isub.pub_result_callback
+
+        async def published(result: Any, *more: Any, **named: Any) -> Any:
+            if self.aspace in WATCHED:
+                node, tell = WATCHED[self.aspace]
+                tell(self._values_of(node, result))
+            return await told(result, *more, **named)
+
+        isub.pub_result_callback = published
+
+    def _values_of(self, node: Any, result: Any) -> list[Any]:
+        """What a Publish says of a node, in its order."""
+        items: list[Any] = [item for item in self._monitored_items.values() if item.read_value_id is not None]
+        mine = {item.client_handle: None for item in items if item.read_value_id.NodeId == node}
+        data = result.NotificationMessage.NotificationData or ()
+        told = [one for part in data for one in getattr(part, "MonitoredItems", None) or () if one.ClientHandle in mine]
+        return [one.Value.Value.Value for one in told if one.Value is not None and one.Value.Value is not None]
+
+    async def trigger_datachange(self, handle: int, nodeid: Any, attr: Any) -> None:
+        """The first look at a node, for an item."""
+        token = LOOKING.set(True)
+        try:
+            await super().trigger_datachange(handle, nodeid, attr)
+        finally:
+            LOOKING.reset(token)
 
     def _make_monitored_item_common(self, params: Any) -> Any:
         result, item = super()._make_monitored_item_common(params)

@@ -6,7 +6,6 @@ Belongs here: which protocol has which server and port. Never: bytes, timing (bu
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.device import Device
@@ -158,13 +157,13 @@ class Field:
             if isinstance(server, OpcUaServer):
                 server.limit()
 
-    def tell_reads(self, read: Callable[[int, int], None]) -> None:
-        """Tell of nodes that clients read: (device, point)."""
+    def count_samples(self) -> None:
+        """OPC UA servers, which are up, keep what each answer says of their device's last point."""
         from devices.opcua_device import OpcUaServer
 
-        for index, server in enumerate(self.servers) if self.stacks is not None else ():
+        for server in self.servers if self.stacks is not None else ():
             if isinstance(server, OpcUaServer):
-                server.on_read = partial(read, index)
+                server.count(len(server.device.model.points) - 1)
 
     def close(self) -> None:
         """Libraries are left."""

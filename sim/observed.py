@@ -47,8 +47,6 @@ class ObservedPlant(ServedPlant):
         self._arrived = [bytearray() for _ in devices]
         """of each device, for each k: has anything of it arrived?"""
         self._youngest = [-1] * len(devices)
-        self._looked: dict[int, Row] = {}
-        """device -> the sample that its server has looked at last, for an answer"""
         self.lost: list[tuple[int, int, int]] = []
         """(device, k, due at) of samples of which something was read and didn't arrive"""
         self.messages = self.strange = 0
@@ -70,7 +68,6 @@ class ObservedPlant(ServedPlant):
             self._show(index, NO_SAMPLE)
             self.env.call_at(device.phase_ns, self._due, index, 0)
         self.on_answer = self._answered
-        self.field.tell_reads(self._looked_at)
 
     # ---- at the devices -------------------------------------------------------------------------------------------
     def _show(self, index: int, number: int) -> None:
@@ -93,8 +90,14 @@ class ObservedPlant(ServedPlant):
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
 
     def _never_read(self, row: Row) -> None:
-        """No answer with it can come any more."""
-        if row.open and not row.read and not self.finished:
+        """No answer with it can come any more, unless it waits in the queue of a subscription, for as long as that likes."""
+        if not row.open or row.read or self.finished:
+            return
+        server: Any = self.field.servers[row.device]
+        waits = self.spec.devices[row.device].protocol == "opcua" and server.counted()
+        if waits and self.env._now < self.spec.duration_ns + self.spec.settle_ns:
+            self.env.call_in(BUS_USER_TIMEOUT_NS, self._never_read, row)
+        else:
             self.ledger.close(row, row.open, End.MISSED, "unread")
 
     def _answered(self, index: int, request: bytes, answer: bytes) -> None:
@@ -112,15 +115,17 @@ class ObservedPlant(ServedPlant):
             if shown is not None:
                 shown.read = shown.due
 
-    def _looked_at(self, index: int, point: int) -> None:
-        """A server has looked at a node, for an answer that it will give; if it is the counter, whoever gets that has the sample."""
-        row = self._current[index]
-        if row is not None and point == len(self.points[index]):
-            self._looked[index] = row
+    def boot(self, lead_ns: int = 0) -> None:
+        """As a served plant's; then the servers are there whose answers are looked at."""
+        super().boot(lead_ns)
+        self.field.count_samples()
 
-    def take_looked(self, index: int) -> Row | None:
-        """The sample of which the answer that goes out now tells."""
-        return self._looked.pop(index, None)
+    def got(self, index: int, samples: list[int]) -> None:
+        """An answer has come to its client that says so of the counter: those samples were read, however long ago they were due."""
+        for k in samples:
+            row = self.ledger.rows.get((index, k))
+            if row is not None:
+                row.read = row.due
 
     # ---- in the north ---------------------------------------------------------------------------------------------
     def arrived(self, index: int, k: int, mask: int) -> None:

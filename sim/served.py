@@ -89,13 +89,8 @@ class ServedPlant(Plant):
         """``put``, and all that is due until then."""
         self.run_to(self.put(now_ns, action, *arguments))
 
-    def take_looked(self, index: int) -> Any:
-        """Of an OPC UA device: what was looked at for the answer that goes out now. It is ``got`` when that has come to its client."""
-
-    def got(self, looked: Any) -> None:
-        """See ``take_looked``."""
-        if looked is not None:
-            looked.read = looked.due
+    def got(self, index: int, samples: list[int]) -> None:
+        """An answer of an OPC UA device has come to its client, which says that of the samples' counter."""
 
     def met(self, limit: str) -> None:
         """A named limit was met."""

@@ -89,9 +89,9 @@ class OpcUaCaller(Caller):
             self._peer.received(data)
 
     def _answered(self, data: bytes) -> None:
-        spoilt, looked = self._server.spoilt(data), self.plant.take_looked(self._index)
+        spoilt, samples = self._server.spoilt(data), self._server.take_carried()
         if spoilt is not None:
-            self._stream.send_down((spoilt, looked if spoilt == data else None), len(spoilt), self._response_ns + self._server.slow_ns)
+            self._stream.send_down((spoilt, samples if spoilt == data else []), len(spoilt), self._response_ns + self._server.slow_ns)
 
     def _hung_up(self, at_once: bool) -> None:
         if self._stacks.over:
@@ -107,8 +107,9 @@ class OpcUaCaller(Caller):
         if data is END:
             self._broken()
             return
-        answer, looked = data
-        self.plant.got(looked)
+        answer, samples = data
+        if samples:
+            self.plant.got(self._index, samples)
         self.write(answer)
 
     def _broken(self) -> None:

@@ -13,7 +13,7 @@ from asyncua import Client, ua
 from devices.catalog import model
 from devices.device import Device
 from devices.opcua_device import OpcUaServer
-from devices.opcua_items import Items
+from devices.opcua_items import WATCHED, Items
 from devices.overlay import ValueFault
 from devices.signal import Signal
 from devices.statuses import STATUS_CODES
@@ -27,7 +27,10 @@ RAMP = Signal("ramp", 0.0, 100.0, 1000)
 @pytest.fixture(params=ARMS)
 def arm(request: pytest.FixtureRequest) -> Any:
     base = model("press-sensor")
-    moved = replace(base, points=tuple(replace(p, signal=RAMP) if p.name == "pressure" else p for p in base.points), step_ns=100_000_000)
+    moved = replace(base, points=tuple(
+        replace(p, signal=RAMP) if p.name == "pressure" else replace(p, signal=Signal("counter", 100.0, 1.0)) if p.name == "cycles" else p
+        for p in base.points
+    ), step_ns=100_000_000)
 
     def run(program: Program) -> None:
         ARMS[request.param](Device(moved, "presses/1", 1, 5), program)
@@ -143,5 +146,40 @@ def test_b8_the_revised_sampling_interval_is_how_often_values_move(arm: Any) -> 
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
             assert (await watch(client, Told())).RevisedSamplingInterval == 100.0
+
+    arm(program)
+
+
+def test_b3_b4_each_answer_is_known_by_what_it_says_of_the_counter(arm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Publish brings every value that waited in its queue; what has nothing to do with the counter brings none; a Read brings one."""
+    carried: list[list[int]] = []
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        index = next(i for i, point in enumerate(server.device.model.points) if point.name == "cycles")
+        server.count(index)
+        carry = server._carry
+
+        def counted(values: list[Any]) -> None:
+            if values:
+                carried.append([int(value) for value in values])
+            carry(values)
+
+        monkeypatch.setattr(server, "_carry", counted)
+        monkeypatch.setitem(WATCHED, server._server.iserver.aspace, (WATCHED[server._server.iserver.aspace][0], counted))
+        async with Client(url) as client:
+            await client.nodes.server_state.read_value()
+            await client.get_node("ns=2;s=pressure").read_value()
+            assert not carried, "nothing of that is the counter"
+            await client.get_node("ns=2;s=cycles").read_value()
+            assert len(carried) == 1
+            carried.clear()
+            subscription = await client.create_subscription(700, Told())
+            await subscription.subscribe_data_change([client.get_node("ns=2;s=cycles")], queuesize=20)
+            await client.nodes.server_state.read_value()
+            await asyncio.sleep(3.0)
+            values = [value for one in carried for value in one]
+            assert values == sorted(dict.fromkeys(values)), "each once, in order"
+            assert max(map(len, carried)) >= 5, "a publishing interval's worth at once"
+            assert await client.nodes.server_state.read_value() is not None
 
     arm(program)

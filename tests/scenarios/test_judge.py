@@ -174,7 +174,7 @@ def read(plant: ObservedPlant, index: int) -> None:
     """A client has just read the counter."""
     row = plant._current[index]
     assert row is not None
-    plant.got(row)
+    plant.got(index, [row.k])
 
 
 # ---- books --------------------------------------------------------------------------------------------------------
