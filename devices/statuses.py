@@ -60,10 +60,15 @@ def status_name(status: int) -> str:
     return f"0x{status:08X}" if found is None else str(found[0])
 
 
-def is_status_name(name: str) -> bool:
-    """Is it the standard's name of a StatusCode?"""
+def status_code(name: str) -> int | None:
+    """The StatusCode of that name in the standard; None for no name."""
     if name in STATUS_CODES:
-        return True
+        return STATUS_CODES[name]
     from asyncua.ua import status_codes  # slow to import, and rarely needed
 
-    return any(known == name for known, _ in status_codes.code_to_name_doc.values())
+    return next((code for code, (known, _) in status_codes.code_to_name_doc.items() if known == name), None)
+
+
+def is_status_name(name: str) -> bool:
+    """Is it the standard's name of a StatusCode?"""
+    return status_code(name) is not None

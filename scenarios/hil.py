@@ -53,7 +53,7 @@ class Hil:
         """when the broker couldn't be heard; its session has kept what came meanwhile, if it says so"""
         self.north: North | None = None
         self._over = self._stopped = False
-        plant.ledger.tells_quality = False
+        plant.ledger.tells_quality = self._observation.tells_quality
         plant.env.call_at(0, self._ping)
 
     def _heard(self, topic: str, payload: bytes) -> None:
@@ -64,8 +64,7 @@ class Hil:
             if isinstance(one, str):
                 plant.odd(one)
                 continue
-            index, k, mask = one
-            plant.arrived(index, k, mask)
+            plant.arrived(*one)
 
     def _ping(self) -> None:
         if not self.listener.ping():

@@ -13,8 +13,10 @@ from typing import Any
 from devices.device import DeviceModel
 from devices.registers import Point
 from devices.signal import Signal
+from devices.statuses import BAD, UNCERTAIN, status_code
 from scenarios.errors import ScenarioError
 from scenarios.load import Loaded
+from sim.ledger import Marks
 from sim.observed import NO_SAMPLE
 from sim.spec import DeviceSpec, WorldSpec
 
@@ -103,7 +105,10 @@ class Observation:
         self._value = block.value
         self._by_point = block.value is not None and "{point}" in block.value
         paths: dict[str, Path] = {}
-        given: dict[str, str | None] = {"sequence": block.sequence, "each": block.each, "value": block.value and block.value.replace("{point}", "x")}
+        given: dict[str, str | None] = {
+            "sequence": block.sequence, "each": block.each, "value": block.value and block.value.replace("{point}", "x"),
+            "status": block.status and block.status.replace("{point}", "x"),
+        }  # fmt: skip
         for key, path in given.items():
             try:
                 paths[key] = json_path("$" if path is None else path)
@@ -114,9 +119,12 @@ class Observation:
         self._sequence, self._each = paths["sequence"], None if block.each is None else paths["each"]
         self._topics: dict[str, tuple[int, int | None]] = {}
         self._paths: list[list[Path]] = []
+        self._statuses: list[list[Path]] = []
+        self.tells_quality = block.status is not None
         for index, device in enumerate(spec.devices):
             names = [point.name for point in device.model.points[:-1]]
-            self._paths.append([self._path(name) for name in names])
+            self._paths.append([self._path(self._value, name) for name in names])
+            self._statuses.append([self._path(block.status, name) for name in names])
             topic = block.topic.replace("{device}", device.name)
             if "{point}" in topic:
                 self._topics.update((topic.replace("{point}", name), (index, i)) for i, name in enumerate(names))
@@ -125,17 +133,18 @@ class Observation:
         fixed = block.topic.partition("{")[0].rpartition("/")[0]
         self.pattern = f"{fixed}/#" if fixed else "#"
 
-    def _path(self, point: str) -> Path:
-        if self._value is None:
+    @staticmethod
+    def _path(text: str | None, point: str) -> Path:
+        if text is None:
             return ()
-        before, marked, after = self._value.partition("{point}")
+        before, marked, after = text.partition("{point}")
         if not marked:
-            return json_path(self._value)
+            return json_path(text)
         head, tail = json_path(before.rstrip(".") or "$"), json_path("$" + after)
         return (*head, point, *tail)
 
-    def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int] | str]:
-        """(device, k, points as bits) of each sample in a message, or what is wrong with it."""
+    def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int, Marks] | str]:
+        """(device, k, points as bits, StatusCode -> points of those that aren't Good) of each sample in a message, or what is wrong with it."""
         where = self._topics.get(topic)
         if where is None:
             return [f"topic {topic[:100]}: no device's"]
@@ -146,14 +155,33 @@ class Observation:
         parts = [data] if self._each is None else at_path(data, self._each)
         if not isinstance(parts, list):
             return [f"topic {topic}: no list where each sample is to be"]
-        found: list[tuple[int, int, int] | str] = []
+        found: list[tuple[int, int, int, Marks] | str] = []
         for part in parts:
             k = at_path(part, self._sequence)
             if not isinstance(k, int) or isinstance(k, bool):
                 found.append(f"topic {topic}: no whole number where the sequence is to be")
                 continue
-            found.append((where[0], k, self._mask(part, *where)))
+            mask, marks = self._mask(part, *where), {}
+            if self.tells_quality:
+                try:
+                    marks = self._marks(part, *where)
+                except ValueError as error:
+                    found.append(f"topic {topic}: {error}")
+                    continue
+            for status, points in marks.items():
+                mask |= points if status >= BAD else 0  # a value that isn't there has its status all the same
+            found.append((where[0], k, mask, marks))
         return found
+
+    def _marks(self, part: Any, index: int, point: int | None) -> Marks:
+        """What isn't Good. Raises ValueError for what is no status."""
+        marks: Marks = {}
+        for i, path in enumerate(self._statuses[index]):
+            if point in (None, i):
+                status = _status(at_path(part, path))
+                if status:
+                    marks[status] = marks.get(status, 0) | 1 << i
+        return marks
 
     def _mask(self, part: Any, index: int, point: int | None) -> int:
         """The points whose value is there."""
@@ -163,6 +191,22 @@ class Observation:
         if self._value is None or not self._by_point:
             return (1 << len(paths)) - 1 if self._value is None or _is_value(at_path(part, paths[0])) else 0
         return sum(1 << i for i, path in enumerate(paths) if _is_value(at_path(part, path)))
+
+
+_WORDS = {"good": 0, "uncertain": UNCERTAIN, "bad": BAD}
+
+
+def _status(value: Any) -> int:
+    """A StatusCode: 0 where there is none. Raises ValueError."""
+    if value is _NOTHING or value is None:
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32:
+        return value if value >= UNCERTAIN else 0
+    if isinstance(value, str):
+        code = _WORDS.get(value.lower(), status_code(value))
+        if code is not None:
+            return code if code >= UNCERTAIN else 0
+    raise ValueError(f"{str(value)[:60]!r} is no status: expected a StatusCode, its name, or good, uncertain, bad")
 
 
 def _is_value(value: Any) -> bool:

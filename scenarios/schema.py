@@ -367,12 +367,14 @@ VERBS = (
 
 class Observe(Block):
     """How a gateway that isn't ours is seen (``serve --judge``): on which ``topic`` it says which sample. ``{device}`` and ``{point}`` stand for
-    names; paths lead into a JSON payload. ``each``: where a payload holds a list of samples. ``sample``: the register that counts them.
+    names; paths lead into a JSON payload. ``each``: where a payload holds a list of samples. ``status``: a StatusCode, by number or
+    name, or good, uncertain, bad; where nothing lies it is Good. ``sample``: the register that counts them.
     """
 
     topic: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     sequence: str
     value: str | None = None
+    status: str | None = None
     each: str | None = None
     sample: Annotated[int, Field(ge=0, le=65_534)] | None = None
 

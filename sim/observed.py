@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from devices.nodes import NodeImage
+from devices.statuses import BAD
 from sim.bus import BUS_USER_TIMEOUT_NS
 from sim.latency import Latencies
-from sim.ledger import End, Ledger, Row, due_instants
+from sim.ledger import End, Ledger, Marks, Row, due_instants
 from sim.message import Command
 from sim.pacer import Pacer
+from sim.quality import CAUSE_OF
 from sim.served import ServedPlant
 from sim.spec import WorldSpec
 
@@ -55,6 +58,7 @@ class ObservedPlant(ServedPlant):
         self.never_carried: dict[tuple[int, End, str], int] = {}
         self.never_accepted: dict[tuple[int, End, str], int] = {}
         self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
+        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
         self.waiting_for: list[Callable[[], bool]] = []
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
         self.commands_issued: list[Command] = []
@@ -128,8 +132,8 @@ class ObservedPlant(ServedPlant):
                 row.read = row.due
 
     # ---- in the north ---------------------------------------------------------------------------------------------
-    def arrived(self, index: int, k: int, mask: int) -> None:
-        """Points of a device's sample k have arrived, now."""
+    def arrived(self, index: int, k: int, mask: int, marks: Marks | None = None) -> None:
+        """Points of a device's sample k have arrived, now; ``marks``: those that aren't Good. Bad where the device had a value is missed."""
         if k == NO_SAMPLE:
             return  # read before the first, or after the last
         arrived = self._arrived[index]
@@ -146,6 +150,9 @@ class ObservedPlant(ServedPlant):
         if not mask:
             self.odd(f"{self.ledger.names[index]}: sample {k} has arrived without a usable value")
             return
+        if self.ledger.tells_quality:
+            mask = self._assess(row, mask & row.open, marks or {}) | mask & ~row.open
+            arrived[k] = 1
         fresh = self.ledger.deliver(row, mask)
         if not fresh:
             return
@@ -155,6 +162,29 @@ class ObservedPlant(ServedPlant):
         if k < self._youngest[index]:
             self.ledger.count_misordered(index, fresh.bit_count())
         self._youngest[index] = max(self._youngest[index], k)
+
+    def _assess(self, row: Row, mask: int, marks: Marks) -> int:
+        """Book the quality of what has arrived of a sample; returns the points that did arrive."""
+        bad = 0
+        row.marks = {**(row.marks or {}), **{status: points & mask for status, points in marks.items() if points & mask}}
+        for status, points in marks.items():
+            blamed = points & mask if status >= BAD else 0
+            for point in range(blamed.bit_length()):
+                if blamed >> point & 1 and self._valueless(row.device, point):
+                    blamed &= ~(1 << point)
+            if blamed:
+                bad |= blamed
+                self.ledger.close(row, blamed, End.MISSED, CAUSE_OF.get(status & 0xFFFF0000, "bad"))
+        self.ledger.good_of[row.device] += (mask & ~sum(row.marks.values())).bit_count()
+        return mask & ~bad
+
+    def _valueless(self, index: int, point: int) -> bool:
+        """Has the device itself no value there, now or when this sample was due?"""
+        image = NodeImage(self.field.servers[index].device)
+        read = image.read(point, self.env._now)
+        cell, described = image.device.image.cell(point), image.device.model.points[point]
+        raw = None if cell is None else image.device.image.read_raw(described.table, described.address, described.width)
+        return read.status >= BAD or read.value - read.value != 0.0 or (cell is not None and raw in cell.sentinels)
 
     def odd(self, what: str) -> None:
         """A message that belongs to no sample."""

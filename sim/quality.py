@@ -15,7 +15,7 @@ from sim.ledger import End, Row
 if TYPE_CHECKING:
     from sim.poller import Poller
 
-_CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
+CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
 """BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says them of a read"""
 
 
@@ -35,7 +35,7 @@ def assess(poller: Poller, row: Row, batch: Batch) -> None:
             continue
         marks[status] = marks.get(status, 0) | bit
         if status >= BAD and bit & row.open and not witness.valueless(bit.bit_length() - 1, status):
-            cause = _CAUSE_OF.get(status & 0xFFFF0000, "bad") if status != NO_NUMBER else "bad"
+            cause = CAUSE_OF.get(status & 0xFFFF0000, "bad") if status != NO_NUMBER else "bad"
             missed[cause] = missed.get(cause, 0) | bit
     row.marks = marks
     ledger.returned(row, good)
