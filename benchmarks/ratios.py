@@ -22,13 +22,11 @@ from pathlib import Path
 
 import simpy
 
+from benchmarks import paired
 from benchmarks.opcua import Servers, resident_kb
 from benchmarks.probe import stock, typed
 from benchmarks.wire import LASTS_S, serve
 from components.host import Host
-from devices import catalog
-from devices.device import Device
-from devices.modbus_server import ModbusServer
 from scenarios.load import load_text
 from scenarios.plan import Planner
 from scenarios.runner import calm_collector
@@ -42,16 +40,10 @@ from tui.messages import Look, Play
 SAMPLES = 5
 TYPED_MIN = 6.0
 """typed call against wasmtime-py's own"""
-POLL_MAX = 124.0
-"""bare SimPy timeouts in the time of one poll"""
 GROWTH_MAX = 1.5
 """cost of a poll at 5000 devices against 10"""
 TROUBLE_MAX = 1.3
 """CPU time with trouble every second against without"""
-MODBUS_MAX = 30.0
-"""bare SimPy timeouts in the time of a Modbus request at the server, sans-IO: 10 registers over TCP, whole images that move"""
-OPCUA_POLL_MAX, MQTT_POLL_MAX = 1500.0, 400.0
-"""the same in a poll of an OPC UA device (10 nodes, asyncua's server), in a message of an MQTT device (ours, broker and all)"""
 DEVICE_KB_MAX = 80.0
 OPCUA_MAX = 1250.0
 """bare SimPy timeouts in the time of a server-second: an asyncua server with a client, 4 changes and a publishing interval of 1 s"""
@@ -152,17 +144,15 @@ def repeat(once: Callable[[], None], times: int) -> int:
     return times
 
 
-def poll_cost(host: Host) -> Row:
-    plant = Plant(host, 1000)
-    samples = []
-    with calm_collector():
-        for _ in range(SAMPLES):
-            samples.append((per_second(bare_timeouts), per_second(lambda: plant.polls(3))))
-    plant.world.close()
-    value = statistics.median(bare / polls for bare, polls in samples)
-    polls = statistics.median(polls for _, polls in samples)
-    detail = f"{polls:.0f} polls/s, {statistics.median(bare for bare, _ in samples):.0f} bare timeouts/s, 1000 devices at 1 Hz, 10 points"
-    return Row("bare SimPy timeouts in one poll", value, f"<= {POLL_MAX:.0f}", value <= POLL_MAX, detail)
+def against_before() -> list[Row]:
+    """Costs in this tree against a commit of its past."""
+    try:
+        rows = paired.measured()
+    except paired.MissingCommitError as error:
+        print(f"       costs against an older commit: not measured, {error}")
+        return []
+    name = paired.COMMIT[:7]
+    return [Row(f"{words}, against {name}", value, f"<= {bound}", value <= bound, detail) for words, value, bound, detail in rows]
 
 
 def trouble_cost(host: Host) -> Row:
@@ -225,57 +215,6 @@ def opcua() -> list[Row]:
         Row("KB of this machine's memory an OPC UA server and client", kb_each, f"< {OPCUA_KB_MAX:.0f}", kb_each < OPCUA_KB_MAX,
             f"{OPCUA_SERVERS} servers over one standard address space"),
     ]  # fmt: skip
-
-
-def modbus_request() -> Row:
-    server = ModbusServer(Device(catalog.model("press-sensor"), "presses/1", 1, 5))
-    request = bytes.fromhex("0001000000060103000000") + b"\x10"
-    now_ns = 0
-
-    def ask() -> None:
-        nonlocal now_ns
-        now_ns += S // 4  # every other request finds the values moved
-        server.respond_tcp(request, now_ns)
-
-    samples = []
-    with calm_collector():
-        for _ in range(SAMPLES):
-            samples.append((per_second(bare_timeouts), per_second(lambda: repeat(ask, 10_000))))
-    value = statistics.median(bare / done for bare, done in samples)
-    detail = f"{statistics.median(done for _, done in samples):.0f} requests/s of 16 registers, values moving"
-    return Row("bare SimPy timeouts in one sans-IO Modbus request", value, f"<= {MODBUS_MAX:.0f}", value <= MODBUS_MAX, detail)
-
-
-FIELD = {
-    "opcua": ("OPC UA poll of 10 nodes", "protocol: opcua, count: 40, poll: 1 s", "opcua-driver", OPCUA_POLL_MAX),
-    "mqtt": ("MQTT message of 10 points", "protocol: mqtt, count: 100, publish: 1 s", "mqtt-driver", MQTT_POLL_MAX),
-}
-
-
-def field_cost(host: Host, kind: str) -> Row:
-    name, plan, driver, bound = FIELD[kind]
-    text = PLANT.replace("protocol: modbus-tcp, count: {count}, poll: 1 s", plan).replace("modbus-driver", driver)
-    text = text.replace(", with: {{timeout: 200 ms}}", "")
-    world = World(Planner(load_text(text.format(), Path("bench.yaml")), host).world(), host)
-    world.boot()
-    world.advance(3 * S)
-    seconds = 3
-    samples = []
-
-    def polls() -> int:
-        nonlocal seconds
-        before = world.polls
-        seconds += 3
-        world.advance(seconds * S)
-        return world.polls - before
-
-    with calm_collector():
-        for _ in range(SAMPLES):
-            samples.append((per_second(bare_timeouts), per_second(polls)))
-    world.close()
-    value = statistics.median(bare / done for bare, done in samples)
-    detail = f"{statistics.median(done for _, done in samples):.0f} a second, driver to verdict"
-    return Row(f"bare SimPy timeouts in one {name}", value, f"<= {bound:.0f}", value <= bound, detail)
 
 
 def seen(host: Host) -> Row:
@@ -347,10 +286,8 @@ def wire() -> str:
 def main() -> int:
     """Measure, print, judge."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {SAMPLES} interleaved")
-    host = Host()
-    rows = [typed_calls(host), modbus_request(), poll_cost(host), trouble_cost(host), *growth(host), *opcua()]
-    rows += [field_cost(host, kind) for kind in FIELD]
-    rows.append(seen(host))
+    host = Host(fibers=False)  # as in `twinloop run`
+    rows = [typed_calls(host), *against_before(), trouble_cost(host), *growth(host), *opcua(), seen(host)]
     host.close()
     for row in rows:
         print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.{2 if row.value < 2 else 1}f} ({row.bound})  {row.detail}")

@@ -341,24 +341,33 @@ class MessageWitness(Nobody):
 
     def __init__(self, names: tuple[str, ...], said: dict[int, bytes]) -> None:
         self._names, self._said = names, said
-        self._values: dict[str, object] | None = None
+        self._payload: bytes | None = None
+        self._read: tuple[bytes, dict[str, object]] = b"", {}
 
     def begin(self) -> None:
         """Which message it is, ``at`` says."""
-        self._values = None
+        self._payload = None
 
     def at(self, k: int) -> None:
         """The batch is of sample ``k``."""
-        payload = self._said.get(k)
-        self._values = None if payload is None else json.loads(payload)["values"]
+        self._payload = self._said.get(k)
+
+    def _values(self) -> dict[str, object] | None:
+        if self._payload is None:
+            return None
+        if self._read[0] is not self._payload:
+            self._read = self._payload, json.loads(self._payload)["values"]
+        return self._read[1]
 
     def shown(self, index: int) -> list[Shown] | None:
         """The number in the message."""
-        if self._values is None:
+        values = self._values()
+        if values is None:
             return None
-        value = self._values.get(self._names[index])
+        value = values.get(self._names[index])
         return [Shown(float(value))] if isinstance(value, int | float) else []
 
     def valueless(self, index: int, status: int) -> bool:
         """The message said null."""
-        return self._values is not None and self._values.get(self._names[index], 0) is None
+        values = self._values()
+        return values is not None and values.get(self._names[index], 0) is None

@@ -28,7 +28,7 @@ from scenarios.plan import Planner
 from scenarios.save import save
 from scenarios.thresholds import Judge, read_expectations
 from scenarios.upgrades import on_offer
-from scenarios.verdict import Verdict, overall
+from scenarios.verdict import Verdict
 from sim.faults import InvariantError
 from sim.pacer import Pacer
 from sim.session import Session
@@ -379,7 +379,7 @@ class Engine:
         self.mode = "over"
         try:
             self.world.close_books()
-            self.verdict = overall(one.verdict for one in self.judge.judge()).value
+            self.verdict = self.judge.verdict(self.judge.judge()).value
         except InvariantError as error:
             self.verdict, self.broken = Verdict.BROKEN.value, str(error)
 

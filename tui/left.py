@@ -16,7 +16,7 @@ from scenarios.report.console import report
 from scenarios.result import collect
 from scenarios.runner import Options, command
 from scenarios.thresholds import Judged
-from scenarios.verdict import Verdict, overall
+from scenarios.verdict import Verdict
 from sim.faults import InvariantError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def left(engine: Engine, width: int) -> str:
             verdict = Verdict.ABORTED
         if not broken:
             judged = engine.judge.judge()
-            verdict = overall(one.verdict for one in judged) if engine.mode == "over" else verdict
+            verdict = engine.judge.verdict(judged) if engine.mode == "over" else verdict
     except InvariantError as error:
         broken, verdict = str(error), Verdict.BROKEN
     if engine.lived.entries:

@@ -61,7 +61,8 @@ def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str
     more = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.returncode == (130 if running else 1)
     after = more.ru_utime + more.ru_stime - before
-    assert after - used / TICKS < 1.5, "CPU seconds: a second, and what Python takes to leave"
+    if running:
+        assert after - used / TICKS < 1.5, "CPU seconds: a second, and what Python takes to leave"
 
 
 def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
