@@ -16,7 +16,7 @@ from devices.statuses import STATUS_CODES
 from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import unknown
-from scenarios.links import link_model, model_changes, not_on_a_line
+from scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
 from scenarios.load import Loaded
 from sim.mqtt import BROKER_LEG
 from sim.presets import PRESETS
@@ -132,6 +132,8 @@ def _degradation(loaded: Loaded, link: schema.Link, to: schema.Change, at: Locat
         model = replace(link_model(link), **changed)
         if model.jitter_ns > model.delay_ns:
             raise error(at, f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
+        for key, why in idle_keys(to, model):
+            raise error((*at, key), why)
 
 
 def _gateway(loaded: Loaded, deed: schema.Deed, name: str, at: Location) -> None:

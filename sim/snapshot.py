@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from devices.statuses import quality
 from sim.histogram import NEVER
 from sim.latency import STAGES
 from sim.ledger import End
@@ -65,6 +66,8 @@ class Snapshot:
     open: int
     ends: tuple[tuple[str, str, int], ...]
     """(state, cause, points)"""
+    quality: tuple[tuple[str, int], ...]
+    """readings that drivers returned by quality, those that there are: ``uncertain``, ``bad``, and ``wrong`` (not what the device showed)"""
     latency: tuple[tuple[str, tuple[int, ...]], ...]
     devices: DeviceColumns
     gateways: tuple[GatewayRow, ...]
@@ -85,11 +88,19 @@ def take(world: World) -> Snapshot:
     return Snapshot(
         now_ns=world.env._now, duration_ns=world.spec.duration_ns, events=world.events, due=ledger.due, open=ledger.open,
         ends=tuple((state, cause, count) for (state, cause), count in ends.items()),
+        quality=_quality(world),
         latency=tuple((name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns),
         devices=_devices(world), gateways=tuple(_gateway(gateway) for gateway in world.gateways),
         lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.field.lines.items()),
         links=tuple((name, link.troubled) for name, link in world.links.items()),
     )  # fmt: skip
+
+
+def _quality(world: World) -> tuple[tuple[str, int], ...]:
+    counts = {"uncertain": 0, "bad": 0, "wrong": world.truth.wrong}
+    for (_, status), points in world.ledger.status_of.items():
+        counts[quality(status)] += points
+    return tuple((name, count) for name, count in counts.items() if count)
 
 
 def _rank(value: int | None) -> int:

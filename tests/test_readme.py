@@ -26,10 +26,23 @@ def block(heading: str) -> str:
     return "".join(line[4:] or "\n" for line in found.group(1).splitlines(keepends=True))
 
 
-def test_the_scenario_passes(host: Host) -> None:
-    shorter = block("## A scenario\n").replace("count: 100", "count: 5")
-    result = run(load_text(shorter, Path("readme.yaml")), Options(), host)
+def test_every_whole_scenario_passes_as_it_stands(host: Host) -> None:
+    """Copied and run, with nothing beside it that no expectation speaks of but what a lossy link costs."""
+    blocks = ["".join(line[4:] or "\n" for line in found.splitlines(keepends=True)) for found in re.findall(r"\n\n((?:    .*\n|\n)+)", README)]
+    whole = [text for text in blocks if text.startswith("format: 1")]
+    assert len(whole) == README.count("format: 1")
+    for text in whole:
+        result = run(load_text(text, Path("readme.yaml")), Options(), host)
+        assert result.verdict is Verdict.PASS
+        assert not result.data["unspoken"]
+
+
+def test_its_expectations_on_values_hold_of_its_scenario(host: Host) -> None:
+    scenario = block("## A scenario\n")
+    expected = block("### Values\n").replace("expect:\n", "")
+    result = run(load_text(scenario.replace("count: 100", "count: 5") + expected, Path("readme.yaml")), Options(), host)
     assert result.verdict is Verdict.PASS
+    assert len(result.data["expectations"]) == 7
 
 
 def test_its_pair_is_accepted(host: Host) -> None:

@@ -70,6 +70,7 @@ def _figures(view: View, width: int) -> list[Text]:
         ends[state] = ends.get(state, 0) + count
     latency = dict(snapshot.latency)
     counts = "  ".join(f"{ends[state]} {state}" for state in ("delivered", "cached", "dropped", "evicted", "missed", "lost") if ends.get(state))
+    counts += "".join(f"  {count} {name}" for name, count in snapshot.quality)
     backlog = sum(gateway.backlog for gateway in snapshot.gateways)
     p50, p95, p99 = (time_text(value) for value in latency["gateway"])
     c50, _, c99 = (time_text(value) for value in latency["cloud"])

@@ -1,0 +1,95 @@
+"""What one unit of work costs in whatever tree is on PYTHONPATH: run by ``benchmarks.paired`` in this one and in an older one.
+
+Belongs here: the plants that are measured, written so that old trees understand them. Prints microseconds of CPU time a unit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from components.host import Host
+from devices import catalog
+from devices.device import Device
+from devices.modbus_server import ModbusServer
+from scenarios.load import load_text
+from scenarios.plan import Planner
+from scenarios.runner import calm_collector
+from sim.clock import S
+from sim.world import World
+
+PLANT = """\
+format: 1
+name: bench
+duration: 1000 s
+fleets:
+  presses: {{device: press-sensor, {fleet}, link: plant, gateway: gw, driver: reader}}
+links:
+  plant: {{preset: lan}}
+  cloud: {{delay: 12 ms, jitter: 2 ms, rate: 1 Gbit/s}}
+components:
+  reader: {{wasm: {driver}.wasm, grants: [fieldbus, clock, log], limits: {{cpu: 10 ms}}}}
+  normalize: {{wasm: normalize.wasm, grants: [log]}}
+  route: {{wasm: route.wasm, grants: [log]}}
+gateways:
+  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}}, store: {{}}, reservation: 64 MiB}}
+"""
+FLEETS = {
+    "modbus": ("protocol: modbus-tcp, count: 1000, poll: 1 s", "modbus-driver", 8),
+    "opcua": ("protocol: opcua, count: 40, poll: 1 s", "opcua-driver", 25),
+    "mqtt": ("protocol: mqtt, count: 100, publish: 1 s", "mqtt-driver", 25),
+}
+"""kind -> the fleet, its driver, simulated seconds that are measured"""
+WARM_UP_S = 15
+"""past the first polls, of which everything is checked"""
+REQUESTS = 50_000
+
+
+@contextlib.contextmanager
+def requests() -> Iterator[Callable[[], int]]:
+    """Modbus requests at a server, sans-IO: 16 registers, every other one finds the values moved."""
+    server = ModbusServer(Device(catalog.model("press-sensor"), "presses/1", 1, 5))
+    request = bytes.fromhex("000100000006010300000010")
+
+    def ask() -> int:
+        for number in range(1, REQUESTS + 1):
+            server.respond_tcp(request, number * S // 4)
+        return REQUESTS
+
+    yield ask
+
+
+@contextlib.contextmanager
+def polls(kind: str) -> Iterator[Callable[[], int]]:
+    """Polls from the driver to the policy's verdict, as ``twinloop run`` hosts them."""
+    fleet, driver, seconds = FLEETS[kind]
+    own = {"fibers": False} if "fibers" in inspect.signature(Host).parameters else {}
+    host = Host(**own)
+    world = World(Planner(load_text(PLANT.format(fleet=fleet, driver=driver), Path("bench.yaml")), host).world(), host)
+    world.boot()
+    world.advance(WARM_UP_S * S)
+
+    def run() -> int:
+        before = world.polls
+        world.advance((WARM_UP_S + seconds) * S)
+        return world.polls - before
+
+    yield run
+    world.close()
+    host.close()
+
+
+def main(kind: str) -> None:
+    """Print one cost."""
+    with requests() if kind == "request" else polls(kind) as work, calm_collector():
+        began = time.process_time()
+        done = work()
+        print((time.process_time() - began) / done * 1e6)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
