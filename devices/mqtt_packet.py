@@ -389,7 +389,7 @@ def publish_parts(data: bytes) -> tuple[bytes, int, bytes] | None:
     return data[at + 2 : body], int.from_bytes(data[body : body + 2], "big"), data[body + 2 :]
 
 
-_ACKNOWLEDGES: dict[type, int] = {Puback: _PUBACK, Pubrec: _PUBREC, Pubrel: _PUBREL, Pubcomp: _PUBCOMP}
+_ACKNOWLEDGES: dict[type, int] = {Puback: _PUBACK, Pubrec: _PUBREC, Pubrel: _PUBREL, Pubcomp: _PUBCOMP, Unsuback: _UNSUBACK}
 
 
 def encode(packet: Packet) -> bytes:
@@ -413,9 +413,7 @@ def encode(packet: Packet) -> bytes:
         return _whole(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
     if isinstance(packet, Connack):
         return _whole(_CONNACK, 0, bytes((packet.present, packet.code)))
-    if isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp)):  # a union would be built for each packet
+    if isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp, Unsuback)):  # a union would be built for each packet
         kind = _ACKNOWLEDGES[type(packet)]
         return _whole(kind, _FLAGS.get(kind, 0), packet.packet.to_bytes(2, "big"))
-    if isinstance(packet, Unsuback):
-        return _whole(_UNSUBACK, 0, packet.packet.to_bytes(2, "big"))
     return _whole({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")

@@ -43,6 +43,14 @@ def node_id(point: Point) -> str:
     return point.node or f"ns={NAMESPACE};s={point.name}"
 
 
+def node_address(point: Point) -> str:
+    """The same for a driver: with its namespace's URI where that is known, since indexes differ from server to server."""
+    if not point.node_uri:
+        return node_id(point)
+    escaped = point.node_uri.replace("%", "%25").replace(";", "%3B")
+    return f"nsu={escaped};{node_id(point).partition(';')[2]}"
+
+
 class NodeImage:
     """The nodes of one device, one a point, in their order."""
 

@@ -76,6 +76,12 @@ class _File:
         """Text of everything inside a node, by tag without its namespace: enough for a Range."""
         return {element.tag.rpartition("}")[2]: (element.text or "").strip() for element in self._elements[node].iter()}
 
+    def uri_of(self, node: str) -> str:
+        """The URI of a node's namespace; empty for the standard's."""
+        space, semicolon, _ = node.partition(";")
+        place = int(space.removeprefix("ns=")) if semicolon and space.startswith("ns=") else 0
+        return self.uris[place - 1] if 0 < place <= len(self.uris) else ""
+
     def data_type(self, node: Any) -> tuple[str, str] | None:
         """Of a scalar variable that holds a number."""
         if node.nodetype != "UAVariable" or node.rank not in (-1, None):
@@ -156,7 +162,7 @@ def _points(file: _File, held: dict[str, list[str]], found: list[tuple[str, str]
         low, high = span if span is not None else (None, None)
         points.append(Point(
             label, table, at[table], register or "u16", low=low, high=high, signal=_signal(kind, value, span),
-            writable=bool((data.accesslevel or 1) & 2), node=_server_id(node), node_type=kind,
+            writable=bool((data.accesslevel or 1) & 2), node=_server_id(node), node_type=kind, node_uri=file.uri_of(node),
         ))  # fmt: skip
         at[table] += WIDTHS[register] if register else 1
     return tuple(points)

@@ -57,6 +57,8 @@ class Point:
     """its OPC UA NodeId as text, if that isn't made of its name"""
     node_type: str = ""
     """its built-in type there, if that doesn't follow from the register's"""
+    node_uri: str = ""
+    """the URI of its NodeId's namespace, if another server may have that at another index"""
     nan: tuple[int, ...] = ()
     """its sentinels: bit patterns of its registers, as one big-endian number, that mean that there is no value"""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from devices.nodes import node_address
 from scenarios.errors import ScenarioError, unknown
 from scenarios.units import show_duration
 from sim.spec import DeviceSpec, PlaceSpec, WorldSpec
@@ -21,6 +22,8 @@ SCHEMES = {"tcp": "modbus-tcp", "rtu": "modbus-rtu", "opc.tcp": "opcua"}
 PORTS = {"tcp": 502, "opc.tcp": 4840}
 """registered for Modbus and OPC UA (IANA, mbap, opcua-tcp)"""
 UNIT_MAX = 247
+NODES_NAMED = 3
+"""of those that a server lacks"""
 _FORMS = "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N] or opc.tcp://host[:port][/path]"
 
 
@@ -88,6 +91,23 @@ def _untouched(spec: WorldSpec) -> list[str]:
         elif action.verb == "degrade" and action.target in links:
             notes.append(f"degrade {action.target} {when}: nothing happens to real devices, which have a network of their own")
     return notes
+
+
+def require_nodes(spec: WorldSpec) -> None:
+    """Raises ScenarioError when a real OPC UA server hasn't the nodes of the device that it stands for."""
+    servers: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for device in spec.devices:
+        if device.place is not None and device.protocol == "opcua":
+            servers[device.name] = device.place.url, tuple(node_address(point) for point in device.model.points)
+    if not servers:
+        return
+    from devices.live.opcua_nodes import missing  # asyncua isn't for runs without it
+
+    for name, lacking in missing(servers).items():
+        url, addresses = servers[name]
+        named = ", ".join(lacking[:NODES_NAMED]) + (f" and {len(lacking) - NODES_NAMED} more" if len(lacking) > NODES_NAMED else "")
+        text = f"{name}: the server at {url} has {len(addresses) - len(lacking)} of {len(addresses)} nodes; it doesn't know {named}"
+        raise ScenarioError("--device", None, "", f"{text}. Give the device a model with the nodes that are there, e.g. its NodeSet2 file")
 
 
 def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:

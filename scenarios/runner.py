@@ -20,7 +20,7 @@ from scenarios.checking import refusal
 from scenarios.determinism import Comparison, Recording
 from scenarios.feasibility import warnings
 from scenarios.load import Loaded, known_as
-from scenarios.places import attached
+from scenarios.places import attached, require_nodes
 from scenarios.plan import Planner
 from scenarios.report import document
 from scenarios.report.folder import Folder
@@ -96,6 +96,7 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
         if options.wire:
             return _on_loopback(loaded, spec, host, options, planner.notes)
         spec, notes = attached(spec, options.places)
+        require_nodes(spec)
         planner.notes += notes
         folder = Folder(options.out) if options.out is not None else None
         recording = Recording() if options.check else None

@@ -13,7 +13,7 @@ from components.batch import Batch, StageArguments, read_batch
 from components.contract import PointConfig
 from devices.device import DeviceModel
 from devices.mqtt_device import member
-from devices.nodes import node_id
+from devices.nodes import node_address
 from sim.clock import Signal, Steps, Task
 from sim.latency import Clockwork
 from sim.ledger import End, Row
@@ -38,7 +38,7 @@ def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointCo
     if protocol == "mqtt":
         return [PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
     if protocol == "opcua":
-        return [PointConfig(first + i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
+        return [PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
     return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
 
 

@@ -84,12 +84,11 @@ def frames(data: bytes) -> list[bytes]:
 def driver(
     host: Host, kind: DeviceModel | None = None, points: list[PointConfig] | None = None, clock: dict[str, Any] | None = None, **options: str
 ) -> Instance:
-    """A configured opcua-driver. Its clock says 42 s, unless it is given one."""
+    """A configured opcua-driver. Its clock says 42 s, unless it is given one (``clock``: imports by name)."""
     kind = kind or model("press-sensor")
     if points is None:
         points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(kind.points)]
-    handlers = {"clock.now": lambda: EPOCH_NS + 42_000_000_000, "clock.monotonic": lambda: 42_000_000_000, **(clock or {})}
-    handlers["log.log"] = lambda level, text: None
+    handlers = {"clock.now": lambda: EPOCH_NS + 42_000_000_000, "clock.monotonic": lambda: 42_000_000_000, "log.log": lambda level, text: None, **(clock or {})}
     instance = host.instantiate(host.link(host.load(WASM / "opcua-driver.wasm", "driver"), ["fieldbus", "clock", "log"]), handlers, FUEL)
     given = {"protocol": "opcua", "endpoint": endpoint(DEVICE), "timeout": "1 s", **options}
     instance.begin("configure", (Settings(DEVICE, points, list(given.items())),), FUEL)

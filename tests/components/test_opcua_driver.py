@@ -105,6 +105,43 @@ def test_addresses_of_every_kind_and_wrong_ones(host: Host, peer: Peer) -> None:
         instance.close()
 
 
+def test_namespaces_by_uri_are_looked_up_in_each_session(host: Host, peer: Peer) -> None:
+    points = [
+        PointConfig(0, "a", "nsu=urn:twinloop;s=pressure", "", 1.0, 0.0, None, None),
+        PointConfig(1, "b", "nsu=http://opcfoundation.org/UA/;i=2258", "", 1.0, 0.0, None, None),
+        PointConfig(2, "c", "ns=2;s=pressure", "", 1.0, 0.0, None, None),
+    ]
+    asked: list[bytes] = []
+
+    def talk(data: bytes) -> bytes:
+        asked.append(data)
+        return peer.talk(data)
+
+    instance, bus = driver(host, points=points), Bus(talk)
+    readings = ask(instance, bus).value.readings
+    assert (readings[0].status, readings[1].status) == (0, 0x809B0000)
+    assert readings[0].value == readings[2].value == pytest.approx(truth(peer)[0], rel=1e-6)
+    asked.clear()
+    assert ask(instance, bus).ok
+    assert len(asked) == 1, "what it calls them is known by now"
+    peer.server.kill_sessions()
+    assert ask(instance, bus).value.readings[0].status == 0
+    instance.close()
+
+
+def test_a_namespace_that_the_server_lacks_is_an_error_by_name(host: Host, peer: Peer) -> None:
+    points = [PointConfig(0, "a", "nsu=urn:other%3B%25x;s=pressure", "", 1.0, 0.0, None, None), PointConfig(1, "b", "ns=2;s=pressure", "", 1.0, 0.0, None, None)]
+    said: list[str] = []
+    instance, bus = driver(host, points=points, clock={"log.log": lambda level, text: said.append(text)}), Bus(peer.talk)
+    assert ask(instance, bus) == (False, ("rejected", STATUS_CODES["BadNodeIdUnknown"]))
+    assert "the server has no namespace urn:other;%x" in said
+    instance.close()
+    for bad in ("nsu=;s=x", "nsu=urn:x", "nsu=urn:%3;s=x", "nsu=urn:%FF;s=x", "nsu=" + 600 * "x" + ";s=x"):
+        instance = driver(host, points=[PointConfig(0, "p", bad, "", 1.0, 0.0, None, None)])
+        assert instance.result().value[0] == "bad-address", bad
+        instance.close()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("endpoint", "http://x"), ("endpoint", "opc.tcp://"), ("timeout", "0 s"), ("timeout", "5"), ("retries", "11"), ("block", "0"), ("block", "501"),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from asyncua import Server
 
 from components.host import Host
 from devices.device import Device
+from devices.nodeset import nodeset_model
 from devices.recording import Recording, parse
 from scenarios.cli.main import main
 from scenarios.errors import ScenarioError
@@ -29,6 +33,7 @@ from sim.spec import PlaceSpec, WorldSpec
 from sim.streams import Streams
 from tests.steady import steady
 
+MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
 SCENARIO = """\
 format: 1
 name: attached
@@ -253,3 +258,65 @@ def test_a_machine_that_is_too_late_measures_nothing(host: Host, tmp_path: Path)
     result = run(load(tmp_path / "s.yaml"), Options(places={"presses/1": "tcp://127.0.0.1:1"}), host)
     assert result.verdict is Verdict.INVALID
     assert any("later than pace.tolerance" in note for note in result.notes)
+
+
+MIXERS = """\
+format: 1
+name: mixers
+duration: 2 s
+pace: {tolerance: 30 s}
+fleets:
+  mixers: {device: nodeset/mixer.xml, protocol: opcua, count: 1, poll: 500 ms, link: plant, gateway: gw, driver: opcua-driver}
+links: {plant: {preset: lan}, cloud: {preset: lan}}
+components:
+  opcua-driver: {wasm: opcua-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
+expect: ["ratio(samples.delivered{quality=good}) == 100 %"]
+"""
+
+
+@contextmanager
+def mixer_elsewhere(nodes: bool) -> Iterator[str]:
+    """asyncua's own server with a namespace of somebody else's before the mixer's; without ``nodes`` it has that one only. Gives its URL."""
+    loop, started, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    url: list[str] = []
+
+    async def serve() -> None:
+        server = Server()
+        await server.init()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url.append(f"opc.tcp://127.0.0.1:{free.getsockname()[1]}/")
+        server.set_endpoint(url[0])
+        await server.register_namespace("urn:somebody:else")
+        if nodes:
+            await server.import_xml(xmlstring=nodeset_model(MIXER.read_text(), "m").nodeset)
+        async with server:
+            started.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert started.wait(30)
+        yield url[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+
+
+@steady
+def test_b5_a_server_with_other_namespace_indexes_is_read_by_uri(tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nodeset").mkdir()
+    (tmp_path / "nodeset" / "mixer.xml").write_bytes(MIXER.read_bytes())
+    (tmp_path / "s.yaml").write_text(MIXERS)
+    with mixer_elsewhere(True) as url:
+        result = run(load(tmp_path / "s.yaml"), Options(places={"mixers/1": url}), host)
+    assert result.verdict is Verdict.PASS, result.data["quality"]
+    assert result.data["ledger"]["delivered"] == result.data["ledger"]["due"] == 20
+    with mixer_elsewhere(False) as url:
+        assert main(["attach", str(tmp_path / "s.yaml"), "--device", f"mixers/1={url}"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"mixers/1: the server at {url} has 0 of 5 nodes; it doesn't know nsu=urn:twinloop:mixer;i=6001" in said

@@ -1,7 +1,7 @@
 /* opcua-driver: one OPC UA server behind the contract's `driver`: SecurityPolicy None, anonymous, Read and Write.
  * Options: endpoint (opc.tcp://host:port/path), protocol (opcua), timeout ("1 s"), retries (0-10), block (nodes of one Read, 1-500), mode (read |
  * subscribe), publishing ("1 s"), sampling ("1 s"), queue (values kept for one item, 1-1000), wait ("10 s": for news, in one call), session-timeout ("60 s"), max-age ("10 s": a value with an older source timestamp becomes Uncertain_LastUsableValue; none by default).
- * Point addresses are NodeIds (nodes.h); value = node's value * scale + offset. The first poll connects; a lost session is made anew within the poll.
+ * Point addresses are NodeIds (nodes.h), those with a namespace's URI looked up in each new session (names.h); value = node's value * scale + offset. The first poll connects; a lost session is made anew within the poll.
  * A Read that fails marks its own points Bad; only when none could be read is the poll an error. Subscribed, each read-sensor waits for the next
  * values of one instant ("timeout": there was no news); what was sampled while no subscription stood is not asked for. */
 #include "nodes.h"
@@ -13,7 +13,7 @@ typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
 typedef twinloop_gateway_types_text_reading_t text_t_reading;
 
-typedef struct { double scale, offset; uint32_t node, node_len; uint16_t id; uint8_t type; } point_t;
+typedef struct { double scale, offset; uint32_t node, node_len; uint16_t id; uint8_t type, uri; } point_t;   /* uri: 1 + its place, or 0 */
 
 static struct {
   session_t session;
@@ -27,6 +27,7 @@ static struct {
   uint64_t publishing_ns, sampling_ns, wait_ns;
   bool configured, failing, subscribing;
   notes_t news;
+  names_t names;
 } d;
 
 static void note(uint8_t level, const char *s) {
@@ -63,7 +64,7 @@ static void defaults(void) {
   free(d.nodes);
   d.points = NULL;
   d.nodes = NULL;
-  d.point_count = d.nodes_len = 0;
+  d.point_count = d.nodes_len = d.names.count = 0;
   d.configured = false;
   d.endpoint_len = 0;
   d.session.channel.timeout_ns = 1000000000u;
@@ -87,14 +88,14 @@ static bool points_in(exports_twinloop_gateway_driver_settings_t *s, exports_twi
   writer_t w = {d.nodes, 0, size, false};
   for (size_t i = 0; i < s->points.len; i++) {
     twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
-    size_t start = w.used;
-    if (!node_id_parse(TEXT(c->address), &w) || w.used - start > NODE_ID_MAX || !(c->scale != 0) || c->scale - c->scale != 0 || c->offset - c->offset != 0) {
+    size_t start = w.used, uri;
+    if (!node_id_parse(TEXT(c->address), &w, &d.names, &uri) || w.used - start > NODE_ID_MAX || !(c->scale != 0) || c->scale - c->scale != 0 || c->offset - c->offset != 0) {
       err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS;
       err->val.bad_address = c->address;
       c->address.len = 0;                           /* the error owns it now */
       return false;
     }
-    d.points[i] = (point_t){c->scale, c->offset, (uint32_t)start, (uint32_t)(w.used - start), c->id, 0};
+    d.points[i] = (point_t){c->scale, c->offset, (uint32_t)start, (uint32_t)(w.used - start), c->id, 0, (uint8_t)uri};
   }
   d.point_count = s->points.len;
   d.nodes_len = w.used;
@@ -134,10 +135,34 @@ out:
 /* ---- an attempt at a service ---------------------------------------------------------------------------------- */
 typedef outcome_t (*service_t)(void *what, trouble_t *t);
 
+/* In a new session: what the server calls the namespaces of our points. Nothing is asked of one that lacks one of them: it is another device. */
+static outcome_t named(trouble_t *t) {
+  session_t *s = &d.session;
+  outcome_t o = s->named || !d.names.count ? FINE : names_learn(&d.names, s, t);
+  if (o != FINE || s->named) return o;
+  for (size_t i = 0; i < d.point_count; i++) {
+    const point_t *p = &d.points[i];
+    if (!p->uri) continue;
+    const uri_t *uri = &d.names.uris[p->uri - 1];
+    if (!uri->known || uri->index > UINT16_MAX) {
+      char line[64 + URI_MAX] = "the server has no namespace ";
+      memcpy(line + strlen(line), uri->at, uri->len);
+      note(TWINLOOP_GATEWAY_LOG_LEVEL_ERROR, line);
+      t->code = BAD_NODE_ID_UNKNOWN;
+      t->item = true;                               /* the session itself is sound */
+      return REJECTED;
+    }
+    node_id_name(d.nodes + p->node, uri->index);
+  }
+  s->named = true;
+  return FINE;
+}
+
 /* One request in a session that stands; what it means for the session when it fails. */
 static outcome_t attempt(service_t service, void *what, trouble_t *t) {
   session_t *s = &d.session;
   outcome_t o = session_ready(s, (text_t){d.endpoint, d.endpoint_len}, t);
+  if (o == FINE) o = named(t);
   if (o == FINE) o = service(what, t);
   bool timeout = o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT;
   d.timeouts = timeout ? d.timeouts + 1 : 0;

@@ -11,13 +11,13 @@ enum { ATTRIBUTE_VALUE = 13, TOKEN_BYTES_MAX = 256, POLICY_ID_MAX = 128 };
 
 /* OPC 10000-6 annex A.2 */
 enum { BAD_COMMUNICATION = 0x80050000u, BAD_TIMEOUT = 0x800A0000u, BAD_CHANNEL_ID = 0x80220000u, BAD_SESSION_ID = 0x80250000u,
-       BAD_SESSION_CLOSED = 0x80260000u, BAD_SESSION_NOT_ACTIVATED = 0x80270000u, BAD_TYPE = 0x80740000u, BAD_CHANNEL_CLOSED = 0x80860000u,
+       BAD_SESSION_CLOSED = 0x80260000u, BAD_SESSION_NOT_ACTIVATED = 0x80270000u, BAD_NODE_ID_UNKNOWN = 0x80340000u, BAD_TYPE = 0x80740000u, BAD_CHANNEL_CLOSED = 0x80860000u,
        BAD_TOKEN_UNKNOWN = 0x80870000u, BAD_NOT_CONNECTED = 0x808A0000u, BAD_SENSOR = 0x808C0000u, BAD_NO_DATA = 0x809B0000u,
        BAD_CONNECTION_CLOSED = 0x80AE0000u };
 
 typedef struct {
   channel_t channel;
-  bool active, stale;                               /* stale: settings have changed since, it must go */
+  bool active, stale, named;                        /* stale: settings have changed since, it must go; named: it is known what it calls namespaces */
   uint32_t handle;
   uint8_t token[TOKEN_BYTES_MAX];                   /* the authentication token, as it came */
   size_t token_len;
@@ -226,7 +226,7 @@ static outcome_t session_ready(session_t *s, text_t endpoint, trouble_t *t) {
     t->closed = false;
   }
   if (c->open) channel_drop(c);
-  s->active = false;
+  s->active = s->named = false;
   s->subscription = c->hold = 0;
   s->token_len = 0;
   c->id = c->token = c->sent = c->request = s->handle = 0;
