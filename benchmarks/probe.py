@@ -44,7 +44,7 @@ def typed(host: Host) -> Callable[[], None]:
     raw = wc.Component(host.engine, DECODE)
     function = next(item.ty for name, item in raw.type.exports(host.engine).items() if name == "decode")
     exports = {"decode": (Signature(host.codecs, function), raw.get_export_index("decode"))}
-    component = SimpleNamespace(raw=raw, exports=exports)
+    component = SimpleNamespace(sha256="", raw=raw, exports=exports)
     instance = host.instantiate(Linked(component, wc.Linker(host.engine), (), False), {}, FUEL)  # type: ignore[arg-type]
     arguments = (FRAME,)
 
