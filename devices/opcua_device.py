@@ -32,6 +32,8 @@ PORT = 4840
 """registered for OPC UA (IANA, opcua-tcp)"""
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
+_CURRENT_TIME = ua.NodeId.from_string("i=2258")
+"""Server_ServerStatus_CurrentTime"""
 _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 _FAULT = b"\x01\x00" + struct.pack("<H", 397)
@@ -110,6 +112,7 @@ class OpcUaServer:
             self._index[identity] = index
             if space.set_attribute_value_callback(identity, _VALUE, self._read).value:
                 raise ValueError(f"{model.name}: the server has no node {node_id(point)}")
+        space.set_attribute_value_callback(_CURRENT_TIME, _VALUE, self._clock)
         _STEP_MS[space] = model.step_ns / 1e6
         self._write_standard = space.write_attribute_value
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
@@ -128,7 +131,7 @@ class OpcUaServer:
 
     def counted(self) -> bool:
         """Is the counted point monitored by somebody? What he hasn't been told yet waits in a queue."""
-        return any(self._index[identity] == self._counter for identity, _ in self._monitored())
+        return any(self._index.get(identity) == self._counter for identity, _ in self._monitored())
 
     def take_carried(self) -> list[int]:
         """Values of the counted point in the answer that is being written now: a Read's own, or all that a Publish brings."""
@@ -180,6 +183,11 @@ class OpcUaServer:
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
         return ua.DataValue(variant, ua.StatusCode(ua.UInt32(status)), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
 
+    def _clock(self, identity: Any, attribute: Any) -> ua.DataValue:
+        """The server's CurrentTime (OPC 10000-5 section 6.3.2): its timeline's."""
+        time = self._time(self._now())
+        return ua.DataValue(ua.Variant(time, ua.VariantType.DateTime), SourceTimestamp=time, ServerTimestamp=time)
+
     async def _write(self, identity: Any, attribute: Any, value: ua.DataValue) -> ua.StatusCode:
         index = self._index.get(identity)
         if index is None or attribute != _VALUE:
@@ -193,7 +201,7 @@ class OpcUaServer:
     async def sample(self) -> None:
         """Look at every monitored node now; asyncua's filters say what is news."""
         looking = LOOKING.set(True)
-        found = [(attribute, self._read(identity, _VALUE)) for identity, attribute in self._monitored()]
+        found = [(attribute, (self._read if identity in self._index else self._clock)(identity, _VALUE)) for identity, attribute in self._monitored()]
         LOOKING.reset(looking)
         for attribute, value in found:
             for handle, told in list(attribute.datachange_callbacks.items()):
@@ -216,7 +224,7 @@ class OpcUaServer:
     def _monitored(self) -> list[tuple[Any, Any]]:
         """(node, its Value attribute) of what somebody subscribes to."""
         nodes = self._server.iserver.aspace._nodes
-        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in self._index]
+        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in [*self._index, _CURRENT_TIME]]
         return [(identity, attribute) for identity, attribute in found if attribute.datachange_callbacks]
 
     async def _sample(self) -> None:

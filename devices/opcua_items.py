@@ -1,8 +1,9 @@
 """Monitored items as the standard has them: filters checked when they are made, deadbands against what was reported last, one item's trouble
 its own.
 
-Belongs here: where asyncua 2.1.0's monitored items depart from OPC 10000-4 sections 5.13 and 7.22 (each has a test). Never: subscriptions
-and Publish, which are asyncua's. Relied on privately: ``MonitoredItemService``'s methods and ``InternalSubscription``'s import of it by name.
+Belongs here: where asyncua 2.1.0's monitored items and Republish depart from OPC 10000-4 sections 5.13, 5.14.6 and 7.22 (each has a test). Never:
+Publish, which is asyncua's. Relied on privately: ``MonitoredItemService``'s methods, ``InternalSubscription``'s import of it by name, what it keeps
+until it is acknowledged.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from asyncua import ua
+from asyncua.common.utils import ServiceError
 from asyncua.server import internal_subscription
 from asyncua.server.monitored_item_service import MonitoredItemService
+from asyncua.server.subscription_service import SubscriptionService
 from asyncua.ua import uaprotocol_auto
 
 _FILTER_UNSUPPORTED, _FILTER_NOT_ALLOWED, _DEADBAND_INVALID = 0x80440000, 0x80450000, 0x808E0000
 """BadMonitoredItemFilterUnsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid (OPC 10000-4 section 7.22.2, OPC 10000-8 section 7.2)"""
+_MESSAGE_NOT_AVAILABLE, _SUBSCRIPTION_ID_INVALID = 0x807B0000, 0x80280000
+"""BadMessageNotAvailable, BadSubscriptionIdInvalid"""
 _NUMBERS = range(2, 12)
 """identifiers of the built-in types SByte to Double (OPC 10000-6 table 1)"""
 _STATUS, _STATUS_VALUE_TIMESTAMP = 0, 2
@@ -159,6 +164,23 @@ class Items(MonitoredItemService):
         return bool(abs(new - old) > width)
 
 
+def _republished(subscription: Any, number: int) -> Any:
+    """A notification stays until it is acknowledged, however often it is asked for (OPC 10000-4 section 5.14.6)."""
+    kept = subscription._not_acknowledged_results.get(number)
+    if kept is None:
+        raise ServiceError(_MESSAGE_NOT_AVAILABLE)
+    return kept.NotificationMessage
+
+
+def _republish(service: Any, params: Any) -> Any:
+    subscription = service.subscriptions.get(params.SubscriptionId)
+    if subscription is None:
+        raise ServiceError(_SUBSCRIPTION_ID_INVALID)
+    return subscription.republish(params.RetransmitSequenceNumber)
+
+
 def install() -> None:
-    """From now on asyncua's subscriptions have these items."""
+    """From now on asyncua's subscriptions have these items, and know what they can't send again."""
     vars(internal_subscription)["MonitoredItemService"] = Items
+    internal_subscription.InternalSubscription.republish = _republished  # type: ignore[method-assign, assignment]
+    SubscriptionService.republish = _republish  # type: ignore[method-assign, assignment]

@@ -103,6 +103,8 @@ DEVIATIONS = (
     "a filter that is no data change filter is BadMonitoredItemFilterUnsupported, a percent deadband of a node without EURange BadFilterNotAllowed "
     "(asyncua: accepted and ignored, or trips at the first value)",
     "RevisedSamplingInterval is how often the device's values move (asyncua: the publishing interval)",
+    "Republish of what isn't there any more is BadMessageNotAvailable, and what is there stays until it is acknowledged "
+    "(asyncua: Good without a message; it is sent again once)",
     "a write to a node that doesn't exist is BadNodeIdUnknown (asyncua: BadUserAccessDenied)",
     "a write to a node that isn't writable is BadNotWritable (asyncua: BadUserAccessDenied)",
 )
