@@ -176,9 +176,9 @@ class Judge:
             ):  # fmt: skip
                 out[end.value] += count
         truth = getattr(self.world, "truth", None)
-        for metric, wrong in (("readings.wrong", truth.wrong), ("commands.wrong", truth.wrong_writes)) if truth is not None else ():
-            if not any(one.metric == metric for one in self.expectations):
-                out["wrong"] += wrong
+        for metric, wrong in (("readings.wrong", truth.wrong_of), ("commands.wrong", truth.wrong_commands)) if truth is not None else ():
+            told = [self.measures.devices(one) for one in self.expectations if one.metric == metric]
+            out["wrong"] += sum(count for device, count in wrong.items() if not any(mine is None or device in mine for mine in told))
         return {what: count for what, count in out.items() if count}
 
     def verdict(self, judged: list[Judged]) -> Verdict:

@@ -166,7 +166,8 @@ class ObservedPlant(ServedPlant):
     def _assess(self, row: Row, mask: int, marks: Marks) -> int:
         """Book the quality of what has arrived of a sample; returns the points that did arrive."""
         bad = 0
-        row.marks = {**(row.marks or {}), **{status: points & mask for status, points in marks.items() if points & mask}}
+        row.marks = {status: points & mask for status, points in marks.items() if points & mask}  # what came before has ended by now
+        self.ledger.returned(row, mask & ~sum(row.marks.values()))
         for status, points in marks.items():
             blamed = points & mask if status >= BAD else 0
             for point in range(blamed.bit_length()):
@@ -175,7 +176,6 @@ class ObservedPlant(ServedPlant):
             if blamed:
                 bad |= blamed
                 self.ledger.close(row, blamed, End.MISSED, CAUSE_OF.get(status & 0xFFFF0000, "bad"))
-        self.ledger.good_of[row.device] += (mask & ~sum(row.marks.values())).bit_count()
         return mask & ~bad
 
     def _valueless(self, index: int, point: int) -> bool:

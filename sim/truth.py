@@ -144,8 +144,8 @@ class Truth:
             if shown is None:
                 continue
             self.checked += 1
-            if any(agree(value, one) for one in shown):
-                continue
+            if any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
+                continue  # a number, where the device has said that it has none, is no agreement
             self.wrong_of[device] = self.wrong_of.get(device, 0) + 1
             if self.first is None:
                 true = shown[-1].value if shown else float("nan")

@@ -161,7 +161,8 @@ class ModbusWitness(Nobody):
         for index, point in enumerate(self._device.model.points):
             cell = self._device.image.cell(index)
             at = point.address - first
-            if cell is not None and cell.order == "be" and point.table == READS[request[0]] and at >= 0 and at + point.width <= count:
+            inside = point.table == READS[request[0]] and at >= 0 and at + point.width <= count
+            if inside and cell is not None and cell.order == "be" and not cell.sentinels:
                 out.append((index, cell.struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
         return out
 
@@ -202,6 +203,8 @@ class ModbusWitness(Nobody):
             return ""
         if any(_close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
             return "a stale answer"
+        if _register(point, cell, found[-1]).valueless:
+            return "a number that means that there is no value"
         data = found[-1]
         big = data if cell.order == "be" else reorder(data, cell.order)
         for order in ORDERS:
@@ -281,7 +284,8 @@ class NodeWitness(Nobody):
         for number, point, told in reversed(self._looks):
             if number < self._begun or len(out) == len(self._image.types):
                 break
-            out.setdefault(point, told.value)
+            if told.status < BAD:
+                out.setdefault(point, told.value)
         return out
 
     def _told(self, index: int) -> list[NodeValue]:

@@ -47,8 +47,8 @@ _LOST_OR_MISSED = (End.MISSED, End.LOST)
 
 
 def patience(driver: ComponentSpec, deadline_ns: int) -> tuple[tuple[str, str], ...]:
-    """The ``timeout`` for a driver that states such an option and isn't given one: its own default, or so much less that all tries are over
-    in half the time that a call may take. So a device that is silent costs its own samples, and no driver."""
+    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
+    so little that all tries are over in half the time that a call may take. So a device that is silent costs its own samples, and no driver."""
     own = {option.name: option for option in driver.component.options or ()}
     if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
         return ()

@@ -30,7 +30,7 @@ def record(
     from components.host import Host
     from scenarios.errors import shown_path
     from scenarios.load import find, load
-    from scenarios.places import attached, places
+    from scenarios.places import attached, places, require_nodes
     from scenarios.plan import Planner
     from scenarios.recorder import Recorder, recordable
     from scenarios.runner import opened
@@ -48,6 +48,7 @@ def record(
         spec, notes = attached(Planner(loaded, host, seed).world(), found)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
+        require_nodes(spec)
         spec = recordable(spec, lasts_ns)
         with interruptible() as started, opened(spec, host, None, bool(found)) as world:
             recorder = Recorder(world, _recorded(spec), out)

@@ -5,13 +5,16 @@ Belongs here: building. Never: assertions.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
 from components.host import Host
 from scenarios.load import load_text
+from scenarios.report.console import report
 from scenarios.result import Result
 from scenarios.runner import Options, run
 
@@ -50,3 +53,10 @@ def scenario(tmp_path: Path, fleet: dict[str, Any] | None = None, models: dict[s
 def result(tmp_path: Path, host: Host, *, options: Options | None = None, **changes: Any) -> Result:
     """What a case comes to."""
     return run(load_text(scenario(tmp_path, **changes), tmp_path / "case.yaml"), options or Options(), host)
+
+
+def text_of(found: Result) -> str:
+    """Its report, as on a wide terminal."""
+    out = io.StringIO()
+    report(Console(file=out, width=200), found, "case.yaml")
+    return out.getvalue()

@@ -74,7 +74,10 @@ def test_quality_where_the_gateway_tells_it(host: Host) -> None:
                 (End.DELIVERED, STATUS_CODES["BadSensorFailure"]): 1, (End.MISSED, STATUS_CODES["BadNoData"]): 1,
                 (End.DELIVERED, STATUS_CODES["UncertainLastUsableValue"]): 1,
             }  # fmt: skip
+            assert plant.ledger.good_of[0] == 7
+            assert plant.ledger.valueless() == {0: 1 << 0 | 1 << 8}, "pressure and state: nothing else is blamed"
             result = hil.result([], 1.0)
+        assert result.data["quality"]["readings"]["bad"] == {"BadSensorFailure": 1, "BadNoData": 1}
         by_text = {one.expectation.text: one.verdict for one in result.judged}
         assert by_text["count(samples.delivered{quality=bad}) == 1"] is Verdict.PASS
     finally:

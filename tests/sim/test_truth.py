@@ -51,6 +51,21 @@ def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: 
     assert world.ledger.count(End.DELIVERED) == world.ledger.due, "nobody else would have noticed"
 
 
+def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device states its sentinel: a driver that knows it has no value there, one that doesn't returns 65535 as if that were one."""
+    spec = plant(host, count=1, duration_ns=10 * S, timeline=(Action(2 * S, "fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
+    model = spec.devices[0].model
+    points = tuple(replace(point, nan=(0xFFFF,)) if point.name == "vibration" else point for point in model.points)
+    spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
+    right = run(spec, host)
+    assert (right.truth.wrong, right.ledger.status_of) == (0, {(0, 0x809B0000): 6})
+    believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":nan=0xFFFF", "")))
+    wrong = run(spec, host)
+    assert wrong.truth.wrong == 6, "of a fault and for a minute after it everything is checked"
+    assert wrong.truth.first is not None
+    assert wrong.truth.first.kind == "a number that means that there is no value"
+
+
 def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")) if p.name == "setpoint" else p)
     write = Action(2 * S, "write", "presses/1", point="setpoint", value=4.5)
