@@ -50,9 +50,9 @@ def record(
             print(f"note: {note}", file=sys.stderr)
         require_nodes(spec)
         spec = recordable(spec, lasts_ns)
-        with interruptible() as started, opened(spec, host, None, bool(found)) as world:
+        with interruptible() as interrupts, opened(spec, host, None, bool(found)) as world:
             recorder = Recorder(world, _recorded(spec), out)
-            started(world)
+            interrupts.started(world)
             try:
                 ended = world.run()
             except ConfigRefused as refused:

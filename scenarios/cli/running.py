@@ -72,18 +72,20 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     stems = [file.stem for file in scenarios]
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
         raise ScenarioError("--out", None, "", "two scenarios have one file name; their folders would overwrite each other")
-    for file in scenarios:
-        folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-        one = _run_one(file, replace(options, out=folder))
-        ran.append(one)
-        if not isinstance(one.outcome, Exception):
-            report(console, one.outcome, shown_path(file))
-        if one.code == ABORTED:
-            break
-    write_out(ran, outputs, options.strict)
-    if len(scenarios) > 1:
-        total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], len(scenarios) - len(ran))
-    return worst(one.code for one in ran)
+    with interruptible() as interrupts:
+        for file in scenarios:
+            folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
+            one = _run_one(file, replace(options, out=folder), interrupts)
+            ran.append(one)
+            if not isinstance(one.outcome, Exception):
+                report(console, one.outcome, shown_path(file))
+            if one.code == ABORTED or interrupts.asked:
+                break
+        write_out(ran, outputs, options.strict)
+        left = len(scenarios) - len(ran)
+        if len(scenarios) > 1:
+            total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
+    return worst([one.code for one in ran] + ([ABORTED] if left else []))
 
 
 def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
@@ -105,15 +107,16 @@ def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
         raise MachineError(f"--json {outputs.json_file}: {error.strerror}") from error
 
 
-def _run_one(file: Path, options: Options) -> Ran:
+def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from scenarios.load import load
     from scenarios.runner import run
 
     try:
+        interrupts.load()
         loaded = load(file)
-        with _progress(loaded.scenario.name) as told, interruptible() as started:
-            result = run(loaded, replace(options, progress=told, started=started))
+        with _progress(loaded.scenario.name) as told:
+            result = run(loaded, replace(options, progress=told, started=interrupts.started))
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except ScenarioError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
@@ -130,20 +133,39 @@ def _run_one(file: Path, options: Options) -> Ran:
         return Ran(file, error, INTERNAL_ERROR)
 
 
-@contextmanager
-def interruptible() -> Iterator[Any]:
-    """SIGINT, SIGTERM and SIGHUP set a flag: the world stops between two events. Set explicitly: a shell's background job ignores SIGINT."""
-    worlds: list[World] = []
+class Interrupts:
+    """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether one came."""
 
-    def interrupt(number: int, frame: Any) -> None:
-        if not worlds:
-            raise KeyboardInterrupt  # still loading or compiling: nothing to save
-        for world in worlds:
+    def __init__(self) -> None:
+        self.asked = False
+        self._loading = True
+        self._worlds: list[World] = []
+
+    def load(self) -> None:
+        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt."""
+        self._loading, self._worlds = True, []
+
+    def started(self, world: World) -> None:
+        """From now on a signal sets a flag, and the world stops between two events; once it has ended, a signal breaks off no report or file."""
+        self._worlds.append(world)
+        self._loading = False
+
+    def heard(self, number: int, frame: Any) -> None:
+        """The handler."""
+        self.asked = True
+        if self._loading:
+            raise KeyboardInterrupt
+        for world in self._worlds:
             world.stop()
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+@contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """SIGINT, SIGTERM and SIGHUP are heard. Set explicitly: a shell's background job ignores SIGINT."""
+    interrupts = Interrupts()
+    before = {number: signal.signal(number, interrupts.heard) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield worlds.append
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -32,7 +32,8 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
         table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(why)}[/]")
     console.print()
     console.print(table)
-    verdict = overall(outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)) if len(counts) != counts.get(ERROR) else None
+    verdicts = [outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)] + ([Verdict.ABORTED] if not_run else [])
+    verdict = overall(verdicts) if verdicts else None
     word = ERROR if ERROR in counts else verdict.value if verdict is not None else ERROR
     style = "bold red" if verdict is None or word == ERROR else STYLES[verdict]
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
