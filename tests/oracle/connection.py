@@ -1,0 +1,123 @@
+"""A TCP connection over a way that loses packets: three-way handshake, segments in order, each with a timer of its own.
+
+Sources: RFC 9293 (handshake), RFC 6298 (a timer that doubles: 200 ms for data, Linux's least; 1 s for SYN, section 2.1), RFC 5482 (the user timeout).
+Belongs here: when bytes arrive. Never: what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.oracle.plants import MS, S
+from tests.oracle.timeline import Timeline
+
+
+class Way:
+    """One direction: ``carry`` says when a packet arrives, None if never. Packets are numbered as they are offered."""
+
+    def __init__(self, time: Timeline, delay_ns: int, lost: frozenset[int], cuts: tuple[tuple[int, int], ...]) -> None:
+        self.time, self.delay_ns, self.lost, self.cuts = time, delay_ns, lost, cuts
+        self.offered = 0
+
+    def is_cut(self, when: int) -> bool:
+        """Is the cable pulled at that instant?"""
+        return any(since <= when < until for since, until in self.cuts)
+
+    def carry(self, leaves_ns: int) -> int | None:
+        """A packet is offered."""
+        cut = self.is_cut(self.time.now)  # one that meets a pulled cable isn't drawn for
+        if not cut:
+            self.offered += 1
+        arrives = leaves_ns + self.delay_ns
+        return None if cut or self.offered - 1 in self.lost or self.is_cut(arrives) else arrives
+
+
+class Segment:
+    """Bytes on their way."""
+
+    def __init__(self, what: Any, first_ns: int) -> None:
+        self.what, self.first_ns = what, first_ns
+        self.timer_ns = 200 * MS
+        self.arrived = False
+
+
+class Connection:
+    """``up`` leads to ``far``, ``down`` to ``near``. ``broke`` is called when it ends against its will."""
+
+    def __init__(
+        self, time: Timeline, up: Way, down: Way, user_timeout_ns: int,
+        far: Callable[[Any], None], near: Callable[[Any], None], opened: Callable[[], None], broke: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.time, self.ways, self.user_timeout_ns = time, (up, down), user_timeout_ns
+        self.takers, self.opened, self.broke = (far, near), opened, broke
+        self.flights: tuple[list[Segment], list[Segment]] = ([], [])
+        self.open = self.over = False
+        self._began_ns = time.now
+        self._say_syn(1 * S)
+
+    def close(self) -> None:
+        """At this end, at once."""
+        self.over = True
+
+    def _break(self) -> None:
+        if not self.over:
+            self.over = True
+            self.broke()
+
+    def _say_syn(self, timer_ns: int) -> None:
+        if self.open or self.over:
+            return
+        now = self.time.now
+        if now >= self._began_ns + self.user_timeout_ns:
+            self._break()
+            return
+        arrives = self.ways[0].carry(now)
+        if arrives is not None:
+            self.time.at(arrives, self._say_syn_ack)
+        self.time.at(min(now + timer_ns, self._began_ns + self.user_timeout_ns), lambda: self._say_syn(2 * timer_ns))
+
+    def _say_syn_ack(self) -> None:
+        if self.open or self.over:
+            return
+        arrives = self.ways[1].carry(self.time.now)
+        if arrives is not None:
+            self.time.at(arrives, self._open)
+
+    def _open(self) -> None:
+        if not self.open and not self.over:
+            self.open = True
+            self.opened()
+
+    def send(self, direction: int, what: Any, in_ns: int = 0) -> None:
+        """0 is up, 1 is down; it leaves ``in_ns`` from now."""
+        if self.over:
+            return
+        segment = Segment(what, self.time.now + in_ns)
+        self.flights[direction].append(segment)
+        self._try(direction, segment, segment.first_ns)
+
+    def _try(self, direction: int, segment: Segment, leaves_ns: int) -> None:
+        if self.over or segment.arrived:
+            return
+        gives_up_ns = segment.first_ns + self.user_timeout_ns
+        if leaves_ns >= gives_up_ns:
+            self._break()
+            return
+        arrives = self.ways[direction].carry(leaves_ns)
+        if arrives is not None:
+            self.time.at(arrives, lambda: self._arrive(direction, segment))
+            return
+        again = min(leaves_ns + segment.timer_ns, gives_up_ns)
+        segment.timer_ns *= 2
+        self.time.at(again, lambda: self._try(direction, segment, again))
+
+    def _arrive(self, direction: int, segment: Segment) -> None:
+        if self.over:
+            return
+        segment.arrived = True
+        flight = self.flights[direction]
+        while flight and flight[0].arrived:
+            self.takers[direction](flight.pop(0).what)
+            if self.over:
+                return
