@@ -46,8 +46,9 @@ pictures: $(VENV)/.dev        ## the README's pictures of the TUI, and the captu
 	$(BIN)/twinloop tui mixed-plant-troubles --screenshot tui/pictures/device.svg --at 60s --screen device --size 100x30
 	$(BIN)/python -m tests.tui.captures
 
-soak: $(VENV)/.dev            ## the long forms of the tests
+soak: $(VENV)/.dev            ## the long forms of the tests, and 2 000 random scenarios (a second call goes on with those where it was stopped)
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0
+	$(BIN)/python -m tests.soak --count 2000
 
 components: $(VENV)/.dev      ## rebuild the guests from their sources
 	$(BIN)/python -m components.build

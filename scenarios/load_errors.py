@@ -15,7 +15,13 @@ from scenarios.errors import ScenarioError, nearest
 
 def translated(document: Document, error: ValidationError) -> ScenarioError:
     """The first mistake in the order of the file."""
-    found = [_one(document, detail) for detail in error.errors()]
+    details = error.errors()
+    places = [tuple(detail["loc"]) for detail in details]
+    short = {  # a list is called too short, too, when its only entry is wrong
+        index for index, (detail, place) in enumerate(zip(details, places, strict=True))
+        if detail["type"] == "too_short" and any(other[: len(place)] == place and other != place for other in places)
+    }  # fmt: skip
+    found = [_one(document, detail) for index, detail in enumerate(details) if index not in short]
     found.sort(key=lambda item: document.line(item[0]) or 0)
     location, text = found[0]
     more = [document.error(*one) for one in found[1:]]

@@ -30,10 +30,11 @@ Receive = Callable[[Any], None]
 class _Segment(Occurrence):
     """A segment on its way; it is its own arrival on the timeline."""
 
-    __slots__ = ("arrived", "first_ns", "half", "payload", "rto_ns", "size_bytes")
+    __slots__ = ("arrived", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
 
     def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
-        self.half, self.payload, self.size_bytes, self.first_ns = half, payload, size_bytes, now_ns
+        self.half, self.payload, self.size_bytes = half, payload, size_bytes
+        self.first_ns = self.sent_ns = now_ns
         self.arrived = False
         self.rto_ns = RTO_NS
 
@@ -44,7 +45,7 @@ class _Segment(Occurrence):
         if stream.broken or self.arrived:
             return
         if way.link.rules and way.passes(self.size_bytes, stream.env._now) is None:
-            half.retry(self, stream.env._now)
+            half.retry(self)  # the timer has run since it was sent
             return
         self.arrived = True
         if flight[0] is not self:
@@ -82,11 +83,14 @@ class _Half:
         size_bytes += HEADER_BYTES
         segment = _Segment(self, payload, size_bytes, at_ns)
         self.flight.append(segment)
+        env = self.stream.env
+        if at_ns > env._now and self.way.link.rules:  # a cable that is pulled now may be in again when it leaves
+            env.call_at(at_ns, self._attempt, segment)
+            return NEVER_NS
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
-            self.retry(segment, at_ns)
+            self.retry(segment)
         else:
-            env = self.stream.env
             heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
         return arrives
 
@@ -97,18 +101,19 @@ class _Half:
         if now - segment.first_ns >= self.stream.user_timeout_ns:
             self.stream.break_off()
             return
+        segment.sent_ns = now
         arrives = self.way.transit(segment.size_bytes, now)
         if arrives == NEVER_NS:
-            self.retry(segment, now)
+            self.retry(segment)
         else:
             self.stream.env.expect(arrives, segment)
 
-    def retry(self, segment: _Segment, now_ns: int) -> None:
-        """The retransmission timer of this attempt runs from ``now_ns``; or the user timeout, if that ends first."""
+    def retry(self, segment: _Segment) -> None:
+        """The retransmission timer of this attempt runs from when it was sent; or the user timeout, if that ends first."""
         stream = self.stream
         self.retransmitted += 1
-        ends = min(now_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
-        stream.env.call_at(max(now_ns, ends), self._attempt, segment)
+        ends = min(segment.sent_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
+        stream.env.call_at(max(stream.env._now, ends), self._attempt, segment)
         segment.rto_ns = min(2 * segment.rto_ns, RTO_MAX_NS)
         if stream.troubled is not None:
             stream.troubled()

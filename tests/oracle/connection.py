@@ -25,12 +25,12 @@ class Way:
         return any(since <= when < until for since, until in self.cuts)
 
     def carry(self, leaves_ns: int) -> int | None:
-        """A packet is offered."""
-        cut = self.is_cut(self.time.now)  # one that meets a pulled cable isn't drawn for
-        if not cut:
-            self.offered += 1
+        """A packet is offered; one that meets a pulled cable has no number."""
+        if self.is_cut(self.time.now):
+            return None
+        self.offered += 1
         arrives = leaves_ns + self.delay_ns
-        return None if cut or self.offered - 1 in self.lost or self.is_cut(arrives) else arrives
+        return None if self.offered - 1 in self.lost or self.is_cut(arrives) else arrives
 
 
 class Segment:
@@ -95,7 +95,10 @@ class Connection:
             return
         segment = Segment(what, self.time.now + in_ns)
         self.flights[direction].append(segment)
-        self._try(direction, segment, segment.first_ns)
+        if in_ns and self.ways[direction].is_cut(self.time.now):
+            self.time.at(segment.first_ns, lambda: self._try(direction, segment, segment.first_ns))
+        else:
+            self._try(direction, segment, segment.first_ns)
 
     def _try(self, direction: int, segment: Segment, leaves_ns: int) -> None:
         if self.over or segment.arrived:

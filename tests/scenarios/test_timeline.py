@@ -175,6 +175,7 @@ RANDOM_MISTAKES = {
     "no time left": ("mtbf: 1 s, from: 3 s, until: 2 s, do: [{restart: gw}]", "no time is left between from and until"),
     "too often": ("mtbf: 1 us, do: [{restart: gw}]", "expected at least 1 ms"),
     "a deed's mistake": ("mtbf: 1 s, do: [{cut: clod}]", '$.faults[0].do[0]: unknown link "clod"; did you mean "cloud"?'),
+    "an only deed's key": ("mtbf: 1 s, do: [{throttle: gw, speed: 0.5}]", '$.faults[0].do[0].speed: expected a percentage, e.g. "0.1 %", got 0.5\n'),
     "a time in a deed": ("mtbf: 1 s, do: [{at: 1 s, restart: gw}]", 'unknown key "at"'),
 }
 

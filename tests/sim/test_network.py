@@ -154,7 +154,21 @@ def test_what_is_in_flight_when_a_cut_falls_is_sent_again() -> None:
     env.call_at(5 * MS, found.rules.append, cut)
     env.call_at(300 * MS, found.rules.remove, cut)
     env.run_to(10 * S, Balanced(), 1000)
-    assert log == [("far", 10 * MS + 200 * MS + 400 * MS + 10 * MS, "x")]
+    assert log == [("far", 200 * MS + 400 * MS + 10 * MS, "x")], "RFC 6298 section 5.1: the timer runs from when it was sent"
+
+
+@pytest.mark.parametrize(("healed_ms", "comes_ms"), [(300, 460), (500, 660), (620, 660), (700, 1060)])
+def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(healed_ms: int, comes_ms: int) -> None:
+    """A device thinks for 450 ms while the cable is pulled: its answer is late only if the cable still is when it leaves."""
+    found = link(delay_ns=10 * MS)
+    env, stream, log = wired(found)
+    stream.open = True
+    cut = Cut()
+    found.rules.append(cut)
+    stream.send_down("y", 100, 450 * MS)
+    env.call_at(healed_ms * MS, found.rules.remove, cut)
+    env.run_to(10 * S, Balanced(), 1000)
+    assert log == [("near", comes_ms * MS, "y")]
 
 
 def test_serial_timing() -> None:

@@ -1,0 +1,44 @@
+"""Random valid scenarios (tests/soak) in small: the soak runs 2 000 of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.host import Host
+from tests.soak import __main__ as soak
+from tests.soak.plants import random_scenario
+from tests.soak.trial import books_differ, folder_for, tried
+
+
+@pytest.mark.parametrize("seed", [10, *range(1, 8)])
+def test_a_random_scenario(seed: int, tmp_path: Path, host: Host) -> None:
+    """Twice, and the first one paced in another folder, too."""
+    found = tried(seed, folder_for(tmp_path), host)
+    assert not found["wrong"], found
+    assert found.get("paced", False) == (seed == 10)
+
+
+def test_a_scenario_is_its_seed() -> None:
+    assert random_scenario(7) == random_scenario(7) != random_scenario(8)
+
+
+def test_books_that_do_not_add_up_are_found() -> None:
+    books = {"due": 10, "open": 0, "delivered": 7, "cached": 0, "dropped": {}, "evicted": {}, "missed": {"timeout": 2}, "lost": {"crash": 1}}
+    assert not books_differ({"ledger": books, "commands": {"issued": 2, "done": 1, "failed": 1}})
+    assert books_differ({"ledger": {**books, "delivered": 8}, "commands": {}})
+    assert books_differ({"ledger": books, "commands": {"issued": 1}})
+
+
+def test_a_soak_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two are known, one of them wrong; a third line was cut off: nothing is run again but that one."""
+    lines = [json.dumps({"seed": seed, "verdict": "PASS", "wrong": "odd" if seed == 2 else "", "due": 5}) for seed in (1, 2, 3)]
+    (tmp_path / "results.jsonl").write_text("\n".join([*lines[:2], lines[2][:9]]))
+    assert soak.main(["--count", "3", "--jobs", "1", "--folder", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "3 scenarios, 2 known from before, 1 to run" in printed
+    assert "3 of 3 scenarios" in printed
+    assert "1 scenarios wrong" in printed
+    assert sorted(soak.known(tmp_path / "results.jsonl")) == [1, 2, 3]

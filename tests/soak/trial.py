@@ -1,0 +1,93 @@
+"""One random scenario in every way that it can be run, and what is wrong with it.
+
+Belongs here: running, comparing. Never: what a scenario holds (plants.py, trouble.py), which ones are run (__main__.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.host import Host
+from scenarios.load import load
+from scenarios.runner import Options, run
+from scenarios.verdict import Verdict
+from tests.soak.plants import random_scenario
+
+LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"
+PACED_EVERY = 10
+"""one in so many is run a third time: in another folder, paced"""
+PACE = Fraction(500)
+ENDS = ("delivered", "cached", "dropped", "evicted", "missed", "lost")
+
+
+def folder_for(where: Path) -> Path:
+    """A folder with what scenarios refer to beside them."""
+    where.mkdir(parents=True, exist_ok=True)
+    for name in ("registry", "nodeset", "recording"):
+        if not (where / name).exists():
+            shutil.copytree(LIBRARY / name, where / name)
+    return where
+
+
+def books_differ(data: dict[str, Any]) -> str:
+    """Do the ends add up to what was due, and commands to what was issued? Empty: they do."""
+    books, commands = data["ledger"], data["commands"]
+    ended = sum(books[end] if isinstance(books[end], int) else sum(books[end].values()) for end in ENDS)
+    if ended != books["due"] or books["open"]:
+        return f"{books['due']} were due, {ended} have ended, {books['open']} are open: {books}"
+    issued = commands.get("issued", 0)
+    ended = sum(count for how, count in commands.items() if how != "issued")
+    return "" if ended == issued else f"{issued} commands were issued, {ended} have ended: {commands}"
+
+
+def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
+    """Runs one scenario in every way; says what is wrong in ``wrong``."""
+    file = folder / f"random-{seed}.yaml"
+    file.write_text(random_scenario(seed), encoding="utf-8")
+    began = time.process_time()
+    out: dict[str, Any] = {"seed": seed, "wrong": ""}
+    try:
+        first = run(load(file), Options(check=True), host)
+        out |= {"verdict": first.verdict.value, "digest": first.data["digest"], "due": first.data["ledger"]["due"], "misread": first.data["truth"]["wrong"]}
+        out["wrong"] = books_differ(first.data)
+        if first.verdict in (Verdict.BROKEN, Verdict.ABORTED):
+            out["wrong"] = f"{first.verdict.value}: {first.error} {first.divergence or ''}"
+        if seed % PACED_EVERY == 0 and not out["wrong"]:
+            out["paced"] = True
+            with tempfile.TemporaryDirectory() as other:
+                elsewhere = folder_for(Path(other) / "elsewhere") / "renamed.yaml"
+                elsewhere.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+                paced = run(load(elsewhere), Options(speed=PACE), host)
+            if (paced.data["digest"], paced.verdict) != (first.data["digest"], first.verdict):
+                out["wrong"] = f"paced in another folder: {paced.verdict.value} {paced.data['digest']}"
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is what the soak looks for
+        out["wrong"] = f"{type(error).__name__}: {error}"
+        out["trace"] = traceback.format_exc()[-3000:]
+    if not out["wrong"]:
+        file.unlink()
+    out["cpu_s"] = round(time.process_time() - began, 2)
+    return out
+
+
+@cache
+def host() -> Host:
+    """A worker's own: it compiles a component once."""
+    return Host()
+
+
+def work(task: tuple[int, str]) -> dict[str, Any]:
+    """In a worker: (seed, folder)."""
+    return tried(task[0], Path(task[1]), host())
+
+
+def calm() -> None:
+    """Ctrl-C is for whoever holds the results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
