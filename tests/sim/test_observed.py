@@ -1,0 +1,321 @@
+"""The judge's books by themselves: counters at devices, what clients read, what arrives in the north, and what is left at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devices.device import DeviceModel
+from devices.overlay import ValueFault
+from devices.registers import Point
+from devices.signal import Signal
+from sim.bus import BUS_USER_TIMEOUT_NS
+from sim.clock import MS, S
+from sim.ledger import End
+from sim.link import LinkModel
+from sim.observed import NO_SAMPLE, STRANGE_MAX, ObservedPlant
+from sim.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
+
+POINTS = (
+    Point("p", "holding", 0, signal=Signal("constant", 3.0)), Point("q", "holding", 1, signal=Signal("constant", 4.0), nan=(0xFFFF,)),
+    Point("sample", "holding", 10, "u32"),
+)  # fmt: skip
+MODEL = DeviceModel("judged", "two points and their counter", "ours", ("modbus-tcp", "opcua"), POINTS)
+INPUTS = replace(MODEL, name="judged-too", points=tuple(replace(point, table="input") for point in POINTS))
+BAD, WORSE, UNCERTAIN = 0x80000000, 0x808C0000, 0x40000000
+BOTH = 0b11
+
+
+def plant(*models: DeviceModel, duration_ns: int = 3 * S, phases: tuple[PhaseSpec, ...] = (), protocol: str = "modbus-tcp", **changes: Any) -> ObservedPlant:
+    """One device of each model: due at 100, 1100, 2100 ms; the second 200 ms later."""
+    devices = tuple(
+        replace(
+            DeviceSpec(
+                name=f"d/{i + 1}", fleet=0, model=model, protocol=protocol, unit_id=1, poll_ns=S, phase_ns=100 * MS + i * 200 * MS, overrun="skip",
+                link="plant", line=1, gateway="gw", driver="driver", response_ns=MS,
+            ),
+            **changes,
+        )
+        for i, model in enumerate(models or (MODEL,))
+    )  # fmt: skip
+    found = ObservedPlant(WorldSpec(1, duration_ns, S, ("d",), devices, (LinkSpec("plant", LinkModel(delay_ns=MS)),), (), (), phases=phases), 0)
+    found.boot()
+    return found
+
+
+def to(found: ObservedPlant, at_ns: int) -> None:
+    """It is that instant now."""
+    found.at(at_ns, lambda: None)
+
+
+def shown(found: ObservedPlant, index: int = 0) -> int:
+    device = found.field.servers[index].device
+    return int(device.image.value(2))
+
+
+def ask(first: int, count: int, code: int = 3) -> bytes:
+    return bytes((code, first >> 8, first & 255, 0, count))
+
+
+def answer(code: int, *registers: int) -> bytes:
+    return bytes((code, 2 * len(registers))) + b"".join(register.to_bytes(2, "big") for register in registers)
+
+
+# ---- at the devices ---------------------------------------------------------------------------------------------------
+def test_a_device_shows_which_sample_is_due() -> None:
+    found = plant(MODEL, MODEL)
+    assert (shown(found), shown(found, 1), found.ledger.due, found.over()) == (NO_SAMPLE, NO_SAMPLE, 0, False)
+    for at_ms, first, second in ((99, None, None), (100, 0, None), (299, 0, None), (300, 0, 0), (1100, 1, 0), (2300, 2, 2), (3099, 2, 2), (3100, None, 2)):
+        to(found, at_ms * MS)
+        expected = [NO_SAMPLE if k is None else k for k in (first, second)]
+        assert [shown(found), shown(found, 1)] == expected, at_ms
+    assert (found.ledger.due, found.ledger.open, found.ledger.points) == (12, 12, [("p", "q")] * 2)
+    row = found.ledger.rows[0, 1]
+    assert (row.due_ns, row.period_ns, row.due) == (1100 * MS, S, BOTH)
+    to(found, 3300 * MS)
+    assert shown(found, 1) == NO_SAMPLE
+
+
+def test_a_fresh_plant_has_what_a_judge_asks_for() -> None:
+    found = plant()
+    assert (found.messages, found.strange, found.strangeness, found.finished, found.lost) == (0, 0, [], False, [])
+    assert (found.events, found.polls, found.pacer, found.pairs, found.rollout.orders) == (0, 0, None, [], ())
+    assert (found.never_carried, found.never_accepted, found.ends_in_phase, found.marked_in_phase) == ({}, {}, {}, {})
+    assert (found.waiting_for, found.on_command_done, found.commands_issued, found.commands_ended) == ([], [], [], {})
+    assert found.ledger.names == ["d/1"]
+    assert len(found.latencies.fleets) == 1
+
+
+def test_what_nobody_has_read_is_missed_when_no_answer_can_come_any_more() -> None:
+    found = plant()
+    to(found, 1100 * MS + BUS_USER_TIMEOUT_NS - 1)
+    assert found.ledger.ended == 0
+    to(found, 1100 * MS + BUS_USER_TIMEOUT_NS)
+    assert found.ledger.ends == {(0, End.MISSED, "unread"): 2}
+    assert list(found.ledger.rows) == [(0, 1), (0, 2)]
+    found.got(0, [1])
+    to(found, 20 * S)
+    assert found.ledger.ends == {(0, End.MISSED, "unread"): 4}
+    assert list(found.ledger.rows) == [(0, 1)], "that one was read"
+    found.finish(stopped=False)
+    assert found.ledger.ends == {(0, End.MISSED, "unread"): 4, (0, End.LOST, "unseen"): 2}
+
+
+def test_a_late_end_is_no_second_one() -> None:
+    """What has arrived, and what the end of the run has ended, isn't called unread afterwards."""
+    found = plant()
+    to(found, 150 * MS)
+    found.arrived(0, 0, BOTH)
+    to(found, 2150 * MS)
+    found.finish(stopped=True)
+    assert found.ledger.ends == {(0, End.DELIVERED, ""): 2, (0, End.MISSED, "end-of-run"): 4}
+    to(found, 20 * S)
+    assert sum(found.ledger.ends.values()) == found.ledger.due == 6
+
+
+# ---- what clients read ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("model", "request_", "reply", "read"),
+    [
+        (MODEL, ask(10, 2), answer(3, 0, 0), True), (MODEL, ask(0, 12), answer(3, *[7] * 10, 0, 0), True), (MODEL, ask(9, 4), answer(3, 7, 0, 0, 7), True),
+        (MODEL, ask(10, 1), answer(3, 0), False), (MODEL, ask(11, 2), answer(3, 0, 0), False), (MODEL, ask(0, 11), answer(3, *[0] * 11), False),
+        (MODEL, ask(10, 2, 4), answer(4, 0, 0), False), (INPUTS, ask(10, 2, 4), answer(4, 0, 0), True), (INPUTS, ask(10, 2), answer(3, 0, 0), False),
+        (MODEL, ask(10, 2), bytes((0x83, 2)), False), (MODEL, ask(10, 2), answer(3, 0, 1), False), (MODEL, ask(10, 2, 1), answer(1, 0, 0), False),
+        (MODEL, ask(10, 2, 23) + bytes(8), answer(23, 0, 0), True), (MODEL, ask(10, 2), answer(3, 0xFFFF, 0xFFFF), False),
+    ],
+)  # fmt: skip
+def test_an_answer_is_read_if_the_whole_counter_is_in_it(model: DeviceModel, request_: bytes, reply: bytes, read: bool) -> None:
+    """Function codes of MODBUS Application Protocol V1.1b3; 23 reads holding registers, too."""
+    found = plant(model)
+    to(found, 150 * MS)
+    found._answered(0, request_, reply)
+    assert found.ledger.rows[0, 0].read == (BOTH if read else 0)
+
+
+def test_an_answer_that_was_on_its_way_counts_for_its_own_sample() -> None:
+    found = plant()
+    to(found, 1150 * MS)
+    found._answered(0, ask(10, 2), answer(3, 0, 0))
+    assert (found.ledger.rows[0, 0].read, found.ledger.rows[0, 1].read) == (BOTH, 0)
+
+
+def test_who_writes_into_the_counter_changes_nothing() -> None:
+    found = plant()
+    image = found.field.servers[0].device.image
+    image.write_value(2, 77.0)
+    found._answered(0, bytes((6, 0, 10, 0, 77)), bytes((6, 0, 10, 0, 77)))
+    assert shown(found) == 77, "before the first sample nothing is known to be shown"
+    to(found, 1150 * MS)
+    for code in (5, 6, 15, 16, 22, 23):
+        image.write_value(2, 77.0)
+        found._answered(0, bytes((code, 0, 10, 0, 77, 0)), bytes((code, 0, 10, 0, 77, 0)))
+        assert shown(found) == 1, code
+    for code in (1, 2, 3, 4):
+        image.write_value(2, 77.0)
+        found._answered(0, bytes((code, 0, 10, 0, 2)), bytes((code, 2, 0, 0)))
+        assert shown(found) == 77, code
+
+
+def test_samples_that_are_unknown_or_over_are_not_read() -> None:
+    found = plant()
+    to(found, 1150 * MS)
+    found.got(0, [0, 5])
+    assert [row.read for row in found.ledger.rows.values()] == [BOTH, 0]
+
+
+# ---- in the north -----------------------------------------------------------------------------------------------------
+def test_what_arrives_is_delivered_once() -> None:
+    found = plant()
+    to(found, 150 * MS)
+    found.arrived(0, 0, 0b01)
+    assert (found.ledger.ends, found.ledger.rows[0, 0].read) == ({(0, End.DELIVERED, ""): 1}, BOTH)
+    to(found, 400 * MS)
+    found.arrived(0, 0, BOTH)
+    assert (found.ledger.count(End.DELIVERED), found.ledger.duplicates) == (2, 1)
+    found.arrived(0, 0, BOTH)
+    assert found.ledger.duplicates == 3
+    cloud = found.latencies.of().cloud
+    assert (cloud.count, cloud.min, cloud.max) == (2, 50 * MS, 300 * MS)
+    assert (found.strange, found.ledger.misordered) == (0, 0)
+
+
+def test_older_ones_after_younger_are_misordered() -> None:
+    found = plant()
+    to(found, 2150 * MS)
+    for k in (1, 0, 2):
+        found.arrived(0, k, BOTH)
+    assert (found.ledger.misordered_of, found._youngest) == ({0: 2}, [2])
+
+
+def test_messages_that_belong_to_no_sample() -> None:
+    found = plant()
+    to(found, 1150 * MS)
+    found.arrived(0, NO_SAMPLE, BOTH)
+    assert found.strange == 0, "read before the first or after the last"
+    found.arrived(0, 2, BOTH)
+    found.arrived(0, -1, BOTH)
+    found.arrived(0, 0, 0)
+    to(found, 100 * MS + S + BUS_USER_TIMEOUT_NS)
+    found.arrived(0, 0, BOTH)
+    assert found.strangeness == [
+        "d/1: sample 2 isn't due yet, 2 were", "d/1: sample -1 isn't due yet, 2 were", "d/1: sample 0 has arrived without a usable value",
+        "d/1: sample 0 arrived, but nobody has read it",
+    ]  # fmt: skip
+    assert found.ledger.count(End.DELIVERED) == 0
+    for _ in range(2 * STRANGE_MAX):
+        found.odd("odd")
+    assert (found.strange, len(found.strangeness)) == (4 + 2 * STRANGE_MAX, STRANGE_MAX)
+
+
+def test_bad_where_the_device_had_a_value_is_missed() -> None:
+    found = plant()
+    to(found, 1150 * MS)
+    found.arrived(0, 0, BOTH, {WORSE: 0b01})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
+    assert found.ledger.rows.keys() == {(0, 1)}
+    found.arrived(0, 0, BOTH)
+    assert found.ledger.duplicates == 2, "of a sample of which something has arrived"
+    found.arrived(0, 1, BOTH, {BAD | 0x0A0000: 0b10, UNCERTAIN: 0b01})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 2}
+    assert found.ledger.marked == {(0, End.MISSED, "bad", WORSE): 1, (0, End.MISSED, "timeout", BAD | 0x0A0000): 1, (0, End.DELIVERED, "", UNCERTAIN): 1}
+    assert (found.ledger.good_of, found.ledger.status_of) == ([1], {(0, WORSE): 1, (0, BAD | 0x0A0000): 1, (0, UNCERTAIN): 1})
+
+
+def test_all_bad_is_all_missed_and_has_arrived() -> None:
+    found = plant()
+    to(found, 150 * MS)
+    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    assert (found.ledger.ends, found.ledger.rows) == ({(0, End.MISSED, "bad"): 2}, {})
+    assert found.latencies.of().cloud.count == 0
+    found.arrived(0, 0, 0b01)
+    assert (found.ledger.duplicates, found.strange) == (1, 0)
+
+
+def test_bad_where_the_device_itself_has_no_value_is_delivered_as_bad() -> None:
+    """A sentinel that the point declares is in the register; the same pattern in a point that declares none is a value."""
+    none = Signal("constant", 65535.0)
+    found = plant(replace(MODEL, name="sick", points=(replace(POINTS[0], signal=none), replace(POINTS[1], signal=none), POINTS[2])))
+    to(found, 150 * MS)
+    assert found._valueless(0, 1)
+    assert not found._valueless(0, 0)
+    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
+    assert found.ledger.marked == {(0, End.MISSED, "bad", BAD): 1, (0, End.DELIVERED, "", BAD): 1}
+    served = plant(protocol="opcua")
+    to(served, 150 * MS)
+    device = served.field.servers[0].device
+    device.lie(ValueFault("bad-status", 0, status=WORSE), served.env.now)
+    assert served._valueless(0, 0)
+    assert not served._valueless(0, 1)
+
+
+def test_without_status_quality_is_unknown() -> None:
+    found = plant()
+    found.ledger.tells_quality = False
+    to(found, 150 * MS)
+    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    assert (found.ledger.ends, found.ledger.marked, found.ledger.readings) == ({(0, End.DELIVERED, ""): 2}, {}, 0)
+
+
+# ---- the end ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("stopped", "read_end", "unread_end"), [(False, (End.LOST, "unseen"), (End.MISSED, "unread")), (True, (End.LOST, "end-of-run"), (End.MISSED, "end-of-run"))])
+def test_what_is_open_at_the_end(stopped: bool, read_end: tuple[End, str], unread_end: tuple[End, str]) -> None:
+    found = plant(phases=(PhaseSpec("early", 0, S, False), PhaseSpec("late", S, 3 * S, False)))
+    to(found, 2150 * MS)
+    assert not found.over()
+    found.got(0, [0, 2])
+    found.requests = 17
+    found.finish(stopped)
+    assert found.ledger.ends == {(0, *read_end): 4, (0, *unread_end): 2}
+    assert found.lost == [(0, 0, 100 * MS), (0, 2, 2100 * MS)]
+    assert (found.polls, found.finished) == (17, True)
+    assert found.never_accepted == {(0, *read_end): 4, (0, *unread_end): 2}
+    assert found.latencies.of().cloud.never == 6
+    assert found.ends_in_phase == {("early", 0, *read_end): 2, ("late", 0, *read_end): 2, ("late", 0, *unread_end): 2}
+
+
+def test_it_is_over_when_nothing_is_due_or_open() -> None:
+    found = plant()
+    for k in range(3):
+        to(found, 150 * MS + k * S)
+        assert not found.over()
+        found.arrived(0, k, BOTH)
+    assert not found.over()
+    to(found, 3 * S)
+    assert not found.over(), "the counter still shows the last one"
+    to(found, 3100 * MS)
+    assert found.over()
+    found.finish(stopped=False)
+    assert found.ledger.ends == {(0, End.DELIVERED, ""): 6}
+    assert found.never_accepted == {}
+
+
+def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
+    found = plant()
+    to(found, 3200 * MS)
+    found.ledger.due_of[0] -= 1
+    with pytest.raises(Exception, match="d/1: 5 points were due, the closed form says 6"):
+        found.finish(stopped=False)
+    early = plant()
+    to(early, 2150 * MS)
+    early.finish(stopped=True)
+    assert early.ledger.due == 6, "a run that was stopped before its end has no closed form to meet"
+    sooner = plant()
+    to(sooner, 1150 * MS)
+    sooner.finish(stopped=True)
+    assert sooner.ledger.due == 4
+
+
+def test_ends_are_in_the_trace() -> None:
+    found = plant()
+    events: list[Any] = []
+    found.trace.sinks.append(events.extend)
+    to(found, 150 * MS)
+    found.arrived(0, 0, 0b10)
+    found.finish(stopped=True)
+    found.trace.flush()
+    assert [event for event in events if event[1] == "end"] == [
+        (150 * MS, "end", 0, 0, 0b10, "delivered", ""), (150 * MS, "end", 0, 0, 0b01, "lost", "end-of-run"),
+    ]  # fmt: skip
