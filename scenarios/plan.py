@@ -308,6 +308,8 @@ class Planner:
             except ComponentRefused as error:
                 raise self.error((*at, "grants"), f"{component.wasm} {error}") from error
             limits = component.limits
+            if "state" in limits.model_fields_set and "state" not in component.grants:
+                raise self.error((*at, "limits", "state"), "it limits what is granted as state, and that isn't: add state to grants")
             out.append(ComponentSpec(
                 name=name, role=roles[name][0], component=loaded, grants=tuple(component.grants), options=tuple(component.options.items()),
                 cpu_ns=limits.cpu, deadline_ns=limits.deadline, memory_bytes=limits.memory, state_bytes=limits.state,
@@ -344,6 +346,8 @@ class Planner:
         for what, where, first, largest in spans:
             if first > largest:
                 raise self.error((*at, *where), f"{what}: first is larger than max")
+        if "upgrade" in gateway.model_fields_set and self.scenario.registry is None:
+            raise self.error((*at, "upgrade"), "nothing can be upgraded without a registry: add registry: {path: ..., trust: [....pub]}")
         store = gateway.store
         standby = None if gateway.standby is None else standby_spec(self.loaded, name, gateway.standby)
         polled = name if standby is None else standby.of
@@ -369,8 +373,9 @@ class Planner:
         spec = replace(spec, **{name: value for name, value in given.items() if value is not None})
         if spec.retries is not None and spec.retry_ns is None:
             raise self.error((*at, "retries"), '"retries" needs "retry": how often what waits is tried')
-        if spec.volatile and store.flash is not None:
-            raise self.error((*at, "flash"), '"flash" does not go with a store in memory')
+        for key, value in (("flash", store.flash), ("commit", store.commit)):
+            if spec.volatile and value is not None:
+                raise self.error((*at, key), f'"{key}" does not go with a store in memory: nothing of it is written to flash')
         return spec
 
     def _small_reservation(self, name: str, gateway: schema.Gateway, board: Board, instances: int) -> bool:

@@ -108,7 +108,10 @@ def accepted(gateway: Gateway, poller: Poller, row: Row, fault: Fault | None, ge
     assert instance is not None
     lists = poller.clockwork.lists
     if lists is None:
-        ledger.close(row, row.open, End.MISSED, missed_cause(instance.result().value))
+        error = instance.result().value
+        if error[0] == "rejected":
+            gateway.trace.emit("rejected", poller.index, row.k, error[1])
+        ledger.close(row, row.open, End.MISSED, missed_cause(error))
         gateway.truth.trouble(poller)
         return None
     batch = read_batch(lists)

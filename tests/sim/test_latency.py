@@ -70,9 +70,9 @@ def test_stages_that_do_not_add_up_are_a_mistake_of_ours() -> None:
         told = "{'queue': 10, 'driver': 90, 'bus': 0, 'transform': 0, 'policy': 0, 'uplink': 0}"
         assert str(caught.value) == f"stages {told} add up to 100 ns, the latency is {total_ns} ns"
     assert counts(all_of.fleets[0])[0] == 0
+    broken = clockwork(1, 2)
+    broken.spent_ns.append(5)
     with pytest.raises(ValueError, match="zip"):
-        broken = clockwork(1, 2)
-        broken.spent_ns.append(5)
         all_of.carried(0, 1, 99, 0, broken)
 
 

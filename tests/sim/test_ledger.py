@@ -67,11 +67,11 @@ def test_opening_and_closing_are_counted() -> None:
 def test_what_can_not_be_is_named() -> None:
     books = ledger()
     row = books.open_row(0, 4, 0, 0b110)
-    with pytest.raises(InvariantError, match="^a k=4 point y was opened twice$"):
+    with pytest.raises(InvariantError, match=r"^a k=4 point y was opened twice$"):
         books.open_row(0, 4, 0, 0b110)
-    with pytest.raises(InvariantError, match="^a k=4 point x ended a second time, as lost crash$"):
+    with pytest.raises(InvariantError, match=r"^a k=4 point x ended a second time, as lost crash$"):
         books.close(row, 0b111, End.LOST, "crash")
-    with pytest.raises(InvariantError, match="^a k=4 point y ended as lost for unknown cause 'timeout'$"):
+    with pytest.raises(InvariantError, match=r"^a k=4 point y ended as lost for unknown cause 'timeout'$"):
         books.close(row, 0b110, End.LOST, "timeout")
     assert (books.open, row.open) == (2, 0b110)
     assert books.sample(1, 3, 0b100) == Sample("b", 3, "z")
@@ -102,13 +102,13 @@ def test_an_audit_looks_at_rows_counters_and_the_closed_form() -> None:
         books.audit(lambda device: 2 * device)
     books.close(row, 0b110, End.DELIVERED)
     books.audit(lambda device: 2 * device)
-    with pytest.raises(InvariantError, match="^a: 0 points were due, the closed form says 1$"):
+    with pytest.raises(InvariantError, match=r"^a: 0 points were due, the closed form says 1$"):
         books.audit(lambda device: 1)
     books.ends[1, End.DELIVERED, ""] = 1
-    with pytest.raises(InvariantError, match="^2 points ended, the table of ends has 1$"):
+    with pytest.raises(InvariantError, match=r"^2 points ended, the table of ends has 1$"):
         books.audit(lambda device: 2 * device)
     books.open, books.ended = 1, 1
-    with pytest.raises(InvariantError, match="^1 points are counted as open, but no row is$"):
+    with pytest.raises(InvariantError, match=r"^1 points are counted as open, but no row is$"):
         books.audit(lambda device: 2 * device)
 
 

@@ -247,8 +247,17 @@ def test_devices_that_speak_wrongly_are_missed_by_name_and_heal(host: Host, kind
 
 
 def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
-    world = during(host, Action(5 * S, "fault", "presses", 6 * S, kind="exception", code=4))
-    assert missed(world) == {"rejected": 10 * POINTS}
+    """And the code is in the trace."""
+    events: list[Any] = []
+    for code in (4, 6):
+        world = World(plant(host, count=10, duration_ns=20 * S, timeline=(Action(5 * S, "fault", "presses", 6 * S, kind="exception", code=code),)), host)
+        world.trace.sinks.append(events.extend)
+        world.run()
+        world.close()
+        assert missed(world) == {"rejected": 10 * POINTS}
+    told = [event for event in events if event[1] == "rejected"]
+    assert [event[4] for event in told] == [4] * 10 + [6] * 10
+    assert {event[2:4] for event in told[:2]} == {(0, 5), (1, 5)}
 
 
 def test_a_bad_crc_on_a_line_costs_the_retry_and_then_the_sample(host: Host) -> None:

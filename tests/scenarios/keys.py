@@ -1,0 +1,241 @@
+"""Every key of the scenario file with two values that ought to differ, and plants in which they can.
+
+Belongs here: the table that test_no_idle_keys.py walks. Never: running. A value may need other keys of its block beside it (``beside``).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """``one`` and ``other``: what ought to differ; ABSENT leaves the key out. ``beside``: keys of the same block that it needs."""
+
+    one: Any
+    other: Any
+    beside: Block = field(default_factory=dict)
+
+
+ABSENT = object()
+
+FLEETS: dict[str, Block] = {
+    "tcp": {"device": "press-sensor", "protocol": "modbus-tcp", "count": 3, "poll": "500 ms", "link": "plant", "gateway": "gw", "driver": "modbus-driver"},
+    "rtu": {"device": "press-sensor", "protocol": "modbus-rtu", "count": 3, "poll": "500 ms", "link": "line", "gateway": "gw", "driver": "modbus-driver"},
+    "nodes": {"device": "press-sensor", "protocol": "opcua", "count": 2, "poll": "500 ms", "link": "plant", "gateway": "gw", "driver": "opcua-driver"},
+    "news": {"device": "press-sensor", "protocol": "opcua", "count": 2, "sampling": "500 ms", "link": "plant", "gateway": "gw", "driver": "opcua-driver"},
+    "topics": {"device": "press-sensor", "protocol": "mqtt", "count": 2, "publish": "500 ms", "link": "plant", "gateway": "gw", "driver": "mqtt-driver"},
+}
+DRIVERS = {"modbus-tcp": "modbus-driver", "modbus-rtu": "modbus-driver", "opcua": "opcua-driver", "mqtt": "mqtt-driver"}
+GATEWAY: Block = {
+    "board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud", "user-timeout": "2 s", "retry": {"first": "300 ms", "max": "1 s"}},
+    "store": {"capacity": "4 KiB", "drain": "20 /s"},
+}  # fmt: skip
+
+
+def plant(*fleets: str, trouble: tuple[Block, ...] = (), seconds: int = 12, patience: str | None = None) -> Block:
+    """A small plant with those fleets, in trouble: the cloud is gone for a while, a component dies three times.
+
+    ``patience``: the deadline of a driver's call, which else is the poll period: then no poll is ever overrun.
+    """
+    chosen = {name: copy.deepcopy(FLEETS[name]) for name in fleets or ("tcp",)}
+    drivers = dict.fromkeys(fleet["driver"] for fleet in chosen.values())
+    patient = {} if patience is None else {"limits": {"deadline": patience}}
+    usual: list[Block] = [
+        {"at": "2 s", "cut": "cloud", "for": "5 s"},
+        *({"at": f"{at} ms", "inject": "gw/policy", "cause": "unreachable"} for at in (8000, 8400, 8800)),
+    ]
+    usual += [{"at": "5 s", "cut": "plant", "for": "2 s"}] if any(fleet["link"] == "plant" for fleet in chosen.values()) else []
+    return {
+        "format": 1, "name": "keys", "seed": 3, "duration": f"{seconds} s", "settle": "10 s", "fleets": chosen,
+        "links": {
+            "plant": {"delay": "20 ms"}, "cloud": {"delay": "30 ms"},
+            **({"line": {"serial": "19200 Bd"}} if "rtu" in chosen else {}),
+        },
+        "components": {
+            **{name: {"wasm": f"{name}.wasm", "grants": ["fieldbus", "clock", "log"], **patient} for name in drivers},
+            "normalize": {"wasm": "normalize.wasm", "grants": ["log"]}, "route": {"wasm": "route.wasm", "grants": ["log"]},
+        },
+        "gateways": {"gw": copy.deepcopy(GATEWAY)}, "timeline": [*usual, *trouble],
+        "expect": ["count(samples.due) >= 1"],
+    }  # fmt: skip
+
+
+def pair() -> Block:
+    """A pair, whose first gateway dies, comes back, and isn't heard for a while."""
+    found = plant()
+    found["links"] |= {"cloud-b": {"delay": "30 ms"}, "beat": {"delay": "1 ms"}}
+    second = copy.deepcopy(GATEWAY)
+    second["uplink"]["link"] = "cloud-b"
+    second["standby"] = {"of": "gw", "heartbeat": {"link": "beat", "every": "200 ms"}}
+    found["gateways"]["gw-b"] = second
+    found["timeline"] = [
+        {"at": "2 s", "crash": "gw", "for": "2 s"}, {"at": "7 s", "cut": "beat", "for": "1500 ms"}, {"at": "7500 ms", "cut": "cloud-b", "for": "1500 ms"},
+        {"at": "9 s", "crash": "gw", "for": "1 s"},
+    ]  # fmt: skip
+    return found
+
+
+def upgrading(component: str = "route", version: str = "1.1.0", poll: str = "500 ms") -> Block:
+    """A release is fetched over a thin link and tried."""
+    found = plant()
+    found["fleets"]["tcp"]["poll"] = poll
+    found["timeline"] = [{"at": "1 s", "upgrade": f"gw/{component}", "version": version}]
+    found["links"]["cloud"] |= {"rate": "200 kbit/s"}
+    for block in found["components"].values():
+        block["version"] = "1.0.0"
+    found["registry"] = {"path": "registry", "trust": ["registry/demo.pub"]}
+    found["gateways"]["gw"]["upgrade"] = {"trial": "2 s"}
+    return found
+
+
+def crowded() -> Block:
+    """More devices than the fewest files hold."""
+    found = plant()
+    found["fleets"]["tcp"]["count"] = 9
+    return found
+
+
+DEGRADATION: dict[str, Key] = {
+    "delay": Key("20 ms", "35 ms"), "jitter": Key("1 ms", "7 ms", {"delay": "400 ms"}), "loss": Key("1 %", "20 %"),
+    "correlation": Key("10 %", "60 %", {"loss": "30 %"}), "bursts": Key({"p": "1 %", "r": "90 %"}, {"p": "20 %", "r": "20 %"}), "duplicate": Key("1 %", "30 %"),
+    "reorder": Key("1 %", "30 %", {"delay": "20 ms"}), "corrupt": Key("1 %", "20 %"), "rate": Key("1 Mbit/s", "100 kbit/s"),
+    "queue": Key("100 B", "64 KiB", {"rate": "10 kbit/s"}),
+}  # fmt: skip
+
+TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
+    "Link": (plant(), ("links", "cloud"), {**DEGRADATION, "preset": Key("lan", "lte")}),
+    "Link, serial": (plant("rtu"), ("links", "line"), {
+        "serial": Key("19200 Bd", "9600 Bd"), "parity": Key("none", "even", {"stop": 1}), "stop": Key(1, 2), "turnaround": Key(ABSENT, "5 ms"),
+        "lines": Key(1, 2), "loss": DEGRADATION["loss"], "correlation": DEGRADATION["correlation"], "bursts": DEGRADATION["bursts"],
+        "corrupt": DEGRADATION["corrupt"],
+    }),
+    "Bursts": (plant(), ("links", "cloud", "bursts"), {
+        "p": Key("5 %", "20 %", {"r": "20 %"}), "r": Key("20 %", "60 %", {"p": "20 %"}), "bad": Key(ABSENT, "50 %", {"p": "20 %", "r": "20 %"}),
+        "good": Key(ABSENT, "10 %", {"p": "20 %", "r": "20 %"}),
+    }),
+    "Fleet, modbus-tcp": (plant("tcp", patience="5 s"), ("fleets", "tcp"), {
+        "device": Key("press-sensor", "motor"), "count": Key(3, 4), "poll": Key("500 ms", "400 ms"), "phase": Key("spread", "aligned"),
+        "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}), "response": Key(ABSENT, "80 ms"), "twin": Key(ABSENT, "twin.csv"),
+        "protocol": Key("modbus-tcp", "modbus-rtu"), "link": Key("plant", "cloud"), "gateway": Key("gw", "none"), "driver": Key("modbus-driver", "none"),
+    }),
+    "Fleet, modbus-rtu": (plant("rtu", patience="5 s"), ("fleets", "rtu"), {
+        "count": Key(3, 4), "poll": Key("500 ms", "400 ms"), "phase": Key("spread", "aligned"), "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}),
+        "response": Key(ABSENT, "80 ms"),
+    }),
+    "Fleet, opcua": (plant("nodes", patience="5 s"), ("fleets", "nodes"), {
+        "device": Key("press-sensor", "motor"), "count": Key(2, 3), "poll": Key("500 ms", "400 ms"), "phase": Key("spread", "aligned"),
+        "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}), "response": Key(ABSENT, "80 ms"),
+    }),
+    "Fleet, subscribed": (plant("news"), ("fleets", "news"), {
+        "device": Key("press-sensor", "motor"), "count": Key(2, 3), "sampling": Key("500 ms", "1 s"), "phase": Key("spread", "aligned"),
+        "response": Key(ABSENT, "80 ms"), "opcua": Key(ABSENT, {"publishing": "300 ms"}), "overrun": Key("skip", "queue"),
+    }),
+    "OpcUa": (plant("news"), ("fleets", "news", "opcua"), {"publishing": Key("1 s", "300 ms"), "queue": Key(1, 10, {"publishing": "3 s"})}),
+    "Fleet, mqtt": (plant("topics"), ("fleets", "topics"), {
+        "device": Key("press-sensor", "motor"), "count": Key(2, 3), "publish": Key("500 ms", "1 s"), "phase": Key("spread", "aligned"),
+        "mqtt": Key(ABSENT, {"qos": 0}), "response": Key(ABSENT, "80 ms"), "overrun": Key("skip", "queue"),
+    }),
+    "Mqtt": (plant("topics", trouble=({"at": "4 s", "crash": "gw", "for": "1 s"}, {"at": "9 s", "cut": "plant", "leg": "topics/1", "for": "20 s"})),
+             ("fleets", "topics", "mqtt"), {"qos": Key(0, 1), "retain": Key(False, True), "keep-alive": Key("2 s", "9 s")}),
+    "Override": (plant(), ("fleets", "tcp/1"), {"poll": Key(ABSENT, "300 ms", {"response": "2 ms"}), "response": Key(ABSENT, "80 ms", {"poll": "700 ms"})}),
+    "Component": (plant(), ("components", "modbus-driver"), {
+        "with": Key({"timeout": "100 ms"}, {"timeout": "900 ms"}), "limits": Key(ABSENT, {"deadline": "30 ms"}),
+    }),
+    "Limits": (plant(), ("components", "modbus-driver", "limits"), {
+        "cpu": Key(ABSENT, "10 us"), "deadline": Key(ABSENT, "30 ms"), "memory": Key(ABSENT, "64 KiB"), "state": Key(ABSENT, "1 KiB"),
+    }),
+    "Gateway": (crowded(), ("gateways", "gw"), {
+        "board": Key("raspberry-pi-4", "raspberry-pi-3"), "store": Key(ABSENT, {"drain": "20 /s"}), "reservation": Key("auto", "64 MiB"),
+        "files": Key(ABSENT, 8), "restart": Key(ABSENT, {"first": "2 s"}), "upgrade": Key(ABSENT, {"trial": "2 s"}),
+    }),
+    "Uplink": (plant(), ("gateways", "gw", "uplink"), {
+        "window": Key(32, 1), "retry": Key(ABSENT, {"first": "2 s"}), "keep-alive": Key("30 s", "1 s"), "user-timeout": Key("10 s", "2 s"),
+    }),
+    "Retry": (plant(), ("gateways", "gw", "uplink", "retry"), {
+        "first": Key("100 ms", "300 ms"), "max": Key("300 ms", "20 s", {"first": "200 ms"}), "jitter": Key("0 %", "50 %"),
+    }),
+    "Store": (plant(), ("gateways", "gw", "store"), {
+        "capacity": Key("2 KiB", "64 KiB"), "evict": Key("oldest", "none", {"capacity": "2 KiB"}), "drain": Key("5 /s", "100 /s", {"retry": "1 s"}),
+        "commit": Key("50 ms", "400 ms"), "ttl": Key(ABSENT, "1 s"), "medium": Key("flash", "memory"), "retry": Key(ABSENT, "3 s"),
+        "retries": Key(ABSENT, 1, {"retry": "1 s"}), "flash": Key("2 MB/s", "20 kB/s"), "preset": Key(ABSENT, "edgex"),
+    }),
+    "Restart": (plant(), ("gateways", "gw", "restart"), {
+        "first": Key("100 ms", "300 ms"), "max": Key("100 ms", "10 s", {"first": "100 ms"}), "quarantine": Key("2 in 10 s", "5 in 60 s"),
+        "jitter": Key("0 %", "50 %"), "status": Key(ABSENT, "1 s"), "watchdog": Key(ABSENT, "1 s"),
+    }),
+    "Standby": (pair(), ("gateways", "gw-b", "standby"), {
+        "mode": Key("hot", "warm"), "arbiter": Key("cloud", "none"), "lease": Key("700 ms", "3 s"), "handover": Key("500 ms", "5 s"), "preempt": Key(False, True),
+    }),
+    "Heartbeat": (pair(), ("gateways", "gw-b", "standby", "heartbeat"), {"every": Key("200 ms", "300 ms"), "misses": Key(3, 5)}),
+    "Upgrading": (upgrading(), ("gateways", "gw", "upgrade"), {
+        "fetch": Key("100 ms", "600 s"), "trial": Key("1 s", "3 s"), "latency": Key(ABSENT, "1 us"),
+    }),
+    "Upgrading, to what traps": (upgrading(version="1.4.0", poll="200 ms"), ("gateways", "gw", "upgrade"), {"faults": Key(0, 1000, {"failures": "100 %", "trial": "5 s"})}),
+    "Upgrading, to what reads nothing": (upgrading("modbus-driver", "1.2.0"), ("gateways", "gw", "upgrade"), {"failures": Key("0 %", "100 %")}),
+    "Registry": (upgrading(), ("registry",), {"path": Key("registry", "none"), "trust": Key(["registry/demo.pub"], ["registry/other.pub"])}),
+    "Scenario": (plant(trouble=({"at": "9 s", "cut": "cloud", "for": "6 s"},)), (), {"seed": Key(3, 4), "duration": Key("12 s", "13 s"), "settle": Key("10 s", "0 s")}),
+    "Change": (plant(), ("timeline", 5, "to"), {**DEGRADATION, "preset": Key("lan", "lte")}),
+}  # fmt: skip
+"""block -> (a plant, where in it the block lies, its keys)"""
+
+VERBS: dict[str, tuple[Block, dict[str, Key]]] = {
+    "cut": ({"cut": "plant", "for": "1 s"}, {"way": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s")}),
+    "flap": ({"flap": "plant", "for": "2 s", "down": "100 ms", "up": "100 ms"}, {
+        "down": Key("100 ms", "300 ms"), "up": Key("100 ms", "300 ms"), "way": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s"),
+    }),
+    "crash": ({"crash": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s"), "at": Key("9 s", "9500 ms")}),
+    "shutdown": ({"shutdown": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s")}),
+    "power-cut": ({"power-cut": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s")}),
+    "throttle": ({"throttle": "gw", "speed": "10 %"}, {"speed": Key("10 %", "50 %"), "for": Key(ABSENT, "500 ms")}),
+    "squeeze": ({"squeeze": "gw", "leave": "0 B"}, {"leave": Key("0 B", "100 MiB")}),
+    "fill": ({"fill": "gw", "leave": "0 B", "at": "2 s"}, {"leave": Key("0 B", "1 MiB"), "for": Key(ABSENT, "1 s")}),
+    "clock-step": ({"clock-step": "gw", "by": "1 h"}, {"by": Key("1 h", "-1 h"), "for": Key(ABSENT, "1 s")}),
+    "clock-skew": ({"clock-skew": "gw", "skew": "5000 ppm", "at": "1 s"}, {"skew": Key("5000 ppm", "-5000 ppm"), "for": Key(ABSENT, "1 s")}),
+    "inject": ({"inject": "gw/policy", "cause": "dead"}, {"cause": Key("dead", "unreachable")}),
+    "fault": ({"fault": "tcp/1", "kind": "silent"}, {
+        "kind": Key("silent", "busy"), "share": Key(ABSENT, "40 %"), "for": Key(ABSENT, "800 ms"),
+    }),
+    "fault, slow": ({"fault": "tcp/1", "kind": "slow", "delay": "50 ms"}, {"delay": Key("50 ms", "90 ms"), "share": Key(ABSENT, "40 %")}),
+    "fault, exception": ({"fault": "tcp/1", "kind": "exception", "code": 4}, {"code": Key(4, 6), "share": Key(ABSENT, "40 %")}),
+    "fault, of a point": ({"fault": "tcp/1", "kind": "spike", "point": "pressure", "value": 9.0}, {
+        "point": Key("pressure", "force"), "value": Key(9.0, 2.0), "share": Key(ABSENT, "40 %"), "kind": Key("spike", "drift"),
+    }),
+    "repoll": ({"repoll": "tcp/1", "poll": "100 ms"}, {"poll": Key("100 ms", "200 ms"), "for": Key(ABSENT, "1 s")}),
+    "write": ({"write": "tcp/1", "point": "setpoint", "value": 2.0}, {"value": Key(2.0, 3.0)}),
+}  # fmt: skip
+"""verb -> (an entry, its keys); each happens at 9 s if it doesn't say when"""
+NOT_WALKED = {
+    "Scenario": "format name description incident expect pace: a plan; fleets overrides links components gateways registry timeline phases faults: blocks; "
+    "observe: serve --judge alone reads it",
+    "Entry": "every after times phase: tests/scenarios/test_timeline.py; upgrade version: Upgrading; partition degrade: pairs, Change; status: OPC UA",
+    "Pace": "wire alone", "Observe": "serve --judge alone", "Trouble": "tests/scenarios/test_timeline.py", "Phase": "tests/scenarios/test_phases.py",
+    "Component": "wasm version grants: what runs", "Gateway": "transform policy: what runs; uplink standby: blocks", "Uplink": "link: where",
+    "Standby": "of heartbeat: where", "Heartbeat": "link: where", "Override": "driver twin: what runs, where it begins",
+}  # fmt: skip
+"""what the table leaves out, and why"""
+
+
+def text(base: Block, path: tuple[Any, ...], *settings: Block) -> str:
+    """The scenario with those keys set in the block at ``path``; ABSENT takes one away."""
+    found = copy.deepcopy(base)
+    block: Any = found
+    for step in path:
+        if isinstance(block, dict):
+            block = block.setdefault(step, {})
+        else:
+            if step >= len(block):
+                block.append({"at": "8 s", "degrade": "cloud"})
+            block = block[step]
+    for setting in settings:
+        for key, value in setting.items():
+            if value is ABSENT:
+                block.pop(key, None)
+            else:
+                block[key] = copy.deepcopy(value)
+    return json.dumps(found, indent=1)

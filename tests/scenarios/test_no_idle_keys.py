@@ -1,0 +1,106 @@
+"""No key that does nothing: two values that ought to differ give another trace or another printed figure, or the second is refused.
+
+Each key by itself and over each preset here; each pair of keys of a block in `make soak`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.host import Host
+from scenarios.errors import ScenarioError
+from scenarios.load import load_text
+from scenarios.runner import Options, run
+from sim.presets import PRESETS
+from sim.store_presets import STORE_PRESETS
+from tests.scenarios import keys
+from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
+
+FILE = Path(__file__).parents[2] / "scenarios" / "library" / "keys.yaml"
+"""beside the library's registry"""
+SOAK = "TWINLOOP_SOAK" in os.environ
+PLANNED = ("scenario_digest", "notes", "reproduce", "expectations", "versions")
+"""of a result: what speaks of the file, not of what happened"""
+seen: dict[str, str] = {}
+
+
+def outcome(host: Host, scenario: str) -> str:
+    """Everything that is printed of a run, its digest among it; or why it is refused."""
+    if scenario not in seen:
+        try:
+            result = run(load_text(scenario, FILE), Options(), host)
+        except ScenarioError as error:
+            seen[scenario] = f"refused: {error}"
+        else:
+            data = {key: value for key, value in result.data.items() if key not in PLANNED}
+            data["run"] = {key: value for key, value in data["run"].items() if key not in ("wall_s", "speedup")}
+            seen[scenario] = json.dumps(data, sort_keys=True)
+    return seen[scenario]
+
+
+def compare(host: Host, base: Any, path: tuple[Any, ...], name: str, key: Key, *context: Any) -> str:
+    """Empty, or why the key does nothing."""
+    one, other = (outcome(host, text(base, path, *context, key.beside, {name: value})) for value in (key.one, key.other))
+    if one.startswith("refused") and not other.startswith("refused"):
+        return f"{name}: {key.one!r} is {one}"
+    return "" if one != other or other.startswith("refused") else f"{name}: {key.one!r} and {key.other!r} come to the same{f' beside {context}' if context else ''}"
+
+
+@pytest.mark.parametrize("block", TABLE)
+def test_each_key_does_something(host: Host, block: str) -> None:
+    base, path, table = TABLE[block]
+    idle = [found for name, key in table.items() if (found := compare(host, base, path, name, key))]
+    assert not idle, idle
+
+
+def at_nine(verb: str) -> tuple[Any, tuple[Any, ...]]:
+    """A plant in which the verb's entry lies last in the timeline."""
+    entry, _ = VERBS[verb]
+    base = keys.plant()
+    base["timeline"].append({"at": "9 s", **entry})
+    return base, ("timeline", len(base["timeline"]) - 1)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_key_of_a_verb_does_something(host: Host, verb: str) -> None:
+    base, path = at_nine(verb)
+    idle = [found for name, key in VERBS[verb][1].items() if (found := compare(host, base, path, name, key))]
+    assert not idle, idle
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_figure_of_a_link_does_something_over_each_preset(host: Host, preset: str) -> None:
+    base = keys.plant()
+    idle = [found for name, key in DEGRADATION.items() if (found := compare(host, base, ("links", "cloud"), name, key, {"preset": preset}))]
+    assert not idle, idle
+
+
+@pytest.mark.parametrize("preset", STORE_PRESETS)
+def test_each_figure_of_a_store_does_something_over_each_preset(host: Host, preset: str) -> None:
+    base, path, table = TABLE["Store"]
+    figures = {name: key for name, key in table.items() if name != "preset"}
+    idle = [found for name, key in figures.items() if (found := compare(host, base, path, name, key, {"preset": preset}))]
+    assert not idle, idle
+
+
+PAIRS = [(block, first, second) for block, (_, _, table) in TABLE.items() for first, second in permutations(table, 2)]
+
+
+@pytest.mark.skipif(not SOAK, reason="make soak: each pair of keys of each block")
+@pytest.mark.parametrize("block", TABLE)
+def test_each_key_does_something_beside_each_other(host: Host, block: str) -> None:
+    base, path, table = TABLE[block]
+    idle = []
+    for first, second in permutations(table, 2):
+        context = {**table[first].beside, first: table[first].other}
+        if table[second].beside.keys() & context.keys() or outcome(host, text(base, path, context)).startswith("refused"):
+            continue
+        if found := compare(host, base, path, second, table[second], context):
+            idle.append(found)
+    assert not idle, idle
