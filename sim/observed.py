@@ -219,6 +219,9 @@ class ObservedPlant(ServedPlant):
         if self.spec.phases:
             key = self.phase_of(row.due_ns), row.device, end, cause
             self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + count
+            for status, points in (row.marks or {}).items():
+                marked = *key, status
+                self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
         if end is End.DELIVERED:
             return
         if end is End.LOST:

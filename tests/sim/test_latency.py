@@ -38,6 +38,8 @@ def test_a_blame_names_the_stage_and_what_was_waited_for() -> None:
     assert (blame.stage(), blame.share(), blame.waited_for()) == (None, 0.0, None)
     blame.samples, blame.spent_ns, blame.waited_ns = 2, [1, 2, 5, 0, 0, 2], {"core": 3, "gw/policy": 3, "a": 2}
     assert (blame.stage(), blame.share(), blame.waited_for()) == ("bus", 0.5, "gw/policy")
+    blame.waited_ns = {"zz": 1, "core": 9}
+    assert blame.waited_for() == "core", "the longest, not the last by name"
     blame.samples = 0
     assert blame.stage() is None
 
@@ -89,6 +91,10 @@ def test_what_waits_is_counted_when_it_is_much_or_asked_for() -> None:
     assert (latency.gateway.count, latency.cloud.count) == (2048, 4097)
     latency.fold()
     assert (latency.gateway.count, latency.cloud.count) == (2048, 4097), "and once only"
+    alone = Latency()
+    for i in range(2048):
+        alone.add_cloud(1, i)
+    assert alone.cloud.count == 2048
     latency.add_cloud(1, 7)
     latency.fold()
     assert (latency.gateway.count, latency.cloud.count) == (2048, 4098)

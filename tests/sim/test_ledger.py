@@ -40,6 +40,10 @@ def test_a_fresh_row_is_open_and_nothing_else() -> None:
         (0, 0, 0, ALL, 1000, False, 0, True)
     ] * 2
     assert whole.given_up == []
+    fresh = books.open_row(1, 9, 0, ALL, 1000, 2)
+    assert isinstance(fresh, SharedRow)
+    assert [share.led for share in fresh.shares] == [False, False]
+    assert books.asked == [ALL, ALL]
 
 
 def test_opening_and_closing_are_counted() -> None:
@@ -73,7 +77,11 @@ def test_what_can_not_be_is_named() -> None:
         books.close(row, 0b111, End.LOST, "crash")
     with pytest.raises(InvariantError, match=r"^a k=4 point y ended as lost for unknown cause 'timeout'$"):
         books.close(row, 0b110, End.LOST, "timeout")
-    assert (books.open, row.open) == (2, 0b110)
+    odd = books.open_row(1, 0, 0, 0b001)
+    with pytest.raises(InvariantError, match=r"^b k=0 point z ended a second time, as lost crash$"):
+        books.close(odd, 0b101, End.LOST, "crash")
+    assert books.sample(1, 3, 0b110) == Sample("b", 3, "y"), "the first of several"
+    assert (books.open, row.open) == (3, 0b110)
     assert books.sample(1, 3, 0b100) == Sample("b", 3, "z")
     assert books.sample(1, 3, 0b1000) == Sample("b", 3, "#3")
     assert books.sample(1, 3, 0) == Sample("b", 3, "#-1")
@@ -218,6 +226,7 @@ def test_a_shared_row_ends_when_the_last_holder_gives_it_up() -> None:
     assert books.ends == {(0, End.LOST, "crash"): 2, (0, End.EVICTED, "ttl"): 1}
     assert (books.rows, books.open) == ({}, 0)
     assert books.close(first, 0, End.LOST, "crash") == 0
+    assert len(row.given_up) == 6, "nothing isn't given up"
     with pytest.raises(InvariantError, match="a k=0 point x ended a second time"):
         books.close(first, 0b001, End.LOST, "crash")
 

@@ -135,7 +135,7 @@ def test_a_broadcast_is_heard_by_all_and_awaited_by_nobody() -> None:
         wires.add_device(server, 0, index)
     done: list[int] = []
     assert wires.ask(b"\x00all", lambda: done.append(1)) is False
-    assert [len(server.heard) for server in servers] == [1, 1, 1]
+    assert [[frame for frame, _ in server.heard] for server in servers] == [[b"\x00all"]] * 3
     loud: Any = Server(3)
     wires.add_device(loud, MS, 3)
     assert wires.ask(b"\x00all", lambda: done.append(1)) is False
@@ -195,6 +195,8 @@ def test_a_frame_arrives_damaged_or_not_at_all() -> None:
 
 def test_any_bit_may_flip() -> None:
     wires = line()
+    assert wires.noise is not line().noise
+    assert [wires.noise.word() for _ in range(3)] == [word.word() for word in [Streams(3).stream("line/plant/1/corrupt-bit")] for _ in range(3)]
     places = [next((i, byte) for i, byte in enumerate(found) if byte) for _ in range(400) for found in [wires.damaged(bytes(3))] if found]
     assert {i for i, _ in places} == {0, 1, 2}
     assert {byte for _, byte in places} == {1 << i for i in range(8)}
@@ -240,6 +242,9 @@ def test_busy_is_while_anybody_has_it() -> None:
     run(wires, 200)
     wires.taken()
     assert wires.busy_until(210) == 70
+    run(wires, 230)
+    wires.given_back()
+    assert wires.busy_ns == 90
 
 
 def test_windows_that_were_full() -> None:
@@ -250,6 +255,11 @@ def test_windows_that_were_full() -> None:
     for since, until in ((0, 980), (1000, 1979), (2000, 2500), (2510, 3500), (3500, 3990), (4000, 6600), (8000, 8979), (8979, 8980), (9100, 9101), (11_000, 11_001)):
         wires._fill(since, until)
     assert wires.full_windows == 6, "0, 2, 3, 4, 5 and 8; not 1, 6, 7, 9"
+    exact = line()
+    exact.window_ns = 1000
+    exact._fill(0, 979)
+    exact._fill(1000, 1001)
+    assert exact.full_windows == 0
     fresh = line()
     fresh.window_ns = 1000
     fresh._fill(5000, 5000)

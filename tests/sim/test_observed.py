@@ -103,6 +103,32 @@ def test_what_nobody_has_read_is_missed_when_no_answer_can_come_any_more() -> No
     assert found.ledger.ends == {(0, End.MISSED, "unread"): 4, (0, End.LOST, "unseen"): 2}
 
 
+def test_what_waits_in_a_subscriptions_queue_is_not_given_up_before_the_end() -> None:
+    """A client that watches the counter may publish as seldom as it likes: until the run has settled."""
+    found = plant(protocol="opcua")
+    server: Any = found.field.servers[0]
+    server.counted = lambda: True
+    to(found, 20 * S)
+    assert {key: count for key, count in found.ledger.ends.items()} == {(0, End.MISSED, "unread"): 6}
+    assert found.env.now == 20 * S
+    again = plant(protocol="opcua", duration_ns=60 * S)
+    server = again.field.servers[0]
+    watched = [True]
+    server.counted = lambda: watched[0]
+    to(again, 1100 * MS + 5 * BUS_USER_TIMEOUT_NS)
+    assert again.ledger.ended == 0
+    watched[0] = False
+    to(again, 1100 * MS + 6 * BUS_USER_TIMEOUT_NS)
+    assert (0, 17) in again.ledger.rows
+    assert (0, 0) not in again.ledger.rows, "nobody watches any more"
+    ends = plant(protocol="opcua", duration_ns=5 * S)
+    ends.field.servers[0].counted = lambda: True  # type: ignore[method-assign, union-attr]
+    to(ends, 6 * S - 1)
+    assert ends.ledger.ended == 0
+    to(ends, 1100 * MS + 2 * BUS_USER_TIMEOUT_NS)
+    assert (ends.ledger.ended > 0, (0, 0) in ends.ledger.rows) == (True, False), "after it has settled nothing waits"
+
+
 def test_a_late_end_is_no_second_one() -> None:
     """What has arrived, and what the end of the run has ended, isn't called unread afterwards."""
     found = plant()
@@ -132,6 +158,40 @@ def test_an_answer_is_read_if_the_whole_counter_is_in_it(model: DeviceModel, req
     to(found, 150 * MS)
     found._answered(0, request_, reply)
     assert found.ledger.rows[0, 0].read == (BOTH if read else 0)
+
+
+def test_large_addresses_and_numbers_are_read_whole() -> None:
+    """Both bytes of an address, a count and a sample's number count."""
+    far = replace(MODEL, name="far", points=(*POINTS[:2], replace(POINTS[2], address=0x0A10)))
+    found = plant(far, duration_ns=400 * S, poll_ns=S)
+    to(found, 300_150 * MS)
+    row = found.ledger.rows[0, 300]
+    near = bytes((3, 0, 0x10, 0, 2))
+    found._answered(0, near, answer(3, 300 >> 16, 300 & 0xFFFF))
+    assert row.read == 0, "another register with the same low byte"
+    found._answered(0, bytes((3, 0x0A, 0x10, 1, 1)), answer(3, 0, 300))
+    assert row.read == BOTH
+    wide = replace(MODEL, name="wide", points=(*POINTS[:2], replace(POINTS[2], address=300)))
+    other = plant(wide)
+    to(other, 150 * MS)
+    other._answered(0, bytes((3, 0, 0, 1, 0x2D)), bytes((3, 0)) + bytes(600) + bytes((0, 0, 0, 0)))
+    assert other.ledger.rows[0, 0].read == 0, "301 registers end within the counter"
+    other._answered(0, bytes((3, 0, 0, 1, 0x2E)), bytes((3, 0)) + b"\x01" * 600 + bytes((0, 0, 0, 0, 9)))
+    assert other.ledger.rows[0, 0].read == BOTH
+    later = plant()
+    to(later, 1150 * MS)
+    later._answered(0, ask(9, 3), bytes((3, 6, 0, 7, 0, 0, 0, 1)))
+    assert [row.read for row in later.ledger.rows.values()] == [0, BOTH]
+
+
+def test_right_answers_that_have_reached_their_client_are_looked_at() -> None:
+    found = plant()
+    assert found.on_answer == found._answered
+    boots: list[int] = []
+    other = ObservedPlant(found.spec, 0)
+    other.field.count_samples = lambda: boots.append(other.lead_ns)  # type: ignore[method-assign]
+    other.boot(7)
+    assert boots == [7]
 
 
 def test_an_answer_that_was_on_its_way_counts_for_its_own_sample() -> None:
@@ -176,6 +236,16 @@ def test_what_arrives_is_delivered_once() -> None:
     assert (found.ledger.count(End.DELIVERED), found.ledger.duplicates) == (2, 1)
     found.arrived(0, 0, BOTH)
     assert found.ledger.duplicates == 3
+    windows: list[Any] = []
+    found.latencies.watch_windows(True, lambda *what: windows.append(what), lambda *what: windows.append(what))
+    to(found, 1200 * MS)
+    found.arrived(0, 1, 0b10)
+    found.finish(stopped=True)
+    assert windows == [(0, 1, 100 * MS, 1100 * MS), (0, 1, 1100 * MS)], "with when it was due"
+    found = plant()
+    for at_ms, mask in ((150, 0b01), (400, 0b11)):
+        to(found, at_ms * MS)
+        found.arrived(0, 0, mask)
     cloud = found.latencies.of().cloud
     assert (cloud.count, cloud.min, cloud.max) == (2, 50 * MS, 300 * MS)
     assert (found.strange, found.ledger.misordered) == (0, 0)
@@ -187,6 +257,14 @@ def test_older_ones_after_younger_are_misordered() -> None:
     for k in (1, 0, 2):
         found.arrived(0, k, BOTH)
     assert (found.ledger.misordered_of, found._youngest) == ({0: 2}, [2])
+    first = plant()
+    to(first, 150 * MS)
+    assert first._youngest == [-1]
+    two = plant(MODEL, MODEL)
+    to(two, 350 * MS)
+    for _ in range(2):
+        two.arrived(1, 0, BOTH)
+    assert two.ledger.duplicates_of == {1: 2}
 
 
 def test_messages_that_belong_to_no_sample() -> None:
@@ -223,6 +301,39 @@ def test_bad_where_the_device_had_a_value_is_missed() -> None:
     assert (found.ledger.good_of, found.ledger.status_of) == ([1], {(0, WORSE): 1, (0, BAD | 0x0A0000): 1, (0, UNCERTAIN): 1})
 
 
+def test_several_statuses_in_one_message() -> None:
+    three = replace(MODEL, name="three", points=(POINTS[0], POINTS[1], Point("r", "holding", 2), POINTS[2]))
+    found = plant(three)
+    found.field.servers[0].device.image.write_value(3, 0.0)
+    to(found, 150 * MS)
+    found.arrived(0, 0, 0b111, {WORSE: 0b001, BAD | 0x0A0000: 0b010, UNCERTAIN: 0b1000})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 1}
+    assert found.ledger.status_of == {(0, WORSE): 1, (0, BAD | 0x0A0000): 1}, "what isn't in the message has no status"
+    low_bits = plant()
+    to(low_bits, 150 * MS)
+    low_bits.arrived(0, 0, BOTH, {(BAD | 0x0A0000) + 0x401: BOTH})
+    assert low_bits.ledger.ends == {(0, End.MISSED, "timeout"): 2}, "flags in the low half say nothing of the cause"
+
+
+def test_some_of_what_is_bad_has_no_value() -> None:
+    none = Signal("constant", 65535.0)
+    found = plant(replace(MODEL, name="half-sick", points=(POINTS[0], replace(POINTS[1], signal=none), POINTS[2])))
+    to(found, 150 * MS)
+    found.arrived(0, 0, 0b01, {WORSE: 0b11})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1}
+    found.arrived(0, 0, 0b10, {WORSE: 0b11})
+    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
+
+
+def test_quality_is_told_by_phase() -> None:
+    found = plant(phases=(PhaseSpec("early", 0, S, False), PhaseSpec("late", S, 3 * S, False)))
+    to(found, 2150 * MS)
+    for k in range(3):
+        found.arrived(0, k, BOTH, {UNCERTAIN: 0b01})
+    assert found.marked_in_phase == {("early", 0, End.DELIVERED, "", UNCERTAIN): 1, ("late", 0, End.DELIVERED, "", UNCERTAIN): 2}
+    assert found.ends_in_phase == {("early", 0, End.DELIVERED, ""): 2, ("late", 0, End.DELIVERED, ""): 4}
+
+
 def test_all_bad_is_all_missed_and_has_arrived() -> None:
     found = plant()
     to(found, 150 * MS)
@@ -243,6 +354,10 @@ def test_bad_where_the_device_itself_has_no_value_is_delivered_as_bad() -> None:
     found.arrived(0, 0, BOTH, {BAD: BOTH})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
     assert found.ledger.marked == {(0, End.MISSED, "bad", BAD): 1, (0, End.DELIVERED, "", BAD): 1}
+    nothing = plant(protocol="opcua")
+    to(nothing, 150 * MS)
+    nothing.field.servers[0].device.lie(ValueFault("bad-status", 1, status=BAD), nothing.env.now)
+    assert nothing._valueless(0, 1), "the first Bad is Bad"
     served = plant(protocol="opcua")
     to(served, 150 * MS)
     device = served.field.servers[0].device
@@ -302,6 +417,15 @@ def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
     to(early, 2150 * MS)
     early.finish(stopped=True)
     assert early.ledger.due == 6, "a run that was stopped before its end has no closed form to meet"
+    exact = plant(duration_ns=2100 * MS)
+    to(exact, 2100 * MS)
+    assert (exact.ledger.due, shown(exact), exact.over()) == (4, NO_SAMPLE, False), "a sample isn't due at the very end"
+    for k in range(2):
+        exact.arrived(0, k, BOTH)
+    assert exact.over()
+    exact.ledger.due_of[0] -= 1
+    with pytest.raises(Exception, match="closed form"):
+        exact.finish(stopped=False)
     sooner = plant()
     to(sooner, 1150 * MS)
     sooner.finish(stopped=True)
