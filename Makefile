@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: pictures demo test test-foreign lint bench coverage soak components components-check clean
+.PHONY: pictures demo test test-foreign lint bench coverage soak mutants components components-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,12 @@ soak: $(VENV)/.dev            ## the long forms of the tests, and 2 000 random s
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0
 	$(BIN)/python -m tests.soak --count 2000
 
+mutants: $(VENV)/.dev         ## changes to the books and what they rest on that no test of their own notices; exits 1 when they are too many
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,mutants]'
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/python -m tests.mutants
+
 components: $(VENV)/.dev      ## rebuild the guests from their sources
 	$(BIN)/python -m components.build
 
@@ -57,4 +63,4 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 	$(BIN)/python -m components.build --check
 
 clean:
-	rm -rf $(VENV) tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,8 @@ _NUMBERS = range(2, 12)
 _STATUS, _STATUS_VALUE_TIMESTAMP = 0, 2
 _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 PERCENT_MAX = 100.0
+OVERFLOW = 0x480
+"""in a StatusCode: values of this item were lost"""
 
 
 LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
@@ -77,6 +80,7 @@ class Items(MonitoredItemService):
         step = type(self).step_ms(self.aspace)
         if step:
             result.RevisedSamplingInterval = step  # (asyncua: the publishing interval)
+        item.discard_oldest = bool(params.RequestedParameters.DiscardOldest)
         return result, item
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
@@ -142,7 +146,22 @@ class Items(MonitoredItemService):
         item.mvalue.set_current_datavalue(value)
         event = ua.MonitoredItemNotification()
         event.ClientHandle, event.Value = item.client_handle, value
-        await self.isub.enqueue_datachange_event(number, event, item.queue_size)
+        await self._queue(number, event, item)
+
+    async def _queue(self, number: int, event: Any, item: Any) -> None:
+        """What doesn't fit into an item's queue is let go, and its neighbour says so (section 5.13.1.5; a queue of one value never does)."""
+        waiting = self.isub._triggered_datachanges.get(number)
+        if waiting is None or not item.queue_size or len(waiting) < item.queue_size:
+            await self.isub.enqueue_datachange_event(number, event, 0)
+        elif item.queue_size == 1:
+            waiting[0] = event
+        elif item.discard_oldest:
+            waiting.pop(0)
+            waiting.append(event)
+            _overflown(waiting[0])
+        else:
+            _overflown(event)
+            waiting[-1] = event
 
     def _news(self, before: Any, value: Any, item: Any) -> bool:
         """Has it changed as the item's filter wants it (OPC 10000-4 section 7.22.2)?"""
@@ -162,6 +181,12 @@ class Items(MonitoredItemService):
         if kind == _PERCENT:
             width *= (self._range(item.read_value_id.NodeId) or 0.0) / PERCENT_MAX
         return bool(abs(new - old) > width)
+
+
+def _overflown(event: Any) -> None:
+    """Beside this one another was let go (section 7.39.1: InfoType DataValue, Overflow)."""
+    status = event.Value.StatusCode.value if event.Value.StatusCode is not None else 0
+    event.Value = replace(event.Value, StatusCode=ua.StatusCode(ua.UInt32(status | OVERFLOW)))
 
 
 def _republished(subscription: Any, number: int) -> Any:

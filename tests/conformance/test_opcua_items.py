@@ -50,13 +50,15 @@ class Told:
         self.statuses.append(data.monitored_item.Value.StatusCode.value)
 
 
-async def watch(client: Client, told: Told, wanted: Any = None, name: str = "pressure") -> Any:
-    subscription = await client.create_subscription(100, told)
+async def watch(
+    client: Client, told: Told, wanted: Any = None, name: str = "pressure", every_ms: int = 100, queue: int = 100, oldest: bool = True
+) -> Any:  # fmt: skip
+    subscription = await client.create_subscription(every_ms, told)
     node = client.get_node(f"ns=2;s={name}")
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor = ua.ReadValueId(NodeId=node.nodeid, AttributeId=ua.AttributeIds.Value)
     request.MonitoringMode = ua.MonitoringMode.Reporting
-    request.RequestedParameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=100)
+    request.RequestedParameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=queue, DiscardOldest=oldest)
     subscription._monitored_items[7] = type("Item", (), {"client_handle": 7, "node": node, "attribute": ua.AttributeIds.Value, "server_handle": None})()
     params = ua.CreateMonitoredItemsParameters(SubscriptionId=subscription.subscription_id, ItemsToCreate=[request])
     (result,) = await client.uaclient.create_monitored_items(params)
@@ -84,6 +86,36 @@ def test_b1_one_clients_filter_silences_nobody_else(arm: Any) -> None:
             assert len(plain.values) >= before[0] + 8, "all goes on"
             assert len(narrow.values) >= before[1] + 2
             assert STATUS_CODES["BadOutOfService"] in narrow.statuses, "a change of status passes every deadband"
+
+    arm(program)
+
+
+@pytest.mark.parametrize(
+    ("queue", "oldest", "marks"), [(3, True, [0x480, 0, 0]), (3, False, [0, 0, 0x480]), (2, True, [0x480, 0]), (1, True, [0]), (100, True, None)]
+)
+def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, marks: list[int] | None) -> None:
+    """OPC 10000-4 section 5.13.1.5: the neighbour of what was let go has the Overflow bit; a queue of one value never has. A step is 100 ms."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        told = Told()
+        async with Client(url) as client:
+            await watch(client, told, name="cycles", every_ms=1500, queue=queue, oldest=oldest)
+            await asyncio.sleep(0.3)
+            begun = len(told.values)
+            await asyncio.sleep(3.4)
+            values, statuses = told.values[begun:], told.statuses[begun:]
+            if marks is None:
+                assert len(values) >= 20
+                assert not any(statuses), "nothing was let go"
+                return
+            assert len(values) in (len(marks), 2 * len(marks))
+            assert statuses == marks * (len(values) // len(marks))
+            if oldest:
+                last = values[: len(marks)]
+                assert [b - a for a, b in zip(last, last[1:], strict=False)] == [1.0] * (queue - 1), "the youngest are kept"
+            else:
+                assert values[1] - values[0] == 1.0
+                assert values[2] - values[1] > 3.0, "the newest takes the last place"
 
     arm(program)
 

@@ -1,10 +1,11 @@
 """No key that does nothing: two values that ought to differ give another trace or another printed figure, or the second is refused.
 
-Each key by itself and over each preset here; each pair of keys of a block in `make soak`.
+Each key by itself here, and each figure over some presets; over all of them, and each pair of keys of a block, in `make soak`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from itertools import permutations
@@ -28,6 +29,12 @@ SOAK = "TWINLOOP_SOAK" in os.environ
 PLANNED = ("scenario_digest", "notes", "reproduce", "expectations", "versions")
 """of a result: what speaks of the file, not of what happened"""
 seen: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of tiny runs: a whole collection of garbage before each would take most of the time."""
+    monkeypatch.setattr("scenarios.runner.calm_collector", contextlib.nullcontext)
 
 
 def outcome(host: Host, scenario: str) -> str:
@@ -74,7 +81,7 @@ def test_each_key_of_a_verb_does_something(host: Host, verb: str) -> None:
     assert not idle, idle
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", PRESETS if SOAK else ["wifi", "nb-iot"])
 def test_each_figure_of_a_link_does_something_over_each_preset(host: Host, preset: str) -> None:
     base = keys.plant()
     idle = [found for name, key in DEGRADATION.items() if (found := compare(host, base, ("links", "cloud"), name, key, {"preset": preset}))]

@@ -109,7 +109,7 @@ def test_what_waits_in_a_subscriptions_queue_is_not_given_up_before_the_end() ->
     server: Any = found.field.servers[0]
     server.counted = lambda: True
     to(found, 20 * S)
-    assert {key: count for key, count in found.ledger.ends.items()} == {(0, End.MISSED, "unread"): 6}
+    assert dict(found.ledger.ends.items()) == {(0, End.MISSED, "unread"): 6}
     assert found.env.now == 20 * S
     again = plant(protocol="opcua", duration_ns=60 * S)
     server = again.field.servers[0]
