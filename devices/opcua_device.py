@@ -250,11 +250,12 @@ class OpcUaServer:
         listening: Any = self._server.bserver
         for client in listening.clients:
             session = client.processor.session
-            if session is not None:
+            if session:
                 if session.is_activated():
                     InternalSession._current_connections -= 1
                 session.state = type(session.state).Closed
                 session.iserver.unregister_external_session(session)
+                client.processor.session = _Forgotten(session)
 
     def spoilt(self, answer: bytes) -> bytes | None:
         """What goes out instead of a chunk or message, None for silence; sets ``slow_ns``."""
@@ -267,6 +268,26 @@ class OpcUaServer:
                 else:
                     out = _SPOIL[fault.kind](out, fault.amount)
         return out
+
+
+class _Forgotten:
+    """In the place of a session that isn't known any more: whatever needs one is BadSessionIdInvalid (OPC 10000-4 section 5.6). asyncua says that
+    where its session is false, and ends the channel where it is None."""
+
+    external = True
+
+    def __init__(self, session: Any) -> None:
+        self.user, self.session_timeout, self.session_id = session.user, session.session_timeout, session.session_id
+
+    def __bool__(self) -> bool:
+        return False
+
+    def touch(self) -> None:
+        """There is nothing to keep alive."""
+
+    def is_activated(self) -> bool:
+        """No."""
+        return False
 
 
 def _service_fault(answer: bytes, code: int) -> bytes:
