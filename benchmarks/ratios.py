@@ -27,9 +27,9 @@ from benchmarks.opcua import Servers, resident_kb
 from benchmarks.probe import stock, typed
 from benchmarks.wire import LASTS_S, serve
 from components.host import Host
+from scenarios.collector import COLLECTOR
 from scenarios.load import load_text
 from scenarios.plan import Planner
-from scenarios.runner import calm_collector
 from sim.clock import S
 from sim.ledger import End
 from sim.world import World
@@ -158,7 +158,7 @@ def against_before() -> list[Row]:
 def trouble_cost(host: Host) -> Row:
     calm, troubled = Plant(host, 1000), Plant(host, 1000, TROUBLE)
     samples = []
-    with calm_collector():
+    with COLLECTOR.calm():
         for _ in range(SAMPLES):
             samples.append((cpu_seconds(lambda: calm.polls(3)), cpu_seconds(lambda: troubled.polls(3))))
     faults = sum(troubled.world.gateways[0].supervisor.faults.values())
@@ -183,7 +183,7 @@ def growth(host: Host) -> list[Row]:
     large = Plant(host, 5000)
     device_kb = (resident_kb() - before) / 5000
     samples = []
-    with calm_collector():
+    with COLLECTOR.calm():
         for _ in range(SAMPLES):
             samples.append((per_second(lambda: small.polls(150)), per_second(lambda: large.polls(1))))
     small.world.close()
@@ -201,7 +201,7 @@ def opcua() -> list[Row]:
     servers = Servers(OPCUA_SERVERS)
     servers.run(2)
     samples = []
-    with calm_collector():
+    with COLLECTOR.calm():
         for _ in range(SAMPLES):
             samples.append((per_second(bare_timeouts), per_second(lambda: servers.run(3))))
     servers.close()
@@ -225,7 +225,7 @@ def seen(host: Host) -> Row:
     process.start()
     far.close()
     samples = []
-    with calm_collector():
+    with COLLECTOR.calm():
         for _ in range(SAMPLES):
             without = per_cpu_second(lambda: alone.polls(3))
             near.send(3000)
@@ -246,7 +246,7 @@ def _beside(connection: Connection) -> None:
         file.write_text(PLANT.format(count=1000), encoding="utf-8")
         engine = Engine(Host(threads=False), file, None, Marks(folder, lifeline))
         engine.handle(Play(None))
-        with calm_collector(), contextlib.suppress(EOFError):
+        with COLLECTOR.calm(), contextlib.suppress(EOFError):
             while True:
                 polls = connection.recv()
                 connection.send((per_cpu_second(lambda polls=polls: watched(engine, polls)), len(engine.marks.kept) if engine.marks else 0))  # type: ignore[misc]

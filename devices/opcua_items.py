@@ -76,7 +76,8 @@ class Items(MonitoredItemService):
             LOOKING.reset(token)
 
     def _make_monitored_item_common(self, params: Any) -> Any:
-        result, item = super()._make_monitored_item_common(params)
+        made: tuple[Any, Any] = super()._make_monitored_item_common(params)
+        result, item = made
         step = type(self).step_ms(self.aspace)
         if step:
             result.RevisedSamplingInterval = step  # (asyncua: the publishing interval)

@@ -6,7 +6,6 @@ Belongs here: the order of things. Never: formats or flags.
 from __future__ import annotations
 
 import contextlib
-import gc
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from components.host import Host
 from components.instance import NeedsFibers
 from scenarios.checking import refusal
+from scenarios.collector import COLLECTOR
 from scenarios.determinism import Comparison, Recording
 from scenarios.feasibility import warnings
 from scenarios.load import Loaded, known_as
@@ -199,7 +199,7 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     began = time.perf_counter()
     error = ""
     try:
-        with calm_collector():
+        with COLLECTOR.calm():
             finished = world.run()
         judged: list[Judged] = judge.judge()
         verdict = judge.verdict(judged) if finished else Verdict.ABORTED
@@ -242,17 +242,3 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
     return shlex.join([*parts, "--strict"] if options.strict else parts)
-
-
-@contextlib.contextmanager
-def calm_collector() -> Iterator[None]:
-    """A world is built and then only churns: what exists is set aside, young garbage is collected in larger bites."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(1_000_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

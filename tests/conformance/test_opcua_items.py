@@ -4,6 +4,7 @@ harms nobody else, deadbands are held against what was reported last, what can't
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
             assert statuses == marks * (len(values) // len(marks))
             if oldest:
                 last = values[: len(marks)]
-                assert [b - a for a, b in zip(last, last[1:], strict=False)] == [1.0] * (queue - 1), "the youngest are kept"
+                assert [b - a for a, b in itertools.pairwise(last)] == [1.0] * (queue - 1), "the youngest are kept"
             else:
                 assert values[1] - values[0] == 1.0
                 assert values[2] - values[1] > 3.0, "the newest takes the last place"

@@ -5,7 +5,6 @@ Each key by itself here, and each figure over some presets; over all of them, an
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from itertools import permutations
@@ -29,12 +28,6 @@ SOAK = "TWINLOOP_SOAK" in os.environ
 PLANNED = ("scenario_digest", "notes", "reproduce", "expectations", "versions")
 """of a result: what speaks of the file, not of what happened"""
 seen: dict[str, str] = {}
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of tiny runs: a whole collection of garbage before each would take most of the time."""
-    monkeypatch.setattr("scenarios.runner.calm_collector", contextlib.nullcontext)
 
 
 def outcome(host: Host, scenario: str) -> str:

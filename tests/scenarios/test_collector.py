@@ -1,0 +1,58 @@
+"""Garbage of one run doesn't stay while the next ones go on, and isn't looked for before each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from scenarios.collector import GROWTH_BYTES, Collector
+
+
+class Circle:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def old_garbage() -> weakref.ref[Circle]:
+    """It has come to the oldest generation before it died."""
+    circle = Circle()
+    gc.collect()
+    return weakref.ref(circle)
+
+
+def test_all_garbage_goes_when_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    size: list[int | None] = [10**9]
+    monkeypatch.setattr("scenarios.collector.resident_bytes", lambda: size[0])
+    collector = Collector()
+    gc.disable()
+    try:
+        collector.collect()
+        found = old_garbage()
+        size[0] = 10**9 + GROWTH_BYTES - 1
+        collector.collect()
+        assert found() is not None, "a little is left to itself"
+        size[0] = 10**9 + GROWTH_BYTES
+        collector.collect()
+        assert found() is None
+        size[0] = None
+        found = old_garbage()
+        collector.collect()
+        assert found() is None, "where nobody knows it is looked for each time"
+    finally:
+        gc.enable()
+
+
+def test_afterwards_all_is_as_before() -> None:
+    before: Any = gc.get_threshold()
+    with contextlib.suppress(KeyError), Collector().calm():
+        assert gc.get_freeze_count() > 1000
+        assert gc.get_threshold() != before
+        raise KeyError
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
