@@ -15,11 +15,13 @@ Block = dict[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """``one`` and ``other``: what ought to differ; ABSENT leaves the key out. ``beside``: keys of the same block that it needs."""
+    """``one`` and ``other``: what ought to differ; ABSENT leaves the key out. ``beside``: keys of the same block that it needs. ``deadly``: with
+    ``other`` nothing runs that another key could change."""
 
     one: Any
     other: Any
     beside: Block = field(default_factory=dict)
+    deadly: bool = False
 
 
 ABSENT = object()
@@ -145,10 +147,10 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
              ("fleets", "topics", "mqtt"), {"qos": Key(0, 1), "retain": Key(False, True), "keep-alive": Key("2 s", "9 s")}),
     "Override": (plant(), ("fleets", "tcp/1"), {"poll": Key(ABSENT, "300 ms", {"response": "2 ms"}), "response": Key(ABSENT, "80 ms", {"poll": "700 ms"})}),
     "Component": (plant(), ("components", "modbus-driver"), {
-        "with": Key({"timeout": "100 ms"}, {"timeout": "900 ms"}), "limits": Key(ABSENT, {"deadline": "30 ms"}),
+        "with": Key({"timeout": "60 ms"}, {"timeout": "900 ms"}), "limits": Key(ABSENT, {"deadline": "300 ms"}),
     }),
     "Limits": (plant(), ("components", "modbus-driver", "limits"), {
-        "cpu": Key(ABSENT, "10 us"), "deadline": Key(ABSENT, "30 ms"), "memory": Key(ABSENT, "64 KiB"), "state": Key(ABSENT, "1 KiB"),
+        "cpu": Key(ABSENT, "10 us"), "deadline": Key(ABSENT, "30 ms"), "memory": Key(ABSENT, "64 KiB", deadly=True), "state": Key(ABSENT, "1 KiB"),
     }),
     "Gateway": (crowded(), ("gateways", "gw"), {
         "board": Key("raspberry-pi-4", "raspberry-pi-3"), "store": Key(ABSENT, {"drain": "20 /s"}), "reservation": Key("auto", "64 MiB"),
@@ -162,8 +164,8 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     }),
     "Store": (plant(), ("gateways", "gw", "store"), {
         "capacity": Key("2 KiB", "64 KiB"), "evict": Key("oldest", "none", {"capacity": "2 KiB"}), "drain": Key("5 /s", "100 /s", {"retry": "1 s"}),
-        "commit": Key("50 ms", "400 ms"), "ttl": Key(ABSENT, "1 s"), "medium": Key("flash", "memory"), "retry": Key(ABSENT, "3 s"),
-        "retries": Key(ABSENT, 1, {"retry": "1 s"}), "flash": Key("2 MB/s", "20 kB/s"), "preset": Key(ABSENT, "edgex"),
+        "commit": Key("50 ms", "400 ms"), "ttl": Key(ABSENT, "4 s"), "medium": Key("flash", "memory"), "retry": Key(ABSENT, "3 s"),
+        "retries": Key(ABSENT, 1, {"retry": "1 s"}), "flash": Key("2 MB/s", "20 kB/s"), "preset": Key(ABSENT, "greengrass"),
     }),
     "Restart": (plant(), ("gateways", "gw", "restart"), {
         "first": Key("100 ms", "300 ms"), "max": Key("100 ms", "10 s", {"first": "100 ms"}), "quarantine": Key("2 in 10 s", "5 in 60 s"),
@@ -194,7 +196,7 @@ VERBS: dict[str, tuple[Block, dict[str, Key]]] = {
     "power-cut": ({"power-cut": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s")}),
     "throttle": ({"throttle": "gw", "speed": "10 %"}, {"speed": Key("10 %", "50 %"), "for": Key(ABSENT, "500 ms")}),
     "squeeze": ({"squeeze": "gw", "leave": "0 B"}, {"leave": Key("0 B", "100 MiB")}),
-    "fill": ({"fill": "gw", "leave": "0 B", "at": "2 s"}, {"leave": Key("0 B", "1 MiB"), "for": Key(ABSENT, "1 s")}),
+    "fill": ({"fill": "gw", "leave": "0 B", "at": "2 s"}, {"leave": Key("0 B", "1 MiB"), "for": Key(ABSENT, "4 s")}),
     "clock-step": ({"clock-step": "gw", "by": "1 h"}, {"by": Key("1 h", "-1 h"), "for": Key(ABSENT, "1 s")}),
     "clock-skew": ({"clock-skew": "gw", "skew": "5000 ppm", "at": "1 s"}, {"skew": Key("5000 ppm", "-5000 ppm"), "for": Key(ABSENT, "1 s")}),
     "inject": ({"inject": "gw/policy", "cause": "dead"}, {"cause": Key("dead", "unreachable")}),
