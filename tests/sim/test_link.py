@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sim.clock import MS, NEVER_NS, S
-from sim.link import GilbertElliott, Link, LinkModel
+from sim.link import GilbertElliott, Link, LinkModel, Way
 from sim.rule import DROP, PASS, Cut, Delay, Packet, Verdict
 from sim.streams import Stream, Streams, probability_word
 
@@ -188,6 +188,13 @@ def test_bursts_and_random_loss_are_drawn_apart() -> None:
         bad = not hits(burst, 0.3) if bad else hits(burst, 0.2)
         expected.append(hits(loss, 1.0) if bad else False)
     assert [plain.offer(10, 0) == [] for _ in range(300)] == expected, "good: 0 draws nothing"
+
+
+def test_a_way_begins_well() -> None:
+    calm = link(bursts=GilbertElliott(0.0, 0.0)).legs("leg")[0]
+    assert all(calm.offer(10, 0) for _ in range(100)), "a burst that never begins"
+    way = Way(link(), "leg", True)
+    assert (way.via, way._name) == ("", "link/l/leg/up")
 
 
 def test_damage_and_copies_draw_by_draw() -> None:

@@ -121,6 +121,10 @@ def test_what_waits_in_a_subscriptions_queue_is_not_given_up_before_the_end() ->
     to(again, 1100 * MS + 6 * BUS_USER_TIMEOUT_NS)
     assert (0, 17) in again.ledger.rows
     assert (0, 0) not in again.ledger.rows, "nobody watches any more"
+    exact = plant(protocol="opcua", duration_ns=3100 * MS)
+    exact.field.servers[0].counted = lambda: True  # type: ignore[method-assign, union-attr]
+    to(exact, 4100 * MS)
+    assert exact.ledger.ended > 0, "it has settled at that very instant"
     ends = plant(protocol="opcua", duration_ns=5 * S)
     ends.field.servers[0].counted = lambda: True  # type: ignore[method-assign, union-attr]
     to(ends, 6 * S - 1)
@@ -149,7 +153,7 @@ def test_a_late_end_is_no_second_one() -> None:
         (MODEL, ask(10, 1), answer(3, 0), False), (MODEL, ask(11, 2), answer(3, 0, 0), False), (MODEL, ask(0, 11), answer(3, *[0] * 11), False),
         (MODEL, ask(10, 2, 4), answer(4, 0, 0), False), (INPUTS, ask(10, 2, 4), answer(4, 0, 0), True), (INPUTS, ask(10, 2), answer(3, 0, 0), False),
         (MODEL, ask(10, 2), bytes((0x83, 2)), False), (MODEL, ask(10, 2), answer(3, 0, 1), False), (MODEL, ask(10, 2, 1), answer(1, 0, 0), False),
-        (MODEL, ask(10, 2, 23) + bytes(8), answer(23, 0, 0), True), (MODEL, ask(10, 2), answer(3, 0xFFFF, 0xFFFF), False),
+        (MODEL, ask(10, 1, 23) + bytes(8), answer(23, 0), False), (MODEL, ask(10, 2, 23) + bytes(8), answer(23, 0, 0), True), (MODEL, ask(10, 2), answer(3, 0xFFFF, 0xFFFF), False),
     ],
 )  # fmt: skip
 def test_an_answer_is_read_if_the_whole_counter_is_in_it(model: DeviceModel, request_: bytes, reply: bytes, read: bool) -> None:
@@ -178,6 +182,10 @@ def test_large_addresses_and_numbers_are_read_whole() -> None:
     assert other.ledger.rows[0, 0].read == 0, "301 registers end within the counter"
     other._answered(0, bytes((3, 0, 0, 1, 0x2E)), bytes((3, 0)) + b"\x01" * 600 + bytes((0, 0, 0, 0, 9)))
     assert other.ledger.rows[0, 0].read == BOTH
+    far_in = plant()
+    to(far_in, 1150 * MS)
+    far_in._answered(0, ask(8, 5), answer(3, 7, 7, 0, 1, 9))
+    assert [row.read for row in far_in.ledger.rows.values()] == [0, BOTH], "two registers in"
     later = plant()
     to(later, 1150 * MS)
     later._answered(0, ask(9, 3), bytes((3, 6, 0, 7, 0, 0, 0, 1)))
@@ -187,6 +195,7 @@ def test_large_addresses_and_numbers_are_read_whole() -> None:
 def test_right_answers_that_have_reached_their_client_are_looked_at() -> None:
     found = plant()
     assert found.on_answer == found._answered
+    assert found.lead_ns == 0
     boots: list[int] = []
     other = ObservedPlant(found.spec, 0)
     other.field.count_samples = lambda: boots.append(other.lead_ns)  # type: ignore[method-assign]
@@ -426,6 +435,10 @@ def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
     exact.ledger.due_of[0] -= 1
     with pytest.raises(Exception, match="closed form"):
         exact.finish(stopped=False)
+    before = plant()
+    to(before, 50 * MS)
+    before.finish(stopped=True)
+    assert before.ledger.due == 0, "nothing is due yet, and that is no mistake"
     sooner = plant()
     to(sooner, 1150 * MS)
     sooner.finish(stopped=True)
