@@ -34,6 +34,27 @@ OVERFLOW = 0x480
 """in a StatusCode: values of this item were lost"""
 
 
+_TIMES_INVALID = 0x802B0000
+"""BadTimestampsToReturnInvalid"""
+_SOURCE, _SERVER, _BOTH, _NEITHER = range(4)
+
+
+def with_times(value: Any, wanted: int) -> Any:
+    """A value with the timestamps that were asked for (OPC 10000-4 section 7.40): itself, or a copy."""
+    if wanted == _BOTH or value is None:
+        return value
+    source = value.SourceTimestamp if wanted == _SOURCE else None
+    return replace(value, SourceTimestamp=source, ServerTimestamp=value.ServerTimestamp if wanted == _SERVER else None)
+
+
+def require_times(wanted: Any) -> int:
+    """Which timestamps are asked for; raises asyncua's ServiceError for what the standard doesn't know."""
+    number = int(wanted)
+    if number not in (_SOURCE, _SERVER, _BOTH, _NEITHER):
+        raise ServiceError(_TIMES_INVALID)
+    return number
+
+
 LOOKING: ContextVar[bool] = ContextVar("LOOKING", default=False)
 """is a node being looked at for a monitored item? What is found then goes out with a Publish, if at all"""
 WATCHED: WeakKeyDictionary[Any, tuple[Any, Callable[[list[Any]], None]]] = WeakKeyDictionary()
@@ -49,6 +70,7 @@ class Items(MonitoredItemService):
 
     def __init__(self, isub: Any, aspace: Any) -> None:
         super().__init__(isub, aspace)
+        self._times = _BOTH
         told = isub.pub_result_callback
 
         async def published(result: Any, *more: Any, **named: Any) -> Any:
@@ -67,6 +89,11 @@ class Items(MonitoredItemService):
         told = [one for part in data for one in getattr(part, "MonitoredItems", None) or () if one.ClientHandle in mine]
         return [one.Value.Value.Value for one in told if one.Value is not None and one.Value.Value is not None]
 
+    async def create_monitored_items(self, params: Any) -> Any:
+        """Each item tells the timestamps that were asked for with it."""
+        self._times = require_times(params.TimestampsToReturn)
+        return await super().create_monitored_items(params)
+
     async def trigger_datachange(self, handle: int, nodeid: Any, attr: Any) -> None:
         """The first look at a node, for an item."""
         token = LOOKING.set(True)
@@ -81,7 +108,7 @@ class Items(MonitoredItemService):
         step = type(self).step_ms(self.aspace)
         if step:
             result.RevisedSamplingInterval = step  # (asyncua: the publishing interval)
-        item.discard_oldest = bool(params.RequestedParameters.DiscardOldest)
+        item.discard_oldest, item.times = bool(params.RequestedParameters.DiscardOldest), self._times
         return result, item
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
@@ -138,7 +165,7 @@ class Items(MonitoredItemService):
             await super().datachange_callback(handle, value, error)
             return
         number = self._monitored_datachange[handle]
-        item = self._monitored_items[number]
+        item: Any = self._monitored_items[number]
         if item.mode == ua.MonitoringMode.Disabled:
             return
         before = item.mvalue.get_current_datavalue()  # what was reported last (asyncua: what was looked at last)
@@ -146,7 +173,7 @@ class Items(MonitoredItemService):
             return
         item.mvalue.set_current_datavalue(value)
         event = ua.MonitoredItemNotification()
-        event.ClientHandle, event.Value = item.client_handle, value
+        event.ClientHandle, event.Value = item.client_handle, with_times(value, item.times)
         await self._queue(number, event, item)
 
     async def _queue(self, number: int, event: Any, item: Any) -> None:

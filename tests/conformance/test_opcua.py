@@ -61,6 +61,38 @@ def test_sessions(arm: Any) -> None:
     arm(program)
 
 
+@pytest.mark.parametrize(("wanted", "source", "server"), [(0, True, False), (1, False, True), (2, True, True), (3, False, False)])
+def test_the_timestamps_that_were_asked_for(arm: Any, wanted: int, source: bool, server: bool) -> None:
+    """7.40 TimestampsToReturn, of a device's node and of one of the server's own."""
+
+    async def program(url: str, device: OpcUaServer) -> None:
+        async with Client(url) as client:
+            for node in ("ns=2;s=pressure", "i=2255"):
+                params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn(wanted))
+                params.NodesToRead.append(ua.ReadValueId(NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value))
+                for _ in range(2):
+                    (value,) = await client.uaclient.read(params)
+                    assert value.Value.Value is not None
+                    if node != "i=2255":
+                        assert (value.SourceTimestamp is not None, value.ServerTimestamp is not None) == (source, server)
+                        assert not source or not server or value.SourceTimestamp <= value.ServerTimestamp
+                    else:
+                        assert (value.SourceTimestamp is None or source, value.ServerTimestamp is None or server) == (True, True)
+
+    arm(program)
+
+
+def test_timestamps_that_do_not_exist(arm: Any) -> None:
+    async def program(url: str, device: OpcUaServer) -> None:
+        async with Client(url) as client:
+            params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Invalid)
+            params.NodesToRead.append(ua.ReadValueId(NodeId=ua.NodeId.from_string("ns=2;s=pressure"), AttributeId=ua.AttributeIds.Value))
+            with pytest.raises(ua.uaerrors.BadTimestampsToReturnInvalid):
+                await client.uaclient.read(params)
+
+    arm(program)
+
+
 def test_browse_and_translate(arm: Any) -> None:
     """5.9.2 Browse, 5.9.4 TranslateBrowsePathsToNodeIds: the device below Objects, its points below it."""
 
@@ -78,7 +110,7 @@ def test_browse_and_translate(arm: Any) -> None:
 
 
 def test_read(arm: Any) -> None:
-    """5.11.2: values with their types, StatusCodes and both timestamps; each node's refusal is its own."""
+    """5.11.2: values with their types, StatusCodes and the source's timestamp, which this client asks for; each node's refusal is its own."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         device = server.device
@@ -88,7 +120,7 @@ def test_read(arm: Any) -> None:
             assert [one.StatusCode.value for one in got] == [0] * 10 + [STATUS_CODES["BadNodeIdUnknown"]]
             assert [one.Value.VariantType.name for one in got[:10]] == server.image.types
             for one in got[:10]:
-                assert one.SourceTimestamp <= one.ServerTimestamp
+                assert (one.SourceTimestamp is not None, one.ServerTimestamp) == (True, None)
             assert (await nodes[0].read_data_type_as_variant_type()).name == "Float"
             assert (await nodes[0].read_browse_name()).Name == "pressure"
             wrong = (await client.uaclient.read_attributes([nodes[0].nodeid], ua.AttributeIds.Executable))[0]

@@ -52,7 +52,7 @@ class Told:
 
 
 async def watch(
-    client: Client, told: Told, wanted: Any = None, name: str = "pressure", every_ms: int = 100, queue: int = 100, oldest: bool = True
+    client: Client, told: Told, wanted: Any = None, name: str = "pressure", every_ms: int = 100, queue: int = 100, oldest: bool = True, times: int = 2,
 ) -> Any:  # fmt: skip
     subscription = await client.create_subscription(every_ms, told)
     node = client.get_node(f"ns=2;s={name}")
@@ -61,7 +61,9 @@ async def watch(
     request.MonitoringMode = ua.MonitoringMode.Reporting
     request.RequestedParameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=queue, DiscardOldest=oldest)
     subscription._monitored_items[7] = type("Item", (), {"client_handle": 7, "node": node, "attribute": ua.AttributeIds.Value, "server_handle": None})()
-    params = ua.CreateMonitoredItemsParameters(SubscriptionId=subscription.subscription_id, ItemsToCreate=[request])
+    params = ua.CreateMonitoredItemsParameters(
+        SubscriptionId=subscription.subscription_id, ItemsToCreate=[request], TimestampsToReturn=ua.TimestampsToReturn(times)
+    )
     (result,) = await client.uaclient.create_monitored_items(params)
     return result
 
@@ -117,6 +119,25 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
             else:
                 assert values[1] - values[0] == 1.0
                 assert values[2] - values[1] > 3.0, "the newest takes the last place"
+
+    arm(program)
+
+
+def test_b8_notifications_have_the_timestamps_that_were_asked_for(arm: Any) -> None:
+    async def program(url: str, server: OpcUaServer) -> None:
+        for wanted, expected in ((0, {(True, False)}), (1, {(False, True)}), (2, {(True, True)}), (3, {(False, False)})):
+            seen: list[tuple[bool, bool]] = []
+
+            class Times(Told):
+                def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+                    told = data.monitored_item.Value
+                    seen.append((told.SourceTimestamp is not None, told.ServerTimestamp is not None))  # noqa: B023
+
+            async with Client(url) as client:
+                await watch(client, Times(), name="cycles", times=wanted)
+                await asyncio.sleep(0.7)
+            assert len(seen) >= 4
+            assert set(seen) == expected
 
     arm(program)
 

@@ -223,7 +223,7 @@ def test_asyncua_reads_writes_browses_and_subscribes(host: Host) -> None:
             await node.write_value(type(await node.read_value())(1), kind)
             assert await node.read_value() == 1
             assert await heard.values.get() != first, "a tank's level moves"
-            moment = (await node.read_data_value()).ServerTimestamp
+            moment = (await node.read_data_value()).SourceTimestamp
             assert abs(moment.timestamp() * 1e9 - EPOCH_NS - wire.pacer.position_ns()) < 10e9, "the epoch that was asked for"
 
     serving(host, body)
