@@ -14,6 +14,10 @@ from tests.oracle.plants import Books, Device, Plant
 from tests.oracle.timeline import Price, Timeline
 
 
+LOOKS_NS = 10_000_000
+"""how often it is asked whether anything is open, once nothing is due any more"""
+
+
 class Poller:
     """One device's turn: a poll at each due instant, one at a time."""
 
@@ -90,7 +94,10 @@ class Whole:
 def books(plant: Plant, price: Price) -> Books:
     """What must come of each sample, if the steps of the gateway's own cost that."""
     whole = Whole(plant, price)
-    whole.time.run(plant.duration_ns + plant.settle_ns)
+    whole.time.run(plant.duration_ns)
+    due = sum(poller.ks * len(poller.names) for poller in whole.pollers.values())
+    while len(whole.books.ends) < due and whole.time.now < plant.duration_ns + plant.settle_ns:  # settling is over when nothing is open
+        whole.time.run(min(whole.time.now + LOOKS_NS, plant.duration_ns + plant.settle_ns))
     whole.north.finish()
     for name, poller in whole.pollers.items():
         for k in range(poller.ks):
