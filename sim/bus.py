@@ -219,7 +219,7 @@ class TcpPort:
             return
         arrives = NEVER_NS
         for answer in answers:
-            arrives = stream.send_down(answer, len(answer), self._response_ns + self.server.slow_ns)
+            arrives = stream.send_down(answer, len(answer), self._response_ns + self.server.slow_ns, self._deadline_ns)
         if arrives >= self._deadline_ns:
             self._arm()
 

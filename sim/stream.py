@@ -4,7 +4,7 @@ Belongs here: handshake, retransmission, stall and break. Never: what the bytes 
 Modelled: one segment a write (split at the MSS), retransmission timeout 200 ms doubling (RFC 6298 section 5.5; 200 ms is
 Linux's minimum), SYN after 1 s (RFC 6298 section 2.1), head-of-line blocking, break when a segment stays unacknowledged
 for ``user_timeout`` (RFC 5482). Not modelled, and said so: lost acknowledgements (they are cumulative), congestion
-window, fast retransmit; a link's rate alone limits throughput.
+window, fast retransmit, the copy of a segment that is still on its way (a link slower than its timer); a link's rate alone limits throughput.
 """
 
 from __future__ import annotations
@@ -75,24 +75,38 @@ class _Half:
         self.flight: list[_Segment] = []  # short; an empty deque weighs 760 bytes, twice a device
         self.retransmitted = 0
 
-    def send(self, payload: Any, size_bytes: int, at_ns: int) -> int:
-        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known."""
+    def send(self, payload: Any, size_bytes: int, at_ns: int, by_ns: int = NEVER_NS) -> int:
+        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known, ``at_ns`` if it
+        hasn't left: then ``troubled`` is told if it won't come before ``by_ns``."""
         while size_bytes > MSS_BYTES:
-            self.send(None, MSS_BYTES, at_ns)
+            self.send(None, MSS_BYTES, at_ns, by_ns)
             size_bytes -= MSS_BYTES
         size_bytes += HEADER_BYTES
         segment = _Segment(self, payload, size_bytes, at_ns)
         self.flight.append(segment)
         env = self.stream.env
-        if at_ns > env._now and self.way.link.rules:  # a cable that is pulled now may be in again when it leaves
-            env.call_at(at_ns, self._attempt, segment)
-            return NEVER_NS
+        if at_ns > env._now:  # it meets the link as it is then
+            env.call_at(at_ns, self._leave, segment, by_ns)
+            return at_ns
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
             self.retry(segment)
         else:
             heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
         return arrives
+
+    def _leave(self, segment: _Segment, by_ns: int) -> None:
+        """The device has its answer."""
+        stream = self.stream
+        if stream.broken:
+            return
+        arrives = self.way.transit(segment.size_bytes, stream.env._now)
+        if arrives == NEVER_NS:
+            self.retry(segment)
+            return
+        stream.env.expect(arrives, segment)
+        if arrives >= by_ns and stream.troubled is not None:
+            stream.troubled()
 
     def _attempt(self, segment: _Segment) -> None:
         if self.stream.broken or segment.arrived:
@@ -182,9 +196,9 @@ class Stream:
         """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken: ``lost`` has said so)."""
         return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env._now)
 
-    def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0) -> int:
-        """To the near end, in ``in_ns`` from now; returns as ``send_up``."""
-        return NEVER_NS if self.broken else self._down.send(payload, size_bytes, self.env._now + in_ns)
+    def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0, by_ns: int = NEVER_NS) -> int:
+        """To the near end, in ``in_ns`` from now; returns as ``_Half.send``."""
+        return NEVER_NS if self.broken else self._down.send(payload, size_bytes, self.env._now + in_ns, by_ns)
 
     def close(self) -> None:
         """Forget the connection and what is in flight; ``lost`` is not called."""

@@ -18,6 +18,7 @@ LAYOUT = 1
 KINDS: dict[str, tuple[str, ...]] = {
     "due": ("device", "k"),
     "bus-error": ("device", "error"),
+    "rejected": ("device", "k", "code"),
     "end": ("device", "k", "mask", "state", "cause"),
     "quality": ("device", "k", "status", "mask"),
     "carried": ("device", "k", "mask", "how", "latency_ns"),

@@ -113,10 +113,13 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     from scenarios.runner import run
 
     try:
-        interrupts.load()
-        loaded = load(file)
-        with _progress(loaded.scenario.name) as told:
-            result = run(loaded, replace(options, progress=told, started=interrupts.started))
+        try:
+            interrupts.load()
+            loaded = load(file)
+            with _progress(loaded.scenario.name) as told:
+                result = run(loaded, replace(options, progress=told, started=interrupts.started))
+        finally:
+            interrupts.over()
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except ScenarioError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
@@ -137,24 +140,31 @@ class Interrupts:
     """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether one came."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._loading = True
+        self.asked, self._loading = False, True
         self._worlds: list[World] = []
 
     def load(self) -> None:
-        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt."""
+        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt, one that has come before, too."""
         self._loading, self._worlds = True, []
+        if self.asked:
+            self._loading = False
+            raise KeyboardInterrupt
 
     def started(self, world: World) -> None:
-        """From now on a signal sets a flag, and the world stops between two events; once it has ended, a signal breaks off no report or file."""
+        """From now on a signal sets a flag, and the world stops between two events."""
         self._worlds.append(world)
         self._loading = False
 
+    def over(self) -> None:
+        """What has come of it is told: the first signal breaks off no report or file, the second does."""
+        self._loading, self._worlds = False, []
+
     def heard(self, number: int, frame: Any) -> None:
         """The handler."""
-        self.asked = True
-        if self._loading:
+        if self._loading or (self.asked and not self._worlds):
+            self._loading, self.asked = False, True
             raise KeyboardInterrupt
+        self.asked = True
         for world in self._worlds:
             world.stop()
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scenarios.report.console import STYLES, unspoken_text
 from scenarios.result import Result
-from scenarios.verdict import INTERNAL_ERROR, MACHINE, Verdict, overall
+from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, overall
 
 ERROR = "ERROR"
 _ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}
@@ -24,7 +24,9 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
         table.add_column(name, overflow="fold")
     counts: dict[str, int] = {}
     for file, outcome, code in ran:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Exception) and code == ABORTED:
+            word, style, why = Verdict.ABORTED.value, STYLES[Verdict.ABORTED], str(outcome)
+        elif isinstance(outcome, Exception):
             word, style, why = ERROR, "bold red", _ERROR_WORDS.get(code, str(outcome))
         else:
             word, style, why = outcome.verdict.value, STYLES[outcome.verdict], _why(outcome)
@@ -32,7 +34,8 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
         table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(why)}[/]")
     console.print()
     console.print(table)
-    verdicts = [outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)] + ([Verdict.ABORTED] if not_run else [])
+    verdicts = [outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)]
+    verdicts += [Verdict.ABORTED] if not_run or Verdict.ABORTED.value in counts else []
     verdict = overall(verdicts) if verdicts else None
     word = ERROR if ERROR in counts else verdict.value if verdict is not None else ERROR
     style = "bold red" if verdict is None or word == ERROR else STYLES[verdict]

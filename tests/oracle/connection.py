@@ -24,12 +24,13 @@ class Way:
         """Is the cable pulled at that instant?"""
         return any(since <= when < until for since, until in self.cuts)
 
-    def carry(self, leaves_ns: int) -> int | None:
-        """A packet is offered; one that meets a pulled cable has no number."""
-        if self.is_cut(self.time.now):
+    def carry(self) -> int | None:
+        """A packet leaves now; one that meets a pulled cable has no number."""
+        now = self.time.now
+        if self.is_cut(now):
             return None
         self.offered += 1
-        arrives = leaves_ns + self.delay_ns
+        arrives = now + self.delay_ns
         return None if self.offered - 1 in self.lost or self.is_cut(arrives) else arrives
 
 
@@ -72,7 +73,7 @@ class Connection:
         if now >= self._began_ns + self.user_timeout_ns:
             self._break()
             return
-        arrives = self.ways[0].carry(now)
+        arrives = self.ways[0].carry()
         if arrives is not None:
             self.time.at(arrives, self._say_syn_ack)
         self.time.at(min(now + timer_ns, self._began_ns + self.user_timeout_ns), lambda: self._say_syn(2 * timer_ns))
@@ -80,7 +81,7 @@ class Connection:
     def _say_syn_ack(self) -> None:
         if self.open or self.over:
             return
-        arrives = self.ways[1].carry(self.time.now)
+        arrives = self.ways[1].carry()
         if arrives is not None:
             self.time.at(arrives, self._open)
 
@@ -95,25 +96,24 @@ class Connection:
             return
         segment = Segment(what, self.time.now + in_ns)
         self.flights[direction].append(segment)
-        if in_ns and self.ways[direction].is_cut(self.time.now):
-            self.time.at(segment.first_ns, lambda: self._try(direction, segment, segment.first_ns))
+        if in_ns:
+            self.time.at(segment.first_ns, lambda: self._try(direction, segment))
         else:
-            self._try(direction, segment, segment.first_ns)
+            self._try(direction, segment)
 
-    def _try(self, direction: int, segment: Segment, leaves_ns: int) -> None:
+    def _try(self, direction: int, segment: Segment) -> None:
         if self.over or segment.arrived:
             return
-        gives_up_ns = segment.first_ns + self.user_timeout_ns
-        if leaves_ns >= gives_up_ns:
+        now, gives_up_ns = self.time.now, segment.first_ns + self.user_timeout_ns
+        if now >= gives_up_ns:
             self._break()
             return
-        arrives = self.ways[direction].carry(leaves_ns)
+        arrives = self.ways[direction].carry()
         if arrives is not None:
             self.time.at(arrives, lambda: self._arrive(direction, segment))
             return
-        again = min(leaves_ns + segment.timer_ns, gives_up_ns)
+        self.time.at(min(now + segment.timer_ns, gives_up_ns), lambda: self._try(direction, segment))
         segment.timer_ns *= 2
-        self.time.at(again, lambda: self._try(direction, segment, again))
 
     def _arrive(self, direction: int, segment: Segment) -> None:
         if self.over:

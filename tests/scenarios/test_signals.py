@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from components.host import Host
 from components.instance import SLICE_FUEL, NeedsFibers
 from components.outcome import Cause
+from scenarios.cli import running
 from scenarios.cli.main import main
 from tests.components import guests
 
@@ -84,6 +87,45 @@ def test_a_signal_after_the_last_event_breaks_off_no_report(tmp_path: Path, monk
     assert [one["verdict"] for one in results] == ["PASS"]
     assert "ABORTED  2 scenarios: 1 PASS, 1 not run" in capsys.readouterr().out
     assert main(["run", "quickstart", "--json", str(tmp_path / "r.json")]) == 0, "nothing was left to be done"
+
+
+def test_a_signal_breaks_off_no_file_after_a_scenario_that_never_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last scenario can't be read; the signal comes when the results of the first are written."""
+    (tmp_path / "bad.yaml").write_text("format: 1\nfleets: {}\n")
+    write = running.write_out
+
+    def hurried(*what: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*what)
+
+    monkeypatch.setattr(running, "write_out", hurried)
+    assert main(["run", "quickstart", str(tmp_path / "bad.yaml"), "--json", str(tmp_path / "r.json")]) == 3
+    results = json.loads((tmp_path / "r.json").read_text())["results"]
+    assert [one["code"] for one in results] == [0, 3]
+
+
+def test_signals_in_every_phase_of_a_scenario() -> None:
+    world = SimpleNamespace(stopped=0)
+    world.stop = lambda: setattr(world, "stopped", world.stopped + 1)
+    interrupts = running.Interrupts()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.heard(15, None)
+    interrupts = running.Interrupts()
+    interrupts.load()
+    interrupts.started(world)  # type: ignore[arg-type]
+    interrupts.heard(15, None)
+    interrupts.heard(15, None)
+    assert (world.stopped, interrupts.asked) == (2, True)
+    interrupts.over()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.heard(15, None)  # the second one ends what is written, too
+    interrupts = running.Interrupts()
+    interrupts.over()
+    interrupts.heard(15, None)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.load()  # nothing is begun after a signal
+    interrupts.over()
+    assert interrupts.asked
 
 
 def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:

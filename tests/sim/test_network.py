@@ -157,18 +157,34 @@ def test_what_is_in_flight_when_a_cut_falls_is_sent_again() -> None:
     assert log == [("far", 200 * MS + 400 * MS + 10 * MS, "x")], "RFC 6298 section 5.1: the timer runs from when it was sent"
 
 
-@pytest.mark.parametrize(("healed_ms", "comes_ms"), [(300, 460), (500, 660), (620, 660), (700, 1060)])
-def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(healed_ms: int, comes_ms: int) -> None:
-    """A device thinks for 450 ms while the cable is pulled: its answer is late only if the cable still is when it leaves."""
+@pytest.mark.parametrize(
+    ("cut_ms", "healed_ms", "comes_ms"),
+    [(0, 300, 460), (0, 500, 660), (0, 645, 660), (0, 700, 1060), (100, 300, 460), (100, 455, 660), (455, 458, 460), (455, 800, 1060), (470, 800, 460)],
+)
+def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(cut_ms: int, healed_ms: int, comes_ms: int) -> None:
+    """A device thinks for 450 ms, and the way takes 10: lost is what leaves or arrives while the cable is pulled, and sent again after 200 and 400 ms."""
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found)
     stream.open = True
     cut = Cut()
-    found.rules.append(cut)
-    stream.send_down("y", 100, 450 * MS)
+    env.call_at(cut_ms * MS, found.rules.append, cut)
     env.call_at(healed_ms * MS, found.rules.remove, cut)
+    env.call_at(0, stream.send_down, "y", 100, 450 * MS)
     env.run_to(10 * S, Balanced(), 1000)
     assert log == [("near", comes_ms * MS, "y")]
+
+
+@pytest.mark.parametrize(("since_ms", "until_ms", "comes_ms"), [(140, 1200, None), (300, 1200, None), (0, 140, 410), (0, 300, 410), (420, 1200, 410)])
+def test_an_answer_meets_a_degraded_link_as_it_is_when_it_leaves(since_ms: int, until_ms: int, comes_ms: int | None) -> None:
+    """It leaves at 400 ms: all is lost from then until then."""
+    found = link(delay_ns=10 * MS)
+    env, stream, log = wired(found)
+    stream.open = True
+    stream.env.call_at(150 * MS, stream.send_down, "y", 100, 250 * MS)
+    env.call_at(since_ms * MS, lambda: env.call_at(until_ms * MS, found.restore, found.degrade({"loss": 1.0})))
+    env.run_to(10 * S, Balanced(), 1000)
+    assert len(log) == 1
+    assert (log[0][1] == comes_ms * MS) if comes_ms else log[0][1] > until_ms * MS
 
 
 def test_serial_timing() -> None:

@@ -65,7 +65,7 @@ def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as other:
                 elsewhere = folder_for(Path(other) / "elsewhere") / "renamed.yaml"
                 elsewhere.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
-                paced = run(load(elsewhere), Options(speed=PACE), host)
+                paced = run(load(elsewhere), Options(speed=PACE, out=Path(other) / "out"), host)
             if (paced.data["digest"], paced.verdict) != (first.data["digest"], first.verdict):
                 out["wrong"] = f"paced in another folder: {paced.verdict.value} {paced.data['digest']}"
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what the soak looks for
