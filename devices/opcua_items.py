@@ -27,6 +27,8 @@ _MESSAGE_NOT_AVAILABLE, _SUBSCRIPTION_ID_INVALID = 0x807B0000, 0x80280000
 """BadMessageNotAvailable, BadSubscriptionIdInvalid"""
 _NUMBERS = range(2, 12)
 """identifiers of the built-in types SByte to Double (OPC 10000-6 table 1)"""
+_ITEM_UNKNOWN = 0x80420000
+"""BadMonitoredItemIdInvalid"""
 _STATUS, _STATUS_VALUE_TIMESTAMP = 0, 2
 _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 PERCENT_MAX = 100.0
@@ -111,10 +113,27 @@ class Items(MonitoredItemService):
         item.discard_oldest, item.times = bool(params.RequestedParameters.DiscardOldest), self._times
         return result, item
 
+    def _modify_monitored_item(self, params: Any) -> Any:
+        """As it is made (asyncua: an unlimited queue is taken for one of no length, an unknown item trips)."""
+        result = ua.MonitoredItemModifyResult()
+        item: Any = self._monitored_items.get(params.MonitoredItemId)
+        wanted = params.RequestedParameters
+        new = _filter_of(wanted)
+        refused = _ITEM_UNKNOWN if item is None else self._refused(item.read_value_id.NodeId, new)
+        if refused:
+            result.StatusCode = ua.StatusCode(ua.UInt32(refused))
+            return result
+        result.RevisedSamplingInterval = type(self).step_ms(self.aspace) or wanted.SamplingInterval
+        result.RevisedQueueSize = item.queue_size = self._revise_queue_size(wanted.QueueSize)
+        item.client_handle, item.discard_oldest = wanted.ClientHandle, bool(wanted.DiscardOldest)
+        item.filter = new if new is not None else item.filter
+        waiting = self.isub._triggered_datachanges.get(params.MonitoredItemId, [])
+        del waiting[: max(0, len(waiting) - item.queue_size)]
+        return result
+
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
         wanted = params.RequestedParameters
-        if isinstance(wanted.Filter, ua.ExtensionObject) and not wanted.Filter.TypeId.Identifier and not wanted.Filter.Body:
-            wanted.Filter = None  # the null extension object: nothing is asked for
+        wanted.Filter = _filter_of(wanted)
         refused = self._refused(params.ItemToMonitor.NodeId, wanted.Filter)
         if refused:
             result = ua.MonitoredItemCreateResult()
@@ -209,6 +228,12 @@ class Items(MonitoredItemService):
         if kind == _PERCENT:
             width *= (self._range(item.read_value_id.NodeId) or 0.0) / PERCENT_MAX
         return bool(abs(new - old) > width)
+
+
+def _filter_of(wanted: Any) -> Any:
+    """The filter of requested parameters; the null extension object asks for nothing."""
+    found = wanted.Filter
+    return None if isinstance(found, ua.ExtensionObject) and not found.TypeId.Identifier and not found.Body else found
 
 
 def _overflown(event: Any) -> None:

@@ -106,6 +106,7 @@ DEVIATIONS = (
     "Republish of what isn't there any more is BadMessageNotAvailable, and what is there stays until it is acknowledged "
     "(asyncua: Good without a message; it is sent again once)",
     "a value has the timestamps that were asked for, others than the four that exist are BadTimestampsToReturnInvalid (asyncua: always both)",
+    "ModifyMonitoredItems revises the queue as CreateMonitoredItems does, an unknown item is BadMonitoredItemIdInvalid (asyncua: no limit; it trips)",
     "beside what an item's queue has let go stands the Overflow bit, and DiscardOldest false keeps the oldest (asyncua: neither)",
     "a write to a node that doesn't exist is BadNodeIdUnknown (asyncua: BadUserAccessDenied)",
     "a write to a node that isn't writable is BadNotWritable (asyncua: BadUserAccessDenied)",

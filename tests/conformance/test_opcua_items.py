@@ -123,6 +123,43 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
     arm(program)
 
 
+def test_items_are_modified_as_they_are_made(arm: Any) -> None:
+    """5.13.3: the queue is revised, what doesn't fit any more is let go, the other end of it is kept; an unknown item is refused."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        told = Told()
+        async with Client(url) as client:
+            made = await watch(client, told, name="cycles", every_ms=1500)
+            (subscription,) = client.uaclient._subscription_callbacks
+
+            async def modify(item: int, **wanted: Any) -> Any:
+                parameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, **wanted)
+                params = ua.ModifyMonitoredItemsParameters(
+                    SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Both,
+                    ItemsToModify=[ua.MonitoredItemModifyRequest(MonitoredItemId=item, RequestedParameters=parameters)],
+                )  # fmt: skip
+                (result,) = await client.uaclient.modify_monitored_items(params)
+                return result
+
+            unknown = await modify(made.MonitoredItemId + 99, QueueSize=3)
+            assert unknown.StatusCode.value == 0x80420000, "BadMonitoredItemIdInvalid"
+            unlimited = await modify(made.MonitoredItemId, QueueSize=0)
+            assert (unlimited.StatusCode.value, unlimited.RevisedQueueSize) == (0, 10_000)
+            refused = await modify(made.MonitoredItemId, QueueSize=3, Filter=deadband(ua.DeadbandType.Absolute, -1.0))
+            assert refused.StatusCode.value == 0x808E0000, "BadDeadbandFilterInvalid"
+            await asyncio.sleep(0.3)
+            changed = await modify(made.MonitoredItemId, QueueSize=3, DiscardOldest=False)
+            assert (changed.StatusCode.value, changed.RevisedQueueSize) == (0, 3)
+            begun = len(told.values)
+            await asyncio.sleep(3.4)
+            values, statuses = told.values[begun:], told.statuses[begun:]
+            assert len(values) in (3, 6)
+            assert statuses[-3:] == [0, 0, 0x480]
+            assert values[-1] - values[-2] > 3.0
+
+    arm(program)
+
+
 def test_b8_notifications_have_the_timestamps_that_were_asked_for(arm: Any) -> None:
     async def program(url: str, server: OpcUaServer) -> None:
         for wanted, expected in ((0, {(True, False)}), (1, {(False, True)}), (2, {(True, True)}), (3, {(False, False)})):

@@ -13,7 +13,6 @@ from tests.oracle.north import Message, North
 from tests.oracle.plants import Books, Device, Plant
 from tests.oracle.timeline import Price, Timeline
 
-
 LOOKS_NS = 10_000_000
 """how often it is asked whether anything is open, once nothing is due any more"""
 

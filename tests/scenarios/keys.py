@@ -16,12 +16,13 @@ Block = dict[str, Any]
 @dataclass(frozen=True)
 class Key:
     """``one`` and ``other``: what ought to differ; ABSENT leaves the key out. ``beside``: keys of the same block that it needs. ``deadly``: with
-    ``other`` nothing runs that another key could change."""
+    ``other`` nothing runs that another key could change. ``refused``: ``other`` has no place here, and is refused by name."""
 
     one: Any
     other: Any
     beside: Block = field(default_factory=dict)
     deadly: bool = False
+    refused: bool = False
 
 
 ABSENT = object()
@@ -104,9 +105,9 @@ def crowded() -> Block:
 
 
 DEGRADATION: dict[str, Key] = {
-    "delay": Key("20 ms", "35 ms"), "jitter": Key("1 ms", "7 ms", {"delay": "400 ms"}), "loss": Key("1 %", "20 %"),
+    "delay": Key("500 ms", "900 ms"), "jitter": Key("1 ms", "7 ms", {"delay": "400 ms"}), "loss": Key("1 %", "20 %"),
     "correlation": Key("10 %", "60 %", {"loss": "30 %"}), "bursts": Key({"p": "1 %", "r": "90 %"}, {"p": "20 %", "r": "20 %"}), "duplicate": Key("1 %", "30 %"),
-    "reorder": Key("1 %", "30 %", {"delay": "20 ms"}), "corrupt": Key("1 %", "20 %"), "rate": Key("1 Mbit/s", "100 kbit/s"),
+    "reorder": Key("1 %", "30 %", {"delay": "500 ms"}), "corrupt": Key("1 %", "20 %"), "rate": Key("1 Mbit/s", "100 kbit/s"),
     "queue": Key("100 B", "64 KiB", {"rate": "10 kbit/s"}),
 }  # fmt: skip
 
@@ -123,8 +124,9 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     }),
     "Fleet, modbus-tcp": (plant("tcp", patience="5 s"), ("fleets", "tcp"), {
         "device": Key("press-sensor", "motor"), "count": Key(3, 4), "poll": Key("500 ms", "400 ms"), "phase": Key("spread", "aligned"),
-        "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}), "response": Key(ABSENT, "80 ms"), "twin": Key(ABSENT, "twin.csv"),
-        "protocol": Key("modbus-tcp", "modbus-rtu"), "link": Key("plant", "cloud"), "gateway": Key("gw", "none"), "driver": Key("modbus-driver", "none"),
+        "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}), "response": Key(ABSENT, "80 ms"),
+        "link": Key("plant", "none", refused=True),
+        "gateway": Key("gw", "none", refused=True), "driver": Key("modbus-driver", "none", refused=True),
     }),
     "Fleet, modbus-rtu": (plant("rtu", patience="5 s"), ("fleets", "rtu"), {
         "count": Key(3, 4), "poll": Key("500 ms", "400 ms"), "phase": Key("spread", "aligned"), "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}),
@@ -136,12 +138,13 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     }),
     "Fleet, subscribed": (plant("news"), ("fleets", "news"), {
         "device": Key("press-sensor", "motor"), "count": Key(2, 3), "sampling": Key("500 ms", "1 s"), "phase": Key("spread", "aligned"),
-        "response": Key(ABSENT, "80 ms"), "opcua": Key(ABSENT, {"publishing": "300 ms"}), "overrun": Key("skip", "queue"),
+        "response": Key(ABSENT, "80 ms"), "opcua": Key(ABSENT, {"publishing": "300 ms"}), "overrun": Key(ABSENT, "queue", refused=True),
+        "poll": Key(ABSENT, "1 s", refused=True),
     }),
     "OpcUa": (plant("news"), ("fleets", "news", "opcua"), {"publishing": Key("1 s", "300 ms"), "queue": Key(1, 10, {"publishing": "3 s"})}),
     "Fleet, mqtt": (plant("topics"), ("fleets", "topics"), {
         "device": Key("press-sensor", "motor"), "count": Key(2, 3), "publish": Key("500 ms", "1 s"), "phase": Key("spread", "aligned"),
-        "mqtt": Key(ABSENT, {"qos": 0}), "response": Key(ABSENT, "80 ms"), "overrun": Key("skip", "queue"),
+        "mqtt": Key(ABSENT, {"qos": 0}), "response": Key(ABSENT, "80 ms", refused=True), "overrun": Key(ABSENT, "queue", refused=True),
     }),
     "Mqtt": (plant("topics", trouble=({"at": "4 s", "crash": "gw", "for": "1 s"}, {"at": "9 s", "cut": "plant", "leg": "topics/1", "for": "20 s"})),
              ("fleets", "topics", "mqtt"), {"qos": Key(0, 1), "retain": Key(False, True), "keep-alive": Key("2 s", "9 s")}),
@@ -150,11 +153,11 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         "with": Key({"timeout": "60 ms"}, {"timeout": "900 ms"}), "limits": Key(ABSENT, {"deadline": "300 ms"}),
     }),
     "Limits": (plant(), ("components", "modbus-driver", "limits"), {
-        "cpu": Key(ABSENT, "10 us"), "deadline": Key(ABSENT, "30 ms"), "memory": Key(ABSENT, "64 KiB", deadly=True), "state": Key(ABSENT, "1 KiB"),
+        "cpu": Key(ABSENT, "10 us"), "deadline": Key(ABSENT, "30 ms"), "memory": Key(ABSENT, "64 KiB", deadly=True), "state": Key(ABSENT, "1 KiB", refused=True),
     }),
     "Gateway": (crowded(), ("gateways", "gw"), {
         "board": Key("raspberry-pi-4", "raspberry-pi-3"), "store": Key(ABSENT, {"drain": "20 /s"}), "reservation": Key("auto", "64 MiB"),
-        "files": Key(ABSENT, 8), "restart": Key(ABSENT, {"first": "2 s"}), "upgrade": Key(ABSENT, {"trial": "2 s"}),
+        "files": Key(ABSENT, 8), "restart": Key(ABSENT, {"first": "2 s"}), "upgrade": Key(ABSENT, {"trial": "2 s"}, refused=True),
     }),
     "Uplink": (plant(), ("gateways", "gw", "uplink"), {
         "window": Key(32, 1), "retry": Key(ABSENT, {"first": "2 s"}), "keep-alive": Key("30 s", "1 s"), "user-timeout": Key("10 s", "2 s"),
@@ -180,7 +183,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     }),
     "Upgrading, to what traps": (upgrading(version="1.4.0", poll="200 ms"), ("gateways", "gw", "upgrade"), {"faults": Key(0, 1000, {"failures": "100 %", "trial": "5 s"})}),
     "Upgrading, to what reads nothing": (upgrading("modbus-driver", "1.2.0"), ("gateways", "gw", "upgrade"), {"failures": Key("0 %", "100 %")}),
-    "Registry": (upgrading(), ("registry",), {"path": Key("registry", "none"), "trust": Key(["registry/demo.pub"], ["registry/other.pub"])}),
+    "Registry": (upgrading(), ("registry",), {"path": Key("registry", "none", refused=True), "trust": Key(["registry/demo.pub"], ["registry/none.pub"], refused=True)}),
     "Scenario": (plant(trouble=({"at": "9 s", "cut": "cloud", "for": "6 s"},)), (), {"seed": Key(3, 4), "duration": Key("12 s", "13 s"), "settle": Key("10 s", "0 s")}),
     "Change": (plant(), ("timeline", 5, "to"), {**DEGRADATION, "preset": Key("lan", "lte")}),
 }  # fmt: skip
@@ -212,15 +215,29 @@ VERBS: dict[str, tuple[Block, dict[str, Key]]] = {
     "write": ({"write": "tcp/1", "point": "setpoint", "value": 2.0}, {"value": Key(2.0, 3.0)}),
 }  # fmt: skip
 """verb -> (an entry, its keys); each happens at 9 s if it doesn't say when"""
-NOT_WALKED = {
-    "Scenario": "format name description incident expect pace: a plan; fleets overrides links components gateways registry timeline phases faults: blocks; "
-    "observe: serve --judge alone reads it",
-    "Entry": "every after times phase: tests/scenarios/test_timeline.py; upgrade version: Upgrading; partition degrade: pairs, Change; status: OPC UA",
-    "Pace": "wire alone", "Observe": "serve --judge alone", "Trouble": "tests/scenarios/test_timeline.py", "Phase": "tests/scenarios/test_phases.py",
-    "Component": "wasm version grants: what runs", "Gateway": "transform policy: what runs; uplink standby: blocks", "Uplink": "link: where",
-    "Standby": "of heartbeat: where", "Heartbeat": "link: where", "Override": "driver twin: what runs, where it begins",
+BLOCKS = "a block of its own"
+RUNS = "what runs, and where: tests/scenarios/test_cli.py"
+NOT_WALKED: dict[str, dict[str, str]] = {
+    "Scenario": {
+        **dict.fromkeys(("format", "name", "description", "incident", "expect"), "a plan of what to judge or to read"), "pace": "wire alone",
+        "observe": "serve --judge alone",
+        **dict.fromkeys(("fleets", "overrides", "links", "components", "gateways", "registry", "timeline", "phases", "faults"), BLOCKS),
+    },
+    "Entry": {
+        **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/test_timeline.py"), "gateway": "tests/sim/test_failover.py",
+        "status": "tests/sim/test_field.py", "version": "tests/scenarios/test_upgrades.py", "to": "Change",
+        **dict.fromkeys(("partition", "degrade", "restart", "upgrade"), "tests/sim/test_trouble.py, test_failover.py, test_ota.py"),
+    },
+    "Trouble": dict.fromkeys(("mtbf", "mttr", "do", "from", "until", "phase"), "tests/scenarios/test_timeline.py, test_phases.py"),
+    "Phase": dict.fromkeys(("name", "for", "converge"), "tests/scenarios/test_phases.py"),
+    "Observe": dict.fromkeys(("topic", "sequence", "value", "status", "each", "sample"), "serve --judge alone: tests/scenarios/test_observation.py"),
+    "Pace": {"tolerance": "wire alone: tests/scenarios/test_fidelity.py"},
+    "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS), "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},
+    "Uplink": {"link": RUNS}, "Standby": {"of": RUNS, "heartbeat": BLOCKS}, "Heartbeat": {"link": RUNS},
+    "Override": {"driver": RUNS, "twin": "tests/scenarios/test_twin.py"}, "Fleet": {"twin": "tests/scenarios/test_twin.py", "protocol": "the table's five kinds of fleets"},
+    "Degradation": dict.fromkeys(DEGRADATION, "Link, Change"), "Link": {"turnaround": "Link, serial"},
 }  # fmt: skip
-"""what the table leaves out, and why"""
+"""block -> its keys that the table leaves out, and why"""
 
 
 def text(base: Block, path: tuple[Any, ...], *settings: Block) -> str:

@@ -33,12 +33,16 @@ def test_books_that_do_not_add_up_are_found() -> None:
 
 
 def test_a_soak_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two are known, one of them wrong; a third line was cut off: nothing is run again but that one."""
-    lines = [json.dumps({"seed": seed, "verdict": "PASS", "wrong": "odd" if seed == 2 else "", "due": 5}) for seed in (1, 2, 3)]
-    (tmp_path / "results.jsonl").write_text("\n".join([*lines[:2], lines[2][:9]]))
-    assert soak.main(["--count", "3", "--jobs", "1", "--folder", str(tmp_path)]) == 1
+    """Known is what this very tree has found good: not what was wrong, what another tree has found, what was cut off."""
+    good = {"verdict": "PASS", "wrong": "", "due": 5, "tree": soak.tree()}
+    lines = [{"seed": 1, **good}, {"seed": 2, **good, "wrong": "odd"}, {"seed": 3, **good, "tree": "another"}, {"seed": 4, **good}]
+    texts = [json.dumps(line) for line in lines]
+    (tmp_path / "results.jsonl").write_text("\n".join([*texts[:3], texts[3][:9]]))
+    assert list(soak.known(tmp_path / "results.jsonl")) == [1]
+    assert soak.main(["--count", "2", "--jobs", "1", "--folder", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "3 scenarios, 2 known from before, 1 to run" in printed
-    assert "3 of 3 scenarios" in printed
-    assert "1 scenarios wrong" in printed
-    assert sorted(soak.known(tmp_path / "results.jsonl")) == [1, 2, 3]
+    assert "2 scenarios, 1 known from before, 1 to run" in printed
+    assert "2 of 2 scenarios" in printed
+    assert sorted(soak.known(tmp_path / "results.jsonl")) == [1, 2]
+    bad = [{"seed": 1, **good, "wrong": "odd"}, {"seed": 2, **good}]
+    assert (soak.summary(bad, 2), soak.summary(bad[1:], 2), soak.summary(bad[1:], 1)) == (1, 1, 0)

@@ -7,29 +7,44 @@ wrong: then the file of the scenario lies in the folder, and its line in ``resul
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.soak.trial import calm, folder_for, work
 
+ROOT = Path(__file__).parents[2]
 TRIES = 40
 """scenarios before a process makes room for a new one"""
 
 
+@cache
+def tree() -> str:
+    """A digest of everything that a result depends on: the rooms' sources, the guests, and what draws scenarios."""
+    digest = hashlib.sha256()
+    for folder in ("components", "devices", "scenarios", "sim", "tests/soak"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in (".py", ".wasm", ".json") and file.is_file():
+                digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def known(results: Path) -> dict[int, dict[str, Any]]:
-    """What was found before; a last line that was cut off is forgotten."""
+    """What was found before, of this very tree, and wasn't wrong; a last line that was cut off is forgotten."""
     found = {}
     for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
         try:
             one = json.loads(line)
         except ValueError:
             continue
-        found[one["seed"]] = one
+        if one.get("tree") == tree() and not one["wrong"]:
+            found[one["seed"]] = one
     return found
 
 
@@ -51,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     with results.open("a", encoding="utf-8") as file, multiprocessing.get_context("spawn").Pool(chosen.jobs, calm, maxtasksperchild=TRIES) as pool:
         for done, one in enumerate(pool.imap_unordered(work, left), 1):
-            found[one["seed"]] = one
+            found[one["seed"]] = one = {**one, "tree": tree()}
             file.write(json.dumps(one) + "\n")
             file.flush()
             if one["wrong"]:
