@@ -19,6 +19,7 @@ from devices.device import Device
 from devices.modbus_server import ModbusServer
 from scenarios.load import load_text
 from scenarios.plan import Planner
+from scenarios.runner import Options  # noqa: F401  # what a run has in memory is in memory here, too
 from sim.clock import S
 from sim.world import World
 

@@ -28,21 +28,26 @@ Receive = Callable[[Any], None]
 
 
 class _Segment(Occurrence):
-    """A segment on its way; it is its own arrival on the timeline."""
+    """A segment on its way; it is its own departure, if that is still to come, and its own arrival on the timeline."""
 
-    __slots__ = ("arrived", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
+    __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
 
     def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
         self.half, self.payload, self.size_bytes = half, payload, size_bytes
         self.first_ns = self.sent_ns = now_ns
         self.arrived = False
+        self.by_ns: int | None = None
+        """it hasn't left: by when it should arrive"""
         self.rto_ns = RTO_NS
 
     def happen(self) -> None:
-        """It reaches the other end, if the rules let it."""
+        """It leaves, or it reaches the other end, if the rules let it."""
         half = self.half
         stream, way, flight = half.stream, half.way, half.flight
         if stream.broken or self.arrived:
+            return
+        if self.by_ns is not None:
+            half.leave(self, self.by_ns)
             return
         if way.link.rules and way.passes(self.size_bytes, stream.env._now) is None:
             half.retry(self)  # the timer has run since it was sent
@@ -86,7 +91,8 @@ class _Half:
         self.flight.append(segment)
         env = self.stream.env
         if at_ns > env._now:  # it meets the link as it is then
-            env.call_at(at_ns, self._leave, segment, by_ns)
+            segment.by_ns = by_ns
+            heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]
             return at_ns
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
@@ -95,16 +101,15 @@ class _Half:
             heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
         return arrives
 
-    def _leave(self, segment: _Segment, by_ns: int) -> None:
+    def leave(self, segment: _Segment, by_ns: int) -> None:
         """The device has its answer."""
-        stream = self.stream
-        if stream.broken:
-            return
-        arrives = self.way.transit(segment.size_bytes, stream.env._now)
+        stream, segment.by_ns = self.stream, None
+        env = stream.env
+        arrives = self.way.transit(segment.size_bytes, env._now)
         if arrives == NEVER_NS:
             self.retry(segment)
             return
-        stream.env.expect(arrives, segment)
+        heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]
         if arrives >= by_ns and stream.troubled is not None:
             stream.troubled()
 

@@ -81,7 +81,7 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
             into.append((Reader().feed(data), size_bytes - len(data)))
 
     monkeypatch.setattr(Stream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
-    monkeypatch.setattr(Stream, "send_down", lambda self, payload, size, in_ns=0: seen(down, payload, size) or send_down(self, payload, size, in_ns))
+    monkeypatch.setattr(Stream, "send_down", lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when))
     timeline = (Action(2 * S, "write", "presses/1", None, (), "setpoint", 7.5), Action(3 * S, "upgrade", "gw/route", version="1.1.0"))
     spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
     world = run(spec, host)
