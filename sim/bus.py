@@ -218,8 +218,9 @@ class TcpPort:
             stream.break_off()
             return
         arrives = NEVER_NS
+        at_ns, by_ns = self._env._now + self._response_ns + self.server.slow_ns, self._deadline_ns
         for answer in answers:
-            arrives = stream.send_down(answer, len(answer), self._response_ns + self.server.slow_ns, self._deadline_ns)
+            arrives = stream.down.send(answer, len(answer), at_ns, by_ns)
         if arrives >= self._deadline_ns:
             self._arm()
 

@@ -142,8 +142,8 @@ class Stream:
     """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
 
     __slots__ = (
-        "_down",
         "broken",
+        "down",
         "env",
         "lost",
         "open",
@@ -162,7 +162,7 @@ class Stream:
         self.open = False
         self.troubled: Callable[[], None] | None = None
         """told when something doesn't get through at once, for those who keep no timer of their own while all is well"""
-        self.up, self._down = _Half(self, up, far), _Half(self, down, near)
+        self.up, self.down = _Half(self, up, far), _Half(self, down, near)
 
     def connect(self, opened: Callable[[], None]) -> None:
         """Three-way handshake: ``opened`` after SYN and SYN-ACK; ``lost`` after the user timeout."""
@@ -185,12 +185,12 @@ class Stream:
             now = self.env._now
             if self.open or self.broken or self.up.way.passes(HEADER_BYTES, now) is None:
                 return
-            for at, corrupted in self._down.way.offer(HEADER_BYTES, now)[:1]:
+            for at, corrupted in self.down.way.offer(HEADER_BYTES, now)[:1]:
                 if not corrupted:
                     self.env.call_at(at, done)
 
         def done() -> None:
-            if self.open or self.broken or self._down.way.passes(HEADER_BYTES, self.env._now) is None:
+            if self.open or self.broken or self.down.way.passes(HEADER_BYTES, self.env._now) is None:
                 return
             self.open = True
             opened()
@@ -203,7 +203,7 @@ class Stream:
 
     def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0, by_ns: int = NEVER_NS) -> int:
         """To the near end, in ``in_ns`` from now; returns as ``_Half.send``."""
-        return NEVER_NS if self.broken else self._down.send(payload, size_bytes, self.env._now + in_ns, by_ns)
+        return NEVER_NS if self.broken else self.down.send(payload, size_bytes, self.env._now + in_ns, by_ns)
 
     def close(self) -> None:
         """Forget the connection and what is in flight; ``lost`` is not called."""
@@ -218,4 +218,4 @@ class Stream:
     @property
     def retransmitted(self) -> int:
         """Segments sent again, both ways."""
-        return self.up.retransmitted + self._down.retransmitted
+        return self.up.retransmitted + self.down.retransmitted
