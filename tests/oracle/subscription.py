@@ -14,6 +14,8 @@ BREAKS_NS = 3 * S
 """a field connection on which nothing gets through for that long is given up"""
 LAST_TRY_NS = 1400 * MS
 """before that a segment is sent for the last time: 200, 400, 800 ms after the try before"""
+SILENT_INTERVALS = 2
+"""for so many publishing intervals a driver may hear nothing without taking the subscription for dead; after more it is its own to decide"""
 RECOVERS_NS = 8 * S
 """a driver has its subscription again within that time after the cable is back: its timeouts, the pauses between its tries, a handshake"""
 MADE_NS = 2 * S
@@ -58,7 +60,7 @@ def ends(device: Subscribed, at: int) -> frozenset[str]:
         return either
     for since, until in device.cuts:
         near = since - 2 * device.publishing_ns - 500 * MS, until + RECOVERS_NS
-        if until - since < LAST_TRY_NS - 50 * MS:
+        if until - since < min(LAST_TRY_NS - 50 * MS, SILENT_INTERVALS * device.publishing_ns):
             continue  # segments are sent again until they come: late, and nothing is lost
         if since + BREAKS_NS + device.publishing_ns + 500 * MS < at < until - 500 * MS:
             return frozenset(("missed disconnected",))

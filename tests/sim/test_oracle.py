@@ -28,7 +28,7 @@ from tests.oracle.subscription import Subscribed, may_become
 ROOMS = ("components", "devices", "scenarios", "sim", "tui")
 PRICE_MAX_NS = 12 * MS
 """of a step of the gateway's own: more than any costs on the board below"""
-GUESSES = 5
+GUESSES = 16
 
 
 class Script:
