@@ -131,6 +131,10 @@ ODD_NS, ODDER_NS = 13_000, 107_000
 """added to delays and to response times: no sum of a few of them is a timeout to the nanosecond, where the order of two events would be anybody's guess"""
 
 
+RESENT_MS = (200, 600, 1400)
+"""after a request it is sent again: no driver's timeout ends at that very instant"""
+
+
 def spans(draw: Random, last_ms: int, longest_ms: int) -> tuple[tuple[int, int], ...]:
     """Up to two cuts, apart."""
     cuts: list[tuple[int, int]] = []
@@ -164,6 +168,7 @@ def store_of(draw: Random) -> Store | None:
 def device_of(draw: Random, index: int, serial: bool, one_block: bool) -> Device:
     period_ms, response_ms = draw.randint(300, 6000), draw.choice((1, 20, 90) if serial else (1, 20, 90, 450))
     timeout_ms = draw.randint(response_ms + 170, 900) if serial else draw.randint(60, 2500)
+    timeout_ms += timeout_ms in RESENT_MS
     wire = Wire() if serial else Wire(draw.choice((1, 7, 40, 110)) * MS + ODD_NS, losses(draw), losses(draw))
     points = tuple(draw.randint(1, 6) for _ in range(1 if one_block else draw.randint(1, 3)))
     return Device(
