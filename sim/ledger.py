@@ -217,8 +217,8 @@ class Ledger:
     def deliver(self, row: Row, mask: int) -> int:
         """The cloud has these points. Those that are open end as delivered; those it already had are duplicates."""
         whole = row.whole
+        mask &= ~row.void  # of these no value has arrived, however often they come; another gateway may still have one
         if whole is not None:
-            mask &= ~row.void  # no value arrived here: another gateway may still have one
             for share in whole.shares:
                 share.open &= ~mask
             whole.marks = row.marks

@@ -302,8 +302,11 @@ def test_a_delivery_by_one_ends_it_for_all() -> None:
     assert (row.open, books.duplicates) == (0b100, 1)
     assert books.deliver(row.shares[1], 0b100) == 0b100
     plain = books.open_row(1, 0, 0, ALL)
+    books.close(plain, 0b001, End.MISSED, "bad")
     plain.void = 0b001
-    assert books.deliver(plain, ALL) == ALL, "of a row of one's own void points have ended before"
+    assert books.deliver(plain, ALL) == 0b110
+    assert books.deliver(plain, ALL) == 0
+    assert books.duplicates_of == {0: 1, 1: 2}, "what has no value is no duplicate, however often it arrives"
 
 
 def test_due_instants() -> None:
