@@ -96,6 +96,11 @@ class Items(MonitoredItemService):
         self._times = require_times(params.TimestampsToReturn)
         return await super().create_monitored_items(params)
 
+    def modify_monitored_items(self, params: Any) -> Any:
+        """As they are made."""
+        self._times = require_times(params.TimestampsToReturn)
+        return super().modify_monitored_items(params)
+
     async def trigger_datachange(self, handle: int, nodeid: Any, attr: Any) -> None:
         """The first look at a node, for an item."""
         token = LOOKING.set(True)
@@ -125,10 +130,14 @@ class Items(MonitoredItemService):
             return result
         result.RevisedSamplingInterval = type(self).step_ms(self.aspace) or wanted.SamplingInterval
         result.RevisedQueueSize = item.queue_size = self._revise_queue_size(wanted.QueueSize)
-        item.client_handle, item.discard_oldest = wanted.ClientHandle, bool(wanted.DiscardOldest)
+        item.client_handle, item.discard_oldest, item.times = wanted.ClientHandle, bool(wanted.DiscardOldest), self._times
         item.filter = new if new is not None else item.filter
         waiting = self.isub._triggered_datachanges.get(params.MonitoredItemId, [])
-        del waiting[: max(0, len(waiting) - item.queue_size)]
+        if len(waiting) > item.queue_size:
+            kept = waiting[-item.queue_size :] if item.discard_oldest else waiting[: item.queue_size]
+            if len(kept) > 1:
+                _overflown(kept[0 if item.discard_oldest else -1])
+            waiting[:] = kept
         return result
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:

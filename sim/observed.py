@@ -57,8 +57,6 @@ class ObservedPlant(ServedPlant):
         self.finished = False
         self.never_carried: dict[tuple[int, End, str], int] = {}
         self.never_accepted: dict[tuple[int, End, str], int] = {}
-        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
-        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
         self.waiting_for: list[Callable[[], bool]] = []
         self.on_command_done: list[Callable[[Command, str | None], None]] = []
         self.commands_issued: list[Command] = []
@@ -217,11 +215,7 @@ class ObservedPlant(ServedPlant):
         self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
         count = mask.bit_count()
         if self.spec.phases:
-            key = self.phase_of(row.due_ns), row.device, end, cause
-            self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + count
-            for status, points in (row.marks or {}).items():
-                marked = *key, status
-                self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
+            self.ended_in_phase(row, mask, end, cause)
         if end is End.DELIVERED:
             return
         if end is End.LOST:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sim.attached import Outside
 from sim.clock import TROUBLE, Environment
 from sim.field import Field
+from sim.ledger import End, Row
 from sim.link import Link
 from sim.spec import PhaseSpec, WorldSpec
 from sim.streams import Streams
@@ -40,6 +41,10 @@ class Plant:
         self.device_index = {device.name: i for i, device in enumerate(spec.devices)}
         self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
         self.gateways: list[Gateway] = []
+        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
+        """(phase, device, end, cause) -> points, of samples that were due in a phase"""
+        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
+        """the same by StatusCode, of readings that weren't Good"""
         self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside)
 
     def put_trouble(self) -> None:
@@ -67,6 +72,14 @@ class Plant:
             if phase.start_ns <= due_ns < phase.end_ns:
                 return phase.name
         return ""
+
+    def ended_in_phase(self, row: Row, mask: int, end: End, cause: str) -> None:
+        """Points of a sample have their end: it is booked in the phase in which they were due, with its quality."""
+        key = self.phase_of(row.due_ns), row.device, end, cause
+        self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
+        for status, points in (row.marks or {}).items():
+            marked = *key, status
+            self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
 
     def happened(self, event: str) -> None:
         """A named event of the timeline: ``heal cloud``."""

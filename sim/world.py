@@ -82,10 +82,6 @@ class World(Plant):
         self.never_carried: dict[tuple[int, End, str], int] = {}
         """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
-        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
-        """(phase, device, end, cause) -> points, of samples that were due in a phase"""
-        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
-        """the same by StatusCode, of readings that weren't Good"""
         self.on_readings: list[Callable[[Poller, Row, Batch], None]] = []
         """told of each sample that a driver has returned"""
         self._commands = 0
@@ -358,11 +354,7 @@ class World(Plant):
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
         if self.spec.phases:
-            key = self.phase_of(row.due_ns), row.device, end, cause
-            self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
-            for status, points in (row.marks or {}).items():
-                marked = *key, status
-                self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
+            self.ended_in_phase(row, mask, end, cause)
         if end is End.DELIVERED or end is End.DROPPED:
             return
         for told in self.on_sample_end:

@@ -160,6 +160,38 @@ def test_items_are_modified_as_they_are_made(arm: Any) -> None:
     arm(program)
 
 
+@pytest.mark.parametrize("oldest", [True, False])
+def test_a_queue_that_is_made_shorter_lets_go_of_the_right_end(arm: Any, oldest: bool) -> None:
+    """Some ten values wait when the queue is made one of two; and the timestamps are those that are asked for now."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        stamps: list[Any] = []
+
+        class Times(Told):
+            def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
+                super().datachange_notification(node, value, data)
+                stamps.append(data.monitored_item.Value.SourceTimestamp)
+
+        told = Times()
+        async with Client(url) as client:
+            made = await watch(client, told, name="cycles", every_ms=3000)
+            await asyncio.sleep(1.3)
+            begun = len(told.values)
+            (subscription,) = client.uaclient._subscription_callbacks
+            parameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, QueueSize=2, DiscardOldest=oldest)
+            await client.uaclient.modify_monitored_items(ua.ModifyMonitoredItemsParameters(
+                SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Neither,
+                ItemsToModify=[ua.MonitoredItemModifyRequest(MonitoredItemId=made.MonitoredItemId, RequestedParameters=parameters)],
+            ))  # fmt: skip
+            await asyncio.sleep(2.5)
+            assert told.statuses[begun : begun + 2] == ([0x480, 0] if oldest else [0, 0x480])
+            gap = told.values[begun + 1] - told.values[begun]
+            assert (gap == 1.0) if oldest else (gap > 10.0)
+            assert stamps[begun + 1] is None
+
+    arm(program)
+
+
 def test_b8_notifications_have_the_timestamps_that_were_asked_for(arm: Any) -> None:
     async def program(url: str, server: OpcUaServer) -> None:
         for wanted, expected in ((0, {(True, False)}), (1, {(False, True)}), (2, {(True, True)}), (3, {(False, False)})):
