@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.oracle.plants import MS, S
-from tests.oracle.timeline import Timeline
+from tests.oracle.timeline import CLOSE_NS, Timeline
 
 
 class Way:
@@ -19,9 +19,14 @@ class Way:
     def __init__(self, time: Timeline, delay_ns: int, lost: frozenset[int], cuts: tuple[tuple[int, int], ...]) -> None:
         self.time, self.delay_ns, self.lost, self.cuts = time, delay_ns, lost, cuts
         self.offered = 0
+        self._last: tuple[int, bool] = -CLOSE_NS, False
+        """when the packet before was offered, and was it lost?"""
 
     def is_cut(self, when: int) -> bool:
         """Is the cable pulled at that instant?"""
+        for cut in self.cuts:
+            for edge in cut:
+                self.time.compare(when, edge)
         return any(since <= when < until for since, until in self.cuts)
 
     def carry(self) -> int | None:
@@ -29,9 +34,13 @@ class Way:
         now = self.time.now
         if self.is_cut(now):
             return None
+        lost = self.offered in self.lost
         self.offered += 1
+        if lost != self._last[1]:
+            self.time.compare(now, self._last[0])  # the other one may be the one that is lost
+        self._last = now, lost
         arrives = now + self.delay_ns
-        return None if self.offered - 1 in self.lost or self.is_cut(arrives) else arrives
+        return None if lost or self.is_cut(arrives) else arrives
 
 
 class Segment:
@@ -40,6 +49,7 @@ class Segment:
     def __init__(self, what: Any, first_ns: int) -> None:
         self.what, self.first_ns = what, first_ns
         self.timer_ns = 200 * MS
+        self.arrives_ns: int | None = None
         self.arrived = False
 
 
@@ -56,6 +66,12 @@ class Connection:
         self.open = self.over = False
         self._began_ns = time.now
         self._say_syn(1 * S)
+
+    def gave_up(self) -> None:
+        """Somebody waits no longer for what comes down: was it about to come?"""
+        for segment in self.flights[1]:
+            if segment.arrives_ns is not None:
+                self.time.compare(segment.arrives_ns, self.time.now)
 
     def close(self) -> None:
         """At this end, at once."""
@@ -110,6 +126,7 @@ class Connection:
             return
         arrives = self.ways[direction].carry()
         if arrives is not None:
+            segment.arrives_ns = arrives
             self.time.at(arrives, lambda: self._arrive(direction, segment))
             return
         self.time.at(min(now + segment.timer_ns, gives_up_ns), lambda: self._try(direction, segment))

@@ -32,6 +32,7 @@ class TcpField:
         """answers that came while nobody waited"""
         self._waiter: Callable[[Any], None] | None = None
         self._turn = 0
+        self._deadline_ns = -(10**15)
 
     def exchange(self, registers: int) -> Any:
         """One read, with its repeats: a story."""
@@ -69,11 +70,16 @@ class TcpField:
                 return
             self._turn += 1
             turn, self._waiter = self._turn, go_on
+            self._deadline_ns = self.time.now + timeout_ns
             self.time.at(self.time.now + timeout_ns, lambda: self._give("timeout") if turn == self._turn else None)
 
         return wait
 
     def _give(self, what: Any) -> None:
+        if what != "timeout":
+            self.time.compare(self.time.now, self._deadline_ns)
+        elif self.connection is not None:
+            self.connection.gave_up()
         waiter, self._waiter = self._waiter, None
         self._turn += 1
         if waiter is not None:

@@ -102,5 +102,5 @@ def books(plant: Plant, price: Price) -> Books:
         for k in range(poller.ks):
             for point in range(len(poller.names)):
                 whole.books.ends.setdefault((name, k, point), "missed end-of-run")
-    whole.books.duplicates = whole.north.duplicates
+    whole.books.duplicates, whole.books.close_calls = whole.north.duplicates, whole.time.close_calls
     return whole.books

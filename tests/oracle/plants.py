@@ -75,7 +75,9 @@ class Plant:
 
 @dataclass
 class Books:
-    """(device, k, point) -> state and cause, as text; ``duplicates``: points that the cloud got a second time."""
+    """(device, k, point) -> state and cause, as text; ``duplicates``: points that the cloud got a second time; ``close_calls``: how often the order of
+    two events decided something that are too near to each other to be told apart."""
 
     ends: dict[tuple[str, int, int], str] = field(default_factory=dict)
     duplicates: int = 0
+    close_calls: int = field(default=0, compare=False)
