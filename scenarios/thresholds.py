@@ -258,7 +258,7 @@ class Judge:
 
 
 def _shown(expectation: Expectation, value: float) -> str:
-    return units.show_duration(value) if expectation.unit == "ns" else f"{100 * value:.3g} %" if expectation.unit == "ratio" else f"{value:g}"
+    return units.show_duration(value) if expectation.unit == "ns" else units.show_ratio(value) if expectation.unit == "ratio" else f"{value:g}"
 
 
 class _GaugeWatch:

@@ -162,6 +162,16 @@ def show_duration(value_ns: int | float) -> str:
     return f"{value_ns:.3g} ns" if value_ns else "0 s"
 
 
+def show_ratio(value: float) -> str:
+    """A share for people: three digits, more where it would seem to be the whole and isn't."""
+    percent = 100 * value
+    for digits in range(3, 17):
+        text = f"{percent:.{digits}g}"
+        if float(text) != 100.0 or percent == 100.0:
+            return f"{text} %"
+    return "100 %"
+
+
 def show_clock(at_ns: int) -> str:
     """How far into something: ``3 h 05 min``, ``5 min 12 s``, ``12.3 s``."""
     seconds = at_ns // 10**9

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from scenarios.result import Result
 from scenarios.thresholds import Judged
-from scenarios.units import show_duration, show_size
+from scenarios.units import show_duration, show_ratio, show_size
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER
 
@@ -129,7 +129,7 @@ def measured_text(one: Judged) -> str:
         return show_size(value)
     if unit == "value":
         return f"{value:g} {one.expectation.bound_unit}".rstrip()
-    return f"{100 * value:.3g} %" if unit == "ratio" else f"{value:g}"
+    return show_ratio(value) if unit == "ratio" else f"{value:g}"
 
 
 def _expectations(console: Console, judged: list[Judged]) -> None:
@@ -198,7 +198,7 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
         band = data["bands"][name]
         console.print(
             f"[bold]gateway {escape(name)}[/]  {figures['board']} ({band['runtime']}, {'metered' if band['metered'] else 'not metered'})  "
-            f"cpu {100 * figures['cpu_ratio']:.3g} %  memory {show_size(figures['memory_peak_bytes'])}  boot {show_duration(figures['boot_ns'] or 0)}"
+            f"cpu {show_ratio(figures['cpu_ratio'])}  memory {show_size(figures['memory_peak_bytes'])}  boot {show_duration(figures['boot_ns'] or 0)}"
             + (f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}" if figures["faults"] else "")
             + (f"  quarantined {figures['quarantined']}" if figures["quarantined"] else "")
             + (f"  watchdog resets {figures['watchdog']}" if figures["watchdog"] else "")

@@ -13,6 +13,7 @@ from scenarios.expressions import ExpressionError, parse
 from scenarios.load import load_text
 from scenarios.result import Result
 from scenarios.runner import Options, run
+from scenarios.units import show_ratio
 from scenarios.verdict import Verdict, exit_code, overall, worst
 from sim.ledger import Ledger
 from tests.scenarios.test_cli import TINY
@@ -171,3 +172,9 @@ def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatc
     assert result.verdict is Verdict.BROKEN
     assert "is the first that differs" in result.divergence
     assert " s publish gateway=0, device=0, k=0, bytes=" in result.divergence
+
+
+def test_a_share_that_is_not_the_whole_never_reads_as_it() -> None:
+    assert [show_ratio(one) for one in (1.0, 0.99992, 0.9996, 0.99949, 0.5, 0.0, 1.0001, 2.5, 1 - 1e-15)] == [
+        "100 %", "99.99 %", "99.96 %", "99.9 %", "50 %", "0 %", "100.01 %", "250 %", "99.9999999999999 %",
+    ]  # fmt: skip
