@@ -95,8 +95,10 @@ def books(plant: Plant, price: Price) -> Books:
     whole = Whole(plant, price)
     whole.time.run(plant.duration_ns)
     due = sum(poller.ks * len(poller.names) for poller in whole.pollers.values())
-    while len(whole.books.ends) < due and whole.time.now < plant.duration_ns + plant.settle_ns:  # settling is over when nothing is open
-        whole.time.run(min(whole.time.now + LOOKS_NS, plant.duration_ns + plant.settle_ns))
+    calm_ns = max((edge for cut in (*plant.cloud.cuts, *plant.field_cuts) for edge in cut), default=0)
+    until_ns = plant.duration_ns + plant.settle_ns
+    while whole.time.now < until_ns and (len(whole.books.ends) < due or whole.time.now < calm_ns):  # it has settled: nothing is open or to come
+        whole.time.run(min(whole.time.now + LOOKS_NS, until_ns))
     whole.north.finish()
     for name, poller in whole.pollers.items():
         for k in range(poller.ks):
