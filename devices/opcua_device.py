@@ -87,6 +87,9 @@ class OpcUaServer:
         self._looked = 0
         self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=LOOKS_MIN + LOOKS_A_POINT * len(self.image.types))
         """(number, point, what was told) of the last looks at nodes, for who wants to know what was shown"""
+        self.on_look: Callable[[int, NodeValue], None] = lambda point, told: None
+        self.on_write: Callable[[int], None] = lambda point: None
+        """told of each look at a point's node, and of each write that it took"""
 
     async def stop(self) -> None:
         """Close every session and listen no more."""
@@ -178,6 +181,7 @@ class OpcUaServer:
         value, status, source_ns = told
         self._looked += 1
         self.looks.append((self._looked, index, told))
+        self.on_look(index, told)
         if index == self._counter and not LOOKING.get():
             self._carry([value])
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
@@ -195,7 +199,10 @@ class OpcUaServer:
         variant = value.Value
         if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
             return ua.StatusCode(ua.UInt32(STATUS_CODES["BadTypeMismatch"]))
-        return ua.StatusCode(ua.UInt32(self.image.write(index, float(variant.Value), self._now())))
+        status = self.image.write(index, float(variant.Value), self._now())
+        if not status >> 31:
+            self.on_write(index)
+        return ua.StatusCode(ua.UInt32(status))
 
     # ---- monitored items --------------------------------------------------------------------------------------------
     async def sample(self) -> None:

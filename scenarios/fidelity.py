@@ -5,7 +5,6 @@ Belongs here: the field in a process of its own, the loopback's delay, the compa
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scenarios.errors import ScenarioError
-from scenarios.places import SCHEMES
+from scenarios.places import SCHEMES, places, shown_at
 from sim.spec import LinkSpec, WorldSpec
 
 PATIENCE = (1, 4, 16)
@@ -34,6 +33,8 @@ class Elsewhere:
     """A field that another process serves. ``begins_ns``: of the monotonic clock at t = 0; ``loopback_ns``: there and back."""
 
     places: dict[str, str]
+    shown: dict[str, str]
+    """device -> where that process tells what it shows"""
     begins_ns: int
     loopback_ns: int
     ended: Callable[[], str]
@@ -81,8 +82,8 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[Elsewhere 
                         yield None
                         return
                     time.sleep(LOOK_S)
-                places = {device: entry["url"] for device, entry in json.loads(found.read_text(encoding="utf-8")).items() if device}
-                yield Elsewhere(places, begins_ns, _loopback(places), ended)
+                where = places([], found)
+                yield Elsewhere(where, shown_at([], found), begins_ns, _loopback(where), ended)
             finally:
                 process.terminate()
                 process.wait()
@@ -92,10 +93,10 @@ def _whole(found: Path) -> bool:
     return found.exists() and found.read_text(encoding="utf-8").endswith("}\n")
 
 
-def _loopback(places: dict[str, str]) -> int:
+def _loopback(where: dict[str, str]) -> int:
     from devices.live.loopback import plain_round_trip_ns, round_trip_ns
 
-    for url in places.values():
+    for url in where.values():
         parts = urlsplit(url)
         if parts.scheme == "tcp":
             return round_trip_ns(parts.hostname or "", parts.port or 0)

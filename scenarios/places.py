@@ -29,7 +29,7 @@ _FORMS = "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N] or opc.tcp://host[:
 
 def places(given: list[str], map_file: Path | None) -> dict[str, str]:
     """device -> URL, of ``DEVICE=URL`` pairs and of a map that ``twinloop serve`` has written; raises ScenarioError."""
-    found = {} if map_file is None else _of_map(map_file)
+    found = {} if map_file is None else _of_map(map_file, "url")
     named: dict[str, None] = {}
     for pair in given:
         device, equals, url = pair.partition("=")
@@ -44,10 +44,19 @@ def places(given: list[str], map_file: Path | None) -> dict[str, str]:
     return found
 
 
-def _of_map(file: Path) -> dict[str, str]:
+def shown_at(given: list[str], map_file: Path | None) -> dict[str, str]:
+    """device -> where the process that serves it tells what it shows: of a map's devices, but for those that a pair puts elsewhere."""
+    elsewhere = [pair.partition("=")[0] for pair in given]
+    told = {} if map_file is None else _of_map(map_file, "shown")
+    return {device: url for device, url in told.items() if url and device not in elsewhere}
+
+
+def _of_map(file: Path, key: str) -> dict[str, str]:
+    """device -> what the map says of it under that key, empty where it says nothing."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return {str(device): str(entry["url"]) for device, entry in data.items() if entry["protocol"] in SCHEMES.values()}
+        found = {str(device): entry for device, entry in data.items() if entry["protocol"] in SCHEMES.values()}
+        return {device: str(entry["url"] if key == "url" else entry.get(key, "")) for device, entry in found.items()}
     except OSError as error:
         raise ScenarioError("--map", None, "", f"{file}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -163,7 +163,8 @@ def _quality(ledger: Ledger) -> dict[str, Any]:
 def _truth(truth: Truth) -> dict[str, Any]:
     """How much was checked against what devices showed, and what was wrong."""
     return {
-        "readings": truth.readings, "checked": truth.checked, "wrong": truth.wrong, "example": None if truth.first is None else str(truth.first),
+        "readings": truth.readings, "checked": truth.checked, "asked_elsewhere": truth.asked_elsewhere,
+        "wrong": truth.wrong, "example": None if truth.first is None else str(truth.first),
         "commands_checked": truth.commands_checked, "commands_wrong": truth.wrong_writes,
         "command_example": None if truth.first_command is None else str(truth.first_command),
     }  # fmt: skip

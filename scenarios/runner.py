@@ -45,6 +45,8 @@ class Options:
     check: bool = False
     places: dict[str, str] = field(default_factory=dict)
     """device -> URL of the real device that is polled in its place; with any the clock is ``wire``"""
+    shown: dict[str, str] = field(default_factory=dict)
+    """device -> where the process of ours that serves it tells what it shows"""
     wire: bool = False
     """clock ``wire``: devices are served by another process, and what is measured is compared with simulated time"""
     begins_ns: int | None = None
@@ -129,7 +131,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     try:
         with served_elsewhere(loaded.file, spec) as field_of:
             wired, changed = attached(spec, field_of.places, elsewhere=True)
-            wire = replace(options, places=field_of.places, begins_ns=field_of.begins_ns)
+            wire = replace(options, places=field_of.places, shown=field_of.shown, begins_ns=field_of.begins_ns)
             result = _once(loaded, wired, host, wire, [*notes, *changed], folder, None)
             ended = field_of.ended()
         if ended and result.verdict is not Verdict.ABORTED:
@@ -155,7 +157,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
 
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
           record: Recording | Comparison | None) -> Result:  # fmt: skip
-    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places), options.begins_ns) as world:
+    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places), options.begins_ns, options.shown) as world:
         if record is not None:
             world.trace.sinks.append(record.take)
         if folder is not None:
@@ -174,14 +176,15 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
 
 @contextlib.contextmanager
 def opened(
-    spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False, begins_ns: int | None = None
+    spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False, begins_ns: int | None = None,
+    shown: dict[str, str] | None = None,
 ) -> Iterator[World]:  # fmt: skip
-    """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real."""
+    """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real; ``shown``: as Options have it."""
     sockets = None
     if wire:
         from scenarios.sockets import Sockets  # asyncio isn't for runs without it
 
-        sockets = Sockets()
+        sockets = Sockets(shown or {})
     try:
         world = World(spec, host, store_path, EPOCH_NS if sockets is None else time.time_ns(), sockets)
         try:

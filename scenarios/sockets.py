@@ -9,10 +9,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from devices.live.alarm import Alarm
 from devices.live.tcp import Call
+from sim.elsewhere import Elsewhere
 from sim.pacer import Pacer
 from sim.spec import LinkSpec, PlaceSpec
 
@@ -21,10 +23,19 @@ if TYPE_CHECKING:
     from sim.world import World
 
 
+ASK_S = 0.5
+"""between two questions for a serving process's clock: what it showed is compared by then"""
+FINISH_S, FINISH_LOOK_S = 2.0, 0.005
+"""how long its last answer is waited for, and how often that is looked at"""
+
+
 class Sockets:
     """The way to real devices, and their turn: while the world waits, they are heard. ``begin`` with the world and then run it; close it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: dict[str, str] | None = None) -> None:
+        self._shown = shown or {}
+        """device -> where the process that serves it tells what it shows"""
+        self._serving: dict[str, Elsewhere] = {}
         self._loop = asyncio.new_event_loop()
         self._alarm = Alarm(self._loop.stop, self._loop)
         self.pacer = Pacer(sleep=self._sleep, wire=True)
@@ -37,6 +48,8 @@ class Sockets:
     def notes(self) -> list[str]:
         """What a reader of the result should know."""
         told = [f"{url}: {why}" for url, why in self.refused.items()]
+        told += [f"{url} doesn't say what its devices show: {one.why}" for url, one in self._serving.items() if one.why]
+        told += [f"{url}: {one.left_out} samples and writes found no room to wait for it" for url, one in self._serving.items() if one.left_out]
         return told + [f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()]
 
     def begin(self, world: World, begins_ns: int | None = None) -> None:
@@ -87,6 +100,38 @@ class Sockets:
             return None
         self._open[far] = None
         return far
+
+    # ---- what devices of our own showed -------------------------------------------------------------------------------
+    def serving(self, device: str) -> Elsewhere | None:
+        """Who knows what it shows: the process of ours that serves it, called now if it isn't yet."""
+        url = self._shown.get(device)
+        if url is None:
+            return None
+        if url not in self._serving:
+            parts = urlsplit(url)
+            one = self._serving[url] = Elsewhere(self.pacer.position_ns)
+            at = parts.hostname or "", parts.port or 0
+            call = Call(self._loop, at, one.heard, one.lost, lambda action, *arguments: action(*arguments), self._met)
+            one.write = call.write
+            self._open[call] = None
+            self._loop.call_soon(self._ask, one)
+        return self._serving[url]
+
+    def _ask(self, one: Elsewhere) -> None:
+        if self.pacer.begun:
+            one.ask()
+        if not one.why:
+            self._loop.call_later(ASK_S, self._ask, one)
+
+    def finish(self) -> None:
+        """Nothing happens in the world any more; what was shown in it is still heard, for a while."""
+        for one in self._serving.values():
+            one.ask()
+        for _ in range(round(FINISH_S / FINISH_LOOK_S)):
+            if not any(one.waiting for one in self._serving.values()):
+                return
+            self._loop.call_later(FINISH_LOOK_S, self._loop.stop)
+            self._loop.run_forever()
 
     def close(self) -> None:
         """Everybody is hung up."""

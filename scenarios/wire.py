@@ -23,6 +23,7 @@ from sim.served_broker import North
 from sim.served_modbus import LineCaller, ModbusCaller
 from sim.served_mqtt import Sender
 from sim.served_opcua import OpcUaCaller
+from sim.served_truth import Showing, TruthCaller
 from sim.spec import Action, WorldSpec
 from sim.timeline import LINK_VERBS
 
@@ -119,6 +120,13 @@ class Wire:
             self.plant.met("files")
         else:
             loop.default_exception_handler(context)
+
+    # ---- the truth --------------------------------------------------------------------------------------------------
+    async def open_showing(self, host: str) -> str:
+        """Tell who asks what the devices show; returns where. Raises ScenarioError."""
+        showing = Showing(self.plant)
+        bound = await self._listen(lambda client: TruthCaller(showing, client.write, client.hang_up), host, 0, "--host")
+        return f"tcp://{_shown(host)}:{bound}"
 
     # ---- the north ----------------------------------------------------------------------------------------------
     async def open_north(self, host: str, port: int, north: North) -> str:

@@ -19,6 +19,7 @@ from sim.streams import Streams
 
 if TYPE_CHECKING:
     from devices.misbehaviour import Misbehaviour
+    from sim.elsewhere import Elsewhere
 
 Heard = Callable[[bytes], None]
 Lost = Callable[[], None]
@@ -46,6 +47,14 @@ class Outside(Protocol):
 
     def notes(self) -> list[str]:
         """What a reader of the result should know: whom it couldn't reach, which limits were met."""
+        ...
+
+    def serving(self, device: str) -> Elsewhere | None:
+        """The process of ours that serves that device, if one does."""
+        ...
+
+    def finish(self) -> None:
+        """The run is over: what is still to be heard, of what was in it, is heard now."""
         ...
 
     def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:

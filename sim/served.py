@@ -13,6 +13,7 @@ from typing import Any
 from sim.plant import Plant
 from sim.spec import WorldSpec
 from sim.wallclock import BOOT_HORIZON_NS
+from sim.witness import Look
 
 WAITING_MAX, WAITING_LOW = 256, 128
 """requests of one client that are on their way or being answered: at the one it isn't read from any more, at the other it is again"""
@@ -47,6 +48,8 @@ class ServedPlant(Plant):
         self._books = _Nothing()
         self.on_answer: Callable[[int, bytes, bytes], None] | None = None
         """told of right Modbus answers that have reached their client: (device, request's PDU, answer's)"""
+        self.on_look: Callable[[int, Look], None] = lambda device, look: None
+        """told of each request that a Modbus device has heard, and its right answer"""
 
     def boot(self, lead_ns: int = 0) -> None:
         """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up. ``lead_ns``: served before t = 0."""

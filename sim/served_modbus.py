@@ -98,6 +98,7 @@ class _Way:
         assert isinstance(server, ModbusServer)
         self._caller, self._index, self._unit, self._env = caller, index, unit, plant.env
         self._server = ModbusServer(server.device, server, unit)
+        self._server.witnesses = (lambda look: plant.on_look(index, look),)
         self._response_ns = spec.response_ns
         self._waiting = 0
         self._stream = Stream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
@@ -159,6 +160,7 @@ class LineCaller(Caller):
             server = plant.field.servers[index]
             assert isinstance(server, ModbusServer)
             line.add_device(server, plant.spec.devices[index].response_ns, index)
+            server.witnesses = (*server.witnesses, lambda look, index=index: plant.on_look(index, look))  # type: ignore[misc]
         line.listeners.append(self)
 
     @property

@@ -27,7 +27,7 @@ SHARE = 16
 """then one of so many"""
 WATCHFUL_NS = 60 * S
 """after a fault, a timeout, a reconnect, an upgrade or a promotion every batch is checked for so long"""
-UNREAD = "a value that was not read in this poll"
+UNREAD, NOT_WRITTEN = "a value that was not read in this poll", "no write came to it"
 LEAST, ROUNDED = 1e-6, 2.0**-51
 """of an integer's last digit; what multiplying by a scale may round off, relative"""
 EXACT, SINGLE = 1e-9, 3e-7
@@ -68,7 +68,7 @@ class WrongWrite:
 
 
 class Truth:
-    """Of one run. ``wrong_of``: device -> readings that weren't what it showed; ``checked``: those that were looked at.
+    """Of one run. ``wrong_of``: device -> readings that weren't what it showed.
 
     A poller's ``unchecked`` says how many of its next batches nobody looks at: it depends on how many there were and on what happened,
     never on what they say.
@@ -80,10 +80,11 @@ class Truth:
         self._until_ns: dict[int, int] = {}
         self._everywhere_ns = -1
         self._pollers: list[Poller] = []
-        self.checked = 0
+        self.checked = self.asked_elsewhere = 0
+        """readings that were looked at; those among them of which the process that served their device was asked"""
         self.wrong_of: dict[int, int] = {}
         self.first: Difference | None = None
-        self._orders: dict[tuple[int, int], list[float]] = {}
+        self._orders: dict[tuple[int, int], list[Command]] = {}
         self.commands_checked = 0
         self.wrong_commands: dict[int, int] = {}
         self.first_command: WrongWrite | None = None
@@ -133,36 +134,55 @@ class Truth:
     def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
         """Every reading of a batch that has a value against what was shown."""
         exactly = witness.exactly()
+        right: list[tuple[int, float, bool]] = []
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if status >= BAD:
                 continue
             index = bit_of[point].bit_length() - 1
             if exactly.get(index) == value:
                 self.checked += 1
+                right.append((index, value, True))
                 continue
             shown = witness.shown(index)
             if shown is None:
+                right.append((index, value, False))
                 continue
             self.checked += 1
             if any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
+                right.append((index, value, True))
                 continue  # a number, where the device has said that it has none, is no agreement
-            self.wrong_of[device] = self.wrong_of.get(device, 0) + 1
-            if self.first is None:
-                true = shown[-1].value if shown else float("nan")
-                self.first = Difference(
-                    self._names[device], self._points[device][index], k, value, true, witness.likely(index, value) if shown else UNREAD
-                )
+            self.differs(device, index, k, value, shown[-1].value if shown else float("nan"), witness.likely(index, value) if shown else UNREAD)
+        witness.read_later(k, right)
+
+    def name(self, device: int) -> str:
+        """A device's."""
+        return self._names[device]
+
+    def point(self, device: int, index: int) -> str:
+        """The name of a point."""
+        return self._points[device][index]
+
+    def differs(self, device: int, index: int, k: int, value: float, true: float, kind: str) -> None:
+        """A reading of sample k isn't what the device showed."""
+        self.wrong_of[device] = self.wrong_of.get(device, 0) + 1
+        if self.first is None:
+            self.first = Difference(self._names[device], self._points[device][index], k, value, true, kind)
 
     def wrote(self, command: Command, witness: Witness) -> None:
         """A driver has called a write done: does the device hold what was ordered, and nothing else that wasn't?"""
         orders = self._orders.setdefault((command.device, command.point), [])
-        orders.append(command.value)
+        orders.append(command)
         found = witness.holds(command.point, command.value)
         if found is None:
-            return
+            witness.wrote_later(command)
+        else:
+            self.held(command, *found)
+
+    def held(self, command: Command, true: float, right: bool, stray: str) -> None:
+        """What the device was found to hold after a write; ``stray``: what is wrong with it whatever that is."""
+        orders = self._orders[command.device, command.point]
         self.commands_checked += 1
-        true, right, stray = found
-        if not stray and (right or true in orders[:-1]):
+        if not stray and (right or any(true == earlier.value for earlier in orders[: orders.index(command)])):
             return  # what an earlier order says may have come later
         self.wrong_commands[command.device] = self.wrong_commands.get(command.device, 0) + 1
         if self.first_command is None:
@@ -181,3 +201,10 @@ def agree(value: float, shown: Shown) -> bool:
     if shown.step:
         return apart <= (LEAST if shown.step == 1.0 else max(LEAST * abs(shown.step), ROUNDED * abs(true)))
     return apart <= (SINGLE if shown.single else EXACT) * max(abs(value), abs(true))
+
+
+def as_ordered(ordered: float, held: Shown) -> bool:
+    """Does it hold what was ordered, rounded to what its register can say?"""
+    if held.step:
+        return abs(held.value - ordered) <= abs(held.step) * (0.5 + LEAST)
+    return agree(ordered, held)

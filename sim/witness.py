@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from devices.device import Device
 from devices.nodes import NodeImage, NodeValue
 from devices.registers import ORDERS, Cell, Point, reorder
 from devices.statuses import BAD, of_the_request
+
+if TYPE_CHECKING:
+    from sim.message import Command
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Modbus functions that read -> table"""
@@ -71,6 +74,14 @@ class Witness(Protocol):
         """What a wrong value looks like; empty when it looks like nothing known."""
         ...
 
+    def read_later(self, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
+        ...
+
+    def wrote_later(self, command: Command) -> None:
+        """A write that was called done, of which nothing is known now."""
+        ...
+
 
 class Nobody:
     """There is no witness."""
@@ -100,6 +111,12 @@ class Nobody:
     def likely(self, index: int, value: float) -> str:
         """Nothing known."""
         return ""
+
+    def read_later(self, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Nobody will."""
+
+    def wrote_later(self, command: Command) -> None:
+        """Nobody will."""
 
 
 class ServerWords(Nobody):
@@ -178,9 +195,7 @@ class ModbusWitness(Nobody):
 
     def shown(self, index: int) -> list[Shown] | None:
         """Of each look that held the whole point."""
-        point = self._device.model.points[index]
-        cell = self._device.image.cell(index)
-        return [_register(point, cell, data) for data in _found(self.looks, point, point.address)]
+        return registers_shown(self._device, index, self.looks)
 
     def valueless(self, index: int, status: int) -> bool:
         """A sentinel that the point declares, or a float that is no number."""
@@ -201,20 +216,20 @@ class ModbusWitness(Nobody):
         found = _found(self.looks, point, point.address)
         if cell is None or not found:
             return ""
-        if any(_close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
+        if any(close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
             return "a stale answer"
         if _register(point, cell, found[-1]).valueless:
             return "a number that means that there is no value"
         data = found[-1]
         big = data if cell.order == "be" else reorder(data, cell.order)
         for order in ORDERS:
-            if order != cell.order and _close(_decoded(cell, big if order == "be" else reorder(big, order), point), value):
+            if order != cell.order and close(_decoded(cell, big if order == "be" else reorder(big, order), point), value):
                 return "another word order"
         raw = float(cell.struct.unpack(big)[0])
-        if _close(raw, value) or any(_close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)):
+        if close(raw, value) or any(close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)):
             return "another scale"
         for shift in (-1, 1):
-            if any(_close(_register(point, cell, data).value, value) for data in _found(self.looks, point, point.address + shift)):
+            if any(close(_register(point, cell, data).value, value) for data in _found(self.looks, point, point.address + shift)):
                 return "an address that is off by one"
         return "a corrupted frame or another table"
 
@@ -235,12 +250,38 @@ def _found(looks: list[Look], point: Point, address: int) -> list[bytes]:
     return [data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)]
 
 
+def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown]:
+    """What a Modbus device's point was in each look that had the whole of it."""
+    point, cell = device.model.points[index], device.image.cell(index)
+    return [_register(point, cell, data) for data in _found(looks, point, point.address)]
+
+
+def _touched(request: bytes) -> tuple[int, int]:
+    """(first address, how many) that a write changes."""
+    at = 5 if request[0] == READ_WRITE else 1
+    return int.from_bytes(request[at : at + 2], "big"), 1 if request[0] in (5, 6, 22) else int.from_bytes(request[at + 2 : at + 4], "big")
+
+
 def _only(request: bytes, point: Point) -> bool:
     """Does a write touch that point and no other?"""
-    at = 5 if request[0] == READ_WRITE else 1
-    first = int.from_bytes(request[at : at + 2], "big")
-    count = 1 if request[0] in (5, 6, 22) else int.from_bytes(request[at + 2 : at + 4], "big")
+    first, count = _touched(request)
     return WRITES[request[0]] == point.table and point.address <= first and first + count <= point.address + point.width
+
+
+def written_by(device: Device, request: bytes) -> list[int]:
+    """The points that a write touches."""
+    first, count = _touched(request)
+    return [
+        index
+        for index, point in enumerate(device.model.points)
+        if point.table == WRITES[request[0]] and point.address < first + count and first < point.address + point.width
+    ]
+
+
+def held_shown(device: Device, index: int) -> Shown:
+    """What a point's own register holds, whatever lies on top."""
+    point, cell, value = device.model.points[index], device.image.cell(index), device.image.value(index)
+    return Shown(value, 1.0) if cell is None else Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4)
 
 
 def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
@@ -263,7 +304,8 @@ def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
     return Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4, value - value != 0.0 or data in cell.sentinels)
 
 
-def _close(one: float, other: float) -> bool:
+def close(one: float, other: float) -> bool:
+    """Is it the same number, to the digits of a binary32?"""
     return one == other or abs(one - other) <= 3e-7 * max(abs(one), abs(other))
 
 
@@ -293,7 +335,7 @@ class NodeWitness(Nobody):
 
     def shown(self, index: int) -> list[Shown] | None:
         """Of each look."""
-        return [_node(self._image, index, told) for told in self._told(index)]
+        return [node_shown(self._image, index, told) for told in self._told(index)]
 
     def valueless(self, index: int, status: int) -> bool:
         """The server has said that status of the value, or has told no number."""
@@ -309,10 +351,11 @@ class NodeWitness(Nobody):
     def likely(self, index: int, value: float) -> str:
         """A value of before?"""
         older = [told.value for number, point, told in self._looks if point == index and number < self._begun]
-        return "a stale answer" if any(_close(one, value) for one in older) else ""
+        return "a stale answer" if any(close(one, value) for one in older) else ""
 
 
-def _node(image: NodeImage, index: int, told: NodeValue) -> Shown:
+def node_shown(image: NodeImage, index: int, told: NodeValue) -> Shown:
+    """What an OPC UA node told."""
     kind = image.types[index]
     point = image.device.model.points[index]
     step = 1.0 if kind not in ("Float", "Double") else 0.0

@@ -17,6 +17,7 @@ from components.host import Host
 from sim.attached import Outside
 from sim.clock import TROUBLE
 from sim.cloud import Cloud
+from sim.elsewhere import ElsewhereWitness
 from sim.faults import InvariantError
 from sim.gateway import Gateway
 from sim.latency import Latencies
@@ -192,6 +193,9 @@ class World(Plant):
             options += patience(driver, driver.deadline_ns or deadline_ns)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
+        serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
+        if serving is not None:
+            poller.witness = ElsewhereWitness(poller.witness, serving, self.truth, self.env, index)
         gateway.add_poller(poller)
         return poller
 
@@ -302,6 +306,8 @@ class World(Plant):
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
         self.finished = True
+        if self._outside is not None:
+            self._outside.finish()
         ledger = self.ledger
         for gateway in self.gateways:
             for message in gateway.store.messages() if gateway.store is not None else []:

@@ -26,7 +26,7 @@ def attach(
     The clock is the wall's (clock wire). CPU time and uplink stay modelled; exit codes are those of run.
     """
     from scenarios.load import find
-    from scenarios.places import places
+    from scenarios.places import places, shown_at
     from scenarios.runner import Options
 
     found = places(device or [], map_file)
@@ -35,4 +35,4 @@ def attach(
     path = find(file)
     if path.is_dir():
         raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
-    return run_all([path], Options(seed=seed, strict=strict, places=found), outputs)
+    return run_all([path], Options(seed=seed, strict=strict, places=found, shown=shown_at(device or [], map_file)), outputs)

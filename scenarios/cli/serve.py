@@ -152,7 +152,7 @@ async def _serve(
         loop.add_signal_handler(number, wire.stopped.set)
     try:
         endpoints = await wire.open(host, *ports, broker)
-        tell(endpoints, map_file)
+        tell(endpoints, map_file, shown="" if map_file is None else await wire.open_showing(host))
         await until(wire, lambda: lasts_ns is not None and wire.pacer.position_ns() >= lasts_ns, lasts_ns)
     finally:
         await wire.close()
@@ -161,8 +161,11 @@ async def _serve(
     print(f"served {_status(wire)}", file=sys.stderr)
 
 
-def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None, aside: bool = False) -> None:
-    """Print and write where each device is; ``counters``: where each counts its samples; ``aside``: stdout is for something else."""
+def tell(
+    endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None, aside: bool = False, shown: str = ""
+) -> None:  # fmt: skip
+    """Print and write where each device is. ``counters``: where each counts its samples; ``shown``: where this process tells what devices show;
+    ``aside``: stdout is for something else."""
     stream: TextIO = sys.stderr if aside else sys.stdout
     width = max(len(endpoint.device) for endpoint in endpoints)
     counters = counters or {}
@@ -172,7 +175,8 @@ def tell(endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, s
     stream.flush()
     if map_file is None:
         return
-    found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url} for endpoint in endpoints}
+    asked = {"shown": shown} if shown else {}
+    found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url, **asked} for endpoint in endpoints}
     for device, counter in counters.items():
         found[device]["counter"] = counter
     try:

@@ -104,6 +104,8 @@ def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | 
     checked = ""
     if truth is not None and truth["readings"]:
         checked = f"   {truth['checked']} of {truth['readings']} checked against what the devices showed"
+        if truth["asked_elsewhere"]:
+            checked += f", {truth['asked_elsewhere']} of them by asking the process that serves them"
     console.print(f"[bold]readings[/]  {' · '.join(parts)}{checked}")
     for end, statuses in quality["ends"].items():
         bad = sum(count for status, count in statuses.items() if not status.startswith("Uncertain"))
