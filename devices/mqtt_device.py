@@ -66,6 +66,8 @@ class MqttDevice:
         self.on_done: Callable[[int], None] = lambda k: None
         """the broker has a sample: the device won't send it again"""
         self.on_limit: Callable[[str], None] = lambda limit: None
+        self.on_set: list[Callable[[list[int]], None]] = []
+        """told which points a message has set"""
         self.said: dict[int, bytes] = {}
         """k -> what the sample's message says, of the last SAID_MAX"""
         self._reader = Reader()
@@ -190,10 +192,11 @@ class MqttDevice:
             numbers = [(name, float(value)) for name, value in wanted.items() if isinstance(value, int | float) and not isinstance(value, bool)]
         except (ValueError, AttributeError, OverflowError, RecursionError):
             return
-        for name, value in numbers:
-            index = self.device.model.index(name)
-            if index is not None:
-                self._image.write(index, value, now_ns)
+        told = [(index, value) for name, value in numbers if (index := self.device.model.index(name)) is not None]
+        for index, value in told:
+            self._image.write(index, value, now_ns)
+        for heard in self.on_set:
+            heard([index for index, _ in told])
 
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""

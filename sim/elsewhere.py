@@ -189,8 +189,8 @@ class Elsewhere:
 class ElsewhereWitness:
     """Of an attached device: ``near`` knows what was heard on the wire, the serving process what the device showed."""
 
-    def __init__(self, near: Witness, serving: Elsewhere, truth: Truth, env: Environment, index: int) -> None:
-        self._near, self._serving, self._truth, self._env, self._index = near, serving, truth, env, index
+    def __init__(self, near: Witness, serving: Elsewhere, env: Environment, index: int) -> None:
+        self._near, self._serving, self._env, self._index = near, serving, env, index
         self._begun_ns = 0
         self.at, self.exactly, self.shown, self.valueless = near.at, near.exactly, near.shown, near.valueless
         self.holds, self.likely = near.holds, near.likely
@@ -200,9 +200,9 @@ class ElsewhereWitness:
         self._begun_ns = self._env._now
         self._near.begin()
 
-    def read_later(self, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
         """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with that?)."""
-        truth, serving, device = self._truth, self._serving, self._index
+        serving, device = self._serving, self._index
         name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env._now
 
         def compare() -> None:
@@ -218,9 +218,9 @@ class ElsewhereWitness:
 
         serving.wait(begun_ns, ended_ns, compare)
 
-    def wrote_later(self, command: Command) -> None:
+    def wrote_later(self, truth: Truth, command: Command) -> None:
         """A write was called done, of which the wire doesn't say what the device holds."""
-        truth, serving = self._truth, self._serving
+        serving = self._serving
         name, point, begun_ns, ended_ns = truth.name(command.device), truth.point(command.device, command.point), self._begun_ns, self._env._now
 
         def compare() -> None:
@@ -230,9 +230,13 @@ class ElsewhereWitness:
             stray = STRAY if serving.strays(name, point, begun_ns, ended_ns) else ""
             held, before = found
             if held:
-                truth.held(command, held[-1].value, any(as_ordered(command.value, one) for one in held), stray)
-            elif stray or not any(as_ordered(command.value, one) for one in before):
-                truth.held(command, before[-1].value if before else float("nan"), False, stray or NOT_WRITTEN)
+                orders = [command.value, *truth.earlier(command)]
+                truth.held(command, held[-1].value, any(as_ordered(value, one) for one in held for value in orders), stray)
+                return
+            read, read_before = serving.shown(name, point, begun_ns, ended_ns) or ([], [])
+            known = [*read_before, *before, *read]  # who knows that it holds that already needn't write it
+            if stray or (known and not any(as_ordered(command.value, one) for one in known)):
+                truth.held(command, known[-1].value if known else float("nan"), False, stray or NOT_WRITTEN)
 
         serving.wait(begun_ns, ended_ns, compare)
 

@@ -22,6 +22,7 @@ from sim.line import Line
 from sim.line_port import Master, SerialPort
 from sim.link import Link
 from sim.mqtt import MqttPort, Publisher, Site
+from sim.mqtt_witness import MessageWitness
 from sim.poller import PointTable, Poller
 from sim.receiver import Receiver
 from sim.spec import DeviceSpec, PlaceSpec, WorldSpec
@@ -29,7 +30,7 @@ from sim.streams import Streams
 from sim.subscriber import Subscriber
 from sim.trace import Trace
 from sim.wallclock import EPOCH_NS
-from sim.witness import MessageWitness, ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
+from sim.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
 
 if TYPE_CHECKING:
     import asyncio
@@ -208,7 +209,7 @@ class Field:
         site.add_receiver(index, client, receiver)
         speaker = self.servers[index]
         assert isinstance(speaker, MqttDevice)
-        receiver.witness = MessageWitness(tuple(point.name for point in spec.model.points), speaker.said)
+        receiver.witness = MessageWitness(self._env, speaker, lambda: site.owes(speaker))
         return receiver
 
     def _node_looks(self, index: int) -> Any:

@@ -81,6 +81,11 @@ class Site:
         for receiver in self.receivers.get(index, ()):
             receiver.settled(k)
 
+    def owes(self, device: MqttDevice) -> bool:
+        """Has the broker a message for that device that it hasn't acknowledged?"""
+        session = self.broker.sessions.get(device.device.name)
+        return session is not None and bool(session.inflight or session.queued)
+
     def holds(self, client: str, index: int, k: int) -> bool:
         """May that sample still come to that client?"""
         session = self.broker.sessions.get(client)

@@ -16,6 +16,8 @@ from sim.clock import S
 from sim.witness import Shown, Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from components.batch import Batch
     from sim.ledger import Ledger, Row
     from sim.message import Command
@@ -27,7 +29,8 @@ SHARE = 16
 """then one of so many"""
 WATCHFUL_NS = 60 * S
 """after a fault, a timeout, a reconnect, an upgrade or a promotion every batch is checked for so long"""
-UNREAD, NOT_WRITTEN = "a value that was not read in this poll", "no write came to it"
+UNREAD = "a value that was not read in this poll"
+NOT_WRITTEN, STRAY_SET = "no write came to it", "another point was set, too"
 LEAST, ROUNDED = 1e-6, 2.0**-51
 """of an integer's last digit; what multiplying by a scale may round off, relative"""
 EXACT, SINGLE = 1e-9, 3e-7
@@ -85,6 +88,8 @@ class Truth:
         self.wrong_of: dict[int, int] = {}
         self.first: Difference | None = None
         self._orders: dict[tuple[int, int], list[Command]] = {}
+        self.on_finish: list[Callable[[], None]] = []
+        """told when the run is over, by who then has something to compare still"""
         self.commands_checked = 0
         self.wrong_commands: dict[int, int] = {}
         self.first_command: WrongWrite | None = None
@@ -152,7 +157,7 @@ class Truth:
                 right.append((index, value, True))
                 continue  # a number, where the device has said that it has none, is no agreement
             self.differs(device, index, k, value, shown[-1].value if shown else float("nan"), witness.likely(index, value) if shown else UNREAD)
-        witness.read_later(k, right)
+        witness.read_later(self, k, right)
 
     def name(self, device: int) -> str:
         """A device's."""
@@ -173,17 +178,33 @@ class Truth:
         orders = self._orders.setdefault((command.device, command.point), [])
         orders.append(command)
         found = witness.holds(command.point, command.value)
-        if found is None:
-            witness.wrote_later(command)
-        else:
-            self.held(command, *found)
+        if found is None:  # nobody knows yet
+            witness.wrote_later(self, command)
+            return
+        true, right, stray = found
+        if not right:  # what an earlier order says may have come later
+            right = any(holds is not None and holds[1] for holds in (witness.holds(command.point, value) for value in self.earlier(command)))
+        self.held(command, true, right, stray)
+
+    def was_ordered(self, device: int, point: int) -> bool:
+        """Was there ever a write to it that was called done?"""
+        return (device, point) in self._orders
+
+    def earlier(self, command: Command) -> list[float]:
+        """What orders to the same point said that were called done before it."""
+        orders = self._orders[command.device, command.point]
+        return [one.value for one in orders[: orders.index(command)]]
+
+    def finish(self) -> None:
+        """The run is over."""
+        for told in self.on_finish:
+            told()
 
     def held(self, command: Command, true: float, right: bool, stray: str) -> None:
-        """What the device was found to hold after a write; ``stray``: what is wrong with it whatever that is."""
-        orders = self._orders[command.device, command.point]
+        """What the device was found to hold after a write, and whether that is right; ``stray``: what is wrong whatever it holds."""
         self.commands_checked += 1
-        if not stray and (right or any(true == earlier.value for earlier in orders[: orders.index(command)])):
-            return  # what an earlier order says may have come later
+        if right and not stray:
+            return
         self.wrong_commands[command.device] = self.wrong_commands.get(command.device, 0) + 1
         if self.first_command is None:
             point = self._points[command.device][command.point]

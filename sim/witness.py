@@ -6,7 +6,6 @@ shown before doesn't count for it. ``shown`` is asked when its batch is there: N
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -18,6 +17,7 @@ from devices.statuses import BAD, of_the_request
 
 if TYPE_CHECKING:
     from sim.message import Command
+    from sim.truth import Truth
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Modbus functions that read -> table"""
@@ -74,11 +74,11 @@ class Witness(Protocol):
         """What a wrong value looks like; empty when it looks like nothing known."""
         ...
 
-    def read_later(self, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
         """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
         ...
 
-    def wrote_later(self, command: Command) -> None:
+    def wrote_later(self, truth: Truth, command: Command) -> None:
         """A write that was called done, of which nothing is known now."""
         ...
 
@@ -112,10 +112,10 @@ class Nobody:
         """Nothing known."""
         return ""
 
-    def read_later(self, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
         """Nobody will."""
 
-    def wrote_later(self, command: Command) -> None:
+    def wrote_later(self, truth: Truth, command: Command) -> None:
         """Nobody will."""
 
 
@@ -381,40 +381,3 @@ class NoticeWitness(NodeWitness):
 
     def _told(self, index: int) -> list[NodeValue]:
         return [value for _, point, value in self._looks if point == index and value.source_ns // 1000 == self._at_ns // 1000]
-
-
-class MessageWitness(Nobody):
-    """Of a device that publishes: ``said`` has what its last messages said, by sample."""
-
-    def __init__(self, names: tuple[str, ...], said: dict[int, bytes]) -> None:
-        self._names, self._said = names, said
-        self._payload: bytes | None = None
-        self._read: tuple[bytes, dict[str, object]] = b"", {}
-
-    def begin(self) -> None:
-        """Which message it is, ``at`` says."""
-        self._payload = None
-
-    def at(self, k: int) -> None:
-        """The batch is of sample ``k``."""
-        self._payload = self._said.get(k)
-
-    def _values(self) -> dict[str, object] | None:
-        if self._payload is None:
-            return None
-        if self._read[0] is not self._payload:
-            self._read = self._payload, json.loads(self._payload)["values"]
-        return self._read[1]
-
-    def shown(self, index: int) -> list[Shown] | None:
-        """The number in the message."""
-        values = self._values()
-        if values is None:
-            return None
-        value = values.get(self._names[index])
-        return [Shown(float(value))] if isinstance(value, int | float) else []
-
-    def valueless(self, index: int, status: int) -> bool:
-        """The message said null."""
-        values = self._values()
-        return values is not None and values.get(self._names[index], 0) is None

@@ -195,7 +195,7 @@ class World(Plant):
         poller = self.field.poller(gateway, index, spec, slot, table)
         serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
         if serving is not None:
-            poller.witness = ElsewhereWitness(poller.witness, serving, self.truth, self.env, index)
+            poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index)
         gateway.add_poller(poller)
         return poller
 
@@ -308,6 +308,7 @@ class World(Plant):
         self.finished = True
         if self._outside is not None:
             self._outside.finish()
+        self.truth.finish()
         ledger = self.ledger
         for gateway in self.gateways:
             for message in gateway.store.messages() if gateway.store is not None else []:

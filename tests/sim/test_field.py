@@ -133,6 +133,7 @@ def test_writes_reach_the_process(host: Host) -> None:
     world = run(mixed(host, ("modbus-tcp", "opcua", "mqtt"), duration_ns=5 * S, timeline=timeline), host)
     conserved(world)
     assert world.commands_ended == {"done": 3}
+    assert (world.truth.commands_checked, world.truth.wrong_writes) == (3, 0)
     for server in world.field.servers:
         device = server.device
         cell = device.image.cell(9)
@@ -239,7 +240,9 @@ of_the_field = st.one_of(
     st.builds(lambda t, d, k, s: Action(t, "fault", "presses/2", t + d, kind=k, lasts_ns=250 * MS, share=s), moments, spans, mq_faults, shares),
     st.builds(lambda t, d, leg: Action(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["broker", "presses/1", "presses/2"])),
     st.builds(lambda t, d, up: Action(t, "cut", "plant", t + d, up=up), moments, spans, st.booleans()),
-    st.builds(lambda t, n: Action(t, "write", f"presses/{n}", None, (), "setpoint", 3.0), moments, st.integers(1, 3)),
+    st.builds(
+        lambda t, n, value: Action(t, "write", f"presses/{n}", None, (), "setpoint", value), moments, st.integers(1, 3), st.sampled_from([3.0, 4.25, 7.0])
+    ),
     st.builds(lambda t, n, cause: Action(t, "inject", f"gw/driver/presses/{n}", kind=cause), moments, st.integers(1, 3), st.sampled_from(["unreachable", "dead"])),
 )  # fmt: skip
 beside = actions.filter(lambda action: action.verb not in ("fault", "upgrade", "write"))
@@ -260,4 +263,6 @@ def test_nothing_of_the_field_is_lost_silently(
     world = run(paired(spec, mode) if mode else spec, host)
     conserved(world)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert world.truth.wrong_writes == 0, world.truth.first_command
+    assert world.truth.wrong == 0, world.truth.first
     assert all(gateway.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"

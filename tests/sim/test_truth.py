@@ -16,11 +16,12 @@ from sim.clock import MS, S
 from sim.ledger import End
 from sim.poller import point_configs
 from sim.spec import Action, WorldSpec
-from sim.truth import FIRST, SHARE, agree
+from sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
 from sim.witness import Shown
 from sim.world import World
 from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
+from tests.sim.test_field import mixed
 from tests.sim.test_world import conserved
 
 
@@ -74,6 +75,36 @@ def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.Mo
     assert world.truth.first_command is not None
     assert (world.truth.first_command.ordered, world.truth.first_command.point) == (4.5, "setpoint")
     assert world.commands_ended == {"done": 1}
+
+
+PUBLISHED: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
+    "another scale": (lambda p: p._replace(scale=10.0) if p.name == "setpoint" else p, ""),
+    "another point": (lambda p: p._replace(address="values.stroke") if p.name == "setpoint" else p, STRAY_SET),
+    "no point at all": (lambda p: p._replace(address="values.set-point") if p.name == "setpoint" else p, NOT_WRITTEN),
+}
+
+
+@pytest.mark.parametrize("belief", PUBLISHED)
+def test_a_write_that_a_broker_has_taken_is_held_against_the_device(host: Host, monkeypatch: pytest.MonkeyPatch, belief: str) -> None:
+    """The driver is told that it is done before the device has heard of it."""
+    change, kind = PUBLISHED[belief]
+    believing(monkeypatch, change)
+    write = Action(2 * S, "write", "presses/1", point="setpoint", value=4.5)
+    world = run(mixed(host, ("mqtt",), duration_ns=20 * S, timeline=(write,)), host)
+    assert world.commands_ended == {"done": 1}
+    assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 1)
+    assert world.truth.first_command is not None
+    assert world.truth.first_command.kind == kind
+
+
+@pytest.mark.parametrize(("heals_s", "checked"), [(8, 2), (100, 0)])
+def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, checked: int) -> None:
+    """The broker keeps two orders for it: they are compared when it has heard of them, and nothing is said as long as it hasn't."""
+    cut = Action(1 * S, "cut", "plant", heals_s * S, leg="presses/1")
+    writes = tuple(Action(at_s * S, "write", "presses/1", point="setpoint", value=value) for at_s, value in ((2, 4.5), (3, 7.0)))
+    world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=(cut, *writes), settle_ns=1 * S), host)
+    assert world.commands_ended == {"done": 2}
+    assert (world.truth.commands_checked, world.truth.wrong_writes) == (checked, 0)
 
 
 def troubled(spec: WorldSpec) -> WorldSpec:
