@@ -47,6 +47,8 @@ class Options:
     """device -> URL of the real device that is polled in its place; with any the clock is ``wire``"""
     shown: dict[str, str] = field(default_factory=dict)
     """device -> where the process of ours that serves it tells what it shows"""
+    attached_by: tuple[str, ...] = ()
+    """the flags that said so, for the command that repeats the run; empty: each place is written out"""
     wire: bool = False
     """clock ``wire``: devices are served by another process, and what is measured is compared with simulated time"""
     begins_ns: int | None = None
@@ -240,8 +242,7 @@ def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes:
 def command(loaded: Loaded, seed: int, options: Options) -> str:
     """The exact command that repeats a run."""
     parts = ["twinloop", "attach" if options.places else "run", known_as(loaded.file), "--seed", str(seed)]
-    for device, url in options.places.items():
-        parts += ["--device", f"{device}={url}"]
+    parts += options.attached_by or [part for device, url in options.places.items() for part in ("--device", f"{device}={url}")]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

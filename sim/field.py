@@ -197,7 +197,8 @@ class Field:
             port = self.port(gateway, index, spec)
             assert isinstance(port, StackPort)
             subscriber = Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
-            subscriber.witness = NoticeWitness(*self._node_looks(index))
+            image, looks = self._node_looks(index)
+            subscriber.witness = NoticeWitness(image, looks, self._epoch_ns)
             return subscriber
         if spec.protocol != "mqtt":
             polled = Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)

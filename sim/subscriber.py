@@ -88,7 +88,7 @@ class Subscriber(Receiver):
         lists = self.clockwork.lists
         assert lists is not None
         batch = read_batch(lists)
-        self._seen_ns = (batch.times[0] if batch.times else 0) - self._epoch_ns
+        self._seen_ns = batch.times[0] if batch.times else 0
         k = self._instant.pop(batch.times[0], None) if batch.times else None
         if k is None:
             return None

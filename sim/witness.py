@@ -366,7 +366,9 @@ def node_shown(image: NodeImage, index: int, told: NodeValue) -> Shown:
 class NoticeWitness(NodeWitness):
     """Of a subscription: the looks whose source timestamp is the batch's. ``at`` says which before ``shown`` is asked."""
 
-    _at_ns = -1
+    def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]], epoch_ns: int) -> None:
+        super().__init__(image, looks)
+        self._epoch_ns, self._at_us = epoch_ns, -1
 
     def begin(self) -> None:
         """A notification may be older than the call that returns it."""
@@ -376,8 +378,8 @@ class NoticeWitness(NodeWitness):
         return {}
 
     def at(self, source_ns: int) -> None:
-        """The batch is of that instant, in ns of the timeline."""
-        self._at_ns = source_ns
+        """The batch is of that instant, in ns since 1970; a server's clock has microseconds."""
+        self._at_us = source_ns // 1000
 
     def _told(self, index: int) -> list[NodeValue]:
-        return [value for _, point, value in self._looks if point == index and value.source_ns // 1000 == self._at_ns // 1000]
+        return [value for _, point, value in self._looks if point == index and (self._epoch_ns + value.source_ns) // 1000 == self._at_us]

@@ -35,4 +35,6 @@ def attach(
     path = find(file)
     if path.is_dir():
         raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
-    return run_all([path], Options(seed=seed, strict=strict, places=found, shown=shown_at(device or [], map_file)), outputs)
+    flags = [*(("--map", str(map_file)) if map_file is not None else ()), *(part for pair in device or [] for part in ("--device", pair))]
+    options = Options(seed=seed, strict=strict, places=found, shown=shown_at(device or [], map_file), attached_by=tuple(flags))
+    return run_all([path], options, outputs)

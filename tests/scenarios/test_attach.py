@@ -56,6 +56,20 @@ gateways:
   gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
 expect: [count(samples.lost) == 0, count(samples.missed) == 0, "p99(latency.gateway) < 30 s"]
 """
+WRITES = """\
+timeline:
+  - {at: 1 s, write: presses/1, point: setpoint, value: 4.5}
+  - {at: 2 s, write: tanks/1, point: speed, value: 40}
+"""
+BELIEVED = """\
+format: 1
+title: another scale for the force
+source: ours
+step: 500 ms
+points:
+  pressure: {address: 0, type: f32, signal: {kind: constant, level: 6}}
+  force: {address: 4, type: f32, scale: 10, signal: {kind: constant, level: 12}}
+"""
 
 
 @contextmanager
@@ -107,13 +121,20 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
         assert main(["record", str(tmp_path / "s.yaml"), "--for", "3 s", "--map", str(at), "--out", str(tmp_path / "rec")]) == 0
         said = capsys.readouterr()
         assert "tanks/1 is polled, not subscribed to" in said.err
+        (tmp_path / "s.yaml").write_text(SCENARIO + WRITES, encoding="utf-8")
         code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])
-        assert code == 0, capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert code == 0, out
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert result["clock"] == "wire"
     assert result["places"]["presses/2"].startswith("tcp://127.0.0.1:")
     assert result["ledger"]["due"] == result["ledger"]["delivered"] == 3 * 12 * 10 + 2 * 6 * 7 + 2 * 6 * 10
     assert result["reproduce"].startswith("twinloop attach ")
+    assert result["reproduce"].endswith(f" --map {at}")
+    truth = result["truth"]
+    assert (truth["wrong"], truth["commands_wrong"], truth["commands_checked"]) == (0, 0, 2)
+    assert truth["asked_elsewhere"] >= 300, "all but what was read before the other process had said what time it is"
+    assert "of them by asking the process that serves them" in out
     host = Host()
     try:
         spec = planned(host)
@@ -125,6 +146,27 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
         least = {"p": 12, "m": 0, "t": 5}[name[0]]  # a line has no network; OPC UA's first poll takes several exchanges
         assert least <= len(recording.exchanges) <= least + (name[0] == "t")
         assert shown(spec, name, recording, point) is not None, (name, point)
+
+
+@steady
+def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own table can't say so: read by that, every value is right. A device that somebody else puts elsewhere isn't asked for."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "press.yaml").write_text(BELIEVED, encoding="utf-8")
+    with serving(tmp_path) as (at, _):
+        text = SCENARIO.replace("device: press-sensor", "device: model/press.yaml").replace("duration: 3 s", "duration: 2 s")
+        (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+        codes = [main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])]
+        out = capsys.readouterr().out
+        found = json.loads(at.read_text(encoding="utf-8"))
+        pairs = [part for name, entry in found.items() if name.startswith("presses") for part in ("--device", f"{name}={entry['url']}")]
+        codes.append(main(["attach", str(tmp_path / "s.yaml"), *pairs]))
+    assert codes == [1, 0], out
+    truth = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]["truth"]
+    assert truth["wrong"] >= 3 * 4, "one of two points of three devices, eight polls"
+    assert truth["example"].startswith("presses/")
+    assert " force, sample " in truth["example"]
+    assert truth["example"].endswith("(looks like another scale)")
 
 
 @steady

@@ -33,6 +33,8 @@ def test_both_clocks_are_held_beside_one_another(tmp_path: Path, capsys: pytest.
     result = document["results"][0]
     assert result["clock"] == "wire"
     assert result["reproduce"].endswith("--clock wire")
+    assert result["truth"]["asked_elsewhere"] >= 200
+    assert (result["truth"]["wrong"], result["truth"]["commands_wrong"]) == (0, 0)
     fidelity = result["fidelity"]
     assert fidelity["loopback_ns"] > 0
     assert list(fidelity["stages"]) == ["gateway", "queue", "driver", "bus", "transform", "policy", "uplink", "cloud"]

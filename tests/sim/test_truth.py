@@ -15,8 +15,9 @@ from sim import world as world_module
 from sim.clock import MS, S
 from sim.ledger import End
 from sim.poller import point_configs
-from sim.spec import Action, WorldSpec
+from sim.spec import Action, OpcUaSpec, WorldSpec
 from sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
+from sim.wallclock import EPOCH_NS
 from sim.witness import Shown
 from sim.world import World
 from tests.plants import driver, paired, plant, run
@@ -95,6 +96,19 @@ def test_a_write_that_a_broker_has_taken_is_held_against_the_device(host: Host, 
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 1)
     assert world.truth.first_command is not None
     assert world.truth.first_command.kind == kind
+
+
+def test_a_date_that_isnt_a_whole_microsecond_changes_nothing(host: Host) -> None:
+    """A run on the wire has the wall's date, in ns; what a server says of an instant has microseconds."""
+    spec = mixed(host, ("opcua", "opcua", "mqtt"), duration_ns=20 * S)
+    spec = replace(spec, devices=(replace(spec.devices[0], subscribed=OpcUaSpec()), *spec.devices[1:]))
+    world = World(spec, host, epoch_ns=EPOCH_NS + 1_234_567_891)
+    try:
+        assert world.run()
+    finally:
+        world.close()
+    assert world.truth.checked > 100
+    assert world.truth.wrong == 0, world.truth.first
 
 
 @pytest.mark.parametrize(("heals_s", "checked"), [(8, 2), (100, 0)])
