@@ -1,4 +1,8 @@
-"""An MQTT 3.1.1 broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery, QoS 2 from publishers.
+"""An MQTT broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery, QoS 2 from publishers.
+
+It speaks 3.1, 3.1.1 and, as far as bridges and gateways need it, 5.0: session expiry, will delay, no local, retain as published, retain handling,
+receive maximum, maximum packet size, properties handed on, reason codes. It offers no topic aliases, no subscription identifiers, no shared
+subscriptions, and passes a message expiry interval on as it came.
 
 Belongs here: who gets which message. Never: a network or a clock: connections are pairs of callbacks, time is an argument, and somebody must
 call ``tick``. A message may carry a ``tag``: whose sample it is; it comes back with the bytes that carry it, and in ``on_gone`` when the
@@ -8,33 +12,49 @@ broker gives a client's copy up, in ``on_acknowledged`` when it has done its dut
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from devices.mqtt5_packet import (
+    AS_PUBLISHED,
+    BAD_AUTHENTICATION,
+    FOR_EVER,
+    KEEP_ALIVE_TIMEOUT,
+    LEVEL,
+    NO_LOCAL,
+    NO_SUBSCRIPTION,
+    NOT_FOUND,
+    PROTOCOL_ERROR,
+    QUOTA,
+    RECEIVE_MAXIMUM,
+    SHARED,
+    TAKEN_OVER,
+    UNAVAILABLE,
+    WITH_WILL,
+    offered,
+)
+from devices.mqtt_fields import ProtocolError, matches
 from devices.mqtt_packet import (
+    PACKET_BYTES_MAX,
     Connack,
     Connect,
     Disconnect,
-    LevelError,
     Packet,
     Pingreq,
     Pingresp,
-    ProtocolError,
     Puback,
     Pubcomp,
     Publish,
     Pubrec,
     Pubrel,
-    Reader,
     Suback,
     Subscribe,
     Unsuback,
     Unsubscribe,
+    Will,
     encode,
-    matches,
 )
+from devices.mqtt_session import Connection, Copy, Session
 
 S = 1_000_000_000
 INFLIGHT_MAX = 20
@@ -51,77 +71,11 @@ SESSIONS_MAX = 100_000
 """clients that are known; a new one beyond it is refused (server unavailable)"""
 CONNECT_WITHIN_NS = 10 * S
 """a connection that says nothing for so long is closed (3.1.4: a reasonable time)"""
-_UNAVAILABLE, _BAD_CLIENT = 3, 2
-
-
-@dataclass(slots=True)
-class _Copy:
-    """One message on its way to one session."""
-
-    topic: str
-    payload: bytes
-    tag: Any
-    qos: int
-    retain: bool = False
-    packet: int = 0
-    sent: bool = False
-    """once before: DUP"""
-
-
-@dataclass(slots=True)
-class Session:
-    """What the broker keeps of a client; ``connection`` None: it is away."""
-
-    client: str
-    clean: bool
-    filters: dict[str, int] = field(default_factory=dict)
-    inflight: dict[int, _Copy] = field(default_factory=dict)
-    queued: deque[_Copy] = field(default_factory=deque)
-    connection: Connection | None = None
-    packet: int = 0
-    unreleased: dict[int, None] = field(default_factory=dict)
-    """packet identifiers of QoS 2 messages that have come and were not released yet: the same one again is the same message (4.3.3)"""
-
-    def holds(self, tag: Any) -> bool:
-        """Will a message with that tag be sent (again) when its client is back?"""
-        return any(copy.tag == tag for copy in self.inflight.values()) or any(copy.tag == tag for copy in self.queued)
+_UNAVAILABLE = 3
 
 
 def _is_wild(pattern: str) -> bool:
     return "+" in pattern or "#" in pattern
-
-
-class Connection:
-    """One network connection at the broker: ``send(bytes, tag, packet identifier or 0)``, ``hang_up()``."""
-
-    def __init__(self, broker: Broker, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
-        self._broker, self.send, self.hang_up = broker, send, hang_up
-        self._reader = Reader()
-        self.session: Session | None = None
-        self.connect: Connect | None = None
-        self.over = False
-        self.heard_ns = now_ns
-
-    def received(self, data: bytes, now_ns: int, tag: Any = None) -> None:
-        """Bytes from the client; ``tag``: of the messages in them. What breaks the protocol ends the connection."""
-        if self.over:
-            return
-        self.heard_ns = now_ns
-        try:
-            for packet in self._reader.feed(data):
-                self._broker.handled += 1
-                self._broker.handle(self, packet, now_ns, tag)
-                if self.over:
-                    return
-        except LevelError as error:
-            self.send(error.answer, None, 0)
-            self._broker.broken(self, str(error), now_ns)
-        except ProtocolError as error:
-            self._broker.broken(self, str(error), now_ns)
-
-    def lost(self, now_ns: int) -> None:
-        """The network connection is gone: the will is due."""
-        self._broker.end(self, now_ns, will=True)
 
 
 class Broker:
@@ -129,7 +83,9 @@ class Broker:
 
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
-        self.retained: dict[str, tuple[bytes, int]] = {}
+        self.retained: dict[str, Publish] = {}
+        self._passing: dict[str, Session] = {}
+        """clients of MQTT 5.0 that are away: their session or their will has its time"""
         self.connections: dict[Connection, None] = {}
         self._readers: dict[str, dict[str, Session]] = {}
         """topic -> clients that asked for just that one; the others are in ``_wild``: a fleet's drivers each want their own device"""
@@ -151,20 +107,28 @@ class Broker:
         return made
 
     def tick(self, now_ns: int) -> None:
-        """Close connections that are silent for longer than one and a half times their keep alive [MQTT-3.1.2-24]."""
+        """Close connections that are silent for longer than one and a half times their keep alive [MQTT-3.1.2-24]; forget sessions and publish wills
+        whose time has come."""
         for connection in list(self.connections):
             silent_ns = now_ns - connection.heard_ns
             keep = connection.connect.keep_alive_s if connection.connect is not None else 0
             limit_ns = CONNECT_WITHIN_NS if connection.connect is None else keep * S * 3 // 2
             if limit_ns and silent_ns > limit_ns:
                 self.end(connection, now_ns, will=True)
-                connection.hang_up()
+                connection.dismiss(KEEP_ALIVE_TIMEOUT)
+        for session in [one for one in self._passing.values() if one.connection is None]:
+            if session.will is not None and now_ns >= session.will[0]:
+                self._last_words(session)
+            if session.ends_ns is not None and now_ns >= session.ends_ns:
+                self._forget(session)
 
-    def broken(self, connection: Connection, why: str, now_ns: int) -> None:
+    def broken(self, connection: Connection, why: str, now_ns: int, reason: int) -> None:
         """It broke the protocol: closed, its will published."""
         self.broken_by[why] = self.broken_by.get(why, 0) + 1
+        if connection.connect is None and connection.level == LEVEL:  # 3.1.4: a CONNECT that can't be taken
+            connection.say(Connack(False, reason))
         self.end(connection, now_ns, will=True)
-        connection.hang_up()
+        connection.dismiss(reason)
 
     def end(self, connection: Connection, now_ns: int, will: bool) -> None:
         """The connection is over; a session that isn't to be kept goes with it."""
@@ -172,17 +136,33 @@ class Broker:
             return
         connection.over = True
         self.connections.pop(connection, None)
-        session = connection.session
+        session, connect = connection.session, connection.connect
+        last = connect.will if will and connect is not None else None
         if session is not None and session.connection is connection:
             session.connection = None
+            if connect is not None and connect.level == LEVEL and not session.clean:
+                session.ends_ns = None if connect.expiry_s == FOR_EVER else now_ns + connect.expiry_s * S
+                self._passing[session.client] = session
+                if last is not None and last.delay_s:  # 3.1.3.2.2
+                    session.will, last = (now_ns + last.delay_s * S, last), None
             if session.clean:
                 self._forget(session)
-        last = connection.connect.will if connection.connect is not None else None
-        if will and last is not None:
-            self.publish(Publish(last.topic, last.payload, last.qos, last.retain), None)
+        if last is not None:
+            self._say_will(connection.session.client if connection.session is not None else "", last)
+
+    def _say_will(self, client: str, will: Will) -> None:
+        self.publish(Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties), None, client)
+
+    def _last_words(self, session: Session) -> None:
+        """The will of a client that is away, if it hasn't been said."""
+        if session.will is not None:
+            will, session.will = session.will[1], None
+            self._say_will(session.client, will)
 
     def _forget(self, session: Session) -> None:
+        self._passing.pop(session.client, None)
         self.sessions.pop(session.client, None)
+        self._last_words(session)
         for pattern in list(session.filters):
             self._unsubscribe(session, pattern)
         for copy in [*session.inflight.values(), *session.queued]:
@@ -195,17 +175,18 @@ class Broker:
         if isinstance(packet, Connect):
             self._connect(connection, packet, now_ns)
         elif session is None:
-            raise ProtocolError(f"{type(packet).__name__} before Connect")
+            raise ProtocolError(f"{type(packet).__name__} before Connect", PROTOCOL_ERROR)
         elif isinstance(packet, Publish):
             if packet.qos == 2:
                 self._exactly_once(connection, session, packet, tag)
                 return
             if packet.qos:
                 connection.send(encode(Puback(packet.packet)), None, 0)
-            self.publish(packet, tag)
+            self.publish(packet, tag, session.client)
         elif isinstance(packet, Pubrel):
+            known = packet.packet in session.unreleased
             session.unreleased.pop(packet.packet, None)
-            connection.send(encode(Pubcomp(packet.packet)), None, 0)
+            connection.say(Pubcomp(packet.packet, 0 if known else NOT_FOUND))
         elif isinstance(packet, Puback):
             done = session.inflight.pop(packet.packet, None)
             if done is not None:
@@ -214,79 +195,108 @@ class Broker:
         elif isinstance(packet, Subscribe):
             self._subscribe(session, connection, packet)
         elif isinstance(packet, Unsubscribe):
+            codes = tuple(0 if pattern in session.filters else NO_SUBSCRIPTION for pattern in packet.filters)
             for pattern in packet.filters:
                 self._unsubscribe(session, pattern)
-            connection.send(encode(Unsuback(packet.packet)), None, 0)
+            connection.say(Unsuback(packet.packet, codes))
         elif isinstance(packet, Pingreq):
-            connection.send(encode(Pingresp()), None, 0)
+            connection.say(Pingresp())
         elif isinstance(packet, Disconnect):
-            self.end(connection, now_ns, will=False)
-            connection.hang_up()
+            self._leave(connection, session, packet, now_ns)
         else:
-            raise ProtocolError(f"{type(packet).__name__} from a client")
+            raise ProtocolError(f"{type(packet).__name__} from a client", PROTOCOL_ERROR)
+
+    def _leave(self, connection: Connection, session: Session, packet: Disconnect, now_ns: int) -> None:
+        """3.14: without its will, unless it says so; it may say anew for how long its session is kept."""
+        assert connection.connect is not None
+        if packet.expiry_s is not None:
+            if packet.expiry_s and not connection.connect.expiry_s:
+                raise ProtocolError("a session expiry interval that CONNECT didn't ask for", PROTOCOL_ERROR)
+            connection.connect = connection.connect._replace(expiry_s=packet.expiry_s)
+            session.clean = not packet.expiry_s
+        self.end(connection, now_ns, will=packet.code == WITH_WILL)
+        connection.hang_up()
 
     def _exactly_once(self, connection: Connection, session: Session, packet: Publish, tag: Any) -> None:
         """4.3.3, method B: published when it comes, known until it is released. Subscribers get QoS 1 at most."""
         if packet.packet not in session.unreleased:
             if len(session.unreleased) >= UNRELEASED_MAX:
                 self.on_limit("mqtt-unreleased", session.client)
-                raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released")
+                raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released", RECEIVE_MAXIMUM)
             session.unreleased[packet.packet] = None
-            self.publish(packet, tag)
-        connection.send(encode(Pubrec(packet.packet)), None, 0)
+            self.publish(packet, tag, session.client)
+        connection.say(Pubrec(packet.packet))
 
     def _connect(self, connection: Connection, packet: Connect, now_ns: int) -> None:
         if connection.session is not None:
-            raise ProtocolError("a second Connect")
+            raise ProtocolError("a second Connect", PROTOCOL_ERROR)
+        newer = packet.level == LEVEL
         client = packet.client or f"auto-{len(self.sessions)}-{now_ns}"
         before = self.sessions.get(client)
+        refused = BAD_AUTHENTICATION if packet.method is not None else 0
         if before is None and len(self.sessions) >= SESSIONS_MAX:
             self.on_limit("mqtt-sessions", client)
-            connection.send(encode(Connack(False, _UNAVAILABLE)), None, 0)
+            refused = UNAVAILABLE if newer else _UNAVAILABLE
+        if refused:
+            connection.say(Connack(False, refused))
             self.end(connection, now_ns, will=False)
             connection.hang_up()
             return
         if before is not None and before.connection is not None:  # [MQTT-3.1.4-2]: the older one is disconnected
             older = before.connection
             self.end(older, now_ns, will=True)
-            older.hang_up()
+            older.dismiss(TAKEN_OVER)
             before = self.sessions.get(client)
         if before is not None and packet.clean:
             self._forget(before)
             before = None
         session = before or Session(client, packet.clean)
-        session.clean = packet.clean
+        session.clean = not packet.expiry_s if newer else packet.clean
+        session.will = session.ends_ns = None
+        self._passing.pop(client, None)
         self.sessions[client] = session
         session.connection = connection
         connection.session, connection.connect = session, packet
-        connection.send(encode(Connack(before is not None)), None, 0)
+        connection.say(Connack(before is not None, 0, offered(PACKET_BYTES_MAX, UNRELEASED_MAX, "" if packet.client else client)))
         for copy in list(session.inflight.values()):  # [MQTT-4.4.0-1]: again, in order
             self._send(session, copy)
         self._pump(session)
 
     def _subscribe(self, session: Session, connection: Connection, packet: Subscribe) -> None:
         codes, told = [], []
-        for pattern, qos in packet.filters:
-            if pattern not in session.filters and len(session.filters) >= SUBSCRIPTIONS_MAX:
+        for (pattern, qos), options in zip(packet.filters, packet.options or (0,) * len(packet.filters), strict=True):
+            if connection.level == LEVEL and pattern.startswith("$share/"):
+                codes.append(SHARED)
+                continue
+            new = pattern not in session.filters
+            if new and len(session.filters) >= SUBSCRIPTIONS_MAX:
                 self.on_limit("mqtt-subscriptions", session.client)
-                codes.append(0x80)
+                codes.append(QUOTA if connection.level == LEVEL else 0x80)
                 continue
             session.filters[pattern] = min(qos, 1)
+            session.options.pop(pattern, None)
+            if connection.connect is not None and connection.connect.bridge:
+                options = NO_LOCAL | AS_PUBLISHED
+            if options & ~3:
+                session.options[pattern] = options
             if _is_wild(pattern):
                 self._wild[session.client] = session
             else:
                 self._readers.setdefault(pattern, {})[session.client] = session
             codes.append(min(qos, 1))
-            told.append(pattern)
-        connection.send(encode(Suback(packet.packet, tuple(codes))), None, 0)
+            if not options >> 4 & 3 or (new and options >> 4 & 3 == 1):
+                told.append(pattern)
+        connection.say(Suback(packet.packet, tuple(codes)))
         for pattern in told:
-            for topic, (payload, qos) in self.retained.items():
+            for topic, kept in self.retained.items():
                 if matches(pattern, topic):
-                    self._enqueue(session, _Copy(topic, payload, None, min(qos, session.filters[pattern]), retain=True))
+                    qos = min(kept.qos, session.filters[pattern])
+                    self._enqueue(session, Copy(topic, kept.payload, None, qos, retain=True, properties=kept.properties))
 
     def _unsubscribe(self, session: Session, pattern: str) -> None:
         if session.filters.pop(pattern, None) is None:
             return
+        session.options.pop(pattern, None)
         if not _is_wild(pattern):
             readers = self._readers[pattern]
             del readers[session.client]
@@ -295,32 +305,39 @@ class Broker:
         elif not any(_is_wild(other) for other in session.filters):
             del self._wild[session.client]
 
-    def _asked_for(self, topic: str) -> dict[str, tuple[Session, int]]:
-        """client -> (session, the largest QoS that it asked for), in the order in which they asked."""
-        found = {client: (session, session.filters[topic]) for client, session in self._readers.get(topic, {}).items()}
-        for client, session in self._wild.items():
-            granted = max((qos for pattern, qos in session.filters.items() if matches(pattern, topic)), default=-1)
+    def _asked_for(self, topic: str, sender: str) -> dict[str, tuple[Session, int, int]]:
+        """client -> (session, the largest QoS that it asked for, options with which it did), in the order in which they asked."""
+        found = {}
+        for client, session in self._readers.get(topic, {}).items():
+            granted, options = session.wants(topic, sender) if session.options else (session.filters[topic], 0)
             if granted >= 0:
-                found[client] = session, granted
+                found[client] = session, granted, options
+        for client, session in self._wild.items():
+            granted, options = session.wants(topic, sender)
+            if granted >= 0:
+                found[client] = session, granted, options
         return found
 
     # ---- messages -----------------------------------------------------------------------------------------------
-    def publish(self, packet: Publish, tag: Any) -> None:
-        """To every session that asked for it; retained if it says so (an empty payload takes the retained one away)."""
+    def publish(self, packet: Publish, tag: Any, sender: str = "") -> None:
+        """To every session that asked for it, of that client; retained if it says so (an empty payload takes the retained one away)."""
         if packet.retain and not packet.payload:
             self.retained.pop(packet.topic, None)
         elif packet.retain and (packet.topic in self.retained or len(self.retained) < RETAINED_MAX):
-            self.retained[packet.topic] = packet.payload, packet.qos
+            self.retained[packet.topic] = packet
         elif packet.retain:
             self.on_limit("mqtt-retained", packet.topic)
         clients = []
-        for client, (session, granted) in self._asked_for(packet.topic).items():
-            if self._enqueue(session, _Copy(packet.topic, packet.payload, tag, min(granted, packet.qos))):
+        for client, (session, granted, options) in self._asked_for(packet.topic, sender).items():
+            retain = bool(packet.retain and options & AS_PUBLISHED)
+            if self._enqueue(session, Copy(packet.topic, packet.payload, tag, min(granted, packet.qos), retain, properties=packet.properties)):
                 clients.append(client)
         self.on_message(packet.topic, tag, clients)
 
-    def _enqueue(self, session: Session, copy: _Copy) -> bool:
-        """False when it was given up at once: QoS 0 for a client that is away, or no room."""
+    def _enqueue(self, session: Session, copy: Copy) -> bool:
+        """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the client takes."""
+        if session.connection is not None and not self._fits(session.connection, copy):
+            return False
         if not copy.qos:
             if session.connection is None:
                 return False
@@ -333,10 +350,26 @@ class Broker:
         self._pump(session)
         return True
 
+    def _fits(self, connection: Connection, copy: Copy) -> bool:
+        """Does the client take so much in one packet? Else it is as if it had been sent [MQTT-3.1.2-25]."""
+        connect = connection.connect
+        if connect is None or not connect.packet_max:
+            return True
+        whole = connection.encode(Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties))
+        if len(whole) <= connect.packet_max:
+            return True
+        self.on_limit("mqtt-packet-bytes", connect.client)
+        return False
+
     def _pump(self, session: Session) -> None:
         """Send what waits, as far as the window allows."""
-        while session.connection is not None and session.queued and len(session.inflight) < INFLIGHT_MAX:
+        connect = session.connection.connect if session.connection is not None else None
+        window = min(INFLIGHT_MAX, connect.receives) if connect is not None else INFLIGHT_MAX
+        while session.connection is not None and session.queued and len(session.inflight) < window:
             copy = session.queued.popleft()
+            if not self._fits(session.connection, copy):
+                self.on_gone(session.client, copy.tag, "overrun")
+                continue
             session.packet = session.packet % 65_535 + 1
             while session.packet in session.inflight:
                 session.packet = session.packet % 65_535 + 1
@@ -345,8 +378,8 @@ class Broker:
             self._send(session, copy)
 
     @staticmethod
-    def _send(session: Session, copy: _Copy) -> None:
+    def _send(session: Session, copy: Copy) -> None:
         assert session.connection is not None
-        packet = Publish(copy.topic, copy.payload, copy.qos, copy.retain, copy.sent and copy.qos > 0, copy.packet)
+        packet = Publish(copy.topic, copy.payload, copy.qos, copy.retain, copy.sent and copy.qos > 0, copy.packet, copy.properties)
         copy.sent = True
-        session.connection.send(encode(packet), copy.tag, copy.packet)
+        session.connection.send(session.connection.encode(packet), copy.tag, copy.packet)

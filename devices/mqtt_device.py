@@ -14,13 +14,13 @@ from typing import Any
 
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
+from devices.mqtt_fields import ProtocolError
 from devices.mqtt_packet import (
     Connack,
     Connect,
     Packet,
     Pingreq,
     Pingresp,
-    ProtocolError,
     Puback,
     Publish,
     Reader,

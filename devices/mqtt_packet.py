@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO.
+"""MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO. Of MQTT 5.0: mqtt5_packet.py.
 
 Belongs here: sections 2 and 3 of the OASIS standard (29 October 2014), whose numbers are beside the code. Never: sessions (mqtt_broker.py).
 Every length has a limit; whatever is wrong is a ProtocolError that says what; a CONNECT of a protocol level that isn't spoken says which.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from devices.mqtt_fields import Cursor, ProtocolError, check_filter, check_topic
+
 PACKET_BYTES_MAX = 256 << 10
 """of one packet; the standard allows 256 MiB, no broker in the field takes that from a sensor"""
-TOPIC_BYTES_MAX = 1024
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _UNSUBSCRIBE, _UNSUBACK = 1, 2, 3, 4, 8, 9, 10, 11
 _PINGREQ, _PINGRESP, _DISCONNECT = 12, 13, 14
 _PUBREC, _PUBREL, _PUBCOMP = 5, 6, 7
@@ -19,14 +20,10 @@ _FLAGS = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2, _PUBREL: 2}
 """fixed by table 2.2; 0 for the others but PUBLISH"""
 
 
-class ProtocolError(ValueError):
-    """The peer broke the protocol: the connection must be closed [MQTT-4.8.0-1]."""
-
-
 LEVELS = {"MQIsdp": 3, "MQTT": 4}
 """protocol name -> the level that is spoken with it: MQTT 3.1 and 3.1.1"""
 _BRIDGE = 0x80
-"""bit of the level by which bridges between brokers say that they are one (mosquitto.conf(5), try_private)"""
+"""bit of the level by which bridges between brokers say that they are one (mosquitto.conf(5), try_private): they aren't sent their own messages"""
 
 
 class LevelError(ProtocolError):
@@ -49,10 +46,14 @@ class Will(NamedTuple):
     payload: bytes
     qos: int = 0
     retain: bool = False
+    delay_s: int = 0
+    properties: bytes = b""
+    """these two are of MQTT 5.0"""
 
 
 class Connect(NamedTuple):
-    """3.1. ``clean``: no session is kept; ``keep_alive_s`` 0: none."""
+    """3.1. ``clean``: no session is kept; ``keep_alive_s`` 0: none. From ``level`` on of MQTT 5.0, where ``clean`` only begins anew:
+    ``expiry_s`` says for how long the session is kept, ``receives`` and ``packet_max`` (0: any) what the client takes."""
 
     client: str
     clean: bool = True
@@ -60,17 +61,26 @@ class Connect(NamedTuple):
     will: Will | None = None
     user: str | None = None
     password: bytes | None = None
+    level: int = 4
+    expiry_s: int = 0
+    receives: int = 65_535
+    packet_max: int = 0
+    method: str | None = None
+    """of authentication, beyond user and password"""
+    bridge: bool = False
+    """of 3.1 and 3.1.1: it is another broker, and says so"""
 
 
 class Connack(NamedTuple):
-    """3.2. ``code`` 0: accepted, 1 to 5: refused."""
+    """3.2. ``code`` 0: accepted, 1 to 5: refused. ``properties``: of MQTT 5.0, as bytes."""
 
     present: bool
     code: int = 0
+    properties: bytes = b""
 
 
 class Publish(NamedTuple):
-    """3.3. ``packet`` is 0 with QoS 0."""
+    """3.3. ``packet`` is 0 with QoS 0. ``properties``: of MQTT 5.0, those that a broker hands on, as bytes."""
 
     topic: str
     payload: bytes
@@ -78,37 +88,43 @@ class Publish(NamedTuple):
     retain: bool = False
     dup: bool = False
     packet: int = 0
+    properties: bytes = b""
 
 
 class Puback(NamedTuple):
-    """3.4."""
+    """3.4. ``code``: of MQTT 5.0."""
 
     packet: int
+    code: int = 0
 
 
 class Pubrec(NamedTuple):
-    """3.5."""
+    """3.5. ``code``: of MQTT 5.0."""
 
     packet: int
+    code: int = 0
 
 
 class Pubrel(NamedTuple):
-    """3.6."""
+    """3.6. ``code``: of MQTT 5.0."""
 
     packet: int
+    code: int = 0
 
 
 class Pubcomp(NamedTuple):
-    """3.7."""
+    """3.7. ``code``: of MQTT 5.0."""
 
     packet: int
+    code: int = 0
 
 
 class Subscribe(NamedTuple):
-    """3.8. ``filters``: (topic filter, largest QoS)."""
+    """3.8. ``filters``: (topic filter, largest QoS); ``options``: of MQTT 5.0, the options byte of each."""
 
     packet: int
     filters: tuple[tuple[str, int], ...]
+    options: tuple[int, ...] = ()
 
 
 class Suback(NamedTuple):
@@ -126,9 +142,10 @@ class Unsubscribe(NamedTuple):
 
 
 class Unsuback(NamedTuple):
-    """3.11."""
+    """3.11. ``codes``: of MQTT 5.0, of each filter."""
 
     packet: int
+    codes: tuple[int, ...] = ()
 
 
 class Pingreq(NamedTuple):
@@ -140,7 +157,10 @@ class Pingresp(NamedTuple):
 
 
 class Disconnect(NamedTuple):
-    """3.14."""
+    """3.14. Of MQTT 5.0: the reason, and for how long the session is kept after all."""
+
+    code: int = 0
+    expiry_s: int | None = None
 
 
 Packet = (
@@ -148,87 +168,8 @@ Packet = (
 )
 
 
-# ---- fields ---------------------------------------------------------------------------------------------------------
-class _Cursor:
-    """A packet's remaining bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise ProtocolError(f"{count} bytes expected, {self.left} are left")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def number(self) -> int:
-        return int.from_bytes(self.take(2), "big")
-
-    def identifier(self) -> int:
-        """2.3.1: not zero."""
-        number = self.number()
-        if not number:
-            raise ProtocolError("packet identifier 0")
-        return number
-
-    def binary(self) -> bytes:
-        return self.take(self.number())
-
-    def text(self) -> str:
-        """1.5.3: UTF-8 without surrogates and without U+0000."""
-        raw = self.binary()
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError as error:
-            raise ProtocolError("a string that isn't UTF-8") from error
-        if "\0" in text:
-            raise ProtocolError("a string with U+0000")
-        return text
-
-    def end(self) -> None:
-        if self.left:
-            raise ProtocolError(f"{self.left} bytes too many")
-
-
-def check_topic(topic: str) -> str:
-    """4.7: a name to publish to; raises ProtocolError."""
-    if not topic or "+" in topic or "#" in topic or len(topic.encode()) > TOPIC_BYTES_MAX:
-        raise ProtocolError(f"topic name {topic[:40]!r}")
-    return topic
-
-
-def check_filter(pattern: str) -> str:
-    """4.7.1: ``#`` alone and last, ``+`` alone in its level; raises ProtocolError."""
-    levels = pattern.split("/")
-    wrong = not pattern or len(pattern.encode()) > TOPIC_BYTES_MAX or "#" in "".join(levels[:-1]) or any(
-        (level != "+" and "+" in level) or (level != "#" and "#" in level) for level in levels
-    )  # fmt: skip
-    if wrong:
-        raise ProtocolError(f"topic filter {pattern[:40]!r}")
-    return pattern
-
-
-def matches(pattern: str, topic: str) -> bool:
-    """4.7: does a topic match a filter? Wildcards at the beginning don't match ``$`` topics."""
-    if topic[0] == "$" and pattern[0] in "+#":
-        return False
-    if pattern == topic:
-        return True
-    wanted, found = pattern.split("/"), topic.split("/")
-    for i, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if i >= len(found) or level not in ("+", found[i]):
-            return False
-    return len(wanted) == len(found)
-
-
 # ---- decoding -------------------------------------------------------------------------------------------------------
-def _connect(cursor: _Cursor, flags: int) -> Connect:
+def _connect(cursor: Cursor, flags: int) -> Connect:
     name = cursor.text()
     if name not in LEVELS:
         raise ProtocolError("protocol name")
@@ -244,17 +185,17 @@ def _connect(cursor: _Cursor, flags: int) -> Connect:
     will = Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20)) if bits & 4 else None
     user = cursor.text() if bits & 0x80 else None
     password = cursor.binary() if bits & 0x40 else None
-    return Connect(client, bool(bits & 2), keep_alive, will, user, password)
+    return Connect(client, bool(bits & 2), keep_alive, will, user, password, bridge=bool(level & _BRIDGE))
 
 
-def _connack(cursor: _Cursor, flags: int) -> Connack:
+def _connack(cursor: Cursor, flags: int) -> Connack:
     present, code = cursor.take(2)
     if present > 1 or code > 5 or (present and code):
         raise ProtocolError(f"connack {present} {code}")
     return Connack(bool(present), code)
 
 
-def _publish(cursor: _Cursor, flags: int) -> Publish:
+def _publish(cursor: Cursor, flags: int) -> Publish:
     qos = flags >> 1 & 3
     if qos > 2 or (not qos and flags & 8):
         raise ProtocolError(f"publish flags {flags:#x}")
@@ -263,7 +204,7 @@ def _publish(cursor: _Cursor, flags: int) -> Publish:
     return Publish(topic, cursor.take(cursor.left), qos, bool(flags & 1), bool(flags & 8), packet)
 
 
-def _subscribe(cursor: _Cursor, flags: int) -> Subscribe:
+def _subscribe(cursor: Cursor, flags: int) -> Subscribe:
     packet = cursor.identifier()
     filters: list[tuple[str, int]] = []
     while cursor.left or not filters:
@@ -275,14 +216,14 @@ def _subscribe(cursor: _Cursor, flags: int) -> Subscribe:
     return Subscribe(packet, tuple(filters))
 
 
-def _suback(cursor: _Cursor, flags: int) -> Suback:
+def _suback(cursor: Cursor, flags: int) -> Suback:
     packet, codes = cursor.identifier(), tuple(cursor.take(cursor.left))
     if not codes or any(code not in (0, 1, 2, 0x80) for code in codes):
         raise ProtocolError("suback codes")
     return Suback(packet, codes)
 
 
-def _unsubscribe(cursor: _Cursor, flags: int) -> Unsubscribe:
+def _unsubscribe(cursor: Cursor, flags: int) -> Unsubscribe:
     packet = cursor.identifier()
     filters: list[str] = []
     while cursor.left or not filters:
@@ -290,7 +231,7 @@ def _unsubscribe(cursor: _Cursor, flags: int) -> Unsubscribe:
     return Unsubscribe(packet, tuple(filters))
 
 
-_DECODERS: dict[int, Callable[[_Cursor, int], Packet]] = {
+_DECODERS: dict[int, Callable[[Cursor, int], Packet]] = {
     _CONNECT: _connect, _CONNACK: _connack, _PUBLISH: _publish, _PUBACK: lambda cursor, _: Puback(cursor.identifier()),
     _PUBREC: lambda cursor, _: Pubrec(cursor.identifier()), _PUBREL: lambda cursor, _: Pubrel(cursor.identifier()),
     _PUBCOMP: lambda cursor, _: Pubcomp(cursor.identifier()), _SUBSCRIBE: _subscribe,
@@ -304,19 +245,19 @@ def _decode(kind: int, flags: int, body: bytes) -> Packet:
         raise ProtocolError(f"packet type {kind}")
     if kind != _PUBLISH and flags != _FLAGS.get(kind, 0):
         raise ProtocolError(f"flags {flags:#x} of packet type {kind}")
-    cursor = _Cursor(body)
+    cursor = Cursor(body)
     packet = _DECODERS[kind](cursor, flags)
     cursor.end()
     return packet
 
 
 class Reader:
-    """Packets out of a stream's bytes."""
+    """Packets out of a stream's bytes. ``other``: told (packet type, body) of each; what it takes and decodes isn't looked at here."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "other")
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    def __init__(self, other: Callable[[int, int, bytes], Packet | None] | None = None) -> None:
+        self._buffer, self.other = b"", other
 
     def feed(self, data: bytes) -> list[Packet]:
         """Every packet that is whole now. Raises ProtocolError at the first that is wrong, after which the reader is of no use."""
@@ -338,14 +279,16 @@ class Reader:
                 raise ProtocolError(f"a packet of {size} bytes, at most {PACKET_BYTES_MAX} are taken")
             if len(buffer) < at + size:
                 break
-            packets.append(_decode(buffer[0] >> 4, buffer[0] & 15, buffer[at : at + size]))
+            kind, flags, body = buffer[0] >> 4, buffer[0] & 15, buffer[at : at + size]
+            packets.append((self.other(kind, flags, body) if self.other is not None else None) or _decode(kind, flags, body))
             buffer = buffer[at + size :]
         self._buffer = buffer
         return packets
 
 
 # ---- encoding -------------------------------------------------------------------------------------------------------
-def _length(size: int) -> bytes:
+def length_bytes(size: int) -> bytes:
+    """2.2.3: seven bits a byte."""
     out = bytearray()
     while True:
         size, low = size >> 7, size & 0x7F
@@ -354,22 +297,24 @@ def _length(size: int) -> bytes:
             return bytes(out)
 
 
-def _whole(kind: int, flags: int, body: bytes) -> bytes:
-    return bytes((kind << 4 | flags,)) + _length(len(body)) + body
+def whole_packet(kind: int, flags: int, body: bytes) -> bytes:
+    """A packet: its fixed header, and the rest."""
+    return bytes((kind << 4 | flags,)) + length_bytes(len(body)) + body
 
 
 def _binary(data: bytes) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _text(text: str) -> bytes:
+def text_bytes(text: str) -> bytes:
+    """A string behind its length."""
     return _binary(text.encode())
 
 
 def publish_bytes(topic: bytes, payload: bytes, qos: int, packet: int, retain: bool = False, dup: bool = False) -> bytes:
     """A PUBLISH, for those who send many: ``topic`` is checked already."""
     body = _binary(topic) + (packet.to_bytes(2, "big") if qos else b"") + payload
-    return _whole(_PUBLISH, dup << 3 | qos << 1 | retain, body)
+    return whole_packet(_PUBLISH, dup << 3 | qos << 1 | retain, body)
 
 
 def publish_parts(data: bytes) -> tuple[bytes, int, bytes] | None:
@@ -400,20 +345,21 @@ def encode(packet: Packet) -> bytes:
         will = packet.will
         bits = 2 * packet.clean | (0 if will is None else 4 | will.qos << 3 | will.retain << 5)
         bits |= (packet.user is not None) << 7 | (packet.password is not None) << 6
-        body = b"\0\x04MQTT\x04" + bytes((bits,)) + packet.keep_alive_s.to_bytes(2, "big") + _text(packet.client)
+        body = b"\0\x04MQTT" + bytes((4 | packet.bridge << 7, bits)) + packet.keep_alive_s.to_bytes(2, "big") + text_bytes(packet.client)
         if will is not None:
-            body += _text(will.topic) + _binary(will.payload)
-        body += (b"" if packet.user is None else _text(packet.user)) + (b"" if packet.password is None else _binary(packet.password))
-        return _whole(_CONNECT, 0, body)
+            body += text_bytes(will.topic) + _binary(will.payload)
+        body += (b"" if packet.user is None else text_bytes(packet.user)) + (b"" if packet.password is None else _binary(packet.password))
+        return whole_packet(_CONNECT, 0, body)
     if isinstance(packet, Subscribe):
-        return _whole(_SUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(_text(name) + bytes((qos,)) for name, qos in packet.filters))
+        asked = b"".join(text_bytes(name) + bytes((qos,)) for name, qos in packet.filters)
+        return whole_packet(_SUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + asked)
     if isinstance(packet, Unsubscribe):
-        return _whole(_UNSUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(_text(name) for name in packet.filters))
+        return whole_packet(_UNSUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(text_bytes(name) for name in packet.filters))
     if isinstance(packet, Suback):
-        return _whole(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
+        return whole_packet(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
     if isinstance(packet, Connack):
-        return _whole(_CONNACK, 0, bytes((packet.present, packet.code)))
+        return whole_packet(_CONNACK, 0, bytes((packet.present, packet.code)))
     if isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp, Unsuback)):  # a union would be built for each packet
         kind = _ACKNOWLEDGES[type(packet)]
-        return _whole(kind, _FLAGS.get(kind, 0), packet.packet.to_bytes(2, "big"))
-    return _whole({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")
+        return whole_packet(kind, _FLAGS.get(kind, 0), packet.packet.to_bytes(2, "big"))
+    return whole_packet({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")

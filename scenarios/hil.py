@@ -139,7 +139,7 @@ class Hil:
             shown = list(dict.fromkeys(plant.strangeness))
             told.append(f"{plant.strange} messages belong to no sample: {'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}")
         for what, count in sorted(self.north.broker.broken_by.items()) if self.north is not None else ():
-            told.append(f"{count} connections broke MQTT 3.1.1: {what}")
+            told.append(f"{count} connections broke MQTT: {what}")
         if not plant.messages:
             told.append(f"nothing arrived on {self._observation.pattern}")
         return told

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from devices.mqtt_broker import Broker, Connection
+from devices.mqtt_broker import Broker
 from devices.mqtt_device import MqttDevice
+from devices.mqtt_session import Connection
 from sim.budget import Files
 from sim.bus import END, DialoguePort
 from sim.clock import Environment, S, Timer

@@ -15,7 +15,8 @@ from components.host import Host
 from components.instance import Instance
 from components.outcome import Fault
 from devices.mqtt_broker import Broker
-from devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, ProtocolError, Puback, Publish, Reader, Suback, Subscribe, encode
+from devices.mqtt_fields import ProtocolError
+from devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 from tests.plants import WASM
 
 FUEL = 50_000_000

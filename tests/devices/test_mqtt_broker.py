@@ -261,7 +261,7 @@ def test_a_device_publishes_its_points_and_says_that_it_is_online() -> None:
     assert (status.topic, status.payload) == ("plant/presses/1/status", b"online")
     assert sample.topic == "plant/presses/1"
     assert sample.payload.startswith(b'{"ts":3000,"values":{"pressure":')
-    assert broker.retained["plant/presses/1"][0] == sample.payload
+    assert broker.retained["plant/presses/1"].payload == sample.payload
     wire.connection.lost(0)
     assert reader.came[-1].payload == b"offline"  # type: ignore[union-attr]
 
@@ -346,16 +346,27 @@ def hello(name: bytes, level: int, client: bytes = b"b") -> bytes:
     ("name", "level", "answer"),
     [
         (b"MQTT", 4, "20 02 00 00"), (b"MQTT", 0x84, "20 02 00 00"), (b"MQIsdp", 3, "20 02 00 00"), (b"MQIsdp", 0x83, "20 02 00 00"),
-        (b"MQTT", 5, "20 03 00 84 00"), (b"MQTT", 0x85, "20 03 00 84 00"), (b"MQTT", 6, "20 02 00 01"), (b"MQTT", 3, "20 02 00 01"),
+        (b"MQTT", 5, "20 03 00 81 00"), (b"MQTT", 0x85, "20 03 00 84 00"), (b"MQTT", 6, "20 02 00 01"), (b"MQTT", 3, "20 02 00 01"),
     ],
 )  # fmt: skip
 def test_b6_every_protocol_level_gets_an_answer(name: bytes, level: int, answer: str) -> None:
-    """[MQTT-3.1.2-2], MQTT 5.0 section 3.2.2: 0x84 is Unsupported Protocol Version; bridges set the highest bit of the level."""
+    """[MQTT-3.1.2-2], MQTT 5.0 section 3.2.2: 0x84 is Unsupported Protocol Version, 0x81 a CONNECT of level 5 that isn't one (the rest of it is
+    3.1.1's); bridges set the highest bit of the level."""
     broker, sent, closed = Broker(), [], []
     connection = broker.connection(lambda data, tag, packet: sent.append(data), lambda: closed.append(True), 0)
     connection.received(hello(name, level), 0)
     assert b"".join(sent) == bytes.fromhex(answer)
     assert bool(closed) is (bytes.fromhex(answer)[3] != 0)
+
+
+def test_b6_a_bridge_isnt_sent_its_own_messages() -> None:
+    """Who sets the highest bit of its level is a broker itself, and has them; what others retain it hears as retained."""
+    broker = Broker()
+    bridge, writer = connected(broker, "b", True, ("both/#", 1), bridge=True), connected(broker, "w", True, ("both/#", 1))
+    assert bridge.say(Publish("both/x", b"own", 1, packet=1)) == [Puback(1)]
+    assert writer.came[-1] == Publish("both/x", b"own", 1, packet=1)
+    writer.say(Publish("both/x", b"theirs", 0, True))
+    assert bridge.came[-1] == Publish("both/x", b"theirs", 0, True)
 
 
 def test_b6_qos_2_is_delivered_exactly_once() -> None:
