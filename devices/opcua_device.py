@@ -12,6 +12,7 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,8 +33,13 @@ PORT = 4840
 """registered for OPC UA (IANA, opcua-tcp)"""
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
-_CURRENT_TIME = ua.NodeId.from_string("i=2258")
-"""Server_ServerStatus_CurrentTime"""
+_STATUS, _CURRENT_TIME = ua.NodeId.from_string("i=2256"), ua.NodeId.from_string("i=2258")
+"""Server_ServerStatus, and its CurrentTime"""
+_AT_REST = {
+    "i=2992": ua.Variant(0, ua.VariantType.UInt32), "i=2993": ua.Variant(ua.LocalizedText(""), ua.VariantType.LocalizedText),
+    "i=2994": ua.Variant(False, ua.VariantType.Boolean),
+}  # fmt: skip
+"""SecondsTillShutdown, ShutdownReason, Auditing, which asyncua leaves without a value; StartTime is i=2257"""
 _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 _FAULT = b"\x01\x00" + struct.pack("<H", 397)
@@ -75,6 +81,9 @@ class OpcUaServer:
         self._now, self._epoch_ns = now, epoch_ns
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
+        self._told_by_us: dict[Any, Callable[[Any, Any], ua.DataValue]] = {}
+        """nodes of the server itself whose values move"""
+        self._status: Any = None
         self._sampler: asyncio.Task[None] | None = None
         self.sampled_from_outside = False
         """somebody calls ``sample``; else monitored nodes are looked at when the device steps"""
@@ -115,12 +124,19 @@ class OpcUaServer:
             self._index[identity] = index
             if space.set_attribute_value_callback(identity, _VALUE, self._read).value:
                 raise ValueError(f"{model.name}: the server has no node {node_id(point)}")
+        self._told_by_us[_CURRENT_TIME] = self._clock
         space.set_attribute_value_callback(_CURRENT_TIME, _VALUE, self._clock)
         _STEP_MS[space] = model.step_ns / 1e6
         self._write_standard = space.write_attribute_value
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
+        began = self._time(self._now())
+        for node, variant in {**_AT_REST, "i=2257": ua.Variant(began, ua.VariantType.DateTime)}.items():
+            await server.get_node(node).write_value(ua.DataValue(variant))
+        self._status = replace(await server.get_node(_STATUS).read_value(), StartTime=began)
+        self._told_by_us[_STATUS] = self._server_status
+        space.set_attribute_value_callback(_STATUS, _VALUE, self._server_status)
 
     def count(self, index: int) -> None:
         """Keep what each answer says of that point: ``take_carried``."""
@@ -192,6 +208,12 @@ class OpcUaServer:
         time = self._time(self._now())
         return ua.DataValue(ua.Variant(time, ua.VariantType.DateTime), SourceTimestamp=time, ServerTimestamp=time)
 
+    def _server_status(self, identity: Any, attribute: Any) -> ua.DataValue:
+        """All of ServerStatus (OPC 10000-5 section 12.10): as it was when the server began, but for the time."""
+        time = self._time(self._now())
+        value = ua.Variant(replace(self._status, CurrentTime=time), ua.VariantType.ExtensionObject)
+        return ua.DataValue(value, SourceTimestamp=time, ServerTimestamp=time)
+
     async def _write(self, identity: Any, attribute: Any, value: ua.DataValue) -> ua.StatusCode:
         index = self._index.get(identity)
         if index is None or attribute != _VALUE:
@@ -208,7 +230,7 @@ class OpcUaServer:
     async def sample(self) -> None:
         """Look at every monitored node now; asyncua's filters say what is news."""
         looking = LOOKING.set(True)
-        found = [(attribute, (self._read if identity in self._index else self._clock)(identity, _VALUE)) for identity, attribute in self._monitored()]
+        found = [(attribute, self._told_by_us.get(identity, self._read)(identity, _VALUE)) for identity, attribute in self._monitored()]
         LOOKING.reset(looking)
         for attribute, value in found:
             for handle, told in list(attribute.datachange_callbacks.items()):
@@ -231,7 +253,7 @@ class OpcUaServer:
     def _monitored(self) -> list[tuple[Any, Any]]:
         """(node, its Value attribute) of what somebody subscribes to."""
         nodes = self._server.iserver.aspace._nodes
-        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in [*self._index, _CURRENT_TIME]]
+        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in [*self._index, *self._told_by_us]]
         return [(identity, attribute) for identity, attribute in found if attribute.datachange_callbacks]
 
     async def _sample(self) -> None:

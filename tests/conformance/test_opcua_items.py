@@ -325,6 +325,34 @@ def test_b8_the_servers_clock_goes_and_can_be_watched(arm: Any) -> None:
     arm(program)
 
 
+def test_b8_the_servers_status_is_whole(arm: Any) -> None:
+    """OPC 10000-5 sections 6.3.2 and 12.10: the structure moves with its parts, which all have a value, and can be watched."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        async with Client(url) as client:
+            whole = client.get_node(ua.NodeId(2256))
+            first = await whole.read_value()
+            assert first.State == ua.ServerState.Running
+            assert first.BuildInfo.ProductName
+            started = await client.get_node(ua.NodeId(2257)).read_value()
+            assert first.StartTime == started <= first.CurrentTime
+            told: list[Any] = []
+            subscription = await client.create_subscription(100, type("Handler", (), {"datachange_notification": lambda self, node, value, data: told.append(value)})())
+            await subscription.subscribe_data_change(whole)
+            await asyncio.sleep(0.6)
+            second = await whole.read_value()
+            passed = (second.CurrentTime - first.CurrentTime).total_seconds()
+            assert 0.5 < passed < 5.0
+            clock = await client.get_node(ua.NodeId(2258)).read_value()
+            assert 0.0 <= (clock - second.CurrentTime).total_seconds() < 5.0
+            assert len(told) >= 3
+            assert [one.CurrentTime for one in told] == sorted(one.CurrentTime for one in told)
+            parts = [await client.get_node(ua.NodeId(number)).read_value() for number in (2259, 2992, 2993, 2994)]
+            assert [parts[0], parts[1], parts[2].Text or "", parts[3]] == [0, 0, "", False]
+
+    arm(program)
+
+
 def test_b8_what_cannot_be_sent_again_is_refused(arm: Any) -> None:
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
