@@ -73,15 +73,15 @@ points:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     """The scenario's field in a process of its own: (its map, the process)."""
-    (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    (folder / "s.yaml").write_text(text, encoding="utf-8")
     at = folder / "map.json"
     command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        for _ in range(7):
+        for _ in range(devices):
             assert process.stdout.readline(), process.stderr.read() if process.stderr else ""
         while not at.exists() or not at.read_text(encoding="utf-8").endswith("}\n"):
             assert process.poll() is None
@@ -167,6 +167,24 @@ def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serve
     assert truth["example"].startswith("presses/")
     assert " force, sample " in truth["example"]
     assert truth["example"].endswith("(looks like another scale)")
+
+
+LINE = "\n".join(line for line in SCENARIO.splitlines() if not line.startswith(("  presses:", "  tanks:", "  plant:", "  opcua-driver:")))
+LINE = LINE.replace("19200 Bd", "9600 Bd").replace("count(samples.missed) == 0", "count(samples.missed) >= 0")
+
+
+@steady
+def test_a4_a_served_line_and_a_simulated_one_agree_on_what_is_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole answer takes more than 15 ms at 9600 Bd: over a real pseudo-terminal, too, 6 ms are too few for it, and 400 ms enough."""
+    with serving(tmp_path, LINE, 2) as (at, _):
+        for timeout, delivered, cause in (("6 ms", 0, "timeout"), ("400 ms", 84, "")):
+            text = LINE.replace("grants: [fieldbus, clock, log]}", f"grants: [fieldbus, clock, log], with: {{timeout: {timeout}}}}}")
+            (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
+            for command in (["run"], ["attach", "--map", str(at)]):
+                main([command[0], str(tmp_path / "t.yaml"), *command[1:], "--json", str(tmp_path / "r.json")])
+                ledger = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]["ledger"]
+                assert ledger["delivered"] == delivered, (command, timeout, capsys.readouterr().out)
+                assert ledger["missed"] == ({cause: 84} if cause else {})
 
 
 @steady
