@@ -69,6 +69,13 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     return out
 
 
+def _speaks(expectation: Expectation) -> bool:
+    """Of samples that didn't arrive: by what became of them, or by the share (or very number) that did. "At least so many" says nothing of them."""
+    if SAMPLE_ENDS.get(expectation.metric) is End.DELIVERED:
+        return expectation.statistic == "ratio" or expectation.operator == "=="
+    return expectation.metric in SAMPLE_ENDS
+
+
 class Judge:
     """Watches a world on behalf of its expectations; ``judge`` when the run has ended."""
 
@@ -168,7 +175,7 @@ class Judge:
         else:
             rows = [("", device, end, why, count) for (device, end, why), count in self.world.ledger.ends.items()]
         out = {"missed": 0, "lost": 0, "wrong": 0}
-        speaking = [(dict(one.keys), SAMPLE_ENDS[one.metric], self.measures.devices(one)) for one in self.expectations if one.metric in SAMPLE_ENDS]
+        speaking = [(dict(one.keys), SAMPLE_ENDS[one.metric], self.measures.devices(one)) for one in self.expectations if _speaks(one)]
         for phase, device, end, why, count in rows:
             if end in (End.MISSED, End.LOST) and not any(
                 about in (end, End.DELIVERED) and "quality" not in keys and keys.get("phase") in (None, phase) and keys.get("cause") in (None, why)

@@ -17,8 +17,9 @@ from scenarios.cli.main import main
 from scenarios.load import load_text
 from scenarios.plan import Planner
 from scenarios.report.document import SCHEMA
+from scenarios.runner import Options, run
 from scenarios.thresholds import Judge, read_expectations
-from scenarios.verdict import Verdict, worst
+from scenarios.verdict import Verdict, exit_code, worst
 from sim.world import World
 from tests.scenarios.cases import result, scenario, text_of
 
@@ -169,3 +170,21 @@ def test_an_expectation_speaks_of_wrong_values_of_its_own_devices_only(tmp_path:
         assert judge.verdict(judge.judge()) is Verdict.FAIL
     finally:
         world.close()
+
+
+@pytest.mark.parametrize(
+    ("expect", "spoken"),
+    [
+        ("count(samples.delivered) >= 1", False), ("count(samples.due) >= 1", False),
+        ("count(samples.delivered{fleet=m}) > 20", False), ("ratio(samples.delivered) >= 20 %", True), ("count(samples.missed) <= 100", True),
+    ],
+)  # fmt: skip
+def test_who_says_that_some_arrived_says_nothing_of_the_others(tmp_path: Path, host: Host, expect: str, spoken: bool) -> None:
+    """Half of 10 s is cut off: 50 of 100 points or so are missed beside a PASS."""
+    loaded = load_text(
+        scenario(tmp_path, duration="10 s", expect=[expect], timeline=[{"at": "0 s", "cut": "plant", "for": "5 s"}]), tmp_path / "case.yaml"
+    )
+    result = run(loaded, Options(), host)
+    assert result.verdict is Verdict.PASS
+    assert (result.data["unspoken"].get("missed", 0) == 0) is spoken
+    assert exit_code(result.verdict, True, bool(result.data["unspoken"])) == (0 if spoken else 1)
