@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def _run(given: argparse.Namespace) -> int:
 def _require_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ScenarioError("tui", None, "", "needs a terminal; --screenshot draws without one, and run has no screen")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started us may ignore it (nohup): with its terminal a screen has nothing to stay for
 
 
 def _file(scenario: str | None) -> Path | None:
