@@ -96,7 +96,7 @@ class OpcUaServer:
         self._looked = 0
         self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=LOOKS_MIN + LOOKS_A_POINT * len(self.image.types))
         """(number, point, what was told) of the last looks at nodes, for who wants to know what was shown"""
-        self.on_look: Callable[[int, NodeValue], None] = lambda point, told: None
+        self.on_look: Callable[[int, NodeValue], None] | None = None
         self.on_write: Callable[[int], None] = lambda point: None
         """told of each look at a point's node, and of each write that it took"""
 
@@ -197,7 +197,8 @@ class OpcUaServer:
         value, status, source_ns = told
         self._looked += 1
         self.looks.append((self._looked, index, told))
-        self.on_look(index, told)
+        if self.on_look is not None:
+            self.on_look(index, told)
         if index == self._counter and not LOOKING.get():
             self._carry([value])
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
