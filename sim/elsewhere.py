@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sim.clock import Environment, S
 from sim.served_truth import FORMAT, HELLO
 from sim.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered
-from sim.witness import STRAY, Shown, Witness, close
+from sim.witness import Shown, Witness, close
 
 if TYPE_CHECKING:
     from sim.message import Command
@@ -180,11 +180,6 @@ class Elsewhere:
         during = [look.points[point] for look in mine if look.last_ns >= begun_ns and look.first_ns <= ended_ns]
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
 
-    def strays(self, device: str, point: str, begun_ns: int, ended_ns: int) -> list[str]:
-        """Other points that were written in a call."""
-        looks = self._looks.get((device, True), deque())
-        return [name for look in looks if look.first_ns >= begun_ns and look.last_ns <= ended_ns for name in look.points if name != point]
-
 
 class ElsewhereWitness:
     """Of an attached device: ``near`` knows what was heard on the wire, the serving process what the device showed."""
@@ -227,16 +222,15 @@ class ElsewhereWitness:
             found = serving.shown(name, point, begun_ns, ended_ns, written=True)
             if found is None:
                 return
-            stray = STRAY if serving.strays(name, point, begun_ns, ended_ns) else ""
-            held, before = found
+            held, before = found  # another point that was written meanwhile may be somebody else's doing: what is ours the wire has told
             if held:
                 orders = [command.value, *truth.earlier(command)]
-                truth.held(command, held[-1].value, any(as_ordered(value, one) for one in held for value in orders), stray)
+                truth.held(command, held[-1].value, any(as_ordered(value, one) for one in held for value in orders), "")
                 return
             read, read_before = serving.shown(name, point, begun_ns, ended_ns) or ([], [])
             known = [*read_before, *before, *read]  # who knows that it holds that already needn't write it
-            if stray or (known and not any(as_ordered(command.value, one) for one in known)):
-                truth.held(command, known[-1].value if known else float("nan"), False, stray or NOT_WRITTEN)
+            if known and not any(as_ordered(command.value, one) for one in known):
+                truth.held(command, known[-1].value, False, NOT_WRITTEN)
 
         serving.wait(begun_ns, ended_ns, compare)
 

@@ -18,7 +18,7 @@ from sim.ledger import Ledger
 from sim.message import Command
 from sim.served_truth import Showing, TruthCaller
 from sim.truth import NOT_WRITTEN, UNREAD, Truth
-from sim.witness import STRAY, Nobody
+from sim.witness import Nobody
 from tests.sim.test_field import mixed
 from tests.sim.test_served import Desk, bare
 
@@ -168,8 +168,8 @@ def test_what_cant_be_understood_ends_the_conversation(said: bytes) -> None:
 @pytest.mark.parametrize(
     ("held", "read", "kind"),
     [
-        ({"level": 4.5}, {}, None), ({"level": 4.52}, {}, None), ({"level": 4.6}, {}, ""), ({"level": 4.5, "speed": 1.0}, {}, STRAY),
-        ({"speed": 4.5}, {}, STRAY), ({}, {"level": 4.5}, None), ({}, {"level": 4.4}, NOT_WRITTEN),
+        ({"level": 4.5}, {}, None), ({"level": 4.52}, {}, None), ({"level": 4.6}, {}, ""), ({"level": 4.5, "speed": 1.0}, {}, None),
+        ({"speed": 4.5}, {"level": 4.4}, NOT_WRITTEN), ({}, {"level": 4.5}, None), ({}, {"level": 4.4}, NOT_WRITTEN),
     ],
 )  # fmt: skip
 def test_a_write_is_held_against_what_it_left_there(held: dict[str, float], read: dict[str, float], kind: str | None) -> None:
