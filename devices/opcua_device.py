@@ -52,8 +52,8 @@ PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
 """what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server"""
 
 
-LOOKS_MIN, LOOKS_A_POINT = 64, 12
-"""how many of the last looks at nodes are kept: a publishing interval's worth"""
+LOOKS_MIN, LOOKS_A_POINT, LOOKS_A_POINT_MAX = 64, 12, 1000
+"""how many of the last looks at nodes are kept: at least; of each point; of each at most, however many a publishing interval brings"""
 
 
 _STEP_MS: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -71,9 +71,10 @@ def endpoint(device: str) -> str:
 
 
 class OpcUaServer:
-    """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it, then it has a listener."""
+    """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it, then it has a listener.
+    ``looks``: at each point, that may be on their way to a client at once."""
 
-    def __init__(self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int) -> None:
+    def __init__(self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int, looks: int = 0) -> None:
         self.device = device
         self.image = NodeImage(device)
         self.listens_at = (host_of(device.name), PORT)
@@ -94,7 +95,8 @@ class OpcUaServer:
         self._carried: dict[Any, list[int]] = {}
         """task -> values of the counter in the answer that it is about to write"""
         self._looked = 0
-        self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=LOOKS_MIN + LOOKS_A_POINT * len(self.image.types))
+        kept = LOOKS_MIN + min(LOOKS_A_POINT + looks, LOOKS_A_POINT_MAX) * len(self.image.types)
+        self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=kept)
         """(number, point, what was told) of the last looks at nodes, for who wants to know what was shown"""
         self.on_look: Callable[[int, NodeValue], None] | None = None
         self.on_write: Callable[[int], None] = lambda point: None

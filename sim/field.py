@@ -57,6 +57,8 @@ class Server(Protocol):
         ...
 
 
+AFOOT = 4
+"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
 WAIT_NS = 10 * S
 """for how long one call of a subscribed driver waits for news"""
 
@@ -105,7 +107,7 @@ class Field:
         if spec.place is not None:
             return Absent(device)
         if spec.protocol == "opcua":
-            return self._opcua(device)
+            return self._opcua(device, spec)
         if spec.protocol != "mqtt":
             return ModbusServer(device)
         speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
@@ -117,7 +119,7 @@ class Field:
         return speaker
 
     # ---- libraries ----------------------------------------------------------------------------------------------
-    def _opcua(self, device: Device) -> Server:
+    def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
         from devices.opcua_device import OpcUaServer, host_of
         from devices.opcua_server import fresh_counters, standard_space
 
@@ -130,7 +132,8 @@ class Field:
             self.stacks = Stacks(self._env, self._streams, self._epoch_ns)
             fresh_counters()
         with self.stacks.inside():
-            server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns)
+            afoot = 0 if spec.subscribed is None else AFOOT * -(-(spec.subscribed.publishing_ns + S) // spec.poll_ns)
+            server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns, afoot)
             self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
         return server
 

@@ -369,6 +369,8 @@ class NoticeWitness(NodeWitness):
     def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]], epoch_ns: int) -> None:
         super().__init__(image, looks)
         self._epoch_ns, self._at_us = epoch_ns, -1
+        self._of = -1, -1
+        self._by_point: dict[int, list[NodeValue]] = {}
 
     def begin(self) -> None:
         """A notification may be older than the call that returns it."""
@@ -382,4 +384,19 @@ class NoticeWitness(NodeWitness):
         self._at_us = source_ns // 1000
 
     def _told(self, index: int) -> list[NodeValue]:
-        return [value for _, point, value in self._looks if point == index and (self._epoch_ns + value.source_ns) // 1000 == self._at_us]
+        newest = self._at_us, self._looks[-1][0] if self._looks else 0
+        if self._of != newest:
+            self._of, self._by_point = newest, {}
+            for _, point, value in self._looks:
+                if (self._epoch_ns + value.source_ns) // 1000 == self._at_us:
+                    self._by_point.setdefault(point, []).append(value)
+        return self._by_point.get(index, [])
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Nobody knows of what was looked at longer ago than is kept."""
+        found = super().shown(index)
+        if not found and self._looks and self._looks[0][0] > 1:
+            oldest_ns = min((value.source_ns for _, point, value in self._looks if point == index), default=None)
+            if oldest_ns is None or (self._epoch_ns + oldest_ns) // 1000 > self._at_us:
+                return None
+        return found

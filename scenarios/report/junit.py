@@ -1,7 +1,7 @@
 """JUnit XML: a suite for each scenario, a case for each expectation, and one for the run itself.
 
 Belongs here: the mapping. FAIL and BROKEN are failures, scenario errors are errors, NO-DATA is an error, UNSURE a skip
-unless strict.
+unless strict. Whatever makes the exit code another than 0 is one of them: if no expectation is, the run itself.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from xml.etree import ElementTree as ET
 
 from scenarios.errors import MachineError
 from scenarios.report.console import measured_text
+from scenarios.report.total import why
 from scenarios.result import Result
-from scenarios.verdict import Verdict
+from scenarios.verdict import Verdict, exit_code
 
 _FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
 
@@ -67,3 +68,7 @@ def _suite(suite: ET.Element, result: Result, strict: bool) -> None:
             ET.SubElement(case, "error", message=message).text = data["reproduce"]
         elif one.verdict is Verdict.UNSURE:
             ET.SubElement(case, "skipped", message=f"inside the board's band, {message}")
+    code = exit_code(result.verdict, strict, bool(data["unspoken"]))
+    if code and not (suite.findall("testcase/failure") or suite.findall("testcase/error")):
+        kind = "error" if result.verdict is Verdict.NO_DATA else "failure"
+        ET.SubElement(run, kind, message=f"{result.verdict.value}: {why(result) or f'exit code {code}'}").text = data["reproduce"]

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from scenarios.report.console import STYLES, unspoken_text
 from scenarios.result import Result
-from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, overall
+from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
 
-ERROR = "ERROR"
+ERROR, NOT_STRICTLY = "ERROR", ", but not by --strict"
 _ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}
 
 
@@ -23,28 +23,29 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
     for name in ("verdict", "scenario", "why"):
         table.add_column(name, overflow="fold")
     counts: dict[str, int] = {}
+    words: list[tuple[int, str, str]] = [(ABORTED, Verdict.ABORTED.value, STYLES[Verdict.ABORTED])] if not_run else []
     for file, outcome, code in ran:
         if isinstance(outcome, Exception) and code == ABORTED:
-            word, style, why = Verdict.ABORTED.value, STYLES[Verdict.ABORTED], str(outcome)
+            word, style, told = Verdict.ABORTED.value, STYLES[Verdict.ABORTED], str(outcome)
         elif isinstance(outcome, Exception):
-            word, style, why = ERROR, "bold red", _ERROR_WORDS.get(code, str(outcome))
+            word, style, told = ERROR, "bold red", _ERROR_WORDS.get(code, str(outcome))
         else:
-            word, style, why = outcome.verdict.value, STYLES[outcome.verdict], _why(outcome)
+            word, style, told = outcome.verdict.value, STYLES[outcome.verdict], why(outcome)
+            if code and outcome.verdict in (Verdict.PASS, Verdict.UNSURE):
+                word, style = f"{word}{NOT_STRICTLY}", STYLES[Verdict.FAIL]
         counts[word] = counts.get(word, 0) + 1
-        table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(why)}[/]")
+        words.append((code, word, style))
+        table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(told)}[/]")
     console.print()
     console.print(table)
-    verdicts = [outcome.verdict for _, outcome, _ in ran if not isinstance(outcome, Exception)]
-    verdicts += [Verdict.ABORTED] if not_run or Verdict.ABORTED.value in counts else []
-    verdict = overall(verdicts) if verdicts else None
-    word = ERROR if ERROR in counts else verdict.value if verdict is not None else ERROR
-    style = "bold red" if verdict is None or word == ERROR else STYLES[verdict]
+    code = worst(code for code, _, _ in words)
+    _, word, style = min((one for one in words if one[0] == code), key=lambda one: one[1] == Verdict.PASS.value)  # UNSURE before PASS
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     left = f", {not_run} not run" if not_run else ""
     console.print(f"\n[{style}]{word}[/]  {len(ran) + not_run} scenarios: {told}{left}")
 
 
-def _why(result: Result) -> str:
+def why(result: Result) -> str:
     """In one line, what is to be said of a verdict."""
     if result.error:
         return result.error
@@ -54,4 +55,8 @@ def _why(result: Result) -> str:
     truth = result.data.get("truth")
     if result.verdict is Verdict.FAIL and truth is not None and truth["wrong"] + truth["commands_wrong"]:
         return f"{truth['wrong'] + truth['commands_wrong']} values are not what devices showed"
+    if result.verdict is Verdict.NO_DATA and not result.judged:
+        return "nothing is expected"
+    if result.verdict is Verdict.INVALID and result.notes:
+        return result.notes[-1]
     return unspoken_text(result.data["unspoken"], result.verdict).removeprefix("; ")

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -14,9 +15,12 @@ import pytest
 
 from components.host import Host
 from scenarios.cli.main import main
+from scenarios.errors import ScenarioError
 from scenarios.load import load_text
 from scenarios.plan import Planner
 from scenarios.report.document import SCHEMA
+from scenarios.report.junit import write_junit
+from scenarios.report.total import total
 from scenarios.runner import Options, run
 from scenarios.thresholds import Judge, read_expectations
 from scenarios.verdict import Verdict, exit_code, worst
@@ -188,3 +192,43 @@ def test_who_says_that_some_arrived_says_nothing_of_the_others(tmp_path: Path, h
     assert result.verdict is Verdict.PASS
     assert (result.data["unspoken"].get("missed", 0) == 0) is spoken
     assert exit_code(result.verdict, True, bool(result.data["unspoken"])) == (0 if spoken else 1)
+
+
+@pytest.mark.parametrize(
+    ("expect", "flags", "code", "kind", "text"),
+    [
+        ([], [], 4, "error", "NO-DATA: nothing is expected"),
+        (["count(samples.delivered) >= 1"], ["--strict"], 1, "failure", "PASS: beside it 50 missed samples of which no expectation speaks"),
+        (["count(samples.delivered) >= 1"], [], 0, "", ""), (["count(samples.missed) == 0"], [], 1, "failure", ""),
+    ],
+)  # fmt: skip
+def test_what_makes_the_exit_code_is_in_junit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], expect: list[str], flags: list[str], code: int, kind: str, text: str
+) -> None:
+    cut = [{"at": "0 s", "cut": "plant", "for": "4500 ms"}]
+    (tmp_path / "a.yaml").write_text(scenario(tmp_path, duration="10 s", expect=expect, timeline=cut), encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(scenario(tmp_path, duration="1 s", expect=["count(samples.missed) == 0"]), encoding="utf-8")
+    assert main(["run", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), "--junit", str(tmp_path / "r.xml"), *flags]) == code
+    first, second = ET.parse(tmp_path / "r.xml").getroot()
+    assert [first.get("failures"), first.get("errors")] == [str(int(kind == "failure")), str(int(kind == "error"))]
+    assert [second.get("failures"), second.get("errors")] == ["0", "0"]
+    if text:
+        assert first.findall(f"testcase[@name='run']/{kind}")[0].get("message") == text
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    word = {4: "NO-DATA", 0: "PASS", 1: "FAIL" if kind and not flags else "PASS, but not by --strict"}[code]
+    assert last.startswith(f"{word}  2 scenarios: ")
+
+
+def test_the_last_line_of_several_is_what_the_exit_code_says(capsys: pytest.CaptureFixture[str], tmp_path: Path, host: Host) -> None:
+    """BROKEN beside a file that can't be read: 2 is worse than 3. A wrong value alone is a failure of the run."""
+    from rich.console import Console
+
+    good = result(tmp_path, host, duration="2 s", expect=["count(samples.missed) == 0"])
+    wrong = replace(good, verdict=Verdict.FAIL, data={**good.data, "truth": {**good.data["truth"], "wrong": 3}, "unspoken": {"wrong": 3}})
+    broken = replace(good, verdict=Verdict.BROKEN, error="the books don't add up")
+    refused = ScenarioError("x.yaml", 1, "$", "no")
+    total(Console(width=200), [("a", good, 0), ("b", refused, 3), ("c", broken, 2), ("d", wrong, 1)], 0)
+    assert capsys.readouterr().out.strip().splitlines()[-1] == "BROKEN  4 scenarios: 1 PASS, 1 ERROR, 1 BROKEN, 1 FAIL"
+    write_junit(tmp_path / "w.xml", [(tmp_path / "d.yaml", wrong)], strict=False)
+    failures = ET.parse(tmp_path / "w.xml").getroot().findall("testsuite/testcase[@name='run']/failure")
+    assert [one.get("message") for one in failures] == ["FAIL: 3 values are not what devices showed"]

@@ -229,3 +229,37 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
     bad = {(end, cause): count for (_, end, cause, status), count in world.ledger.marked.items() if status >> 31}
     assert bad == {(End.DELIVERED, ""): 4}
     assert world.ledger.duplicates == 0 or world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED) + world.ledger.count(End.LOST) == world.ledger.due
+
+
+@pytest.mark.parametrize(
+    ("spec", "poll_ns", "slow"),
+    [(OpcUaSpec(publishing_ns=5 * S, queue=100), 100 * MS, False), (OpcUaSpec(), 100 * MS, True), (OpcUaSpec(queue=100), 20 * MS, False)],
+    ids=["a long publishing interval", "a slow server", "a quick device"],
+)  # fmt: skip
+def test_what_a_notification_said_is_known_however_late_it_comes(host: Host, spec: OpcUaSpec, poll_ns: int, slow: bool) -> None:
+    """Fifty looks at each point lie between two answers; all are compared, and none is wrong."""
+    timeline = (Action(8 * S, "fault", "presses/1", 14 * S, kind="slow", lasts_ns=1500 * MS),) if slow else ()
+    world_spec = mixed(host, ("opcua",), duration_ns=20 * S, poll_ns=poll_ns, timeline=timeline)
+    model = replace(world_spec.devices[0].model, step_ns=20 * MS)
+    world_spec = replace(world_spec, devices=(replace(world_spec.devices[0], subscribed=spec, model=model),))
+    world = run(world_spec, host)
+    assert world.truth.wrong == 0, world.truth.first
+    assert world.truth.checked > 90
+
+
+def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
+    """A witness that has forgotten an instant knows nothing of it; of one that it remembers it knows that nothing was shown."""
+    from collections import deque
+
+    from devices.catalog import model
+    from devices.device import Device
+    from devices.nodes import NodeImage, NodeValue
+    from sim.witness import NoticeWitness
+
+    image = NodeImage(Device(model("press-sensor"), "presses/1", 1, 5))
+    looks = deque([(7, 0, NodeValue(1.0, 0, 5 * S)), (8, 0, NodeValue(2.0, 0, 6 * S))])
+    witness = NoticeWitness(image, looks, EPOCH_NS)
+    for at_s, known in ((4, None), (5, [1.0]), (6, [2.0]), (7, [])):
+        witness.at(EPOCH_NS + at_s * S)
+        shown = witness.shown(0)
+        assert (None if shown is None else [one.value for one in shown]) == known
