@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from devices.mqtt_listener import KEEP_ALIVE_S, MqttListener
+from scenarios.judged import Judged
 from scenarios.load import Loaded, known_as
 from scenarios.observation import Observation
 from scenarios.result import Result, collect
-from scenarios.thresholds import Judge, Judged, read_expectations
+from scenarios.thresholds import Judge, read_expectations
 from scenarios.units import show_duration
 from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from sim.clock import S

@@ -12,10 +12,22 @@ from scenarios.expressions import Expectation
 from scenarios.metrics import PERMILLE
 from sim.convergence import stuck
 from sim.histogram import NEVER, Histogram
-from sim.latency import STAGES, Latency
+from sim.latency import BUS, STAGES, Latency
 from sim.ledger import End
 from sim.message import Command
 from sim.world import World
+
+
+def modelled(latency: Latency, name: str, only: int | None = None) -> float:
+    """How much of a statistic of the gateway's latency (of one stage ``only``) is modelled CPU time: all but the bus, and queues for it."""
+    latency.fold()
+    parts = [statistic(latency.stages[stage], name) or 0.0 for stage in range(len(STAGES)) if stage != BUS and only in (None, stage)]
+    outside = Histogram()
+    outside.merge(latency.outside)
+    if latency.gateway.count > outside.count:
+        outside.add(0, latency.gateway.count - outside.count)
+    return max(0.0, sum(parts) - (statistic(outside, name) or 0.0))
+
 
 SAMPLE_ENDS = {f"samples.{end.value}": end for end in End}
 

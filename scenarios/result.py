@@ -15,10 +15,11 @@ from typing import Any
 
 from devices.statuses import quality, status_name
 from scenarios import upgrades
+from scenarios.judged import Judged
 from scenarios.load import Loaded
 from scenarios.measure import busy_ratio, cpu_ratio
 from scenarios.pairs import figures, stories
-from scenarios.thresholds import Judge, Judged
+from scenarios.thresholds import Judge
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER, Histogram
 from sim.latency import STAGES

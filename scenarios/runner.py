@@ -19,13 +19,14 @@ from scenarios.checking import refusal
 from scenarios.collector import COLLECTOR
 from scenarios.determinism import Comparison, Recording
 from scenarios.feasibility import warnings
+from scenarios.judged import Judged
 from scenarios.load import Loaded, known_as
 from scenarios.places import attached, require_nodes
 from scenarios.plan import Planner
 from scenarios.report import document
 from scenarios.report.folder import Folder
 from scenarios.result import Result, collect
-from scenarios.thresholds import Judge, Judged, read_expectations
+from scenarios.thresholds import Judge, read_expectations
 from scenarios.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
 from sim.faults import DeviceRefused, InvariantError
 from sim.pacer import Pacer

@@ -113,7 +113,7 @@ class Handover:
         clockwork = Clockwork()
         clockwork.spent_ns = list(held.spent_ns)
         clockwork.spent_ns[UPLINK] += work_ns
-        clockwork.waited(gateway.env._now - held.row.due_ns - sum(clockwork.spent_ns), "promotion")
+        clockwork.behind(gateway.env._now - held.row.due_ns - sum(clockwork.spent_ns), None, "promotion")
         gateway.alert(held.row, message.mask, held.verdict)
         gateway.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
         if direct and gateway.uplink.ready():

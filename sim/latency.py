@@ -46,7 +46,7 @@ class Blame:
 class Clockwork:
     """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
 
-    __slots__ = ("at_work", "lists", "spent_ns", "waited_ns")
+    __slots__ = ("at_work", "lists", "outside_ns", "spent_ns", "waited_ns")
     at_work: dict[str, ComponentSpec]
     """who worked on it, by role; set where somebody watches stages"""
 
@@ -54,6 +54,14 @@ class Clockwork:
         self.lists: tuple[int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
+        self.outside_ns = 0
+        """of the queue: what wasn't waiting for modelled CPU time"""
+
+    def behind(self, time_ns: int, before: Clockwork | None, what: str) -> None:
+        """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what that waited for outside."""
+        self.waited(time_ns, what)
+        total_ns = 0 if before is None else sum(before.spent_ns)
+        self.outside_ns += time_ns if before is None or not total_ns else time_ns * (before.spent_ns[BUS] + before.outside_ns) // total_ns
 
     def waited(self, time_ns: int, what: str) -> None:
         """Time in the queue for ``what``."""
@@ -70,16 +78,20 @@ _FOLD = 2048
 class Latency:
     """Histograms of one fleet, and of one device when watched. ``fold`` before reading."""
 
-    __slots__ = ("_carried", "_cloud", "cloud", "gateway", "stages")
+    __slots__ = ("_carried", "_cloud", "cloud", "gateway", "outside", "stages")
 
     def __init__(self) -> None:
         self.gateway, self.cloud = Histogram(), Histogram()
         self.stages = [Histogram() for _ in STAGES]
+        self.outside = Histogram()
+        """of the samples whose queue was (in part) for something else than CPU time: that part"""
         self._carried: list[tuple[int, ...]] = []
         self._cloud: list[tuple[int, int]] = []
 
-    def add_carried(self, points: int, total_ns: int, spent_ns: list[int]) -> None:
+    def add_carried(self, points: int, total_ns: int, spent_ns: list[int], outside_ns: int = 0) -> None:
         """A verdict for ``points`` points."""
+        if outside_ns:
+            self.outside.add(outside_ns, points)
         self._carried.append((points, total_ns, *spent_ns))
         if len(self._carried) >= _FOLD:
             self.fold()
@@ -109,6 +121,7 @@ class Latency:
         self.cloud.merge(other.cloud)
         for mine, theirs in zip(self.stages, other.stages, strict=True):
             mine.merge(theirs)
+        self.outside.merge(other.outside)
 
 
 class Latencies:
@@ -158,9 +171,9 @@ class Latencies:
         spent = clockwork.spent_ns
         if sum(spent) != total_ns:
             raise InvariantError(f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is {total_ns} ns")
-        self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
+        self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent, clockwork.outside_ns)
         if device in self.devices:
-            self.devices[device].add_carried(points, total_ns, spent)
+            self.devices[device].add_carried(points, total_ns, spent, clockwork.outside_ns)
         for cloud, see, _ in self._windows:
             if not cloud:
                 see(device, points, total_ns, due_ns)

@@ -35,7 +35,7 @@ def poll(gateway: Gateway, poller: Poller, row: Row) -> Steps:
     """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
     clockwork, now = poller.clockwork, gateway.env._now
     if now > row.due_ns:
-        clockwork.waited(now - row.due_ns, "the poll before")
+        clockwork.behind(now - row.due_ns, poller.before, "the poll before")
     generation = poller.slot.generation
     poller.witness.begin()
     fault = yield from call(gateway, poller.slot, "read-sensor", (), 0, clockwork, DRIVER, poller.port, returns_batch=True)

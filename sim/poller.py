@@ -84,7 +84,7 @@ class Poller:
         self.gateway, self.index, self.spec, self.slot, self.port = gateway, index, spec, slot, port
         self.name = spec.name
         self.table = table
-        self.clockwork = Clockwork()
+        self.clockwork = self.before = Clockwork()
         self.arguments = StageArguments(spec.name)
         self.row: Row | None = None
         self._lender: Instance | None = None
@@ -214,7 +214,7 @@ class Poller:
             return None
         self.row = row
         self.polls += 1
-        self.clockwork = Clockwork()
+        self.before, self.clockwork = self.clockwork, Clockwork()
         return row
 
     def _write(self) -> Steps:

@@ -187,7 +187,7 @@ class Receiver(Poller):
         """One call; returns for how long the driver should be left alone."""
         gateway, slot, began = self.gateway, self.slot, self.gateway.env._now
         clockwork, generation = Clockwork(), slot.generation
-        self.clockwork = clockwork
+        self.before, self.clockwork = self.clockwork, clockwork
         self._listening = True
         fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, self.port, returns_batch=True)
         self._listening = False
@@ -238,7 +238,7 @@ class Receiver(Poller):
                 spent[stage] -= before_ns
             spent[BUS] -= sum(spent) - (now - taken_ns)  # the wait at whose end it was taken is booked after it
         else:
-            clockwork.waited(began_ns - taken_ns, "the message before")
+            clockwork.behind(began_ns - taken_ns, self.before, "the message before")
         spent[BUS] += taken_ns - row.due_ns
         self.row = row
         self.polls += 1

@@ -235,6 +235,8 @@ class Uplink:
         took_ns = self._env._now - message.sent_ns
         self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
         gateway.acknowledged(message)
+        if gateway.on_backlog:
+            gateway.backlog_changed()
 
     def _lost(self) -> None:
         """The stream broke: back off, and give the unacknowledged messages back."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from scenarios.errors import shown_path
+from scenarios.judged import Judged
 from scenarios.report.console import report
 from scenarios.result import collect
 from scenarios.runner import Options, command
-from scenarios.thresholds import Judged
 from scenarios.verdict import Verdict
 from sim.faults import InvariantError
 

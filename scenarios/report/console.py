@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scenarios.judged import Judged
 from scenarios.result import Result
-from scenarios.thresholds import Judged
 from scenarios.units import show_duration, show_ratio, show_size
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER
