@@ -76,7 +76,7 @@ class ModbusServer:
     """
 
     __slots__ = (
-        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id", "witnesses",
+        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id", "untouched", "witnesses",
     )  # fmt: skip
 
     def __init__(self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None) -> None:
@@ -92,6 +92,8 @@ class ModbusServer:
         self._connections.append(self)
         self.slow_ns = 0
         """how much longer the answer to the last request takes, by faults"""
+        self.untouched = True
+        """was the last answer the right one, whatever faults there are?"""
         self.witnesses: tuple[Callable[[tuple[bytes, bytes]], None], ...] = ()
         """told (request, right answer) of each PDU that reads or writes"""
 
@@ -114,6 +116,7 @@ class ModbusServer:
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount
                 spoilt = fault.tcp(spoilt) if tcp else fault.rtu(spoilt)
+        self.untouched = spoilt == answer
         return spoilt
 
     def leave(self) -> None:

@@ -221,6 +221,8 @@ class OpcUaServer:
         index = self._index.get(identity)
         if index is None or attribute != _VALUE:
             return await self._write_standard(identity, attribute, value)
+        if index == self._counter:  # of a judge: a client's write to it would be another client's sample
+            return ua.StatusCode(ua.UInt32(STATUS_CODES["BadNotWritable"]))
         variant = value.Value
         if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
             return ua.StatusCode(ua.UInt32(STATUS_CODES["BadTypeMismatch"]))

@@ -47,6 +47,8 @@ class ObservedPlant(ServedPlant):
         self.ledger.on_end = self._ended
         self._books = self.ledger  # type: ignore[assignment]  # the same questions
         self._current: list[Row | None] = [None] * len(devices)
+        self._halves = [[NO_SAMPLE >> 16, NO_SAMPLE & 0xFFFF] for _ in devices]
+        """of each device's counter, the registers as they were read last"""
         self._arrived = [bytearray() for _ in devices]
         """of each device, for each k: has anything of it arrived?"""
         self._youngest = [-1] * len(devices)
@@ -111,9 +113,13 @@ class ObservedPlant(ServedPlant):
         if request[0] not in wanted or answer[:1] != request[:1]:
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
-        if first <= point.address and point.address + point.width <= first + count:
-            at = 2 + 2 * (point.address - first)
-            shown = self.ledger.rows.get((index, int.from_bytes(answer[at : at + 4], "big")))  # it may be of another by now
+        halves, touched = self._halves[index], False
+        for half in range(point.width):  # a client may read them in one answer or in two: how it cuts its blocks is its own affair
+            at = 2 + 2 * (point.address + half - first)
+            if first <= point.address + half < first + count and at + 2 <= len(answer):
+                halves[half], touched = int.from_bytes(answer[at : at + 2], "big"), True
+        if touched:
+            shown = self.ledger.rows.get((index, halves[0] << 16 | halves[1]))  # it may be of another by now
             if shown is not None:
                 shown.read = shown.due
 
@@ -148,6 +154,9 @@ class ObservedPlant(ServedPlant):
         if not mask:
             self.odd(f"{self.ledger.names[index]}: sample {k} has arrived without a usable value")
             return
+        if not row.read:  # made up, or of a device that nobody has asked
+            self.odd(f"{self.ledger.names[index]}: sample {k} arrived, but nobody has read it")
+            return
         if self.ledger.tells_quality:
             mask = self._assess(row, mask & row.open, marks or {}) | mask & ~row.open
             arrived[k] = 1
@@ -155,7 +164,6 @@ class ObservedPlant(ServedPlant):
         if not fresh:
             return
         arrived[k] = 1
-        row.read = row.due  # it must have been
         self.latencies.accepted(index, fresh.bit_count(), self.env._now - row.due_ns, row.due_ns)
         if k < self._youngest[index]:
             self.ledger.count_misordered(index, fresh.bit_count())

@@ -59,3 +59,9 @@ def ask(first: int, count: int, code: int = 3) -> bytes:
 
 def answer(code: int, *registers: int) -> bytes:
     return bytes((code, 2 * len(registers))) + b"".join(register.to_bytes(2, "big") for register in registers)
+
+
+def arrives(found: ObservedPlant, index: int, k: int, mask: int, marks: dict[int, int] | None = None) -> None:
+    """A client has read that sample, and it arrives."""
+    found.got(index, [k])
+    found.arrived(index, k, mask, marks)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from devices.device import DeviceModel
+from devices.misbehaviour import Misbehaviour
 from sim.bus import BUS_USER_TIMEOUT_NS
 from sim.clock import MS, S
 from sim.ledger import End
 from sim.observed import NO_SAMPLE, ObservedPlant
+from sim.served_modbus import ModbusCaller
 from sim.spec import PhaseSpec
-from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, ask, plant, shown, to
+from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 
 
 # ---- at the devices ---------------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ def test_a_late_end_is_no_second_one() -> None:
     """What has arrived, and what the end of the run has ended, isn't called unread afterwards."""
     found = plant()
     to(found, 150 * MS)
-    found.arrived(0, 0, BOTH)
+    arrives(found, 0, 0, BOTH)
     to(found, 2150 * MS)
     found.finish(stopped=True)
     assert found.ledger.ends == {(0, End.DELIVERED, ""): 2, (0, End.MISSED, "end-of-run"): 4}
@@ -209,7 +211,7 @@ def test_it_is_over_when_nothing_is_due_or_open() -> None:
     for k in range(3):
         to(found, 150 * MS + k * S)
         assert not found.over()
-        found.arrived(0, k, BOTH)
+        arrives(found, 0, k, BOTH)
     assert not found.over()
     to(found, 3 * S)
     assert not found.over(), "the counter still shows the last one"
@@ -234,7 +236,7 @@ def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
     to(exact, 2100 * MS)
     assert (exact.ledger.due, shown(exact), exact.over()) == (4, NO_SAMPLE, False), "a sample isn't due at the very end"
     for k in range(2):
-        exact.arrived(0, k, BOTH)
+        arrives(exact, 0, k, BOTH)
     assert exact.over()
     exact.ledger.due_of[0] -= 1
     with pytest.raises(Exception, match="closed form"):
@@ -254,9 +256,52 @@ def test_ends_are_in_the_trace() -> None:
     events: list[Any] = []
     found.trace.sinks.append(events.extend)
     to(found, 150 * MS)
-    found.arrived(0, 0, 0b10)
+    arrives(found, 0, 0, 0b10)
     found.finish(stopped=True)
     found.trace.flush()
     assert [event for event in events if event[1] == "end"] == [
         (150 * MS, "end", 0, 0, 0b10, "delivered", ""), (150 * MS, "end", 0, 0, 0b01, "lost", "end-of-run"),
     ]  # fmt: skip
+
+
+def test_who_has_asked_nobody_has_no_samples() -> None:
+    """What a gateway that never read the counter says of it is made up, also while the sample is current."""
+    found = plant()
+    to(found, 150 * MS)
+    found.arrived(0, 0, BOTH)
+    assert (found.ledger.count(End.DELIVERED), found.strangeness) == (0, ["d/1: sample 0 arrived, but nobody has read it"])
+    to(found, 100 * MS + S + BUS_USER_TIMEOUT_NS)
+    assert found.ledger.by_cause(End.MISSED) == {"unread": 2}
+
+
+@pytest.mark.parametrize("order", [(10, 11), (11, 10)])
+def test_a_counter_may_be_read_in_two_answers(order: tuple[int, int]) -> None:
+    """How a client cuts its blocks is its own affair; half a number is none, and whose number it is both halves say."""
+    found = plant()
+    to(found, 1150 * MS)
+    registers = {10: 0, 11: 1}
+    found._answered(0, ask(order[0], 1), answer(3, registers[order[0]]))
+    row = found.ledger.rows[0, 1]
+    assert not row.read
+    found._answered(0, ask(order[1], 1), answer(3, registers[order[1]]))
+    assert row.read == row.due
+    assert not found.ledger.rows[0, 0].read
+
+
+def test_an_answer_that_no_fault_hit_counts_as_read() -> None:
+    """A fault of which nothing is seen in this answer is no matter; one that spoils it is."""
+    found = plant()
+    server: Any = found.field.servers[0]
+    heard: list[bytes] = []
+    client = ModbusCaller(found, [0], heard.append, lambda: None)
+    end = server.misbehave(Misbehaviour("exception", 1, 6, 0.001))
+    found.at(150 * MS, client.received, b"\0\1\0\0\0\6\1" + ask(10, 2))
+    to(found, 200 * MS)
+    assert heard == [b"\0\1\0\0\0\7\1" + answer(3, 0, 0)]
+    assert found.ledger.rows[0, 0].read
+    end()
+    server.misbehave(Misbehaviour("exception", 1, 6, 1.0))
+    found.at(1150 * MS, client.received, b"\0\1\0\0\0\6\1" + ask(10, 2))
+    to(found, 1200 * MS)
+    assert heard[1][7] == 0x83
+    assert not found.ledger.rows[0, 1].read

@@ -13,29 +13,29 @@ from sim.clock import MS, S
 from sim.ledger import End
 from sim.observed import NO_SAMPLE, STRANGE_MAX
 from sim.spec import PhaseSpec
-from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, plant, to
+from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 
 
 def test_what_arrives_is_delivered_once() -> None:
     found = plant()
     to(found, 150 * MS)
-    found.arrived(0, 0, 0b01)
+    arrives(found, 0, 0, 0b01)
     assert (found.ledger.ends, found.ledger.rows[0, 0].read) == ({(0, End.DELIVERED, ""): 1}, BOTH)
     to(found, 400 * MS)
-    found.arrived(0, 0, BOTH)
+    arrives(found, 0, 0, BOTH)
     assert (found.ledger.count(End.DELIVERED), found.ledger.duplicates) == (2, 1)
-    found.arrived(0, 0, BOTH)
+    arrives(found, 0, 0, BOTH)
     assert found.ledger.duplicates == 3
     windows: list[Any] = []
     found.latencies.watch_windows(True, lambda *what: windows.append(what), lambda *what: windows.append(what))
     to(found, 1200 * MS)
-    found.arrived(0, 1, 0b10)
+    arrives(found, 0, 1, 0b10)
     found.finish(stopped=True)
     assert windows == [(0, 1, 100 * MS, 1100 * MS), (0, 1, 1100 * MS)], "with when it was due"
     found = plant()
     for at_ms, mask in ((150, 0b01), (400, 0b11)):
         to(found, at_ms * MS)
-        found.arrived(0, 0, mask)
+        arrives(found, 0, 0, mask)
     cloud = found.latencies.of().cloud
     assert (cloud.count, cloud.min, cloud.max) == (2, 50 * MS, 300 * MS)
     assert (found.strange, found.ledger.misordered) == (0, 0)
@@ -45,7 +45,7 @@ def test_older_ones_after_younger_are_misordered() -> None:
     found = plant()
     to(found, 2150 * MS)
     for k in (1, 0, 2):
-        found.arrived(0, k, BOTH)
+        arrives(found, 0, k, BOTH)
     assert (found.ledger.misordered_of, found._youngest) == ({0: 2}, [2])
     first = plant()
     to(first, 150 * MS)
@@ -53,7 +53,7 @@ def test_older_ones_after_younger_are_misordered() -> None:
     two = plant(MODEL, MODEL)
     to(two, 350 * MS)
     for _ in range(2):
-        two.arrived(1, 0, BOTH)
+        arrives(two, 1, 0, BOTH)
     assert two.ledger.duplicates_of == {1: 2}
 
 
@@ -80,12 +80,12 @@ def test_messages_that_belong_to_no_sample() -> None:
 def test_bad_where_the_device_had_a_value_is_missed() -> None:
     found = plant()
     to(found, 1150 * MS)
-    found.arrived(0, 0, BOTH, {WORSE: 0b01})
+    arrives(found, 0, 0, BOTH, {WORSE: 0b01})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
     assert found.ledger.rows.keys() == {(0, 1)}
-    found.arrived(0, 0, BOTH)
+    arrives(found, 0, 0, BOTH)
     assert found.ledger.duplicates == 2, "of a sample of which something has arrived"
-    found.arrived(0, 1, BOTH, {BAD | 0x0A0000: 0b10, UNCERTAIN: 0b01})
+    arrives(found, 0, 1, BOTH, {BAD | 0x0A0000: 0b10, UNCERTAIN: 0b01})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 2}
     assert found.ledger.marked == {(0, End.MISSED, "bad", WORSE): 1, (0, End.MISSED, "timeout", BAD | 0x0A0000): 1, (0, End.DELIVERED, "", UNCERTAIN): 1}
     assert (found.ledger.good_of, found.ledger.status_of) == ([1], {(0, WORSE): 1, (0, BAD | 0x0A0000): 1, (0, UNCERTAIN): 1})
@@ -96,12 +96,12 @@ def test_several_statuses_in_one_message() -> None:
     found = plant(three)
     found.field.servers[0].device.image.write_value(3, 0.0)
     to(found, 150 * MS)
-    found.arrived(0, 0, 0b111, {WORSE: 0b001, BAD | 0x0A0000: 0b010, UNCERTAIN: 0b1000})
+    arrives(found, 0, 0, 0b111, {WORSE: 0b001, BAD | 0x0A0000: 0b010, UNCERTAIN: 0b1000})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 1}
     assert found.ledger.status_of == {(0, WORSE): 1, (0, BAD | 0x0A0000): 1}, "what isn't in the message has no status"
     low_bits = plant()
     to(low_bits, 150 * MS)
-    low_bits.arrived(0, 0, BOTH, {(BAD | 0x0A0000) + 0x401: BOTH})
+    arrives(low_bits, 0, 0, BOTH, {(BAD | 0x0A0000) + 0x401: BOTH})
     assert low_bits.ledger.ends == {(0, End.MISSED, "timeout"): 2}, "flags in the low half say nothing of the cause"
 
 
@@ -109,9 +109,9 @@ def test_some_of_what_is_bad_has_no_value() -> None:
     none = Signal("constant", 65535.0)
     found = plant(replace(MODEL, name="half-sick", points=(POINTS[0], replace(POINTS[1], signal=none), POINTS[2])))
     to(found, 150 * MS)
-    found.arrived(0, 0, 0b01, {WORSE: 0b11})
+    arrives(found, 0, 0, 0b01, {WORSE: 0b11})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1}
-    found.arrived(0, 0, 0b10, {WORSE: 0b11})
+    arrives(found, 0, 0, 0b10, {WORSE: 0b11})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
 
 
@@ -119,7 +119,7 @@ def test_quality_is_told_by_phase() -> None:
     found = plant(phases=(PhaseSpec("early", 0, S, False), PhaseSpec("late", S, 3 * S, False)))
     to(found, 2150 * MS)
     for k in range(3):
-        found.arrived(0, k, BOTH, {UNCERTAIN: 0b01})
+        arrives(found, 0, k, BOTH, {UNCERTAIN: 0b01})
     assert found.marked_in_phase == {("early", 0, End.DELIVERED, "", UNCERTAIN): 1, ("late", 0, End.DELIVERED, "", UNCERTAIN): 2}
     assert found.ends_in_phase == {("early", 0, End.DELIVERED, ""): 2, ("late", 0, End.DELIVERED, ""): 4}
 
@@ -127,10 +127,10 @@ def test_quality_is_told_by_phase() -> None:
 def test_all_bad_is_all_missed_and_has_arrived() -> None:
     found = plant()
     to(found, 150 * MS)
-    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    arrives(found, 0, 0, BOTH, {BAD: BOTH})
     assert (found.ledger.ends, found.ledger.rows) == ({(0, End.MISSED, "bad"): 2}, {})
     assert found.latencies.of().cloud.count == 0
-    found.arrived(0, 0, 0b01)
+    arrives(found, 0, 0, 0b01)
     assert (found.ledger.duplicates, found.strange) == (1, 0)
 
 
@@ -141,7 +141,7 @@ def test_bad_where_the_device_itself_has_no_value_is_delivered_as_bad() -> None:
     to(found, 150 * MS)
     assert found._valueless(0, 1)
     assert not found._valueless(0, 0)
-    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    arrives(found, 0, 0, BOTH, {BAD: BOTH})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.DELIVERED, ""): 1}
     assert found.ledger.marked == {(0, End.MISSED, "bad", BAD): 1, (0, End.DELIVERED, "", BAD): 1}
     nothing = plant(protocol="opcua")
@@ -160,5 +160,5 @@ def test_without_status_quality_is_unknown() -> None:
     found = plant()
     found.ledger.tells_quality = False
     to(found, 150 * MS)
-    found.arrived(0, 0, BOTH, {BAD: BOTH})
+    arrives(found, 0, 0, BOTH, {BAD: BOTH})
     assert (found.ledger.ends, found.ledger.marked, found.ledger.readings) == ({(0, End.DELIVERED, ""): 2}, {}, 0)
