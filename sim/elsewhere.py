@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from devices.device import Device
 from sim.clock import Environment, S
 from sim.served_truth import FORMAT, HELLO
 from sim.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered
@@ -184,8 +185,8 @@ class Elsewhere:
 class ElsewhereWitness:
     """Of an attached device: ``near`` knows what was heard on the wire, the serving process what the device showed."""
 
-    def __init__(self, near: Witness, serving: Elsewhere, env: Environment, index: int) -> None:
-        self._near, self._serving, self._env, self._index = near, serving, env, index
+    def __init__(self, near: Witness, serving: Elsewhere, env: Environment, index: int, device: Device) -> None:
+        self._near, self._serving, self._env, self._index, self._device = near, serving, env, index, device
         self._begun_ns = 0
         self.at, self.exactly, self.shown, self.valueless = near.at, near.exactly, near.shown, near.valueless
         self.holds, self.likely = near.holds, near.likely
@@ -213,6 +214,13 @@ class ElsewhereWitness:
 
         serving.wait(begun_ns, ended_ns, compare)
 
+    def _says(self, index: int, ordered: float, held: Shown) -> bool:
+        """Does the device hold what was ordered, rounded, and no more than what its register (as we know it) can say?"""
+        cell = self._device.image.cell(index)
+        if cell is None:
+            return (held.value != 0.0) == (ordered != self._device.model.points[index].offset)
+        return as_ordered(ordered, held) or as_ordered(cell.decode(cell.encode(ordered)), held)
+
     def wrote_later(self, truth: Truth, command: Command) -> None:
         """A write was called done, of which the wire doesn't say what the device holds."""
         serving = self._serving
@@ -224,12 +232,12 @@ class ElsewhereWitness:
                 return
             held, before = found  # another point that was written meanwhile may be somebody else's doing: what is ours the wire has told
             if held:
-                orders = [command.value, *truth.earlier(command)]
-                truth.held(command, held[-1].value, any(as_ordered(value, one) for one in held for value in orders), "")
+                orders = [command.value, *truth.failed_before(command)]
+                truth.held(command, held[-1].value, any(self._says(command.point, value, one) for one in held for value in orders), "")
                 return
             read, read_before = serving.shown(name, point, begun_ns, ended_ns) or ([], [])
             known = [*read_before, *before, *read]  # who knows that it holds that already needn't write it
-            if known and not any(as_ordered(command.value, one) for one in known):
+            if known and not any(self._says(command.point, command.value, one) for one in known):
                 truth.held(command, known[-1].value, False, NOT_WRITTEN)
 
         serving.wait(begun_ns, ended_ns, compare)

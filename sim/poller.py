@@ -223,6 +223,7 @@ class Poller:
         if self.slot.state != "ready" or point is None:
             cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"
         else:
+            self.gateway.truth.ordered(command)
             cause = yield from write(self.gateway, self, point, command.value)
             if cause is None:
                 self.gateway.truth.wrote(command, self.witness)

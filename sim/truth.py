@@ -88,6 +88,8 @@ class Truth:
         self.wrong_of: dict[int, int] = {}
         self.first: Difference | None = None
         self._orders: dict[tuple[int, int], list[Command]] = {}
+        self._not_done: dict[int, None] = {}
+        """commands that drivers were told and haven't called done"""
         self.on_finish: list[Callable[[], None]] = []
         """told when the run is over, by who then has something to compare still"""
         self.commands_checked = 0
@@ -173,27 +175,36 @@ class Truth:
         if self.first is None:
             self.first = Difference(self._names[device], self._points[device][index], k, value, true, kind)
 
+    def ordered(self, command: Command) -> None:
+        """A driver is about to be told to write."""
+        self._orders.setdefault((command.device, command.point), []).append(command)
+        self._not_done[command.number] = None
+
     def wrote(self, command: Command, witness: Witness) -> None:
         """A driver has called a write done: does the device hold what was ordered, and nothing else that wasn't?"""
-        orders = self._orders.setdefault((command.device, command.point), [])
-        orders.append(command)
+        self._not_done.pop(command.number, None)
         found = witness.holds(command.point, command.value)
         if found is None:  # nobody knows yet
             witness.wrote_later(self, command)
             return
         true, right, stray = found
-        if not right:  # what an earlier order says may have come later
-            right = any(holds is not None and holds[1] for holds in (witness.holds(command.point, value) for value in self.earlier(command)))
+        if not right:  # what an order said that came to nothing may have come late
+            right = any(holds is not None and holds[1] for holds in (witness.holds(command.point, value) for value in self.failed_before(command)))
         self.held(command, true, right, stray)
 
     def was_ordered(self, device: int, point: int) -> bool:
-        """Was there ever a write to it that was called done?"""
+        """Was a driver ever told to write to it?"""
         return (device, point) in self._orders
 
     def earlier(self, command: Command) -> list[float]:
-        """What orders to the same point said that were called done before it."""
+        """What orders to the same point said that were given before it."""
         orders = self._orders[command.device, command.point]
         return [one.value for one in orders[: orders.index(command)]]
+
+    def failed_before(self, command: Command) -> list[float]:
+        """Of those, what was never called done: it may be on its way still."""
+        orders = self._orders[command.device, command.point]
+        return [one.value for one in orders[: orders.index(command)] if one.number in self._not_done]
 
     def finish(self) -> None:
         """The run is over."""

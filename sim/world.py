@@ -195,7 +195,7 @@ class World(Plant):
         poller = self.field.poller(gateway, index, spec, slot, table)
         serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
         if serving is not None:
-            poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index)
+            poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index, self.field.servers[index].device)
         gateway.add_poller(poller)
         return poller
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from components.batch import Batch
 from components.host import Host
+from devices.device import Device, DeviceModel
+from devices.registers import Point
+from devices.signal import Signal
 from sim.clock import MS, S
 from sim.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
 from sim.ledger import Ledger
@@ -35,7 +38,9 @@ class Talk:
         self.serving.write = lambda data: self.asked.append(json.loads(data)["ask"])
         self.truth = Truth(Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
         self.env: Any = SimpleNamespace(_now=0)
-        self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0)
+        level = Point("level", "holding", 0, "u16", scale=0.1, signal=Signal("constant", 1.0), writable=True)
+        model = DeviceModel("m", "one register", "ours", ("modbus-tcp",), (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))))
+        self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0, Device(model, "m/1", 1, 5))
         self.say(HELLO)
 
     def say(self, *said: dict[str, Any]) -> None:
@@ -63,11 +68,14 @@ class Talk:
         self.at(ended_ns)
         self.truth.check(0, k, Batch((1,), (level,), (0,), (0,), ()), {1: 1}, self.witness)
 
-    def wrote(self, begun_ns: int, ended_ns: int, value: float, number: int = 1) -> None:
+    def wrote(self, begun_ns: int, ended_ns: int, value: float, number: int = 1, done: bool = True) -> None:
         self.at(begun_ns)
         self.witness.begin()
         self.at(ended_ns)
-        self.truth.wrote(Command(number, 0, 0, value, begun_ns), self.witness)
+        command = Command(number, 0, 0, value, begun_ns)
+        self.truth.ordered(command)
+        if done:
+            self.truth.wrote(command, self.witness)
 
 
 def test_a_reading_is_compared_when_all_that_was_shown_has_been_heard() -> None:
@@ -185,6 +193,33 @@ def test_a_write_is_held_against_what_it_left_there(held: dict[str, float], read
     talk.clock()
     assert (talk.truth.commands_checked, talk.truth.wrong_writes) == (1 if kind is not None or held else 0, 0 if kind is None else 1)
     assert (talk.truth.first_command and talk.truth.first_command.kind) == kind
+
+
+def test_a_register_can_say_so_much() -> None:
+    """65535 tenths are what a u16 holds of a million."""
+    talk = Talk()
+    talk.at(1 * S)
+    talk.clock()
+    for n, (ordered, held) in enumerate(((1e6, 6553.5), (-5.0, 0.0), (1e6, 6553.4))):
+        talk.wrote((2 + n) * S, (2 + n) * S + 5 * MS, ordered, n)
+        talk.show((2 + n) * S + 1 * MS, "held", level=held)
+    talk.clock()
+    assert (talk.truth.commands_checked, talk.truth.wrong_writes) == (3, 1)
+
+
+def test_only_an_order_that_failed_may_come_late() -> None:
+    """Of one that was done nothing can come any more."""
+    for done, wrong in ((False, 0), (True, 1)):
+        talk = Talk()
+        talk.at(1 * S)
+        talk.clock()
+        talk.wrote(2 * S, 2 * S + 5 * MS, 4.5, 1, done)
+        if done:
+            talk.show(2 * S + 1 * MS, "held", level=4.5)
+        talk.wrote(3 * S, 3 * S + 5 * MS, 7.0, 2)
+        talk.show(3 * S + 1 * MS, "held", level=4.5)
+        talk.clock()
+        assert talk.truth.wrong_writes == wrong
 
 
 # ---- the serving side ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,40 @@ def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, check
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=(cut, *writes), settle_ns=1 * S), host)
     assert world.commands_ended == {"done": 2}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (checked, 0)
+
+
+def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection that answers each request nothing that was done comes again."""
+    from sim import poller as poller_module
+
+    write, last = poller_module.write, [0.0]
+
+    def behind(gateway: Any, poller: Any, point: int, value: float) -> Any:
+        before, last[0] = last[0], value
+        return write(gateway, poller, point, before)
+
+    monkeypatch.setattr(poller_module, "write", behind)
+    orders = tuple(Action((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
+    world = run(plant(host, count=1, timeline=orders, duration_ns=15 * S), host)
+    assert (world.commands_ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)
+
+
+@pytest.mark.parametrize("first", ["setpoint", "pressure"])
+def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, first: str) -> None:
+    """The broker has it, its driver wasn't told: then it comes before the next one, which is right."""
+    timeline = (
+        Action(2 * S, "cut", "plant", 10 * S, leg="presses/1"), Action(3 * S, "cut", "plant", 7 * S, leg="broker", up=False),
+        Action(3100 * MS, "write", "presses/1", point="setpoint", value=5.0), Action(8 * S, "write", "presses/1", point="setpoint", value=7.0),
+    )  # fmt: skip
+    if first == "pressure":
+        timeline = (*timeline[:2], Action(3100 * MS, "write", "presses/1", point="pressure", value=5.0), timeline[3])
+    spec = mixed(host, ("mqtt",), duration_ns=30 * S, timeline=timeline)
+    model = spec.devices[0].model
+    points = tuple(replace(point, writable=True) for point in model.points)
+    spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
+    world = run(spec, host)
+    assert world.commands_ended.get("done") == 1
+    assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 0), world.truth.first_command
 
 
 def troubled(spec: WorldSpec) -> WorldSpec:
