@@ -123,7 +123,7 @@ class News:
         for index, before in enumerate(self._shown):
             read = self._image.read(index, now_ns)
             now = self._told(read)
-            if now != before or now[0] != now[0]:  # NaN is always another
+            if now != before and not (now[1] == before[1] and now[0] != now[0] and before[0] != before[0]):  # NaN is news once
                 self._shown[index] = now
                 found |= 1 << index
                 if read.source_ns != stepped_ns:

@@ -194,7 +194,7 @@ class Items(MonitoredItemService):
             return
         number = self._monitored_datachange[handle]
         item: Any = self._monitored_items[number]
-        if item.mode == ua.MonitoringMode.Disabled:
+        if item.mode != ua.MonitoringMode.Reporting:
             return
         before = item.mvalue.get_current_datavalue()  # what was reported last (asyncua: what was looked at last)
         if before is not None and not self._news(before, value, item):
@@ -223,20 +223,24 @@ class Items(MonitoredItemService):
         """Has it changed as the item's filter wants it (OPC 10000-4 section 7.22.2)?"""
         wanted = item.filter
         trigger = 1 if wanted is None else int(wanted.Trigger)
+        kind = _NONE if wanted is None else int(wanted.DeadbandType or 0)
         if before.StatusCode != value.StatusCode:
             return True
-        if trigger == _STATUS_VALUE_TIMESTAMP and before.SourceTimestamp != value.SourceTimestamp:
-            return True
-        if trigger == _STATUS or before.Value == value.Value:
-            return False
-        kind = _NONE if wanted is None else int(wanted.DeadbandType or 0)
+        if trigger == _STATUS_VALUE_TIMESTAMP and kind == _NONE and before.SourceTimestamp != value.SourceTimestamp:
+            return True  # with a deadband it is as STATUS_VALUE
         old, new = (None if one is None else one.Value for one in (before.Value, value.Value))
-        if kind == _NONE or not isinstance(old, int | float) or not isinstance(new, int | float) or new - new != 0.0:
+        if trigger == _STATUS or before.Value == value.Value or (_is_nan(old) and _is_nan(new)):
+            return False  # of no number there is one notification, when it begins to be none
+        if kind == _NONE or not isinstance(old, int | float) or not isinstance(new, int | float) or new - new != 0.0 or old - old != 0.0:
             return True
         width = float(wanted.DeadbandValue)
         if kind == _PERCENT:
             width *= (self._range(item.read_value_id.NodeId) or 0.0) / PERCENT_MAX
         return bool(abs(new - old) > width)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124
 
 
 def _filter_of(wanted: Any) -> Any:

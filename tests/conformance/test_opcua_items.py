@@ -93,6 +93,30 @@ def test_b1_one_clients_filter_silences_nobody_else(arm: Any) -> None:
     arm(program)
 
 
+def test_b2_a_deadband_goes_on_after_a_value_that_is_no_number(arm: Any) -> None:
+    """OPC 10000-4 section 7.10: one notification when it begins to be NaN; a number after that is a change past every deadband."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        plain, narrow, stamped = Told(), Told(), Told()
+        async with Client(url) as one, Client(url) as other, Client(url) as third:
+            await watch(one, plain)
+            await watch(other, narrow, deadband(ua.DeadbandType.Absolute, 0.01))
+            wide = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp, DeadbandType=1, DeadbandValue=1000.0)
+            await watch(third, stamped, wide)
+            await asyncio.sleep(0.5)
+            end = server.device.lie(ValueFault("nan", 0), server._now())
+            await asyncio.sleep(0.6)
+            end()
+            before = len(narrow.values)
+            await asyncio.sleep(1.2)
+            for told in (plain, narrow, stamped):
+                assert sum(value != value for value in told.values) == 1  # noqa: PLR0124
+            assert len(narrow.values) >= before + 2
+            assert len(stamped.values) == 3, "the first, none, and a number again: with a deadband the timestamp is no news"
+
+    arm(program)
+
+
 @pytest.mark.parametrize(
     ("queue", "oldest", "marks"), [(3, True, [0x480, 0, 0]), (3, False, [0, 0, 0x480]), (2, True, [0x480, 0]), (1, True, [0]), (100, True, None)]
 )
