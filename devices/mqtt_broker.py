@@ -30,7 +30,6 @@ from devices.mqtt5_packet import (
     SHARED,
     TAKEN_OVER,
     UNAVAILABLE,
-    WITH_WILL,
     offered,
 )
 from devices.mqtt_fields import ProtocolError, matches
@@ -214,7 +213,7 @@ class Broker:
                 raise ProtocolError("a session expiry interval that CONNECT didn't ask for", PROTOCOL_ERROR)
             connection.connect = connection.connect._replace(expiry_s=packet.expiry_s)
             session.clean = not packet.expiry_s
-        self.end(connection, now_ns, will=packet.code == WITH_WILL)
+        self.end(connection, now_ns, will=packet.code != 0)  # [MQTT-3.14.4-3]
         connection.hang_up()
 
     def _exactly_once(self, connection: Connection, session: Session, packet: Publish, tag: Any) -> None:
@@ -222,7 +221,9 @@ class Broker:
         if packet.packet not in session.unreleased:
             if len(session.unreleased) >= UNRELEASED_MAX:
                 self.on_limit("mqtt-unreleased", session.client)
-                raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released", RECEIVE_MAXIMUM)
+                if connection.level == LEVEL:  # which was told so
+                    raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released", RECEIVE_MAXIMUM)
+                del session.unreleased[next(iter(session.unreleased))]  # no rule of 3.1.1 is broken; sent again the oldest would be another
             session.unreleased[packet.packet] = None
             self.publish(packet, tag, session.client)
         connection.say(Pubrec(packet.packet))
@@ -258,9 +259,19 @@ class Broker:
         session.connection = connection
         connection.session, connection.connect = session, packet
         connection.say(Connack(before is not None, 0, offered(PACKET_BYTES_MAX, UNRELEASED_MAX, "" if packet.client else client)))
-        for copy in list(session.inflight.values()):  # [MQTT-4.4.0-1]: again, in order
-            self._send(session, copy)
+        self._resume(session, packet)
         self._pump(session)
+
+    def _resume(self, session: Session, connect: Connect) -> None:
+        """[MQTT-4.4.0-1]: what wasn't acknowledged again, in order, as far as the client takes it now; the rest waits, or is given up."""
+        before, session.inflight = list(session.inflight.values()), {}
+        session.queued.extendleft(reversed(before[connect.receives :]))
+        for copy in before[: connect.receives]:
+            if session.connection is not None and not self._fits(session.connection, copy):
+                self.on_gone(session.client, copy.tag, "overrun")
+                continue
+            session.inflight[copy.packet] = copy
+            self._send(session, copy)
 
     def _subscribe(self, session: Session, connection: Connection, packet: Subscribe) -> None:
         codes, told = [], []
@@ -370,10 +381,11 @@ class Broker:
             if not self._fits(session.connection, copy):
                 self.on_gone(session.client, copy.tag, "overrun")
                 continue
-            session.packet = session.packet % 65_535 + 1
-            while session.packet in session.inflight:
+            if not copy.sent:  # else it keeps its identifier
                 session.packet = session.packet % 65_535 + 1
-            copy.packet = session.packet
+                while session.packet in session.inflight:
+                    session.packet = session.packet % 65_535 + 1
+                copy.packet = session.packet
             session.inflight[copy.packet] = copy
             self._send(session, copy)
 

@@ -39,6 +39,12 @@ class LevelError(ProtocolError):
         return b"\x20\x03\0\x84\0" if self.level & ~_BRIDGE == 5 else b"\x20\x02\0\x01"
 
 
+class ClientError(ProtocolError):
+    """A CONNECT whose client identifier can't be taken: answered with return code 2, then closed [MQTT-3.1.3-8]."""
+
+    answer = b"\x20\x02\0\x02"
+
+
 class Will(NamedTuple):
     """What the broker publishes for a client that is lost."""
 
@@ -181,7 +187,7 @@ def _connect(cursor: Cursor, flags: int) -> Connect:
         raise ProtocolError(f"connect flags {bits:#04x}")
     client = cursor.text()
     if not client and not bits & 2:
-        raise ProtocolError("a session to keep needs a client identifier")
+        raise ClientError("a session to keep needs a client identifier")
     will = Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20)) if bits & 4 else None
     user = cursor.text() if bits & 0x80 else None
     password = cursor.binary() if bits & 0x40 else None

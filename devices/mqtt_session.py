@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.mqtt5_packet import LEVEL, NO_LOCAL, decode, encode5, is_connect
 from devices.mqtt_fields import ProtocolError, matches
-from devices.mqtt_packet import Connect, Disconnect, LevelError, Packet, Reader, Will, encode
+from devices.mqtt_packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
 
 if TYPE_CHECKING:
     from devices.mqtt_broker import Broker
@@ -112,7 +112,7 @@ class Connection:
                 self._broker.handle(self, packet, now_ns, tag)
                 if self.over:
                     return
-        except LevelError as error:
+        except (LevelError, ClientError) as error:
             self.send(error.answer, None, 0)
             self._broker.broken(self, str(error), now_ns, error.reason)
         except ProtocolError as error:

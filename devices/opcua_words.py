@@ -14,14 +14,23 @@ _READ_RESPONSE = 634
 """the binary encoding's NodeId (OPC 10000-6 annex A.3)"""
 
 
-def statuses_told(frames: list[bytes]) -> list[int]:
-    """The status of each value in the Read answers among these frames, in order; what isn't one says nothing."""
+def said_no_value(frames: list[bytes], status: int) -> bool:
+    """Did the server itself send that status with a value, or a number that is none?"""
+    values = _values(frames)
+    if any(status == (0 if value.StatusCode is None else int(value.StatusCode.value)) for value in values):
+        return True
+    numbers = [value.Value.Value for value in values if value.Value is not None and isinstance(value.Value.Value, float)]
+    return any(number - number != 0.0 for number in numbers)
+
+
+def _values(frames: list[bytes]) -> list[Any]:
+    """Each value in the Read answers among these frames, in order; what isn't one says nothing."""
     from asyncua import ua
     from asyncua.common.utils import Buffer
     from asyncua.ua.ua_binary import struct_from_binary
     from asyncua.ua.uaerrors import UaError
 
-    out: list[int] = []
+    out: list[Any] = []
     body = b""
     for frame in frames:
         if frame[:3] != b"MSG" or len(frame) <= _HEADER_BYTES:
@@ -36,5 +45,5 @@ def statuses_told(frames: list[bytes]) -> list[int]:
             answer: Any = struct_from_binary(ua.ReadResponse, Buffer(whole))
         except (UaError, struct.error, ValueError, IndexError, KeyError, TypeError):
             continue  # the driver has refused it, too
-        out += [0 if value.StatusCode is None else int(value.StatusCode.value) for value in answer.Results or ()]
+        out += answer.Results or ()
     return out

@@ -48,7 +48,16 @@ def shown_at(given: list[str], map_file: Path | None) -> dict[str, str]:
     """device -> where the process that serves it tells what it shows: of a map's devices, but for those that a pair puts elsewhere."""
     elsewhere = [pair.partition("=")[0] for pair in given]
     told = {} if map_file is None else _of_map(map_file, "shown")
-    return {device: url for device, url in told.items() if url and device not in elsewhere}
+    found = {device: url for device, url in told.items() if url and device not in elsewhere}
+    for device, url in found.items():
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme == "tcp" and bool(parts.hostname) and bool(parts.port)
+        except ValueError:
+            right = False
+        if not right:
+            raise ScenarioError("--map", None, "", f'{map_file}: {device}: shown: expected tcp://host:port, got "{url}"')
+    return found
 
 
 def _of_map(file: Path, key: str) -> dict[str, str]:

@@ -174,7 +174,8 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
             options.started(world)
         judge = Judge(world, read_expectations(loaded))
         result = _judged(loaded, world, judge, options, notes)
-        return replace(result, notes=[*result.notes, *world.outside_notes()])
+        notes = [*result.notes, *world.outside_notes()]
+        return replace(result, notes=notes, data={**result.data, "notes": notes})
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ASK_S = 0.5
 """between two questions for a serving process's clock: what it showed is compared by then"""
+UNKNOWN_NAMED = 5
 FINISH_S, FINISH_LOOK_S = 2.0, 0.005
 """how long its last answer is waited for, and how often that is looked at"""
 
@@ -49,6 +50,11 @@ class Sockets:
         """What a reader of the result should know."""
         told = [f"{url}: {why}" for url, why in self.refused.items()]
         told += [f"{url} doesn't say what its devices show: {one.why}" for url, one in self._serving.items() if one.why]
+        for url, one in self._serving.items():
+            named = [f"{device} {point}" for device, point in one.unknown]
+            if named:
+                more = ", ..." if named[UNKNOWN_NAMED:] else ""
+                told.append(f"{url} has no {', '.join(named[:UNKNOWN_NAMED])}{more}: what they showed isn't known")
         told += [f"{url}: {one.left_out} samples and writes found no room to wait for it" for url, one in self._serving.items() if one.left_out]
         return told + [f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()]
 

@@ -77,6 +77,8 @@ class Elsewhere:
         self._forgotten: dict[tuple[str, bool], int] = {}
         """until when looks had to be forgotten"""
         self._waiting: deque[_Waiting] = deque()
+        self.unknown: dict[tuple[str, str], None] = {}
+        """(device, point) that were asked for and aren't served there"""
         self.why = ""
         """why it can't be heard (any more); empty: it can"""
         self.left_out = 0
@@ -174,7 +176,10 @@ class Elsewhere:
 
     def shown(self, device: str, point: str, begun_ns: int, ended_ns: int, written: bool = False) -> tuple[list[Shown], list[Shown]] | None:
         """(what the point showed in a call, what it showed before that); None when that isn't known."""
-        if point not in self.points.get(device, ()) or begun_ns <= self._forgotten.get((device, written), -1):
+        if point not in self.points.get(device, ()):
+            self.unknown[device, point] = None
+            return None
+        if begun_ns <= self._forgotten.get((device, written), -1):
             return None
         looks = self._looks.get((device, written), deque())
         mine = [look for look in looks if point in look.points]
@@ -205,6 +210,7 @@ class ElsewhereWitness:
             for index, value, checked in readings:
                 found = serving.shown(name, truth.point(device, index), begun_ns, ended_ns)
                 if found is None:
+                    truth.checked -= checked and (name, truth.point(device, index)) in serving.unknown  # by our own table: that says nothing
                     continue
                 shown, before = found
                 truth.asked_elsewhere += 1

@@ -134,10 +134,10 @@ class ServerWords(Nobody):
         self._frames.append(reply)
 
     def valueless(self, index: int, status: int) -> bool:
-        """The server sent that status with a value."""
-        from devices.opcua_words import statuses_told  # a library that other runs don't need
+        """The server sent that status with a value, or sent a number that is none."""
+        from devices.opcua_words import said_no_value  # a library that other runs don't need
 
-        return not of_the_request(status) and status in statuses_told(self._frames)
+        return not of_the_request(status) and said_no_value(self._frames, status)
 
 
 class ModbusWitness(Nobody):

@@ -12,7 +12,7 @@ from devices import mqtt_broker
 from devices.catalog import model
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
-from devices.mqtt_broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, QUEUED_MAX, Broker
+from devices.mqtt_broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, QUEUED_MAX, UNRELEASED_MAX, Broker
 from devices.mqtt_device import OUTBOX_MAX, MqttDevice
 from devices.mqtt_packet import (
     Connack,
@@ -395,3 +395,23 @@ def test_b6_a_will_of_any_qos(qos: int) -> None:
     reader.came.clear()
     client.connection.lost(0)
     assert [(packet.payload, packet.qos) for packet in reader.came if isinstance(packet, Publish)] == [(b"x", min(qos, 1))]
+
+
+def test_a_session_to_keep_needs_a_name() -> None:
+    """[MQTT-3.1.3-8]: return code 2, then closed."""
+    client, sent = Client(Broker()), []
+    client.connection.send = lambda data, tag, packet: sent.append(data)
+    client.connection.received(bytes.fromhex("10 0C 00 04 4D 51 54 54 04 00 00 0A 00 00"), 0)
+    assert (sent, client.closed) == ([b"\x20\x02\0\x02"], True)
+
+
+def test_no_rule_is_broken_by_who_releases_late() -> None:
+    """3.1.1 has no receive maximum: the oldest is forgotten, and that is an event; nothing is lost."""
+    broker, limits = Broker(), []
+    broker.on_limit = lambda limit, client: limits.append(limit)
+    reader, writer = connected(broker, "r", True, ("a", 0)), connected(broker, "w", False)
+    for k in range(1, UNRELEASED_MAX + 4):
+        writer.say(Publish("a", b"%d" % k, 2, packet=k))
+    assert limits == ["mqtt-unreleased"] * 3
+    assert len([packet for packet in reader.came if isinstance(packet, Publish)]) == UNRELEASED_MAX + 3
+    assert (writer.closed, broker.broken_by) == (False, {})

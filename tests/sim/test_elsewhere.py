@@ -157,6 +157,18 @@ def test_nothing_is_said_of_what_nobody_knows() -> None:
     assert (talk.truth.checked, talk.truth.wrong, talk.serving.waiting, talk.serving.why) == (0, 0, 0, "the connection was lost")
 
 
+def test_a_point_that_isnt_served_there_is_named_and_not_checked() -> None:
+    talk = Talk()
+    talk.serving.points = {"m/1": frozenset(("speed",))}
+    talk.at(1 * S)
+    talk.clock()
+    talk.witness.begin()
+    talk.truth.checked = 1
+    talk.witness.read_later(talk.truth, 0, [(0, 1.0, True)])
+    talk.clock()
+    assert (talk.truth.checked, talk.truth.wrong, list(talk.serving.unknown)) == (0, 0, [("m/1", "level")])
+
+
 def test_there_is_room_for_so_much_to_wait() -> None:
     talk = Talk()
     talk.at(1 * S)
