@@ -9,6 +9,7 @@ from devices.device import DeviceModel
 from scenarios import pairs, upgrades
 from scenarios.units import positive_duration, show_duration
 from sim.line import LineTiming
+from sim.receiver import LISTEN_DEADLINE_NS
 from sim.spec import DeviceSpec, WorldSpec
 
 GAP_REGISTERS = 8
@@ -36,6 +37,14 @@ def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK
         if first >= 0:
             reads.append(_registers(table, end - first))
     return reads
+
+
+def exchanges(device_model: DeviceModel, protocol: str, options: tuple[tuple[str, str], ...]) -> int:
+    """How many exchanges one poll of a device takes, by modbus-driver's blocks; of other drivers one is reckoned with."""
+    asked = dict(options)
+    if not protocol.startswith("modbus"):
+        return 1
+    return max(1, len(block_reads(device_model, _number(asked.get("gap"), GAP_REGISTERS), _number(asked.get("block"), BLOCK_REGISTERS))))
 
 
 def _number(text: str | None, otherwise: int) -> int:
@@ -87,6 +96,23 @@ def _impatient(spec: WorldSpec) -> list[str]:
     return out
 
 
+def _far(spec: WorldSpec) -> list[str]:
+    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting, then one exchange after the other."""
+    out: dict[str, None] = {}
+    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    for device in spec.devices:
+        link = links[device.link]
+        if device.protocol not in ("modbus-tcp", "opcua") or device.subscribed is not None or device.driver not in drivers:
+            continue
+        deadline_ns, there_and_back_ns = drivers[device.driver].deadline_ns or device.poll_ns, 2 * link.model.delay_ns
+        takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
+        if takes_ns >= deadline_ns:
+            takes = f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over {device.link}"
+            cure = "a longer poll or deadline, or fewer blocks (gap, block)"
+            out[f"fleet {spec.fleets[device.fleet]}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: they are killed; {cure}"] = None
+    return list(out)
+
+
 def warnings(spec: WorldSpec) -> list[str]:
     """Everything that can be foreseen, in words."""
     out = []
@@ -99,12 +125,16 @@ def warnings(spec: WorldSpec) -> list[str]:
         if model.lasts_ns < spec.duration_ns:
             out.append(f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} s: then its last values are held")
     drivers = {component.name: component for component in spec.components}
-    for driver, publish_ns in {device.driver: device.poll_ns for device in spec.devices if device.protocol == "mqtt"}.items():
-        deadline_ns = drivers[driver].deadline_ns
-        if deadline_ns is not None and deadline_ns <= publish_ns:
-            every = f"its devices publish every {publish_ns / 1e9:g} s"
-            out.append(f"component {driver}: a deadline of {deadline_ns / 1e9:g} s, {every}: it is killed waiting")
-    out += _impatient(spec)
+    for driver in dict.fromkeys(device.driver for device in spec.devices if device.protocol == "mqtt" or device.subscribed is not None):
+        deadline_ns = drivers[driver].deadline_ns or LISTEN_DEADLINE_NS
+        try:
+            wait_ns = positive_duration(dict(drivers[driver].options).get("wait", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        if wait_ns >= deadline_ns:
+            waits = f"it waits {show_duration(wait_ns)} for news, its calls' deadline is {show_duration(deadline_ns)}"
+            out.append(f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: {{deadline: ...}}")
+    out += _impatient(spec) + _far(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

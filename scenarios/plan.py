@@ -18,6 +18,7 @@ from devices.device import DeviceModel
 from scenarios import schema, upgrades
 from scenarios.document import Location
 from scenarios.errors import ScenarioError, unknown
+from scenarios.feasibility import exchanges
 from scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
 from scenarios.load import NAME_BYTES_MAX, Loaded
 from scenarios.pairs import standby_spec
@@ -216,6 +217,7 @@ class Planner:
                 name=f"{name}/{i + 1}", fleet=index, model=model, protocol=fleet.protocol, unit_id=unit,
                 poll_ns=period, phase_ns=phase, overrun=fleet.overrun, link=fleet.link, line=line, gateway=fleet.gateway,
                 driver=fleet.driver, response_ns=response, mqtt=self._mqtt(fleet, at), subscribed=self._subscribed(fleet, at),
+                exchanges=exchanges(model, fleet.protocol, tuple(self.scenario.components[fleet.driver].options.items())),
             ))  # fmt: skip
         return out
 
@@ -234,6 +236,11 @@ class Planner:
 
     def _subscribed(self, fleet: schema.Fleet, at: Location) -> OpcUaSpec | None:
         if fleet.sampling is None:
+            given = self.scenario.components[fleet.driver].options if fleet.protocol == "opcua" else {}
+            for key in _SUBSCRIBED:
+                if key in given and (key, given[key]) != ("mode", "read"):
+                    text = f"its devices are polled (fleet {at[-1]}): who wants to subscribe says sampling there, in place of poll"
+                    raise self.error(("components", fleet.driver, "with", key), text)
             return None
         block = fleet.opcua or schema.OpcUa()
         for where, value in (((*at, "sampling"), fleet.sampling), ((*at, "opcua", "publishing"), block.publishing)):

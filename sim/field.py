@@ -25,7 +25,7 @@ from sim.mqtt import MqttPort, Publisher, Site
 from sim.mqtt_witness import MessageWitness
 from sim.poller import PointTable, Poller
 from sim.receiver import Receiver
-from sim.spec import DeviceSpec, PlaceSpec, WorldSpec
+from sim.spec import ComponentSpec, DeviceSpec, PlaceSpec, WorldSpec
 from sim.streams import Streams
 from sim.subscriber import Subscriber
 from sim.trace import Trace
@@ -47,6 +47,31 @@ def client_of(gateway: str, device: str) -> str:
     return f"{gateway}:{device}"
 
 
+AFOOT = 4
+"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
+DEFAULT_TIMEOUT_NS = 1 * S
+"""of the shipped drivers that poll"""
+WAIT_NS = 10 * S
+"""for how long one call of a subscribed driver waits for news"""
+
+
+def waits(deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
+    """For how long one call of a driver waits for news, if its component sets a deadline: a call that only waits is over before that."""
+    return () if deadline_ns is None else (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
+
+
+def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
+    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
+    so little that all tries are over in half the time of a call, or of many ``exchanges`` all but the last. So a device that is silent
+    or slow costs its own samples, and no driver."""
+    own = {option.name: option for option in driver.component.options or ()}
+    if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
+        return ()
+    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
+    longest_ns = deadline_ns // ((2 if exchanges == 1 else exchanges + 2) * tries)
+    return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
+
+
 class Server(Protocol):
     """What trouble needs to know of whoever answers for a device."""
 
@@ -55,12 +80,6 @@ class Server(Protocol):
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""
         ...
-
-
-AFOOT = 4
-"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
-WAIT_NS = 10 * S
-"""for how long one call of a subscribed driver waits for news"""
 
 
 class Field:
@@ -185,11 +204,11 @@ class Field:
             if spec.subscribed is not None:
                 told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
                 told += (("queue", str(spec.subscribed.queue)),)
-                if deadline_ns is not None:  # a call that only waits is over before that
-                    told += (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
+                told += waits(deadline_ns)
             return told
         if spec.protocol == "mqtt":
-            return ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
+            told = ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
+            return told + waits(deadline_ns)
         return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
 
     def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:

@@ -107,6 +107,8 @@ class DeviceSpec:
     """of an OPC UA device that isn't polled"""
     place: PlaceSpec | None = None
     """of a real device that is polled in its place"""
+    exchanges: int = 1
+    """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
 
 
 @dataclass(frozen=True, slots=True)

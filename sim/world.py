@@ -19,6 +19,7 @@ from sim.clock import TROUBLE
 from sim.cloud import Cloud
 from sim.elsewhere import ElsewhereWitness
 from sim.faults import InvariantError
+from sim.field import patience
 from sim.gateway import Gateway
 from sim.latency import Latencies
 from sim.ledger import End, Ledger, Row, SharedRow
@@ -40,22 +41,9 @@ PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""
 WIRE_EVENTS = 200
 """the same where real devices take part: they are heard in between"""
-DEFAULT_TIMEOUT_NS = 1_000_000_000
-"""of the shipped drivers that poll"""
 SETTLE_CHECK_NS = 10_000_000
 """how often the end looks whether nothing is open any more"""
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
-
-
-def patience(driver: ComponentSpec, deadline_ns: int) -> tuple[tuple[str, str], ...]:
-    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
-    so little that all tries are over in half the time that a call may take. So a device that is silent costs its own samples, and no driver."""
-    own = {option.name: option for option in driver.component.options or ()}
-    if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
-        return ()
-    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
-    longest_ns = deadline_ns // (2 * tries)
-    return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
 
 
 class World(Plant):
@@ -189,8 +177,10 @@ class World(Plant):
         if listens and driver.cpu_ns is None:
             driver = replace(driver, cpu_ns=LISTEN_CPU_NS)
         options = self.field.options(gateway.name, spec, driver.deadline_ns)
+        if driver.component.options is not None and not any(option.name == "wait" for option in driver.component.options):
+            options = tuple(pair for pair in options if pair[0] != "wait")  # it says what it takes
         if not listens:
-            options += patience(driver, driver.deadline_ns or deadline_ns)
+            options += patience(driver, driver.deadline_ns or deadline_ns, spec.exchanges)
         slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
         poller = self.field.poller(gateway, index, spec, slot, table)
         serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None

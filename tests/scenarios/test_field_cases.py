@@ -12,6 +12,7 @@ import pytest
 
 from components.host import Host
 from scenarios.cli.main import main
+from scenarios.errors import ScenarioError
 from scenarios.expressions import parse
 from scenarios.verdict import Verdict
 from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
@@ -302,3 +303,38 @@ def test_check_shows_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "s.yaml").write_text(text.replace("raspberry-pi-4", "raspberry-pi-44"))
     assert main(["check", str(tmp_path / "s.yaml")]) == 3
     assert len(capsys.readouterr().err.strip().splitlines()) == 6
+
+
+@pytest.mark.parametrize("deadline", ["8 s", "3 s"])
+def test_a8_a_driver_that_waits_for_messages_is_given_less_than_its_deadline(tmp_path: Path, host: Host, deadline: str) -> None:
+    """Also before t = 0, when nobody publishes: a call that only waits is over before it."""
+    components = {name: one for name, one in COMPONENTS.items() if name != "modbus-driver"}
+    components["mqtt-driver"] = {"wasm": "mqtt-driver.wasm", "grants": ["fieldbus", "clock", "log"], "limits": {"deadline": deadline}}
+    fleet = {"protocol": "mqtt", "driver": "mqtt-driver", "poll": None, "publish": "1 s"}
+    found = result(tmp_path, host, fleet=fleet, components=components, expect=["count(samples.missed) == 0", "count(component.faults) == 0"])
+    assert found.verdict is Verdict.PASS, text_of(found)
+
+
+@pytest.mark.parametrize(("slow_ms", "missed"), [(150, 0), (300, 200), (400, 200), (700, 200)])
+def test_a8_a_slow_device_of_several_blocks_costs_its_own_samples(tmp_path: Path, host: Host, slow_ms: int, missed: int) -> None:
+    """Four reads, one after the other: their timeouts together, and connecting, are over before the call's deadline. Nobody is quarantined."""
+    components = {**COMPONENTS, "modbus-driver": {name: value for name, value in COMPONENTS["modbus-driver"].items() if name != "with"}}
+    slow = {"at": "10 s", "fault": "m", "kind": "slow", "delay": f"{slow_ms} ms", "for": "20 s"}
+    found = result(tmp_path, host, fleet={"device": "tank"}, components=components, duration="60 s", timeline=[slow])
+    assert found.data["ledger"]["missed"] == ({"timeout": missed} if missed else {})
+
+
+def test_a8_a_way_that_is_too_long_is_foreseen(tmp_path: Path, host: Host) -> None:
+    """Connecting and four reads over 100 ms each way: 5 x 200 ms and the device's own time, where a call may take a second."""
+    found = result(tmp_path, host, fleet={"device": "tank"}, links={"plant": {"delay": "100 ms"}, "cloud": {}}, duration="5 s")
+    assert any("connecting and 4 exchanges take 1.0" in note and "deadline is 1 s" in note for note in found.notes), found.notes
+    near = result(tmp_path, host, fleet={"device": "tank"}, links={"plant": {"delay": "50 ms"}, "cloud": {}}, duration="5 s")
+    assert not any("exchanges take" in note for note in near.notes)
+
+
+@pytest.mark.parametrize(("option", "value"), [("mode", "subscribe"), ("publishing", "1 s"), ("sampling", "1 s"), ("queue", "5")])
+def test_a3_options_of_a_subscription_are_refused_where_devices_are_polled(tmp_path: Path, host: Host, option: str, value: str) -> None:
+    components = {name: one for name, one in COMPONENTS.items() if name != "modbus-driver"}
+    components["opcua-driver"] = {"wasm": "opcua-driver.wasm", "grants": ["fieldbus", "clock", "log"], "with": {option: value}}
+    with pytest.raises(ScenarioError, match="who wants to subscribe says sampling there"):
+        result(tmp_path, host, fleet={"protocol": "opcua", "driver": "opcua-driver"}, components=components)

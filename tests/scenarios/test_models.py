@@ -240,9 +240,13 @@ def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(tmp_pa
     file.write_text(text)
     assert main(["run", str(file)]) == 3
     assert "refused its settings: bad-option 'protocol' (it doesn't speak mqtt)" in capsys.readouterr().err
-    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", "grants: [fieldbus, clock, log], limits: {deadline: 1 s}}"))
+    limits = "grants: [fieldbus, clock, log], limits: {deadline: 8 s}, with: {wait: 9 s}}"
+    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", limits))
     assert main(["check", str(file)]) == 0
-    assert "a deadline of 1 s, its devices publish every 1 s: it is killed waiting" in capsys.readouterr().err
+    assert "it waits 9 s for news, its calls' deadline is 8 s: it is killed waiting; a shorter wait, or" in capsys.readouterr().err
+    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", limits.replace(", with: {wait: 9 s}", "")))
+    assert main(["check", str(file)]) == 0
+    assert "killed" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
