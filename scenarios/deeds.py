@@ -56,6 +56,16 @@ def find(loaded: Loaded, deed: schema.Deed, at: Location) -> tuple[str, str]:
     return verb, target
 
 
+def check_span(loaded: Loaded, deed: schema.Deed, verb: str, for_ns: int | None, at: Location) -> None:
+    """Does that verb last, and as long as its keys want? Raises ScenarioError."""
+    if for_ns is not None and not GRAMMAR[verb].lasts:
+        raise loaded.document.error((*at, "for"), f'"for" does not go with {verb}: it has no end')
+    if verb == "flap" and for_ns is None:
+        raise loaded.document.error(at or ("flap",), 'flap needs "for"')
+    if verb == "flap" and for_ns is not None and deed.down is not None and for_ns <= deed.down:
+        raise loaded.document.error((*at, "for"), "flap is over before it comes up: expected more than down, else it is a cut")
+
+
 def value_of(deed: schema.Deed, key: str) -> Any:
     """The value of a key as the file spells it."""
     return getattr(deed, key.replace("-", "_"))
@@ -210,7 +220,7 @@ def keys_of_fault(kind: str) -> dict[str, bool]:
     """Key -> whether that kind of fault needs it; one that it doesn't need doesn't go with it."""
     return {
         "point": kind in overlay.KINDS, "value": kind in overlay.NEEDS_AMOUNT, "delay": kind == "slow", "code": kind == "exception",
-        "status": kind in ("bad-status", "service-fault"),
+        "status": kind in ("bad-status", "service-fault"), **({"share": False} if kind == "session-kill" else {}),
     }  # fmt: skip
 
 

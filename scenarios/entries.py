@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.deeds import GRAMMAR, action, find
+from scenarios.deeds import GRAMMAR, action, check_span, find
 from scenarios.document import Document, parse_document
 from scenarios.errors import ScenarioError
 from scenarios.load import Loaded
@@ -48,10 +48,7 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
         if getattr(checked, key) is not None:
             raise document.error((key,), f'"{key}" has no place here: it happens now')
     verb, target = find(beside, checked, at)
-    if checked.for_ is not None and not GRAMMAR[verb].lasts:
-        raise document.error(("for",), f'"for" does not go with {verb}: it has no end')
-    if verb == "flap" and checked.for_ is None:
-        raise document.error(("flap",), 'flap needs "for"')
+    check_span(beside, checked, verb, checked.for_, ())
     target = drawn(loaded, target, draws)
     return action(checked, verb, target, 0, checked.for_), {**entry, verb: target}
 

@@ -6,12 +6,13 @@ whole steps in the model; its other figures are those of devices/signal.Signal, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from devices import catalog
 from devices.device import DeviceModel
@@ -25,6 +26,12 @@ from scenarios.quantities import Duration, PositiveDuration
 from scenarios.schema import Block
 
 FORMAT = 1
+_HEX = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
+
+
+def _hexadecimal(value: Any) -> Any:
+    """``0xFFFF``, as a device's map prints it, is a number; YAML 1.2 knows it, our reader leaves it as text."""
+    return int(value, 16) if isinstance(value, str) and _HEX.fullmatch(value) else value
 
 
 class SignalBlock(Block):
@@ -55,7 +62,7 @@ class PointBlock(Block):
     low: float | None = None
     high: float | None = None
     writable: bool = False
-    nan: tuple[Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)], ...] = Field(default=(), strict=False)
+    nan: tuple[Annotated[int, BeforeValidator(_hexadecimal), Field(ge=-(1 << 63), lt=1 << 64)], ...] = Field(default=(), strict=False)
     """its sentinels: integers of its type, or bit patterns of its registers, that mean that there is no value"""
     signal: SignalBlock = SignalBlock()
 

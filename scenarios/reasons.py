@@ -5,6 +5,7 @@ Belongs here: reading a finished run for one sentence. Never: pass rules (thresh
 
 from __future__ import annotations
 
+from devices.statuses import quality, status_name
 from scenarios import upgrades
 from scenarios.expressions import Expectation
 from scenarios.feasibility import line_utilisation
@@ -20,6 +21,8 @@ NAMED_CAUSES = 3
 MOSTLY = 0.5
 """share of what was lost from which one device is named"""
 UNDELIVERED = (End.CACHED, End.DROPPED, End.EVICTED, End.MISSED, End.LOST)
+OF_SLOWNESS = ("", "timeout", "overrun", "deadline", "quarantined", "driver-fault", "end-of-run")
+"""causes to which a line or a core without room can lead"""
 OF_PAIRS = ("unseen", "no-active")
 """causes that only gateways in a pair have"""
 
@@ -41,9 +44,17 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
         text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"
         waited = blame.waited_for()
         texts.append(f"{text}, most of it waiting for {waited}" if blame.stage() == "queue" and waited is not None else text)
-    texts += [_never(world, measures, expectation), _ends(world, measures, expectation), _busy_line(world, measures, expectation)]
-    texts.append(_busy_cores(world, measures, expectation))
+    texts += [_never(world, measures, expectation), _ends(world, measures, expectation)]
+    if _may_be_slowness(world, measures, expectation):
+        texts += [_busy_line(world, measures, expectation), _busy_cores(world, measures, expectation)]
     return "; ".join(filter(None, texts))
+
+
+def _may_be_slowness(world: World, measures: Measures, expectation: Expectation) -> bool:
+    """Of samples that were counted: did any end in a way that a line or a core without room leads to? Of latencies always."""
+    if not expectation.metric.startswith("samples."):
+        return True
+    return any(cause in OF_SLOWNESS for _, _, cause, _ in _ended(world, measures, expectation))
 
 
 def _spender(world: World, expectation: Expectation) -> str:
@@ -103,25 +114,48 @@ def _never(world: World, measures: Measures, expectation: Expectation) -> str:
     return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
 
 
+def _ended(world: World, measures: Measures, expectation: Expectation) -> list[tuple[int, End, str, int]]:
+    """(device, end, cause, points) of what an expectation on samples counts: with a quality those that have it, by their status; of what should
+    have been delivered all that wasn't."""
+    wanted, keys, devices = SAMPLE_ENDS.get(expectation.metric), dict(expectation.keys), measures.devices(expectation)
+    if wanted is None:
+        return []
+    phase, sought = keys.get("phase"), keys.get("quality")
+    ends: tuple[End, ...] = (wanted,)
+    if sought in ("bad", "uncertain"):
+        marked = (
+            [(of, d, end, cause, status, n) for (of, d, end, cause, status), n in world.marked_in_phase.items()]
+            if phase is not None
+            else [(None, d, end, cause, status, n) for (d, end, cause, status), n in world.ledger.marked.items()]
+        )
+        rows = [(of, d, end, status_name(status), n) for of, d, end, _, status, n in marked if quality(status) == sought]
+    else:
+        ends = UNDELIVERED if wanted is End.DELIVERED else ends
+        if phase is not None:
+            rows = [(of, d, end, cause, n) for (of, d, end, cause), n in world.ends_in_phase.items()]
+        else:
+            rows = [(None, d, end, cause, n) for (d, end, cause), n in world.ledger.ends.items()]
+    return [
+        (device, end, cause, count) for of, device, end, cause, count in rows
+        if of == phase and end in ends and (devices is None or device in devices) and (sought is not None or keys.get("cause") in (None, cause))
+    ]  # fmt: skip
+
+
 def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
     """What became of the samples of an expectation that counts them: the causes, the device that was hit most, who led then."""
     wanted = SAMPLE_ENDS.get(expectation.metric)
     if wanted is None:
         return ""
-    ends, keys, devices = UNDELIVERED if wanted is End.DELIVERED else (wanted,), dict(expectation.keys), measures.devices(expectation)
-    if "phase" in keys:
-        rows = [(d, end, cause, n) for (phase, d, end, cause), n in world.ends_in_phase.items() if phase == keys["phase"]]
-    else:
-        rows = [(d, end, cause, n) for (d, end, cause), n in world.ledger.ends.items()]
+    if wanted is End.DELIVERED and expectation.operator in ("<=", "<"):
+        return ""  # too many are delivered
     causes: dict[str, int] = {}
     hit: dict[int, int] = {}
     of_pairs = False
-    for device, end, cause, count in rows:
-        if end in ends and (devices is None or device in devices) and keys.get("cause") in (None, cause):
-            name = f"{end.value}{{{cause}}}" if cause else end.value
-            causes[name] = causes.get(name, 0) + count
-            hit[device] = hit.get(device, 0) + count
-            of_pairs |= cause in OF_PAIRS
+    for device, end, cause, count in _ended(world, measures, expectation):
+        name = f"{end.value}{{{cause}}}" if cause else end.value
+        causes[name] = causes.get(name, 0) + count
+        hit[device] = hit.get(device, 0) + count
+        of_pairs |= cause in OF_PAIRS
     if not causes:
         return ""
     most = sorted(causes, key=lambda name: -causes[name])

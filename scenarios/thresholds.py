@@ -129,15 +129,15 @@ class Judge:
         return self._banded(expectation, value, passed, why, self._modelled_part(expectation, value))
 
     def unspoken(self) -> dict[str, int]:
-        """What went wrong with samples, and no expectation speaks of it: ``missed``, ``lost`` and ``wrong`` points, those that there are."""
+        """What went wrong, and no expectation speaks of it: ``missed``, ``lost``, ``evicted`` and ``wrong`` points, those that there are."""
         if self.world.spec.phases:
             rows = [(phase, device, end, why, count) for (phase, device, end, why), count in self.world.ends_in_phase.items()]
         else:
             rows = [("", device, end, why, count) for (device, end, why), count in self.world.ledger.ends.items()]
-        out = {"missed": 0, "lost": 0, "wrong": 0}
+        out = {"missed": 0, "lost": 0, "evicted": 0, "wrong": 0}
         speaking = [(dict(one.keys), SAMPLE_ENDS[one.metric], self.measures.devices(one)) for one in self.expectations if _speaks(one)]
         for phase, device, end, why, count in rows:
-            if end in (End.MISSED, End.LOST) and not any(
+            if end in (End.MISSED, End.LOST, End.EVICTED) and not any(
                 about in (end, End.DELIVERED) and "quality" not in keys and keys.get("phase") in (None, phase) and keys.get("cause") in (None, why)
                 and (devices is None or device in devices) for keys, about, devices in speaking
             ):  # fmt: skip

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from scenarios import schema, units
-from scenarios.deeds import BOOTS, GRAMMAR, action, find, value_of
+from scenarios.deeds import BOOTS, GRAMMAR, action, check_span, find, value_of
 from scenarios.document import Location
 from scenarios.errors import unknown
 from scenarios.load import Loaded
@@ -32,10 +32,7 @@ def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
     for index, entry in enumerate(loaded.scenario.timeline):
         at: Location = ("timeline", index)
         verb, target = find(loaded, entry, at)
-        if entry.for_ is not None and not GRAMMAR[verb].lasts:
-            raise loaded.document.error((*at, "for"), f'"for" does not go with {verb}: it has no end')
-        if verb == "flap" and entry.for_ is None:
-            raise loaded.document.error(at, 'flap needs "for"')
+        check_span(loaded, entry, verb, entry.for_, at)
         draws = streams.stream(f"timeline/{index}")
         if entry.every is None and entry.after is not None:
             waiting.append(_reaction(loaded, entry, verb, target, at, events, draws))

@@ -75,7 +75,7 @@ async def _serve(
     plant = hil.plant
     wire = Wire(plant, Pacer(wire=True))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, wire.stopped.set)
     plant.pacer = wire.pacer
     try:

@@ -65,7 +65,7 @@ def serve(
         raise ScenarioError("--for", None, "", str(error)) from error
     if map_file is not None and not map_file.parent.is_dir():
         raise ScenarioError("--map", None, "", f"{map_file}: no such folder: {map_file.parent}")
-    for number in (signal.SIGINT, signal.SIGTERM):  # until sockets are open; explicitly: a shell's background job ignores SIGINT
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until sockets are open; explicitly: a shell's background job ignores SIGINT
         signal.signal(number, signal.default_int_handler)
     publish_to = None if broker is None else _broker(broker)
     outputs = Outputs(json_file, junit)
@@ -148,7 +148,7 @@ async def _serve(
     if begin is not None:  # whoever has started us holds the other end of our stdin: we end with it
         wire.pacer.begin_at(begin)
         loop.add_reader(sys.stdin.fileno(), wire.stopped.set)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, wire.stopped.set)
     try:
         endpoints = await wire.open(host, *ports, broker)

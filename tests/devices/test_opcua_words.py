@@ -21,7 +21,7 @@ def frame(*values: Any, kind: bytes = b"MSGF") -> bytes:
 
 GOOD = ua.DataValue(ua.Variant(1.5, ua.VariantType.Double))
 NONE = ua.DataValue(ua.Variant(float("nan"), ua.VariantType.Double))
-OUT = ua.DataValue(StatusCode_=ua.StatusCode(ua.UInt32(STATUS_CODES["BadOutOfService"])))
+OUT = ua.DataValue(None, ua.StatusCode(ua.UInt32(STATUS_CODES["BadOutOfService"])))
 
 
 @pytest.mark.parametrize(
