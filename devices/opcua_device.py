@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from asyncua import ua
 from asyncua.common.callback import CallbackType
+from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
@@ -48,6 +49,8 @@ _HEADER_BYTES = 24
 """of a MSG chunk: type, size, channel, token, sequence number, request id (OPC 10000-6 section 6.7.2)"""
 
 
+OPERATIONS_MAX = {"read": (1000, "i=11705"), "write": (1000, "i=11707"), "browse": (20, "i=11710"), "translate": (200, "i=11712")}
+"""nodes of one request, and where the server says so (OPC 10000-5 section 6.3.11): each takes some tens of milliseconds at most"""
 PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
 """what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server"""
 
@@ -133,12 +136,31 @@ class OpcUaServer:
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
         space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
         await server.start()
+        self._bound_operations()
         began = self._time(self._now())
-        for node, variant in {**_AT_REST, "i=2257": ua.Variant(began, ua.VariantType.DateTime)}.items():
+        limits = {node: ua.Variant(most, ua.VariantType.UInt32) for most, node in OPERATIONS_MAX.values()}
+        for node, variant in {**_AT_REST, **limits, "i=2257": ua.Variant(began, ua.VariantType.DateTime)}.items():
             await server.get_node(node).write_value(ua.DataValue(variant))
         self._status = replace(await server.get_node(_STATUS).read_value(), StartTime=began)
         self._told_by_us[_STATUS] = self._server_status
         space.set_attribute_value_callback(_STATUS, _VALUE, self._server_status)
+
+    def _bound_operations(self) -> None:
+        """No request may keep the others waiting for long: more than OPERATIONS_MAX is BadTooManyOperations (OPC 10000-4 section 7.38)."""
+        inner: Any = self._server.iserver
+        places = {
+            "read": (inner.attribute_service, "read", "NodesToRead"), "browse": (inner.view_service, "browse", "NodesToBrowse"),
+            "write": (inner.attribute_service, "write", "NodesToWrite"), "translate": (inner.view_service, "translate_browsepaths_to_nodeids", ""),
+        }  # fmt: skip
+        for name, (service, method, many) in places.items():
+            serve, most = getattr(service, method), OPERATIONS_MAX[name][0]
+
+            def bounded(params: Any, *more: Any, serve: Any = serve, most: int = most, many: str = many, **named: Any) -> Any:
+                if len(getattr(params, many) if many else params) > most:
+                    raise ServiceError(STATUS_CODES["BadTooManyOperations"])
+                return serve(params, *more, **named)
+
+            setattr(service, method, bounded)
 
     def count(self, index: int) -> None:
         """Keep what each answer says of that point: ``take_carried``."""

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scenarios.cli.running import Outputs
+from scenarios.cli.running import Outputs, Ran, write_out
 from scenarios.errors import ScenarioError
+from scenarios.verdict import ABORTED, SCENARIO_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,14 +74,21 @@ def serve(
         outputs.check()
         if lasts_ns is not None:
             raise ScenarioError("--for", None, "", "with --judge it lasts as long as the scenario's duration")
-        loaded, whole = scenario_of(file, seed)
         try:
             lead_ns = duration(lead)
             if lead_ns > LEAD_MAX_NS:
                 raise ValueError(f"at most {LEAD_MAX_NS // 10**9} s")
         except ValueError as error:
             raise ScenarioError("--lead", None, "", str(error)) from error
-        return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
+        try:
+            loaded, whole = scenario_of(file, seed)
+            return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
+        except ScenarioError as error:  # an older result must not stand in for this one
+            write_out([Ran(Path(file), error, SCENARIO_ERROR)], outputs, strict=False)
+            raise
+        except KeyboardInterrupt as stopped:
+            write_out([Ran(Path(file), InterruptedError("stopped before it began"), ABORTED)], outputs, strict=False)
+            raise stopped from None
     if json_file is not None or junit is not None:
         raise ScenarioError("--json" if json_file is not None else "--junit", None, "", "goes with --judge: without it there is no result")
     spec, left_out = _planned(file, seed, publish_to is not None)

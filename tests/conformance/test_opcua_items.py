@@ -349,6 +349,28 @@ def test_b8_the_servers_clock_goes_and_can_be_watched(arm: Any) -> None:
     arm(program)
 
 
+def test_b1_no_request_keeps_the_others_waiting(arm: Any) -> None:
+    """More nodes than the server says that it takes at a time are refused, and the session stands."""
+
+    async def program(url: str, server: OpcUaServer) -> None:
+        async with Client(url) as client:
+            said = [await client.get_node(node).read_value() for node in ("i=11705", "i=11707", "i=11710", "i=11712")]
+            assert said == [1000, 1000, 20, 200]
+            node = client.get_node("ns=2;s=pressure")
+            assert len(await client.read_values([node] * 1000)) == 1000
+            with pytest.raises(ua.uaerrors.BadTooManyOperations):
+                await client.read_values([node] * 1001)
+            everything = ua.BrowseParameters()
+            everything.NodesToBrowse = [ua.BrowseDescription(NodeId=ua.NodeId(58), ResultMask=63)] * 20
+            assert len(await client.uaclient.browse(everything)) == 20
+            everything.NodesToBrowse = everything.NodesToBrowse * 2
+            with pytest.raises(ua.uaerrors.BadTooManyOperations):
+                await client.uaclient.browse(everything)
+            assert await node.read_value() is not None
+
+    arm(program)
+
+
 def test_b8_the_servers_status_is_whole(arm: Any) -> None:
     """OPC 10000-5 sections 6.3.2 and 12.10: the structure moves with its parts, which all have a value, and can be watched."""
 

@@ -388,3 +388,14 @@ def test_a_stop_while_it_settles_is_aborted(host: Host) -> None:
         plant.close()
     assert result.verdict is Verdict.ABORTED
     assert result.data["ledger"]["lost"] == {"end-of-run": 10}
+
+
+def test_b_what_keeps_it_from_judging_is_in_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A result of before must not stand in for it."""
+    (tmp_path / "bad.yaml").write_text("format: 1\nname: x\n", encoding="utf-8")
+    (tmp_path / "r.json").write_text("{}", encoding="utf-8")
+    assert main(["serve", str(tmp_path / "bad.yaml"), "--judge", "--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")]) == 3
+    (one,) = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"]
+    assert (one["kind"], one["code"]) == ("error", 3)
+    assert 'missing key "duration"' in one["error"]
+    assert "missing key &quot;duration&quot;" in (tmp_path / "r.xml").read_text(encoding="utf-8")
