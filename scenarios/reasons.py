@@ -21,8 +21,8 @@ NAMED_CAUSES = 3
 MOSTLY = 0.5
 """share of what was lost from which one device is named"""
 UNDELIVERED = (End.CACHED, End.DROPPED, End.EVICTED, End.MISSED, End.LOST)
-OF_SLOWNESS = ("", "timeout", "overrun", "deadline", "quarantined", "driver-fault", "end-of-run")
-"""causes to which a line or a core without room can lead"""
+OF_SLOWNESS = ("", "timeout", "malformed", "overrun", "deadline", "quarantined", "driver-fault", "end-of-run")
+"""causes to which a line or a core without room, or two gateways on one line, can lead"""
 OF_PAIRS = ("unseen", "no-active")
 """causes that only gateways in a pair have"""
 

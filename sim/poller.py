@@ -6,6 +6,7 @@ within a poll (pipeline.py).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,10 @@ def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, i
     return points, first
 
 
+RECENT = 20
+"""polls that are remembered of a device: what an upgrade is held against"""
+
+
 class PointTable:
     """The points of one device model on one gateway, as its pollers need them."""
 
@@ -98,6 +103,8 @@ class Poller:
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
         self.came_to_nothing = False
+        self.recent: deque[bool] = deque(maxlen=RECENT)
+        """of each of the last polls: did it come to nothing?"""
         """the last poll: nothing of it was carried out"""
         self.unchecked = 0
         """so many of its next batches nobody holds against that"""
@@ -186,6 +193,7 @@ class Poller:
                     if self.on_poll is not None:
                         self.on_poll(row)
                     self.came_to_nothing = not row.carried
+                    self.recent.append(self.came_to_nothing)
             elif not (yield from self._work()):
                 self._wake = Signal(env)
                 yield self._wake

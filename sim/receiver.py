@@ -246,6 +246,7 @@ class Receiver(Poller):
         lists = accepted(gateway, self, row, fault, generation)
         if lists is not None:
             yield from carry(gateway, self, row, lists)
+        self.recent.append(not row.carried)
         self.row = None
         if self.on_poll is not None:
             self.on_poll(row)

@@ -2,11 +2,13 @@
 
 Belongs here: what is looked at, and the bounds that aren't in the scenario. Never: what follows (ota.py).
 Looked at are this gateway's own polls of the devices concerned, whether or not it leads a pair: how many came to nothing (could not
-begin, or ended without a verdict), how many were over too late; and faults, those during the swap included.
+begin, or ended without a verdict) beside what was usual before, how many were over later than the author wants it; and faults, those during
+the swap included.
 """
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from sim.clock import Signal
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 TRIAL_LATE = 0.05
 """share of polls that may be over later than ``latency``"""
+SIGMAS = 2.0
+"""by which chance may depart from what was usual: one in twenty does"""
 POLLS_MIN = 20
 """polls from which a share says something before the time is up"""
 
@@ -31,6 +35,9 @@ class Trial:
         self._began_ns = gateway.env._now
         self._dark = dict.fromkeys(poller.index for poller in swap.pollers if poller.came_to_nothing)
         """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the new version"""
+        self._before = {poller.index: sum(poller.recent) / len(poller.recent) if poller.recent else 0.0 for poller in swap.pollers}
+        """device -> share of its last polls that came to nothing, with the old version"""
+        self._expected = self._variance = 0.0
         self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
@@ -57,6 +64,9 @@ class Trial:
                 return
             del self._dark[row.device]
         self.polls += 1
+        share = self._before[row.device]
+        self._expected += share
+        self._variance += share * (1.0 - share)
         self.failed += not row.carried
         self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.env._now - row.due_ns > self._spec.latency_ns
         cause = self._worse() if self.polls >= POLLS_MIN else ""
@@ -65,13 +75,17 @@ class Trial:
 
     def _worse(self) -> str:
         """What the polls say until now."""
-        if self.failed > self._spec.failures * self.polls:
+        if self.failed - self._usual() > self._spec.failures * self.polls:
             self.detail = f"{self.failed} of {self.polls} polls came to nothing"
             return "failures"
         if self._spec.latency_ns is not None and self.late > TRIAL_LATE * self.polls:
             self.detail = f"{self.late} of {self.polls} polls were over later than {self._spec.latency_ns / 1e6:g} ms"
             return "latency"
         return ""
+
+    def _usual(self) -> float:
+        """So many would have come to nothing with the old version, too; where that is by chance, up to so many."""
+        return self._expected + SIGMAS * sqrt(self._variance)
 
     def _end(self, cause: str) -> None:
         if self.finished:

@@ -45,6 +45,18 @@ def test_d12_a_device_that_was_silent_before_is_no_reason_to_go_back(host: Host)
     assert Run(small(host, later, order(2, "modbus-driver", "1.1.0"), upgrade={"failures": 0.3}), host).order.state == "done"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_d12_what_was_usual_before_is_no_reason_to_go_back(host: Host, seed: int) -> None:
+    """Half of all requests come to nothing, before and after; a version with which nearly all do is worse all the same."""
+    half = Action(0, "fault", "presses", kind="silent", share=0.5)
+    usual = {"failures": 0.1, "trial_ns": 10 * S}
+    spec = replace(small(host, half, order(25, "modbus-driver", "1.1.0"), upgrade=usual, duration_ns=60 * S), seed=seed)
+    assert Run(spec, host).order.state == "done"
+    worse = Action(25 * S, "fault", "presses", kind="silent", share=0.9)
+    spec = replace(small(host, half, worse, order(25, "modbus-driver", "1.1.0"), upgrade={**usual, "trial_ns": 20 * S}, duration_ns=60 * S), seed=seed)
+    assert Run(spec, host).order.cause == "failures"
+
+
 def test_an_upgrade_heals_what_is_quarantined(host: Host) -> None:
     bad = component(host, "route", "policy", ("log",), SHIPPED.read("route", Version(1, 4, 0))[1])
     faults = [Action(S + i * 300 * MS, "inject", "gw/policy", kind="unreachable") for i in range(8)]
