@@ -48,7 +48,7 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
         if getattr(checked, key) is not None:
             raise document.error((key,), f'"{key}" has no place here: it happens now')
     verb, target = find(beside, checked, at)
-    check_span(beside, checked, verb, checked.for_, ())
+    check_span(beside, verb, checked.for_, ())
     target = drawn(loaded, target, draws)
     return action(checked, verb, target, 0, checked.for_), {**entry, verb: target}
 

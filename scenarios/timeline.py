@@ -32,7 +32,7 @@ def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
     for index, entry in enumerate(loaded.scenario.timeline):
         at: Location = ("timeline", index)
         verb, target = find(loaded, entry, at)
-        check_span(loaded, entry, verb, entry.for_, at)
+        check_span(loaded, verb, entry.for_, at)
         draws = streams.stream(f"timeline/{index}")
         if entry.every is None and entry.after is not None:
             waiting.append(_reaction(loaded, entry, verb, target, at, events, draws))
