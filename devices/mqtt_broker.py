@@ -258,6 +258,7 @@ class Broker:
         self.sessions[client] = session
         session.connection = connection
         connection.session, connection.connect = session, packet
+        connection.packet_max, connection.window = packet.packet_max, min(INFLIGHT_MAX, packet.receives)
         connection.say(Connack(before is not None, 0, offered(PACKET_BYTES_MAX, UNRELEASED_MAX, "" if packet.client else client)))
         self._resume(session, packet)
         self._pump(session)
@@ -347,10 +348,11 @@ class Broker:
 
     def _enqueue(self, session: Session, copy: Copy) -> bool:
         """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the client takes."""
-        if session.connection is not None and not self._fits(session.connection, copy):
+        connection = session.connection
+        if connection is not None and connection.packet_max and not self._fits(connection, copy):
             return False
         if not copy.qos:
-            if session.connection is None:
+            if connection is None:
                 return False
             self._send(session, copy)
             return True
@@ -363,22 +365,17 @@ class Broker:
 
     def _fits(self, connection: Connection, copy: Copy) -> bool:
         """Does the client take so much in one packet? Else it is as if it had been sent [MQTT-3.1.2-25]."""
-        connect = connection.connect
-        if connect is None or not connect.packet_max:
-            return True
         whole = connection.encode(Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties))
-        if len(whole) <= connect.packet_max:
+        if not connection.packet_max or len(whole) <= connection.packet_max:
             return True
-        self.on_limit("mqtt-packet-bytes", connect.client)
+        self.on_limit("mqtt-packet-bytes", "" if connection.session is None else connection.session.client)
         return False
 
     def _pump(self, session: Session) -> None:
         """Send what waits, as far as the window allows."""
-        connect = session.connection.connect if session.connection is not None else None
-        window = min(INFLIGHT_MAX, connect.receives) if connect is not None else INFLIGHT_MAX
-        while session.connection is not None and session.queued and len(session.inflight) < window:
+        while session.connection is not None and session.queued and len(session.inflight) < session.connection.window:
             copy = session.queued.popleft()
-            if not self._fits(session.connection, copy):
+            if session.connection.packet_max and not self._fits(session.connection, copy):
                 self.on_gone(session.client, copy.tag, "overrun")
                 continue
             if not copy.sent:  # else it keeps its identifier

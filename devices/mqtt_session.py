@@ -77,6 +77,8 @@ class Connection:
         self.level = 4
         self.encode: Callable[[Packet], bytes] = encode
         """a packet's bytes, as this client reads them"""
+        self.packet_max = self.window = 0
+        """bytes of one packet (0: any) and messages that aren't acknowledged, that the client takes"""
         self.session: Session | None = None
         self.connect: Connect | None = None
         self.over = False

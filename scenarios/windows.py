@@ -53,7 +53,7 @@ class Windows:
     def _see_parts(self, device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
         if self._mine(device, due_ns):
             parts = self._parts.setdefault(self._window(due_ns), Latency())
-            parts.add_carried(points, sum(clockwork.spent_ns), clockwork.spent_ns, clockwork.outside_ns)
+            self._add(parts, points, clockwork)
 
     def _see_stage(self, device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
         if not self._mine(device, due_ns):
@@ -62,7 +62,13 @@ class Windows:
             return
         self._found.setdefault(0, Histogram()).add(clockwork.spent_ns[self._stage], points)
         if self._stage == QUEUE:
-            self._parts.setdefault(0, Latency()).add_carried(points, sum(clockwork.spent_ns), clockwork.spent_ns, clockwork.outside_ns)
+            self._add(self._parts.setdefault(0, Latency()), points, clockwork)
+
+    @staticmethod
+    def _add(parts: Latency, points: int, clockwork: Clockwork) -> None:
+        parts.add_carried(points, sum(clockwork.spent_ns), clockwork.spent_ns)
+        if clockwork.outside:
+            parts.outside.add(clockwork.outside, points)
 
     def worst(self) -> tuple[float, int] | None:
         """(the value that is hardest to accept, its window); None without any. Of two that break the bound the farther."""

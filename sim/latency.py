@@ -49,25 +49,33 @@ class Clockwork:
     __slots__ = ("at_work", "lists", "outside_ns", "spent_ns", "waited_ns")
     at_work: dict[str, ComponentSpec]
     """who worked on it, by role; set where somebody watches stages"""
+    outside_ns: int
+    """of the queue: what wasn't waiting for modelled CPU time; there once something was waited for"""
 
     def __init__(self) -> None:
         self.lists: tuple[int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
-        self.outside_ns = 0
-        """of the queue: what wasn't waiting for modelled CPU time"""
 
     def behind(self, time_ns: int, before: Clockwork | None, what: str) -> None:
         """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what that waited for outside."""
         self.waited(time_ns, what)
         total_ns = 0 if before is None else sum(before.spent_ns)
-        self.outside_ns += time_ns if before is None or not total_ns else time_ns * (before.spent_ns[BUS] + before.outside_ns) // total_ns
+        if before is None or not total_ns:
+            self.outside_ns += time_ns
+        else:
+            self.outside_ns += time_ns * (before.spent_ns[BUS] + before.outside) // total_ns
+
+    @property
+    def outside(self) -> int:
+        """``outside_ns``, 0 while nothing was waited for."""
+        return 0 if self.waited_ns is None else self.outside_ns
 
     def waited(self, time_ns: int, what: str) -> None:
         """Time in the queue for ``what``."""
         self.spent_ns[QUEUE] += time_ns
         if self.waited_ns is None:
-            self.waited_ns = {}
+            self.waited_ns, self.outside_ns = {}, 0
         self.waited_ns[what] = self.waited_ns.get(what, 0) + time_ns
 
 
@@ -88,10 +96,8 @@ class Latency:
         self._carried: list[tuple[int, ...]] = []
         self._cloud: list[tuple[int, int]] = []
 
-    def add_carried(self, points: int, total_ns: int, spent_ns: list[int], outside_ns: int = 0) -> None:
+    def add_carried(self, points: int, total_ns: int, spent_ns: list[int]) -> None:
         """A verdict for ``points`` points."""
-        if outside_ns:
-            self.outside.add(outside_ns, points)
         self._carried.append((points, total_ns, *spent_ns))
         if len(self._carried) >= _FOLD:
             self.fold()
@@ -171,9 +177,12 @@ class Latencies:
         spent = clockwork.spent_ns
         if sum(spent) != total_ns:
             raise InvariantError(f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is {total_ns} ns")
-        self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent, clockwork.outside_ns)
+        self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
         if device in self.devices:
-            self.devices[device].add_carried(points, total_ns, spent, clockwork.outside_ns)
+            self.devices[device].add_carried(points, total_ns, spent)
+        if clockwork.waited_ns is not None and clockwork.outside_ns:
+            for latency in (self.fleets[self._fleet_of[device]], *([self.devices[device]] if device in self.devices else [])):
+                latency.outside.add(clockwork.outside_ns, points)
         for cloud, see, _ in self._windows:
             if not cloud:
                 see(device, points, total_ns, due_ns)

@@ -103,8 +103,8 @@ class Poller:
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
         self.came_to_nothing = False
-        self.recent: deque[bool] = deque(maxlen=RECENT)
-        """of each of the last polls: did it come to nothing?"""
+        self.recent: deque[bool] | None = None
+        """of each of the last polls: did it come to nothing? Where upgrades may come"""
         """the last poll: nothing of it was carried out"""
         self.unchecked = 0
         """so many of its next batches nobody holds against that"""
@@ -193,7 +193,8 @@ class Poller:
                     if self.on_poll is not None:
                         self.on_poll(row)
                     self.came_to_nothing = not row.carried
-                    self.recent.append(self.came_to_nothing)
+                    if self.recent is not None:
+                        self.recent.append(self.came_to_nothing)
             elif not (yield from self._work()):
                 self._wake = Signal(env)
                 yield self._wake
@@ -237,6 +238,10 @@ class Poller:
                 self.gateway.truth.wrote(command, self.witness)
         self._command = None
         self.gateway.command_done(command, cause)
+
+    def remember(self) -> None:
+        """An upgrade may come, and will be held against what was before it."""
+        self.recent = deque(maxlen=RECENT)
 
     def lend(self, instance: Instance, row: Row) -> None:
         """The transform will read the driver's result where it lies: it must outlive the driver's instance."""

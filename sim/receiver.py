@@ -246,7 +246,8 @@ class Receiver(Poller):
         lists = accepted(gateway, self, row, fault, generation)
         if lists is not None:
             yield from carry(gateway, self, row, lists)
-        self.recent.append(not row.carried)
+        if self.recent is not None:
+            self.recent.append(not row.carried)
         self.row = None
         if self.on_poll is not None:
             self.on_poll(row)

@@ -141,25 +141,25 @@ class Truth:
     def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
         """Every reading of a batch that has a value against what was shown."""
         exactly = witness.exactly()
-        right: list[tuple[int, float, bool]] = []
+        wrong: list[int] = []
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if status >= BAD:
                 continue
             index = bit_of[point].bit_length() - 1
             if exactly.get(index) == value:
                 self.checked += 1
-                right.append((index, value, True))
                 continue
             shown = witness.shown(index)
             if shown is None:
-                right.append((index, value, False))
                 continue
             self.checked += 1
             if any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
-                right.append((index, value, True))
                 continue  # a number, where the device has said that it has none, is no agreement
             self.differs(device, index, k, value, shown[-1].value if shown else float("nan"), witness.likely(index, value) if shown else UNREAD)
-        witness.read_later(self, k, right)
+            wrong.append(index)
+        if witness.asks_later:
+            read = [(bit_of[point].bit_length() - 1, value) for point, value, status in zip(*batch[:3], strict=True) if status < BAD]
+            witness.read_later(self, k, [(index, value, witness.shown(index) is not None) for index, value in read if index not in wrong])
 
     def name(self, device: int) -> str:
         """A device's."""

@@ -44,7 +44,9 @@ class Shown(NamedTuple):
 
 
 class Witness(Protocol):
-    """Of one device on one gateway."""
+    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
+
+    asks_later: bool
 
     def begin(self) -> None:
         """A call begins."""
@@ -85,6 +87,8 @@ class Witness(Protocol):
 
 class Nobody:
     """There is no witness."""
+
+    asks_later = False
 
     def begin(self) -> None:
         """Nothing."""

@@ -187,6 +187,8 @@ class World(Plant):
         if serving is not None:
             poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index, self.field.servers[index].device)
         gateway.add_poller(poller)
+        if self.spec.offers:
+            poller.remember()
         return poller
 
     def _table(self, gateway: Gateway, spec: DeviceSpec) -> PointTable:

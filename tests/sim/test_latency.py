@@ -176,7 +176,7 @@ def test_names_of_stages() -> None:
 def test_behind_a_poll_the_bus_has_its_share() -> None:
     """The poll before took 1000 ns: 600 on the bus, 100 of its queue for something outside. Of 500 ns behind it 350 aren't modelled."""
     before = clockwork(200, 200, 600)
-    before.outside_ns = 100
+    before.waited_ns, before.outside_ns = {}, 100
     mine = Clockwork()
     mine.behind(500, before, "the poll before")
     assert (mine.spent_ns[QUEUE], mine.waited_ns, mine.outside_ns) == (500, {"the poll before": 500}, 350)
@@ -193,7 +193,7 @@ def test_what_wasnt_modelled_of_queues_is_counted_where_there_was_some() -> None
     all_of.watch(1)
     for device, outside_ns in ((0, 0), (0, 5), (1, 9)):
         one = clockwork(10, 0, 0)
-        one.outside_ns = outside_ns
+        one.waited_ns, one.outside_ns = {}, outside_ns
         all_of.carried(device, 3, 10, 0, one)
     assert [(latency.outside.count, latency.outside.max) for latency in (all_of.of(), all_of.of(fleets=[0]), all_of.of(devices={1: None}))] == [
         (6, 9), (3, 5), (3, 9)
