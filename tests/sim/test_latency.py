@@ -13,7 +13,7 @@ from sim.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, La
 def clockwork(*spent_ns: int, waited: dict[str, int] | None = None) -> Clockwork:
     made = Clockwork()
     made.spent_ns = [*spent_ns, *[0] * (len(STAGES) - len(spent_ns))]
-    made.waited_ns = waited
+    made.waited_ns, made.outside_ns = waited, 0
     return made
 
 
