@@ -128,7 +128,7 @@ KINDS: dict[str, str] = {
     "length-lie": "a byte count two larger than what follows, else a whole frame",
     "bad-crc": "a wrong CRC (Modbus RTU)",
     "service-fault": "a ServiceFault with that StatusCode (OPC UA)",
-    "session-kill": "the server has forgotten its sessions, once (OPC UA)",
+    "session-kill": "the server has forgotten its sessions, or a share of them, once (OPC UA)",
 }
 """kind of misbehaviour -> what comes"""
 _MODBUS = ("modbus-tcp", "modbus-rtu")

@@ -296,17 +296,17 @@ class OpcUaServer:
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""
         if fault.kind == "session-kill":
-            self.kill_sessions()
+            self.kill_sessions(fault.hits)
             return lambda: None
         self.faults.append(fault)
         return lambda: self.faults.remove(fault)
 
-    def kill_sessions(self) -> None:
-        """The server knows none of its sessions any more; connections and channels stay."""
+    def kill_sessions(self, hits: Callable[[], bool] = lambda: True) -> None:
+        """The server knows none of its sessions any more, or none of those that are hit; connections and channels stay."""
         listening: Any = self._server.bserver
         for client in listening.clients:
             session = client.processor.session
-            if session:
+            if session and hits():
                 if session.is_activated():
                     InternalSession._current_connections -= 1
                 session.state = type(session.state).Closed

@@ -218,7 +218,7 @@ def keys_of_fault(kind: str) -> dict[str, bool]:
     """Key -> whether that kind of fault needs it; one that it doesn't need doesn't go with it."""
     return {
         "point": kind in overlay.KINDS, "value": kind in overlay.NEEDS_AMOUNT, "delay": kind == "slow", "code": kind == "exception",
-        "status": kind in ("bad-status", "service-fault"), **({"share": False} if kind == "session-kill" else {}),
+        "status": kind in ("bad-status", "service-fault"),
     }  # fmt: skip
 
 

@@ -52,18 +52,26 @@ class ValueWatch:
         self._since: list[int] = []
         self._took: list[int] = []
         world.on_readings.append(self._read)
+        world.on_unasked.append(self._read_unasked)
         if expectation.within_ns is not None:
             world.on_happened.append(self._happened)
             world.waiting_for.append(self.pending)
 
+    def _read_unasked(self, poller: Poller, batch: Batch) -> None:
+        """What a subscription tells when it is made, or a broker of a retained message, is no sample that was due: a value it is."""
+        self._look(poller, self._world.env._now, batch)
+
     def _read(self, poller: Poller, row: Row, batch: Batch) -> None:
-        index = self._index.get(row.device)
-        if index is None or not poller.gateway.sends or (self._when is not None and not self._when(row.due_ns)):
+        self._look(poller, row.due_ns, batch)
+
+    def _look(self, poller: Poller, at_ns: int, batch: Batch) -> None:
+        index = self._index.get(poller.index)
+        if index is None or not poller.gateway.sends or (self._when is not None and not self._when(at_ns)):
             return
         wanted = poller.table.ids[index]
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if point == wanted and status < BAD and value - value == 0.0:
-                self._take(row.device, value)
+                self._take(poller.index, value)
 
     def _take(self, device: int, value: float) -> None:
         first = not self.count

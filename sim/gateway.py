@@ -102,6 +102,7 @@ class Gateway:
         self.upgrades: Upgrades
         self.truth: Truth
         self.on_readings: list[Callable[[Poller, Row, Batch], None]]
+        self.on_unasked: list[Callable[[Poller, Batch], None]]
         self.pollers: list[Poller] = []
         self._poller_of: dict[int, Poller] = {}
         self._receivers: list[Poller] = []

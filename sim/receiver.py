@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from components.batch import read_batch
 from components.outcome import Cause, Fault
 from sim.call import call
 from sim.clock import MS, S, Steps
@@ -209,6 +210,8 @@ class Receiver(Poller):
         taken = self._next_taken()
         if taken is None:  # what it returns nobody has sent now: no sample
             gateway.trace.emit("unasked", gateway.index, self.index)
+            for told in gateway.on_unasked:
+                told(self, read_batch(clockwork.lists))
             return self._pause_ns(began)
         yield from self._returned(began, taken, clockwork, fault, generation)
         return 0

@@ -73,6 +73,8 @@ class World(Plant):
         self.never_accepted: dict[tuple[int, End, str], int] = {}
         self.on_readings: list[Callable[[Poller, Row, Batch], None]] = []
         """told of each sample that a driver has returned"""
+        self.on_unasked: list[Callable[[Poller, Batch], None]] = []
+        """told of what a driver has returned and is no sample that was due"""
         self._commands = 0
         self.commands_issued: list[Command] = []
         self._commands_open: dict[int, Command] = {}
@@ -144,7 +146,7 @@ class World(Plant):
             self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
             self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"), self.epoch_ns,
         )  # fmt: skip
-        gateway.truth, gateway.on_readings = self.truth, self.on_readings
+        gateway.truth, gateway.on_readings, gateway.on_unasked = self.truth, self.on_readings, self.on_unasked
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
         gateway.on_command = self._command_done

@@ -364,12 +364,17 @@ def test_a7_a_line_is_not_blamed_for_a_crash(tmp_path: Path, host: Host) -> None
     assert "line plant/1 had no room left" in every.why
 
 
-def test_a3_a_share_of_what_happens_once_is_refused(tmp_path: Path, host: Host) -> None:
-    entry = {"fault": "m", "kind": "session-kill", "share": "1 %"}
+def test_a3_a_share_of_sessions_is_killed(tmp_path: Path, host: Host) -> None:
+    """Twenty devices have a session each: at a hardly any chance none is forgotten, at 100 % all are, at 50 % some."""
     components = {name: one for name, one in COMPONENTS.items() if name != "modbus-driver"}
     components["opcua-driver"] = {"wasm": "opcua-driver.wasm", "grants": ["fieldbus", "clock", "log"]}
-    with pytest.raises(ScenarioError, match='"share" does not go with fault session-kill'):
-        result(tmp_path, host, fleet={"protocol": "opcua", "driver": "opcua-driver"}, components=components, timeline=[{"at": "2 s", **entry}])
+    fleet = {"protocol": "opcua", "driver": "opcua-driver", "count": 20}
+    missed = []
+    for share in ("0.01 %", "50 %", "100 %"):
+        kill = {"at": "5500 ms", "fault": "m", "kind": "session-kill", "share": share}
+        missed.append(sum(result(tmp_path, host, fleet=fleet, components=components, timeline=[kill], duration="10 s").data["ledger"]["missed"].values()))
+    assert missed[0] == 0
+    assert 0 < missed[1] < missed[2]
 
 
 def test_what_a_full_store_gave_up_is_said_beside_a_pass(tmp_path: Path, host: Host) -> None:
@@ -380,3 +385,16 @@ def test_what_a_full_store_gave_up_is_said_beside_a_pass(tmp_path: Path, host: H
     spoken = result(tmp_path, host, duration="40 s", gateways={"gw": gateway}, timeline=[{"at": "5 s", "cut": "cloud", "for": "25 s"}],
                     expect=["count(samples.missed) == 0", "count(samples.evicted) <= 1000"])  # fmt: skip
     assert not spoken.data["unspoken"]
+
+
+def test_a_value_that_stands_still_is_told_by_a_new_subscription(tmp_path: Path, host: Host) -> None:
+    """What holds when it is made is no news, and due is only news; but the driver was told it, before a cut and after."""
+    components = {name: one for name, one in COMPONENTS.items() if name != "modbus-driver"}
+    components["opcua-driver"] = {"wasm": "opcua-driver.wasm", "grants": ["fieldbus", "clock", "log"]}
+    fleet = {"device": "tank", "protocol": "opcua", "driver": "opcua-driver", "poll": None, "sampling": "500 ms"}
+    expect = [
+        "value{device=m/1,point=valve} >= 0 % within 10 s after heal plant", "max(value{device=m/1,point=valve}) >= 0 %",
+        "value{device=m/1,point=valve} > 100 % within 10 s after heal plant",
+    ]  # fmt: skip
+    found = result(tmp_path, host, fleet=fleet, components=components, duration="40 s", expect=expect, timeline=[{"at": "8 s", "cut": "plant", "for": "4 s"}])
+    assert [one.verdict for one in found.judged] == [Verdict.PASS, Verdict.PASS, Verdict.FAIL], text_of(found)
