@@ -60,11 +60,10 @@ class Clockwork:
     def behind(self, time_ns: int, before: Clockwork | None, what: str) -> None:
         """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what that waited for outside."""
         self.waited(time_ns, what)
-        total_ns = 0 if before is None else sum(before.spent_ns)
-        if before is None or not total_ns:
-            self.outside_ns += time_ns
-        else:
-            self.outside_ns += time_ns * (before.spent_ns[BUS] + before.outside) // total_ns
+        outside_ns = time_ns
+        if before is not None and any(before.spent_ns):
+            outside_ns = time_ns * (before.spent_ns[BUS] + before.outside) // sum(before.spent_ns)
+        self.outside_ns += outside_ns
 
     @property
     def outside(self) -> int:

@@ -47,7 +47,7 @@ class ObservedPlant(ServedPlant):
         self.ledger.on_end = self._ended
         self._books = self.ledger  # type: ignore[assignment]  # the same questions
         self._current: list[Row | None] = [None] * len(devices)
-        self._halves = [[NO_SAMPLE >> 16, NO_SAMPLE & 0xFFFF] for _ in devices]
+        self._halves: list[dict[int, int]] = [{} for _ in devices]
         """of each device's counter, the registers as they were read last"""
         self._arrived = [bytearray() for _ in devices]
         """of each device, for each k: has anything of it arrived?"""
@@ -113,12 +113,12 @@ class ObservedPlant(ServedPlant):
         if request[0] not in wanted or answer[:1] != request[:1]:
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
-        halves, touched = self._halves[index], False
+        halves = self._halves[index]
         for half in range(point.width):  # a client may read them in one answer or in two: how it cuts its blocks is its own affair
             at = 2 + 2 * (point.address + half - first)
-            if first <= point.address + half < first + count and at + 2 <= len(answer):
-                halves[half], touched = int.from_bytes(answer[at : at + 2], "big"), True
-        if touched:
+            if first <= point.address + half < first + count:
+                halves[half] = int.from_bytes(answer[at : at + 2], "big")
+        if len(halves) == point.width:
             shown = self.ledger.rows.get((index, halves[0] << 16 | halves[1]))  # it may be of another by now
             if shown is not None:
                 shown.read = shown.due

@@ -178,14 +178,17 @@ def test_behind_a_poll_the_bus_has_its_share() -> None:
     before = clockwork(200, 200, 600)
     before.waited_ns, before.outside_ns = {}, 100
     mine = Clockwork()
-    mine.behind(500, before, "the poll before")
-    assert (mine.spent_ns[QUEUE], mine.waited_ns, mine.outside_ns) == (500, {"the poll before": 500}, 350)
+    mine.behind(501, before, "the poll before")
+    assert (mine.spent_ns[QUEUE], mine.waited_ns, mine.outside_ns) == (501, {"the poll before": 501}, 350)
+    assert isinstance(mine.outside_ns, int)
     mine.behind(40, None, "promotion")
-    assert (mine.spent_ns[QUEUE], mine.outside_ns) == (540, 390)
+    assert (mine.spent_ns[QUEUE], mine.outside_ns) == (541, 390)
     mine.behind(10, Clockwork(), "a poll that took no time")
     assert mine.outside_ns == 400
     mine.waited(7, "core")
-    assert (mine.spent_ns[QUEUE], mine.outside_ns) == (557, 400)
+    assert (mine.spent_ns[QUEUE], mine.outside_ns) == (558, 400)
+    mine.behind(10, before, "the poll before")
+    assert mine.outside_ns == 407
 
 
 def test_what_wasnt_modelled_of_queues_is_counted_where_there_was_some() -> None:

@@ -288,6 +288,16 @@ def test_a_counter_may_be_read_in_two_answers(order: tuple[int, int]) -> None:
     assert not found.ledger.rows[0, 0].read
 
 
+def test_a_counter_has_32_bits() -> None:
+    """The higher register counts 65536 samples."""
+    found = plant()
+    to(found, 150 * MS)
+    row = found.ledger.rows[0, 65536 + 3] = found.ledger.rows[0, 0]
+    found._answered(0, ask(10, 2), answer(3, 1, 3))
+    assert row.read == row.due
+    del found.ledger.rows[0, 65536 + 3]
+
+
 def test_an_answer_that_no_fault_hit_counts_as_read() -> None:
     """A fault of which nothing is seen in this answer is no matter; one that spoils it is."""
     found = plant()
