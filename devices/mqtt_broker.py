@@ -206,7 +206,7 @@ class Broker:
             raise ProtocolError(f"{type(packet).__name__} from a client", PROTOCOL_ERROR)
 
     def _leave(self, connection: Connection, session: Session, packet: Disconnect, now_ns: int) -> None:
-        """3.14: without its will, unless it says so; it may say anew for how long its session is kept."""
+        """3.14: reason 0 discards the will, any other has it published; the client may say anew for how long its session is kept."""
         assert connection.connect is not None
         if packet.expiry_s is not None:
             if packet.expiry_s and not connection.connect.expiry_s:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import HostLimitError
 from scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
 from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
+from sim.faults import DeviceRefused
 
 if TYPE_CHECKING:
 
@@ -121,19 +122,27 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
         finally:
             interrupts.over()
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
-    except ScenarioError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return Ran(file, error, SCENARIO_ERROR)
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
+        ran = died(file, error)
+        if ran.code == SCENARIO_ERROR:
+            print(f"error: {printable(str(ran.outcome))}", file=sys.stderr)
+        elif ran.code == MACHINE:
+            print(f"error: this machine: {shown_path(file)}: {printable(str(ran.outcome))}", file=sys.stderr)
+        elif ran.code == INTERNAL_ERROR:
+            traceback.print_exc()
+            print(f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+        return ran
+
+
+def died(file: Path, error: BaseException) -> Ran:
+    """What came of a scenario that has no result, and its exit code: whose mistake it was is in the type."""
+    if isinstance(error, KeyboardInterrupt):
         return Ran(file, RuntimeError("interrupted before it began"), ABORTED)
-    except Exception as error:  # noqa: BLE001  # told with its traceback, with a code of its own; the other scenarios' results are kept
-        found = error if isinstance(error, HostLimitError) else machine_error(error)
-        if found is not None:
-            print(f"error: this machine: {shown_path(file)}: {printable(str(found))}", file=sys.stderr)
-            return Ran(file, found, MACHINE)
-        traceback.print_exc()
-        print(f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
-        return Ran(file, error, INTERNAL_ERROR)
+    assert isinstance(error, Exception)
+    if isinstance(error, ScenarioError | DeviceRefused):
+        return Ran(file, error, SCENARIO_ERROR)
+    found = error if isinstance(error, HostLimitError) else machine_error(error)
+    return Ran(file, error, INTERNAL_ERROR) if found is None else Ran(file, found, MACHINE)
 
 
 class Interrupts:

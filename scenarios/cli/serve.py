@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scenarios.cli.running import Outputs, Ran, write_out
+from scenarios.cli.running import Outputs, died, write_out
 from scenarios.errors import ScenarioError
-from scenarios.verdict import ABORTED, SCENARIO_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,12 +82,9 @@ def serve(
         try:
             loaded, whole = scenario_of(file, seed)
             return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
-        except ScenarioError as error:  # an older result must not stand in for this one
-            write_out([Ran(Path(file), error, SCENARIO_ERROR)], outputs, strict=False)
+        except (Exception, KeyboardInterrupt) as error:  # whatever it is: an older result must not stand in for this one
+            write_out([died(Path(file), error)], outputs, strict=False)
             raise
-        except KeyboardInterrupt as stopped:
-            write_out([Ran(Path(file), InterruptedError("stopped before it began"), ABORTED)], outputs, strict=False)
-            raise stopped from None
     if json_file is not None or junit is not None:
         raise ScenarioError("--json" if json_file is not None else "--junit", None, "", "goes with --judge: without it there is no result")
     spec, left_out = _planned(file, seed, publish_to is not None)
