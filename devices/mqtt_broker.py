@@ -12,7 +12,7 @@ broker gives a client's copy up, in ``on_acknowledged`` when it has done its dut
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from devices.mqtt5_packet import (
@@ -32,7 +32,7 @@ from devices.mqtt5_packet import (
     UNAVAILABLE,
     offered,
 )
-from devices.mqtt_fields import ProtocolError, matches
+from devices.mqtt_fields import ProtocolError
 from devices.mqtt_packet import (
     PACKET_BYTES_MAX,
     Connack,
@@ -54,6 +54,7 @@ from devices.mqtt_packet import (
     encode,
 )
 from devices.mqtt_session import Connection, Copy, Session
+from devices.mqtt_topics import in_turns, is_wild
 
 S = 1_000_000_000
 INFLIGHT_MAX = 20
@@ -68,13 +69,13 @@ RETAINED_MAX = 100_000
 """topics with a retained message; a new one beyond it isn't retained"""
 SESSIONS_MAX = 100_000
 """clients that are known; a new one beyond it is refused (server unavailable)"""
+LOOKS_A_PACKET = 20
+"""so many looks at topics and filters are as much work as a packet"""
+RETAINED_A_TURN = 100
+"""topics that are looked at for one new subscription before others have a turn"""
 CONNECT_WITHIN_NS = 10 * S
 """a connection that says nothing for so long is closed (3.1.4: a reasonable time)"""
 _UNAVAILABLE = 3
-
-
-def _is_wild(pattern: str) -> bool:
-    return "+" in pattern or "#" in pattern
 
 
 class Broker:
@@ -93,8 +94,11 @@ class Broker:
         self.on_message: Callable[[str, Any, list[str]], None] = lambda topic, tag, clients: None
         self.on_acknowledged: Callable[[str, Any], None] = lambda client, tag: None
         self.on_limit: Callable[[str, str], None] = lambda limit, client: None
-        self.handled = 0
-        """packets of clients so far: the work that it has had"""
+        self.work = 0
+        """how much it has had to do so far: packets of clients, retained messages that it sent, LOOKS_A_PACKET looks for who wants what"""
+        self._looks = 0
+        self.later: Callable[[Callable[[], None]], None] | None = None
+        """lets something happen soon, when others have had their turn; without it there are no others"""
         self.broken_by: dict[str, int] = {}
         """what was wrong -> connections that it ended"""
 
@@ -286,12 +290,13 @@ class Broker:
                 codes.append(QUOTA if connection.level == LEVEL else 0x80)
                 continue
             session.filters[pattern] = min(qos, 1)
+            session.tree.add(pattern)
             session.options.pop(pattern, None)
             if connection.connect is not None and connection.connect.bridge:
                 options = NO_LOCAL | AS_PUBLISHED
             if options & ~3:
                 session.options[pattern] = options
-            if _is_wild(pattern):
+            if is_wild(pattern):
                 self._wild[session.client] = session
             else:
                 self._readers.setdefault(pattern, {})[session.client] = session
@@ -299,22 +304,39 @@ class Broker:
             if not options >> 4 & 3 or (new and options >> 4 & 3 == 1):
                 told.append(pattern)
         connection.say(Suback(packet.packet, tuple(codes)))
-        for pattern in told:
-            for topic, kept in self.retained.items():
-                if matches(pattern, topic):
+        self._go_on(self._tell_retained(session, connection, told))
+
+    def _go_on(self, telling: Iterator[None]) -> None:
+        for _ in telling:
+            if self.later is not None:
+                self.later(lambda: self._go_on(telling))
+                return
+
+    def _tell_retained(self, session: Session, connection: Connection, patterns: list[str]) -> Iterator[None]:
+        """What is retained, for each new subscription (3.8.4), a turn of it at a time. What is replaced meanwhile is told when that comes."""
+        for pattern in patterns:
+            for kept in in_turns(pattern, self.retained, RETAINED_A_TURN):
+                if kept is None:
+                    self.work += RETAINED_A_TURN // LOOKS_A_PACKET
+                    yield
+                elif session.connection is not connection or pattern not in session.filters:
+                    break
+                else:
+                    self.work += 1
                     qos = min(kept.qos, session.filters[pattern])
-                    self._enqueue(session, Copy(topic, kept.payload, None, qos, retain=True, properties=kept.properties))
+                    self._enqueue(session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties))
 
     def _unsubscribe(self, session: Session, pattern: str) -> None:
         if session.filters.pop(pattern, None) is None:
             return
+        session.tree.discard(pattern)
         session.options.pop(pattern, None)
-        if not _is_wild(pattern):
+        if not is_wild(pattern):
             readers = self._readers[pattern]
             del readers[session.client]
             if not readers:
                 del self._readers[pattern]
-        elif not any(_is_wild(other) for other in session.filters):
+        elif not any(is_wild(other) for other in session.filters):
             del self._wild[session.client]
 
     def _asked_for(self, topic: str, sender: str) -> dict[str, tuple[Session, int, int]]:
@@ -325,9 +347,13 @@ class Broker:
             if granted >= 0:
                 found[client] = session, granted, options
         for client, session in self._wild.items():
+            before = session.tree.looks
             granted, options = session.wants(topic, sender)
+            self._looks += session.tree.looks - before
             if granted >= 0:
                 found[client] = session, granted, options
+        done, self._looks = divmod(self._looks, LOOKS_A_PACKET)
+        self.work += done
         return found
 
     # ---- messages -----------------------------------------------------------------------------------------------

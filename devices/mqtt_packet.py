@@ -246,9 +246,15 @@ _DECODERS: dict[int, Callable[[Cursor, int], Packet]] = {
 }  # fmt: skip
 
 
-def _decode(kind: int, flags: int, body: bytes) -> Packet:
+_REPEATED = {_PUBREL: 0xA, _SUBSCRIBE: 0xA, _UNSUBSCRIBE: 0xA}
+"""flags of MQTT 3.1's packets when they are sent again, with DUP (MQTT V3.1, 2.1)"""
+
+
+def _decode(kind: int, flags: int, body: bytes, old: bool) -> Packet:
     if kind not in _DECODERS:
         raise ProtocolError(f"packet type {kind}")
+    if old and flags == _REPEATED.get(kind):
+        flags = _FLAGS[kind]
     if kind != _PUBLISH and flags != _FLAGS.get(kind, 0):
         raise ProtocolError(f"flags {flags:#x} of packet type {kind}")
     cursor = Cursor(body)
@@ -260,10 +266,12 @@ def _decode(kind: int, flags: int, body: bytes) -> Packet:
 class Reader:
     """Packets out of a stream's bytes. ``other``: told (packet type, body) of each; what it takes and decodes isn't looked at here."""
 
-    __slots__ = ("_buffer", "other")
+    __slots__ = ("_buffer", "_old", "other")
 
     def __init__(self, other: Callable[[int, int, bytes], Packet | None] | None = None) -> None:
         self._buffer, self.other = b"", other
+        self._old = False
+        """it began with a CONNECT of MQTT 3.1"""
 
     def feed(self, data: bytes) -> list[Packet]:
         """Every packet that is whole now. Raises ProtocolError at the first that is wrong, after which the reader is of no use."""
@@ -286,7 +294,10 @@ class Reader:
             if len(buffer) < at + size:
                 break
             kind, flags, body = buffer[0] >> 4, buffer[0] & 15, buffer[at : at + size]
-            packets.append((self.other(kind, flags, body) if self.other is not None else None) or _decode(kind, flags, body))
+            packet = (self.other(kind, flags, body) if self.other is not None else None) or _decode(kind, flags, body, self._old)
+            if kind == _CONNECT:
+                self._old = body.startswith(b"\0\x06MQIsdp")
+            packets.append(packet)
             buffer = buffer[at + size :]
         self._buffer = buffer
         return packets

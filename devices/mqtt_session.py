@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devices.mqtt5_packet import LEVEL, NO_LOCAL, decode, encode5, is_connect
-from devices.mqtt_fields import ProtocolError, matches
+from devices.mqtt_fields import ProtocolError
 from devices.mqtt_packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
+from devices.mqtt_topics import FilterTree
 
 if TYPE_CHECKING:
     from devices.mqtt_broker import Broker
@@ -40,6 +41,8 @@ class Session:
     client: str
     clean: bool
     filters: dict[str, int] = field(default_factory=dict)
+    tree: FilterTree = field(default_factory=FilterTree)
+    """of the same filters"""
     options: dict[str, int] = field(default_factory=dict)
     """filter -> the options byte of MQTT 5.0 (3.8.3.1), of those that have any"""
     inflight: dict[int, Copy] = field(default_factory=dict)
@@ -60,11 +63,10 @@ class Session:
     def wants(self, topic: str, sender: str) -> tuple[int, int]:
         """(largest QoS that it asked for of that topic, all options with which it did); -1: it doesn't want it, of that sender."""
         granted, options = -1, 0
-        for pattern, qos in self.filters.items():
-            if matches(pattern, topic):
-                asked = self.options.get(pattern, 0)
-                if not (asked & NO_LOCAL and sender == self.client):  # [MQTT-3.8.3-3]
-                    granted, options = max(granted, qos), options | asked
+        for pattern in self.tree.found(topic):
+            asked = self.options.get(pattern, 0)
+            if not (asked & NO_LOCAL and sender == self.client):  # [MQTT-3.8.3-3]
+                granted, options = max(granted, self.filters[pattern]), options | asked
         return granted, options
 
 
@@ -110,7 +112,7 @@ class Connection:
         self.heard_ns = now_ns
         try:
             for packet in self._reader.feed(data):
-                self._broker.handled += 1
+                self._broker.work += 1
                 self._broker.handle(self, packet, now_ns, tag)
                 if self.over:
                     return

@@ -45,14 +45,18 @@ _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 _FAULT = b"\x01\x00" + struct.pack("<H", 397)
 """NodeId of ServiceFault's binary encoding"""
+_TOO_MANY_SUBSCRIPTIONS = 0x80770000
 _HEADER_BYTES = 24
 """of a MSG chunk: type, size, channel, token, sequence number, request id (OPC 10000-6 section 6.7.2)"""
+UNSAID_MAX = 1000
+"""channels of one server of which it is known how many chunks were never sent: of more, the oldest is forgotten"""
 
 
 OPERATIONS_MAX = {"read": (1000, "i=11705"), "write": (1000, "i=11707"), "browse": (20, "i=11710"), "translate": (200, "i=11712")}
 """nodes of one request, and where the server says so (OPC 10000-5 section 6.3.11): each takes some tens of milliseconds at most"""
-PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX = 50.0, 60_000.0, 100
-"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server"""
+PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_A_SESSION_MAX = 50.0, 60_000.0, 100, 20
+"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server,
+and of one of its sessions: else the first client could take them all"""
 
 
 LOOKS_MIN, LOOKS_A_POINT, LOOKS_A_POINT_MAX = 64, 12, 1000
@@ -94,6 +98,10 @@ class OpcUaServer:
         self.faults: list[Misbehaviour] = []
         self.slow_ns = 0
         """how much longer the answer that was spoilt last takes"""
+        self.untouched = True
+        """what it says is what went into ``spoilt`` last"""
+        self._unsaid: dict[bytes, int] = {}
+        """channel -> chunks that a silent server kept to itself: who says nothing uses no sequence number"""
         self._counter = -1
         self._carried: dict[Any, list[int]] = {}
         """task -> values of the counter in the answer that it is about to write"""
@@ -192,7 +200,12 @@ class OpcUaServer:
             params.RequestedPublishingInterval = wanted if wanted >= PUBLISHING_MIN_MS else PUBLISHING_MIN_MS  # not a number isn't, either
             return params
 
-        service.create_subscription = lambda params, *more, **named: create(revised(params), *more, **named)
+        def bounded(params: Any, callback: Any, session: Any, *more: Any, **named: Any) -> Any:
+            if sum(one.session_id == session for one in service.subscriptions.values()) >= SUBSCRIPTIONS_A_SESSION_MAX:
+                raise ServiceError(_TOO_MANY_SUBSCRIPTIONS)
+            return create(revised(params), callback, session, *more, **named)
+
+        service.create_subscription = bounded
 
     async def _make_nodes(self) -> None:
         """A variable for each point, below an object that is the device."""
@@ -323,7 +336,14 @@ class OpcUaServer:
                     self.slow_ns += fault.amount
                 else:
                     out = _SPOIL[fault.kind](out, fault.amount)
-        return out
+        self.untouched = out == answer
+        channel = answer[8:12]
+        unsaid = self._unsaid.get(channel, 0)
+        if out is None:
+            self._unsaid[channel] = unsaid + len(_sequence_numbers(answer))
+            if len(self._unsaid) > UNSAID_MAX:
+                del self._unsaid[next(iter(self._unsaid))]
+        return out if out is None or not unsaid else _renumbered(out, unsaid)
 
 
 class _Forgotten:
@@ -344,6 +364,29 @@ class _Forgotten:
     def is_activated(self) -> bool:
         """No."""
         return False
+
+
+def _sequence_numbers(message: bytes) -> list[int]:
+    """Where the sequence number of each of its chunks begins (OPC 10000-6 sections 6.7.2.3 and 6.7.2.4); HEL, ACK and ERR have none."""
+    found, start = [], 0
+    while message[start : start + 3] in (b"MSG", b"OPN", b"CLO") and len(message) >= start + _HEADER_BYTES:
+        at = start + 16
+        if message[start : start + 3] == b"OPN":
+            at = start + 12
+            for _ in ("policy", "certificate", "thumbprint"):
+                at += 4 + max(0, int.from_bytes(message[at : at + 4], "little", signed=True))
+        found.append(at)
+        start += max(_HEADER_BYTES, int.from_bytes(message[start + 4 : start + 8], "little"))
+    return found
+
+
+def _renumbered(message: bytes, less: int) -> bytes:
+    """The message with sequence numbers that are so much lower; what was cut off stays as it is."""
+    out = bytearray(message)
+    for at in _sequence_numbers(message):
+        if at + 4 <= len(out):
+            out[at : at + 4] = (int.from_bytes(out[at : at + 4], "little") - less & 0xFFFFFFFF).to_bytes(4, "little")
+    return bytes(out)
 
 
 def _service_fault(answer: bytes, code: int) -> bytes:

@@ -32,6 +32,9 @@ _ITEM_UNKNOWN = 0x80420000
 _STATUS, _STATUS_VALUE_TIMESTAMP = 0, 2
 _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 PERCENT_MAX = 100.0
+DATA_QUEUE = 1
+"""values of an item for which a queue of 0 was asked, which means the server's default: for data that is one (section 7.21); an event's
+items keep asyncua's"""
 OVERFLOW = 0x480
 """in a StatusCode: values of this item were lost"""
 
@@ -63,6 +66,13 @@ WATCHED: WeakKeyDictionary[Any, tuple[Any, Callable[[list[Any]], None]]] = WeakK
 """address space -> (a node, who is told of its values in each Publish that goes out)"""
 
 
+class _Notification(ua.MonitoredItemNotification):
+    """``of``: the node whose value it says, whatever becomes of the item that it was made for."""
+
+    __slots__ = ("of",)
+    of: Any
+
+
 class Items(MonitoredItemService):
     """The monitored items of one subscription. ``on_trouble``: told of each item that a library's exception ended."""
 
@@ -83,12 +93,11 @@ class Items(MonitoredItemService):
 
         isub.pub_result_callback = published
 
-    def _values_of(self, node: Any, result: Any) -> list[Any]:
-        """What a Publish says of a node, in its order."""
-        items: list[Any] = [item for item in self._monitored_items.values() if item.read_value_id is not None]
-        mine = {item.client_handle: None for item in items if item.read_value_id.NodeId == node}
+    @staticmethod
+    def _values_of(node: Any, result: Any) -> list[Any]:
+        """What a Publish says of a node, in its order, whatever has become of the item since."""
         data = result.NotificationMessage.NotificationData or ()
-        told = [one for part in data for one in getattr(part, "MonitoredItems", None) or () if one.ClientHandle in mine]
+        told = [one for part in data for one in getattr(part, "MonitoredItems", None) or () if isinstance(one, _Notification) and one.of == node]
         return [one.Value.Value.Value for one in told if one.Value is not None and one.Value.Value is not None]
 
     async def create_monitored_items(self, params: Any) -> Any:
@@ -129,7 +138,7 @@ class Items(MonitoredItemService):
             result.StatusCode = ua.StatusCode(ua.UInt32(refused))
             return result
         result.RevisedSamplingInterval = type(self).step_ms(self.aspace) or wanted.SamplingInterval
-        result.RevisedQueueSize = item.queue_size = self._revise_queue_size(wanted.QueueSize)
+        result.RevisedQueueSize = item.queue_size = self._revise_queue_size(wanted.QueueSize or DATA_QUEUE)
         item.client_handle, item.discard_oldest, item.times = wanted.ClientHandle, bool(wanted.DiscardOldest), self._times
         item.filter = new if new is not None else item.filter
         waiting = self.isub._triggered_datachanges.get(params.MonitoredItemId, [])
@@ -142,6 +151,7 @@ class Items(MonitoredItemService):
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
         wanted = params.RequestedParameters
+        wanted.QueueSize = wanted.QueueSize or DATA_QUEUE
         wanted.Filter = _filter_of(wanted)
         refused = self._refused(params.ItemToMonitor.NodeId, wanted.Filter)
         if refused:
@@ -200,8 +210,9 @@ class Items(MonitoredItemService):
         if before is not None and not self._news(before, value, item):
             return
         item.mvalue.set_current_datavalue(value)
-        event = ua.MonitoredItemNotification()
+        event = _Notification()
         event.ClientHandle, event.Value = item.client_handle, with_times(value, item.times)
+        event.of = item.read_value_id.NodeId
         await self._queue(number, event, item)
 
     async def _queue(self, number: int, event: Any, item: Any) -> None:

@@ -7,7 +7,9 @@ Private names relied on (asyncua 2.1.0, pinned): ``AddressSpace._nodes``, ``Node
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -108,12 +110,33 @@ DEVIATIONS = (
     "a value has the timestamps that were asked for, others than the four that exist are BadTimestampsToReturnInvalid (asyncua: always both)",
     "ModifyMonitoredItems revises the queue as CreateMonitoredItems does, an unknown item is BadMonitoredItemIdInvalid (asyncua: no limit; it trips)",
     "beside what an item's queue has let go stands the Overflow bit, and DiscardOldest false keeps the oldest (asyncua: neither)",
+    "a queue of 0 is one of a single value (asyncua: of as many as there may be)",
+    "an index range of what is no array is BadIndexRangeNoData, one that can't be read BadIndexRangeInvalid (asyncua: it is ignored)",
+    "a write with an index range, or with a status that isn't Good, is BadWriteNotSupported (asyncua: the one is ignored, the other taken)",
     "a write to a node that doesn't exist is BadNodeIdUnknown (asyncua: BadUserAccessDenied)",
     "a write to a node that isn't writable is BadNotWritable (asyncua: BadUserAccessDenied)",
 )
 """where these servers answer otherwise than asyncua 2.1.0 (OPC 10000-4 section 5.11.4.4), which is otherwise taken as it is; each has a test"""
 install()
 _NODE_UNKNOWN, _NOT_WRITABLE = 0x80340000, 0x803B0000
+_WRITE_NOT_SUPPORTED, _RANGE_INVALID, _RANGE_NO_DATA = 0x80730000, 0x80360000, 0x80370000
+_RANGE = re.compile(r"(\d+)(?::(\d+))?")
+"""of one dimension (OPC 10000-4 section 7.27)"""
+
+
+def _ranged(value: Any, index_range: str | None) -> Any:
+    """A DataValue's part that was asked for. Arrays of one dimension and strings are all that these servers have."""
+    if not index_range or value.Value is None:
+        return value
+    found = _RANGE.fullmatch(index_range)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if found is None or (found[2] is not None and last <= first):
+        return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(_RANGE_INVALID)))
+    held = value.Value.Value
+    part = held[first : last + 1] if isinstance(held, list | str | bytes) else None
+    if not part:
+        return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(_RANGE_NO_DATA)))
+    return replace(value, Value=ua.Variant(part, value.Value.VariantType))
 
 
 class _Attributes(AttributeService):
@@ -122,7 +145,8 @@ class _Attributes(AttributeService):
     def read(self, params: Any) -> list[Any]:
         """A DataValue for each node, in order, with the timestamps that were asked for."""
         wanted = require_times(params.TimestampsToReturn)
-        return [with_times(value, wanted) for value in super().read(params)]
+        found = zip(super().read(params), params.NodesToRead, strict=True)
+        return [with_times(_ranged(value, one.IndexRange) if one.IndexRange else value, wanted) for value, one in found]
 
     async def write(self, params: Any, user: Any = None) -> list[Any]:
         """A StatusCode for each value, in order."""
@@ -132,6 +156,10 @@ class _Attributes(AttributeService):
         for one in params.NodesToWrite:
             if one.NodeId not in self._aspace._nodes:
                 results.append(ua.StatusCode(ua.UInt32(_NODE_UNKNOWN)))
+                continue
+            status = one.Value.StatusCode if one.Value is not None else None
+            if one.IndexRange or (status is not None and status.value >> 30):
+                results.append(ua.StatusCode(ua.UInt32(_WRITE_NOT_SUPPORTED)))
                 continue
             alone = ua.WriteParameters(NodesToWrite=[one])
             level = self._aspace.read_attribute_value(one.NodeId, _ACCESS_LEVEL).Value

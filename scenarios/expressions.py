@@ -179,7 +179,10 @@ def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
         found = _NUMBER.match(text)
         if not found:
             raise ExpressionError(f'expected a number with the point\'s unit, e.g. "90 degC", got "{text}"')
-        return float(found["number"]), found["unit"] or ""
+        number = float(found["number"])
+        if number - number != 0.0:
+            raise ExpressionError(f'expected a number that a float can hold, got "{text}"')
+        return number, found["unit"] or ""
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise ExpressionError(f'expected a whole number without a unit (the {statistic or "gauge"} of {metric} is a count), got "{text}"')
     return int(text), ""

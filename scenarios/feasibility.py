@@ -79,25 +79,30 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
 
 def _impatient(spec: WorldSpec) -> list[str]:
     """Drivers whose timeouts can't be over before their calls' deadline: a silent device then counts as a fault of its driver."""
-    out = []
-    drivers = {component.name: component for component in spec.components}
-    polled = [device for device in spec.devices if device.protocol != "mqtt" and device.subscribed is None and device.driver in drivers]
-    for name, deadline_ns in {device.driver: drivers[device.driver].deadline_ns or device.poll_ns for device in polled}.items():
+    out: dict[str, None] = {}
+    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    for device in spec.devices:
+        if device.protocol == "mqtt" or device.subscribed is not None or device.driver not in drivers:
+            continue
+        name, link, deadline_ns = device.driver, links[device.link], drivers[device.driver].deadline_ns or device.poll_ns
         options = dict(drivers[name].options)
         try:
             timeout_ns = positive_duration(options.get("timeout", ""))
         except ValueError:
             continue  # none is given, or one that the component refuses
         tries = 1 + _number(options.get("retries"), 0)
-        if tries * timeout_ns >= deadline_ns:
+        connecting_ns = 0 if device.protocol == "modbus-rtu" else min(2 * link.model.delay_ns, timeout_ns)
+        if connecting_ns + tries * timeout_ns >= deadline_ns:
             asked = f"{tries} times {show_duration(timeout_ns)}" if tries > 1 else show_duration(timeout_ns)
-            out.append(f"component {name}: a timeout of {asked} is not over before its calls' deadline of {show_duration(deadline_ns)}: "
-                       "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: ...}")  # fmt: skip
-    return out
+            first = f", after up to {show_duration(connecting_ns)} for connecting over {link.name}," if tries * timeout_ns < deadline_ns else ""
+            out[f"component {name}: a timeout of {asked}{first} is not over before its calls' deadline of {show_duration(deadline_ns)}: "
+                "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: ...}"] = None  # fmt: skip
+    return list(out)
 
 
 def _far(spec: WorldSpec) -> list[str]:
-    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting, then one exchange after the other."""
+    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting, then one exchange after the other.
+    And links so long that no connection is ever open within a driver's timeout."""
     out: dict[str, None] = {}
     links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
     for device in spec.devices:
@@ -106,10 +111,19 @@ def _far(spec: WorldSpec) -> list[str]:
             continue
         deadline_ns, there_and_back_ns = drivers[device.driver].deadline_ns or device.poll_ns, 2 * link.model.delay_ns
         takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
+        fleet = spec.fleets[device.fleet]
         if takes_ns >= deadline_ns:
             takes = f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over {device.link}"
-            cure = "a longer poll or deadline, or fewer blocks (gap, block)"
-            out[f"fleet {spec.fleets[device.fleet]}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: they are killed; {cure}"] = None
+            cure = "they are killed; a longer poll or deadline, or fewer blocks (gap, block)"
+            out[f"fleet {fleet}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: {cure}"] = None
+        try:
+            timeout_ns = positive_duration(dict(drivers[device.driver].options).get("timeout", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        if there_and_back_ns + device.response_ns >= timeout_ns:
+            takes = f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
+            patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
+            out[f"fleet {fleet}: {takes}, {patience}: no poll ever ends well; a longer timeout"] = None
     return list(out)
 
 

@@ -15,6 +15,7 @@ from sim.histogram import NEVER, Histogram
 from sim.latency import BUS, STAGES, Latency
 from sim.ledger import End
 from sim.message import Command
+from sim.ota import Upgrade
 from sim.world import World
 
 
@@ -38,7 +39,8 @@ class Measures:
     def __init__(self, world: World) -> None:
         self.world = world
         self._commands_of: dict[int, Histogram] = {}
-        self._failed: list[tuple[int, str]] = []
+        self.failed: list[tuple[int, str]] = []
+        """(device, cause) of each command that was not done"""
         world.on_command_done.append(self._command_done)
 
     def devices(self, expectation: Expectation) -> dict[int, None] | None:
@@ -58,7 +60,7 @@ class Measures:
 
     def _command_done(self, command: Command, cause: str | None) -> None:
         if cause is not None:
-            self._failed.append((command.device, cause))
+            self.failed.append((command.device, cause))
             return
         took = self.world.env._now - command.issued_ns
         self._commands_of.setdefault(command.device, Histogram()).add(took)
@@ -92,6 +94,55 @@ class Measures:
         if chosen is None:
             return latencies.of()
         return latencies.of(fleets=sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen)))
+
+    def nothing_to_measure(self, expectation: Expectation) -> str:
+        """Why there is nothing that an expectation could be about: what wasn't there can't have held. Empty when there is."""
+        metric, keys = expectation.metric, dict(expectation.keys)
+        if metric.startswith(("samples.", "latency.", "readings.")) and metric != "samples.due" and self.none_due(expectation):
+            return "none of these samples was due"
+        if metric in ("commands.done", "commands.failed", "commands.wrong") and not self._issued(expectation):
+            return "no such command was issued"
+        if metric in ("upgrades.done", "upgrades.failed") and not self._ordered(expectation):
+            return "no such upgrade was ordered"
+        if metric.startswith("failover.") and not self._pairs(expectation):
+            return "there is no such pair"
+        mine = [gateway for gateway in self.world.gateways if keys.get("gateway") in (None, gateway.name)]
+        if metric == "backlog" and expectation.within_ns is None and all(gateway.store is None for gateway in mine):
+            return "no gateway that is meant has a store"
+        if metric == "component.faults" and not self._called(mine, keys.get("component")):
+            return "no such component was called"
+        return ""
+
+    @staticmethod
+    def _called(gateways: list[Any], component: str | None) -> bool:
+        """Was a component (None: any) called, or tried to be made?"""
+        return any(
+            meter.calls or meter.instantiate_ns or meter.faults for gateway in gateways for name, meter in gateway.budget.meters.items()
+            if component in (None, name)
+        )  # fmt: skip
+
+    def _issued(self, expectation: Expectation) -> int:
+        return sum(self._commanded(expectation, command.device) for command in self.world.commands_issued)
+
+    def _commanded(self, expectation: Expectation, device: int) -> bool:
+        keys, spec = dict(expectation.keys), self.world.spec
+        return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (None, spec.fleets[spec.devices[device].fleet])
+
+    def _ordered(self, expectation: Expectation) -> list[Upgrade]:
+        keys = dict(expectation.keys)
+        return [
+            one for one in self.world.rollout.orders
+            if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)
+        ]  # fmt: skip
+
+    def failed_upgrades(self) -> list[Upgrade]:
+        """Orders that weren't carried out; of a world that orders none, none."""
+        rollout = getattr(self.world, "rollout", None)
+        return [] if rollout is None else [one for one in rollout.orders if one.state != "done"]
+
+    def _pairs(self, expectation: Expectation) -> list[Any]:
+        name = dict(expectation.keys).get("gateway")
+        return [pair for pair in self.world.pairs if name in (None, *pair.names)]
 
     def none_due(self, expectation: Expectation) -> bool:
         """Was no sample due of all that it is about?"""
@@ -172,29 +223,28 @@ class Measures:
         return count
 
     def _command_value(self, expectation: Expectation) -> float | None:
-        keys, spec = dict(expectation.keys), self.world.spec
+        keys = dict(expectation.keys)
 
         def mine(device: int) -> bool:
-            return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (None, spec.fleets[spec.devices[device].fleet])
+            return self._commanded(expectation, device)
 
         if expectation.metric == "command.latency":
             total = Histogram()
             for device, histogram in self._commands_of.items():
                 if mine(device):
                     total.merge(histogram)
-            total.never += sum(mine(device) for device, _ in self._failed)
+            total.never += sum(mine(device) for device, _ in self.failed)
             return statistic(total, expectation.statistic)
         if expectation.metric == "commands.wrong":
             return sum(count for device, count in self.world.truth.wrong_commands.items() if mine(device))
         if expectation.metric == "commands.issued":
-            return sum(mine(command.device) for command in self.world.commands_issued)
+            return self._issued(expectation)
         if expectation.metric == "commands.done":
             return sum(histogram.count for device, histogram in self._commands_of.items() if mine(device))
-        return sum(mine(device) and keys.get("cause") in (None, cause) for device, cause in self._failed)
+        return sum(mine(device) and keys.get("cause") in (None, cause) for device, cause in self.failed)
 
     def _failover(self, expectation: Expectation) -> float | None:
-        name = dict(expectation.keys).get("gateway")
-        pairs = [pair for pair in self.world.pairs if name in (None, *pair.names)]
+        pairs = self._pairs(expectation)
         if expectation.metric == "failover.split-brain":
             return sum(len(pair.splits) for pair in pairs)
         times, gap = Histogram(), expectation.metric == "failover.gap"
@@ -212,10 +262,7 @@ class Measures:
 
     def _upgrades(self, expectation: Expectation) -> float | None:
         keys, metric = dict(expectation.keys), expectation.metric
-        mine = [
-            one for one in self.world.rollout.orders
-            if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)
-        ]  # fmt: skip
+        mine = self._ordered(expectation)
         if metric == "upgrades.ordered":
             return len(mine)
         done = [one for one in mine if one.state == "done"]
@@ -258,7 +305,6 @@ class Measures:
         if metric == "gateway.memory":
             return max(g.budget.memory_peak_bytes if expectation.statistic else g.budget.memory_bytes for g in gateways)
         return max((g.store.waiting_peak if g.store else 0) if expectation.statistic else g.backlog for g in gateways)
-
 
 
 def _of_quality(wanted: str, count: int, marked: list[tuple[int, int]]) -> int:

@@ -31,7 +31,9 @@ METRICS: dict[str, Metric] = {
     "latency.cloud": Metric("trend", "ns", _PHASED, _TREND, "due to acknowledged by the cloud"),
     "latency.stage": Metric("trend", "ns", ("stage", *_PHASED, "version"), _TREND, "time in one stage; version: of the component at work there"),
     "samples.due": Metric("counter", "count", _PHASED, ("count",), "samples that were due"),
-    "samples.delivered": Metric("counter", "count", (*_PHASED, "quality"), _COUNTER, "acknowledged by the cloud"),
+    "samples.delivered": Metric(
+        "counter", "count", (*_PHASED, "quality"), _COUNTER, "acknowledged by the cloud; quality: the driver's, whatever a transform made of it"
+    ),
     "samples.cached": Metric("counter", "count", (*_PHASED, "quality"), _COUNTER, "in a store at the end"),
     "samples.dropped": Metric("counter", "count", _ENDED, _COUNTER, "dropped by policy or transform"),
     "samples.evicted": Metric("counter", "count", _ENDED, _COUNTER, "evicted from a store"),
@@ -48,7 +50,10 @@ METRICS: dict[str, Metric] = {
         "value", "value", ("point", *_PHASED), ("count", "min", "mean", "max", "last"), "values of a point that drivers read, in its own unit"
     ),
     "backlog": Metric("gauge", "count", ("gateway",), ("max",), "messages that wait in the store"),
-    "stuck": Metric("gauge", "count", ("gateway",), (), "gateways not up, components not ready, uplinks down, stores not drained, links in trouble"),
+    "stuck": Metric(
+        "gauge", "count", ("gateway",), (),
+        "gateways not up, components not ready, uplinks down, stores not drained, links in trouble; looked at every 100 ms",
+    ),
     "gateway.cpu": Metric("gauge", "ratio", ("gateway",), (), "share of all cores' time that was used"),
     "gateway.memory": Metric("gauge", "bytes", ("gateway",), ("max",), "instances and their linear memory"),
     "flash.written": Metric("gauge", "bytes", ("gateway",), (), "written to the store's flash, its wear (a model of SQLite's pages)"),

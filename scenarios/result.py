@@ -77,7 +77,7 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     simulated_ns = max(0, world.env._now)
     ledger = world.ledger
     latency = world.latencies.of()
-    truth, unspoken = getattr(world, "truth", None), judge.unspoken() if judged else {}
+    truth, unspoken = getattr(world, "truth", None), judge.unspoken()
     data: dict[str, Any] = {
         "format": FORMAT,
         "verdict": verdict.value,

@@ -15,15 +15,15 @@ from scenarios.expressions import Expectation, ExpressionError, parse
 from scenarios.gauge import GaugeWatch
 from scenarios.judged import Judged
 from scenarios.load import Loaded
-from scenarios.measure import SAMPLE_ENDS, Measures, modelled
+from scenarios.measure import Measures, modelled
 from scenarios.metrics import METRICS
 from scenarios.reasons import reason
+from scenarios.unspoken import unspoken
 from scenarios.values import ValueWatch
 from scenarios.verdict import Verdict, overall
 from scenarios.windows import Windows
 from sim.histogram import NEVER
 from sim.latency import QUEUE, Blame
-from sim.ledger import End
 from sim.world import World
 
 
@@ -58,13 +58,6 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
             exact = parse(f"stuck == 0 within {phase.converge} ns after phase {phase.name}")
             out.append(replace(exact, text=f"stuck == 0 within {units.show_duration(phase.converge)} after phase {phase.name}"))
     return out
-
-
-def _speaks(expectation: Expectation) -> bool:
-    """Of samples that didn't arrive: by what became of them, or by the share (or very number) that did. "At least so many" says nothing of them."""
-    if SAMPLE_ENDS.get(expectation.metric) is End.DELIVERED:
-        return expectation.statistic == "ratio" or expectation.operator == "=="
-    return expectation.metric in SAMPLE_ENDS
 
 
 class Judge:
@@ -112,13 +105,13 @@ class Judge:
         return [self._judge(expectation) for expectation in self.expectations]
 
     def _judge(self, expectation: Expectation) -> Judged:
+        nothing = self.measures.nothing_to_measure(expectation)
+        if nothing:
+            return Judged(expectation, Verdict.NO_DATA, None, nothing)
         if expectation in self._watched:
             return self._watched[expectation].judged()
         if expectation in self._values:
             return Judged(expectation, *self._values[expectation].judged())
-        of_samples = expectation.metric.startswith(("samples.", "latency.", "readings."))
-        if of_samples and expectation.metric != "samples.due" and self.measures.none_due(expectation):
-            return Judged(expectation, Verdict.NO_DATA, None, "none of these samples was due")
         if expectation in self._windows:
             return self._judge_windows(expectation)
         value = self.measures.measure(expectation)
@@ -129,24 +122,8 @@ class Judge:
         return self._banded(expectation, value, passed, why, self._modelled_part(expectation, value))
 
     def unspoken(self) -> dict[str, int]:
-        """What went wrong, and no expectation speaks of it: ``missed``, ``lost``, ``evicted`` and ``wrong`` points, those that there are."""
-        if self.world.spec.phases:
-            rows = [(phase, device, end, why, count) for (phase, device, end, why), count in self.world.ends_in_phase.items()]
-        else:
-            rows = [("", device, end, why, count) for (device, end, why), count in self.world.ledger.ends.items()]
-        out = {"missed": 0, "lost": 0, "evicted": 0, "wrong": 0}
-        speaking = [(dict(one.keys), SAMPLE_ENDS[one.metric], self.measures.devices(one)) for one in self.expectations if _speaks(one)]
-        for phase, device, end, why, count in rows:
-            if end in (End.MISSED, End.LOST, End.EVICTED) and not any(
-                about in (end, End.DELIVERED) and "quality" not in keys and keys.get("phase") in (None, phase) and keys.get("cause") in (None, why)
-                and (devices is None or device in devices) for keys, about, devices in speaking
-            ):  # fmt: skip
-                out[end.value] += count
-        truth = getattr(self.world, "truth", None)
-        for metric, wrong in (("readings.wrong", truth.wrong_of), ("commands.wrong", truth.wrong_commands)) if truth is not None else ():
-            told = [self.measures.devices(one) for one in self.expectations if one.metric == metric]
-            out["wrong"] += sum(count for device, count in wrong.items() if not any(mine is None or device in mine for mine in told))
-        return {what: count for what, count in out.items() if count}
+        """What went wrong, and no expectation speaks of it (unspoken.py)."""
+        return unspoken(self.world, self.measures, self.expectations)
 
     def verdict(self, judged: list[Judged]) -> Verdict:
         """Of the whole run: what nobody asked for can't pass, and what devices never showed can't either, unless somebody speaks of it."""

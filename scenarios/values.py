@@ -96,6 +96,12 @@ class ValueWatch:
             self._since.append(self._world.env._now)
             self._latest.clear()
 
+    def _due_after(self, device: int, at_ns: int) -> bool:
+        """Was a sample of a device due at or after an instant? (Of a subscribed one at the most: whether there is news is the device's business.)"""
+        spec = self._world.spec.devices[device]
+        ahead_ns = max(0, at_ns - spec.phase_ns)
+        return spec.phase_ns + -(-ahead_ns // spec.poll_ns) * spec.poll_ns < self._world.spec.duration_ns
+
     def pending(self) -> bool:
         """Still waiting after an event."""
         limit = self._expectation.within_ns
@@ -120,6 +126,9 @@ class ValueWatch:
 
     def _judged_within(self) -> tuple[Verdict, float | None, str]:
         if self._since:
+            unasked = [device for device in self._index if not self._due_after(device, self._since[-1])]
+            if unasked and all(self._expectation.holds(value) for value in self._latest.values()):
+                return Verdict.NO_DATA, None, f"nothing was due of {len(unasked)} of {len(self._index)} devices after the event"
             missing = len(self._index) - len(self._latest)
             last = f"; the last value is {self._last:g}" if self.count else ""
             return Verdict.FAIL, NEVER, (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}")

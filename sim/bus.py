@@ -25,6 +25,9 @@ BUS_USER_TIMEOUT_NS = 3_000 * MS
 END = object()
 """comes after a far end's last bytes: it has closed"""
 
+OPENING: tuple[str, Any] = ("opening", None)
+"""in a framing's place: what is waited for is the connection"""
+
 OK_NOTHING: tuple[bool, Any] = (True, None)
 TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
 DISCONNECTED: tuple[bool, Any] = (False, ("disconnected", None))
@@ -37,11 +40,12 @@ class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
-        """Send, then wait for one frame; ``limit_ns``: the call's deadline, however long the medium is taken."""
+        """Send, then wait for one frame, at most ``timeout_ns`` from when the medium is ours: a line that is free, a connection that is open.
+        ``limit_ns``: the call's deadline, however long that takes."""
         ...
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
-        """Send only."""
+        """Send only, once the medium is ours, which must be within ``timeout_ns``."""
         ...
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
@@ -81,12 +85,13 @@ def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
 class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss.
 
-    ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of the link.
+    ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of the link. Connecting has a timeout of
+    its own, as long as the exchange's that follows: as libmodbus and pymodbus have it, whose connect and response timeouts run one after the other.
     """
 
     __slots__ = (
-        "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_link", "_response_ns", "_second", "_stream",
-        "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "server",
+        "_answer_ns", "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_limit_at", "_link", "_response_ns", "_second",
+        "_stream", "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "server",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +107,8 @@ class TcpPort:
         self._buffer = b""
         self._waiting: Signal | None = None
         self._deadline_ns = 0
+        self._answer_ns = self._limit_at = 0
+        """how long an answer is waited for once the connection is open, and until when at most"""
         self._framing: Any = None
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
@@ -124,22 +131,26 @@ class TcpPort:
             event = Signal(self._env)
             event.fire(refused)
             return event
-        return self._wait(reply, min(timeout_ns, limit_ns))
+        return self._wait(reply, timeout_ns, limit_ns)
 
     def send(self, data: bytes, timeout_ns: int) -> Signal:
-        """Hand bytes to the connection: done when the stream has them."""
+        """Hand bytes to the connection: done when it is open and has them."""
+        refused = self._put(data)
+        if refused is None and self._stream is not None and not self._stream.open:
+            return self._wait(OPENING, timeout_ns, timeout_ns)
         event = Signal(self._env)
-        event.fire(self._put(data) or OK_NOTHING)
+        event.fire(refused or OK_NOTHING)
         return event
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
-        return self._wait(frame, timeout_ns)
+        return self._wait(frame, timeout_ns, timeout_ns)
 
-    def _wait(self, frame: Any, timeout_ns: int) -> Signal:
+    def _wait(self, frame: Any, timeout_ns: int, limit_ns: int) -> Signal:
         event = Signal(self._env)
         self._waiting, self._framing = event, frame
-        self._deadline_ns = self._env._now + timeout_ns
+        self._answer_ns, self._limit_at = timeout_ns, self._env._now + limit_ns
+        self._deadline_ns = self._env._now + min(timeout_ns, limit_ns)
         if self._stream is None:
             self._finish(DISCONNECTED)
             return event
@@ -207,6 +218,16 @@ class TcpPort:
         unsent, self._unsent = self._unsent, []
         for data in unsent:
             stream.send_up(data, len(data))
+        if self._waiting is None:
+            return
+        if self._framing is OPENING:
+            self._finish(OK_NOTHING)
+            return
+        self._deadline_ns = min(self._env._now + self._answer_ns, self._limit_at)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
 
     def _asked(self, data: bytes) -> None:
         """At the device: the request's bytes have come."""
@@ -298,7 +319,12 @@ class DialoguePort(TcpPort):
             event = Signal(self._env)
             event.fire(refused)
             return event
-        return self._wait(reply, min(timeout_ns, limit_ns))
+        return self._wait(reply, timeout_ns, limit_ns)
+
+    def send(self, data: bytes, timeout_ns: int) -> Signal:
+        """As ``TcpPort``'s; who sends doesn't listen."""
+        self._listening = False
+        return super().send(data, timeout_ns)
 
     def receive(self, frame: Any, timeout_ns: int) -> Signal:
         """As ``TcpPort``'s; over at once when it was nudged before and nothing is there."""

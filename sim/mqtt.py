@@ -258,7 +258,7 @@ class MqttPort(DialoguePort):
         super()._arrived(content)
 
     def _finish(self, value: tuple[bool, Any]) -> None:
-        if value[0]:
+        if value[0] and value[1]:
             self._read_bytes += len(value[1])
             while self._tags and self._tags[0][0] <= self._read_bytes:
                 _, k, packet = self._tags.popleft()

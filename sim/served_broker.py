@@ -26,11 +26,21 @@ class North:
         self.plant, self.link, self.leg = plant, link, leg
         self.broker = Broker()
         self.broker.on_limit = lambda limit, client: plant.met(limit)
+        self.broker.later = self._later
         plant.env.call_at(max(0, plant.env._now), self._tick)
 
     def _tick(self) -> None:
         self.broker.tick(self.plant.env._now)
         self.plant.env.call_in(TICK_NS, self._tick)
+
+    def _later(self, rest: Callable[[], None]) -> None:
+        self.plant.env.call_in(0, self.do, rest)
+
+    def do(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Something for the broker to do; what it is in work counts for the turn."""
+        before = self.broker.work
+        action(*arguments)
+        self.plant.worked += self.broker.work - before
 
     def accept(self, write: Write, hang_up: Callable[[], None]) -> BrokerCaller:
         """A client has connected."""
@@ -64,10 +74,7 @@ class BrokerCaller(Caller):
 
     def _asked(self, data: bytes) -> None:
         self._afoot -= len(data)
-        broker = self._north.broker
-        before = broker.handled
-        self._connection.received(data, self.plant.env._now)
-        self.plant.worked += broker.handled - before
+        self._north.do(self._connection.received, data, self.plant.env._now)
         if self.full and self._afoot < AFOOT_BYTES_MAX // 2 and not self.gone:
             self.full = False
             self.on_room()

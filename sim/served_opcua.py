@@ -91,7 +91,7 @@ class OpcUaCaller(Caller):
     def _answered(self, data: bytes) -> None:
         spoilt, samples = self._server.spoilt(data), self._server.take_carried()
         if spoilt is not None:
-            self._stream.send_down((spoilt, samples if spoilt == data else []), len(spoilt), self._response_ns + self._server.slow_ns)
+            self._stream.send_down((spoilt, samples if self._server.untouched else []), len(spoilt), self._response_ns + self._server.slow_ns)
 
     def _hung_up(self, at_once: bool) -> None:
         if self._stacks.over:

@@ -190,7 +190,7 @@ class StackPort(DialoguePort):
         return self._peer is not None and self._served.watches(self._peer.get_protocol())
 
     def _finish(self, value: tuple[bool, Any]) -> None:
-        if value[0]:
+        if value[0] and value[1]:
             self.on_frame()
         super()._finish(value)
 

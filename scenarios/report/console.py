@@ -14,6 +14,7 @@ from rich.table import Table
 from scenarios.judged import Judged
 from scenarios.result import Result
 from scenarios.units import show_duration, show_ratio, show_size
+from scenarios.unspoken import unspoken_text
 from scenarios.verdict import Verdict
 from sim.histogram import NEVER
 
@@ -53,6 +54,7 @@ def report(console: Console, result: Result, file: str) -> None:
         _fidelity(console, data["fidelity"])
     _gateways(console, data)
     _lines(console, result)
+    _commands(console, data["commands"])
     for note in result.notes:
         console.print(f"[yellow]note[/] {escape(note)}")
     if result.error:
@@ -65,19 +67,25 @@ def report(console: Console, result: Result, file: str) -> None:
         lag = run["pace"]["lag"]
         speed += f" (late by {show_duration(lag['p50_ns'])} p50, {show_duration(lag['p99_ns'])} p99)"
     console.print(f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
-                  f"{speed}, {run['polls']} polls{unspoken_text(data['unspoken'], result.verdict)}")  # fmt: skip
+                  f"{speed}, {run['polls']} polls{beside(data['unspoken'], result.verdict)}")  # fmt: skip
     if result.verdict is Verdict.NO_DATA and not result.judged:
         console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
     if result.verdict is not Verdict.PASS:
         console.print(f"reproduce: {escape(data['reproduce'])}")
 
 
-def unspoken_text(unspoken: dict[str, int], verdict: Verdict) -> str:
-    """What a PASS doesn't say by itself: what went wrong with samples, and no expectation speaks of."""
+def beside(unspoken: dict[str, int], verdict: Verdict) -> str:
+    """What a PASS doesn't say by itself: what went wrong, and no expectation speaks of."""
     if not unspoken or verdict not in (Verdict.PASS, Verdict.UNSURE):
         return ""
-    parts = " and ".join(f"{count} {what}" for what, count in unspoken.items())
-    return f"; beside it {parts} samples of which no expectation speaks"
+    return f"; beside it {unspoken_text(unspoken)} of which no expectation speaks"
+
+
+def _commands(console: Console, commands: dict[str, int]) -> None:
+    """Writes that came from the cloud, and what became of them."""
+    if commands["issued"]:
+        failed = [f"[yellow]{count} failed: {escape(cause)}[/]" for cause, count in commands.items() if cause not in ("issued", "done")]
+        console.print(" · ".join([f"[bold]commands[/]  {commands['issued']} issued", f"{commands.get('done', 0)} done", *failed]))
 
 
 def _wrong(console: Console, truth: dict[str, Any] | None) -> None:

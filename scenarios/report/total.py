@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenarios.report.console import STYLES, unspoken_text
+from scenarios.report.console import STYLES, beside
 from scenarios.result import Result
 from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
 
@@ -59,4 +59,4 @@ def why(result: Result) -> str:
         return "nothing is expected"
     if result.verdict is Verdict.INVALID and result.notes:
         return result.notes[-1]
-    return unspoken_text(result.data["unspoken"], result.verdict).removeprefix("; ")
+    return beside(result.data["unspoken"], result.verdict).removeprefix("; ")

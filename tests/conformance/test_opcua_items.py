@@ -118,7 +118,7 @@ def test_b2_a_deadband_goes_on_after_a_value_that_is_no_number(arm: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("queue", "oldest", "marks"), [(3, True, [0x480, 0, 0]), (3, False, [0, 0, 0x480]), (2, True, [0x480, 0]), (1, True, [0]), (100, True, None)]
+    ("queue", "oldest", "marks"), [(3, True, [0x480, 0, 0]), (3, False, [0, 0, 0x480]), (2, True, [0x480, 0]), (1, True, [0]), (0, True, [0]), (100, True, None)]
 )
 def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, marks: list[int] | None) -> None:
     """OPC 10000-4 section 5.13.1.5: the neighbour of what was let go has the Overflow bit; a queue of one value never has. A step is 100 ms."""
@@ -139,7 +139,7 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
             assert statuses == marks * (len(values) // len(marks))
             if oldest:
                 last = values[: len(marks)]
-                assert [b - a for a, b in itertools.pairwise(last)] == [1.0] * (queue - 1), "the youngest are kept"
+                assert [b - a for a, b in itertools.pairwise(last)] == [1.0] * (len(marks) - 1), "the youngest are kept"
             else:
                 assert values[1] - values[0] == 1.0
                 assert values[2] - values[1] > 3.0, "the newest takes the last place"
@@ -167,8 +167,10 @@ def test_items_are_modified_as_they_are_made(arm: Any) -> None:
 
             unknown = await modify(made.MonitoredItemId + 99, QueueSize=3)
             assert unknown.StatusCode.value == 0x80420000, "BadMonitoredItemIdInvalid"
-            unlimited = await modify(made.MonitoredItemId, QueueSize=0)
-            assert (unlimited.StatusCode.value, unlimited.RevisedQueueSize) == (0, 10_000)
+            default = await modify(made.MonitoredItemId, QueueSize=0)
+            assert (default.StatusCode.value, default.RevisedQueueSize) == (0, 1), "7.21: 0 is the default, which is one for data"
+            most = await modify(made.MonitoredItemId, QueueSize=99_999)
+            assert (most.StatusCode.value, most.RevisedQueueSize) == (0, 10_000)
             refused = await modify(made.MonitoredItemId, QueueSize=3, Filter=deadband(ua.DeadbandType.Absolute, -1.0))
             assert refused.StatusCode.value == 0x808E0000, "BadDeadbandFilterInvalid"
             await asyncio.sleep(0.3)

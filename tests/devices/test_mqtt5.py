@@ -8,7 +8,7 @@ import random
 import pytest
 
 from devices.mqtt_broker import UNRELEASED_MAX, Broker
-from devices.mqtt_packet import PACKET_BYTES_MAX, Connect, Puback, Publish, encode
+from devices.mqtt_packet import PACKET_BYTES_MAX, Connack, Connect, Puback, Publish, encode
 from tests.devices.test_mqtt_broker import Client, connected
 
 S = 1_000_000_000
@@ -331,3 +331,16 @@ def test_mutated_clients_of_5_disturb_nobody() -> None:
                     Client(broker).connection.received(encode(Connect(name, True)) + b"\xe0\0", 0)
     assert len(broker.connections) <= 2 + 50
     assert len(broker.sessions) < 600
+
+
+@pytest.mark.parametrize(("head", "goes_on"), [(b"\0\x06MQIsdp\x03", True), (b"\0\x04MQTT\x04", False)])
+def test_b6_packets_of_mqtt_3_1_may_say_that_they_are_sent_again(head: bytes, goes_on: bool) -> None:
+    """DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL is MQTT 3.1's (MQTT V3.1, 2.1); 3.1.1 calls it malformed [MQTT-2.2.2-2]."""
+    for again in (b"\x8a\x06\0\x01\0\x01a\0", b"\xaa\x05\0\x01\0\x01a", b"\x6a\x02\0\x09"):
+        client = Client(Broker())
+        body = head + b"\x02\0\x3c\0\x01c"
+        client.connection.received(bytes((0x10, len(body))) + body, 0)
+        assert client.came == [Connack(False, 0)]
+        client.connection.received(again, 0)
+        assert client.closed != goes_on
+        assert (len(client.came) == 2) == goes_on

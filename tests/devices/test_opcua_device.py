@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
+from components.host import Host
 from devices.catalog import model
 from devices.device import Device
 from devices.misbehaviour import SPOKEN, Misbehaviour
@@ -99,7 +101,6 @@ def test_every_fault_of_a_server(peer: Peer) -> None:
     said = answers(peer)
     assert [answer[:3] for answer in said] == [b"ACK", b"OPN", b"MSG", b"MSG", b"MSG"]
     server, read = peer.server, said[-1]
-    assert spoilt(server, read, "silent") is None
     assert spoilt(server, read, "truncated") == read[: len(read) // 2]
     lie = spoilt(server, read, "length-lie")
     assert lie is not None
@@ -122,6 +123,15 @@ def test_every_fault_of_a_server(peer: Peer) -> None:
             assert header.RequestHandle == int.from_bytes(answer[36:40], "little")
         assert spoilt(server, said[0], kind, code) == said[0], "what is no answer to a service stays"
         assert spoilt(server, said[1], kind, code) == said[1]
+    over = server.misbehave(Misbehaviour("silent", 1))
+    assert [server.spoilt(answer) for answer in said] == [None] * 5
+    over()
+    assert server.spoilt(said[0]) == said[0], "an acknowledge has no sequence number"
+    for at, answer in ((71, said[1]), (16, read)):
+        told = server.spoilt(answer)
+        assert told is not None
+        assert server.untouched, "the same, numbered on: four chunks were never sent"
+        assert told == answer[:at] + struct.pack("<I", int.from_bytes(answer[at : at + 4], "little") - 4 & 0xFFFFFFFF) + answer[at + 4 :]
     assert {kind for kind, spoken in SPOKEN.items() if "opcua" in spoken} == {
         "silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"}  # fmt: skip
 
@@ -132,6 +142,21 @@ def test_two_faults_at_a_time(peer: Peer) -> None:
     assert peer.server.spoilt(read) is None
     for end in ends:
         end()
+
+
+def test_who_says_nothing_uses_no_sequence_number(peer: Peer) -> None:
+    """A server that loses every third answer is met with timeouts, never with a broken channel (OPC 10000-6 section 6.7.2.4)."""
+    host = Host()
+    instance, bus = driver(host), Bus(lambda data: peer.server.spoilt(peer.talk(data)))
+    assert ask(instance, bus).ok
+    over = peer.server.misbehave(Misbehaviour("silent", 5, share=0.3))
+    results = [ask(instance, bus) for _ in range(100)]
+    over()
+    instance.close()
+    host.close()
+    failed = [result.value for result in results if not result.ok]
+    assert failed == [("bus", ("timeout", None))] * len(failed)
+    assert 20 < len(failed) < 60
 
 
 def test_half_of_the_answers(peer: Peer) -> None:

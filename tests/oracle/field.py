@@ -68,12 +68,15 @@ class TcpField:
                 came = self._unread.pop(0) if self._unread else "disconnected"
                 self.time.at(self.time.now, lambda: go_on(came))
                 return
-            self._turn += 1
-            turn, self._waiter = self._turn, go_on
-            self._deadline_ns = self.time.now + timeout_ns
-            self.time.at(self.time.now + timeout_ns, lambda: self._give("timeout") if turn == self._turn else None)
+            self._waiter = go_on
+            self._until(timeout_ns)
 
         return wait
+
+    def _until(self, timeout_ns: int) -> None:
+        self._turn += 1
+        turn, self._deadline_ns = self._turn, self.time.now + timeout_ns
+        self.time.at(self._deadline_ns, lambda: self._give("timeout") if turn == self._turn else None)
 
     def _give(self, what: Any) -> None:
         if what != "timeout":
@@ -101,6 +104,9 @@ class TcpField:
         for number in unsent:
             assert self.connection is not None
             self.connection.send(0, number)
+        if self._waiter is not None:  # connecting had its own time; the answer has it once more
+            self.time.compare(self.time.now, self._deadline_ns)
+            self._until(self.device.timeout_ns)
 
     def _at_device(self, number: int) -> None:
         assert self.connection is not None

@@ -27,7 +27,7 @@ import devices.live.pty
 import devices.live.tcp
 from components.host import Host
 from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
-from devices.opcua_device import SUBSCRIPTIONS_MAX
+from devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX
 from scenarios.cli.main import main
 from scenarios.load import find, load, load_text
 from scenarios.plan import Planner
@@ -188,7 +188,7 @@ def test_a_stranger_gets_no_subscription_that_would_take_the_field_away(host: Ho
                 subscription = await client.create_subscription(wanted, Deaf())
                 inner = wire.plant.field.servers[5]._server.iserver.subscription_service.subscriptions  # type: ignore[attr-defined]
                 assert inner[subscription.subscription_id].data.RevisedPublishingInterval == revised
-            for _ in range(SUBSCRIPTIONS_MAX - 3):
+            for _ in range(SUBSCRIPTIONS_A_SESSION_MAX - 3):
                 await client.create_subscription(1000, Deaf())
             with pytest.raises(ua.UaStatusCodeError, match="BadTooManySubscriptions"):
                 await client.create_subscription(1000, Deaf())

@@ -380,29 +380,3 @@ def test_a_broker_that_is_not_there_is_tried_again_ever_more_seldom(host: Host) 
     assert len(port.ends) == 2, "it calls again"
     assert len({payload["ts"] for _, payload in port.samples()}) == 110
     port.plant.close()
-
-
-def test_d10_a_flood_at_the_broker_is_many_turns(host: Host) -> None:
-    """5 000 small messages at once: no turn takes many more than TURN_EVENTS of them, so that others' sockets are heard in between."""
-    from devices.mqtt_packet import Connect, Publish, encode
-    from sim.served import TURN_EVENTS
-    from sim.served_broker import North
-    from sim.stream import MSS_BYTES
-
-    spec = bare(mixed(host, ("modbus-tcp",), poll_ns=S))
-    plant = ServedPlant(spec, EPOCH_NS)
-    plant.boot()
-    north = North(plant, plant.links["cloud"], "gw")
-    plant.run_to(0)
-    caller = north.accept(lambda data: None, lambda: None)
-    one = encode(Publish("a", b"1", 1, packet=1))
-    plant.put(0, caller.received, encode(Connect("flood")) + 5000 * one)
-    most = 0
-    for _ in range(2000):
-        over = plant.turn(10 * S)
-        most = max(most, plant.worked)
-        if over:
-            break
-    assert north.broker.handled == 5001
-    assert most <= TURN_EVENTS + 20 * MSS_BYTES // len(one)
-    plant.close()
