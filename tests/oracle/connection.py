@@ -16,8 +16,10 @@ from tests.oracle.timeline import CLOSE_NS, Timeline
 class Way:
     """One direction: ``carry`` says when a packet arrives, None if never. Packets are numbered as they are offered."""
 
-    def __init__(self, time: Timeline, delay_ns: int, lost: frozenset[int], cuts: tuple[tuple[int, int], ...]) -> None:
-        self.time, self.delay_ns, self.lost, self.cuts = time, delay_ns, lost, cuts
+    def __init__(
+        self, time: Timeline, delay_ns: int, lost: frozenset[int], cuts: tuple[tuple[int, int], ...], slow: tuple[tuple[int, int, int], ...],
+    ) -> None:  # fmt: skip
+        self.time, self.delay_ns, self.lost, self.cuts, self.slow = time, delay_ns, lost, cuts, slow
         self.offered = 0
         self._last: tuple[int, bool] = -CLOSE_NS, False
         """when the packet before was offered, and was it lost?"""
@@ -29,6 +31,13 @@ class Way:
                 self.time.compare(when, edge)
         return any(since <= when < until for since, until in self.cuts)
 
+    def _delay(self, when: int) -> int:
+        """Of a packet that leaves at that instant; those that are on their way keep theirs."""
+        for since, until, _ in self.slow:
+            self.time.compare(when, since)
+            self.time.compare(when, until)
+        return next((delay_ns for since, until, delay_ns in self.slow if since <= when < until), self.delay_ns)
+
     def carry(self) -> int | None:
         """A packet leaves now; one that meets a pulled cable has no number."""
         now = self.time.now
@@ -39,7 +48,7 @@ class Way:
         if lost != self._last[1]:
             self.time.compare(now, self._last[0])  # the other one may be the one that is lost
         self._last = now, lost
-        arrives = now + self.delay_ns
+        arrives = now + self._delay(now)
         return None if lost or self.is_cut(arrives) else arrives
 
 

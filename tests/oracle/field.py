@@ -23,8 +23,8 @@ class TcpField:
     def __init__(self, time: Timeline, plant: Plant, device: Device, price: Price) -> None:
         self.time, self.device, self.price = time, device, price
         wire = device.wire
-        self.up = Way(time, wire.delay_ns, wire.lost_up, plant.field_cuts)
-        self.down = Way(time, wire.delay_ns, wire.lost_down, plant.field_cuts)
+        self.up = Way(time, wire.delay_ns, wire.lost_up, plant.field_cuts, plant.field_slow)
+        self.down = Way(time, wire.delay_ns, wire.lost_down, plant.field_cuts, plant.field_slow)
         self.connection: Connection | None = None
         self.unsent: list[int] = []
         self.number = 0

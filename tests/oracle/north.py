@@ -36,7 +36,7 @@ class North:
 
     def __init__(self, time: Timeline, plant: Plant, price: Price, ended: Callable[[Message, str], None]) -> None:
         self.time, self.cloud, self.price, self.ended = time, plant.cloud, price, ended
-        self.ways = tuple(Way(time, plant.cloud.delay_ns, frozenset(), plant.cloud.cuts) for _ in range(2))
+        self.ways = tuple(Way(time, plant.cloud.delay_ns, frozenset(), plant.cloud.cuts, plant.cloud.slow) for _ in range(2))
         self.connection: Connection | None = None
         self.up = False
         self.flight: list[Message] = []

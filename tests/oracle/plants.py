@@ -57,6 +57,8 @@ class Cloud:
     window: int
     cuts: tuple[tuple[int, int], ...] = ()
     store: Store | None = None
+    slow: tuple[tuple[int, int, int], ...] = ()
+    """(from, until, delay) while the way is degraded"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Plant:
     """of the link to the devices"""
     line_bd: int | None = None
     line: Wire = Wire()
+    field_slow: tuple[tuple[int, int, int], ...] = ()
+    """(from, until, delay) while the links to the devices are degraded"""
 
 
 @dataclass

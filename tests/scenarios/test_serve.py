@@ -347,7 +347,7 @@ def command(file: Path, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_close_it_cleanly(tmp_path: Path, number: int) -> None:
     file, found = tmp_path / "served.yaml", tmp_path / "map.json"
     file.write_text(SCENARIO)

@@ -62,10 +62,10 @@ def spec_of(host: Host, plant: Plant) -> WorldSpec:
     drivers = {i: replace(one, name=f"driver-{i}") for i, one in drivers.items()}
     store = cloud.store and StoreSpec(cloud.store.capacity_bytes, cloud.store.drain_per_s, ttl_ns=cloud.store.ttl_ns, refuse=cloud.store.refuses)
     uplink = UplinkSpec("cloud", cloud.window, cloud.retry_first_ns, cloud.retry_max_ns, 0.0, 36_000 * S, cloud.user_timeout_ns)
-    cuts = [Action(since, "cut", "cloud", until) for since, until in cloud.cuts] + [Action(since, "cut", "plant", until) for since, until in plant.field_cuts]
+    north = [*cuts_of("cloud", cloud.cuts), *slowed("cloud", cloud.slow)]
     spec = plants.plant(
         host, count=len(plant.devices), duration_ns=plant.duration_ns, settle_ns=plant.settle_ns, store=store, uplink=uplink, drivers=drivers,
-        timeline=tuple(cuts), serial_bd=plant.line_bd,
+        timeline=(*north, *cuts_of("plant", plant.field_cuts)), serial_bd=plant.line_bd,
     )  # fmt: skip
     devices = tuple(
         replace(
@@ -77,10 +77,18 @@ def spec_of(host: Host, plant: Plant) -> WorldSpec:
     links = tuple(LinkSpec(f"plant-{i}", LinkModel(one.wire.delay_ns, loss=0.5)) for i, one in enumerate(plant.devices))
     if not serial:
         devices = tuple(replace(one, link=f"plant-{i}") for i, one in enumerate(devices))
-        field_cuts = tuple(Action(since, "cut", link.name, until) for link in links for since, until in plant.field_cuts)
-        spec = replace(spec, timeline=(*cuts[: len(cloud.cuts)], *field_cuts))
+        south = [action for link in links for action in (*cuts_of(link.name, plant.field_cuts), *slowed(link.name, plant.field_slow))]
+        spec = replace(spec, timeline=(*north, *south))
     line = LinkSpec("plant", LinkModel(loss=0.5), plant.line_bd)
     return replace(spec, devices=devices, links=((line,) if serial else links) + (LinkSpec("cloud", LinkModel(cloud.delay_ns)),))
+
+
+def cuts_of(link: str, spans: tuple[tuple[int, int], ...]) -> list[Action]:
+    return [Action(since, "cut", link, until) for since, until in spans]
+
+
+def slowed(link: str, spans: tuple[tuple[int, int, int], ...]) -> list[Action]:
+    return [Action(since, "degrade", link, until, changes=(("delay_ns", delay_ns),)) for since, until, delay_ns in spans]
 
 
 def ends_of(world: World) -> list[tuple[Row, int, str]]:
@@ -149,6 +157,11 @@ def spans(draw: Random, last_ms: int, longest_ms: int) -> tuple[tuple[int, int],
     return tuple(sorted(cuts))
 
 
+def slow_spans(draw: Random) -> tuple[tuple[int, int, int], ...]:
+    """Up to two times in which a way takes longer, or less long, than it does else."""
+    return tuple((since, until, draw.choice((0, 3, 90, 260, 700)) * MS + ODD_NS) for since, until in spans(draw, 30_000, 12_000))
+
+
 def losses(draw: Random) -> frozenset[int]:
     """None, some here and there, or a run of them."""
     kind = draw.randrange(3)
@@ -189,9 +202,11 @@ def random_plant(seed: int) -> Plant:
     )  # fmt: skip
     one_block = store is not None and store.capacity_bytes < 1 << 20  # then messages are as long as JSON says, whatever is measured when
     devices = tuple(device_of(draw, i, line_bd is not None, one_block) for i in range(draw.randint(1, 4)))
+    later = Random(~seed)
+    cloud = replace(cloud, slow=slow_spans(later))
     return Plant(
         draw.randint(10, 45) * S, draw.choice((15, 30, 60)) * S, devices, cloud, () if line_bd else spans(draw, 30_000, 8000), line_bd,
-        Wire(0, losses(draw), losses(draw)) if line_bd else Wire(),
+        Wire(0, losses(draw), losses(draw)) if line_bd else Wire(), field_slow=() if line_bd else slow_spans(later),
     )  # fmt: skip
 
 
