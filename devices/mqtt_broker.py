@@ -53,8 +53,9 @@ from devices.mqtt_packet import (
     Will,
     encode,
 )
+from devices.mqtt_retained import RETAINED_A_TURN, Retained
 from devices.mqtt_session import Connection, Copy, Session
-from devices.mqtt_topics import in_turns, is_wild
+from devices.mqtt_topics import is_wild
 
 S = 1_000_000_000
 INFLIGHT_MAX = 20
@@ -65,14 +66,10 @@ UNRELEASED_MAX = 1000
 """QoS 2 messages of one session that have come and wait for their PUBREL"""
 SUBSCRIPTIONS_MAX = 1000
 """of one session; more are refused with 0x80"""
-RETAINED_MAX = 100_000
-"""topics with a retained message; a new one beyond it isn't retained"""
 SESSIONS_MAX = 100_000
 """clients that are known; a new one beyond it is refused (server unavailable)"""
 LOOKS_A_PACKET = 20
 """so many looks at topics and filters are as much work as a packet"""
-RETAINED_A_TURN = 100
-"""topics that are looked at for one new subscription before others have a turn"""
 CONNECT_WITHIN_NS = 10 * S
 """a connection that says nothing for so long is closed (3.1.4: a reasonable time)"""
 _UNAVAILABLE = 3
@@ -83,7 +80,9 @@ class Broker:
 
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
-        self.retained: dict[str, Publish] = {}
+        self.kept = Retained()
+        self._turns: Iterator[Any] | None = None
+        """what is being told of it"""
         self._passing: dict[str, Session] = {}
         """clients of MQTT 5.0 that are away: their session or their will has its time"""
         self.connections: dict[Connection, None] = {}
@@ -304,32 +303,32 @@ class Broker:
             if not options >> 4 & 3 or (new and options >> 4 & 3 == 1):
                 told.append(pattern)
         connection.say(Suback(packet.packet, tuple(codes)))
-        self._go_on(self._tell_retained(session, connection, told))
+        for pattern in told:
+            self.kept.owe(session, pattern)
+        if self._turns is None:
+            self._turns = self.kept.turns()
+            self._tell_retained()
 
-    def _go_on(self, telling: Iterator[None]) -> None:
-        for _ in telling:
-            if self.later is not None:
-                self.later(lambda: self._go_on(telling))
-                return
-
-    def _tell_retained(self, session: Session, connection: Connection, patterns: list[str]) -> Iterator[None]:
-        """What is retained, for each new subscription (3.8.4), a turn of it at a time. What is replaced meanwhile is told when that comes."""
-        for pattern in patterns:
-            for kept in in_turns(pattern, self.retained, RETAINED_A_TURN):
-                if kept is None:
-                    self.work += RETAINED_A_TURN // LOOKS_A_PACKET
-                    yield
-                elif session.connection is not connection or pattern not in session.filters:
-                    break
-                else:
-                    self.work += 1
-                    qos = min(kept.qos, session.filters[pattern])
-                    self._enqueue(session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties))
+    def _tell_retained(self) -> None:
+        """What is retained to who has subscribed, until others should have a turn."""
+        for one in self._turns or ():
+            if one is None:
+                self.work += RETAINED_A_TURN // LOOKS_A_PACKET
+                if self.later is not None:
+                    self.later(self._tell_retained)
+                    return
+                continue
+            session, pattern, kept = one
+            self.work += 1
+            qos = min(kept.qos, session.filters[pattern])
+            self._enqueue(session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties))
+        self._turns = None
 
     def _unsubscribe(self, session: Session, pattern: str) -> None:
         if session.filters.pop(pattern, None) is None:
             return
         session.tree.discard(pattern)
+        self.kept.forget(session, pattern)
         session.options.pop(pattern, None)
         if not is_wild(pattern):
             readers = self._readers[pattern]
@@ -359,11 +358,7 @@ class Broker:
     # ---- messages -----------------------------------------------------------------------------------------------
     def publish(self, packet: Publish, tag: Any, sender: str = "") -> None:
         """To every session that asked for it, of that client; retained if it says so (an empty payload takes the retained one away)."""
-        if packet.retain and not packet.payload:
-            self.retained.pop(packet.topic, None)
-        elif packet.retain and (packet.topic in self.retained or len(self.retained) < RETAINED_MAX):
-            self.retained[packet.topic] = packet
-        elif packet.retain:
+        if packet.retain and not self.kept.keep(packet):
             self.on_limit("mqtt-retained", packet.topic)
         clients = []
         for client, (session, granted, options) in self._asked_for(packet.topic, sender).items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from asyncua.server.server import Server
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
 from devices.nodes import NodeImage, NodeValue, node_id
+from devices.opcua_faults import ORDER, SPOIL, is_fault, renumbered, sequence_numbers
 from devices.opcua_items import LOOKING, WATCHED, Items
 from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
 from devices.statuses import STATUS_CODES
@@ -43,11 +43,7 @@ _AT_REST = {
 """SecondsTillShutdown, ShutdownReason, Auditing, which asyncua leaves without a value; StartTime is i=2257"""
 _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
-_FAULT = b"\x01\x00" + struct.pack("<H", 397)
-"""NodeId of ServiceFault's binary encoding"""
 _TOO_MANY_SUBSCRIPTIONS = 0x80770000
-_HEADER_BYTES = 24
-"""of a MSG chunk: type, size, channel, token, sequence number, request id (OPC 10000-6 section 6.7.2)"""
 UNSAID_MAX = 1000
 """channels of one server of which it is known how many chunks were never sent: of more, the oldest is forgotten"""
 
@@ -101,7 +97,7 @@ class OpcUaServer:
         self.untouched = True
         """what it says is what went into ``spoilt`` last"""
         self._unsaid: dict[bytes, int] = {}
-        """channel -> chunks that a silent server kept to itself: who says nothing uses no sequence number"""
+        """channel -> chunks that a silent server, or one that says a fault instead, kept to itself: they use no sequence number"""
         self._counter = -1
         self._carried: dict[Any, list[int]] = {}
         """task -> values of the counter in the answer that it is about to write"""
@@ -330,20 +326,22 @@ class OpcUaServer:
         """What goes out instead of a chunk or message, None for silence; sets ``slow_ns``."""
         self.slow_ns = 0
         out: bytes | None = answer
-        for fault in sorted(self.faults, key=lambda fault: _ORDER.index(fault.kind)) if len(self.faults) > 1 else self.faults:
+        for fault in sorted(self.faults, key=lambda fault: ORDER.index(fault.kind)) if len(self.faults) > 1 else self.faults:
             if out is not None and fault.hits():
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount
                 else:
-                    out = _SPOIL[fault.kind](out, fault.amount)
+                    out = SPOIL[fault.kind](out, fault.amount)
         self.untouched = out == answer
-        channel = answer[8:12]
-        unsaid = self._unsaid.get(channel, 0)
-        if out is None:
-            self._unsaid[channel] = unsaid + len(_sequence_numbers(answer))
+        unsaid, channel = 0, answer[8:12]
+        if channel in self._unsaid:
+            unsaid = self._unsaid[channel] = self._unsaid.pop(channel)  # the channel that is used last is forgotten last
+        more = len(sequence_numbers(answer)) - (0 if out is None else 1) if out is None or (not self.untouched and is_fault(out)) else 0
+        if more:
+            self._unsaid[channel] = unsaid + more
             if len(self._unsaid) > UNSAID_MAX:
                 del self._unsaid[next(iter(self._unsaid))]
-        return out if out is None or not unsaid else _renumbered(out, unsaid)
+        return out if out is None or not unsaid else renumbered(out, unsaid)
 
 
 class _Forgotten:
@@ -364,51 +362,3 @@ class _Forgotten:
     def is_activated(self) -> bool:
         """No."""
         return False
-
-
-def _sequence_numbers(message: bytes) -> list[int]:
-    """Where the sequence number of each of its chunks begins (OPC 10000-6 sections 6.7.2.3 and 6.7.2.4); HEL, ACK and ERR have none."""
-    found, start = [], 0
-    while message[start : start + 3] in (b"MSG", b"OPN", b"CLO") and len(message) >= start + _HEADER_BYTES:
-        at = start + 16
-        if message[start : start + 3] == b"OPN":
-            at = start + 12
-            for _ in ("policy", "certificate", "thumbprint"):
-                at += 4 + max(0, int.from_bytes(message[at : at + 4], "little", signed=True))
-        found.append(at)
-        start += max(_HEADER_BYTES, int.from_bytes(message[start + 4 : start + 8], "little"))
-    return found
-
-
-def _renumbered(message: bytes, less: int) -> bytes:
-    """The message with sequence numbers that are so much lower; what was cut off stays as it is."""
-    out = bytearray(message)
-    for at in _sequence_numbers(message):
-        if at + 4 <= len(out):
-            out[at : at + 4] = (int.from_bytes(out[at : at + 4], "little") - less & 0xFFFFFFFF).to_bytes(4, "little")
-    return bytes(out)
-
-
-def _service_fault(answer: bytes, code: int) -> bytes:
-    """A ServiceFault with the answer's own header; what isn't an answer to a service goes out as it is."""
-    if answer[:3] != b"MSG" or len(answer) < _HEADER_BYTES + 16:
-        return answer
-    at = _HEADER_BYTES + 4  # behind the NodeId of the response's type, which is of two or four bytes
-    if answer[_HEADER_BYTES] == 0:
-        at = _HEADER_BYTES + 2
-    times_and_handle = answer[at : at + 12]
-    body = _FAULT + times_and_handle + struct.pack("<IBi", code, 0, -1) + b"\0\0\0"
-    return answer[:4] + struct.pack("<I", _HEADER_BYTES + len(body)) + answer[8:_HEADER_BYTES] + body
-
-
-def _length_lie(answer: bytes, amount: int) -> bytes:
-    """The size in the header is two larger than what follows."""
-    return answer[:4] + struct.pack("<I", int.from_bytes(answer[4:8], "little") + 2) + answer[8:]
-
-
-_ORDER = ("slow", "busy", "service-fault", "length-lie", "truncated", "silent")
-"""faults at once act in this order: what is said, how it is framed, how much of it goes out"""
-_SPOIL: dict[str, Callable[[bytes, int], bytes | None]] = {
-    "silent": lambda answer, _: None, "truncated": lambda answer, _: answer[: max(1, len(answer) // 2)], "service-fault": _service_fault,
-    "busy": lambda answer, _: _service_fault(answer, STATUS_CODES["BadTooManyOperations"]), "length-lie": _length_lie,
-}  # fmt: skip

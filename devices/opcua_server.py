@@ -120,13 +120,13 @@ DEVIATIONS = (
 install()
 _NODE_UNKNOWN, _NOT_WRITABLE = 0x80340000, 0x803B0000
 _WRITE_NOT_SUPPORTED, _RANGE_INVALID, _RANGE_NO_DATA = 0x80730000, 0x80360000, 0x80370000
-_RANGE = re.compile(r"(\d+)(?::(\d+))?")
+_RANGE = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
 """of one dimension (OPC 10000-4 section 7.27)"""
 
 
 def _ranged(value: Any, index_range: str | None) -> Any:
     """A DataValue's part that was asked for. Arrays of one dimension and strings are all that these servers have."""
-    if not index_range or value.Value is None:
+    if not index_range or value.Value is None or (value.StatusCode is not None and value.StatusCode.value >> 31):
         return value
     found = _RANGE.fullmatch(index_range)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)

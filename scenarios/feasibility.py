@@ -107,12 +107,13 @@ def _far(spec: WorldSpec) -> list[str]:
     links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
     for device in spec.devices:
         link = links[device.link]
-        if device.protocol not in ("modbus-tcp", "opcua") or device.subscribed is not None or device.driver not in drivers:
+        if device.protocol == "modbus-rtu" or device.driver not in drivers:
             continue
+        polled = device.protocol != "mqtt" and device.subscribed is None
         deadline_ns, there_and_back_ns = drivers[device.driver].deadline_ns or device.poll_ns, 2 * link.model.delay_ns
         takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
         fleet = spec.fleets[device.fleet]
-        if takes_ns >= deadline_ns:
+        if polled and takes_ns >= deadline_ns:
             takes = f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over {device.link}"
             cure = "they are killed; a longer poll or deadline, or fewer blocks (gap, block)"
             out[f"fleet {fleet}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: {cure}"] = None
@@ -120,10 +121,10 @@ def _far(spec: WorldSpec) -> list[str]:
             timeout_ns = positive_duration(dict(drivers[device.driver].options).get("timeout", ""))
         except ValueError:
             continue  # none is given, or one that the component refuses
-        if there_and_back_ns + device.response_ns >= timeout_ns:
+        if there_and_back_ns + device.response_ns > timeout_ns:
             takes = f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
             patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
-            out[f"fleet {fleet}: {takes}, {patience}: no poll ever ends well; a longer timeout"] = None
+            out[f"fleet {fleet}: {takes}, {patience}: no exchange ever ends well; a longer timeout"] = None
     return list(out)
 
 

@@ -100,9 +100,9 @@ class Measures:
         metric, keys = expectation.metric, dict(expectation.keys)
         if metric.startswith(("samples.", "latency.", "readings.")) and metric != "samples.due" and self.none_due(expectation):
             return "none of these samples was due"
-        if metric in ("commands.done", "commands.failed", "commands.wrong") and not self._issued(expectation):
+        if metric in ("command.latency", "commands.done", "commands.failed", "commands.wrong") and not self._issued(expectation):
             return "no such command was issued"
-        if metric in ("upgrades.done", "upgrades.failed") and not self._ordered(expectation):
+        if metric.startswith("upgrade") and metric != "upgrades.ordered" and not self._ordered(expectation):
             return "no such upgrade was ordered"
         if metric.startswith("failover.") and not self._pairs(expectation):
             return "there is no such pair"

@@ -11,8 +11,6 @@ from sim.ledger import End
 from sim.world import World
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
-_OF_COMMANDS = ("commands.failed", "commands.done", "command.latency")
-_OF_UPGRADES = ("upgrades.failed", "upgrades.done", "upgrade.duration")
 
 
 def unspoken(world: World, measures: Measures, expectations: list[Expectation]) -> dict[str, int]:
@@ -22,11 +20,11 @@ def unspoken(world: World, measures: Measures, expectations: list[Expectation]) 
     for metric, wrong in (("readings.wrong", truth.wrong_of), ("commands.wrong", truth.wrong_commands)) if truth is not None else ():
         told = [measures.devices(one) for one in expectations if one.metric == metric]
         out["wrong"] += sum(count for device, count in wrong.items() if not any(mine is None or device in mine for mine in told))
-    speaking = [(dict(one.keys), measures.devices(one)) for one in expectations if one.metric in _OF_COMMANDS]
+    speaking = [(dict(one.keys), measures.devices(one)) for one in expectations if _speaks_of(one, "command.latency", "commands")]
     for device, cause in measures.failed:
         told_of = any(keys.get("cause") in (None, cause) and (devices is None or device in devices) for keys, devices in speaking)
         out["commands_failed"] += not told_of
-    of_upgrades = [dict(one.keys) for one in expectations if one.metric in _OF_UPGRADES]
+    of_upgrades = [dict(one.keys) for one in expectations if _speaks_of(one, "upgrade.duration", "upgrades")]
     for order in measures.failed_upgrades():
         about = {"gateway": order.gateway, "component": order.component, "cause": order.cause}
         out["upgrades_failed"] += not any(all(keys.get(key) in (None, value) for key, value in about.items()) for keys in of_upgrades)
@@ -54,6 +52,13 @@ def _speaks(expectation: Expectation) -> bool:
     if SAMPLE_ENDS.get(expectation.metric) is End.DELIVERED:
         return expectation.statistic == "ratio" or expectation.operator == "=="
     return expectation.metric in SAMPLE_ENDS
+
+
+def _speaks_of(expectation: Expectation, trend: str, counters: str) -> bool:
+    """Of what wasn't done: by how many failed, by the very number that was done, or by a time that is "never" as soon as one of them failed."""
+    if expectation.metric == trend:
+        return expectation.statistic in ("max", "mean")
+    return expectation.metric == f"{counters}.failed" or (expectation.metric == f"{counters}.done" and expectation.operator == "==")
 
 
 def unspoken_text(found: dict[str, int]) -> str:

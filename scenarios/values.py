@@ -125,15 +125,23 @@ class ValueWatch:
         return Verdict.PASS if expectation.holds(value) else Verdict.FAIL, value, ""
 
     def _judged_within(self) -> tuple[Verdict, float | None, str]:
+        span = self._expectation.within_ns or 0
+        longest = max(self._took, default=None)
+        if longest is not None and longest > span:
+            return Verdict.FAIL, longest, "later than the span"
         if self._since:
-            unasked = [device for device in self._index if not self._due_after(device, self._since[-1])]
-            if unasked and all(self._expectation.holds(value) for value in self._latest.values()):
-                return Verdict.NO_DATA, None, f"nothing was due of {len(unasked)} of {len(self._index)} devices after the event"
-            missing = len(self._index) - len(self._latest)
-            last = f"; the last value is {self._last:g}" if self.count else ""
-            return Verdict.FAIL, NEVER, (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}")
-        if not self._took:
+            return self._judged_open()
+        if longest is None:
             return Verdict.NO_DATA, None, f'"{self._expectation.event}" did not happen'
-        longest = max(self._took)
-        late = longest > (self._expectation.within_ns or 0)
-        return Verdict.FAIL if late else Verdict.PASS, longest, "later than the span" if late else ""
+        return Verdict.PASS, longest, ""
+
+    def _judged_open(self) -> tuple[Verdict, float | None, str]:
+        """After an event it never held: no data only if all that it lacks is devices of which nothing was due any more."""
+        unasked = {at_ns: [device for device in self._index if not self._due_after(device, at_ns)] for at_ns in self._since}
+        late = unasked[self._since[-1]]
+        right = [device for device, value in self._latest.items() if self._expectation.holds(value)]
+        if all(unasked.values()) and len(right) + len([device for device in late if device not in self._latest]) == len(self._index):
+            return Verdict.NO_DATA, None, f"nothing was due of {len(late)} of {len(self._index)} devices after the event"
+        missing = len(self._index) - len(self._latest)
+        last = f"; the last value is {self._last:g}" if self.count else ""
+        return Verdict.FAIL, NEVER, (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}")

@@ -58,7 +58,7 @@ NOT_KEPT = "this machine was later than pace.tolerance (p99): what was measured 
 
 
 def exit_code(verdict: Verdict, strict: bool = False, unspoken: bool = False) -> int:
-    """The number for the shell. ``unspoken``: something went wrong with samples of which no expectation speaks."""
+    """The number for the shell. ``unspoken``: something went wrong of which no expectation speaks."""
     doubtful = verdict is Verdict.UNSURE or (verdict is Verdict.PASS and unspoken)
     return STRICT_UNSURE if strict and doubtful else EXIT_CODES[verdict]
 

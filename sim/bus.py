@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sim.budget import Files
-from sim.clock import MS, NEVER_NS, Environment, Signal, Timer
+from sim.clock import LATE, MS, NEVER_NS, Environment, Signal, Timer
 from sim.link import Link
 from sim.stream import Stream
 from sim.trace import Trace
@@ -162,16 +162,19 @@ class TcpPort:
     def _arm(self) -> None:
         """Keep the time of the exchange; while all is well its end is known and needs no timer."""
         if self._waiting is not None and self._timer is None:
-            self._timer = self._env.call_at(max(self._env._now, self._deadline_ns), self._timed_out, self._waiting)
+            self._timer = self._env.call_at(max(self._env._now, self._deadline_ns), self._timed_out, self._waiting, priority=LATE)
 
-    def reset(self) -> None:
-        """Drop the connection and what is unread."""
+    def _drop(self) -> None:
         if self._stream is not None:
             self._stream.close()
             self._files.give()
         self._stream = None
         self._buffer = b""
         self._unsent.clear()
+
+    def reset(self) -> None:
+        """Drop the connection and what is unread."""
+        self._drop()
         if self._waiting is not None:
             self._finish(DISCONNECTED)
 
@@ -280,6 +283,8 @@ class TcpPort:
 
     def _timed_out(self, event: Signal) -> None:
         if event is self._waiting:
+            if self._stream is not None and not self._stream.open:
+                self._drop()  # a connection that doesn't come about in time is given up, and what waited for it
             self._finish(TIMEOUT)
 
     def _finish(self, value: tuple[bool, Any]) -> None:

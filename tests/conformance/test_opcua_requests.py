@@ -14,6 +14,7 @@ from devices.catalog import model
 from devices.device import Device
 from devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
 from devices.opcua_items import WATCHED
+from devices.overlay import ValueFault
 from tests.conformance.arms import loopback_opcua, simulated_opcua
 from tests.conformance.test_opcua_items import Told, arm, watch
 
@@ -40,9 +41,13 @@ def test_a_part_of_a_value(arm: Any) -> None:
             for index_range in ("0", "0:1"):
                 refused = await read(client, "ns=2;s=pressure", index_range)
                 assert refused.StatusCode.value == ua.StatusCodes.BadIndexRangeNoData
-            for index_range in ("x", "1:1", "2:1", "-1", "1:", "0,0"):
+            for index_range in ("x", "1:1", "2:1", "-1", "1:", "0,0", "1:" + "9" * 5000, "\u0663"):
                 refused = await read(client, "ns=2;s=pressure", index_range)
                 assert refused.StatusCode.value == ua.StatusCodes.BadIndexRangeInvalid, index_range
+            assert (await read(client, "ns=9;s=nix", "0")).StatusCode.value == ua.StatusCodes.BadNodeIdUnknown
+            end = server.device.lie(ValueFault("nan", 6), server._now())
+            assert (await read(client, "ns=2;s=cycles", "0")).StatusCode.value == ua.StatusCodes.BadSensorFailure, "there is no value at all"
+            end()
             namespaces = (await read(client, "i=2255", None)).Value.Value
             assert len(namespaces) >= 3
             assert (await read(client, "i=2255", "1")).Value.Value == namespaces[1:2]

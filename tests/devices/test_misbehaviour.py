@@ -124,10 +124,10 @@ def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
 def test_d1_faults_of_an_opc_ua_server_at_once() -> None:
     from itertools import permutations
 
-    from devices.opcua_device import _SPOIL
+    from devices.opcua_faults import SPOIL
 
-    for some in permutations(_SPOIL, 3):
+    for some in permutations(SPOIL, 3):
         for answer in (b"", b"M", b"MSGF\x08\0\0\0", b"MSGF" + bytes(60), b"OPNF" + bytes(40)):
             out: bytes | None = answer
             for kind in some:
-                out = None if out is None else _SPOIL[kind](out, 0x80100000)
+                out = None if out is None else SPOIL[kind](out, 0x80100000)

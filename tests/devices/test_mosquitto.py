@@ -84,7 +84,7 @@ def test_a_bridge_carries_both_ways_and_echoes_nothing(tmp_path: Path, served: S
         assert sorted(heard) == sorted([(f"plant/{k}", b"%d" % k) for k in range(20)] + [("both/s", b"from the south"), ("both/n", b"from the north")])
         assert sorted(told) == sorted([(f"orders/{k}", b"%d" % k) for k in range(20)] + [("both/s", b"from the south"), ("both/n", b"from the north")])
         assert served.broker.broken_by == {}
-        assert served.broker.retained["plant/0"].payload == b"0"
+        assert served.broker.kept.messages["plant/0"].payload == b"0"
 
 
 def test_what_a_bridge_keeps_comes_when_the_broker_is_back(tmp_path: Path, served: Served) -> None:

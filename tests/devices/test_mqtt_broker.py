@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devices import mqtt_broker
+from devices import mqtt_broker, mqtt_retained
 from devices.catalog import model
 from devices.device import Device
 from devices.misbehaviour import Misbehaviour
@@ -133,7 +133,7 @@ def test_retained_messages_and_wills() -> None:
     assert leaving.closed
     assert len([p for p in reader.came if isinstance(p, Publish) and p.payload == b"offline"]) == 1
     connected(broker, "w").say(Publish("d/status", b"", 0, True))
-    assert broker.retained == {}
+    assert broker.kept.messages == {}
 
 
 def test_silent_clients_are_closed_after_one_and_a_half_keep_alives() -> None:
@@ -167,7 +167,7 @@ def test_limits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(away.came) == 1 + INFLIGHT_MAX
     monkeypatch.setattr(mqtt_broker, "SUBSCRIPTIONS_MAX", 1)
     assert writer.say(Subscribe(3, (("a", 0), ("b", 1)))) == [Suback(3, (0, 0x80))]
-    monkeypatch.setattr(mqtt_broker, "RETAINED_MAX", 0)
+    monkeypatch.setattr(mqtt_retained, "RETAINED_MAX", 0)
     writer.say(Publish("new", b"x", 0, True))
     monkeypatch.setattr(mqtt_broker, "SESSIONS_MAX", 2)
     late = Client(broker)
@@ -229,7 +229,7 @@ def test_mutated_clients_disturb_nobody() -> None:
                     Client(broker).say(Connect(name, True), Disconnect())
             assert len(broker.sessions) < 600
     assert len(broker.connections) == 2
-    assert len(broker.retained) < 600 + rounds // 10
+    assert len(broker.kept.messages) < 600 + rounds // 10
 
 
 # ---- a device ---------------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_a_device_publishes_its_points_and_says_that_it_is_online() -> None:
     assert (status.topic, status.payload) == ("plant/presses/1/status", b"online")
     assert sample.topic == "plant/presses/1"
     assert sample.payload.startswith(b'{"ts":3000,"values":{"pressure":')
-    assert broker.retained["plant/presses/1"].payload == sample.payload
+    assert broker.kept.messages["plant/presses/1"].payload == sample.payload
     wire.connection.lost(0)
     assert reader.came[-1].payload == b"offline"  # type: ignore[union-attr]
 

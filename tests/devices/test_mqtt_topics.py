@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from devices.mqtt_broker import Broker
 from devices.mqtt_fields import matches
-from devices.mqtt_packet import Publish, Subscribe, Unsubscribe
+from devices.mqtt_packet import Publish, Subscribe, Unsubscribe, encode
 from devices.mqtt_topics import FilterTree
 from tests.devices.test_mqtt_broker import connected
 
@@ -63,3 +63,63 @@ def test_what_is_replaced_while_retained_messages_are_told_isnt_told_twice() -> 
     while rest:
         rest.pop()()
     assert len(reader.came) == 1, "nothing more is told"
+
+
+def waiting(count: int = 250, qos: int = 0) -> tuple[Broker, list[Callable[[], None]]]:
+    """A broker with so many retained messages, which tells them in turns."""
+    broker, rest = Broker(), list[Callable[[], None]]()
+    for number in range(count):
+        broker.publish(Publish(f"t/{number}", b"1", qos, retain=True), None)
+    broker.later = rest.append
+    return broker, rest
+
+
+def let(rest: list[Callable[[], None]]) -> int:
+    turns = 0
+    while rest:
+        rest.pop()()
+        turns += 1
+    return turns
+
+
+def test_a_kept_session_hears_all_that_was_retained_though_it_was_away_meanwhile() -> None:
+    broker, rest = waiting(250, 1)
+    reader = connected(broker, "p", False)
+    reader.say(Subscribe(1, (("t/#", 1),)))
+    reader.connection.lost(0)
+    let(rest)
+    session = broker.sessions["p"]
+    assert len(session.inflight) + len(session.queued) == 250
+
+
+def test_the_same_filter_again_begins_anew_and_ends_what_was_begun() -> None:
+    broker, rest = waiting()
+    reader = connected(broker, "r")
+    reader.connection.received(b"".join(encode(one) for one in (Subscribe(1, (("t/#", 0),)), Unsubscribe(2, ("t/#",)), Subscribe(3, (("t/#", 0),)))), 0)
+    let(rest)
+    told = [packet.topic for packet in reader.came if isinstance(packet, Publish)]
+    assert told[100:] == [f"t/{number}" for number in range(250)], "a turn of the first, and all of the second"
+
+
+def test_many_subscriptions_that_nothing_matches_keep_nothing() -> None:
+    """One list of topics is walked at a time; who is gone isn't waited for."""
+    broker, rest = waiting(1000)
+    reader = connected(broker, "r")
+    for number in range(40):
+        reader.say(Subscribe(1, ((f"no/+/{number % 2}", 0),)))
+    assert len(broker.kept._owed) == 2
+    assert len(rest) == 1
+    reader.connection.lost(0)
+    assert not broker.kept._owed
+    assert let(rest) == 1
+
+
+def test_who_subscribes_beside_a_long_telling_has_his_turn_behind_it() -> None:
+    broker, rest = waiting()
+    first, second = connected(broker, "a"), connected(broker, "b")
+    first.say(Subscribe(1, (("t/#", 0),)))
+    second.say(Subscribe(1, (("t/7", 0),)))
+    broker.publish(Publish("t/7", b"2", 0, retain=True), None)
+    let(rest)
+    assert [packet.payload for packet in second.came if isinstance(packet, Publish)] == [b"2"], "what came meanwhile came as itself"
+    assert len({packet.topic for packet in first.came if isinstance(packet, Publish)}) > 150

@@ -16,7 +16,7 @@ from devices.catalog import model
 from devices.device import Device
 from devices.misbehaviour import SPOKEN, Misbehaviour
 from devices.nodes import NodeImage, data_type, node_id
-from devices.opcua_device import OpcUaServer
+from devices.opcua_device import UNSAID_MAX, OpcUaServer
 from devices.overlay import ValueFault
 from devices.registers import Point
 from devices.statuses import STATUS_CODES
@@ -157,6 +157,38 @@ def test_who_says_nothing_uses_no_sequence_number(peer: Peer) -> None:
     failed = [result.value for result in results if not result.ok]
     assert failed == [("bus", ("timeout", None))] * len(failed)
     assert 20 < len(failed) < 60
+
+
+def chunk(kind: bytes, channel: int, number: int) -> bytes:
+    return b"MSG" + kind + struct.pack("<IIIII", 40, channel, 1, number, 9) + b"\x01\x00\x7a\x02" + bytes(12)
+
+
+def number_of(message: bytes | None) -> int:
+    assert message is not None
+    return int.from_bytes(message[16:20], "little")
+
+
+def test_sequence_numbers_of_many_chunks_and_many_channels() -> None:
+    """Channel 7 says three chunks too few, and one for three: whoever else is silent meanwhile, its next number is the next one."""
+    server = OpcUaServer.__new__(OpcUaServer)
+    server.faults, server._unsaid = [], {}
+    three = chunk(b"C", 7, 6) + chunk(b"C", 7, 7) + chunk(b"F", 7, 8)
+    silent, refusing = Misbehaviour("silent", 1), Misbehaviour("service-fault", 1, STATUS_CODES["BadTimeout"])
+    server.faults = [silent]
+    assert server.spoilt(three) is None
+    for channel in range(100, 100 + UNSAID_MAX - 1):
+        assert server.spoilt(chunk(b"F", channel, 1)) is None
+    server.faults = []
+    assert number_of(server.spoilt(chunk(b"F", 7, 9))) == 6
+    server.faults = [refusing]
+    fault = server.spoilt(chunk(b"C", 7, 10) + chunk(b"F", 7, 11))
+    assert fault is not None
+    assert (fault[:4], number_of(fault)) == (b"MSGF", 7)
+    server.faults = [silent]
+    for channel in range(5000, 5000 + UNSAID_MAX - 1):
+        server.spoilt(chunk(b"F", channel, 1))
+    server.faults = []
+    assert number_of(server.spoilt(chunk(b"F", 7, 12))) == 8
 
 
 def test_half_of_the_answers(peer: Peer) -> None:

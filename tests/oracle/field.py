@@ -81,6 +81,8 @@ class TcpField:
     def _give(self, what: Any) -> None:
         if what != "timeout":
             self.time.compare(self.time.now, self._deadline_ns)
+        elif self.connection is not None and not self.connection.open:
+            self._reset()  # it hasn't come about in time
         elif self.connection is not None:
             self.connection.gave_up()
         waiter, self._waiter = self._waiter, None

@@ -162,7 +162,8 @@ def test_d8_only_what_a_run_has_written_goes(tmp_path: Path, capsys: pytest.Capt
 )  # fmt: skip
 def test_an_expectation_speaks_of_wrong_values_of_its_own_devices_only(tmp_path: Path, host: Host, expect: str, unspoken: int) -> None:
     """m/2 has 3 wrong readings and 2 wrong writes; whoever speaks of m/1 alone says nothing of that."""
-    loaded = load_text(scenario(tmp_path, fleet={"count": 2}, duration="3 s", expect=[expect]), tmp_path / "case.yaml")
+    writes = [{"at": "1.5 s", "write": f"m/{number}", "point": "setpoint", "value": 6} for number in (1, 2)]
+    loaded = load_text(scenario(tmp_path, fleet={"count": 2}, duration="3 s", timeline=writes, expect=[expect]), tmp_path / "case.yaml")
     world = World(Planner(loaded, host).world(), host)
     try:
         judge = Judge(world, read_expectations(loaded))

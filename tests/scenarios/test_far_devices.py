@@ -34,7 +34,7 @@ def test_a_timeout_that_is_shorter_than_the_way_is_never_kept(tmp_path: Path, ho
     """480 ms there and back is within a timeout of 500 ms, connecting and asking in turn; 502 ms isn't, and a run's notes say so."""
     found = far(tmp_path, host, delay, "500 ms")
     assert (found.verdict is Verdict.PASS) == passes
-    assert any("no poll ever ends well; a longer timeout" in note for note in found.notes) == (not passes), found.notes
+    assert any("no exchange ever ends well; a longer timeout" in note for note in found.notes) == (not passes), found.notes
     if not passes:
         assert found.data["ledger"]["missed"] == {"timeout": found.data["ledger"]["due"]}
 

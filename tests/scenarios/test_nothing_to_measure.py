@@ -24,6 +24,8 @@ UPLINK = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route"
         ("count(commands.done{device=m/1}) <= 3", "no such command was issued"),
         ("count(upgrades.failed{component=normalize}) == 0", "no such upgrade was ordered"),
         ("count(upgrades.done) <= 1", "no such upgrade was ordered"),
+        ("count(upgrade.downtime) == 0", "no such upgrade was ordered"),
+        ("count(command.latency) == 0", "no such command was issued"),
         ("count(failover.split-brain) == 0", "there is no such pair"),
         ("backlog == 0", "no gateway that is meant has a store"),
         ("never backlog > 5", "no gateway that is meant has a store"),
@@ -73,7 +75,8 @@ def test_a_command_that_failed_stands_beside_a_pass(tmp_path: Path, host: Host) 
     ("spoken", "left"),
     [
         ("count(commands.failed) == 1", {}), ("count(commands.failed{cause=rejected}) == 1", {}), ("count(commands.done{device=m/1}) == 1", {}),
-        ("count(commands.failed{cause=timeout}) == 0", {"commands_failed": 1}), ("count(commands.issued) == 2", {"commands_failed": 1}),
+        ("max(command.latency) >= 1 ms", {}), ("count(command.latency) >= 1", {"commands_failed": 1}), ("min(command.latency) <= 5 s", {"commands_failed": 1}),
+        ("count(commands.done) >= 1", {"commands_failed": 1}), ("count(commands.failed{cause=timeout}) == 0", {"commands_failed": 1}), ("count(commands.issued) == 2", {"commands_failed": 1}),
     ],
 )
 def test_unless_an_expectation_speaks_of_it(tmp_path: Path, host: Host, spoken: str, left: dict[str, int]) -> None:
@@ -96,6 +99,36 @@ def test_a_value_after_an_event_that_nothing_was_due_after(tmp_path: Path, host:
     timeline = [{"at": "3 s", "cut": "plant", "for": "14.5 s"}]
     found = result(tmp_path, host, fleet={"poll": "2 s"}, timeline=timeline, expect=expect)
     assert found.verdict is Verdict.PASS
+
+
+SILENT = {"fault": "m/1", "kind": "silent"}
+
+
+@pytest.mark.parametrize(
+    ("timeline", "bound", "why"),
+    [
+        ([("3 s", "1 s"), ("15 s", "4.5 s")], "1000 bar", "1 devices had no value after the event"),
+        ([("3 s", "100 ms"), ("15 s", "4.5 s")], "-1000 bar", "later than the span"),
+        ([("3 s", "1 s")], "1000 bar", "it never held"),
+    ],
+)
+def test_a_late_event_excuses_no_earlier_one(tmp_path: Path, host: Host, timeline: list[tuple[str, str]], bound: str, why: str) -> None:
+    cuts = [{"at": at, "cut": "plant", "for": length} for at, length in timeline]
+    trouble = [*cuts, {**SILENT, "at": "3.2 s", "for": "8 s"}] if why == "later than the span" else cuts
+    expect = [f"value{{point=pressure}} >= {bound} within 2 s after heal plant"]
+    found = result(tmp_path, host, fleet={"poll": "2 s"}, timeline=trouble, expect=expect)
+    assert found.verdict is Verdict.FAIL
+    assert found.judged[0].why.startswith(why)
+
+
+@pytest.mark.parametrize(("silent", "verdict"), [(True, Verdict.FAIL), (False, Verdict.NO_DATA)])
+def test_a_device_that_wasnt_asked_excuses_no_silent_one(tmp_path: Path, host: Host, silent: bool, verdict: Verdict) -> None:
+    base = {"device": "press-sensor", "protocol": "modbus-tcp", "link": "plant", "gateway": "gw", "driver": "modbus-driver"}
+    timeline: list[dict[str, Any]] = [{"at": "3 s", "cut": "plant", "for": "1 s"}]
+    timeline += [{**SILENT, "at": "3 s", "for": "17 s"}] if silent else []
+    fleets = {"m": {**base, "poll": "1 s"}, "slow": {**base, "poll": "100 s"}}
+    found = result(tmp_path, host, fleets=fleets, timeline=timeline, expect=["value{point=pressure} >= -1000 bar within 2 s after heal plant"])
+    assert found.verdict is verdict, found.judged
 
 
 def test_a_bound_beyond_all_numbers_is_refused() -> None:

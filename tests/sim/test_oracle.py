@@ -158,8 +158,9 @@ def spans(draw: Random, last_ms: int, longest_ms: int) -> tuple[tuple[int, int],
 
 
 def slow_spans(draw: Random) -> tuple[tuple[int, int, int], ...]:
-    """Up to two times in which a way takes longer, or less long, than it does else."""
-    return tuple((since, until, draw.choice((0, 3, 90, 260, 700)) * MS + ODD_NS) for since, until in spans(draw, 30_000, 12_000))
+    """Up to two times in which a way takes longer, or less long, than it does else; always less than the 200 ms after which a segment is sent again:
+    of a copy beside one that is still on its way sim/stream.py knows nothing, and says so."""
+    return tuple((since, until, draw.choice((0, 3, 60, 110, 180)) * MS + ODD_NS) for since, until in spans(draw, 30_000, 12_000))
 
 
 def losses(draw: Random) -> frozenset[int]:
