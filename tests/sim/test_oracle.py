@@ -28,6 +28,8 @@ from tests.oracle.subscription import Subscribed, may_become
 ROOMS = ("components", "devices", "scenarios", "sim", "tui")
 PRICE_MAX_NS = 12 * MS
 """of a step of the gateway's own: more than any costs on the board below"""
+PRICE_USUAL_NS = 150_000
+"""of most of its steps: at most so much"""
 GUESSES = 8
 
 
@@ -128,8 +130,9 @@ def script(ways: Any, wire: Wire) -> None:
 
 def opinions(plant: Plant) -> Books | None:
     """The oracle's books; None when only the price of CPU time could tell: they differ between guesses at it, or two events lie too near."""
-    draws = [Random(seed) for seed in range(GUESSES)]
-    prices = [lambda: 0, lambda: PRICE_MAX_NS, *(lambda draw=draw: draw.randrange(PRICE_MAX_NS) for draw in draws)]  # type: ignore[misc]
+    guesses = [(Random(seed), most_ns) for seed in range(GUESSES) for most_ns in (PRICE_MAX_NS, PRICE_USUAL_NS)]
+    drawn = [lambda draw=draw, most_ns=most_ns: draw.randrange(most_ns) for draw, most_ns in guesses]  # type: ignore[misc]
+    prices = [lambda: 0, lambda: PRICE_MAX_NS, lambda: PRICE_USUAL_NS // 4, *drawn]
     first = model.books(plant, prices[0])
     if first.close_calls:
         return None
