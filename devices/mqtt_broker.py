@@ -345,6 +345,8 @@ class Broker:
             granted, options = session.wants(topic, sender) if session.options else (session.filters[topic], 0)
             if granted >= 0:
                 found[client] = session, granted, options
+        if not self._wild:
+            return found
         for client, session in self._wild.items():
             before = session.tree.looks
             granted, options = session.wants(topic, sender)

@@ -60,10 +60,13 @@ class NodeImage:
 
     def read(self, index: int, now_ns: int) -> NodeValue:
         """Point ``index`` as of now."""
-        device, point = self.device, self.device.model.points[index]
+        device = self.device
         device.advance(now_ns)
-        image, cell = device.image, device.image.cell(index)
+        image = device.image
         status, source_ns = device.status(index), device.stepped_ns(now_ns)
+        if not image.overlays:  # nobody lies: as it is
+            return NodeValue(image.value(index), status, source_ns)
+        cell, point = image.cell(index), device.model.points[index]
         if cell is None:
             value = float((image.read_bits(point.table, point.address, 1) or [False])[0])
         else:

@@ -98,6 +98,7 @@ class OpcUaServer:
         """what it says is what went into ``spoilt`` last"""
         self._unsaid: dict[bytes, int] = {}
         """channel -> chunks that a silent server, or one that says a fault instead, kept to itself: they use no sequence number"""
+        self._times: dict[int, Any] = {}
         self._counter = -1
         self._carried: dict[Any, list[int]] = {}
         """task -> values of the counter in the answer that it is about to write"""
@@ -221,7 +222,11 @@ class OpcUaServer:
         return ua.Variant(value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind)
 
     def _time(self, at_ns: int) -> Any:
-        return ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
+        if at_ns not in self._times:  # the nodes of one request are told of the same two
+            if len(self._times) > 1:
+                self._times.clear()
+            self._times[at_ns] = ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
+        return self._times[at_ns]
 
     def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
         now_ns = self._now()
@@ -324,7 +329,9 @@ class OpcUaServer:
 
     def spoilt(self, answer: bytes) -> bytes | None:
         """What goes out instead of a chunk or message, None for silence; sets ``slow_ns``."""
-        self.slow_ns = 0
+        self.slow_ns, self.untouched = 0, True
+        if not self.faults and not self._unsaid:
+            return answer
         out: bytes | None = answer
         for fault in sorted(self.faults, key=lambda fault: ORDER.index(fault.kind)) if len(self.faults) > 1 else self.faults:
             if out is not None and fault.hits():

@@ -203,7 +203,10 @@ class RegisterImage:
         cell, point = self._cells[index], self._points[index]
         if cell is None:
             return float(self.bits[point.table][point.address - self.first[point.table]])
-        return cell.decode(bytes(self.raw[point.table][cell.position : cell.position + cell.size]))
+        raw = self.raw[point.table]
+        if cell.order == "be":
+            return float(cell.struct.unpack_from(raw, cell.position)[0]) * cell.scale + cell.offset
+        return cell.decode(bytes(raw[cell.position : cell.position + cell.size]))
 
     def read_raw(self, table: str, address: int, count: int) -> bytes | None:
         """Registers as they go over the wire, None when one of them doesn't exist."""
