@@ -1,8 +1,13 @@
-"""Every shipped scenario: its .expect holds, two runs are equal event by event, conservation holds in the closed form."""
+"""Every shipped scenario: its .expect holds, two runs are equal event by event, conservation holds in the closed form.
+
+While the house is being rebuilt, its trace is the one of before, too: ``python -m tests.scenarios.test_library`` writes the digests anew.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -20,6 +25,9 @@ from scenarios.schema import VERBS
 from scenarios.verdict import exit_code
 
 
+DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
+
+
 @pytest.mark.parametrize("name", library_names())
 def test_a_shipped_scenario_is_what_it_says_and_repeats_event_by_event(host: Host, name: str) -> None:
     loaded = load(LIBRARY / f"{name}.yaml")
@@ -30,6 +38,7 @@ def test_a_shipped_scenario_is_what_it_says_and_repeats_event_by_event(host: Hos
     foreseen = "\n".join(warnings(Planner(loaded, host).world()))
     assert not differences(expected, result.data, exit_code(result.verdict), text.getvalue(), foreseen)
     assert not result.divergence
+    assert result.data["digest"] == json.loads(DIGESTS.read_text())[name]
     ledger = result.data["ledger"]
     ended = sum(value if isinstance(value, int) else sum(value.values()) for key, value in ledger.items() if key in
                 ("delivered", "cached", "dropped", "evicted", "missed", "lost"))  # fmt: skip
@@ -57,3 +66,10 @@ def test_a_figure_is_found_by_path() -> None:
     assert figure({"lines": {"a/1": {"busy": 0.5}}, "x": 3}, "lines.a/1.busy") == 0.5
     assert figure({"x": 3}, "x") == 3
     assert figure({"x": 3}, "y.z") is None
+
+
+if __name__ == "__main__":
+    own = Host()
+    found = {name: run(load(LIBRARY / f"{name}.yaml"), Options(), own).data["digest"] for name in library_names()}
+    DIGESTS.write_text(json.dumps(found, indent=1) + "\n")
+    own.close()
