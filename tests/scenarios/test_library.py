@@ -24,7 +24,6 @@ from scenarios.runner import Options, run
 from scenarios.schema import VERBS
 from scenarios.verdict import exit_code
 
-
 DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 
 
