@@ -95,7 +95,8 @@ def books(plant: Plant, price: Price) -> Books:
     whole = Whole(plant, price)
     whole.time.run(plant.duration_ns)
     due = sum(poller.ks * len(poller.names) for poller in whole.pollers.values())
-    calm_ns = max((edge for cut in (*plant.cloud.cuts, *plant.field_cuts) for edge in cut), default=0)
+    cuts, slow = (*plant.cloud.cuts, *plant.field_cuts), (*plant.cloud.slow, *plant.field_slow)
+    calm_ns = max((*(until for _, until in cuts), *(until for _, until, _ in slow)), default=0)
     until_ns = plant.duration_ns + plant.settle_ns
     while whole.time.now < until_ns and (len(whole.books.ends) < due or whole.time.now < calm_ns):  # it has settled: nothing is open or to come
         whole.time.run(min(whole.time.now + LOOKS_NS, until_ns))
