@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from components.host import Host
-from devices import catalog
-from devices.device import Device
-from devices.modbus_server import ModbusServer
-from scenarios.load import load_text
-from scenarios.plan import Planner
-from scenarios.runner import Options  # noqa: F401  # what a run has in memory is in memory here, too
-from sim.clock import S
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.devices import catalog
+from twinloop.devices.device import Device
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.runner import Options  # noqa: F401  # what a run has in memory is in memory here, too
+from twinloop.sim.clock import S
+from twinloop.sim.world import World
 
 PLANT = """\
 format: 1

@@ -16,13 +16,13 @@ from typing import Any
 
 from asyncua import Client, ua
 
-from devices.opcua_server import StandardSpace, fresh_counters, serve
-from sim.clock import MS, US, Environment
-from sim.eventloop import EventLoop
-from sim.link import Link, LinkModel
-from sim.neutral import neutralised
-from sim.streams import Streams
-from sim.transport import HERE, Network
+from twinloop.devices.opcua_server import StandardSpace, fresh_counters, serve
+from twinloop.sim.clock import MS, US, Environment
+from twinloop.sim.eventloop import EventLoop
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.neutral import neutralised
+from twinloop.sim.streams import Streams
+from twinloop.sim.transport import HERE, Network
 
 CHANGES_PER_S = 4
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import wasmtime
 from wasmtime import component as wc
 
-from components.codec import Signature
-from components.host import Host, Linked
-from components.memory import MemoryOwner
+from twinloop.components.codec import Signature
+from twinloop.components.host import Host, Linked
+from twinloop.components.memory import MemoryOwner
 
 DECODE = b"""(component
   (core module $m

@@ -26,16 +26,16 @@ from benchmarks import paired
 from benchmarks.opcua import Servers, resident_kb
 from benchmarks.probe import stock, typed
 from benchmarks.wire import LASTS_S, serve
-from components.host import Host
-from scenarios.collector import COLLECTOR
-from scenarios.load import load_text
-from scenarios.plan import Planner
-from sim.clock import S
-from sim.ledger import End
-from sim.world import World
-from tui.engine import Engine
-from tui.marks import Marks, root
-from tui.messages import Look, Play
+from twinloop.components.host import Host
+from twinloop.scenarios.collector import COLLECTOR
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.sim.clock import S
+from twinloop.sim.ledger import End
+from twinloop.sim.world import World
+from twinloop.tui.engine import Engine
+from twinloop.tui.marks import Marks, root
+from twinloop.tui.messages import Look, Play
 
 SAMPLES = 5
 TYPED_MIN = 6.0

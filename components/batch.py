@@ -12,8 +12,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
-from components.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
-from components.contract import TextReading
+from twinloop.components.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
+from twinloop.components.contract import TextReading
 
 _KEPT_MAX = 500
 """lengths of lists for which a struct is kept: as many as a device may have points"""

@@ -16,8 +16,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from components.demo_registry import write
-from components.options import with_options
+from twinloop.components.demo_registry import write
+from twinloop.components.options import with_options
 
 HERE = Path(__file__).parent
 GUESTS = {

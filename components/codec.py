@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from wasmtime import component as wc
 
-from components.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
+from twinloop.components.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
 
 ARENA_BYTES = 64 << 20
 """room for one call's arguments; only the pages that were touched are in memory"""

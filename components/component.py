@@ -13,9 +13,9 @@ import wasmtime
 from wasmtime import component as wc
 from wasmtime.component._types import ComponentInstanceType, FuncType
 
-from components.codec import Codecs, Signature
-from components.contract import EXPORTS, GRANTABLE, IMPORTS, PACKAGE, VERSION, describe_function, interface
-from components.options import stated_options
+from twinloop.components.codec import Codecs, Signature
+from twinloop.components.contract import EXPORTS, GRANTABLE, IMPORTS, PACKAGE, VERSION, describe_function, interface
+from twinloop.components.options import stated_options
 
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""

@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from components.registry import Registry, Release, Version, sign
+from twinloop.components.registry import Registry, Release, Version, sign
 
 PUBLIC_KEY = "demo.pub"
 Spoil = Callable[[Release, bytes], tuple[Release, bytes]]

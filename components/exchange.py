@@ -11,8 +11,8 @@ from ctypes import addressof, c_uint64
 from struct import Struct
 from typing import Any, NamedTuple
 
-from components.capi import MEMORY, VAL_BYTES, Q, val_clone
-from components.codec import Case
+from twinloop.components.capi import MEMORY, VAL_BYTES, Q, val_clone
+from twinloop.components.codec import Case
 
 _ARGUMENTS = Struct("<8xQQ8x8xQQQ8xQ")
 """three values: (count, pointer) of the request, (tag size, tag pointer, payload pointer) of the framing, the timeout"""

@@ -19,15 +19,15 @@ import wasmtime
 from wasmtime import _bindings
 from wasmtime import component as wc
 
-from components import capi
-from components.capi import IS_SET, MEMORY, QQQ, Q
-from components.codec import Codecs, Signature
-from components.component import Component, ComponentRefused, read_component
-from components.contract import PARKING, interface
-from components.errors import HostError, HostLimitError
-from components.exchange import Replies, read_transact
-from components.instance import Instance
-from components.memory import MemoryCreator, MemoryOwner
+from twinloop.components import capi
+from twinloop.components.capi import IS_SET, MEMORY, QQQ, Q
+from twinloop.components.codec import Codecs, Signature
+from twinloop.components.component import Component, ComponentRefused, read_component
+from twinloop.components.contract import PARKING, interface
+from twinloop.components.errors import HostError, HostLimitError
+from twinloop.components.exchange import Replies, read_transact
+from twinloop.components.instance import Instance
+from twinloop.components.memory import MemoryCreator, MemoryOwner
 
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a few KiB"""

@@ -17,16 +17,16 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component as wc
 
-from components import capi
-from components.batch import Held
-from components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
-from components.codec import Signature
-from components.errors import HostError
-from components.memory import REFUSED_MAX, MemoryOwner
-from components.outcome import Cause, Fault, classify
+from twinloop.components import capi
+from twinloop.components.batch import Held
+from twinloop.components.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
+from twinloop.components.codec import Signature
+from twinloop.components.errors import HostError
+from twinloop.components.memory import REFUSED_MAX, MemoryOwner
+from twinloop.components.outcome import Cause, Fault, classify
 
 if TYPE_CHECKING:
-    from components.host import Host, Linked
+    from twinloop.components.host import Host, Linked
 
 _RESULT, _ERROR, _FLAG, _FUEL = 0, 4, 5, 6
 """words of an instance's block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""

@@ -15,7 +15,7 @@ from typing import Any
 import wasmtime
 from wasmtime import _bindings
 
-from components.capi import error_new
+from twinloop.components.capi import error_new
 
 _PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import wasmtime
 
-from components.capi import trap_code_of
+from twinloop.components.capi import trap_code_of
 
 
 class Cause(StrEnum):

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from components.component import COMPONENT_BYTES_MAX
+from twinloop.components.component import COMPONENT_BYTES_MAX
 
 FORMAT = 1
 STATEMENT_BYTES_MAX = 64 << 10

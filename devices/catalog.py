@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 
-from devices import plants
-from devices.device import DeviceModel
-from devices.plants import PROTOCOLS
-from devices.registers import Point
-from devices.signal import Signal
-from devices.sunspec import SunSpecPoint, load_model, sunspec_map
+from twinloop.devices import plants
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.plants import PROTOCOLS
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.devices.sunspec import SunSpecPoint, load_model, sunspec_map
 
 ENTRY_POINTS = "twinloop.devices"
 """a third party's entry point is a callable that returns a DeviceModel"""

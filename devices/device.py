@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from devices.overlay import NS_PER_S, Overlay, ValueFault
-from devices.process import Process
-from devices.registers import Point, RegisterImage
-from devices.signal import mixed
-from devices.stepper import step_function
+from twinloop.devices.overlay import NS_PER_S, Overlay, ValueFault
+from twinloop.devices.process import Process
+from twinloop.devices.registers import Point, RegisterImage
+from twinloop.devices.signal import mixed
+from twinloop.devices.stepper import step_function
 
 POINTS_MAX = 500
 """of one model: what a driver's table and a ledger mask are tested for"""

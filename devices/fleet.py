@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.device import Device, DeviceModel
-from devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
-from devices.signal import SINE, SINE_STEPS, Signal, mixed
+from twinloop.devices.device import Device, DeviceModel
+from twinloop.devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
+from twinloop.devices.signal import SINE, SINE_STEPS, Signal, mixed
 
 LOOKS_MIN = 32
 """devices of a fleet that are looked at within one step, from which on one pass for all is cheaper than a call for each"""

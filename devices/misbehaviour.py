@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pymodbus.framer import FramerRTU
 
-from devices.signal import mixed
+from twinloop.devices.signal import mixed
 
 _BUSY = 6
 """MODBUS Application Protocol Specification V1.1b3 section 7: Server Device Busy"""

@@ -14,8 +14,8 @@ from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
-from devices.device import Device
-from devices.misbehaviour import Misbehaviour, in_order
+from twinloop.devices.device import Device
+from twinloop.devices.misbehaviour import Misbehaviour, in_order
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253

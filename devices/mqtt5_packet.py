@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.mqtt_fields import Cursor, ProtocolError, check_filter, check_topic
-from devices.mqtt_packet import (
+from twinloop.devices.mqtt_fields import Cursor, ProtocolError, check_filter, check_topic
+from twinloop.devices.mqtt_packet import (
     Connack,
     Connect,
     Disconnect,

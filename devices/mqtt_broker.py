@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from devices.mqtt5_packet import (
+from twinloop.devices.mqtt5_packet import (
     AS_PUBLISHED,
     BAD_AUTHENTICATION,
     FOR_EVER,
@@ -32,8 +32,8 @@ from devices.mqtt5_packet import (
     UNAVAILABLE,
     offered,
 )
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import (
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import (
     PACKET_BYTES_MAX,
     Connack,
     Connect,
@@ -53,9 +53,9 @@ from devices.mqtt_packet import (
     Will,
     encode,
 )
-from devices.mqtt_retained import RETAINED_A_TURN, Retained
-from devices.mqtt_session import Connection, Copy, Session
-from devices.mqtt_topics import is_wild
+from twinloop.devices.mqtt_retained import RETAINED_A_TURN, Retained
+from twinloop.devices.mqtt_session import Connection, Copy, Session
+from twinloop.devices.mqtt_topics import is_wild
 
 S = 1_000_000_000
 INFLIGHT_MAX = 20

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from devices.device import Device
-from devices.misbehaviour import Misbehaviour
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import (
+from twinloop.devices.device import Device
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import (
     Connack,
     Connect,
     Packet,
@@ -29,7 +29,7 @@ from devices.mqtt_packet import (
     Will,
     encode,
 )
-from devices.nodes import NodeImage
+from twinloop.devices.nodes import NodeImage
 
 OUTBOX_MAX = 100
 """QoS 1 messages that a device keeps while it has no session; beyond it the oldest is given up (a sensor has little RAM; ours)"""

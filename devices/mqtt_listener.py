@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 
 KEEP_ALIVE_S = 30
 _REFUSED = 0x80

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from devices.mqtt_fields import Cursor, ProtocolError, check_filter, check_topic
+from twinloop.devices.mqtt_fields import Cursor, ProtocolError, check_filter, check_topic
 
 PACKET_BYTES_MAX = 256 << 10
 """of one packet; the standard allows 256 MiB, no broker in the field takes that from a sensor"""

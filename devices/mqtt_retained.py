@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.mqtt_packet import Publish
-from devices.mqtt_session import Session
-from devices.mqtt_topics import in_turns
+from twinloop.devices.mqtt_packet import Publish
+from twinloop.devices.mqtt_session import Session
+from twinloop.devices.mqtt_topics import in_turns
 
 RETAINED_MAX = 100_000
 """topics with a retained message; a new one beyond it isn't retained"""

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from devices.mqtt5_packet import LEVEL, NO_LOCAL, decode, encode5, is_connect
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
-from devices.mqtt_topics import FilterTree
+from twinloop.devices.mqtt5_packet import LEVEL, NO_LOCAL, decode, encode5, is_connect
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
+from twinloop.devices.mqtt_topics import FilterTree
 
 if TYPE_CHECKING:
-    from devices.mqtt_broker import Broker
+    from twinloop.devices.mqtt_broker import Broker
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.mqtt_fields import matches
-from devices.mqtt_packet import Publish
+from twinloop.devices.mqtt_fields import matches
+from twinloop.devices.mqtt_packet import Publish
 
 _END = ""
 """below a level: the filter that ends there, under a key that no level begins with"""

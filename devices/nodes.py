@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from devices.device import Device
-from devices.registers import INFINITY, Point
-from devices.statuses import STATUS_CODES
+from twinloop.devices.device import Device
+from twinloop.devices.registers import INFINITY, Point
+from twinloop.devices.statuses import STATUS_CODES
 
 NAMESPACE = 2
 """index of a device's own namespace: 0 is the standard's, 1 the server's"""

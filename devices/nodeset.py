@@ -13,10 +13,10 @@ from xml.etree.ElementTree import ParseError
 
 from asyncua.common.xmlparser import XMLParser
 
-from devices.device import POINTS_MAX, DeviceModel
-from devices.nodes import NAMESPACE
-from devices.registers import WIDTHS, Point
-from devices.signal import Signal
+from twinloop.devices.device import POINTS_MAX, DeviceModel
+from twinloop.devices.nodes import NAMESPACE
+from twinloop.devices.registers import WIDTHS, Point
+from twinloop.devices.signal import Signal
 
 STANDARD_URI = "http://opcfoundation.org/UA/"
 _OBJECTS = "i=85"

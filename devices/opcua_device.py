@@ -21,13 +21,13 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
-from devices.device import Device
-from devices.misbehaviour import Misbehaviour
-from devices.nodes import NodeImage, NodeValue, node_id
-from devices.opcua_faults import ORDER, SPOIL, is_fault, renumbered, sequence_numbers
-from devices.opcua_items import LOOKING, WATCHED, Items
-from devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
-from devices.statuses import STATUS_CODES
+from twinloop.devices.device import Device
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.nodes import NodeImage, NodeValue, node_id
+from twinloop.devices.opcua_faults import ORDER, SPOIL, is_fault, renumbered, sequence_numbers
+from twinloop.devices.opcua_items import LOOKING, WATCHED, Items
+from twinloop.devices.opcua_server import NAMESPACE, LeanInternalServer, StandardSpace
+from twinloop.devices.statuses import STATUS_CODES
 
 S = 1_000_000_000
 PORT = 4840

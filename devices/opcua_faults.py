@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from devices.statuses import STATUS_CODES
+from twinloop.devices.statuses import STATUS_CODES
 
 _FAULT = b"\x01\x00" + struct.pack("<H", 397)
 """NodeId of ServiceFault's binary encoding"""

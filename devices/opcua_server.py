@@ -21,7 +21,7 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 from asyncua.server.standard_address_space import standard_address_space
 
-from devices.opcua_items import install, require_times, with_times
+from twinloop.devices.opcua_items import install, require_times, with_times
 
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
 _ACCESS_LEVEL: Any = getattr(ua, "AttributeIds").AccessLevel  # noqa: B009

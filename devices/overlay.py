@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from devices.signal import mixed
+from twinloop.devices.signal import mixed
 
 if TYPE_CHECKING:
-    from devices.registers import Cell
+    from twinloop.devices.registers import Cell
 
 NS_PER_S = 1_000_000_000
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from devices.device import DeviceModel
-from devices.process import Heater, Meter, Motor, PvDay, Tank
-from devices.registers import Point
-from devices.signal import Signal
-from devices.sunspec import SunSpecPoint, sunspec_map
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.process import Heater, Meter, Motor, PvDay, Tank
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.devices.sunspec import SunSpecPoint, sunspec_map
 
 PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")
 """that all shipped models speak: registers, or the same points as nodes or members of a payload"""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import sqrt
 
-from devices.signal import mixed, noise, sine
+from twinloop.devices.signal import mixed, noise, sine
 
 
 class Process(ABC):

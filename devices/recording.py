@@ -13,10 +13,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from devices.device import DeviceModel
-from devices.plants import PROTOCOLS
-from devices.process import Process
-from devices.registers import Point
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.plants import PROTOCOLS
+from twinloop.devices.process import Process
+from twinloop.devices.registers import Point
 
 ROWS_MAX = 5_000_000
 """of one recording: a day of 50 points a second"""

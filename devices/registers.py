@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from devices.signal import Signal
+from twinloop.devices.signal import Signal
 
 if TYPE_CHECKING:
-    from devices.overlay import Overlay
+    from twinloop.devices.overlay import Overlay
 
 TABLES = ("coil", "discrete", "holding", "input")
 WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}

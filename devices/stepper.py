@@ -12,8 +12,8 @@ from functools import cache
 from struct import Struct
 from typing import Any
 
-from devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
-from devices.signal import Signal, mixed, sine
+from twinloop.devices.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
+from twinloop.devices.signal import Signal, mixed, sine
 
 _RECURRENT = ("walk", "reversion")
 _MASK, _STRIDE = (1 << 64) - 1, 0x9E3779B97F4A7C15

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from devices.registers import Point
-from devices.signal import Signal
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
 
 BASE = 40000
 _COMMON_LENGTH = 66

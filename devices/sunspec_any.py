@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from devices.device import DeviceModel
-from devices.plants import PROTOCOLS
-from devices.signal import Signal
-from devices.sunspec import TYPES, SunSpecPoint, load_model, published, sunspec_map
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.plants import PROTOCOLS
+from twinloop.devices.signal import Signal
+from twinloop.devices.sunspec import TYPES, SunSpecPoint, load_model, published, sunspec_map
 
 PREFIX = "sunspec/"
 _BY_UNIT: dict[str, tuple[int, Signal]] = {

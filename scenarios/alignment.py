@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from devices.signal import SINE, SINE_STEPS, Signal
+from twinloop.devices.signal import SINE, SINE_STEPS, Signal
 
 Array = np.ndarray[Any, Any]
 PERIODIC = ("ramp", "sine", "square")

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.host import Host
-from scenarios.errors import ScenarioError
-from scenarios.feasibility import warnings
-from scenarios.load import Loaded, load
-from scenarios.plan import Planner
-from scenarios.thresholds import expectation_errors
-from sim.faults import DeviceRefused, InvariantError
-from sim.spec import WorldSpec
-from sim.supervisor import ConfigRefused
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.feasibility import warnings
+from twinloop.scenarios.load import Loaded, load
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.thresholds import expectation_errors
+from twinloop.sim.faults import DeviceRefused, InvariantError
+from twinloop.sim.spec import WorldSpec
+from twinloop.sim.supervisor import ConfigRefused
+from twinloop.sim.world import World
 
 
 @dataclass

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from devices.device import DeviceModel
-from devices.recording import Recording, Track
-from devices.registers import Point
-from devices.signal import Signal
-from scenarios.alignment import PERIODIC, best_phase, turned
-from scenarios.fit import VALUE_MAX, good
-from scenarios.shapes import Estimate, Series, least_squares
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.recording import Recording, Track
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.scenarios.alignment import PERIODIC, best_phase, turned
+from twinloop.scenarios.fit import VALUE_MAX, good
+from twinloop.scenarios.shapes import Estimate, Series, least_squares
 
 Array = np.ndarray[Any, Any]
 BAND = 5.0

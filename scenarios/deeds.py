@@ -9,19 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.outcome import Cause
-from devices import misbehaviour, overlay
-from devices.device import DeviceModel
-from devices.statuses import STATUS_CODES
-from scenarios import schema, upgrades
-from scenarios.document import Location
-from scenarios.errors import unknown
-from scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
-from scenarios.load import Loaded
-from sim.mqtt import BROKER_LEG
-from sim.presets import PRESETS
-from sim.spec import Action
-from sim.store_presets import STORE_PRESETS
+from twinloop.components.outcome import Cause
+from twinloop.devices import misbehaviour, overlay
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.statuses import STATUS_CODES
+from twinloop.scenarios import schema, upgrades
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
+from twinloop.scenarios.load import Loaded
+from twinloop.sim.mqtt import BROKER_LEG
+from twinloop.sim.presets import PRESETS
+from twinloop.sim.spec import Action
+from twinloop.sim.store_presets import STORE_PRESETS
 
 Check = Callable[[Loaded, schema.Deed, str, Location], None]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from scenarios.errors import ScenarioError, path_text, shown_path
+from twinloop.scenarios.errors import ScenarioError, path_text, shown_path
 
 FILE_BYTES_MAX = 4 << 20
 """a scenario is written by hand"""

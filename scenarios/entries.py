@@ -11,15 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.deeds import GRAMMAR, action, check_span, find
-from scenarios.document import Document, parse_document
-from scenarios.errors import ScenarioError
-from scenarios.load import Loaded
-from scenarios.load_errors import translated
-from scenarios.schema import Entry
-from scenarios.timeline import drawn
-from sim.spec import Action
-from sim.streams import Stream
+from twinloop.scenarios.deeds import GRAMMAR, action, check_span, find
+from twinloop.scenarios.document import Document, parse_document
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.load_errors import translated
+from twinloop.scenarios.schema import Entry
+from twinloop.scenarios.timeline import drawn
+from twinloop.sim.spec import Action
+from twinloop.sim.streams import Stream
 
 NAME = "entry"
 

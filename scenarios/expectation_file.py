@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from scenarios.errors import ScenarioError, shown_path
+from twinloop.scenarios.errors import ScenarioError, shown_path
 
 _KEYS = ("verdict", "exit", "figures", "says", "warns")
 

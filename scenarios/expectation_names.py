@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.outcome import Cause
-from components.registry import Version
-from devices.device import DeviceModel
-from devices.statuses import is_status_name
-from scenarios.errors import unknown
-from scenarios.expressions import Expectation, ExpressionError
-from scenarios.load import Loaded
-from scenarios.measure import SAMPLE_ENDS
-from scenarios.timeline import possible_events
-from scenarios.values import check_point
-from sim.latency import STAGES
-from sim.ledger import CAUSES
-from sim.message import COMMAND_CAUSES
-from sim.ota import CAUSES as UPGRADE_CAUSES
+from twinloop.components.outcome import Cause
+from twinloop.components.registry import Version
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.statuses import is_status_name
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.expressions import Expectation, ExpressionError
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.measure import SAMPLE_ENDS
+from twinloop.scenarios.timeline import possible_events
+from twinloop.scenarios.values import check_point
+from twinloop.sim.latency import STAGES
+from twinloop.sim.ledger import CAUSES
+from twinloop.sim.message import COMMAND_CAUSES
+from twinloop.sim.ota import CAUSES as UPGRADE_CAUSES
 
 _FAULT_CAUSES = [cause.value for cause in Cause]
 AT_WORK = {"driver": "driver", "bus": "driver", "transform": "transform", "policy": "policy"}

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from scenarios import units
-from scenarios.errors import unknown
-from scenarios.metrics import METRICS, STATISTICS
-from sim.latency import STAGES
+from twinloop.scenarios import units
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.metrics import METRICS, STATISTICS
+from twinloop.sim.latency import STAGES
 
 TEXT_MAX = 1000
 """characters of one expectation"""

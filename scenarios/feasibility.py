@@ -5,12 +5,12 @@ Belongs here: arithmetic on the plan. Never: simulation. A finding is a warning:
 
 from __future__ import annotations
 
-from devices.device import DeviceModel
-from scenarios import pairs, upgrades
-from scenarios.units import positive_duration, show_duration
-from sim.line import LineTiming
-from sim.receiver import LISTEN_DEADLINE_NS
-from sim.spec import DeviceSpec, WorldSpec
+from twinloop.devices.device import DeviceModel
+from twinloop.scenarios import pairs, upgrades
+from twinloop.scenarios.units import positive_duration, show_duration
+from twinloop.sim.line import LineTiming
+from twinloop.sim.receiver import LISTEN_DEADLINE_NS
+from twinloop.sim.spec import DeviceSpec, WorldSpec
 
 GAP_REGISTERS = 8
 BLOCK_REGISTERS = 125

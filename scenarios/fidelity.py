@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from scenarios.errors import ScenarioError
-from scenarios.places import SCHEMES, places, shown_at
-from sim.spec import LinkSpec, WorldSpec
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.places import SCHEMES, places, shown_at
+from twinloop.sim.spec import LinkSpec, WorldSpec
 
 PATIENCE = (1, 4, 16)
 """times the usual start: a busy machine gets another try"""
@@ -60,7 +60,7 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[Elsewhere 
     """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended instead."""
     with tempfile.TemporaryDirectory(prefix="twinloop-") as folder:
         found, said = Path(folder) / "map.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
+        command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
         command += ["--seed", str(spec.seed), "--begin", str(begins_ns)]
         # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that one
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
@@ -94,7 +94,7 @@ def _whole(found: Path) -> bool:
 
 
 def _loopback(where: dict[str, str]) -> int:
-    from devices.live.loopback import plain_round_trip_ns, round_trip_ns
+    from twinloop.devices.live.loopback import plain_round_trip_ns, round_trip_ns
 
     for url in where.values():
         parts = urlsplit(url)

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from devices.device import DeviceModel
-from devices.plants import PROTOCOLS
-from devices.recording import Recording, Track
-from devices.registers import Point
-from devices.signal import Signal
-from scenarios.shapes import Estimate, Series, Shape, all_shapes, doubted, without_spikes
-from sim.stream import RTO_NS
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.plants import PROTOCOLS
+from twinloop.devices.recording import Recording, Track
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.scenarios.shapes import Estimate, Series, Shape, all_shapes, doubted, without_spikes
+from twinloop.sim.stream import RTO_NS
 
 READINGS_MIN = 30
 """of a point, below which nothing is fitted"""

@@ -5,13 +5,13 @@ Belongs here: backlog and what is stuck, over time. Never: values that are measu
 
 from __future__ import annotations
 
-from scenarios.expressions import Expectation
-from scenarios.judged import Judged
-from scenarios.verdict import Verdict
-from sim.convergence import LOOK_EVERY_NS, stuck
-from sim.histogram import NEVER
-from sim.message import Message
-from sim.world import World
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.convergence import LOOK_EVERY_NS, stuck
+from twinloop.sim.histogram import NEVER
+from twinloop.sim.message import Message
+from twinloop.sim.world import World
 
 NAMED_MAX = 5
 """of what is stuck, by name"""

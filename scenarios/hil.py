@@ -10,22 +10,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from devices.mqtt_listener import KEEP_ALIVE_S, MqttListener
-from scenarios.judged import Judged
-from scenarios.load import Loaded, known_as
-from scenarios.observation import Observation
-from scenarios.result import Result, collect
-from scenarios.thresholds import Judge, read_expectations
-from scenarios.units import show_duration
-from scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
-from sim.clock import S
-from sim.faults import InvariantError
-from sim.observed import ObservedPlant
-from sim.served import Caller, Write
+from twinloop.devices.mqtt_listener import KEEP_ALIVE_S, MqttListener
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.load import Loaded, known_as
+from twinloop.scenarios.observation import Observation
+from twinloop.scenarios.result import Result, collect
+from twinloop.scenarios.thresholds import Judge, read_expectations
+from twinloop.scenarios.units import show_duration
+from twinloop.scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
+from twinloop.sim.clock import S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.observed import ObservedPlant
+from twinloop.sim.served import Caller, Write
 
 if TYPE_CHECKING:
-    from sim.served_broker import North
-    from sim.world import World
+    from twinloop.sim.served_broker import North
+    from twinloop.sim.world import World
 
 JUDGED = ("latency.cloud", "samples.due", "samples.delivered", "samples.missed", "samples.lost", "samples.duplicates", "samples.misordered")
 """what can be known of a gateway that isn't ours"""

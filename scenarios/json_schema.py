@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.schema import Scenario
+from twinloop.scenarios.schema import Scenario
 
 
 def json_schema() -> dict[str, Any]:

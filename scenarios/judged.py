@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenarios.expressions import Expectation
-from scenarios.verdict import Verdict
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scenarios import schema
-from sim.link import GilbertElliott, LinkModel
-from sim.presets import PRESETS
+from twinloop.scenarios import schema
+from twinloop.sim.link import GilbertElliott, LinkModel
+from twinloop.sim.presets import PRESETS
 
 _FIELDS = {
     "delay": "delay_ns", "jitter": "jitter_ns", "loss": "loss", "correlation": "correlation", "bursts": "bursts", "duplicate": "duplicate",

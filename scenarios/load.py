@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from scenarios.document import Document, parse_document, read_document
-from scenarios.errors import ScenarioError, nearest, shown_path
-from scenarios.load_errors import translated
-from scenarios.models import Models
-from scenarios.schema import Scenario
+from twinloop.scenarios.document import Document, parse_document, read_document
+from twinloop.scenarios.errors import ScenarioError, nearest, shown_path
+from twinloop.scenarios.load_errors import translated
+from twinloop.scenarios.models import Models
+from twinloop.scenarios.schema import Scenario
 
 NAME_BYTES_MAX = 250
 """of a file's name, on the file systems people have"""

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.document import Document, Location
-from scenarios.errors import ScenarioError, nearest
+from twinloop.scenarios.document import Document, Location
+from twinloop.scenarios.errors import ScenarioError, nearest
 
 
 def translated(document: Document, error: ValidationError) -> ScenarioError:

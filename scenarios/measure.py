@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from devices.statuses import quality, status_name
-from scenarios.expressions import Expectation
-from scenarios.metrics import PERMILLE
-from sim.convergence import stuck
-from sim.histogram import NEVER, Histogram
-from sim.latency import BUS, STAGES, Latency
-from sim.ledger import End
-from sim.message import Command
-from sim.ota import Upgrade
-from sim.world import World
+from twinloop.devices.statuses import quality, status_name
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.metrics import PERMILLE
+from twinloop.sim.convergence import stuck
+from twinloop.sim.histogram import NEVER, Histogram
+from twinloop.sim.latency import BUS, STAGES, Latency
+from twinloop.sim.ledger import End
+from twinloop.sim.message import Command
+from twinloop.sim.ota import Upgrade
+from twinloop.sim.world import World
 
 
 def modelled(latency: Latency, name: str, only: int | None = None) -> float:

@@ -14,16 +14,16 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
-from devices import catalog
-from devices.device import DeviceModel
-from devices.plants import PROTOCOLS
-from devices.registers import WIDTHS, Point
-from devices.signal import Signal
-from scenarios.document import Document, parse_document
-from scenarios.errors import unknown
-from scenarios.load_errors import translated
-from scenarios.quantities import Duration, PositiveDuration
-from scenarios.schema import Block
+from twinloop.devices import catalog
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.plants import PROTOCOLS
+from twinloop.devices.registers import WIDTHS, Point
+from twinloop.devices.signal import Signal
+from twinloop.scenarios.document import Document, parse_document
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.load_errors import translated
+from twinloop.scenarios.quantities import Duration, PositiveDuration
+from twinloop.scenarios.schema import Block
 
 FORMAT = 1
 _HEX = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")

@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from devices import catalog
-from devices.device import DeviceModel
-from devices.recording import Recording, RecordingError, parse
-from devices.sunspec import published
-from devices.sunspec_any import PREFIX, sunspec_model
-from scenarios.document import Document, Location
-from scenarios.errors import ScenarioError, shown_path, unknown
-from scenarios.model_file import read_model
-from scenarios.twin import twin
+from twinloop.devices import catalog
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.recording import Recording, RecordingError, parse
+from twinloop.devices.sunspec import published
+from twinloop.devices.sunspec_any import PREFIX, sunspec_model
+from twinloop.scenarios.document import Document, Location
+from twinloop.scenarios.errors import ScenarioError, shown_path, unknown
+from twinloop.scenarios.model_file import read_model
+from twinloop.scenarios.twin import twin
 
 RECORDING = "recording/"
 NODESET = "nodeset/"
@@ -111,7 +111,7 @@ class Models:
             raise self._document.error(at, f"{shown_path(self._folder / name)}: {error}") from error
 
     def _nodeset(self, name: str, at: Location) -> DeviceModel:
-        from devices.nodeset import nodeset_model  # asyncua hangs on it
+        from twinloop.devices.nodeset import nodeset_model  # asyncua hangs on it
 
         text = self._text(name, at)
         try:

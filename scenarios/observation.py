@@ -10,15 +10,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from devices.device import DeviceModel
-from devices.registers import Point
-from devices.signal import Signal
-from devices.statuses import BAD, UNCERTAIN, status_code
-from scenarios.errors import ScenarioError
-from scenarios.load import Loaded
-from sim.ledger import Marks
-from sim.observed import NO_SAMPLE
-from sim.spec import DeviceSpec, WorldSpec
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.devices.statuses import BAD, UNCERTAIN, status_code
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import Loaded
+from twinloop.sim.ledger import Marks
+from twinloop.sim.observed import NO_SAMPLE
+from twinloop.sim.spec import DeviceSpec, WorldSpec
 
 COUNTER = "sample"
 """the point that counts; over OPC UA the node ns=2;s=sample"""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios import schema
-from scenarios.document import Location
-from scenarios.errors import unknown
-from scenarios.load import Loaded
-from scenarios.units import show_duration
-from sim.failover import QUESTIONS
-from sim.pair import Pair
-from sim.spec import StandbySpec, WorldSpec
+from twinloop.scenarios import schema
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.units import show_duration
+from twinloop.sim.failover import QUESTIONS
+from twinloop.sim.pair import Pair
+from twinloop.sim.spec import StandbySpec, WorldSpec
 
 LEASE_BEATS = 2
 """a lease lasts so many times as long as a standby waits for heartbeats, if nothing else is said: long enough for its promise to come"""

@@ -5,10 +5,10 @@ Belongs here: where they lie. Never: what happens in them (timeline.py) or what 
 
 from __future__ import annotations
 
-from scenarios.document import Location
-from scenarios.errors import unknown
-from scenarios.load import Loaded
-from sim.spec import PhaseSpec
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.load import Loaded
+from twinloop.sim.spec import PhaseSpec
 
 
 def phases(loaded: Loaded) -> list[PhaseSpec]:

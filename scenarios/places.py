@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from devices.nodes import node_address
-from scenarios.errors import ScenarioError, unknown
-from scenarios.units import show_duration
-from sim.spec import DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.devices.nodes import node_address
+from twinloop.scenarios.errors import ScenarioError, unknown
+from twinloop.scenarios.units import show_duration
+from twinloop.sim.spec import DeviceSpec, PlaceSpec, WorldSpec
 
 SCHEMES = {"tcp": "modbus-tcp", "rtu": "modbus-rtu", "opc.tcp": "opcua"}
 """scheme of a place -> protocol of the device that may be there"""
@@ -119,7 +119,7 @@ def require_nodes(spec: WorldSpec) -> None:
             servers[device.name] = device.place.url, tuple(node_address(point) for point in device.model.points)
     if not servers:
         return
-    from devices.live.opcua_nodes import missing  # asyncua isn't for runs without it
+    from twinloop.devices.live.opcua_nodes import missing  # asyncua isn't for runs without it
 
     for name, lacking in missing(servers).items():
         url, addresses = servers[name]

@@ -11,24 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.component import Component, ComponentRefused
-from components.host import Host
-from components.registry import Version
-from devices.device import DeviceModel
-from scenarios import schema, upgrades
-from scenarios.document import Location
-from scenarios.errors import ScenarioError, unknown
-from scenarios.feasibility import exchanges
-from scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
-from scenarios.load import NAME_BYTES_MAX, Loaded
-from scenarios.pairs import standby_spec
-from scenarios.phases import phases
-from scenarios.random_trouble import random_actions
-from scenarios.timeline import actions
-from sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
-from sim.link import LinkModel
-from sim.presets import PRESETS
-from sim.spec import (
+from twinloop.components.component import Component, ComponentRefused
+from twinloop.components.host import Host
+from twinloop.components.registry import Version
+from twinloop.devices.device import DeviceModel
+from twinloop.scenarios import schema, upgrades
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import ScenarioError, unknown
+from twinloop.scenarios.feasibility import exchanges
+from twinloop.scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
+from twinloop.scenarios.load import NAME_BYTES_MAX, Loaded
+from twinloop.scenarios.pairs import standby_spec
+from twinloop.scenarios.phases import phases
+from twinloop.scenarios.random_trouble import random_actions
+from twinloop.scenarios.timeline import actions
+from twinloop.sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
+from twinloop.sim.link import LinkModel
+from twinloop.sim.presets import PRESETS
+from twinloop.sim.spec import (
     ComponentSpec,
     DeviceSpec,
     GatewaySpec,
@@ -40,8 +40,8 @@ from sim.spec import (
     UplinkSpec,
     WorldSpec,
 )  # fmt: skip
-from sim.store_presets import STORE_PRESETS
-from sim.streams import Streams
+from twinloop.sim.store_presets import STORE_PRESETS
+from twinloop.sim.streams import Streams
 
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""

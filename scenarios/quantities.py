@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from scenarios import units
+from twinloop.scenarios import units
 
 
 def _quantity(read: Callable[[Any], Any], example: str) -> Any:

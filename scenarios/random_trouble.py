@@ -6,14 +6,14 @@ here is an entry like those that a file spells out, and the trace doesn't tell t
 
 from __future__ import annotations
 
-from scenarios import schema
-from scenarios.deeds import GRAMMAR, action, find
-from scenarios.document import Location
-from scenarios.load import Loaded
-from scenarios.phases import healed_ns, stretch
-from scenarios.timeline import OCCURRENCES_MAX, drawn
-from sim.spec import Action
-from sim.streams import Streams
+from twinloop.scenarios import schema
+from twinloop.scenarios.deeds import GRAMMAR, action, find
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.phases import healed_ns, stretch
+from twinloop.scenarios.timeline import OCCURRENCES_MAX, drawn
+from twinloop.sim.spec import Action
+from twinloop.sim.streams import Streams
 
 
 def random_actions(loaded: Loaded, seed: int) -> list[Action]:

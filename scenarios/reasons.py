@@ -5,15 +5,15 @@ Belongs here: reading a finished run for one sentence. Never: pass rules (thresh
 
 from __future__ import annotations
 
-from devices.statuses import quality, status_name
-from scenarios import upgrades
-from scenarios.expressions import Expectation
-from scenarios.feasibility import line_utilisation
-from scenarios.measure import SAMPLE_ENDS, Measures, cpu_ratio
-from scenarios.pairs import stories
-from sim.latency import Blame
-from sim.ledger import End
-from sim.world import World
+from twinloop.devices.statuses import quality, status_name
+from twinloop.scenarios import upgrades
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.feasibility import line_utilisation
+from twinloop.scenarios.measure import SAMPLE_ENDS, Measures, cpu_ratio
+from twinloop.scenarios.pairs import stories
+from twinloop.sim.latency import Blame
+from twinloop.sim.ledger import End
+from twinloop.sim.world import World
 
 CORES_FULL = 0.95
 """share of all cores' time from which a gateway's CPU is named as having no room left"""

@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from components.batch import Batch
-from devices.recording import HEADER, TOOK, UNIT
-from devices.statuses import STATUS_CODES
-from scenarios.errors import ScenarioError
-from sim.clock import Signal
-from sim.latency import BUS
-from sim.ledger import End, Row
-from sim.poller import Poller
-from sim.spec import Action, WorldSpec
-from sim.world import World
+from twinloop.components.batch import Batch
+from twinloop.devices.recording import HEADER, TOOK, UNIT
+from twinloop.devices.statuses import STATUS_CODES
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.sim.clock import Signal
+from twinloop.sim.latency import BUS
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.poller import Poller
+from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.world import World
 
 _STATUS = {
     "timeout": "BadTimeout", "deadline": "BadTimeout", "disconnected": "BadNoCommunication", "device": "BadDeviceFailure",

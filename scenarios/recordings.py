@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devices import catalog
-from devices.device import DeviceModel
-from devices.recording import Recording, RecordingError, parse
-from devices.sunspec_any import PREFIX
-from scenarios.document import Document
-from scenarios.errors import ScenarioError, shown_path, unknown
-from scenarios.model_file import read_model
-from scenarios.models import FILE_BYTES_MAX, Models
+from twinloop.devices import catalog
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.recording import Recording, RecordingError, parse
+from twinloop.devices.sunspec_any import PREFIX
+from twinloop.scenarios.document import Document
+from twinloop.scenarios.errors import ScenarioError, shown_path, unknown
+from twinloop.scenarios.model_file import read_model
+from twinloop.scenarios.models import FILE_BYTES_MAX, Models
 
 
 def read_recording(file: Path) -> Recording:

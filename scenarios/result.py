@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from devices.statuses import quality, status_name
-from scenarios import upgrades
-from scenarios.judged import Judged
-from scenarios.load import Loaded
-from scenarios.measure import busy_ratio, cpu_ratio
-from scenarios.pairs import figures, stories
-from scenarios.thresholds import Judge
-from scenarios.verdict import Verdict
-from sim.histogram import NEVER, Histogram
-from sim.latency import STAGES
-from sim.ledger import End, Ledger
-from sim.link import LegStats
-from sim.truth import Truth
-from sim.world import World
+from twinloop.devices.statuses import quality, status_name
+from twinloop.scenarios import upgrades
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.measure import busy_ratio, cpu_ratio
+from twinloop.scenarios.pairs import figures, stories
+from twinloop.scenarios.thresholds import Judge
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.histogram import NEVER, Histogram
+from twinloop.sim.latency import STAGES
+from twinloop.sim.ledger import End, Ledger
+from twinloop.sim.link import LegStats
+from twinloop.sim.truth import Truth
+from twinloop.sim.world import World
 
 FORMAT = 1
 VALUELESS_MAX = 1000

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from scenarios.document import plain_text
-from scenarios.errors import ScenarioError, shown_path
-from scenarios.load import Loaded, load
+from twinloop.scenarios.document import plain_text
+from twinloop.scenarios.errors import ScenarioError, shown_path
+from twinloop.scenarios.load import Loaded, load
 
 
 class _Dumper(yaml.SafeDumper):

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from scenarios import units
-from scenarios.errors import nearest
-from scenarios.quantities import (
+from twinloop.scenarios import units
+from twinloop.scenarios.errors import nearest
+from twinloop.scenarios.quantities import (
     Baud,
     ByteRate,
     ComponentName,

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.signal import PERIOD_MAX, Signal
-from scenarios.alignment import PERIODIC, turned
+from twinloop.devices.signal import PERIOD_MAX, Signal
+from twinloop.scenarios.alignment import PERIODIC, turned
 
 Array = np.ndarray[Any, Any]
 """float64, one value a reading"""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from devices.live.alarm import Alarm
-from devices.live.tcp import Call
-from sim.elsewhere import Elsewhere
-from sim.pacer import Pacer
-from sim.spec import LinkSpec, PlaceSpec
+from twinloop.devices.live.alarm import Alarm
+from twinloop.devices.live.tcp import Call
+from twinloop.sim.elsewhere import Elsewhere
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.spec import LinkSpec, PlaceSpec
 
 if TYPE_CHECKING:
-    from sim.attached import Far, Heard, Lost
-    from sim.world import World
+    from twinloop.sim.attached import Far, Heard, Lost
+    from twinloop.sim.world import World
 
 
 ASK_S = 0.5
@@ -94,7 +94,7 @@ class Sockets:
 
     def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:
         """Open a serial port; None (and ``refused`` says why) when it can't be."""
-        from devices.live.tty import SerialPort
+        from twinloop.devices.live.tty import SerialPort
 
         assert link.serial_bd is not None
         try:

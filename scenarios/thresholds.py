@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from scenarios import units
-from scenarios.errors import ScenarioError
-from scenarios.expectation_names import check_names
-from scenarios.expressions import Expectation, ExpressionError, parse
-from scenarios.gauge import GaugeWatch
-from scenarios.judged import Judged
-from scenarios.load import Loaded
-from scenarios.measure import Measures, modelled
-from scenarios.metrics import METRICS
-from scenarios.reasons import reason
-from scenarios.unspoken import unspoken
-from scenarios.values import ValueWatch
-from scenarios.verdict import Verdict, overall
-from scenarios.windows import Windows
-from sim.histogram import NEVER
-from sim.latency import QUEUE, Blame
-from sim.world import World
+from twinloop.scenarios import units
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.expectation_names import check_names
+from twinloop.scenarios.expressions import Expectation, ExpressionError, parse
+from twinloop.scenarios.gauge import GaugeWatch
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.measure import Measures, modelled
+from twinloop.scenarios.metrics import METRICS
+from twinloop.scenarios.reasons import reason
+from twinloop.scenarios.unspoken import unspoken
+from twinloop.scenarios.values import ValueWatch
+from twinloop.scenarios.verdict import Verdict, overall
+from twinloop.scenarios.windows import Windows
+from twinloop.sim.histogram import NEVER
+from twinloop.sim.latency import QUEUE, Blame
+from twinloop.sim.world import World
 
 
 def _read(loaded: Loaded, index: int) -> Expectation:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scenarios import schema, units
-from scenarios.deeds import BOOTS, GRAMMAR, action, check_span, find, value_of
-from scenarios.document import Location
-from scenarios.errors import unknown
-from scenarios.load import Loaded
-from scenarios.phases import stretch
-from scenarios.upgrades import OUTCOMES
-from sim.spec import Action, Reaction
-from sim.streams import Stream, Streams
+from twinloop.scenarios import schema, units
+from twinloop.scenarios.deeds import BOOTS, GRAMMAR, action, check_span, find, value_of
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.phases import stretch
+from twinloop.scenarios.upgrades import OUTCOMES
+from twinloop.sim.spec import Action, Reaction
+from twinloop.sim.streams import Stream, Streams
 
 OCCURRENCES_MAX = 1_000_000
 """of one entry"""

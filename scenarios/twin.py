@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from devices.device import DeviceModel
-from devices.process import Process
-from devices.recording import Recording, Track
-from devices.registers import Point
-from devices.signal import Signal
-from scenarios.alignment import PERIODIC, best_phase, turned
-from scenarios.fit import good
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.process import Process
+from twinloop.devices.recording import Recording, Track
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.scenarios.alignment import PERIODIC, best_phase, turned
+from twinloop.scenarios.fit import good
 
 NOISY_READINGS = 5
 """whose median is the last value of a constant that has noise"""

@@ -5,10 +5,10 @@ Belongs here: which expectation speaks of what. Never: values (measure.py), pass
 
 from __future__ import annotations
 
-from scenarios.expressions import Expectation
-from scenarios.measure import SAMPLE_ENDS, Measures
-from sim.ledger import End
-from sim.world import World
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.measure import SAMPLE_ENDS, Measures
+from twinloop.sim.ledger import End
+from twinloop.sim.world import World
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
 

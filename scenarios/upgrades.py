@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.registry import Keys, Registry, RegistryError, Version, read_public_key, trust
-from scenarios import schema
-from scenarios.document import Location
-from scenarios.errors import ScenarioError, unknown
-from scenarios.load import Loaded
-from scenarios.units import show_duration
-from sim.ota import Upgrade
-from sim.spec import OfferSpec, UpgradeSpec, WorldSpec
+from twinloop.components.registry import Keys, Registry, RegistryError, Version, read_public_key, trust
+from twinloop.scenarios import schema
+from twinloop.scenarios.document import Location
+from twinloop.scenarios.errors import ScenarioError, unknown
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.units import show_duration
+from twinloop.sim.ota import Upgrade
+from twinloop.sim.spec import OfferSpec, UpgradeSpec, WorldSpec
 
 OUTCOMES = ("upgraded", "refused", "abandoned", "rolled-back")
 """events ``OUTCOME gateway/component`` that an upgrade can end with"""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.batch import Batch
-from devices.device import DeviceModel
-from devices.statuses import BAD
-from scenarios.errors import unknown
-from scenarios.expressions import Expectation, ExpressionError
-from scenarios.verdict import Verdict
-from sim.histogram import NEVER
-from sim.ledger import Row
-from sim.poller import Poller
-from sim.world import World
+from twinloop.components.batch import Batch
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.statuses import BAD
+from twinloop.scenarios.errors import unknown
+from twinloop.scenarios.expressions import Expectation, ExpressionError
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.histogram import NEVER
+from twinloop.sim.ledger import Row
+from twinloop.sim.poller import Poller
+from twinloop.sim.world import World
 
 
 def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]) -> None:

@@ -6,13 +6,13 @@ or with the expectation's phase; a count is of whole windows only, any other sta
 
 from __future__ import annotations
 
-from scenarios.expectation_names import AT_WORK
-from scenarios.expressions import Expectation
-from scenarios.measure import modelled, statistic
-from sim.clock import NEVER_NS
-from sim.histogram import Histogram
-from sim.latency import BUS, QUEUE, STAGES, Clockwork, Latency
-from sim.world import World
+from twinloop.scenarios.expectation_names import AT_WORK
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.measure import modelled, statistic
+from twinloop.sim.clock import NEVER_NS
+from twinloop.sim.histogram import Histogram
+from twinloop.sim.latency import BUS, QUEUE, STAGES, Clockwork, Latency
+from twinloop.sim.world import World
 
 
 class Windows:

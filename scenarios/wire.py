@@ -11,21 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devices.live.alarm import Alarm
-from devices.live.pty import SerialLine
-from devices.live.tcp import Connection, Dialer, Listener
-from scenarios.errors import ScenarioError
-from scenarios.hil import Hil, Observer
-from scenarios.units import show_duration
-from sim.pacer import Pacer
-from sim.served import ServedPlant
-from sim.served_broker import North
-from sim.served_modbus import LineCaller, ModbusCaller
-from sim.served_mqtt import Sender
-from sim.served_opcua import OpcUaCaller
-from sim.served_truth import Showing, TruthCaller
-from sim.spec import Action, WorldSpec
-from sim.timeline import LINK_VERBS
+from twinloop.devices.live.alarm import Alarm
+from twinloop.devices.live.pty import SerialLine
+from twinloop.devices.live.tcp import Connection, Dialer, Listener
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.hil import Hil, Observer
+from twinloop.scenarios.units import show_duration
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.served import ServedPlant
+from twinloop.sim.served_broker import North
+from twinloop.sim.served_modbus import LineCaller, ModbusCaller
+from twinloop.sim.served_mqtt import Sender
+from twinloop.sim.served_opcua import OpcUaCaller
+from twinloop.sim.served_truth import Showing, TruthCaller
+from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.timeline import LINK_VERBS
 
 UNITS_MAX = 247
 """devices on one port: MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3, unit identifiers 1 to 247"""

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from devices.device import Device
-from sim.bus import END, DialoguePort
-from sim.clock import Signal
-from sim.link import Link, LinkModel
-from sim.spec import LinkSpec, PlaceSpec
-from sim.stream import Stream
-from sim.streams import Streams
+from twinloop.devices.device import Device
+from twinloop.sim.bus import END, DialoguePort
+from twinloop.sim.clock import Signal
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.spec import LinkSpec, PlaceSpec
+from twinloop.sim.stream import Stream
+from twinloop.sim.streams import Streams
 
 if TYPE_CHECKING:
-    from devices.misbehaviour import Misbehaviour
-    from sim.elsewhere import Elsewhere
+    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.sim.elsewhere import Elsewhere
 
 Heard = Callable[[bytes], None]
 Lost = Callable[[], None]

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.attached import Far, Outside, Told
-from sim.bus import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
-from sim.clock import LATE, Environment, Signal
-from sim.line_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
-from sim.link import Link
-from sim.spec import LinkSpec, PlaceSpec
-from sim.trace import Trace
+from twinloop.sim.attached import Far, Outside, Told
+from twinloop.sim.bus import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
+from twinloop.sim.clock import LATE, Environment, Signal
+from twinloop.sim.line_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
+from twinloop.sim.link import Link
+from twinloop.sim.spec import LinkSpec, PlaceSpec
+from twinloop.sim.trace import Trace
 
 
 class AttachedLine:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.boards import SMALL_RESERVATION_FACTOR, Board
+from twinloop.sim.boards import SMALL_RESERVATION_FACTOR, Board
 
 PS_PER_NS = 1000
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sim.budget import Files
-from sim.clock import LATE, MS, NEVER_NS, Environment, Signal, Timer
-from sim.link import Link
-from sim.stream import Stream
-from sim.trace import Trace
+from twinloop.sim.budget import Files
+from twinloop.sim.clock import LATE, MS, NEVER_NS, Environment, Signal, Timer
+from twinloop.sim.link import Link
+from twinloop.sim.stream import Stream
+from twinloop.sim.trace import Trace
 
 REPLY_BYTES_MAX = 64 << 10
 """one frame from the bus to a guest; far above any field protocol's, far below what the host can carry over"""

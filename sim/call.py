@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.batch import batch_in
-from components.instance import Request
-from components.outcome import Cause, Fault
-from sim.clock import Steps
-from sim.latency import BUS, Clockwork
+from twinloop.components.batch import batch_in
+from twinloop.components.instance import Request
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.clock import Steps
+from twinloop.sim.latency import BUS, Clockwork
 
 if TYPE_CHECKING:
-    from sim.bus import Port
-    from sim.gateway import Gateway
-    from sim.slot import Slot
+    from twinloop.sim.bus import Port
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.slot import Slot
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""

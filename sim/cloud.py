@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import Environment
-from sim.fetch import Shelf
-from sim.latency import Latencies
-from sim.lease import Leases
-from sim.ledger import Ledger
-from sim.message import Command, Message
-from sim.trace import Trace
+from twinloop.sim.clock import Environment
+from twinloop.sim.fetch import Shelf
+from twinloop.sim.latency import Latencies
+from twinloop.sim.lease import Leases
+from twinloop.sim.ledger import Ledger
+from twinloop.sim.message import Command, Message
+from twinloop.sim.trace import Trace
 
 Order = Any
 """what the broker keeps for a gateway: a Command, or an Upgrade"""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.world import World
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.world import World
 
 LOOK_EVERY_NS = 100_000_000
 """how often somebody who waits for it looks: what is measured is late by up to this"""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import Environment, Occurrence, Signal, Steps
+from twinloop.sim.clock import Environment, Occurrence, Signal, Steps
 
 WAITERS_MAX = 1 << 20
 """work that waits for a core; only a gateway in runaway comes near"""

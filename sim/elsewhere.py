@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from devices.device import Device
-from sim.clock import Environment, S
-from sim.served_truth import FORMAT, HELLO
-from sim.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered
-from sim.witness import Shown, Witness, close
+from twinloop.devices.device import Device
+from twinloop.sim.clock import Environment, S
+from twinloop.sim.served_truth import FORMAT, HELLO
+from twinloop.sim.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered
+from twinloop.sim.witness import Shown, Witness, close
 
 if TYPE_CHECKING:
-    from sim.message import Command
+    from twinloop.sim.message import Command
 
 ASKS_KEPT = 8
 """answers by which their clock is read: the one that came back soonest says it best"""

@@ -15,9 +15,9 @@ from asyncio import events
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from sim.clock import NORMAL, Environment, S, Signal
-from sim.faults import InvariantError
-from sim.transport import Listener, Network
+from twinloop.sim.clock import NORMAL, Environment, S, Signal
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.transport import Listener, Network
 
 TURNS_MAX = 1_000_000
 """things at one instant under ``run_until_complete``; more is a coroutine that spins"""

@@ -19,16 +19,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sim.clock import MS, NEVER_NS, Steps, Task, Timer
-from sim.faults import InvariantError
-from sim.handover import Handover
-from sim.lease import LeaseAnswer, LeaseRequest
-from sim.link import Way
-from sim.spec import StandbySpec
+from twinloop.sim.clock import MS, NEVER_NS, Steps, Task, Timer
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.handover import Handover
+from twinloop.sim.lease import LeaseAnswer, LeaseRequest
+from twinloop.sim.link import Way
+from twinloop.sim.spec import StandbySpec
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.pair import Pair
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.pair import Pair
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("out", "lead"): "active",

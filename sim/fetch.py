@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sim.clock import Signal
+from twinloop.sim.clock import Signal
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
+    from twinloop.sim.gateway import Gateway
 
 BLOCK_BYTES = 16 << 10
 """what a TLS record holds (RFC 8446 section 5.1)"""

@@ -8,38 +8,38 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from devices.device import Device
-from devices.fleet import Member, make_devices
-from devices.modbus_server import ModbusServer
-from devices.mqtt_device import MqttDevice, topic_of
-from devices.nodes import News, NodeImage
-from sim.attached import Absent, AttachedPort, Outside, untouched
-from sim.attached_line import AttachedLine, AttachedSerialPort
-from sim.bus import Port, TcpPort
-from sim.clock import MS, Environment, S
-from sim.faults import DeviceRefused
-from sim.line import Line
-from sim.line_port import Master, SerialPort
-from sim.link import Link
-from sim.mqtt import MqttPort, Publisher, Site
-from sim.mqtt_witness import MessageWitness
-from sim.poller import PointTable, Poller
-from sim.receiver import Receiver
-from sim.spec import ComponentSpec, DeviceSpec, PlaceSpec, WorldSpec
-from sim.streams import Streams
-from sim.subscriber import Subscriber
-from sim.trace import Trace
-from sim.wallclock import EPOCH_NS
-from sim.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
+from twinloop.devices.device import Device
+from twinloop.devices.fleet import Member, make_devices
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.mqtt_device import MqttDevice, topic_of
+from twinloop.devices.nodes import News, NodeImage
+from twinloop.sim.attached import Absent, AttachedPort, Outside, untouched
+from twinloop.sim.attached_line import AttachedLine, AttachedSerialPort
+from twinloop.sim.bus import Port, TcpPort
+from twinloop.sim.clock import MS, Environment, S
+from twinloop.sim.faults import DeviceRefused
+from twinloop.sim.line import Line
+from twinloop.sim.line_port import Master, SerialPort
+from twinloop.sim.link import Link
+from twinloop.sim.mqtt import MqttPort, Publisher, Site
+from twinloop.sim.mqtt_witness import MessageWitness
+from twinloop.sim.poller import PointTable, Poller
+from twinloop.sim.receiver import Receiver
+from twinloop.sim.spec import ComponentSpec, DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.streams import Streams
+from twinloop.sim.subscriber import Subscriber
+from twinloop.sim.trace import Trace
+from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from devices.misbehaviour import Misbehaviour
-    from sim.gateway import Gateway
-    from sim.slot import Slot
-    from sim.stacks import Stacks
+    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.slot import Slot
+    from twinloop.sim.stacks import Stacks
 
 
 def client_of(gateway: str, device: str) -> str:
@@ -139,12 +139,12 @@ class Field:
 
     # ---- libraries ----------------------------------------------------------------------------------------------
     def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
-        from devices.opcua_device import OpcUaServer, host_of
-        from devices.opcua_server import fresh_counters, standard_space
+        from twinloop.devices.opcua_device import OpcUaServer, host_of
+        from twinloop.devices.opcua_server import fresh_counters, standard_space
 
         if self.stacks is None:
-            from devices.opcua_items import Items
-            from sim.stacks import Stacks
+            from twinloop.devices.opcua_items import Items
+            from twinloop.sim.stacks import Stacks
 
             Items.on_trouble = staticmethod(lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1))
 
@@ -162,7 +162,7 @@ class Field:
 
     def require_started(self) -> None:
         """All servers are up by now; raises InvariantError, or DeviceRefused for one that a file describes."""
-        from sim.stacks import finished
+        from twinloop.sim.stacks import finished
 
         described = {device.name: device.model for device in self._spec.devices}
         for name, task in self._starts:
@@ -174,7 +174,7 @@ class Field:
 
     def meet_strangers(self) -> None:
         """Clients that aren't ours may come: servers of libraries limit what one of them can ask for."""
-        from devices.opcua_device import OpcUaServer
+        from twinloop.devices.opcua_device import OpcUaServer
 
         for server in self.servers if self.stacks is not None else ():
             if isinstance(server, OpcUaServer):
@@ -182,7 +182,7 @@ class Field:
 
     def count_samples(self) -> None:
         """OPC UA servers, which are up, keep what each answer says of their device's last point."""
-        from devices.opcua_device import OpcUaServer
+        from twinloop.devices.opcua_device import OpcUaServer
 
         for server in self.servers if self.stacks is not None else ():
             if isinstance(server, OpcUaServer):
@@ -197,7 +197,7 @@ class Field:
     def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
         """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
         if spec.protocol == "opcua":
-            from devices.opcua_device import endpoint
+            from twinloop.devices.opcua_device import endpoint
 
             at = endpoint(spec.name) if spec.place is None else spec.place.url
             told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", at))
@@ -214,7 +214,7 @@ class Field:
     def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
         """Who reads a device for a gateway; the plan of a device that speaks by itself must tell ``source`` of each sample."""
         if spec.subscribed is not None:
-            from sim.stacks import StackPort
+            from twinloop.sim.stacks import StackPort
 
             port = self.port(gateway, index, spec)
             assert isinstance(port, StackPort)
@@ -263,7 +263,7 @@ class Field:
             return self.sites[spec.link].publishers[index].publish
         if spec.subscribed is None:
             return None
-        from devices.opcua_device import OpcUaServer, host_of
+        from twinloop.devices.opcua_device import OpcUaServer, host_of
 
         server, stacks = self.servers[index], self.stacks
         assert isinstance(server, OpcUaServer)
@@ -291,8 +291,8 @@ class Field:
             return self._real(gateway, index, spec, spec.place)
         server = self.servers[index]
         if spec.protocol == "opcua":
-            from devices.opcua_device import PORT, OpcUaServer, host_of
-            from sim.stacks import StackPort
+            from twinloop.devices.opcua_device import PORT, OpcUaServer, host_of
+            from twinloop.sim.stacks import StackPort
 
             assert self.stacks is not None
             assert isinstance(server, OpcUaServer)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devices import overlay
-from devices.misbehaviour import Misbehaviour
-from devices.overlay import ValueFault
-from sim.message import Command
-from sim.spec import Action
+from twinloop.devices import overlay
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.overlay import ValueFault
+from twinloop.sim.message import Command
+from twinloop.sim.spec import Action
 
 if TYPE_CHECKING:
-    from sim.plant import Plant
-    from sim.world import World
+    from twinloop.sim.plant import Plant
+    from twinloop.sim.world import World
 
 Undo = Callable[[], None]
 

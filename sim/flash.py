@@ -13,8 +13,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from sim.faults import InvariantError
-from sim.streams import Stream
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.streams import Stream
 
 PAGE_BYTES = 4096
 PAGES_PER_COMMIT = 2

@@ -11,31 +11,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.batch import Batch
-from components.host import Host
-from sim.budget import Budget
-from sim.clock import MS, Environment, S, Signal, Steps, Task
-from sim.cloud import Cloud
-from sim.cores import Cores
-from sim.faults import InvariantError
-from sim.latency import Clockwork, Latencies
-from sim.ledger import End, Ledger, Row, Share
-from sim.link import Link
-from sim.message import Command, Message
-from sim.slot import Slot
-from sim.spec import GatewaySpec
-from sim.store import Store
-from sim.streams import Stream as RandomStream
-from sim.supervisor import Supervisor
-from sim.trace import Trace
-from sim.uplink import Uplink
-from sim.wallclock import WallClock
+from twinloop.components.batch import Batch
+from twinloop.components.host import Host
+from twinloop.sim.budget import Budget
+from twinloop.sim.clock import MS, Environment, S, Signal, Steps, Task
+from twinloop.sim.cloud import Cloud
+from twinloop.sim.cores import Cores
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.latency import Clockwork, Latencies
+from twinloop.sim.ledger import End, Ledger, Row, Share
+from twinloop.sim.link import Link
+from twinloop.sim.message import Command, Message
+from twinloop.sim.slot import Slot
+from twinloop.sim.spec import GatewaySpec
+from twinloop.sim.store import Store
+from twinloop.sim.streams import Stream as RandomStream
+from twinloop.sim.supervisor import Supervisor
+from twinloop.sim.trace import Trace
+from twinloop.sim.uplink import Uplink
+from twinloop.sim.wallclock import WallClock
 
 if TYPE_CHECKING:
-    from sim.failover import Member
-    from sim.ota import Upgrades
-    from sim.poller import Poller
-    from sim.truth import Truth
+    from twinloop.sim.failover import Member
+    from twinloop.sim.ota import Upgrades
+    from twinloop.sim.poller import Poller
+    from twinloop.sim.truth import Truth
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "boot"): "booting",

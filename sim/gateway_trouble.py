@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from components.outcome import Cause, Fault
-from sim.clock import NEVER_NS, TROUBLE
-from sim.spec import Action
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.clock import NEVER_NS, TROUBLE
+from twinloop.sim.spec import Action
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.world import World
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.world import World
 
 Undo = Callable[[], None]
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sim.clock import Steps, Task
-from sim.latency import UPLINK, Clockwork
-from sim.ledger import End, Row
-from sim.message import Message
+from twinloop.sim.clock import Steps, Task
+from twinloop.sim.latency import UPLINK, Clockwork
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.message import Message
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.poller import Poller
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.poller import Poller
 
 MESSAGES_MAX = 100_000
 """held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit ``handover``)"""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.clock import NEVER_NS
+from twinloop.sim.clock import NEVER_NS
 
 _LINEAR_BITS = 11
 """values below 2**11 are exact; above, buckets are 2**-10 of the value wide, so the middle is within 0.05 %"""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.faults import InvariantError
-from sim.histogram import Histogram
-from sim.spec import ComponentSpec
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.histogram import Histogram
+from twinloop.sim.spec import ComponentSpec
 
 STAGES = ("queue", "driver", "bus", "transform", "policy", "uplink")
 """queue = waiting for a core or for an instance that serves another call; the others are the work itself"""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from devices.statuses import BAD
-from sim.clock import NEVER_NS
-from sim.faults import InvariantError
+from twinloop.devices.statuses import BAD
+from twinloop.sim.clock import NEVER_NS
+from twinloop.sim.faults import InvariantError
 
 
 class End(StrEnum):

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from devices.modbus_server import ModbusServer
-from sim.clock import US, Environment, S
-from sim.link import Link, Way
-from sim.streams import Streams
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.sim.clock import US, Environment, S
+from twinloop.sim.link import Link, Way
+from twinloop.sim.streams import Streams
 
 CHARACTER_BITS = 11
 """start, 8 data, parity or a second stop bit, stop; 10 with neither"""

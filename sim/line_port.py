@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from devices.modbus_server import ModbusServer
-from sim.bus import OK_NOTHING, TIMEOUT, cut_frame
-from sim.clock import LATE, Environment, Signal
-from sim.line import Answered, Burst, Line
-from sim.trace import Trace
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.sim.bus import OK_NOTHING, TIMEOUT, cut_frame
+from twinloop.sim.clock import LATE, Environment, Signal
+from twinloop.sim.line import Answered, Burst, Line
+from twinloop.sim.trace import Trace
 
 QUEUE_MAX = 4096
 """exchanges that wait for one line: one a device, so only a wiring mistake comes near"""

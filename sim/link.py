@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sim.clock import NEVER_NS, S
-from sim.rule import DROP, PASS, Delay, Packet, Rule
-from sim.streams import Stream, Streams, probability_word
+from twinloop.sim.clock import NEVER_NS, S
+from twinloop.sim.rule import DROP, PASS, Delay, Packet, Rule
+from twinloop.sim.streams import Stream, Streams, probability_word
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from zlib import crc32
 
-from components.batch import Batch
-from components.contract import PointConfig
-from sim.ledger import Row
+from twinloop.components.batch import Batch
+from twinloop.components.contract import PointConfig
+from twinloop.sim.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"
 """before the device's name"""

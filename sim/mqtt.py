@@ -11,18 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from devices.mqtt_broker import Broker
-from devices.mqtt_device import MqttDevice
-from devices.mqtt_session import Connection
-from sim.budget import Files
-from sim.bus import END, DialoguePort
-from sim.clock import Environment, S, Timer
-from sim.link import Link
-from sim.stream import Stream
-from sim.trace import Trace
+from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.devices.mqtt_session import Connection
+from twinloop.sim.budget import Files
+from twinloop.sim.bus import END, DialoguePort
+from twinloop.sim.clock import Environment, S, Timer
+from twinloop.sim.link import Link
+from twinloop.sim.stream import Stream
+from twinloop.sim.trace import Trace
 
 if TYPE_CHECKING:
-    from sim.receiver import Receiver
+    from twinloop.sim.receiver import Receiver
 
 BROKER_LEG = "broker"
 TICK_NS = 5 * S

@@ -11,14 +11,14 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devices.mqtt_device import MqttDevice
-from sim.clock import Environment, S
-from sim.truth import NOT_WRITTEN, STRAY_SET
-from sim.witness import Nobody, Shown, held
+from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.sim.clock import Environment, S
+from twinloop.sim.truth import NOT_WRITTEN, STRAY_SET
+from twinloop.sim.witness import Nobody, Shown, held
 
 if TYPE_CHECKING:
-    from sim.message import Command
-    from sim.truth import Truth
+    from twinloop.sim.message import Command
+    from twinloop.sim.truth import Truth
 
 GRACE_NS = 10 * S
 """so long before the end a write must have been called done, if its device is to have heard of it"""

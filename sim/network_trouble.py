@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.clock import TROUBLE
-from sim.link import Link
-from sim.rule import Cut
-from sim.spec import Action
+from twinloop.sim.clock import TROUBLE
+from twinloop.sim.link import Link
+from twinloop.sim.rule import Cut
+from twinloop.sim.spec import Action
 
 if TYPE_CHECKING:
-    from sim.plant import Plant
-    from sim.world import World
+    from twinloop.sim.plant import Plant
+    from twinloop.sim.world import World
 
 Undo = Callable[[], None]
 

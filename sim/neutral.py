@@ -18,10 +18,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sim.clock import Environment, S
-from sim.faults import InvariantError
-from sim.streams import Stream, Streams
-from sim.wallclock import EPOCH_NS
+from twinloop.sim.clock import Environment, S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.streams import Stream, Streams
+from twinloop.sim.wallclock import EPOCH_NS
 
 _TIME, _DATETIME, _RANDOM = (importlib.import_module(name) for name in ("time", "datetime", "random"))
 """never called: compared with what a library has"""

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.nodes import NodeImage
-from devices.statuses import BAD
-from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.latency import Latencies
-from sim.ledger import End, Ledger, Marks, Row, due_instants
-from sim.message import Command
-from sim.pacer import Pacer
-from sim.quality import CAUSE_OF
-from sim.served import ServedPlant
-from sim.spec import WorldSpec
+from twinloop.devices.nodes import NodeImage
+from twinloop.devices.statuses import BAD
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
+from twinloop.sim.latency import Latencies
+from twinloop.sim.ledger import End, Ledger, Marks, Row, due_instants
+from twinloop.sim.message import Command
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.quality import CAUSE_OF
+from twinloop.sim.served import ServedPlant
+from twinloop.sim.spec import WorldSpec
 
 NO_SAMPLE = (1 << 32) - 1
 """what the counter shows when nothing is due"""

@@ -15,20 +15,20 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from components.component import ComponentRefused
-from components.registry import Keys, Release, Version, bytes_fault, signature_fault
-from sim.call import call
-from sim.clock import MS, S, Steps, Task
-from sim.faults import InvariantError
-from sim.fetch import Block, Fetch
-from sim.latency import DRIVER, Clockwork
-from sim.spec import ComponentSpec, UpgradeSpec
-from sim.streams import Stream
-from sim.swap import Swap
-from sim.trial import Trial
+from twinloop.components.component import ComponentRefused
+from twinloop.components.registry import Keys, Release, Version, bytes_fault, signature_fault
+from twinloop.sim.call import call
+from twinloop.sim.clock import MS, S, Steps, Task
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.fetch import Block, Fetch
+from twinloop.sim.latency import DRIVER, Clockwork
+from twinloop.sim.spec import ComponentSpec, UpgradeSpec
+from twinloop.sim.streams import Stream
+from twinloop.sim.swap import Swap
+from twinloop.sim.trial import Trial
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
+    from twinloop.sim.gateway import Gateway
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("ordered", "told"): "waiting",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 
-from sim.histogram import Histogram
+from twinloop.sim.histogram import Histogram
 
 SLICE_NS = 50_000_000
 """the longest sleep in one piece: whoever stops the run is heard within that, and progress is told"""

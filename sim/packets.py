@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from devices.mqtt_packet import (
+from twinloop.devices.mqtt_packet import (
     Connack,
     Connect,
     Packet,
@@ -23,11 +23,11 @@ from devices.mqtt_packet import (
     publish_bytes,
     publish_parts,
 )
-from sim.faults import InvariantError
-from sim.fetch import Block, BlockRequest
-from sim.lease import LeaseAnswer, LeaseRequest
-from sim.message import TOPIC_PREFIX, Command, Message
-from sim.ota import Upgrade
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.fetch import Block, BlockRequest
+from twinloop.sim.lease import LeaseAnswer, LeaseRequest
+from twinloop.sim.message import TOPIC_PREFIX, Command, Message
+from twinloop.sim.ota import Upgrade
 
 COMMANDS, UPGRADES, LEASES, BLOCKS = (f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks"))
 """topics beside those of devices"""

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sim.clock import Environment
-from sim.cloud import Cloud
-from sim.failover import Member
-from sim.faults import InvariantError
-from sim.gateway import Gateway
-from sim.lease import LeaseRequest
-from sim.ledger import Row
-from sim.link import Link
-from sim.spec import StandbySpec
-from sim.trace import Trace
+from twinloop.sim.clock import Environment
+from twinloop.sim.cloud import Cloud
+from twinloop.sim.failover import Member
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.gateway import Gateway
+from twinloop.sim.lease import LeaseRequest
+from twinloop.sim.ledger import Row
+from twinloop.sim.link import Link
+from twinloop.sim.spec import StandbySpec
+from twinloop.sim.trace import Trace
 
 
 class Takeover(NamedTuple):

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from components.batch import Batch, Lists, batch_in, forward_lane, read_batch
-from components.outcome import Cause, Fault
-from sim.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline
-from sim.clock import Steps
-from sim.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
-from sim.ledger import End, Row
-from sim.quality import assess
+from twinloop.components.batch import Batch, Lists, batch_in, forward_lane, read_batch
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline
+from twinloop.sim.clock import Steps
+from twinloop.sim.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.quality import assess
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.message import Message
-    from sim.poller import Poller
-    from sim.slot import Slot
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.message import Message
+    from twinloop.sim.poller import Poller
+    from twinloop.sim.slot import Slot
 
 _MISSED = {"rejected": "rejected", "malformed": "malformed", "other": "device", "no-such-point": "device", "not-configured": "driver-fault"}
 _BUS_MISSED = {"timeout": "timeout", "disconnected": "disconnected", "too-long": "malformed", "other": "disconnected"}

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from heapq import heappush
 from typing import TYPE_CHECKING
 
-from sim.clock import START, Environment, Occurrence
-from sim.ledger import End, Ledger, SharedRow, due_instants
-from sim.spec import DeviceSpec
-from sim.trace import Trace
+from twinloop.sim.clock import START, Environment, Occurrence
+from twinloop.sim.ledger import End, Ledger, SharedRow, due_instants
+from twinloop.sim.spec import DeviceSpec
+from twinloop.sim.trace import Trace
 
 if TYPE_CHECKING:
-    from sim.poller import Poller
+    from twinloop.sim.poller import Poller
 
 
 class Plan:

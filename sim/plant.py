@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.attached import Outside
-from sim.clock import TROUBLE, Environment
-from sim.field import Field
-from sim.ledger import End, Row
-from sim.link import Link
-from sim.spec import PhaseSpec, WorldSpec
-from sim.streams import Streams
-from sim.timeline import Timeline
-from sim.trace import Trace
-from sim.wallclock import EPOCH_NS
+from twinloop.sim.attached import Outside
+from twinloop.sim.clock import TROUBLE, Environment
+from twinloop.sim.field import Field
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.link import Link
+from twinloop.sim.spec import PhaseSpec, WorldSpec
+from twinloop.sim.streams import Streams
+from twinloop.sim.timeline import Timeline
+from twinloop.sim.trace import Trace
+from twinloop.sim.wallclock import EPOCH_NS
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
+    from twinloop.sim.gateway import Gateway
 
 
 class Plant:

@@ -10,25 +10,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from components.batch import Batch, StageArguments, read_batch
-from components.contract import PointConfig
-from devices.device import DeviceModel
-from devices.mqtt_device import member
-from devices.nodes import node_address
-from sim.clock import Signal, Steps, Task
-from sim.latency import Clockwork
-from sim.ledger import End, Row
-from sim.message import TOPIC_PREFIX, Body
-from sim.pipeline import poll, status, write
-from sim.spec import DeviceSpec
-from sim.witness import Nobody, Witness
+from twinloop.components.batch import Batch, StageArguments, read_batch
+from twinloop.components.contract import PointConfig
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.mqtt_device import member
+from twinloop.devices.nodes import node_address
+from twinloop.sim.clock import Signal, Steps, Task
+from twinloop.sim.latency import Clockwork
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.message import TOPIC_PREFIX, Body
+from twinloop.sim.pipeline import poll, status, write
+from twinloop.sim.spec import DeviceSpec
+from twinloop.sim.witness import Nobody, Witness
 
 if TYPE_CHECKING:
-    from components.instance import Instance
-    from sim.bus import Port
-    from sim.gateway import Gateway
-    from sim.message import Command
-    from sim.slot import Slot
+    from twinloop.components.instance import Instance
+    from twinloop.sim.bus import Port
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.message import Command
+    from twinloop.sim.slot import Slot
 
 COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""

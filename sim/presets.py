@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.clock import MS, US
-from sim.link import GilbertElliott, LinkModel
+from twinloop.sim.clock import MS, US
+from twinloop.sim.link import GilbertElliott, LinkModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.batch import Batch
-from devices.statuses import BAD, NO_NUMBER
-from sim.ledger import End, Row
+from twinloop.components.batch import Batch
+from twinloop.devices.statuses import BAD, NO_NUMBER
+from twinloop.sim.ledger import End, Row
 
 if TYPE_CHECKING:
-    from sim.poller import Poller
+    from twinloop.sim.poller import Poller
 
 CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
 """BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says them of a read"""

@@ -11,20 +11,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from components.batch import read_batch
-from components.outcome import Cause, Fault
-from sim.call import call
-from sim.clock import MS, S, Steps
-from sim.latency import BUS, DRIVER, Clockwork
-from sim.ledger import Row
-from sim.pipeline import accepted, carry, missed_cause
-from sim.poller import PointTable, Poller
-from sim.spec import DeviceSpec
+from twinloop.components.batch import read_batch
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.call import call
+from twinloop.sim.clock import MS, S, Steps
+from twinloop.sim.latency import BUS, DRIVER, Clockwork
+from twinloop.sim.ledger import Row
+from twinloop.sim.pipeline import accepted, carry, missed_cause
+from twinloop.sim.poller import PointTable, Poller
+from twinloop.sim.spec import DeviceSpec
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.mqtt import MqttPort
-    from sim.slot import Slot
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.mqtt import MqttPort
+    from twinloop.sim.slot import Slot
 
 TOLD_MAX = 4096
 """more than a device, a broker's queue and its window keep together"""

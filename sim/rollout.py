@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.ota import ENDS, Upgrade
+from twinloop.sim.ota import ENDS, Upgrade
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from twinloop.sim.world import World
 
 
 class Rollout:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sim.plant import Plant
-from sim.spec import WorldSpec
-from sim.wallclock import BOOT_HORIZON_NS
-from sim.witness import Look
+from twinloop.sim.plant import Plant
+from twinloop.sim.spec import WorldSpec
+from twinloop.sim.wallclock import BOOT_HORIZON_NS
+from twinloop.sim.witness import Look
 
 WAITING_MAX, WAITING_LOW = 256, 128
 """requests of one client that are on their way or being answered: at the one it isn't read from any more, at the other it is again"""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.mqtt_broker import Broker
-from sim.bus import END
-from sim.link import Link
-from sim.mqtt import TICK_NS
-from sim.served import Caller, ServedPlant, Write
-from sim.stream import MSS_BYTES, Stream
+from twinloop.devices.mqtt_broker import Broker
+from twinloop.sim.bus import END
+from twinloop.sim.link import Link
+from twinloop.sim.mqtt import TICK_NS
+from twinloop.sim.served import Caller, ServedPlant, Write
+from twinloop.sim.stream import MSS_BYTES, Stream
 
 AFOOT_BYTES_MAX = 64 << 10
 """of one client on their way to the broker: what a socket's buffer holds; then it isn't read from"""

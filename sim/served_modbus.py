@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devices.modbus_server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
-from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.line import Answered, Burst, Line
-from sim.served import Caller, ServedPlant, Write
-from sim.stream import Stream
+from twinloop.devices.modbus_server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
+from twinloop.sim.line import Answered, Burst, Line
+from twinloop.sim.served import Caller, ServedPlant, Write
+from twinloop.sim.stream import Stream
 
 _NO_TARGET = 11
 """exception: gateway target device failed to respond (MODBUS Application Protocol V1.1b3 section 7)"""

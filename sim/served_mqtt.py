@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.mqtt_device import MqttDevice
-from sim.clock import S, Timer
-from sim.mqtt import REDIAL_FIRST_NS, REDIAL_MAX_NS
-from sim.served import Caller, ServedPlant, Write
-from sim.stream import Stream
+from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.sim.clock import S, Timer
+from twinloop.sim.mqtt import REDIAL_FIRST_NS, REDIAL_MAX_NS
+from twinloop.sim.served import Caller, ServedPlant, Write
+from twinloop.sim.stream import Stream
 
 
 class Sender:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sim.bus import BUS_USER_TIMEOUT_NS, END
-from sim.served import Caller, ServedPlant, Write
-from sim.stream import Stream
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS, END
+from twinloop.sim.served import Caller, ServedPlant, Write
+from twinloop.sim.stream import Stream
 
 if TYPE_CHECKING:
-    from sim.stacks import Accepted
+    from twinloop.sim.stacks import Accepted
 
 CHUNK_HEADER_BYTES, CHUNK_BYTES_MAX = 8, 65_535
 """message type, chunk type, size (OPC 10000-6 table 75); the largest that the servers say they take"""
@@ -58,7 +58,7 @@ class OpcUaCaller(Caller):
     """A client of one OPC UA device's server, whose own name for itself is ``name`` (host, port)."""
 
     def __init__(self, plant: ServedPlant, index: int, name: tuple[str, int], peer: str, write: Write, hang_up: Callable[[], None]) -> None:
-        from devices.opcua_device import PORT, OpcUaServer, host_of
+        from twinloop.devices.opcua_device import PORT, OpcUaServer, host_of
 
         super().__init__(plant, write, hang_up)
         spec, server, stacks = plant.spec.devices[index], plant.field.servers[index], plant.field.stacks

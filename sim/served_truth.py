@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from devices.modbus_server import ModbusServer
-from sim.served import Caller, ServedPlant, Write
-from sim.witness import READS, WRITES, Look, Shown, held_shown, node_shown, registers_shown, written_by
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.sim.served import Caller, ServedPlant, Write
+from twinloop.sim.witness import READS, WRITES, Look, Shown, held_shown, node_shown, registers_shown, written_by
 
 HELLO = "twinloop-shown"
 FORMAT = 1

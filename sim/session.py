@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.snapshot import Snapshot, take
-from sim.spec import Action
-from sim.world import World
+from twinloop.sim.snapshot import Snapshot, take
+from twinloop.sim.spec import Action
+from twinloop.sim.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from components.contract import Settings
-from components.host import Linked
-from components.instance import Instance
-from sim.budget import HOST_BYTES_PER_INSTANCE, Meter
-from sim.clock import Environment, S, Signal
-from sim.faults import InvariantError
-from sim.spec import ComponentSpec
-from sim.trace import Trace
-from sim.wallclock import WallClock
+from twinloop.components.contract import Settings
+from twinloop.components.host import Linked
+from twinloop.components.instance import Instance
+from twinloop.sim.budget import HOST_BYTES_PER_INSTANCE, Meter
+from twinloop.sim.clock import Environment, S, Signal
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.spec import ComponentSpec
+from twinloop.sim.trace import Trace
+from twinloop.sim.wallclock import WallClock
 
 if TYPE_CHECKING:
-    from sim.budget import Budget
+    from twinloop.sim.budget import Budget
 
 LOG_LINE_BYTES_MAX = 4 << 10
 LOG_LINES_PER_S = 20

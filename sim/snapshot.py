@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from devices.statuses import quality
-from sim.histogram import NEVER
-from sim.latency import STAGES
-from sim.ledger import End
-from sim.world import World
+from twinloop.devices.statuses import quality
+from twinloop.sim.histogram import NEVER
+from twinloop.sim.latency import STAGES
+from twinloop.sim.ledger import End
+from twinloop.sim.world import World
 
 SLOT_STATES = ("down", "starting", "ready", "backoff", "quarantined")
 _PERMILLE = (500, 950, 990)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from components.component import Component
-from components.registry import Keys, Release, Version
-from devices.device import DeviceModel
-from sim.boards import Board
-from sim.line import LineTiming
-from sim.link import LinkModel
+from twinloop.components.component import Component
+from twinloop.components.registry import Keys, Release, Version
+from twinloop.devices.device import DeviceModel
+from twinloop.sim.boards import Board
+from twinloop.sim.line import LineTiming
+from twinloop.sim.link import LinkModel
 
 MIB = 1 << 20
 

@@ -13,18 +13,18 @@ from contextvars import Context, copy_context
 from heapq import heapify
 from typing import Any, Protocol
 
-from sim.budget import Files
-from sim.bus import END, DialoguePort
-from sim.clock import Environment
-from sim.eventloop import EventLoop
-from sim.faults import InvariantError
-from sim.link import Link
-from sim.neutral import Neutral
-from sim.stream import Stream
-from sim.streams import Streams
-from sim.trace import Trace
-from sim.transport import HERE, Network
-from sim.wallclock import EPOCH_NS
+from twinloop.sim.budget import Files
+from twinloop.sim.bus import END, DialoguePort
+from twinloop.sim.clock import Environment
+from twinloop.sim.eventloop import EventLoop
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.link import Link
+from twinloop.sim.neutral import Neutral
+from twinloop.sim.stream import Stream
+from twinloop.sim.streams import Streams
+from twinloop.sim.trace import Trace
+from twinloop.sim.transport import HERE, Network
+from twinloop.sim.wallclock import EPOCH_NS
 
 GOODBYES_MAX = 10
 """rounds of ending what is left when a world is over"""

@@ -5,7 +5,7 @@ Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, 
 
 from __future__ import annotations
 
-from sim import failover, gateway, ota, slot, uplink
+from twinloop.sim import failover, gateway, ota, slot, uplink
 
 TABLES: dict[str, dict[tuple[str, str], str]] = {
     "gateway": gateway.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.clock import Environment, S, Signal, Timer
-from sim.flash import SCHEMA, FlashFile
-from sim.ledger import End
-from sim.message import Message
-from sim.spec import StoreSpec
-from sim.streams import Stream
+from twinloop.sim.clock import Environment, S, Signal, Timer
+from twinloop.sim.flash import SCHEMA, FlashFile
+from twinloop.sim.ledger import End
+from twinloop.sim.message import Message
+from twinloop.sim.spec import StoreSpec
+from twinloop.sim.streams import Stream
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.slot import Slot
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.slot import Slot
 
 ROW_OVERHEAD_BYTES = 48
 """charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from SQLite's file format)"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sim.spec import MIB, StoreSpec
+from twinloop.sim.spec import MIB, StoreSpec
 
 
 class StorePreset(NamedTuple):

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from heapq import heappush
 from typing import Any
 
-from sim.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
-from sim.link import Link, Way
+from twinloop.sim.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
+from twinloop.sim.link import Link, Way
 
 RTO_NS = 200 * MS
 RTO_MAX_NS = 60 * S

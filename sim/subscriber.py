@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.batch import read_batch
-from devices.nodes import News
-from sim.clock import US
-from sim.ledger import End, Row
-from sim.poller import PointTable
-from sim.receiver import Receiver, Taken
-from sim.spec import DeviceSpec
+from twinloop.components.batch import read_batch
+from twinloop.devices.nodes import News
+from twinloop.sim.clock import US
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.poller import PointTable
+from twinloop.sim.receiver import Receiver, Taken
+from twinloop.sim.spec import DeviceSpec
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.slot import Slot
-    from sim.stacks import StackPort
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.slot import Slot
+    from twinloop.sim.stacks import StackPort
 
 
 UNASKED_MAX = 1000

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from components.instance import Instance
-from components.outcome import Cause, Fault
-from sim.call import call
-from sim.clock import Signal, Steps, Task, Timer
-from sim.latency import DRIVER, Clockwork
-from sim.slot import Slot
-from sim.spec import RestartSpec
-from sim.streams import Stream
+from twinloop.components.instance import Instance
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.call import call
+from twinloop.sim.clock import Signal, Steps, Task, Timer
+from twinloop.sim.latency import DRIVER, Clockwork
+from twinloop.sim.slot import Slot
+from twinloop.sim.spec import RestartSpec
+from twinloop.sim.streams import Stream
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
+    from twinloop.sim.gateway import Gateway
 
 KICKS = 4
 """how often the watchdog is kicked in its time; a kick costs what an acknowledgement costs (ours)"""

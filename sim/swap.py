@@ -12,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from components.component import Component
-from components.host import Linked
-from components.registry import Version
-from sim.clock import Signal, Steps, Task
-from sim.slot import Slot
-from sim.spec import ComponentSpec
+from twinloop.components.component import Component
+from twinloop.components.host import Linked
+from twinloop.components.registry import Version
+from twinloop.sim.clock import Signal, Steps, Task
+from twinloop.sim.slot import Slot
+from twinloop.sim.spec import ComponentSpec
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.poller import Poller
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.poller import Poller
 
 
 class Swap:

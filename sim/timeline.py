@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sim import field_trouble, gateway_trouble, network_trouble
-from sim.clock import TROUBLE
-from sim.spec import Action, Reaction
+from twinloop.sim import field_trouble, gateway_trouble, network_trouble
+from twinloop.sim.clock import TROUBLE
+from twinloop.sim.spec import Action, Reaction
 
 if TYPE_CHECKING:
-    from sim.plant import Plant
+    from twinloop.sim.plant import Plant
 
 Undo = Callable[[], None]
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from sim.clock import Environment
+from twinloop.sim.clock import Environment
 
 LAYOUT = 1
 """number of the record layout; it changes whenever a record's fields do"""

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
-from sim.clock import Environment
-from sim.link import Link
-from sim.stream import USER_TIMEOUT_NS, Stream
+from twinloop.sim.clock import Environment
+from twinloop.sim.link import Link
+from twinloop.sim.stream import USER_TIMEOUT_NS, Stream
 
 if TYPE_CHECKING:
-    from sim.eventloop import EventLoop
+    from twinloop.sim.eventloop import EventLoop
 
 HUB = ""
 """the host that has no leg: the gateway, or whoever sits in the middle"""

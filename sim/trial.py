@@ -11,13 +11,13 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from sim.clock import Signal
-from sim.ledger import Row
-from sim.spec import UpgradeSpec
+from twinloop.sim.clock import Signal
+from twinloop.sim.ledger import Row
+from twinloop.sim.spec import UpgradeSpec
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
-    from sim.swap import Swap
+    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.swap import Swap
 
 TRIAL_LATE = 0.05
 """share of polls that may be over later than ``latency``"""

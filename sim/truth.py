@@ -11,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devices.statuses import BAD
-from sim.clock import S
-from sim.witness import Shown, Witness
+from twinloop.devices.statuses import BAD
+from twinloop.sim.clock import S
+from twinloop.sim.witness import Shown, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.batch import Batch
-    from sim.ledger import Ledger, Row
-    from sim.message import Command
-    from sim.poller import Poller
+    from twinloop.components.batch import Batch
+    from twinloop.sim.ledger import Ledger, Row
+    from twinloop.sim.message import Command
+    from twinloop.sim.poller import Poller
 
 FIRST = 10
 """so many of a device's first batches are all checked"""

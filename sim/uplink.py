@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from devices.mqtt_packet import Connect, Packet, Pingreq, Publish, Subscribe
-from sim.clock import Environment, Timer
-from sim.faults import InvariantError
-from sim.fetch import Block, BlockRequest
-from sim.lease import LeaseAnswer, LeaseRequest
-from sim.link import Link
-from sim.message import TLS_RECORD_BYTES, Command, Message
-from sim.ota import Upgrade
-from sim.packets import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
-from sim.spec import UplinkSpec
-from sim.stream import Stream
-from sim.streams import Stream as RandomStream
+from twinloop.devices.mqtt_packet import Connect, Packet, Pingreq, Publish, Subscribe
+from twinloop.sim.clock import Environment, Timer
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.fetch import Block, BlockRequest
+from twinloop.sim.lease import LeaseAnswer, LeaseRequest
+from twinloop.sim.link import Link
+from twinloop.sim.message import TLS_RECORD_BYTES, Command, Message
+from twinloop.sim.ota import Upgrade
+from twinloop.sim.packets import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
+from twinloop.sim.spec import UplinkSpec
+from twinloop.sim.stream import Stream
+from twinloop.sim.streams import Stream as RandomStream
 
 if TYPE_CHECKING:
-    from sim.gateway import Gateway
+    from twinloop.sim.gateway import Gateway
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "dial"): "connecting",

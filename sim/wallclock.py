@@ -6,7 +6,7 @@ what the gateway does with its clock: a store's TTL, a component's own reckoning
 
 from __future__ import annotations
 
-from sim.clock import S
+from twinloop.sim.clock import S
 
 EPOCH_NS = 1_767_225_600 * S
 """2026-01-01T00:00:00Z: what a gateway's wall clock says at t = 0"""

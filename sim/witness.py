@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from devices.device import Device
-from devices.nodes import NodeImage, NodeValue
-from devices.registers import ORDERS, Cell, Point, reorder
-from devices.statuses import BAD, of_the_request
+from twinloop.devices.device import Device
+from twinloop.devices.nodes import NodeImage, NodeValue
+from twinloop.devices.registers import ORDERS, Cell, Point, reorder
+from twinloop.devices.statuses import BAD, of_the_request
 
 if TYPE_CHECKING:
-    from sim.message import Command
-    from sim.truth import Truth
+    from twinloop.sim.message import Command
+    from twinloop.sim.truth import Truth
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Modbus functions that read -> table"""
@@ -139,7 +139,7 @@ class ServerWords(Nobody):
 
     def valueless(self, index: int, status: int) -> bool:
         """The server sent that status with a value, or sent a number that is none."""
-        from devices.opcua_words import said_no_value  # a library that other runs don't need
+        from twinloop.devices.opcua_words import said_no_value  # a library that other runs don't need
 
         return not of_the_request(status) and said_no_value(self._frames, status)
 

@@ -11,31 +11,31 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.batch import Batch
-from components.contract import Settings
-from components.host import Host
-from sim.attached import Outside
-from sim.clock import TROUBLE
-from sim.cloud import Cloud
-from sim.elsewhere import ElsewhereWitness
-from sim.faults import InvariantError
-from sim.field import patience
-from sim.gateway import Gateway
-from sim.latency import Latencies
-from sim.ledger import End, Ledger, Row, SharedRow
-from sim.message import Command
-from sim.ota import Upgrades
-from sim.pacer import Pacer
-from sim.pair import Pair
-from sim.plan import Plan, put_on_timeline
-from sim.plant import Plant
-from sim.poller import PointTable, Poller, point_configs, points_of, table_key
-from sim.receiver import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
-from sim.rollout import Rollout
-from sim.slot import Slot
-from sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
-from sim.truth import Truth
-from sim.wallclock import BOOT_HORIZON_NS, EPOCH_NS
+from twinloop.components.batch import Batch
+from twinloop.components.contract import Settings
+from twinloop.components.host import Host
+from twinloop.sim.attached import Outside
+from twinloop.sim.clock import TROUBLE
+from twinloop.sim.cloud import Cloud
+from twinloop.sim.elsewhere import ElsewhereWitness
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.field import patience
+from twinloop.sim.gateway import Gateway
+from twinloop.sim.latency import Latencies
+from twinloop.sim.ledger import End, Ledger, Row, SharedRow
+from twinloop.sim.message import Command
+from twinloop.sim.ota import Upgrades
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.pair import Pair
+from twinloop.sim.plan import Plan, put_on_timeline
+from twinloop.sim.plant import Plant
+from twinloop.sim.poller import PointTable, Poller, point_configs, points_of, table_key
+from twinloop.sim.receiver import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
+from twinloop.sim.rollout import Rollout
+from twinloop.sim.slot import Slot
+from twinloop.sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
+from twinloop.sim.truth import Truth
+from twinloop.sim.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""

@@ -7,18 +7,18 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from components.contract import PointConfig, Settings
-from components.host import Host
-from components.instance import Instance
-from devices.catalog import model
-from devices.device import Device, DeviceModel
-from devices.nodes import node_id
-from devices.opcua_device import PORT, OpcUaServer, endpoint, host_of
-from devices.opcua_server import fresh_counters, standard_space
-from sim.clock import Environment
-from sim.stacks import Accepted, Stacks
-from sim.streams import Streams
-from sim.wallclock import EPOCH_NS
+from twinloop.components.contract import PointConfig, Settings
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
+from twinloop.devices.catalog import model
+from twinloop.devices.device import Device, DeviceModel
+from twinloop.devices.nodes import node_id
+from twinloop.devices.opcua_device import PORT, OpcUaServer, endpoint, host_of
+from twinloop.devices.opcua_server import fresh_counters, standard_space
+from twinloop.sim.clock import Environment
+from twinloop.sim.stacks import Accepted, Stacks
+from twinloop.sim.streams import Streams
+from twinloop.sim.wallclock import EPOCH_NS
 from tests.plants import WASM
 
 FUEL = 200_000_000

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.demo_registry import DEMO_KEY, marked
-from components.host import Host
-from components.registry import Version, sign, trust
-from devices.catalog import model
-from sim.boards import BOARDS
-from sim.clock import MS, US, S
-from sim.link import LinkModel
-from sim.spec import (
+from twinloop.components.demo_registry import DEMO_KEY, marked
+from twinloop.components.host import Host
+from twinloop.components.registry import Version, sign, trust
+from twinloop.devices.catalog import model
+from twinloop.sim.boards import BOARDS
+from twinloop.sim.clock import MS, US, S
+from twinloop.sim.link import LinkModel
+from twinloop.sim.spec import (
     Action,
     ComponentSpec,
     DeviceSpec,
@@ -26,7 +26,7 @@ from sim.spec import (
     UplinkSpec,
     WorldSpec,
 )
-from sim.world import World
+from twinloop.sim.world import World
 
 STORE = StoreSpec()
 WASM = Path(__file__).parent.parent / "components" / "wasm"

@@ -12,12 +12,12 @@ def modules_after(code: str) -> list[str]:
 
 
 def test_help_loads_neither_the_tui_nor_the_engine() -> None:
-    loaded = modules_after("from scenarios.cli.main import main; main(['--help'])")
+    loaded = modules_after("from twinloop.scenarios.cli.main import main; main(['--help'])")
     assert not {"textual", "asyncua", "wasmtime", "simpy", "pymodbus"} & set(loaded)
 
 
 def test_run_loads_neither_textual_nor_asyncua() -> None:
-    loaded = modules_after("from scenarios.cli.main import main; main(['check', 'quickstart'])\nimport scenarios.runner")
+    loaded = modules_after("from twinloop.scenarios.cli.main import main; main(['check', 'quickstart'])\nimport twinloop.scenarios.runner")
     assert not {"textual", "asyncua"} & set(loaded)
 
 
@@ -26,7 +26,7 @@ def test_importing_the_engine_creates_no_socket() -> None:
 import sys
 seen = []
 sys.addaudithook(lambda event, args: seen.append(event) if event.startswith('socket.') and event != 'socket.gethostname' else None)
-import sim.world, scenarios.runner
+import twinloop.sim.world, scenarios.runner
 assert not seen, seen
 """
     modules_after(code)

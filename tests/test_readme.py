@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from components.host import Host
-from components.registry import Registry, Version, read_private_key, write_keys
-from scenarios.load import load_text
-from scenarios.plan import SHIPPED, Planner
-from scenarios.runner import Options, run
-from scenarios.thresholds import read_expectations
-from scenarios.verdict import Verdict
+from twinloop.components.host import Host
+from twinloop.components.registry import Registry, Version, read_private_key, write_keys
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import SHIPPED, Planner
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.thresholds import read_expectations
+from twinloop.scenarios.verdict import Verdict
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components import contract
+from twinloop.components import contract
 
 WIT = Path(__file__).parent.parent / "components" / "wit"
 

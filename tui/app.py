@@ -21,19 +21,19 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
-from scenarios.entries import parse_entry
-from scenarios.errors import ScenarioError
-from scenarios.load import LIBRARY
-from scenarios.units import duration
-from tui.feed import Feed
-from tui.fleet_table import FleetTable
-from tui.keys import BINDINGS, HELP, PANES
-from tui.kind_chooser import KindChooser
-from tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
-from tui.pane import Pane
-from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit, time_text
-from tui.trouble_form import TroubleForm
+from twinloop.scenarios.entries import parse_entry
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import LIBRARY
+from twinloop.scenarios.units import duration
+from twinloop.tui.feed import Feed
+from twinloop.tui.fleet_table import FleetTable
+from twinloop.tui.keys import BINDINGS, HELP, PANES
+from twinloop.tui.kind_chooser import KindChooser
+from twinloop.tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
+from twinloop.tui.pane import Pane
+from twinloop.tui.screens import device, gateway, latency, overview, trouble
+from twinloop.tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit, time_text
+from twinloop.tui.trouble_form import TroubleForm
 
 SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
 FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4

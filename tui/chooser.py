@@ -13,8 +13,8 @@ from textual.binding import BindingType
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
-from scenarios.load import LIBRARY, library_names, load
-from tui.text import DIM, HEAD
+from twinloop.scenarios.load import LIBRARY, library_names, load
+from twinloop.tui.text import DIM, HEAD
 
 
 class Chooser(App[str]):

@@ -18,27 +18,27 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from components.errors import HostLimitError
-from components.host import Host
-from scenarios.entries import NAME as ENTRY
-from scenarios.entries import live_action, require_verb, stamped
-from scenarios.errors import ScenarioError, shown_path
-from scenarios.load import Loaded, load
-from scenarios.plan import Planner
-from scenarios.save import save
-from scenarios.thresholds import Judge, read_expectations
-from scenarios.upgrades import on_offer
-from scenarios.verdict import Verdict
-from sim.faults import InvariantError
-from sim.pacer import Pacer
-from sim.session import Session
-from sim.supervisor import ConfigRefused
-from sim.trace import KINDS
-from sim.world import SETTLE_CHECK_NS, World
-from tui.left import left
-from tui.lived import Entries, Lived
-from tui.marks import Marks, possible, root
-from tui.messages import (
+from twinloop.components.errors import HostLimitError
+from twinloop.components.host import Host
+from twinloop.scenarios.entries import NAME as ENTRY
+from twinloop.scenarios.entries import live_action, require_verb, stamped
+from twinloop.scenarios.errors import ScenarioError, shown_path
+from twinloop.scenarios.load import Loaded, load
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.save import save
+from twinloop.scenarios.thresholds import Judge, read_expectations
+from twinloop.scenarios.upgrades import on_offer
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.session import Session
+from twinloop.sim.supervisor import ConfigRefused
+from twinloop.sim.trace import KINDS
+from twinloop.sim.world import SETTLE_CHECK_NS, World
+from twinloop.tui.left import left
+from twinloop.tui.lived import Entries, Lived
+from twinloop.tui.marks import Marks, possible, root
+from twinloop.tui.messages import (
     Command,
     Died,
     Do,
@@ -59,9 +59,9 @@ from tui.messages import (
     View,
     Wrong,
 )
-from tui.plan_info import ready
-from tui.viewing import view
-from tui.watch import Watch
+from twinloop.tui.plan_info import ready
+from twinloop.tui.viewing import view
+from twinloop.tui.watch import Watch
 
 SLICE_EVENTS = 2000
 """events between two looks at the commands"""

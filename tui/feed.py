@@ -10,8 +10,8 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from tui.engine import main
-from tui.messages import Command, Died, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.engine import main
+from twinloop.tui.messages import Command, Died, Left, Look, Quit, Refused, Reply, View
 
 QUIT_S = 5.0
 """for the engine to end by itself"""

@@ -12,12 +12,12 @@ from rich.console import Group
 from rich.text import Text
 from textual.widget import Widget
 
-from tui.text import BAD, DIM, HEAD, WARN, count_text, number, row, sparkline, time_text
+from twinloop.tui.text import BAD, DIM, HEAD, WARN, count_text, number, row, sparkline, time_text
 
 if TYPE_CHECKING:
     from textual import events
 
-    from tui.app import Twinloop
+    from twinloop.tui.app import Twinloop
 
 ORDERS = ("name", "missed", "lost", "age")
 HEADS = ("device", "protocol", "value", "unit", "age", "missed", "lost", "driver", "faults", "values")

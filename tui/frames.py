@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import Publish, Reader
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import Publish, Reader
 
 _FUNCTIONS = {
     1: "read coils", 2: "read discrete inputs", 3: "read holding", 4: "read input", 5: "write coil", 6: "write register", 15: "write coils",

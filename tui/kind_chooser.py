@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.text import DIM, HEAD, fit
+from twinloop.tui.text import DIM, HEAD, fit
 
 MEANINGS = {
     "trouble": "an entry of the timeline begins or ends", "link": "a link is cut, degraded, healed", "gateway": "a gateway goes down, boots, is up",

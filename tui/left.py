@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from scenarios.errors import shown_path
-from scenarios.judged import Judged
-from scenarios.report.console import report
-from scenarios.result import collect
-from scenarios.runner import Options, command
-from scenarios.verdict import Verdict
-from sim.faults import InvariantError
+from twinloop.scenarios.errors import shown_path
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.report.console import report
+from twinloop.scenarios.result import collect
+from twinloop.scenarios.runner import Options, command
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.faults import InvariantError
 
 if TYPE_CHECKING:
-    from tui.engine import Engine
+    from twinloop.tui.engine import Engine
 
 
 def left(engine: Engine, width: int) -> str:

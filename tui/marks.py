@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
-from sim.world import World
+from twinloop.sim.world import World
 
 MARKS_MAX = 8
 MARK_EVENTS = 2000

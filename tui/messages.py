@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from sim.snapshot import Snapshot
+from twinloop.sim.snapshot import Snapshot
 
 # ---- commands -----------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from scenarios.errors import ScenarioError
-from tui.app import Twinloop
-from tui.messages import RunTo, View
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.tui.app import Twinloop
+from twinloop.tui.messages import RunTo, View
 
 LOOK_S = 0.05
 _FONTS = re.compile(r"\s*@font-face \{[^}]*\}")

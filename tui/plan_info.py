@@ -5,24 +5,24 @@ Belongs here: that copy. Never: anything that changes while it runs.
 
 from __future__ import annotations
 
-from components.outcome import Cause
-from devices import misbehaviour, overlay
-from devices.mqtt_device import member
-from devices.nodes import node_id
-from devices.statuses import STATUS_CODES
-from scenarios.deeds import GRAMMAR
-from scenarios.errors import shown_path
-from scenarios.expressions import Expectation
-from scenarios.load import Loaded
-from scenarios.report.console import band_text
-from scenarios.result import band
-from scenarios.units import show_duration
-from scenarios.upgrades import components_of
-from sim.gateway import Gateway
-from sim.presets import PRESETS
-from sim.spec import DeviceSpec, WorldSpec
-from sim.world import World
-from tui.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
+from twinloop.components.outcome import Cause
+from twinloop.devices import misbehaviour, overlay
+from twinloop.devices.mqtt_device import member
+from twinloop.devices.nodes import node_id
+from twinloop.devices.statuses import STATUS_CODES
+from twinloop.scenarios.deeds import GRAMMAR
+from twinloop.scenarios.errors import shown_path
+from twinloop.scenarios.expressions import Expectation
+from twinloop.scenarios.load import Loaded
+from twinloop.scenarios.report.console import band_text
+from twinloop.scenarios.result import band
+from twinloop.scenarios.units import show_duration
+from twinloop.scenarios.upgrades import components_of
+from twinloop.sim.gateway import Gateway
+from twinloop.sim.presets import PRESETS
+from twinloop.sim.spec import DeviceSpec, WorldSpec
+from twinloop.sim.world import World
+from twinloop.tui.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
 
 EXAMPLES = {
     "way": "up", "leg": "presses/1", "gateway": "gw", "down": "1 s", "up": "4 s", "to": "loss: 2 %", "speed": "50 %", "leave": "8 MiB", "by": "-2 s",

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from scenarios.units import show_duration, show_size
-from sim.histogram import NEVER
+from twinloop.scenarios.units import show_duration, show_size
+from twinloop.sim.histogram import NEVER
 
 BARS = " ▁▂▃▄▅▆▇█"
 OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"

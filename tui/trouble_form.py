@@ -17,11 +17,11 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from scenarios.deeds import keys_of_fault
-from scenarios.entries import parse_entry
-from scenarios.errors import ScenarioError
-from tui.messages import KeyInfo, Ready, VerbInfo
-from tui.text import BAD, DIM, HEAD, fit
+from twinloop.scenarios.deeds import keys_of_fault
+from twinloop.scenarios.entries import parse_entry
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.tui.messages import KeyInfo, Ready, VerbInfo
+from twinloop.tui.text import BAD, DIM, HEAD, fit
 
 TARGETS_MAX = 200
 """of those that match are listed"""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scenarios.report.console import measured_text
-from sim.snapshot import take
-from tui.messages import Instance, LiveVerdict, Look, View
+from twinloop.scenarios.report.console import measured_text
+from twinloop.sim.snapshot import take
+from twinloop.tui.messages import Instance, LiveVerdict, Look, View
 
 if TYPE_CHECKING:
-    from tui.engine import Engine
+    from twinloop.tui.engine import Engine
 
 
 def view(engine: Engine, look: Look) -> View:

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from heapq import heappush, heapreplace
 from typing import Any
 
-from components.batch import Batch
-from sim.clock import Environment, Signal
-from sim.histogram import Histogram
-from sim.ledger import End
-from sim.ledger import Row as Sample
-from sim.poller import Poller
-from sim.trace import KINDS, Record
-from sim.world import World
-from tui.messages import DeviceView, Frame, Line, Row, Slow
-from tui.rates import Rates
+from twinloop.components.batch import Batch
+from twinloop.sim.clock import Environment, Signal
+from twinloop.sim.histogram import Histogram
+from twinloop.sim.ledger import End
+from twinloop.sim.ledger import Row as Sample
+from twinloop.sim.poller import Poller
+from twinloop.sim.trace import KINDS, Record
+from twinloop.sim.world import World
+from twinloop.tui.messages import DeviceView, Frame, Line, Row, Slow
+from twinloop.tui.rates import Rates
 
 LOG_MAX = 2000
 """lines of the log"""

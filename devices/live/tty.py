@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import serial
 
-from devices.live.pty import READ_BYTES, Frames
+from twinloop.devices.live.pty import READ_BYTES, Frames
 
 _PSEUDO = range(136, 144)
 """major numbers of Unix98 PTY slaves (Linux, admin-guide/devices.txt)"""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scenarios.errors import printable, shown_path
-from scenarios.verdict import SCENARIO_ERROR
+from twinloop.scenarios.errors import printable, shown_path
+from twinloop.scenarios.verdict import SCENARIO_ERROR
 
 
 def check(
@@ -16,8 +16,8 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="a warning exits with 1")] = False,
 ) -> int:
     """Check scenarios without running them: keys, names, components and their options, expectations, lines that can't hold their polls."""
-    from scenarios.checking import checked  # --help must not wait for wasmtime
-    from scenarios.cli.finding import expand
+    from twinloop.scenarios.checking import checked  # --help must not wait for wasmtime
+    from twinloop.scenarios.cli.finding import expand
 
     code = 0
     for file in expand(files):

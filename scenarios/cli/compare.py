@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scenarios.errors import ScenarioError
-from scenarios.verdict import EXIT_CODES, Verdict
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.verdict import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
-    from devices.device import DeviceModel
-    from scenarios.compare import Compared
+    from twinloop.devices.device import DeviceModel
+    from twinloop.scenarios.compare import Compared
 
 LEFT_ITS_BAND = 1
 
@@ -29,9 +29,9 @@ def compare(
 
     Exit code 1 when any did, 4 when nothing could be compared. The model is that of --model, or of --fleet in --scenario.
     """
-    from scenarios.compare import compare as compare_recording
-    from scenarios.errors import shown_path
-    from scenarios.recordings import read_recording
+    from twinloop.scenarios.compare import compare as compare_recording
+    from twinloop.scenarios.errors import shown_path
+    from twinloop.scenarios.recordings import read_recording
 
     meant = _model(model, fleet, scenario)
     found: dict[str, list[Compared]] = {}
@@ -53,9 +53,9 @@ def compare(
 
 
 def _model(model: str | None, fleet: str | None, scenario: str | None) -> DeviceModel:
-    from scenarios.errors import unknown
-    from scenarios.load import find, load
-    from scenarios.recordings import model_named
+    from twinloop.scenarios.errors import unknown
+    from twinloop.scenarios.load import find, load
+    from twinloop.scenarios.recordings import model_named
 
     if (model is None) == (fleet is None) or (fleet is None) != (scenario is None):
         raise ScenarioError("compare", None, "", "say which model: --model DEVICE, or --fleet FLEET with --scenario SCENARIO")
@@ -86,7 +86,7 @@ def _tell(points: list[Compared]) -> None:
 
 
 def _verdict(point: Compared, unit: str) -> str:
-    from scenarios.units import show_clock
+    from twinloop.scenarios.units import show_clock
 
     if point.left_ns is None:
         return "ok"

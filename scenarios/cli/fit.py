@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenarios.errors import ScenarioError
+from twinloop.scenarios.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from devices.device import DeviceModel
-    from scenarios.fit import Fitted, FittedLink, FittedPoint
-    from scenarios.shapes import Estimate
+    from twinloop.devices.device import DeviceModel
+    from twinloop.scenarios.fit import Fitted, FittedLink, FittedPoint
+    from twinloop.scenarios.shapes import Estimate
 
 STEPS_SHOWN_MAX = 8
 
@@ -28,13 +28,13 @@ def fit(
 
     Each figure is given with two standard errors. The model is written as a device: use it with device: model/NAME.yaml in a scenario beside it.
     """
-    from devices import catalog
-    from scenarios.errors import shown_path
-    from scenarios.fit import fit as fit_recording
-    from scenarios.fit import model_of
-    from scenarios.model_file import write_model
-    from scenarios.recordings import model_named, read_recording
-    from scenarios.units import duration, show_duration
+    from twinloop.devices import catalog
+    from twinloop.scenarios.errors import shown_path
+    from twinloop.scenarios.fit import fit as fit_recording
+    from twinloop.scenarios.fit import model_of
+    from twinloop.scenarios.model_file import write_model
+    from twinloop.scenarios.recordings import model_named, read_recording
+    from twinloop.scenarios.units import duration, show_duration
 
     recording = read_recording(file)
     known = None if like is None else model_named(like, "--like")
@@ -66,7 +66,7 @@ def fit(
 
 
 def _write(target: Path, text: str, model: DeviceModel) -> None:
-    from scenarios.errors import shown_path
+    from twinloop.scenarios.errors import shown_path
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _tell_link(fitted: Fitted) -> None:
 
 
 def _of_link(link: FittedLink) -> str:
-    from scenarios.units import show_duration
+    from twinloop.scenarios.units import show_duration
 
     parts = [f"each way delay {show_duration(link.delay_ns.value)} +- {show_duration(link.delay_ns.error)}"]
     own = show_duration(link.response_ns)

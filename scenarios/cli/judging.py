@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from devices.live.tcp import say
-from devices.nodes import node_id
-from scenarios.cli.running import Outputs, Ran, write_out
-from scenarios.cli.serve import tell, until
-from scenarios.errors import ScenarioError, shown_path
-from scenarios.hil import Hil
-from scenarios.observation import counted
-from scenarios.report.console import report
-from scenarios.verdict import exit_code
-from scenarios.wire import Wire, served
-from sim.observed import ObservedPlant
-from sim.pacer import Pacer
-from sim.served_broker import North
+from twinloop.devices.live.tcp import say
+from twinloop.devices.nodes import node_id
+from twinloop.scenarios.cli.running import Outputs, Ran, write_out
+from twinloop.scenarios.cli.serve import tell, until
+from twinloop.scenarios.errors import ScenarioError, shown_path
+from twinloop.scenarios.hil import Hil
+from twinloop.scenarios.observation import counted
+from twinloop.scenarios.report.console import report
+from twinloop.scenarios.verdict import exit_code
+from twinloop.scenarios.wire import Wire, served
+from twinloop.sim.observed import ObservedPlant
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.served_broker import North
 
 if TYPE_CHECKING:
-    from scenarios.load import Loaded
-    from sim.spec import WorldSpec
+    from twinloop.scenarios.load import Loaded
+    from twinloop.sim.spec import WorldSpec
 
 WELCOME_S = 10.0
 """for which a broker may take to let us listen"""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scenarios.errors import ScenarioError, unknown
+from twinloop.scenarios.errors import ScenarioError, unknown
 
 _KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "troubles")
 
@@ -25,13 +25,13 @@ def list_(
 
 
 def _scenarios() -> list[tuple[str, str]]:
-    from scenarios.load import LIBRARY, library_names, load  # --help must stay quick
+    from twinloop.scenarios.load import LIBRARY, library_names, load  # --help must stay quick
 
     return [(name, load(LIBRARY / f"{name}.yaml").scenario.description) for name in library_names()]
 
 
 def _devices() -> list[tuple[str, str]]:
-    from devices import catalog
+    from twinloop.devices import catalog
 
     models = [catalog.model(name) for name in catalog.names()]
     rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
@@ -42,8 +42,8 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _links() -> list[tuple[str, str]]:
-    from scenarios.units import show_duration
-    from sim.presets import PRESETS
+    from twinloop.scenarios.units import show_duration
+    from twinloop.sim.presets import PRESETS
 
     out = []
     for name, preset in PRESETS.items():
@@ -55,15 +55,15 @@ def _links() -> list[tuple[str, str]]:
 
 
 def _stores() -> list[tuple[str, str]]:
-    from sim.store_presets import STORE_PRESETS
+    from twinloop.sim.store_presets import STORE_PRESETS
 
     return [(name, preset.source) for name, preset in STORE_PRESETS.items()]
 
 
 def _components() -> list[tuple[str, str]]:
-    from components.component import read_component
-    from components.options import stated_options
-    from scenarios.plan import SHIPPED
+    from twinloop.components.component import read_component
+    from twinloop.components.options import stated_options
+    from twinloop.scenarios.plan import SHIPPED
 
     rows = []
     for file in sorted(SHIPPED.glob("*.wasm")):
@@ -78,7 +78,7 @@ def _components() -> list[tuple[str, str]]:
 
 
 def _metrics() -> list[tuple[str, str]]:
-    from scenarios.metrics import METRICS
+    from twinloop.scenarios.metrics import METRICS
 
     return [
         (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")
@@ -87,8 +87,8 @@ def _metrics() -> list[tuple[str, str]]:
 
 
 def _troubles() -> list[tuple[str, str]]:
-    from devices import misbehaviour, overlay
-    from scenarios.deeds import GRAMMAR, keys_of_fault
+    from twinloop.devices import misbehaviour, overlay
+    from twinloop.scenarios.deeds import GRAMMAR, keys_of_fault
 
     rows = []
     for name, verb in GRAMMAR.items():

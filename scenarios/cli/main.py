@@ -12,11 +12,11 @@ from importlib.metadata import entry_points
 import typer
 from typer.exceptions import TyperException
 
-from components.errors import HostLimitError
-from scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
-from scenarios.errors import ScenarioError, machine_error, nearest, printable
-from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
-from sim.faults import DeviceRefused
+from twinloop.components.errors import HostLimitError
+from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
+from twinloop.scenarios.errors import ScenarioError, machine_error, nearest, printable
+from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
+from twinloop.sim.faults import DeviceRefused
 
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""

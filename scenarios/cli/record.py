@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenarios.cli.running import interruptible
-from scenarios.errors import ScenarioError
+from twinloop.scenarios.cli.running import interruptible
+from twinloop.scenarios.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from sim.spec import WorldSpec
+    from twinloop.sim.spec import WorldSpec
 
 
 def record(
@@ -27,15 +27,15 @@ def record(
 
     A recording is a device by itself (device: recording/presses-3.csv), what fit and compare read, and where a twin begins.
     """
-    from components.host import Host
-    from scenarios.errors import shown_path
-    from scenarios.load import find, load
-    from scenarios.places import attached, places, require_nodes
-    from scenarios.plan import Planner
-    from scenarios.recorder import Recorder, recordable
-    from scenarios.runner import opened
-    from scenarios.units import positive_duration
-    from sim.supervisor import ConfigRefused
+    from twinloop.components.host import Host
+    from twinloop.scenarios.errors import shown_path
+    from twinloop.scenarios.load import find, load
+    from twinloop.scenarios.places import attached, places, require_nodes
+    from twinloop.scenarios.plan import Planner
+    from twinloop.scenarios.recorder import Recorder, recordable
+    from twinloop.scenarios.runner import opened
+    from twinloop.scenarios.units import positive_duration
+    from twinloop.sim.supervisor import ConfigRefused
 
     try:
         lasts_ns = positive_duration(lasts)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from scenarios.cli.finding import expand
-from scenarios.cli.running import Outputs, run_all
-from scenarios.errors import ScenarioError
+from twinloop.scenarios.cli.finding import expand
+from twinloop.scenarios.cli.running import Outputs, run_all
+from twinloop.scenarios.errors import ScenarioError
 
 CLOCKS = ("virtual", "paced", "wire")
 
@@ -35,7 +35,7 @@ def run(
     Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 70 a mistake in twinloop, 71 this machine,
     130 ABORTED; of several scenarios the worst: 70, 2, 71, 130, 3, 5, 1, 4, 0.
     """
-    from scenarios.runner import Options  # --help must not wait for it
+    from twinloop.scenarios.runner import Options  # --help must not wait for it
 
     pace = _pace(clock, speed)
     if check and clock == "wire":
@@ -60,8 +60,8 @@ def _boards(pairs: list[str]) -> dict[str, str]:
 
 def _pace(clock: str, speed: str | None) -> Fraction | None:
     """How many times the wall's pace, None for as fast as possible; raises ScenarioError."""
-    from scenarios.errors import unknown
-    from sim.pacer import SPEED_MAX
+    from twinloop.scenarios.errors import unknown
+    from twinloop.sim.pacer import SPEED_MAX
 
     if clock not in CLOCKS:
         raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import HostLimitError
-from scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
-from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
-from sim.faults import DeviceRefused
+from twinloop.components.errors import HostLimitError
+from twinloop.scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
+from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
+from twinloop.sim.faults import DeviceRefused
 
 if TYPE_CHECKING:
 
-    from scenarios.result import Result
-    from scenarios.runner import Options
-    from sim.world import World
+    from twinloop.scenarios.result import Result
+    from twinloop.scenarios.runner import Options
+    from twinloop.sim.world import World
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     """Run scenarios, report each, write what was asked for; returns the worst exit code."""
     from rich.console import Console  # --help must not wait for it
 
-    from scenarios.report.console import report
-    from scenarios.report.total import total
+    from twinloop.scenarios.report.console import report
+    from twinloop.scenarios.report.total import total
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -91,8 +91,8 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
 
 def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
     """The files that were asked for."""
-    from scenarios.report import document
-    from scenarios.report.junit import write_junit
+    from twinloop.scenarios.report import document
+    from twinloop.scenarios.report.junit import write_junit
 
     if outputs.junit is not None:
         write_junit(outputs.junit, [(one.file, one.outcome) for one in ran], strict)
@@ -110,8 +110,8 @@ def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
 
 def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
-    from scenarios.load import load
-    from scenarios.runner import run
+    from twinloop.scenarios.load import load
+    from twinloop.scenarios.runner import run
 
     try:
         try:

@@ -49,7 +49,7 @@ def script() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, _leave)
     sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
-    from scenarios.cli.main import main
+    from twinloop.scenarios.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main()

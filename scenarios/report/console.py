@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenarios.judged import Judged
-from scenarios.result import Result
-from scenarios.units import show_duration, show_ratio, show_size
-from scenarios.unspoken import unspoken_text
-from scenarios.verdict import Verdict
-from sim.histogram import NEVER
+from twinloop.scenarios.judged import Judged
+from twinloop.scenarios.result import Result
+from twinloop.scenarios.units import show_duration, show_ratio, show_size
+from twinloop.scenarios.unspoken import unspoken_text
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.histogram import NEVER
 
 STYLES = {
     Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scenarios.errors import shown_path
-from scenarios.result import Result
+from twinloop.scenarios.errors import shown_path
+from twinloop.scenarios.result import Result
 
 FORMAT = 1
 SCHEMA = Path(__file__).with_name("result.schema.json")

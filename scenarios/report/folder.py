@@ -14,9 +14,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from scenarios.errors import MachineError, ScenarioError
-from sim.trace import KINDS, Record
-from sim.world import World
+from twinloop.scenarios.errors import MachineError, ScenarioError
+from twinloop.sim.trace import KINDS, Record
+from twinloop.sim.world import World
 
 _SCHEMA = """
 CREATE TABLE events (time_ns INTEGER, kind TEXT, fields TEXT);

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from scenarios.errors import MachineError
-from scenarios.report.console import measured_text
-from scenarios.report.total import why
-from scenarios.result import Result
-from scenarios.verdict import Verdict, exit_code
+from twinloop.scenarios.errors import MachineError
+from twinloop.scenarios.report.console import measured_text
+from twinloop.scenarios.report.total import why
+from twinloop.scenarios.result import Result
+from twinloop.scenarios.verdict import Verdict, exit_code
 
 _FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
 

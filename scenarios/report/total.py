@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenarios.report.console import STYLES, beside
-from scenarios.result import Result
-from scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
+from twinloop.scenarios.report.console import STYLES, beside
+from twinloop.scenarios.result import Result
+from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
 
 ERROR, NOT_STRICTLY = "ERROR", ", but not by --strict"
 _ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.contract import interface
+from twinloop.components.contract import interface
 
 _TYPES_INSTANCE = """
   (type $types-ty (instance

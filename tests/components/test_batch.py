@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.batch import StageArguments, batch_in, forward_lane, read_batch
-from components.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
-from components.host import Host
-from components.instance import Instance
+from twinloop.components.batch import StageArguments, batch_in, forward_lane, read_batch
+from twinloop.components.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
 from tests.plants import WASM
 
 FUEL = 10_000_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.component import ComponentRefused
-from components.host import Host
+from twinloop.components.component import ComponentRefused
+from twinloop.components.host import Host
 from tests.components import guests
 from tests.plants import WASM
 

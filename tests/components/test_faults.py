@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from components.errors import HostError
-from components.host import Host
-from components.instance import Instance
-from components.outcome import Cause
+from twinloop.components.errors import HostError
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
+from twinloop.components.outcome import Cause
 from tests.components import guests
 
 FUEL = 1_000_000

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pymodbus.framer import FramerRTU
 
-from components.contract import PointConfig, Settings
-from components.host import Host
-from components.instance import Instance, Request
+from twinloop.components.contract import PointConfig, Settings
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance, Request
 from tests.plants import WASM
 
 FUEL = 50_000_000

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from components.contract import PointConfig, Settings
-from components.host import Host
-from components.instance import Instance
-from components.outcome import Fault
-from devices.mqtt_broker import Broker
-from devices.mqtt_fields import ProtocolError
-from devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.components.contract import PointConfig, Settings
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
+from twinloop.components.outcome import Fault
+from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt_fields import ProtocolError
+from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 from tests.plants import WASM
 
 FUEL = 50_000_000

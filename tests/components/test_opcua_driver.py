@@ -14,13 +14,13 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
-from components.contract import PointConfig
-from components.host import Host
-from components.outcome import Fault
-from devices.catalog import model
-from devices.misbehaviour import Misbehaviour
-from devices.overlay import ValueFault
-from devices.statuses import STATUS_CODES
+from twinloop.components.contract import PointConfig
+from twinloop.components.host import Host
+from twinloop.components.outcome import Fault
+from twinloop.devices.catalog import model
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.statuses import STATUS_CODES
 from tests.opcua_peer import OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver, frames
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.contract import PointConfig, Settings
-from components.host import Host
-from components.instance import Instance
-from devices.opcua_device import endpoint
-from devices.statuses import STATUS_CODES
+from twinloop.components.contract import PointConfig, Settings
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
+from twinloop.devices.opcua_device import endpoint
+from twinloop.devices.statuses import STATUS_CODES
 from tests.opcua_peer import DEVICE, FUEL, OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver
 
 S = 1_000_000_000
@@ -48,8 +48,8 @@ class TimedBus(Bus):
 
 
 def timed(host: Host, clock: Clock, **options: str) -> Instance:
-    from devices.catalog import model
-    from devices.nodes import node_id
+    from twinloop.devices.catalog import model
+    from twinloop.devices.nodes import node_id
     from tests.plants import WASM
 
     points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model("press-sensor").points)]

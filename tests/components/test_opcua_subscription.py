@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from components.instance import Instance
-from devices.overlay import ValueFault
-from devices.statuses import STATUS_CODES
-from sim.wallclock import EPOCH_NS
+from twinloop.components.host import Host
+from twinloop.components.instance import Instance
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.statuses import STATUS_CODES
+from twinloop.sim.wallclock import EPOCH_NS
 from tests.opcua_peer import Bus, Peer, Replay, ask, driver
 
 MS, S = 1_000_000, 1_000_000_000
@@ -136,7 +136,7 @@ def test_status_changes_are_news_and_a_missing_node_is_refused(host: Host) -> No
     batches = seen(instance, bus, peer.env._now + 3 * S)
     assert [(r.status, r.value) for batch in batches for r in batch if r.point == 9] == [(0, 6.0)]
     instance.close()
-    from components.contract import PointConfig
+    from twinloop.components.contract import PointConfig
 
     clock = {"clock.now": lambda: EPOCH_NS + peer.env._now, "clock.monotonic": lambda: peer.env._now}
     lost = driver(host, points=[PointConfig(0, "p", "ns=2;s=nowhere", "", 1.0, 0.0, None, None)], clock=clock, mode="subscribe")

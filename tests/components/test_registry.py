@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
-from components.host import Host
-from components.registry import (
+from twinloop.components.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
+from twinloop.components.host import Host
+from twinloop.components.registry import (
     Registry,
     RegistryError,
     Release,
@@ -28,7 +28,7 @@ from components.registry import (
     trust,
     write_keys,
 )
-from scenarios.load import LIBRARY
+from twinloop.scenarios.load import LIBRARY
 from tests.plants import WASM
 
 TRUSTED = trust(DEMO_KEY.public_key())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.contract import LinkState, Origin, PointConfig, Reading, Settings
-from components.host import Host
+from twinloop.components.contract import LinkState, Origin, PointConfig, Reading, Settings
+from twinloop.components.host import Host
 from tests.plants import WASM
 
 FUEL = 100_000_000

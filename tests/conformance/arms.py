@@ -14,21 +14,21 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from components.codec import Case
-from devices.device import Device
-from devices.modbus_server import ModbusServer
-from devices.opcua_device import OpcUaServer
-from devices.opcua_server import fresh_counters, standard_space
-from sim.budget import Files
-from sim.bus import TcpPort
-from sim.clock import MS, Environment, S, Signal
-from sim.line import Line, LineTiming
-from sim.line_port import Master, SerialPort
-from sim.link import Link, LinkModel
-from sim.stacks import Stacks
-from sim.streams import Streams
-from sim.trace import Trace
-from sim.wallclock import EPOCH_NS
+from twinloop.components.codec import Case
+from twinloop.devices.device import Device
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.opcua_device import OpcUaServer
+from twinloop.devices.opcua_server import fresh_counters, standard_space
+from twinloop.sim.budget import Files
+from twinloop.sim.bus import TcpPort
+from twinloop.sim.clock import MS, Environment, S, Signal
+from twinloop.sim.line import Line, LineTiming
+from twinloop.sim.line_port import Master, SerialPort
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.stacks import Stacks
+from twinloop.sim.streams import Streams
+from twinloop.sim.trace import Trace
+from twinloop.sim.wallclock import EPOCH_NS
 
 MBAP = Case("length-field", type("F", (), {"offset": 4, "size": 2, "big_endian": True, "adjust": 0})())
 SILENCE = Case("silence", None)

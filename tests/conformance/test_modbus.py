@@ -12,7 +12,7 @@ import pytest
 from pymodbus.client import ModbusTcpClient
 from pymodbus.framer import FramerRTU
 
-from devices.modbus_server import ModbusServer
+from twinloop.devices.modbus_server import ModbusServer
 from tests.conformance.arms import Ask, LoopbackServer, loopback_tcp, simulated_rtu, simulated_tcp
 from tests.devices.test_modbus_server import device
 

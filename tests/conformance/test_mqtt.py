@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from devices.mqtt_broker import Broker
-from devices.mqtt_packet import (
+from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt_packet import (
     Connack,
     Connect,
     Disconnect,
@@ -30,10 +30,10 @@ from devices.mqtt_packet import (
     Will,
     encode,
 )
-from sim.clock import MS, Environment
-from sim.link import Link, LinkModel
-from sim.stacks import Stacks
-from sim.streams import Streams
+from twinloop.sim.clock import MS, Environment
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.stacks import Stacks
+from twinloop.sim.streams import Streams
 
 DEPARTS = (
     "a message is delivered with the subscription's QoS, even if it was published with a lower one (3.8.4: the lower of the two)",

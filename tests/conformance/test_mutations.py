@@ -15,8 +15,8 @@ from typing import Any
 
 from pymodbus.framer import FramerRTU
 
-from components.host import Host
-from devices.modbus_server import ModbusServer
+from twinloop.components.host import Host
+from twinloop.devices.modbus_server import ModbusServer
 from tests.devices.test_modbus_server import device
 from tests.opcua_peer import Bus, Peer, ask, driver
 

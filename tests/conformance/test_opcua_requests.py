@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 
-from devices.catalog import model
-from devices.device import Device
-from devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
-from devices.opcua_items import WATCHED
-from devices.overlay import ValueFault
+from twinloop.devices.catalog import model
+from twinloop.devices.device import Device
+from twinloop.devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
+from twinloop.devices.opcua_items import WATCHED
+from twinloop.devices.overlay import ValueFault
 from tests.conformance.arms import loopback_opcua, simulated_opcua
 from tests.conformance.test_opcua_items import Told, arm, watch
 

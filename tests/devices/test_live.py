@@ -13,9 +13,9 @@ from typing import Any
 
 from pymodbus.framer import FramerRTU
 
-import devices.live.tcp
-from devices.live.pty import SerialLine
-from devices.live.tcp import Connection, Listener
+import twinloop.devices.live.tcp
+from twinloop.devices.live.pty import SerialLine
+from twinloop.devices.live.tcp import Connection, Listener
 
 
 def test_a_flood_on_a_line_is_one_overlong_frame() -> None:
@@ -58,7 +58,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
             assert not self.aborted
 
         def get_write_buffer_size(self) -> int:
-            return devices.live.tcp.UNREAD_BYTES_MAX + 1
+            return twinloop.devices.live.tcp.UNREAD_BYTES_MAX + 1
 
         def abort(self) -> None:
             self.aborted = True
@@ -147,13 +147,13 @@ def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
         lost: list[int] = []
         loop = asyncio.get_running_loop()
         for i in range(50):
-            call = devices.live.tcp.Call(loop, at, lambda data: None, lambda i=i: lost.append(i), lambda action, *a: action(*a), lambda limit: None)
+            call = twinloop.devices.live.tcp.Call(loop, at, lambda data: None, lambda i=i: lost.append(i), lambda action, *a: action(*a), lambda limit: None)
             call.write(b"hello")
             while len(lost) <= i:
                 await asyncio.sleep(0.001)
         assert lost == list(range(50))
         refused: list[int] = []
-        devices.live.tcp.Call(loop, ("a..b", 1), lambda data: None, lambda: refused.append(1), lambda action, *a: action(*a), lambda limit: None)
+        twinloop.devices.live.tcp.Call(loop, ("a..b", 1), lambda data: None, lambda: refused.append(1), lambda action, *a: action(*a), lambda limit: None)
         while not refused:
             await asyncio.sleep(0.001)
         server.close()

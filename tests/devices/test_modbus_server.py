@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
-from devices.catalog import model
-from devices.device import Device, DeviceModel
-from devices.modbus_server import DEVIATIONS, ModbusServer
-from devices.registers import Point
+from twinloop.devices.catalog import model
+from twinloop.devices.device import Device, DeviceModel
+from twinloop.devices.modbus_server import DEVIATIONS, ModbusServer
+from twinloop.devices.registers import Point
 
 
 def device(**values: int) -> Device:

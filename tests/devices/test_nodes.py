@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from devices.catalog import model
-from devices.device import Device
-from devices.nodes import News, NodeImage
-from devices.overlay import ValueFault
-from devices.statuses import STATUS_CODES
+from twinloop.devices.catalog import model
+from twinloop.devices.device import Device
+from twinloop.devices.nodes import News, NodeImage
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.statuses import STATUS_CODES
 
 S = 1_000_000_000
 STEP_NS = S // 2

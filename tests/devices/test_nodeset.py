@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from asyncua import Client
 
-from components.host import Host
-from devices.device import Device
-from devices.nodeset import NodeSetError, nodeset_model
-from devices.opcua_device import OpcUaServer
+from twinloop.components.host import Host
+from twinloop.devices.device import Device
+from twinloop.devices.nodeset import NodeSetError, nodeset_model
+from twinloop.devices.opcua_device import OpcUaServer
 from tests.conformance.arms import simulated_opcua
 from tests.opcua_peer import Bus, Peer, ask, driver
 

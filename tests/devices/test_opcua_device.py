@@ -11,15 +11,15 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
-from components.host import Host
-from devices.catalog import model
-from devices.device import Device
-from devices.misbehaviour import SPOKEN, Misbehaviour
-from devices.nodes import NodeImage, data_type, node_id
-from devices.opcua_device import UNSAID_MAX, OpcUaServer
-from devices.overlay import ValueFault
-from devices.registers import Point
-from devices.statuses import STATUS_CODES
+from twinloop.components.host import Host
+from twinloop.devices.catalog import model
+from twinloop.devices.device import Device
+from twinloop.devices.misbehaviour import SPOKEN, Misbehaviour
+from twinloop.devices.nodes import NodeImage, data_type, node_id
+from twinloop.devices.opcua_device import UNSAID_MAX, OpcUaServer
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.registers import Point
+from twinloop.devices.statuses import STATUS_CODES
 from tests.opcua_peer import Bus, Peer, ask, driver
 
 S = 1_000_000_000
@@ -78,7 +78,7 @@ def test_writes_within_range_only() -> None:
 
 def answers(peer: Peer) -> list[bytes]:
     """Of a whole conversation: Acknowledge, OpenSecureChannel, CreateSession, ActivateSession, Read."""
-    from components.host import Host
+    from twinloop.components.host import Host
 
     said: list[bytes] = []
     host = Host()

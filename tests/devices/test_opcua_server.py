@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from asyncua import Client, Server, ua
 
-from devices.opcua_server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
-from sim.clock import MS
+from twinloop.devices.opcua_server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
+from twinloop.sim.clock import MS
 from tests.sim.stacks import Field, on
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from components.host import Host
-from scenarios.load import load_text
-from scenarios.report.console import report
-from scenarios.result import Result
-from scenarios.runner import Options, run
+from twinloop.components.host import Host
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.report.console import report
+from twinloop.scenarios.result import Result
+from twinloop.scenarios.runner import Options, run
 
 COMPONENTS: dict[str, Any] = {
     "modbus-driver": {"wasm": "modbus-driver.wasm", "grants": ["fieldbus", "clock", "log"], "with": {"timeout": "200 ms"}},

@@ -16,21 +16,21 @@ from pathlib import Path
 import pytest
 from asyncua import Server
 
-from components.host import Host
-from devices.device import Device
-from devices.nodeset import nodeset_model
-from devices.recording import Recording, parse
-from scenarios.cli.main import main
-from scenarios.errors import ScenarioError
-from scenarios.load import load, load_text
-from scenarios.places import attached, places
-from scenarios.plan import Planner
-from scenarios.recorder import Recorder, recordable
-from scenarios.runner import Options, opened, run
-from scenarios.verdict import Verdict
-from sim.ledger import End
-from sim.spec import PlaceSpec, WorldSpec
-from sim.streams import Streams
+from twinloop.components.host import Host
+from twinloop.devices.device import Device
+from twinloop.devices.nodeset import nodeset_model
+from twinloop.devices.recording import Recording, parse
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import load, load_text
+from twinloop.scenarios.places import attached, places
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.recorder import Recorder, recordable
+from twinloop.scenarios.runner import Options, opened, run
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import PlaceSpec, WorldSpec
+from twinloop.sim.streams import Streams
 from tests.steady import steady
 
 MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
@@ -77,7 +77,7 @@ def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tu
     """The scenario's field in a process of its own: (its map, the process)."""
     (folder / "s.yaml").write_text(text, encoding="utf-8")
     at = folder / "map.json"
-    command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
+    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

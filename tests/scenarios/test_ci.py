@@ -13,18 +13,18 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from components.host import Host
-from scenarios.cli.main import main
-from scenarios.errors import ScenarioError
-from scenarios.load import load_text
-from scenarios.plan import Planner
-from scenarios.report.document import SCHEMA
-from scenarios.report.junit import write_junit
-from scenarios.report.total import total
-from scenarios.runner import Options, run
-from scenarios.thresholds import Judge, read_expectations
-from scenarios.verdict import Verdict, exit_code, worst
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.report.document import SCHEMA
+from twinloop.scenarios.report.junit import write_junit
+from twinloop.scenarios.report.total import total
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.thresholds import Judge, read_expectations
+from twinloop.scenarios.verdict import Verdict, exit_code, worst
+from twinloop.sim.world import World
 from tests.scenarios.cases import result, scenario, text_of
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_a11_exit_codes_worst_first() -> None:
 
 def test_a11_a_closed_pipe_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(scenario(tmp_path))
-    command = f"{sys.executable} -c 'from scenarios.cli.start import script; script()' run {tmp_path}/s.yaml | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -c 'from twinloop.scenarios.cli.start import script; script()' run {tmp_path}/s.yaml | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
     assert "Traceback" not in done.stderr

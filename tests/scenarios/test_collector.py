@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scenarios.collector import GROWTH_BYTES, Collector
+from twinloop.scenarios.collector import GROWTH_BYTES, Collector
 
 
 class Circle:
@@ -28,7 +28,7 @@ def old_garbage() -> weakref.ref[Circle]:
 
 def test_all_garbage_goes_when_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     size: list[int | None] = [10**9]
-    monkeypatch.setattr("scenarios.collector.resident_bytes", lambda: size[0])
+    monkeypatch.setattr("twinloop.scenarios.collector.resident_bytes", lambda: size[0])
     collector = Collector()
     gc.disable()
     try:

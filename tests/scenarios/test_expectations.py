@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios import units
-from scenarios.expressions import ExpressionError, parse
-from scenarios.load import load_text
-from scenarios.result import Result
-from scenarios.runner import Options, run
-from scenarios.units import show_ratio
-from scenarios.verdict import Verdict, exit_code, overall, worst
-from sim.ledger import Ledger
+from twinloop.components.host import Host
+from twinloop.scenarios import units
+from twinloop.scenarios.expressions import ExpressionError, parse
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.result import Result
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.units import show_ratio
+from twinloop.scenarios.verdict import Verdict, exit_code, overall, worst
+from twinloop.sim.ledger import Ledger
 from tests.scenarios.test_cli import TINY
 
 
@@ -162,7 +162,7 @@ def test_a_broken_ledger_is_broken_with_the_first_sample(host: Host, monkeypatch
 
 
 def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sim.streams import Streams
+    from twinloop.sim.streams import Streams
 
     calls = iter(range(10**9))
     key = Streams.key

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.verdict import Verdict
+from twinloop.components.host import Host
+from twinloop.scenarios.verdict import Verdict
 from tests.scenarios.cases import COMPONENTS, result
 
 

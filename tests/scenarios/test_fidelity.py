@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
-from devices.live.loopback import plain_round_trip_ns
-from scenarios.cli.main import main
-from scenarios.fidelity import over_loopback
-from scenarios.load import load_text
-from scenarios.plan import Planner
+from twinloop.components.host import Host
+from twinloop.devices.live.loopback import plain_round_trip_ns
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.fidelity import over_loopback
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
 from tests.scenarios.test_attach import SCENARIO
 from tests.steady import steady
 

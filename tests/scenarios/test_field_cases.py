@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.cli.main import main
-from scenarios.errors import ScenarioError
-from scenarios.expressions import parse
-from scenarios.verdict import Verdict
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.expressions import parse
+from twinloop.scenarios.verdict import Verdict
 from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +179,7 @@ def test_d11_what_has_no_end_is_not_read(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "q.yaml").write_text(scenario(tmp_path, duration="1" * 30_000))
     (tmp_path / "flow.yaml").write_text("format: 1\nfleets: [" + ",".join("1" * 900_000) + "]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "scenarios.cli.main", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
+        [sys.executable, "-m", "twinloop.scenarios.cli.main", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
         check=False,
     )
     assert done.returncode == 3
@@ -198,9 +198,9 @@ def test_e1_room_is_asked_for_once_over_all_gateways(tmp_path: Path, capsys: pyt
 
 def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> None:
     """Every option that a component states is one that it knows, with its default; one that it doesn't state it refuses."""
-    from components.component import read_component
-    from components.contract import Settings
-    from components.options import stated_options
+    from twinloop.components.component import read_component
+    from twinloop.components.contract import Settings
+    from twinloop.components.options import stated_options
 
     wasm = ROOT / "components" / "wasm"
     roles = {"normalize": "transform", "smooth": "transform", "route": "policy"}
@@ -231,9 +231,9 @@ LINES = {"line": {"serial": "9600 Bd"}, "cloud": {}}
 def test_a6_what_can_be_foreseen_of_a_gateway_that_is_not_ours(tmp_path: Path, host: Host) -> None:
     from dataclasses import replace
 
-    from scenarios.feasibility import line_utilisation, warnings
-    from scenarios.load import load_text
-    from scenarios.plan import Planner
+    from twinloop.scenarios.feasibility import line_utilisation, warnings
+    from twinloop.scenarios.load import load_text
+    from twinloop.scenarios.plan import Planner
 
     spec = Planner(load_text(scenario(tmp_path, fleet=rtu(30, "1 s"), links=LINES), tmp_path / "s.yaml"), host).world()
     judged = replace(spec, components=(), gateways=())
@@ -243,9 +243,9 @@ def test_a6_what_can_be_foreseen_of_a_gateway_that_is_not_ours(tmp_path: Path, h
 
 def test_a7_a_line_that_has_room_is_not_blamed(tmp_path: Path, host: Host) -> None:
     """Meters that need about 96 % of a line's time: nothing is missed, and a bound that is broken has another reason."""
-    from scenarios.feasibility import line_utilisation
-    from scenarios.load import load_text
-    from scenarios.plan import Planner
+    from twinloop.scenarios.feasibility import line_utilisation
+    from twinloop.scenarios.load import load_text
+    from twinloop.scenarios.plan import Planner
 
     spec = Planner(load_text(scenario(tmp_path, fleet=rtu(1, "10 s"), links=LINES), tmp_path / "s.yaml"), host).world()
     count = int(0.96 / line_utilisation(spec)["line/1"])

@@ -15,24 +15,24 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 
-from components.host import Host
-from devices.misbehaviour import Misbehaviour
-from devices.mqtt_listener import MqttListener
-from devices.mqtt_packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
-from scenarios.cli.main import main
-from scenarios.errors import ScenarioError
-from scenarios.hil import Hil
-from scenarios.load import load_text
-from scenarios.observation import counted
-from scenarios.plan import Planner
-from scenarios.verdict import Verdict
-from scenarios.wire import served
-from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.ledger import End
-from sim.observed import NO_SAMPLE, ObservedPlant
-from sim.rule import Cut
-from sim.served_modbus import ModbusCaller
-from sim.wallclock import EPOCH_NS
+from twinloop.components.host import Host
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.mqtt_listener import MqttListener
+from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.hil import Hil
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.observation import counted
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.verdict import Verdict
+from twinloop.scenarios.wire import served
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
+from twinloop.sim.ledger import End
+from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
+from twinloop.sim.rule import Cut
+from twinloop.sim.served_modbus import ModbusCaller
+from twinloop.sim.wallclock import EPOCH_NS
 from tests.steady import steady
 
 SCENARIO = """\
@@ -71,7 +71,7 @@ expect:
 
 def serve(folder: Path, *more: str) -> subprocess.Popen[str]:
     (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
+    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
     command += ["--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.host import Host
-from devices import misbehaviour, overlay
-from scenarios.deeds import value_of
-from scenarios.expectation_file import differences, figure, read_expect
-from scenarios.feasibility import warnings
-from scenarios.load import LIBRARY, library_names, load
-from scenarios.plan import Planner
-from scenarios.report.console import report
-from scenarios.runner import Options, run
-from scenarios.schema import VERBS
-from scenarios.verdict import exit_code
+from twinloop.components.host import Host
+from twinloop.devices import misbehaviour, overlay
+from twinloop.scenarios.deeds import value_of
+from twinloop.scenarios.expectation_file import differences, figure, read_expect
+from twinloop.scenarios.feasibility import warnings
+from twinloop.scenarios.load import LIBRARY, library_names, load
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.report.console import report
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.schema import VERBS
+from twinloop.scenarios.verdict import exit_code
 
 DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 

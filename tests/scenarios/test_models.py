@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from devices import catalog
-from devices.device import Device
-from devices.nodes import NodeImage
-from devices.recording import RecordingError, parse
-from devices.sunspec import load_model, published
-from devices.sunspec_any import sunspec_model
-from scenarios.cli.main import main
-from scenarios.errors import ScenarioError
-from scenarios.load import load_text
+from twinloop.devices import catalog
+from twinloop.devices.device import Device
+from twinloop.devices.nodes import NodeImage
+from twinloop.devices.recording import RecordingError, parse
+from twinloop.devices.sunspec import load_model, published
+from twinloop.devices.sunspec_any import sunspec_model
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import load_text
 
 S = 1_000_000_000
 RECORDING = """ns,point,value,status,unit
@@ -147,8 +147,8 @@ def test_a_model_that_does_not_exist_is_named(tmp_path: Path, device: str, messa
     ],
 )  # fmt: skip
 def test_keys_of_another_protocol_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    from components.host import Host
-    from scenarios.plan import Planner
+    from twinloop.components.host import Host
+    from twinloop.scenarios.plan import Planner
 
     text = SCENARIO.replace("DEVICE", "tank").replace(old, new)
     host = Host()

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios import schema
-from scenarios.errors import ScenarioError
-from scenarios.load import load_text
-from scenarios.runner import Options, run
-from sim.presets import PRESETS
-from sim.store_presets import STORE_PRESETS
+from twinloop.components.host import Host
+from twinloop.scenarios import schema
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.runner import Options, run
+from twinloop.sim.presets import PRESETS
+from twinloop.sim.store_presets import STORE_PRESETS
 from tests.scenarios import keys
 from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.expressions import ExpressionError, parse
-from scenarios.verdict import Verdict
+from twinloop.components.host import Host
+from twinloop.scenarios.expressions import ExpressionError, parse
+from twinloop.scenarios.verdict import Verdict
 from tests.scenarios.cases import result, text_of
 
 UPLINK = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud"}}

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from devices.overlay import ValueFault
-from devices.statuses import STATUS_CODES
-from scenarios.cli.main import main
-from scenarios.load import load_text
-from scenarios.observation import Observation, at_path, counted, json_path
-from scenarios.plan import Planner
-from scenarios.verdict import Verdict
-from sim.ledger import End
+from twinloop.components.host import Host
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.statuses import STATUS_CODES
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.observation import Observation, at_path, counted, json_path
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.verdict import Verdict
+from twinloop.sim.ledger import End
 from tests.scenarios.test_judge import SCENARIO, observed, read
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.cli.main import main
-from scenarios.load import load_text
-from scenarios.plan import Planner
-from scenarios.runner import Options, run
-from sim.clock import S
-from sim.spec import PhaseSpec
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.runner import Options, run
+from twinloop.sim.clock import S
+from twinloop.sim.spec import PhaseSpec
 from tests.scenarios.test_cli import TINY
 
 PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  - {name: heal, for: 20 s, converge: 10 s}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
+from twinloop.components.host import Host
 from tests.soak import __main__ as soak
 from tests.soak.plants import random_scenario
 from tests.soak.trial import books_differ, folder_for, tried

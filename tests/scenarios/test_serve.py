@@ -23,18 +23,18 @@ from asyncua import Client, ua
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.framer import FramerRTU
 
-import devices.live.pty
-import devices.live.tcp
-from components.host import Host
-from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
-from devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX
-from scenarios.cli.main import main
-from scenarios.load import find, load, load_text
-from scenarios.plan import Planner
-from scenarios.wire import Endpoint, Wire, served
-from sim.pacer import Pacer
-from sim.served import ServedPlant
-from sim.wallclock import EPOCH_NS
+import twinloop.devices.live.pty
+import twinloop.devices.live.tcp
+from twinloop.components.host import Host
+from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.load import find, load, load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.wire import Endpoint, Wire, served
+from twinloop.sim.pacer import Pacer
+from twinloop.sim.served import ServedPlant
+from twinloop.sim.wallclock import EPOCH_NS
 
 SCENARIO = """\
 format: 1
@@ -151,7 +151,7 @@ def test_whoever_opens_the_terminal_is_on_the_line(host: Host) -> None:
 
 def test_a_client_that_comes_later_reads_its_own_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody reads is nobody's: RTU has no transaction id. And who claimed the line alone (TIOCEXCL) and left has it no more."""
-    monkeypatch.setattr(devices.live.pty, "FREED_S", 0.1)
+    monkeypatch.setattr(twinloop.devices.live.pty, "FREED_S", 0.1)
 
     async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
         path = found["meters/1"].url.removeprefix("rtu://").partition("?")[0]
@@ -290,7 +290,7 @@ def test_devices_publish_to_a_broker_that_nobody_here_wrote(host: Host) -> None:
 
 
 def test_strangers_are_sent_away_and_nobody_else_hears_of_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.live.tcp, "CONNECTIONS_MAX", 5)
+    monkeypatch.setattr(twinloop.devices.live.tcp, "CONNECTIONS_MAX", 5)
 
     async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
         port, _ = port_of(found["presses/1"])
@@ -343,7 +343,7 @@ def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
 
 # ---- the command ----------------------------------------------------------------------------------------------------
 def command(file: Path, *flags: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", *flags]
+    arguments = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", *flags]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

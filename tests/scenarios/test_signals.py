@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from components.instance import SLICE_FUEL, NeedsFibers
-from components.outcome import Cause
-from scenarios.cli import running
-from scenarios.cli.main import main
+from twinloop.components.host import Host
+from twinloop.components.instance import SLICE_FUEL, NeedsFibers
+from twinloop.components.outcome import Cause
+from twinloop.scenarios.cli import running
+from twinloop.scenarios.cli.main import main
 from tests.components import guests
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def cost_of_a_signal(folder: Path) -> float:
     """CPU seconds from the signal to the end; 0 of a run that was over before. Either way its result is written."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     before = children.ru_utime + children.ru_stime
-    command = [sys.executable, "-m", "scenarios.cli.main", "run", str(folder / "s.yaml"), "--json", str(folder / "r.json")]
+    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "run", str(folder / "s.yaml"), "--json", str(folder / "r.json")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(WAIT_S)
     running = process.poll() is None
@@ -81,7 +81,7 @@ def cost_of_a_signal(folder: Path) -> float:
 
 def test_a_signal_after_the_last_event_breaks_off_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It comes while the first of two scenarios is being reported: its result is written whole, and the second one isn't begun."""
-    monkeypatch.setattr("scenarios.report.console.report", lambda console, result, file: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("twinloop.scenarios.report.console.report", lambda console, result, file: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["run", "quickstart", "failover-hot", "--json", str(tmp_path / "r.json")]) == 130
     results = json.loads((tmp_path / "r.json").read_text())["results"]
     assert [one["verdict"] for one in results] == ["PASS"]

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
-from scenarios.cli.main import main
-from scenarios.deeds import GRAMMAR
-from scenarios.load import load_text
-from scenarios.plan import Planner
-from scenarios.schema import VERBS
-from scenarios.timeline import possible_events
-from sim.clock import MS, S
-from sim.spec import Action, WorldSpec
-from sim.timeline import VERBS as DONE
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.deeds import GRAMMAR
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.schema import VERBS
+from twinloop.scenarios.timeline import possible_events
+from twinloop.sim.clock import MS, S
+from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.timeline import VERBS as DONE
 from tests.scenarios.test_cli import TINY
 
 LINE = "  line: {serial: 9600 Bd}\n"

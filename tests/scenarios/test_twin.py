@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.host import Host
-from devices import catalog
-from devices.device import Device
-from devices.recording import Recording, parse
-from devices.signal import Signal
-from scenarios.alignment import best_phase, turned
-from scenarios.cli.main import main
-from scenarios.compare import compare
-from scenarios.fit import fit, model_of
-from scenarios.load import load_text
-from scenarios.model_file import read_model, write_model
-from scenarios.plan import Planner
-from scenarios.recorder import Recorder, recordable
-from scenarios.runner import opened
-from scenarios.shapes import Series, all_shapes
-from scenarios.twin import resumed, twin
-from sim.spec import WorldSpec
+from twinloop.components.host import Host
+from twinloop.devices import catalog
+from twinloop.devices.device import Device
+from twinloop.devices.recording import Recording, parse
+from twinloop.devices.signal import Signal
+from twinloop.scenarios.alignment import best_phase, turned
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.compare import compare
+from twinloop.scenarios.fit import fit, model_of
+from twinloop.scenarios.load import load_text
+from twinloop.scenarios.model_file import read_model, write_model
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.recorder import Recorder, recordable
+from twinloop.scenarios.runner import opened
+from twinloop.scenarios.shapes import Series, all_shapes
+from twinloop.scenarios.twin import resumed, twin
+from twinloop.sim.spec import WorldSpec
 
 SCENARIO = """\
 format: 1
@@ -349,7 +349,7 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
     (tmp_path / "model" / "fast.yaml").write_text(FAST, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(WIRE, encoding="utf-8")
     at = tmp_path / "map.json"
-    command = [sys.executable, "-m", "scenarios.cli.main", "serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at)]
+    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

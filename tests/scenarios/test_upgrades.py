@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
-from scenarios.cli.main import main
-from scenarios.feasibility import warnings
-from scenarios.load import LIBRARY, load, load_text
-from scenarios.plan import Planner
-from scenarios.runner import Options, run
-from scenarios.timeline import possible_events
-from sim.clock import S
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.feasibility import warnings
+from twinloop.scenarios.load import LIBRARY, load, load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.timeline import possible_events
+from twinloop.sim.clock import S
 from tests.plants import WASM
 
 TEXT = (LIBRARY / "upgrade.yaml").read_text().replace("path: registry", f"path: {LIBRARY}/registry").replace("[registry/", f"[{LIBRARY}/registry/")

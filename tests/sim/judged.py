@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from devices.device import DeviceModel
-from devices.registers import Point
-from devices.signal import Signal
-from sim.clock import MS, S
-from sim.link import LinkModel
-from sim.observed import ObservedPlant
-from sim.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.sim.clock import MS, S
+from twinloop.sim.link import LinkModel
+from twinloop.sim.observed import ObservedPlant
+from twinloop.sim.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
 
 POINTS = (
     Point("p", "holding", 0, signal=Signal("constant", 3.0)), Point("q", "holding", 1, signal=Signal("constant", 4.0), nan=(0xFFFF,)),

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sim.clock import MS, US, Environment
-from sim.eventloop import EventLoop
-from sim.link import Link, LinkModel
-from sim.neutral import neutralised
-from sim.streams import Streams
-from sim.transport import HERE, Network, Transport
+from twinloop.sim.clock import MS, US, Environment
+from twinloop.sim.eventloop import EventLoop
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.neutral import neutralised
+from twinloop.sim.streams import Streams
+from twinloop.sim.transport import HERE, Network, Transport
 
 
 class Field:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.host import Host
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.spec import Action
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, plant, run
 

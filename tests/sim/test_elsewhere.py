@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.batch import Batch
-from components.host import Host
-from devices.device import Device, DeviceModel
-from devices.registers import Point
-from devices.signal import Signal
-from sim.clock import MS, S
-from sim.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
-from sim.ledger import Ledger
-from sim.message import Command
-from sim.served_truth import Showing, TruthCaller
-from sim.truth import NOT_WRITTEN, UNREAD, Truth
-from sim.witness import Nobody
+from twinloop.components.batch import Batch
+from twinloop.components.host import Host
+from twinloop.devices.device import Device, DeviceModel
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.sim.clock import MS, S
+from twinloop.sim.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
+from twinloop.sim.ledger import Ledger
+from twinloop.sim.message import Command
+from twinloop.sim.served_truth import Showing, TruthCaller
+from twinloop.sim.truth import NOT_WRITTEN, UNREAD, Truth
+from twinloop.sim.witness import Nobody
 from tests.sim.test_field import mixed
 from tests.sim.test_served import Desk, bare
 

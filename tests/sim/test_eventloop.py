@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sim.clock import MS, S, Task
-from sim.faults import InvariantError
+from twinloop.sim.clock import MS, S, Task
+from twinloop.sim.faults import InvariantError
 from tests.sim.stacks import PROGRAMS, Field, digest
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_a_coroutine_that_spins_is_said_to() -> None:
 
     place = Field(())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sim.eventloop.TURNS_MAX", 1000)
+        patch.setattr("twinloop.sim.eventloop.TURNS_MAX", 1000)
         with pytest.raises(InvariantError, match="without waiting"):
             place.run(program)
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.host import Host
-from sim.clock import MS, S
-from sim.failover import TRANSITIONS
-from sim.faults import InvariantError
-from sim.lease import LeaseRequest, Leases
-from sim.ledger import BETTER, End, Ledger, SharedRow
-from sim.link import LinkModel
-from sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.failover import TRANSITIONS
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.lease import LeaseRequest, Leases
+from twinloop.sim.ledger import BETTER, End, Ledger, SharedRow
+from twinloop.sim.link import LinkModel
+from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.world import World
 from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import sim.receiver
-from components.batch import read_batch
-from components.host import Host
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
-from sim.wallclock import EPOCH_NS
-from sim.world import World
+import twinloop.sim.receiver
+from twinloop.components.batch import read_batch
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
+from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.world import World
 from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
 
@@ -28,7 +28,7 @@ POINTS = 10
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is 250 or 120 ms later)."""
-    accepted = sim.receiver.accepted
+    accepted = twinloop.sim.receiver.accepted
 
     def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
         lists = poller.clockwork.lists
@@ -40,7 +40,7 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return accepted(gateway, poller, row, fault, generation)
 
     late: dict[int, int] = {}
-    monkeypatch.setattr(sim.receiver, "accepted", checked)
+    monkeypatch.setattr(twinloop.sim.receiver, "accepted", checked)
     yield
     assert set(late) <= {0, *(120 * n for n in range(6)), *(250 * n for n in range(12))}, late
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sim.faults import InvariantError
-from sim.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, Latencies, Latency
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, Latencies, Latency
 
 
 def clockwork(*spent_ns: int, waited: dict[str, int] | None = None) -> Clockwork:

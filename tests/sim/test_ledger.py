@@ -6,9 +6,9 @@ from itertools import permutations
 
 import pytest
 
-from sim.clock import NEVER_NS
-from sim.faults import InvariantError
-from sim.ledger import BETTER, End, Ledger, Row, Sample, SharedRow, due_instants
+from twinloop.sim.clock import NEVER_NS
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.ledger import BETTER, End, Ledger, Row, Sample, SharedRow, due_instants
 
 BAD, UNCERTAIN = 0x80000000, 0x40000000
 ALL = 0b111

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sim.clock import MS, US, Environment, S
-from sim.line import GAP_FIXED_NS, LINE_FULL, Answered, Line, LineTiming
-from sim.link import Link, LinkModel
-from sim.streams import Streams
+from twinloop.sim.clock import MS, US, Environment, S
+from twinloop.sim.line import GAP_FIXED_NS, LINE_FULL, Answered, Line, LineTiming
+from twinloop.sim.link import Link, LinkModel
+from twinloop.sim.streams import Streams
 
 
 class Balanced:

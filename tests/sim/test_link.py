@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sim.clock import MS, NEVER_NS, S
-from sim.link import GilbertElliott, Link, LinkModel, Way
-from sim.rule import DROP, PASS, Cut, Delay, Packet, Verdict
-from sim.streams import Stream, Streams, probability_word
+from twinloop.sim.clock import MS, NEVER_NS, S
+from twinloop.sim.link import GilbertElliott, Link, LinkModel, Way
+from twinloop.sim.rule import DROP, PASS, Cut, Delay, Packet, Verdict
+from twinloop.sim.streams import Stream, Streams, probability_word
 
 SEED = 5
 

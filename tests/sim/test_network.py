@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.codec import Case
-from sim.bus import REPLY_BYTES_MAX, cut_frame
-from sim.clock import MS, NEVER_NS, Environment, S
-from sim.cores import Cores
-from sim.faults import InvariantError
-from sim.histogram import NEVER, Histogram
-from sim.ledger import End, Ledger, SharedRow
-from sim.line import LineTiming
-from sim.link import GilbertElliott, Link, LinkModel
-from sim.presets import PRESETS
-from sim.rule import Cut, Delay, Packet
-from sim.stream import Stream
-from sim.streams import Streams
+from twinloop.components.codec import Case
+from twinloop.sim.bus import REPLY_BYTES_MAX, cut_frame
+from twinloop.sim.clock import MS, NEVER_NS, Environment, S
+from twinloop.sim.cores import Cores
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.histogram import NEVER, Histogram
+from twinloop.sim.ledger import End, Ledger, SharedRow
+from twinloop.sim.line import LineTiming
+from twinloop.sim.link import GilbertElliott, Link, LinkModel
+from twinloop.sim.presets import PRESETS
+from twinloop.sim.rule import Cut, Delay, Packet
+from twinloop.sim.stream import Stream
+from twinloop.sim.streams import Streams
 
 
 class Balanced:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sim.clock import Environment, S
-from sim.faults import InvariantError
-from sim.neutral import PACKAGES, neutralised
-from sim.streams import Streams
-from sim.wallclock import EPOCH_NS
+from twinloop.sim.clock import Environment, S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.neutral import PACKAGES, neutralised
+from twinloop.sim.streams import Streams
+from twinloop.sim.wallclock import EPOCH_NS
 
 LOADED = ("asyncua", "asyncua.server", "asyncua.client", "pymodbus.client", "pymodbus.server", "amqtt.client", "amqtt.broker")
 SOURCES = {"time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_counter_ns|process_time|sleep", "datetime": r"now|utcnow|today",

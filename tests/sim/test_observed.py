@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from devices.device import DeviceModel
-from devices.misbehaviour import Misbehaviour
-from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.observed import NO_SAMPLE, ObservedPlant
-from sim.served_modbus import ModbusCaller
-from sim.spec import PhaseSpec
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
+from twinloop.sim.served_modbus import ModbusCaller
+from twinloop.sim.spec import PhaseSpec
 from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from devices.overlay import ValueFault
-from devices.registers import Point
-from devices.signal import Signal
-from sim.bus import BUS_USER_TIMEOUT_NS
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.observed import NO_SAMPLE, STRANGE_MAX
-from sim.spec import PhaseSpec
+from twinloop.devices.overlay import ValueFault
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.observed import NO_SAMPLE, STRANGE_MAX
+from twinloop.sim.spec import PhaseSpec
 from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 
 

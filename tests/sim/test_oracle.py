@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from devices.device import DeviceModel
-from devices.registers import Point
-from devices.signal import Signal
-from sim.ledger import End, Row
-from sim.link import LinkModel
-from sim.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.devices.device import DeviceModel
+from twinloop.devices.registers import Point
+from twinloop.devices.signal import Signal
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.link import LinkModel
+from twinloop.sim.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.world import World
 from tests import plants
 from tests.oracle import model
 from tests.oracle.plants import MS, Books, Cloud, Device, Plant, S, Store, Wire
@@ -291,7 +291,7 @@ def test_the_oracle_shares_no_code_with_twinloop() -> None:
 
 @pytest.mark.parametrize(
     ("where", "wrong"),
-    [("sim.stream.RTO_NS", 300 * MS), ("sim.bus.BUS_USER_TIMEOUT_NS", 5 * S), ("sim.store.ROW_OVERHEAD_BYTES", 90), ("sim.stream.SYN_RTO_NS", 3 * S)],
+    [("twinloop.sim.stream.RTO_NS", 300 * MS), ("twinloop.sim.bus.BUS_USER_TIMEOUT_NS", 5 * S), ("twinloop.sim.store.ROW_OVERHEAD_BYTES", 90), ("twinloop.sim.stream.SYN_RTO_NS", 3 * S)],
 )
 def test_the_oracle_notices_what_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch, where: str, wrong: int) -> None:
     """A figure of the engine's is changed: within the suite's plants some book differs."""

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
-from components.host import Host
-from components.registry import Version, sign
-from sim.clock import MS, S
-from sim.fetch import BLOCK_BYTES
-from sim.ledger import End
-from sim.ota import CAUSES, ENDS, TRANSITIONS
-from sim.spec import Action, OfferSpec, StoreSpec
-from sim.world import World
+from twinloop.components.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
+from twinloop.components.host import Host
+from twinloop.components.registry import Version, sign
+from twinloop.sim.clock import MS, S
+from twinloop.sim.fetch import BLOCK_BYTES
+from twinloop.sim.ledger import End
+from twinloop.sim.ota import CAUSES, ENDS, TRANSITIONS
+from twinloop.sim.spec import Action, OfferSpec, StoreSpec
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
 from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import pytest
 
-from components.host import Host
-from sim.clock import MS, S
-from sim.pacer import SLICE_NS, SPEED_MAX, Pacer
-from sim.spec import WorldSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.pacer import SLICE_NS, SPEED_MAX, Pacer
+from twinloop.sim.spec import WorldSpec
+from twinloop.sim.world import World
 from tests.plants import plant
 from tests.sim.test_field import mixed
 

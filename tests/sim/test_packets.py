@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from amqtt.mqtt.publish import PublishPacket
 
-from components.host import Host
-from devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
-from sim import packets
-from sim.clock import S
-from sim.faults import InvariantError
-from sim.fetch import Block, BlockRequest
-from sim.lease import LeaseAnswer, LeaseRequest
-from sim.ledger import Row
-from sim.message import TLS_RECORD_BYTES, Command, Message
-from sim.spec import Action
-from sim.stream import Stream
+from twinloop.components.host import Host
+from twinloop.devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
+from twinloop.sim import packets
+from twinloop.sim.clock import S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.fetch import Block, BlockRequest
+from twinloop.sim.lease import LeaseAnswer, LeaseRequest
+from twinloop.sim.ledger import Row
+from twinloop.sim.message import TLS_RECORD_BYTES, Command, Message
+from twinloop.sim.spec import Action
+from twinloop.sim.stream import Stream
 from tests.devices.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved

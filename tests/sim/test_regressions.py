@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from components.batch import Batch
-from components.contract import PointConfig
-from components.host import Host
-from components.outcome import Cause
-from sim.bus import BUFFER_BYTES_MAX, FULL
-from sim.clock import MS, S
-from sim.ledger import End, Row
-from sim.link import LinkModel
-from sim.message import Body
-from sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
-from sim.world import World
+from twinloop.components.batch import Batch
+from twinloop.components.contract import PointConfig
+from twinloop.components.host import Host
+from twinloop.components.outcome import Cause
+from twinloop.sim.bus import BUFFER_BYTES_MAX, FULL
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End, Row
+from twinloop.sim.link import LinkModel
+from twinloop.sim.message import Body
+from twinloop.sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, driver, plant, run
 from tests.sim.test_world import conserved, cut

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.feasibility import line_utilisation, warnings
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.line import LineTiming
-from sim.link import LinkModel
-from sim.spec import Action, LinkSpec, WorldSpec
+from twinloop.components.host import Host
+from twinloop.scenarios.feasibility import line_utilisation, warnings
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.line import LineTiming
+from twinloop.sim.link import LinkModel
+from twinloop.sim.spec import Action, LinkSpec, WorldSpec
 from tests.plants import plant, run
 from tests.sim.test_world import conserved
 

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from pymodbus.framer import FramerRTU
 
-from components.host import Host
-from devices.device import Device
-from devices.mqtt_broker import Broker
-from devices.mqtt_device import MqttDevice
-from devices.mqtt_packet import Connect, Puback, Publish, Reader, Subscribe, encode
-from sim.clock import MS, US, S
-from sim.link import LinkModel
-from sim.served import WAITING_MAX, ServedPlant
-from sim.served_modbus import LineCaller, ModbusCaller
-from sim.served_mqtt import Sender
-from sim.served_opcua import OpcUaCaller
-from sim.spec import Action, WorldSpec
-from sim.wallclock import EPOCH_NS
+from twinloop.components.host import Host
+from twinloop.devices.device import Device
+from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.devices.mqtt_packet import Connect, Puback, Publish, Reader, Subscribe, encode
+from twinloop.sim.clock import MS, US, S
+from twinloop.sim.link import LinkModel
+from twinloop.sim.served import WAITING_MAX, ServedPlant
+from twinloop.sim.served_modbus import LineCaller, ModbusCaller
+from twinloop.sim.served_mqtt import Sender
+from twinloop.sim.served_opcua import OpcUaCaller
+from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.wallclock import EPOCH_NS
 from tests.plants import plant
 from tests.sim.test_field import mixed
 

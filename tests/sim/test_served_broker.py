@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from components.host import Host
-from devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
-from devices.mqtt_retained import RETAINED_A_TURN
-from sim.clock import S
-from sim.served import SPELL_EVENTS, TURN_EVENTS, ServedPlant
-from sim.served_broker import North
-from sim.stream import MSS_BYTES
-from sim.wallclock import EPOCH_NS
+from twinloop.components.host import Host
+from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.mqtt_retained import RETAINED_A_TURN
+from twinloop.sim.clock import S
+from twinloop.sim.served import SPELL_EVENTS, TURN_EVENTS, ServedPlant
+from twinloop.sim.served_broker import North
+from twinloop.sim.stream import MSS_BYTES
+from twinloop.sim.wallclock import EPOCH_NS
 from tests.sim.test_field import mixed
 from tests.sim.test_served import bare
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from components.host import Host
-from sim.clock import S
-from sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped
-from sim.snapshot import Snapshot, take
-from sim.spec import Action
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import S
+from twinloop.sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped
+from twinloop.sim.snapshot import Snapshot, take
+from twinloop.sim.spec import Action
+from twinloop.sim.world import World
 from tests.plants import plant, run
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from sim.clock import MS, S
-from sim.faults import InvariantError
-from sim.flash import FlashFile, pages_for
-from sim.ledger import End
-from sim.spec import Action, StoreSpec, UplinkSpec, WorldSpec
-from sim.store_presets import STORE_PRESETS
-from sim.streams import Stream
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.flash import FlashFile, pages_for
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.store_presets import STORE_PRESETS
+from twinloop.sim.streams import Stream
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from sim import gateway, slot
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.spec import Action, RestartSpec, WorldSpec
-from sim.states import figure
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim import gateway, slot
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action, RestartSpec, WorldSpec
+from twinloop.sim.states import figure
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved

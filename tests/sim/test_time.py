@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
-from components.outcome import Cause
-from sim.call import call
-from sim.clock import MS, S, Task
-from sim.latency import BUS, DRIVER, QUEUE, Clockwork
-from sim.spec import ComponentSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.components.outcome import Cause
+from twinloop.sim.call import call
+from twinloop.sim.clock import MS, S, Task
+from twinloop.sim.latency import BUS, DRIVER, QUEUE, Clockwork
+from twinloop.sim.spec import ComponentSpec
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, driver, plant, run
 
@@ -141,9 +141,9 @@ def test_the_timeline_holds_only_ints(host: Host) -> None:
 
 def test_a_process_ends_with_a_thousand_parked_calls_and_exit_code_0() -> None:
     code = textwrap.dedent("""
-        from components.host import Host
-        from sim.clock import S
-        from sim.world import World
+        from twinloop.components.host import Host
+        from twinloop.sim.clock import S
+        from twinloop.sim.world import World
         from tests.components import guests
         from tests.plants import component, plant
         host = Host()

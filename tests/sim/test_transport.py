@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sim.clock import MS, S
-from sim.rule import Cut
-from sim.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
+from twinloop.sim.clock import MS, S
+from twinloop.sim.rule import Cut
+from twinloop.sim.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
 from tests.sim.stacks import Field, on
 
 

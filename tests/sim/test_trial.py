@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from components.registry import Version
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.spec import Action
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.components.registry import Version
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
 from tests.sim.upgrade_runs import SHIPPED, Run, order, shipped, small

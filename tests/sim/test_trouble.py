@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.spec import Action, Reaction, StoreSpec, UplinkSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec
+from twinloop.sim.world import World
 from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved

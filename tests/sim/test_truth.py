@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from components.contract import PointConfig
-from components.host import Host
-from devices.device import DeviceModel
-from sim import world as world_module
-from sim.clock import MS, S
-from sim.ledger import End
-from sim.poller import point_configs
-from sim.spec import Action, OpcUaSpec, WorldSpec
-from sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
-from sim.wallclock import EPOCH_NS
-from sim.witness import Shown
-from sim.world import World
+from twinloop.components.contract import PointConfig
+from twinloop.components.host import Host
+from twinloop.devices.device import DeviceModel
+from twinloop.sim import world as world_module
+from twinloop.sim.clock import MS, S
+from twinloop.sim.ledger import End
+from twinloop.sim.poller import point_configs
+from twinloop.sim.spec import Action, OpcUaSpec, WorldSpec
+from twinloop.sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
+from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.witness import Shown
+from twinloop.sim.world import World
 from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_field import mixed
@@ -124,7 +124,7 @@ def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, check
 
 def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection that answers each request nothing that was done comes again."""
-    from sim import poller as poller_module
+    from twinloop.sim import poller as poller_module
 
     write, last = poller_module.write, [0.0]
 
@@ -228,7 +228,7 @@ def test_a_hot_pair_whose_leader_read_bad_has_missed_it(host: Host) -> None:
     world = World(paired(small(host, count=2), "hot"), host)
     leader = world.gateways[0].pollers[0]
     ports = leader.port.server  # type: ignore[attr-defined]
-    from devices.misbehaviour import Misbehaviour
+    from twinloop.devices.misbehaviour import Misbehaviour
 
     end = ports.misbehave(Misbehaviour("exception", 1, 2))
     for server in ports._connections[1:]:  # the standby's connection answers well
@@ -251,7 +251,7 @@ def test_what_a_standby_delivers_after_its_promotion_counts(host: Host) -> None:
 
 def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> None:
     """Readings without a value (the device had none) wait in the store, lose power, are drained: delivered as Bad, each once."""
-    from devices.catalog import model
+    from twinloop.devices.catalog import model
 
     sentinel = replace(model("press-sensor"), points=tuple(replace(p, nan=(0xFFFF,)) if p.name == "state" else p for p in model("press-sensor").points))
     spec = plant(host, count=1, duration_ns=40 * S)
@@ -286,10 +286,10 @@ def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
     """A witness that has forgotten an instant knows nothing of it; of one that it remembers it knows that nothing was shown."""
     from collections import deque
 
-    from devices.catalog import model
-    from devices.device import Device
-    from devices.nodes import NodeImage, NodeValue
-    from sim.witness import NoticeWitness
+    from twinloop.devices.catalog import model
+    from twinloop.devices.device import Device
+    from twinloop.devices.nodes import NodeImage, NodeValue
+    from twinloop.sim.witness import NoticeWitness
 
     image = NodeImage(Device(model("press-sensor"), "presses/1", 1, 5))
     looks = deque([(7, 0, NodeValue(1.0, 0, 5 * S)), (8, 0, NodeValue(2.0, 0, 6 * S))])

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from components.host import Host
-from components.registry import Registry, Version
-from scenarios.load import LIBRARY
-from sim.clock import MS, S
-from sim.faults import InvariantError
-from sim.ledger import End, due_instants
-from sim.ota import ENDS
-from sim.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.components.registry import Registry, Version
+from twinloop.scenarios.load import LIBRARY
+from twinloop.sim.clock import MS, S
+from twinloop.sim.faults import InvariantError
+from twinloop.sim.ledger import End, due_instants
+from twinloop.sim.ota import ENDS
+from twinloop.sim.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.world import World
 from tests.plants import component, driver, plant, run, upgradable
 
 ROOT = Path(__file__).parents[2]
@@ -227,8 +227,8 @@ def test_overrun_queue_keeps_one(host: Host) -> None:
 def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> None:
     from dataclasses import replace
 
-    from sim.link import LinkModel
-    from sim.spec import LinkSpec
+    from twinloop.sim.link import LinkModel
+    from twinloop.sim.spec import LinkSpec
 
     spec = plant(host, count=4, duration_ns=40 * S, poll_ns=4 * S, serial_bd=9600)
     noisy = LinkSpec("plant", LinkModel(corrupt=0.2), 9600)

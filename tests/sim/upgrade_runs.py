@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.host import Host
-from components.registry import Registry, Version
-from scenarios.load import LIBRARY
-from sim.clock import S
-from sim.ota import ENDS, Upgrade
-from sim.spec import Action, OfferSpec, WorldSpec
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.components.registry import Registry, Version
+from twinloop.scenarios.load import LIBRARY
+from twinloop.sim.clock import S
+from twinloop.sim.ota import ENDS, Upgrade
+from twinloop.sim.spec import Action, OfferSpec, WorldSpec
+from twinloop.sim.world import World
 from tests.plants import WASM, plant, upgradable
 from tests.sim.test_world import conserved
 

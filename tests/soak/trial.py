@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.host import Host
-from scenarios.load import load
-from scenarios.runner import Options, run
-from scenarios.verdict import Verdict
+from twinloop.components.host import Host
+from twinloop.scenarios.load import load
+from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.verdict import Verdict
 from tests.soak.plants import random_scenario
 
 LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
-from components.errors import HostLimitError
-from components.host import Host
-from scenarios.errors import ScenarioError
-from tui.app import Twinloop
-from tui.engine import SLICE_EVENTS, Engine
-from tui.feed import Feed
-from tui.left import left
-from tui.messages import Command, Left, Look, Quit, Refused, Reply, View
+from twinloop.components.errors import HostLimitError
+from twinloop.components.host import Host
+from twinloop.scenarios.errors import ScenarioError
+from twinloop.tui.app import Twinloop
+from twinloop.tui.engine import SLICE_EVENTS, Engine
+from twinloop.tui.feed import Feed
+from twinloop.tui.left import left
+from twinloop.tui.messages import Command, Left, Look, Quit, Refused, Reply, View
 
 SCENARIO = """\
 format: 1

@@ -14,20 +14,20 @@ import pytest
 from textual.binding import Binding
 from textual.widgets import Input, OptionList, Static
 
-from components.host import Host
-from scenarios.load import library_names, load
-from scenarios.plan import Planner
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.scenarios.load import library_names, load
+from twinloop.scenarios.plan import Planner
+from twinloop.sim.world import World
 from tests.tui.scene import SCENARIO, Inline, S, engine, go, inline, text_of, until, view, with_app
-from tui.app import FASTEST_S, SLOWEST_S, Twinloop
-from tui.chooser import Chooser
-from tui.command import command
-from tui.fleet_table import FleetTable
-from tui.keys import PANES
-from tui.kind_chooser import KindChooser
-from tui.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
-from tui.pane import Pane
-from tui.trouble_form import TroubleForm
+from twinloop.tui.app import FASTEST_S, SLOWEST_S, Twinloop
+from twinloop.tui.chooser import Chooser
+from twinloop.tui.command import command
+from twinloop.tui.fleet_table import FleetTable
+from twinloop.tui.keys import PANES
+from twinloop.tui.kind_chooser import KindChooser
+from twinloop.tui.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
+from twinloop.tui.pane import Pane
+from twinloop.tui.trouble_form import TroubleForm
 
 
 def sent(app: Twinloop) -> list[Any]:
@@ -120,7 +120,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
 
 
 def app_speed(app: Twinloop) -> Any:
-    from tui.app import SPEEDS
+    from twinloop.tui.app import SPEEDS
 
     return SPEEDS[app._speed]
 
@@ -361,7 +361,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_imports_no_textual() -> None:
-    code = "import scenarios.runner, scenarios.cli.run, sys; sys.exit(any(name.startswith('textual') for name in sys.modules))"
+    code = "import twinloop.scenarios.runner, twinloop.scenarios.cli.run, sys; sys.exit(any(name.startswith('textual') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

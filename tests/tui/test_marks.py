@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from components.host import Host
-from scenarios.load import load, load_text
-from scenarios.plan import Planner
-from sim.flash import FlashFile
-from sim.streams import Streams
-from sim.world import World
+from twinloop.components.host import Host
+from twinloop.scenarios.load import load, load_text
+from twinloop.scenarios.plan import Planner
+from twinloop.sim.flash import FlashFile
+from twinloop.sim.streams import Streams
+from twinloop.sim.world import World
 from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go, view
-from tui import marks
-from tui.feed import Feed
-from tui.marks import MARKS_MAX, Mark, Marks
-from tui.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
+from twinloop.tui import marks
+from twinloop.tui.feed import Feed
+from twinloop.tui.marks import MARKS_MAX, Mark, Marks
+from twinloop.tui.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
 
 pytestmark = pytest.mark.skipif(not marks.possible(), reason="no forks here")
 LONGER = SCENARIO.replace("duration: 20 s", "duration: 120 s").replace(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from components.host import Host
+from twinloop.components.host import Host
 from tests.tui.scene import S, engine, go, view
-from tui.messages import RunTo
-from tui.screens import device, gateway, latency, overview, trouble
-from tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
+from twinloop.tui.messages import RunTo
+from twinloop.tui.screens import device, gateway, latency, overview, trouble
+from twinloop.tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
 
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     one.handle(RunTo(1 << 62))
     go(one)
     seen = view(one)
-    done = subprocess.run([sys.executable, "-m", "scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "twinloop.scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
     assert done.returncode == 0
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert seen.digest == result["digest"]

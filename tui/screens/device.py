@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tui.frames import words
-from tui.messages import DeviceInfo, Frame, Ready, View
-from tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
+from twinloop.tui.frames import words
+from twinloop.tui.messages import DeviceInfo, Frame, Ready, View
+from twinloop.tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
 
 HEAD_LINES, PLOT_LINES = 2, 5
 

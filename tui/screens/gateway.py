@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from sim.snapshot import GatewayRow
-from tui.messages import GatewayInfo, Ready, View
-from tui.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
+from twinloop.sim.snapshot import GatewayRow
+from twinloop.tui.messages import GatewayInfo, Ready, View
+from twinloop.tui.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
 
 TABLE = (("  component", 18), ("calls", -8), ("cpu time", -10), ("cpu/call", -9), ("fuel/call", -9), ("fuel/s", -9), ("faults", -6))
 

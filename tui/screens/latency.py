@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from sim.latency import STAGES
-from tui.messages import Ready, Slow, View
-from tui.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
+from twinloop.sim.latency import STAGES
+from twinloop.tui.messages import Ready, Slow, View
+from twinloop.tui.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
 
 COLOURS = ("magenta", "cyan", "blue", "green", "yellow", "red")
 """of the stages"""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tui.messages import Ready, View
-from tui.text import BAD, DIM, HEAD, clock_text, fit, row
+from twinloop.tui.messages import Ready, View
+from twinloop.tui.text import BAD, DIM, HEAD, clock_text, fit, row
 
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
