@@ -14,11 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from twinloop.devices.statuses import quality, status_name
-from twinloop.scenarios import upgrades
+from twinloop.scenarios import figures, pairs, upgrades
 from twinloop.scenarios.judged import Judged
 from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.measure import busy_ratio, cpu_ratio
-from twinloop.scenarios.pairs import figures, stories
 from twinloop.scenarios.thresholds import Judge
 from twinloop.scenarios.verdict import Verdict
 from twinloop.sim.histogram import NEVER, Histogram
@@ -47,7 +46,7 @@ class LineFigures:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything a report needs. ``data`` is the JSON object."""
+    """The result of one run. ``data`` is the JSON object, ``judged`` each expectation with what was measured; figures are typed below."""
 
     verdict: Verdict
     data: dict[str, Any]
@@ -58,6 +57,66 @@ class Result:
     """what was broken, for BROKEN"""
     divergence: str = ""
     """the first differing event, with --check"""
+
+    @property
+    def passed(self) -> bool:
+        """Every expectation held, and none was left without data."""
+        return self.verdict is Verdict.PASS
+
+    @property
+    def name(self) -> str:
+        """The scenario's."""
+        return str(self.data["scenario"])
+
+    @property
+    def seed(self) -> int:
+        """That was run."""
+        return int(self.data["seed"])
+
+    @property
+    def digest(self) -> str:
+        """Of the event trace: equal for equal runs, on any machine."""
+        return str(self.data["digest"])
+
+    @property
+    def samples(self) -> figures.SampleCounts:
+        """What became of every sample that was due."""
+        return figures.samples(self.data["ledger"])
+
+    @property
+    def latency(self) -> figures.LatencyFigures:
+        """Of the samples that got there."""
+        return figures.latency(self.data["latency"])
+
+    @property
+    def gateways(self) -> dict[str, figures.GatewayFigures]:
+        """By name; none when a gateway that isn't ours was judged."""
+        return {name: figures.gateway(one) for name, one in self.data["gateways"].items()}
+
+    @property
+    def links(self) -> dict[str, figures.LinkFigures]:
+        """By name."""
+        return {name: figures.link(one) for name, one in self.data["links"].items()}
+
+    @property
+    def commands(self) -> dict[str, int]:
+        """Writes that came from the cloud: how many were ``issued``, were ``done``, or failed, by cause."""
+        return dict(self.data["commands"])
+
+    @property
+    def truth(self) -> figures.TruthFigures | None:
+        """What drivers returned against what devices showed; None when a gateway that isn't ours was judged."""
+        return figures.truth(self.data.get("truth"))
+
+    @property
+    def unspoken(self) -> dict[str, int]:
+        """What went wrong, and no expectation speaks of it."""
+        return dict(self.data["unspoken"])
+
+    @property
+    def reproduce(self) -> str:
+        """The command that repeats it."""
+        return str(self.data["reproduce"])
 
 
 def versions() -> dict[str, str]:
@@ -121,8 +180,8 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
     if places:
         data["places"] = places
     if world.pairs:
-        data["pairs"] = {pair.name: figures(pair) for pair in world.pairs}
-        notes = [*notes, *(text for pair in world.pairs for text in stories(pair))]
+        data["pairs"] = {pair.name: pairs.figures(pair) for pair in world.pairs}
+        notes = [*notes, *(text for pair in world.pairs for text in pairs.stories(pair))]
     if world.rollout.orders:
         data["upgrades"] = upgrades.figures(world.rollout.orders)
         data["releases"] = {f"{o.release.name} {o.release.version}": hashlib.sha256(o.data).hexdigest() for o in world.spec.offers}

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from tests.plants import WASM
 from twinloop.components.contract import PointConfig, Settings
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance
@@ -19,7 +20,6 @@ from twinloop.sim.clock import Environment
 from twinloop.sim.stacks import Accepted, Stacks
 from twinloop.sim.streams import Streams
 from twinloop.sim.wallclock import EPOCH_NS
-from tests.plants import WASM
 
 FUEL = 200_000_000
 DEVICE = "presses/1"

@@ -29,22 +29,34 @@ from twinloop.tui.feed import Feed
 from twinloop.tui.fleet_table import FleetTable
 from twinloop.tui.keys import BINDINGS, HELP, PANES
 from twinloop.tui.kind_chooser import KindChooser
-from twinloop.tui.messages import Died, Do, Done, Line, Look, Pause, Play, Ready, Refused, Reply, Rewind, RunTo, RunUntil, Save, StepEvent, View, Wrong
+from twinloop.tui.messages import (
+    Died,
+    Do,
+    Done,
+    Line,
+    Look,
+    Pause,
+    Play,
+    Ready,
+    Refused,
+    Reply,
+    Rewind,
+    RunTo,
+    RunUntil,
+    Save,
+    StepEvent,
+    View,
+    Wrong,
+)
+from twinloop.tui.pace import DRAW_SHARE, FASTEST_S, LATE_NS, SLOWEST_S, SPEEDS
 from twinloop.tui.pane import Pane
 from twinloop.tui.screens import device, gateway, latency, overview, trouble
 from twinloop.tui.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit, time_text
 from twinloop.tui.trouble_form import TroubleForm
 
-SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
-FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4
-"""between two redraws: as often as drawing allows"""
 LOG_LINES = 500
 """that a screen may show"""
-DRAW_SHARE = 0.3
-"""of the time that drawing may take"""
 SECOND = 1_000_000_000
-LATE_NS = 100_000_000
-"""behind the pace (p99) from which it is said"""
 
 
 class Twinloop(App[int]):

@@ -1,1 +1,54 @@
-"""twinloop."""
+"""twinloop: a hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways.
+
+    import twinloop
+
+    result = twinloop.run("quickstart")
+    print(result.verdict, result.samples.delivered, result.latency.gateway.p99_ns)
+
+What this module offers is what ``__all__`` names; everything below it may change from version to version. Names are loaded when they are used, so
+that ``import twinloop`` costs nothing. docs/python.md shows each of them at work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twinloop.components.errors import HostLimitError
+    from twinloop.scenarios.errors import MachineError, ScenarioError
+    from twinloop.scenarios.front import Scenario, load, load_text, run
+    from twinloop.scenarios.judged import Judged
+    from twinloop.scenarios.result import Result
+    from twinloop.scenarios.runner import Options
+    from twinloop.scenarios.serving import Served, serve
+    from twinloop.scenarios.verdict import Verdict
+    from twinloop.sim.faults import InvariantError
+
+_HOMES = {
+    "HostLimitError": "components.errors", "InvariantError": "sim.faults", "Judged": "scenarios.judged", "MachineError": "scenarios.errors",
+    "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front", "ScenarioError": "scenarios.errors",
+    "Served": "scenarios.serving", "Verdict": "scenarios.verdict", "load": "scenarios.front", "load_text": "scenarios.front",
+    "run": "scenarios.front", "serve": "scenarios.serving",
+}  # fmt: skip
+__all__ = [
+    "HostLimitError", "InvariantError", "Judged", "MachineError", "Options", "Result", "Scenario", "ScenarioError", "Served", "Verdict", "__version__",
+    "load", "load_text", "run", "serve",
+]  # fmt: skip
+
+try:
+    __version__ = version("twinloop")
+except PackageNotFoundError:  # a tree that isn't installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """The thing of that name, from the room where it lives; raises AttributeError with what there is."""
+    if name not in _HOMES:
+        raise AttributeError(f"module twinloop has no attribute {name!r}; it has: {', '.join(__all__)}")
+    return getattr(import_module(f"twinloop.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 import traceback
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+import twinloop
 from twinloop.components.errors import HostLimitError
 from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
 from twinloop.scenarios.errors import ScenarioError, machine_error, nearest, printable
@@ -25,6 +27,21 @@ app = typer.Typer(
     name="twinloop", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways.",
 )  # fmt: skip
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"twinloop {twinloop.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _whole(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
+) -> None:  # fmt: skip
+    """Hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways."""
+
+
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("list")(list_.list_)

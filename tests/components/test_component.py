@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.components.component import ComponentRefused
-from twinloop.components.host import Host
 from tests.components import guests
 from tests.plants import WASM
+from twinloop.components.component import ComponentRefused
+from twinloop.components.host import Host
 
 CORE = b"\0asm\x01\0\0\0"
 

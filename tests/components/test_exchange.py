@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.plants import WASM
 from twinloop.components.capi import val_delete
 from twinloop.components.codec import Signature
 from twinloop.components.exchange import PREPARED_BYTES, LengthField, Replies, read_transact
 from twinloop.components.host import Host
-from tests.plants import WASM
 
 framings = st.one_of(
     st.just(("silence", None)),

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.components import guests
 from twinloop.components.errors import HostError
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance
 from twinloop.components.outcome import Cause
-from tests.components import guests
 
 FUEL = 1_000_000
 

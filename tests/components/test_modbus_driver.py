@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pymodbus.framer import FramerRTU
 
+from tests.plants import WASM
 from twinloop.components.contract import PointConfig, Settings
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance, Request
-from tests.plants import WASM
 
 FUEL = 50_000_000
 Answer = Callable[[bytes], Any]

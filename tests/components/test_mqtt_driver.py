@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.plants import WASM
 from twinloop.components.contract import PointConfig, Settings
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance
@@ -17,7 +18,6 @@ from twinloop.components.outcome import Fault
 from twinloop.devices.mqtt_broker import Broker
 from twinloop.devices.mqtt_fields import ProtocolError
 from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
-from tests.plants import WASM
 
 FUEL = 50_000_000
 S = 1_000_000_000

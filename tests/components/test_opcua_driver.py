@@ -14,6 +14,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from tests.opcua_peer import OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver, frames
 from twinloop.components.contract import PointConfig
 from twinloop.components.host import Host
 from twinloop.components.outcome import Fault
@@ -21,7 +22,6 @@ from twinloop.devices.catalog import model
 from twinloop.devices.misbehaviour import Misbehaviour
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.statuses import STATUS_CODES
-from tests.opcua_peer import OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver, frames
 
 
 @pytest.fixture(scope="module")

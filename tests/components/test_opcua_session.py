@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.opcua_peer import DEVICE, FUEL, OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver
 from twinloop.components.contract import PointConfig, Settings
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance
 from twinloop.devices.opcua_device import endpoint
 from twinloop.devices.statuses import STATUS_CODES
-from tests.opcua_peer import DEVICE, FUEL, OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver
 
 S = 1_000_000_000
 READ, CLOSE = b"MSG\x01\x00\x77\x02", b"MSG\x01\x00\xd9\x01"
@@ -48,9 +48,9 @@ class TimedBus(Bus):
 
 
 def timed(host: Host, clock: Clock, **options: str) -> Instance:
+    from tests.plants import WASM
     from twinloop.devices.catalog import model
     from twinloop.devices.nodes import node_id
-    from tests.plants import WASM
 
     points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model("press-sensor").points)]
     handlers = {"clock.now": lambda: clock.now_ns, "clock.monotonic": lambda: clock.now_ns, "log.log": lambda level, text: None}

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.opcua_peer import Bus, Peer, Replay, ask, driver
 from twinloop.components.host import Host
 from twinloop.components.instance import Instance
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.statuses import STATUS_CODES
 from twinloop.sim.wallclock import EPOCH_NS
-from tests.opcua_peer import Bus, Peer, Replay, ask, driver
 
 MS, S = 1_000_000, 1_000_000_000
 NOTHING = (False, ("bus", ("timeout", None)))

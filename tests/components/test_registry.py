@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.plants import WASM
 from twinloop.components.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
 from twinloop.components.host import Host
 from twinloop.components.registry import (
@@ -29,7 +30,6 @@ from twinloop.components.registry import (
     write_keys,
 )
 from twinloop.scenarios.load import LIBRARY
-from tests.plants import WASM
 
 TRUSTED = trust(DEMO_KEY.public_key())
 ROUTE = (WASM / "route.wasm").read_bytes()

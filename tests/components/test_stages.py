@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.plants import WASM
 from twinloop.components.contract import LinkState, Origin, PointConfig, Reading, Settings
 from twinloop.components.host import Host
-from tests.plants import WASM
 
 FUEL = 100_000_000
 POINTS = [

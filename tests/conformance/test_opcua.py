@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 
+from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
 from twinloop.devices.catalog import model
 from twinloop.devices.device import Device
 from twinloop.devices.opcua_device import OpcUaServer
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.statuses import STATUS_CODES
-from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
 
 ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua}
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 
+from tests.conformance.arms import loopback_opcua, simulated_opcua
+from tests.conformance.test_opcua_items import Told, arm, watch
 from twinloop.devices.catalog import model
 from twinloop.devices.device import Device
 from twinloop.devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
 from twinloop.devices.opcua_items import WATCHED
 from twinloop.devices.overlay import ValueFault
-from tests.conformance.arms import loopback_opcua, simulated_opcua
-from tests.conformance.test_opcua_items import Told, arm, watch
 
 __all__ = ("arm",)
 

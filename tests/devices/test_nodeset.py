@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from asyncua import Client
 
+from tests.conformance.arms import simulated_opcua
+from tests.opcua_peer import Bus, Peer, ask, driver
 from twinloop.components.host import Host
 from twinloop.devices.device import Device
 from twinloop.devices.nodeset import NodeSetError, nodeset_model
 from twinloop.devices.opcua_device import OpcUaServer
-from tests.conformance.arms import simulated_opcua
-from tests.opcua_peer import Bus, Peer, ask, driver
 
 MIXER = (Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml").read_text()
 

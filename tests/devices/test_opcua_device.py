@@ -11,6 +11,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
+from tests.opcua_peer import Bus, Peer, ask, driver
 from twinloop.components.host import Host
 from twinloop.devices.catalog import model
 from twinloop.devices.device import Device
@@ -20,7 +21,6 @@ from twinloop.devices.opcua_device import UNSAID_MAX, OpcUaServer
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.registers import Point
 from twinloop.devices.statuses import STATUS_CODES
-from tests.opcua_peer import Bus, Peer, ask, driver
 
 S = 1_000_000_000
 

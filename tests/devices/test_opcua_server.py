@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from asyncua import Client, Server, ua
 
+from tests.sim.stacks import Field, on
 from twinloop.devices.opcua_server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
 from twinloop.sim.clock import MS
-from tests.sim.stacks import Field, on
 
 
 @pytest.fixture(scope="module")

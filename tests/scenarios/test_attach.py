@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from asyncua import Server
 
+from tests.steady import steady
 from twinloop.components.host import Host
 from twinloop.devices.device import Device
 from twinloop.devices.nodeset import nodeset_model
@@ -31,7 +32,6 @@ from twinloop.scenarios.verdict import Verdict
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import PlaceSpec, WorldSpec
 from twinloop.sim.streams import Streams
-from tests.steady import steady
 
 MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
 SCENARIO = """\

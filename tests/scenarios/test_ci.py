@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests.scenarios.cases import result, scenario, text_of
 from twinloop.components.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.errors import ScenarioError
@@ -25,7 +26,6 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.thresholds import Judge, read_expectations
 from twinloop.scenarios.verdict import Verdict, exit_code, worst
 from twinloop.sim.world import World
-from tests.scenarios.cases import result, scenario, text_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,9 +17,9 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.plants import WASM
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.load import LIBRARY
-from tests.plants import WASM
 
 ROOT = Path(__file__).parents[2]
 TINY = """\

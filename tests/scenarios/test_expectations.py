@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.test_cli import TINY
 from twinloop.components.host import Host
 from twinloop.scenarios import units
 from twinloop.scenarios.expressions import ExpressionError, parse
@@ -16,7 +17,6 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.units import show_ratio
 from twinloop.scenarios.verdict import Verdict, exit_code, overall, worst
 from twinloop.sim.ledger import Ledger
-from tests.scenarios.test_cli import TINY
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.cases import COMPONENTS, result
 from twinloop.components.host import Host
 from twinloop.scenarios.verdict import Verdict
-from tests.scenarios.cases import COMPONENTS, result
 
 
 def far(tmp_path: Path, host: Host, delay: str, timeout: str, poll: str = "2 s", **changes: Any) -> Any:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.test_attach import SCENARIO
+from tests.steady import steady
 from twinloop.components.host import Host
 from twinloop.devices.live.loopback import plain_round_trip_ns
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.fidelity import over_loopback
 from twinloop.scenarios.load import load_text
 from twinloop.scenarios.plan import Planner
-from tests.scenarios.test_attach import SCENARIO
-from tests.steady import steady
 
 
 @steady

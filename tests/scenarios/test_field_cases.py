@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
 from twinloop.components.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.expressions import parse
 from twinloop.scenarios.verdict import Verdict
-from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
 
 ROOT = Path(__file__).parents[2]
 SENTINELS = """\

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 
+from tests.steady import steady
 from twinloop.components.host import Host
 from twinloop.devices.misbehaviour import Misbehaviour
 from twinloop.devices.mqtt_listener import MqttListener
@@ -33,7 +34,6 @@ from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
 from twinloop.sim.rule import Cut
 from twinloop.sim.served_modbus import ModbusCaller
 from twinloop.sim.wallclock import EPOCH_NS
-from tests.steady import steady
 
 SCENARIO = """\
 format: 1

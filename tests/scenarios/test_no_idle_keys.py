@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios import keys
+from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
 from twinloop.components.host import Host
 from twinloop.scenarios import schema
 from twinloop.scenarios.errors import ScenarioError
@@ -20,8 +22,6 @@ from twinloop.scenarios.load import load_text
 from twinloop.scenarios.runner import Options, run
 from twinloop.sim.presets import PRESETS
 from twinloop.sim.store_presets import STORE_PRESETS
-from tests.scenarios import keys
-from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
 
 FILE = Path(__file__).parents[2] / "scenarios" / "library" / "keys.yaml"
 """beside the library's registry"""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.cases import result, text_of
 from twinloop.components.host import Host
 from twinloop.scenarios.expressions import ExpressionError, parse
 from twinloop.scenarios.verdict import Verdict
-from tests.scenarios.cases import result, text_of
 
 UPLINK = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud"}}
 

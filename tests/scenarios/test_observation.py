@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.test_judge import SCENARIO, observed, read
 from twinloop.components.host import Host
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.statuses import STATUS_CODES
@@ -16,7 +17,6 @@ from twinloop.scenarios.observation import Observation, at_path, counted, json_p
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.verdict import Verdict
 from twinloop.sim.ledger import End
-from tests.scenarios.test_judge import SCENARIO, observed, read
 
 
 def test_paths_and_payloads(host: Host) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.test_cli import TINY
 from twinloop.components.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.load import load_text
@@ -14,7 +15,6 @@ from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options, run
 from twinloop.sim.clock import S
 from twinloop.sim.spec import PhaseSpec
-from tests.scenarios.test_cli import TINY
 
 PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  - {name: heal, for: 20 s, converge: 10 s}\n"
 LONG = TINY.replace("duration: 5 s", "duration: 60 s")

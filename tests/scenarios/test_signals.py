@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
 from twinloop.components.host import Host
 from twinloop.components.instance import SLICE_FUEL, NeedsFibers
 from twinloop.components.outcome import Cause
 from twinloop.scenarios.cli import running
 from twinloop.scenarios.cli.main import main
-from tests.components import guests
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 4.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.test_cli import TINY
 from twinloop.components.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.deeds import GRAMMAR
@@ -17,7 +18,6 @@ from twinloop.scenarios.timeline import possible_events
 from twinloop.sim.clock import MS, S
 from twinloop.sim.spec import Action, WorldSpec
 from twinloop.sim.timeline import VERBS as DONE
-from tests.scenarios.test_cli import TINY
 
 LINE = "  line: {serial: 9600 Bd}\n"
 METERS = "  meters: {device: energy-meter, protocol: modbus-rtu, count: 2, poll: 1 s, link: line, gateway: gw, driver: modbus-driver}\n"

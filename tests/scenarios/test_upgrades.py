@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plants import WASM
 from twinloop.components.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.feasibility import warnings
@@ -14,7 +15,6 @@ from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.timeline import possible_events
 from twinloop.sim.clock import S
-from tests.plants import WASM
 
 TEXT = (LIBRARY / "upgrade.yaml").read_text().replace("path: registry", f"path: {LIBRARY}/registry").replace("[registry/", f"[{LIBRARY}/registry/")
 ENTRY = "{at: 20 s, upgrade: gw/normalize, version: 1.1.0}"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.cases import COMPONENTS, result
 from twinloop.components.host import Host
 from twinloop.scenarios.verdict import Verdict
-from tests.scenarios.cases import COMPONENTS, result
 
 GATEWAY = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "store": {}}
 S = 1_000_000_000

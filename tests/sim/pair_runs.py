@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.plants import plant
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.sim.clock import S
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, WorldSpec
 from twinloop.sim.world import World
-from tests.plants import plant
-from tests.sim.test_world import conserved
 
 
 class Seen:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.components import guests
+from tests.plants import component, plant, run
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, plant, run
 
 
 def answers(host: Host, value_bytes: int, duration_ns: int = 3 * S, timeline: tuple[Action, ...] = (), **limits: Any) -> tuple[World, list[Any]]:

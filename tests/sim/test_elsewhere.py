@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sim.test_field import mixed
+from tests.sim.test_served import Desk, bare
 from twinloop.components.batch import Batch
 from twinloop.components.host import Host
 from twinloop.devices.device import Device, DeviceModel
@@ -22,8 +24,6 @@ from twinloop.sim.message import Command
 from twinloop.sim.served_truth import Showing, TruthCaller
 from twinloop.sim.truth import NOT_WRITTEN, UNREAD, Truth
 from twinloop.sim.witness import Nobody
-from tests.sim.test_field import mixed
-from tests.sim.test_served import Desk, bare
 
 HELLO = {"twinloop-shown": 1, "devices": [["m/1", 0], ["m/2", 0]], "models": [["level", "speed"]]}
 

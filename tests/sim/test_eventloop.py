@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.sim.stacks import PROGRAMS, Field, digest
 from twinloop.sim.clock import MS, S, Task
 from twinloop.sim.faults import InvariantError
-from tests.sim.stacks import PROGRAMS, Field, digest
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.plants import driver, paired, plant, run
+from tests.sim.pair_runs import Seen, at, small
+from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.failover import TRANSITIONS
@@ -19,9 +22,6 @@ from twinloop.sim.ledger import BETTER, End, Ledger, SharedRow
 from twinloop.sim.link import LinkModel
 from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.world import World
-from tests.plants import driver, paired, plant, run
-from tests.sim.pair_runs import Seen, at, small
-from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 
 LINE_DEADLINE_NS = 3 * S
 

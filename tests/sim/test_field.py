@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import twinloop.sim.receiver
+from tests.plants import component, driver, paired, plant, run
+from tests.sim.test_world import actions, conserved
 from twinloop.components.batch import read_batch
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
@@ -19,8 +21,6 @@ from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
 from twinloop.sim.wallclock import EPOCH_NS
 from twinloop.sim.world import World
-from tests.plants import component, driver, paired, plant, run
-from tests.sim.test_world import actions, conserved
 
 POINTS = 10
 

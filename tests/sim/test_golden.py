@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.plants import plant
 from twinloop.components.host import Host
 from twinloop.scenarios.determinism import explain
 from twinloop.sim.clock import MS, S
 from twinloop.sim.spec import Action
 from twinloop.sim.world import World
-from tests.plants import plant
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tiny.trace"
 

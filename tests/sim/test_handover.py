@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from tests.plants import paired
+from tests.sim.pair_runs import Seen, at, small
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, UplinkSpec
-from tests.plants import paired
-from tests.sim.pair_runs import Seen, at, small
 
 
 # ---- what a failover costs, to the sample ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.plants import plant
 from twinloop.components.host import Host
 from twinloop.devices.misbehaviour import Misbehaviour
 from twinloop.sim.attached_line import AttachedLine, AttachedSerialPort
@@ -21,7 +22,6 @@ from twinloop.sim.served import ServedPlant
 from twinloop.sim.served_modbus import LineCaller
 from twinloop.sim.spec import LinkSpec, PlaceSpec, WorldSpec
 from twinloop.sim.streams import Streams
-from tests.plants import plant
 
 GAP, REQUEST, ANSWER = 4_010_416, 9_166_666, 8_020_833
 SILENCE = ("silence", None)
@@ -186,9 +186,9 @@ def test_the_line_obeys_its_wires(host: Host, arm: Callable[[Host, Case], list[A
 
 def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's bus stage is 558 ms."""
+    from tests.plants import driver, run
     from twinloop.devices.catalog import model
     from twinloop.sim.spec import Action
-    from tests.plants import driver, run
 
     one = replace(model("press-sensor"), name="one", points=(replace(model("press-sensor").points[4], address=0, type="u16"),))
     spec = plant(host, count=2, serial_bd=9600, phase_ns=0, poll_ns=5 * S, duration_ns=5 * S, response_ns=20 * MS,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 from twinloop.devices.device import DeviceModel
 from twinloop.devices.misbehaviour import Misbehaviour
 from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
@@ -15,7 +16,6 @@ from twinloop.sim.ledger import End
 from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
 from twinloop.sim.served_modbus import ModbusCaller
 from twinloop.sim.spec import PhaseSpec
-from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 
 
 # ---- at the devices ---------------------------------------------------------------------------------------------------

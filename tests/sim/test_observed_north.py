@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
@@ -13,7 +14,6 @@ from twinloop.sim.clock import MS, S
 from twinloop.sim.ledger import End
 from twinloop.sim.observed import NO_SAMPLE, STRANGE_MAX
 from twinloop.sim.spec import PhaseSpec
-from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 
 
 def test_what_arrives_is_delivered_once() -> None:

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests import plants
+from tests.oracle import model
+from tests.oracle.plants import MS, Books, Cloud, Device, Plant, S, Store, Wire
+from tests.oracle.subscription import Subscribed, may_become
 from twinloop.components.host import Host
 from twinloop.devices.device import DeviceModel
 from twinloop.devices.registers import Point
@@ -20,10 +24,6 @@ from twinloop.sim.ledger import End, Row
 from twinloop.sim.link import LinkModel
 from twinloop.sim.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.world import World
-from tests import plants
-from tests.oracle import model
-from tests.oracle.plants import MS, Books, Cloud, Device, Plant, S, Store, Wire
-from tests.oracle.subscription import Subscribed, may_become
 
 ROOMS = ("components", "devices", "scenarios", "sim", "tui")
 PRICE_MAX_NS = 12 * MS

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.components import guests
+from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
+from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
 from twinloop.components.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
 from twinloop.components.host import Host
 from twinloop.components.registry import Version, sign
@@ -19,9 +22,6 @@ from twinloop.sim.ledger import End
 from twinloop.sim.ota import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.spec import Action, OfferSpec, StoreSpec
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
-from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
 
 ROOT = Path(__file__).parents[2]
 

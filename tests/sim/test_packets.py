@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from amqtt.mqtt.publish import PublishPacket
 
+from tests.devices.test_mqtt_packet import by_amqtt
+from tests.plants import paired, plant, run, upgradable
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
 from twinloop.sim import packets
@@ -18,9 +21,6 @@ from twinloop.sim.ledger import Row
 from twinloop.sim.message import TLS_RECORD_BYTES, Command, Message
 from twinloop.sim.spec import Action
 from twinloop.sim.stream import Stream
-from tests.devices.test_mqtt_packet import by_amqtt
-from tests.plants import paired, plant, run, upgradable
-from tests.sim.test_world import conserved
 
 
 def message(body: bytes = b'{"device":"presses/1"}') -> Message:

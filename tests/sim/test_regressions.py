@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
+from tests.plants import component, driver, plant, run
+from tests.sim.test_world import conserved, cut
 from twinloop.components.batch import Batch
 from twinloop.components.contract import PointConfig
 from twinloop.components.host import Host
@@ -18,9 +21,6 @@ from twinloop.sim.link import LinkModel
 from twinloop.sim.message import Body
 from twinloop.sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, driver, plant, run
-from tests.sim.test_world import conserved, cut
 
 
 def traced(spec: Any, host: Host) -> tuple[World, list[Any]]:

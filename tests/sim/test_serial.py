@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.plants import plant, run
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.scenarios.feasibility import line_utilisation, warnings
 from twinloop.sim.clock import MS, S
@@ -14,8 +16,6 @@ from twinloop.sim.ledger import End
 from twinloop.sim.line import LineTiming
 from twinloop.sim.link import LinkModel
 from twinloop.sim.spec import Action, LinkSpec, WorldSpec
-from tests.plants import plant, run
-from tests.sim.test_world import conserved
 
 
 def line(host: Host, count: int = 4, link: dict[str, Any] | None = None, corrupt: float = 0.0, **changes: Any) -> WorldSpec:

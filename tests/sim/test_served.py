@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from pymodbus.framer import FramerRTU
 
+from tests.plants import plant
+from tests.sim.test_field import mixed
 from twinloop.components.host import Host
 from twinloop.devices.device import Device
 from twinloop.devices.mqtt_broker import Broker
@@ -22,8 +24,6 @@ from twinloop.sim.served_mqtt import Sender
 from twinloop.sim.served_opcua import OpcUaCaller
 from twinloop.sim.spec import Action, WorldSpec
 from twinloop.sim.wallclock import EPOCH_NS
-from tests.plants import plant
-from tests.sim.test_field import mixed
 
 
 def bare(spec: WorldSpec, *timeline: Action, **link: Any) -> WorldSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.sim.test_field import mixed
+from tests.sim.test_served import bare
 from twinloop.components.host import Host
 from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
 from twinloop.devices.mqtt_retained import RETAINED_A_TURN
@@ -10,8 +12,6 @@ from twinloop.sim.served import SPELL_EVENTS, TURN_EVENTS, ServedPlant
 from twinloop.sim.served_broker import North
 from twinloop.sim.stream import MSS_BYTES
 from twinloop.sim.wallclock import EPOCH_NS
-from tests.sim.test_field import mixed
-from tests.sim.test_served import bare
 
 
 def test_d10_a_flood_at_the_broker_is_many_turns(host: Host) -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.plants import plant, run
 from twinloop.components.host import Host
 from twinloop.sim.clock import S
 from twinloop.sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped
 from twinloop.sim.snapshot import Snapshot, take
 from twinloop.sim.spec import Action
 from twinloop.sim.world import World
-from tests.plants import plant, run
 
 
 def test_a_session_replays_as_a_timeline(host: Host) -> None:

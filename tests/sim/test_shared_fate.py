@@ -6,15 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tests.components import guests
+from tests.plants import component, plant, run
+from tests.sim.test_world import conserved, cut
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.latency import QUEUE
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, UplinkSpec, WorldSpec
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, plant, run
-from tests.sim.test_world import conserved, cut
 
 
 def limited(host: Host, files: int, **changes: Any) -> WorldSpec:

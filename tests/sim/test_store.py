@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
+from tests.plants import component, plant, run
+from tests.sim.test_world import conserved, cut
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.faults import InvariantError
@@ -17,9 +20,6 @@ from twinloop.sim.spec import Action, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.store_presets import STORE_PRESETS
 from twinloop.sim.streams import Stream
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, plant, run
-from tests.sim.test_world import conserved, cut
 
 NARROW = UplinkSpec("cloud", window=1)
 SLOW = 40_000

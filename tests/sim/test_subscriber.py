@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import twinloop.sim.receiver
+from tests.plants import component, paired, run
+from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
+from tests.sim.test_world import conserved
 from twinloop.components.batch import Batch, read_batch
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, US, S
@@ -21,9 +24,6 @@ from twinloop.sim.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
 from twinloop.sim.subscriber import Subscriber
 from twinloop.sim.wallclock import EPOCH_NS
 from twinloop.sim.world import World
-from tests.plants import component, paired, run
-from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
-from tests.sim.test_world import conserved
 
 USUAL = OpcUaSpec()
 POINT_FAULTS = ["bad-status", "frozen-timestamp", "stuck", "drift", "nan"]

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
+from tests.plants import component, plant, run
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.sim import gateway, slot
 from twinloop.sim.clock import MS, S
@@ -15,9 +18,6 @@ from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, RestartSpec, WorldSpec
 from twinloop.sim.states import figure
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, plant, run
-from tests.sim.test_world import conserved
 
 
 def supervised(host: Host, restart: RestartSpec, **changes: Any) -> WorldSpec:

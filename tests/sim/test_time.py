@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.components import guests
+from tests.plants import component, driver, plant, run
 from twinloop.components.host import Host
 from twinloop.components.outcome import Cause
 from twinloop.sim.call import call
@@ -17,8 +19,6 @@ from twinloop.sim.clock import MS, S, Task
 from twinloop.sim.latency import BUS, DRIVER, QUEUE, Clockwork
 from twinloop.sim.spec import ComponentSpec
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, driver, plant, run
 
 
 def sleeper(host: Host, text: bytes, name: str = "other", **changes: object) -> ComponentSpec:

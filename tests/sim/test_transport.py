@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.sim.stacks import Field, on
 from twinloop.sim.clock import MS, S
 from twinloop.sim.rule import Cut
 from twinloop.sim.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
-from tests.sim.stacks import Field, on
 
 
 class Talk(asyncio.Protocol):

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
+from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
+from tests.sim.upgrade_runs import SHIPPED, Run, order, shipped, small
 from twinloop.components.host import Host
 from twinloop.components.registry import Version
 from twinloop.sim.clock import MS, S
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
-from tests.sim.upgrade_runs import SHIPPED, Run, order, shipped, small
 
 
 @pytest.mark.parametrize(("name", "version", "cause", "upgrade"), [

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
+from tests.plants import component, plant, run
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.sim.clock import MS, S
 from twinloop.sim.ledger import End
 from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec
 from twinloop.sim.world import World
-from tests.components import guests
-from tests.plants import component, plant, run
-from tests.sim.test_world import conserved
 
 POINTS = 10
 

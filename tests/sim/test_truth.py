@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.plants import driver, paired, plant, run
+from tests.sim.pair_runs import Seen, at, small
+from tests.sim.test_field import mixed
+from tests.sim.test_world import conserved
 from twinloop.components.contract import PointConfig
 from twinloop.components.host import Host
 from twinloop.devices.device import DeviceModel
@@ -21,10 +25,6 @@ from twinloop.sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
 from twinloop.sim.wallclock import EPOCH_NS
 from twinloop.sim.witness import Shown
 from twinloop.sim.world import World
-from tests.plants import driver, paired, plant, run
-from tests.sim.pair_runs import Seen, at, small
-from tests.sim.test_field import mixed
-from tests.sim.test_world import conserved
 
 
 def believing(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointConfig], PointConfig]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
+from tests.plants import component, driver, plant, run, upgradable
 from twinloop.components.host import Host
 from twinloop.components.registry import Registry, Version
 from twinloop.scenarios.load import LIBRARY
@@ -23,7 +24,6 @@ from twinloop.sim.ledger import End, due_instants
 from twinloop.sim.ota import ENDS
 from twinloop.sim.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.world import World
-from tests.plants import component, driver, plant, run, upgradable
 
 ROOT = Path(__file__).parents[2]
 HUNDRED = "from tests.plants import *; host = Host(); w = run(plant(host, count=100, duration_ns=3 * S, loss=0.01), host); print(w.trace.digest())"

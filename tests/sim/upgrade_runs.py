@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.plants import WASM, plant, upgradable
+from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.components.registry import Registry, Version
 from twinloop.scenarios.load import LIBRARY
@@ -14,8 +16,6 @@ from twinloop.sim.clock import S
 from twinloop.sim.ota import ENDS, Upgrade
 from twinloop.sim.spec import Action, OfferSpec, WorldSpec
 from twinloop.sim.world import World
-from tests.plants import WASM, plant, upgradable
-from tests.sim.test_world import conserved
 
 ROUTE = (WASM / "route.wasm").read_bytes()
 SHIPPED = Registry(LIBRARY / "registry")

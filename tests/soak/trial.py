@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.soak.plants import random_scenario
 from twinloop.components.host import Host
 from twinloop.scenarios.load import load
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.verdict import Verdict
-from tests.soak.plants import random_scenario
 
 LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"
 PACED_EVERY = 10

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from twinloop.components.host import Host
-from twinloop.scenarios.cli.main import main
 from tests.tui.captures import FOLDER, SIZES, WAY, path
 from tests.tui.scene import SCENARIO, inline, text_of, until, with_app
+from twinloop.components.host import Host
+from twinloop.scenarios.cli.main import main
 from twinloop.tui.app import Twinloop
 from twinloop.tui.fleet_table import HEADS as FLEET
 from twinloop.tui.fleet_table import FleetTable

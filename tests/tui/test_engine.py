@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.tui.scene import SCENARIO, engine, go, view
 from twinloop.components.host import Host
 from twinloop.scenarios.entries import parse_entry
 from twinloop.scenarios.load import load, load_text
@@ -16,7 +17,6 @@ from twinloop.sim.clock import Timer
 from twinloop.sim.faults import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
-from tests.tui.scene import SCENARIO, engine, go, view
 from twinloop.tui.left import left
 from twinloop.tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.components.host import Host
 from tests.tui.scene import S, engine, go, view
+from twinloop.components.host import Host
 from twinloop.tui.messages import RunTo
 from twinloop.tui.screens import device, gateway, latency, overview, trouble
 from twinloop.tui.text import clock_text, count_text, curve, fit, rate_text, sparkline

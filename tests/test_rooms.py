@@ -1,0 +1,120 @@
+"""The house as a test: which room may import from which, with imports for types counted like all others.
+
+`UPWARD` is what still points the wrong way, arrow by arrow: one more fails, and so does one that is gone and still stands there.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FILES_MAX = 20
+"""of a folder of code"""
+SIM = (
+    "kernel", "network", "model", "accounts", "cloud", "libraries", "field", "truth", "gateway", "redundancy", "upgrade", "trouble", "serving", "",
+)  # fmt: skip
+"""rooms of sim/, from the ground up; the last is sim/ itself"""
+UPWARD: dict[str, tuple[str, ...]] = {}
+
+
+def modules() -> dict[str, Path]:
+    """Name below ``twinloop`` -> file."""
+    found = {}
+    for top in ("components", "devices", "sim", "scenarios", "tui"):
+        for path in (ROOT / top).rglob("*.py"):
+            if "guests" not in path.parts:
+                found[path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")] = path
+    return found
+
+
+def imports() -> dict[str, dict[str, None]]:
+    """Module -> the modules of ours that it names, in whatever block, for types or late."""
+    known = modules()
+    graph: dict[str, dict[str, None]] = {}
+    for name, path in known.items():
+        found = graph[name] = dict[str, None]()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("twinloop."):
+                module = (node.module or "").removeprefix("twinloop.")
+                for alias in node.names:
+                    target = f"{module}.{alias.name}" if f"{module}.{alias.name}" in known else module
+                    found[target] = None
+            elif isinstance(node, ast.Import):
+                found.update((alias.name.removeprefix("twinloop."), None) for alias in node.names if alias.name.startswith("twinloop."))
+        found.pop(name, None)
+    return graph
+
+
+def circles(graph: dict[str, dict[str, None]]) -> list[list[str]]:
+    """Groups of modules that import each other, round about: strongly connected components of more than one (Tarjan 1972)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in number:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], number[other])
+        if low[node] == number[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(graph):
+        if node not in number:
+            visit(node)
+    return found
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) == 3 else ""
+
+
+def test_rooms_of_sim_import_downward() -> None:
+    upward: dict[str, list[str]] = {}
+    for name, found in imports().items():
+        for other in found:
+            if name.startswith("sim.") and other.startswith("sim.") and SIM.index(room_of(other)) > SIM.index(room_of(name)):
+                upward.setdefault(name, []).append(other)
+    assert {name: tuple(sorted(found)) for name, found in sorted(upward.items())} == UPWARD
+
+
+CIRCLES = 0
+"""that are left"""
+
+
+def test_circles() -> None:
+    found = circles(imports())
+    assert len(found) == CIRCLES, found
+
+
+def test_no_folder_is_too_full() -> None:
+    counts: dict[str, int] = {}
+    for path in modules().values():
+        if path.name != "__init__.py":
+            folder = path.parent.relative_to(ROOT).as_posix()
+            counts[folder] = counts.get(folder, 0) + 1
+    assert {folder: count for folder, count in counts.items() if count > FILES_MAX and folder not in STILL_FULL} == {}
+
+
+STILL_FULL = ("devices", "scenarios")
+"""folders that haven't got their rooms yet"""
+
+
+def test_nobody_imports_a_room_past_the_package() -> None:
+    """``import sim`` would be another module than ``twinloop.sim``, and a user's own folder of that name."""
+    for path in [*modules().values(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
+        if path.name == "once.py":
+            continue  # it runs in old trees, too
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [one for one in names if one.split(".")[0] in ("components", "devices", "sim", "scenarios", "tui")], path
