@@ -20,7 +20,7 @@ from twinloop.devices.modbus_server import ModbusServer
 from twinloop.scenarios.load import load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options  # noqa: F401  # what a run has in memory is in memory here, too
-from twinloop.sim.clock import S
+from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
 
 PLANT = """\

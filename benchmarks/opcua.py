@@ -17,12 +17,12 @@ from typing import Any
 from asyncua import Client, ua
 
 from twinloop.devices.opcua_server import StandardSpace, fresh_counters, serve
-from twinloop.sim.clock import MS, US, Environment
-from twinloop.sim.eventloop import EventLoop
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.neutral import neutralised
-from twinloop.sim.streams import Streams
-from twinloop.sim.transport import HERE, Network
+from twinloop.sim.kernel.clock import MS, US, Environment
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.libraries.clocks_and_entropy import neutralised
+from twinloop.sim.libraries.event_loop import EventLoop
+from twinloop.sim.libraries.transport import HERE, Network
+from twinloop.sim.network.link import Link, LinkModel
 
 CHANGES_PER_S = 4
 

@@ -30,8 +30,8 @@ from twinloop.components.host import Host
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.load import load_text
 from twinloop.scenarios.plan import Planner
-from twinloop.sim.clock import S
-from twinloop.sim.ledger import End
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
 from twinloop.tui.engine import Engine
 from twinloop.tui.marks import Marks, root

@@ -1,6 +1,6 @@
 """A registry: a folder of signed component releases, and everything that can be wrong with one.
 
-Belongs here: what a release states, its signature, the folder. Never: what a gateway does with a release (sim/ota.py).
+Belongs here: what a release states, its signature, the folder. Never: what a gateway does with a release (sim/upgrade/upgrades.py).
 
 A release is ``NAME/VERSION/`` with ``NAME.wasm`` and ``release.json``. Signed, by Ed25519 (RFC 8032), is the statement
 (``Release.statement``): name, version, size and SHA-256 of the bytes; so a release can't be renamed, renumbered or changed.

@@ -1,6 +1,6 @@
 """What a real OPC UA server said on the wire: the StatusCodes of the values that it sent.
 
-Belongs here: answers taken apart by asyncua's own code. Never: sockets, what a status means for a sample (sim/quality.py).
+Belongs here: answers taken apart by asyncua's own code. Never: sockets, what a status means for a sample (sim/accounts/quality.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """OPC UA StatusCodes: names, the quality that one means, and which of them speak of a request instead of the device.
 
-Belongs here: numbers and names (OPC 10000-6 annex A.2). Never: who said one (sim/quality.py decides what it means for a sample).
+Belongs here: numbers and names (OPC 10000-6 annex A.2). Never: who said one (sim/accounts/quality.py decides what it means for a sample).
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from twinloop.scenarios.feasibility import warnings
 from twinloop.scenarios.load import Loaded, load
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.thresholds import expectation_errors
-from twinloop.sim.faults import DeviceRefused, InvariantError
-from twinloop.sim.spec import WorldSpec
-from twinloop.sim.supervisor import ConfigRefused
+from twinloop.sim.gateway.supervisor import ConfigRefused
+from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
+from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
 

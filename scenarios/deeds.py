@@ -18,10 +18,10 @@ from twinloop.scenarios.document import Location
 from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.links import idle_keys, link_model, model_changes, not_on_a_line
 from twinloop.scenarios.load import Loaded
-from twinloop.sim.mqtt import BROKER_LEG
-from twinloop.sim.presets import PRESETS
-from twinloop.sim.spec import Action
-from twinloop.sim.store_presets import STORE_PRESETS
+from twinloop.sim.field.mqtt_site import BROKER_LEG
+from twinloop.sim.model.spec import Action
+from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.network.presets import PRESETS
 
 Check = Callable[[Loaded, schema.Deed, str, Location], None]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import tempfile
 
-from twinloop.sim.trace import KINDS, Record
+from twinloop.sim.kernel.trace import KINDS, Record
 
 _CONTEXT = 3
 """records before the first difference that are shown"""

@@ -18,8 +18,8 @@ from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.load_errors import translated
 from twinloop.scenarios.schema import Entry
 from twinloop.scenarios.timeline import drawn
-from twinloop.sim.spec import Action
-from twinloop.sim.streams import Stream
+from twinloop.sim.kernel.random import Stream
+from twinloop.sim.model.spec import Action
 
 NAME = "entry"
 

@@ -17,10 +17,10 @@ from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.measure import SAMPLE_ENDS
 from twinloop.scenarios.timeline import possible_events
 from twinloop.scenarios.values import check_point
-from twinloop.sim.latency import STAGES
-from twinloop.sim.ledger import CAUSES
-from twinloop.sim.message import COMMAND_CAUSES
-from twinloop.sim.ota import CAUSES as UPGRADE_CAUSES
+from twinloop.sim.accounts.latency import STAGES
+from twinloop.sim.accounts.ledger import CAUSES
+from twinloop.sim.cloud.messages import COMMAND_CAUSES
+from twinloop.sim.upgrade.upgrades import CAUSES as UPGRADE_CAUSES
 
 _FAULT_CAUSES = [cause.value for cause in Cause]
 AT_WORK = {"driver": "driver", "bus": "driver", "transform": "transform", "policy": "policy"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from twinloop.scenarios import units
 from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.metrics import METRICS, STATISTICS
-from twinloop.sim.latency import STAGES
+from twinloop.sim.accounts.latency import STAGES
 
 TEXT_MAX = 1000
 """characters of one expectation"""

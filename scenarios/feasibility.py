@@ -8,9 +8,9 @@ from __future__ import annotations
 from twinloop.devices.device import DeviceModel
 from twinloop.scenarios import pairs, upgrades
 from twinloop.scenarios.units import positive_duration, show_duration
-from twinloop.sim.line import LineTiming
-from twinloop.sim.receiver import LISTEN_DEADLINE_NS
-from twinloop.sim.spec import DeviceSpec, WorldSpec
+from twinloop.sim.gateway.listener import LISTEN_DEADLINE_NS
+from twinloop.sim.model.spec import DeviceSpec, WorldSpec
+from twinloop.sim.network.serial_line import LineTiming
 
 GAP_REGISTERS = 8
 BLOCK_REGISTERS = 125

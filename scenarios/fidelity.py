@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.places import SCHEMES, places, shown_at
-from twinloop.sim.spec import LinkSpec, WorldSpec
+from twinloop.sim.model.spec import LinkSpec, WorldSpec
 
 PATIENCE = (1, 4, 16)
 """times the usual start: a busy machine gets another try"""

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Spread:
-    """A histogram's figures, ns. ``never``: samples that never got that far; a rank that is reached only by those is None, as all are without data."""
+    """A histogram's figures, ns. ``never``: samples that never got that far; a rank that only those reach is None, as all are without data."""
 
     count: int
     never: int

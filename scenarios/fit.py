@@ -1,7 +1,7 @@
 """``twinloop fit``: a recording's points as signals, and the link that it was recorded over, with what is known of each figure.
 
 Belongs here: from a recording to figures. Never: least squares (shapes.py), files (model_file.py), words (cli/fit.py).
-A link is read from how long exchanges took. Segments that were lost come 200 ms later, then 400 ms after that, and so on (sim/stream.py;
+A link is read from how long exchanges took. Segments that were lost come 200 ms later, then 400 ms after that, and so on (sim/network/tcp.py;
 RFC 6298 section 5.5, Linux's minimum), each way by itself, so that how late an answer is says how often each way lost it in a row.
 """
 
@@ -19,7 +19,7 @@ from twinloop.devices.recording import Recording, Track
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
 from twinloop.scenarios.shapes import Estimate, Series, Shape, all_shapes, doubted, without_spikes
-from twinloop.sim.stream import RTO_NS
+from twinloop.sim.network.tcp import RTO_NS
 
 READINGS_MIN = 30
 """of a point, below which nothing is fitted"""

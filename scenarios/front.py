@@ -38,14 +38,15 @@ class Scenario(Loaded):
     @property
     def data(self) -> dict[str, Any]:
         """Its plain data, a copy: what ``Scenario.of`` takes."""
-        return copy.deepcopy(self.document.data)  # type: ignore[no-any-return]  # a scenario's document is a mapping
+        return copy.deepcopy(self.document.data)
 
     def text(self) -> str:
         """As YAML, without comments."""
         return yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True)
 
     def changed(self, changes: Mapping[str, Any] | None = None, /, **keys: Any) -> Scenario:
-        """Another one, with these keys in place of its own. Mappings go into each other, None takes a key away, anything else replaces what there was.
+        """Another one, with these keys in place of its own. Mappings go into each other, None takes a key away, anything else replaces
+        what there was.
 
         ``quickstart.changed({"links": {"cloud": {"loss": "1 %"}}}, duration="10 s")``
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from twinloop.scenarios.expressions import Expectation
 from twinloop.scenarios.judged import Judged
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.convergence import LOOK_EVERY_NS, stuck
-from twinloop.sim.histogram import NEVER
-from twinloop.sim.message import Message
+from twinloop.sim.cloud.messages import Message
+from twinloop.sim.kernel.histogram import NEVER
+from twinloop.sim.trouble.stuck import LOOK_EVERY_NS, stuck
 from twinloop.sim.world import World
 
 NAMED_MAX = 5

@@ -1,6 +1,6 @@
 """``serve --judge``: a physical gateway between our devices and our broker, and the verdict on it.
 
-Belongs here: the order of things, what can be judged, the result. Never: sockets (wire.py), books (sim/observed.py).
+Belongs here: the order of things, what can be judged, the result. Never: sockets (wire.py), books (sim/serving/judged_plant.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from twinloop.scenarios.result import Result, collect
 from twinloop.scenarios.thresholds import Judge, read_expectations
 from twinloop.scenarios.units import show_duration
 from twinloop.scenarios.verdict import NOT_KEPT, Verdict, on_the_wire, overall
-from twinloop.sim.clock import S
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.observed import ObservedPlant
-from twinloop.sim.served import Caller, Write
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.serving.judged_plant import ObservedPlant
+from twinloop.sim.serving.plant import Caller, Write
 
 if TYPE_CHECKING:
-    from twinloop.sim.served_broker import North
+    from twinloop.sim.serving.broker import North
     from twinloop.sim.world import World
 
 JUDGED = ("latency.cloud", "samples.due", "samples.delivered", "samples.missed", "samples.lost", "samples.duplicates", "samples.misordered")

@@ -1,6 +1,6 @@
 """A link's figures in a scenario file to fields of sim.link.LinkModel.
 
-Belongs here: that translation, for links and for ``degrade``. Never: presets (sim/presets.py).
+Belongs here: that translation, for links and for ``degrade``. Never: presets (sim/network/presets.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.scenarios import schema
-from twinloop.sim.link import GilbertElliott, LinkModel
-from twinloop.sim.presets import PRESETS
+from twinloop.sim.network.link import GilbertElliott, LinkModel
+from twinloop.sim.network.presets import PRESETS
 
 _FIELDS = {
     "delay": "delay_ns", "jitter": "jitter_ns", "loss": "loss", "correlation": "correlation", "bursts": "bursts", "duplicate": "duplicate",

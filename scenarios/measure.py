@@ -10,12 +10,12 @@ from typing import Any
 from twinloop.devices.statuses import quality, status_name
 from twinloop.scenarios.expressions import Expectation
 from twinloop.scenarios.metrics import PERMILLE
-from twinloop.sim.convergence import stuck
-from twinloop.sim.histogram import NEVER, Histogram
-from twinloop.sim.latency import BUS, STAGES, Latency
-from twinloop.sim.ledger import End
-from twinloop.sim.message import Command
-from twinloop.sim.ota import Upgrade
+from twinloop.sim.accounts.latency import BUS, STAGES, Latency
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.cloud.messages import Command
+from twinloop.sim.kernel.histogram import NEVER, Histogram
+from twinloop.sim.trouble.stuck import stuck
+from twinloop.sim.upgrade.upgrades import Upgrade
 from twinloop.sim.world import World
 
 

@@ -1,6 +1,6 @@
 """``observe:``, how a gateway that isn't ours is seen: the counter at each device, and which message says which sample.
 
-Belongs here: topics, paths into payloads, the point that counts. Never: the books (sim/observed.py), sockets.
+Belongs here: topics, paths into payloads, the point that counts. Never: the books (sim/serving/judged_plant.py), sockets.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from twinloop.devices.signal import Signal
 from twinloop.devices.statuses import BAD, UNCERTAIN, status_code
 from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.load import Loaded
-from twinloop.sim.ledger import Marks
-from twinloop.sim.observed import NO_SAMPLE
-from twinloop.sim.spec import DeviceSpec, WorldSpec
+from twinloop.sim.accounts.ledger import Marks
+from twinloop.sim.model.spec import DeviceSpec, WorldSpec
+from twinloop.sim.serving.judged_plant import NO_SAMPLE
 
 COUNTER = "sample"
 """the point that counts; over OPC UA the node ns=2;s=sample"""

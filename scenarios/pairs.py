@@ -1,6 +1,6 @@
 """Pairs of gateways: checked when a scenario is read, told when a run is over.
 
-Belongs here: what only pairs have. Never: who leads (sim/failover.py).
+Belongs here: what only pairs have. Never: who leads (sim/redundancy/member.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from twinloop.scenarios.document import Location
 from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.units import show_duration
-from twinloop.sim.failover import QUESTIONS
-from twinloop.sim.pair import Pair
-from twinloop.sim.spec import StandbySpec, WorldSpec
+from twinloop.sim.model.spec import StandbySpec, WorldSpec
+from twinloop.sim.redundancy.member import QUESTIONS
+from twinloop.sim.redundancy.pair import Pair
 
 LEASE_BEATS = 2
 """a lease lasts so many times as long as a standby waits for heartbeats, if nothing else is said: long enough for its promise to come"""

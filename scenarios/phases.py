@@ -8,7 +8,7 @@ from __future__ import annotations
 from twinloop.scenarios.document import Location
 from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.load import Loaded
-from twinloop.sim.spec import PhaseSpec
+from twinloop.sim.model.spec import PhaseSpec
 
 
 def phases(loaded: Loaded) -> list[PhaseSpec]:

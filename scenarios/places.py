@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from twinloop.devices.nodes import node_address
 from twinloop.scenarios.errors import ScenarioError, unknown
 from twinloop.scenarios.units import show_duration
-from twinloop.sim.spec import DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
 
 SCHEMES = {"tcp": "modbus-tcp", "rtu": "modbus-rtu", "opc.tcp": "opcua"}
 """scheme of a place -> protocol of the device that may be there"""

@@ -25,10 +25,9 @@ from twinloop.scenarios.pairs import standby_spec
 from twinloop.scenarios.phases import phases
 from twinloop.scenarios.random_trouble import random_actions
 from twinloop.scenarios.timeline import actions
-from twinloop.sim.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
-from twinloop.sim.link import LinkModel
-from twinloop.sim.presets import PRESETS
-from twinloop.sim.spec import (
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.model.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
+from twinloop.sim.model.spec import (
     ComponentSpec,
     DeviceSpec,
     GatewaySpec,
@@ -40,8 +39,9 @@ from twinloop.sim.spec import (
     UplinkSpec,
     WorldSpec,
 )  # fmt: skip
-from twinloop.sim.store_presets import STORE_PRESETS
-from twinloop.sim.streams import Streams
+from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.network.link import LinkModel
+from twinloop.sim.network.presets import PRESETS
 
 SHIPPED = Path(__file__).parent.parent / "components" / "wasm"
 """the components that ship"""

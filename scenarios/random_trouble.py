@@ -12,8 +12,8 @@ from twinloop.scenarios.document import Location
 from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.phases import healed_ns, stretch
 from twinloop.scenarios.timeline import OCCURRENCES_MAX, drawn
-from twinloop.sim.spec import Action
-from twinloop.sim.streams import Streams
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.model.spec import Action
 
 
 def random_actions(loaded: Loaded, seed: int) -> list[Action]:

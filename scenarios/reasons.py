@@ -11,8 +11,8 @@ from twinloop.scenarios.expressions import Expectation
 from twinloop.scenarios.feasibility import line_utilisation
 from twinloop.scenarios.measure import SAMPLE_ENDS, Measures, cpu_ratio
 from twinloop.scenarios.pairs import stories
-from twinloop.sim.latency import Blame
-from twinloop.sim.ledger import End
+from twinloop.sim.accounts.latency import Blame
+from twinloop.sim.accounts.ledger import End
 from twinloop.sim.world import World
 
 CORES_FULL = 0.95

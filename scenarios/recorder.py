@@ -17,11 +17,11 @@ from twinloop.components.batch import Batch
 from twinloop.devices.recording import HEADER, TOOK, UNIT
 from twinloop.devices.statuses import STATUS_CODES
 from twinloop.scenarios.errors import ScenarioError
-from twinloop.sim.clock import Signal
-from twinloop.sim.latency import BUS
-from twinloop.sim.ledger import End, Row
-from twinloop.sim.poller import Poller
-from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.accounts.latency import BUS
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.kernel.clock import Signal
+from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.world import World
 
 _STATUS = {

@@ -20,11 +20,11 @@ from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.measure import busy_ratio, cpu_ratio
 from twinloop.scenarios.thresholds import Judge
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.histogram import NEVER, Histogram
-from twinloop.sim.latency import STAGES
-from twinloop.sim.ledger import End, Ledger
-from twinloop.sim.link import LegStats
-from twinloop.sim.truth import Truth
+from twinloop.sim.accounts.latency import STAGES
+from twinloop.sim.accounts.ledger import End, Ledger
+from twinloop.sim.kernel.histogram import NEVER, Histogram
+from twinloop.sim.network.link import LegStats
+from twinloop.sim.truth.truth import Truth
 from twinloop.sim.world import World
 
 FORMAT = 1

@@ -28,11 +28,11 @@ from twinloop.scenarios.report.folder import Folder
 from twinloop.scenarios.result import Result, collect
 from twinloop.scenarios.thresholds import Judge, read_expectations
 from twinloop.scenarios.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
-from twinloop.sim.faults import DeviceRefused, InvariantError
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.spec import WorldSpec
-from twinloop.sim.supervisor import ConfigRefused
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.gateway.supervisor import ConfigRefused
+from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
 

@@ -17,8 +17,8 @@ from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.front import Scenario, load
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.wire import Endpoint, Wire, served
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.served import ServedPlant
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.serving.plant import ServedPlant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The way to the real devices of a run: while the world waits, they are heard.
 
-Belongs here: the sockets' turn between two of the world's. Never: bytes (devices/live/), what a driver is told (sim/attached.py).
+Belongs here: the sockets' turn between two of the world's. Never: bytes (devices/live/), what a driver is told (sim/field/real_port.py).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from weakref import WeakKeyDictionary
 
 from twinloop.devices.live.alarm import Alarm
 from twinloop.devices.live.tcp import Call
-from twinloop.sim.elsewhere import Elsewhere
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.spec import LinkSpec, PlaceSpec
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.model.spec import LinkSpec, PlaceSpec
+from twinloop.sim.truth.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
-    from twinloop.sim.attached import Far, Heard, Lost
+    from twinloop.sim.field.real_port import Far, Heard, Lost
     from twinloop.sim.world import World
 
 
@@ -85,7 +85,7 @@ class Sockets:
             self._loop.call_soon(self._loop.stop)
         self._loop.run_forever()
 
-    # ---- what sim/attached.Outside asks for -------------------------------------------------------------------------
+    # ---- what sim/field/real_port.Outside asks for -------------------------------------------------------------------------
     def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Far:
         """Connect to a device."""
         far = Call(self._loop, (place.host, place.port), heard, lost, self._enter, self._met)

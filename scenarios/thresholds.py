@@ -22,8 +22,8 @@ from twinloop.scenarios.unspoken import unspoken
 from twinloop.scenarios.values import ValueWatch
 from twinloop.scenarios.verdict import Verdict, overall
 from twinloop.scenarios.windows import Windows
-from twinloop.sim.histogram import NEVER
-from twinloop.sim.latency import QUEUE, Blame
+from twinloop.sim.accounts.latency import QUEUE, Blame
+from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
 

@@ -1,6 +1,6 @@
 """The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events named.
 
-Belongs here: when entries happen. Never: what a verb takes (deeds.py) or does (sim/timeline.py).
+Belongs here: when entries happen. Never: what a verb takes (deeds.py) or does (sim/trouble/timeline.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.phases import stretch
 from twinloop.scenarios.upgrades import OUTCOMES
-from twinloop.sim.spec import Action, Reaction
-from twinloop.sim.streams import Stream, Streams
+from twinloop.sim.kernel.random import Stream, Streams
+from twinloop.sim.model.spec import Action, Reaction
 
 OCCURRENCES_MAX = 1_000_000
 """of one entry"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twinloop.scenarios.expressions import Expectation
 from twinloop.scenarios.measure import SAMPLE_ENDS, Measures
-from twinloop.sim.ledger import End
+from twinloop.sim.accounts.ledger import End
 from twinloop.sim.world import World
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")

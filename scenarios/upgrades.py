@@ -1,6 +1,6 @@
 """Upgrades in a scenario: registry, keys and releases read when it is planned, what became of each told when a run is over.
 
-Belongs here: what only upgrades have. Never: what a gateway does with a release (sim/ota.py).
+Belongs here: what only upgrades have. Never: what a gateway does with a release (sim/upgrade/upgrades.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from twinloop.scenarios.document import Location
 from twinloop.scenarios.errors import ScenarioError, unknown
 from twinloop.scenarios.load import Loaded
 from twinloop.scenarios.units import show_duration
-from twinloop.sim.ota import Upgrade
-from twinloop.sim.spec import OfferSpec, UpgradeSpec, WorldSpec
+from twinloop.sim.model.spec import OfferSpec, UpgradeSpec, WorldSpec
+from twinloop.sim.upgrade.upgrades import Upgrade
 
 OUTCOMES = ("upgraded", "refused", "abandoned", "rolled-back")
 """events ``OUTCOME gateway/component`` that an upgrade can end with"""

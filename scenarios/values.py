@@ -14,9 +14,9 @@ from twinloop.devices.statuses import BAD
 from twinloop.scenarios.errors import unknown
 from twinloop.scenarios.expressions import Expectation, ExpressionError
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.histogram import NEVER
-from twinloop.sim.ledger import Row
-from twinloop.sim.poller import Poller
+from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from twinloop.scenarios.expectation_names import AT_WORK
 from twinloop.scenarios.expressions import Expectation
 from twinloop.scenarios.measure import modelled, statistic
-from twinloop.sim.clock import NEVER_NS
-from twinloop.sim.histogram import Histogram
-from twinloop.sim.latency import BUS, QUEUE, STAGES, Clockwork, Latency
+from twinloop.sim.accounts.latency import BUS, QUEUE, STAGES, Clockwork, Latency
+from twinloop.sim.kernel.clock import NEVER_NS
+from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.world import World
 
 

@@ -17,15 +17,15 @@ from twinloop.devices.live.tcp import Connection, Dialer, Listener
 from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.hil import Hil, Observer
 from twinloop.scenarios.units import show_duration
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.served import ServedPlant
-from twinloop.sim.served_broker import North
-from twinloop.sim.served_modbus import LineCaller, ModbusCaller
-from twinloop.sim.served_mqtt import Sender
-from twinloop.sim.served_opcua import OpcUaCaller
-from twinloop.sim.served_truth import Showing, TruthCaller
-from twinloop.sim.spec import Action, WorldSpec
-from twinloop.sim.timeline import LINK_VERBS
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.modbus import LineCaller, ModbusCaller
+from twinloop.sim.serving.mqtt import Sender
+from twinloop.sim.serving.opcua import OpcUaCaller
+from twinloop.sim.serving.plant import ServedPlant
+from twinloop.sim.serving.truth import Showing, TruthCaller
+from twinloop.sim.trouble.timeline import LINK_VERBS
 
 UNITS_MAX = 247
 """devices on one port: MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3, unit identifiers 1 to 247"""

@@ -1,6 +1,6 @@
 """A plant: its links, its devices and what the timeline does to them, whoever polls it.
 
-Belongs here: what a run and a served field have in common. Never: gateways (world.py), sockets, clients (served.py).
+Belongs here: what a run and a served field have in common. Never: gateways (world.py), sockets, clients (plant.py).
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twinloop.sim.attached import Outside
-from twinloop.sim.clock import TROUBLE, Environment
-from twinloop.sim.field import Field
-from twinloop.sim.ledger import End, Row
-from twinloop.sim.link import Link
-from twinloop.sim.spec import PhaseSpec, WorldSpec
-from twinloop.sim.streams import Streams
-from twinloop.sim.timeline import Timeline
-from twinloop.sim.trace import Trace
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.field.field import Field
+from twinloop.sim.field.real_port import Outside
+from twinloop.sim.kernel.clock import TROUBLE, Environment
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.trace import Trace
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import PhaseSpec, WorldSpec
+from twinloop.sim.network.link import Link
+from twinloop.sim.trouble.timeline import Timeline
 
 if TYPE_CHECKING:
-    from twinloop.sim.gateway import Gateway
+    from twinloop.sim.gateway.gateway import Gateway
 
 
 class Plant:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import Snapshot, take
-from twinloop.sim.spec import Action
 from twinloop.sim.world import World
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from twinloop.devices.statuses import quality
-from twinloop.sim.histogram import NEVER
-from twinloop.sim.latency import STAGES
-from twinloop.sim.ledger import End
+from twinloop.sim.accounts.latency import STAGES
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
 SLOT_STATES = ("down", "starting", "ready", "backoff", "quarantined")

@@ -1,11 +1,13 @@
 """The tables of states, together, and the figure that the README shows: ``python -m sim.states`` prints it.
 
-Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py, failover.py have them).
+Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py, member.py have them).
 """
 
 from __future__ import annotations
 
-from twinloop.sim import failover, gateway, ota, slot, uplink
+from twinloop.sim.gateway import gateway, slot, uplink
+from twinloop.sim.redundancy import member as failover
+from twinloop.sim.upgrade import upgrades as ota
 
 TABLES: dict[str, dict[tuple[str, str], str]] = {
     "gateway": gateway.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,

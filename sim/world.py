@@ -14,28 +14,28 @@ from tempfile import TemporaryDirectory
 from twinloop.components.batch import Batch
 from twinloop.components.contract import Settings
 from twinloop.components.host import Host
-from twinloop.sim.attached import Outside
-from twinloop.sim.clock import TROUBLE
-from twinloop.sim.cloud import Cloud
-from twinloop.sim.elsewhere import ElsewhereWitness
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.field import patience
-from twinloop.sim.gateway import Gateway
-from twinloop.sim.latency import Latencies
-from twinloop.sim.ledger import End, Ledger, Row, SharedRow
-from twinloop.sim.message import Command
-from twinloop.sim.ota import Upgrades
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.pair import Pair
-from twinloop.sim.plan import Plan, put_on_timeline
+from twinloop.sim.accounts.latency import Latencies
+from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
+from twinloop.sim.accounts.schedule import Plan, put_on_timeline
+from twinloop.sim.cloud.cloud import Cloud
+from twinloop.sim.cloud.messages import Command
+from twinloop.sim.cloud.rollout import Rollout
+from twinloop.sim.field.field import patience
+from twinloop.sim.field.real_port import Outside
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.gateway.listener import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
+from twinloop.sim.gateway.poller import PointTable, Poller, point_configs, points_of, table_key
+from twinloop.sim.gateway.slot import Slot
+from twinloop.sim.kernel.clock import TROUBLE
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS, EPOCH_NS
+from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
 from twinloop.sim.plant import Plant
-from twinloop.sim.poller import PointTable, Poller, point_configs, points_of, table_key
-from twinloop.sim.receiver import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
-from twinloop.sim.rollout import Rollout
-from twinloop.sim.slot import Slot
-from twinloop.sim.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
-from twinloop.sim.truth import Truth
-from twinloop.sim.wallclock import BOOT_HORIZON_NS, EPOCH_NS
+from twinloop.sim.redundancy.pair import Pair
+from twinloop.sim.truth.elsewhere import ElsewhereWitness
+from twinloop.sim.truth.truth import Truth
+from twinloop.sim.upgrade.upgrades import Upgrades
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""

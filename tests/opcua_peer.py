@@ -16,10 +16,10 @@ from twinloop.devices.device import Device, DeviceModel
 from twinloop.devices.nodes import node_id
 from twinloop.devices.opcua_device import PORT, OpcUaServer, endpoint, host_of
 from twinloop.devices.opcua_server import fresh_counters, standard_space
-from twinloop.sim.clock import Environment
-from twinloop.sim.stacks import Accepted, Stacks
-from twinloop.sim.streams import Streams
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.clock import Environment
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.libraries.stacks import Accepted, Stacks
 
 FUEL = 200_000_000
 DEVICE = "presses/1"

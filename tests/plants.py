@@ -10,10 +10,9 @@ from twinloop.components.demo_registry import DEMO_KEY, marked
 from twinloop.components.host import Host
 from twinloop.components.registry import Version, sign, trust
 from twinloop.devices.catalog import model
-from twinloop.sim.boards import BOARDS
-from twinloop.sim.clock import MS, US, S
-from twinloop.sim.link import LinkModel
-from twinloop.sim.spec import (
+from twinloop.sim.kernel.clock import MS, US, S
+from twinloop.sim.model.boards import BOARDS
+from twinloop.sim.model.spec import (
     Action,
     ComponentSpec,
     DeviceSpec,
@@ -26,6 +25,7 @@ from twinloop.sim.spec import (
     UplinkSpec,
     WorldSpec,
 )
+from twinloop.sim.network.link import LinkModel
 from twinloop.sim.world import World
 
 STORE = StoreSpec()

@@ -17,8 +17,8 @@ BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "common", "misc
 TRANSCENDENTALS = {"sin", "cos", "tan", "exp", "log", "log2", "log10", "pow", "power", "arcsin", "arccos", "arctan", "arctan2", "sinh", "tanh"}
 CLOCKS = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "now", "utcnow", "today", "sleep"}
 SOCKETS = ("socket", "ssl", "selectors")
-RANDOMNESS_HOMES = ("sim/streams.py",)
-CLOCK_HOMES = ("sim/pacer.py", "devices/live/")
+RANDOMNESS_HOMES = ("sim/kernel/random.py",)
+CLOCK_HOMES = ("sim/kernel/pacer.py", "devices/live/")
 
 
 def sources(rooms: tuple[str, ...] = ROOMS) -> list[Path]:

@@ -29,11 +29,11 @@ from twinloop.scenarios.save import save
 from twinloop.scenarios.thresholds import Judge, read_expectations
 from twinloop.scenarios.upgrades import on_offer
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.pacer import Pacer
+from twinloop.sim.gateway.supervisor import ConfigRefused
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.kernel.trace import KINDS
 from twinloop.sim.session import Session
-from twinloop.sim.supervisor import ConfigRefused
-from twinloop.sim.trace import KINDS
 from twinloop.sim.world import SETTLE_CHECK_NS, World
 from twinloop.tui.left import left
 from twinloop.tui.lived import Entries, Lived

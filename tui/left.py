@@ -17,7 +17,7 @@ from twinloop.scenarios.report.console import report
 from twinloop.scenarios.result import collect
 from twinloop.scenarios.runner import Options, command
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.faults import InvariantError
+from twinloop.sim.kernel.invariants import InvariantError
 
 if TYPE_CHECKING:
     from twinloop.tui.engine import Engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinloop.sim.spec import Action
+from twinloop.sim.model.spec import Action
 
 Entries = list[tuple[Action, dict[str, Any]]]
 """the action as it was stamped, and the entry of a timeline"""

@@ -18,9 +18,9 @@ from twinloop.scenarios.report.console import band_text
 from twinloop.scenarios.result import band
 from twinloop.scenarios.units import show_duration
 from twinloop.scenarios.upgrades import components_of
-from twinloop.sim.gateway import Gateway
-from twinloop.sim.presets import PRESETS
-from twinloop.sim.spec import DeviceSpec, WorldSpec
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.model.spec import DeviceSpec, WorldSpec
+from twinloop.sim.network.presets import PRESETS
 from twinloop.sim.world import World
 from twinloop.tui.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
 

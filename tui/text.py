@@ -11,7 +11,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from twinloop.scenarios.units import show_duration, show_size
-from twinloop.sim.histogram import NEVER
+from twinloop.sim.kernel.histogram import NEVER
 
 BARS = " ▁▂▃▄▅▆▇█"
 OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"

@@ -11,12 +11,12 @@ from heapq import heappush, heapreplace
 from typing import Any
 
 from twinloop.components.batch import Batch
-from twinloop.sim.clock import Environment, Signal
-from twinloop.sim.histogram import Histogram
-from twinloop.sim.ledger import End
-from twinloop.sim.ledger import Row as Sample
-from twinloop.sim.poller import Poller
-from twinloop.sim.trace import KINDS, Record
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.ledger import Row as Sample
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.kernel.clock import Environment, Signal
+from twinloop.sim.kernel.histogram import Histogram
+from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.world import World
 from twinloop.tui.messages import DeviceView, Frame, Line, Row, Slow
 from twinloop.tui.rates import Rates

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from twinloop.scenarios.runner import Options
     from twinloop.scenarios.serving import Served, serve
     from twinloop.scenarios.verdict import Verdict
-    from twinloop.sim.faults import InvariantError
+    from twinloop.sim.kernel.invariants import InvariantError
 
 _HOMES = {
-    "HostLimitError": "components.errors", "InvariantError": "sim.faults", "Judged": "scenarios.judged", "MachineError": "scenarios.errors",
-    "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front", "ScenarioError": "scenarios.errors",
+    "HostLimitError": "components.errors", "InvariantError": "sim.kernel.invariants", "Judged": "scenarios.judged",
+    "MachineError": "scenarios.errors", "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front", "ScenarioError": "scenarios.errors",
     "Served": "scenarios.serving", "Verdict": "scenarios.verdict", "load": "scenarios.front", "load_text": "scenarios.front",
     "run": "scenarios.front", "serve": "scenarios.serving",
 }  # fmt: skip
 __all__ = [
-    "HostLimitError", "InvariantError", "Judged", "MachineError", "Options", "Result", "Scenario", "ScenarioError", "Served", "Verdict", "__version__",
-    "load", "load_text", "run", "serve",
+    "HostLimitError", "InvariantError", "Judged", "MachineError", "Options", "Result", "Scenario", "ScenarioError", "Served", "Verdict",
+    "__version__", "load", "load_text", "run", "serve",
 ]  # fmt: skip
 
 try:

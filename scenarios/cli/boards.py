@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def boards() -> int:
     """Print the boards: what a unit of fuel, a call and a value cost there, with source and band."""
-    from twinloop.sim.boards import BOARDS, instances_that_fit  # --help must stay quick
+    from twinloop.sim.model.boards import BOARDS, instances_that_fit  # --help must stay quick
 
     print("modelled figures, none calibrated on a board; x/÷ is the band of 90 % of cases\n")
     for board in BOARDS.values():

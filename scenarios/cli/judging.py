@@ -24,13 +24,13 @@ from twinloop.scenarios.observation import counted
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.verdict import exit_code
 from twinloop.scenarios.wire import Wire, served
-from twinloop.sim.observed import ObservedPlant
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.served_broker import North
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.judged_plant import ObservedPlant
 
 if TYPE_CHECKING:
     from twinloop.scenarios.load import Loaded
-    from twinloop.sim.spec import WorldSpec
+    from twinloop.sim.model.spec import WorldSpec
 
 WELCOME_S = 10.0
 """for which a broker may take to let us listen"""

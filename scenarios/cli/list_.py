@@ -43,7 +43,7 @@ def _devices() -> list[tuple[str, str]]:
 
 def _links() -> list[tuple[str, str]]:
     from twinloop.scenarios.units import show_duration
-    from twinloop.sim.presets import PRESETS
+    from twinloop.sim.network.presets import PRESETS
 
     out = []
     for name, preset in PRESETS.items():
@@ -55,7 +55,7 @@ def _links() -> list[tuple[str, str]]:
 
 
 def _stores() -> list[tuple[str, str]]:
-    from twinloop.sim.store_presets import STORE_PRESETS
+    from twinloop.sim.model.store_presets import STORE_PRESETS
 
     return [(name, preset.source) for name, preset in STORE_PRESETS.items()]
 

@@ -18,7 +18,7 @@ from twinloop.components.errors import HostLimitError
 from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
 from twinloop.scenarios.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
-from twinloop.sim.faults import DeviceRefused
+from twinloop.sim.kernel.invariants import DeviceRefused
 
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""

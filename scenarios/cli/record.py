@@ -12,7 +12,7 @@ from twinloop.scenarios.cli.running import interruptible
 from twinloop.scenarios.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from twinloop.sim.spec import WorldSpec
+    from twinloop.sim.model.spec import WorldSpec
 
 
 def record(
@@ -35,7 +35,7 @@ def record(
     from twinloop.scenarios.recorder import Recorder, recordable
     from twinloop.scenarios.runner import opened
     from twinloop.scenarios.units import positive_duration
-    from twinloop.sim.supervisor import ConfigRefused
+    from twinloop.sim.gateway.supervisor import ConfigRefused
 
     try:
         lasts_ns = positive_duration(lasts)

@@ -61,7 +61,7 @@ def _boards(pairs: list[str]) -> dict[str, str]:
 def _pace(clock: str, speed: str | None) -> Fraction | None:
     """How many times the wall's pace, None for as fast as possible; raises ScenarioError."""
     from twinloop.scenarios.errors import unknown
-    from twinloop.sim.pacer import SPEED_MAX
+    from twinloop.sim.kernel.pacer import SPEED_MAX
 
     if clock not in CLOCKS:
         raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))

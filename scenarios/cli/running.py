@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from twinloop.components.errors import HostLimitError
 from twinloop.scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
 from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
-from twinloop.sim.faults import DeviceRefused
+from twinloop.sim.kernel.invariants import DeviceRefused
 
 if TYPE_CHECKING:
 

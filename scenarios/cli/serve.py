@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from twinloop.scenarios.load import Loaded
     from twinloop.scenarios.wire import Endpoint, Wire
-    from twinloop.sim.served import ServedPlant
-    from twinloop.sim.spec import WorldSpec
+    from twinloop.sim.model.spec import WorldSpec
+    from twinloop.sim.serving.plant import ServedPlant
 
 STATUS_S = 1.0
 """between two status lines"""
@@ -57,7 +57,7 @@ def serve(
     """
     from twinloop.scenarios.cli.judging import judge_gateway
     from twinloop.scenarios.units import duration, positive_duration
-    from twinloop.sim.served import ServedPlant
+    from twinloop.sim.serving.plant import ServedPlant
 
     try:
         lasts_ns = None if lasts is None else positive_duration(lasts)
@@ -145,7 +145,7 @@ async def _serve(
     begin: int | None,
 ) -> None:  # fmt: skip
     from twinloop.scenarios.wire import Wire
-    from twinloop.sim.pacer import Pacer
+    from twinloop.sim.kernel.pacer import Pacer
 
     wire = Wire(plant, Pacer())
     loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from twinloop.scenarios.result import Result
 from twinloop.scenarios.units import show_duration, show_ratio, show_size
 from twinloop.scenarios.unspoken import unspoken_text
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.histogram import NEVER
+from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
     Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",

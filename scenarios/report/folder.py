@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twinloop.scenarios.errors import MachineError, ScenarioError
-from twinloop.sim.trace import KINDS, Record
+from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.world import World
 
 _SCHEMA = """

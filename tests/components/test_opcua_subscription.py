@@ -12,7 +12,7 @@ from twinloop.components.host import Host
 from twinloop.components.instance import Instance
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.statuses import STATUS_CODES
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.wallclock import EPOCH_NS
 
 MS, S = 1_000_000, 1_000_000_000
 NOTHING = (False, ("bus", ("timeout", None)))

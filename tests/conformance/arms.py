@@ -19,16 +19,16 @@ from twinloop.devices.device import Device
 from twinloop.devices.modbus_server import ModbusServer
 from twinloop.devices.opcua_device import OpcUaServer
 from twinloop.devices.opcua_server import fresh_counters, standard_space
-from twinloop.sim.budget import Files
-from twinloop.sim.bus import TcpPort
-from twinloop.sim.clock import MS, Environment, S, Signal
-from twinloop.sim.line import Line, LineTiming
-from twinloop.sim.line_port import Master, SerialPort
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.stacks import Stacks
-from twinloop.sim.streams import Streams
-from twinloop.sim.trace import Trace
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.field.serial_port import Master, SerialPort
+from twinloop.sim.field.tcp_port import TcpPort
+from twinloop.sim.gateway.budget import Files
+from twinloop.sim.kernel.clock import MS, Environment, S, Signal
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.trace import Trace
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.libraries.stacks import Stacks
+from twinloop.sim.network.link import Link, LinkModel
+from twinloop.sim.network.serial_line import Line, LineTiming
 
 MBAP = Case("length-field", type("F", (), {"offset": 4, "size": 2, "big_endian": True, "adjust": 0})())
 SILENCE = Case("silence", None)

@@ -30,10 +30,10 @@ from twinloop.devices.mqtt_packet import (
     Will,
     encode,
 )
-from twinloop.sim.clock import MS, Environment
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.stacks import Stacks
-from twinloop.sim.streams import Streams
+from twinloop.sim.kernel.clock import MS, Environment
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.libraries.stacks import Stacks
+from twinloop.sim.network.link import Link, LinkModel
 
 DEPARTS = (
     "a message is delivered with the subscription's QoS, even if it was published with a lower one (3.8.4: the lower of the two)",

@@ -11,7 +11,7 @@ from asyncua import Client, Server, ua
 
 from tests.sim.stacks import Field, on
 from twinloop.devices.opcua_server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
-from twinloop.sim.clock import MS
+from twinloop.sim.kernel.clock import MS
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,9 @@ from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.recorder import Recorder, recordable
 from twinloop.scenarios.runner import Options, opened, run
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import PlaceSpec, WorldSpec
-from twinloop.sim.streams import Streams
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.model.spec import PlaceSpec, WorldSpec
 
 MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
 SCENARIO = """\

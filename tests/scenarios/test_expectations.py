@@ -16,7 +16,7 @@ from twinloop.scenarios.result import Result
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.units import show_ratio
 from twinloop.scenarios.verdict import Verdict, exit_code, overall, worst
-from twinloop.sim.ledger import Ledger
+from twinloop.sim.accounts.ledger import Ledger
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_broken_ledger_is_broken_with_the_first_sample(host: Host, monkeypatch
 
 
 def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from twinloop.sim.streams import Streams
+    from twinloop.sim.kernel.random import Streams
 
     calls = iter(range(10**9))
     key = Streams.key

@@ -28,12 +28,12 @@ from twinloop.scenarios.observation import counted
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.verdict import Verdict
 from twinloop.scenarios.wire import served
-from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
-from twinloop.sim.ledger import End
-from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
-from twinloop.sim.rule import Cut
-from twinloop.sim.served_modbus import ModbusCaller
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.network.rule import Cut
+from twinloop.sim.serving.judged_plant import NO_SAMPLE, ObservedPlant
+from twinloop.sim.serving.modbus import ModbusCaller
 
 SCENARIO = """\
 format: 1

@@ -20,8 +20,8 @@ from twinloop.scenarios import schema
 from twinloop.scenarios.errors import ScenarioError
 from twinloop.scenarios.load import load_text
 from twinloop.scenarios.runner import Options, run
-from twinloop.sim.presets import PRESETS
-from twinloop.sim.store_presets import STORE_PRESETS
+from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.network.presets import PRESETS
 
 FILE = Path(__file__).parents[2] / "scenarios" / "library" / "keys.yaml"
 """beside the library's registry"""

@@ -16,7 +16,7 @@ from twinloop.scenarios.load import load_text
 from twinloop.scenarios.observation import Observation, at_path, counted, json_path
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.verdict import Verdict
-from twinloop.sim.ledger import End
+from twinloop.sim.accounts.ledger import End
 
 
 def test_paths_and_payloads(host: Host) -> None:

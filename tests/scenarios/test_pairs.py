@@ -13,7 +13,7 @@ from twinloop.scenarios.load import LIBRARY, load, load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.timeline import possible_events
-from twinloop.sim.clock import MS, S
+from twinloop.sim.kernel.clock import MS, S
 
 TEXT = (LIBRARY / "failover-hot.yaml").read_text()
 STANDBY = "{of: gw, mode: hot, heartbeat: {link: beat, every: 200 ms, misses: 3}, arbiter: cloud, handover: 5 s}"

@@ -13,8 +13,8 @@ from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.load import load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options, run
-from twinloop.sim.clock import S
-from twinloop.sim.spec import PhaseSpec
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.model.spec import PhaseSpec
 
 PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  - {name: heal, for: 20 s, converge: 10 s}\n"
 LONG = TINY.replace("duration: 5 s", "duration: 60 s")

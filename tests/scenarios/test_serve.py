@@ -32,9 +32,9 @@ from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.load import find, load, load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.wire import Endpoint, Wire, served
-from twinloop.sim.pacer import Pacer
-from twinloop.sim.served import ServedPlant
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.serving.plant import ServedPlant
 
 SCENARIO = """\
 format: 1

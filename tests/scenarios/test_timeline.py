@@ -15,9 +15,9 @@ from twinloop.scenarios.load import load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.schema import VERBS
 from twinloop.scenarios.timeline import possible_events
-from twinloop.sim.clock import MS, S
-from twinloop.sim.spec import Action, WorldSpec
-from twinloop.sim.timeline import VERBS as DONE
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.sim.trouble.timeline import VERBS as DONE
 
 LINE = "  line: {serial: 9600 Bd}\n"
 METERS = "  meters: {device: energy-meter, protocol: modbus-rtu, count: 2, poll: 1 s, link: line, gateway: gw, driver: modbus-driver}\n"

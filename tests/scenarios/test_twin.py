@@ -28,7 +28,7 @@ from twinloop.scenarios.recorder import Recorder, recordable
 from twinloop.scenarios.runner import opened
 from twinloop.scenarios.shapes import Series, all_shapes
 from twinloop.scenarios.twin import resumed, twin
-from twinloop.sim.spec import WorldSpec
+from twinloop.sim.model.spec import WorldSpec
 
 SCENARIO = """\
 format: 1

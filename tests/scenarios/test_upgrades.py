@@ -14,7 +14,7 @@ from twinloop.scenarios.load import LIBRARY, load, load_text
 from twinloop.scenarios.plan import Planner
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.timeline import possible_events
-from twinloop.sim.clock import S
+from twinloop.sim.kernel.clock import S
 
 TEXT = (LIBRARY / "upgrade.yaml").read_text().replace("path: registry", f"path: {LIBRARY}/registry").replace("[registry/", f"[{LIBRARY}/registry/")
 ENTRY = "{at: 20 s, upgrade: gw/normalize, version: 1.1.0}"

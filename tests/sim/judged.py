@@ -11,10 +11,10 @@ from typing import Any
 from twinloop.devices.device import DeviceModel
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
-from twinloop.sim.clock import MS, S
-from twinloop.sim.link import LinkModel
-from twinloop.sim.observed import ObservedPlant
-from twinloop.sim.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
+from twinloop.sim.network.link import LinkModel
+from twinloop.sim.serving.judged_plant import ObservedPlant
 
 POINTS = (
     Point("p", "holding", 0, signal=Signal("constant", 3.0)), Point("q", "holding", 1, signal=Signal("constant", 4.0), nan=(0xFFFF,)),

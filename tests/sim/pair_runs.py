@@ -10,9 +10,9 @@ from typing import Any
 from tests.plants import plant
 from tests.sim.test_world import conserved
 from twinloop.components.host import Host
-from twinloop.sim.clock import S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, WorldSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.world import World
 
 

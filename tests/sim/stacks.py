@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twinloop.sim.clock import MS, US, Environment
-from twinloop.sim.eventloop import EventLoop
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.neutral import neutralised
-from twinloop.sim.streams import Streams
-from twinloop.sim.transport import HERE, Network, Transport
+from twinloop.sim.kernel.clock import MS, US, Environment
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.libraries.clocks_and_entropy import neutralised
+from twinloop.sim.libraries.event_loop import EventLoop
+from twinloop.sim.libraries.transport import HERE, Network, Transport
+from twinloop.sim.network.link import Link, LinkModel
 
 
 class Field:

@@ -7,9 +7,9 @@ from typing import Any
 from tests.components import guests
 from tests.plants import component, plant, run
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action
 from twinloop.sim.world import World
 
 

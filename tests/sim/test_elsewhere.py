@@ -17,13 +17,13 @@ from twinloop.components.host import Host
 from twinloop.devices.device import Device, DeviceModel
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
-from twinloop.sim.clock import MS, S
-from twinloop.sim.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
-from twinloop.sim.ledger import Ledger
-from twinloop.sim.message import Command
-from twinloop.sim.served_truth import Showing, TruthCaller
-from twinloop.sim.truth import NOT_WRITTEN, UNREAD, Truth
-from twinloop.sim.witness import Nobody
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.cloud.messages import Command
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.serving.truth import Showing, TruthCaller
+from twinloop.sim.truth.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
+from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Truth
+from twinloop.sim.truth.witness import Nobody
 
 HELLO = {"twinloop-shown": 1, "devices": [["m/1", 0], ["m/2", 0]], "models": [["level", "speed"]]}
 

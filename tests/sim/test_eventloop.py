@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.sim.stacks import PROGRAMS, Field, digest
-from twinloop.sim.clock import MS, S, Task
-from twinloop.sim.faults import InvariantError
+from twinloop.sim.kernel.clock import MS, S, Task
+from twinloop.sim.kernel.invariants import InvariantError
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,7 +145,7 @@ def test_a_coroutine_that_spins_is_said_to() -> None:
 
     place = Field(())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("twinloop.sim.eventloop.TURNS_MAX", 1000)
+        patch.setattr("twinloop.sim.libraries.event_loop.TURNS_MAX", 1000)
         with pytest.raises(InvariantError, match="without waiting"):
             place.run(program)
 

@@ -14,13 +14,13 @@ from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.failover import TRANSITIONS
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.lease import LeaseRequest, Leases
-from twinloop.sim.ledger import BETTER, End, Ledger, SharedRow
-from twinloop.sim.link import LinkModel
-from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.accounts.ledger import BETTER, End, Ledger, SharedRow
+from twinloop.sim.cloud.leases import LeaseRequest, Leases
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.model.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.network.link import LinkModel
+from twinloop.sim.redundancy.member import TRANSITIONS
 from twinloop.sim.world import World
 
 LINE_DEADLINE_NS = 3 * S

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import twinloop.sim.receiver
+import twinloop.sim.gateway.listener
 from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
 from twinloop.components.batch import read_batch
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
 from twinloop.sim.world import World
 
 POINTS = 10
@@ -28,7 +28,7 @@ POINTS = 10
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is 250 or 120 ms later)."""
-    accepted = twinloop.sim.receiver.accepted
+    accepted = twinloop.sim.gateway.listener.accepted
 
     def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
         lists = poller.clockwork.lists
@@ -40,7 +40,7 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return accepted(gateway, poller, row, fault, generation)
 
     late: dict[int, int] = {}
-    monkeypatch.setattr(twinloop.sim.receiver, "accepted", checked)
+    monkeypatch.setattr(twinloop.sim.gateway.listener, "accepted", checked)
     yield
     assert set(late) <= {0, *(120 * n for n in range(6)), *(250 * n for n in range(12))}, late
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.plants import plant
 from twinloop.components.host import Host
 from twinloop.scenarios.determinism import explain
-from twinloop.sim.clock import MS, S
-from twinloop.sim.spec import Action
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action
 from twinloop.sim.world import World
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tiny.trace"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.plants import paired
 from tests.sim.pair_runs import Seen, at, small
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, UplinkSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, UplinkSpec
 
 
 # ---- what a failover costs, to the sample ---------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_a_handover_that_is_too_short_loses_exactly_what_was_let_go(host: Host, 
 
 
 def test_what_a_handover_holds_has_a_limit_with_a_name(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twinloop.sim.handover.MESSAGES_MAX", 5)
+    monkeypatch.setattr("twinloop.sim.redundancy.handover.MESSAGES_MAX", 5)
     seen = Seen(paired(small(host, at(5, "crash", "gw", 4)), "hot"), host)
     assert any(record[1] == "limit" and record[3] == "handover" for record in seen.records)
     assert {seen.ends[point] for point in seen.ended_as(End.LOST)} == {(End.LOST, "unseen")}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, Latencies, Latency
+from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, Latencies, Latency
+from twinloop.sim.kernel.invariants import InvariantError
 
 
 def clockwork(*spent_ns: int, waited: dict[str, int] | None = None) -> Clockwork:

@@ -6,9 +6,9 @@ from itertools import permutations
 
 import pytest
 
-from twinloop.sim.clock import NEVER_NS
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.ledger import BETTER, End, Ledger, Row, Sample, SharedRow, due_instants
+from twinloop.sim.accounts.ledger import BETTER, End, Ledger, Row, Sample, SharedRow, due_instants
+from twinloop.sim.kernel.clock import NEVER_NS
+from twinloop.sim.kernel.invariants import InvariantError
 
 BAD, UNCERTAIN = 0x80000000, 0x40000000
 ALL = 0b111

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from twinloop.sim.clock import MS, US, Environment, S
-from twinloop.sim.line import GAP_FIXED_NS, LINE_FULL, Answered, Line, LineTiming
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.streams import Streams
+from twinloop.sim.kernel.clock import MS, US, Environment, S
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.network.link import Link, LinkModel
+from twinloop.sim.network.serial_line import GAP_FIXED_NS, LINE_FULL, Answered, Line, LineTiming
 
 
 class Balanced:

@@ -15,13 +15,13 @@ import pytest
 from tests.plants import plant
 from twinloop.components.host import Host
 from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.sim.attached_line import AttachedLine, AttachedSerialPort
-from twinloop.sim.clock import LATE, MS, S, Steps, Task
-from twinloop.sim.link import Link, LinkModel
-from twinloop.sim.served import ServedPlant
-from twinloop.sim.served_modbus import LineCaller
-from twinloop.sim.spec import LinkSpec, PlaceSpec, WorldSpec
-from twinloop.sim.streams import Streams
+from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
+from twinloop.sim.kernel.clock import LATE, MS, S, Steps, Task
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.model.spec import LinkSpec, PlaceSpec, WorldSpec
+from twinloop.sim.network.link import Link, LinkModel
+from twinloop.sim.serving.modbus import LineCaller
+from twinloop.sim.serving.plant import ServedPlant
 
 GAP, REQUEST, ANSWER = 4_010_416, 9_166_666, 8_020_833
 SILENCE = ("silence", None)
@@ -96,7 +96,7 @@ class Ended:
 
 def simulated(host: Host, case: Case) -> list[Any]:
     """Ports of one gateway on the line."""
-    from twinloop.sim.line_port import Master, SerialPort
+    from twinloop.sim.field.serial_port import Master, SerialPort
 
     plant_, ended = open_plant(host, case), Ended(len(case.asks))
     line = plant_.field.line(plant_.spec.devices[0])
@@ -188,7 +188,7 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's bus stage is 558 ms."""
     from tests.plants import driver, run
     from twinloop.devices.catalog import model
-    from twinloop.sim.spec import Action
+    from twinloop.sim.model.spec import Action
 
     one = replace(model("press-sensor"), name="one", points=(replace(model("press-sensor").points[4], address=0, type="u16"),))
     spec = plant(host, count=2, serial_bd=9600, phase_ns=0, poll_ns=5 * S, duration_ns=5 * S, response_ns=20 * MS,
@@ -196,7 +196,7 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     spec = replace(spec, devices=tuple(replace(device, model=one) for device in spec.devices),
                    timeline=(Action(0, "fault", "presses/1", 5 * S, kind="slow", lasts_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
-    from twinloop.sim.ledger import End
+    from twinloop.sim.accounts.ledger import End
 
     assert world.ledger.count(End.MISSED, "timeout", [0]) == 1
     assert world.ledger.count(End.DELIVERED, None, [1]) == 1
@@ -207,7 +207,7 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
 @pytest.mark.parametrize("size", [4097, 1 << 20])
 def test_d6_what_is_sent_has_a_size_and_a_time(host: Host, size: int) -> None:
     """A driver that sends a megabyte is refused, and nobody waits; one that sends what takes longer than it said has a timeout."""
-    from twinloop.sim.line_port import Master, SerialPort
+    from twinloop.sim.field.serial_port import Master, SerialPort
 
     plant_ = open_plant(host, CASES["in time"])
     line = plant_.field.line(plant_.spec.devices[0])

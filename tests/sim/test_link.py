@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from twinloop.sim.clock import MS, NEVER_NS, S
-from twinloop.sim.link import GilbertElliott, Link, LinkModel, Way
-from twinloop.sim.rule import DROP, PASS, Cut, Delay, Packet, Verdict
-from twinloop.sim.streams import Stream, Streams, probability_word
+from twinloop.sim.kernel.clock import MS, NEVER_NS, S
+from twinloop.sim.kernel.random import Stream, Streams, probability_word
+from twinloop.sim.network.link import GilbertElliott, Link, LinkModel, Way
+from twinloop.sim.network.rule import DROP, PASS, Cut, Delay, Packet, Verdict
 
 SEED = 5
 

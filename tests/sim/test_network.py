@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinloop.components.codec import Case
-from twinloop.sim.bus import REPLY_BYTES_MAX, cut_frame
-from twinloop.sim.clock import MS, NEVER_NS, Environment, S
-from twinloop.sim.cores import Cores
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.histogram import NEVER, Histogram
-from twinloop.sim.ledger import End, Ledger, SharedRow
-from twinloop.sim.line import LineTiming
-from twinloop.sim.link import GilbertElliott, Link, LinkModel
-from twinloop.sim.presets import PRESETS
-from twinloop.sim.rule import Cut, Delay, Packet
-from twinloop.sim.stream import Stream
-from twinloop.sim.streams import Streams
+from twinloop.sim.accounts.ledger import End, Ledger, SharedRow
+from twinloop.sim.field.tcp_port import REPLY_BYTES_MAX, cut_frame
+from twinloop.sim.gateway.cores import Cores
+from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, S
+from twinloop.sim.kernel.histogram import NEVER, Histogram
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.network.link import GilbertElliott, Link, LinkModel
+from twinloop.sim.network.presets import PRESETS
+from twinloop.sim.network.rule import Cut, Delay, Packet
+from twinloop.sim.network.serial_line import LineTiming
+from twinloop.sim.network.tcp import Stream
 
 
 class Balanced:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.sim.clock import Environment, S
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.neutral import PACKAGES, neutralised
-from twinloop.sim.streams import Streams
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.clock import Environment, S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.libraries.clocks_and_entropy import PACKAGES, neutralised
 
 LOADED = ("asyncua", "asyncua.server", "asyncua.client", "pymodbus.client", "pymodbus.server", "amqtt.client", "amqtt.broker")
 SOURCES = {"time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_counter_ns|process_time|sleep", "datetime": r"now|utcnow|today",
@@ -50,7 +50,7 @@ def asked() -> list[str]:
 
 def test_an_upgrade_that_brings_a_new_clock_or_entropy_source_fails_here() -> None:
     known, now = KNOWN.read_text().splitlines(), asked()
-    assert [line for line in now if line not in known] == [], "look whether sim/neutral.py covers it, then write the list anew"
+    assert [line for line in now if line not in known] == [], "look whether sim/libraries/clocks_and_entropy.py covers it, then write the list anew"
     assert [line for line in known if line not in now] == []
 
 

@@ -10,12 +10,12 @@ import pytest
 from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 from twinloop.devices.device import DeviceModel
 from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.observed import NO_SAMPLE, ObservedPlant
-from twinloop.sim.served_modbus import ModbusCaller
-from twinloop.sim.spec import PhaseSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import PhaseSpec
+from twinloop.sim.serving.judged_plant import NO_SAMPLE, ObservedPlant
+from twinloop.sim.serving.modbus import ModbusCaller
 
 
 # ---- at the devices ---------------------------------------------------------------------------------------------------

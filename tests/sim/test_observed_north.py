@@ -9,11 +9,11 @@ from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives
 from twinloop.devices.overlay import ValueFault
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
-from twinloop.sim.bus import BUS_USER_TIMEOUT_NS
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.observed import NO_SAMPLE, STRANGE_MAX
-from twinloop.sim.spec import PhaseSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import PhaseSpec
+from twinloop.sim.serving.judged_plant import NO_SAMPLE, STRANGE_MAX
 
 
 def test_what_arrives_is_delivered_once() -> None:

@@ -20,9 +20,9 @@ from twinloop.components.host import Host
 from twinloop.devices.device import DeviceModel
 from twinloop.devices.registers import Point
 from twinloop.devices.signal import Signal
-from twinloop.sim.ledger import End, Row
-from twinloop.sim.link import LinkModel
-from twinloop.sim.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.model.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.network.link import LinkModel
 from twinloop.sim.world import World
 
 ROOMS = ("components", "devices", "scenarios", "sim", "tui")
@@ -162,7 +162,7 @@ def spans(draw: Random, last_ms: int, longest_ms: int) -> tuple[tuple[int, int],
 
 def slow_spans(draw: Random) -> tuple[tuple[int, int, int], ...]:
     """Up to two times in which a way takes longer, or less long, than it does else; always less than the 200 ms after which a segment is sent again:
-    of a copy beside one that is still on its way sim/stream.py knows nothing, and says so."""
+    of a copy beside one that is still on its way sim/network/tcp.py knows nothing, and says so."""
     return tuple((since, until, draw.choice((0, 3, 60, 110, 180)) * MS + ODD_NS) for since, until in spans(draw, 30_000, 12_000))
 
 
@@ -291,7 +291,7 @@ def test_the_oracle_shares_no_code_with_twinloop() -> None:
 
 @pytest.mark.parametrize(
     ("where", "wrong"),
-    [("twinloop.sim.stream.RTO_NS", 300 * MS), ("twinloop.sim.bus.BUS_USER_TIMEOUT_NS", 5 * S), ("twinloop.sim.store.ROW_OVERHEAD_BYTES", 90), ("twinloop.sim.stream.SYN_RTO_NS", 3 * S)],
+    [("twinloop.sim.network.tcp.RTO_NS", 300 * MS), ("twinloop.sim.field.tcp_port.BUS_USER_TIMEOUT_NS", 5 * S), ("twinloop.sim.gateway.store.ROW_OVERHEAD_BYTES", 90), ("twinloop.sim.network.tcp.SYN_RTO_NS", 3 * S)],
 )
 def test_the_oracle_notices_what_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch, where: str, wrong: int) -> None:
     """A figure of the engine's is changed: within the suite's plants some book differs."""

@@ -16,11 +16,11 @@ from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
 from twinloop.components.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
 from twinloop.components.host import Host
 from twinloop.components.registry import Version, sign
-from twinloop.sim.clock import MS, S
-from twinloop.sim.fetch import BLOCK_BYTES
-from twinloop.sim.ledger import End
-from twinloop.sim.ota import CAUSES, ENDS, TRANSITIONS
-from twinloop.sim.spec import Action, OfferSpec, StoreSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.cloud.releases import BLOCK_BYTES
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, OfferSpec, StoreSpec
+from twinloop.sim.upgrade.upgrades import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 from tests.plants import plant
 from tests.sim.test_field import mixed
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.pacer import SLICE_NS, SPEED_MAX, Pacer
-from twinloop.sim.spec import WorldSpec
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.pacer import SLICE_NS, SPEED_MAX, Pacer
+from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
 DAY_S = 86_400

@@ -12,15 +12,15 @@ from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
-from twinloop.sim import packets
-from twinloop.sim.clock import S
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.fetch import Block, BlockRequest
-from twinloop.sim.lease import LeaseAnswer, LeaseRequest
-from twinloop.sim.ledger import Row
-from twinloop.sim.message import TLS_RECORD_BYTES, Command, Message
-from twinloop.sim.spec import Action
-from twinloop.sim.stream import Stream
+from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.cloud import mqtt_wire as packets
+from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
+from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
+from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.model.spec import Action
+from twinloop.sim.network.tcp import Stream
 
 
 def message(body: bytes = b'{"device":"presses/1"}') -> Message:

@@ -14,12 +14,12 @@ from twinloop.components.batch import Batch
 from twinloop.components.contract import PointConfig
 from twinloop.components.host import Host
 from twinloop.components.outcome import Cause
-from twinloop.sim.bus import BUFFER_BYTES_MAX, FULL
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End, Row
-from twinloop.sim.link import LinkModel
-from twinloop.sim.message import Body
-from twinloop.sim.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.cloud.messages import Body
+from twinloop.sim.field.tcp_port import BUFFER_BYTES_MAX, FULL
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
+from twinloop.sim.network.link import LinkModel
 from twinloop.sim.world import World
 
 

@@ -11,11 +11,11 @@ from tests.plants import plant, run
 from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.scenarios.feasibility import line_utilisation, warnings
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.line import LineTiming
-from twinloop.sim.link import LinkModel
-from twinloop.sim.spec import Action, LinkSpec, WorldSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, LinkSpec, WorldSpec
+from twinloop.sim.network.link import LinkModel
+from twinloop.sim.network.serial_line import LineTiming
 
 
 def line(host: Host, count: int = 4, link: dict[str, Any] | None = None, corrupt: float = 0.0, **changes: Any) -> WorldSpec:

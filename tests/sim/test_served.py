@@ -16,14 +16,14 @@ from twinloop.devices.device import Device
 from twinloop.devices.mqtt_broker import Broker
 from twinloop.devices.mqtt_device import MqttDevice
 from twinloop.devices.mqtt_packet import Connect, Puback, Publish, Reader, Subscribe, encode
-from twinloop.sim.clock import MS, US, S
-from twinloop.sim.link import LinkModel
-from twinloop.sim.served import WAITING_MAX, ServedPlant
-from twinloop.sim.served_modbus import LineCaller, ModbusCaller
-from twinloop.sim.served_mqtt import Sender
-from twinloop.sim.served_opcua import OpcUaCaller
-from twinloop.sim.spec import Action, WorldSpec
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.clock import MS, US, S
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.sim.network.link import LinkModel
+from twinloop.sim.serving.modbus import LineCaller, ModbusCaller
+from twinloop.sim.serving.mqtt import Sender
+from twinloop.sim.serving.opcua import OpcUaCaller
+from twinloop.sim.serving.plant import WAITING_MAX, ServedPlant
 
 
 def bare(spec: WorldSpec, *timeline: Action, **link: Any) -> WorldSpec:

@@ -7,11 +7,11 @@ from tests.sim.test_served import bare
 from twinloop.components.host import Host
 from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
 from twinloop.devices.mqtt_retained import RETAINED_A_TURN
-from twinloop.sim.clock import S
-from twinloop.sim.served import SPELL_EVENTS, TURN_EVENTS, ServedPlant
-from twinloop.sim.served_broker import North
-from twinloop.sim.stream import MSS_BYTES
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.network.tcp import MSS_BYTES
+from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.plant import SPELL_EVENTS, TURN_EVENTS, ServedPlant
 
 
 def test_d10_a_flood_at_the_broker_is_many_turns(host: Host) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from tests.plants import plant, run
 from twinloop.components.host import Host
-from twinloop.sim.clock import S
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.model.spec import Action
 from twinloop.sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped
 from twinloop.sim.snapshot import Snapshot, take
-from twinloop.sim.spec import Action
 from twinloop.sim.world import World
 
 

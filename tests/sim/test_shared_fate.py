@@ -10,10 +10,10 @@ from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.latency import QUEUE
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, UplinkSpec, WorldSpec
+from twinloop.sim.accounts.latency import QUEUE
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, UplinkSpec, WorldSpec
 from twinloop.sim.world import World
 
 

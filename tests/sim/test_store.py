@@ -12,13 +12,13 @@ from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.flash import FlashFile, pages_for
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, StoreSpec, UplinkSpec, WorldSpec
-from twinloop.sim.store_presets import STORE_PRESETS
-from twinloop.sim.streams import Stream
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.gateway.flash import FlashFile, pages_for
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.random import Stream
+from twinloop.sim.model.spec import Action, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.world import World
 
 NARROW = UplinkSpec("cloud", window=1)

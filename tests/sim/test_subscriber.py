@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import twinloop.sim.receiver
+import twinloop.sim.gateway.listener
 from tests.plants import component, paired, run
 from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
 from tests.sim.test_world import conserved
 from twinloop.components.batch import Batch, read_batch
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, US, S
-from twinloop.sim.ledger import End, Row
-from twinloop.sim.receiver import Taken
-from twinloop.sim.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
-from twinloop.sim.subscriber import Subscriber
-from twinloop.sim.wallclock import EPOCH_NS
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.gateway.listener import Taken
+from twinloop.sim.gateway.subscriber import Subscriber
+from twinloop.sim.kernel.clock import MS, US, S
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
 from twinloop.sim.world import World
 
 USUAL = OpcUaSpec()
@@ -32,7 +32,7 @@ POINT_FAULTS = ["bad-status", "frozen-timestamp", "stuck", "drift", "nan"]
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens: the source timestamps of a batch are one instant, that of the sample for which it is taken."""
-    accepted = twinloop.sim.receiver.accepted
+    accepted = twinloop.sim.gateway.listener.accepted
     wrong: list[tuple[int, ...]] = []
 
     def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
@@ -45,7 +45,7 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 wrong.append((row.due_ns, *told))
         return accepted(gateway, poller, row, fault, generation)
 
-    monkeypatch.setattr(twinloop.sim.receiver, "accepted", checked)
+    monkeypatch.setattr(twinloop.sim.gateway.listener, "accepted", checked)
     yield
     assert not wrong
 
@@ -210,7 +210,7 @@ def test_what_was_taken_before_it_was_due_is_no_sample(host: Host, monkeypatch: 
         poller._frame = Taken(0, 0, taken_ns, [0] * 6)
         count = len(poller.table.ids)
         batch = Batch(tuple(poller.table.ids), (1.0,) * count, (0,) * count, (EPOCH_NS + 500 * MS,) * count, ())
-        monkeypatch.setattr("twinloop.sim.subscriber.read_batch", lambda lists, batch=batch: batch)
+        monkeypatch.setattr("twinloop.sim.gateway.subscriber.read_batch", lambda lists, batch=batch: batch)
         poller.clockwork.lists = (0, 0, 0, 0, 0)
         taken = poller._next_taken()
         assert (taken and taken.k) == found

@@ -12,10 +12,10 @@ from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved
 from twinloop.components.host import Host
-from twinloop.sim import gateway, slot
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, RestartSpec, WorldSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.gateway import gateway, slot
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, RestartSpec, WorldSpec
 from twinloop.sim.states import figure
 from twinloop.sim.world import World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from twinloop.sim.trace import KINDS
+from twinloop.sim.kernel.trace import KINDS
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.sim.stacks import Field, on
-from twinloop.sim.clock import MS, S
-from twinloop.sim.rule import Cut
-from twinloop.sim.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.libraries.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
+from twinloop.sim.network.rule import Cut
 
 
 class Talk(asyncio.Protocol):

@@ -12,9 +12,9 @@ from tests.plants import WASM, component, driver, offer, paired, plant, upgradab
 from tests.sim.upgrade_runs import SHIPPED, Run, order, shipped, small
 from twinloop.components.host import Host
 from twinloop.components.registry import Version
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action
 from twinloop.sim.world import World
 
 

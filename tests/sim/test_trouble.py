@@ -11,9 +11,9 @@ from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved
 from twinloop.components.host import Host
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.spec import Action, Reaction, StoreSpec, UplinkSpec
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.model.spec import Action, Reaction, StoreSpec, UplinkSpec
 from twinloop.sim.world import World
 
 POINTS = 10

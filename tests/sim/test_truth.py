@@ -17,13 +17,13 @@ from twinloop.components.contract import PointConfig
 from twinloop.components.host import Host
 from twinloop.devices.device import DeviceModel
 from twinloop.sim import world as world_module
-from twinloop.sim.clock import MS, S
-from twinloop.sim.ledger import End
-from twinloop.sim.poller import point_configs
-from twinloop.sim.spec import Action, OpcUaSpec, WorldSpec
-from twinloop.sim.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
-from twinloop.sim.wallclock import EPOCH_NS
-from twinloop.sim.witness import Shown
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.gateway.poller import point_configs
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import Action, OpcUaSpec, WorldSpec
+from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
+from twinloop.sim.truth.witness import Shown
 from twinloop.sim.world import World
 
 
@@ -289,7 +289,7 @@ def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
     from twinloop.devices.catalog import model
     from twinloop.devices.device import Device
     from twinloop.devices.nodes import NodeImage, NodeValue
-    from twinloop.sim.witness import NoticeWitness
+    from twinloop.sim.truth.witness import NoticeWitness
 
     image = NodeImage(Device(model("press-sensor"), "presses/1", 1, 5))
     looks = deque([(7, 0, NodeValue(1.0, 0, 5 * S)), (8, 0, NodeValue(2.0, 0, 6 * S))])

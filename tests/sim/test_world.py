@@ -18,11 +18,11 @@ from tests.plants import component, driver, plant, run, upgradable
 from twinloop.components.host import Host
 from twinloop.components.registry import Registry, Version
 from twinloop.scenarios.load import LIBRARY
-from twinloop.sim.clock import MS, S
-from twinloop.sim.faults import InvariantError
-from twinloop.sim.ledger import End, due_instants
-from twinloop.sim.ota import ENDS
-from twinloop.sim.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.accounts.ledger import End, due_instants
+from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.model.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.upgrade.upgrades import ENDS
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -227,8 +227,8 @@ def test_overrun_queue_keeps_one(host: Host) -> None:
 def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> None:
     from dataclasses import replace
 
-    from twinloop.sim.link import LinkModel
-    from twinloop.sim.spec import LinkSpec
+    from twinloop.sim.model.spec import LinkSpec
+    from twinloop.sim.network.link import LinkModel
 
     spec = plant(host, count=4, duration_ns=40 * S, poll_ns=4 * S, serial_bd=9600)
     noisy = LinkSpec("plant", LinkModel(corrupt=0.2), 9600)

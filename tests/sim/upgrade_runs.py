@@ -12,9 +12,9 @@ from tests.sim.test_world import conserved
 from twinloop.components.host import Host
 from twinloop.components.registry import Registry, Version
 from twinloop.scenarios.load import LIBRARY
-from twinloop.sim.clock import S
-from twinloop.sim.ota import ENDS, Upgrade
-from twinloop.sim.spec import Action, OfferSpec, WorldSpec
+from twinloop.sim.kernel.clock import S
+from twinloop.sim.model.spec import Action, OfferSpec, WorldSpec
+from twinloop.sim.upgrade.upgrades import ENDS, Upgrade
 from twinloop.sim.world import World
 
 ROUTE = (WASM / "route.wasm").read_bytes()

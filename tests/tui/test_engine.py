@@ -13,8 +13,8 @@ from twinloop.components.host import Host
 from twinloop.scenarios.entries import parse_entry
 from twinloop.scenarios.load import load, load_text
 from twinloop.scenarios.plan import Planner
-from twinloop.sim.clock import Timer
-from twinloop.sim.faults import InvariantError
+from twinloop.sim.kernel.clock import Timer
+from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
 from twinloop.tui.left import left

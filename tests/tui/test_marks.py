@@ -16,8 +16,8 @@ from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go, view
 from twinloop.components.host import Host
 from twinloop.scenarios.load import load, load_text
 from twinloop.scenarios.plan import Planner
-from twinloop.sim.flash import FlashFile
-from twinloop.sim.streams import Streams
+from twinloop.sim.gateway.flash import FlashFile
+from twinloop.sim.kernel.random import Streams
 from twinloop.sim.world import World
 from twinloop.tui import marks
 from twinloop.tui.feed import Feed

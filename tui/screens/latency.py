@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from twinloop.sim.latency import STAGES
+from twinloop.sim.accounts.latency import STAGES
 from twinloop.tui.messages import Ready, Slow, View
 from twinloop.tui.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
 

@@ -1,0 +1,48 @@
+"""The quality of readings: a message is no value. What a driver returns without one was missed, unless the device itself had none.
+
+Belongs here: StatusCodes of a driver's batch -> the books. Never: what a status is called (devices/statuses.py), what was shown (witness.py).
+Decided once, at the driver's batch: a reading that has no value travels on, and what becomes of it is no second end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twinloop.components.batch import Batch
+from twinloop.devices.statuses import BAD, NO_NUMBER
+from twinloop.sim.accounts.ledger import End, Row
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.poller import Poller
+
+CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
+"""BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says them of a read"""
+
+
+def assess(poller: Poller, row: Row, batch: Batch) -> None:
+    """Book the quality of a batch, whose points are ``row.read``, and end what was missed."""
+    ledger, witness = poller.gateway.ledger, poller.witness
+    marks: dict[int, int] = {}
+    missed: dict[str, int] = {}
+    bit_of = poller.table.bit_of
+    rows = [(point, status if status or value - value == 0.0 else NO_NUMBER) for point, value, status in zip(*batch[:3], strict=True)]
+    rows += [(text.point, text.status) for text in batch.texts]
+    good = 0
+    for point, status in rows:
+        bit = bit_of[point]
+        if not status >> 30:
+            good |= bit
+            continue
+        marks[status] = marks.get(status, 0) | bit
+        if status >= BAD and bit & row.open and not witness.valueless(bit.bit_length() - 1, status):
+            cause = CAUSE_OF.get(status & 0xFFFF0000, "bad") if status != NO_NUMBER else "bad"
+            missed[cause] = missed.get(cause, 0) | bit
+    row.marks = marks
+    ledger.returned(row, good)
+    for status, mask in marks.items():
+        poller.gateway.trace.emit("quality", row.device, row.k, status, mask)
+    if missed:
+        poller.gateway.truth.trouble(poller)
+    for cause, mask in missed.items():
+        row.void |= mask
+        ledger.close(row, mask, End.MISSED, cause)

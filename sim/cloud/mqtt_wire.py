@@ -1,0 +1,98 @@
+"""What crosses an uplink, as MQTT 3.1.1 bytes: sessions, samples, orders, questions. TLS records are counted around them, not made.
+
+Belongs here: topics, payloads and how they are taken apart again. Never: sessions (uplink.py), what an order does. The thing that bytes carry travels
+beside them (it knows its row); that the bytes say the same is checked where they arrive, and a difference is an InvariantError.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twinloop.devices.mqtt_packet import (
+    Connack,
+    Connect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Publish,
+    Reader,
+    Suback,
+    Subscribe,
+    encode,
+    publish_bytes,
+    publish_parts,
+)
+from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
+from twinloop.sim.cloud.messages import TOPIC_PREFIX, Command, Message
+from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.upgrade.upgrades import Upgrade
+
+COMMANDS, UPGRADES, LEASES, BLOCKS = (f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks"))
+"""topics beside those of devices"""
+PINGREQ, PINGRESP = encode(Pingreq()), encode(Pingresp())
+SUBSCRIBE = encode(Subscribe(1, tuple((topic, qos) for topic, qos in ((COMMANDS, 1), (UPGRADES, 1), (LEASES, 0), (BLOCKS, 0)))))
+SUBACK = encode(Suback(1, (1, 1, 0, 0)))
+
+
+def connack(present: bool) -> bytes:
+    """The cloud's answer to a CONNECT: does it know the session?"""
+    return encode(Connack(present))
+
+
+def connect(gateway: str, keep_alive_ns: int) -> bytes:
+    """A gateway's CONNECT: its name, a session that is kept."""
+    return encode(Connect(gateway, clean=False, keep_alive_s=min(65_535, keep_alive_ns // 1_000_000_000)))
+
+
+def puback(packet: int) -> bytes:
+    """The acknowledgement of a packet: ``encode(Puback(packet))``, written out for the hot path."""
+    return b"\x40\x02" + packet.to_bytes(2, "big")
+
+
+def sample(message: Message, packet: int) -> bytes:
+    """A message with samples, QoS 1; ``publish_bytes`` written out for the usual length."""
+    topic, body = message.topic, message.body
+    size = len(topic) + len(body) + 4
+    if not 127 < size < 16_384:
+        return publish_bytes(topic, body, 1, packet)
+    return b"".join((bytes((0x32, size & 0x7F | 0x80, size >> 7)), len(topic).to_bytes(2, "big"), topic, packet.to_bytes(2, "big"), body))
+
+
+def take_sample(data: bytes, message: Message) -> int:
+    """At the cloud: the packet identifier; raises InvariantError when the bytes aren't that message's."""
+    parts = publish_parts(data)
+    if parts is None or parts[0] != message.topic or parts[2] != message.body:
+        raise InvariantError(f"the PUBLISH of device {message.device} k={message.k} doesn't say what was sent")
+    return parts[1]
+
+
+def _payload(thing: Any) -> tuple[str, bytes, int]:
+    """(topic, payload, QoS) of anything else that is published."""
+    if isinstance(thing, Command):
+        fields = {"number": thing.number, "device": thing.device, "point": thing.point, "value": thing.value}
+        return COMMANDS, json.dumps(fields, separators=(",", ":")).encode(), 1
+    if isinstance(thing, Upgrade):
+        return UPGRADES, thing.release.to_json().encode(), 1
+    if isinstance(thing, Block):
+        return BLOCKS, thing.upgrade.to_bytes(4, "big") + thing.offset.to_bytes(4, "big") + thing.data, 0
+    topic = LEASES if isinstance(thing, LeaseRequest | LeaseAnswer) else BLOCKS
+    return topic, json.dumps(thing._asdict(), separators=(",", ":")).encode(), 0
+
+
+def publish(thing: Command | Upgrade | Block | BlockRequest | LeaseRequest | LeaseAnswer, packet: int) -> bytes:
+    """An order, a question or an answer; ``packet`` counts only with QoS 1."""
+    topic, payload, qos = _payload(thing)
+    return publish_bytes(topic.encode(), payload, qos, packet)
+
+
+def take(data: bytes, thing: Any) -> Packet:
+    """The one packet that arrived whole; raises InvariantError when it isn't, or isn't what travelled beside it."""
+    found = Reader().feed(data)
+    if len(found) != 1:
+        raise InvariantError(f"{len(found)} packets in what an uplink carried as one")
+    packet = found[0]
+    if isinstance(packet, Publish) and (packet.topic, packet.payload) != _payload(thing)[:2]:
+        raise InvariantError(f"a PUBLISH to {packet.topic} doesn't say what was sent")
+    return packet

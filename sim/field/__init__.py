@@ -1,0 +1,1 @@
+"""How drivers reach devices: connections and lines, simulated or real."""

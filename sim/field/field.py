@@ -1,0 +1,339 @@
+"""The field of a world: its devices, what serves each, and the ports through which gateways reach them.
+
+Belongs here: which protocol has which server and port. Never: bytes, timing (tcp_port.py, serial_line.py, stacks.py), when a device is polled.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twinloop.devices.device import Device
+from twinloop.devices.fleet import Member, make_devices
+from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.mqtt_device import MqttDevice, topic_of
+from twinloop.devices.nodes import News, NodeImage
+from twinloop.sim.field.mqtt_site import MqttPort, Publisher, Site
+from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
+from twinloop.sim.field.real_port import Absent, AttachedPort, Outside, untouched
+from twinloop.sim.field.serial_port import Master, SerialPort
+from twinloop.sim.field.tcp_port import Port, TcpPort
+from twinloop.sim.gateway.listener import Receiver
+from twinloop.sim.gateway.poller import PointTable, Poller
+from twinloop.sim.gateway.subscriber import Subscriber
+from twinloop.sim.kernel.clock import MS, Environment, S
+from twinloop.sim.kernel.invariants import DeviceRefused
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.trace import Trace
+from twinloop.sim.kernel.wallclock import EPOCH_NS
+from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.network.link import Link
+from twinloop.sim.network.serial_line import Line
+from twinloop.sim.truth.mqtt_witness import MessageWitness
+from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.sim.gateway.gateway import Gateway
+    from twinloop.sim.gateway.slot import Slot
+    from twinloop.sim.libraries.stacks import Stacks
+
+
+def client_of(gateway: str, device: str) -> str:
+    """The client identifier of a gateway's driver at a broker."""
+    return f"{gateway}:{device}"
+
+
+AFOOT = 4
+"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
+DEFAULT_TIMEOUT_NS = 1 * S
+"""of the shipped drivers that poll"""
+WAIT_NS = 10 * S
+"""for how long one call of a subscribed driver waits for news"""
+
+
+def waits(deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
+    """For how long one call of a driver waits for news, if its component sets a deadline: a call that only waits is over before that."""
+    return () if deadline_ns is None else (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
+
+
+def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
+    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
+    so little that all tries are over in half the time of a call, or of many ``exchanges`` all but the last. So a device that is silent
+    or slow costs its own samples, and no driver."""
+    own = {option.name: option for option in driver.component.options or ()}
+    if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
+        return ()
+    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
+    longest_ns = deadline_ns // ((2 if exchanges == 1 else exchanges + 2) * tries)
+    return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
+
+
+class Server(Protocol):
+    """What trouble needs to know of whoever answers for a device."""
+
+    device: Device
+
+    def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
+        """A fault of the protocol begins; returns what ends it."""
+        ...
+
+
+class Field:
+    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody else lets MQTT devices speak.
+
+    A device with a place is real, and reached through ``outside``.
+    """
+
+    def __init__(
+        self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
+        own_brokers: bool = True, outside: Outside | None = None,
+    ) -> None:  # fmt: skip
+        self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
+        self._epoch_ns, self._own_brokers, self._outside = epoch_ns, own_brokers, outside
+        self._wires: dict[str, Link] = {}
+        self._real_lines: dict[str, AttachedLine] = {}
+        self._masters: dict[tuple[str, str], Master] = {}
+        """(gateway, line) -> its end of it"""
+        self._timing = {link.name: link.timing for link in spec.links}
+        self.lines: dict[str, Line] = {}
+        self.stacks: Stacks | None = None
+        """protocol libraries, if a device needs one"""
+        self._starts: list[tuple[str, asyncio.Task[Any]]] = []
+        made = self._make()
+        self.servers: list[Server] = []
+        self._news: dict[int, News] = {}
+        self.sites: dict[str, Site] = {}
+        """link -> the broker on it"""
+        for index, device in enumerate(spec.devices):
+            self.servers.append(self._server(index, device, made[device.name]))
+
+    def _make(self) -> dict[str, Device]:
+        """Fleets are made fleet by fleet: their devices may move together."""
+        fleets: dict[tuple[int, str, int], list[DeviceSpec]] = {}
+        for spec in self._spec.devices:
+            fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
+        made: dict[str, Device] = {}
+        for some in fleets.values():
+            members = [Member(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
+            made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
+        return made
+
+    def _server(self, index: int, spec: DeviceSpec, device: Device) -> Server:
+        if spec.place is not None:
+            return Absent(device)
+        if spec.protocol == "opcua":
+            return self._opcua(device, spec)
+        if spec.protocol != "mqtt":
+            return ModbusServer(device)
+        speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
+        if not self._own_brokers:
+            return speaker
+        if spec.link not in self.sites:
+            self.sites[spec.link] = Site(self._env, self._trace, self._links[spec.link])
+        Publisher(self.sites[spec.link], index, speaker)
+        return speaker
+
+    # ---- libraries ----------------------------------------------------------------------------------------------
+    def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
+        from twinloop.devices.opcua_device import OpcUaServer, host_of
+        from twinloop.devices.opcua_server import fresh_counters, standard_space
+
+        if self.stacks is None:
+            from twinloop.devices.opcua_items import Items
+            from twinloop.sim.libraries.stacks import Stacks
+
+            Items.on_trouble = staticmethod(lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1))
+
+            self.stacks = Stacks(self._env, self._streams, self._epoch_ns)
+            fresh_counters()
+        with self.stacks.inside():
+            afoot = 0 if spec.subscribed is None else AFOOT * -(-(spec.subscribed.publishing_ns + S) // spec.poll_ns)
+            server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns, afoot)
+            self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
+        return server
+
+    def inside(self) -> AbstractContextManager[Any]:
+        """Whoever steps the timeline does so in here."""
+        return nullcontext() if self.stacks is None else self.stacks.inside()
+
+    def require_started(self) -> None:
+        """All servers are up by now; raises InvariantError, or DeviceRefused for one that a file describes."""
+        from twinloop.sim.libraries.stacks import finished
+
+        described = {device.name: device.model for device in self._spec.devices}
+        for name, task in self._starts:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is not None and described[name].nodeset:  # the file came from outside
+                raise DeviceRefused(name, f"{described[name].name}: no server can be made of it: {error!r}") from error
+            finished(task, f"the server of {name}")
+        self._starts.clear()
+
+    def meet_strangers(self) -> None:
+        """Clients that aren't ours may come: servers of libraries limit what one of them can ask for."""
+        from twinloop.devices.opcua_device import OpcUaServer
+
+        for server in self.servers if self.stacks is not None else ():
+            if isinstance(server, OpcUaServer):
+                server.limit()
+
+    def count_samples(self) -> None:
+        """OPC UA servers, which are up, keep what each answer says of their device's last point."""
+        from twinloop.devices.opcua_device import OpcUaServer
+
+        for server in self.servers if self.stacks is not None else ():
+            if isinstance(server, OpcUaServer):
+                server.count(len(server.device.model.points) - 1)
+
+    def close(self) -> None:
+        """Libraries are left."""
+        if self.stacks is not None:
+            self.stacks.close()
+
+    # ---- ports --------------------------------------------------------------------------------------------------
+    def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
+        if spec.protocol == "opcua":
+            from twinloop.devices.opcua_device import endpoint
+
+            at = endpoint(spec.name) if spec.place is None else spec.place.url
+            told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", at))
+            if spec.subscribed is not None:
+                told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
+                told += (("queue", str(spec.subscribed.queue)),)
+                told += waits(deadline_ns)
+            return told
+        if spec.protocol == "mqtt":
+            told = ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
+            return told + waits(deadline_ns)
+        return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
+
+    def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
+        """Who reads a device for a gateway; the plan of a device that speaks by itself must tell ``source`` of each sample."""
+        if spec.subscribed is not None:
+            from twinloop.sim.libraries.stacks import StackPort
+
+            port = self.port(gateway, index, spec)
+            assert isinstance(port, StackPort)
+            subscriber = Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
+            image, looks = self._node_looks(index)
+            subscriber.witness = NoticeWitness(image, looks, self._epoch_ns)
+            return subscriber
+        if spec.protocol != "mqtt":
+            polled = Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
+            polled.witness = self._witness(index, spec, polled.port)
+            return polled
+        site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
+        broker = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
+        receiver = Receiver(gateway, index, spec, slot, broker, table, client, lambda k: site.holds(client, index, k))
+        site.add_receiver(index, client, receiver)
+        speaker = self.servers[index]
+        assert isinstance(speaker, MqttDevice)
+        receiver.witness = MessageWitness(self._env, speaker, lambda: site.owes(speaker))
+        return receiver
+
+    def _node_looks(self, index: int) -> Any:
+        server: Any = self.servers[index]
+        return server.image, server.looks
+
+    def _witness(self, index: int, spec: DeviceSpec, port: Port) -> Witness:
+        """Who knows what a polled device shows on that way to it."""
+        if spec.protocol == "opcua" and isinstance(port, AttachedPort):
+            words = ServerWords()
+            port.told, port.stateful = words.heard, True
+            return words
+        if spec.protocol == "opcua":
+            return NodeWitness(*self._node_looks(index))
+        witness = ModbusWitness(self.servers[index].device, spec.place is not None)
+        if isinstance(port, AttachedPort):
+            port.told = witness.heard_tcp
+        elif isinstance(port, AttachedSerialPort):
+            port.told = witness.heard_rtu
+        else:
+            assert isinstance(port, TcpPort | SerialPort)
+            port.server.witnesses = (*port.server.witnesses, witness.looks.append)
+        return witness
+
+    def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
+        """What a sample that is due sets off at the device."""
+        if spec.protocol == "mqtt":
+            return self.sites[spec.link].publishers[index].publish
+        if spec.subscribed is None:
+            return None
+        from twinloop.devices.opcua_device import OpcUaServer, host_of
+
+        server, stacks = self.servers[index], self.stacks
+        assert isinstance(server, OpcUaServer)
+        assert stacks is not None
+        server.sampled_from_outside = True
+        host = host_of(spec.name)
+
+        def sample(k: int) -> None:
+            if self._news[index].fresh:
+                stacks.start(host, server.sample())
+
+        return sample
+
+    def news(self, index: int, spec: DeviceSpec) -> Callable[[int], int] | None:
+        """Which points of a device are due at an instant: of a subscribed one those that have changed; None for all."""
+        if spec.subscribed is None:
+            return None
+        news = self._news[index] = News(NodeImage(self.servers[index].device))
+        return news.mask
+
+    def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
+        """A gateway's own way to a device."""
+        link, second = self._links[spec.link], gateway.name != spec.gateway
+        if spec.place is not None:
+            return self._real(gateway, index, spec, spec.place)
+        server = self.servers[index]
+        if spec.protocol == "opcua":
+            from twinloop.devices.opcua_device import PORT, OpcUaServer, host_of
+            from twinloop.sim.libraries.stacks import StackPort
+
+            assert self.stacks is not None
+            assert isinstance(server, OpcUaServer)
+            return StackPort(
+                self._env, self._trace, index, link, server, self.stacks, (host_of(spec.name), PORT), spec.name, spec.response_ns,
+                gateway.take_file, gateway.budget.files, gateway.name, second,
+            )  # fmt: skip
+        assert isinstance(server, ModbusServer)
+        if self._timing[spec.link] is None:
+            if second:
+                server = ModbusServer(server.device, server)
+            return TcpPort(
+                self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
+                second,
+            )  # fmt: skip
+        line = self.line(spec)
+        if (gateway.name, line.name) not in self._masters:
+            self._masters[gateway.name, line.name] = Master(line)
+        return SerialPort(self._env, self._trace, index, line, server, spec.response_ns, self._masters[gateway.name, line.name])
+
+    def _real(self, gateway: Gateway, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
+        """The way to a device that isn't simulated."""
+        assert self._outside is not None
+        if spec.link not in self._wires:
+            self._wires[spec.link] = untouched(self._links[spec.link], self._streams)
+        wire = self._wires[spec.link]
+        if not place.path:
+            return AttachedPort(
+                self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, gateway.take_file, gateway.budget.files,
+                gateway.name, gateway.name != spec.gateway,
+            )  # fmt: skip
+        if place.path not in self._real_lines:
+            of = next(link for link in self._spec.links if link.name == spec.link)
+            self._real_lines[place.path] = AttachedLine(self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire)
+        return AttachedSerialPort(self._env, self._trace, index, self._real_lines[place.path])
+
+    def line(self, spec: DeviceSpec) -> Line:
+        """The serial line on which a device sits."""
+        name, timing = f"{spec.link}/{spec.line}", self._timing[spec.link]
+        assert timing is not None
+        if name not in self.lines:
+            self.lines[name] = Line(self._env, name, timing, self._links[spec.link], self._streams)
+        self.lines[name].window_ns = max(self.lines[name].window_ns, spec.poll_ns)
+        return self.lines[name]

@@ -1,0 +1,190 @@
+"""What a gateway has and what it has spent: CPU time by component, linear memory, breaches.
+
+Belongs here: the prices of a board put together, meters, and the account. Never: what follows a breach (supervisor.py).
+Time is kept in picoseconds with a carry, so that a component's CPU time is, to the nanosecond, what the profile gives
+for its fuel, crossings and values: cpu_ns = (fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps) // 1000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twinloop.sim.model.boards import SMALL_RESERVATION_FACTOR, Board
+
+PS_PER_NS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CpuProfile:
+    """Prices in picoseconds on one gateway: a unit of fuel, a call, an import, a lifted or lowered value."""
+
+    fuel_ps: int
+    call_ps: int
+    import_ps: int
+    value_ps: int
+    band: float
+    metered: bool
+
+    @classmethod
+    def of(cls, board: Board, metered: bool, small_reservation: bool) -> CpuProfile:
+        """The prices of a board; ``metered`` when any component on it has a CPU limit."""
+        fuel = board.metered_fuel_ps if metered else board.fuel_ps
+        fuel_ps, band = fuel.value, board.band()
+        if small_reservation and board.runtime == "cranelift":
+            fuel_ps = fuel_ps * SMALL_RESERVATION_FACTOR.value // 1000
+            band *= SMALL_RESERVATION_FACTOR.band
+        return cls(fuel_ps, board.call_ps.value, board.import_ps.value, board.value_ps.value, band, metered)
+
+    def slowed(self, ratio: float) -> CpuProfile:
+        """The prices of a CPU that runs at ``ratio`` (over 0, at most 1) of its speed."""
+        fuel_ps, call_ps, import_ps, value_ps = (round(ps / ratio) for ps in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps))
+        return CpuProfile(fuel_ps, call_ps, import_ps, value_ps, self.band, self.metered)
+
+    def fuel_for(self, time_ns: int) -> int:
+        """How much fuel fits into ``time_ns``."""
+        return time_ns * PS_PER_NS // self.fuel_ps
+
+    def cpu_ns(self, fuel: int, calls: int, imports: int, values: int) -> int:
+        """The time that these cost together."""
+        return (fuel * self.fuel_ps + calls * self.call_ps + imports * self.import_ps + values * self.value_ps) // PS_PER_NS
+
+
+class Meter:
+    """What one component of a gateway has used: fuel, crossings, values, and the CPU time that follows."""
+
+    __slots__ = ("_prices", "calls", "cpu_ns", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
+
+    def __init__(self, profile: CpuProfile) -> None:
+        self.reprice(profile)
+        self.fuel = self.calls = self.imports = self.values = self.spent_ps = self.instantiate_ns = 0
+        self.cpu_ns = 0
+        """CPU time of all its calls, without instantiation: ``spent_ps``, rounded down"""
+        self.faults: dict[str, int] = {}
+
+    def reprice(self, profile: CpuProfile) -> None:
+        """Other prices from now on."""
+        self.profile = profile
+        self._prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
+
+    def charge(self, fuel: int, calls: int, imports: int, values: int) -> int:
+        """Account for one segment; returns its time in ns (the carry keeps the sum exact)."""
+        self.fuel += fuel
+        self.calls += calls
+        self.imports += imports
+        self.values += values
+        fuel_ps, call_ps, import_ps, value_ps = self._prices
+        after = self.spent_ps = self.spent_ps + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+        before_ns = self.cpu_ns
+        after_ns = self.cpu_ns = after // PS_PER_NS
+        return after_ns - before_ns
+
+    @property
+    def fuel_ns(self) -> int:
+        """The part of ``cpu_ns`` that is guest code, at today's prices."""
+        return self.fuel * self.profile.fuel_ps // PS_PER_NS
+
+
+HOST_BYTES_PER_INSTANCE = 19 << 10
+"""a live 8 KB instance with its store, measured; its linear memory comes on top"""
+
+
+class Files:
+    """Open files and sockets of a gateway's process, of which there are ``limit`` at most (RLIMIT_NOFILE, getrlimit(2)); None: any number."""
+
+    __slots__ = ("limit", "open", "peak", "refused")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.open = self.peak = self.refused = 0
+
+    def take(self) -> bool:
+        """One more; False when there is none left (EMFILE)."""
+        if self.limit is not None and self.open >= self.limit:
+            self.refused += 1
+            return False
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        return True
+
+    def give(self) -> None:
+        """One is closed."""
+        self.open -= 1
+
+
+class Budget:
+    """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
+
+    def __init__(self, board: Board, metered: bool, small_reservation: bool, files: int | None = None) -> None:
+        self.board = board
+        self.files = Files(files)
+        self.profile = self._full_speed = CpuProfile.of(board, metered, small_reservation)
+        self._throttles: list[float] = []
+        self._squeezes: list[int] = []
+        self.speed = 1.0
+        """share of the CPU's speed that it has now"""
+        self.meters: dict[str, Meter] = {}
+        self.host_ns = 0
+        """work outside WASM: publish, ack, store, commit, TLS"""
+        self.memory_bytes = self.memory_peak_bytes = 0
+        self.breaches: dict[str, int] = {}
+
+    def meter(self, component: str) -> Meter:
+        """The meter of a component, made on first use."""
+        found = self.meters.get(component)
+        if found is None:
+            found = self.meters[component] = Meter(self.profile)
+        return found
+
+    def host(self, work: str) -> int:
+        """The time of one piece of host work on this board, accounted for."""
+        time_ns = self.work_ns(self.board.host_ns[work].value)
+        self.host_ns += time_ns
+        return time_ns
+
+    def host_many(self, work: str, count: int) -> int:
+        """The same for ``count`` pieces."""
+        time_ns = self.work_ns(count * self.board.host_ns[work].value)
+        self.host_ns += time_ns
+        return time_ns
+
+    def work_ns(self, time_ns: int) -> int:
+        """What takes ``time_ns`` at full speed takes this long now."""
+        return time_ns if self.speed == 1.0 else round(time_ns / self.speed)
+
+    def throttle(self, ratio: float) -> Callable[[], None]:
+        """The CPU runs at ``ratio`` of its speed (the lowest of all that hold); returns what ends it."""
+        self._throttles.append(ratio)
+        self._reprice()
+
+        def end() -> None:
+            self._throttles.remove(ratio)
+            self._reprice()
+
+        return end
+
+    def _reprice(self) -> None:
+        self.speed = min(self._throttles, default=1.0)
+        self.profile = self._full_speed if self.speed == 1.0 else self._full_speed.slowed(self.speed)
+        for meter in self.meters.values():
+            meter.reprice(self.profile)
+
+    def squeeze(self, left_bytes: int) -> Callable[[], None]:
+        """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends it."""
+        self._squeezes.append(left_bytes)
+        return lambda: self._squeezes.remove(left_bytes)
+
+    @property
+    def limit_bytes(self) -> int:
+        """RAM that instances may have now."""
+        return min([self.board.memory_bytes, *self._squeezes])
+
+    def hold_memory(self, change_bytes: int) -> bool:
+        """Memory of instances comes or goes; False when the board's RAM is exceeded."""
+        self.memory_bytes += change_bytes
+        self.memory_peak_bytes = max(self.memory_peak_bytes, self.memory_bytes)
+        return self.memory_bytes <= self.limit_bytes
+
+    def breach(self, budget: str) -> None:
+        """A limit was hit: counted by name."""
+        self.breaches[budget] = self.breaches.get(budget, 0) + 1

@@ -1,0 +1,139 @@
+"""One call of a component: guest code runs when it gets a core, holds it for what it costs, and only then its import acts.
+
+Belongs here: the order of charge and effect, imports that park. Never: what a call is for (pipeline.py), what a board costs (budget.py).
+Cause before effect: a segment of guest code runs at the instant at which it gets a core; the core is held for the time
+that the segment's fuel, crossings and values cost; only then does the import that it led to act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twinloop.components.batch import batch_in
+from twinloop.components.instance import Request
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.accounts.latency import BUS, Clockwork
+from twinloop.sim.kernel.clock import Steps
+
+if TYPE_CHECKING:
+    from twinloop.sim.field.tcp_port import Port
+    from twinloop.sim.gateway.gateway import Gateway
+    from twinloop.sim.gateway.slot import Slot
+
+CONSTANT_VALUES = 4
+"""lifted or lowered around the lists of a call: results, records, tags"""
+READING_VALUES = 5
+"""a reading is a record of four scalars"""
+
+
+def call(
+    gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
+    port: Port | None = None, returns_batch: bool = False, arguments_at: int = 0,
+) -> Steps:  # fmt: skip
+    """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
+
+    Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work is added to
+    ``clockwork`` under ``stage``, waiting for a core under queue, parked bus time under bus.
+    """
+    env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
+    assert instance is not None
+    spent = clockwork.spent_ns
+    deadline_at, calls, imports = 0, 1, 0
+    while True:
+        asked = env._now
+        if cores.free:
+            cores.free -= 1
+        else:
+            yield cores.wait()
+            clockwork.waited(env._now - asked, "core")
+            if instance.closed:
+                cores.release(0)
+                return instance.fault
+        start = slot.segment_start_ns = env._now
+        if calls:
+            deadline_at = start + slot.deadline_ns
+            if arguments_at:
+                instance.begin_at(export, arguments_at, slot.fuel_limit)
+            else:
+                instance.begin(export, arguments, slot.fuel_limit)
+        fuel = instance.advance()
+        request = instance.request
+        if request is None:
+            values += CONSTANT_VALUES
+            if returns_batch and instance.fault is None:
+                lists = clockwork.lists = batch_in(instance.result_at)
+                values += READING_VALUES * lists[0] if lists else 0
+        cost = meter.charge(fuel, calls, imports + slot.crossings, values)
+        slot.crossings = 0
+        if cost:
+            yield cost
+        cores.release(cost)
+        spent[stage] += cost
+        if instance.closed:
+            return instance.fault  # the gateway or the instance died while this segment ran: what it led to doesn't happen
+        if slot.logged:
+            slot.flush_log()
+        if request is None:
+            if instance.fault is None:
+                return None
+            return fuel_or_deadline(slot, instance.fault)
+        if env._now >= deadline_at:
+            return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
+        parked = env._now
+        if request.name == "fieldbus.transact" and port is not None:
+            frame, framing, timeout_ns = request.arguments
+            reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked), deadline_at - parked)
+        else:
+            reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
+        spent[BUS if request.name[0] == "f" else stage] += env._now - parked
+        if instance.closed:
+            return instance.fault
+        if env._now >= deadline_at:
+            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {slot.deadline_ns} ns in all")
+        if deadline_at - env._now < slot.fuel_limit_ns:
+            instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
+        instance.answer(reply)
+        calls, imports = 0, 1
+        values = len(request.arguments[0]) if request.name in _SENDING else 0
+        if reply is not None and type(reply[1]) is bytes:
+            values += len(reply[1])
+
+
+_SENDING = ("fieldbus.transact", "fieldbus.send")
+
+
+def fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
+    """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
+    if fault.cause is not Cause.OUT_OF_FUEL:
+        return fault
+    cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
+    if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
+        return Fault(Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used)
+    return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
+
+
+def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
+    """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
+    name, arguments = request
+    if name == "fieldbus.receive" and port is not None:
+        return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
+    if name == "fieldbus.send" and port is not None:
+        return (yield port.send(arguments[0], min(arguments[1], left_ns)))
+    if name == "fieldbus.reset" and port is not None:
+        port.reset()
+        return None
+    if name == "clock.sleep":
+        yield min(arguments[0], left_ns)
+        return None
+    if name == "state.set":
+        result = slot.write_state(arguments[0], arguments[1])
+        if result[0]:
+            durable = gateway.on_flash()
+            gateway.env.call_in(left_ns, durable.fire)
+            yield durable
+        return result
+    if name == "state.delete":
+        slot.delete_state(arguments[0])
+        return None
+    return False, ("other", f"{name}: there is no line to it")

@@ -1,0 +1,256 @@
+"""A slot: the place of one component instance on a gateway, its life as a table, and what its imports mean.
+
+Belongs here: states, the instance's queue, the handlers of clock, log and state. Never: when it is restarted
+(supervisor.py) or called (pipeline.py). An instance serves one call at a time, in simulated time too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twinloop.components.contract import Settings
+from twinloop.components.host import Linked
+from twinloop.components.instance import Instance
+from twinloop.sim.gateway.budget import HOST_BYTES_PER_INSTANCE, Meter
+from twinloop.sim.kernel.clock import Environment, S, Signal
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.trace import Trace
+from twinloop.sim.kernel.wallclock import WallClock
+from twinloop.sim.model.spec import ComponentSpec
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.budget import Budget
+
+LOG_LINE_BYTES_MAX = 4 << 10
+LOG_LINES_PER_S = 20
+"""a second's worth of lines that one instance may leave; the rest is counted (limit ``log-rate``)"""
+FUEL_PER_CALL_MAX = 1 << 40
+"""for a call that nothing else limits"""
+STATE_KEY_BYTES_MAX = 256
+STATE_VALUE_BYTES_MAX = 64 << 10
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("down", "start"): "starting",
+    ("starting", "ready"): "ready",
+    ("starting", "fault"): "backoff",
+    ("starting", "stop"): "down",
+    ("ready", "fault"): "backoff",
+    ("ready", "stop"): "down",
+    ("backoff", "start"): "starting",
+    ("backoff", "quarantine"): "quarantined",
+    ("backoff", "stop"): "down",
+    ("quarantined", "stop"): "down",
+}
+"""(state, event) -> state of a component on a gateway; anything else is our mistake"""
+
+_OK: tuple[bool, Any] = (True, None)
+
+
+class Slot:
+    """One supervised instance: which component, for whom (``device`` index, None for a whole gateway), in which state."""
+
+    __slots__ = (
+        "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
+        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "health", "instance", "journal", "linked",
+        "logged", "meter", "name", "on_drop", "on_move", "on_ready", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+    )  # fmt: skip
+
+    def __init__(
+        self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
+        device: int | None, deadline_ns: int, clock: WallClock, journal: deque[tuple[Slot, str, bytes | None]],
+    ) -> None:  # fmt: skip
+        self._env, self._trace, self._clock = env, trace, clock
+        self.name, self.spec, self.linked, self.settings = name, spec, linked, settings
+        self.meter, self.budget, self.device, self.deadline_ns = meter, budget, device, deadline_ns
+        self.fuel_limit_ns = deadline_ns if spec.cpu_ns is None else min(spec.cpu_ns, deadline_ns)
+        self.fuel_limit = 0
+        """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
+        self.reprice()
+        self.state = "down"
+        self.health = ""
+        """what its instance last said of itself; empty before it was asked"""
+        self.instance: Instance | None = None
+        self.faults: list[int] = []
+        self.backoff_ns = 0
+        self.generation = 0
+        """counts instances, so that a restart that was overtaken knows it"""
+        self.on_move: Callable[[str, str], None] | None = None
+        """told of each (state, cause) that it comes into, by who watches it through an upgrade"""
+        self.on_ready: Callable[[], None] | None = None
+        """told when it can be called"""
+        self.on_drop: Callable[[], None] | None = None
+        """told when the instance goes: its connection goes with it"""
+        self.serving = False
+        self._waiters: deque[Signal] | None = None
+        self.segment_start_ns = 0
+        self.crossings = 0
+        """imports of the segment under way that answered at once"""
+        self.logged = False
+        """lines or drops of the segment under way wait for ``flush_log``"""
+        self.values: dict[str, bytes] = {}
+        """what ``state`` keeps on the gateway's flash; outlives instances"""
+        self.journal = journal
+        """its gateway's: what ``state`` changed since the last sync, with the value before"""
+        self._log_second, self._log_count, self._log_dropped = -1, 0, 0
+        self._log_lines: list[tuple[int, str, str]] = []
+        self.handlers: dict[str, Callable[..., Any]] = {
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
+            "state.get": self._get, "state.keys": self._keys,
+        }  # fmt: skip
+
+    def reprice(self) -> None:
+        """The board's prices have changed: so has what fits into a call."""
+        self.fuel_limit = min(FUEL_PER_CALL_MAX, self.meter.profile.fuel_for(self.fuel_limit_ns))
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+    def move(self, event: str, gateway: int, cause: str = "") -> None:
+        """Take a transition of the table and trace it."""
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvariantError(f"component {self.name}: {event!r} in state {self.state!r}")
+        self.state = following
+        self._trace.emit("component", gateway, self.name, following, cause)
+        if self.on_move is not None:
+            self.on_move(following, cause)
+        if following == "ready" and self.on_ready is not None:
+            self.on_ready()
+
+    def sibling(self, name: str, spec: ComponentSpec, linked: Linked) -> Slot:
+        """A slot for the same work with another component; it begins with a copy of what ``state`` keeps."""
+        slot = Slot(
+            self._env, self._trace, name, spec, linked, self.settings, self.meter, self.budget, self.device, self.deadline_ns, self._clock,
+            self.journal,
+        )  # fmt: skip
+        slot.values = dict(self.values)
+        return slot
+
+    def adopt(self, instance: Instance) -> bool:
+        """Take over a new instance; False when the board has no RAM left for it."""
+        self.generation += 1
+        self.instance = instance
+        self.health = ""
+        instance.memory.on_growth = self._grown
+        return self.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
+
+    def held_bytes(self) -> int:
+        """RAM of its instance; 0 without one."""
+        return 0 if self.instance is None else HOST_BYTES_PER_INSTANCE + self.instance.memory_bytes
+
+    def _grown(self, change_bytes: int) -> None:
+        if not self.budget.hold_memory(change_bytes):
+            self.budget.breach("memory")
+
+    def drop(self) -> None:
+        """Close the instance, if there is one."""
+        instance, self.instance = self.instance, None
+        if instance is not None:
+            if self.on_drop is not None:
+                self.on_drop()
+            self.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
+            instance.memory.on_growth = None
+            instance.close()
+
+    def reset(self) -> None:
+        """The gateway has died: whoever held or waited for the instance is gone."""
+        self.serving = False
+        self._waiters = None
+        self._log_lines.clear()
+        self.logged = False
+        self.crossings = 0
+
+    # ---- one call at a time -------------------------------------------------------------------------------------
+    def wait(self) -> Signal:
+        """Fires when the instance is yours; only for when ``serving`` is True."""
+        event = Signal(self._env)
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(event)
+        return event
+
+    def release(self, generation: int) -> None:
+        """The next in line has it at this instant; whoever held an instance that is gone since has nothing to give back."""
+        if generation != self.generation:
+            return
+        if self._waiters:
+            self._waiters.popleft().fire()
+        else:
+            self.serving = False
+
+    # ---- imports that answer at once ----------------------------------------------------------------------------
+    def _elapsed_ns(self) -> int:
+        """Board time since the segment began: the guest's clock moves while it computes."""
+        instance = self.instance
+        if instance is None:
+            return 0  # its start code runs: no segment of a call
+        return self.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
+
+    def _now(self) -> int:
+        self.crossings += 1
+        return self._clock.wall(self.segment_start_ns + self._elapsed_ns())
+
+    def _monotonic(self) -> int:
+        self.crossings += 1
+        return self._clock.monotonic(self.segment_start_ns + self._elapsed_ns())
+
+    def _log(self, level: str, message: str) -> None:
+        self.crossings += 1
+        self.logged = True
+        at_ns = self.segment_start_ns + self._elapsed_ns()
+        second = at_ns // S
+        if second != self._log_second:
+            self._log_second, self._log_count = second, 0
+        self._log_count += 1
+        if self._log_count > LOG_LINES_PER_S:
+            self._log_dropped += 1
+            return
+        raw = message.encode()
+        self._log_lines.append((at_ns, level, message if len(raw) <= LOG_LINE_BYTES_MAX else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore")))
+
+    def flush_log(self) -> None:
+        """The segment's CPU time has passed: what it logged is now a fact."""
+        self.logged = False
+        for at_ns, level, text in self._log_lines:
+            self._trace.emit("log", self.name, at_ns, level, text)
+        self._log_lines.clear()
+        if self._log_dropped:
+            self._trace.emit("limit", self.name, "log-rate", self._log_dropped)
+            self._log_dropped = 0
+
+    def _get(self, key: str) -> bytes | None:
+        self.crossings += 1
+        return self.values.get(key)
+
+    def _keys(self) -> list[str]:
+        self.crossings += 1
+        return sorted(self.values)
+
+    # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) -----------------
+    def write_state(self, key: str, value: bytes) -> tuple[bool, Any]:
+        """``state.set``'s result; on ok the caller parks the guest until the store has synced."""
+        size = len(key.encode())
+        if size > STATE_KEY_BYTES_MAX:
+            return False, ("key-too-long", STATE_KEY_BYTES_MAX)
+        if len(value) > STATE_VALUE_BYTES_MAX:
+            return False, ("other", f"a value is at most {STATE_VALUE_BYTES_MAX} bytes")
+        used = sum(len(k.encode()) + len(v) for k, v in self.values.items() if k != key)
+        if used + size + len(value) > self.spec.state_bytes:
+            self.budget.breach("state-quota")
+            self._trace.emit("limit", self.name, "state-quota", used + size + len(value))
+            return False, ("quota-exceeded", self.spec.state_bytes)
+        self.journal.append((self, key, self.values.get(key)))
+        self.values[key] = value
+        return _OK
+
+    def restore_state(self, key: str, before: bytes | None) -> None:
+        """A change that was never synced didn't survive: the key has its value of before (None: it wasn't there)."""
+        if before is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = before
+
+    def delete_state(self, key: str) -> None:
+        """``state.delete``."""
+        if key in self.values:
+            self.journal.append((self, key, self.values.pop(key)))

@@ -1,0 +1,224 @@
+"""The supervisor: brings components up, asks how they are, and decides what follows a fault: restart after backoff, or quarantine.
+
+Belongs here: configure, restarts, quarantine, get-status rounds, the watchdog. Never: calls on a sample's way (pipeline.py).
+After any fault the store is dead: a new instance is instantiated AND configured, both charged to the cores. A fault in
+configure counts like any other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twinloop.components.instance import Instance
+from twinloop.components.outcome import Cause, Fault
+from twinloop.sim.accounts.latency import DRIVER, Clockwork
+from twinloop.sim.gateway.call import call
+from twinloop.sim.gateway.slot import Slot
+from twinloop.sim.kernel.clock import Signal, Steps, Task, Timer
+from twinloop.sim.kernel.random import Stream
+from twinloop.sim.model.spec import RestartSpec
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.gateway import Gateway
+
+KICKS = 4
+"""how often the watchdog is kicked in its time; a kick costs what an acknowledgement costs (ours)"""
+CONFIG_VALUES = 10
+"""a point-config is a record of eight fields, two of them options"""
+
+
+class ConfigRefused(Exception):
+    """A component refused its settings at boot: the author's mistake. ``args`` = (component name, text)."""
+
+    def __init__(self, component: str, text: str) -> None:
+        super().__init__(component, text)
+
+
+class Supervisor:
+    """Of one gateway. ``fault`` is where every fault ends up."""
+
+    def __init__(self, gateway: Gateway, restart: RestartSpec, jitter: Stream) -> None:
+        self._gateway, self._restart, self._jitter = gateway, restart, jitter
+        self.faults: dict[tuple[str, str], int] = {}
+        """(component, cause) -> faults"""
+        self.restarts = self.quarantined = 0
+        self.refused: ConfigRefused | None = None
+        self.bites = 0
+        """resets by the watchdog"""
+        self._bite: Timer | None = None
+
+    def start(self, slot: Slot) -> Signal:
+        """Bring a slot up; the signal fires when it is ready or has failed."""
+        slot.move("start", self._gateway.index)
+        over = Signal(self._gateway.env)
+        Task(self._gateway.env, self._start(slot, over))
+        return over
+
+    def _start(self, slot: Slot, over: Signal) -> Steps:
+        yield from self._bring_up(slot, self._gateway.epoch)
+        over.fire()
+
+    def _bring_up(self, slot: Slot, epoch: int) -> Steps:
+        gateway, generation = self._gateway, slot.generation
+        if gateway.epoch != epoch:
+            return
+        cost = gateway.budget.work_ns(gateway.board.instantiate_ns.value)
+        yield from gateway.cores.hold(cost)
+        if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":
+            return
+        slot.meter.instantiate_ns += cost
+        instance = gateway.host.instantiate(slot.linked, slot.handlers, slot.fuel_limit, slot.spec.memory_bytes)
+        fits = slot.adopt(instance)
+        generation, slot.serving = slot.generation, True
+        if not fits and slot not in gateway.beside:
+            fits = self._make_room()
+        if instance.fault is not None:
+            self.fault(slot, instance.fault)
+        elif not fits:
+            self.refuse_memory(slot)
+        else:
+            yield from self._configure(slot, instance, epoch)
+        if gateway.epoch == epoch:
+            slot.release(generation)  # whoever waited for the one before is served by this one, or told that there is none
+
+    def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
+        gateway = self._gateway
+        values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
+        fault = yield from call(gateway, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
+        if gateway.epoch != epoch or slot.instance is not instance:
+            return
+        if fault is not None:
+            self.fault(slot, fault)
+            return
+        result = instance.result()
+        if not result.ok:
+            tag, payload = result.value
+            spoken = dict(slot.settings.options).get("protocol")
+            why = f" (it doesn't speak {spoken})" if (tag, payload) == ("bad-option", "protocol") else ""
+            refusal = ConfigRefused(slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}{why}")
+            self.refused = self.refused or refusal
+            self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
+            return
+        slot.move("ready", gateway.index)
+
+    def fault_now(self, slot: Slot, cause: Cause, message: str) -> None:
+        """The instance broke its contract in a finished call."""
+        if slot.instance is not None and slot.state == "ready":
+            self.fault(slot, slot.instance.kill(cause, message))
+
+    def fault(self, slot: Slot, fault: Fault, generation: int | None = None) -> None:
+        """A component call ended in a fault: its instance is dead. ``generation``: of the instance that was called; one that has
+        been replaced since is no news."""
+        gateway, restart = self._gateway, self._restart
+        if slot.state not in ("ready", "starting") or generation not in (None, slot.generation):
+            return
+        key = slot.spec.name, fault.cause.value
+        self.faults[key] = self.faults.get(key, 0) + 1
+        slot.meter.faults[fault.cause.value] = slot.meter.faults.get(fault.cause.value, 0) + 1
+        slot.move("fault", gateway.index, fault.cause.value)
+        slot.drop()
+        if slot in gateway.beside:  # it serves nobody: who needs it again starts it
+            self.stop(slot)
+            return
+        now = gateway.env._now
+        slot.faults.append(now)
+        while slot.faults and slot.faults[0] <= now - restart.window_ns:
+            slot.faults.pop(0)
+        if len(slot.faults) >= restart.faults:
+            slot.move("quarantine", gateway.index, f"{restart.faults} faults")
+            self.quarantined += 1
+            return
+        slot.backoff_ns = restart.first_ns if len(slot.faults) == 1 else min(2 * slot.backoff_ns, restart.max_ns)
+        wait_ns = slot.backoff_ns + self._jitter.spread(int(slot.backoff_ns * restart.jitter))
+        gateway.env.call_in(wait_ns, self._again, slot, gateway.epoch)
+
+    def _again(self, slot: Slot, epoch: int) -> None:
+        if slot.state == "backoff" and self._gateway.epoch == epoch:
+            self.restarts += 1
+            self.start(slot)
+
+    # ---- how are they? ------------------------------------------------------------------------------------------
+    def booted(self) -> None:
+        """The gateway is up: its rounds and its watchdog begin."""
+        gateway, restart = self._gateway, self._restart
+        if restart.status_ns is not None:
+            gateway.env.call_in(restart.status_ns, self._round, gateway.epoch, restart.status_ns)
+        if restart.watchdog_ns is not None:
+            self._kicked(gateway.epoch, restart.watchdog_ns)
+
+    def _round(self, epoch: int, every_ns: int) -> None:
+        gateway = self._gateway
+        if gateway.epoch != epoch:
+            return
+        for poller in gateway.pollers:
+            if poller.slot.state == "ready":
+                poller.ask_status()
+        gateway.env.call_in(every_ns, self._round, epoch, every_ns)
+
+    def said(self, slot: Slot, status: Any) -> None:
+        """What a driver says of itself: a change is an event, ``failed`` is a fault."""
+        if status.health != slot.health:
+            slot.health = status.health
+            self._gateway.trace.emit("status", slot.name, status.health, status.polls, status.errors)
+        if status.health == "failed" and slot.instance is not None and slot.state == "ready":
+            self.fault(slot, slot.instance.kill(Cause.UNHEALTHY, f"get-status: {status.detail}"))
+
+    def _kick(self, epoch: int, within_ns: int) -> None:
+        """A kick is work like any other: it needs a core, and waits for one behind whoever hogs them."""
+        gateway = self._gateway
+        if gateway.epoch == epoch and gateway.state == "up":
+            gateway.cores.work(gateway.budget.host("ack"), self._kicked, epoch, within_ns)
+
+    def _kicked(self, epoch: int, within_ns: int) -> None:
+        gateway = self._gateway
+        if self._bite is not None:
+            self._bite.cancel()
+        self._bite = gateway.env.call_in(within_ns, self._bites, epoch)
+        gateway.env.call_in(within_ns // KICKS, self._kick, epoch, within_ns)
+
+    def _bites(self, epoch: int) -> None:
+        gateway = self._gateway
+        if gateway.epoch != epoch or gateway.state != "up":
+            return
+        self.bites += 1
+        gateway.budget.breach("watchdog")
+        gateway.trace.emit("breach", gateway.index, "watchdog", "")
+        gateway.restart()
+        gateway.on_event(f"restart {gateway.name}")
+
+    # ---- the end of an instance ---------------------------------------------------------------------------------
+    def refuse_memory(self, slot: Slot) -> None:
+        """There is no RAM for this instance: it dies, and that is an event."""
+        gateway = self._gateway
+        gateway.budget.breach("memory")
+        gateway.trace.emit("breach", gateway.index, "memory", slot.name)
+        assert slot.instance is not None
+        self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
+
+    def _make_room(self) -> bool:
+        """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is there enough then?"""
+        gateway = self._gateway
+        budget = gateway.budget
+        while budget.memory_bytes > budget.limit_bytes and any(slot.instance is not None for slot in gateway.beside):
+            self._kill_largest([slot for slot in gateway.beside if slot.instance is not None])
+        return budget.memory_bytes <= budget.limit_bytes
+
+    def _kill_largest(self, living: list[Slot]) -> None:
+        self.refuse_memory(max(enumerate(living), key=lambda one: (one[1].held_bytes(), one[0]))[1])
+
+    def relieve_memory(self) -> None:
+        """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the largest goes first, of equal
+        ones the youngest; until the rest fits."""
+        gateway = self._gateway
+        while not self._make_room():
+            living = [slot for slot in gateway.slots if slot.instance is not None]
+            if not living:
+                return
+            self._kill_largest(living)
+
+    def stop(self, slot: Slot) -> None:
+        """The gateway goes down, and with it the instance."""
+        slot.drop()
+        slot.reset()
+        if slot.state != "down":
+            slot.move("stop", self._gateway.index)

@@ -1,0 +1,277 @@
+"""The uplink: an MQTT session with QoS 1 over a stream, a window, and a way back after each loss.
+
+Belongs here: connect, publish, acknowledge, retry. Never: which messages (gateway.py) or where they wait (store.py).
+Reconnects: backoff doubling from first to max with jitter. A lost session gives its unacknowledged messages back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twinloop.devices.mqtt_packet import Connect, Packet, Pingreq, Publish, Subscribe
+from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
+from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
+from twinloop.sim.cloud.mqtt_wire import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
+from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.kernel.clock import Environment, Timer
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.random import Stream as RandomStream
+from twinloop.sim.model.spec import UplinkSpec
+from twinloop.sim.network.link import Link
+from twinloop.sim.network.tcp import Stream
+from twinloop.sim.upgrade.upgrades import Upgrade
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.gateway import Gateway
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("down", "dial"): "connecting",
+    ("connecting", "accepted"): "up",
+    ("connecting", "lost"): "waiting",
+    ("up", "lost"): "waiting",
+    ("waiting", "dial"): "connecting",
+    ("connecting", "stop"): "down",
+    ("up", "stop"): "down",
+    ("waiting", "stop"): "down",
+    ("down", "stop"): "down",
+}
+"""(state, event) -> state of the session"""
+
+_HELLO, _SERVER_HELLO = b"client hello", b"server hello"
+_HELLO_BYTES, _SERVER_HELLO_BYTES = 320, 2800
+"""a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked); not made, only their sizes"""
+_PUBACK, _CONNACK = 0x40, 0x20
+"""first bytes of what comes down"""
+PUBACK_BYTES = 4 + TLS_RECORD_BYTES
+
+
+class Uplink:
+    """A gateway's session with the cloud."""
+
+    def __init__(self, env: Environment, gateway: Gateway, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
+        self._env, self._gateway, self.spec, self._link, self._jitter = env, gateway, spec, link, jitter
+        self.state = "down"
+        self.since_ns = env._now
+        self._stream: Stream | None = None
+        self._holds_file = False
+        self._flight: dict[int, Message] = {}
+        self._packet = self._order = 0
+        """identifiers of the last packet each way"""
+        self.attempts = 0
+        self._backoff_ns = spec.retry_first_ns
+        self._timer: Timer | None = None
+        self.round_trip_ns = 0
+        self.sessions = self.lost_sessions = self.published = self.resent = self.retransmitted = 0
+        self.window_peak = 0
+
+    # ---- asked by the gateway -----------------------------------------------------------------------------------
+    def ready(self) -> bool:
+        """Up, and the window has room."""
+        return self.state == "up" and len(self._flight) < self.spec.window
+
+    @property
+    def in_flight(self) -> int:
+        """Messages sent and not acknowledged."""
+        return len(self._flight)
+
+    def unacknowledged(self) -> list[Message]:
+        """Messages sent and not acknowledged, in order."""
+        return list(self._flight.values())
+
+    def publish(self, message: Message) -> None:
+        """Hand a message to the stream; only when ``ready``."""
+        stream, flight = self._stream, self._flight
+        if stream is None or self.state != "up" or len(flight) >= self.spec.window:
+            raise InvariantError(f"gateway {self._gateway.name}: publish without a session or room in the window")
+        packet = self._packet % 65_535 + 1
+        while packet in flight:
+            packet = packet % 65_535 + 1
+        self._packet = packet
+        flight[packet] = message
+        if len(flight) > self.window_peak:
+            self.window_peak = len(flight)
+        self.published += 1
+        message.sent_ns = self._env._now
+        gateway = self._gateway
+        gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
+        stream.up.send((sample(message, packet), message), message.size_bytes, message.sent_ns)
+
+    def tell(self, request: LeaseRequest | BlockRequest) -> None:
+        """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without a session."""
+        if self._stream is not None and self.state == "up":
+            self._say(self._stream, publish(request, 0), request)
+
+    # ---- the session --------------------------------------------------------------------------------------------
+    def _move(self, event: str) -> None:
+        following = TRANSITIONS.get((self.state, event))
+        if following is None:
+            raise InvariantError(f"uplink of {self._gateway.name}: {event!r} in state {self.state!r}")
+        if (following == "up") != (self.state == "up"):
+            self.since_ns = self._env._now
+        self.state = following
+        self._gateway.trace.emit("session", self._gateway.index, following, self.attempts)
+
+    def dial(self) -> None:
+        """Open a connection, shake hands, start a session; goes on by itself until it stands or is stopped."""
+        self.attempts += 1
+        self._move("dial")
+        if not self._gateway.take_file():
+            self._holds_file = False
+            self._env.call_in(0, self._refused, self._gateway.epoch)
+            return
+        self._holds_file = True
+        stream = self._stream = Stream(
+            self._env, self._link, self._gateway.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
+        )
+        stream.connect(lambda: self._greet(stream))
+
+    @staticmethod
+    def _greet(stream: Stream) -> None:
+        stream.send_up((_HELLO, None), _HELLO_BYTES)
+
+    def _refused(self, epoch: int) -> None:
+        """No socket was to be had: as if the connection had been lost."""
+        if self._gateway.epoch == epoch and self.state == "connecting" and self._stream is None:
+            self._lost()
+
+    @staticmethod
+    def _say(stream: Stream, data: bytes, what: Any = None) -> None:
+        stream.send_up((data, what), len(data) + TLS_RECORD_BYTES)
+
+    @staticmethod
+    def _reply(stream: Stream, data: bytes, what: Any = None) -> None:
+        stream.send_down((data, what), len(data) + TLS_RECORD_BYTES)
+
+    def _up(self, payload: tuple[bytes, Any]) -> None:
+        """At the cloud: bytes, and what they carry."""
+        stream = self._stream
+        if stream is None:
+            return
+        data, what = payload
+        cloud, index = self._gateway.cloud, self._gateway.index
+        if type(what) is Message:
+            packet = take_sample(data, what)
+            cloud.accept(index, what)
+            stream.send_down((puback(packet), None), PUBACK_BYTES)
+        elif data is _HELLO:
+            stream.send_down((_SERVER_HELLO, None), _SERVER_HELLO_BYTES)
+        else:
+            self._asked(stream, take(data, what), what)
+
+    def _asked(self, stream: Stream, packet: Packet, what: Any) -> None:
+        """At the cloud: anything but a sample."""
+        cloud, index = self._gateway.cloud, self._gateway.index
+        if isinstance(what, LeaseRequest):
+            answer = cloud.leases.ask(what, self._env._now)
+            self._reply(stream, publish(answer, 0), answer)
+        elif isinstance(what, BlockRequest):
+            block = cloud.shelf.block(what)
+            self._reply(stream, publish(block, 0), block)
+        elif isinstance(packet, Connect):
+            self._reply(stream, connack(cloud.knows(index)))
+        elif isinstance(packet, Subscribe):
+            self._reply(stream, SUBACK)
+        elif isinstance(packet, Pingreq):
+            self._reply(stream, PINGRESP)
+
+    def _down(self, payload: tuple[bytes, Any]) -> None:
+        """At the gateway: bytes, and what they carry."""
+        stream, gateway = self._stream, self._gateway
+        if stream is None:
+            return
+        data, what = payload
+        if what is None and data[0] == _PUBACK:
+            gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big"))
+        elif data is _SERVER_HELLO:
+            gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, connect(gateway.name, self.spec.keep_alive_ns))
+        elif what is not None:
+            self._told(stream, take(data, what), what)
+        elif data[0] == _CONNACK:
+            self._accepted(stream, present=bool(data[2]))
+
+    def _told(self, stream: Stream, packet: Packet, what: Any) -> None:
+        """At the gateway: an order, which is acknowledged, or an answer."""
+        gateway = self._gateway
+        if isinstance(what, Command | Upgrade):
+            assert isinstance(packet, Publish)
+            self._say(stream, puback(packet.packet))
+            gateway.cloud.confirmed(gateway.index, what)
+            if isinstance(what, Command):
+                gateway.command(what)
+            else:
+                gateway.upgrades.told(what)
+        elif isinstance(what, LeaseAnswer):
+            if gateway.member is not None:
+                gateway.member.answered(what)
+        elif isinstance(what, Block):
+            gateway.cores.work(gateway.budget.host("ack"), gateway.upgrades.block, what)
+
+    def _accepted(self, stream: Stream, present: bool) -> None:
+        self._move("accepted")
+        if not present:
+            self._say(stream, SUBSCRIBE)
+        self.sessions += 1
+        self._backoff_ns = self.spec.retry_first_ns
+        self.attempts = 0
+        self._gateway.cloud.session(self._gateway.index, self._send_command)
+        self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, self._stream)
+        self._gateway.session_up()
+
+    def _send_command(self, command: Command | Upgrade) -> None:
+        if self._stream is not None:
+            self._order = self._order % 65_535 + 1
+            self._reply(self._stream, publish(command, self._order), command)
+
+    def _ping(self, stream: Stream) -> None:
+        if stream is self._stream and self.state == "up":
+            self._say(stream, PINGREQ)
+            self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, stream)
+
+    def _acknowledged(self, packet: int) -> None:
+        message = self._flight.pop(packet, None)
+        if message is None:
+            return
+        gateway = self._gateway
+        took_ns = self._env._now - message.sent_ns
+        self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
+        gateway.acknowledged(message)
+        if gateway.on_backlog:
+            gateway.backlog_changed()
+
+    def _lost(self) -> None:
+        """The stream broke: back off, and give the unacknowledged messages back."""
+        self._end_stream()
+        self.lost_sessions += self.state == "up"
+        self._move("lost")
+        wait_ns = self._backoff_ns
+        if self.spec.retry_jitter:
+            wait_ns += self._jitter.spread(int(wait_ns * self.spec.retry_jitter))
+        self._backoff_ns = min(2 * self._backoff_ns, self.spec.retry_max_ns)
+        self._timer = self._env.call_in(wait_ns, self.dial)
+        flight, self._flight = self._flight, {}
+        if self._gateway.store is not None:
+            self._gateway.store.session_lost()
+        for message in flight.values():
+            self.resent += 1
+            self._gateway.keep(message)
+
+    def _end_stream(self) -> None:
+        self._gateway.cloud.session(self._gateway.index, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stream is not None:
+            self.retransmitted += self._stream.retransmitted
+            self._stream.close()
+            self._stream = None
+        if self._holds_file:
+            self._holds_file = False
+            self._gateway.budget.files.give()
+
+    def stop(self) -> list[Message]:
+        """The gateway goes down: the connection is gone; returns what was unacknowledged."""
+        self._end_stream()
+        self._move("stop")
+        flight, self._flight = self._flight, {}
+        self._backoff_ns = self.spec.retry_first_ns
+        return list(flight.values())

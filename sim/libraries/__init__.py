@@ -1,0 +1,1 @@
+"""Protocol libraries in simulated time: an event loop, transports, clocks and entropy of their own."""

@@ -1,0 +1,1 @@
+"""Links, what trouble may do to a packet, TCP's timing, serial lines."""

@@ -1,0 +1,221 @@
+"""A reliable stream over a link: in order, nothing lost, late instead. What TCP does to the timing of an exchange.
+
+Belongs here: handshake, retransmission, stall and break. Never: what the bytes mean. Sizes are on the wire.
+Modelled: one segment a write (split at the MSS), retransmission timeout 200 ms doubling (RFC 6298 section 5.5; 200 ms is
+Linux's minimum), SYN after 1 s (RFC 6298 section 2.1), head-of-line blocking, break when a segment stays unacknowledged
+for ``user_timeout`` (RFC 5482). Not modelled, and said so: lost acknowledgements (they are cumulative), congestion
+window, fast retransmit, the copy of a segment that is still on its way (a link slower than its timer); a link's rate alone limits throughput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappush
+from typing import Any
+
+from twinloop.sim.kernel.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
+from twinloop.sim.network.link import Link, Way
+
+RTO_NS = 200 * MS
+RTO_MAX_NS = 60 * S
+SYN_RTO_NS = 1 * S
+USER_TIMEOUT_NS = 10 * S
+HEADER_BYTES = 40
+"""IPv4 and TCP without options"""
+MSS_BYTES = 1460
+
+Receive = Callable[[Any], None]
+
+
+class _Segment(Occurrence):
+    """A segment on its way; it is its own departure, if that is still to come, and its own arrival on the timeline."""
+
+    __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
+
+    def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
+        self.half, self.payload, self.size_bytes = half, payload, size_bytes
+        self.first_ns = self.sent_ns = now_ns
+        self.arrived = False
+        self.by_ns: int | None = None
+        """it hasn't left: by when it should arrive"""
+        self.rto_ns = RTO_NS
+
+    def happen(self) -> None:
+        """It leaves, or it reaches the other end, if the rules let it."""
+        half = self.half
+        stream, way, flight = half.stream, half.way, half.flight
+        if stream.broken or self.arrived:
+            return
+        if self.by_ns is not None:
+            half.leave(self, self.by_ns)
+            return
+        if way.link.rules and way.passes(self.size_bytes, stream.env._now) is None:
+            half.retry(self)  # the timer has run since it was sent
+            return
+        self.arrived = True
+        if flight[0] is not self:
+            if stream.troubled is not None:
+                stream.troubled()
+            return
+        if len(flight) == 1:
+            flight.clear()
+            if self.payload is not None:
+                half.receive(self.payload)
+            return
+        while flight and flight[0].arrived:
+            payload = flight.pop(0).payload
+            if payload is not None:
+                half.receive(payload)
+                if stream.broken:
+                    return
+
+
+class _Half:
+    """One direction: segments in flight, in order."""
+
+    __slots__ = ("flight", "receive", "retransmitted", "stream", "way")
+
+    def __init__(self, stream: Stream, way: Way, receive: Receive) -> None:
+        self.stream, self.way, self.receive = stream, way, receive
+        self.flight: list[_Segment] = []  # short; an empty deque weighs 760 bytes, twice a device
+        self.retransmitted = 0
+
+    def send(self, payload: Any, size_bytes: int, at_ns: int, by_ns: int = NEVER_NS) -> int:
+        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known, ``at_ns`` if it
+        hasn't left: then ``troubled`` is told if it won't come before ``by_ns``."""
+        while size_bytes > MSS_BYTES:
+            self.send(None, MSS_BYTES, at_ns, by_ns)
+            size_bytes -= MSS_BYTES
+        size_bytes += HEADER_BYTES
+        segment = _Segment(self, payload, size_bytes, at_ns)
+        self.flight.append(segment)
+        env = self.stream.env
+        if at_ns > env._now:  # it meets the link as it is then
+            segment.by_ns = by_ns
+            heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]
+            return at_ns
+        arrives = self.way.transit(size_bytes, at_ns)
+        if arrives == NEVER_NS:
+            self.retry(segment)
+        else:
+            heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
+        return arrives
+
+    def leave(self, segment: _Segment, by_ns: int) -> None:
+        """The device has its answer."""
+        stream, segment.by_ns = self.stream, None
+        env = stream.env
+        arrives = self.way.transit(segment.size_bytes, env._now)
+        if arrives == NEVER_NS:
+            self.retry(segment)
+            return
+        heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]
+        if arrives >= by_ns and stream.troubled is not None:
+            stream.troubled()
+
+    def _attempt(self, segment: _Segment) -> None:
+        if self.stream.broken or segment.arrived:
+            return
+        now = self.stream.env._now
+        if now - segment.first_ns >= self.stream.user_timeout_ns:
+            self.stream.break_off()
+            return
+        segment.sent_ns = now
+        arrives = self.way.transit(segment.size_bytes, now)
+        if arrives == NEVER_NS:
+            self.retry(segment)
+        else:
+            self.stream.env.expect(arrives, segment)
+
+    def retry(self, segment: _Segment) -> None:
+        """The retransmission timer of this attempt runs from when it was sent; or the user timeout, if that ends first."""
+        stream = self.stream
+        self.retransmitted += 1
+        ends = min(segment.sent_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
+        stream.env.call_at(max(stream.env._now, ends), self._attempt, segment)
+        segment.rto_ns = min(2 * segment.rto_ns, RTO_MAX_NS)
+        if stream.troubled is not None:
+            stream.troubled()
+
+
+class Stream:
+    """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
+
+    __slots__ = (
+        "broken",
+        "down",
+        "env",
+        "lost",
+        "open",
+        "troubled",
+        "up",
+        "user_timeout_ns",
+    )  # fmt: skip
+
+    def __init__(
+        self, env: Environment, link: Link, leg: str, near: Receive, far: Receive, lost: Callable[[], None],
+        user_timeout_ns: int = USER_TIMEOUT_NS, via: str = "", second: bool = False,
+    ) -> None:  # fmt: skip
+        up, down = link.legs(leg, via, second)
+        self.env, self.user_timeout_ns, self.lost = env, user_timeout_ns, lost
+        self.broken = False
+        self.open = False
+        self.troubled: Callable[[], None] | None = None
+        """told when something doesn't get through at once, for those who keep no timer of their own while all is well"""
+        self.up, self.down = _Half(self, up, far), _Half(self, down, near)
+
+    def connect(self, opened: Callable[[], None]) -> None:
+        """Three-way handshake: ``opened`` after SYN and SYN-ACK; ``lost`` after the user timeout."""
+        started = self.env._now
+
+        def attempt(rto_ns: int) -> None:
+            if self.open or self.broken:
+                return
+            now = self.env._now
+            if now - started >= self.user_timeout_ns:
+                self.break_off()
+                return
+            for at, corrupted in self.up.way.offer(HEADER_BYTES, now)[:1]:
+                if not corrupted:
+                    self.env.call_at(at, answer)
+            left = started + self.user_timeout_ns - now
+            self.env.call_in(min(rto_ns, left), attempt, 2 * rto_ns)
+
+        def answer() -> None:
+            now = self.env._now
+            if self.open or self.broken or self.up.way.passes(HEADER_BYTES, now) is None:
+                return
+            for at, corrupted in self.down.way.offer(HEADER_BYTES, now)[:1]:
+                if not corrupted:
+                    self.env.call_at(at, done)
+
+        def done() -> None:
+            if self.open or self.broken or self.down.way.passes(HEADER_BYTES, self.env._now) is None:
+                return
+            self.open = True
+            opened()
+
+        attempt(SYN_RTO_NS)
+
+    def send_up(self, payload: Any, size_bytes: int) -> int:
+        """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken: ``lost`` has said so)."""
+        return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env._now)
+
+    def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0, by_ns: int = NEVER_NS) -> int:
+        """To the near end, in ``in_ns`` from now; returns as ``_Half.send``."""
+        return NEVER_NS if self.broken else self.down.send(payload, size_bytes, self.env._now + in_ns, by_ns)
+
+    def close(self) -> None:
+        """Forget the connection and what is in flight; ``lost`` is not called."""
+        self.broken = True
+
+    def break_off(self) -> None:
+        """The connection ends against its will: both ends learn of it through ``lost``, once."""
+        if not self.broken:
+            self.broken = True
+            self.lost()
+
+    @property
+    def retransmitted(self) -> int:
+        """Segments sent again, both ways."""
+        return self.up.retransmitted + self.down.retransmitted

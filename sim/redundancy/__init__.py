@@ -1,0 +1,1 @@
+"""Pairs of gateways: who leads, and what is handed over."""

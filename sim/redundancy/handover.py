@@ -1,0 +1,129 @@
+"""Handover: what a hot standby has read and must not send yet, for as long as it may still have to.
+
+Belongs here: holding, letting go of what is too old, sending all of it at a promotion. Never: who leads (member.py).
+A standby can't know what the active one has delivered: at a promotion it sends everything it holds, and what comes twice is counted;
+when it shuts down and hears no leader, it stores all that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twinloop.sim.accounts.latency import UPLINK, Clockwork
+from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.cloud.messages import Message
+from twinloop.sim.kernel.clock import Steps, Task
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.gateway import Gateway
+    from twinloop.sim.gateway.poller import Poller
+
+MESSAGES_MAX = 100_000
+"""held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit ``handover``)"""
+
+
+class Held(NamedTuple):
+    """One verdict that waits: ``spent_ns`` by stage until it was held."""
+
+    since_ns: int
+    poller: Poller
+    row: Row
+    verdict: Any
+    message: Message
+    spent_ns: tuple[int, ...]
+
+
+class Handover:
+    """Of one standby. ``window_ns``: how long a batch is kept."""
+
+    def __init__(self, gateway: Gateway, window_ns: int) -> None:
+        self._gateway, self.window_ns = gateway, window_ns
+        self._held: deque[Held] = deque()
+        self._watching = False
+        self.held = self.peak = self.sent = self.let_go = 0
+
+    def hold(self, poller: Poller, row: Row, verdict: Any, message: Message) -> None:
+        """Keep a verdict that isn't ours to carry out today."""
+        gateway = self._gateway
+        row.carried |= message.mask
+        self._held.append(Held(gateway.env._now, poller, row, verdict, message, tuple(poller.clockwork.spent_ns)))
+        self.held += 1
+        if len(self._held) > MESSAGES_MAX:
+            gateway.trace.emit("limit", gateway.index, "handover", len(self._held))
+            gateway.budget.breach("handover")
+            self._let_go(self._held.popleft(), "unseen")
+        self.peak = max(self.peak, len(self._held))
+        self._watch()
+
+    def _watch(self) -> None:
+        if not self._watching and self._held:
+            self._watching = True
+            self._gateway.env.call_at(max(self._gateway.env._now, self._held[0].since_ns + self.window_ns), self._look)
+
+    def _look(self) -> None:
+        """What has been held for the whole window goes, unless it is being sent."""
+        self._watching = False
+        gateway = self._gateway
+        if gateway.sends:
+            return
+        while self._held and self._held[0].since_ns + self.window_ns <= gateway.env._now:
+            self._let_go(self._held.popleft(), "unseen")
+        self._watch()
+
+    def _let_go(self, held: Held, cause: str) -> None:
+        self.let_go += 1
+        left = held.message.mask & held.row.open
+        if left:
+            self._gateway.ledger.close(held.row, left, End.LOST, cause)
+
+    def resume(self) -> None:
+        """Not ours to send any more: what is left grows old again."""
+        self._watch()
+
+    # ---- the promotion ------------------------------------------------------------------------------------------
+    def send(self) -> None:
+        """The gateway is active: everything that is held goes the way of its verdict, the oldest first."""
+        gateway = self._gateway
+        if self._held:
+            gateway.trace.emit("handover", gateway.index, len(self._held))
+            Task(gateway.env, self._send_all(gateway.epoch))
+
+    def _send_all(self, epoch: int) -> Steps:
+        gateway = self._gateway
+        while self._held and gateway.epoch == epoch and gateway.sends:
+            held = self._held[0]
+            direct = held.verdict[0] != "cache" and gateway.uplink.ready()
+            work_ns = gateway.budget.host("publish" if direct else "store")
+            yield from gateway.cores.hold(work_ns)
+            if gateway.epoch != epoch or not gateway.sends or not self._held or self._held[0] is not held:
+                return
+            self._held.popleft()
+            self.sent += 1
+            self._carry_out(held, work_ns, direct)
+
+    def store(self) -> None:
+        """The gateway shuts down, and perhaps nobody else has these: they wait in the store."""
+        held, self._held = self._held, deque()
+        for one in held:
+            self._carry_out(one, 0, False)
+
+    def _carry_out(self, held: Held, work_ns: int, direct: bool) -> None:
+        gateway, message = self._gateway, held.message
+        clockwork = Clockwork()
+        clockwork.spent_ns = list(held.spent_ns)
+        clockwork.spent_ns[UPLINK] += work_ns
+        clockwork.behind(gateway.env._now - held.row.due_ns - sum(clockwork.spent_ns), None, "promotion")
+        gateway.alert(held.row, message.mask, held.verdict)
+        gateway.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
+        if direct and gateway.uplink.ready():
+            gateway.uplink.publish(message)
+        else:
+            gateway.keep(message)
+
+    # ---- ends ---------------------------------------------------------------------------------------------------
+    def forget(self, cause: str) -> None:
+        """The gateway's memory is gone, or the run is over: so is all that was held."""
+        held, self._held = self._held, deque()
+        for one in held:
+            self._let_go(one, cause)

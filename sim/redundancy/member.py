@@ -1,0 +1,388 @@
+"""Failover: two gateways for the same devices, one of which leads; heartbeats, promotion, stepping down, return.
+
+Belongs here: roles and who may have which. Never: what is held for a promotion (handover.py), what happened as seen from
+outside (pair.py), how leases are granted (leases.py).
+
+With ``arbiter: none`` a standby that misses heartbeats leads; when the heartbeats' link is cut, both do. With ``arbiter:
+cloud`` it takes two of three to lead: oneself and the cloud's lease, or oneself and the promise of a standby that doesn't
+reach the cloud either, carried by its heartbeats: not to stand before ``misses`` periods have passed since the heartbeat
+(of a leader, or of a candidate) that it heard. Both are counted from before they were given, so whoever leads stops before
+anybody else can. So an outage of both uplinks changes nothing, or not for long when heartbeats fail in it, too; one of the
+leader's alone makes it step down, and the other leads.
+
+A grant counts only when it was asked for after the last give-back: the cloud has heard both in that order. Every session
+begins with a give-back, unless its gateway leads by a lease: so one that led, yielded and asks again gets a new term, and what it has
+handed over with the old one is void.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
+from twinloop.sim.kernel.clock import MS, NEVER_NS, Steps, Task, Timer
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.model.spec import StandbySpec
+from twinloop.sim.network.link import Way
+from twinloop.sim.redundancy.handover import Handover
+
+if TYPE_CHECKING:
+    from twinloop.sim.gateway.gateway import Gateway
+    from twinloop.sim.redundancy.pair import Pair
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("out", "lead"): "active",
+    ("out", "join"): "standby",
+    ("standby", "stand"): "candidate",
+    ("candidate", "hear"): "standby",
+    ("candidate", "elect"): "promoting",
+    ("promoting", "ready"): "active",
+    ("promoting", "yield"): "standby",
+    ("active", "yield"): "standby",
+    ("standby", "leave"): "out",
+    ("candidate", "leave"): "out",
+    ("promoting", "leave"): "out",
+    ("active", "leave"): "out",
+}
+"""(role, event) -> role of a gateway in its pair"""
+
+HEARTBEAT_BYTES = 76
+"""on the wire: IPv4, UDP and 48 bytes of ours"""
+LEADING = ("active", "promoting")
+QUESTIONS = 4
+"""how often the cloud is asked in the time of a lease: by a leader to renew it, by a standby to know whether it could"""
+SILENT_BEATS = 2
+"""periods without a leader's heartbeat after which a standby that shuts down stores what it holds"""
+DEFER_BEATS = 2
+"""periods by which one of two that both lost their leader lets the other, the preferred one, go first"""
+
+
+class Beat(NamedTuple):
+    """A heartbeat. ``echo_ns``: when the heartbeat was sent to whose sender a standby promises, -1 for none; ``handed``: the sender
+    leads no more, in the receiver's favour, nor needs the lease of that term (0: it had none); ``wants``: it would like to lead."""
+
+    role: str
+    term: int
+    sent_ns: int
+    echo_ns: int = -1
+    handed: int | None = None
+    wants: bool = False
+
+
+class Member:
+    """One gateway of a pair. ``preferred``: the one that leads at first, and when both could."""
+
+    def __init__(self, gateway: Gateway, pair: Pair, spec: StandbySpec, way: Way, preferred: bool) -> None:
+        self.gateway, self.pair, self.spec, self.preferred = gateway, pair, spec, preferred
+        self._env, self._way = gateway.env, way
+        self.peer: Member
+        self.role = "out"
+        self.term = 0
+        self._peer_term = 0
+        self.promise_ns = spec.every_ns * spec.misses
+        self._led_ns = 0
+        """when a leader was last heard, or when waiting for one began"""
+        self._echo_ns = -1
+        self._peer_heard_ns = -NEVER_NS
+        self._handed_term = 0
+        self._deferred = False
+        self._lease_until_ns = self._promised_until_ns = 0
+        self._lease_term = 0
+        """of the lease by which it leads; 0 without one"""
+        self._gave_back_ns = self._handed_ns = -NEVER_NS
+        """when it last told the cloud that it wants no lease, and the other one to lead: what was given before is void"""
+        self._cloud_heard_ns = -NEVER_NS
+        """when the last question that the cloud has answered was asked"""
+        self._suspicion: Timer | None = None
+        self._reign = 0
+        """counts its times as a leader: what belongs to an earlier one comes to nothing"""
+        self._joined_ns = 0
+        self.sent = self.heard = 0
+        self.handover = Handover(gateway, spec.handover_ns) if spec.mode == "hot" else None
+        gateway.sends = preferred
+
+    @property
+    def polls(self) -> bool:
+        """Does it read the devices?"""
+        return self.role == "active" or (self.spec.mode == "hot" and self.role != "out")
+
+    @property
+    def starts_cold(self) -> bool:
+        """Its components are brought up at its promotion, not at its boot."""
+        return self.spec.mode == "cold" and not (self.preferred and self._env._now < 0)
+
+    @property
+    def hands_in(self) -> bool:
+        """What it holds may be all that there is: it leads, or hasn't heard a leader lately."""
+        return self.role == "active" or self._env._now - self._led_ns > SILENT_BEATS * self.spec.every_ns
+
+    # ---- roles --------------------------------------------------------------------------------------------------
+    def _move(self, event: str, cause: str) -> None:
+        following = TRANSITIONS.get((self.role, event))
+        if following is None:
+            raise InvariantError(f"gateway {self.gateway.name}: {event!r} in role {self.role!r}")
+        before, self.role = self.role, following
+        gateway = self.gateway
+        gateway.trace.emit("role", gateway.index, following, self.term, cause)
+        gateway.sends = following == "active"
+        gateway.rouse()
+        if following == "active":
+            self.pair.leads(self)
+            if self.handover is not None:
+                self.handover.send()
+        elif before == "active":
+            self.pair.leads_no_more(self)
+            gateway.refuse_commands()
+            if self.handover is not None and following == "standby":
+                self.handover.resume()
+
+    def begin(self) -> None:
+        """t = 0: the preferred one leads, the other stands by."""
+        if self.preferred:
+            self.term = self._lease_term = 1
+            self._lease_until_ns = self._env._now + self.spec.lease_ns
+            self._move("lead", "configured")
+            self._lead()
+        else:
+            self.join()
+        self._talk()
+
+    def _talk(self) -> None:
+        self._beat(self.gateway.epoch)
+        if self.spec.arbiter == "cloud":
+            self._question(self.gateway.epoch)
+
+    def booted(self) -> None:
+        """The gateway is up again: it stands by, whatever it was."""
+        if self._env._now >= 0:
+            self.join()
+            self._talk()
+
+    def join(self) -> None:
+        """Stand by, and give a leader the time to be heard."""
+        self._move("join", "up")
+        self._joined_ns = self._env._now
+        self._echo_ns, self._handed_term = -1, 0
+        self._await_leader()
+
+    def leave(self, handing: bool) -> None:
+        """The gateway goes down; ``handing``: in an orderly way, so it says so."""
+        if self.role == "out":
+            return
+        led, lease = self.role == "active", self._lease_term
+        self._move("leave", "down")
+        self._reign_over()
+        if handing and led:
+            self._offer(Beat("out", self.term, self._env._now, handed=lease))
+
+    def _reign_over(self) -> None:
+        self._reign += 1
+        self._lease_until_ns = self._promised_until_ns = self._lease_term = 0
+        self._handed_ns = self._env._now
+
+    def _await_leader(self) -> None:
+        """A leader was heard now, or is given the time to be heard."""
+        self._led_ns = self._env._now
+        self._deferred = False
+        if self._suspicion is None:
+            self._suspicion = self._env.call_in(self.promise_ns, self._suspect)
+
+    def _suspect(self) -> None:
+        """Has the leader been silent for too long?"""
+        self._suspicion = None
+        if self.role != "standby":
+            return
+        now = self._env._now
+        left_ns = self._led_ns + self.promise_ns - now
+        if left_ns <= 0 and not self._deferred and not self.preferred and now - self._peer_heard_ns < self.promise_ns:
+            self._deferred = True  # the peer lives and leads no more than we do: it goes first
+            left_ns = DEFER_BEATS * self.spec.every_ns
+        if left_ns > 0:
+            self._suspicion = self._env.call_in(left_ns, self._suspect)
+        else:
+            self._stand("no heartbeat")
+
+    def _stand(self, cause: str) -> None:
+        self._move("stand", cause)
+        if self.spec.arbiter == "none":
+            self._elect(max(self.term, self._peer_term) + 1, "nobody arbitrates")
+        else:
+            self._ask()
+
+    def _elect(self, term: int, cause: str) -> None:
+        self.term = term
+        self._move("elect", cause)
+        if any(slot.state in ("down", "starting") for slot in self.gateway.slots):
+            Task(self._env, self._bring_up(self.gateway.epoch))
+        else:
+            self._move("ready", "components are up")
+        self._lead()
+
+    def _bring_up(self, epoch: int) -> Steps:
+        gateway = self.gateway
+        yield from [gateway.supervisor.start(slot) for slot in gateway.slots if slot.state == "down"]
+        while gateway.epoch == epoch and any(slot.state == "starting" for slot in gateway.slots):
+            yield MS  # of an earlier promotion that was given up
+        if gateway.epoch == epoch and self.role == "promoting":
+            self._move("ready", "components are up")
+
+    def _yield(self, cause: str, hand: bool = False) -> None:
+        """Lead no more; ``hand``: and tell the other one, who need not wait then."""
+        lease = self._lease_term
+        self._move("yield", cause)
+        self._reign_over()
+        self._echo_ns = -1
+        self._await_leader()
+        self._give_back()
+        if hand:
+            self._offer(Beat("standby", self.term, self._env._now, handed=lease))
+
+    # ---- the right to lead --------------------------------------------------------------------------------------
+    def _lead(self) -> None:
+        self._reign += 1
+        if self.spec.arbiter == "cloud":
+            self._check(self._reign)
+
+    def _question(self, epoch: int) -> None:
+        """Asking is work like a heartbeat: who hangs doesn't, and loses its lease."""
+        gateway = self.gateway
+        if gateway.epoch == epoch and self.role != "out":
+            gateway.cores.work(gateway.budget.host("ack"), self._asked, epoch)
+            self._env.call_in(max(1, self.spec.lease_ns // QUESTIONS), self._question, epoch)
+
+    def _asked(self, epoch: int) -> None:
+        if self.gateway.epoch == epoch and self.role != "out":
+            self._ask()
+
+    def _ask(self) -> None:
+        """For the lease, who leads or wants to; a standby gives back what it may have, and learns that the cloud is there."""
+        if self.role in LEADING or self.role == "candidate":
+            self._tell_cloud(True, self._handed_term)
+        else:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self.spec.arbiter == "cloud":
+            self._gave_back_ns = self._env._now
+            self._tell_cloud(False, 0)
+
+    def _tell_cloud(self, want: bool, handed: int) -> None:
+        request = LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed)
+        self.gateway.uplink.tell(request)
+
+    def _reaches_cloud(self) -> bool:
+        return self.gateway.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2
+
+    def session_up(self) -> None:
+        """The cloud can be asked again."""
+        if self.spec.arbiter == "cloud" and self.role != "out":
+            if self.role not in LEADING or not self._lease_term:
+                self._give_back()
+            if self.role != "standby":
+                self._env.call_in(1, self._asked, self.gateway.epoch)  # later than the give-back, which voids what was asked before
+
+    def answered(self, answer: LeaseAnswer) -> None:
+        """The cloud's answer is here."""
+        self._cloud_heard_ns = max(self._cloud_heard_ns, answer.sent_ns)
+        if not answer.granted:
+            return
+        if self.role == "standby":
+            self._give_back()  # too late
+        elif answer.sent_ns > self._gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns:
+            self._lease_until_ns, self._lease_term = max(self._lease_until_ns, answer.sent_ns + self.spec.lease_ns), answer.term
+            if self.role == "candidate":
+                self._elect(max(self.term, answer.term), "the cloud's lease")
+            else:
+                self.term = max(self.term, answer.term)
+
+    def _check(self, reign: int) -> None:
+        """Whoever leads stops at the instant at which neither lease nor promise holds any more."""
+        if self._reign != reign:
+            return
+        until_ns = max(self._lease_until_ns, self._promised_until_ns)
+        if until_ns <= self._env._now:
+            self._yield("neither lease nor promise", hand=True)
+        else:
+            self._env.call_at(until_ns, self._check, reign)
+
+    # ---- heartbeats ---------------------------------------------------------------------------------------------
+    def _beat(self, epoch: int) -> None:
+        """Sending one is work: it needs a core, and waits for one behind whoever hogs them."""
+        gateway = self.gateway
+        if gateway.epoch != epoch or self.role == "out":
+            return
+        gateway.cores.work(gateway.budget.host("ack"), self._send, epoch)
+        self._env.call_in(self.spec.every_ns, self._beat, epoch)
+
+    def _send(self, epoch: int) -> None:
+        if self.gateway.epoch != epoch or self.role == "out":
+            return
+        self.sent += 1
+        now = self._env._now
+        if self.role == "candidate":  # it can't wait for its next question
+            self._ask()
+        standby = self.role == "standby"
+        able = self.spec.arbiter == "none" or self._reaches_cloud()
+        wants = standby and able and self.preferred and self.spec.preempt and now - self._joined_ns >= self.promise_ns
+        self._offer(Beat(self.role, self.term, now, self._echo_ns if standby and not able else -1, wants=wants))
+
+    def _offer(self, beat: Beat) -> None:
+        for at, damaged in self._way.offer(HEARTBEAT_BYTES, self._env._now):
+            if not damaged:
+                self._env.call_at(at, self._arrives, beat)
+
+    def _arrives(self, beat: Beat) -> None:
+        if self._way.passes(HEARTBEAT_BYTES, self._env._now) is not None and self.peer.role != "out":
+            self.peer.hear(beat)
+
+    def hear(self, beat: Beat) -> None:
+        """The peer lives, and says what it is."""
+        self.heard += 1
+        self._peer_term = max(self._peer_term, beat.term)
+        self._peer_heard_ns = self._env._now if beat.role != "out" else -NEVER_NS
+        if beat.handed is not None and self.role in ("standby", "candidate"):
+            self._handed_term = beat.handed
+            if self.role == "standby":
+                self._stand("handed over")
+            elif self.spec.arbiter == "cloud":
+                self._ask()
+        elif beat.role in LEADING:
+            self._hear_leader(beat)
+        elif self.role == "active" and beat.wants:
+            self._yield("handed back", hand=True)
+        elif beat.role == "candidate":
+            self._hear_candidate(beat)
+        elif beat.echo_ns >= 0 and beat.echo_ns > self._handed_ns:
+            self._hear_promise(beat.echo_ns + self.promise_ns)
+
+    def _hear_promise(self, until_ns: int) -> None:
+        """The other one won't stand before that: with it, two of three hold who leads, or who stands and can't ask the third."""
+        if self.role in LEADING:
+            self._promised_until_ns = max(self._promised_until_ns, until_ns)
+        elif self.role == "candidate" and self.spec.arbiter == "cloud" and until_ns > self._env._now and not self._reaches_cloud():
+            self._promised_until_ns = until_ns
+            self._elect(max(self.term, self._peer_term) + 1, "the standby's promise")
+
+    def _hear_candidate(self, beat: Beat) -> None:
+        """Who doesn't reach the cloud either lets the other one lead; of two that stand, the preferred one."""
+        if self.spec.arbiter == "none" or self._reaches_cloud():
+            return
+        if self.role == "candidate" and not self.preferred:
+            self._move("hear", "the other stands")
+        if self.role == "standby":
+            self._echo_ns, self._handed_term = beat.sent_ns, 0
+            self._await_leader()
+
+    def _hear_leader(self, beat: Beat) -> None:
+        """A leader hears another: the later term stays, of equal ones the preferred; who isn't ready yet yields to who is."""
+        if self.role in LEADING:
+            if (self.role, beat.role) == ("promoting", "active"):
+                self._yield("the other leads")
+            elif self.role == beat.role and (beat.term, not self.preferred) > (self.term, self.preferred):
+                self._yield("a later term leads")
+            return
+        if self.role == "candidate":
+            self._move("hear", "heartbeat")
+        self.term = max(self.term, beat.term)
+        self._echo_ns, self._handed_term = beat.sent_ns, 0
+        self._await_leader()

@@ -1,0 +1,141 @@
+"""The timeline: what goes wrong and what is commanded, as entries with a verb, at an instant or after an event.
+
+Belongs here: when entries happen and end, and the events that this makes. Never: what a verb does (links.py,
+gateways.py, devices.py) or random trouble (the plan makes entries of it). Trouble goes first at its instant.
+
+An entry makes the events ``VERB TARGET`` and, when the last trouble that ends by itself has left its target, ``heal TARGET``;
+a gateway that was down boots with ``restart TARGET``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twinloop.sim.kernel.clock import TROUBLE
+from twinloop.sim.model.spec import Action, Reaction
+from twinloop.sim.trouble import devices as field_trouble
+from twinloop.sim.trouble import gateways as gateway_trouble
+from twinloop.sim.trouble import links as network_trouble
+
+if TYPE_CHECKING:
+    from twinloop.sim.plant import Plant
+
+Undo = Callable[[], None]
+
+VERBS: dict[str, Callable[[Any, Action], Undo | None]] = {
+    "cut": network_trouble.cut,
+    "flap": network_trouble.flap,
+    "partition": network_trouble.partition,
+    "degrade": network_trouble.degrade,
+    "crash": gateway_trouble.crash,
+    "shutdown": gateway_trouble.shutdown,
+    "power-cut": gateway_trouble.power_cut,
+    "restart": gateway_trouble.restart,
+    "throttle": gateway_trouble.throttle,
+    "squeeze": gateway_trouble.squeeze,
+    "fill": gateway_trouble.fill,
+    "clock-step": gateway_trouble.clock_step,
+    "clock-skew": gateway_trouble.clock_skew,
+    "inject": gateway_trouble.inject,
+    "upgrade": gateway_trouble.upgrade,
+    "fault": field_trouble.fault,
+    "repoll": field_trouble.repoll,
+    "write": field_trouble.write,
+}
+"""verb -> what it does to a plant (those of gateways and the cloud: to a world); returns what ends it. Targets were resolved at load"""
+
+LINK_VERBS = ("cut", "flap", "degrade")
+
+
+class Timeline:
+    """The entries of one run, put on its plant's timeline."""
+
+    def __init__(self, world: Plant, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
+        self._world = world
+        self._standing: dict[str, int] = {}
+        """target -> troubles on it that have not ended"""
+        self._undo: dict[int, tuple[Action, Undo]] = {}
+        """each of them by number, in the order in which they began"""
+        self._last = 0
+        self.on_begin: list[Callable[[Action], None]] = []
+        """told of each entry when it begins"""
+        self._reactions: dict[str, list[_Waiting]] = {}
+        self.last_ns = 0
+        """when the last entry that is known today has begun and ended"""
+        for action in actions:
+            self.add(action)
+        for reaction in reactions:
+            self._reactions.setdefault(reaction.event, []).append(_Waiting(reaction))
+        world.on_happened.append(self._react)
+
+    def add(self, action: Action) -> None:
+        """One more entry, not in the past."""
+        self.last_ns = max(self.last_ns, action.at_ns, action.until_ns or 0)
+        self._world.env.call_at(action.at_ns, self._apply, action, priority=TROUBLE)
+
+    def _apply(self, action: Action) -> None:
+        """Carry out one entry, now."""
+        world, target = self._world, action.target
+        self._told(action, "begin")
+        for told in self.on_begin:
+            told(action)
+        undo = VERBS[action.verb](world, action)
+        if undo is not None:
+            self._standing[target] = self._standing.get(target, 0) + 1
+            self._last += 1
+            self._undo[self._last] = action, undo
+            if action.until_ns is not None:
+                world.env.call_at(action.until_ns, self._end, self._last, priority=TROUBLE)
+        world.happened(f"{action.verb} {target}")
+
+    def end_all(self) -> None:
+        """All trouble that stands ends now; gateways that are down are switched on."""
+        for number in list(self._undo):
+            self._end(number)
+        for gateway in self._world.gateways:
+            if gateway.state == "stopping":
+                gateway.crash()
+            if gateway.state == "down":
+                gateway.down_until_ns = self._world.env._now
+                gateway.boot()
+                self._world.happened(f"restart {gateway.name}")
+
+    def _end(self, number: int) -> None:
+        """One trouble ends, unless it has; its target is healed when it was the last."""
+        if number not in self._undo:
+            return
+        action, undo = self._undo.pop(number)
+        undo()
+        self._standing[action.target] -= 1
+        healed = not self._standing[action.target]
+        self._told(action, "heal" if healed else "relief")
+        if healed:
+            self._world.happened(f"heal {action.target}")
+
+    def _told(self, action: Action, event: str) -> None:
+        if action.verb in LINK_VERBS:
+            detail = " ".join(name for name, _ in action.changes) if event == "begin" else ""
+            self._world.trace.emit("link", action.target, action.verb if event == "begin" else event, detail)
+        else:
+            self._world.trace.emit("trouble", action.verb, action.target, event, action.kind)
+
+    def _react(self, event: str) -> None:
+        """Entries that wait for this event are put on the timeline; the same one at most as often as it says."""
+        for waiting in self._reactions.get(event, ()):
+            if waiting.left:
+                waiting.left -= 1
+                reaction = waiting.reaction
+                at = self._world.env._now + reaction.delay_ns
+                until = None if reaction.for_ns is None else at + reaction.for_ns
+                self.add(replace(reaction.action, at_ns=at, until_ns=until))
+
+
+class _Waiting:
+    """A reaction and how often it may still happen."""
+
+    __slots__ = ("left", "reaction")
+
+    def __init__(self, reaction: Reaction) -> None:
+        self.reaction, self.left = reaction, reaction.times

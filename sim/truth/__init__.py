@@ -1,0 +1,1 @@
+"""What devices really showed, and whether drivers read that."""

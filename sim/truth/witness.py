@@ -1,0 +1,406 @@
+"""Witnesses: what a device showed while a driver's call was under way, told by whoever served it.
+
+Belongs here: one class for each way in which values come. Never: comparisons (truth.py). ``begin`` is called when a call begins; what was
+shown before doesn't count for it. ``shown`` is asked when its batch is there: None means that nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from twinloop.devices.device import Device
+from twinloop.devices.nodes import NodeImage, NodeValue
+from twinloop.devices.registers import ORDERS, Cell, Point, reorder
+from twinloop.devices.statuses import BAD, of_the_request
+
+if TYPE_CHECKING:
+    from twinloop.sim.cloud.messages import Command
+    from twinloop.sim.truth.truth import Truth
+
+READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+"""Modbus functions that read -> table"""
+READ_WRITE = 23
+WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding", 22: "holding", READ_WRITE: "holding"}
+"""functions that write -> table"""
+LOOKS_MAX = 16
+"""of the call before, for what a stale answer would show"""
+STRAY = "another point was written, too"
+MBAP_BYTES, RTU_BYTES_MIN = 7, 4
+"""before a PDU over TCP; the shortest frame on a line"""
+Look = tuple[bytes, bytes]
+"""a Modbus request's PDU and its right answer's"""
+
+
+class Shown(NamedTuple):
+    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others; ``single``: binary32;
+    ``valueless``: the device itself had no value there."""
+
+    value: float
+    step: float = 0.0
+    single: bool = False
+    valueless: bool = False
+
+
+class Witness(Protocol):
+    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
+
+    asks_later: bool
+
+    def begin(self) -> None:
+        """A call begins."""
+        ...
+
+    def at(self, which: int) -> None:
+        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
+        ...
+
+    def exactly(self) -> dict[int, float]:
+        """point -> a value that it showed in this call, computed as the contract says; those that are quickly known."""
+        ...
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
+        ...
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Was it the device that had no value, when a driver says ``status``?"""
+        ...
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when nobody knows."""
+        ...
+
+    def likely(self, index: int, value: float) -> str:
+        """What a wrong value looks like; empty when it looks like nothing known."""
+        ...
+
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
+        ...
+
+    def wrote_later(self, truth: Truth, command: Command) -> None:
+        """A write that was called done, of which nothing is known now."""
+        ...
+
+
+class Nobody:
+    """There is no witness."""
+
+    asks_later = False
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def at(self, which: int) -> None:
+        """Nothing."""
+
+    def exactly(self) -> dict[int, float]:
+        """Nothing is."""
+        return {}
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Nobody knows."""
+        return None
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Then the driver is to blame."""
+        return False
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """Nobody knows."""
+        return None
+
+    def likely(self, index: int, value: float) -> str:
+        """Nothing known."""
+        return ""
+
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Nobody will."""
+
+    def wrote_later(self, truth: Truth, command: Command) -> None:
+        """Nobody will."""
+
+
+class ServerWords(Nobody):
+    """Of a real OPC UA server, whose answers the port has heard: only what it said of values that it had none of is looked at."""
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+
+    def begin(self) -> None:
+        """What came before is of no account."""
+        self._frames.clear()
+
+    def heard(self, request: bytes, reply: bytes) -> None:
+        """An answer has come."""
+        self._frames.append(reply)
+
+    def valueless(self, index: int, status: int) -> bool:
+        """The server sent that status with a value, or sent a number that is none."""
+        from twinloop.devices.opcua_words import said_no_value  # a library that other runs don't need
+
+        return not of_the_request(status) and said_no_value(self._frames, status)
+
+
+class ModbusWitness(Nobody):
+    """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a real device."""
+
+    def __init__(self, device: Device, real: bool = False) -> None:
+        self._device, self._real = device, real
+        self.looks: list[Look] = []
+        self._before: list[Look] = []
+        self._plans: dict[bytes, list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]] = {}
+        """request -> (point, how to unpack it, where, scale, offset) of the big-endian registers in its answer"""
+
+    def begin(self) -> None:
+        """What was looked at before is what a stale answer would show."""
+        if self.looks:
+            self._before, looks = self.looks[-LOOKS_MAX:], self.looks
+            looks.clear()
+
+    def exactly(self) -> dict[int, float]:
+        """Of the last look at each."""
+        out: dict[int, float] = {}
+        for request, answer in self.looks:
+            if request[0] not in (3, 4) or answer[0] != request[0]:
+                continue
+            plan = self._plans.get(request)
+            if plan is None:
+                plan = self._plans[request] = self._planned(request)
+            if len(answer) == 2 + 2 * int.from_bytes(request[3:5], "big"):
+                for index, unpack, at, scale, offset in plan:
+                    out[index] = unpack(answer, at)[0] * scale + offset
+        return out
+
+    def _planned(self, request: bytes) -> list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]:
+        if len(self._plans) > LOOKS_MAX:
+            self._plans.clear()
+        first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
+        out = []
+        for index, point in enumerate(self._device.model.points):
+            cell = self._device.image.cell(index)
+            at = point.address - first
+            inside = point.table == READS[request[0]] and at >= 0 and at + point.width <= count
+            if inside and cell is not None and cell.order == "be" and not cell.sentinels:
+                out.append((index, cell.struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
+        return out
+
+    def heard_tcp(self, request: bytes, reply: bytes) -> None:
+        """A real device has answered, over TCP."""
+        if request[:2] == reply[:2] and len(request) > MBAP_BYTES < len(reply):
+            self.looks.append((request[MBAP_BYTES:], reply[MBAP_BYTES:]))
+
+    def heard_rtu(self, request: bytes, reply: bytes) -> None:
+        """The same on a serial line."""
+        if request[:1] == reply[:1] and len(reply) > RTU_BYTES_MIN:
+            self.looks.append((request[1:-2], reply[1:-2]))
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Of each look that held the whole point."""
+        return registers_shown(self._device, index, self.looks)
+
+    def valueless(self, index: int, status: int) -> bool:
+        """A sentinel that the point declares, or a float that is no number."""
+        return any(one.valueless for one in self.shown(index) or ())
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """The registers as they are (of a real device nobody knows), and whether a write of this call went elsewhere."""
+        point = self._device.model.points[index]
+        strays = [request for request, answer in self.looks if request[0] in WRITES and answer[:1] == request[:1] and not _only(request, point)]
+        if self._real:
+            return (ordered, True, STRAY) if strays else None
+        value, right = held(self._device, index, ordered)
+        return value, right, STRAY if strays else ""
+
+    def likely(self, index: int, value: float) -> str:
+        """By reading the same registers in other ways."""
+        point, cell = self._device.model.points[index], self._device.image.cell(index)
+        found = _found(self.looks, point, point.address)
+        if cell is None or not found:
+            return ""
+        if any(close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
+            return "a stale answer"
+        if _register(point, cell, found[-1]).valueless:
+            return "a number that means that there is no value"
+        data = found[-1]
+        big = data if cell.order == "be" else reorder(data, cell.order)
+        for order in ORDERS:
+            if order != cell.order and close(_decoded(cell, big if order == "be" else reorder(big, order), point), value):
+                return "another word order"
+        raw = float(cell.struct.unpack(big)[0])
+        if close(raw, value) or any(close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)):
+            return "another scale"
+        for shift in (-1, 1):
+            if any(close(_register(point, cell, data).value, value) for data in _found(self.looks, point, point.address + shift)):
+                return "an address that is off by one"
+        return "a corrupted frame or another table"
+
+
+def _found(looks: list[Look], point: Point, address: int) -> list[bytes]:
+    """The point's bytes (a coil's bit) at an address, of each look that has all of them."""
+    out = []
+    for request, answer in looks:
+        if READS.get(request[0]) == point.table and answer[:1] == request[:1] and len(request) >= 5:
+            at = address - int.from_bytes(request[1:3], "big")
+            count = int.from_bytes(request[3:5], "big")
+            if at < 0 or at + point.width > count:
+                continue
+            if point.table in ("coil", "discrete"):
+                out.append(bytes((answer[2 + at // 8] >> at % 8 & 1,)) if len(answer) > 2 + at // 8 else b"")
+            else:
+                out.append(answer[2 + 2 * at : 2 + 2 * (at + point.width)])
+    return [data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)]
+
+
+def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown]:
+    """What a Modbus device's point was in each look that had the whole of it."""
+    point, cell = device.model.points[index], device.image.cell(index)
+    return [_register(point, cell, data) for data in _found(looks, point, point.address)]
+
+
+def _touched(request: bytes) -> tuple[int, int]:
+    """(first address, how many) that a write changes."""
+    at = 5 if request[0] == READ_WRITE else 1
+    return int.from_bytes(request[at : at + 2], "big"), 1 if request[0] in (5, 6, 22) else int.from_bytes(request[at + 2 : at + 4], "big")
+
+
+def _only(request: bytes, point: Point) -> bool:
+    """Does a write touch that point and no other?"""
+    first, count = _touched(request)
+    return WRITES[request[0]] == point.table and point.address <= first and first + count <= point.address + point.width
+
+
+def written_by(device: Device, request: bytes) -> list[int]:
+    """The points that a write touches."""
+    first, count = _touched(request)
+    return [
+        index
+        for index, point in enumerate(device.model.points)
+        if point.table == WRITES[request[0]] and point.address < first + count and first < point.address + point.width
+    ]
+
+
+def held_shown(device: Device, index: int) -> Shown:
+    """What a point's own register holds, whatever lies on top."""
+    point, cell, value = device.model.points[index], device.image.cell(index), device.image.value(index)
+    return Shown(value, 1.0) if cell is None else Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4)
+
+
+def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
+    """(what a point holds, is it what was ordered), to the precision of its registers and whatever lies on top."""
+    image, point = device.image, device.model.points[index]
+    cell, value = image.cell(index), image.value(index)
+    if cell is None:
+        return value, (value != 0.0) == (ordered != point.offset)
+    return value, bytes(image.raw[point.table][cell.position : cell.position + cell.size]) == cell.encode(ordered)
+
+
+def _decoded(cell: Cell, data: bytes, point: Point) -> float:
+    return float(cell.struct.unpack(data)[0]) * point.scale + point.offset
+
+
+def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
+    if cell is None:
+        return Shown(float(data[0]), 1.0)
+    value = cell.decode(data)
+    return Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4, value - value != 0.0 or data in cell.sentinels)
+
+
+def close(one: float, other: float) -> bool:
+    """Is it the same number, to the digits of a binary32?"""
+    return one == other or abs(one - other) <= 3e-7 * max(abs(one), abs(other))
+
+
+class NodeWitness(Nobody):
+    """Of an OPC UA server: every look at a node that it has made, as (number, point, what it told). ``numbered``: how many there were."""
+
+    def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]]) -> None:
+        self._image, self._looks = image, looks
+        self._begun = 0
+
+    def begin(self) -> None:
+        """Only later looks count."""
+        self._begun = self._looks[-1][0] + 1 if self._looks else 0
+
+    def exactly(self) -> dict[int, float]:
+        """The last look at each, if it is of this call."""
+        out: dict[int, float] = {}
+        for number, point, told in reversed(self._looks):
+            if number < self._begun or len(out) == len(self._image.types):
+                break
+            if told.status < BAD:
+                out.setdefault(point, told.value)
+        return out
+
+    def _told(self, index: int) -> list[NodeValue]:
+        return [value for number, point, value in self._looks if point == index and number >= self._begun]
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Of each look."""
+        return [node_shown(self._image, index, told) for told in self._told(index)]
+
+    def valueless(self, index: int, status: int) -> bool:
+        """The server has said that status of the value, or has told no number."""
+        told = self._told(index)
+        if any(one.status == status for one in told):
+            return not of_the_request(status)
+        return any(one.value - one.value != 0.0 for one in told)
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """The node's own register."""
+        return *held(self._image.device, index, ordered), ""
+
+    def likely(self, index: int, value: float) -> str:
+        """A value of before?"""
+        older = [told.value for number, point, told in self._looks if point == index and number < self._begun]
+        return "a stale answer" if any(close(one, value) for one in older) else ""
+
+
+def node_shown(image: NodeImage, index: int, told: NodeValue) -> Shown:
+    """What an OPC UA node told."""
+    kind = image.types[index]
+    point = image.device.model.points[index]
+    step = 1.0 if kind not in ("Float", "Double") else 0.0
+    single = kind == "Float" or point.type == "f32"
+    return Shown(told.value, step, single, told.status >= BAD or told.value - told.value != 0.0)
+
+
+class NoticeWitness(NodeWitness):
+    """Of a subscription: the looks whose source timestamp is the batch's. ``at`` says which before ``shown`` is asked."""
+
+    def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]], epoch_ns: int) -> None:
+        super().__init__(image, looks)
+        self._epoch_ns, self._at_us = epoch_ns, -1
+        self._of = -1, -1
+        self._by_point: dict[int, list[NodeValue]] = {}
+
+    def begin(self) -> None:
+        """A notification may be older than the call that returns it."""
+
+    def exactly(self) -> dict[int, float]:
+        """Which look it is, the instant says."""
+        return {}
+
+    def at(self, source_ns: int) -> None:
+        """The batch is of that instant, in ns since 1970; a server's clock has microseconds."""
+        self._at_us = source_ns // 1000
+
+    def _told(self, index: int) -> list[NodeValue]:
+        newest = self._at_us, self._looks[-1][0] if self._looks else 0
+        if self._of != newest:
+            self._of, self._by_point = newest, {}
+            for _, point, value in self._looks:
+                if (self._epoch_ns + value.source_ns) // 1000 == self._at_us:
+                    self._by_point.setdefault(point, []).append(value)
+        return self._by_point.get(index, [])
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Nobody knows of what was looked at longer ago than is kept."""
+        found = super().shown(index)
+        if not found and self._looks and self._looks[0][0] > 1:
+            oldest_ns = min((value.source_ns for _, point, value in self._looks if point == index), default=None)
+            if oldest_ns is None or (self._epoch_ns + oldest_ns) // 1000 > self._at_us:
+                return None
+        return found

@@ -1,0 +1,1 @@
+"""New versions of components: downloaded, swapped in, on trial, committed or taken back."""
