@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "HostLimitError": "components.errors", "InvariantError": "sim.kernel.invariants", "Judged": "scenarios.judged",
-    "MachineError": "scenarios.errors", "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front", "ScenarioError": "scenarios.errors",
-    "Served": "scenarios.serving", "Verdict": "scenarios.verdict", "load": "scenarios.front", "load_text": "scenarios.front",
-    "run": "scenarios.front", "serve": "scenarios.serving",
+    "MachineError": "scenarios.errors", "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front",
+    "ScenarioError": "scenarios.errors", "Served": "scenarios.serving", "Verdict": "scenarios.verdict", "load": "scenarios.front",
+    "load_text": "scenarios.front", "run": "scenarios.front", "serve": "scenarios.serving",
 }  # fmt: skip
 __all__ = [
     "HostLimitError", "InvariantError", "Judged", "MachineError", "Options", "Result", "Scenario", "ScenarioError", "Served", "Verdict",
