@@ -11,17 +11,20 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from twinloop.components.host import Host
-from twinloop.devices import catalog
-from twinloop.devices.device import Device
-from twinloop.devices.modbus_server import ModbusServer
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.runner import Options  # noqa: F401  # what a run has in memory is in memory here, too
-from twinloop.sim.kernel.clock import S
-from twinloop.sim.world import World
+S = 1_000_000_000
+PACKAGE = "twinloop." if Path("twinloop").is_dir() else ""
+"""what all rooms are in; in old trees each of them was a package of its own"""
+
+
+def _of(module: str, name: str) -> Any:
+    return getattr(import_module(PACKAGE + module), name)
+
+
+_of("scenarios.runner", "Options")  # what a run has in memory is in memory here, too
 
 PLANT = """\
 format: 1
@@ -53,7 +56,8 @@ REQUESTS = 50_000
 @contextlib.contextmanager
 def requests() -> Iterator[Callable[[], int]]:
     """Modbus requests at a server, sans-IO: 16 registers, every other one finds the values moved."""
-    server = ModbusServer(Device(catalog.model("press-sensor"), "presses/1", 1, 5))
+    device = _of("devices.device", "Device")(_of("devices.catalog", "model")("press-sensor"), "presses/1", 1, 5)
+    server = _of("devices.modbus_server", "ModbusServer")(device)
     request = bytes.fromhex("000100000006010300000010")
 
     def ask() -> int:
@@ -68,9 +72,10 @@ def requests() -> Iterator[Callable[[], int]]:
 def polls(kind: str) -> Iterator[Callable[[], int]]:
     """Polls from the driver to the policy's verdict, as ``twinloop run`` hosts them."""
     fleet, driver, seconds = FLEETS[kind]
-    own = {"fibers": False} if "fibers" in inspect.signature(Host).parameters else {}
-    host = Host(**own)
-    world = World(Planner(load_text(PLANT.format(fleet=fleet, driver=driver), Path("bench.yaml")), host).world(), host)
+    make = _of("components.host", "Host")
+    host = make(**({"fibers": False} if "fibers" in inspect.signature(make).parameters else {}))
+    loaded = _of("scenarios.load", "load_text")(PLANT.format(fleet=fleet, driver=driver), Path("bench.yaml"))
+    world = _of("sim.world", "World")(_of("scenarios.plan", "Planner")(loaded, host).world(), host)
     world.boot()
     world.advance(WARM_UP_S * S)
 
