@@ -1,4 +1,4 @@
-"""The tables of states, together, and the figure that the README shows: ``python -m sim.states`` prints it.
+"""The tables of states, together, and the figure that docs/states.md shows: ``python -m twinloop.sim.states`` prints it.
 
 Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py, member.py have them).
 """

@@ -1,10 +1,11 @@
-"""What the README shows is what there is: its scenario runs, its trouble is accepted, its commands exist."""
+"""What README and docs show is what there is: their scenario runs, their trouble is accepted, what they name exists."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from twinloop.components.host import Host
@@ -15,7 +16,10 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.thresholds import read_expectations
 from twinloop.scenarios.verdict import Verdict
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = "\n\n".join(page.read_text() for page in PAGES)
+"""all that a user reads"""
 
 
 def block(heading: str) -> str:
@@ -38,7 +42,7 @@ def test_every_whole_scenario_passes_as_it_stands(host: Host) -> None:
 
 
 def test_its_expectations_on_values_hold_of_its_scenario(host: Host) -> None:
-    scenario = block("## A scenario\n")
+    scenario = block("# A scenario\n")
     expected = block("### Values\n").replace("expect:\n", "")
     result = run(load_text(scenario.replace("count: 100", "count: 5") + expected, Path("readme.yaml")), Options(), host)
     assert result.verdict is Verdict.PASS
@@ -47,7 +51,7 @@ def test_its_expectations_on_values_hold_of_its_scenario(host: Host) -> None:
 
 def test_its_pair_is_accepted(host: Host) -> None:
     pair = yaml.safe_load(block("### Pairs\n"))
-    whole = yaml.safe_load(block("## A scenario\n"))
+    whole = yaml.safe_load(block("# A scenario\n"))
     whole["gateways"] = pair
     whole["links"] |= {name: {"preset": "lan"} for name in ("cloud-a", "cloud-b", "beat")}
     del whole["links"]["cloud"], whole["timeline"], whole["expect"]
@@ -58,7 +62,7 @@ def test_its_pair_is_accepted(host: Host) -> None:
 
 def test_its_upgrade_is_accepted(host: Host, tmp_path: Path) -> None:
     text = block("### Upgrades\n")
-    upgrade, whole = yaml.safe_load(text[text.index("components:") :]), yaml.safe_load(block("## A scenario\n"))
+    upgrade, whole = yaml.safe_load(text[text.index("components:") :]), yaml.safe_load(block("# A scenario\n"))
     whole["components"] |= upgrade.pop("components")
     whole = {**whole, **upgrade}
     Registry(tmp_path / "registry").add("route", Version(1, 1, 0), (SHIPPED / "route.wasm").read_bytes(), read_private_key(write_keys(tmp_path / "keys" / "release")[0]))
@@ -68,7 +72,7 @@ def test_its_upgrade_is_accepted(host: Host, tmp_path: Path) -> None:
 
 
 def test_its_field_is_accepted(host: Host) -> None:
-    whole = yaml.safe_load(block("## A scenario\n"))
+    whole = yaml.safe_load(block("# A scenario\n"))
     whole["fleets"] = yaml.safe_load(block("### The field\n"))
     whole["links"]["line"] = {"serial": "19200 Bd", "parity": "even", "lines": 3}
     for name in ("opcua-driver", "mqtt-driver"):
@@ -79,7 +83,7 @@ def test_its_field_is_accepted(host: Host) -> None:
 
 
 def test_its_trouble_is_accepted(host: Host) -> None:
-    scenario, trouble = block("## A scenario\n"), block("### Trouble\n")
+    scenario, trouble = block("# A scenario\n"), block("### Trouble\n")
     with_trouble = scenario[: scenario.index("timeline:")].replace("duration: 2 min", "duration: 4 min") + trouble
     loaded = load_text(with_trouble, Path("readme.yaml"))
     spec = Planner(loaded, host).world()
@@ -92,3 +96,13 @@ def test_shipped_scenarios_that_it_names_exist() -> None:
     for name in re.findall(r"`twinloop run ([a-z/ -]+)`", README):
         for one in (word for word in name.split() if not word.startswith("-")):
             assert (Path(__file__).parents[1] / "scenarios" / "library" / f"{one}.yaml").exists(), one
+
+
+def test_the_readme_is_short() -> None:
+    assert (ROOT / "README.md").read_text().count("\n") < 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), target
