@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: pictures demo test test-foreign lint bench coverage soak mutants components components-check clean
+.PHONY: docs pictures demo test test-foreign lint bench coverage soak mutants components components-check clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,11 +39,16 @@ coverage: $(VENV)/.dev        ## branches of the code that reads what others sen
 	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/test_models.py
 	$(BIN)/coverage report
 
+docs: $(VENV)/.dev            ## docs/ as a site in build/docs; a link that leads nowhere is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m twinloop.scenarios.reference
+	$(BIN)/mkdocs build --strict --quiet
+
 pictures: $(VENV)/.dev        ## the README's pictures of the TUI, and the captures that tests hold against it (needs tmux)
-	mkdir -p tui/pictures
-	$(BIN)/twinloop tui chaos-and-heal --screenshot tui/pictures/overview.svg --at 140s --screen overview --size 100x30
-	$(BIN)/twinloop tui hundred-sensors-slow --screenshot tui/pictures/latency.svg --at 20s --screen latency --size 100x30
-	$(BIN)/twinloop tui mixed-plant-troubles --screenshot tui/pictures/device.svg --at 60s --screen device --size 100x30
+	mkdir -p docs/pictures
+	$(BIN)/twinloop tui chaos-and-heal --screenshot docs/pictures/overview.svg --at 140s --screen overview --size 100x30
+	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 100x30
+	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 100x30
 	$(BIN)/python -m tests.tui.captures
 
 soak: $(VENV)/.dev            ## the long forms of the tests, and 2 000 random scenarios (a second call goes on with those where it was stopped)

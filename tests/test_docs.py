@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from twinloop.scenarios.reference import pages
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCKS = [
     pytest.param(found[1], id=f"{page.stem}-{number}")
@@ -25,3 +27,8 @@ def test_a_block_runs(code: str, tmp_path: Path) -> None:
 
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("name", pages())
+def test_reference_pages_are_what_the_program_prints(name: str) -> None:
+    assert (DOCS / "reference" / name).read_text() == pages()[name], "run python -m twinloop.scenarios.reference"

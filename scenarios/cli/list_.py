@@ -17,11 +17,16 @@ def list_(
     """List shipped scenarios, device models, link and store presets, components, metrics of expectations, or what can go wrong."""
     if kind not in _KINDS:
         raise ScenarioError("list", None, "", unknown("kind", kind, _KINDS))
-    rows = _LISTS[kind]()
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, text in rows:
+    found = rows(kind)
+    width = max((len(name) for name, _ in found), default=0)
+    for name, text in found:
         print(f"{name:<{width}}  {text}")
     return 0
+
+
+def rows(kind: str) -> list[tuple[str, str]]:
+    """(name, what it is) of everything of a kind."""
+    return _LISTS[kind]()
 
 
 def _scenarios() -> list[tuple[str, str]]:
