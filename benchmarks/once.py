@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 S = 1_000_000_000
-PACKAGE = "twinloop." if Path("twinloop").is_dir() else ""
-"""what all rooms are in; in old trees each of them was a package of its own"""
+HOMES = {
+    "components.host": "twinloop.components.host.host", "devices.catalog": "twinloop.devices.catalogue.catalog",
+    "devices.device": "twinloop.devices.model.device", "devices.modbus_server": "twinloop.devices.modbus.server",
+    "scenarios.load": "twinloop.scenarios.file.load", "scenarios.plan": "twinloop.scenarios.planning.plan",
+    "scenarios.runner": "twinloop.scenarios.runner", "sim.world": "twinloop.sim.world",
+}  # fmt: skip
+"""where a module was in old trees -> where it is"""
+TODAY = Path("twinloop").is_dir()
 
 
 def _of(module: str, name: str) -> Any:
-    return getattr(import_module(PACKAGE + module), name)
+    return getattr(import_module(HOMES[module] if TODAY else module), name)
 
 
 _of("scenarios.runner", "Options")  # what a run has in memory is in memory here, too

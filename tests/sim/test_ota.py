@@ -306,7 +306,7 @@ def test_the_table_is_whole_and_every_cause_can_come() -> None:
     assert set(STEPS) - {"done"} == states
     assert set(TRANSITIONS.values()) - states == set(ENDS)
     assert len(set(CAUSES)) == len(CAUSES)
-    sources = "".join(path.read_text() for path in [*(ROOT / "sim").glob("*.py"), ROOT / "components" / "registry.py"])
+    sources = "".join(path.read_text() for path in [*(ROOT / "sim").rglob("*.py"), *(ROOT / "components").rglob("registry.py")])
     listed = sources[sources.index("\nCAUSES = ("):]
     elsewhere = sources.replace(listed[: listed.index(")  # fmt")], "")
     assert [cause for cause in CAUSES if f'"{cause}"' not in elsewhere] == []

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def written() -> list[tuple[str, int, str]]:
     """(kind, fields, where) of each ``trace.emit("kind", ...)`` and ``trace.add((now, "kind", ...))`` whose kind is spelled out."""
     found = []
-    for file in [*(ROOT / "sim").glob("*.py"), *(ROOT / "scenarios").rglob("*.py"), *(ROOT / "devices").rglob("*.py")]:
+    for file in [*(ROOT / "sim").rglob("*.py"), *(ROOT / "scenarios").rglob("*.py"), *(ROOT / "devices").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not ast.unparse(node.func.value).endswith("trace"):
                 continue

@@ -124,7 +124,7 @@ def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, check
 
 def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection that answers each request nothing that was done comes again."""
-    from twinloop.sim import poller as poller_module
+    from twinloop.sim.gateway import poller as poller_module
 
     write, last = poller_module.write, [0.0]
 
@@ -195,7 +195,7 @@ def test_how_much_is_checked(host: Host) -> None:
 
 def test_the_check_changes_no_trace(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = run(plant(host, count=3), host).trace.digest()
-    monkeypatch.setattr("sim.truth.Truth.look", lambda self, poller, row, batch: None)
+    monkeypatch.setattr("twinloop.sim.truth.truth.Truth.look", lambda self, poller, row, batch: None)
     assert run(plant(host, count=3), host).trace.digest() == digest
 
 
