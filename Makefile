@@ -41,7 +41,7 @@ coverage: $(VENV)/.dev        ## branches of the code that reads what others sen
 
 docs: $(VENV)/.dev            ## docs/ as a site in build/docs; a link that leads nowhere is an error
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(BIN)/python -m twinloop.scenarios.reference
+	$(BIN)/python -m twinloop.scenarios.cli.reference
 	$(BIN)/mkdocs build --strict --quiet
 
 pictures: $(VENV)/.dev        ## the README's pictures of the TUI, and the captures that tests hold against it (needs tmux)

@@ -16,7 +16,7 @@ from typing import Any
 
 from asyncua import Client, ua
 
-from twinloop.devices.opcua_server import StandardSpace, fresh_counters, serve
+from twinloop.devices.opcua.server import StandardSpace, fresh_counters, serve
 from twinloop.sim.kernel.clock import MS, US, Environment
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.libraries.clocks_and_entropy import neutralised

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import wasmtime
 from wasmtime import component as wc
 
-from twinloop.components.codec import Signature
-from twinloop.components.host import Host, Linked
-from twinloop.components.memory import MemoryOwner
+from twinloop.components.host.codec import Signature
+from twinloop.components.host.host import Host, Linked
+from twinloop.components.host.memory import MemoryOwner
 
 DECODE = b"""(component
   (core module $m

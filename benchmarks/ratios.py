@@ -26,16 +26,16 @@ from benchmarks import paired
 from benchmarks.opcua import Servers, resident_kb
 from benchmarks.probe import stock, typed
 from benchmarks.wire import LASTS_S, serve
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.collector import COLLECTOR
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
-from twinloop.tui.engine import Engine
-from twinloop.tui.marks import Marks, root
-from twinloop.tui.messages import Look, Play
+from twinloop.tui.engine.engine import Engine
+from twinloop.tui.engine.marks import Marks, root
+from twinloop.tui.engine.messages import Look, Play
 
 SAMPLES = 5
 TYPED_MIN = 6.0

@@ -16,8 +16,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from twinloop.components.demo_registry import write
-from twinloop.components.options import with_options
+from twinloop.components.contract.options import with_options
+from twinloop.components.releases.demo_registry import write
 
 HERE = Path(__file__).parent
 GUESTS = {

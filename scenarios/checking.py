@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twinloop.components.host import Host
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.feasibility import warnings
-from twinloop.scenarios.load import Loaded, load
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.thresholds import expectation_errors
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import Loaded, load
+from twinloop.scenarios.judging.thresholds import expectation_errors
+from twinloop.scenarios.planning.feasibility import warnings
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
 from twinloop.sim.model.spec import WorldSpec

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from twinloop.scenarios import load as files
 from twinloop.scenarios import runner
-from twinloop.scenarios.load import Loaded
-from twinloop.scenarios.result import Result
+from twinloop.scenarios.file import load as files
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.report.result import Result
 
 
 class Scenario(Loaded):

@@ -13,21 +13,21 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from twinloop.components.host import Host
-from twinloop.components.instance import NeedsFibers
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import NeedsFibers
 from twinloop.scenarios.checking import refusal
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.determinism import Comparison, Recording
-from twinloop.scenarios.feasibility import warnings
-from twinloop.scenarios.judged import Judged
-from twinloop.scenarios.load import Loaded, known_as
-from twinloop.scenarios.places import attached, require_nodes
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import Loaded, known_as
+from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.thresholds import Judge, read_expectations
+from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
+from twinloop.scenarios.planning.feasibility import warnings
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report import document
 from twinloop.scenarios.report.folder import Folder
-from twinloop.scenarios.result import Result, collect
-from twinloop.scenarios.thresholds import Judge, read_expectations
-from twinloop.scenarios.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
+from twinloop.scenarios.report.result import Result, collect
+from twinloop.scenarios.wire.places import attached, require_nodes
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
 from twinloop.sim.kernel.pacer import Pacer
@@ -128,7 +128,7 @@ def _written(folder: Folder, loaded: Loaded, result: Result, options: Options) -
 
 def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str]) -> Result:
     """--clock wire: over sockets first, then in simulated time with the loopback's delay; the verdict is the wire's."""
-    from twinloop.scenarios.fidelity import compared, over_loopback, served_elsewhere
+    from twinloop.scenarios.wire.fidelity import compared, over_loopback, served_elsewhere
 
     folder = Folder(options.out) if options.out is not None else None
     try:
@@ -186,7 +186,7 @@ def opened(
     """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real; ``shown``: as Options have it."""
     sockets = None
     if wire:
-        from twinloop.scenarios.sockets import Sockets  # asyncio isn't for runs without it
+        from twinloop.scenarios.wire.sockets import Sockets  # asyncio isn't for runs without it
 
         sockets = Sockets(shown or {})
     try:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinloop.components.host import Host
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.components.host.host import Host
 from twinloop.scenarios.front import Scenario, load
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.wire import Endpoint, Wire, served
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.wire.wire import Endpoint, Wire, served
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.serving.plant import ServedPlant
 

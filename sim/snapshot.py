@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twinloop.devices.statuses import quality
+from twinloop.devices.model.statuses import quality
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.histogram import NEVER

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twinloop.components.batch import Batch
-from twinloop.components.contract import Settings
-from twinloop.components.host import Host
+from twinloop.components.contract.contract import Settings
+from twinloop.components.host.batch import Batch
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
 from twinloop.sim.accounts.schedule import Plan, put_on_timeline

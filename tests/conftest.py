@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 
 settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ)
 """the suite tries the same examples each time, the soak new ones"""

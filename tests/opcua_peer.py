@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.plants import WASM
-from twinloop.components.contract import PointConfig, Settings
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.nodes import node_id
-from twinloop.devices.opcua_device import PORT, OpcUaServer, endpoint, host_of
-from twinloop.devices.opcua_server import fresh_counters, standard_space
+from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.nodes import node_id
+from twinloop.devices.opcua.device import PORT, OpcUaServer, endpoint, host_of
+from twinloop.devices.opcua.server import fresh_counters, standard_space
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.kernel.wallclock import EPOCH_NS

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twinloop.components.demo_registry import DEMO_KEY, marked
-from twinloop.components.host import Host
-from twinloop.components.registry import Version, sign, trust
-from twinloop.devices.catalog import model
+from twinloop.components.host.host import Host
+from twinloop.components.releases.demo_registry import DEMO_KEY, marked
+from twinloop.components.releases.registry import Version, sign, trust
+from twinloop.devices.catalogue.catalog import model
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.model.boards import BOARDS
 from twinloop.sim.model.spec import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.scenarios.reference import pages
+from twinloop.scenarios.cli.reference import pages
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCKS = [
@@ -31,4 +31,4 @@ def test_there_are_blocks() -> None:
 
 @pytest.mark.parametrize("name", pages())
 def test_reference_pages_are_what_the_program_prints(name: str) -> None:
-    assert (DOCS / "reference" / name).read_text() == pages()[name], "run python -m twinloop.scenarios.reference"
+    assert (DOCS / "reference" / name).read_text() == pages()[name], "run python -m twinloop.scenarios.cli.reference"

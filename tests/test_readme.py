@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from twinloop.components.host import Host
-from twinloop.components.registry import Registry, Version, read_private_key, write_keys
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import SHIPPED, Planner
+from twinloop.components.host.host import Host
+from twinloop.components.releases.registry import Registry, Version, read_private_key, write_keys
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.thresholds import read_expectations
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.planning.plan import SHIPPED, Planner
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.thresholds import read_expectations
-from twinloop.scenarios.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from twinloop.components import contract
+from twinloop.components.contract import contract
 
 WIT = Path(__file__).parent.parent / "components" / "wit"
 

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
 SEED_MAX = (1 << 63) - 1
@@ -68,7 +68,7 @@ def _run(given: argparse.Namespace) -> int:
     if given.screenshot is not None:
         return _picture(file, given.seed, given.screenshot, given.at or "30 s", given.screen or "overview", given.size or "120x40")
     _require_terminal()
-    from twinloop.tui.app import Twinloop
+    from twinloop.tui.terminal.app import Twinloop
 
     return Twinloop(file, given.seed).run() or 0
 
@@ -80,10 +80,10 @@ def _require_terminal() -> None:
 
 
 def _file(scenario: str | None) -> Path | None:
-    from twinloop.scenarios.load import find
+    from twinloop.scenarios.file.load import find
 
     if scenario is None:
-        from twinloop.tui.chooser import Chooser
+        from twinloop.tui.screens.chooser import Chooser
 
         scenario = Chooser().run()
         if scenario is None:
@@ -95,10 +95,10 @@ def _file(scenario: str | None) -> Path | None:
 
 
 def _picture(file: Path, seed: int | None, target: Path, at: str, screen: str, size: str) -> int:
-    from twinloop.scenarios.errors import unknown
-    from twinloop.scenarios.units import duration
-    from twinloop.tui.keys import PANES
-    from twinloop.tui.picture import picture
+    from twinloop.scenarios.text.errors import unknown
+    from twinloop.scenarios.text.units import duration
+    from twinloop.tui.terminal.keys import PANES
+    from twinloop.tui.terminal.picture import picture
 
     try:
         at_ns = duration(at if " " in at else re.sub(r"([0-9.])([a-z])", r"\1 \2", at))

@@ -16,20 +16,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twinloop.components.errors import HostLimitError
-    from twinloop.scenarios.errors import MachineError, ScenarioError
+    from twinloop.components.contract.errors import HostLimitError
     from twinloop.scenarios.front import Scenario, load, load_text, run
-    from twinloop.scenarios.judged import Judged
-    from twinloop.scenarios.result import Result
+    from twinloop.scenarios.judging.judged import Judged
+    from twinloop.scenarios.judging.verdict import Verdict
+    from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
     from twinloop.scenarios.serving import Served, serve
-    from twinloop.scenarios.verdict import Verdict
+    from twinloop.scenarios.text.errors import MachineError, ScenarioError
     from twinloop.sim.kernel.invariants import InvariantError
 
 _HOMES = {
-    "HostLimitError": "components.errors", "InvariantError": "sim.kernel.invariants", "Judged": "scenarios.judged",
-    "MachineError": "scenarios.errors", "Options": "scenarios.runner", "Result": "scenarios.result", "Scenario": "scenarios.front",
-    "ScenarioError": "scenarios.errors", "Served": "scenarios.serving", "Verdict": "scenarios.verdict", "load": "scenarios.front",
+    "HostLimitError": "components.contract.errors", "InvariantError": "sim.kernel.invariants", "Judged": "scenarios.judging.judged",
+    "MachineError": "scenarios.text.errors", "Options": "scenarios.runner", "Result": "scenarios.report.result", "Scenario": "scenarios.front",
+    "ScenarioError": "scenarios.text.errors", "Served": "scenarios.serving", "Verdict": "scenarios.judging.verdict", "load": "scenarios.front",
     "load_text": "scenarios.front", "run": "scenarios.front", "serve": "scenarios.serving",
 }  # fmt: skip
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from twinloop.scenarios.cli.running import Outputs, run_all
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 
 def attach(
@@ -25,9 +25,9 @@ def attach(
 
     The clock is the wall's (clock wire). CPU time and uplink stay modelled; exit codes are those of run.
     """
-    from twinloop.scenarios.load import find
-    from twinloop.scenarios.places import places, shown_at
+    from twinloop.scenarios.file.load import find
     from twinloop.scenarios.runner import Options
+    from twinloop.scenarios.wire.places import places, shown_at
 
     found = places(device or [], map_file)
     outputs = Outputs(json_file, junit, out)

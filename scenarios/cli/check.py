@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.errors import printable, shown_path
-from twinloop.scenarios.verdict import SCENARIO_ERROR
+from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
+from twinloop.scenarios.text.errors import printable, shown_path
 
 
 def check(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.verdict import EXIT_CODES, Verdict
+from twinloop.scenarios.judging.verdict import EXIT_CODES, Verdict
+from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from twinloop.devices.device import DeviceModel
-    from twinloop.scenarios.compare import Compared
+    from twinloop.devices.model.device import DeviceModel
+    from twinloop.scenarios.twin.compare import Compared
 
 LEFT_ITS_BAND = 1
 
@@ -29,9 +29,9 @@ def compare(
 
     Exit code 1 when any did, 4 when nothing could be compared. The model is that of --model, or of --fleet in --scenario.
     """
-    from twinloop.scenarios.compare import compare as compare_recording
-    from twinloop.scenarios.errors import shown_path
-    from twinloop.scenarios.recordings import read_recording
+    from twinloop.scenarios.file.recordings import read_recording
+    from twinloop.scenarios.text.errors import shown_path
+    from twinloop.scenarios.twin.compare import compare as compare_recording
 
     meant = _model(model, fleet, scenario)
     found: dict[str, list[Compared]] = {}
@@ -53,9 +53,9 @@ def compare(
 
 
 def _model(model: str | None, fleet: str | None, scenario: str | None) -> DeviceModel:
-    from twinloop.scenarios.errors import unknown
-    from twinloop.scenarios.load import find, load
-    from twinloop.scenarios.recordings import model_named
+    from twinloop.scenarios.file.load import find, load
+    from twinloop.scenarios.file.recordings import model_named
+    from twinloop.scenarios.text.errors import unknown
 
     if (model is None) == (fleet is None) or (fleet is None) != (scenario is None):
         raise ScenarioError("compare", None, "", "say which model: --model DEVICE, or --fleet FLEET with --scenario SCENARIO")
@@ -86,7 +86,7 @@ def _tell(points: list[Compared]) -> None:
 
 
 def _verdict(point: Compared, unit: str) -> str:
-    from twinloop.scenarios.units import show_clock
+    from twinloop.scenarios.text.units import show_clock
 
     if point.left_ns is None:
         return "ok"

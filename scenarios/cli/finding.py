@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from twinloop.scenarios.errors import ScenarioError, shown_path
+from twinloop.scenarios.text.errors import ScenarioError, shown_path
 
 FILES_MAX = 10_000
 """of one folder that are looked at"""
@@ -18,7 +18,7 @@ SUFFIXES = (".yaml", ".yml")
 
 def expand(names: list[str]) -> list[Path]:
     """Files, the scenarios of folders, shipped scenarios by name; what isn't a scenario in a folder is named on stderr. Raises ScenarioError."""
-    from twinloop.scenarios.load import find
+    from twinloop.scenarios.file.load import find
 
     out: list[Path] = []
     for name in names:
@@ -37,7 +37,7 @@ def _is_folder(path: Path) -> bool:
 
 def scenarios_in(folder: Path, name: str) -> list[Path]:
     """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't followed."""
-    from twinloop.scenarios.document import looks_like_a_scenario
+    from twinloop.scenarios.text.document import looks_like_a_scenario
 
     found: list[Path] = []
     for at, folders, files in os.walk(folder, followlinks=False):

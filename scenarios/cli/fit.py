@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from twinloop.devices.device import DeviceModel
-    from twinloop.scenarios.fit import Fitted, FittedLink, FittedPoint
-    from twinloop.scenarios.shapes import Estimate
+    from twinloop.devices.model.device import DeviceModel
+    from twinloop.scenarios.twin.fit import Fitted, FittedLink, FittedPoint
+    from twinloop.scenarios.twin.shapes import Estimate
 
 STEPS_SHOWN_MAX = 8
 
@@ -28,13 +28,13 @@ def fit(
 
     Each figure is given with two standard errors. The model is written as a device: use it with device: model/NAME.yaml in a scenario beside it.
     """
-    from twinloop.devices import catalog
-    from twinloop.scenarios.errors import shown_path
-    from twinloop.scenarios.fit import fit as fit_recording
-    from twinloop.scenarios.fit import model_of
-    from twinloop.scenarios.model_file import write_model
-    from twinloop.scenarios.recordings import model_named, read_recording
-    from twinloop.scenarios.units import duration, show_duration
+    from twinloop.devices.catalogue import catalog
+    from twinloop.scenarios.file.model_file import write_model
+    from twinloop.scenarios.file.recordings import model_named, read_recording
+    from twinloop.scenarios.text.errors import shown_path
+    from twinloop.scenarios.text.units import duration, show_duration
+    from twinloop.scenarios.twin.fit import fit as fit_recording
+    from twinloop.scenarios.twin.fit import model_of
 
     recording = read_recording(file)
     known = None if like is None else model_named(like, "--like")
@@ -66,7 +66,7 @@ def fit(
 
 
 def _write(target: Path, text: str, model: DeviceModel) -> None:
-    from twinloop.scenarios.errors import shown_path
+    from twinloop.scenarios.text.errors import shown_path
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _tell_link(fitted: Fitted) -> None:
 
 
 def _of_link(link: FittedLink) -> str:
-    from twinloop.scenarios.units import show_duration
+    from twinloop.scenarios.text.units import show_duration
 
     parts = [f"each way delay {show_duration(link.delay_ns.value)} +- {show_duration(link.delay_ns.error)}"]
     own = show_duration(link.response_ns)

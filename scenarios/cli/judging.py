@@ -1,6 +1,6 @@
 """``twinloop serve --judge``: serve, listen in the north, judge the gateway in between.
 
-Belongs here: from flags to the report. Never: what is judged (scenarios/hil.py).
+Belongs here: from flags to the report. Never: what is judged (scenarios/wire/hil.py).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from twinloop.devices.live.tcp import say
-from twinloop.devices.nodes import node_id
+from twinloop.devices.model.nodes import node_id
 from twinloop.scenarios.cli.running import Outputs, Ran, write_out
 from twinloop.scenarios.cli.serve import tell, until
-from twinloop.scenarios.errors import ScenarioError, shown_path
-from twinloop.scenarios.hil import Hil
-from twinloop.scenarios.observation import counted
+from twinloop.scenarios.judging.verdict import exit_code
 from twinloop.scenarios.report.console import report
-from twinloop.scenarios.verdict import exit_code
-from twinloop.scenarios.wire import Wire, served
+from twinloop.scenarios.text.errors import ScenarioError, shown_path
+from twinloop.scenarios.wire.hil import Hil
+from twinloop.scenarios.wire.observation import counted
+from twinloop.scenarios.wire.wire import Wire, served
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.serving.broker import North
 from twinloop.sim.serving.judged_plant import ObservedPlant
 
 if TYPE_CHECKING:
-    from twinloop.scenarios.load import Loaded
+    from twinloop.scenarios.file.load import Loaded
     from twinloop.sim.model.spec import WorldSpec
 
 WELCOME_S = 10.0

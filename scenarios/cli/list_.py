@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.errors import ScenarioError, unknown
+from twinloop.scenarios.text.errors import ScenarioError, unknown
 
 _KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "troubles")
 
@@ -30,13 +30,13 @@ def rows(kind: str) -> list[tuple[str, str]]:
 
 
 def _scenarios() -> list[tuple[str, str]]:
-    from twinloop.scenarios.load import LIBRARY, library_names, load  # --help must stay quick
+    from twinloop.scenarios.file.load import LIBRARY, library_names, load  # --help must stay quick
 
     return [(name, load(LIBRARY / f"{name}.yaml").scenario.description) for name in library_names()]
 
 
 def _devices() -> list[tuple[str, str]]:
-    from twinloop.devices import catalog
+    from twinloop.devices.catalogue import catalog
 
     models = [catalog.model(name) for name in catalog.names()]
     rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
@@ -47,7 +47,7 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _links() -> list[tuple[str, str]]:
-    from twinloop.scenarios.units import show_duration
+    from twinloop.scenarios.text.units import show_duration
     from twinloop.sim.network.presets import PRESETS
 
     out = []
@@ -66,9 +66,9 @@ def _stores() -> list[tuple[str, str]]:
 
 
 def _components() -> list[tuple[str, str]]:
-    from twinloop.components.component import read_component
-    from twinloop.components.options import stated_options
-    from twinloop.scenarios.plan import SHIPPED
+    from twinloop.components.contract.options import stated_options
+    from twinloop.components.host.component import read_component
+    from twinloop.scenarios.planning.plan import SHIPPED
 
     rows = []
     for file in sorted(SHIPPED.glob("*.wasm")):
@@ -83,7 +83,7 @@ def _components() -> list[tuple[str, str]]:
 
 
 def _metrics() -> list[tuple[str, str]]:
-    from twinloop.scenarios.metrics import METRICS
+    from twinloop.scenarios.judging.metrics import METRICS
 
     return [
         (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")
@@ -92,8 +92,8 @@ def _metrics() -> list[tuple[str, str]]:
 
 
 def _troubles() -> list[tuple[str, str]]:
-    from twinloop.devices import misbehaviour, overlay
-    from twinloop.scenarios.deeds import GRAMMAR, keys_of_fault
+    from twinloop.devices.model import misbehaviour, overlay
+    from twinloop.scenarios.file.deeds import GRAMMAR, keys_of_fault
 
     rows = []
     for name, verb in GRAMMAR.items():

@@ -14,10 +14,10 @@ import typer
 from typer.exceptions import TyperException
 
 import twinloop
-from twinloop.components.errors import HostLimitError
+from twinloop.components.contract.errors import HostLimitError
 from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
-from twinloop.scenarios.errors import ScenarioError, machine_error, nearest, printable
-from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
+from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
+from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 ENTRY_POINTS = "twinloop.commands"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinloop.scenarios.cli.running import interruptible
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
     from twinloop.sim.model.spec import WorldSpec
@@ -27,14 +27,14 @@ def record(
 
     A recording is a device by itself (device: recording/presses-3.csv), what fit and compare read, and where a twin begins.
     """
-    from twinloop.components.host import Host
-    from twinloop.scenarios.errors import shown_path
-    from twinloop.scenarios.load import find, load
-    from twinloop.scenarios.places import attached, places, require_nodes
-    from twinloop.scenarios.plan import Planner
-    from twinloop.scenarios.recorder import Recorder, recordable
+    from twinloop.components.host.host import Host
+    from twinloop.scenarios.file.load import find, load
+    from twinloop.scenarios.planning.plan import Planner
     from twinloop.scenarios.runner import opened
-    from twinloop.scenarios.units import positive_duration
+    from twinloop.scenarios.text.errors import shown_path
+    from twinloop.scenarios.text.units import positive_duration
+    from twinloop.scenarios.twin.recorder import Recorder, recordable
+    from twinloop.scenarios.wire.places import attached, places, require_nodes
     from twinloop.sim.gateway.supervisor import ConfigRefused
 
     try:

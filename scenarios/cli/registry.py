@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 app = typer.Typer(no_args_is_help=True, help="Keys, and a folder of signed component releases.", rich_markup_mode=None)
 
@@ -20,7 +20,7 @@ def keygen(
     stem: Annotated[Path, typer.Argument(help="makes STEM.key (private) and STEM.pub", metavar="STEM")],
 ) -> int:
     """Make an Ed25519 key pair; nothing is overwritten."""
-    from twinloop.components.registry import RegistryError, key_id, read_public_key, write_keys
+    from twinloop.components.releases.registry import RegistryError, key_id, read_public_key, write_keys
 
     try:
         private, public = write_keys(stem)
@@ -39,10 +39,10 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="default: the file's name")] = None,
 ) -> int:
     """Sign a component and put it into the registry; a version that is there never changes."""
-    from twinloop.components.component import ComponentRefused, read_component
-    from twinloop.components.contract import EXPORTS
-    from twinloop.components.host import Host
-    from twinloop.components.registry import Registry, RegistryError, Version, read_private_key
+    from twinloop.components.contract.contract import EXPORTS
+    from twinloop.components.host.component import ComponentRefused, read_component
+    from twinloop.components.host.host import Host
+    from twinloop.components.releases.registry import Registry, RegistryError, Version, read_private_key
 
     host = Host()
     try:
@@ -70,7 +70,7 @@ def add(
 @app.command("list")
 def list_(registry: _Folder) -> int:
     """Every release: name, version, size, SHA-256, key; nothing is verified."""
-    from twinloop.components.registry import Registry, RegistryError
+    from twinloop.components.releases.registry import Registry, RegistryError
 
     at = Registry(registry)
     try:
@@ -92,7 +92,7 @@ def verify(
     keys: Annotated[list[Path], typer.Option("--key", help="a public key that is trusted; repeat for more")],
 ) -> int:
     """Verify signature, size and digest of every release; exits with 1 when one must not be used."""
-    from twinloop.components.registry import Registry, RegistryError, read_public_key, trust
+    from twinloop.components.releases.registry import Registry, RegistryError, read_public_key, trust
 
     at, bad, seen = Registry(registry), 0, 0
     try:

@@ -11,7 +11,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.cli.running import Outputs, run_all
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 CLOCKS = ("virtual", "paced", "wire")
 
@@ -60,7 +60,7 @@ def _boards(pairs: list[str]) -> dict[str, str]:
 
 def _pace(clock: str, speed: str | None) -> Fraction | None:
     """How many times the wall's pace, None for as fast as possible; raises ScenarioError."""
-    from twinloop.scenarios.errors import unknown
+    from twinloop.scenarios.text.errors import unknown
     from twinloop.sim.kernel.pacer import SPEED_MAX
 
     if clock not in CLOCKS:

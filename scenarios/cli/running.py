@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.errors import HostLimitError
-from twinloop.scenarios.errors import MachineError, ScenarioError, machine_error, printable, shown_path
-from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
+from twinloop.components.contract.errors import HostLimitError
+from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, machine_error, printable, shown_path
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 if TYPE_CHECKING:
 
-    from twinloop.scenarios.result import Result
+    from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
     from twinloop.sim.world import World
 
@@ -110,7 +110,7 @@ def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
 
 def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
-    from twinloop.scenarios.load import load
+    from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
 
     try:

@@ -7,7 +7,7 @@ import json
 
 def schema() -> int:
     """Print the JSON Schema of a scenario file."""
-    from twinloop.scenarios.json_schema import json_schema  # --help must not wait for pydantic
+    from twinloop.scenarios.file.json_schema import json_schema  # --help must not wait for pydantic
 
     print(json.dumps(json_schema(), indent=2))
     return 0

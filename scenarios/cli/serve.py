@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import typer
 
 from twinloop.scenarios.cli.running import Outputs, died, write_out
-from twinloop.scenarios.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twinloop.scenarios.load import Loaded
-    from twinloop.scenarios.wire import Endpoint, Wire
+    from twinloop.scenarios.file.load import Loaded
+    from twinloop.scenarios.wire.wire import Endpoint, Wire
     from twinloop.sim.model.spec import WorldSpec
     from twinloop.sim.serving.plant import ServedPlant
 
@@ -56,7 +56,7 @@ def serve(
     gateway that isn't ours is judged by what arrives at the broker (ours, or that of --broker); exit codes are those of run.
     """
     from twinloop.scenarios.cli.judging import judge_gateway
-    from twinloop.scenarios.units import duration, positive_duration
+    from twinloop.scenarios.text.units import duration, positive_duration
     from twinloop.sim.serving.plant import ServedPlant
 
     try:
@@ -102,7 +102,7 @@ def serve(
 
 def _broker(url: str) -> tuple[str, int]:
     """(host, port); raises ScenarioError."""
-    from twinloop.scenarios.wire import MQTT_PORT
+    from twinloop.scenarios.wire.wire import MQTT_PORT
 
     try:
         parts = urlsplit(url)
@@ -116,9 +116,9 @@ def _broker(url: str) -> tuple[str, int]:
 
 def scenario_of(file: str, seed: int | None) -> tuple[Loaded, WorldSpec]:
     """A scenario and what it comes to; raises ScenarioError."""
-    from twinloop.components.host import Host
-    from twinloop.scenarios.load import find, load
-    from twinloop.scenarios.plan import Planner
+    from twinloop.components.host.host import Host
+    from twinloop.scenarios.file.load import find, load
+    from twinloop.scenarios.planning.plan import Planner
 
     path = find(file)
     if path.is_dir():
@@ -132,7 +132,7 @@ def scenario_of(file: str, seed: int | None) -> tuple[Loaded, WorldSpec]:
 
 
 def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list[str]]:
-    from twinloop.scenarios.wire import served
+    from twinloop.scenarios.wire.wire import served
 
     spec, left_out = served(scenario_of(file, seed)[1], broker)
     if not broker and all(device.protocol == "mqtt" for device in spec.devices):
@@ -144,7 +144,7 @@ async def _serve(
     plant: ServedPlant, host: str, ports: tuple[int, int], broker: tuple[str, int] | None, map_file: Path | None, lasts_ns: int | None,
     begin: int | None,
 ) -> None:  # fmt: skip
-    from twinloop.scenarios.wire import Wire
+    from twinloop.scenarios.wire.wire import Wire
     from twinloop.sim.kernel.pacer import Pacer
 
     wire = Wire(plant, Pacer())
@@ -208,7 +208,7 @@ async def until(wire: Wire, over: Callable[[], bool], ends_ns: int | None) -> No
 
 
 def _status(wire: Wire) -> str:
-    from twinloop.scenarios.units import show_duration
+    from twinloop.scenarios.text.units import show_duration
 
     lag, plant = wire.pacer.lag, wire.plant
     text = f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, {wire.clients} clients, {plant.requests} requests"

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from twinloop.scenarios.judged import Judged
-from twinloop.scenarios.result import Result
-from twinloop.scenarios.units import show_duration, show_ratio, show_size
-from twinloop.scenarios.unspoken import unspoken_text
-from twinloop.scenarios.verdict import Verdict
+from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.unspoken import unspoken_text
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.text.units import show_duration, show_ratio, show_size
 from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {

@@ -1,6 +1,6 @@
 """The JSON that run, attach and a judged serving write: one shape, whatever came of how many scenarios.
 
-Belongs here: the envelope and its entries' first fields. Never: what a result holds (scenarios/result.py). ``{"format": 1, "results":
+Belongs here: the envelope and its entries' first fields. Never: what a result holds (scenarios/report/result.py). ``{"format": 1, "results":
 [{"kind": "result" | "error", "file", "seed", "verdict", "code", ...}]}``; its JSON Schema is ``result.schema.json`` beside this file.
 """
 
@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twinloop.scenarios.errors import shown_path
-from twinloop.scenarios.result import Result
+from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.text.errors import shown_path
 
 FORMAT = 1
 SCHEMA = Path(__file__).with_name("result.schema.json")

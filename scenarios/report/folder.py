@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from twinloop.scenarios.errors import MachineError, ScenarioError
+from twinloop.scenarios.text.errors import MachineError, ScenarioError
 from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.world import World
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from twinloop.scenarios.errors import MachineError
+from twinloop.scenarios.judging.verdict import Verdict, exit_code
 from twinloop.scenarios.report.console import measured_text
+from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.report.total import why
-from twinloop.scenarios.result import Result
-from twinloop.scenarios.verdict import Verdict, exit_code
+from twinloop.scenarios.text.errors import MachineError
 
 _FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
 

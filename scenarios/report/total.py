@@ -1,6 +1,6 @@
 """Several scenarios together: a line each, and one verdict line last.
 
-Belongs here: the table for people. Never: exit codes (scenarios/verdict.py).
+Belongs here: the table for people. Never: exit codes (scenarios/judging/verdict.py).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
 from twinloop.scenarios.report.console import STYLES, beside
-from twinloop.scenarios.result import Result
-from twinloop.scenarios.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
+from twinloop.scenarios.report.result import Result
 
 ERROR, NOT_STRICTLY = "ERROR", ", but not by --strict"
 _ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}

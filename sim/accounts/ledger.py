@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from twinloop.devices.statuses import BAD
+from twinloop.devices.model.statuses import BAD
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.invariants import InvariantError
 

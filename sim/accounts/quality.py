@@ -1,6 +1,6 @@
 """The quality of readings: a message is no value. What a driver returns without one was missed, unless the device itself had none.
 
-Belongs here: StatusCodes of a driver's batch -> the books. Never: what a status is called (devices/statuses.py), what was shown (witness.py).
+Belongs here: StatusCodes of a driver's batch -> the books. Never: what a status is called (devices/model/statuses.py), what was shown (witness.py).
 Decided once, at the driver's batch: a reading that has no value travels on, and what becomes of it is no second end.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinloop.components.batch import Batch
-from twinloop.devices.statuses import BAD, NO_NUMBER
+from twinloop.components.host.batch import Batch
+from twinloop.devices.model.statuses import BAD, NO_NUMBER
 from twinloop.sim.accounts.ledger import End, Row
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from zlib import crc32
 
-from twinloop.components.batch import Batch
-from twinloop.components.contract import PointConfig
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.batch import Batch
 from twinloop.sim.accounts.ledger import Row
 
 TOPIC_PREFIX = "twinloop/"

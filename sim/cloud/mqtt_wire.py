@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twinloop.devices.mqtt_packet import (
+from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
     Packet,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twinloop.devices.device import Device
-from twinloop.devices.fleet import Member, make_devices
-from twinloop.devices.modbus_server import ModbusServer
-from twinloop.devices.mqtt_device import MqttDevice, topic_of
-from twinloop.devices.nodes import News, NodeImage
+from twinloop.devices.modbus.server import ModbusServer
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.fleet import Member, make_devices
+from twinloop.devices.model.nodes import News, NodeImage
+from twinloop.devices.mqtt.device import MqttDevice, topic_of
 from twinloop.sim.field.mqtt_site import MqttPort, Publisher, Site
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
 from twinloop.sim.field.real_port import Absent, AttachedPort, Outside, untouched
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.devices.model.misbehaviour import Misbehaviour
     from twinloop.sim.gateway.gateway import Gateway
     from twinloop.sim.gateway.slot import Slot
     from twinloop.sim.libraries.stacks import Stacks
@@ -139,11 +139,11 @@ class Field:
 
     # ---- libraries ----------------------------------------------------------------------------------------------
     def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
-        from twinloop.devices.opcua_device import OpcUaServer, host_of
-        from twinloop.devices.opcua_server import fresh_counters, standard_space
+        from twinloop.devices.opcua.device import OpcUaServer, host_of
+        from twinloop.devices.opcua.server import fresh_counters, standard_space
 
         if self.stacks is None:
-            from twinloop.devices.opcua_items import Items
+            from twinloop.devices.opcua.items import Items
             from twinloop.sim.libraries.stacks import Stacks
 
             Items.on_trouble = staticmethod(lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1))
@@ -174,7 +174,7 @@ class Field:
 
     def meet_strangers(self) -> None:
         """Clients that aren't ours may come: servers of libraries limit what one of them can ask for."""
-        from twinloop.devices.opcua_device import OpcUaServer
+        from twinloop.devices.opcua.device import OpcUaServer
 
         for server in self.servers if self.stacks is not None else ():
             if isinstance(server, OpcUaServer):
@@ -182,7 +182,7 @@ class Field:
 
     def count_samples(self) -> None:
         """OPC UA servers, which are up, keep what each answer says of their device's last point."""
-        from twinloop.devices.opcua_device import OpcUaServer
+        from twinloop.devices.opcua.device import OpcUaServer
 
         for server in self.servers if self.stacks is not None else ():
             if isinstance(server, OpcUaServer):
@@ -197,7 +197,7 @@ class Field:
     def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
         """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
         if spec.protocol == "opcua":
-            from twinloop.devices.opcua_device import endpoint
+            from twinloop.devices.opcua.device import endpoint
 
             at = endpoint(spec.name) if spec.place is None else spec.place.url
             told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", at))
@@ -263,7 +263,7 @@ class Field:
             return self.sites[spec.link].publishers[index].publish
         if spec.subscribed is None:
             return None
-        from twinloop.devices.opcua_device import OpcUaServer, host_of
+        from twinloop.devices.opcua.device import OpcUaServer, host_of
 
         server, stacks = self.servers[index], self.stacks
         assert isinstance(server, OpcUaServer)
@@ -291,7 +291,7 @@ class Field:
             return self._real(gateway, index, spec, spec.place)
         server = self.servers[index]
         if spec.protocol == "opcua":
-            from twinloop.devices.opcua_device import PORT, OpcUaServer, host_of
+            from twinloop.devices.opcua.device import PORT, OpcUaServer, host_of
             from twinloop.sim.libraries.stacks import StackPort
 
             assert self.stacks is not None

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_device import MqttDevice
-from twinloop.devices.mqtt_session import Connection
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.device import MqttDevice
+from twinloop.devices.mqtt.session import Connection
 from twinloop.sim.field.tcp_port import END, DialoguePort
 from twinloop.sim.gateway.budget import Files
 from twinloop.sim.kernel.clock import Environment, S, Timer

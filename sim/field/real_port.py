@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twinloop.devices.device import Device
+from twinloop.devices.model.device import Device
 from twinloop.sim.field.tcp_port import END, DialoguePort
 from twinloop.sim.kernel.clock import Signal
 from twinloop.sim.kernel.random import Streams
@@ -18,7 +18,7 @@ from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.network.tcp import Stream
 
 if TYPE_CHECKING:
-    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.devices.model.misbehaviour import Misbehaviour
     from twinloop.sim.truth.elsewhere import Elsewhere
 
 Heard = Callable[[bytes], None]

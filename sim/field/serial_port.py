@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.field.tcp_port import OK_NOTHING, TIMEOUT, cut_frame
 from twinloop.sim.kernel.clock import LATE, Environment, Signal
 from twinloop.sim.kernel.trace import Trace

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.batch import batch_in
-from twinloop.components.instance import Request
-from twinloop.components.outcome import Cause, Fault
+from twinloop.components.host.batch import batch_in
+from twinloop.components.host.instance import Request
+from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, Clockwork
 from twinloop.sim.kernel.clock import Steps
 

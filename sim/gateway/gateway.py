@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.batch import Batch
-from twinloop.components.host import Host
+from twinloop.components.host.batch import Batch
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import Clockwork, Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, Share
 from twinloop.sim.cloud.cloud import Cloud

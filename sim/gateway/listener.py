@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from twinloop.components.batch import read_batch
-from twinloop.components.outcome import Cause, Fault
+from twinloop.components.host.batch import read_batch
+from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, DRIVER, Clockwork
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.gateway.call import call

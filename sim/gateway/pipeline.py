@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.batch import Batch, Lists, batch_in, forward_lane, read_batch
-from twinloop.components.outcome import Cause, Fault
+from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
+from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.accounts.quality import assess

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from twinloop.components.batch import Batch, StageArguments, read_batch
-from twinloop.components.contract import PointConfig
-from twinloop.devices.device import DeviceModel
-from twinloop.devices.mqtt_device import member
-from twinloop.devices.nodes import node_address
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.batch import Batch, StageArguments, read_batch
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.nodes import node_address
+from twinloop.devices.mqtt.device import member
 from twinloop.sim.accounts.latency import Clockwork
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
@@ -24,7 +24,7 @@ from twinloop.sim.model.spec import DeviceSpec
 from twinloop.sim.truth.witness import Nobody, Witness
 
 if TYPE_CHECKING:
-    from twinloop.components.instance import Instance
+    from twinloop.components.host.instance import Instance
     from twinloop.sim.cloud.messages import Command
     from twinloop.sim.field.tcp_port import Port
     from twinloop.sim.gateway.gateway import Gateway

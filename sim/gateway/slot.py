@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.contract import Settings
-from twinloop.components.host import Linked
-from twinloop.components.instance import Instance
+from twinloop.components.contract.contract import Settings
+from twinloop.components.host.host import Linked
+from twinloop.components.host.instance import Instance
 from twinloop.sim.gateway.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.kernel.clock import Environment, S, Signal
 from twinloop.sim.kernel.invariants import InvariantError

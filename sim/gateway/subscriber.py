@@ -1,6 +1,6 @@
 """A device whose values are subscribed to: its driver waits for news, and each batch is the sample of the instant that its source timestamp states.
 
-Belongs here: which batch is which sample. Never: when a value is news (devices/nodes.py says so to the plan), how it is published (the server).
+Belongs here: which batch is which sample. Never: when a value is news (devices/model/nodes.py says so to the plan), how it is published (the server).
 Notifications come in the order of their instants: what is older than a batch that has come, and isn't in it, won't come. A sample that was
 due while no subscription stood is missed at once; the first notification of a new one is no sample, whatever it holds.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinloop.components.batch import read_batch
-from twinloop.devices.nodes import News
+from twinloop.components.host.batch import read_batch
+from twinloop.devices.model.nodes import News
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.gateway.listener import Receiver, Taken
 from twinloop.sim.gateway.poller import PointTable

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.instance import Instance
-from twinloop.components.outcome import Cause, Fault
+from twinloop.components.host.instance import Instance
+from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, Clockwork
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.slot import Slot

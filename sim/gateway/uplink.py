@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinloop.devices.mqtt_packet import Connect, Packet, Pingreq, Publish, Subscribe
+from twinloop.devices.mqtt.packet import Connect, Packet, Pingreq, Publish, Subscribe
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
 from twinloop.sim.cloud.mqtt_wire import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample

@@ -1,15 +1,15 @@
 """What a world is made of: plain, frozen descriptions that a plan hands over. Validated before they come here.
 
-Belongs here: fields with units. Never: behaviour, defaults that a user would want to know (scenarios/schema.py has them).
+Belongs here: fields with units. Never: behaviour, defaults that a user would want to know (scenarios/file/schema.py has them).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twinloop.components.component import Component
-from twinloop.components.registry import Keys, Release, Version
-from twinloop.devices.device import DeviceModel
+from twinloop.components.host.component import Component
+from twinloop.components.releases.registry import Keys, Release, Version
+from twinloop.devices.model.device import DeviceModel
 from twinloop.sim.model.boards import Board
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.network.serial_line import LineTiming

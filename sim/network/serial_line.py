@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.kernel.clock import US, Environment, S
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.network.link import Link, Way

@@ -1,6 +1,6 @@
 """The broker in the north of a served field: clients of the real world cross the simulated uplink to it.
 
-Belongs here: their bytes on the uplink's leg, so that its trouble acts on them. Never: sockets, packets (devices/mqtt_broker.py).
+Belongs here: their bytes on the uplink's leg, so that its trouble acts on them. Never: sockets, packets (devices/mqtt/broker.py).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt.broker import Broker
 from twinloop.sim.field.mqtt_site import TICK_NS
 from twinloop.sim.field.tcp_port import END
 from twinloop.sim.network.link import Link

@@ -1,7 +1,8 @@
 """A served field whose gateway is judged: every sample is counted at its device, and what arrives in the north is held against that.
 
-Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/observation.py), sockets, verdicts. Each device shows the number k of its
-sample in a point of its own, the last of its model, from phase + k * poll on until the next; before the first and after the last it shows NO_SAMPLE.
+Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/wire/observation.py), sockets, verdicts. Each device shows the
+number k of its sample in a point of its own, the last of its model, from phase + k * poll on until the next; before the first and after the
+last it shows NO_SAMPLE.
 A sample whose k no client has read is missed (``unread``), which is known when an answer with it can't be on its way any more; one that was read
 and never arrived is lost (``unseen``).
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.devices.nodes import NodeImage
-from twinloop.devices.statuses import BAD
+from twinloop.devices.model.nodes import NodeImage
+from twinloop.devices.model.statuses import BAD
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Marks, Row, due_instants
 from twinloop.sim.accounts.quality import CAUSE_OF

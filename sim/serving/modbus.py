@@ -1,6 +1,6 @@
 """Modbus clients of a served field: on a TCP port with many units, or on a serial line.
 
-Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU means (devices/modbus_server.py).
+Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU means (devices/modbus/server.py).
 What a port itself refuses it refuses at once: a unit that isn't there, and what can't be Modbus.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.devices.modbus_server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
+from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.network.serial_line import Answered, Burst, Line
 from twinloop.sim.network.tcp import Stream

@@ -1,6 +1,6 @@
 """A served field's MQTT devices: they publish to a broker of the real world when their plan says so.
 
-Belongs here: when a device dials, publishes, asks for a sign of life and tries again. Never: sockets, packets (devices/mqtt_device.py).
+Belongs here: when a device dials, publishes, asks for a sign of life and tries again. Never: sockets, packets (devices/mqtt/device.py).
 A device's bytes cross its leg of its link on their way to the broker's socket, so a cut cable keeps them: with QoS 1 in the device's outbox.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.field.mqtt_site import REDIAL_FIRST_NS, REDIAL_MAX_NS
 from twinloop.sim.kernel.clock import S, Timer
 from twinloop.sim.network.tcp import Stream

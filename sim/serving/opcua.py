@@ -58,7 +58,7 @@ class OpcUaCaller(Caller):
     """A client of one OPC UA device's server, whose own name for itself is ``name`` (host, port)."""
 
     def __init__(self, plant: ServedPlant, index: int, name: tuple[str, int], peer: str, write: Write, hang_up: Callable[[], None]) -> None:
-        from twinloop.devices.opcua_device import PORT, OpcUaServer, host_of
+        from twinloop.devices.opcua.device import PORT, OpcUaServer, host_of
 
         super().__init__(plant, write, hang_up)
         spec, server, stacks = plant.spec.devices[index], plant.field.servers[index], plant.field.stacks

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 from twinloop.sim.truth.witness import READS, WRITES, Look, Shown, held_shown, node_shown, registers_shown, written_by
 

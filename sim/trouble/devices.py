@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twinloop.devices import overlay
-from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.devices.overlay import ValueFault
+from twinloop.devices.model import overlay
+from twinloop.devices.model.misbehaviour import Misbehaviour
+from twinloop.devices.model.overlay import ValueFault
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.model.spec import Action
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twinloop.components.outcome import Cause, Fault
+from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.kernel.clock import NEVER_NS, TROUBLE
 from twinloop.sim.model.spec import Action
 

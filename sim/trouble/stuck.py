@@ -1,6 +1,6 @@
 """Is the plant as it should be? What isn't, by name: the difference between "it will come back" and "it hangs".
 
-Belongs here: looking at a world. Never: bounds or verdicts (scenarios/thresholds.py) or what ends trouble (timeline.py).
+Belongs here: looking at a world. Never: bounds or verdicts (scenarios/judging/thresholds.py) or what ends trouble (timeline.py).
 """
 
 from __future__ import annotations

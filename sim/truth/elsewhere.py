@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twinloop.devices.device import Device
+from twinloop.devices.model.device import Device
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.serving.truth import FORMAT, HELLO
 from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered

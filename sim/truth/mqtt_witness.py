@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twinloop.devices.mqtt_device import MqttDevice
+from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.truth.truth import NOT_WRITTEN, STRAY_SET
 from twinloop.sim.truth.witness import Nobody, Shown, held

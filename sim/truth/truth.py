@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twinloop.devices.statuses import BAD
+from twinloop.devices.model.statuses import BAD
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.truth.witness import Shown, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twinloop.components.batch import Batch
+    from twinloop.components.host.batch import Batch
     from twinloop.sim.accounts.ledger import Ledger, Row
     from twinloop.sim.cloud.messages import Command
     from twinloop.sim.gateway.poller import Poller

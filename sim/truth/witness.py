@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from twinloop.devices.device import Device
-from twinloop.devices.nodes import NodeImage, NodeValue
-from twinloop.devices.registers import ORDERS, Cell, Point, reorder
-from twinloop.devices.statuses import BAD, of_the_request
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.nodes import NodeImage, NodeValue
+from twinloop.devices.model.registers import ORDERS, Cell, Point, reorder
+from twinloop.devices.model.statuses import BAD, of_the_request
 
 if TYPE_CHECKING:
     from twinloop.sim.cloud.messages import Command
@@ -139,7 +139,7 @@ class ServerWords(Nobody):
 
     def valueless(self, index: int, status: int) -> bool:
         """The server sent that status with a value, or sent a number that is none."""
-        from twinloop.devices.opcua_words import said_no_value  # a library that other runs don't need
+        from twinloop.devices.opcua.words import said_no_value  # a library that other runs don't need
 
         return not of_the_request(status) and said_no_value(self._frames, status)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twinloop.components.component import Component
-from twinloop.components.host import Linked
-from twinloop.components.registry import Version
+from twinloop.components.host.component import Component
+from twinloop.components.host.host import Linked
+from twinloop.components.releases.registry import Version
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Signal, Steps, Task
 from twinloop.sim.model.spec import ComponentSpec

@@ -1,7 +1,7 @@
 """Upgrades over the air: what a gateway does with a release that it is told to install, step by step, each with its ways to end.
 
 Belongs here: the steps and their order, the installed versions. Never: the download (releases.py), what is watched after the swap
-(trial.py), how a release is signed (components/registry.py).
+(trial.py), how a release is signed (components/releases/registry.py).
 
 The statement that comes with the order is checked first: signature, then version; the bytes are fetched, held against it, written to
 flash, compiled, instantiated and configured BESIDE the old instances. Each slot is swapped between two of its calls: who waits for the
@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from twinloop.components.component import ComponentRefused
-from twinloop.components.registry import Keys, Release, Version, bytes_fault, signature_fault
+from twinloop.components.host.component import ComponentRefused
+from twinloop.components.releases.registry import Keys, Release, Version, bytes_fault, signature_fault
 from twinloop.sim.accounts.latency import DRIVER, Clockwork
 from twinloop.sim.cloud.releases import Block, Fetch
 from twinloop.sim.gateway.call import call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twinloop.components.contract import interface
+from twinloop.components.contract.contract import interface
 
 _TYPES_INSTANCE = """
   (type $types-ty (instance

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plants import WASM
-from twinloop.components.batch import StageArguments, batch_in, forward_lane, read_batch
-from twinloop.components.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
+from twinloop.components.contract.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
+from twinloop.components.host.batch import StageArguments, batch_in, forward_lane, read_batch
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
 
 FUEL = 10_000_000
 POINTS = [PointConfig(i, f"p{i}", "holding:0", "bar", 1.0, 0.0, 0.0, 100.0) for i in range(12)]

@@ -8,8 +8,8 @@ import pytest
 
 from tests.components import guests
 from tests.plants import WASM
-from twinloop.components.component import ComponentRefused
-from twinloop.components.host import Host
+from twinloop.components.host.component import ComponentRefused
+from twinloop.components.host.host import Host
 
 CORE = b"\0asm\x01\0\0\0"
 

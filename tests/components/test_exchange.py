@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plants import WASM
-from twinloop.components.capi import val_delete
-from twinloop.components.codec import Signature
-from twinloop.components.exchange import PREPARED_BYTES, LengthField, Replies, read_transact
-from twinloop.components.host import Host
+from twinloop.components.host.capi import val_delete
+from twinloop.components.host.codec import Signature
+from twinloop.components.host.exchange import PREPARED_BYTES, LengthField, Replies, read_transact
+from twinloop.components.host.host import Host
 
 framings = st.one_of(
     st.just(("silence", None)),

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.components import guests
-from twinloop.components.errors import HostError
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
-from twinloop.components.outcome import Cause
+from twinloop.components.contract.errors import HostError
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
+from twinloop.components.host.outcome import Cause
 
 FUEL = 1_000_000
 

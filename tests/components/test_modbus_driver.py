@@ -13,9 +13,9 @@ import pytest
 from pymodbus.framer import FramerRTU
 
 from tests.plants import WASM
-from twinloop.components.contract import PointConfig, Settings
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance, Request
+from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance, Request
 
 FUEL = 50_000_000
 Answer = Callable[[bytes], Any]

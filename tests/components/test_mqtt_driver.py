@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.plants import WASM
-from twinloop.components.contract import PointConfig, Settings
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
-from twinloop.components.outcome import Fault
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_fields import ProtocolError
-from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
+from twinloop.components.host.outcome import Fault
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.fields import ProtocolError
+from twinloop.devices.mqtt.packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 
 FUEL = 50_000_000
 S = 1_000_000_000

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.components.test_mqtt_driver import FUEL, NOTHING, POINTS, TOPIC, Bus, S, ask, document, driver, publish
-from twinloop.components.contract import PointConfig, Settings
-from twinloop.components.host import Host
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_packet import Connack, Pingreq, Pingresp, Puback, Publish, Suback, encode
+from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.host import Host
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.packet import Connack, Pingreq, Pingresp, Puback, Publish, Suback, encode
 
 
 def session(host: Host, **options: str) -> tuple[Any, Bus]:

@@ -15,13 +15,13 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from tests.opcua_peer import OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver, frames
-from twinloop.components.contract import PointConfig
-from twinloop.components.host import Host
-from twinloop.components.outcome import Fault
-from twinloop.devices.catalog import model
-from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.host import Host
+from twinloop.components.host.outcome import Fault
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.misbehaviour import Misbehaviour
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.statuses import STATUS_CODES
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.opcua_peer import DEVICE, FUEL, OPN_SEQUENCE_AT, Bus, Peer, Replay, ask, driver
-from twinloop.components.contract import PointConfig, Settings
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
-from twinloop.devices.opcua_device import endpoint
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
+from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.devices.opcua.device import endpoint
 
 S = 1_000_000_000
 READ, CLOSE = b"MSG\x01\x00\x77\x02", b"MSG\x01\x00\xd9\x01"
@@ -49,8 +49,8 @@ class TimedBus(Bus):
 
 def timed(host: Host, clock: Clock, **options: str) -> Instance:
     from tests.plants import WASM
-    from twinloop.devices.catalog import model
-    from twinloop.devices.nodes import node_id
+    from twinloop.devices.catalogue.catalog import model
+    from twinloop.devices.model.nodes import node_id
 
     points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model("press-sensor").points)]
     handlers = {"clock.now": lambda: clock.now_ns, "clock.monotonic": lambda: clock.now_ns, "log.log": lambda level, text: None}

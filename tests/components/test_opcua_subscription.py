@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.opcua_peer import Bus, Peer, Replay, ask, driver
-from twinloop.components.host import Host
-from twinloop.components.instance import Instance
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.components.host.host import Host
+from twinloop.components.host.instance import Instance
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 
 MS, S = 1_000_000, 1_000_000_000
@@ -136,7 +136,7 @@ def test_status_changes_are_news_and_a_missing_node_is_refused(host: Host) -> No
     batches = seen(instance, bus, peer.env._now + 3 * S)
     assert [(r.status, r.value) for batch in batches for r in batch if r.point == 9] == [(0, 6.0)]
     instance.close()
-    from twinloop.components.contract import PointConfig
+    from twinloop.components.contract.contract import PointConfig
 
     clock = {"clock.now": lambda: EPOCH_NS + peer.env._now, "clock.monotonic": lambda: peer.env._now}
     lost = driver(host, points=[PointConfig(0, "p", "ns=2;s=nowhere", "", 1.0, 0.0, None, None)], clock=clock, mode="subscribe")

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plants import WASM
-from twinloop.components.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
-from twinloop.components.host import Host
-from twinloop.components.registry import (
+from twinloop.components.host.host import Host
+from twinloop.components.releases.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
+from twinloop.components.releases.registry import (
     Registry,
     RegistryError,
     Release,
@@ -29,7 +29,7 @@ from twinloop.components.registry import (
     trust,
     write_keys,
 )
-from twinloop.scenarios.load import LIBRARY
+from twinloop.scenarios.file.load import LIBRARY
 
 TRUSTED = trust(DEMO_KEY.public_key())
 ROUTE = (WASM / "route.wasm").read_bytes()

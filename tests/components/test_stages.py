@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.plants import WASM
-from twinloop.components.contract import LinkState, Origin, PointConfig, Reading, Settings
-from twinloop.components.host import Host
+from twinloop.components.contract.contract import LinkState, Origin, PointConfig, Reading, Settings
+from twinloop.components.host.host import Host
 
 FUEL = 100_000_000
 POINTS = [

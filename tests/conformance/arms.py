@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from twinloop.components.codec import Case
-from twinloop.devices.device import Device
-from twinloop.devices.modbus_server import ModbusServer
-from twinloop.devices.opcua_device import OpcUaServer
-from twinloop.devices.opcua_server import fresh_counters, standard_space
+from twinloop.components.host.codec import Case
+from twinloop.devices.modbus.server import ModbusServer
+from twinloop.devices.model.device import Device
+from twinloop.devices.opcua.device import OpcUaServer
+from twinloop.devices.opcua.server import fresh_counters, standard_space
 from twinloop.sim.field.serial_port import Master, SerialPort
 from twinloop.sim.field.tcp_port import TcpPort
 from twinloop.sim.gateway.budget import Files

@@ -14,7 +14,7 @@ from pymodbus.framer import FramerRTU
 
 from tests.conformance.arms import Ask, LoopbackServer, loopback_tcp, simulated_rtu, simulated_tcp
 from tests.devices.test_modbus_server import device
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.modbus.server import ModbusServer
 
 ARMS: dict[str, Any] = {"simulated-tcp": simulated_tcp, "simulated-rtu": simulated_rtu, "loopback-tcp": loopback_tcp}
 

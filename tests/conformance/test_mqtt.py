@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_packet import (
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
     Disconnect,

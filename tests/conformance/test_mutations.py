@@ -17,8 +17,8 @@ from pymodbus.framer import FramerRTU
 
 from tests.devices.test_modbus_server import device
 from tests.opcua_peer import Bus, Peer, ask, driver
-from twinloop.components.host import Host
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.components.host.host import Host
+from twinloop.devices.modbus.server import ModbusServer
 
 SOAK = bool(os.environ.get("TWINLOOP_SOAK"))
 ROUNDS = 25_000 if SOAK else 4000

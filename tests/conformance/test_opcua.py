@@ -9,11 +9,11 @@ import pytest
 from asyncua import Client, ua
 
 from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.opcua_device import OpcUaServer
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.devices.opcua.device import OpcUaServer
 
 ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua}
 

@@ -12,13 +12,13 @@ import pytest
 from asyncua import Client, ua
 
 from tests.conformance.arms import Program, loopback_opcua, simulated_opcua
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.opcua_device import OpcUaServer
-from twinloop.devices.opcua_items import WATCHED, Items
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.signal import Signal
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.signal import Signal
+from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.devices.opcua.device import OpcUaServer
+from twinloop.devices.opcua.items import WATCHED, Items
 
 ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua}
 RAMP = Signal("ramp", 0.0, 100.0, 1000)

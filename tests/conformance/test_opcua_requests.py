@@ -12,11 +12,11 @@ from asyncua import Client, ua
 
 from tests.conformance.arms import loopback_opcua, simulated_opcua
 from tests.conformance.test_opcua_items import Told, arm, watch
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
-from twinloop.devices.opcua_items import WATCHED
-from twinloop.devices.overlay import ValueFault
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
+from twinloop.devices.opcua.items import WATCHED
 
 __all__ = ("arm",)
 

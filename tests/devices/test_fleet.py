@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.devices.test_stepper import signals, tables
-from twinloop.devices import catalog
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.fleet import LOOKS_MIN, Member, make_devices
-from twinloop.devices.registers import Point
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
+from twinloop.devices.model.registers import Point
 
 MEMBERS = [Member(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
 

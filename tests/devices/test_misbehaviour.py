@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.misbehaviour import KINDS, SPOKEN, Misbehaviour
-from twinloop.devices.modbus_server import ModbusServer
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.modbus.server import ModbusServer
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.misbehaviour import KINDS, SPOKEN, Misbehaviour
 
 ASK_TCP = bytes.fromhex("002a00000006010300000002")
 ASK_RTU = bytes.fromhex("010300000002c40b")
@@ -124,7 +124,7 @@ def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
 def test_d1_faults_of_an_opc_ua_server_at_once() -> None:
     from itertools import permutations
 
-    from twinloop.devices.opcua_faults import SPOIL
+    from twinloop.devices.opcua.faults import SPOIL
 
     for some in permutations(SPOIL, 3):
         for answer in (b"", b"M", b"MSGF\x08\0\0\0", b"MSGF" + bytes(60), b"OPNF" + bytes(40)):

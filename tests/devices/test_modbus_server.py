@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.modbus_server import DEVIATIONS, ModbusServer
-from twinloop.devices.registers import Point
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.modbus.server import DEVIATIONS, ModbusServer
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.registers import Point
 
 
 def device(**values: int) -> Device:

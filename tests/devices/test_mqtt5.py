@@ -8,8 +8,8 @@ import random
 import pytest
 
 from tests.devices.test_mqtt_broker import Client, connected
-from twinloop.devices.mqtt_broker import UNRELEASED_MAX, Broker
-from twinloop.devices.mqtt_packet import PACKET_BYTES_MAX, Connack, Connect, Puback, Publish, encode
+from twinloop.devices.mqtt.broker import UNRELEASED_MAX, Broker
+from twinloop.devices.mqtt.packet import PACKET_BYTES_MAX, Connack, Connect, Puback, Publish, encode
 
 S = 1_000_000_000
 

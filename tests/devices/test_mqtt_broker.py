@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from twinloop.devices import mqtt_broker, mqtt_retained
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.devices.mqtt_broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, QUEUED_MAX, UNRELEASED_MAX, Broker
-from twinloop.devices.mqtt_device import OUTBOX_MAX, MqttDevice
-from twinloop.devices.mqtt_packet import (
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.misbehaviour import Misbehaviour
+from twinloop.devices.mqtt import broker as mqtt_broker
+from twinloop.devices.mqtt import retained as mqtt_retained
+from twinloop.devices.mqtt.broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, QUEUED_MAX, UNRELEASED_MAX, Broker
+from twinloop.devices.mqtt.device import OUTBOX_MAX, MqttDevice
+from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
     Disconnect,
@@ -370,7 +371,7 @@ def test_b6_a_bridge_isnt_sent_its_own_messages() -> None:
 
 
 def test_b6_qos_2_is_delivered_exactly_once() -> None:
-    from twinloop.devices.mqtt_packet import Pubcomp, Pubrec, Pubrel
+    from twinloop.devices.mqtt.packet import Pubcomp, Pubrec, Pubrel
 
     broker = Broker()
     reader, writer = connected(broker, "r", True, ("a", 1)), connected(broker, "w", False)

@@ -15,8 +15,8 @@ from amqtt.mqtt.subscribe import SubscribePacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinloop.devices.mqtt_fields import ProtocolError, check_filter, check_topic, matches
-from twinloop.devices.mqtt_packet import (
+from twinloop.devices.mqtt.fields import ProtocolError, check_filter, check_topic, matches
+from twinloop.devices.mqtt.packet import (
     PACKET_BYTES_MAX,
     Connack,
     Connect,

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.devices.test_mqtt_broker import connected
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_fields import matches
-from twinloop.devices.mqtt_packet import Publish, Subscribe, Unsubscribe, encode
-from twinloop.devices.mqtt_topics import FilterTree
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.fields import matches
+from twinloop.devices.mqtt.packet import Publish, Subscribe, Unsubscribe, encode
+from twinloop.devices.mqtt.topics import FilterTree
 
 LEVELS = st.lists(st.sampled_from(["a", "b", "", "$s"]), min_size=1, max_size=4)
 PATTERNS = st.lists(st.sampled_from(["a", "b", "", "+", "$s"]), min_size=1, max_size=4)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.nodes import News, NodeImage
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.nodes import News, NodeImage
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.statuses import STATUS_CODES
 
 S = 1_000_000_000
 STEP_NS = S // 2

@@ -10,10 +10,10 @@ from asyncua import Client
 
 from tests.conformance.arms import simulated_opcua
 from tests.opcua_peer import Bus, Peer, ask, driver
-from twinloop.components.host import Host
-from twinloop.devices.device import Device
-from twinloop.devices.nodeset import NodeSetError, nodeset_model
-from twinloop.devices.opcua_device import OpcUaServer
+from twinloop.components.host.host import Host
+from twinloop.devices.model.device import Device
+from twinloop.devices.opcua.device import OpcUaServer
+from twinloop.devices.opcua.nodeset import NodeSetError, nodeset_model
 
 MIXER = (Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml").read_text()
 

@@ -12,15 +12,15 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
 from tests.opcua_peer import Bus, Peer, ask, driver
-from twinloop.components.host import Host
-from twinloop.devices.catalog import model
-from twinloop.devices.device import Device
-from twinloop.devices.misbehaviour import SPOKEN, Misbehaviour
-from twinloop.devices.nodes import NodeImage, data_type, node_id
-from twinloop.devices.opcua_device import UNSAID_MAX, OpcUaServer
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.registers import Point
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.components.host.host import Host
+from twinloop.devices.catalogue.catalog import model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.misbehaviour import SPOKEN, Misbehaviour
+from twinloop.devices.model.nodes import NodeImage, data_type, node_id
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.registers import Point
+from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.devices.opcua.device import UNSAID_MAX, OpcUaServer
 
 S = 1_000_000_000
 
@@ -78,7 +78,7 @@ def test_writes_within_range_only() -> None:
 
 def answers(peer: Peer) -> list[bytes]:
     """Of a whole conversation: Acknowledge, OpenSecureChannel, CreateSession, ActivateSession, Read."""
-    from twinloop.components.host import Host
+    from twinloop.components.host.host import Host
 
     said: list[bytes] = []
     host = Host()

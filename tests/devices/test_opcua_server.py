@@ -10,7 +10,7 @@ import pytest
 from asyncua import Client, Server, ua
 
 from tests.sim.stacks import Field, on
-from twinloop.devices.opcua_server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
+from twinloop.devices.opcua.server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
 from twinloop.sim.kernel.clock import MS
 
 

@@ -8,8 +8,8 @@ import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
-from twinloop.devices.opcua_words import said_no_value
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.devices.opcua.words import said_no_value
 
 
 def frame(*values: Any, kind: bytes = b"MSGF") -> bytes:

@@ -6,11 +6,11 @@ import struct
 
 import pytest
 
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.fleet import LOOKS_MIN, Member, make_devices
-from twinloop.devices.overlay import KINDS, ONLY_NODES, ValueFault
-from twinloop.devices.registers import Point
-from twinloop.devices.signal import Signal
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
+from twinloop.devices.model.overlay import KINDS, ONLY_NODES, ValueFault
+from twinloop.devices.model.registers import Point
+from twinloop.devices.model.signal import Signal
 
 S = 1_000_000_000
 POINTS = (
@@ -105,8 +105,8 @@ def test_a_read_that_cuts_a_lying_point_in_half_gets_its_half() -> None:
 
 def test_a_mask_write_does_not_make_a_lie_permanent() -> None:
     """Function 22 with an AND mask of all ones and an OR mask of nothing changes nothing."""
-    from twinloop.devices.catalog import model
-    from twinloop.devices.modbus_server import ModbusServer
+    from twinloop.devices.catalogue.catalog import model
+    from twinloop.devices.modbus.server import ModbusServer
 
     server = ModbusServer(Device(model("press-sensor"), "d", 1, 5))
     index = server.device.model.index("setpoint")

@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from twinloop.devices.mqtt_broker import Broker
+from twinloop.devices.mqtt.broker import Broker
 
 
 class Served:

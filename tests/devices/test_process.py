@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twinloop.devices import catalog
-from twinloop.devices.device import Device
-from twinloop.devices.modbus_server import ModbusServer
-from twinloop.devices.nodes import NodeImage
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.modbus.server import ModbusServer
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.nodes import NodeImage
 
 S = 1_000_000_000
 PLANTS = ["tank", "motor", "heater", "meter", "pv-day"]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinloop.devices import catalog
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.registers import ORDERS, Point, RegisterImage, reorder
-from twinloop.devices.signal import KINDS, SINE, Signal, mixed, noise, sine
-from twinloop.devices.sunspec import BASE, MODEL_BASE, load_model
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.sunspec import BASE, MODEL_BASE, load_model
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.registers import ORDERS, Point, RegisterImage, reorder
+from twinloop.devices.model.signal import KINDS, SINE, Signal, mixed, noise, sine
 
 
 def some(kind: str) -> Signal:

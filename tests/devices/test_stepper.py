@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinloop.devices import catalog
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.registers import ORDERS, WIDTHS, Point, RegisterImage
-from twinloop.devices.signal import KINDS, Signal, mixed
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.registers import ORDERS, WIDTHS, Point, RegisterImage
+from twinloop.devices.model.signal import KINDS, Signal, mixed
 
 
 def written_one_by_one(model: DeviceModel, key: int, step: int) -> dict[str, bytes | list[bool]]:

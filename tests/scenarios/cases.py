@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from twinloop.components.host import Host
-from twinloop.scenarios.load import load_text
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.report.console import report
-from twinloop.scenarios.result import Result
+from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.runner import Options, run
 
 COMPONENTS: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import Any
 from asyncua import Client
 from pymodbus.client import AsyncModbusTcpClient
 
-from twinloop.devices.mqtt_packet import Connack, Connect, Puback, Publish, Reader, encode
+from twinloop.devices.mqtt.packet import Connack, Connect, Puback, Publish, Reader, encode
 
 NO_SAMPLE = (1 << 32) - 1
 POLL_S, ANSWER_S = 0.03, 0.25

@@ -17,18 +17,18 @@ import pytest
 from asyncua import Server
 
 from tests.steady import steady
-from twinloop.components.host import Host
-from twinloop.devices.device import Device
-from twinloop.devices.nodeset import nodeset_model
-from twinloop.devices.recording import Recording, parse
+from twinloop.components.host.host import Host
+from twinloop.devices.catalogue.recording import Recording, parse
+from twinloop.devices.model.device import Device
+from twinloop.devices.opcua.nodeset import nodeset_model
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.load import load, load_text
-from twinloop.scenarios.places import attached, places
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.recorder import Recorder, recordable
+from twinloop.scenarios.file.load import load, load_text
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.runner import Options, opened, run
-from twinloop.scenarios.verdict import Verdict
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.twin.recorder import Recorder, recordable
+from twinloop.scenarios.wire.places import attached, places
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.model.spec import PlaceSpec, WorldSpec

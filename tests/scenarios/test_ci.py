@@ -14,17 +14,17 @@ import jsonschema
 import pytest
 
 from tests.scenarios.cases import result, scenario, text_of
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.thresholds import Judge, read_expectations
+from twinloop.scenarios.judging.verdict import Verdict, exit_code, worst
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report.document import SCHEMA
 from twinloop.scenarios.report.junit import write_junit
 from twinloop.scenarios.report.total import total
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.thresholds import Judge, read_expectations
-from twinloop.scenarios.verdict import Verdict, exit_code, worst
+from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ import yaml
 
 from tests.plants import WASM
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.load import LIBRARY
+from twinloop.scenarios.file.load import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 TINY = """\

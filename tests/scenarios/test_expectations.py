@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_cli import TINY
-from twinloop.components.host import Host
-from twinloop.scenarios import units
-from twinloop.scenarios.expressions import ExpressionError, parse
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.result import Result
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.expressions import ExpressionError, parse
+from twinloop.scenarios.judging.verdict import Verdict, exit_code, overall, worst
+from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.units import show_ratio
-from twinloop.scenarios.verdict import Verdict, exit_code, overall, worst
+from twinloop.scenarios.text import units
+from twinloop.scenarios.text.units import show_ratio
 from twinloop.sim.accounts.ledger import Ledger
 
 

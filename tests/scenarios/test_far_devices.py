@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cases import COMPONENTS, result
-from twinloop.components.host import Host
-from twinloop.scenarios.verdict import Verdict
+from twinloop.components.host.host import Host
+from twinloop.scenarios.judging.verdict import Verdict
 
 
 def far(tmp_path: Path, host: Host, delay: str, timeout: str, poll: str = "2 s", **changes: Any) -> Any:

@@ -9,12 +9,12 @@ import pytest
 
 from tests.scenarios.test_attach import SCENARIO
 from tests.steady import steady
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.devices.live.loopback import plain_round_trip_ns
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.fidelity import over_loopback
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.wire.fidelity import over_loopback
 
 
 @steady

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.expressions import parse
-from twinloop.scenarios.verdict import Verdict
+from twinloop.scenarios.judging.expressions import parse
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.text.errors import ScenarioError
 
 ROOT = Path(__file__).parents[2]
 SENTINELS = """\
@@ -198,9 +198,9 @@ def test_e1_room_is_asked_for_once_over_all_gateways(tmp_path: Path, capsys: pyt
 
 def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> None:
     """Every option that a component states is one that it knows, with its default; one that it doesn't state it refuses."""
-    from twinloop.components.component import read_component
-    from twinloop.components.contract import Settings
-    from twinloop.components.options import stated_options
+    from twinloop.components.contract.contract import Settings
+    from twinloop.components.contract.options import stated_options
+    from twinloop.components.host.component import read_component
 
     wasm = ROOT / "components" / "wasm"
     roles = {"normalize": "transform", "smooth": "transform", "route": "policy"}
@@ -231,9 +231,9 @@ LINES = {"line": {"serial": "9600 Bd"}, "cloud": {}}
 def test_a6_what_can_be_foreseen_of_a_gateway_that_is_not_ours(tmp_path: Path, host: Host) -> None:
     from dataclasses import replace
 
-    from twinloop.scenarios.feasibility import line_utilisation, warnings
-    from twinloop.scenarios.load import load_text
-    from twinloop.scenarios.plan import Planner
+    from twinloop.scenarios.file.load import load_text
+    from twinloop.scenarios.planning.feasibility import line_utilisation, warnings
+    from twinloop.scenarios.planning.plan import Planner
 
     spec = Planner(load_text(scenario(tmp_path, fleet=rtu(30, "1 s"), links=LINES), tmp_path / "s.yaml"), host).world()
     judged = replace(spec, components=(), gateways=())
@@ -243,9 +243,9 @@ def test_a6_what_can_be_foreseen_of_a_gateway_that_is_not_ours(tmp_path: Path, h
 
 def test_a7_a_line_that_has_room_is_not_blamed(tmp_path: Path, host: Host) -> None:
     """Meters that need about 96 % of a line's time: nothing is missed, and a bound that is broken has another reason."""
-    from twinloop.scenarios.feasibility import line_utilisation
-    from twinloop.scenarios.load import load_text
-    from twinloop.scenarios.plan import Planner
+    from twinloop.scenarios.file.load import load_text
+    from twinloop.scenarios.planning.feasibility import line_utilisation
+    from twinloop.scenarios.planning.plan import Planner
 
     spec = Planner(load_text(scenario(tmp_path, fleet=rtu(1, "10 s"), links=LINES), tmp_path / "s.yaml"), host).world()
     count = int(0.96 / line_utilisation(spec)["line/1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from twinloop.scenarios.load import LIBRARY, library_names
+from twinloop.scenarios.file.load import LIBRARY, library_names
 
 BAD = [name for name in library_names() if name.startswith("field/") and not name.endswith("-fixed")]
 

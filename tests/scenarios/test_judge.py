@@ -16,18 +16,18 @@ import pytest
 from amqtt.broker import Broker
 
 from tests.steady import steady
-from twinloop.components.host import Host
-from twinloop.devices.misbehaviour import Misbehaviour
-from twinloop.devices.mqtt_listener import MqttListener
-from twinloop.devices.mqtt_packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.components.host.host import Host
+from twinloop.devices.model.misbehaviour import Misbehaviour
+from twinloop.devices.mqtt.listener import MqttListener
+from twinloop.devices.mqtt.packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.hil import Hil
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.observation import counted
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.verdict import Verdict
-from twinloop.scenarios.wire import served
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.wire.hil import Hil
+from twinloop.scenarios.wire.observation import counted
+from twinloop.scenarios.wire.wire import served
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.wallclock import EPOCH_NS

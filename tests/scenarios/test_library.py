@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from twinloop.components.host import Host
-from twinloop.devices import misbehaviour, overlay
-from twinloop.scenarios.deeds import value_of
-from twinloop.scenarios.expectation_file import differences, figure, read_expect
-from twinloop.scenarios.feasibility import warnings
-from twinloop.scenarios.load import LIBRARY, library_names, load
-from twinloop.scenarios.plan import Planner
+from twinloop.components.host.host import Host
+from twinloop.devices.model import misbehaviour, overlay
+from twinloop.scenarios.file.deeds import value_of
+from twinloop.scenarios.file.load import LIBRARY, library_names, load
+from twinloop.scenarios.file.schema import VERBS
+from twinloop.scenarios.judging.expectation_file import differences, figure, read_expect
+from twinloop.scenarios.judging.verdict import exit_code
+from twinloop.scenarios.planning.feasibility import warnings
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.schema import VERBS
-from twinloop.scenarios.verdict import exit_code
 
 DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.devices import catalog
-from twinloop.devices.device import Device
-from twinloop.devices.nodes import NodeImage
-from twinloop.devices.recording import RecordingError, parse
-from twinloop.devices.sunspec import load_model, published
-from twinloop.devices.sunspec_any import sunspec_model
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.recording import RecordingError, parse
+from twinloop.devices.catalogue.sunspec import load_model, published
+from twinloop.devices.catalogue.sunspec_any import sunspec_model
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.nodes import NodeImage
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.load import load_text
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.text.errors import ScenarioError
 
 S = 1_000_000_000
 RECORDING = """ns,point,value,status,unit
@@ -147,8 +147,8 @@ def test_a_model_that_does_not_exist_is_named(tmp_path: Path, device: str, messa
     ],
 )  # fmt: skip
 def test_keys_of_another_protocol_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    from twinloop.components.host import Host
-    from twinloop.scenarios.plan import Planner
+    from twinloop.components.host.host import Host
+    from twinloop.scenarios.planning.plan import Planner
 
     text = SCENARIO.replace("DEVICE", "tank").replace(old, new)
     host = Host()

@@ -15,11 +15,11 @@ import pytest
 
 from tests.scenarios import keys
 from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
-from twinloop.components.host import Host
-from twinloop.scenarios import schema
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.scenarios.load import load_text
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.network.presets import PRESETS
 

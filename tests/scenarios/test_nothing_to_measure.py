@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cases import result, text_of
-from twinloop.components.host import Host
-from twinloop.scenarios.expressions import ExpressionError, parse
-from twinloop.scenarios.verdict import Verdict
+from twinloop.components.host.host import Host
+from twinloop.scenarios.judging.expressions import ExpressionError, parse
+from twinloop.scenarios.judging.verdict import Verdict
 
 UPLINK = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud"}}
 

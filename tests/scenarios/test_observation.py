@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_judge import SCENARIO, observed, read
-from twinloop.components.host import Host
-from twinloop.devices.overlay import ValueFault
-from twinloop.devices.statuses import STATUS_CODES
+from twinloop.components.host.host import Host
+from twinloop.devices.model.overlay import ValueFault
+from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.observation import Observation, at_path, counted, json_path
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.verdict import Verdict
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.wire.observation import Observation, at_path, counted, json_path
 from twinloop.sim.accounts.ledger import End
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.feasibility import warnings
-from twinloop.scenarios.load import LIBRARY, load, load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import LIBRARY, load, load_text
+from twinloop.scenarios.planning.feasibility import warnings
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.planning.timeline import possible_events
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.timeline import possible_events
 from twinloop.sim.kernel.clock import MS, S
 
 TEXT = (LIBRARY / "failover-hot.yaml").read_text()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_cli import TINY
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.runner import Options, run
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import PhaseSpec

@@ -10,7 +10,7 @@ import pytest
 from tests.soak import __main__ as soak
 from tests.soak.plants import random_scenario
 from tests.soak.trial import books_differ, folder_for, tried
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 
 
 @pytest.mark.parametrize("seed", [10, *range(1, 8)])

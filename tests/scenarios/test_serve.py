@@ -25,13 +25,13 @@ from pymodbus.framer import FramerRTU
 
 import twinloop.devices.live.pty
 import twinloop.devices.live.tcp
-from twinloop.components.host import Host
-from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
-from twinloop.devices.opcua_device import SUBSCRIPTIONS_A_SESSION_MAX
+from twinloop.components.host.host import Host
+from twinloop.devices.mqtt.packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.load import find, load, load_text
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.wire import Endpoint, Wire, served
+from twinloop.scenarios.file.load import find, load, load_text
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.wire.wire import Endpoint, Wire, served
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.serving.plant import ServedPlant

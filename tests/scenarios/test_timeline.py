@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.test_cli import TINY
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.deeds import GRAMMAR
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.schema import VERBS
-from twinloop.scenarios.timeline import possible_events
+from twinloop.scenarios.file.deeds import GRAMMAR
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.file.schema import VERBS
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.planning.timeline import possible_events
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.trouble.timeline import VERBS as DONE

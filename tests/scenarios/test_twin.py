@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twinloop.components.host import Host
-from twinloop.devices import catalog
-from twinloop.devices.device import Device
-from twinloop.devices.recording import Recording, parse
-from twinloop.devices.signal import Signal
-from twinloop.scenarios.alignment import best_phase, turned
+from twinloop.components.host.host import Host
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.recording import Recording, parse
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.compare import compare
-from twinloop.scenarios.fit import fit, model_of
-from twinloop.scenarios.load import load_text
-from twinloop.scenarios.model_file import read_model, write_model
-from twinloop.scenarios.plan import Planner
-from twinloop.scenarios.recorder import Recorder, recordable
+from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.file.model_file import read_model, write_model
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.runner import opened
-from twinloop.scenarios.shapes import Series, all_shapes
-from twinloop.scenarios.twin import resumed, twin
+from twinloop.scenarios.twin.alignment import best_phase, turned
+from twinloop.scenarios.twin.compare import compare
+from twinloop.scenarios.twin.fit import fit, model_of
+from twinloop.scenarios.twin.recorder import Recorder, recordable
+from twinloop.scenarios.twin.shapes import Series, all_shapes
+from twinloop.scenarios.twin.twin import resumed, twin
 from twinloop.sim.model.spec import WorldSpec
 
 SCENARIO = """\

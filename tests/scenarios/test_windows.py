@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cases import COMPONENTS, result
-from twinloop.components.host import Host
-from twinloop.scenarios.verdict import Verdict
+from twinloop.components.host.host import Host
+from twinloop.scenarios.judging.verdict import Verdict
 
 GATEWAY = {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "store": {}}
 S = 1_000_000_000

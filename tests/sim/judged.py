@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from twinloop.devices.device import DeviceModel
-from twinloop.devices.registers import Point
-from twinloop.devices.signal import Signal
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.registers import Point
+from twinloop.devices.model.signal import Signal
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel

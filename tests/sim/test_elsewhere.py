@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.sim.test_field import mixed
 from tests.sim.test_served import Desk, bare
-from twinloop.components.batch import Batch
-from twinloop.components.host import Host
-from twinloop.devices.device import Device, DeviceModel
-from twinloop.devices.registers import Point
-from twinloop.devices.signal import Signal
+from twinloop.components.host.batch import Batch
+from twinloop.components.host.host import Host
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.registers import Point
+from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import Ledger
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.kernel.clock import MS, S

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import BETTER, End, Ledger, SharedRow
 from twinloop.sim.cloud.leases import LeaseRequest, Leases
 from twinloop.sim.kernel.clock import MS, S

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import twinloop.sim.gateway.listener
 from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
-from twinloop.components.batch import read_batch
-from twinloop.components.host import Host
+from twinloop.components.host.batch import read_batch
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.plants import plant
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.determinism import explain
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action

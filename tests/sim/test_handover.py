@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.plants import paired
 from tests.sim.pair_runs import Seen, at, small
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, UplinkSpec

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.plants import plant
-from twinloop.components.host import Host
-from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.components.host.host import Host
+from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
 from twinloop.sim.kernel.clock import LATE, MS, S, Steps, Task
 from twinloop.sim.kernel.random import Streams
@@ -187,7 +187,7 @@ def test_the_line_obeys_its_wires(host: Host, arm: Callable[[Host, Case], list[A
 def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's bus stage is 558 ms."""
     from tests.plants import driver, run
-    from twinloop.devices.catalog import model
+    from twinloop.devices.catalogue.catalog import model
     from twinloop.sim.model.spec import Action
 
     one = replace(model("press-sensor"), name="one", points=(replace(model("press-sensor").points[4], address=0, type="u16"),))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinloop.components.codec import Case
+from twinloop.components.host.codec import Case
 from twinloop.sim.accounts.ledger import End, Ledger, SharedRow
 from twinloop.sim.field.tcp_port import REPLY_BYTES_MAX, cut_frame
 from twinloop.sim.gateway.cores import Cores

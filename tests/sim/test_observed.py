@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
-from twinloop.devices.device import DeviceModel
-from twinloop.devices.misbehaviour import Misbehaviour
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.clock import MS, S

@@ -16,10 +16,10 @@ from tests import plants
 from tests.oracle import model
 from tests.oracle.plants import MS, Books, Cloud, Device, Plant, S, Store, Wire
 from tests.oracle.subscription import Subscribed, may_become
-from twinloop.components.host import Host
-from twinloop.devices.device import DeviceModel
-from twinloop.devices.registers import Point
-from twinloop.devices.signal import Signal
+from twinloop.components.host.host import Host
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.registers import Point
+from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.model.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel

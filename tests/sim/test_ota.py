@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.components import guests
 from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
 from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
-from twinloop.components.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
-from twinloop.components.host import Host
-from twinloop.components.registry import Version, sign
+from twinloop.components.host.host import Host
+from twinloop.components.releases.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
+from twinloop.components.releases.registry import Version, sign
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.cloud.releases import BLOCK_BYTES
 from twinloop.sim.kernel.clock import MS, S

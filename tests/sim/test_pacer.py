@@ -8,7 +8,7 @@ import pytest
 
 from tests.plants import plant
 from tests.sim.test_field import mixed
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.pacer import SLICE_NS, SPEED_MAX, Pacer
 from twinloop.sim.model.spec import WorldSpec

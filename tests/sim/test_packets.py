@@ -10,8 +10,8 @@ from amqtt.mqtt.publish import PublishPacket
 from tests.devices.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
-from twinloop.components.host import Host
-from twinloop.devices.mqtt_packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
+from twinloop.components.host.host import Host
+from twinloop.devices.mqtt.packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud import mqtt_wire as packets
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest

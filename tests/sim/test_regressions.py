@@ -10,10 +10,10 @@ import pytest
 from tests.components import guests
 from tests.plants import component, driver, plant, run
 from tests.sim.test_world import conserved, cut
-from twinloop.components.batch import Batch
-from twinloop.components.contract import PointConfig
-from twinloop.components.host import Host
-from twinloop.components.outcome import Cause
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.batch import Batch
+from twinloop.components.host.host import Host
+from twinloop.components.host.outcome import Cause
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Body
 from twinloop.sim.field.tcp_port import BUFFER_BYTES_MAX, FULL

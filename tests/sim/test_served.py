@@ -11,11 +11,11 @@ from pymodbus.framer import FramerRTU
 
 from tests.plants import plant
 from tests.sim.test_field import mixed
-from twinloop.components.host import Host
-from twinloop.devices.device import Device
-from twinloop.devices.mqtt_broker import Broker
-from twinloop.devices.mqtt_device import MqttDevice
-from twinloop.devices.mqtt_packet import Connect, Puback, Publish, Reader, Subscribe, encode
+from twinloop.components.host.host import Host
+from twinloop.devices.model.device import Device
+from twinloop.devices.mqtt.broker import Broker
+from twinloop.devices.mqtt.device import MqttDevice
+from twinloop.devices.mqtt.packet import Connect, Puback, Publish, Reader, Subscribe, encode
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action, WorldSpec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.sim.test_field import mixed
 from tests.sim.test_served import bare
-from twinloop.components.host import Host
-from twinloop.devices.mqtt_packet import Connect, Publish, Reader, Subscribe, encode
-from twinloop.devices.mqtt_retained import RETAINED_A_TURN
+from twinloop.components.host.host import Host
+from twinloop.devices.mqtt.packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.mqtt.retained import RETAINED_A_TURN
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.network.tcp import MSS_BYTES

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.plants import plant, run
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action
 from twinloop.sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped

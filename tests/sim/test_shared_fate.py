@@ -9,7 +9,7 @@ from typing import Any
 from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import QUEUE
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S

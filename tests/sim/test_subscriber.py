@@ -15,8 +15,8 @@ import twinloop.sim.gateway.listener
 from tests.plants import component, paired, run
 from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
 from tests.sim.test_world import conserved
-from twinloop.components.batch import Batch, read_batch
-from twinloop.components.host import Host
+from twinloop.components.host.batch import Batch, read_batch
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.gateway.listener import Taken
 from twinloop.sim.gateway.subscriber import Subscriber

@@ -11,7 +11,7 @@ import pytest
 from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.gateway import gateway, slot
 from twinloop.sim.kernel.clock import MS, S

@@ -12,8 +12,8 @@ import pytest
 
 from tests.components import guests
 from tests.plants import component, driver, plant, run
-from twinloop.components.host import Host
-from twinloop.components.outcome import Cause
+from twinloop.components.host.host import Host
+from twinloop.components.host.outcome import Cause
 from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, Clockwork
 from twinloop.sim.gateway.call import call
 from twinloop.sim.kernel.clock import MS, S, Task
@@ -141,7 +141,7 @@ def test_the_timeline_holds_only_ints(host: Host) -> None:
 
 def test_a_process_ends_with_a_thousand_parked_calls_and_exit_code_0() -> None:
     code = textwrap.dedent("""
-        from twinloop.components.host import Host
+        from twinloop.components.host.host import Host
         from twinloop.sim.kernel.clock import S
         from twinloop.sim.world import World
         from tests.components import guests

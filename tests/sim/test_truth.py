@@ -13,9 +13,9 @@ from tests.plants import driver, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_field import mixed
 from tests.sim.test_world import conserved
-from twinloop.components.contract import PointConfig
-from twinloop.components.host import Host
-from twinloop.devices.device import DeviceModel
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.host import Host
+from twinloop.devices.model.device import DeviceModel
 from twinloop.sim import world as world_module
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.gateway.poller import point_configs
@@ -228,7 +228,7 @@ def test_a_hot_pair_whose_leader_read_bad_has_missed_it(host: Host) -> None:
     world = World(paired(small(host, count=2), "hot"), host)
     leader = world.gateways[0].pollers[0]
     ports = leader.port.server  # type: ignore[attr-defined]
-    from twinloop.devices.misbehaviour import Misbehaviour
+    from twinloop.devices.model.misbehaviour import Misbehaviour
 
     end = ports.misbehave(Misbehaviour("exception", 1, 2))
     for server in ports._connections[1:]:  # the standby's connection answers well
@@ -251,7 +251,7 @@ def test_what_a_standby_delivers_after_its_promotion_counts(host: Host) -> None:
 
 def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> None:
     """Readings without a value (the device had none) wait in the store, lose power, are drained: delivered as Bad, each once."""
-    from twinloop.devices.catalog import model
+    from twinloop.devices.catalogue.catalog import model
 
     sentinel = replace(model("press-sensor"), points=tuple(replace(p, nan=(0xFFFF,)) if p.name == "state" else p for p in model("press-sensor").points))
     spec = plant(host, count=1, duration_ns=40 * S)
@@ -286,9 +286,9 @@ def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
     """A witness that has forgotten an instant knows nothing of it; of one that it remembers it knows that nothing was shown."""
     from collections import deque
 
-    from twinloop.devices.catalog import model
-    from twinloop.devices.device import Device
-    from twinloop.devices.nodes import NodeImage, NodeValue
+    from twinloop.devices.catalogue.catalog import model
+    from twinloop.devices.model.device import Device
+    from twinloop.devices.model.nodes import NodeImage, NodeValue
     from twinloop.sim.truth.witness import NoticeWitness
 
     image = NodeImage(Device(model("press-sensor"), "presses/1", 1, 5))

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from tests.plants import component, driver, plant, run, upgradable
-from twinloop.components.host import Host
-from twinloop.components.registry import Registry, Version
-from twinloop.scenarios.load import LIBRARY
+from twinloop.components.host.host import Host
+from twinloop.components.releases.registry import Registry, Version
+from twinloop.scenarios.file.load import LIBRARY
 from twinloop.sim.accounts.ledger import End, due_instants
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError

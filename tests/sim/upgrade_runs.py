@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.plants import WASM, plant, upgradable
 from tests.sim.test_world import conserved
-from twinloop.components.host import Host
-from twinloop.components.registry import Registry, Version
-from twinloop.scenarios.load import LIBRARY
+from twinloop.components.host.host import Host
+from twinloop.components.releases.registry import Registry, Version
+from twinloop.scenarios.file.load import LIBRARY
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action, OfferSpec, WorldSpec
 from twinloop.sim.upgrade.upgrades import ENDS, Upgrade

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.plants import random_scenario
-from twinloop.components.host import Host
-from twinloop.scenarios.load import load
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import load
+from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.runner import Options, run
-from twinloop.scenarios.verdict import Verdict
 
 LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"
 PACED_EVERY = 10

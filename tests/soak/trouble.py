@@ -8,9 +8,9 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from twinloop.devices import catalog
-from twinloop.devices.overlay import KINDS as POINT_FAULTS
-from twinloop.devices.overlay import NEEDS_AMOUNT, NOT_ON_A_COIL, ONLY_NODES
+from twinloop.devices.catalogue import catalog
+from twinloop.devices.model.overlay import KINDS as POINT_FAULTS
+from twinloop.devices.model.overlay import NEEDS_AMOUNT, NOT_ON_A_COIL, ONLY_NODES
 
 if TYPE_CHECKING:
     from tests.soak.plants import Block, Draft

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.tui.scene import SCENARIO
-from twinloop.tui.keys import PANES
+from twinloop.tui.terminal.keys import PANES
 
 FOLDER = Path(__file__).parent / "captures"
 SIZES = ((80, 24), (120, 40))

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
-from twinloop.components.errors import HostLimitError
-from twinloop.components.host import Host
-from twinloop.scenarios.errors import ScenarioError
-from twinloop.tui.app import Twinloop
-from twinloop.tui.engine import SLICE_EVENTS, Engine
-from twinloop.tui.feed import Feed
-from twinloop.tui.left import left
-from twinloop.tui.messages import Command, Left, Look, Quit, Refused, Reply, View
+from twinloop.components.contract.errors import HostLimitError
+from twinloop.components.host.host import Host
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.tui.engine.engine import SLICE_EVENTS, Engine
+from twinloop.tui.engine.feed import Feed
+from twinloop.tui.engine.left import left
+from twinloop.tui.engine.messages import Command, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.terminal.app import Twinloop
 
 SCENARIO = """\
 format: 1

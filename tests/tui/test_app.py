@@ -15,20 +15,20 @@ from textual.binding import Binding
 from textual.widgets import Input, OptionList, Static
 
 from tests.tui.scene import SCENARIO, Inline, S, engine, go, inline, text_of, until, view, with_app
-from twinloop.components.host import Host
-from twinloop.scenarios.load import library_names, load
-from twinloop.scenarios.plan import Planner
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import library_names, load
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.world import World
-from twinloop.tui.app import Twinloop
-from twinloop.tui.chooser import Chooser
 from twinloop.tui.command import command
-from twinloop.tui.fleet_table import FleetTable
-from twinloop.tui.keys import PANES
-from twinloop.tui.kind_chooser import KindChooser
-from twinloop.tui.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
-from twinloop.tui.pace import FASTEST_S, SLOWEST_S
-from twinloop.tui.pane import Pane
-from twinloop.tui.trouble_form import TroubleForm
+from twinloop.tui.drawing.pane import Pane
+from twinloop.tui.engine.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
+from twinloop.tui.screens.chooser import Chooser
+from twinloop.tui.screens.fleet_table import FleetTable
+from twinloop.tui.screens.kind_chooser import KindChooser
+from twinloop.tui.screens.trouble_form import TroubleForm
+from twinloop.tui.terminal.app import Twinloop
+from twinloop.tui.terminal.keys import PANES
+from twinloop.tui.terminal.pace import FASTEST_S, SLOWEST_S
 
 
 def sent(app: Twinloop) -> list[Any]:
@@ -121,7 +121,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
 
 
 def app_speed(app: Twinloop) -> Any:
-    from twinloop.tui.pace import SPEEDS
+    from twinloop.tui.terminal.pace import SPEEDS
 
     return SPEEDS[app._speed]
 

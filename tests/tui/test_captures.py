@@ -12,12 +12,12 @@ from textual.widgets import Input
 
 from tests.tui.captures import FOLDER, SIZES, WAY, path
 from tests.tui.scene import SCENARIO, inline, text_of, until, with_app
-from twinloop.components.host import Host
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.tui.app import Twinloop
-from twinloop.tui.fleet_table import HEADS as FLEET
-from twinloop.tui.fleet_table import FleetTable
 from twinloop.tui.screens import gateway, overview
+from twinloop.tui.screens.fleet_table import HEADS as FLEET
+from twinloop.tui.screens.fleet_table import FleetTable
+from twinloop.tui.terminal.app import Twinloop
 
 NAMES = [text for what, text in WAY if what == "show"]
 
@@ -81,8 +81,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_figures_are_those_of_the_json_at_that_instant(result: dict[str, Any], size: tuple[int, int]) -> None:
     """Counts, percentiles, verdicts, and who spent what: of the run's end, as the captured screen and ``twinloop run --json`` have them."""
-    from twinloop.scenarios.units import show_duration
-    from twinloop.tui.text import count_text
+    from twinloop.scenarios.text.units import show_duration
+    from twinloop.tui.drawing.text import count_text
 
     text = path("overview", size).read_text(encoding="utf-8")
     ledger, latency = result["ledger"], result["latency"]

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from tests.tui.scene import SCENARIO, engine, go, view
-from twinloop.components.host import Host
-from twinloop.scenarios.entries import parse_entry
-from twinloop.scenarios.load import load, load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import load, load_text
+from twinloop.scenarios.planning.entries import parse_entry
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
-from twinloop.tui.left import left
-from twinloop.tui.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
+from twinloop.tui.engine.left import left
+from twinloop.tui.engine.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
 
 
 def headless(host: Host, text: str) -> World:
@@ -234,7 +234,7 @@ def test_a_command_at_the_instant_at_which_an_earlier_one_ends(host: Host, file:
 
 
 def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twinloop.tui.engine.SLICE_EVENTS", 300)
+    monkeypatch.setattr("twinloop.tui.engine.engine.SLICE_EVENTS", 300)
     one = engine(host, file)
     for second in (4, 8, 12):
         one.handle(RunTo(second * 1_000_000_000))

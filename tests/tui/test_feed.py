@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from tests.tui.scene import WAIT_S
-from twinloop.tui.feed import Feed
-from twinloop.tui.messages import Died, Pause, Refused
+from twinloop.tui.engine.feed import Feed
+from twinloop.tui.engine.messages import Died, Pause, Refused
 
 
 def test_a_command_into_a_broken_pipe_does_not_hide_that_the_engine_died(file: Path) -> None:

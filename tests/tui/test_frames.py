@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from asyncua import ua
 
-from twinloop.devices.mqtt_packet import Pingreq, Publish, encode
-from twinloop.tui.frames import _SERVICES, words
+from twinloop.devices.mqtt.packet import Pingreq, Publish, encode
+from twinloop.tui.drawing.frames import _SERVICES, words
 
 
 @pytest.mark.parametrize(

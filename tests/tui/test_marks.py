@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go, view
-from twinloop.components.host import Host
-from twinloop.scenarios.load import load, load_text
-from twinloop.scenarios.plan import Planner
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import load, load_text
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.gateway.flash import FlashFile
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.world import World
-from twinloop.tui import marks
-from twinloop.tui.feed import Feed
-from twinloop.tui.marks import MARKS_MAX, Mark, Marks
-from twinloop.tui.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
+from twinloop.tui.engine import marks
+from twinloop.tui.engine.feed import Feed
+from twinloop.tui.engine.marks import MARKS_MAX, Mark, Marks
+from twinloop.tui.engine.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
 
 pytestmark = pytest.mark.skipif(not marks.possible(), reason="no forks here")
 LONGER = SCENARIO.replace("duration: 20 s", "duration: 120 s").replace(

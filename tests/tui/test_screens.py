@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.tui.scene import S, engine, go, view
-from twinloop.components.host import Host
-from twinloop.tui.messages import RunTo
+from twinloop.components.host.host import Host
+from twinloop.tui.drawing.text import clock_text, count_text, curve, fit, rate_text, sparkline
+from twinloop.tui.engine.messages import RunTo
 from twinloop.tui.screens import device, gateway, latency, overview, trouble
-from twinloop.tui.text import clock_text, count_text, curve, fit, rate_text, sparkline
 
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from twinloop.tui.frames import words
-from twinloop.tui.messages import DeviceInfo, Frame, Ready, View
-from twinloop.tui.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
+from twinloop.tui.drawing.frames import words
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, clock_text, curve, fit, number, row
+from twinloop.tui.engine.messages import DeviceInfo, Frame, Ready, View
 
 HEAD_LINES, PLOT_LINES = 2, 5
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from twinloop.sim.snapshot import GatewayRow
-from twinloop.tui.messages import GatewayInfo, Ready, View
-from twinloop.tui.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
+from twinloop.tui.engine.messages import GatewayInfo, Ready, View
 
 TABLE = (("  component", 18), ("calls", -8), ("cpu time", -10), ("cpu/call", -9), ("fuel/call", -9), ("fuel/s", -9), ("faults", -6))
 

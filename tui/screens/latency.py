@@ -8,8 +8,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.tui.messages import Ready, Slow, View
-from twinloop.tui.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
+from twinloop.tui.engine.messages import Ready, Slow, View
 
 COLOURS = ("magenta", "cyan", "blue", "green", "yellow", "red")
 """of the stages"""

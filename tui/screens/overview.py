@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from rich.text import Text
 
-from twinloop.tui.messages import LiveVerdict, Ready, View
-from twinloop.tui.text import BAD, DIM, HEAD, OK, VERDICT_MARKS, VERDICT_STYLES, WARN, clock_text, count_text, fit, rate_text, row, time_text
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, VERDICT_MARKS, VERDICT_STYLES, WARN, clock_text, count_text, fit, rate_text, row, time_text
+from twinloop.tui.engine.messages import LiveVerdict, Ready, View
 
 HEADS, WIDTHS = ("fleet", "devices", "points/s", "missed", "lost", "link", "gateway", "uplink", "cloud/s"), (10, -7, -8, -6, -5, 9, 9, 9, -7)
 WIDE = (16, -8, -9, -9, -8, 16, 18, 16, -9)

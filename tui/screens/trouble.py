@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from twinloop.tui.messages import Ready, View
-from twinloop.tui.text import BAD, DIM, HEAD, clock_text, fit, row
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, clock_text, fit, row
+from twinloop.tui.engine.messages import Ready, View
 
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:

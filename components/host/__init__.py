@@ -1,0 +1,1 @@
+"""Components at work: compiled, instantiated, called, measured."""

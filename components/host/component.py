@@ -1,0 +1,117 @@
+"""A compiled component: loaded from a file, held against the contract, with its exports' signatures.
+
+Belongs here: everything that can be wrong with a `.wasm` before it runs, each with its own words. Never: instances.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+from wasmtime import component as wc
+from wasmtime.component._types import ComponentInstanceType, FuncType
+
+from twinloop.components.contract.contract import EXPORTS, GRANTABLE, IMPORTS, PACKAGE, VERSION, describe_function, interface
+from twinloop.components.contract.options import stated_options
+from twinloop.components.host.codec import Codecs, Signature
+
+_COMPONENT_HEADER = b"\x0d\x00\x01\x00"
+"""version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
+COMPONENT_BYTES_MAX = 256 << 20
+"""a larger file is refused before it is read: no guest for a gateway comes near"""
+
+
+class ComponentRefused(ValueError):
+    """A `.wasm` that can't be used as asked; the message says why, without the file's name."""
+
+
+class Component:
+    """A component that fits its role. ``sha256`` of its bytes, ``imports`` it needs, ``exports`` by function name."""
+
+    def __init__(self, engine: wasmtime.Engine, codecs: Codecs, data: bytes, role: str) -> None:
+        self.role = role
+        self.size_bytes = len(data)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self.options = stated_options(data)
+        """what it says of its own options; None: it says nothing"""
+        self.raw = _compile(engine, data)
+        kind = self.raw.type
+        self.imports = _needed(kind.imports(engine), engine, role)
+        self.exports: dict[str, tuple[Signature, Any]] = {}
+        self._take_exports(kind.exports(engine), engine, codecs)
+
+    def _take_exports(self, exports: Any, engine: wasmtime.Engine, codecs: Codecs) -> None:
+        wanted = interface(self.role)
+        found = exports.get(wanted)
+        if found is None or not isinstance(found.ty, ComponentInstanceType):
+            roles = [role for role in EXPORTS if interface(role) in exports]
+            has = f"it is a {roles[0]}" if roles else f"it exports {', '.join(sorted(exports)) or 'nothing'}"
+            raise ComponentRefused(f"expected a {self.role} (export {wanted}), {has}")
+        functions = {name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)}
+        at = self.raw.get_export_index(wanted)
+        for name, expected in EXPORTS[self.role].items():
+            got = describe_function(functions[name]) if name in functions else "nothing"
+            if got != expected:
+                raise ComponentRefused(f"{wanted}#{name}: expected {expected}, got {got}")
+            self.exports[name] = Signature(codecs, functions[name]), self.raw.get_export_index(name, at)
+
+
+def read_component(path: Path) -> bytes:
+    """The bytes of a component file; raises ComponentRefused (and never OSError) when there is nothing to load."""
+    try:
+        if not path.is_file():
+            raise ComponentRefused("no such file" if not path.exists() else "not a file")
+        size = path.stat().st_size
+        if size > COMPONENT_BYTES_MAX:
+            raise ComponentRefused(f"{size} bytes; the limit is {COMPONENT_BYTES_MAX}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ComponentRefused(f"cannot be read: {error.strerror}") from error
+
+
+def _compile(engine: wasmtime.Engine, data: bytes) -> wc.Component:
+    if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
+        kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
+        raise ComponentRefused(f"expected a component, it is {kind}; make one with: wasm-tools component new")
+    if data[:4] != b"\0asm" and data.lstrip()[:10] != b"(component":
+        raise ComponentRefused("expected a WebAssembly component, these bytes are something else" if data else "the file is empty")
+    try:
+        return wc.Component(engine, data)
+    except wasmtime.WasmtimeError as error:
+        text = " ".join(str(error).split())
+        hint = " (the file is truncated?)" if "unexpected end" in text or "end-of-file" in text else ""
+        raise ComponentRefused(f"does not compile: {text[:300]}{hint}") from error
+
+
+def _needed(imports: Any, engine: wasmtime.Engine, role: str) -> dict[str, dict[str, Any]]:
+    """capability -> function -> its type, for each imported interface that has functions."""
+    needed: dict[str, dict[str, Any]] = {}
+    known = {interface(name): name for name in IMPORTS}
+    for full_name, item in imports.items():
+        functions = _functions(item.ty, engine)
+        if functions == {}:
+            continue  # an instance import that holds types only is no capability
+        name = known.get(full_name)
+        if name is None or functions is None:
+            package = full_name.split("/")[0]
+            why = f"; this host offers version {VERSION}" if package == PACKAGE else ""
+            raise ComponentRefused(f"imports {full_name}, which no gateway offers{why}")
+        if name not in GRANTABLE[role]:
+            raise ComponentRefused(f"imports {name}, which a {role} can't be granted")
+        for function, kind in functions.items():
+            expected, got = IMPORTS[name].get(function, "no such function"), describe_function(kind)
+            if expected != got:
+                raise ComponentRefused(f"imports {full_name}#{function}: expected {expected}, got {got}")
+        needed[name] = functions
+    return needed
+
+
+def _functions(kind: Any, engine: wasmtime.Engine) -> dict[str, Any] | None:
+    if not isinstance(kind, ComponentInstanceType):
+        return None
+    items = kind.exports(engine)
+    if any(isinstance(item.ty, wc.ResourceType) for item in items.values()):
+        return None
+    return {name: item.ty for name, item in items.items() if isinstance(item.ty, FuncType)}

@@ -1,0 +1,230 @@
+"""The component host: one engine, its compiled components, its linkers and every live instance, owned and closed together.
+
+Belongs here: ownership, linking by grant, the two import trampolines. Never: module-level state, a clock, a budget.
+What an import does is handed in per instance (``Handlers``); an import in ``contract.PARKING`` parks the guest and is
+answered later by whoever drives the instance, the others answer inside the callback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from ctypes import addressof, c_uint64, c_void_p, cast
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import wasmtime
+from wasmtime import _bindings
+from wasmtime import component as wc
+
+from twinloop.components.contract.contract import PARKING, interface
+from twinloop.components.contract.errors import HostError, HostLimitError
+from twinloop.components.host import capi
+from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
+from twinloop.components.host.codec import Codecs, Signature
+from twinloop.components.host.component import Component, ComponentRefused, read_component
+from twinloop.components.host.exchange import Replies, read_transact
+from twinloop.components.host.instance import Instance
+from twinloop.components.host.memory import MemoryCreator, MemoryOwner
+
+STACK_BYTES = 128 << 10
+"""of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a few KiB"""
+MAPS_PER_INSTANCE = 4
+"""two for its linear memory, two for the fiber of a parked call (measured)"""
+ADDRESSES_PER_INSTANCE = 5 << 30
+"""wasm32 reservation and guards, rounded up"""
+MEMORY_UNLIMITED_BYTES = 4 << 30
+
+Handlers = Mapping[str, Callable[..., Any]]
+"""``interface.function`` -> what answers at once: called with the decoded arguments, returns the result"""
+
+
+class _Import(NamedTuple):
+    name: str
+    read: Callable[[int], list[Any]]
+    """address of its C arguments -> Python"""
+    write: Callable[[Any, int], None]
+    """Python result -> the C value at an address"""
+
+
+class Linked(NamedTuple):
+    """A component with its imports satisfied by a set of grants; instances are made from it."""
+
+    component: Component
+    linker: wc.Linker
+    grants: tuple[str, ...]
+    parks: bool
+    """some import parks: every call runs on a fiber"""
+
+
+class Host:
+    """Engine, components, linkers, instances. Close it; after that every use raises HostError.
+
+    ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
+    wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are made without a fiber, cheaper
+    by a third; one that takes longer than a slice (half a second at most, whatever it does) raises NeedsFibers, and whoever drives it begins anew.
+    """
+
+    def __init__(self, threads: bool = True, fibers: bool = True) -> None:
+        self._threads, self.fibers = threads, fibers
+        self.interrupted = False
+        """guests stop at the end of their slice; who stops a run says so, and takes it back"""
+        self.long: dict[str, None] = {}
+        """digests of components that have been met with calls longer than a slice"""
+        self.memory = MemoryCreator()
+        self.codecs = Codecs()
+        self.engine = wasmtime.Engine(self._config())
+        self._components: dict[tuple[str, str], Component] = {}
+        self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
+        self._imports: list[_Import] = []
+        self._instances: dict[int, Instance] = {}
+        self._sync = capi.SYNC_IMPORT(self._sync_import)
+        self._async = capi.ASYNC_IMPORT(self._async_import)
+        self._true = (c_uint64 * 1)(1)
+        self.closed = False
+
+    def _config(self) -> wasmtime.Config:
+        config = wasmtime.Config()
+        config.consume_fuel = True
+        config.parallel_compilation = self._threads
+        config.wasm_relaxed_simd_deterministic = True
+        config.max_wasm_stack = STACK_BYTES // 2
+        _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)
+        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)  # cheaper calls; async-typed worlds will need it
+        _bindings.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
+        self.memory.install(config)
+        return config
+
+    # ---- components ---------------------------------------------------------------------------------------------
+    def load(self, source: Path | bytes, role: str) -> Component:
+        """Compile a component (or component text) for ``driver``, ``transform`` or ``policy``; equal bytes compile once.
+
+        Raises ComponentRefused with what was expected and what came.
+        """
+        self._open()
+        data = read_component(source) if isinstance(source, Path) else source
+        key = hashlib.sha256(data).hexdigest(), role
+        if key not in self._components:
+            self._components[key] = Component(self.engine, self.codecs, data, role)
+        return self._components[key]
+
+    def link(self, component: Component, grants: Sequence[str]) -> Linked:
+        """Satisfy the component's imports from ``grants``; raises ComponentRefused naming what was not granted."""
+        self._open()
+        wanted = tuple(sorted(grants))
+        key = component.sha256, component.role, wanted
+        if key in self._linked:
+            return self._linked[key]
+        missing = [name for name in component.imports if name not in wanted]
+        if missing:
+            raise ComponentRefused(f"imports {', '.join(missing)}, which it is not granted; add to its grants or use another component")
+        linker = wc.Linker(self.engine)
+        parks = False
+        with linker.root() as root:
+            for name, functions in component.imports.items():
+                with root.add_instance(interface(name)) as instance:
+                    for function, kind in functions.items():
+                        parks |= self._define(instance, f"{name}.{function}", function, Signature(self.codecs, kind))
+        linked = Linked(component, linker, wanted, parks)
+        self._linked[key] = linked
+        return linked
+
+    def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
+        parks = name in PARKING
+        read = read_transact if name == "fieldbus.transact" else signature.get_arguments
+        write = Replies(signature.put_result).write if name in ("fieldbus.transact", "fieldbus.receive") else signature.put_result
+        self._imports.append(_Import(name, read, write))
+        add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
+        raw = function.encode()
+        error = add(capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None)
+        if error:
+            raise HostError(f"wasmtime refused import {name}: {capi.error_at(error)}")
+        return parks
+
+    # ---- instances ----------------------------------------------------------------------------------------------
+    def instantiate(self, linked: Linked, handlers: Handlers, fuel: int, memory_bytes: int = MEMORY_UNLIMITED_BYTES) -> Instance:
+        """A new instance in its own store. Check ``instance.fault``: its start code may have trapped, or not fitted.
+
+        ``fuel`` limits the start code; ``memory_bytes`` is the limit of all its linear memory for life.
+        """
+        self._open()
+        owner = MemoryOwner(memory_bytes)
+        self.memory.owner = owner
+        try:
+            instance = Instance(self, linked, handlers, owner)
+            self._instances[instance.context] = instance
+            instance.instantiate(fuel)
+        finally:
+            self.memory.owner = None
+        return instance
+
+    def forget(self, instance: Instance) -> None:
+        """Called by Instance.close."""
+        self._instances.pop(instance.context, None)
+
+    @property
+    def live(self) -> int:
+        """How many instances are open."""
+        return len(self._instances)
+
+    def require_room(self, instances: int) -> None:
+        """Raise HostLimitError when this machine can't map that many more instances, instead of dying in mmap."""
+        with contextlib.suppress(FileNotFoundError):  # not Linux: no such limit to compare with
+            limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+            used = Path("/proc/self/maps").read_bytes().count(b"\n")
+            if used + MAPS_PER_INSTANCE * instances > limit:
+                raise HostLimitError(
+                    f"{instances} component instances need about {MAPS_PER_INSTANCE * instances} memory maps, this machine "
+                    f"allows {limit} a process ({used} in use): raise vm.max_map_count or run a smaller fleet"
+                )
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY and ADDRESSES_PER_INSTANCE * (instances + self.live) > soft:
+            raise HostLimitError(
+                f"{instances} component instances need {ADDRESSES_PER_INSTANCE * instances >> 30} GiB of addresses, "
+                f"this process is limited to {soft >> 30} GiB (ulimit -v)"
+            )
+
+    def close(self) -> None:
+        """Close every instance (parked calls are unwound), then let the engine go. Twice is once."""
+        for instance in list(self._instances.values()):
+            instance.close()
+        self._linked.clear()
+        self._components.clear()
+        self.closed = True
+
+    def _open(self) -> None:
+        if self.closed:
+            raise HostError("the component host was used after its close")
+
+    # ---- trampolines: they catch everything and always set the continuation, or the process aborts -----------------
+    def _sync_import(self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int) -> int | None:
+        instance = self._instances.get(context)
+        try:
+            if instance is None:
+                raise HostError("an import was called by an instance that nobody knows")
+            entry = self._imports[env - 1]
+            handler = instance.handlers[entry.name]
+            entry.write(handler(*entry.read(arguments)) if count else handler(), results)
+        except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
+            if instance is not None:
+                instance.raised = error
+            return int(capi.error_new(b"host import failed"))
+        return None
+
+    def _async_import(
+        self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int, error_at: int, then: int
+    ) -> None:
+        instance = self._instances.get(context)
+        try:
+            if instance is None:
+                raise HostError("an import was called by an instance that nobody knows")
+            entry = self._imports[env - 1]
+            instance.park(entry.name, entry.read(arguments), entry.write, results)
+            QQQ.pack_into(MEMORY, then, IS_SET, instance.flag_at, 0)
+        except BaseException as error:  # noqa: BLE001  # as above
+            if instance is not None:
+                instance.raised = error
+            Q.pack_into(MEMORY, error_at, int(capi.error_new(b"host import failed")))
+            QQQ.pack_into(MEMORY, then, IS_SET, addressof(self._true), 0)

@@ -1,0 +1,151 @@
+"""Linear memories that the host can see: size, peak and every refused growth, per instance.
+
+Belongs here: wasmtime's custom memory creator. Never: what a refusal means (outcome.py) or what a board has (sim/).
+Needs ``memory_init_cow`` off: with it on, wasmtime aborts at instantiation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable
+from ctypes import c_int, c_long, c_size_t, c_void_p
+from typing import Any
+
+import wasmtime
+from wasmtime import _bindings
+
+from twinloop.components.host.capi import error_new
+
+_PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
+_MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
+"""0x4000 is MAP_NORESERVE on Linux: 4 GiB of addresses per memory must not count as memory"""
+REFUSED_MAX = 1000
+"""growths beyond the limit that one call may ask for: each costs the host what no fuel counts. Then what it asks for is granted in figures
+only (touching it traps), which ends the asking, and its instance is killed"""
+DYNAMIC_BYTES = 1 << 26
+"""reserved for a memory that wasmtime asks for without a reservation of its own"""
+
+
+class LinearMemory:
+    """One guest memory. ``size_bytes`` now, ``peak_bytes``, ``refused`` growths."""
+
+    __slots__ = ("address", "capacity_bytes", "mapped_bytes", "owner", "peak_bytes", "refused", "shown_bytes", "size_bytes")
+
+    def __init__(self, owner: MemoryOwner, address: int, mapped_bytes: int, capacity_bytes: int, size_bytes: int) -> None:
+        self.owner = owner
+        self.address, self.mapped_bytes, self.capacity_bytes = address, mapped_bytes, capacity_bytes
+        self.size_bytes = self.peak_bytes = self.shown_bytes = size_bytes
+        self.refused = 0
+
+
+class MemoryOwner:
+    """What an instance owns in linear memory, and its limit in bytes."""
+
+    __slots__ = ("asked", "limit_bytes", "memories", "on_growth")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.asked = 0
+        """growths beyond the limit that the call under way has asked for"""
+        self.memories: list[LinearMemory] = []
+        self.on_growth: Callable[[int], None] | None = None
+        """told of each growth after the first allocation, in bytes"""
+
+    @property
+    def size_bytes(self) -> int:
+        """All its memories now."""
+        return sum(memory.size_bytes for memory in self.memories)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum of their largest sizes."""
+        return sum(memory.peak_bytes for memory in self.memories)
+
+    @property
+    def refused(self) -> int:
+        """Growths that were refused."""
+        return sum(memory.refused for memory in self.memories)
+
+
+class MemoryCreator:
+    """wasmtime's memory creator over mmap. ``owner`` is whose instance is being instantiated; set it before."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype, libc.mmap.argtypes = c_void_p, [c_void_p, c_size_t, c_int, c_int, c_int, c_long]
+        libc.mprotect.argtypes = [c_void_p, c_size_t, c_int]
+        libc.munmap.argtypes = [c_void_p, c_size_t]
+        self._libc = libc
+        self._memories: dict[int, LinearMemory] = {}
+        self._last = 0
+        self.owner: MemoryOwner | None = None
+        self._get = _bindings.wasmtime_memory_get_callback_t(self._get_memory)
+        self._grow = _bindings.wasmtime_memory_grow_callback_t(self._grow_memory)
+        self._free = ctypes.CFUNCTYPE(None, c_void_p)(self._free_memory)
+        self._new = _bindings.wasmtime_new_memory_callback_t(self._new_memory)
+        self._none = ctypes.CFUNCTYPE(None, c_void_p)(0)
+
+    @property
+    def live(self) -> int:
+        """How many guest memories are mapped."""
+        return len(self._memories)
+
+    def install(self, config: wasmtime.Config) -> None:
+        """Make ``config`` use this creator; the creator must outlive every engine made from it."""
+        creator = _bindings.wasmtime_memory_creator_t()
+        creator.new_memory, creator.finalizer = self._new, self._none  # type: ignore[assignment]  # ctypes fields typed as pointers
+        _bindings.wasmtime_config_memory_init_cow_set(config.ptr(), False)
+        _bindings.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(creator))
+
+    def _new_memory(self, env: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, out: Any) -> int:
+        owner = self.owner
+        if owner is None:
+            return int(error_new(b"no instance asks for this memory"))
+        if owner.size_bytes + minimum > owner.limit_bytes:
+            return int(error_new(f"memory limit: starts with {minimum} bytes, the limit is {owner.limit_bytes}".encode()))
+        mapped = reserved + guard if reserved else max(minimum, DYNAMIC_BYTES) + guard
+        at = self._libc.mmap(None, mapped, _PROT_NONE, _MAP_FLAGS, -1, 0)
+        if at in (None, ctypes.c_size_t(-1).value):
+            return int(error_new(f"this machine refused to map {mapped} bytes of addresses".encode()))
+        if minimum and self._libc.mprotect(at, minimum, _PROT_RW):
+            self._libc.munmap(at, mapped)
+            return int(error_new(b"this machine refused to commit a guest memory"))
+        memory = LinearMemory(owner, at, mapped, mapped - guard, minimum)
+        self._last += 1
+        self._memories[self._last] = memory
+        owner.memories.append(memory)
+        slot = out[0]
+        slot.env, slot.get_memory, slot.grow_memory, slot.finalizer = self._last, self._get, self._grow, self._free
+        return 0
+
+    def _get_memory(self, env: int, size: Any, capacity: Any) -> int:
+        memory = self._memories[env]
+        size[0], capacity[0] = memory.shown_bytes, memory.capacity_bytes
+        return memory.address
+
+    def _grow_memory(self, env: int, new_bytes: int) -> int:
+        memory = self._memories[env]
+        others = memory.owner.size_bytes - memory.size_bytes
+        if others + new_bytes > memory.owner.limit_bytes or new_bytes > memory.capacity_bytes:
+            memory.refused += 1
+            memory.owner.asked += 1
+            if memory.owner.asked > REFUSED_MAX and new_bytes <= memory.capacity_bytes:
+                memory.shown_bytes = memory.capacity_bytes  # there is no more to ask for
+                return 0
+            return int(error_new(b"memory limit"))
+        if self._libc.mprotect(memory.address, new_bytes, _PROT_RW):
+            memory.refused += 1
+            return int(error_new(b"this machine refused to commit a guest memory"))
+        growth, memory.size_bytes = new_bytes - memory.size_bytes, new_bytes
+        memory.shown_bytes = new_bytes
+        if memory.owner.on_growth is not None:
+            memory.owner.on_growth(growth)
+        memory.peak_bytes = max(memory.peak_bytes, new_bytes)
+        return 0
+
+    def _free_memory(self, env: int) -> None:
+        memory = self._memories.pop(env)
+        self._libc.munmap(memory.address, memory.mapped_bytes)
+
+

@@ -1,0 +1,80 @@
+"""How a call to a component ends: a value, or a Fault with one cause.
+
+Belongs here: the causes and how wasmtime's errors map to them. Never: what follows a fault (the supervisor's).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import wasmtime
+
+from twinloop.components.host.capi import trap_code_of
+
+
+class Cause(StrEnum):
+    """Why a component call ended without a value; after any of them its store is dead."""
+
+    UNREACHABLE = "unreachable"
+    OUT_OF_BOUNDS = "out-of-bounds"
+    STACK = "stack"
+    TABLE = "table"
+    OUT_OF_FUEL = "out-of-fuel"
+    """the CPU limit of one call"""
+    MEMORY_LIMIT = "memory-limit"
+    """it trapped after its linear memory was refused to grow"""
+    TRANSFER_LIMIT = "transfer-limit"
+    """more list data than the host carries over the boundary"""
+    DEADLINE = "deadline"
+    """the call's limit in simulated time"""
+    QUOTA = "quota"
+    CONTRACT = "contract"
+    """a well-typed value that breaks a promise of the WIT"""
+    ABI = "abi"
+    """bytes that are no value of their type: bad UTF-8, a pointer out of bounds"""
+    HOST = "host"
+    DENIED = "denied"
+    EXIT = "exit"
+    LINK = "link"
+    STUCK = "stuck"
+    """it waits for something that no import can bring"""
+    UNHEALTHY = "unhealthy"
+    """its own get-status says that it has failed"""
+    DEAD = "dead"
+    """called after a fault, or closed during the call"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A component's fault: cause, one line of text, fuel used by the call, captured standard error (with WASI)."""
+
+    cause: Cause
+    message: str
+    fuel_used: int = 0
+    stderr: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.cause.value}: {self.message}"
+
+
+_TRAPS = {
+    0: Cause.STACK, 1: Cause.OUT_OF_BOUNDS, 3: Cause.TABLE, 4: Cause.TABLE, 5: Cause.TABLE, 9: Cause.UNREACHABLE,
+    11: Cause.OUT_OF_FUEL, 15: Cause.OUT_OF_BOUNDS, 17: Cause.DEAD,
+}  # fmt: skip
+"""wasmtime's trap codes (crates/c-api/include/wasmtime/trap.h), each seen in tests/components/test_faults.py or reserved"""
+
+
+def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int) -> Fault:
+    """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths."""
+    lines = str(error).strip().splitlines() or ["no text"]
+    text = lines[-1].strip()
+    code = trap_code_of(error)
+    if code is None:
+        if "hostcall fuel" in str(error) or "fuel allocated for hostcalls" in str(error):
+            return Fault(Cause.TRANSFER_LIMIT, text, fuel_used)
+        return Fault(Cause.ABI, text, fuel_used)
+    cause = _TRAPS.get(code, Cause.UNREACHABLE)
+    if refused_growths and cause in (Cause.UNREACHABLE, Cause.OUT_OF_BOUNDS):
+        return Fault(Cause.MEMORY_LIMIT, f"memory growth was refused {refused_growths} times, then: {text}", fuel_used)
+    return Fault(cause, text, fuel_used)

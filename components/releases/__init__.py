@@ -1,0 +1,1 @@
+"""Signed releases of components."""

@@ -1,0 +1,267 @@
+"""A Modbus server, sans-IO: request bytes in, answer bytes out, over one device's image.
+
+Belongs here: pymodbus's framers and PDU code, called synchronously, and the corrections of its deviations (DEVIATIONS).
+Never: time that passes, sockets, what a register means. MODBUS Application Protocol Specification V1.1b3 sections 6 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+from pymodbus.constants import ExcCodes
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
+
+from twinloop.devices.model.device import Device
+from twinloop.devices.model.misbehaviour import Misbehaviour, in_order
+
+MBAP_BYTES = 7
+PDU_BYTES_MAX = 253
+"""section 4.1"""
+BUFFER_BYTES_MAX = 64 << 10
+"""of a TCP connection: a peer that sends more without a whole request is cut off"""
+
+DEVIATIONS = (
+    "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 (pymodbus: 0x80 with 01)",
+    "function 5 takes 0x0000 and 0xFF00 only, else exception 03 (pymodbus: any value)",
+    "function 23 writes nothing when an address that it reads doesn't exist (pymodbus: writes, then refuses)",
+    "a register or coil that can't be written is exception 02, an address that is none for writes (pymodbus: knows no such registers)",
+    "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a broadcast: no answer",
+    "pipelined requests in one segment are all answered (pymodbus: one)",
+    "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, 12, 17, 20, 21, "
+    "24 are unknown functions (pymodbus: one state a process)",
+)
+"""where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a test"""
+
+_TABLE_OF = {1: "coil", 2: "discrete", 3: "holding", 4: "input", 5: "coil", 6: "holding", 15: "coil", 16: "holding",
+             22: "holding", 23: "holding"}  # fmt: skip
+_COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
+"""sections 6.1 to 6.4, 6.11, 6.12"""
+_MASK_WRITE = 22
+_READ = Struct(">BHH")
+"""function, address, count"""
+_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
+
+
+class _Context:
+    """pymodbus's data model, by duck type, over a register image."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def device_ids(self) -> list[int]:
+        return [self._device.unit_id]
+
+    async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> Any:  # noqa: N802  # pymodbus's name
+        table = _TABLE_OF[func_code]
+        image = self._device.image
+        if table in image.bits:
+            values: Any = image.read_bits(table, address, count)
+        else:  # a mask write reads what it changes: the registers themselves
+            values = image.read_words(table, address, count, true=func_code == _MASK_WRITE)
+        return ExcCodes.ILLEGAL_ADDRESS if values is None else values
+
+    async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
+        table, image = _TABLE_OF[func_code], self._device.image
+        return None if image.writable(table, address, len(values)) and image.write(table, address, values) else ExcCodes.ILLEGAL_ADDRESS
+
+
+class ModbusServer:
+    """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_rtu`` one frame.
+
+    ``beside``: another server of the same device, for a second client's connection: what is wrong with it is wrong with both.
+    ``unit_id``: by which it is known on this connection, if not by the device's own.
+    """
+
+    __slots__ = (
+        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id", "untouched", "witnesses",
+    )  # fmt: skip
+
+    def __init__(self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None) -> None:
+        self.device = device
+        self.unit_id = device.unit_id if unit_id is None else unit_id
+        self._context = _Context(device)
+        decoder = DecodePDU(True)
+        self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
+        self._decoder = decoder
+        self._buffer = b""
+        self.faults: list[Misbehaviour] = [] if beside is None else beside.faults
+        self._connections: list[ModbusServer] = [] if beside is None else beside._connections
+        self._connections.append(self)
+        self.slow_ns = 0
+        """how much longer the answer to the last request takes, by faults"""
+        self.untouched = True
+        """was the last answer the right one, whatever faults there are?"""
+        self.witnesses: tuple[Callable[[tuple[bytes, bytes]], None], ...] = ()
+        """told (request, right answer) of each PDU that reads or writes"""
+
+    def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
+        """A fault of the protocol begins; returns what ends it."""
+        self.faults.append(fault)
+        return lambda: self._behave(fault)
+
+    def _behave(self, fault: Misbehaviour) -> None:
+        self.faults.remove(fault)
+        for server in self._connections:
+            server.slow_ns = 0
+
+    def _spoilt(self, answer: bytes, tcp: bool) -> bytes | None:
+        """The answer after all faults, None for silence."""
+        spoilt: bytes | None = answer
+        self.slow_ns = 0
+        for fault in in_order(self.faults):
+            if spoilt is not None and fault.hits():
+                if fault.kind == "slow":
+                    self.slow_ns += fault.amount
+                spoilt = fault.tcp(spoilt) if tcp else fault.rtu(spoilt)
+        self.untouched = spoilt == answer
+        return spoilt
+
+    def leave(self) -> None:
+        """This connection is over: its device needs to know of it no more."""
+        self._connections.remove(self)
+
+    # ---- framing ------------------------------------------------------------------------------------------------
+    def reset(self) -> None:
+        """A new connection: forget half a request."""
+        self._buffer = b""
+
+    def respond_tcp(self, data: bytes, now_ns: int) -> list[bytes] | None:
+        """Answers to every whole request that ``data`` completes, in order; None: the peer must be disconnected."""
+        buffer = self._buffer + data if self._buffer else data
+        if len(buffer) == 12 and buffer[2:6] == b"\0\0\0\x06":
+            self._buffer = b""
+            answer = self._answer_tcp(buffer, now_ns)  # one whole request of the usual length
+            if self.faults:
+                spoilt = self._spoilt(answer, tcp=True)
+                return [] if spoilt is None else [spoilt]
+            return [answer]
+        answers = []
+        while len(buffer) >= MBAP_BYTES:
+            length = int.from_bytes(buffer[4:6], "big")
+            if buffer[2:4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
+                self._buffer = b""
+                return None
+            if len(buffer) < length + 6:
+                break
+            frame, buffer = buffer[: length + 6], buffer[length + 6 :]
+            spoilt = self._spoilt(self._answer_tcp(frame, now_ns), tcp=True)
+            if spoilt is not None:
+                answers.append(spoilt)
+        self._buffer = buffer
+        return answers
+
+    def _answer_tcp(self, frame: bytes, now_ns: int) -> bytes:
+        unit = frame[6]
+        if unit != self.unit_id:
+            refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
+            return self._tcp.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
+        answer = self.respond_pdu(frame[7:], now_ns)
+        return frame[:4] + (len(answer) + 1).to_bytes(2, "big") + frame[6:7] + answer
+
+    def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
+        """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""
+        if not 4 <= len(frame) <= PDU_BYTES_MAX + 3 or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]:
+            return None
+        unit = frame[0]
+        if unit not in (0, self.unit_id):
+            return None
+        answer = self.respond_pdu(frame[1:-2], now_ns)
+        if not unit:
+            return None
+        right: bytes = self._rtu.encode(answer, unit, 0)
+        return self._spoilt(right, tcp=False) if self.faults else right
+
+    # ---- one request --------------------------------------------------------------------------------------------
+    def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:
+        """The answering PDU; the image is as of ``now_ns``."""
+        code = pdu[0]
+        if code in (3, 4) and len(pdu) == 5:
+            # Most of all traffic: the image's bytes are the answer. tests/devices holds it against pymodbus's own answers.
+            _, address, count = _READ.unpack(pdu)
+            if 1 <= count <= 125:
+                device = self.device
+                device.advance(now_ns)
+                data = device.image.read_raw("holding" if code == 3 else "input", address, count)
+                if data is None:
+                    return bytes((code | 0x80, _ILLEGAL_ADDRESS))
+                answer = bytes((code, 2 * count)) + data
+                for told in self.witnesses:
+                    told((pdu, answer))
+                return answer
+        refused = self._refuse(pdu)
+        if refused is not None:
+            return bytes((code | 0x80, refused))
+        if code == 43:
+            return self._identify(pdu)
+        self.device.advance(now_ns)
+        answer = self._ask_pymodbus(pdu)
+        for told in self.witnesses:
+            told((pdu, answer))
+        return answer
+
+    def _ask_pymodbus(self, pdu: bytes) -> bytes:
+        """pymodbus's own answer; the image is as it stands."""
+        code = pdu[0]
+        request = self._decoder.decode(pdu)
+        if request is None:
+            return bytes((code | 0x80, _ILLEGAL_VALUE))
+        answer = _run(request.datastore_update(self._context, self.device.unit_id))  # type: ignore[arg-type]  # a duck type
+        encoded: bytes = answer.encode()
+        return bytes((answer.function_code,)) + encoded
+
+    def _refuse(self, pdu: bytes) -> int | None:
+        """The exception code for what pymodbus would get wrong, None to go on."""
+        code, size = pdu[0], len(pdu)
+        if code in (1, 2, 3, 4):
+            return None if size == 5 and 1 <= (pdu[3] << 8 | pdu[4]) <= _COUNT_MAX[code] else _ILLEGAL_VALUE
+        if code == 43:
+            return None if size == 4 and pdu[1] == 14 else _ILLEGAL_VALUE if size >= 2 and pdu[1] == 14 else _ILLEGAL_FUNCTION
+        if code not in _TABLE_OF:
+            return _ILLEGAL_FUNCTION
+        if code == 5:
+            return None if size == 5 and pdu[3:5] in (b"\0\0", b"\xff\0") else _ILLEGAL_VALUE
+        if code in (15, 16):
+            if size < 6:
+                return _ILLEGAL_VALUE
+            count = int.from_bytes(pdu[3:5], "big")
+            payload = (count + 7) // 8 if code == 15 else 2 * count
+            return None if 1 <= count <= _COUNT_MAX[code] and pdu[5] == payload == size - 6 else _ILLEGAL_VALUE
+        if code == 23:
+            if size < 10:
+                return _ILLEGAL_VALUE
+            reads, writes = int.from_bytes(pdu[3:5], "big"), int.from_bytes(pdu[7:9], "big")
+            if not (1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10):
+                return _ILLEGAL_VALUE
+            there = self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads, true=True) is not None
+            return None if there else _ILLEGAL_ADDRESS
+        return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE
+
+    def _identify(self, pdu: bytes) -> bytes:
+        """Read Device Identification, section 6.21: the basic objects, one at a time or all."""
+        kind, first = pdu[2], pdu[3]
+        model = self.device.model
+        objects = [model.vendor.encode(), model.name.encode(), b"1.0"]
+        if kind not in (1, 2, 3, 4):
+            return bytes((0xAB, _ILLEGAL_VALUE))
+        if kind == 4 and first >= len(objects):
+            return bytes((0xAB, 2))
+        if kind != 4 and first >= len(objects):
+            first = 0
+        chosen = [first] if kind == 4 else list(range(first, len(objects)))
+        body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in chosen)
+        return bytes((43, 14, kind, 0x81, 0, 0, len(chosen))) + body
+
+
+def _run(coroutine: Any) -> Any:
+    """Drive pymodbus's coroutine, which never waits over this context."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("pymodbus waited; a sans-IO server can't")
+
+

@@ -1,0 +1,1 @@
+"""A device as a model: points, signals, physics, what lies."""

@@ -1,0 +1,141 @@
+"""Devices that speak wrongly: what they answer instead of the right answer, or whether, or when.
+
+Belongs here: kinds of faults, and those of the Modbus protocol, sans-IO: right answer in, wrong answer out (OPC UA's: device.py).
+Never: values (overlay.py), time that passes (a slow device only says by how much).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pymodbus.framer import FramerRTU
+
+from twinloop.devices.model.signal import mixed
+
+_BUSY = 6
+"""MODBUS Application Protocol Specification V1.1b3 section 7: Server Device Busy"""
+
+
+class Misbehaviour:
+    """One fault of one device. ``amount``: ns for slow, the exception code for exception; ``share`` of requests, 0 to 1, that are hit."""
+
+    __slots__ = ("_asked", "_key", "_share_word", "amount", "kind")
+
+    def __init__(self, kind: str, key: int, amount: int = 0, share: float = 1.0) -> None:
+        self.kind, self.amount = kind, amount
+        self._key, self._share_word = key, int(share * (1 << 64))
+        self._asked = 0
+
+    def hits(self) -> bool:
+        """Is the next request hit? Counted, so that a device's n-th request has its fate whatever others do."""
+        self._asked += 1
+        return mixed(self._key, self._asked) < self._share_word
+
+    def tcp(self, answer: bytes) -> bytes | None:
+        """The ADU that goes out instead, None for silence."""
+        spoil = _TCP.get(self.kind)
+        return answer if spoil is None or (len(answer) < _BYTES_MIN["tcp"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
+
+    def rtu(self, answer: bytes) -> bytes | None:
+        """The frame that goes out instead, None for silence."""
+        spoil = _RTU.get(self.kind)
+        return answer if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
+
+
+_BYTES_MIN = {"tcp": 9, "rtu": 5}
+"""of an answer that a fault can be worked into: with a PDU of two bytes at least"""
+_OF_ANY_BYTES = ("silent", "truncated", "bad-crc")
+_STAGES = ("slow", "busy", "exception", "wrong-transaction", "wrong-unit", "length-lie", "bad-crc", "truncated", "silent")
+"""faults of one device at once act in this order: what is said, how it is framed, how much of it goes out"""
+
+
+def in_order(faults: list[Misbehaviour]) -> list[Misbehaviour]:
+    """Faults in the order in which they act; of one kind in the order in which they began."""
+    return sorted(faults, key=lambda fault: _STAGES.index(fault.kind)) if len(faults) > 1 else faults
+
+
+def _silent(answer: bytes, amount: int) -> None:
+    return None
+
+
+def _truncated(answer: bytes, amount: int) -> bytes:
+    return answer[: max(1, len(answer) // 2)]
+
+
+def _mbap(head: bytes, pdu: bytes) -> bytes:
+    """``head``: transaction, protocol; then length and the unit that stands in ``head``'s last byte."""
+    return head[:4] + (len(pdu) + 1).to_bytes(2, "big") + head[6:7] + pdu
+
+
+def _with_crc(body: bytes) -> bytes:
+    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+
+
+def _exception_tcp(answer: bytes, code: int) -> bytes:
+    return _mbap(answer, bytes((answer[7] | 0x80, code)))
+
+
+def _exception_rtu(answer: bytes, code: int) -> bytes:
+    return _with_crc(bytes((answer[0], answer[1] | 0x80, code)))
+
+
+def _transaction(answer: bytes, amount: int) -> bytes:
+    return ((int.from_bytes(answer[:2], "big") + 1) % 65536).to_bytes(2, "big") + answer[2:]
+
+
+def _unit_tcp(answer: bytes, amount: int) -> bytes:
+    return answer[:6] + bytes((answer[6] ^ 1,)) + answer[7:]
+
+
+def _unit_rtu(answer: bytes, amount: int) -> bytes:
+    return _with_crc(bytes((answer[0] % 247 + 1,)) + answer[1:-2])
+
+
+_COUNTED = (1, 2, 3, 4, 23)
+"""functions whose answer has a byte count"""
+
+
+def _lie_tcp(answer: bytes, amount: int) -> bytes:
+    return answer[:8] + bytes(((answer[8] + 2) % 256,)) + answer[9:] if answer[7] in _COUNTED else answer
+
+
+def _lie_rtu(answer: bytes, amount: int) -> bytes:
+    return _with_crc(answer[:2] + bytes(((answer[2] + 2) % 256,)) + answer[3:-2]) if answer[1] in _COUNTED else answer
+
+
+def _crc(answer: bytes, amount: int) -> bytes:
+    return answer[:-1] + bytes((answer[-1] ^ 0xFF,))
+
+
+Spoil = Callable[[bytes, int], bytes | None]
+_TCP: dict[str, Spoil] = {
+    "silent": _silent, "truncated": _truncated, "busy": lambda answer, _: _exception_tcp(answer, _BUSY), "exception": _exception_tcp,
+    "wrong-transaction": _transaction, "wrong-unit": _unit_tcp, "length-lie": _lie_tcp,
+}  # fmt: skip
+_RTU: dict[str, Spoil] = {
+    "silent": _silent, "truncated": _truncated, "busy": lambda answer, _: _exception_rtu(answer, _BUSY), "exception": _exception_rtu,
+    "wrong-unit": _unit_rtu, "length-lie": _lie_rtu, "bad-crc": _crc,
+}  # fmt: skip
+
+KINDS: dict[str, str] = {
+    "silent": "no answer",
+    "slow": "the answer takes longer",
+    "busy": "exception 06, server device busy (OPC UA: BadTooManyOperations)",
+    "exception": "that exception code (Modbus)",
+    "truncated": "half an answer",
+    "wrong-transaction": "another transaction id (Modbus TCP)",
+    "wrong-unit": "another unit id (Modbus)",
+    "length-lie": "a byte count two larger than what follows, else a whole frame",
+    "bad-crc": "a wrong CRC (Modbus RTU)",
+    "service-fault": "a ServiceFault with that StatusCode (OPC UA)",
+    "session-kill": "the server has forgotten its sessions, or a share of them, once (OPC UA)",
+}
+"""kind of misbehaviour -> what comes"""
+_MODBUS = ("modbus-tcp", "modbus-rtu")
+_ASKED = (*_MODBUS, "opcua")
+SPOKEN: dict[str, tuple[str, ...]] = {
+    "silent": (*_ASKED, "mqtt"), "slow": (*_ASKED, "mqtt"), "busy": _ASKED, "exception": _MODBUS, "truncated": (*_ASKED, "mqtt"),
+    "wrong-transaction": ("modbus-tcp",), "wrong-unit": _MODBUS, "length-lie": _ASKED, "bad-crc": ("modbus-rtu",),
+    "service-fault": ("opcua",), "session-kill": ("opcua",),
+}  # fmt: skip
+"""kind -> the protocols that have it"""

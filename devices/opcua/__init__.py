@@ -1,0 +1,1 @@
+"""OPC UA servers of devices, and what they depart from asyncua in."""

@@ -1,0 +1,93 @@
+"""A scenario file to a checked Scenario, or one clear error with file and line.
+
+Belongs here: reading and shapes. Never: wiring (plan.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from twinloop.scenarios.file.load_errors import translated
+from twinloop.scenarios.file.models import Models
+from twinloop.scenarios.file.schema import Scenario
+from twinloop.scenarios.text.document import Document, parse_document, read_document
+from twinloop.scenarios.text.errors import ScenarioError, nearest, shown_path
+
+NAME_BYTES_MAX = 250
+"""of a file's name, on the file systems people have"""
+LIBRARY = Path(__file__).resolve().parents[1] / "library"
+"""the scenarios that ship"""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A scenario with the document it came from, for errors found later."""
+
+    scenario: Scenario
+    document: Document
+    models: Models
+
+    @property
+    def file(self) -> Path:
+        """Where it came from."""
+        return self.document.file
+
+
+def load(file: Path) -> Loaded:
+    """Read and check a scenario file; raises ScenarioError."""
+    return _checked(read_document(file))
+
+
+def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
+    """The same from text; ``file`` is named in errors and is what relative paths start from."""
+    return _checked(parse_document(text, file))
+
+
+def find(name: str) -> Path:
+    """A file, or a shipped scenario by name; raises ScenarioError with the nearest name."""
+    if not name.strip():
+        raise ScenarioError('""', None, "", "expected the name of a file, a folder or a shipped scenario")
+    path = Path(name)
+    if len(name) > NAME_BYTES_MAX or path.exists() or path.suffix:
+        return path
+    shipped = LIBRARY / f"{name}.yaml"
+    if shipped.exists():
+        return shipped
+    if "/" in name:
+        return path
+    known = library_names()
+    close = nearest(name, known)
+    hint = f'; did you mean "{close}"?' if close else ""
+    raise ScenarioError(name, None, "", f"no such file, nor a shipped scenario{hint} known: {', '.join(known)}")
+
+
+def library_names() -> list[str]:
+    """Names of the shipped scenarios."""
+    return sorted(str(path.relative_to(LIBRARY).with_suffix("")) for path in LIBRARY.rglob("*.yaml"))
+
+
+def known_as(file: Path) -> str:
+    """How a command line names a scenario: a shipped one by its name, another by its path."""
+    resolved = file.resolve()
+    if resolved.is_relative_to(LIBRARY):
+        return str(resolved.relative_to(LIBRARY).with_suffix(""))
+    return shown_path(file)
+
+
+def _checked(document: Document) -> Loaded:
+    data = document.data
+    if isinstance(data, dict) and isinstance(data.get("fleets"), dict):
+        # fleet/n keys are overrides of single devices: the models want them apart
+        fleets = {key: value for key, value in data["fleets"].items() if "/" not in key}
+        overrides = {key: value for key, value in data["fleets"].items() if "/" in key}
+        data = {**data, "fleets": fleets, "overrides": overrides} if overrides else data
+        if "overrides" in document.data:
+            raise document.error(("overrides",), 'unknown key "overrides"; single devices are changed by a key "fleet/n" in fleets')
+    try:
+        scenario = Scenario.model_validate(data)
+    except ValidationError as error:
+        raise translated(document, error) from error
+    return Loaded(scenario, document, Models(document, document.file.parent))

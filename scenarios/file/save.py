@@ -1,0 +1,61 @@
+"""A scenario and what was done to it live, as a scenario: stamped commands become entries of its timeline.
+
+Belongs here: the file's text. Never: sessions. The file lies beside the scenario that it came from, or anywhere if that names no files of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from twinloop.scenarios.file.load import Loaded, load
+from twinloop.scenarios.text.document import plain_text
+from twinloop.scenarios.text.errors import ScenarioError, shown_path
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what our reader would take for something else than text."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain_text(text) else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def as_text(loaded: Loaded, seed: int, entries: list[dict[str, Any]]) -> str:
+    """The file. ``entries`` are as in a file, with ``at`` in ns."""
+    data = {**loaded.document.data, "seed": seed}
+    data["timeline"] = [*(data.get("timeline") or []), *entries]
+    shown = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return f"# {shown_path(loaded.file)} and what was done to it live\n{shown}"
+
+
+def save(loaded: Loaded, seed: int, entries: list[dict[str, Any]], name: str, same: Callable[[Loaded], bool]) -> None:
+    """Write it, and read it again; raises ScenarioError when it can't be written, or isn't the ``same`` scenario there. Then nothing is left."""
+    text, target = as_text(loaded, seed, entries), Path(name).expanduser()
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            _filled(file, target, text)
+    except (OSError, ValueError) as error:  # a name with a NUL in it
+        raise ScenarioError(shown_path(target), None, "", getattr(error, "strerror", None) or str(error)) from error
+    try:
+        if not same(load(target)):
+            beside = f"it names files that lie beside {shown_path(loaded.file)}: save it there"
+            raise ScenarioError(shown_path(target), None, "", f"other components or devices than in this run; {beside}")
+    except BaseException:
+        target.unlink()
+        raise
+
+
+def _filled(file: Any, target: Path, text: str) -> None:
+    try:
+        file.write(text)
+        file.flush()
+    except OSError:
+        target.unlink()
+        raise

@@ -1,0 +1,1 @@
+"""Expectations: their grammar, what is measured, verdicts and reasons."""

@@ -1,0 +1,94 @@
+"""Names in expectations: do the fleets, phases, causes, points and versions exist that an expectation speaks of?
+
+Belongs here: what needs the scenario to check. Never: the grammar (expressions.py), values (values.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twinloop.components.host.outcome import Cause
+from twinloop.components.releases.registry import Version
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.statuses import is_status_name
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.judging.expressions import Expectation, ExpressionError
+from twinloop.scenarios.judging.measure import SAMPLE_ENDS
+from twinloop.scenarios.judging.values import check_point
+from twinloop.scenarios.planning.timeline import possible_events
+from twinloop.scenarios.text.errors import unknown
+from twinloop.sim.accounts.latency import STAGES
+from twinloop.sim.accounts.ledger import CAUSES
+from twinloop.sim.cloud.messages import COMMAND_CAUSES
+from twinloop.sim.upgrade.upgrades import CAUSES as UPGRADE_CAUSES
+
+_FAULT_CAUSES = [cause.value for cause in Cause]
+AT_WORK = {"driver": "driver", "bus": "driver", "transform": "transform", "policy": "policy"}
+"""stage of latency.stage -> whose version it has"""
+
+
+def check_names(loaded: Loaded, expectation: Expectation) -> None:
+    """Raises ExpressionError for the first name that isn't known."""
+    known = _known(loaded)
+    for key, value in expectation.keys:
+        causes = _causes(expectation.metric) if key == "cause" else None
+        if causes is not None and value not in causes:
+            raise ExpressionError(unknown(f"cause of {expectation.metric}", value, causes))
+        if key == "status":
+            _check_status(expectation, value)
+        if key == "version":
+            _check_version(expectation, value)
+        if key in known and value not in known[key]:
+            raise ExpressionError(unknown(key, value, known[key]))
+    if expectation.metric == "value":
+        check_point(expectation, _meant(loaded, expectation))
+    if expectation.event:
+        events = possible_events(loaded)
+        if expectation.event not in events:
+            raise ExpressionError(unknown("event", expectation.event, events))
+
+
+def _known(loaded: Loaded) -> dict[str, Iterable[str]]:
+    scenario = loaded.scenario
+    devices = dict.fromkeys(f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count))
+    return {
+        "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
+        "phase": [phase.name for phase in scenario.phases], "quality": ("good", "uncertain", "bad"),
+    }  # fmt: skip
+
+
+def _causes(metric: str) -> Iterable[str] | None:
+    end = SAMPLE_ENDS.get(metric)
+    if end is not None:
+        return CAUSES[end]
+    return {
+        "component.faults": _FAULT_CAUSES, "commands.failed": COMMAND_CAUSES, "upgrades.failed": [*UPGRADE_CAUSES, *_FAULT_CAUSES],
+    }.get(metric)  # fmt: skip
+
+
+def _check_status(expectation: Expectation, name: str) -> None:
+    wanted = expectation.metric.removeprefix("readings.").capitalize()
+    if not is_status_name(name) or not name.startswith(wanted):
+        raise ExpressionError(f'status: expected the name of a StatusCode that is {wanted}, e.g. {wanted}SensorFailure, got "{name}"')
+
+
+def _check_version(expectation: Expectation, version: str) -> None:
+    stage = dict(expectation.keys)["stage"]
+    if stage not in AT_WORK:
+        raise ExpressionError(f"version goes with the stages {', '.join(AT_WORK)}: no component works in {stage}")
+    try:
+        Version.parse(version)
+    except ValueError as error:
+        raise ExpressionError(f"version: {error}") from error
+
+
+def _meant(loaded: Loaded, expectation: Expectation) -> list[tuple[DeviceModel, int]]:
+    """(model, how many devices of it) of what an expectation on values is about."""
+    keys, out = dict(expectation.keys), []
+    for name, fleet in loaded.scenario.fleets.items():
+        of = keys.get("device", "").partition("/")[0] or keys.get("fleet")
+        if of in (None, name) and keys.get("gateway") in (None, fleet.gateway):
+            out.append((loaded.models.of(fleet.device, ("fleets", name, "device")), 1 if "device" in keys else fleet.count))
+    if not out:
+        raise ExpressionError("none of the fleets is meant: a device, a fleet and a gateway that don't belong together")
+    return out

@@ -1,0 +1,158 @@
+"""What can be said of a scenario before it runs: serial lines whose polls can't all be held, CPU that can't suffice.
+
+Belongs here: arithmetic on the plan. Never: simulation. A finding is a warning: the run is the judge.
+"""
+
+from __future__ import annotations
+
+from twinloop.devices.model.device import DeviceModel
+from twinloop.scenarios.planning import pairs, upgrades
+from twinloop.scenarios.text.units import positive_duration, show_duration
+from twinloop.sim.gateway.listener import LISTEN_DEADLINE_NS
+from twinloop.sim.model.spec import DeviceSpec, WorldSpec
+from twinloop.sim.network.serial_line import LineTiming
+
+GAP_REGISTERS = 8
+BLOCK_REGISTERS = 125
+"""modbus-driver's defaults for ``gap`` and ``block``"""
+_RTU_REQUEST_BYTES = 8
+_RTU_REPLY_BYTES = 5
+"""unit, function, byte count, CRC around the data"""
+
+
+def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK_REGISTERS) -> list[int]:
+    """Registers of each read that modbus-driver makes in one poll of a device (bits count as registers of 16)."""
+    reads: list[int] = []
+    for table in ("coil", "discrete", "holding", "input"):
+        limit = block if table in ("holding", "input") else 2000
+        first = end = -1
+        for point in sorted((p for p in model.points if p.table == table), key=lambda p: p.address):
+            upto = point.address + point.width
+            if first >= 0 and point.address <= end + gap and upto - first <= limit:
+                end = max(end, upto)
+                continue
+            if first >= 0:
+                reads.append(_registers(table, end - first))
+            first, end = point.address, upto
+        if first >= 0:
+            reads.append(_registers(table, end - first))
+    return reads
+
+
+def exchanges(device_model: DeviceModel, protocol: str, options: tuple[tuple[str, str], ...]) -> int:
+    """How many exchanges one poll of a device takes, by modbus-driver's blocks; of other drivers one is reckoned with."""
+    asked = dict(options)
+    if not protocol.startswith("modbus"):
+        return 1
+    return max(1, len(block_reads(device_model, _number(asked.get("gap"), GAP_REGISTERS), _number(asked.get("block"), BLOCK_REGISTERS))))
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    """An option of the driver; what it would refuse counts as not given (the run says so)."""
+    return int(text) if text is not None and text.strip().isdigit() and int(text) else otherwise
+
+
+def _registers(table: str, count: int) -> int:
+    return count if table in ("holding", "input") else -(-count // 16)
+
+
+def poll_ns(timing: LineTiming, device: DeviceSpec, reads: list[int]) -> int:
+    """How long one poll of a device occupies its line when nothing goes wrong."""
+    return sum(timing.exchange_ns(_RTU_REQUEST_BYTES, _RTU_REPLY_BYTES + 2 * registers, device.response_ns) for registers in reads)
+
+
+def line_utilisation(spec: WorldSpec) -> dict[str, float]:
+    """line -> share of its time that the poll plan asks for; over 1 the plan can't be held."""
+    serial = {link.name: link.timing for link in spec.links}
+    used: dict[str, float] = {}
+    drivers = {component.name: dict(component.options) for component in spec.components}
+    for device in spec.devices:
+        timing = serial[device.link]
+        if timing is None:
+            continue
+        options = drivers.get(device.driver, {})  # a gateway that isn't ours has its own
+        reads = block_reads(device.model, _number(options.get("gap"), GAP_REGISTERS), _number(options.get("block"), BLOCK_REGISTERS))
+        name = f"{device.link}/{device.line}"
+        used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
+    return used
+
+
+def _impatient(spec: WorldSpec) -> list[str]:
+    """Drivers whose timeouts can't be over before their calls' deadline: a silent device then counts as a fault of its driver."""
+    out: dict[str, None] = {}
+    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    for device in spec.devices:
+        if device.protocol == "mqtt" or device.subscribed is not None or device.driver not in drivers:
+            continue
+        name, link, deadline_ns = device.driver, links[device.link], drivers[device.driver].deadline_ns or device.poll_ns
+        options = dict(drivers[name].options)
+        try:
+            timeout_ns = positive_duration(options.get("timeout", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        tries = 1 + _number(options.get("retries"), 0)
+        connecting_ns = 0 if device.protocol == "modbus-rtu" else min(2 * link.model.delay_ns, timeout_ns)
+        if connecting_ns + tries * timeout_ns >= deadline_ns:
+            asked = f"{tries} times {show_duration(timeout_ns)}" if tries > 1 else show_duration(timeout_ns)
+            first = f", after up to {show_duration(connecting_ns)} for connecting over {link.name}," if tries * timeout_ns < deadline_ns else ""
+            out[f"component {name}: a timeout of {asked}{first} is not over before its calls' deadline of {show_duration(deadline_ns)}: "
+                "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: ...}"] = None  # fmt: skip
+    return list(out)
+
+
+def _far(spec: WorldSpec) -> list[str]:
+    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting, then one exchange after the other.
+    And links so long that no connection is ever open within a driver's timeout."""
+    out: dict[str, None] = {}
+    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    for device in spec.devices:
+        link = links[device.link]
+        if device.protocol == "modbus-rtu" or device.driver not in drivers:
+            continue
+        polled = device.protocol != "mqtt" and device.subscribed is None
+        deadline_ns, there_and_back_ns = drivers[device.driver].deadline_ns or device.poll_ns, 2 * link.model.delay_ns
+        takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
+        fleet = spec.fleets[device.fleet]
+        if polled and takes_ns >= deadline_ns:
+            takes = f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over {device.link}"
+            cure = "they are killed; a longer poll or deadline, or fewer blocks (gap, block)"
+            out[f"fleet {fleet}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: {cure}"] = None
+        try:
+            timeout_ns = positive_duration(dict(drivers[device.driver].options).get("timeout", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        if there_and_back_ns + device.response_ns > timeout_ns:
+            takes = f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
+            patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
+            out[f"fleet {fleet}: {takes}, {patience}: no exchange ever ends well; a longer timeout"] = None
+    return list(out)
+
+
+def warnings(spec: WorldSpec) -> list[str]:
+    """Everything that can be foreseen, in words."""
+    out = []
+    for name, share in line_utilisation(spec).items():
+        if share > 1:
+            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held")
+        elif share > 0.8:
+            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
+    for model in {device.model.name: device.model for device in spec.devices if device.model.lasts_ns}.values():
+        if model.lasts_ns < spec.duration_ns:
+            out.append(f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} s: then its last values are held")
+    drivers = {component.name: component for component in spec.components}
+    for driver in dict.fromkeys(device.driver for device in spec.devices if device.protocol == "mqtt" or device.subscribed is not None):
+        deadline_ns = drivers[driver].deadline_ns or LISTEN_DEADLINE_NS
+        try:
+            wait_ns = positive_duration(dict(drivers[driver].options).get("wait", ""))
+        except ValueError:
+            continue  # none is given, or one that the component refuses
+        if wait_ns >= deadline_ns:
+            waits = f"it waits {show_duration(wait_ns)} for news, its calls' deadline is {show_duration(deadline_ns)}"
+            out.append(f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: {{deadline: ...}}")
+    out += _impatient(spec) + _far(spec)
+    out += pairs.warnings(spec)
+    out += upgrades.warnings(spec)
+    for link in spec.links:
+        if link.serial_bd is not None and not any(device.link == link.name for device in spec.devices):
+            out.append(f"link {link.name} is used by no fleet")
+    return out

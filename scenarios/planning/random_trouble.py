@@ -1,0 +1,61 @@
+"""Random trouble of a scenario file to single actions in time, drawn from the seed when the run is planned.
+
+Belongs here: ``faults`` blocks. Never: what a verb takes (deeds.py). Load and trouble are the same kind of block: what is drawn
+here is an entry like those that a file spells out, and the trace doesn't tell them apart.
+"""
+
+from __future__ import annotations
+
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.deeds import GRAMMAR, action, find
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.planning.phases import healed_ns, stretch
+from twinloop.scenarios.planning.timeline import OCCURRENCES_MAX, drawn
+from twinloop.scenarios.text.document import Location
+from twinloop.sim.kernel.random import Streams
+from twinloop.sim.model.spec import Action
+
+
+def random_actions(loaded: Loaded, seed: int) -> list[Action]:
+    """One renewal process a block: exponential times to failure (``mtbf``) and to repair (``mttr``), one of ``do`` each time.
+
+    A block's next failure counts from the end of its last; raises ScenarioError.
+    """
+    out: list[Action] = []
+    streams = Streams(seed)
+    error = loaded.document.error
+    for index, block in enumerate(loaded.scenario.faults):
+        at: Location = ("faults", index)
+        found = [find(loaded, deed, (*at, "do", i)) for i, deed in enumerate(block.do)]
+        for i, (verb, _) in enumerate(found):
+            if verb == "flap" and block.mttr is None:
+                raise error((*at, "do", i), 'flap needs "mttr"')
+        if block.mttr is not None and not any(GRAMMAR[verb].lasts for verb, _ in found):
+            raise error((*at, "mttr"), f'"mttr" does not go with {found[0][0]}: it has no end')
+        now, until = _span(loaded, block, at)
+        if now >= until:
+            raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
+        if (until - now) // block.mtbf > OCCURRENCES_MAX:
+            raise error((*at, "mtbf"), f"happens more than {OCCURRENCES_MAX} times")
+        draws = streams.stream(f"faults/{index}")
+        while True:
+            now += 1 + int(draws.exponential() * block.mtbf)
+            if now >= until:
+                break
+            chosen = draws.below(len(block.do))
+            verb, target = found[chosen]
+            lasts = None if block.mttr is None or not GRAMMAR[verb].lasts else 1 + int(draws.exponential() * block.mttr)
+            out.append(action(block.do[chosen], verb, drawn(loaded, target, draws), now, lasts))
+            now += lasts or 0
+    return out
+
+
+def _span(loaded: Loaded, block: schema.Trouble, at: Location) -> tuple[int, int]:
+    """From when to when; what must converge is left alone, unless the block says otherwise."""
+    if block.phase is not None:
+        for key, value in (("from", block.from_), ("until", block.until)):
+            if value is not None:
+                raise loaded.document.error((*at, key), f'"{key}" does not go with "phase"')
+        return stretch(loaded, block.phase, at)
+    until = healed_ns(loaded) if block.until is None else min(block.until, loaded.scenario.duration)
+    return block.from_ or 0, until

@@ -1,0 +1,141 @@
+"""The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events named.
+
+Belongs here: when entries happen. Never: what a verb takes (deeds.py) or does (sim/trouble/timeline.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.deeds import BOOTS, GRAMMAR, action, check_span, find, value_of
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.planning.phases import stretch
+from twinloop.scenarios.planning.upgrades import OUTCOMES
+from twinloop.scenarios.text import units
+from twinloop.scenarios.text.document import Location
+from twinloop.scenarios.text.errors import unknown
+from twinloop.sim.kernel.random import Stream, Streams
+from twinloop.sim.model.spec import Action, Reaction
+
+OCCURRENCES_MAX = 1_000_000
+"""of one entry"""
+_AFTER = re.compile(r"^\s*(?P<event>[a-z][a-z-]* [a-z][a-z0-9/-]*)\s*(?:\+\s*(?P<delay>.+))?$")
+
+
+def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
+    """All occurrences of all entries, in the order of the file, and what waits for an event; raises ScenarioError."""
+    out: list[Action] = []
+    waiting: list[Reaction] = []
+    streams = Streams(seed)
+    events = possible_events(loaded)
+    for index, entry in enumerate(loaded.scenario.timeline):
+        at: Location = ("timeline", index)
+        verb, target = find(loaded, entry, at)
+        check_span(loaded, verb, entry.for_, at)
+        draws = streams.stream(f"timeline/{index}")
+        if entry.every is None and entry.after is not None:
+            waiting.append(_reaction(loaded, entry, verb, target, at, events, draws))
+            continue
+        for instant in _instants(loaded, entry, at):
+            out.append(action(entry, verb, drawn(loaded, target, draws), instant, entry.for_))
+    return out, waiting
+
+
+def drawn(loaded: Loaded, target: str, draws: Stream) -> str:
+    """``presses/any`` as one of its devices; any other target as it is."""
+    head, slash, tail = target.rpartition("/")
+    if tail != "any":
+        return target
+    fleet = head.rpartition("/")[2]
+    return f"{head}{slash}{draws.below(loaded.scenario.fleets[fleet].count) + 1}"
+
+
+def _reaction(
+    loaded: Loaded, entry: schema.Entry, verb: str, target: str, at: Location, events: list[str], draws: Stream
+) -> Reaction:
+    error = loaded.document.error
+    if entry.at is not None:
+        raise error((*at, "after"), '"after" goes with "every", or stands alone with an event; not with "at"')
+    if entry.phase is not None:
+        raise error((*at, "phase"), '"phase" goes with "at" and "every"; an event comes when it comes')
+    found = _AFTER.match(str(entry.after))
+    if not found:
+        text = f'expected an event, e.g. "heal cloud" or "heal cloud + 5 s" (with "every" a duration), got "{entry.after}"'
+        raise error((*at, "after"), text)
+    if found["event"] not in events:
+        raise error((*at, "after"), unknown("event", found["event"], events))
+    try:
+        delay = 0 if found["delay"] is None else units.duration(found["delay"])
+    except ValueError as problem:
+        raise error((*at, "after"), str(problem)) from problem
+    return Reaction(found["event"], delay, entry.times or 1, entry.for_, action(entry, verb, drawn(loaded, target, draws), 0, None))
+
+
+def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int]:
+    error = loaded.document.error
+    if (entry.at is None) == (entry.every is None):
+        raise error(at, 'expected "at", or "every" (with "after" and "times"), or "after" an event')
+    start, end = stretch(loaded, entry.phase, at)
+    whole = "the run" if entry.phase is None else f"phase {entry.phase}"
+    if entry.at is not None:
+        for key in ("after", "times"):
+            if getattr(entry, key) is not None:
+                raise error((*at, key), f'"{key}" goes with "every", not with "at"')
+        if start + entry.at > end or (entry.phase is not None and start + entry.at == end):
+            raise error((*at, "at"), f"lies after the end of {whole}")
+        yield start + entry.at
+        return
+    assert entry.every is not None
+    try:
+        first = start + (entry.every if entry.after is None else units.duration(entry.after))
+    except ValueError as problem:
+        raise error((*at, "after"), str(problem)) from problem
+    last = min(end, loaded.scenario.duration) if entry.phase is None else end - 1
+    times = entry.times or max(0, (last - first) // entry.every + 1)
+    if times > OCCURRENCES_MAX:
+        raise error((*at, "every"), f"happens {times} times; at most {OCCURRENCES_MAX} are allowed")
+    if entry.times is not None and first + (times - 1) * entry.every > (end if entry.phase is None else last):
+        raise error((*at, "times"), f"the last of {times} lies after the end of {whole}")
+    if first > last:
+        raise error((*at, "after" if entry.after is not None else "every"), f"lies after the end of {whole}")
+    for i in range(times):
+        yield first + i * entry.every
+
+
+def possible_events(loaded: Loaded) -> list[str]:
+    """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``, ``restart gw``..."""
+    out: dict[str, None] = {f"phase {phase.name}": None for phase in loaded.scenario.phases}
+    deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
+    deeds += [(deed, block.mttr is not None) for block in loaded.scenario.faults for deed in block.do]
+    if any(phase.converge is not None for phase in loaded.scenario.phases):
+        deeds = [(deed, True) for deed, _ in deeds]  # when that phase begins, whatever lasts ends
+    if any(gateway.restart.watchdog is not None for gateway in loaded.scenario.gateways.values()):
+        out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.restart.watchdog is not None}
+    for name, gateway in loaded.scenario.gateways.items():
+        if gateway.standby is not None:
+            of = gateway.standby.of
+            out |= {f"{event} {one}": None for one in (of, name) for event in ("promote", "step-down")} | {f"split-brain {of}": None}
+    for deed, ends in deeds:
+        for verb in schema.VERBS:
+            target = value_of(deed, verb)
+            if target is None:
+                continue
+            for name in _spelled_out(loaded, target):
+                out[f"{verb} {name}"] = None
+                if verb == "upgrade":
+                    out |= {f"{outcome} {name}": None for outcome in OUTCOMES}
+                if verb in BOOTS and ends:
+                    out[f"restart {name}"] = None
+                elif GRAMMAR[verb].lasts and ends:
+                    out[f"heal {name}"] = None
+    return list(out)
+
+
+def _spelled_out(loaded: Loaded, target: str) -> list[str]:
+    head, slash, tail = target.rpartition("/")
+    fleet = loaded.scenario.fleets.get(head.rpartition("/")[2])
+    if tail != "any" or fleet is None:
+        return [target]
+    return [f"{head}{slash}{i + 1}" for i in range(fleet.count)]

@@ -1,0 +1,1 @@
+"""Text of a user's: documents with lines, quantities with units, errors with places."""

@@ -1,0 +1,187 @@
+"""A YAML document with the line of every value: our own SafeLoader.
+
+Belongs here: reading YAML strictly. Never: what keys mean (schema.py). Duplicate keys are refused; only true and false
+are booleans; there are no sexagesimal or octal numbers, no timestamps and no merge keys; null is ``null`` or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from twinloop.scenarios.text.errors import ScenarioError, path_text, shown_path
+
+FILE_BYTES_MAX = 4 << 20
+"""a scenario is written by hand"""
+DEPTH_MAX = 32
+NODES_MAX = 200_000
+NUMBER_DIGITS_MAX = 40
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data, and path -> line of each key and value."""
+
+    file: Path
+    data: Any
+    lines: dict[Location, int]
+
+    def line(self, location: Location) -> int | None:
+        """The line of a path, or of the nearest path above it."""
+        for end in range(len(location), -1, -1):
+            if location[:end] in self.lines:
+                return self.lines[location[:end]]
+        return None
+
+    def error(self, location: Location, text: str) -> ScenarioError:
+        """A ScenarioError at a path."""
+        return ScenarioError(shown_path(self.file), self.line(location), path_text(location), text)
+
+
+class _Loader(yaml.SafeLoader):
+    """Resolves plain scalars by the rules above."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+_NUMBER = "-+0123456789."
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|)$"), ["n", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list(_NUMBER))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$"), list(_NUMBER)
+)
+
+
+def plain_text(text: str) -> bool:
+    """Does a file that has it without quotes mean text by it?"""
+    return bool(_Loader("").resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str")  # type: ignore[no-untyped-call]
+
+
+def read_document(file: Path) -> Document:
+    """Read a scenario file; raises ScenarioError when it can't be read or isn't one YAML mapping."""
+    name = shown_path(file)
+    try:
+        text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ScenarioError(name, None, "", "no such file") from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ScenarioError(name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return parse_document(text, file)
+
+
+def read_regular(file: Path, most_bytes: int) -> bytes:
+    """The bytes of a regular file: pipes, devices and what has no end are refused before they are read. Raises OSError, or ValueError."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+    if status.st_size > most_bytes:
+        raise ValueError(f"the file is larger than {most_bytes} bytes")
+    with file.open("rb") as opened:
+        return opened.read(most_bytes)
+
+
+_TOP_LEVEL = re.compile(r"^(?:format|\"format\"|'format')\s*:", re.MULTILINE), re.compile(r"^(?:fleets|\"fleets\"|'fleets')\s*:", re.MULTILINE)
+
+
+def looks_like_a_scenario(file: Path) -> bool:
+    """Has it ``format`` and ``fleets`` at its top level? Of one that isn't YAML its text is asked."""
+    try:
+        text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
+        if text.count(",") + text.count("\n") > NODES_MAX:
+            return all(pattern.search(text) for pattern in _TOP_LEVEL)
+        node = yaml.compose(text, Loader=_Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        try:
+            text = read_regular(file, FILE_BYTES_MAX).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return False
+        return all(pattern.search(text) for pattern in _TOP_LEVEL)  # broken, and meant as one: whoever runs it says why
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return "format" in keys and "fleets" in keys
+
+
+def parse_document(text: str, file: Path) -> Document:
+    """Parse the text of a scenario."""
+    name = shown_path(file)
+    if text.count(",") + text.count("\n") > NODES_MAX:  # before a parser takes its time
+        raise ScenarioError(name, None, "", f"more than {NODES_MAX} values")
+    try:
+        node = yaml.compose(text, Loader=_Loader)  # a SafeLoader of ours
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ScenarioError(name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ScenarioError(name, None, "", f"YAML: {error}") from error
+    except RecursionError as error:
+        raise ScenarioError(name, None, "", f"nested deeper than {DEPTH_MAX}") from error
+    if node is None:
+        raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 1")
+    if not isinstance(node, yaml.MappingNode):
+        raise ScenarioError(name, node.start_mark.line + 1, "$", "expected a mapping that begins with format: 1")
+    lines: dict[Location, int] = {}
+    data = _Builder(name, lines).build(node, ())
+    return Document(file, data, lines)
+
+
+class _Builder:
+    """Nodes to plain data, noting lines and refusing what YAML allows and we don't."""
+
+    def __init__(self, name: str, lines: dict[Location, int]) -> None:
+        self._name, self._lines = name, lines
+        self._nodes = 0
+        self._scalars = yaml.constructor.SafeConstructor()
+        self._resolver = _Loader("")
+
+    def build(self, node: Any, at: Location) -> Any:
+        self._lines.setdefault(at, node.start_mark.line + 1)
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise self._refuse(node, at, f"more than {NODES_MAX} values (an alias that repeats itself?)")
+        if len(at) > DEPTH_MAX:
+            raise self._refuse(node, at, f"nested deeper than {DEPTH_MAX}")
+        plain = {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node))
+        if plain is not None and node.tag != f"tag:yaml.org,2002:{plain}":
+            raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*at, i)) for i, item in enumerate(node.value)]
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in ("bool", "null", "int", "float", "str"):
+            raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
+        resolved = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        if kind != "str" and resolved != node.tag:
+            raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
+        if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:
+            raise self._refuse(node, at, f"a number of more than {NUMBER_DIGITS_MAX} digits")
+        if kind == "str" and not node.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self._refuse(node, at, "text with half a surrogate pair")
+        return self._scalars.construct_object(node)
+
+    def _mapping(self, node: Any, at: Location) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._refuse(key_node, at, "a key must be a plain word")
+            key = key_node.value
+            if key == "<<":
+                raise self._refuse(key_node, at, "merge keys (<<) are not used here")
+            line = key_node.start_mark.line + 1
+            if key in out:
+                raise ScenarioError(self._name, line, path_text((*at, key)), f"duplicate key, first given in line {first[key]}")
+            self._lines[(*at, key)] = first[key] = line
+            out[key] = self.build(value_node, (*at, key))
+        return out
+
+    def _refuse(self, node: Any, at: Location, text: str) -> ScenarioError:
+        return ScenarioError(self._name, node.start_mark.line + 1, path_text(at), text)

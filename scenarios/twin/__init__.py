@@ -1,0 +1,1 @@
+"""From recordings to models, and models held against recordings."""

@@ -1,0 +1,164 @@
+"""Where the real devices of a run are, and what of its scenario can't be done with them.
+
+Belongs here: URLs of places. Never: sockets (sockets.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from twinloop.devices.model.nodes import node_address
+from twinloop.scenarios.text.errors import ScenarioError, unknown
+from twinloop.scenarios.text.units import show_duration
+from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
+
+SCHEMES = {"tcp": "modbus-tcp", "rtu": "modbus-rtu", "opc.tcp": "opcua"}
+"""scheme of a place -> protocol of the device that may be there"""
+PORTS = {"tcp": 502, "opc.tcp": 4840}
+"""registered for Modbus and OPC UA (IANA, mbap, opcua-tcp)"""
+UNIT_MAX = 247
+NODES_NAMED = 3
+"""of those that a server lacks"""
+_FORMS = "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N] or opc.tcp://host[:port][/path]"
+
+
+def places(given: list[str], map_file: Path | None) -> dict[str, str]:
+    """device -> URL, of ``DEVICE=URL`` pairs and of a map that ``twinloop serve`` has written; raises ScenarioError."""
+    found = {} if map_file is None else _of_map(map_file, "url")
+    named: dict[str, None] = {}
+    for pair in given:
+        device, equals, url = pair.partition("=")
+        if not equals or not device or not url:
+            raise ScenarioError("--device", None, "", f'expected DEVICE=URL, got "{pair}"')
+        if device in named:
+            raise ScenarioError("--device", None, "", f'"{device}" is given twice')
+        named[device] = None
+        found[device] = url
+    if not found:
+        raise ScenarioError("--device", None, "", f"nothing is attached: say --device presses/3={_FORMS}, or --map FILE")
+    return found
+
+
+def shown_at(given: list[str], map_file: Path | None) -> dict[str, str]:
+    """device -> where the process that serves it tells what it shows: of a map's devices, but for those that a pair puts elsewhere."""
+    elsewhere = [pair.partition("=")[0] for pair in given]
+    told = {} if map_file is None else _of_map(map_file, "shown")
+    found = {device: url for device, url in told.items() if url and device not in elsewhere}
+    for device, url in found.items():
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme == "tcp" and bool(parts.hostname) and bool(parts.port)
+        except ValueError:
+            right = False
+        if not right:
+            raise ScenarioError("--map", None, "", f'{map_file}: {device}: shown: expected tcp://host:port, got "{url}"')
+    return found
+
+
+def _of_map(file: Path, key: str) -> dict[str, str]:
+    """device -> what the map says of it under that key, empty where it says nothing."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        found = {str(device): entry for device, entry in data.items() if entry["protocol"] in SCHEMES.values()}
+        return {device: str(entry["url"] if key == "url" else entry.get(key, "")) for device, entry in found.items()}
+    except OSError as error:
+        raise ScenarioError("--map", None, "", f"{file}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ScenarioError("--map", None, "", f"{file}: no map that twinloop serve has written") from error
+
+
+def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) -> tuple[WorldSpec, list[str]]:
+    """The scenario with these devices in their places, and what that changes, in words; raises ScenarioError.
+
+    ``elsewhere``: whoever is there does to them what the timeline says.
+    """
+    known = {device.name: i for i, device in enumerate(spec.devices)}
+    devices: list[DeviceSpec] = list(spec.devices)
+    notes: list[str] = []
+    taken: dict[tuple[int, str, int, str], str] = {}
+    for name, url in found.items():
+        if name not in known:
+            raise ScenarioError("--device", None, "", unknown("device", name, known))
+        device = spec.devices[known[name]]
+        unit, place = _place(device, url)
+        where = unit, place.host, place.port, place.path
+        if where in taken:
+            raise ScenarioError("--device", None, "", f'"{name}" and "{taken[where]}" are in one place: {url}')
+        taken[where] = name
+        if device.subscribed is not None:
+            notes.append(f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen")
+        devices[known[name]] = replace(device, unit_id=unit, place=place, subscribed=None)
+    spec = replace(spec, devices=tuple(devices))
+    return spec, notes + ([] if elsewhere else _untouched(spec))
+
+
+def _untouched(spec: WorldSpec) -> list[str]:
+    """What the timeline can't do to real devices, in words."""
+    notes = []
+    links = {device.link for device in spec.devices if device.place is not None}
+    entries = [(action, f"at {show_duration(action.at_ns)}") for action in spec.timeline]
+    for action, when in entries + [(reaction.action, f"after {reaction.event}") for reaction in spec.reactions]:
+        real = [d.name for d in spec.devices if d.place is not None and action.target in (d.name, spec.fleets[d.fleet])]
+        if action.verb == "fault" and real:
+            notes.append(f"fault {action.target} {when}: nothing happens to {', '.join(real[:5])}{', ...' if real[5:] else ''}: real devices")
+        elif action.verb == "degrade" and action.target in links:
+            notes.append(f"degrade {action.target} {when}: nothing happens to real devices, which have a network of their own")
+    return notes
+
+
+def require_nodes(spec: WorldSpec) -> None:
+    """Raises ScenarioError when a real OPC UA server hasn't the nodes of the device that it stands for."""
+    servers: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for device in spec.devices:
+        if device.place is not None and device.protocol == "opcua":
+            servers[device.name] = device.place.url, tuple(node_address(point) for point in device.model.points)
+    if not servers:
+        return
+    from twinloop.devices.live.opcua_nodes import missing  # asyncua isn't for runs without it
+
+    for name, lacking in missing(servers).items():
+        url, addresses = servers[name]
+        named = ", ".join(lacking[:NODES_NAMED]) + (f" and {len(lacking) - NODES_NAMED} more" if len(lacking) > NODES_NAMED else "")
+        text = f"{name}: the server at {url} has {len(addresses) - len(lacking)} of {len(addresses)} nodes; it doesn't know {named}"
+        raise ScenarioError("--device", None, "", f"{text}. Give the device a model with the nodes that are there, e.g. its NodeSet2 file")
+
+
+def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
+    """(unit id, place); raises ScenarioError."""
+
+    def wrong(text: str) -> ScenarioError:
+        return ScenarioError("--device", None, "", f"{device.name}={url}: {text}")
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if parts.scheme not in SCHEMES:
+        raise wrong(f"expected {_FORMS}")
+    if SCHEMES[parts.scheme] != device.protocol:
+        raise wrong(f"{device.name} speaks {device.protocol}, not {SCHEMES[parts.scheme]}")
+    if parts.username is not None or parts.fragment:
+        raise wrong(f"expected {_FORMS}, without user or fragment")
+    if parts.scheme == "rtu":
+        asked = parse_qs(parts.query, keep_blank_values=True)
+        if host or not parts.path.strip("/") or [*asked] not in ([], ["unit"]):
+            raise wrong(f"expected {_FORMS}")
+        if "\0" in parts.path:
+            raise wrong(f"expected {_FORMS}")
+        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(url, path=os.path.realpath(parts.path))
+    if not host or parts.query or port == 0:
+        raise wrong(f"expected {_FORMS}")
+    unit = _unit(parts.path.strip("/") or "1", wrong) if parts.scheme == "tcp" else device.unit_id
+    return unit, PlaceSpec(url, host, port or PORTS[parts.scheme])
+
+
+def _unit(text: str, wrong: Callable[[str], ScenarioError]) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= UNIT_MAX:
+        raise wrong(f'unit "{text}": expected 1 to {UNIT_MAX}')
+    return int(text)

@@ -1,0 +1,241 @@
+"""A served field on the wire: listeners and lines of devices/live, tied to a ServedPlant that is kept at the wall's pace.
+
+Belongs here: who is found where, and the turn that a client's bytes or the next thing that is due sets off. Never: sockets or bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twinloop.devices.live.alarm import Alarm
+from twinloop.devices.live.pty import SerialLine
+from twinloop.devices.live.tcp import Connection, Dialer, Listener
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.units import show_duration
+from twinloop.scenarios.wire.hil import Hil, Observer
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.modbus import LineCaller, ModbusCaller
+from twinloop.sim.serving.mqtt import Sender
+from twinloop.sim.serving.opcua import OpcUaCaller
+from twinloop.sim.serving.plant import ServedPlant
+from twinloop.sim.serving.truth import Showing, TruthCaller
+from twinloop.sim.trouble.timeline import LINK_VERBS
+
+UNITS_MAX = 247
+"""devices on one port: MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3, unit identifiers 1 to 247"""
+MODBUS_PORT, OPCUA_PORT = 5020, 4840
+"""where to begin when nothing else is said: 502 wants privileges; 4840 is registered for OPC UA"""
+LAST_PORT = 65_535
+MQTT_PORT = 1883
+"""registered for MQTT (IANA, mqtt)"""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``, ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
+
+    device: str
+    protocol: str
+    url: str
+
+
+def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, list[str]]:
+    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one to publish to?
+
+    ``uplink``: a link that is served, too.
+    """
+    links = {uplink, *(device.link for device in spec.devices)}
+    silent = [device for device in spec.devices if device.protocol == "mqtt" and not broker]
+    left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
+    mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
+
+    def serves(action: Action, when: str) -> bool:
+        if (action.verb in LINK_VERBS and action.target in links and not action.via) or (action.verb == "fault" and action.target not in mute):
+            return True
+        why = "its devices aren't served" if action.verb == "fault" else "it happens to a gateway, or beyond one"
+        left_out.append(f"{action.verb} {action.target} {when}: {why}")
+        return False
+
+    timeline = tuple(action for action in spec.timeline if serves(action, f"at {show_duration(action.at_ns)}"))
+    reactions = tuple(reaction for reaction in spec.reactions if serves(reaction.action, f"after {reaction.event}"))
+    return replace(spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}), left_out
+
+
+class Wire:
+    """Everything that is open to clients. ``open`` it inside a running loop, ``close`` it when done."""
+
+    def __init__(self, plant: ServedPlant, pacer: Pacer) -> None:
+        self.plant, self.pacer = plant, pacer
+        self.failure: BaseException | None = None
+        """what stopped it: a mistake of ours"""
+        self.stopped = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._lines: list[SerialLine] = []
+        self._dialers: list[Dialer] = []
+        self._alarm = Alarm(self._rung)
+        self._armed_ns: int | None = None
+
+    @property
+    def clients(self) -> int:
+        """TCP connections that stand."""
+        return sum(len(one.connections) for one in self._listeners) + sum(len(one.connections) for one in self._dialers)
+
+    # ---- turns --------------------------------------------------------------------------------------------------
+    def enter(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Something of the real world happens now: after what is due, which may take more than this turn."""
+        if self.failure is None:
+            self._turn(self.plant.put(self.pacer.position_ns(), action, *arguments))
+
+    def _rung(self) -> None:
+        self._armed_ns = None
+        if self.failure is None:
+            self._turn(self.pacer.position_ns())
+
+    def _turn(self, until_ns: int) -> None:
+        """Whatever is due in the plant, a turn of it; then the alarm is set for what is next: at once when there is more."""
+        next_ns = self.plant.next_ns
+        if next_ns is not None and next_ns <= until_ns:
+            self.pacer.late(next_ns)
+        try:
+            self.plant.turn(until_ns)
+        except Exception as error:  # noqa: BLE001  # asyncio would only log it: it ends the serving, and is raised there
+            self.failure = error
+            self.stopped.set()
+            return
+        next_ns = self.plant.next_ns
+        if next_ns is not None and next_ns != self._armed_ns:
+            self._armed_ns = next_ns
+            self._alarm.set(*self.pacer.wall_at(next_ns))
+
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error without a place: a client for whom there is no file left is a limit; any other is a mistake of ours."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self.plant.met("files")
+        else:
+            loop.default_exception_handler(context)
+
+    # ---- the truth --------------------------------------------------------------------------------------------------
+    async def open_showing(self, host: str) -> str:
+        """Tell who asks what the devices show; returns where. Raises ScenarioError."""
+        showing = Showing(self.plant)
+        bound = await self._listen(lambda client: TruthCaller(showing, client.write, client.hang_up), host, 0, "--host")
+        return f"tcp://{_shown(host)}:{bound}"
+
+    # ---- the north ----------------------------------------------------------------------------------------------
+    async def open_north(self, host: str, port: int, north: North) -> str:
+        """Listen as its broker; returns where. Raises ScenarioError."""
+        bound = await self._listen(lambda client: north.accept(client.write, client.hang_up), host, port, "--broker-port")
+        return f"mqtt://{_shown(host)}:{bound}"
+
+    def observe(self, hil: Hil, host: str, port: int) -> None:
+        """Listen at a broker that isn't ours."""
+        observer = Observer(hil, lambda: dialer.dial(host, port))
+        dialer = Dialer(lambda client: observer.opened(client.write, client.hang_up), observer.lost, self.enter, self.plant.met)
+        self._dialers.append(dialer)
+        dialer.dial(host, port)
+
+    # ---- endpoints ----------------------------------------------------------------------------------------------
+    async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
+        """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
+        asyncio.get_running_loop().set_exception_handler(self._stray)
+        if not self.pacer.begun:
+            self.pacer.begin(-self.plant.lead_ns)
+        found = await self._open_modbus(host, port)
+        found += self._open_lines()
+        found += await self._open_opcua(host, opcua_port)
+        found += self._call(*broker) if broker is not None else []
+        order = self.plant.device_index
+        self._turn(self.pacer.position_ns())
+        return sorted(found, key=lambda endpoint: order[endpoint.device])
+
+    def _of(self, protocol: str) -> list[int]:
+        return [i for i, device in enumerate(self.plant.spec.devices) if device.protocol == protocol]
+
+    async def _open_modbus(self, host: str, port: int) -> list[Endpoint]:
+        devices, found = self._of("modbus-tcp"), []
+        for first in range(0, len(devices), UNITS_MAX):
+            some = devices[first : first + UNITS_MAX]
+
+            def accept(client: Connection, some: list[int] = some) -> ModbusCaller:
+                return ModbusCaller(self.plant, some, client.write, client.hang_up)
+
+            bound = await self._listen(accept, host, port, "--port")
+            port = port and bound + 1
+            for unit, index in enumerate(some, 1):
+                found.append(Endpoint(self.plant.spec.devices[index].name, "modbus-tcp", f"tcp://{_shown(host)}:{bound}/{unit}"))
+        return found
+
+    async def _open_opcua(self, host: str, port: int) -> list[Endpoint]:
+        found = []
+        for index in self._of("opcua"):
+
+            def accept(client: Connection, index: int = index) -> OpcUaCaller:
+                return OpcUaCaller(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
+
+            bound = await self._listen(accept, host, port, "--opcua-port")
+            port = port and bound + 1
+            found.append(Endpoint(self.plant.spec.devices[index].name, "opcua", f"opc.tcp://{_shown(host)}:{bound}/"))
+        return found
+
+    async def _listen(self, accept: Callable[[Connection], Any], host: str, port: int, flag: str) -> int:
+        listener = Listener(accept, self.enter, self.plant.met)
+        if port > LAST_PORT:
+            raise ScenarioError(flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}")
+        try:
+            bound = await listener.listen(host, port)
+        except OSError as error:
+            raise ScenarioError(flag, None, "", f"{_shown(host)}:{port}: {error.strerror or error}") from error
+        self._listeners.append(listener)
+        return bound
+
+    def _open_lines(self) -> list[Endpoint]:
+        lines: dict[tuple[str, int], list[int]] = {}
+        for index in self._of("modbus-rtu"):
+            device = self.plant.spec.devices[index]
+            lines.setdefault((device.link, device.line), []).append(index)
+        found = []
+        for some in lines.values():
+            callers: list[LineCaller] = []
+            line = SerialLine(lambda frame, callers=callers: self.enter(callers[0].received, frame), self.plant.met)  # type: ignore[misc]
+            callers.append(LineCaller(self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write))
+            self._lines.append(line)
+            for index in some:
+                device = self.plant.spec.devices[index]
+                found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
+        return found
+
+    def _call(self, host: str, port: int) -> list[Endpoint]:
+        """Devices that publish dial by themselves, and again."""
+        found = []
+        for index in self._of("mqtt"):
+            senders: list[Sender] = []
+
+            def accept(client: Connection, senders: list[Sender] = senders) -> Any:
+                return senders[0].opened(client.write, client.hang_up)
+
+            dialer = Dialer(accept, lambda senders=senders: senders[0].refused(), self.enter, self.plant.met)  # type: ignore[misc]
+            senders.append(Sender(self.plant, index, lambda dialer=dialer: dialer.dial(host, port)))  # type: ignore[misc]
+            self._dialers.append(dialer)
+            found.append(Endpoint(self.plant.spec.devices[index].name, "mqtt", f"mqtt://{_shown(host)}:{port}/{senders[0].device.topic}"))
+        return found
+
+    async def close(self) -> None:
+        """Nobody can come any more, who is there is cut off."""
+        for dialer in self._dialers:
+            await dialer.close()
+        for listener in self._listeners:
+            await listener.close()
+        for line in self._lines:
+            line.close()
+        self._alarm.close()
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""Words, bars, frames and panes in cells of a terminal."""

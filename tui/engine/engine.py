@@ -1,0 +1,399 @@
+"""The engine in a process of its own: commands in, views out.
+
+Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: drawing. It looks at its commands after at most
+SLICE_EVENTS events. Rewinding goes on from a mark (marks.py) or, without one, from a new world, and plays the same again: a run is a pure function
+of its scenario and its stamped commands.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from twinloop.components.contract.errors import HostLimitError
+from twinloop.components.host.host import Host
+from twinloop.scenarios.file.load import Loaded, load
+from twinloop.scenarios.file.save import save
+from twinloop.scenarios.judging.thresholds import Judge, read_expectations
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.planning.entries import NAME as ENTRY
+from twinloop.scenarios.planning.entries import live_action, require_verb, stamped
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.planning.upgrades import on_offer
+from twinloop.scenarios.text.errors import ScenarioError, shown_path
+from twinloop.sim.gateway.supervisor import ConfigRefused
+from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.pacer import Pacer
+from twinloop.sim.kernel.trace import KINDS
+from twinloop.sim.session import Session
+from twinloop.sim.world import SETTLE_CHECK_NS, World
+from twinloop.tui.engine.left import left
+from twinloop.tui.engine.lived import Entries, Lived
+from twinloop.tui.engine.marks import Marks, possible, root
+from twinloop.tui.engine.messages import (
+    Command,
+    Died,
+    Do,
+    Done,
+    Left,
+    Look,
+    Pause,
+    Play,
+    Quit,
+    Ready,
+    Refused,
+    Reply,
+    Rewind,
+    RunTo,
+    RunUntil,
+    Save,
+    StepEvent,
+    View,
+    Wrong,
+)
+from twinloop.tui.engine.plan_info import ready
+from twinloop.tui.engine.viewing import view
+from twinloop.tui.engine.watch import Watch
+
+SLICE_EVENTS = 2000
+"""events between two looks at the commands"""
+IDLE_S = 0.05
+"""how long a paced engine waits for a command at the longest"""
+NEVER_AGAIN = 1 << 62
+
+
+def main(connection: Connection, file: str, seed: int | None) -> None:
+    """The process: until Quit, or until nobody is at the other end any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
+    if possible():
+        sys.exit(root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline))))
+    sys.exit(play(connection, file, seed, None))
+
+
+def play(connection: Connection, file: str, seed: int | None, marks: Marks | None) -> int:
+    """Load, say what there is, serve; the exit code."""
+    host = Host(threads=marks is None)
+    try:
+        engine = Engine(host, Path(file), seed, marks)
+        connection.send(engine.plan)
+        engine.serve(connection)
+    except (ScenarioError, HostLimitError) as error:
+        connection.send(Refused(str(error)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
+    except BaseException:
+        connection.send(Died(traceback.format_exc(limit=-6)))
+        raise
+    finally:
+        if marks is None:  # else others use the same files
+            host.close()
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a mark is woken with: whereto, what is to be done again on the way, and what to answer."""
+
+    to_ns: int
+    entries: Entries
+    rewinds: int
+    reply: Done
+
+
+class Engine:
+    """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError when it can't be run."""
+
+    def __init__(self, host: Host, file: Path, seed: int | None, marks: Marks | None = None) -> None:
+        self.host, self.marks = host, marks
+        self.loaded = load(file)
+        self._expectations = read_expectations(self.loaded)
+        spec = Planner(self.loaded, host, seed).world()
+        self.spec = replace(spec, offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)))
+        self.lived = Lived([])
+        self.rewinds = 0
+        """how often it went back: what was seen before isn't what is seen after"""
+        self.mode = "paused"
+        self.speed: Fraction | None = None
+        """of a paced run; None: as fast as it goes"""
+        self._goal_ns = self._from_ns = 0
+        self._kind = ""
+        self.verdict = self.broken = ""
+        """once it is over; what is broken"""
+        self.wall_s = 0.0
+        """spent on playing"""
+        self.pacer = Pacer()
+        self._begin()
+        self.plan: Ready = ready(self.loaded, self.world, self._expectations, sorted(KINDS))
+
+    def _begin(self) -> None:
+        """A new world, at its beginning."""
+        self.world = World(self.spec, self.host, None if self.marks is None else self.marks.store_path())
+        self.watch = Watch(self.world)
+        self.judge = Judge(self.world, self._expectations)
+        self.session = Session(self.world)
+        try:
+            self.session.boot()
+        except ConfigRefused as refused:
+            name, text = refused.args
+            raise self.loaded.document.error(("components", name, "with"), text) from refused
+        self._settled_ns = self.spec.duration_ns
+        self.verdict = self.broken = ""
+
+    # ---- commands -------------------------------------------------------------------------------------------------
+    def serve(self, connection: Connection) -> None:
+        """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
+        try:
+            self._serve(connection)
+        finally:
+            if self.marks is None:
+                self.world.close()
+
+    def _serve(self, connection: Connection) -> None:
+        heard: list[Any] = [connection] if self.marks is None else [connection, self.marks.lifeline]
+        while True:
+            woken = self.mark()
+            if woken is not None:
+                connection.send(woken)
+            while found := wait(heard, self._wait_s()):
+                if self.marks is not None and self.marks.lifeline in found:
+                    self.marks.orphaned()
+                    return
+                command: Command = connection.recv()
+                if isinstance(command, Quit):
+                    if command.width:
+                        connection.send(Left(left(self, command.width)))
+                    return
+                reply = self.handle(command)
+                if reply is not None:
+                    connection.send(reply)
+            self.slice()
+
+    def mark(self) -> Reply | None:
+        """Leave a mark, if it is time for one. A reply: this process is somebody else's successor, and has that to say."""
+        if self.marks is None or not self.marks.due(self.world.events):
+            return None
+        order: Order | None = self.marks.take(self.world)
+        if order is None:
+            return None
+        self.lived.entries = list(order.entries)
+        self._go_back(order)
+        return order.reply
+
+    def handle(self, command: Command) -> Reply | None:
+        """Carry out one command."""
+        try:
+            reply: Reply | None = _HANDLERS[type(command)](self, command)
+        except ScenarioError as error:
+            return Wrong(error.text if Path(error.file).name == ENTRY else str(error))
+        return reply
+
+    def _look(self, look: Look) -> View:
+        return view(self, look)
+
+    def _idle(self) -> None:
+        """Raises ScenarioError when the clock is in other hands."""
+        if self.mode == "rewinding":
+            raise ScenarioError(ENTRY, None, "", "it is being rewound; pause stops that")
+
+    def _play(self, play: Play) -> None:
+        self._idle()
+        if self.mode == "over":
+            return
+        self.speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
+        if play.speed is not None:
+            self.pacer = Pacer(play.speed)
+            self.pacer.begin(max(0, self.world.env._now))
+        self.mode = "playing"
+
+    def _pause(self, _: Pause) -> Done | None:
+        rewinding, gone = self.mode == "rewinding", 0
+        if rewinding:
+            gone = self.lived.forget_coming()
+        if self.mode != "over":
+            self.mode = "paused"
+        return Done(f"stopped on the way{_undone(gone)}") if rewinding else None
+
+    def _step_event(self, _: StepEvent) -> None:
+        self._idle()
+        if self.mode != "over":
+            self.mode = "paused"
+            self._played(lambda: self._some(NEVER_AGAIN, 1))
+
+    def _run_to(self, command: RunTo) -> None:
+        self._idle()
+        if self.mode != "over":
+            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
+
+    def _run_until(self, command: RunUntil) -> None:
+        self._idle()
+        if self.mode != "over":
+            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
+            self._seen = self.watch.seen.get(command.kind, 0)
+
+    def _rewind(self, command: Rewind) -> Done:
+        """Wakes a mark, which does the rest: then this process is over. Without one: from 0."""
+        to_ns = max(0, min(command.to_ns, self.goal_ns))
+        kept = self.lived.until(to_ns)
+        reply = Done(f"back to {to_ns / 1e9:g} s{_undone(len(self.lived.entries) - len(kept))}")
+        order = Order(to_ns, kept, self.rewinds + 1, reply)
+        if self.marks is not None and self.marks.wake(to_ns, order):
+            self.marks.leave()
+        self.world.close()
+        self._begin()
+        self.lived = Lived(kept)
+        self._go_back(order)
+        return reply
+
+    @property
+    def goal_ns(self) -> int:
+        """Where it stands, or will when it has been rewound."""
+        return self._goal_ns if self.mode == "rewinding" else max(0, self.world.env._now)
+
+    @property
+    def progress(self) -> float:
+        """Of rewinding, 0 to 1."""
+        whole = self._goal_ns - self._from_ns
+        return 1.0 if self.mode != "rewinding" or whole <= 0 else max(0.0, (self.world.env._now - self._from_ns) / whole)
+
+    def _go_back(self, order: Order) -> None:
+        self.mode, self.speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
+        self._from_ns, self.rewinds = max(0, self.world.env._now), order.rewinds
+
+    def _do(self, command: Do) -> Reply:
+        if self.mode in ("over", "rewinding"):
+            return Wrong("the run is over" if self.mode == "over" else "it is being rewound")
+        verb = require_verb(command.entry)
+        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.lived.entries)}"))
+        now = max(self.world.env._now, 0)
+        if now >= self.spec.duration_ns:
+            return Wrong("nothing is due any more: a timeline ends with the run")
+        if action.until_ns is not None:
+            action = replace(action, until_ns=now + 1 + action.until_ns)
+        action = self.session.stamp(action)
+        self.lived.entries.append((action, stamped(entry, action.at_ns)))
+        return Done(f"{verb} {entry[verb]} at {action.at_ns / 1e9:.6f} s")
+
+    def _save(self, command: Save) -> Done:
+        save(self.loaded, self.spec.seed, [entry for _, entry in self.lived.entries], command.target, self._same_plan)
+        return Done(f"{shown_path(Path(command.target))}: the scenario with {len(self.lived.entries)} live commands")
+
+    def _same_plan(self, saved: Loaded) -> bool:
+        """Is it the same plant with the same components and devices? What a scenario names by a relative path lies beside it."""
+        spec = Planner(saved, self.host).world()
+        return [one.component.sha256 for one in spec.components] == [one.component.sha256 for one in self.spec.components] and (
+            saved.models.digests == self.loaded.models.digests and [one.name for one in spec.devices] == [one.name for one in self.spec.devices])
+
+    # ---- playing --------------------------------------------------------------------------------------------------
+    def _wait_s(self) -> float | None:
+        """How long to wait for a command before the next slice; None: until one comes."""
+        if self.mode in ("paused", "over"):
+            return None
+        if self.speed is None or self.mode == "rewinding":
+            return 0.0
+        next_ns = self._next_ns()
+        left_ns = 0 if next_ns is None else self.pacer.wall_at(max(0, next_ns))[0]
+        return min(IDLE_S, max(0.0, left_ns / 1e9))
+
+    def _next_ns(self) -> int | None:
+        queue: list[Any] = self.world.env._queue
+        return queue[0][0] if queue else None
+
+    def slice(self) -> None:
+        """Some of what is due."""
+        if self.mode not in ("paused", "over"):
+            self._played(self._slice)
+
+    def _played(self, what: Callable[[], object]) -> None:
+        """Takes its time, and may find that twinloop breaks a promise: then the run is over."""
+        began = time.perf_counter()
+        try:
+            what()
+        except InvariantError as error:
+            self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
+        self.wall_s += time.perf_counter() - began
+
+    def _slice(self) -> None:
+        limit_ns = self._goal_ns
+        if self.speed is not None and self.mode == "playing":
+            limit_ns = min(limit_ns, self.pacer.position_ns())
+            next_ns = self._next_ns()
+            if next_ns is not None and 0 <= next_ns <= limit_ns:
+                self.pacer.late(next_ns)
+        if self._kind:
+            self._until_kind(limit_ns)
+            return
+        reached = self._some(limit_ns, SLICE_EVENTS)
+        if reached and limit_ns == self._goal_ns and self.mode != "over":
+            self.mode = "paused"
+
+    def _until_kind(self, limit_ns: int) -> None:
+        """One event at a time, so that it stands still right behind the record."""
+        for _ in range(SLICE_EVENTS // 10):
+            self._some(limit_ns, 1)
+            if self.watch.seen.get(self._kind, 0) > self._seen:
+                self.mode, self._kind = "paused", ""
+            if self.mode != "playing":
+                return
+
+    def _some(self, limit_ns: int, events: int) -> bool:
+        """At most so many events until then; at the end of the run it settles, and is over. True: it has come there."""
+        world, whole_ns = self.world, self.spec.duration_ns
+        if self._settled_ns == whole_ns and not self._some_of_run(min(limit_ns, whole_ns), events):
+            return False
+        if limit_ns <= whole_ns:
+            return True
+        while not world.settled(self._settled_ns):
+            step_ns = min(whole_ns + self.spec.settle_ns, self._settled_ns + SETTLE_CHECK_NS)
+            if step_ns > limit_ns:
+                return True
+            if not world.some(step_ns, events):
+                return False
+            self._settled_ns = step_ns
+        self._end()
+        return True
+
+    def _some_of_run(self, limit_ns: int, events: int) -> bool:
+        """The same before the end, with what is done live on the way."""
+        world = self.world
+        while (action := self.lived.next()) is not None and action.at_ns <= limit_ns:
+            before = world.events
+            if not world.some(action.at_ns - 1, events) or world.events - before >= events:
+                return False
+            events -= world.events - before + 1
+            world.timeline.add(action)
+            world.some(action.at_ns, 1)  # it begins at once: nobody ever sees a world that it waits in
+            self.lived.begun += 1
+            if not events:
+                return False
+        return world.some(limit_ns, events)
+
+    def _end(self) -> None:
+        self.mode = "over"
+        try:
+            self.world.close_books()
+            self.verdict = self.judge.verdict(self.judge.judge()).value
+        except InvariantError as error:
+            self.verdict, self.broken = Verdict.BROKEN.value, str(error)
+
+    def digest(self) -> str:
+        """Of a run that is over."""
+        return self.world.trace.digest()
+
+
+def _undone(count: int) -> str:
+    return f"; {count} live commands after it are undone" if count else ""
+
+
+_HANDLERS: dict[type, Any] = {
+    Look: Engine._look, Play: Engine._play, Pause: Engine._pause, StepEvent: Engine._step_event, RunTo: Engine._run_to, RunUntil: Engine._run_until,
+    Rewind: Engine._rewind, Do: Engine._do, Save: Engine._save,
+}  # fmt: skip
+"""command -> what carries it out"""

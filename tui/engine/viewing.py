@@ -1,0 +1,52 @@
+"""A view of an engine: everything that screens show, copied.
+
+Belongs here: copying. Never: a change to what is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twinloop.scenarios.report.console import measured_text
+from twinloop.sim.snapshot import take
+from twinloop.tui.engine.messages import Instance, LiveVerdict, Look, View
+
+if TYPE_CHECKING:
+    from twinloop.tui.engine.engine import Engine
+
+
+def view(engine: Engine, look: Look) -> View:
+    """As it is now."""
+    world, watch = engine.world, engine.watch
+    now, count = max(0, world.env._now), len(world.spec.devices)
+    paced = engine.mode == "playing" and engine.speed is not None
+    meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.budget.meters.items()]
+    return View(
+        snapshot=take(world),
+        mode=engine.mode,
+        speed=float(engine.speed) if paced and engine.speed is not None else None,
+        lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
+        verdicts=tuple(LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one)) for one in engine.judge.judge()),
+        log=watch.lines(look.line),
+        carried_per_s=watch.carried.per_s(now),
+        delivered_per_s=watch.delivered.per_s(now),
+        restarts=tuple(gateway.supervisor.restarts for gateway in world.gateways),
+        rows=tuple(watch.row(i) for i in look.rows if 0 <= i < count),
+        values=tuple(watch.values),
+        latency=watch.latency(),
+        slowest=watch.slowest(),
+        instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
+        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.lived.entries),
+        happened=tuple(watch.happened),
+        device=watch.device(look.device) if 0 <= look.device < count else None,
+        verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
+        digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
+        progress=engine.progress,
+        goal_ns=engine.goal_ns,
+        rewinds=engine.rewinds,
+        marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
+    )
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in entry.items() if key != "at")

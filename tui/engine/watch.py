@@ -1,0 +1,228 @@
+"""What the screens want to know beyond a snapshot: the log, last values, latency over time, the slowest samples, a device's frames.
+
+Belongs here: listening to a world without changing it. Never: drawing, commands. Everything kept has a named limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappush, heapreplace
+from typing import Any
+
+from twinloop.components.host.batch import Batch
+from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.ledger import Row as Sample
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.kernel.clock import Environment, Signal
+from twinloop.sim.kernel.histogram import Histogram
+from twinloop.sim.kernel.trace import KINDS, Record
+from twinloop.sim.world import World
+from twinloop.tui.engine.messages import DeviceView, Frame, Line, Row, Slow
+from twinloop.tui.engine.rates import Rates
+
+LOG_MAX = 2000
+"""lines of the log"""
+WINDOWS_MAX = 300
+"""of latency over time: a run is cut into at most so many"""
+SLOWEST_MAX = 30
+FRAMES_MAX = 40
+HISTORY_MAX, HISTORY_MIN, HISTORY_ALL = 240, 16, 100_000
+"""batches of one device that are kept; so many of all devices, but never fewer of each than the least"""
+HAPPENED_MAX = 1000
+"""entries of the timeline that are remembered"""
+SPARK_MAX = 24
+"""of them in a table"""
+TOLD = (
+    "trouble", "link", "phase", "gateway", "session", "component", "role", "failover", "handover", "upgrade", "swap", "limit", "breach", "alert",
+    "command",
+)  # fmt: skip
+"""kinds of records that are lines of the log; the others come with every poll"""
+
+
+class Watch:
+    """Sees one world from its beginning on."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log: deque[Line] = deque(maxlen=LOG_MAX)
+        self._number = 0
+        self.seen: dict[str, int] = {}
+        """kind of record -> how many there were"""
+        count = len(world.spec.devices)
+        depth = max(HISTORY_MIN, min(HISTORY_MAX, HISTORY_ALL // max(1, count)))
+        self.values: list[tuple[float | None, int, int]] = [(None, 0, -1)] * count
+        self.happened: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
+        """(when, what) of the timeline's entries that have begun, those after an event too"""
+        world.timeline.on_begin.append(lambda action: self.happened.append((world.env._now, f"{action.verb} {action.target}")))
+        self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
+        self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
+        self._windows: dict[int, Histogram] = {}
+        self._slowest: list[tuple[int, int, Slow]] = []
+        self._order = 0
+        self._fleet_of = [device.fleet for device in world.spec.devices]
+        longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
+        fleets = len(world.spec.fleets)
+        self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
+        self._port: _Tapped | None = None
+        world.trace.sinks.append(self._took)
+        world.latencies.watch_windows(False, self._carried, self._never)
+        world.on_sample_end.append(self._ended)
+        self._pollers: dict[int, list[Poller]] = {}
+        for gateway in world.gateways:
+            for poller in gateway.pollers:
+                poller.on_batch = self._batch
+                self._pollers.setdefault(poller.index, []).append(poller)
+
+    # ---- listening ------------------------------------------------------------------------------------------------
+    def _took(self, records: list[Record]) -> None:
+        for record in records:
+            kind = record[1]
+            self.seen[kind] = self.seen.get(kind, 0) + 1
+            if kind == "end" and record[5] == "delivered":
+                self.delivered.add(self._fleet_of[record[2]], record[0], record[4].bit_count())
+            if kind in TOLD and (record[0] >= 0 or kind == "gateway"):  # the first boot is nobody's news
+                self._number += 1
+                self.log.append(Line(self._number, record[0], kind, self._words(record)))
+
+    def _words(self, record: Record) -> str:
+        fields = dict(zip(KINDS[record[1]], record[2:], strict=True))
+        for key, names in (("gateway", [gateway.name for gateway in self.world.gateways]), ("device", self.world.ledger.names)):
+            value = fields.get(key)
+            if isinstance(value, int) and 0 <= value < len(names):
+                fields[key] = names[value]
+        return " ".join(str(value) for key, value in fields.items() if value != "" and key != "mask")
+
+    def _batch(self, poller: Poller, row: Sample, batch: Batch) -> None:
+        now, index = self.world.env._now, poller.index
+        if batch.points:
+            self.values[index] = batch.values[0], batch.statuses[0], now
+            if len(batch.values) == len(poller.table.ids):
+                self._history[index].append(batch.values)
+
+    def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
+        self._windows.setdefault(due_ns // self._window_ns, Histogram()).add(total_ns, points)
+        self.carried.add(self._fleet_of[device], self.world.env._now, points)
+        heap = self._slowest
+        if len(heap) >= SLOWEST_MAX and total_ns <= heap[0][0]:
+            return
+        self._order += 1
+        poller = next((one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns), None)
+        spent = (0,) * 6 if poller is None else tuple(poller.clockwork.spent_ns)
+        k = -1 if poller is None or poller.row is None else poller.row.k
+        entry = total_ns, self._order, Slow(device, k, total_ns, spent)
+        if len(heap) < SLOWEST_MAX:
+            heappush(heap, entry)
+        else:
+            heapreplace(heap, entry)
+
+    def _never(self, device: int, points: int, due_ns: int) -> None:
+        self._windows.setdefault(due_ns // self._window_ns, Histogram()).never += points
+
+    def _ended(self, row: Sample, mask: int, end: End, cause: str) -> None:
+        if end is End.MISSED:
+            value, _, when = self.values[row.device]
+            self.values[row.device] = value, 0x80310000, when
+
+    # ---- telling --------------------------------------------------------------------------------------------------
+    def lines(self, after: int) -> tuple[Line, ...]:
+        """Of the log, those that are younger."""
+        return tuple(line for line in self.log if line.number > after)
+
+    def latency(self) -> tuple[tuple[int, int, int], ...]:
+        """(from, p50, p99) of each window; -1 where nothing was carried."""
+
+        def rank(histogram: Histogram, permille: int) -> int:
+            value = histogram.percentile(permille)
+            return -1 if value is None or value > histogram.max else value
+
+        return tuple((w * self._window_ns, rank(h, 500), rank(h, 990)) for w, h in sorted(self._windows.items()))
+
+    def slowest(self) -> tuple[Slow, ...]:
+        """The slowest first."""
+        return tuple(slow for _, _, slow in sorted(self._slowest, reverse=True))
+
+    def device(self, index: int) -> DeviceView:
+        """One device now; from the first time on its frames are kept."""
+        self.select(index)
+        server = self.world.field.servers[index]
+        device = server.device
+        device.advance(max(0, self.world.env._now))
+        values = []
+        for i in range(len(device.model.points)):
+            values.append((device.image.value(i), device.status(i)))
+        frames = () if self._port is None else tuple(self._port.frames)
+        history = tuple(zip(*self._history[index], strict=True))
+        return DeviceView(index, tuple(values), self.faults(index), frames, history)
+
+    def faults(self, index: int) -> tuple[str, ...]:
+        """What is wrong with a device now."""
+        server = self.world.field.servers[index]
+        return tuple([fault.kind for fault in getattr(server, "faults", [])] + [overlay.kind for overlay in server.device.image.overlays])
+
+    def row(self, index: int) -> Row:
+        """One device of the table."""
+        return Row(index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]))
+
+    def select(self, index: int) -> None:
+        """Keep this device's frames, and no other's."""
+        if self._port is not None and self._port.index == index:
+            return
+        if self._port is not None:
+            self._port.poller.port = self._port.port
+            self._port = None
+        for poller in self._pollers.get(index, [])[:1]:
+            self._port = _Tapped(self.world.env, poller, index)
+            poller.port = self._port
+
+
+class _Tapped:
+    """A port that keeps what goes through it; the timeline is the same with it."""
+
+    def __init__(self, env: Environment, poller: Poller, index: int) -> None:
+        self.poller, self.port, self.index, self._env = poller, poller.port, index, env
+        self.frames: deque[Frame] = deque(maxlen=FRAMES_MAX)
+
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+        self._keep(">", request)
+        return self._heard(self.port.transact(request, reply, timeout_ns, limit_ns))
+
+    def send(self, data: bytes, timeout_ns: int) -> Signal:
+        self._keep(">", data)
+        return self.port.send(data, timeout_ns)
+
+    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+        return self._heard(self.port.receive(frame, timeout_ns))
+
+    def _keep(self, way: str, data: bytes) -> None:
+        self.frames.append(Frame(self._env._now, way, bytes(data)))
+
+    def _answer(self, value: Any) -> None:
+        ok, payload = value
+        if ok and isinstance(payload, bytes):
+            self._keep("<", payload)
+        elif not ok:
+            self._keep("!", str(payload[0]).encode())
+
+    def _heard(self, inner: Signal) -> Signal:
+        if inner.fired:
+            self._answer(inner.value)
+            return inner
+        outer = Signal(self._env)
+
+        def happen(value: Any) -> None:
+            self._answer(value)
+            outer.fire(value)
+
+        inner.task = _Relay(happen)  # type: ignore[assignment]  # all that a signal asks of a task
+        return outer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.port, name)
+
+
+class _Relay:
+    """Stands where a task would wait."""
+
+    def __init__(self, happen: Callable[[Any], None]) -> None:
+        self.happen = happen

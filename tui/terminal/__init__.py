@@ -1,0 +1,1 @@
+"""The application: keys, the clock, screens."""
