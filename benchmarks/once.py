@@ -17,7 +17,7 @@ from typing import Any
 
 S = 1_000_000_000
 HOMES = {
-    "components.host": "twinloop.components.host.host.host", "devices.catalog": "twinloop.devices.catalogue.catalog",
+    "components.host": "twinloop.components.host.host", "devices.catalog": "twinloop.devices.catalogue.catalog",
     "devices.device": "twinloop.devices.model.device", "devices.modbus_server": "twinloop.devices.modbus.server",
     "scenarios.load": "twinloop.scenarios.file.load", "scenarios.plan": "twinloop.scenarios.planning.plan",
     "scenarios.runner": "twinloop.scenarios.runner", "sim.world": "twinloop.sim.world",
