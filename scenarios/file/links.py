@@ -1,6 +1,6 @@
-"""A link's figures in a scenario file to fields of sim.link.LinkModel.
+"""A link of a scenario file as a world has it, and what it degrades to.
 
-Belongs here: that translation, for links and for ``degrade``. Never: presets (sim/network/presets.py).
+Belongs here: that translation. Never: presets (sim/network/presets.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.text.document import Location
+from twinloop.scenarios.text.errors import unknown
+from twinloop.sim.model.spec import LinkSpec
 from twinloop.sim.network.link import GilbertElliott, LinkModel
 from twinloop.sim.network.presets import PRESETS
 
@@ -52,3 +56,36 @@ def idle_keys(block: schema.Degradation, model: LinkModel) -> list[tuple[str, st
     if block.queue is not None and not model.rate_bps:
         out.append(("queue", "what waits in the queue waits for the rate, and this link has none: add rate"))
     return out
+
+
+def link_spec(loaded: Loaded, name: str, link: schema.Link) -> LinkSpec:
+    """A link of a world; raises ScenarioError."""
+    at: Location = ("links", name)
+    if link.serial is not None:
+        if link.preset is not None:
+            raise loaded.document.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
+        for key in not_on_a_line(link):
+            raise loaded.document.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+        checked = link.parity in ("even", "odd")
+        if checked and link.stop == 2:
+            raise loaded.document.error(
+                (*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)"
+            )
+        bits = 10 if not checked and link.stop == 1 else 11
+        model = replace(LinkModel(), **model_changes(link))
+        for key, why in idle_keys(link, model):
+            raise loaded.document.error((*at, key), why)
+        letter = {"even": "E", "odd": "O", "none": "N"}.get(link.parity or ("even" if link.stop is None else "none"))
+        framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"  # nothing said: even parity (section 2.5.1)
+        return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing)
+    for key in ("parity", "stop", "turnaround", "lines"):
+        if getattr(link, key) is not None:
+            raise loaded.document.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
+    if link.preset is not None and link.preset not in PRESETS:
+        raise loaded.document.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
+    model = link_model(link)
+    if model.jitter_ns > model.delay_ns:
+        raise loaded.document.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
+    for key, why in idle_keys(link, model):
+        raise loaded.document.error((*at, key), why)
+    return LinkSpec(name, model)

@@ -16,14 +16,14 @@ from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Version
 from twinloop.devices.model.device import DeviceModel
 from twinloop.scenarios.file import schema
-from twinloop.scenarios.file.links import idle_keys, link_model, model_changes, not_on_a_line
+from twinloop.scenarios.file.links import link_spec
 from twinloop.scenarios.file.load import NAME_BYTES_MAX, Loaded
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.feasibility import exchanges
 from twinloop.scenarios.planning.pairs import standby_spec
 from twinloop.scenarios.planning.phases import phases
-from twinloop.scenarios.planning.random_trouble import random_actions
-from twinloop.scenarios.planning.timeline import actions
+from twinloop.scenarios.planning.random_trouble import block_actions, random_actions
+from twinloop.scenarios.planning.timeline import actions, entry_actions, possible_events
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.random import Streams
@@ -32,7 +32,6 @@ from twinloop.sim.model.spec import (
     ComponentSpec,
     DeviceSpec,
     GatewaySpec,
-    LinkSpec,
     MqttSpec,
     OpcUaSpec,
     RestartSpec,
@@ -41,8 +40,6 @@ from twinloop.sim.model.spec import (
     WorldSpec,
 )  # fmt: skip
 from twinloop.sim.model.store_presets import STORE_PRESETS
-from twinloop.sim.network.link import LinkModel
-from twinloop.sim.network.presets import PRESETS
 
 SHIPPED = Path(__file__).parents[2] / "components" / "wasm"
 """the components that ship"""
@@ -81,7 +78,7 @@ class Planner:
     def world(self) -> WorldSpec:
         """Everything resolved; raises ScenarioError."""
         scenario = self.scenario
-        links = [self._link(name, link) for name, link in scenario.links.items()]
+        links = [link_spec(self.loaded, name, link) for name, link in scenario.links.items()]
         devices = self._devices()
         components = self._components()
         gateways = [self._gateway(name, gateway, devices) for name, gateway in scenario.gateways.items()]
@@ -99,10 +96,14 @@ class Planner:
     def mistakes(self) -> list[ScenarioError]:
         """Everything that is wrong, as far as one mistake doesn't hide another; nothing when ``world`` comes to a plan."""
         scenario = self.scenario
+        events = possible_events(self.loaded)
         parts: list[Callable[[], object]] = [
-            *(partial(self._link, name, link) for name, link in scenario.links.items()), self._devices, self._components,
-            *(partial(self._gateway, name, gateway, []) for name, gateway in scenario.gateways.items()), lambda: actions(self.loaded, self.seed),
-            lambda: random_actions(self.loaded, self.seed), lambda: phases(self.loaded),
+            *(partial(link_spec, self.loaded, name, link) for name, link in scenario.links.items()),
+            *(part for index, (name, fleet) in enumerate(scenario.fleets.items()) for part in self._parts_of_fleet(index, name, fleet)),
+            self._devices, *self._parts_of_components(), self._components,
+            *(part for name, gateway in scenario.gateways.items() for part in self._parts_of_gateway(name, gateway)),
+            *(partial(entry_actions, self.loaded, self.seed, index, events) for index in range(len(scenario.timeline))),
+            *(partial(block_actions, self.loaded, self.seed, index) for index in range(len(scenario.faults))), lambda: phases(self.loaded),
         ]  # fmt: skip
         found: list[ScenarioError] = []
         for part in parts:
@@ -127,35 +128,35 @@ class Planner:
             unlike.setdefault(str(mistake), mistake)
         return list(unlike.values())
 
-    # ---- links --------------------------------------------------------------------------------------------------
-    def _link(self, name: str, link: schema.Link) -> LinkSpec:
-        at: Location = ("links", name)
-        if link.serial is not None:
-            if link.preset is not None:
-                raise self.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
-            for key in not_on_a_line(link):
-                raise self.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
-            checked = link.parity in ("even", "odd")
-            if checked and link.stop == 2:
-                raise self.error((*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)")
-            bits = 10 if not checked and link.stop == 1 else 11
-            model = replace(LinkModel(), **model_changes(link))
-            for key, why in idle_keys(link, model):
-                raise self.error((*at, key), why)
-            letter = {"even": "E", "odd": "O", "none": "N"}.get(link.parity or ("even" if link.stop is None else "none"))
-            framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"  # nothing said: even parity (section 2.5.1)
-            return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing)
-        for key in ("parity", "stop", "turnaround", "lines"):
-            if getattr(link, key) is not None:
-                raise self.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
-        if link.preset is not None and link.preset not in PRESETS:
-            raise self.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
-        model = link_model(link)
-        if model.jitter_ns > model.delay_ns:
-            raise self.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
-        for key, why in idle_keys(link, model):
-            raise self.error((*at, key), why)
-        return LinkSpec(name, model)
+    def _parts_of_fleet(self, index: int, name: str, fleet: schema.Fleet) -> list[Callable[[], object]]:
+        """What can be wrong with a fleet, each for itself, and then the whole of it."""
+        at: Location = ("fleets", name)
+        named = (("link", fleet.link, self.scenario.links), ("gateway", fleet.gateway, self.scenario.gateways))
+        return [
+            partial(self._model, fleet, at), *(partial(self._named, kind, one, known, (*at, kind)) for kind, one, known in named),
+            partial(self._named, "component", fleet.driver, self.scenario.components, (*at, "driver")), partial(self._period, fleet, at),
+            partial(self._fleet, index, name, fleet),
+        ]  # fmt: skip
+
+    def _parts_of_components(self) -> list[Callable[[], object]]:
+        try:
+            roles = self._roles()
+        except ScenarioError:
+            return []  # the whole says so
+        return [partial(self._component, name, component, roles) for name, component in self.scenario.components.items()]
+
+    def _parts_of_gateway(self, name: str, gateway: schema.Gateway) -> list[Callable[[], object]]:
+        at: Location = ("gateways", name)
+        store, standby = gateway.store, gateway.standby
+        parts: list[Callable[[], object]] = [
+            partial(self._board, name, gateway), partial(self._uplink_link, gateway, at),
+            *(partial(self._checked_component, getattr(gateway, role), (*at, role)) for role in ("transform", "policy")),
+        ]  # fmt: skip
+        if store is not None:
+            parts.append(partial(self._store, store, (*at, "store")))
+        if standby is not None:
+            parts.append(partial(standby_spec, self.loaded, name, standby))
+        return [*parts, partial(self._gateway, name, gateway, [])]
 
     # ---- devices ------------------------------------------------------------------------------------------------
     def _devices(self) -> list[DeviceSpec]:
@@ -304,26 +305,26 @@ class Planner:
         return name
 
     def _components(self) -> list[ComponentSpec]:
-        out = []
         roles = self._roles()
-        for name, component in self.scenario.components.items():
-            at: Location = ("components", name)
-            if name not in roles:
-                raise self.error(at, f'component "{name}" is used by no fleet and no gateway')
-            loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
-            try:
-                self.host.link(loaded, component.grants)
-            except ComponentRefused as error:
-                raise self.error((*at, "grants"), f"{component.wasm} {error}") from error
-            limits = component.limits
-            if "state" in limits.model_fields_set and "state" not in component.grants:
-                raise self.error((*at, "limits", "state"), "it limits what is granted as state, and that isn't: add state to grants")
-            out.append(ComponentSpec(
-                name=name, role=roles[name][0], component=loaded, grants=tuple(component.grants), options=tuple(component.options.items()),
-                cpu_ns=limits.cpu, deadline_ns=limits.deadline, memory_bytes=limits.memory, state_bytes=limits.state,
-                version=None if component.version is None else Version.parse(component.version),
-            ))  # fmt: skip
-        return out
+        return [self._component(name, component, roles) for name, component in self.scenario.components.items()]
+
+    def _component(self, name: str, component: schema.Component, roles: dict[str, tuple[str, Location]]) -> ComponentSpec:
+        at: Location = ("components", name)
+        if name not in roles:
+            raise self.error(at, f'component "{name}" is used by no fleet and no gateway')
+        loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
+        try:
+            self.host.link(loaded, component.grants)
+        except ComponentRefused as error:
+            raise self.error((*at, "grants"), f"{component.wasm} {error}") from error
+        limits = component.limits
+        if "state" in limits.model_fields_set and "state" not in component.grants:
+            raise self.error((*at, "limits", "state"), "it limits what is granted as state, and that isn't: add state to grants")
+        return ComponentSpec(
+            name=name, role=roles[name][0], component=loaded, grants=tuple(component.grants), options=tuple(component.options.items()),
+            cpu_ns=limits.cpu, deadline_ns=limits.deadline, memory_bytes=limits.memory, state_bytes=limits.state,
+            version=None if component.version is None else Version.parse(component.version),
+        )
 
     def _load(self, wasm: str, role: str, at: Location) -> Component:
         if len(wasm) > NAME_BYTES_MAX:
@@ -340,15 +341,8 @@ class Planner:
     # ---- gateways -----------------------------------------------------------------------------------------------
     def _gateway(self, name: str, gateway: schema.Gateway, devices: list[DeviceSpec]) -> GatewaySpec:
         at: Location = ("gateways", name)
-        board_name = self.boards.get(name, gateway.board)
-        if board_name not in BOARDS:
-            if name in self.boards:
-                raise ScenarioError("--board", None, "", unknown("board", board_name, BOARDS))
-            raise self.error((*at, "board"), unknown("board", board_name, BOARDS))
-        board = BOARDS[board_name]
-        link = self._named("link", gateway.uplink.link, self.scenario.links, (*at, "uplink", "link"))
-        if link.serial is not None:
-            raise self.error((*at, "uplink", "link"), "an uplink needs a network link, this one is serial")
+        board = self._board(name, gateway)
+        self._uplink_link(gateway, at)
         uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.restart
         spans = (("retry", ("uplink", "retry"), retry.first, retry.max), ("restart", ("restart",), restart.first, restart.max))
         for what, where, first, largest in spans:
@@ -368,6 +362,19 @@ class Planner:
             small_reservation=self._small_reservation(name, gateway, board, instances),
             files=gateway.files, standby=standby, upgrade=upgrades.upgrade_spec(gateway.upgrade),
         )  # fmt: skip
+
+    def _board(self, name: str, gateway: schema.Gateway) -> Board:
+        board_name = self.boards.get(name, gateway.board)
+        if board_name in BOARDS:
+            return BOARDS[board_name]
+        if name in self.boards:
+            raise ScenarioError("--board", None, "", unknown("board", board_name, BOARDS))
+        raise self.error(("gateways", name, "board"), unknown("board", board_name, BOARDS))
+
+    def _uplink_link(self, gateway: schema.Gateway, at: Location) -> None:
+        link = self._named("link", gateway.uplink.link, self.scenario.links, (*at, "uplink", "link"))
+        if link.serial is not None:
+            raise self.error((*at, "uplink", "link"), "an uplink needs a network link, this one is serial")
 
     def _store(self, store: schema.Store, at: Location) -> StoreSpec:
         if store.preset is not None and store.preset not in STORE_PRESETS:

@@ -21,32 +21,35 @@ def random_actions(loaded: Loaded, seed: int) -> list[Action]:
 
     A block's next failure counts from the end of its last; raises ScenarioError.
     """
+    return [one for index in range(len(loaded.scenario.faults)) for one in block_actions(loaded, seed, index)]
+
+
+def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
+    """The same of one block."""
     out: list[Action] = []
-    streams = Streams(seed)
-    error = loaded.document.error
-    for index, block in enumerate(loaded.scenario.faults):
-        at: Location = ("faults", index)
-        found = [find(loaded, deed, (*at, "do", i)) for i, deed in enumerate(block.do)]
-        for i, (verb, _) in enumerate(found):
-            if verb == "flap" and block.mttr is None:
-                raise error((*at, "do", i), 'flap needs "mttr"')
-        if block.mttr is not None and not any(GRAMMAR[verb].lasts for verb, _ in found):
-            raise error((*at, "mttr"), f'"mttr" does not go with {found[0][0]}: it has no end')
-        now, until = _span(loaded, block, at)
+    error, block = loaded.document.error, loaded.scenario.faults[index]
+    at: Location = ("faults", index)
+    found = [find(loaded, deed, (*at, "do", i)) for i, deed in enumerate(block.do)]
+    for i, (verb, _) in enumerate(found):
+        if verb == "flap" and block.mttr is None:
+            raise error((*at, "do", i), 'flap needs "mttr"')
+    if block.mttr is not None and not any(GRAMMAR[verb].lasts for verb, _ in found):
+        raise error((*at, "mttr"), f'"mttr" does not go with {found[0][0]}: it has no end')
+    now, until = _span(loaded, block, at)
+    if now >= until:
+        raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
+    if (until - now) // block.mtbf > OCCURRENCES_MAX:
+        raise error((*at, "mtbf"), f"happens more than {OCCURRENCES_MAX} times")
+    draws = Streams(seed).stream(f"faults/{index}")
+    while True:
+        now += 1 + int(draws.exponential() * block.mtbf)
         if now >= until:
-            raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
-        if (until - now) // block.mtbf > OCCURRENCES_MAX:
-            raise error((*at, "mtbf"), f"happens more than {OCCURRENCES_MAX} times")
-        draws = streams.stream(f"faults/{index}")
-        while True:
-            now += 1 + int(draws.exponential() * block.mtbf)
-            if now >= until:
-                break
-            chosen = draws.below(len(block.do))
-            verb, target = found[chosen]
-            lasts = None if block.mttr is None or not GRAMMAR[verb].lasts else 1 + int(draws.exponential() * block.mttr)
-            out.append(action(block.do[chosen], verb, drawn(loaded, target, draws), now, lasts))
-            now += lasts or 0
+            break
+        chosen = draws.below(len(block.do))
+        verb, target = found[chosen]
+        lasts = None if block.mttr is None or not GRAMMAR[verb].lasts else 1 + int(draws.exponential() * block.mttr)
+        out.append(action(block.do[chosen], verb, drawn(loaded, target, draws), now, lasts))
+        now += lasts or 0
     return out
 
 

@@ -28,19 +28,23 @@ def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
     """All occurrences of all entries, in the order of the file, and what waits for an event; raises ScenarioError."""
     out: list[Action] = []
     waiting: list[Reaction] = []
-    streams = Streams(seed)
     events = possible_events(loaded)
-    for index, entry in enumerate(loaded.scenario.timeline):
-        at: Location = ("timeline", index)
-        verb, target = find(loaded, entry, at)
-        check_span(loaded, verb, entry.for_, at)
-        draws = streams.stream(f"timeline/{index}")
-        if entry.every is None and entry.after is not None:
-            waiting.append(_reaction(loaded, entry, verb, target, at, events, draws))
-            continue
-        for instant in _instants(loaded, entry, at):
-            out.append(action(entry, verb, drawn(loaded, target, draws), instant, entry.for_))
+    for index in range(len(loaded.scenario.timeline)):
+        found, reactions = entry_actions(loaded, seed, index, events)
+        out += found
+        waiting += reactions
     return out, waiting
+
+
+def entry_actions(loaded: Loaded, seed: int, index: int, events: list[str]) -> tuple[list[Action], list[Reaction]]:
+    """The same of one entry. ``events``: ``possible_events``."""
+    entry, at = loaded.scenario.timeline[index], ("timeline", index)
+    verb, target = find(loaded, entry, at)
+    check_span(loaded, verb, entry.for_, at)
+    draws = Streams(seed).stream(f"timeline/{index}")
+    if entry.every is None and entry.after is not None:
+        return [], [_reaction(loaded, entry, verb, target, at, events, draws)]
+    return [action(entry, verb, drawn(loaded, target, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)], []
 
 
 def drawn(loaded: Loaded, target: str, draws: Stream) -> str:
