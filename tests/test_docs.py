@@ -44,7 +44,7 @@ def test_reference_pages_are_what_the_program_prints(name: str) -> None:
 SCENARIOS = [
     pytest.param(found[3], found[2], found[4] or "", id=f"{page.stem}-{found[1]}")
     for page in sorted(DOCS.rglob("*.md"))
-    for found in re.finditer(r"^```yaml\n(?=# (\S+)\.yaml: (\S+)\n)(.*?)^```\n(?:\n(?:(?!```|#).*\n)*```text\n(.*?)^```)?", page.read_text(), re.MULTILINE | re.DOTALL)
+    for found in re.finditer(r"^```yaml\n(?=# (\S+)\.yaml: (\S+)\n)(.*?)^```\n(?:\n(?:(?!```|#)[^\n]*\n)*```text\n(.*?)^```)?", page.read_text(), re.MULTILINE | re.DOTALL)
 ]
 
 
