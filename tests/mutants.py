@@ -14,7 +14,7 @@ from pathlib import Path
 
 LEAST = 0.97
 """of all changes"""
-FOLDER = Path("mutants/sim")
+FOLDER = Path("mutants/twinloop/sim")
 NOTICED = {1: "killed", 3: "killed", 36: "timeout", -24: "timeout", 152: "timeout", 24: "timeout", 255: "timeout"}
 """exit code of a test run -> what came of the change: a loop that never ends is noticed, too"""
 
@@ -24,7 +24,7 @@ def main() -> int:
     noticed: Counter[str] = Counter()
     slow = 0
     left: dict[str, list[str]] = {}
-    for file in sorted(FOLDER.glob("*.meta")):
+    for file in sorted(FOLDER.rglob("*.meta")):
         module = file.name.removesuffix(".py.meta")
         for name, code in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
             if code in NOTICED:
