@@ -14,7 +14,7 @@ from twinloop.devices.catalogue import plants
 from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.catalogue.sunspec import SunSpecPoint, load_model, sunspec_map
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 
 ENTRY_POINTS = "twinloop.devices"

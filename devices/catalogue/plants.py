@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from twinloop.devices.catalogue.sunspec import SunSpecPoint, sunspec_map
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Heater, Meter, Motor, PvDay, Tank
-from twinloop.devices.model.registers import Point
 from twinloop.devices.model.signal import Signal
 
 PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Process
-from twinloop.devices.model.registers import Point
 
 ROWS_MAX = 5_000_000
 """of one recording: a day of 50 points a second"""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twinloop.devices.model.overlay import NS_PER_S, Overlay, ValueFault
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Process
-from twinloop.devices.model.registers import Point, RegisterImage
+from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import mixed
 from twinloop.devices.model.stepper import step_function
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
+from twinloop.devices.model.points import F32_MAX, INFINITY, TYPE_CODES, Point
+from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import SINE, SINE_STEPS, Signal, mixed
 
 LOOKS_MIN = 32

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from twinloop.devices.model.device import Device
-from twinloop.devices.model.registers import INFINITY, Point
+from twinloop.devices.model.points import INFINITY, Point
 from twinloop.devices.model.statuses import STATUS_CODES
 
 NAMESPACE = 2

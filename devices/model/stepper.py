@@ -12,7 +12,8 @@ from functools import cache
 from struct import Struct
 from typing import Any
 
-from twinloop.devices.model.registers import F32_MAX, INFINITY, TYPE_CODES, Point, RegisterImage
+from twinloop.devices.model.points import F32_MAX, INFINITY, TYPE_CODES, Point
+from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import Signal, mixed, sine
 
 _RECURRENT = ("walk", "reversion")

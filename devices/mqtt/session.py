@@ -8,15 +8,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twinloop.devices.mqtt.fields import ProtocolError
 from twinloop.devices.mqtt.packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
 from twinloop.devices.mqtt.packet5 import LEVEL, NO_LOCAL, decode, encode5, is_connect
 from twinloop.devices.mqtt.topics import FilterTree
 
-if TYPE_CHECKING:
-    from twinloop.devices.mqtt.broker import Broker
+
+class Handler(Protocol):
+    """What a connection needs of its broker."""
+
+    work: int
+    """how much it has had to do so far"""
+
+    def handle(self, connection: Connection, packet: Packet, now_ns: int, tag: Any) -> None:
+        """One packet of a client; raises ProtocolError for one that has no business there."""
+        ...
+
+    def broken(self, connection: Connection, why: str, now_ns: int, reason: int) -> None:
+        """It broke the protocol."""
+        ...
+
+    def end(self, connection: Connection, now_ns: int, will: bool) -> None:
+        """The connection is over."""
+        ...
 
 
 @dataclass(slots=True)
@@ -73,7 +89,7 @@ class Session:
 class Connection:
     """One network connection at the broker: ``send(bytes, tag, packet identifier or 0)``, ``hang_up()``."""
 
-    def __init__(self, broker: Broker, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
+    def __init__(self, broker: Handler, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
         self._broker, self.send, self.hang_up = broker, send, hang_up
         self._reader = Reader(self._other)
         self.level = 4

@@ -15,7 +15,7 @@ from asyncua.common.xmlparser import XMLParser
 
 from twinloop.devices.model.device import POINTS_MAX, DeviceModel
 from twinloop.devices.model.nodes import NAMESPACE
-from twinloop.devices.model.registers import WIDTHS, Point
+from twinloop.devices.model.points import WIDTHS, Point
 from twinloop.devices.model.signal import Signal
 
 STANDARD_URI = "http://opcfoundation.org/UA/"

@@ -17,7 +17,7 @@ from rich.console import Console
 from twinloop.devices.live.tcp import say
 from twinloop.devices.model.nodes import node_id
 from twinloop.scenarios.cli.running import Outputs, Ran, write_out
-from twinloop.scenarios.cli.serve import tell, until
+from twinloop.scenarios.cli.telling import tell, until
 from twinloop.scenarios.judging.verdict import exit_code
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.text.errors import ScenarioError, shown_path

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from twinloop.scenarios.cli.running import Outputs, died, write_out
+from twinloop.scenarios.cli.telling import status, tell, until
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from twinloop.scenarios.file.load import Loaded
-    from twinloop.scenarios.wire.wire import Endpoint, Wire
     from twinloop.sim.model.spec import WorldSpec
     from twinloop.sim.serving.plant import ServedPlant
 
-STATUS_S = 1.0
-"""between two status lines"""
-LOOK_S = 0.02
-"""how soon it is looked again whether it is over"""
 LEAD_MAX_NS = 500 * 1_000_000_000
 """servers start in the ten minutes before t = 0"""
-NS_PER_STATUS = 1_000_000_000
 
 
 def serve(
@@ -162,59 +154,4 @@ async def _serve(
         await wire.close()
     if wire.failure is not None:
         raise wire.failure
-    print(f"served {_status(wire)}", file=sys.stderr)
-
-
-def tell(
-    endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None, aside: bool = False, shown: str = ""
-) -> None:  # fmt: skip
-    """Print and write where each device is. ``counters``: where each counts its samples; ``shown``: where this process tells what devices show;
-    ``aside``: stdout is for something else."""
-    stream: TextIO = sys.stderr if aside else sys.stdout
-    width = max(len(endpoint.device) for endpoint in endpoints)
-    counters = counters or {}
-    for endpoint in endpoints:
-        counts = f"  counts its samples in {counters[endpoint.device]}" if endpoint.device in counters else ""
-        print(f"{endpoint.device:{width}}  {endpoint.url}{counts}", file=stream)
-    stream.flush()
-    if map_file is None:
-        return
-    asked = {"shown": shown} if shown else {}
-    found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url, **asked} for endpoint in endpoints}
-    for device, counter in counters.items():
-        found[device]["counter"] = counter
-    try:
-        whole = map_file.with_name(f"{map_file.name}.{os.getpid()}")  # who finds the map finds all of it, and all its ports open
-        whole.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        whole.replace(map_file)
-    except OSError as error:
-        raise ScenarioError("--map", None, "", f"{map_file}: {error.strerror}") from error
-
-
-async def until(wire: Wire, over: Callable[[], bool], ends_ns: int | None) -> None:
-    """A status line each second, on a terminal, until it is over; ``ends_ns``: when to look, at the latest."""
-    shown, before = sys.stderr.isatty(), 0
-    while not wire.stopped.is_set() and not over():
-        left_ns = NS_PER_STATUS if ends_ns is None else wire.pacer.wall_at(ends_ns)[0]
-        try:
-            await asyncio.wait_for(wire.stopped.wait(), max(LOOK_S, min(STATUS_S, left_ns / 1e9)))
-        except TimeoutError:
-            if shown:
-                rate, before = wire.plant.requests - before, wire.plant.requests
-                sys.stderr.write(f"\r\x1b[K{rate / STATUS_S:.0f} requests/s  {_status(wire)}")
-                sys.stderr.flush()
-    if shown:
-        sys.stderr.write("\r\x1b[K")
-
-
-def _status(wire: Wire) -> str:
-    from twinloop.scenarios.text.units import show_duration
-
-    lag, plant = wire.pacer.lag, wire.plant
-    text = f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, {wire.clients} clients, {plant.requests} requests"
-    if lag.count:
-        p50, p99 = lag.percentile(500), lag.percentile(990)
-        text += f", late by {show_duration(p50 or 0)} p50, {show_duration(p99 or 0)} p99"
-    for limit, count in sorted(plant.limits.items()):
-        text += f", {limit} {count}"
-    return text
+    print(f"served {status(wire)}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import WIDTHS, Point
+from twinloop.devices.model.points import WIDTHS, Point
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.schema import Block

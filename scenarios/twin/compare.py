@@ -17,7 +17,7 @@ import numpy as np
 
 from twinloop.devices.catalogue.recording import Recording, Track
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.twin.alignment import PERIODIC, best_phase, turned
 from twinloop.scenarios.twin.fit import VALUE_MAX, good

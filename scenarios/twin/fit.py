@@ -16,7 +16,7 @@ import numpy as np
 from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.catalogue.recording import Recording, Track
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.twin.shapes import Estimate, Series, Shape, all_shapes, doubted, without_spikes
 from twinloop.sim.network.tcp import RTO_NS

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.devices.model.statuses import BAD, UNCERTAIN, status_code
 from twinloop.scenarios.file.load import Loaded

@@ -11,14 +11,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import USER_TIMEOUT_NS, Stream
 
-if TYPE_CHECKING:
-    from twinloop.sim.libraries.event_loop import EventLoop
+
+class SimulatedLoop(Protocol):
+    """What a network needs of a loop whose handles lie on the simulated timeline."""
+
+    env: Environment
+
+    def create_future(self) -> Any:
+        """As asyncio's."""
+        ...
+
+    def call_soon(self, callback: Callable[..., object], *arguments: Any, context: Context | None = None) -> Any:
+        """As asyncio's."""
+        ...
 
 HUB = ""
 """the host that has no leg: the gateway, or whoever sits in the middle"""
@@ -36,7 +47,7 @@ _END = object()
 class Listener(asyncio.AbstractServer):
     """A host's port that is listened on."""
 
-    def __init__(self, network: Network, loop: EventLoop, factory: Callable[[], Any], host: str, port: int) -> None:
+    def __init__(self, network: Network, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int) -> None:
         self._network, self.loop, self.factory, self.host, self.port = network, loop, factory, host, port
         self.sockets = (_Name(host, port),)
         self.context = copy_context()
@@ -97,7 +108,7 @@ class Network:
         """A host sits at the end of a leg of a link."""
         self._legs[host] = link, leg or host
 
-    def listen(self, loop: EventLoop, factory: Callable[[], Any], host: str | None, port: int) -> Listener:
+    def listen(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str | None, port: int) -> Listener:
         """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the host on which the caller runs."""
         where = HERE.get() if host in (None, "", "0.0.0.0", "::") else str(host)  # noqa: S104  # a name in the simulation
         if not port:
@@ -112,7 +123,7 @@ class Network:
         self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
-    async def connect(self, loop: EventLoop, factory: Callable[[], Any], host: str, port: int) -> Transport:
+    async def connect(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int) -> Transport:
         """The transport at the client's end, connected; raises ConnectionRefusedError or TimeoutError."""
         here = HERE.get()
         outer = host if host in self._legs else here
@@ -153,7 +164,7 @@ class Network:
 class Connection:
     """A stream and its two ends: ``ends[0]`` at the hub, ``ends[1]`` at the host."""
 
-    def __init__(self, network: Network, loop: EventLoop, link: Link, leg: str, user_timeout_ns: int) -> None:
+    def __init__(self, network: Network, loop: SimulatedLoop, link: Link, leg: str, user_timeout_ns: int) -> None:
         self.network = network
         self.ends = Transport(loop, self, True), Transport(loop, self, False)
         self.lost: Callable[[Exception], Any] = self.both_lost
@@ -178,7 +189,7 @@ class Connection:
 class Transport(asyncio.Transport):
     """One end. Reading and writing can be paused; ``close`` is in order, ``abort`` is a reset."""
 
-    def __init__(self, loop: EventLoop, connection: Connection, hub: bool) -> None:
+    def __init__(self, loop: SimulatedLoop, connection: Connection, hub: bool) -> None:
         super().__init__()
         self._loop, self._connection, self._hub = loop, connection, hub
         self._protocol: Any = None

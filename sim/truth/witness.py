@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.nodes import NodeImage, NodeValue
-from twinloop.devices.model.registers import ORDERS, Cell, Point, reorder
+from twinloop.devices.model.points import ORDERS, Cell, Point, reorder
 from twinloop.devices.model.statuses import BAD, of_the_request
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tests.devices.test_stepper import signals, tables
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 
 MEMBERS = [Member(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
 

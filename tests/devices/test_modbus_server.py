@@ -10,7 +10,7 @@ from pymodbus.framer import FramerRTU
 from twinloop.devices.catalogue.catalog import model
 from twinloop.devices.modbus.server import DEVIATIONS, ModbusServer
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 
 
 def device(**values: int) -> Device:

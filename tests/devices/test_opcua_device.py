@@ -18,7 +18,7 @@ from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import SPOKEN, Misbehaviour
 from twinloop.devices.model.nodes import NodeImage, data_type, node_id
 from twinloop.devices.model.overlay import ValueFault
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.devices.opcua.device import UNSAID_MAX, OpcUaServer
 

@@ -9,7 +9,7 @@ import pytest
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
 from twinloop.devices.model.overlay import KINDS, ONLY_NODES, ValueFault
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 
 S = 1_000_000_000

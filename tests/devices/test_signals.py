@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.sunspec import BASE, MODEL_BASE, load_model
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.registers import ORDERS, Point, RegisterImage, reorder
+from twinloop.devices.model.points import ORDERS, Point, reorder
+from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import KINDS, SINE, Signal, mixed, noise, sine
 
 

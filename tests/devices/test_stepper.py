@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.registers import ORDERS, WIDTHS, Point, RegisterImage
+from twinloop.devices.model.points import ORDERS, WIDTHS, Point
+from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import KINDS, Signal, mixed
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import DeviceSpec, LinkSpec, PhaseSpec, WorldSpec

@@ -15,7 +15,7 @@ from tests.sim.test_served import Desk, bare
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import Ledger
 from twinloop.sim.cloud.messages import Command

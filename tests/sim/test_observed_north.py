@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 from twinloop.devices.model.overlay import ValueFault
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS

@@ -18,7 +18,7 @@ from tests.oracle.plants import MS, Books, Cloud, Device, Plant, S, Store, Wire
 from tests.oracle.subscription import Subscribed, may_become
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.registers import Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.model.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec

@@ -6,7 +6,7 @@ Belongs here: which devices are shown, in which order, and their lines. Never: w
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Group
 from rich.text import Text
@@ -17,7 +17,7 @@ from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, count_text, number, 
 if TYPE_CHECKING:
     from textual import events
 
-    from twinloop.tui.terminal.app import Twinloop
+    from twinloop.tui.engine.messages import Ready, View
 
 ORDERS = ("name", "missed", "lost", "age")
 HEADS = ("device", "protocol", "value", "unit", "age", "missed", "lost", "driver", "faults", "values")
@@ -26,12 +26,37 @@ WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -6, 11, 14, 16), (10, 10, -9, 4, -7, -
 STATES = ("down", "starting", "ready", "backoff", "quarantined")
 
 
+class Owner(Protocol):
+    """What the table needs of its application."""
+
+    plan: Ready | None
+    view: View | None
+    device: int
+    """which one is chosen"""
+
+    def say(self, text: str, style: str = "") -> None:
+        """Tell the user."""
+        ...
+
+    def choose(self, index: int) -> None:
+        """Another one is chosen."""
+        ...
+
+    def spent(self, seconds: float) -> None:
+        """Drawing took so long."""
+        ...
+
+    def instead(self, width: int) -> list[Text]:
+        """What is shown while there is no plan."""
+        ...
+
+
 class FleetTable(Widget):
     """``wanted``: what names, fleets or protocols must have in them."""
 
     DEFAULT_CSS = "FleetTable { width: 1fr; height: 1fr; }"
 
-    def __init__(self, owner: Twinloop) -> None:
+    def __init__(self, owner: Owner) -> None:
         super().__init__(id="table")
         self._owner = owner
         self.wanted = ""
