@@ -30,7 +30,8 @@ PRICE_MAX_NS = 12 * MS
 """of a step of the gateway's own: more than any costs on the board below"""
 PRICE_USUAL_NS = 150_000
 """of most of its steps: at most so much"""
-GUESSES = 8
+GUESSES = 4
+"""of each kind"""
 
 
 class Script:
