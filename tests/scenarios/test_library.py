@@ -1,6 +1,7 @@
-"""Every shipped scenario: its .expect holds, two runs are equal event by event, conservation holds in the closed form.
+"""Every shipped scenario: its .expect holds, its trace is the one that is committed, conservation holds in the closed form.
 
-While the house is being rebuilt, its trace is the one of before, too: ``python -m tests.scenarios.test_library`` writes the digests anew.
+One run each: that it equals another run, of another day and machine, is what the committed digest says. Whoever changes timing on purpose
+looks at what has changed and writes them anew with ``python -m tests.scenarios.test_library``.
 """
 
 from __future__ import annotations
@@ -28,15 +29,14 @@ DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 
 
 @pytest.mark.parametrize("name", library_names())
-def test_a_shipped_scenario_is_what_it_says_and_repeats_event_by_event(host: Host, name: str) -> None:
+def test_a_shipped_scenario_is_what_it_says_and_its_trace_is_that_of_before(host: Host, name: str) -> None:
     loaded = load(LIBRARY / f"{name}.yaml")
     expected = read_expect(LIBRARY / f"{name}.expect")
-    result = run(loaded, Options(check=True), host)
+    result = run(loaded, Options(), host)
     text = io.StringIO()
     report(Console(file=text, width=100), result, name)
     foreseen = "\n".join(warnings(Planner(loaded, host).world()))
     assert not differences(expected, result.data, exit_code(result.verdict), text.getvalue(), foreseen)
-    assert not result.divergence
     assert result.data["digest"] == json.loads(DIGESTS.read_text())[name]
     ledger = result.data["ledger"]
     ended = sum(value if isinstance(value, int) else sum(value.values()) for key, value in ledger.items() if key in
