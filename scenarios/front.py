@@ -16,6 +16,10 @@ from twinloop.scenarios import runner
 from twinloop.scenarios.file import load as files
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.text.document import parse_document
+from twinloop.scenarios.text.errors import ScenarioError
+
+_CHANGED = "-changed-in-python"
 
 
 class Scenario(Loaded):
@@ -28,7 +32,7 @@ class Scenario(Loaded):
         Raises:
             ScenarioError: with the place in the data.
         """
-        return load_text(yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True), Path(folder) / "scenario.yaml")
+        return _made(data, Path(folder) / "built-in-python.yaml")
 
     @property
     def name(self) -> str:
@@ -53,8 +57,8 @@ class Scenario(Loaded):
         Raises:
             ScenarioError: when that is no scenario any more, with the place in the data.
         """
-        data = _merged(self.data, {**(changes or {}), **keys})
-        return load_text(yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True), self.file)
+        stem = self.file.stem.removesuffix(_CHANGED)
+        return _made(_merged(self.data, {**(changes or {}), **keys}), self.file.with_name(f"{stem}{_CHANGED}.yaml"))
 
 
 def load(scenario: Path | str) -> Scenario:
@@ -82,6 +86,15 @@ def run(scenario: Scenario | Path | str, options: runner.Options | None = None) 
     return runner.run(scenario if isinstance(scenario, Scenario) else load(scenario), options or runner.Options())
 
 
+def _made(data: Any, file: Path) -> Scenario:
+    """What stands in no file: its name says so, in errors and in the command that repeats a run, for which ``text`` must be saved there first."""
+    try:
+        text = yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True)
+    except TypeError as error:
+        raise ScenarioError(file.name, None, "", str(error)) from error
+    return _scenario(files.load_data(parse_document(text, file).data, file))
+
+
 def _scenario(loaded: Loaded) -> Scenario:
     return Scenario(loaded.scenario, loaded.document, loaded.models)
 
@@ -97,9 +110,13 @@ def _merged(old: Any, new: Any) -> Any:
 
 
 def _plain(data: Any) -> Any:
-    """Mappings and sequences of any kind as YAML's; paths as text."""
+    """Mappings and sequences of any kind as YAML's; paths as text. Raises TypeError for what no file could hold."""
     if isinstance(data, Mapping):
         return {str(key): _plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_plain(value) for value in data]
-    return str(data) if isinstance(data, Path) else data
+    if data is None or type(data) in (str, int, float, bool):
+        return data
+    if isinstance(data, Path):
+        return str(data)
+    raise TypeError(f"expected plain data (mappings, lists, text, numbers, true, false, None), got {type(data).__name__} {data!r}")

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinloop.components.host.host import Host
+from twinloop.scenarios.checking import refusal
 from twinloop.scenarios.front import Scenario, load
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.wire.wire import Endpoint, Wire, served
+from twinloop.sim.kernel.invariants import DeviceRefused
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.serving.plant import ServedPlant
 
@@ -66,8 +68,11 @@ async def serve(
     plant = ServedPlant(spec, time.time_ns())
     wire = Wire(plant, Pacer())
     try:
-        with plant.field.inside():
-            plant.boot()
+        try:
+            with plant.field.inside():
+                plant.boot()
+        except DeviceRefused as refused:
+            raise refusal(loaded, refused) from refused
         endpoints = await wire.open(host, port, opcua_port, broker)
         yield Served({endpoint.device: endpoint for endpoint in endpoints}, tuple(left_out), wire)
     finally:

@@ -1,1 +1,1 @@
-"""A reader of runs for the terminal. Its room; nothing lives here yet."""
+"""The terminal: a run that is looked at, held and troubled while it goes. The only folder that imports textual."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -46,6 +47,11 @@ def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
     return _checked(parse_document(text, file))
 
 
+def load_data(data: Any, file: Path) -> Loaded:
+    """The same from data that stands in no file: errors have places in it and no lines. ``file`` is where relative paths start from."""
+    return _checked(Document(file, data, {}))
+
+
 def find(name: str) -> Path:
     """A file, or a shipped scenario by name; raises ScenarioError with the nearest name."""
     if not name.strip():
@@ -72,7 +78,7 @@ def library_names() -> list[str]:
 def known_as(file: Path) -> str:
     """How a command line names a scenario: a shipped one by its name, another by its path."""
     resolved = file.resolve()
-    if resolved.is_relative_to(LIBRARY):
+    if resolved.is_relative_to(LIBRARY) and resolved.exists():
         return str(resolved.relative_to(LIBRARY).with_suffix(""))
     return shown_path(file)
 
