@@ -76,7 +76,7 @@ def serve() -> Load:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "wire.yaml"
         file.write_text(SCENARIO)
-        arguments = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(file), "--port", "0"]
+        arguments = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0"]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             found = re.search(r":(\d+)/1$", process.stdout.readline().strip())

@@ -60,7 +60,7 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[Elsewhere 
     """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended instead."""
     with tempfile.TemporaryDirectory(prefix="twinloop-") as folder:
         found, said = Path(folder) / "map.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
+        command = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
         command += ["--seed", str(spec.seed), "--begin", str(begins_ns)]
         # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that one
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}

@@ -19,7 +19,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         scenario, found = Path(folder) / "s.yaml", Path(folder) / "map.json"
         scenario.write_text(SCENARIO, encoding="utf-8")
-        command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(scenario), "--port", "0", "--opcua-port", "0", "--map", str(found)]
+        command = [sys.executable, "-m", "twinloop", "serve", str(scenario), "--port", "0", "--opcua-port", "0", "--map", str(found)]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

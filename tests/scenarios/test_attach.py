@@ -77,7 +77,7 @@ def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tu
     """The scenario's field in a process of its own: (its map, the process)."""
     (folder / "s.yaml").write_text(text, encoding="utf-8")
     at = folder / "map.json"
-    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
+    command = [sys.executable, "-m", "twinloop", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -91,7 +91,7 @@ def test_the_whole_object_is_equal_over_runs_hash_seeds_and_cpu_features(tiny: P
     changed(tiny, "{preset: lan}", "{preset: lan, loss: 2 %}")
     for number, extra in enumerate(settings):
         out = tiny.with_suffix(f".{number}.json")
-        subprocess.run([sys.executable, "-m", "twinloop.scenarios.cli.main", "run", str(tiny), "--json", str(out)], cwd=ROOT, check=False,
+        subprocess.run([sys.executable, "-m", "twinloop", "run", str(tiny), "--json", str(out)], cwd=ROOT, check=False,
                        env={**os.environ, **extra}, capture_output=True)  # fmt: skip
         data = json.loads(out.read_text())["results"][0]
         del data["run"]["wall_s"], data["run"]["speedup"], data["versions"]
@@ -322,7 +322,7 @@ def test_fleets_that_share_a_line_share_its_unit_ids(tiny: Path, capsys: pytest.
 def test_ctrl_c_is_130_aborted_and_leaves_files_that_open(tiny: Path, tmp_path: Path) -> None:
     changed(tiny, "duration: 5 s", "duration: 50 h")
     out = tmp_path / "o"
-    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "run", str(tiny), "--out", str(out), "--json", str(tmp_path / "r.json")]
+    command = [sys.executable, "-m", "twinloop", "run", str(tiny), "--out", str(out), "--json", str(tmp_path / "r.json")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not ((out / "run.sqlite").exists() and (out / "run.sqlite").stat().st_size > 100_000):

@@ -179,7 +179,7 @@ def test_d11_what_has_no_end_is_not_read(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "q.yaml").write_text(scenario(tmp_path, duration="1" * 30_000))
     (tmp_path / "flow.yaml").write_text("format: 1\nfleets: [" + ",".join("1" * 900_000) + "]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "twinloop.scenarios.cli.main", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
+        [sys.executable, "-m", "twinloop", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
         check=False,
     )
     assert done.returncode == 3

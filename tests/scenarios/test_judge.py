@@ -71,7 +71,7 @@ expect:
 
 def serve(folder: Path, *more: str) -> subprocess.Popen[str]:
     (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
+    command = [sys.executable, "-m", "twinloop", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
     command += ["--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

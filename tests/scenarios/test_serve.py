@@ -343,7 +343,7 @@ def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
 
 # ---- the command ----------------------------------------------------------------------------------------------------
 def command(file: Path, *flags: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(file), "--port", "0", "--opcua-port", "0", *flags]
+    arguments = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0", "--opcua-port", "0", *flags]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -349,7 +349,7 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
     (tmp_path / "model" / "fast.yaml").write_text(FAST, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(WIRE, encoding="utf-8")
     at = tmp_path / "map.json"
-    command = [sys.executable, "-m", "twinloop.scenarios.cli.main", "serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at)]
+    command = [sys.executable, "-m", "twinloop", "serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

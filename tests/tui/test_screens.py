@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     one.handle(RunTo(1 << 62))
     go(one)
     seen = view(one)
-    done = subprocess.run([sys.executable, "-m", "twinloop.scenarios.cli.main", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "twinloop", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
     assert done.returncode == 0
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert seen.digest == result["digest"]

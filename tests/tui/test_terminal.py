@@ -37,7 +37,7 @@ def test_nobody_is_left_when_the_terminal_goes(file: Path, how: str) -> None:
     process, terminal = pty.fork()
     if process == 0:
         os.environ["TMPDIR"] = str(file.parent / "tmp")
-        os.execv(sys.executable, [sys.executable, "-m", "twinloop.scenarios.cli.main", "tui", str(file)])
+        os.execv(sys.executable, [sys.executable, "-m", "twinloop", "tui", str(file)])
     ends, shown = time.monotonic() + WAIT_S, b""
     while b"paused" not in shown:
         assert time.monotonic() < ends, shown
