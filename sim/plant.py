@@ -6,11 +6,11 @@ Belongs here: what a run and a served field have in common. Never: gateways (wor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.field.field import Field
 from twinloop.sim.field.real_port import Outside
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import TROUBLE, Environment
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.kernel.trace import Trace
@@ -18,9 +18,6 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import PhaseSpec, WorldSpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.trouble.timeline import Timeline
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
 
 
 class Plant:

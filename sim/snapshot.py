@@ -13,6 +13,7 @@ import numpy as np
 from twinloop.devices.model.statuses import quality
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import End
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
@@ -117,7 +118,7 @@ def _devices(world: World) -> DeviceColumns:
     for gateway in world.gateways:
         for poller in gateway.pollers:
             polls[poller.index] += poller.polls
-            if gateway.sends:  # of a pair, who leads
+            if gateway.member.sends:  # of a pair, who leads
                 state[poller.index] = SLOT_STATES.index(poller.slot.state)
     return DeviceColumns(
         tuple(ledger.names), tuple(spec.fleets[device.fleet] for device in spec.devices), np.array(ledger.due_of, np.int64),
@@ -125,13 +126,13 @@ def _devices(world: World) -> DeviceColumns:
     )  # fmt: skip
 
 
-def _gateway(gateway: Any) -> GatewayRow:
-    store = gateway.store
-    upgrade = gateway.upgrades.current
+def _gateway(gateway: Gateway) -> GatewayRow:
+    outbox, upgrade = gateway.outbox, gateway.upgrades.current
     return GatewayRow(
-        gateway.name, gateway.state, gateway.uplink.state, gateway.uplink.in_flight, gateway.backlog, 0 if store is None else store.used_bytes,
-        gateway.budget.memory_bytes, gateway.busy_total_ns(), gateway.board.cores,
+        gateway.name, gateway.state, outbox.uplink.state, outbox.uplink.in_flight, outbox.backlog,
+        0 if outbox.store is None else outbox.store.used_bytes, gateway.machine.budget.memory_bytes,
+        gateway.machine.busy_total_ns(), gateway.machine.board.cores,
         tuple((component, cause, count) for (component, cause), count in gateway.supervisor.faults.items()),
-        "" if gateway.member is None else gateway.member.role,
+        gateway.member.role,
         "" if upgrade is None else f"{upgrade.component} {upgrade.release.version} {upgrade.state}",
     )  # fmt: skip

@@ -1,17 +1,18 @@
 """The tables of states, together, and the figure that docs/states.md shows: ``python -m twinloop.sim.states`` prints it.
 
-Belongs here: gathering and printing. Never: a transition (gateway.py, slot.py, uplink.py, member.py have them).
+Belongs here: gathering and printing. Never: a transition (machine.py, slot.py, uplink.py, member.py, orders.py have them).
 """
 
 from __future__ import annotations
 
-from twinloop.sim.gateway import gateway, slot, uplink
-from twinloop.sim.redundancy import member as failover
-from twinloop.sim.upgrade import upgrades as ota
+from twinloop.sim.cloud import orders
+from twinloop.sim.gateway import slot, uplink
+from twinloop.sim.machine import machine
+from twinloop.sim.redundancy import member
 
 TABLES: dict[str, dict[tuple[str, str], str]] = {
-    "gateway": gateway.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,
-    "role in a pair": failover.TRANSITIONS, "upgrade": ota.TRANSITIONS,
+    "gateway": machine.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,
+    "role in a pair": member.TRANSITIONS, "upgrade": orders.TRANSITIONS,
 }  # fmt: skip
 """what has states -> (state, event) -> state"""
 

@@ -12,19 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twinloop.components.contract.contract import Settings
-from twinloop.components.host.batch import Batch
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
 from twinloop.sim.accounts.schedule import Plan, put_on_timeline
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.messages import Command
-from twinloop.sim.cloud.rollout import Rollout
-from twinloop.sim.field.field import patience
-from twinloop.sim.field.real_port import Outside
+from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.listener import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
-from twinloop.sim.gateway.poller import PointTable, Poller, point_configs, points_of, table_key
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.reader import PointTable, point_configs, points_of, table_key
+from twinloop.sim.gateway.readers import Readers, patience
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.kernel.invariants import InvariantError
@@ -33,8 +32,9 @@ from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
 from twinloop.sim.plant import Plant
 from twinloop.sim.redundancy.pair import Pair
-from twinloop.sim.truth.elsewhere import ElsewhereWitness
+from twinloop.sim.truth.elsewhere import Attached, ElsewhereWitness
 from twinloop.sim.truth.truth import Truth
+from twinloop.sim.upgrade.rollout import Rollout
 from twinloop.sim.upgrade.upgrades import Upgrades
 
 PROGRESS_EVENTS = 1 << 14
@@ -50,7 +50,7 @@ class World(Plant):
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
     def __init__(
-        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS, outside: Outside | None = None
+        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS, outside: Attached | None = None
     ) -> None:  # fmt: skip
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host, self._outside = host, outside
@@ -64,17 +64,14 @@ class World(Plant):
         self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
         self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
         serial = dict.fromkeys(link.name for link in spec.links if link.serial_bd is not None)
-        self.truth = Truth(self.ledger, [d.link in serial for d in devices])
+        self.truth = Truth(self.env, self.ledger, [d.link in serial for d in devices])
+        self.books = Books(self.ledger, self.latencies, self.truth)
         self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
         self.ledger.on_end = self._ended
         self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
         self.never_carried: dict[tuple[int, End, str], int] = {}
         """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
-        self.on_readings: list[Callable[[Poller, Row, Batch], None]] = []
-        """told of each sample that a driver has returned"""
-        self.on_unasked: list[Callable[[Poller, Batch], None]] = []
-        """told of what a driver has returned and is no sample that was due"""
         self._commands = 0
         self.commands_issued: list[Command] = []
         self._commands_open: dict[int, Command] = {}
@@ -88,6 +85,7 @@ class World(Plant):
         self._pair_of: dict[str, Pair] = {}
         """gateway -> the pair of which it is one"""
         self.plans: list[Plan] = []
+        self._readers = Readers(self.field, epoch_ns)
         self._tables: dict[tuple[str, str], PointTable] = {}
         self._folder: TemporaryDirectory[str] | None = None
         try:
@@ -121,8 +119,8 @@ class World(Plant):
                 plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver]))
         for gateway in self.gateways:
             cuts = self.streams.stream(f"upgrade/{gateway.name}/cuts")
-            gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.slots], cuts)
-        self.rollout = Rollout(self)
+            gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.rack.slots], cuts)
+        self.rollout = Rollout(self.env, self.trace, self.cloud, self.gateway_of_name, self.spec.offers)
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         self.put_trouble()
 
@@ -142,33 +140,28 @@ class World(Plant):
         used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
-            self.env, index, spec, self.host, self.ledger, self.latencies, self.trace, self.cloud, self.links[spec.uplink.link],
-            self.streams.stream(f"uplink/{spec.name}/retry"), self.streams.stream(f"supervisor/{spec.name}/backoff"), metered,
-            self.ledger.names.__getitem__, store_path, self.streams.stream(f"power-cut/{spec.name}"), self.epoch_ns,
+            self.env, self.trace, index, spec, self.host, self.books, self.cloud, self.links[spec.uplink.link], self.streams, metered, store_path,
+            self.epoch_ns,
         )  # fmt: skip
-        gateway.truth, gateway.on_readings, gateway.on_unasked = self.truth, self.on_readings, self.on_unasked
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
-        gateway.on_command = self._command_done
-        gateway.on_event = self.happened
+        gateway.pipeline.on_command = self._command_done
+        gateway.machine.on_event = self.happened
         points, gateway.point_ids = points_of(mine)
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
-        gateway.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), None, shortest_ns)
-        gateway.policy = self._slot(gateway, components[spec.policy], "policy", Settings("", points, []), None, shortest_ns)
+        gateway.rack.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), shortest_ns)
+        gateway.rack.policy = self._slot(gateway, components[spec.policy], "policy", Settings("", points, []), shortest_ns)
 
     def _slot(
-        self, gateway: Gateway, spec: ComponentSpec, name: str, settings: Settings, device: int | None, deadline_ns: int,
-        extra: tuple[tuple[str, str], ...] = (),
-    ) -> Slot:  # fmt: skip
+        self, gateway: Gateway, spec: ComponentSpec, name: str, settings: Settings, deadline_ns: int, extra: tuple[tuple[str, str], ...] = ()
+    ) -> Slot:
         options = dict(spec.options)
         for key, value in extra:
             options.setdefault(key, value)
-        slot = Slot(
-            self.env, self.trace, f"{gateway.name}/{name}", spec, self.host.link(spec.component, spec.grants),
-            settings._replace(options=list(options.items())), gateway.budget.meter(spec.name), gateway.budget, device,
-            spec.deadline_ns or deadline_ns, gateway.clock, gateway.journal,
-        )  # fmt: skip
-        gateway.slots.append(slot)
+        settings = settings._replace(options=list(options.items()))
+        linked, meter = self.host.link(spec.component, spec.grants), gateway.machine.budget.meter(spec.name)
+        slot = Slot(gateway.machine, f"{gateway.name}/{name}", spec, linked, settings, meter, spec.deadline_ns or deadline_ns)
+        gateway.rack.slots.append(slot)
         return slot
 
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
@@ -183,8 +176,8 @@ class World(Plant):
             options = tuple(pair for pair in options if pair[0] != "wait")  # it says what it takes
         if not listens:
             options += patience(driver, driver.deadline_ns or deadline_ns, spec.exchanges)
-        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), index, deadline_ns, options)
-        poller = self.field.poller(gateway, index, spec, slot, table)
+        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), deadline_ns, options)
+        poller = self._readers.make(gateway, index, spec, slot, table)
         serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
         if serving is not None:
             poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index, self.field.servers[index].device)
@@ -212,7 +205,7 @@ class World(Plant):
     def boot(self) -> None:
         """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up, HostLimitError when this
         machine hasn't room for all their instances."""
-        self.host.require_room(sum(len(gateway.slots) for gateway in self.gateways))
+        self.host.require_room(sum(len(gateway.rack.slots) for gateway in self.gateways))
         for gateway in self.gateways:
             gateway.boot()
         self.advance(-1)
@@ -220,7 +213,7 @@ class World(Plant):
             return
         self.field.require_started()
         for gateway in self.gateways:
-            gateway.boot_busy_ns = gateway.busy_total_ns()
+            gateway.machine.boot_busy_ns = gateway.machine.busy_total_ns()
             if gateway.supervisor.refused is not None:
                 raise gateway.supervisor.refused
             if gateway.state != "up" and not self.env.stopped:
@@ -285,7 +278,7 @@ class World(Plant):
         """What follows is settling: it is in no share of the time."""
         self.duration_over = True
         for gateway in self.gateways:
-            gateway.busy_in_run_ns = gateway.busy_total_ns() - gateway.boot_busy_ns
+            gateway.machine.busy_in_run_ns = gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns
         for line in self.field.lines.values():
             line.busy_in_run_ns = line.busy_until(self.spec.duration_ns)
 
@@ -305,29 +298,19 @@ class World(Plant):
         self.truth.finish()
         ledger = self.ledger
         for gateway in self.gateways:
-            for message in gateway.store.messages() if gateway.store is not None else []:
-                left = message.mask & message.row.open
-                if left and gateway.state != "down":
-                    ledger.close(message.row, left, End.CACHED)
-                elif left:
-                    ledger.close(message.row, left, End.LOST, "stranded")
-            for message in gateway.uplink.unacknowledged():
-                left = message.mask & message.row.open
-                if left:
-                    ledger.close(message.row, left, End.LOST, "end-of-run")
+            gateway.outbox.finish()
         self.rollout.finish()
         for pair in self.pairs:
             pair.finish()
         for gateway in self.gateways:
-            if gateway.member is not None and gateway.member.handover is not None:
-                gateway.member.handover.forget("end-of-run")
+            gateway.member.forget("end-of-run")
         under_way = {id(row): poller for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
         for whole in list(ledger.rows.values()):
             for row in whole.shares if isinstance(whole, SharedRow) else [whole]:
                 if row.open:
                     self._give_up(row, under_way)
         for command in list(self._commands_open.values()):
-            self._commanded(command).command_done(command, "end-of-run")
+            self._commanded(command).pipeline.command_done(command, "end-of-run")
         if not self.env.stopped:
             ledger.audit(self.closed_form)
         self.trace.digest()
@@ -381,7 +364,7 @@ class World(Plant):
         gateway = self._commanded(command)
         self.trace.emit("command", command.device, command.number, "issued", "")
         if not self.cloud.command(gateway.index, command):
-            gateway.command_done(command, "limit")
+            gateway.pipeline.command_done(command, "limit")
 
     def _commanded(self, command: Command) -> Gateway:
         """Who polls the device; of a pair, who leads or led last."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import wasmtime
 from wasmtime import component as wc
@@ -56,6 +56,16 @@ class Component:
             if got != expected:
                 raise ComponentRefused(f"{wanted}#{name}: expected {expected}, got {got}")
             self.exports[name] = Signature(codecs, functions[name]), self.raw.get_export_index(name, at)
+
+
+class Linked(NamedTuple):
+    """A component with its imports satisfied by a set of grants; instances are made from it."""
+
+    component: Component
+    linker: wc.Linker
+    grants: tuple[str, ...]
+    parks: bool
+    """some import parks: every call runs on a fiber"""
 
 
 def read_component(path: Path) -> bytes:

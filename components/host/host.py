@@ -24,7 +24,7 @@ from twinloop.components.contract.errors import HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, Signature
-from twinloop.components.host.component import Component, ComponentRefused, read_component
+from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
 from twinloop.components.host.exchange import Replies, read_transact
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
@@ -47,16 +47,6 @@ class _Import(NamedTuple):
     """address of its C arguments -> Python"""
     write: Callable[[Any, int], None]
     """Python result -> the C value at an address"""
-
-
-class Linked(NamedTuple):
-    """A component with its imports satisfied by a set of grants; instances are made from it."""
-
-    component: Component
-    linker: wc.Linker
-    grants: tuple[str, ...]
-    parks: bool
-    """some import parks: every call runs on a fiber"""
 
 
 class Host:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import addressof, c_uint64
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -22,11 +22,9 @@ from twinloop.components.host import capi
 from twinloop.components.host.batch import Held
 from twinloop.components.host.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
 from twinloop.components.host.codec import Signature
+from twinloop.components.host.component import Linked
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
 from twinloop.components.host.outcome import Cause, Fault, classify
-
-if TYPE_CHECKING:
-    from twinloop.components.host.host import Host, Linked
 
 _RESULT, _ERROR, _FLAG, _FUEL = 0, 4, 5, 6
 """words of an instance's block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
@@ -48,6 +46,19 @@ class Request(NamedTuple):
     arguments: list[Any]
 
 
+class Owner(Protocol):
+    """What an instance needs of the host that made it."""
+
+    engine: wasmtime.Engine
+    fibers: bool
+    interrupted: bool
+    long: dict[str, None]
+
+    def forget(self, instance: Instance) -> None:
+        """It is closed."""
+        ...
+
+
 class Instance:
     """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is left."""
 
@@ -57,7 +68,7 @@ class Instance:
         "fuel_given", "handlers", "host", "lent", "linked", "memory", "raised", "raw", "request", "result_at", "store",
     )  # fmt: skip
 
-    def __init__(self, host: Host, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
+    def __init__(self, host: Owner, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
         self.host, self.linked, self.handlers, self.memory = host, linked, handlers, memory
         self.store = wasmtime.Store(host.engine)
         self.context = capi.address(self.store._context())

@@ -20,7 +20,7 @@ from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import CAUSES
 from twinloop.sim.cloud.messages import COMMAND_CAUSES
-from twinloop.sim.upgrade.upgrades import CAUSES as UPGRADE_CAUSES
+from twinloop.sim.cloud.orders import CAUSES as UPGRADE_CAUSES
 
 _FAULT_CAUSES = [cause.value for cause in Cause]
 AT_WORK = {"driver": "driver", "bus": "driver", "transform": "transform", "policy": "policy"}

@@ -40,7 +40,7 @@ class GaugeWatch:
         self._looking = False
         if not self._looks:
             for gateway in self._gateways:
-                gateway.on_backlog.append(self._changed)
+                gateway.outbox.on_backlog.append(self._changed)
         world.on_happened.append(self._happened)
         if expectation.never:
             world.env.call_at(0, self._look if self._looks else self._changed, *([] if self._looks else [0]))
@@ -49,10 +49,10 @@ class GaugeWatch:
         if self._looks:
             return len(self._stuck_now())
         self._on_their_way = [message for message in self._on_their_way if message.mask & message.row.open]
-        return max(gateway.backlog for gateway in self._gateways) + len(self._on_their_way)
+        return max(gateway.outbox.backlog for gateway in self._gateways) + len(self._on_their_way)
 
     def _stuck_now(self) -> list[str]:
-        flying = {id(message) for gateway in self._gateways for message in gateway.uplink.unacknowledged()}
+        flying = {id(message) for gateway in self._gateways for message in gateway.outbox.uplink.unacknowledged()}
         self._on_their_way = [message for message in self._on_their_way if message.mask & message.row.open and id(message) in flying]
         afoot = [f"{len(self._on_their_way)} messages that were sent before haven't arrived"] if self._on_their_way else []
         return stuck(self._world, self._gateways) + afoot
@@ -62,7 +62,7 @@ class GaugeWatch:
             now = self._world.env._now
             self._since.append(now)
             if self._expectation.within_ns is not None:
-                self._on_their_way += [message for gateway in self._gateways for message in gateway.uplink.unacknowledged()]
+                self._on_their_way += [message for gateway in self._gateways for message in gateway.outbox.uplink.unacknowledged()]
             if self._looks and not self._looking:
                 self._world.env.call_in(0, self._look)  # when all that belongs to this instant's event has happened
                 self._looking = True

@@ -13,9 +13,9 @@ from twinloop.scenarios.judging.metrics import PERMILLE
 from twinloop.sim.accounts.latency import BUS, STAGES, Latency
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.cloud.messages import Command
+from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.trouble.stuck import stuck
-from twinloop.sim.upgrade.upgrades import Upgrade
 from twinloop.sim.world import World
 
 
@@ -107,7 +107,7 @@ class Measures:
         if metric.startswith("failover.") and not self._pairs(expectation):
             return "there is no such pair"
         mine = [gateway for gateway in self.world.gateways if keys.get("gateway") in (None, gateway.name)]
-        if metric == "backlog" and expectation.within_ns is None and all(gateway.store is None for gateway in mine):
+        if metric == "backlog" and expectation.within_ns is None and all(gateway.outbox.store is None for gateway in mine):
             return "no gateway that is meant has a store"
         if metric == "component.faults" and not self._called(mine, keys.get("component")):
             return "no such component was called"
@@ -117,7 +117,7 @@ class Measures:
     def _called(gateways: list[Any], component: str | None) -> bool:
         """Was a component (None: any) called, or tried to be made?"""
         return any(
-            meter.calls or meter.instantiate_ns or meter.faults for gateway in gateways for name, meter in gateway.budget.meters.items()
+            meter.calls or meter.instantiate_ns or meter.faults for gateway in gateways for name, meter in gateway.machine.budget.meters.items()
             if component in (None, name)
         )  # fmt: skip
 
@@ -297,14 +297,14 @@ class Measures:
                 boots.never += g.state == "booting"
             return statistic(boots, expectation.statistic)
         if metric == "flash.written":
-            return sum(g.store.flash_bytes for g in gateways if g.store is not None)
+            return sum(g.outbox.store.flash_bytes for g in gateways if g.outbox.store is not None)
         if metric == "stuck":
             return len(stuck(self.world, gateways))
         if metric == "gateway.cpu":
             return max(cpu_ratio(self.world, g) for g in gateways)
         if metric == "gateway.memory":
-            return max(g.budget.memory_peak_bytes if expectation.statistic else g.budget.memory_bytes for g in gateways)
-        return max((g.store.waiting_peak if g.store else 0) if expectation.statistic else g.backlog for g in gateways)
+            return max(g.machine.budget.memory_peak_bytes if expectation.statistic else g.machine.budget.memory_bytes for g in gateways)
+        return max((g.outbox.store.waiting_peak if g.outbox.store else 0) if expectation.statistic else g.outbox.backlog for g in gateways)
 
 
 def _of_quality(wanted: str, count: int, marked: list[tuple[int, int]]) -> int:
@@ -319,8 +319,8 @@ def cpu_ratio(world: World, gateway: Any) -> float:
     elapsed = elapsed_ns(world)
     if not elapsed:
         return 0.0
-    busy = gateway.busy_in_run_ns
-    return float((gateway.busy_total_ns() - gateway.boot_busy_ns if busy is None else busy) / (elapsed * gateway.board.cores))
+    busy = gateway.machine.busy_in_run_ns
+    return float((gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns if busy is None else busy) / (elapsed * gateway.machine.board.cores))
 
 
 def elapsed_ns(world: World) -> int:

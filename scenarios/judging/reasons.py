@@ -61,8 +61,8 @@ def _spender(world: World, expectation: Expectation) -> str:
     """Who spent a gateway's CPU time."""
     name = dict(expectation.keys).get("gateway")
     gateways = [gateway for gateway in world.gateways if name in (None, gateway.name)]
-    spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.budget.meters.items()]
-    spent += [(gateway.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
+    spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.machine.budget.meters.items()]
+    spent += [(gateway.machine.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
     total = sum(time_ns for time_ns, _ in spent)
     most, who = max(spent)
     return f"{who} spent {100 * most / total:.0f} % of the CPU time" if total else ""

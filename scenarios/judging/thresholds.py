@@ -161,7 +161,7 @@ class Judge:
         if mine is not None:
             mine.update((gateway.name, None) for gateway in spec.gateways if gateway.standby is not None and gateway.standby.of in mine)
         bands = [
-            gateway.budget.profile.band for gateway in self.world.gateways
+            gateway.machine.budget.profile.band for gateway in self.world.gateways
             if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
         ]  # fmt: skip
         return max(bands, default=1.0)

@@ -15,7 +15,7 @@ from twinloop.scenarios.judging.expressions import Expectation, ExpressionError
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.ledger import Row
-from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
@@ -51,22 +51,22 @@ class ValueWatch:
         self._broken: tuple[int, str, float] | None = None
         self._since: list[int] = []
         self._took: list[int] = []
-        world.on_readings.append(self._read)
-        world.on_unasked.append(self._read_unasked)
+        world.books.on_readings.append(self._read)
+        world.books.on_unasked.append(self._read_unasked)
         if expectation.within_ns is not None:
             world.on_happened.append(self._happened)
             world.waiting_for.append(self.pending)
 
-    def _read_unasked(self, poller: Poller, batch: Batch) -> None:
+    def _read_unasked(self, poller: Reader, batch: Batch) -> None:
         """What a subscription tells when it is made, or a broker of a retained message, is no sample that was due: a value it is."""
         self._look(poller, self._world.env._now, batch)
 
-    def _read(self, poller: Poller, row: Row, batch: Batch) -> None:
+    def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         self._look(poller, row.due_ns, batch)
 
-    def _look(self, poller: Poller, at_ns: int, batch: Batch) -> None:
+    def _look(self, poller: Reader, at_ns: int, batch: Batch) -> None:
         index = self._index.get(poller.index)
-        if index is None or not poller.gateway.sends or (self._when is not None and not self._when(at_ns)):
+        if index is None or not poller.leads or (self._when is not None and not self._when(at_ns)):
             return
         wanted = poller.table.ids[index]
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):

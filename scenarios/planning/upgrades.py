@@ -14,8 +14,8 @@ from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import show_duration
+from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.model.spec import OfferSpec, UpgradeSpec, WorldSpec
-from twinloop.sim.upgrade.upgrades import Upgrade
 
 OUTCOMES = ("upgraded", "refused", "abandoned", "rolled-back")
 """events ``OUTCOME gateway/component`` that an upgrade can end with"""

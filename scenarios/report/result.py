@@ -264,23 +264,23 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
             "fuel": m.fuel, "calls": m.calls, "imports": m.imports, "values": m.values, "cpu_ns": m.cpu_ns, "fuel_ns": m.fuel_ns,
             "instantiate_ns": m.instantiate_ns, "faults": m.faults,
         }
-        for name, m in gateway.budget.meters.items()
+        for name, m in gateway.machine.budget.meters.items()
     }  # fmt: skip
-    uplink, store = gateway.uplink, gateway.store
+    uplink, store = gateway.outbox.uplink, gateway.outbox.store
     return {
-        "board": gateway.board.name,
+        "board": gateway.machine.board.name,
         "cpu_ratio": round(cpu_ratio(world, gateway), 6),
-        "memory_peak_bytes": gateway.budget.memory_peak_bytes,
-        "files_peak": gateway.budget.files.peak,
+        "memory_peak_bytes": gateway.machine.budget.memory_peak_bytes,
+        "files_peak": gateway.machine.budget.files.peak,
         "boot_ns": gateway.boots[0] if gateway.boots else None,
         "faults": faults,
         "restarts": gateway.supervisor.restarts,
         "quarantined": gateway.supervisor.quarantined,
         "watchdog": gateway.supervisor.bites,
         "health": health(gateway),
-        "alerts": gateway.alerts,
-        "host_ns": gateway.budget.host_ns,
-        "breaches": gateway.budget.breaches,
+        "alerts": gateway.pipeline.alerts,
+        "host_ns": gateway.machine.budget.host_ns,
+        "breaches": gateway.machine.budget.breaches,
         "components": components,
         "uplink": {
             "sessions": uplink.sessions, "lost_sessions": uplink.lost_sessions, "published": uplink.published, "resent": uplink.resent,
@@ -296,7 +296,7 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
 def health(gateway: Any) -> dict[str, int]:
     """What drivers last said of themselves, and how many said so; empty when nobody asked."""
     said: dict[str, int] = {}
-    for slot in gateway.slots:
+    for slot in gateway.rack.slots:
         if slot.health:
             said[slot.health] = said.get(slot.health, 0) + 1
     return said
@@ -314,7 +314,7 @@ def _link(world: World, gateway: Any) -> dict[str, int]:
 
 def band(gateway: Any) -> dict[str, Any]:
     """Where a gateway's modelled times come from, and how far they may be off."""
-    board, profile = gateway.board, gateway.budget.profile
+    board, profile = gateway.machine.board, gateway.machine.budget.profile
     fuel = board.metered_fuel_ps if profile.metered else board.fuel_ps
     return {
         "board": board.name, "factor": profile.band, "runtime": board.runtime, "metered": profile.metered, "fuel_ps": profile.fuel_ps,

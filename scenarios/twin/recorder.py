@@ -19,7 +19,7 @@ from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.accounts.latency import BUS
 from twinloop.sim.accounts.ledger import End, Row
-from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.clock import Signal
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.world import World
@@ -94,7 +94,7 @@ class Recorder:
                         poller.port = counted
         world.on_sample_end.append(self._missed)
 
-    def _read(self, poller: Poller, row: Row, batch: Batch) -> None:
+    def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         port = self._ports.get(poller.index)
         now, took = self._world.env._now, poller.clockwork.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
         if port is not None:

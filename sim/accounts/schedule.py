@@ -8,15 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappush
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from twinloop.sim.accounts.ledger import End, Ledger, SharedRow, due_instants
+from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow, due_instants
 from twinloop.sim.kernel.clock import START, Environment, Occurrence
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import DeviceSpec
 
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.poller import Poller
+
+class Taker(Protocol):
+    """Who is told of samples that are due: one gateway's poller."""
+
+    @property
+    def takes(self) -> bool:
+        """Its gateway reads its devices now."""
+        ...
+
+    @property
+    def leads(self) -> bool:
+        """What it reads is handed on."""
+        ...
+
+    @property
+    def up(self) -> bool:
+        """Its gateway is."""
+        ...
+
+    def due(self, row: Row) -> None:
+        """A sample is due now."""
+        ...
 
 
 class Plan:
@@ -37,7 +57,7 @@ class Plan:
         self._every_ns = spec.poll_ns + self._published_ns
         """the period that holds now; what is published meets its verdict a publishing interval later"""
         self._k = 0
-        self.pollers: list[Poller] = []
+        self.pollers: list[Taker] = []
         self.source: Callable[[int], None] | None = None
         """told of each k that is due after those who want it: a device that speaks by itself does so now"""
         self.news: Callable[[int], int] | None = None
@@ -110,20 +130,20 @@ class Plan:
             self._trace.add((now_ns, "due", self._index, k))
             pollers[0].due(row)
             return
-        takers = [poller for poller in pollers if poller.gateway.polls]
+        takers = [poller for poller in pollers if poller.takes]
         if not takers and self.source is not None and self.news is None:
             takers = pollers[:1]  # it may be kept for that gateway until it is back
         row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns, max(1, len(takers)))
         self._trace.add((now_ns, "due", self._index, k))
         if isinstance(row, SharedRow):
             for poller, share in zip(takers, row.shares, strict=True):
-                share.led = poller.gateway.sends
+                share.led = poller.leads
             for poller, share in zip(takers, row.shares, strict=True):
                 poller.due(share)
         elif takers:
             takers[0].due(row)
         else:
-            down = any(poller.gateway.state != "up" for poller in pollers)
+            down = any(not poller.up for poller in pollers)
             self._ledger.close(row, row.open, End.MISSED, "gateway-down" if down else "no-active")
 
 

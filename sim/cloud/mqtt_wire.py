@@ -25,9 +25,9 @@ from twinloop.devices.mqtt.packet import (
 )
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Command, Message
+from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import Block, BlockRequest
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.upgrade.upgrades import Upgrade
 
 COMMANDS, UPGRADES, LEASES, BLOCKS = (f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks"))
 """topics beside those of devices"""

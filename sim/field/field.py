@@ -13,32 +13,26 @@ from twinloop.devices.model.device import Device
 from twinloop.devices.model.fleet import Member, make_devices
 from twinloop.devices.model.nodes import News, NodeImage
 from twinloop.devices.mqtt.device import MqttDevice, topic_of
+from twinloop.sim.field.files import Client
 from twinloop.sim.field.mqtt_site import MqttPort, Publisher, Site
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
 from twinloop.sim.field.real_port import Absent, AttachedPort, Outside, untouched
 from twinloop.sim.field.serial_port import Master, SerialPort
 from twinloop.sim.field.tcp_port import Port, TcpPort
-from twinloop.sim.gateway.listener import Receiver
-from twinloop.sim.gateway.poller import PointTable, Poller
-from twinloop.sim.gateway.subscriber import Subscriber
 from twinloop.sim.kernel.clock import MS, Environment, S
 from twinloop.sim.kernel.invariants import DeviceRefused
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.serial_line import Line
-from twinloop.sim.truth.mqtt_witness import MessageWitness
-from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords, Witness
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from twinloop.devices.model.misbehaviour import Misbehaviour
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
     from twinloop.sim.libraries.stacks import Stacks
 
 
@@ -49,8 +43,6 @@ def client_of(gateway: str, device: str) -> str:
 
 AFOOT = 4
 """publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
-DEFAULT_TIMEOUT_NS = 1 * S
-"""of the shipped drivers that poll"""
 WAIT_NS = 10 * S
 """for how long one call of a subscribed driver waits for news"""
 
@@ -58,18 +50,6 @@ WAIT_NS = 10 * S
 def waits(deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
     """For how long one call of a driver waits for news, if its component sets a deadline: a call that only waits is over before that."""
     return () if deadline_ns is None else (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
-
-
-def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
-    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
-    so little that all tries are over in half the time of a call, or of many ``exchanges`` all but the last. So a device that is silent
-    or slow costs its own samples, and no driver."""
-    own = {option.name: option for option in driver.component.options or ()}
-    if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
-        return ()
-    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
-    longest_ns = deadline_ns // ((2 if exchanges == 1 else exchanges + 2) * tries)
-    return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
 
 
 class Server(Protocol):
@@ -105,7 +85,8 @@ class Field:
         self._starts: list[tuple[str, asyncio.Task[Any]]] = []
         made = self._make()
         self.servers: list[Server] = []
-        self._news: dict[int, News] = {}
+        self.news_of: dict[int, News] = {}
+        """subscribed device -> which of its points are news at an instant"""
         self.sites: dict[str, Site] = {}
         """link -> the broker on it"""
         for index, device in enumerate(spec.devices):
@@ -194,6 +175,10 @@ class Field:
             self.stacks.close()
 
     # ---- ports --------------------------------------------------------------------------------------------------
+    def broker_port(self, client: Client, index: int, spec: DeviceSpec) -> MqttPort:
+        """A gateway's own way to the broker to which a device speaks."""
+        return MqttPort(self._env, self._trace, index, self.sites[spec.link], client)
+
     def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
         """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
         if spec.protocol == "opcua":
@@ -211,52 +196,6 @@ class Field:
             return told + waits(deadline_ns)
         return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
 
-    def poller(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
-        """Who reads a device for a gateway; the plan of a device that speaks by itself must tell ``source`` of each sample."""
-        if spec.subscribed is not None:
-            from twinloop.sim.libraries.stacks import StackPort
-
-            port = self.port(gateway, index, spec)
-            assert isinstance(port, StackPort)
-            subscriber = Subscriber(gateway, index, spec, slot, port, table, self._news[index], self._epoch_ns)
-            image, looks = self._node_looks(index)
-            subscriber.witness = NoticeWitness(image, looks, self._epoch_ns)
-            return subscriber
-        if spec.protocol != "mqtt":
-            polled = Poller(gateway, index, spec, slot, self.port(gateway, index, spec), table)
-            polled.witness = self._witness(index, spec, polled.port)
-            return polled
-        site, client = self.sites[spec.link], client_of(gateway.name, spec.name)
-        broker = MqttPort(self._env, self._trace, index, site, gateway.take_file, gateway.budget.files, gateway.name, gateway.name != spec.gateway)
-        receiver = Receiver(gateway, index, spec, slot, broker, table, client, lambda k: site.holds(client, index, k))
-        site.add_receiver(index, client, receiver)
-        speaker = self.servers[index]
-        assert isinstance(speaker, MqttDevice)
-        receiver.witness = MessageWitness(self._env, speaker, lambda: site.owes(speaker))
-        return receiver
-
-    def _node_looks(self, index: int) -> Any:
-        server: Any = self.servers[index]
-        return server.image, server.looks
-
-    def _witness(self, index: int, spec: DeviceSpec, port: Port) -> Witness:
-        """Who knows what a polled device shows on that way to it."""
-        if spec.protocol == "opcua" and isinstance(port, AttachedPort):
-            words = ServerWords()
-            port.told, port.stateful = words.heard, True
-            return words
-        if spec.protocol == "opcua":
-            return NodeWitness(*self._node_looks(index))
-        witness = ModbusWitness(self.servers[index].device, spec.place is not None)
-        if isinstance(port, AttachedPort):
-            port.told = witness.heard_tcp
-        elif isinstance(port, AttachedSerialPort):
-            port.told = witness.heard_rtu
-        else:
-            assert isinstance(port, TcpPort | SerialPort)
-            port.server.witnesses = (*port.server.witnesses, witness.looks.append)
-        return witness
-
     def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
         """What a sample that is due sets off at the device."""
         if spec.protocol == "mqtt":
@@ -272,7 +211,7 @@ class Field:
         host = host_of(spec.name)
 
         def sample(k: int) -> None:
-            if self._news[index].fresh:
+            if self.news_of[index].fresh:
                 stacks.start(host, server.sample())
 
         return sample
@@ -281,49 +220,42 @@ class Field:
         """Which points of a device are due at an instant: of a subscribed one those that have changed; None for all."""
         if spec.subscribed is None:
             return None
-        news = self._news[index] = News(NodeImage(self.servers[index].device))
+        news = self.news_of[index] = News(NodeImage(self.servers[index].device))
         return news.mask
 
-    def port(self, gateway: Gateway, index: int, spec: DeviceSpec) -> Port:
-        """A gateway's own way to a device."""
-        link, second = self._links[spec.link], gateway.name != spec.gateway
+    def port(self, client: Client, index: int, spec: DeviceSpec) -> Port:
+        """A gateway's own way to a device that it polls, or subscribes to."""
+        link = self._links[spec.link]
         if spec.place is not None:
-            return self._real(gateway, index, spec, spec.place)
+            return self._real(client, index, spec, spec.place)
         server = self.servers[index]
         if spec.protocol == "opcua":
             from twinloop.devices.opcua.device import PORT, OpcUaServer, host_of
-            from twinloop.sim.libraries.stacks import StackPort
+            from twinloop.sim.field.opcua_port import StackPort
 
             assert self.stacks is not None
             assert isinstance(server, OpcUaServer)
             return StackPort(
-                self._env, self._trace, index, link, server, self.stacks, (host_of(spec.name), PORT), spec.name, spec.response_ns,
-                gateway.take_file, gateway.budget.files, gateway.name, second,
-            )  # fmt: skip
+                self._env, self._trace, index, link, server, self.stacks, (host_of(spec.name), PORT), spec.name, spec.response_ns, client
+            )
         assert isinstance(server, ModbusServer)
         if self._timing[spec.link] is None:
-            if second:
+            if client.second:
                 server = ModbusServer(server.device, server)
-            return TcpPort(
-                self._env, self._trace, index, link, server, spec.name, spec.response_ns, gateway.take_file, gateway.budget.files, gateway.name,
-                second,
-            )  # fmt: skip
+            return TcpPort(self._env, self._trace, index, link, server, spec.name, spec.response_ns, client)
         line = self.line(spec)
-        if (gateway.name, line.name) not in self._masters:
-            self._masters[gateway.name, line.name] = Master(line)
-        return SerialPort(self._env, self._trace, index, line, server, spec.response_ns, self._masters[gateway.name, line.name])
+        if (client.name, line.name) not in self._masters:
+            self._masters[client.name, line.name] = Master(line)
+        return SerialPort(self._env, self._trace, index, line, server, spec.response_ns, self._masters[client.name, line.name])
 
-    def _real(self, gateway: Gateway, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
+    def _real(self, client: Client, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
         """The way to a device that isn't simulated."""
         assert self._outside is not None
         if spec.link not in self._wires:
             self._wires[spec.link] = untouched(self._links[spec.link], self._streams)
         wire = self._wires[spec.link]
         if not place.path:
-            return AttachedPort(
-                self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, gateway.take_file, gateway.budget.files,
-                gateway.name, gateway.name != spec.gateway,
-            )  # fmt: skip
+            return AttachedPort(self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, client)
         if place.path not in self._real_lines:
             of = next(link for link in self._spec.links if link.name == spec.link)
             self._real_lines[place.path] = AttachedLine(self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire)

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.devices.mqtt.session import Connection
+from twinloop.sim.field.files import Client
 from twinloop.sim.field.tcp_port import END, DialoguePort
-from twinloop.sim.gateway.budget import Files
 from twinloop.sim.kernel.clock import Environment, S, Timer
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import Stream
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.listener import Receiver
 
 BROKER_LEG = "broker"
 TICK_NS = 5 * S
@@ -30,6 +27,24 @@ TICK_NS = 5 * S
 _PUBACK = b"\x40\x02"
 REDIAL_FIRST_NS, REDIAL_MAX_NS = 1 * S, 30 * S
 """a device that has lost its connection tries again: doubling from the one to the other"""
+
+
+class Hears(Protocol):
+    """Who wants one device's messages: a gateway's driver, known at the broker as ``client``. ``k``: which sample."""
+
+    client: str
+
+    def gone(self, k: int, why: str) -> None:
+        """One copy of it won't come."""
+        ...
+
+    def settled(self, k: int) -> None:
+        """The device has done its duty: it won't send it again."""
+        ...
+
+    def acknowledged(self, k: int) -> None:
+        """The broker was told that it isn't needed any more."""
+        ...
 
 
 class Site:
@@ -42,15 +57,15 @@ class Site:
         self.broker.on_acknowledged = self._acknowledged
         self.broker.on_limit = lambda limit, client: trace.emit("limit", client, limit, 1)
         self.publishers: dict[int, Publisher] = {}
-        self.receivers: dict[int, list[Receiver]] = {}
-        self._receiver_of: dict[str, Receiver] = {}
+        self.receivers: dict[int, list[Hears]] = {}
+        self._receiver_of: dict[str, Hears] = {}
         env.call_in(TICK_NS, self._tick)
 
     def _tick(self) -> None:
         self.broker.tick(self.env._now)
         self.env.call_in(TICK_NS, self._tick)
 
-    def add_receiver(self, index: int, client: str, receiver: Receiver) -> None:
+    def add_receiver(self, index: int, client: str, receiver: Hears) -> None:
         """A gateway wants device ``index``'s messages, as that client."""
         self.receivers.setdefault(index, []).append(receiver)
         self._receiver_of[client] = receiver
@@ -201,9 +216,9 @@ class MqttPort(DialoguePort):
     __slots__ = ("_afoot", "_peer", "_read_bytes", "_site", "_tags", "_written_bytes", "on_gone", "on_reset", "on_settled", "on_taken")
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, site: Site, take_file: Callable[[], bool], files: Files, via: str, second: bool
+        self, env: Environment, trace: Trace, device: int, site: Site, client: Client
     ) -> None:
-        super().__init__(env, trace, device, site.link, None, BROKER_LEG, 0, take_file, files, via, second)
+        super().__init__(env, trace, device, site.link, None, BROKER_LEG, 0, client)
         self._site = site
         self._peer: Connection | None = None
         self._afoot: dict[int, None] = {}

@@ -19,7 +19,6 @@ from twinloop.sim.network.tcp import Stream
 
 if TYPE_CHECKING:
     from twinloop.devices.model.misbehaviour import Misbehaviour
-    from twinloop.sim.truth.elsewhere import Elsewhere
 
 Heard = Callable[[bytes], None]
 Lost = Callable[[], None]
@@ -47,10 +46,6 @@ class Outside(Protocol):
 
     def notes(self) -> list[str]:
         """What a reader of the result should know: whom it couldn't reach, which limits were met."""
-        ...
-
-    def serving(self, device: str) -> Elsewhere | None:
-        """The process of ours that serves that device, if one does."""
         ...
 
     def finish(self) -> None:

@@ -7,10 +7,9 @@ bytes or of a bus-error. The pipeline never asks which clock a port runs under. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
-from twinloop.sim.gateway.budget import Files
+from twinloop.sim.field.files import Client
 from twinloop.sim.kernel.clock import LATE, MS, NEVER_NS, Environment, Signal, Timer
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.link import Link
@@ -90,18 +89,15 @@ class TcpPort:
     """
 
     __slots__ = (
-        "_answer_ns", "_buffer", "_deadline_ns", "_env", "_files", "_framing", "_index", "_leg", "_limit_at", "_link", "_response_ns", "_second",
-        "_stream", "_take_file", "_timer", "_trace", "_unsent", "_via", "_waiting", "server",
+        "_answer_ns", "_buffer", "_client", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_limit_at", "_link", "_response_ns", "_stream",
+        "_timer", "_trace", "_unsent", "_waiting", "server",
     )  # fmt: skip
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, server: Any, leg: str, response_ns: int, take_file: Callable[[], bool],
-        files: Files, via: str, second: bool,
-    ) -> None:  # fmt: skip
-        self._env, self._trace, self._index = env, trace, device
-        self._via, self._second = via, second
+        self, env: Environment, trace: Trace, device: int, link: Link, server: Any, leg: str, response_ns: int, client: Client
+    ) -> None:
+        self._env, self._trace, self._index, self._client = env, trace, device, client
         self._link, self.server, self._response_ns = link, server, response_ns
-        self._take_file, self._files = take_file, files
         self._leg = leg
         self._stream: Stream | None = None
         self._buffer = b""
@@ -167,7 +163,7 @@ class TcpPort:
     def _drop(self) -> None:
         if self._stream is not None:
             self._stream.close()
-            self._files.give()
+            self._client.files.give()
         self._stream = None
         self._buffer = b""
         self._unsent.clear()
@@ -196,7 +192,7 @@ class TcpPort:
             return FULL
         stream = self._stream
         if stream is None:
-            if not self._take_file():
+            if not self._client.take_file():
                 return NO_FILE
             self._connect()
             self._unsent.append(data)
@@ -209,7 +205,7 @@ class TcpPort:
     def _connect(self) -> None:
         self.server.reset()
         stream = self._stream = Stream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
         )
         stream.troubled = self._arm
         stream.connect(self._opened)
@@ -274,7 +270,7 @@ class TcpPort:
 
     def _lost(self) -> None:
         if self._stream is not None:
-            self._files.give()
+            self._client.files.give()
         self._stream = None
         self._buffer = b""
         self._unsent.clear()
@@ -353,7 +349,7 @@ class DialoguePort(TcpPort):
 
     def _connect(self) -> None:
         stream = self._stream = Stream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._via, self._second
+            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
         )
         stream.connect(self._opened)
 

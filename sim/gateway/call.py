@@ -8,18 +8,16 @@ that the segment's fuel, crossings and values cost; only then does the import th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twinloop.components.host.batch import batch_in
 from twinloop.components.host.instance import Request
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, Clockwork
+from twinloop.sim.field.tcp_port import Port
+from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
-
-if TYPE_CHECKING:
-    from twinloop.sim.field.tcp_port import Port
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
+from twinloop.sim.machine.machine import Machine
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
@@ -28,7 +26,7 @@ READING_VALUES = 5
 
 
 def call(
-    gateway: Gateway, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
+    machine: Machine, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
     port: Port | None = None, returns_batch: bool = False, arguments_at: int = 0,
 ) -> Steps:  # fmt: skip
     """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
@@ -36,7 +34,7 @@ def call(
     Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work is added to
     ``clockwork`` under ``stage``, waiting for a core under queue, parked bus time under bus.
     """
-    env, cores, meter, instance = gateway.env, gateway.cores, slot.meter, slot.instance
+    env, cores, meter, imported, instance = machine.env, machine.cores, slot.meter, slot.imports, slot.instance
     assert instance is not None
     spent = clockwork.spent_ns
     deadline_at, calls, imports = 0, 1, 0
@@ -50,7 +48,7 @@ def call(
             if instance.closed:
                 cores.release(0)
                 return instance.fault
-        start = slot.segment_start_ns = env._now
+        start = imported.segment_start_ns = env._now
         if calls:
             deadline_at = start + slot.deadline_ns
             if arguments_at:
@@ -64,16 +62,16 @@ def call(
             if returns_batch and instance.fault is None:
                 lists = clockwork.lists = batch_in(instance.result_at)
                 values += READING_VALUES * lists[0] if lists else 0
-        cost = meter.charge(fuel, calls, imports + slot.crossings, values)
-        slot.crossings = 0
+        cost = meter.charge(fuel, calls, imports + imported.crossings, values)
+        imported.crossings = 0
         if cost:
             yield cost
         cores.release(cost)
         spent[stage] += cost
         if instance.closed:
             return instance.fault  # the gateway or the instance died while this segment ran: what it led to doesn't happen
-        if slot.logged:
-            slot.flush_log()
+        if imported.logged:
+            imported.flush_log()
         if request is None:
             if instance.fault is None:
                 return None
@@ -85,7 +83,7 @@ def call(
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked), deadline_at - parked)
         else:
-            reply = yield from _serve(gateway, slot, port, request, deadline_at - parked)
+            reply = yield from _serve(machine, slot, port, request, deadline_at - parked)
         spent[BUS if request.name[0] == "f" else stage] += env._now - parked
         if instance.closed:
             return instance.fault
@@ -113,7 +111,7 @@ def fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
     return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
 
 
-def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
+def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
     """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
     name, arguments = request
     if name == "fieldbus.receive" and port is not None:
@@ -127,13 +125,13 @@ def _serve(gateway: Gateway, slot: Slot, port: Port | None, request: Request, le
         yield min(arguments[0], left_ns)
         return None
     if name == "state.set":
-        result = slot.write_state(arguments[0], arguments[1])
+        result = slot.imports.write_state(arguments[0], arguments[1])
         if result[0]:
-            durable = gateway.on_flash()
-            gateway.env.call_in(left_ns, durable.fire)
+            durable = machine.on_flash()
+            machine.env.call_in(left_ns, durable.fire)
             yield durable
         return result
     if name == "state.delete":
-        slot.delete_state(arguments[0])
+        slot.imports.delete_state(arguments[0])
         return None
     return False, ("other", f"{name}: there is no line to it")

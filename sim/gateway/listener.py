@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from twinloop.components.host.batch import read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, DRIVER, Clockwork
 from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.field.mqtt_site import MqttPort
 from twinloop.sim.gateway.call import call
-from twinloop.sim.gateway.pipeline import accepted, carry, missed_cause
-from twinloop.sim.gateway.poller import PointTable, Poller
+from twinloop.sim.gateway.pipeline import Pipeline, missed_cause
+from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.reader import PointTable
+from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import MS, S, Steps
 from twinloop.sim.model.spec import DeviceSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.field.mqtt_site import MqttPort
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
 
 TOLD_MAX = 4096
 """more than a device, a broker's queue and its window keep together"""
@@ -54,8 +52,9 @@ class Receiver(Poller):
     port: MqttPort
 
     def __init__(
-        self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: MqttPort, table: PointTable, client: str, holds: Callable[[int], bool]
-    ) -> None:
+        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: MqttPort, table: PointTable, client: str,
+        holds: Callable[[int], bool],
+    ) -> None:  # fmt: skip
         self.client, self._holds = client, holds
         self._due: dict[int, Row] = {}
         """k -> row that has not come yet"""
@@ -66,7 +65,7 @@ class Receiver(Poller):
         self._told: dict[int, None] = {}
         """the samples that this gateway was told of, the last TOLD_MAX of them"""
         self._listening = False
-        super().__init__(gateway, index, spec, slot, port, table)
+        super().__init__(pipeline, index, spec, slot, port, table)
         self._listen_to(port)
         slot.on_ready = self.rouse
 
@@ -113,7 +112,7 @@ class Receiver(Poller):
 
     def _by_state(self, why: str) -> str:
         """The state of the gateway and the driver says more than that nobody was there."""
-        if self.gateway.state != "up":
+        if self.machine.state != "up":
             return "gateway-down"
         if self.slot.state == "quarantined":
             return "quarantined"
@@ -128,7 +127,7 @@ class Receiver(Poller):
         self.gone(k, "disconnected")
 
     def _took(self, k: int, packet: int) -> None:
-        self._taken.append(Taken(k, packet, self.gateway.env._now, list(self.clockwork.spent_ns)))
+        self._taken.append(Taken(k, packet, self.machine.env._now, list(self.clockwork.spent_ns)))
 
     def _discarded(self, packet: int) -> None:
         """The driver acknowledges a message that it hasn't returned: it had it before, or doesn't want it."""
@@ -161,11 +160,10 @@ class Receiver(Poller):
     @property
     def listens(self) -> bool:
         """Is the gateway to listen now? Before t = 0 those that will."""
-        gateway = self.gateway
-        if self.slot.state != "ready" or gateway.state != "up":
+        machine, member = self.machine, self.pipeline.member
+        if self.slot.state != "ready" or machine.state != "up":
             return False
-        member = gateway.member
-        return gateway.polls or (gateway.env._now < 0 and member is not None and (member.preferred or member.spec.mode == "hot"))
+        return member.polls or (machine.env._now < 0 and member.listens_before_start)
 
     # ---- the process ----------------------------------------------------------------------------------------------
     def _work(self) -> Steps:
@@ -186,16 +184,16 @@ class Receiver(Poller):
 
     def _listen(self) -> Steps:
         """One call; returns for how long the driver should be left alone."""
-        gateway, slot, began = self.gateway, self.slot, self.gateway.env._now
+        machine, slot, began = self.machine, self.slot, self.machine.env._now
         clockwork, generation = Clockwork(), slot.generation
         self.before, self.clockwork = self.clockwork, clockwork
         self._listening = True
-        fault = yield from call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER, self.port, returns_batch=True)
+        fault = yield from call(machine, slot, "read-sensor", (), 0, clockwork, DRIVER, self.port, returns_batch=True)
         self._listening = False
         self.port.calm()
         if fault is not None:
             self._unread("deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
-            gateway.supervisor.fault(slot, fault, generation)
+            self.pipeline.supervisor.fault(slot, fault, generation)
             return 0
         if clockwork.lists is None:
             assert slot.instance is not None
@@ -206,11 +204,11 @@ class Receiver(Poller):
                 return 0  # the driver has looked at a message; the next may wait in its hands
             if cause != "timeout":
                 return LISTEN_RETRY_NS
-            return 0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (gateway.env._now - began))
+            return 0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (machine.env._now - began))
         taken = self._next_taken()
         if taken is None:  # what it returns nobody has sent now: no sample
-            gateway.trace.emit("unasked", gateway.index, self.index)
-            for told in gateway.on_unasked:
+            machine.trace.emit("unasked", machine.index, self.index)
+            for told in self.pipeline.books.on_unasked:
                 told(self, read_batch(clockwork.lists))
             return self._pause_ns(began)
         yield from self._returned(began, taken, clockwork, fault, generation)
@@ -218,7 +216,7 @@ class Receiver(Poller):
 
     def _pause_ns(self, began_ns: int) -> int:
         """For how long a driver that has returned what nobody sent is left alone."""
-        return max(0, LISTEN_MIN_NS - (self.gateway.env._now - began_ns))
+        return max(0, LISTEN_MIN_NS - (self.machine.env._now - began_ns))
 
     def _next_taken(self) -> Taken | None:
         """What the batch that has just been returned is of: the first message that the driver has taken."""
@@ -226,16 +224,16 @@ class Receiver(Poller):
 
     def _returned(self, began_ns: int, taken: Taken, clockwork: Clockwork, fault: Fault | None, generation: int) -> Steps:
         """The driver has returned a batch: of the sample that it took first."""
-        gateway = self.gateway
+        machine = self.machine
         k, taken_ns, spent_before = taken.k, taken.at_ns, taken.spent_ns
         row = self._due.pop(k, None)
         if row is None or not row.open:  # it had come before, and its acknowledgement hadn't; or it was never for us
-            gateway.trace.emit("again", gateway.index, self.index, k, self.table.mask)
+            machine.trace.emit("again", machine.index, self.index, k, self.table.mask)
             if k in self._told and (row is None or row.whole is None):  # of a share that is open no more, the other gateway was faster
-                gateway.ledger.count_duplicates(self.index, self.table.mask.bit_count())
+                self._ledger.count_duplicates(self.index, self.table.mask.bit_count())
             return
         self._refused.pop(k, None)
-        now, spent = gateway.env._now, clockwork.spent_ns
+        now, spent = machine.env._now, clockwork.spent_ns
         if taken_ns >= began_ns:
             for stage, before_ns in enumerate(spent_before):
                 spent[stage] -= before_ns
@@ -246,9 +244,9 @@ class Receiver(Poller):
         self.row = row
         self.polls += 1
         self._tell_witness(k)
-        lists = accepted(gateway, self, row, fault, generation)
+        lists = self.pipeline.accepted(self, row, fault, generation)
         if lists is not None:
-            yield from carry(gateway, self, row, lists)
+            yield from self.pipeline.carry(self, row, lists)
         if self.recent is not None:
             self.recent.append(not row.carried)
         self.row = None

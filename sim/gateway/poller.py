@@ -6,93 +6,30 @@ within a poll (pipeline.py).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from twinloop.components.contract.contract import PointConfig
-from twinloop.components.host.batch import Batch, StageArguments, read_batch
-from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.nodes import node_address
-from twinloop.devices.mqtt.device import member
 from twinloop.sim.accounts.latency import Clockwork
 from twinloop.sim.accounts.ledger import End, Row
-from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
-from twinloop.sim.gateway.pipeline import poll, status, write
+from twinloop.sim.cloud.messages import Command
+from twinloop.sim.field.tcp_port import Port
+from twinloop.sim.gateway.pipeline import Pipeline
+from twinloop.sim.gateway.reader import PointTable, Reader
+from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Signal, Steps, Task
 from twinloop.sim.model.spec import DeviceSpec
-from twinloop.sim.truth.witness import Nobody, Witness
-
-if TYPE_CHECKING:
-    from twinloop.components.host.instance import Instance
-    from twinloop.sim.cloud.messages import Command
-    from twinloop.sim.field.tcp_port import Port
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
 
 COMMANDS_MAX = 64
 """writes that wait for one device; more are refused (cause ``limit``)"""
 
 
-def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
-    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes and payloads hold engineering values."""
-    if protocol == "mqtt":
-        return [PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
-    if protocol == "opcua":
-        return [PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
-    return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
-
-
-def table_key(device: DeviceSpec) -> str:
-    """Devices for which this is the same have the same point table."""
-    return device.model.name if device.protocol.startswith("modbus") else f"{device.model.name} over {device.protocol}"
-
-
-def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
-    """(all points of a gateway, ``table_key`` -> id of its first): devices of one model and protocol share ids."""
-    points: list[PointConfig] = []
-    first: dict[str, int] = {}
-    for device in devices:
-        key = table_key(device)
-        if key not in first:
-            first[key] = len(points)
-            points += point_configs(device.model, len(points), device.protocol)
-    return points, first
-
-
-RECENT = 20
-"""polls that are remembered of a device: what an upgrade is held against"""
-
-
-class PointTable:
-    """The points of one device model on one gateway, as its pollers need them."""
-
-    __slots__ = ("bit_of", "body", "id_of_bit", "ids", "mask", "points")
-
-    def __init__(self, points: list[PointConfig]) -> None:
-        self.points = points
-        self.ids = tuple(point.id for point in points)
-        self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
-        """point id -> bit of the device's mask"""
-        self.id_of_bit = {bit: point for point, bit in self.bit_of.items()}
-        self.body = Body(points)
-        """how its messages are written"""
-        self.mask = (1 << len(points)) - 1
-
-
-class Poller:
+class Poller(Reader):
     """The process that polls one device through its driver slot."""
 
     listens_by_itself = False
 
-    def __init__(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
-        self.gateway, self.index, self.spec, self.slot, self.port = gateway, index, spec, slot, port
-        self.name = spec.name
-        self.table = table
-        self.clockwork = self.before = Clockwork()
-        self.arguments = StageArguments(spec.name)
-        self.row: Row | None = None
-        self._lender: Instance | None = None
+    def __init__(self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
+        super().__init__(index, spec, slot, port, table)
+        self.pipeline, self.machine, self._ledger = pipeline, pipeline.machine, pipeline.books.ledger
         self._next: Row | None = None
         self._commands: list[Command] = []
         self._command: Command | None = None
@@ -100,28 +37,30 @@ class Poller:
         self._wake: Signal | None = None
         self._between: Callable[[], None] | None = None
         """what waits for the work under way to end"""
-        self.witness: Witness = Nobody()
-        """who knows what the device showed; the field says"""
-        self.came_to_nothing = False
-        self.recent: deque[bool] | None = None
-        """of each of the last polls: did it come to nothing? Where upgrades may come"""
-        """the last poll: nothing of it was carried out"""
-        self.unchecked = 0
-        """so many of its next batches nobody holds against that"""
-        self.polls = 0
-        self.on_poll: Callable[[Row], None] | None = None
-        """told of each poll that has ended, and of each that couldn't begin"""
-        self.on_batch: Callable[[Poller, Row, Batch], None] | None = None
-        """told of each batch that the driver returns"""
         slot.on_drop = port.abandon
-        self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
-        self._task = Task(gateway.env, self._run())
+        self._task = Task(self.machine.env, self._run())
+
+    # ---- asked by its device's plan ---------------------------------------------------------------------------------
+    @property
+    def takes(self) -> bool:
+        """Does its gateway read its devices now? A standby may not."""
+        return self.machine.state == "up" and self.pipeline.member.polls
+
+    @property
+    def leads(self) -> bool:
+        """What it reads is handed on."""
+        return self.pipeline.member.sends
+
+    @property
+    def up(self) -> bool:
+        """Its gateway is."""
+        return self.machine.state == "up"
 
     # ---- work comes in ------------------------------------------------------------------------------------------
     def due(self, row: Row) -> None:
         """A sample is due now: poll, or say why not."""
-        gateway, ledger = self.gateway, self.gateway.ledger
-        if gateway.state != "up":
+        ledger = self._ledger
+        if self.machine.state != "up":
             ledger.close(row, row.open, End.MISSED, "gateway-down")
         elif self.slot.state != "ready":
             self._not_polled(row, "quarantined" if self.slot.state == "quarantined" else "driver-fault")
@@ -138,15 +77,15 @@ class Poller:
         return "end-of-run"
 
     def _not_polled(self, row: Row, cause: str) -> None:
-        self.gateway.ledger.close(row, row.open, End.MISSED, cause)
+        self._ledger.close(row, row.open, End.MISSED, cause)
         if self.on_poll is not None:
             self.on_poll(row)
 
     def command(self, command: Command) -> None:
         """A write has come down; it waits its turn between polls."""
         if len(self._commands) >= COMMANDS_MAX:
-            self.gateway.trace.emit("limit", self.index, "commands", COMMANDS_MAX)
-            self.gateway.command_done(command, "limit")
+            self.machine.trace.emit("limit", self.index, "commands", COMMANDS_MAX)
+            self.pipeline.command_done(command, "limit")
             return
         self._commands.append(command)
         self.rouse()
@@ -180,7 +119,7 @@ class Poller:
 
     # ---- the process --------------------------------------------------------------------------------------------
     def _run(self) -> Steps:
-        env = self.gateway.env
+        env = self.machine.env
         while True:
             if self._between is not None:
                 then, self._between = self._between, None
@@ -188,7 +127,7 @@ class Poller:
             if self._next is not None:
                 row = self._begin()
                 if row is not None:
-                    yield from poll(self.gateway, self, row)
+                    yield from self.pipeline.poll(self, row)
                     self.row = None
                     if self.on_poll is not None:
                         self.on_poll(row)
@@ -212,7 +151,7 @@ class Poller:
     def _ask(self) -> Steps:
         self._status_due = False
         if self.slot.state == "ready":
-            yield from status(self.gateway, self)
+            yield from self.pipeline.status(self)
 
     def _begin(self) -> Row | None:
         """The row to poll now; None when the driver isn't up (any more), and the row has ended."""
@@ -232,42 +171,12 @@ class Poller:
         if self.slot.state != "ready" or point is None:
             cause: str | None = "quarantined" if self.slot.state == "quarantined" else "driver-fault"
         else:
-            self.gateway.truth.ordered(command)
-            cause = yield from write(self.gateway, self, point, command.value)
+            self.pipeline.books.truth.ordered(command)
+            cause = yield from self.pipeline.write(self, point, command.value)
             if cause is None:
-                self.gateway.truth.wrote(command, self.witness)
+                self.pipeline.books.truth.wrote(command, self.witness)
         self._command = None
-        self.gateway.command_done(command, cause)
-
-    def remember(self) -> None:
-        """An upgrade may come, and will be held against what was before it."""
-        self.recent = deque(maxlen=RECENT)
-
-    def lend(self, instance: Instance, row: Row) -> None:
-        """The transform will read the driver's result where it lies: it must outlive the driver's instance."""
-        self._lender = instance
-        instance.lent = True
-        if self.on_batch is not None:
-            assert self.clockwork.lists is not None
-            self.on_batch(self, row, read_batch(self.clockwork.lists))
-
-    def give_back(self) -> None:
-        """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""
-        instance, self._lender = self._lender, None
-        if instance is not None:
-            instance.lent = False
-            instance.release()
-
-    def mask_of(self, ids: Sequence[int]) -> int | None:
-        """The mask of a batch's point ids; None when one is unknown or comes twice."""
-        table = self.table
-        mask = 0
-        for point in ids:
-            bit = table.bit_of.get(point, 0)
-            if not bit or mask & bit:
-                return None
-            mask |= bit
-        return mask
+        self.pipeline.command_done(command, cause)
 
     # ---- the gateway dies -----------------------------------------------------------------------------------------
     def crash(self, cause: str, lost: str) -> None:
@@ -275,7 +184,7 @@ class Poller:
 
         ``cause``: why its commands fail, ``lost``: why what was read is lost.
         """
-        ledger = self.gateway.ledger
+        ledger = self._ledger
         row, self.row = self.row, None
         if row is not None and row.open:
             mine = row.open & ~row.carried
@@ -291,11 +200,11 @@ class Poller:
         self._command = None
         self._commands.clear()
         for command in commands:
-            self.gateway.command_done(command, cause)
+            self.pipeline.command_done(command, cause)
         self.port.abandon()
         self._wake = self._between = None
         self._status_due = False
         self._task.stop()
         self.give_back()
         self.arguments.held.release()
-        self._task = Task(self.gateway.env, self._run())
+        self._task = Task(self.machine.env, self._run())

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twinloop.components.contract.contract import Settings
-from twinloop.components.host.host import Linked
+from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
-from twinloop.sim.gateway.budget import HOST_BYTES_PER_INSTANCE, Meter
-from twinloop.sim.kernel.clock import Environment, S, Signal
+from twinloop.sim.kernel.clock import S, Signal
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.trace import Trace
-from twinloop.sim.kernel.wallclock import WallClock
+from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
+from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.budget import Budget
 
 LOG_LINE_BYTES_MAX = 4 << 10
 LOG_LINES_PER_S = 20
@@ -49,21 +45,18 @@ _OK: tuple[bool, Any] = (True, None)
 
 
 class Slot:
-    """One supervised instance: which component, for whom (``device`` index, None for a whole gateway), in which state."""
+    """One supervised instance: which component, in which state. ``deadline_ns`` of one call."""
 
     __slots__ = (
-        "_clock", "_env", "_log_count", "_log_dropped", "_log_lines", "_log_second", "_trace", "_waiters", "backoff_ns", "budget", "crossings",
-        "deadline_ns", "device", "faults", "fuel_limit", "fuel_limit_ns", "generation", "handlers", "health", "instance", "journal", "linked",
-        "logged", "meter", "name", "on_drop", "on_move", "on_ready", "segment_start_ns", "serving", "settings", "spec", "state", "values",
+        "_machine", "_waiters", "deadline_ns", "fuel_limit", "fuel_limit_ns", "generation", "health", "history", "imports", "instance", "linked",
+        "meter", "name", "on_drop", "on_move", "on_ready", "serving", "settings", "spec", "state",
     )  # fmt: skip
 
     def __init__(
-        self, env: Environment, trace: Trace, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, budget: Budget,
-        device: int | None, deadline_ns: int, clock: WallClock, journal: deque[tuple[Slot, str, bytes | None]],
-    ) -> None:  # fmt: skip
-        self._env, self._trace, self._clock = env, trace, clock
-        self.name, self.spec, self.linked, self.settings = name, spec, linked, settings
-        self.meter, self.budget, self.device, self.deadline_ns = meter, budget, device, deadline_ns
+        self, machine: Machine, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, deadline_ns: int
+    ) -> None:
+        self._machine, self.name, self.spec, self.linked, self.settings, self.meter = machine, name, spec, linked, settings, meter
+        self.deadline_ns = deadline_ns
         self.fuel_limit_ns = deadline_ns if spec.cpu_ns is None else min(spec.cpu_ns, deadline_ns)
         self.fuel_limit = 0
         """fuel for one call: its CPU limit, or what fits before its deadline, whichever is less"""
@@ -72,8 +65,7 @@ class Slot:
         self.health = ""
         """what its instance last said of itself; empty before it was asked"""
         self.instance: Instance | None = None
-        self.faults: list[int] = []
-        self.backoff_ns = 0
+        self.history = History()
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
         self.on_move: Callable[[str, str], None] | None = None
@@ -84,34 +76,20 @@ class Slot:
         """told when the instance goes: its connection goes with it"""
         self.serving = False
         self._waiters: deque[Signal] | None = None
-        self.segment_start_ns = 0
-        self.crossings = 0
-        """imports of the segment under way that answered at once"""
-        self.logged = False
-        """lines or drops of the segment under way wait for ``flush_log``"""
-        self.values: dict[str, bytes] = {}
-        """what ``state`` keeps on the gateway's flash; outlives instances"""
-        self.journal = journal
-        """its gateway's: what ``state`` changed since the last sync, with the value before"""
-        self._log_second, self._log_count, self._log_dropped = -1, 0, 0
-        self._log_lines: list[tuple[int, str, str]] = []
-        self.handlers: dict[str, Callable[..., Any]] = {
-            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
-            "state.get": self._get, "state.keys": self._keys,
-        }  # fmt: skip
+        self.imports = Imports(machine, self)
 
     def reprice(self) -> None:
         """The board's prices have changed: so has what fits into a call."""
         self.fuel_limit = min(FUEL_PER_CALL_MAX, self.meter.profile.fuel_for(self.fuel_limit_ns))
 
     # ---- life ---------------------------------------------------------------------------------------------------
-    def move(self, event: str, gateway: int, cause: str = "") -> None:
+    def move(self, event: str, cause: str = "") -> None:
         """Take a transition of the table and trace it."""
         following = TRANSITIONS.get((self.state, event))
         if following is None:
             raise InvariantError(f"component {self.name}: {event!r} in state {self.state!r}")
         self.state = following
-        self._trace.emit("component", gateway, self.name, following, cause)
+        self._machine.trace.emit("component", self._machine.index, self.name, following, cause)
         if self.on_move is not None:
             self.on_move(following, cause)
         if following == "ready" and self.on_ready is not None:
@@ -119,11 +97,8 @@ class Slot:
 
     def sibling(self, name: str, spec: ComponentSpec, linked: Linked) -> Slot:
         """A slot for the same work with another component; it begins with a copy of what ``state`` keeps."""
-        slot = Slot(
-            self._env, self._trace, name, spec, linked, self.settings, self.meter, self.budget, self.device, self.deadline_ns, self._clock,
-            self.journal,
-        )  # fmt: skip
-        slot.values = dict(self.values)
+        slot = Slot(self._machine, name, spec, linked, self.settings, self.meter, self.deadline_ns)
+        slot.imports.values = dict(self.imports.values)
         return slot
 
     def adopt(self, instance: Instance) -> bool:
@@ -132,15 +107,15 @@ class Slot:
         self.instance = instance
         self.health = ""
         instance.memory.on_growth = self._grown
-        return self.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
+        return self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
         return 0 if self.instance is None else HOST_BYTES_PER_INSTANCE + self.instance.memory_bytes
 
     def _grown(self, change_bytes: int) -> None:
-        if not self.budget.hold_memory(change_bytes):
-            self.budget.breach("memory")
+        if not self._machine.budget.hold_memory(change_bytes):
+            self._machine.budget.breach("memory")
 
     def drop(self) -> None:
         """Close the instance, if there is one."""
@@ -148,7 +123,7 @@ class Slot:
         if instance is not None:
             if self.on_drop is not None:
                 self.on_drop()
-            self.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
+            self._machine.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
             instance.memory.on_growth = None
             instance.close()
 
@@ -156,14 +131,12 @@ class Slot:
         """The gateway has died: whoever held or waited for the instance is gone."""
         self.serving = False
         self._waiters = None
-        self._log_lines.clear()
-        self.logged = False
-        self.crossings = 0
+        self.imports.reset()
 
     # ---- one call at a time -------------------------------------------------------------------------------------
     def wait(self) -> Signal:
         """Fires when the instance is yours; only for when ``serving`` is True."""
-        event = Signal(self._env)
+        event = Signal(self._machine.env)
         if self._waiters is None:
             self._waiters = deque()
         self._waiters.append(event)
@@ -178,21 +151,62 @@ class Slot:
         else:
             self.serving = False
 
+
+class History:
+    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the last."""
+
+    __slots__ = ("backoff_ns", "faults")
+
+    def __init__(self) -> None:
+        self.faults: list[int] = []
+        self.backoff_ns = 0
+
+
+class Imports:
+    """What a slot's imports mean: clock, log, state."""
+
+    __slots__ = (
+        "_log_count", "_log_dropped", "_log_lines", "_log_second", "_machine", "_slot", "crossings", "handlers", "logged", "segment_start_ns",
+        "values",
+    )  # fmt: skip
+
+    def __init__(self, machine: Machine, slot: Slot) -> None:
+        self._machine, self._slot = machine, slot
+        self.segment_start_ns = 0
+        self.crossings = 0
+        """imports of the segment under way that answered at once"""
+        self.logged = False
+        """lines or drops of the segment under way wait for ``flush_log``"""
+        self.values: dict[str, bytes] = {}
+        """what ``state`` keeps on the gateway's flash; outlives instances"""
+        self._log_second, self._log_count, self._log_dropped = -1, 0, 0
+        self._log_lines: list[tuple[int, str, str]] = []
+        self.handlers: dict[str, Callable[..., Any]] = {
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
+            "state.get": self._get, "state.keys": self._keys,
+        }  # fmt: skip
+
+    def reset(self) -> None:
+        """The gateway has died: what its instance said in the segment under way nobody hears."""
+        self._log_lines.clear()
+        self.logged = False
+        self.crossings = 0
+
     # ---- imports that answer at once ----------------------------------------------------------------------------
     def _elapsed_ns(self) -> int:
         """Board time since the segment began: the guest's clock moves while it computes."""
-        instance = self.instance
+        instance = self._slot.instance
         if instance is None:
             return 0  # its start code runs: no segment of a call
-        return self.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
+        return self._slot.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
 
     def _now(self) -> int:
         self.crossings += 1
-        return self._clock.wall(self.segment_start_ns + self._elapsed_ns())
+        return self._machine.clock.wall(self.segment_start_ns + self._elapsed_ns())
 
     def _monotonic(self) -> int:
         self.crossings += 1
-        return self._clock.monotonic(self.segment_start_ns + self._elapsed_ns())
+        return self._machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
     def _log(self, level: str, message: str) -> None:
         self.crossings += 1
@@ -212,10 +226,10 @@ class Slot:
         """The segment's CPU time has passed: what it logged is now a fact."""
         self.logged = False
         for at_ns, level, text in self._log_lines:
-            self._trace.emit("log", self.name, at_ns, level, text)
+            self._machine.trace.emit("log", self._slot.name, at_ns, level, text)
         self._log_lines.clear()
         if self._log_dropped:
-            self._trace.emit("limit", self.name, "log-rate", self._log_dropped)
+            self._machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
             self._log_dropped = 0
 
     def _get(self, key: str) -> bytes | None:
@@ -235,11 +249,11 @@ class Slot:
         if len(value) > STATE_VALUE_BYTES_MAX:
             return False, ("other", f"a value is at most {STATE_VALUE_BYTES_MAX} bytes")
         used = sum(len(k.encode()) + len(v) for k, v in self.values.items() if k != key)
-        if used + size + len(value) > self.spec.state_bytes:
-            self.budget.breach("state-quota")
-            self._trace.emit("limit", self.name, "state-quota", used + size + len(value))
-            return False, ("quota-exceeded", self.spec.state_bytes)
-        self.journal.append((self, key, self.values.get(key)))
+        if used + size + len(value) > self._slot.spec.state_bytes:
+            self._machine.budget.breach("state-quota")
+            self._machine.trace.emit("limit", self._slot.name, "state-quota", used + size + len(value))
+            return False, ("quota-exceeded", self._slot.spec.state_bytes)
+        self._machine.journal.append((self, key, self.values.get(key)))
         self.values[key] = value
         return _OK
 
@@ -253,4 +267,4 @@ class Slot:
     def delete_state(self, key: str) -> None:
         """``state.delete``."""
         if key in self.values:
-            self.journal.append((self, key, self.values.pop(key)))
+            self._machine.journal.append((self, key, self.values.pop(key)))

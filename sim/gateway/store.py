@@ -9,18 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.flash import SCHEMA, FlashFile
-from twinloop.sim.kernel.clock import Environment, S, Signal, Timer
+from twinloop.sim.gateway.uplink import Uplink
+from twinloop.sim.kernel.clock import S, Signal, Timer
 from twinloop.sim.kernel.random import Stream
+from twinloop.sim.machine.machine import Keeps, Machine
 from twinloop.sim.model.spec import StoreSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
 
 ROW_OVERHEAD_BYTES = 48
 """charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from SQLite's file format)"""
@@ -29,9 +26,11 @@ ROW_OVERHEAD_BYTES = 48
 class Store:
     """One gateway's store. ``used_bytes`` of ``spec.capacity_bytes``; rows in flight stay until acknowledged."""
 
-    def __init__(self, env: Environment, gateway: Gateway, spec: StoreSpec, path: Path, cuts: Stream) -> None:
-        self._env, self._gateway, self.spec = env, gateway, spec
-        self._file = None if spec.volatile else FlashFile(path, gateway.name, cuts)
+    def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, spec: StoreSpec, path: Path, cuts: Stream) -> None:
+        self._env, self._machine, self._ledger, self._uplink, self.spec = machine.env, machine, ledger, uplink, spec
+        self.on_change: Callable[[], None] = lambda: None
+        """told when there may be more or fewer messages that wait"""
+        self._file = None if spec.volatile else FlashFile(path, machine.name, cuts)
         self._db = sqlite3.connect(":memory:", isolation_level=None) if self._file is None else self._file.db
         if self._file is None:
             self._db.executescript(SCHEMA)
@@ -48,13 +47,13 @@ class Store:
         self._may_drain = spec.retry_ns is None
         self._syncing: Timer | None = None
         self._interval_ns = max(1, S // spec.drain_per_s)
-        self.flash_bytes_per_s = spec.flash_bytes_per_s or gateway.board.flash_bytes_per_s.value
+        self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.board.flash_bytes_per_s.value
         self._waiting_for_sync: list[Signal] = []
         self._synced_next: list[Signal] = []
         """who waits for the sync that comes, and for the one under way"""
         self._removed: dict[int, tuple[Message, int | None]] = {}
         """rows that have gone since the last sync began, and when they would be too old: without power they come back"""
-        self._undone: list[tuple[Slot, str, bytes | None]] = []
+        self._undone: list[tuple[Keeps, str, bytes | None]] = []
         """what components' state changed in the sync under way; ``_going``: rows that go with it"""
         self._going: dict[int, tuple[Message, int | None]] = {}
         self._expires: dict[int, int] = {}
@@ -104,8 +103,8 @@ class Store:
                 return
         self._next += 1
         message.store_id = self._next
-        gateway = self._gateway
-        row = self._next, message.lane, gateway.device_name(message.device), message.k, f"{message.mask:x}", self._env._now, 0, message.body
+        machine = self._machine
+        row = self._next, message.lane, self._ledger.names[message.device], message.k, f"{message.mask:x}", self._env._now, 0, message.body
         self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._messages[self._next] = message
         if self._file is not None:
@@ -114,20 +113,20 @@ class Store:
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self.written += 1
         self._dirty_bytes += size
-        gateway.trace.emit("stored", gateway.index, message.device, message.k, len(message.body))
+        machine.trace.emit("stored", machine.index, message.device, message.k, len(message.body))
         if self.spec.ttl_ns is not None:
-            self._expires[self._next] = gateway.clock.wall(self._env._now) + self.spec.ttl_ns
+            self._expires[self._next] = machine.clock.wall(self._env._now) + self.spec.ttl_ns
             self._env.call_in(self.spec.ttl_ns, self._expire, self._next)
         self._changed(1)
 
     def _no_space(self, message: Message, size: int) -> None:
         """The flash is full of other things: the write fails, and nothing that is stored makes room for it."""
-        gateway = self._gateway
-        gateway.budget.breach("flash-full")
-        gateway.trace.emit("limit", gateway.index, "flash-full", size)
+        machine = self._machine
+        machine.budget.breach("flash-full")
+        machine.trace.emit("limit", machine.index, "flash-full", size)
         left = message.mask & message.row.open
         if left:
-            gateway.ledger.close(message.row, left, End.LOST, "no-store")
+            self._ledger.close(message.row, left, End.LOST, "no-store")
 
     def fill(self, left_bytes: int) -> Callable[[], None]:
         """Others leave only ``left_bytes`` of flash for new rows; returns what ends it."""
@@ -139,7 +138,7 @@ class Store:
         self.waiting += waiting
         self.waiting_peak = max(self.waiting_peak, self.waiting)
         self._dirty_only()
-        self._gateway.backlog_changed()
+        self.on_change()
         if self.waiting:
             self._retry_later()
             self.wake()
@@ -157,9 +156,9 @@ class Store:
         message = self._messages.get(store_id)
         if message is None:
             return
-        gateway = self._gateway
-        left_ns = self._expires[store_id] - gateway.clock.wall(self._env._now)
-        if left_ns > 0 or gateway.state == "down":
+        machine = self._machine
+        left_ns = self._expires[store_id] - machine.clock.wall(self._env._now)
+        if left_ns > 0 or machine.state == "down":
             self._env.call_in(max(left_ns, S), self._expire, store_id)
             return
         sent = self._db.execute("SELECT sent FROM batches WHERE id = ?", (store_id,)).fetchone()[0]
@@ -174,19 +173,19 @@ class Store:
             self._expire_if_due(store_id)
 
     def _expire_if_due(self, store_id: int) -> None:
-        if self._gateway.state != "down" and self._expires[store_id] <= self._gateway.clock.wall(self._env._now):
+        if self._machine.state != "down" and self._expires[store_id] <= self._machine.clock.wall(self._env._now):
             self._expire(store_id)
 
     def _end(self, message: Message, cause: str) -> None:
-        gateway = self._gateway
+        machine = self._machine
         if message.store_id is not None:
             self._remove(message)
             self._changed(-1)
-        gateway.trace.emit("evict", gateway.index, message.device, message.k, cause)
+        machine.trace.emit("evict", machine.index, message.device, message.k, cause)
         left = message.mask & message.row.open
         if left:  # the cloud may have it already: only its acknowledgement was lost
             self.evicted += 1
-            gateway.ledger.close(message.row, left, End.EVICTED, cause)
+            self._ledger.close(message.row, left, End.EVICTED, cause)
 
     def _remove(self, message: Message) -> None:
         store_id = message.store_id
@@ -228,23 +227,23 @@ class Store:
 
     def _sync(self) -> None:
         """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next one waits."""
-        gateway, file = self._gateway, self._file
+        machine, file = self._machine, self._file
         self._syncing = None
-        if gateway.state == "down" or not self._dirty or file is None:
+        if machine.state == "down" or not self._dirty or file is None:
             return
         if file.syncing:
-            gateway.trace.emit("limit", gateway.index, "flash-behind", self._dirty)
-            gateway.budget.breach("flash-behind")
+            machine.trace.emit("limit", machine.index, "flash-behind", self._dirty)
+            machine.budget.breach("flash-behind")
             self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
             return
         rows, self._dirty = self._dirty, 0
         size_bytes, self._dirty_bytes = self._dirty_bytes, 0
         gone, self._removed = self._removed, {}
-        self._undone = list(gateway.journal)
-        gateway.journal.clear()
+        self._undone = list(machine.journal)
+        machine.journal.clear()
         self._synced_next, self._waiting_for_sync = self._waiting_for_sync, []
         to_write = file.begin_sync(size_bytes)
-        gateway.cores.work(gateway.budget.host("commit"), self._write, rows, to_write, gateway.epoch)
+        machine.cores.work(machine.budget.host("commit"), self._write, rows, to_write, machine.epoch)
         self._going = gone
 
     def _write(self, rows: int, size_bytes: int, epoch: int) -> None:
@@ -252,13 +251,13 @@ class Store:
 
     def _synced(self, rows: int, epoch: int) -> None:
         """It is on the flash."""
-        gateway, file = self._gateway, self._file
-        if gateway.epoch != epoch or file is None or not file.syncing:
+        machine, file = self._machine, self._file
+        if machine.epoch != epoch or file is None or not file.syncing:
             return  # the gateway died meanwhile
         file.end_sync()
         self._undone.clear()
         self._going = {}
-        gateway.trace.emit("sync", gateway.index, rows)
+        machine.trace.emit("sync", machine.index, rows)
         told, self._synced_next = self._synced_next, []
         for signal in told:
             signal.fire()
@@ -273,16 +272,16 @@ class Store:
         if self._dirty:
             file.begin_sync(self._dirty_bytes)
             file.end_sync()
-            self._gateway.trace.emit("sync", self._gateway.index, self._dirty)
+            self._machine.trace.emit("sync", self._machine.index, self._dirty)
         self._dirty = self._dirty_bytes = 0
         self._removed, self._going = {}, {}
         self._undone.clear()
-        self._gateway.journal.clear()
+        self._machine.journal.clear()
 
     # ---- drain --------------------------------------------------------------------------------------------------
     def wake(self) -> None:
         """Something waits and may be sent: drain at the store's rate."""
-        if self._draining is None and self.waiting and self._may_drain and self._gateway.uplink.ready():
+        if self._draining is None and self.waiting and self._may_drain and self._uplink.ready():
             self._draining = self._env.call_in(self._interval_ns, self._drain)
 
     def _retry_later(self) -> None:
@@ -293,11 +292,11 @@ class Store:
     def _retry(self) -> None:
         """Everything that waits is tried once more; what was tried too often is given up."""
         self._retrying = None
-        gateway = self._gateway
-        if gateway.state != "up" or not self.waiting:
+        machine = self._machine
+        if machine.state != "up" or not self.waiting:
             return
-        self._may_drain = gateway.uplink.ready()
-        if gateway.uplink.state != "up" and self.spec.retries is not None:
+        self._may_drain = self._uplink.ready()
+        if self._uplink.state != "up" and self.spec.retries is not None:
             for (store_id,) in self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY id").fetchall():
                 self._tried[store_id] = self._tried.get(store_id, 0) + 1
                 if self._tried[store_id] >= self.spec.retries:
@@ -307,24 +306,24 @@ class Store:
         self.wake()
 
     def _give_up(self, message: Message) -> None:
-        gateway = self._gateway
+        machine = self._machine
         self._remove(message)
         self._changed(-1)
-        gateway.trace.emit("evict", gateway.index, message.device, message.k, "retries")
+        machine.trace.emit("evict", machine.index, message.device, message.k, "retries")
         left = message.mask & message.row.open
         if left:
-            gateway.ledger.close(message.row, left, End.LOST, "retries")
+            self._ledger.close(message.row, left, End.LOST, "retries")
 
     def _drain(self) -> None:
         self._draining = None
-        if not self.waiting or not self._gateway.uplink.ready() or self._gateway.state != "up":
+        if not self.waiting or not self._uplink.ready() or self._machine.state != "up":
             return
         row = self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1").fetchone()
         message = self._messages[row[0]]
         self._db.execute("UPDATE batches SET sent = 1 WHERE id = ?", row)
         self._changed(-1)
-        gateway = self._gateway
-        gateway.cores.work(gateway.budget.host("publish"), self._send, message)
+        machine = self._machine
+        machine.cores.work(machine.budget.host("publish"), self._send, message)
         if not self.waiting:
             self._may_drain = self.spec.retry_ns is None
         self.wake()
@@ -332,8 +331,8 @@ class Store:
     def _send(self, message: Message) -> None:
         if message.store_id not in self._messages:
             return
-        if self._gateway.uplink.ready():
-            self._gateway.uplink.publish(message)
+        if self._uplink.ready():
+            self._uplink.publish(message)
         else:
             self.put(message)
 
@@ -358,7 +357,7 @@ class Store:
         self.waiting = len(self._messages)
         self._dirty = self._dirty_bytes = 0
         self._waiting_for_sync, self._synced_next = [], []
-        self._gateway.backlog_changed()
+        self.on_change()
 
     def _forget_all(self, cause: str) -> None:
         self._db.execute("DELETE FROM batches")
@@ -374,16 +373,16 @@ class Store:
         self.used_bytes -= self._row_bytes(message)
         left = message.mask & message.row.open
         if left:
-            self._gateway.ledger.close(message.row, left, End.LOST, cause)
+            self._ledger.close(message.row, left, End.LOST, cause)
 
     def _back_to_last_sync(self, file: FlashFile) -> None:
         """What was written since is lost; what was removed since is there again, and will be sent a second time."""
         there = file.cut_power()
         self._db = file.db
-        gateway = self._gateway
-        for slot, key, before in [*reversed(gateway.journal), *reversed(self._undone)]:
+        machine = self._machine
+        for slot, key, before in [*reversed(machine.journal), *reversed(self._undone)]:
             slot.restore_state(key, before)
-        gateway.journal.clear()
+        machine.journal.clear()
         self._undone.clear()
         for store_id, message in list(self._messages.items()):
             if store_id not in there:

@@ -7,21 +7,16 @@ due while no subscription stood is missed at once; the first notification of a n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twinloop.components.host.batch import read_batch
 from twinloop.devices.model.nodes import News
 from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.field.opcua_port import StackPort
 from twinloop.sim.gateway.listener import Receiver, Taken
-from twinloop.sim.gateway.poller import PointTable
+from twinloop.sim.gateway.pipeline import Pipeline
+from twinloop.sim.gateway.reader import PointTable
+from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import US
 from twinloop.sim.model.spec import DeviceSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.slot import Slot
-    from twinloop.sim.libraries.stacks import StackPort
-
 
 UNASKED_MAX = 1000
 """batches of one Publish that belong to no sample, before a driver that returns more is left alone for a while"""
@@ -33,7 +28,7 @@ class Subscriber(Receiver):
     port: StackPort  # type: ignore[assignment]  # it tells the same, but of frames instead of messages
 
     def __init__(
-        self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News, epoch_ns: int
+        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News, epoch_ns: int
     ) -> None:  # fmt: skip
         self._news, self._epoch_ns = news, epoch_ns
         self._instant: dict[int, int] = {}
@@ -43,20 +38,20 @@ class Subscriber(Receiver):
         self._unasked = 0
         self._seen_ns = 0
         """the instant of the batch that has come, on the timeline"""
-        super().__init__(gateway, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
+        super().__init__(pipeline, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
 
     def _listen_to(self, port: StackPort) -> None:  # type: ignore[override]
         port.on_frame, port.on_reset = self._framed, self._forgotten
 
     def due(self, row: Row) -> None:
         """Some values are news now: they will come, if somebody watches."""
-        now, step_ns = self.gateway.env._now, self.spec.model.step_ns
-        if not self.port.watched() or self.gateway.state != "up":
+        now, step_ns = self.machine.env._now, self.spec.model.step_ns
+        if not self.port.watched() or self.machine.state != "up":
             self._not_polled(row, self._by_state("disconnected"))
             return
         misdated = row.open & self._news.misdated
         if misdated:  # they state another instant, and come with no batch of this one
-            self.gateway.ledger.close(row, misdated, End.MISSED, "device")
+            self._ledger.close(row, misdated, End.MISSED, "device")
         if row.open:
             super().due(row)
             self._instant[(self._epoch_ns + now // step_ns * step_ns) // US * US] = row.k  # a server's clock has microseconds
@@ -65,7 +60,7 @@ class Subscriber(Receiver):
         return False
 
     def _framed(self) -> None:
-        self._frame = Taken(0, 0, self.gateway.env._now, list(self.clockwork.spent_ns))
+        self._frame = Taken(0, 0, self.machine.env._now, list(self.clockwork.spent_ns))
         self._unasked = 0
 
     def _forgotten(self) -> None:
@@ -107,7 +102,7 @@ class Subscriber(Receiver):
                 self._end(k, "unread")  # of that instant something else has come
                 return None
             if row.open & ~seen:  # the queue of an item was too short
-                self.gateway.ledger.close(row, row.open & ~seen, End.MISSED, "unread")
+                self._ledger.close(row, row.open & ~seen, End.MISSED, "unread")
         return self._frame._replace(k=k)
 
     def _tell_witness(self, k: int) -> None:

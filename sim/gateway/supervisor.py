@@ -7,19 +7,20 @@ configure counts like any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, Clockwork
 from twinloop.sim.gateway.call import call
+from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Signal, Steps, Task, Timer
 from twinloop.sim.kernel.random import Stream
+from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import RestartSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
 
 KICKS = 4
 """how often the watchdog is kicked in its time; a kick costs what an acknowledgement costs (ours)"""
@@ -37,8 +38,8 @@ class ConfigRefused(Exception):
 class Supervisor:
     """Of one gateway. ``fault`` is where every fault ends up."""
 
-    def __init__(self, gateway: Gateway, restart: RestartSpec, jitter: Stream) -> None:
-        self._gateway, self._restart, self._jitter = gateway, restart, jitter
+    def __init__(self, machine: Machine, rack: Rack, host: Host, restart: RestartSpec, jitter: Stream) -> None:
+        self._machine, self._rack, self._host, self._restart, self._jitter = machine, rack, host, restart, jitter
         self.faults: dict[tuple[str, str], int] = {}
         """(component, cause) -> faults"""
         self.restarts = self.quarantined = 0
@@ -46,31 +47,35 @@ class Supervisor:
         self.bites = 0
         """resets by the watchdog"""
         self._bite: Timer | None = None
+        self.on_round: Callable[[], None] = lambda: None
+        """told when it is time to ask every driver how it is"""
+        self.on_bite: Callable[[], None] = lambda: None
+        """told when nothing has kicked the watchdog: the machine resets"""
 
     def start(self, slot: Slot) -> Signal:
         """Bring a slot up; the signal fires when it is ready or has failed."""
-        slot.move("start", self._gateway.index)
-        over = Signal(self._gateway.env)
-        Task(self._gateway.env, self._start(slot, over))
+        slot.move("start")
+        over = Signal(self._machine.env)
+        Task(self._machine.env, self._start(slot, over))
         return over
 
     def _start(self, slot: Slot, over: Signal) -> Steps:
-        yield from self._bring_up(slot, self._gateway.epoch)
+        yield from self._bring_up(slot, self._machine.epoch)
         over.fire()
 
     def _bring_up(self, slot: Slot, epoch: int) -> Steps:
-        gateway, generation = self._gateway, slot.generation
-        if gateway.epoch != epoch:
+        machine, generation = self._machine, slot.generation
+        if machine.epoch != epoch:
             return
-        cost = gateway.budget.work_ns(gateway.board.instantiate_ns.value)
-        yield from gateway.cores.hold(cost)
-        if gateway.epoch != epoch or slot.generation != generation or slot.state != "starting":
+        cost = machine.budget.work_ns(machine.board.instantiate_ns.value)
+        yield from machine.cores.hold(cost)
+        if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
         slot.meter.instantiate_ns += cost
-        instance = gateway.host.instantiate(slot.linked, slot.handlers, slot.fuel_limit, slot.spec.memory_bytes)
+        instance = self._host.instantiate(slot.linked, slot.imports.handlers, slot.fuel_limit, slot.spec.memory_bytes)
         fits = slot.adopt(instance)
         generation, slot.serving = slot.generation, True
-        if not fits and slot not in gateway.beside:
+        if not fits and slot not in self._rack.staged:
             fits = self._make_room()
         if instance.fault is not None:
             self.fault(slot, instance.fault)
@@ -78,14 +83,14 @@ class Supervisor:
             self.refuse_memory(slot)
         else:
             yield from self._configure(slot, instance, epoch)
-        if gateway.epoch == epoch:
+        if machine.epoch == epoch:
             slot.release(generation)  # whoever waited for the one before is served by this one, or told that there is none
 
     def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
-        gateway = self._gateway
+        machine = self._machine
         values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
-        fault = yield from call(gateway, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
-        if gateway.epoch != epoch or slot.instance is not instance:
+        fault = yield from call(machine, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
+        if machine.epoch != epoch or slot.instance is not instance:
             return
         if fault is not None:
             self.fault(slot, fault)
@@ -99,7 +104,7 @@ class Supervisor:
             self.refused = self.refused or refusal
             self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
             return
-        slot.move("ready", gateway.index)
+        slot.move("ready")
 
     def fault_now(self, slot: Slot, cause: Cause, message: str) -> None:
         """The instance broke its contract in a finished call."""
@@ -109,98 +114,96 @@ class Supervisor:
     def fault(self, slot: Slot, fault: Fault, generation: int | None = None) -> None:
         """A component call ended in a fault: its instance is dead. ``generation``: of the instance that was called; one that has
         been replaced since is no news."""
-        gateway, restart = self._gateway, self._restart
+        machine, restart = self._machine, self._restart
         if slot.state not in ("ready", "starting") or generation not in (None, slot.generation):
             return
         key = slot.spec.name, fault.cause.value
         self.faults[key] = self.faults.get(key, 0) + 1
         slot.meter.faults[fault.cause.value] = slot.meter.faults.get(fault.cause.value, 0) + 1
-        slot.move("fault", gateway.index, fault.cause.value)
+        slot.move("fault", fault.cause.value)
         slot.drop()
-        if slot in gateway.beside:  # it serves nobody: who needs it again starts it
+        if slot in self._rack.staged:  # it serves nobody: who needs it again starts it
             self.stop(slot)
             return
-        now = gateway.env._now
-        slot.faults.append(now)
-        while slot.faults and slot.faults[0] <= now - restart.window_ns:
-            slot.faults.pop(0)
-        if len(slot.faults) >= restart.faults:
-            slot.move("quarantine", gateway.index, f"{restart.faults} faults")
+        now = machine.env._now
+        slot.history.faults.append(now)
+        while slot.history.faults and slot.history.faults[0] <= now - restart.window_ns:
+            slot.history.faults.pop(0)
+        if len(slot.history.faults) >= restart.faults:
+            slot.move("quarantine", f"{restart.faults} faults")
             self.quarantined += 1
             return
-        slot.backoff_ns = restart.first_ns if len(slot.faults) == 1 else min(2 * slot.backoff_ns, restart.max_ns)
-        wait_ns = slot.backoff_ns + self._jitter.spread(int(slot.backoff_ns * restart.jitter))
-        gateway.env.call_in(wait_ns, self._again, slot, gateway.epoch)
+        slot.history.backoff_ns = restart.first_ns if len(slot.history.faults) == 1 else min(2 * slot.history.backoff_ns, restart.max_ns)
+        wait_ns = slot.history.backoff_ns + self._jitter.spread(int(slot.history.backoff_ns * restart.jitter))
+        machine.env.call_in(wait_ns, self._again, slot, machine.epoch)
 
     def _again(self, slot: Slot, epoch: int) -> None:
-        if slot.state == "backoff" and self._gateway.epoch == epoch:
+        if slot.state == "backoff" and self._machine.epoch == epoch:
             self.restarts += 1
             self.start(slot)
 
     # ---- how are they? ------------------------------------------------------------------------------------------
     def booted(self) -> None:
         """The gateway is up: its rounds and its watchdog begin."""
-        gateway, restart = self._gateway, self._restart
+        machine, restart = self._machine, self._restart
         if restart.status_ns is not None:
-            gateway.env.call_in(restart.status_ns, self._round, gateway.epoch, restart.status_ns)
+            machine.env.call_in(restart.status_ns, self._round, machine.epoch, restart.status_ns)
         if restart.watchdog_ns is not None:
-            self._kicked(gateway.epoch, restart.watchdog_ns)
+            self._kicked(machine.epoch, restart.watchdog_ns)
 
     def _round(self, epoch: int, every_ns: int) -> None:
-        gateway = self._gateway
-        if gateway.epoch != epoch:
+        machine = self._machine
+        if machine.epoch != epoch:
             return
-        for poller in gateway.pollers:
-            if poller.slot.state == "ready":
-                poller.ask_status()
-        gateway.env.call_in(every_ns, self._round, epoch, every_ns)
+        self.on_round()
+        machine.env.call_in(every_ns, self._round, epoch, every_ns)
 
     def said(self, slot: Slot, status: Any) -> None:
         """What a driver says of itself: a change is an event, ``failed`` is a fault."""
         if status.health != slot.health:
             slot.health = status.health
-            self._gateway.trace.emit("status", slot.name, status.health, status.polls, status.errors)
+            self._machine.trace.emit("status", slot.name, status.health, status.polls, status.errors)
         if status.health == "failed" and slot.instance is not None and slot.state == "ready":
             self.fault(slot, slot.instance.kill(Cause.UNHEALTHY, f"get-status: {status.detail}"))
 
     def _kick(self, epoch: int, within_ns: int) -> None:
         """A kick is work like any other: it needs a core, and waits for one behind whoever hogs them."""
-        gateway = self._gateway
-        if gateway.epoch == epoch and gateway.state == "up":
-            gateway.cores.work(gateway.budget.host("ack"), self._kicked, epoch, within_ns)
+        machine = self._machine
+        if machine.epoch == epoch and machine.state == "up":
+            machine.cores.work(machine.budget.host("ack"), self._kicked, epoch, within_ns)
 
     def _kicked(self, epoch: int, within_ns: int) -> None:
-        gateway = self._gateway
+        machine = self._machine
         if self._bite is not None:
             self._bite.cancel()
-        self._bite = gateway.env.call_in(within_ns, self._bites, epoch)
-        gateway.env.call_in(within_ns // KICKS, self._kick, epoch, within_ns)
+        self._bite = machine.env.call_in(within_ns, self._bites, epoch)
+        machine.env.call_in(within_ns // KICKS, self._kick, epoch, within_ns)
 
     def _bites(self, epoch: int) -> None:
-        gateway = self._gateway
-        if gateway.epoch != epoch or gateway.state != "up":
+        machine = self._machine
+        if machine.epoch != epoch or machine.state != "up":
             return
         self.bites += 1
-        gateway.budget.breach("watchdog")
-        gateway.trace.emit("breach", gateway.index, "watchdog", "")
-        gateway.restart()
-        gateway.on_event(f"restart {gateway.name}")
+        machine.budget.breach("watchdog")
+        machine.trace.emit("breach", machine.index, "watchdog", "")
+        self.on_bite()
+        machine.on_event(f"restart {machine.name}")
 
     # ---- the end of an instance ---------------------------------------------------------------------------------
     def refuse_memory(self, slot: Slot) -> None:
         """There is no RAM for this instance: it dies, and that is an event."""
-        gateway = self._gateway
-        gateway.budget.breach("memory")
-        gateway.trace.emit("breach", gateway.index, "memory", slot.name)
+        machine = self._machine
+        machine.budget.breach("memory")
+        machine.trace.emit("breach", machine.index, "memory", slot.name)
         assert slot.instance is not None
         self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
 
     def _make_room(self) -> bool:
         """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is there enough then?"""
-        gateway = self._gateway
-        budget = gateway.budget
-        while budget.memory_bytes > budget.limit_bytes and any(slot.instance is not None for slot in gateway.beside):
-            self._kill_largest([slot for slot in gateway.beside if slot.instance is not None])
+        machine = self._machine
+        budget = machine.budget
+        while budget.memory_bytes > budget.limit_bytes and any(slot.instance is not None for slot in self._rack.staged):
+            self._kill_largest([slot for slot in self._rack.staged if slot.instance is not None])
         return budget.memory_bytes <= budget.limit_bytes
 
     def _kill_largest(self, living: list[Slot]) -> None:
@@ -209,9 +212,8 @@ class Supervisor:
     def relieve_memory(self) -> None:
         """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the largest goes first, of equal
         ones the youngest; until the rest fits."""
-        gateway = self._gateway
         while not self._make_room():
-            living = [slot for slot in gateway.slots if slot.instance is not None]
+            living = [slot for slot in self._rack.slots if slot.instance is not None]
             if not living:
                 return
             self._kill_largest(living)
@@ -221,4 +223,4 @@ class Supervisor:
         slot.drop()
         slot.reset()
         if slot.state != "down":
-            slot.move("stop", self._gateway.index)
+            slot.move("stop")

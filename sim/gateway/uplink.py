@@ -6,23 +6,22 @@ Reconnects: backoff doubling from first to max with jitter. A lost session gives
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twinloop.devices.mqtt.packet import Connect, Packet, Pingreq, Publish, Subscribe
+from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
 from twinloop.sim.cloud.mqtt_wire import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
+from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import Block, BlockRequest
-from twinloop.sim.kernel.clock import Environment, Timer
+from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import Stream as RandomStream
+from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import UplinkSpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import Stream
-from twinloop.sim.upgrade.upgrades import Upgrade
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "dial"): "connecting",
@@ -45,11 +44,54 @@ _PUBACK, _CONNACK = 0x40, 0x20
 PUBACK_BYTES = 4 + TLS_RECORD_BYTES
 
 
+class Sender(Protocol):
+    """Whose messages an uplink carries."""
+
+    def acknowledged(self, message: Message) -> None:
+        """The cloud has it: the window has room again."""
+        ...
+
+    def session_lost(self) -> None:
+        """The session has broken; ``keep`` is told of what was in the window next."""
+        ...
+
+    def keep(self, message: Message) -> None:
+        """It wasn't acknowledged."""
+        ...
+
+
+class Receiver(Protocol):
+    """Who hears what comes down."""
+
+    def session_up(self) -> None:
+        """A session stands."""
+        ...
+
+    def command(self, command: Command) -> None:
+        """A command."""
+        ...
+
+    def order(self, upgrade: Upgrade) -> None:
+        """An order to install a release."""
+        ...
+
+    def block(self, block: Block) -> None:
+        """A block of one."""
+        ...
+
+    def answered(self, answer: LeaseAnswer) -> None:
+        """What the cloud says to a question for a lease."""
+        ...
+
+
 class Uplink:
     """A gateway's session with the cloud."""
 
-    def __init__(self, env: Environment, gateway: Gateway, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
-        self._env, self._gateway, self.spec, self._link, self._jitter = env, gateway, spec, link, jitter
+    sender: Sender
+
+    def __init__(self, machine: Machine, cloud: Cloud, receiver: Receiver, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
+        self._machine, self._cloud, self._receiver, self.spec, self._link, self._jitter = machine, cloud, receiver, spec, link, jitter
+        env = self._env = machine.env
         self.state = "down"
         self.since_ns = env._now
         self._stream: Stream | None = None
@@ -82,7 +124,7 @@ class Uplink:
         """Hand a message to the stream; only when ``ready``."""
         stream, flight = self._stream, self._flight
         if stream is None or self.state != "up" or len(flight) >= self.spec.window:
-            raise InvariantError(f"gateway {self._gateway.name}: publish without a session or room in the window")
+            raise InvariantError(f"gateway {self._machine.name}: publish without a session or room in the window")
         packet = self._packet % 65_535 + 1
         while packet in flight:
             packet = packet % 65_535 + 1
@@ -92,8 +134,8 @@ class Uplink:
             self.window_peak = len(flight)
         self.published += 1
         message.sent_ns = self._env._now
-        gateway = self._gateway
-        gateway.trace.add((self._env._now, "publish", gateway.index, message.device, message.k, message.size_bytes, message.crc))
+        machine = self._machine
+        machine.trace.add((self._env._now, "publish", machine.index, message.device, message.k, message.size_bytes, message.crc))
         stream.up.send((sample(message, packet), message), message.size_bytes, message.sent_ns)
 
     def tell(self, request: LeaseRequest | BlockRequest) -> None:
@@ -105,23 +147,23 @@ class Uplink:
     def _move(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))
         if following is None:
-            raise InvariantError(f"uplink of {self._gateway.name}: {event!r} in state {self.state!r}")
+            raise InvariantError(f"uplink of {self._machine.name}: {event!r} in state {self.state!r}")
         if (following == "up") != (self.state == "up"):
             self.since_ns = self._env._now
         self.state = following
-        self._gateway.trace.emit("session", self._gateway.index, following, self.attempts)
+        self._machine.trace.emit("session", self._machine.index, following, self.attempts)
 
     def dial(self) -> None:
         """Open a connection, shake hands, start a session; goes on by itself until it stands or is stopped."""
         self.attempts += 1
         self._move("dial")
-        if not self._gateway.take_file():
+        if not self._machine.take_file():
             self._holds_file = False
-            self._env.call_in(0, self._refused, self._gateway.epoch)
+            self._env.call_in(0, self._refused, self._machine.epoch)
             return
         self._holds_file = True
         stream = self._stream = Stream(
-            self._env, self._link, self._gateway.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
+            self._env, self._link, self._machine.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
         )
         stream.connect(lambda: self._greet(stream))
 
@@ -131,7 +173,7 @@ class Uplink:
 
     def _refused(self, epoch: int) -> None:
         """No socket was to be had: as if the connection had been lost."""
-        if self._gateway.epoch == epoch and self.state == "connecting" and self._stream is None:
+        if self._machine.epoch == epoch and self.state == "connecting" and self._stream is None:
             self._lost()
 
     @staticmethod
@@ -148,7 +190,7 @@ class Uplink:
         if stream is None:
             return
         data, what = payload
-        cloud, index = self._gateway.cloud, self._gateway.index
+        cloud, index = self._cloud, self._machine.index
         if type(what) is Message:
             packet = take_sample(data, what)
             cloud.accept(index, what)
@@ -160,7 +202,7 @@ class Uplink:
 
     def _asked(self, stream: Stream, packet: Packet, what: Any) -> None:
         """At the cloud: anything but a sample."""
-        cloud, index = self._gateway.cloud, self._gateway.index
+        cloud, index = self._cloud, self._machine.index
         if isinstance(what, LeaseRequest):
             answer = cloud.leases.ask(what, self._env._now)
             self._reply(stream, publish(answer, 0), answer)
@@ -176,14 +218,14 @@ class Uplink:
 
     def _down(self, payload: tuple[bytes, Any]) -> None:
         """At the gateway: bytes, and what they carry."""
-        stream, gateway = self._stream, self._gateway
+        stream, machine = self._stream, self._machine
         if stream is None:
             return
         data, what = payload
         if what is None and data[0] == _PUBACK:
-            gateway.cores.work(gateway.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big"))
+            machine.cores.work(machine.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big"))
         elif data is _SERVER_HELLO:
-            gateway.cores.work(gateway.budget.host("tls_handshake"), self._say, stream, connect(gateway.name, self.spec.keep_alive_ns))
+            machine.cores.work(machine.budget.host("tls_handshake"), self._say, stream, connect(machine.name, self.spec.keep_alive_ns))
         elif what is not None:
             self._told(stream, take(data, what), what)
         elif data[0] == _CONNACK:
@@ -191,20 +233,19 @@ class Uplink:
 
     def _told(self, stream: Stream, packet: Packet, what: Any) -> None:
         """At the gateway: an order, which is acknowledged, or an answer."""
-        gateway = self._gateway
+        machine = self._machine
         if isinstance(what, Command | Upgrade):
             assert isinstance(packet, Publish)
             self._say(stream, puback(packet.packet))
-            gateway.cloud.confirmed(gateway.index, what)
+            self._cloud.confirmed(machine.index, what)
             if isinstance(what, Command):
-                gateway.command(what)
+                self._receiver.command(what)
             else:
-                gateway.upgrades.told(what)
+                self._receiver.order(what)
         elif isinstance(what, LeaseAnswer):
-            if gateway.member is not None:
-                gateway.member.answered(what)
+            self._receiver.answered(what)
         elif isinstance(what, Block):
-            gateway.cores.work(gateway.budget.host("ack"), gateway.upgrades.block, what)
+            machine.cores.work(machine.budget.host("ack"), self._receiver.block, what)
 
     def _accepted(self, stream: Stream, present: bool) -> None:
         self._move("accepted")
@@ -213,9 +254,9 @@ class Uplink:
         self.sessions += 1
         self._backoff_ns = self.spec.retry_first_ns
         self.attempts = 0
-        self._gateway.cloud.session(self._gateway.index, self._send_command)
+        self._cloud.session(self._machine.index, self._send_command)
         self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, self._stream)
-        self._gateway.session_up()
+        self._receiver.session_up()
 
     def _send_command(self, command: Command | Upgrade) -> None:
         if self._stream is not None:
@@ -231,12 +272,9 @@ class Uplink:
         message = self._flight.pop(packet, None)
         if message is None:
             return
-        gateway = self._gateway
         took_ns = self._env._now - message.sent_ns
         self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
-        gateway.acknowledged(message)
-        if gateway.on_backlog:
-            gateway.backlog_changed()
+        self.sender.acknowledged(message)
 
     def _lost(self) -> None:
         """The stream broke: back off, and give the unacknowledged messages back."""
@@ -249,14 +287,13 @@ class Uplink:
         self._backoff_ns = min(2 * self._backoff_ns, self.spec.retry_max_ns)
         self._timer = self._env.call_in(wait_ns, self.dial)
         flight, self._flight = self._flight, {}
-        if self._gateway.store is not None:
-            self._gateway.store.session_lost()
+        self.sender.session_lost()
         for message in flight.values():
             self.resent += 1
-            self._gateway.keep(message)
+            self.sender.keep(message)
 
     def _end_stream(self) -> None:
-        self._gateway.cloud.session(self._gateway.index, None)
+        self._cloud.session(self._machine.index, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -266,7 +303,7 @@ class Uplink:
             self._stream = None
         if self._holds_file:
             self._holds_file = False
-            self._gateway.budget.files.give()
+            self._machine.budget.files.give()
 
     def stop(self) -> list[Message]:
         """The gateway goes down: the connection is gone; returns what was unacknowledged."""

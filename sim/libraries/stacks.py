@@ -1,6 +1,6 @@
-"""Protocol libraries as field devices: a world's own event loop for them, and a gateway's connection to one.
+"""Protocol libraries as field devices: a world's own event loop for them, and connections that they accept.
 
-Belongs here: who runs a library's server within a world, and the port whose far end is such a server. Never: the loop (event_loop.py), bytes'
+Belongs here: who runs a library's server within a world. Never: the loop (event_loop.py), a gateway's port to it (sim/field/opcua_port.py), bytes'
 meaning. Loaded only by worlds that need it: a library of some megabytes hangs on it.
 """
 
@@ -11,37 +11,18 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
 from heapq import heapify
-from typing import Any, Protocol
+from typing import Any
 
-from twinloop.sim.field.tcp_port import END, DialoguePort
-from twinloop.sim.gateway.budget import Files
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import Streams
-from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.libraries.clocks_and_entropy import Neutral
 from twinloop.sim.libraries.event_loop import EventLoop
 from twinloop.sim.libraries.transport import HERE, Network
-from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import Stream
 
 GOODBYES_MAX = 10
 """rounds of ending what is left when a world is over"""
-
-
-class Served(Protocol):
-    """What a port needs to know of the server at its far end."""
-
-    slow_ns: int
-
-    def spoilt(self, answer: bytes) -> bytes | None:
-        """What goes out instead of an answer, None for silence."""
-        ...
-
-    def watches(self, protocol: Any) -> bool:
-        """Is something monitored over that connection?"""
-        ...
 
 
 class Stacks:
@@ -165,67 +146,6 @@ class Accepted(asyncio.Transport):
     def get_protocol(self) -> Any:
         """Who speaks here."""
         return self._protocol
-
-
-class StackPort(DialoguePort):
-    """A device whose server is a library's: it answers when its coroutines get round to it."""
-
-    __slots__ = ("_at", "_peer", "_served", "_stacks", "on_frame", "on_reset")
-
-    def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, served: Served, stacks: Stacks, at: tuple[str, int], leg: str,
-        response_ns: int, take_file: Callable[[], bool], files: Files, via: str, second: bool,
-    ) -> None:  # fmt: skip
-        super().__init__(env, trace, device, link, None, leg, response_ns, take_file, files, via, second)
-        self._served, self._stacks, self._at = served, stacks, at
-        self.stateful = True
-        self._peer: Accepted | None = None
-        self.on_frame: Callable[[], None] = lambda: None
-        """told when the driver takes a frame"""
-        self.on_reset: Callable[[], None] = lambda: None
-        """told when the connection is dropped at this end"""
-
-    def watched(self) -> bool:
-        """Does a subscription stand over this connection?"""
-        return self._peer is not None and self._served.watches(self._peer.get_protocol())
-
-    def _finish(self, value: tuple[bool, Any]) -> None:
-        if value[0] and value[1]:
-            self.on_frame()
-        super()._finish(value)
-
-    def reset(self) -> None:
-        """Drop the connection and what is unread, here and in the driver."""
-        super().reset()
-        self.on_reset()
-
-    def _met(self, stream: Stream) -> bool:
-        self._peer = self._stacks.accept(
-            *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._via
-        )
-        return self._peer is not None
-
-    def _answered(self, stream: Stream, data: bytes) -> None:
-        spoilt = self._served.spoilt(data)
-        if spoilt is not None:
-            stream.send_down(spoilt, len(spoilt), self._response_ns + self._served.slow_ns)
-
-    def _hung_up(self, stream: Stream, at_once: bool) -> None:
-        if self._stacks.over:
-            return
-        if at_once:
-            stream.break_off()
-        else:
-            stream.send_down(END, 0, self._response_ns)
-
-    def _asked(self, data: bytes) -> None:
-        if self._peer is not None:
-            self._peer.received(data)
-
-    def _left(self) -> None:
-        peer, self._peer = self._peer, None
-        if peer is not None:
-            peer.gone()
 
 
 def finished(task: asyncio.Task[Any], what: str) -> None:

@@ -8,16 +8,14 @@ when it shuts down and hears no leader, it stores all that.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from twinloop.sim.accounts.latency import UPLINK, Clockwork
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Message
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.clock import Steps, Task
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.poller import Poller
 
 MESSAGES_MAX = 100_000
 """held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit ``handover``)"""
@@ -27,7 +25,7 @@ class Held(NamedTuple):
     """One verdict that waits: ``spent_ns`` by stage until it was held."""
 
     since_ns: int
-    poller: Poller
+    poller: Reader
     row: Row
     verdict: Any
     message: Message
@@ -43,15 +41,15 @@ class Handover:
         self._watching = False
         self.held = self.peak = self.sent = self.let_go = 0
 
-    def hold(self, poller: Poller, row: Row, verdict: Any, message: Message) -> None:
+    def hold(self, poller: Reader, row: Row, verdict: Any, message: Message) -> None:
         """Keep a verdict that isn't ours to carry out today."""
         gateway = self._gateway
         row.carried |= message.mask
-        self._held.append(Held(gateway.env._now, poller, row, verdict, message, tuple(poller.clockwork.spent_ns)))
+        self._held.append(Held(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.clockwork.spent_ns)))
         self.held += 1
         if len(self._held) > MESSAGES_MAX:
-            gateway.trace.emit("limit", gateway.index, "handover", len(self._held))
-            gateway.budget.breach("handover")
+            gateway.machine.trace.emit("limit", gateway.index, "handover", len(self._held))
+            gateway.machine.budget.breach("handover")
             self._let_go(self._held.popleft(), "unseen")
         self.peak = max(self.peak, len(self._held))
         self._watch()
@@ -59,15 +57,15 @@ class Handover:
     def _watch(self) -> None:
         if not self._watching and self._held:
             self._watching = True
-            self._gateway.env.call_at(max(self._gateway.env._now, self._held[0].since_ns + self.window_ns), self._look)
+            self._gateway.machine.env.call_at(max(self._gateway.machine.env._now, self._held[0].since_ns + self.window_ns), self._look)
 
     def _look(self) -> None:
         """What has been held for the whole window goes, unless it is being sent."""
         self._watching = False
         gateway = self._gateway
-        if gateway.sends:
+        if gateway.member.sends:
             return
-        while self._held and self._held[0].since_ns + self.window_ns <= gateway.env._now:
+        while self._held and self._held[0].since_ns + self.window_ns <= gateway.machine.env._now:
             self._let_go(self._held.popleft(), "unseen")
         self._watch()
 
@@ -75,7 +73,7 @@ class Handover:
         self.let_go += 1
         left = held.message.mask & held.row.open
         if left:
-            self._gateway.ledger.close(held.row, left, End.LOST, cause)
+            self._gateway.books.ledger.close(held.row, left, End.LOST, cause)
 
     def resume(self) -> None:
         """Not ours to send any more: what is left grows old again."""
@@ -86,17 +84,17 @@ class Handover:
         """The gateway is active: everything that is held goes the way of its verdict, the oldest first."""
         gateway = self._gateway
         if self._held:
-            gateway.trace.emit("handover", gateway.index, len(self._held))
-            Task(gateway.env, self._send_all(gateway.epoch))
+            gateway.machine.trace.emit("handover", gateway.index, len(self._held))
+            Task(gateway.machine.env, self._send_all(gateway.machine.epoch))
 
     def _send_all(self, epoch: int) -> Steps:
         gateway = self._gateway
-        while self._held and gateway.epoch == epoch and gateway.sends:
+        while self._held and gateway.machine.epoch == epoch and gateway.member.sends:
             held = self._held[0]
-            direct = held.verdict[0] != "cache" and gateway.uplink.ready()
-            work_ns = gateway.budget.host("publish" if direct else "store")
-            yield from gateway.cores.hold(work_ns)
-            if gateway.epoch != epoch or not gateway.sends or not self._held or self._held[0] is not held:
+            direct = held.verdict[0] != "cache" and gateway.outbox.uplink.ready()
+            work_ns = gateway.machine.budget.host("publish" if direct else "store")
+            yield from gateway.machine.cores.hold(work_ns)
+            if gateway.machine.epoch != epoch or not gateway.member.sends or not self._held or self._held[0] is not held:
                 return
             self._held.popleft()
             self.sent += 1
@@ -113,13 +111,13 @@ class Handover:
         clockwork = Clockwork()
         clockwork.spent_ns = list(held.spent_ns)
         clockwork.spent_ns[UPLINK] += work_ns
-        clockwork.behind(gateway.env._now - held.row.due_ns - sum(clockwork.spent_ns), None, "promotion")
-        gateway.alert(held.row, message.mask, held.verdict)
-        gateway.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
-        if direct and gateway.uplink.ready():
-            gateway.uplink.publish(message)
+        clockwork.behind(gateway.machine.env._now - held.row.due_ns - sum(clockwork.spent_ns), None, "promotion")
+        gateway.pipeline.alert(held.row, message.mask, held.verdict)
+        gateway.pipeline.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
+        if direct and gateway.outbox.uplink.ready():
+            gateway.outbox.uplink.publish(message)
         else:
-            gateway.keep(message)
+            gateway.outbox.keep(message)
 
     # ---- ends ---------------------------------------------------------------------------------------------------
     def forget(self, cause: str) -> None:

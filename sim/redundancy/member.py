@@ -17,18 +17,19 @@ handed over with the old one is void.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from twinloop.sim.accounts.ledger import Row, Share
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
+from twinloop.sim.cloud.messages import Message
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.gateway.reader import Reader
+from twinloop.sim.gateway.standalone import Standalone
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Steps, Task, Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import StandbySpec
 from twinloop.sim.network.link import Way
 from twinloop.sim.redundancy.handover import Handover
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.redundancy.pair import Pair
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("out", "lead"): "active",
@@ -69,12 +70,30 @@ class Beat(NamedTuple):
     wants: bool = False
 
 
-class Member:
+class Watches(Protocol):
+    """Who sees a pair from outside."""
+
+    index: int
+
+    def leads(self, member: Member) -> None:
+        """It leads from now on."""
+        ...
+
+    def leads_no_more(self, member: Member) -> None:
+        """It doesn't any more."""
+        ...
+
+    def carried(self, row: Row, mask: int) -> int:
+        """Points have got their verdict: how many of them for the first time."""
+        ...
+
+
+class Member(Standalone):
     """One gateway of a pair. ``preferred``: the one that leads at first, and when both could."""
 
-    def __init__(self, gateway: Gateway, pair: Pair, spec: StandbySpec, way: Way, preferred: bool) -> None:
+    def __init__(self, gateway: Gateway, pair: Watches, spec: StandbySpec, way: Way, preferred: bool) -> None:
         self.gateway, self.pair, self.spec, self.preferred = gateway, pair, spec, preferred
-        self._env, self._way = gateway.env, way
+        self._env, self._way = gateway.machine.env, way
         self.peer: Member
         self.role = "out"
         self.term = 0
@@ -99,15 +118,26 @@ class Member:
         self._joined_ns = 0
         self.sent = self.heard = 0
         self.handover = Handover(gateway, spec.handover_ns) if spec.mode == "hot" else None
-        gateway.sends = preferred
+        self.sends = preferred
+        gateway.member = self
 
     @property
-    def polls(self) -> bool:
+    def polls(self) -> bool:  # type: ignore[override]  # it depends
         """Does it read the devices?"""
         return self.role == "active" or (self.spec.mode == "hot" and self.role != "out")
 
     @property
-    def starts_cold(self) -> bool:
+    def listens_before_start(self) -> bool:  # type: ignore[override]  # it depends
+        """Whoever will read the devices at t = 0 subscribes before."""
+        return self.preferred or self.spec.mode == "hot"
+
+    @property
+    def stands_by_cold(self) -> bool:  # type: ignore[override]  # it depends
+        """Its components are down, and may be."""
+        return self.spec.mode == "cold" and self.role not in LEADING
+
+    @property
+    def starts_cold(self) -> bool:  # type: ignore[override]  # it depends
         """Its components are brought up at its promotion, not at its boot."""
         return self.spec.mode == "cold" and not (self.preferred and self._env._now < 0)
 
@@ -123,8 +153,8 @@ class Member:
             raise InvariantError(f"gateway {self.gateway.name}: {event!r} in role {self.role!r}")
         before, self.role = self.role, following
         gateway = self.gateway
-        gateway.trace.emit("role", gateway.index, following, self.term, cause)
-        gateway.sends = following == "active"
+        gateway.machine.trace.emit("role", gateway.index, following, self.term, cause)
+        self.sends = following == "active"
         gateway.rouse()
         if following == "active":
             self.pair.leads(self)
@@ -148,9 +178,9 @@ class Member:
         self._talk()
 
     def _talk(self) -> None:
-        self._beat(self.gateway.epoch)
+        self._beat(self.gateway.machine.epoch)
         if self.spec.arbiter == "cloud":
-            self._question(self.gateway.epoch)
+            self._question(self.gateway.machine.epoch)
 
     def booted(self) -> None:
         """The gateway is up again: it stands by, whatever it was."""
@@ -174,6 +204,32 @@ class Member:
         self._reign_over()
         if handing and led:
             self._offer(Beat("out", self.term, self._env._now, handed=lease))
+
+    def hand_in(self) -> None:
+        """The gateway shuts down, and perhaps nobody else has what it holds: into the store."""
+        if self.handover is not None and self.hands_in:
+            self.handover.store()
+
+    def forget(self, cause: str) -> None:
+        """What it holds is gone."""
+        if self.handover is not None:
+            self.handover.forget(cause)
+
+    def carried(self, row: Row, mask: int, late: bool) -> int:
+        """Of a pair only the first verdict counts, and never a standby's, unless it had led when it read them (``late``)."""
+        if not self.sends and not late:
+            return 0
+        count = self.pair.carried(row, mask)
+        if isinstance(row, Share):
+            row.cared |= mask
+        return count
+
+    def hold(self, poller: Reader, row: Row, verdict: Any, message: Message) -> bool:
+        """A hot standby keeps it for a while."""
+        if self.handover is None:
+            return False
+        self.handover.hold(poller, row, verdict, message)
+        return True
 
     def _reign_over(self) -> None:
         self._reign += 1
@@ -212,18 +268,18 @@ class Member:
     def _elect(self, term: int, cause: str) -> None:
         self.term = term
         self._move("elect", cause)
-        if any(slot.state in ("down", "starting") for slot in self.gateway.slots):
-            Task(self._env, self._bring_up(self.gateway.epoch))
+        if any(slot.state in ("down", "starting") for slot in self.gateway.rack.slots):
+            Task(self._env, self._bring_up(self.gateway.machine.epoch))
         else:
             self._move("ready", "components are up")
         self._lead()
 
     def _bring_up(self, epoch: int) -> Steps:
         gateway = self.gateway
-        yield from [gateway.supervisor.start(slot) for slot in gateway.slots if slot.state == "down"]
-        while gateway.epoch == epoch and any(slot.state == "starting" for slot in gateway.slots):
+        yield from [gateway.supervisor.start(slot) for slot in gateway.rack.slots if slot.state == "down"]
+        while gateway.machine.epoch == epoch and any(slot.state == "starting" for slot in gateway.rack.slots):
             yield MS  # of an earlier promotion that was given up
-        if gateway.epoch == epoch and self.role == "promoting":
+        if gateway.machine.epoch == epoch and self.role == "promoting":
             self._move("ready", "components are up")
 
     def _yield(self, cause: str, hand: bool = False) -> None:
@@ -246,12 +302,12 @@ class Member:
     def _question(self, epoch: int) -> None:
         """Asking is work like a heartbeat: who hangs doesn't, and loses its lease."""
         gateway = self.gateway
-        if gateway.epoch == epoch and self.role != "out":
-            gateway.cores.work(gateway.budget.host("ack"), self._asked, epoch)
+        if gateway.machine.epoch == epoch and self.role != "out":
+            gateway.machine.cores.work(gateway.machine.budget.host("ack"), self._asked, epoch)
             self._env.call_in(max(1, self.spec.lease_ns // QUESTIONS), self._question, epoch)
 
     def _asked(self, epoch: int) -> None:
-        if self.gateway.epoch == epoch and self.role != "out":
+        if self.gateway.machine.epoch == epoch and self.role != "out":
             self._ask()
 
     def _ask(self) -> None:
@@ -268,10 +324,10 @@ class Member:
 
     def _tell_cloud(self, want: bool, handed: int) -> None:
         request = LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed)
-        self.gateway.uplink.tell(request)
+        self.gateway.outbox.uplink.tell(request)
 
     def _reaches_cloud(self) -> bool:
-        return self.gateway.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2
+        return self.gateway.outbox.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2
 
     def session_up(self) -> None:
         """The cloud can be asked again."""
@@ -279,7 +335,7 @@ class Member:
             if self.role not in LEADING or not self._lease_term:
                 self._give_back()
             if self.role != "standby":
-                self._env.call_in(1, self._asked, self.gateway.epoch)  # later than the give-back, which voids what was asked before
+                self._env.call_in(1, self._asked, self.gateway.machine.epoch)  # later than the give-back, which voids what was asked before
 
     def answered(self, answer: LeaseAnswer) -> None:
         """The cloud's answer is here."""
@@ -309,13 +365,13 @@ class Member:
     def _beat(self, epoch: int) -> None:
         """Sending one is work: it needs a core, and waits for one behind whoever hogs them."""
         gateway = self.gateway
-        if gateway.epoch != epoch or self.role == "out":
+        if gateway.machine.epoch != epoch or self.role == "out":
             return
-        gateway.cores.work(gateway.budget.host("ack"), self._send, epoch)
+        gateway.machine.cores.work(gateway.machine.budget.host("ack"), self._send, epoch)
         self._env.call_in(self.spec.every_ns, self._beat, epoch)
 
     def _send(self, epoch: int) -> None:
-        if self.gateway.epoch != epoch or self.role == "out":
+        if self.gateway.machine.epoch != epoch or self.role == "out":
             return
         self.sent += 1
         now = self._env._now

@@ -51,7 +51,6 @@ class Pair:
         self.members = (Member(first, self, spec, there, True), Member(second, self, spec, back, False))
         for member, peer in zip(self.members, reversed(self.members), strict=True):
             member.peer = peer
-            member.gateway.member = member
         self.takeovers: list[Takeover] = []
         self.splits: list[Split] = []
         self._gone: tuple[str, int] | None = None
@@ -117,7 +116,7 @@ class Pair:
         """Commands are for this one from now on, those that wait, too."""
         self.commanded = member.gateway
         for command in self._cloud.redirect(member.peer.gateway.index, member.gateway.index):
-            member.gateway.command_done(command, "limit")
+            member.gateway.pipeline.command_done(command, "limit")
 
     def leads_no_more(self, member: Member) -> None:
         """A gateway leads no more."""

@@ -16,9 +16,9 @@ from twinloop.devices.model.nodes import NodeImage
 from twinloop.devices.model.statuses import BAD
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Marks, Row, due_instants
-from twinloop.sim.accounts.quality import CAUSE_OF
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
+from twinloop.sim.gateway.quality import CAUSE_OF
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.serving.plant import ServedPlant

@@ -13,10 +13,10 @@ from typing import Any
 
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
-from twinloop.sim.truth.witness import READS, WRITES, Look, Shown, held_shown, node_shown, registers_shown, written_by
+from twinloop.sim.truth.elsewhere import FORMAT, HELLO
+from twinloop.sim.truth.truth import Shown
+from twinloop.sim.truth.witness import READS, WRITES, Look, held_shown, node_shown, registers_shown, written_by
 
-HELLO = "twinloop-shown"
-FORMAT = 1
 SENTENCE_BYTES_MAX = 4096
 """of one that a listener says; more ends its connection (limit ``not-twinloop``)"""
 

@@ -6,22 +6,18 @@ Belongs here: verbs on devices and fleets. Never: what a fault does to values or
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from twinloop.devices.model import overlay
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.model.spec import Action
-
-if TYPE_CHECKING:
-    from twinloop.sim.plant import Plant
-    from twinloop.sim.world import World
+from twinloop.sim.trouble.stage import Stage, WholeStage
 
 Undo = Callable[[], None]
 
 
-def fault(world: Plant, action: Action) -> Undo:
+def fault(world: Stage, action: Action) -> Undo:
     """Every device of the target has the fault ``kind``."""
     now = world.env._now
     undo: list[Undo] = []
@@ -37,7 +33,7 @@ def fault(world: Plant, action: Action) -> Undo:
     return _all(undo)
 
 
-def repoll(world: World, action: Action) -> Undo:
+def repoll(world: WholeStage, action: Action) -> Undo:
     """Every device of the target is due every ``lasts_ns``."""
     undo = [world.plans[index].hurry(action.lasts_ns) for index in world.devices_of(action.target)]
     return _all(undo)
@@ -51,7 +47,7 @@ def _all(undo: list[Undo]) -> Undo:
     return over
 
 
-def write(world: World, action: Action) -> None:
+def write(world: WholeStage, action: Action) -> None:
     """A command comes down from the cloud."""
     device = world.device_index[action.target]
     point = world.spec.devices[device].model.index(action.point)

@@ -6,21 +6,17 @@ Belongs here: verbs on links. Never: how a link treats packets (link.py), what a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import Action
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.rule import Cut
-
-if TYPE_CHECKING:
-    from twinloop.sim.plant import Plant
-    from twinloop.sim.world import World
+from twinloop.sim.trouble.stage import Stage, WholeStage
 
 Undo = Callable[[], None]
 
 
-def cut(world: Plant, action: Action) -> Undo:
+def cut(world: Stage, action: Action) -> Undo:
     """Nothing passes: both ways or one, every leg or one."""
     link = world.links[action.target]
     rule = Cut(action.up, action.leg or None, action.via or None)
@@ -28,7 +24,7 @@ def cut(world: Plant, action: Action) -> Undo:
     return lambda: link.rules.remove(rule)
 
 
-def partition(world: World, action: Action) -> Undo:
+def partition(world: WholeStage, action: Action) -> Undo:
     """The two gateways of a pair don't hear each other (or one doesn't hear the other); their other links are as they are."""
     pair = next(pair for pair in world.pairs if action.target in pair.names)
     rule = Cut(action.up, pair.names[1])
@@ -36,7 +32,7 @@ def partition(world: World, action: Action) -> Undo:
     return lambda: pair.link.rules.remove(rule)
 
 
-def degrade(world: Plant, action: Action) -> Undo:
+def degrade(world: Stage, action: Action) -> Undo:
     """Other figures for a while."""
     link = world.links[action.target]
     number = link.degrade(dict(action.changes))
@@ -46,7 +42,7 @@ def degrade(world: Plant, action: Action) -> Undo:
 class _Flap:
     """A bad contact: down, up, down, up, from now until it is ended."""
 
-    def __init__(self, world: Plant, link: Link, action: Action) -> None:
+    def __init__(self, world: Stage, link: Link, action: Action) -> None:
         self._world, self._link, self._action = world, link, action
         self._rule = Cut(action.up, action.leg or None, action.via or None)
         self._down = False
@@ -72,6 +68,6 @@ class _Flap:
             self._link.rules.remove(self._rule)
 
 
-def flap(world: Plant, action: Action) -> Undo:
+def flap(world: Stage, action: Action) -> Undo:
     """Cut for ``down_ns``, whole for ``up_ns``, again and again."""
     return _Flap(world, world.links[action.target], action).end

@@ -5,11 +5,8 @@ Belongs here: looking at a world. Never: bounds or verdicts (scenarios/judging/t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.world import World
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.trouble.stage import WholeStage
 
 LOOK_EVERY_NS = 100_000_000
 """how often somebody who waits for it looks: what is measured is late by up to this"""
@@ -17,7 +14,7 @@ HANGS_NS = 10_000_000_000
 """beyond a call's deadline: nothing that a poll waits for takes that long"""
 
 
-def stuck(world: World, gateways: list[Gateway]) -> list[str]:
+def stuck(world: WholeStage, gateways: list[Gateway]) -> list[str]:
     """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks without a session,
     stores that aren't drained, links that are still cut or degraded, pairs without exactly one leader. Empty: all has come back."""
     found: list[str] = []
@@ -29,16 +26,16 @@ def stuck(world: World, gateways: list[Gateway]) -> list[str]:
         if gateway.state != "up":
             found.append(f"gateway {gateway.name} is {gateway.state}")
             continue
-        cold = gateway.member is not None and gateway.member.spec.mode == "cold" and not gateway.sends
-        found += [f"{slot.name} is {slot.state}" for slot in gateway.slots if slot.state != "ready" and not (cold and slot.state == "down")]
+        cold = gateway.member.stands_by_cold
+        found += [f"{slot.name} is {slot.state}" for slot in gateway.rack.slots if slot.state != "ready" and not (cold and slot.state == "down")]
         now = world.env._now
         found += [f"the poll of {p.name} hangs" for p in gateway.pollers if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS]
-        if gateway.uplink.state != "up":
-            found.append(f"the uplink of {gateway.name} is {gateway.uplink.state}")
+        if gateway.outbox.uplink.state != "up":
+            found.append(f"the uplink of {gateway.name} is {gateway.outbox.uplink.state}")
         if gateway.upgrades.current is not None:
             found.append(f"the upgrade of {gateway.upgrades.current.target} is {gateway.upgrades.current.state}")
-        if gateway.backlog:
-            found.append(f"{gateway.backlog} messages wait in the store of {gateway.name}")
+        if gateway.outbox.backlog:
+            found.append(f"{gateway.outbox.backlog} messages wait in the store of {gateway.name}")
     for pair in world.pairs:
         if any(member.gateway in gateways for member in pair.members):
             links.setdefault(pair.link.name)

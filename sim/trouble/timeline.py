@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import Action, Reaction
 from twinloop.sim.trouble import devices as field_trouble
 from twinloop.sim.trouble import gateways as gateway_trouble
 from twinloop.sim.trouble import links as network_trouble
-
-if TYPE_CHECKING:
-    from twinloop.sim.plant import Plant
+from twinloop.sim.trouble.stage import Stage
 
 Undo = Callable[[], None]
 
@@ -52,7 +50,7 @@ LINK_VERBS = ("cut", "flap", "degrade")
 class Timeline:
     """The entries of one run, put on its plant's timeline."""
 
-    def __init__(self, world: Plant, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
+    def __init__(self, world: Stage, actions: tuple[Action, ...], reactions: tuple[Reaction, ...]) -> None:
         self._world = world
         self._standing: dict[str, int] = {}
         """target -> troubles on it that have not ended"""

@@ -12,17 +12,19 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twinloop.devices.model.device import Device
+from twinloop.sim.field.real_port import Outside
 from twinloop.sim.kernel.clock import Environment, S
-from twinloop.sim.serving.truth import FORMAT, HELLO
-from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Truth, agree, as_ordered
-from twinloop.sim.truth.witness import Shown, Witness, close
+from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Shown, Truth, Witness, agree, as_ordered
+from twinloop.sim.truth.witness import close
 
 if TYPE_CHECKING:
     from twinloop.sim.cloud.messages import Command
 
+HELLO, FORMAT = "twinloop-shown", 1
+"""how that conversation begins"""
 ASKS_KEPT = 8
 """answers by which their clock is read: the one that came back soonest says it best"""
 DRIFT = 5000
@@ -185,6 +187,14 @@ class Elsewhere:
         mine = [look for look in looks if point in look.points]
         during = [look.points[point] for look in mine if look.last_ns >= begun_ns and look.first_ns <= ended_ns]
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
+
+
+class Attached(Outside, Protocol):
+    """The way to real devices, some of which another process of ours may serve."""
+
+    def serving(self, device: str) -> Elsewhere | None:
+        """The process of ours that serves that device, if one does."""
+        ...
 
 
 class ElsewhereWitness:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.kernel.clock import Environment, S
-from twinloop.sim.truth.truth import NOT_WRITTEN, STRAY_SET
-from twinloop.sim.truth.witness import Nobody, Shown, held
+from twinloop.sim.truth.truth import NOT_WRITTEN, STRAY_SET, Nobody, Shown
+from twinloop.sim.truth.witness import held
 
 if TYPE_CHECKING:
     from twinloop.sim.cloud.messages import Command

@@ -1,7 +1,7 @@
 """What devices really showed, held against what drivers say that they read, and against what a write has left in the device.
 
 Belongs here: the comparison, its books, the likely kind of a difference. Never: what becomes of a sample (ledger.py, quality.py), protocols
-(sim/truth/witness.py says what was shown). Nobody but a simulator knows both sides. A polled value must be one that the device showed while
+(witness.py says what was shown). Nobody but a simulator knows both sides. A polled value must be one that the device showed while
 the call was under way (a lying sensor's lie included: that is what it showed); a notification what the server put into it; an MQTT
 value what the message said. Nothing here is on the timeline or in the trace: a run with and without it is the same run.
 """
@@ -9,11 +9,10 @@ value what the message said. Nothing here is on the timeline or in the trace: a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from twinloop.devices.model.statuses import BAD
 from twinloop.sim.kernel.clock import S
-from twinloop.sim.truth.witness import Shown, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from twinloop.components.host.batch import Batch
     from twinloop.sim.accounts.ledger import Ledger, Row
     from twinloop.sim.cloud.messages import Command
-    from twinloop.sim.gateway.poller import Poller
+    from twinloop.sim.kernel.clock import Environment
 
 FIRST = 10
 """so many of a device's first batches are all checked"""
@@ -35,6 +34,96 @@ LEAST, ROUNDED = 1e-6, 2.0**-51
 """of an integer's last digit; what multiplying by a scale may round off, relative"""
 EXACT, SINGLE = 1e-9, 3e-7
 """how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through binary32"""
+
+
+class Shown(NamedTuple):
+    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others; ``single``: binary32;
+    ``valueless``: the device itself had no value there."""
+
+    value: float
+    step: float = 0.0
+    single: bool = False
+    valueless: bool = False
+
+
+class Witness(Protocol):
+    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
+
+    asks_later: bool
+
+    def begin(self) -> None:
+        """A call begins."""
+        ...
+
+    def at(self, which: int) -> None:
+        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
+        ...
+
+    def exactly(self) -> dict[int, float]:
+        """point -> a value that it showed in this call, computed as the contract says; those that are quickly known."""
+        ...
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
+        ...
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Was it the device that had no value, when a driver says ``status``?"""
+        ...
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when nobody knows."""
+        ...
+
+    def likely(self, index: int, value: float) -> str:
+        """What a wrong value looks like; empty when it looks like nothing known."""
+        ...
+
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
+        ...
+
+    def wrote_later(self, truth: Truth, command: Command) -> None:
+        """A write that was called done, of which nothing is known now."""
+        ...
+
+
+class Nobody:
+    """There is no witness."""
+
+    asks_later = False
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def at(self, which: int) -> None:
+        """Nothing."""
+
+    def exactly(self) -> dict[int, float]:
+        """Nothing is."""
+        return {}
+
+    def shown(self, index: int) -> list[Shown] | None:
+        """Nobody knows."""
+        return None
+
+    def valueless(self, index: int, status: int) -> bool:
+        """Then the driver is to blame."""
+        return False
+
+    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
+        """Nobody knows."""
+        return None
+
+    def likely(self, index: int, value: float) -> str:
+        """Nothing known."""
+        return ""
+
+    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+        """Nobody will."""
+
+    def wrote_later(self, truth: Truth, command: Command) -> None:
+        """Nobody will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +159,25 @@ class WrongWrite:
         return text + (f" ({self.kind})" if self.kind else "")
 
 
+class Points(Protocol):
+    """Of a point table what is looked at here: point id -> bit of a mask."""
+
+    bit_of: dict[int, int]
+
+
+class Reader(Protocol):
+    """Who reads a device for a gateway: which one, its point table, who knows what was shown, how many batches nobody looks at."""
+
+    index: int
+    witness: Witness
+    unchecked: int
+
+    @property
+    def table(self) -> Points:
+        """Of its device."""
+        ...
+
+
 class Truth:
     """Of one run. ``wrong_of``: device -> readings that weren't what it showed.
 
@@ -77,12 +185,13 @@ class Truth:
     never on what they say.
     """
 
-    def __init__(self, ledger: Ledger, always: list[bool]) -> None:
+    def __init__(self, env: Environment, ledger: Ledger, always: list[bool]) -> None:
+        self._env = env
         self._names, self._points, self._ledger, self._always = ledger.names, ledger.points, ledger, always
         self._batches: dict[int, int] = {}
         self._until_ns: dict[int, int] = {}
         self._everywhere_ns = -1
-        self._pollers: list[Poller] = []
+        self._pollers: list[Reader] = []
         self.checked = self.asked_elsewhere = 0
         """readings that were looked at; those among them of which the process that served their device was asked"""
         self.wrong_of: dict[int, int] = {}
@@ -111,13 +220,13 @@ class Truth:
         """Writes that were said to be done and weren't."""
         return sum(self.wrong_commands.values())
 
-    def add(self, poller: Poller) -> None:
+    def add(self, poller: Reader) -> None:
         """One more whose batches are looked at."""
         self._pollers.append(poller)
 
-    def trouble(self, poller: Poller) -> None:
+    def trouble(self, poller: Reader) -> None:
         """From now on look at everything of that device for a while."""
-        self._until_ns[poller.index] = poller.gateway.env._now + WATCHFUL_NS
+        self._until_ns[poller.index] = self._env._now + WATCHFUL_NS
         poller.unchecked = 0
 
     def trouble_everywhere(self, now_ns: int) -> None:
@@ -128,9 +237,9 @@ class Truth:
         for poller in self._pollers:
             poller.unchecked = 0
 
-    def look(self, poller: Poller, row: Row, batch: Batch) -> None:
+    def look(self, poller: Reader, row: Row, batch: Batch) -> None:
         """A driver has returned a batch that is looked at; how long until the next one?"""
-        device, now = row.device, poller.gateway.env._now
+        device, now = row.device, self._env._now
         number = self._batches[device] = self._batches.get(device, 0) + 1
         self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
         if row.void:

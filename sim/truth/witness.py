@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.nodes import NodeImage, NodeValue
 from twinloop.devices.model.points import ORDERS, Cell, Point, reorder
 from twinloop.devices.model.statuses import BAD, of_the_request
-
-if TYPE_CHECKING:
-    from twinloop.sim.cloud.messages import Command
-    from twinloop.sim.truth.truth import Truth
+from twinloop.sim.truth.truth import Nobody, Shown
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Modbus functions that read -> table"""
@@ -31,96 +28,6 @@ MBAP_BYTES, RTU_BYTES_MIN = 7, 4
 """before a PDU over TCP; the shortest frame on a line"""
 Look = tuple[bytes, bytes]
 """a Modbus request's PDU and its right answer's"""
-
-
-class Shown(NamedTuple):
-    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others; ``single``: binary32;
-    ``valueless``: the device itself had no value there."""
-
-    value: float
-    step: float = 0.0
-    single: bool = False
-    valueless: bool = False
-
-
-class Witness(Protocol):
-    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
-
-    asks_later: bool
-
-    def begin(self) -> None:
-        """A call begins."""
-        ...
-
-    def at(self, which: int) -> None:
-        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
-        ...
-
-    def exactly(self) -> dict[int, float]:
-        """point -> a value that it showed in this call, computed as the contract says; those that are quickly known."""
-        ...
-
-    def shown(self, index: int) -> list[Shown] | None:
-        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
-        ...
-
-    def valueless(self, index: int, status: int) -> bool:
-        """Was it the device that had no value, when a driver says ``status``?"""
-        ...
-
-    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
-        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when nobody knows."""
-        ...
-
-    def likely(self, index: int, value: float) -> str:
-        """What a wrong value looks like; empty when it looks like nothing known."""
-        ...
-
-    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
-        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
-        ...
-
-    def wrote_later(self, truth: Truth, command: Command) -> None:
-        """A write that was called done, of which nothing is known now."""
-        ...
-
-
-class Nobody:
-    """There is no witness."""
-
-    asks_later = False
-
-    def begin(self) -> None:
-        """Nothing."""
-
-    def at(self, which: int) -> None:
-        """Nothing."""
-
-    def exactly(self) -> dict[int, float]:
-        """Nothing is."""
-        return {}
-
-    def shown(self, index: int) -> list[Shown] | None:
-        """Nobody knows."""
-        return None
-
-    def valueless(self, index: int, status: int) -> bool:
-        """Then the driver is to blame."""
-        return False
-
-    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
-        """Nobody knows."""
-        return None
-
-    def likely(self, index: int, value: float) -> str:
-        """Nothing known."""
-        return ""
-
-    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
-        """Nobody will."""
-
-    def wrote_later(self, truth: Truth, command: Command) -> None:
-        """Nobody will."""
 
 
 class ServerWords(Nobody):

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from twinloop.components.host.component import Component
-from twinloop.components.host.host import Linked
+from twinloop.components.host.component import Component, Linked
 from twinloop.components.releases.registry import Version
+from twinloop.sim.gateway.gateway import Gateway
+from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Signal, Steps, Task
 from twinloop.sim.model.spec import ComponentSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.gateway.poller import Poller
 
 
 class Swap:
@@ -30,9 +26,9 @@ class Swap:
     def __init__(self, gateway: Gateway, old: ComponentSpec, component: Component, linked: Linked, version: Version) -> None:
         self._gateway = gateway
         spec = replace(old, component=component, version=version)
-        self.old = [slot for slot in gateway.slots if slot.spec.name == old.name]
+        self.old = [slot for slot in gateway.rack.slots if slot.spec.name == old.name]
         self.new = [slot.sibling(f"{slot.name}@{version}", spec, linked) for slot in self.old]
-        self._snapshots = [dict(slot.values) for slot in self.old]
+        self._snapshots = [dict(slot.imports.values) for slot in self.old]
         self._own_names = [slot.name for slot in self.old]
         of_slot = {id(poller.slot): poller for poller in gateway.pollers}
         self._poller_of = [of_slot.get(id(slot)) for slot in self.old]
@@ -48,7 +44,7 @@ class Swap:
         self._returning: list[Signal] = []
         self._dark_since: dict[int, int] = {}
         self._dark_ns: dict[int, int] = {}
-        gateway.beside += self.new
+        gateway.rack.staged += self.new
 
     # ---- beside -------------------------------------------------------------------------------------------------
     def start(self, place: int) -> Signal:
@@ -69,11 +65,11 @@ class Swap:
                 self.on_fault(cause)
         elif state == "backoff" and not self.fault:
             self.fault, self._fault_cause = f"{self._own_names[place]}: {cause}", cause
-        if self.swapped and slot in self._gateway.slots:
+        if self.swapped and slot in self._gateway.rack.slots:
             self._see(place, state)
 
     def _old_moved(self, place: int, state: str) -> None:
-        if self.swapped and self.old[place] in self._gateway.slots:
+        if self.swapped and self.old[place] in self._gateway.rack.slots:
             self._see(place, state)
 
     def cause(self) -> str:
@@ -92,16 +88,16 @@ class Swap:
         yield from self._returning
 
     def _change(self, leaving: list[Slot], coming: list[Slot], before: Callable[[int], None] | None) -> Signal:
-        over, left = Signal(self._gateway.env), [len(leaving)]
+        over, left = Signal(self._gateway.machine.env), [len(leaving)]
 
         def change(place: int) -> None:
             if before is not None:
                 before(place)
-            if coming[place] not in self._gateway.slots:  # going back, some may never have left
+            if coming[place] not in self._gateway.rack.slots:  # going back, some may never have left
                 self._place(place, leaving[place], coming[place])
             left[0] -= 1
             if not left[0]:
-                self._gateway.env.call_in(0, over.fire)
+                self._gateway.machine.env.call_in(0, over.fire)
 
         for place in range(len(leaving)):
             poller = self._poller_of[place]
@@ -114,29 +110,29 @@ class Swap:
     def _hand_over(self, place: int) -> None:
         """``state`` as the old one has it now: what it wrote since the copy was made goes over what the new one made of the copy."""
         old, new, seen = self.old[place], self.new[place], self._snapshots[place]
-        for key, value in old.values.items():
+        for key, value in old.imports.values.items():
             if seen.get(key) != value:
-                new.values[key] = value
+                new.imports.values[key] = value
         for key in seen:
-            if key not in old.values:
-                new.values.pop(key, None)
+            if key not in old.imports.values:
+                new.imports.values.pop(key, None)
 
     def _place(self, place: int, leaving: Slot, coming: Slot, alive: bool = True) -> None:
         gateway, name = self._gateway, self._own_names[place]
         leaving.name, coming.name = f"{name}@{leaving.spec.version}", name
-        gateway.slots[gateway.slots.index(leaving)] = coming
-        gateway.beside[gateway.beside.index(coming)] = leaving
-        if gateway.transform is leaving:
-            gateway.transform = coming
-        if gateway.policy is leaving:
-            gateway.policy = coming
+        gateway.rack.slots[gateway.rack.slots.index(leaving)] = coming
+        gateway.rack.staged[gateway.rack.staged.index(coming)] = leaving
+        if gateway.rack.transform is leaving:
+            gateway.rack.transform = coming
+        if gateway.rack.policy is leaving:
+            gateway.rack.policy = coming
         poller = self._poller_of[place]
         if poller is not None:
             poller.slot = coming
             leaving.on_drop, coming.on_drop = None, poller.port.abandon
             leaving.on_ready, coming.on_ready = None, leaving.on_ready
             poller.port.reset()  # a connection with a half-read answer is nothing to inherit
-        gateway.trace.emit("swap", gateway.index, name, str(coming.spec.version))
+        gateway.machine.trace.emit("swap", gateway.index, name, str(coming.spec.version))
         if alive:
             self._serve(place, coming, down=leaving.state == "down" and leaving not in self.new)
 
@@ -153,33 +149,32 @@ class Swap:
         self._see(place, coming.state)
 
     def _stands_by_cold(self) -> bool:
-        member = self._gateway.member
-        return member is not None and member.spec.mode == "cold" and member.role not in ("active", "promoting")
+        return self._gateway.member.stands_by_cold
 
     def back_at_once(self) -> None:
         """The gateway has died: the old ones are in their places again, down like all."""
         for place, new in enumerate(self.new):
-            if new in self._gateway.slots:
+            if new in self._gateway.rack.slots:
                 self._place(place, new, self.old[place], alive=False)
 
     def retire(self, slots: list[Slot]) -> None:
         """These serve no more: each goes when whoever waits for it has been served."""
         for slot in slots:
             slot.on_move = None
-            if slot in self._gateway.beside:
-                Task(self._gateway.env, self._retire(slot, self._gateway.epoch))
+            if slot in self._gateway.rack.staged:
+                Task(self._gateway.machine.env, self._retire(slot, self._gateway.machine.epoch))
 
     def _retire(self, slot: Slot, epoch: int) -> Steps:
         gateway = self._gateway
         if slot.serving and slot.state == "ready":
             yield slot.wait()
-        if gateway.epoch == epoch and slot in gateway.beside:
-            gateway.beside.remove(slot)
+        if gateway.machine.epoch == epoch and slot in gateway.rack.staged:
+            gateway.rack.staged.remove(slot)
             gateway.supervisor.stop(slot)
 
     # ---- who can't serve ----------------------------------------------------------------------------------------
     def _see(self, place: int, state: str) -> None:
-        now = self._gateway.env._now
+        now = self._gateway.machine.env._now
         if state == "ready":
             if place in self._dark_since:
                 self._dark_ns[place] = self._dark_ns.get(place, 0) + now - self._dark_since.pop(place)

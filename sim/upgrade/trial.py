@@ -9,15 +9,12 @@ the swap included.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
 
 from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import Signal
 from twinloop.sim.model.spec import UpgradeSpec
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-    from twinloop.sim.upgrade.swap import Swap
+from twinloop.sim.upgrade.swap import Swap
 
 TRIAL_LATE = 0.05
 """share of polls that may be over later than ``latency``"""
@@ -32,7 +29,7 @@ class Trial:
 
     def __init__(self, gateway: Gateway, spec: UpgradeSpec, swap: Swap) -> None:
         self._gateway, self._spec, self._swap = gateway, spec, swap
-        self._began_ns = gateway.env._now
+        self._began_ns = gateway.machine.env._now
         self._dark = dict.fromkeys(poller.index for poller in swap.pollers if poller.came_to_nothing)
         """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the new version"""
         self._before = {poller.index: sum(poller.recent) / len(poller.recent) if poller.recent else 0.0 for poller in swap.pollers}
@@ -41,19 +38,19 @@ class Trial:
         self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
-        self.over = Signal(gateway.env)
+        self.over = Signal(gateway.machine.env)
         self.finished = False
         swap.on_fault = self._fault
         for poller in swap.pollers:
             poller.on_poll = self._polled
-        gateway.env.call_in(spec.trial_ns, self._end, "")
+        gateway.machine.env.call_in(spec.trial_ns, self._end, "")
         if swap.faults:
             self._fault(swap.last_fault)
 
     def _fault(self, cause: str) -> None:
         if self._swap.faults > self._spec.faults:
             self.detail = f"{self._swap.faults} faults, the last {cause}"
-            self._gateway.env.call_in(0, self._end, "faults")  # when what this fault leads to has happened
+            self._gateway.machine.env.call_in(0, self._end, "faults")  # when what this fault leads to has happened
 
     def _polled(self, row: Row) -> None:
         """A poll is over, or couldn't begin."""
@@ -68,10 +65,10 @@ class Trial:
         self._expected += share
         self._variance += share * (1.0 - share)
         self.failed += not row.carried
-        self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.env._now - row.due_ns > self._spec.latency_ns
+        self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.machine.env._now - row.due_ns > self._spec.latency_ns
         cause = self._worse() if self.polls >= POLLS_MIN else ""
         if cause:
-            self._gateway.env.call_in(0, self._end, cause)
+            self._gateway.machine.env.call_in(0, self._end, cause)
 
     def _worse(self) -> str:
         """What the polls say until now."""

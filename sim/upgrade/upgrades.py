@@ -13,76 +13,26 @@ swap. Going back takes the instances that were kept.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from twinloop.components.host.component import ComponentRefused
-from twinloop.components.releases.registry import Keys, Release, Version, bytes_fault, signature_fault
+from twinloop.components.releases.registry import Keys, bytes_fault, signature_fault
 from twinloop.sim.accounts.latency import DRIVER, Clockwork
-from twinloop.sim.cloud.releases import Block, Fetch
+from twinloop.sim.cloud.orders import ENDS, TRANSITIONS, Upgrade
+from twinloop.sim.cloud.releases import Block
 from twinloop.sim.gateway.call import call
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import MS, S, Steps, Task
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import Stream
 from twinloop.sim.model.spec import ComponentSpec, UpgradeSpec
+from twinloop.sim.upgrade.download import Fetch
 from twinloop.sim.upgrade.swap import Swap
 from twinloop.sim.upgrade.trial import Trial
 
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.gateway import Gateway
-
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("ordered", "told"): "waiting",
-    ("waiting", "begin"): "checking",
-    ("checking", "believed"): "fetching",
-    ("fetching", "fetched"): "verifying",
-    ("verifying", "verified"): "writing",
-    ("writing", "written"): "preparing",
-    ("preparing", "prepared"): "swapping",
-    ("swapping", "swapped"): "trial",
-    ("trial", "passed"): "committing",
-    ("committing", "committed"): "done",
-    **{(state, "refuse"): "refused" for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing")},
-    **{(state, "give-up"): "abandoned" for state in ("waiting", "checking", "fetching", "verifying", "writing", "preparing")},
-    **{(state, "go-back"): "rolled-back" for state in ("swapping", "trial", "committing")},
-    **{
-        (state, "end-of-run"): "unfinished"
-        for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing", "swapping", "trial", "committing")
-    },
-}  # fmt: skip
-"""(state, event) -> state of an upgrade on a gateway"""
-ENDS = ("done", "refused", "abandoned", "rolled-back", "unfinished")
-CAUSES = (
-    "limit", "wrong-name", "unknown-key", "bad-signature", "installed", "version-reused", "downgrade", "fetch-timeout", "truncated", "too-long",
-    "wrong-digest", "not-a-component", "not-granted", "memory", "configure", "unhealthy", "faults", "failures", "latency", "crash", "power-cut",
-    "shutdown", "end-of-run",
-)  # fmt: skip
-"""why an upgrade doesn't end as done; a fault while it is brought up beside the old one is named by its own cause"""
 WAITING_MAX = 8
 """upgrades that wait for one gateway to finish another; more are refused (cause ``limit``)"""
 COMPILE_SLICE_NS = MS
 """compiling goes at low priority: it gives its core away as often as this (ours)"""
-
-
-class Upgrade:
-    """One order, from its issue to its end. Times in ns; ``release`` is what the order states."""
-
-    def __init__(self, number: int, gateway: str, component: str, release: Release, issued_ns: int) -> None:
-        self.number, self.gateway, self.component, self.release, self.issued_ns = number, gateway, component, release, issued_ns
-        self.state = "ordered"
-        self.cause = self.detail = ""
-        self.stage = ""
-        """the state in which it ended"""
-        self.before: Version | None = None
-        self.ended_ns = -1
-        self.downtime_ns: int | None = None
-        """the longest that one of its slots could not serve, from the swap to the end; None when there was no swap"""
-        self.fetched_bytes = self.sessions = 0
-        self.swap: Swap | None = None
-
-    @property
-    def target(self) -> str:
-        """``gw/route``"""
-        return f"{self.gateway}/{self.component}"
 
 
 class Upgrades:
@@ -94,6 +44,7 @@ class Upgrades:
         self.current: Upgrade | None = None
         self._waiting: deque[Upgrade] = deque()
         self._fetch: Fetch | None = None
+        self._swapping: Swap | None = None
         self._trial: Trial | None = None
         self._committing = False
 
@@ -105,17 +56,17 @@ class Upgrades:
             raise InvariantError(f"upgrade of {upgrade.target}: {event!r} in state {upgrade.state!r}")
         gateway = self._gateway
         if following in ENDS:
-            upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.env._now, cause
+            upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.machine.env._now, cause
         upgrade.state = following
-        gateway.trace.emit("upgrade", gateway.index, upgrade.component, str(upgrade.release.version), following, cause)
+        gateway.machine.trace.emit("upgrade", gateway.index, upgrade.component, str(upgrade.release.version), following, cause)
         if following in ENDS and event != "end-of-run":
-            gateway.on_event(f"{'upgraded' if following == 'done' else following} {upgrade.target}")
+            gateway.machine.on_event(f"{'upgraded' if following == 'done' else following} {upgrade.target}")
 
     def told(self, upgrade: Upgrade) -> None:
         """An order has come down: it waits its turn."""
         self.move(upgrade, "told")
         if len(self._waiting) >= WAITING_MAX:
-            self._gateway.trace.emit("limit", self._gateway.index, "upgrades", WAITING_MAX)
+            self._gateway.machine.trace.emit("limit", self._gateway.index, "upgrades", WAITING_MAX)
             self.move(upgrade, "refuse", "limit")
             return
         self._waiting.append(upgrade)
@@ -125,7 +76,7 @@ class Upgrades:
         if self.current is None and self._waiting:
             self.current = self._waiting.popleft()
             self.move(self.current, "begin")
-            Task(self._gateway.env, self._run(self.current, self._gateway.epoch))
+            Task(self._gateway.machine.env, self._run(self.current, self._gateway.machine.epoch))
 
     def _run(self, upgrade: Upgrade, epoch: int) -> Steps:
         gateway = self._gateway
@@ -137,26 +88,26 @@ class Upgrades:
         )  # fmt: skip
         for step, event in steps:
             cause = yield from step(upgrade)
-            if gateway.epoch != epoch:
+            if gateway.machine.epoch != epoch:
                 return
             if cause:
                 yield from self._give_up(upgrade, cause)
                 break
             self.move(upgrade, event)
-        if gateway.epoch == epoch:
+        if gateway.machine.epoch == epoch:
             self._over(upgrade)
             self._next()
 
     def _over(self, upgrade: Upgrade) -> None:
-        if upgrade.swap is not None:
-            upgrade.downtime_ns = upgrade.swap.downtime_ns()
-            upgrade.swap.forget()
-        self.current = self._fetch = self._trial = None
+        if self._swapping is not None:
+            upgrade.downtime_ns = self._swapping.downtime_ns()
+            self._swapping.forget()
+        self.current = self._fetch = self._swapping = self._trial = None
 
     # ---- steps: each returns the cause for which it goes no further -----------------------------------------------
     def _check(self, upgrade: Upgrade) -> Steps:
         """Is the order signed by whom we trust, and newer than what we have?"""
-        yield from self._gateway.cores.hold(self._gateway.budget.host("verify"))
+        yield from self._gateway.machine.cores.hold(self._gateway.machine.budget.host("verify"))
         release, known = upgrade.release, self.installed.get(upgrade.component)
         fault = signature_fault(release, self._trusted)
         if fault or release.name != upgrade.component:
@@ -182,30 +133,30 @@ class Upgrades:
         """Are these the bytes that were signed?"""
         assert self._fetch is not None
         data = self._fetch.data()
-        yield from self._gateway.cores.hold(self._gateway.budget.host_many("digest_kib", _kib(data)))
+        yield from self._gateway.machine.cores.hold(self._gateway.machine.budget.host_many("digest_kib", _kib(data)))
         return bytes_fault(upgrade.release, data)
 
     def _write(self, upgrade: Upgrade) -> Steps:
         """To flash, beside the old one's file; nothing refers to it yet."""
-        gateway, epoch = self._gateway, self._gateway.epoch
-        yield from gateway.cores.hold(gateway.budget.host("commit"))
-        yield upgrade.fetched_bytes * S // gateway.flash_bytes_per_s
-        if gateway.epoch == epoch:
-            yield gateway.on_flash()
+        gateway, epoch = self._gateway, self._gateway.machine.epoch
+        yield from gateway.machine.cores.hold(gateway.machine.budget.host("commit"))
+        yield upgrade.fetched_bytes * S // gateway.machine.flash_bytes_per_s
+        if gateway.machine.epoch == epoch:
+            yield gateway.machine.on_flash()
         return ""
 
     def _prepare(self, upgrade: Upgrade) -> Steps:
         """Compile, link against the old one's grants, bring up beside the old instances, ask drivers how they are."""
         gateway = self._gateway
         assert self._fetch is not None
-        data, epoch = self._fetch.data(), gateway.epoch
-        left_ns = gateway.budget.host_many("compile_kib", _kib(data))
-        while left_ns > 0 and gateway.epoch == epoch:
-            yield from gateway.cores.hold(min(left_ns, COMPILE_SLICE_NS))
+        data, epoch = self._fetch.data(), gateway.machine.epoch
+        left_ns = gateway.machine.budget.host_many("compile_kib", _kib(data))
+        while left_ns > 0 and gateway.machine.epoch == epoch:
+            yield from gateway.machine.cores.hold(min(left_ns, COMPILE_SLICE_NS))
             left_ns -= COMPILE_SLICE_NS
-        if gateway.epoch != epoch:
+        if gateway.machine.epoch != epoch:
             return ""
-        old = next(slot.spec for slot in gateway.slots if slot.spec.name == upgrade.component)
+        old = next(slot.spec for slot in gateway.rack.slots if slot.spec.name == upgrade.component)
         try:
             component = gateway.host.load(data, old.role)
         except ComponentRefused as refused:
@@ -216,23 +167,23 @@ class Upgrades:
         except ComponentRefused as refused:
             upgrade.detail = str(refused)
             return "not-granted"
-        upgrade.swap = Swap(gateway, old, component, linked, upgrade.release.version)
-        return (yield from self._bring_up(upgrade, upgrade.swap, epoch))
+        self._swapping = Swap(gateway, old, component, linked, upgrade.release.version)
+        return (yield from self._bring_up(upgrade, self._swapping, epoch))
 
     def _bring_up(self, upgrade: Upgrade, swap: Swap, epoch: int) -> Steps:
         gateway = self._gateway
         gateway.host.require_room(len(swap.new))
         for place in range(len(swap.new)):  # one by one: polls need the cores, too
             yield swap.start(place)
-            if gateway.epoch != epoch:
+            if gateway.machine.epoch != epoch:
                 return ""
             if swap.fault:
                 break
         for slot in swap.new if swap.new[0].spec.role == "driver" else []:
             if swap.fault:  # who was brought up first may have died since
                 break
-            fault = yield from call(gateway, slot, "get-status", (), 0, Clockwork(), DRIVER)
-            if gateway.epoch != epoch:
+            fault = yield from call(gateway.machine, slot, "get-status", (), 0, Clockwork(), DRIVER)
+            if gateway.machine.epoch != epoch:
                 return ""
             if fault is not None:
                 gateway.supervisor.fault(slot, fault)
@@ -246,12 +197,12 @@ class Upgrades:
         return swap.cause()
 
     def _swap(self, upgrade: Upgrade) -> Steps:
-        assert upgrade.swap is not None
-        yield upgrade.swap.forth()
+        assert self._swapping is not None
+        yield self._swapping.forth()
         return ""
 
     def _try(self, upgrade: Upgrade) -> Steps:
-        swap = upgrade.swap
+        swap = self._swapping
         assert swap is not None
         trial = self._trial = Trial(self._gateway, self._spec, swap)
         cause = yield trial.over
@@ -260,35 +211,35 @@ class Upgrades:
 
     def _commit(self, upgrade: Upgrade) -> Steps:
         """The new version is the one that a boot takes, as soon as that is synced."""
-        gateway, epoch = self._gateway, self._gateway.epoch
-        yield from gateway.cores.hold(gateway.budget.host("commit"))
-        if gateway.epoch != epoch:
+        gateway, epoch = self._gateway, self._gateway.machine.epoch
+        yield from gateway.machine.cores.hold(gateway.machine.budget.host("commit"))
+        if gateway.machine.epoch != epoch:
             return ""
         self._committing = True
-        yield gateway.on_flash()
-        if gateway.epoch == epoch:
+        yield gateway.machine.on_flash()
+        if gateway.machine.epoch == epoch:
             self._commit_now(upgrade)
         return ""
 
     def _commit_now(self, upgrade: Upgrade) -> None:
-        assert upgrade.swap is not None
+        assert self._swapping is not None
         self._committing = False
         self.installed[upgrade.component] = upgrade.release.version, upgrade.release.sha256
-        upgrade.swap.retire(upgrade.swap.old)
+        self._swapping.retire(self._swapping.old)
 
     def _give_up(self, upgrade: Upgrade, cause: str) -> Steps:
         """What was prepared goes; what was swapped is swapped back."""
         if upgrade.state in ("swapping", "trial", "committing"):
-            epoch = self._gateway.epoch
-            assert upgrade.swap is not None
-            yield from upgrade.swap.back()
-            if self._gateway.epoch != epoch:
+            epoch = self._gateway.machine.epoch
+            assert self._swapping is not None
+            yield from self._swapping.back()
+            if self._gateway.machine.epoch != epoch:
                 return
-            upgrade.swap.retire(upgrade.swap.new)
+            self._swapping.retire(self._swapping.new)
             self.move(upgrade, "go-back", cause)
             return
-        if upgrade.swap is not None:
-            upgrade.swap.retire(upgrade.swap.new)
+        if self._swapping is not None:
+            self._swapping.retire(self._swapping.new)
         self.move(upgrade, "refuse", cause)
 
     # ---- what else happens --------------------------------------------------------------------------------------
@@ -315,8 +266,8 @@ class Upgrades:
                 self._commit_now(upgrade)  # it was on the flash, and nobody lived to know
                 self.move(upgrade, "committed")
             elif upgrade.state in ("swapping", "trial", "committing"):
-                assert upgrade.swap is not None
-                upgrade.swap.back_at_once()
+                assert self._swapping is not None
+                self._swapping.back_at_once()
                 self.move(upgrade, "go-back", cause)
             else:
                 self.move(upgrade, "give-up", cause)
@@ -330,8 +281,8 @@ class Upgrades:
         """The run is over."""
         for upgrade in [*([self.current] if self.current is not None else []), *self._waiting]:
             self.move(upgrade, "end-of-run", "end-of-run")
-            if upgrade.swap is not None and upgrade.swap.swapped:
-                upgrade.downtime_ns = upgrade.swap.downtime_ns()
+            if upgrade is self.current and self._swapping is not None and self._swapping.swapped:
+                upgrade.downtime_ns = self._swapping.downtime_ns()
         self.current = None
         self._waiting.clear()
 

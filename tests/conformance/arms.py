@@ -19,9 +19,9 @@ from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device
 from twinloop.devices.opcua.device import OpcUaServer
 from twinloop.devices.opcua.server import fresh_counters, standard_space
+from twinloop.sim.field.files import Client, Files
 from twinloop.sim.field.serial_port import Master, SerialPort
 from twinloop.sim.field.tcp_port import TcpPort
-from twinloop.sim.gateway.budget import Files
 from twinloop.sim.kernel.clock import MS, Environment, S, Signal
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.kernel.trace import Trace
@@ -56,7 +56,7 @@ def simulated_tcp(server: ModbusServer) -> Iterator[Ask]:
     """Over a link with delay and loss, through the port that a driver has."""
     env, streams = Environment(), Streams(3)
     link = Link("plant", LinkModel(delay_ns=MS, loss=0.1), streams)
-    port = TcpPort(env, Trace(env), 0, link, server, "d/1", MS, lambda: True, Files(None), "gw", False)
+    port = TcpPort(env, Trace(env), 0, link, server, "d/1", MS, Client("gw", Files(None), lambda: True))
 
     def ask(frame: bytes) -> bytes | None:
         ok, value = _until(env, port.transact(frame, MBAP, 20 * S, 20 * S))

@@ -51,7 +51,7 @@ class Seen:
         self.pair = world.pairs[0]
 
     def _look(self) -> None:
-        store = self.world.gateways[0].store
+        store = self.world.gateways[0].outbox.store
         stored = {(m.row.device, m.row.k, bit): None for m in (store.messages() if store is not None else []) for bit in bits(m.mask)}
         for (device, k), row in self.world.ledger.rows.items():
             self.at_crash.update({(device, k, bit): None for bit in bits(row.open) if (device, k, bit) not in stored})

@@ -29,14 +29,14 @@ def test_set_waits_for_the_sync_of_the_flash(host: Host) -> None:
     world, _ = answers(host, 8)
     assert world.ledger.count(End.MISSED, "rejected", [0]) == 30
     poller = world.gateways[0].pollers[0]
-    assert poller.slot.values == {"k": bytes(8)}
+    assert poller.slot.imports.values == {"k": bytes(8)}
     assert 100 * MS <= poller.clockwork.spent_ns[1] <= 110 * MS
 
 
 def test_a_value_over_the_quota_is_refused_and_traced(host: Host) -> None:
     world, records = answers(host, 1000, state_bytes=500)
-    assert world.gateways[0].pollers[0].slot.values == {}
-    assert world.gateways[0].budget.breaches == {"state-quota": 3}
+    assert world.gateways[0].pollers[0].slot.imports.values == {}
+    assert world.gateways[0].machine.budget.breaches == {"state-quota": 3}
     assert [record[2:] for record in records if record[1] == "limit"] == [("gw/driver/presses/1", "state-quota", 1001)] * 3
 
 
@@ -44,7 +44,7 @@ def test_state_survives_a_crash_of_the_gateway(host: Host) -> None:
     crash = Action(int(1.5 * S), "crash", "gw", 2 * S)
     world, _ = answers(host, 8, 5 * S, (crash,))
     slot = world.gateways[0].pollers[0].slot
-    assert slot.values == {"k": bytes(8)}
+    assert slot.imports.values == {"k": bytes(8)}
     assert slot.instance is None, "closed with the world"
     assert len(world.gateways[0].boots) == 2
 

@@ -22,8 +22,7 @@ from twinloop.sim.cloud.messages import Command
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.serving.truth import Showing, TruthCaller
 from twinloop.sim.truth.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
-from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Truth
-from twinloop.sim.truth.witness import Nobody
+from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Nobody, Truth
 
 HELLO = {"twinloop-shown": 1, "devices": [["m/1", 0], ["m/2", 0]], "models": [["level", "speed"]]}
 
@@ -36,8 +35,8 @@ class Talk:
         self.asked: list[int] = []
         self.serving = Elsewhere(lambda: self.now_ns)
         self.serving.write = lambda data: self.asked.append(json.loads(data)["ask"])
-        self.truth = Truth(Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
         self.env: Any = SimpleNamespace(_now=0)
+        self.truth = Truth(self.env, Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
         level = Point("level", "holding", 0, "u16", scale=0.1, signal=Signal("constant", 1.0), writable=True)
         model = DeviceModel("m", "one register", "ours", ("modbus-tcp",), (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))))
         self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0, Device(model, "m/1", 1, 5))

@@ -77,7 +77,7 @@ def test_a_partition_hits_the_pair_only_and_only_the_way_that_it_says(host: Host
     assert bool(seen.world.ledger.duplicates) == led_twice
     assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
     assert seen.world.latencies.of().gateway.max < 2 * S
-    assert seen.world.gateways[0].uplink.lost_sessions == 0
+    assert seen.world.gateways[0].outbox.uplink.lost_sessions == 0
 
 
 def test_an_outage_of_both_uplinks_changes_nothing_while_heartbeats_come(host: Host) -> None:
@@ -388,7 +388,7 @@ def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
     world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
-    assert [gateway.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"
+    assert [gateway.machine.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"
     assert arbiter == "none" or not world.pairs[0].splits  # and two leaders would have been an InvariantError
     for takeover in world.pairs[0].takeovers:
         assert takeover.led_ns >= takeover.gone_ns

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import twinloop.sim.gateway.listener
 from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
 from twinloop.components.host.batch import read_batch
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
+from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action, ComponentSpec, DeviceSpec, MqttSpec, StoreSpec, WorldSpec
@@ -28,19 +28,19 @@ POINTS = 10
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is 250 or 120 ms later)."""
-    accepted = twinloop.sim.gateway.listener.accepted
+    accepted = Pipeline.accepted
 
-    def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
+    def checked(pipeline: Pipeline, poller: Any, row: Any, fault: Any, generation: int) -> Any:
         lists = poller.clockwork.lists
-        if fault is None and lists is not None:
+        if poller.listens_by_itself and fault is None and lists is not None:
             late_ns = read_batch(lists).times[0] - EPOCH_NS - row.due_ns
             late_ms = -(-late_ns // MS)  # a payload's time is in whole ms
             assert min(poller.clockwork.spent_ns) >= 0
             late[late_ms] = late.get(late_ms, 0) + 1
-        return accepted(gateway, poller, row, fault, generation)
+        return accepted(pipeline, poller, row, fault, generation)
 
     late: dict[int, int] = {}
-    monkeypatch.setattr(twinloop.sim.gateway.listener, "accepted", checked)
+    monkeypatch.setattr(Pipeline, "accepted", checked)
     yield
     assert set(late) <= {0, *(120 * n for n in range(6)), *(250 * n for n in range(12))}, late
 
@@ -265,4 +265,4 @@ def test_nothing_of_the_field_is_lost_silently(
     assert len(world.commands_issued) == sum(world.commands_ended.values())
     assert world.truth.wrong_writes == 0, world.truth.first_command
     assert world.truth.wrong == 0, world.truth.first
-    assert all(gateway.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"
+    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from twinloop.components.host.codec import Case
 from twinloop.sim.accounts.ledger import End, Ledger, SharedRow
 from twinloop.sim.field.tcp_port import REPLY_BYTES_MAX, cut_frame
-from twinloop.sim.gateway.cores import Cores
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, S
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import Streams
+from twinloop.sim.machine.cores import Cores
 from twinloop.sim.network.link import GilbertElliott, Link, LinkModel
 from twinloop.sim.network.presets import PRESETS
 from twinloop.sim.network.rule import Cut, Delay, Packet

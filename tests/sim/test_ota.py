@@ -17,10 +17,10 @@ from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
 from twinloop.components.releases.registry import Version, sign
 from twinloop.sim.accounts.ledger import End
+from twinloop.sim.cloud.orders import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.cloud.releases import BLOCK_BYTES
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, OfferSpec, StoreSpec
-from twinloop.sim.upgrade.upgrades import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_the_download_takes_the_links_time_and_acknowledgements_wait_behind_it(h
     shortest_ns = ran.order.release.size_bytes * 8 * S // 100_000
     assert shortest_ns < took_ns < 1.2 * shortest_ns + 200 * MS
     assert ran.world.latencies.of().cloud.max < 4 * S
-    assert ran.world.gateways[0].uplink.round_trip_ns > 0
+    assert ran.world.gateways[0].outbox.uplink.round_trip_ns > 0
     assert ran.order.state == "done"
 
 
@@ -101,28 +101,28 @@ def test_state_is_carried_over_and_goes_back_with_the_old_version(host: Host) ->
     name = "gw/driver/presses/1"
     ran = keeper_run()
     assert ran.order.state == "done"
-    assert ran.slots[name].values == {"k": bytes(8)}, "what the old one wrote last"
-    assert ran.final[name].values == {"k": bytes(16)}
+    assert ran.slots[name].imports.values == {"k": bytes(8)}, "what the old one wrote last"
+    assert ran.final[name].imports.values == {"k": bytes(16)}
     faults = [Action(6 * S + i * 500 * MS, "inject", name, kind="unreachable") for i in range(3)]
     back = keeper_run(*faults)
     assert (back.order.state, back.order.cause) == ("rolled-back", "faults")
     assert back.final[name] is back.slots[name]
-    assert back.final[name].values == {"k": bytes(8)}
+    assert back.final[name].imports.values == {"k": bytes(8)}
 
 
 def test_what_the_old_one_wrote_meanwhile_is_carried_over(host: Host) -> None:
     """The copy is made when the new one is brought up; the old one goes on writing until the swap."""
     world = World(small(host, order(2, "normalize", "1.1.0")), host)
-    slot = world.gateways[0].transform
-    slot.values.update({"kept": b"1", "changed": b"1", "gone": b"1"})
+    slot = world.gateways[0].rack.transform
+    slot.imports.values.update({"kept": b"1", "changed": b"1", "gone": b"1"})
 
     def between(event: Any) -> None:
         if event[1] == "component" and event[3].endswith("@1.1.0") and event[4] == "ready":
-            new = next(one for one in world.gateways[0].beside)
-            assert new.values == {"kept": b"1", "changed": b"1", "gone": b"1"}
-            new.values.update({"kept": b"migrated", "changed": b"migrated"})
-            slot.values["changed"] = b"2"
-            del slot.values["gone"]
+            new = next(one for one in world.gateways[0].rack.staged)
+            assert new.imports.values == {"kept": b"1", "changed": b"1", "gone": b"1"}
+            new.imports.values.update({"kept": b"migrated", "changed": b"migrated"})
+            slot.imports.values["changed"] = b"2"
+            del slot.imports.values["gone"]
 
     emit = world.trace.emit
 
@@ -133,8 +133,8 @@ def test_what_the_old_one_wrote_meanwhile_is_carried_over(host: Host) -> None:
     world.trace.emit = watched  # type: ignore[method-assign]
     world.run()
     world.close()
-    assert world.gateways[0].transform is not slot
-    assert world.gateways[0].transform.values == {"kept": b"migrated", "changed": b"2"}
+    assert world.gateways[0].rack.transform is not slot
+    assert world.gateways[0].rack.transform.imports.values == {"kept": b"migrated", "changed": b"2"}
 
 
 # ---- refusals: each names its cause and its step, and the old version never stops ------------------------------------
@@ -287,8 +287,8 @@ def test_an_order_that_waits_is_for_the_gateway_that_it_names_and_comes_once(hos
     ran = Run(upgradable(paired(plant(host, count=3, duration_ns=12 * S, timeline=(*crashes, order(0.1, "route", "1.1.0"))), "hot", lease_ns=300 * MS)), host)
     assert ran.order.state == state
     assert [r[5] for r in ran.records if r[1] == "upgrade"].count("waiting") == 1
-    assert str(ran.world.gateways[0].policy.spec.version) == version
-    assert str(ran.world.gateways[1].policy.spec.version) == "1.0.0"
+    assert str(ran.world.gateways[0].rack.policy.spec.version) == version
+    assert str(ran.world.gateways[1].rack.policy.spec.version) == "1.0.0"
 
 
 @pytest.mark.parametrize("mode", ["warm", "cold"])
@@ -297,7 +297,7 @@ def test_a_standby_that_was_upgraded_takes_over_with_the_new_version(host: Host,
     ran = Run(upgradable(paired(plant(host, count=5, duration_ns=15 * S, timeline=timeline), mode)), host)
     assert ran.order.state == "done"
     standby = ran.world.gateways[1]
-    assert str(standby.policy.spec.version) == "1.1.0"
+    assert str(standby.rack.policy.spec.version) == "1.1.0"
     assert ran.world.pairs[0].leaders == ["gw-b"]
 
 

@@ -102,6 +102,6 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
 
 def test_identifiers_begin_again_and_pass_over_those_in_flight(host: Host) -> None:
     world = run(plant(host, count=1, duration_ns=2 * S), host)
-    uplink = world.gateways[0].uplink
+    uplink = world.gateways[0].outbox.uplink
     assert uplink._packet == uplink.published
     assert encode(Connack(True)) == packets.connack(True)

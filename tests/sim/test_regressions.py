@@ -126,17 +126,17 @@ def test_a_restart_does_not_double_the_drain(host: Host) -> None:
 
 def test_a_batch_that_can_never_fit_evicts_itself_only(host: Host) -> None:
     world = World(plant(host, count=1, store=StoreSpec(capacity_bytes=6_000)), host)
-    store, ledger = world.gateways[0].store, world.ledger
+    store, ledger = world.gateways[0].outbox.store, world.ledger
     assert store is not None
     poller = world.gateways[0].pollers[0]
     world.boot()
-    world.gateways[0].uplink.stop()
+    world.gateways[0].outbox.uplink.stop()
 
     def message(k: int, values: int) -> Any:
         row: Row = ledger.open_row(0, k, 0, 1)
         row.read = 1
         batch = Batch((0,) * values, (1.0,) * values, (0,) * values, (0,) * values, ())
-        return world.gateways[0].compose(poller, row, 1, 1, batch)
+        return world.gateways[0].pipeline.compose(poller, row, 1, 1, batch)
 
     for k in range(1000, 1010):
         store.put(message(k, 1))
@@ -200,7 +200,7 @@ def test_a_holder_of_an_instance_that_is_gone_gives_nothing_back(host: Host) -> 
     """A call that ends after its instance was replaced must not free the new one, which serves another call by then."""
     world = World(plant(host, count=1), host)
     world.boot()
-    slot = world.gateways[0].transform
+    slot = world.gateways[0].rack.transform
     slot.serving, old = True, slot.generation
     world.gateways[0].supervisor.fault_now(slot, Cause.CONTRACT, "on purpose")
     world.advance(S)
@@ -225,10 +225,10 @@ def test_a_gateway_that_dies_while_a_component_configures_leaves_no_ghost(host: 
     world = World(plant(host, count=1, duration_ns=4 * S, drivers={1: keeper}, timeline=(restart, crash)), host)
     world.boot()
     slot = world.gateways[0].pollers[0].slot
-    assert slot.values == {"k": bytes(8)}
-    slot.values.clear()
+    assert slot.imports.values == {"k": bytes(8)}
+    slot.imports.values.clear()
     world.advance(3 * S)
-    assert (world.gateways[0].state, slot.values) == ("down", {})
+    assert (world.gateways[0].state, slot.imports.values) == ("down", {})
     world.finish()
     world.close()
     conserved(world)
@@ -242,7 +242,7 @@ def test_a_deadline_that_ends_after_the_crash_kills_nothing_twice(host: Host, sp
     restart, crash = Action(2 * S, "restart", "gw"), Action(2 * S + 6 * MS // 10, "crash", "gw")
     world = run(plant(host, count=1, duration_ns=4 * S, drivers={1: sleeper}, timeline=(restart, crash)), host)
     conserved(world)
-    assert world.gateways[0].budget.memory_bytes == 0
+    assert world.gateways[0].machine.budget.memory_bytes == 0
 
 
 def test_a_request_beyond_the_limit_is_refused_on_an_open_connection_too(host: Host) -> None:

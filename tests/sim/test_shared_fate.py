@@ -26,7 +26,7 @@ def test_files_run_out_by_name_and_those_who_have_one_keep_it(host: Host) -> Non
     """Three of the store, one of the uplink, six are left for twelve devices."""
     world = run(limited(host, 10), host)
     conserved(world)
-    budget = world.gateways[0].budget
+    budget = world.gateways[0].machine.budget
     assert budget.files.peak == 10
     assert budget.breaches["files"] == 6 * 10 * 2, "each of the others tried at every poll, and once more"
     assert world.ledger.by_cause(End.MISSED) == {"disconnected": 6 * 10 * 10}
@@ -38,7 +38,7 @@ def test_a_connection_that_is_lost_gives_its_file_to_another(host: Host) -> None
     world = run(limited(host, 10, timeline=(Action(5 * S, "cut", "plant", 9 * S, leg="presses/1"),)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED, devices=[6]) > 0
-    assert world.gateways[0].budget.files.peak == 10
+    assert world.gateways[0].machine.budget.files.peak == 10
 
 
 def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) -> None:
@@ -50,7 +50,7 @@ def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) ->
     assert world.ledger.count(End.LOST) == 0
     starved = run(replace(spec, gateways=(replace(spec.gateways[0], files=14),)), host)
     conserved(starved)
-    assert starved.gateways[0].budget.breaches["files"] > 0
+    assert starved.gateways[0].machine.budget.breaches["files"] > 0
 
 
 def test_files_are_counted_right_over_any_number_of_lives(host: Host) -> None:
@@ -58,7 +58,7 @@ def test_files_are_counted_right_over_any_number_of_lives(host: Host) -> None:
     world = World(limited(host, 100, timeline=lives), host)
     world.boot()
     world.advance(int(9.5 * S))
-    assert world.gateways[0].budget.files.open == 3 + 1 + 12
+    assert world.gateways[0].machine.budget.files.open == 3 + 1 + 12
     world.finish()
     world.close()
     conserved(world)
@@ -84,4 +84,4 @@ def test_out_of_memory_hits_the_largest_first_and_the_board_says_so(host: Host) 
     world = run(spec, host)
     conserved(world)
     assert world.gateways[0].supervisor.faults[("modbus-driver", "memory-limit")] >= 1
-    assert world.gateways[0].budget.breaches["memory"] >= 1
+    assert world.gateways[0].machine.budget.breaches["memory"] >= 1

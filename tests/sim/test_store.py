@@ -42,7 +42,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
             Action(at, "power-cut", "gw", at + 200 * MS) for at in sorted(S + instants.below(13 * S) // MS * MS for _ in range(10))
         )  # fmt: skip
         world = World(storing(host, *troubles, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW), seed=seed), host)
-        store = world.gateways[0].store
+        store = world.gateways[0].outbox.store
         assert store is not None
         file = store._file
         assert file is not None
@@ -66,7 +66,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
 def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None:
     power = tuple(Action(int((3 + i) * S) + 130 * MS, "power-cut", "gw", int((3 + i) * S) + 400 * MS) for i in range(8))
     world = World(storing(host, *power, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW)), host)
-    file = world.gateways[0].store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
     assert file is not None
     begin = file.begin_sync
 
@@ -83,7 +83,7 @@ def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None
 
 def test_a_row_that_nobody_wrote_is_caught(host: Host) -> None:
     world = World(storing(host, Action(5 * S, "power-cut", "gw", 6 * S), store=StoreSpec()), host)
-    file = world.gateways[0].store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
     assert file is not None
     world.boot()
     world.advance(4 * S)
@@ -97,7 +97,7 @@ def test_a_log_that_is_long_is_copied_into_the_database_and_the_power_may_still_
     power = Action(14 * S, "power-cut", "gw", int(14.5 * S))
     spec = storing(host, power, store=StoreSpec(commit_ns=20 * MS), count=40, poll_ns=100 * MS)
     world = World(spec, host)
-    file = world.gateways[0].store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
     assert file is not None
     world.boot()
     sizes = []
@@ -118,9 +118,9 @@ def test_what_a_component_kept_since_the_last_sync_is_gone_too(host: Host) -> No
     world.boot()
     slot = world.gateways[0].pollers[0].slot
     world.advance(5 * S + 5 * MS)
-    assert slot.values == {"k": bytes(8)}, "set, and parked until the sync"
+    assert slot.imports.values == {"k": bytes(8)}, "set, and parked until the sync"
     world.advance(int(5.5 * S))
-    assert slot.values == {}
+    assert slot.imports.values == {}
     world.finish()
     world.close()
     conserved(world)
@@ -130,16 +130,16 @@ def test_what_a_component_kept_since_the_last_sync_is_gone_too(host: Host) -> No
 def test_slow_flash_falls_behind_by_name(host: Host) -> None:
     slow = run(storing(host, store=StoreSpec(commit_ns=20 * MS, flash_bytes_per_s=20_000)), host)
     conserved(slow)
-    assert slow.gateways[0].budget.breaches["flash-behind"] > 10
+    assert slow.gateways[0].machine.budget.breaches["flash-behind"] > 10
     quick = run(storing(host, store=StoreSpec(commit_ns=20 * MS)), host)
-    assert "flash-behind" not in quick.gateways[0].budget.breaches
-    store = quick.gateways[0].store
+    assert "flash-behind" not in quick.gateways[0].machine.budget.breaches
+    store = quick.gateways[0].outbox.store
     assert store is not None
     assert store.flash_bytes >= 2 * 4096 * 2 * store.syncs, "two pages at least, to the log and to the database"
 
 
 def test_fewer_syncs_wear_the_flash_less(host: Host) -> None:
-    often, seldom = (run(storing(host, store=StoreSpec(commit_ns=every)), host).gateways[0].store for every in (20 * MS, 2 * S))
+    often, seldom = (run(storing(host, store=StoreSpec(commit_ns=every)), host).gateways[0].outbox.store for every in (20 * MS, 2 * S))
     assert often is not None
     assert seldom is not None
     assert often.flash_bytes > 3 * seldom.flash_bytes
@@ -159,7 +159,7 @@ def test_a_store_in_memory_forgets_and_one_on_flash_does_not(host: Host) -> None
     assert flash.ledger.count(End.LOST, "crash") <= 20
     shut = run(storing(host, Action(10 * S, "shutdown", "gw", 11 * S), store=StoreSpec(volatile=True)), host)
     assert shut.ledger.count(End.LOST, "no-store") > 900
-    store = memory.gateways[0].store
+    store = memory.gateways[0].outbox.store
     assert store is not None
     assert (store.flash_bytes, store.syncs) == (0, 0)
 
@@ -203,7 +203,7 @@ def test_what_is_in_flight_is_not_given_up_and_a_full_window_is_no_failed_try(ho
     spec = plant(host, count=10, duration_ns=10 * S, uplink=narrow, store=StoreSpec(retry_ns=20 * MS, retries=3), timeline=(cut(4, 4),))
     world = World(spec, host)
     world.boot()
-    store = world.gateways[0].store
+    store = world.gateways[0].outbox.store
     assert store is not None
     for step in range(100):
         world.advance(step * 100 * MS)
@@ -262,7 +262,7 @@ def test_a_store_keeps_its_figures_over_any_number_of_lives(host: Host) -> None:
     lives = tuple(replace(Action(0, verb, "gw"), at_ns=at * S, until_ns=(at + 1) * S) for at, verb in ((3, "crash"), (6, "power-cut"), (9, "shutdown")))
     world = run(storing(host, *lives, store=StoreSpec(capacity_bytes=100_000)), host)
     conserved(world)
-    store = world.gateways[0].store
+    store = world.gateways[0].outbox.store
     assert store is not None
     assert store.used_bytes == sum(store._row_bytes(message) for message in store.messages())
     assert store.peak_bytes <= 100_000

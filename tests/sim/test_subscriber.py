@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import twinloop.sim.gateway.listener
 from tests.plants import component, paired, run
 from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
 from tests.sim.test_world import conserved
@@ -19,6 +18,7 @@ from twinloop.components.host.batch import Batch, read_batch
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.gateway.listener import Taken
+from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.subscriber import Subscriber
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
@@ -32,20 +32,20 @@ POINT_FAULTS = ["bad-status", "frozen-timestamp", "stuck", "drift", "nan"]
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever happens: the source timestamps of a batch are one instant, that of the sample for which it is taken."""
-    accepted = twinloop.sim.gateway.listener.accepted
+    accepted = Pipeline.accepted
     wrong: list[tuple[int, ...]] = []
 
-    def checked(gateway: Any, poller: Any, row: Any, fault: Any, generation: int) -> Any:
+    def checked(pipeline: Pipeline, poller: Any, row: Any, fault: Any, generation: int) -> Any:
         lists = poller.clockwork.lists
-        if fault is None and lists is not None:
+        if poller.listens_by_itself and fault is None and lists is not None:
             batch = read_batch(lists)
             told = [at - EPOCH_NS for at in batch.times]
             step_ns = poller.spec.model.step_ns
             if any(at != row.due_ns // step_ns * step_ns // US * US for at in told) or min(poller.clockwork.spent_ns) < 0:
                 wrong.append((row.due_ns, *told))
-        return accepted(gateway, poller, row, fault, generation)
+        return accepted(pipeline, poller, row, fault, generation)
 
-    monkeypatch.setattr(twinloop.sim.gateway.listener, "accepted", checked)
+    monkeypatch.setattr(Pipeline, "accepted", checked)
     yield
     assert not wrong
 
@@ -244,4 +244,4 @@ def test_whatever_happens_every_sample_has_one_end(
     spec = subscribed(host, 3, OpcUaSpec(publishing_ns, queue), duration_ns=10 * S, timeline=tuple(timeline), seed=seed, store=store, settle_ns=30 * S)
     world = run(paired(spec, mode) if mode else spec, host)
     conserved(world)
-    assert all(gateway.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"
+    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"

@@ -13,8 +13,9 @@ from tests.plants import component, plant, run
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.gateway import gateway, slot
+from twinloop.sim.gateway import slot
 from twinloop.sim.kernel.clock import MS, S
+from twinloop.sim.machine import machine
 from twinloop.sim.model.spec import Action, RestartSpec, WorldSpec
 from twinloop.sim.states import figure
 from twinloop.sim.world import World
@@ -77,8 +78,8 @@ def test_drivers_are_asked_and_a_change_is_an_event(host: Host) -> None:
     said = [(r[2], r[3]) for r in records if r[1] == "status" and r[2] == "gw/driver/presses/2"]
     assert said == [("gw/driver/presses/2", "ok"), ("gw/driver/presses/2", "degraded"), ("gw/driver/presses/2", "ok")]
     assert world.gateways[0].supervisor.faults == {}
-    calls = world.gateways[0].budget.meters["modbus-driver"].calls
-    assert calls > run(plant(host, count=4, duration_ns=20 * S, timeline=(silent,)), host).gateways[0].budget.meters["modbus-driver"].calls
+    calls = world.gateways[0].machine.budget.meters["modbus-driver"].calls
+    assert calls > run(plant(host, count=4, duration_ns=20 * S, timeline=(silent,)), host).gateways[0].machine.budget.meters["modbus-driver"].calls
 
 
 def test_a_driver_that_says_failed_is_restarted_and_quarantined_in_the_end(host: Host) -> None:
@@ -96,7 +97,7 @@ def test_the_watchdog_resets_a_gateway_whose_core_is_hogged(host: Host) -> None:
     changes: dict[str, Any] = {"count": 3, "duration_ns": 10 * S, "board": "beaglebone-black", "drivers": drivers}
     bitten, records = traced(supervised(host, RestartSpec(watchdog_ns=S, faults=99), **changes), host)
     assert bitten.gateways[0].supervisor.bites >= 2
-    assert bitten.gateways[0].budget.breaches["watchdog"] == bitten.gateways[0].supervisor.bites
+    assert bitten.gateways[0].machine.budget.breaches["watchdog"] == bitten.gateways[0].supervisor.bites
     assert len(bitten.gateways[0].boots) == 1 + bitten.gateways[0].supervisor.bites
     first = next(r for r in records if r[1] == "breach" and r[3] == "watchdog")
     assert 3 * S // 4 <= first[0] <= S, "a second after the last kick, which was at most a quarter before the hog began at 0"
@@ -110,7 +111,7 @@ def test_a_watchdog_that_is_kicked_costs_little_and_changes_nothing(host: Host) 
     assert calm.ledger.count(End.DELIVERED) == calm.ledger.due
 
 
-@pytest.mark.parametrize("table", [slot.TRANSITIONS, gateway.TRANSITIONS])
+@pytest.mark.parametrize("table", [slot.TRANSITIONS, machine.TRANSITIONS])
 def test_every_state_can_be_left_and_reached(table: dict[tuple[str, str], str]) -> None:
     states = dict.fromkeys([state for state, _ in table] + list(table.values()))
     assert all(any(state == origin for origin, _ in table) for state in states)

@@ -33,7 +33,7 @@ def test_two_cpu_segments_and_one_wait_add(host: Host) -> None:
     gateway, slot, env = world.gateways[0], world.gateways[0].pollers[0].slot, world.env
     clockwork, meter = Clockwork(), slot.meter
     before = meter.cpu_ns, env.now
-    task = Task(env, call(gateway, slot, "read-sensor", (), 0, clockwork, DRIVER))
+    task = Task(env, call(gateway.machine, slot, "read-sensor", (), 0, clockwork, DRIVER))
     while not task.done:
         env.step()
     assert task.value is None
@@ -50,13 +50,13 @@ def test_the_guest_sees_time_pass_while_it_computes(host: Host) -> None:
     world = World(plant(host, count=1, drivers={1: sleeper(host, guests.clock_watching(turns))}), host)
     world.boot()
     gateway, slot = world.gateways[0], world.gateways[0].pollers[0].slot
-    task = Task(world.env, call(gateway, slot, "read-sensor", (), 0, Clockwork(), DRIVER))
+    task = Task(world.env, call(gateway.machine, slot, "read-sensor", (), 0, Clockwork(), DRIVER))
     while not task.done:
         world.env.step()
     assert slot.instance is not None
     tag, microseconds = slot.instance.result().value
     assert tag == "rejected"
-    profile = gateway.budget.profile
+    profile = gateway.machine.budget.profile
     least, most = turns * 5 * profile.fuel_ps // 10**6, turns * 7 * profile.fuel_ps // 10**6 + profile.import_ps // 10**6 + 1
     assert least <= microseconds <= most
     world.close()
@@ -67,7 +67,7 @@ def test_a_component_costs_exactly_what_the_profile_gives(host: Host) -> None:
     spent = {}
     for board in ("raspberry-pi-4", "raspberry-pi-3", "imx8m-mini", "beaglebone-black"):
         world = run(plant(host, count=2, duration_ns=20 * S, board=board), host)
-        budget = world.gateways[0].budget
+        budget = world.gateways[0].machine.budget
         for meter in budget.meters.values():
             assert meter.cpu_ns == budget.profile.cpu_ns(meter.fuel, meter.calls, meter.imports, meter.values)
         spent[board] = budget.meters["modbus-driver"]
@@ -98,7 +98,7 @@ def test_a_driver_that_loops_is_cut_at_its_cpu_limit_restarted_and_quarantined(h
     apart = tuple(replace(device, fleet=1) if device.name == "presses/3" else device for device in spec.devices)
     world = run(replace(spec, devices=apart, fleets=("presses", "rogue")), host)
     gateway, ledger = world.gateways[0], world.ledger
-    meter = gateway.budget.meters["looping"]
+    meter = gateway.machine.budget.meters["looping"]
     assert gateway.supervisor.faults == {("looping", "out-of-fuel"): 5}
     assert gateway.supervisor.quarantined == 1
     assert gateway.supervisor.restarts == 4
@@ -165,7 +165,7 @@ def test_a_driver_with_the_world_at_default_settings_is_metered_and_another_not(
     unlimited = driver(host, cpu_ns=None)
     metered = World(plant(host), host)
     free = World(plant(host, drivers={i + 1: unlimited for i in range(5)}), host)
-    assert metered.gateways[0].budget.profile.fuel_ps == 280
-    assert free.gateways[0].budget.profile.fuel_ps == 190
+    assert metered.gateways[0].machine.budget.profile.fuel_ps == 280
+    assert free.gateways[0].machine.budget.profile.fuel_ps == 190
     metered.close()
     free.close()

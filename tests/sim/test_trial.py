@@ -149,7 +149,7 @@ def test_a_cold_standby_that_is_promoted_in_mid_upgrade_leads_with_what_is_up(ho
         assert not [r for r in ran.records if r[1] == "component" and r[4] == "quarantined"]
         lost = ran.world.ledger.count(End.MISSED) + ran.world.ledger.count(End.LOST)
         assert lost <= 10 * 10 * 2, "the gap, and what the faults cost"
-        assert standby.polls
+        assert standby.member.polls
 
 
 def test_who_waits_for_an_instance_that_never_comes_back_is_told(host: Host) -> None:

@@ -112,27 +112,27 @@ def test_a_throttled_cpu_takes_longer_and_recovers(host: Host) -> None:
     slow = run(replace(spec, timeline=(Action(0, "throttle", "gw", amount=0.25),)), host)
     for_a_while = run(replace(spec, timeline=(Action(5 * S, "throttle", "gw", 10 * S, amount=0.25),)), host)
     conserved(slow)
-    meter, slowed = free.gateways[0].budget.meters["modbus-driver"], slow.gateways[0].budget.meters["modbus-driver"]
+    meter, slowed = free.gateways[0].machine.budget.meters["modbus-driver"], slow.gateways[0].machine.budget.meters["modbus-driver"]
     assert meter.fuel == slowed.fuel
     assert slowed.cpu_ns == pytest.approx(4 * meter.cpu_ns, rel=0.05), "configure was before it"
     assert slow.latencies.of().gateway.percentile(500) > free.latencies.of().gateway.percentile(500)  # type: ignore[operator]
-    assert meter.cpu_ns < for_a_while.gateways[0].budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
-    assert for_a_while.gateways[0].budget.speed == 1.0
+    assert meter.cpu_ns < for_a_while.gateways[0].machine.budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
+    assert for_a_while.gateways[0].machine.budget.speed == 1.0
 
 
 def test_a_throttled_cpu_cuts_a_call_at_less_fuel(host: Host) -> None:
     looping = component(host, "looping", "driver", (), guests.looping(), cpu_ns=10 * MS)
     free = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}), host)
     slow = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}, timeline=(Action(0, "throttle", "gw", amount=0.5),)), host)
-    assert slow.gateways[0].budget.meters["looping"].fuel == pytest.approx(free.gateways[0].budget.meters["looping"].fuel / 2, rel=0.01)
+    assert slow.gateways[0].machine.budget.meters["looping"].fuel == pytest.approx(free.gateways[0].machine.budget.meters["looping"].fuel / 2, rel=0.01)
 
 
 def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host) -> None:
     spec = plant(host, count=6, duration_ns=10 * S)
     free = World(spec, host)
     free.boot()
-    sizes = {slot.name: slot.held_bytes() for slot in free.gateways[0].slots}
-    total = free.gateways[0].budget.memory_bytes
+    sizes = {slot.name: slot.held_bytes() for slot in free.gateways[0].rack.slots}
+    total = free.gateways[0].machine.budget.memory_bytes
     free.close()
     largest = max(sizes.values())
     squeezed = Action(int(4.5 * S), "squeeze", "gw", 8 * S, size_bytes=total - largest - 1)
@@ -143,8 +143,8 @@ def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host
     world.close()
     conserved(world)
     assert [sizes[name] for name in died] == sorted(sizes.values(), reverse=True)[:2], "two had to go: one and a byte were missing"
-    assert world.gateways[0].budget.breaches["memory"] >= 2
-    assert all(slot.state in ("ready", "down", "quarantined") for slot in world.gateways[0].slots)
+    assert world.gateways[0].machine.budget.breaches["memory"] >= 2
+    assert all(slot.state in ("ready", "down", "quarantined") for slot in world.gateways[0].rack.slots)
 
 
 def test_a_full_flash_loses_new_samples_by_name_and_keeps_the_old(host: Host) -> None:
@@ -154,7 +154,7 @@ def test_a_full_flash_loses_new_samples_by_name_and_keeps_the_old(host: Host) ->
     conserved(world)
     assert world.ledger.by_cause(End.LOST)["no-store"] > 100
     assert world.ledger.count(End.EVICTED) == 0
-    assert world.gateways[0].budget.breaches["flash-full"] > 10
+    assert world.gateways[0].machine.budget.breaches["flash-full"] > 10
 
 
 def test_a_clock_that_jumps_ahead_expires_the_store(host: Host) -> None:
@@ -198,7 +198,7 @@ def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) ->
     for slot in ("gw/transform", "gw/policy", "gw/driver/presses/1"):
         world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(Action(at_ns, "inject", slot, kind="stuck"),)), host)
         conserved(world)
-        assert world.gateways[0].budget.memory_bytes == 0
+        assert world.gateways[0].machine.budget.memory_bytes == 0
         assert sum(world.gateways[0].supervisor.faults.values()) == 1, "one fault is one fault"
         assert "overrun" not in missed(world), "the device is polled again"
         assert world.ledger.count(End.DELIVERED) >= world.ledger.due - 3 * POINTS
@@ -279,7 +279,7 @@ def test_a_sensor_that_is_out_of_range_is_marked_and_may_raise_an_alert(host: Ho
     spec = plant(host, count=5, duration_ns=20 * S, policy=component(host, "route", "policy", ("log",), options=(("alert", "pressure>15"),)))
     world = run(replace(spec, timeline=(Action(5 * S, "fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),)), host)
     conserved(world)
-    assert world.gateways[0].alerts == 5 * 5 * POINTS or world.gateways[0].alerts == 5 * 5
+    assert world.gateways[0].pipeline.alerts == 5 * 5 * POINTS or world.gateways[0].pipeline.alerts == 5 * 5
 
 
 # ---- load -----------------------------------------------------------------------------------------------------------

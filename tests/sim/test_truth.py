@@ -18,12 +18,12 @@ from twinloop.components.host.host import Host
 from twinloop.devices.model.device import DeviceModel
 from twinloop.sim import world as world_module
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.gateway.poller import point_configs
+from twinloop.sim.gateway.pipeline import Pipeline
+from twinloop.sim.gateway.reader import point_configs
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action, OpcUaSpec, WorldSpec
-from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, agree
-from twinloop.sim.truth.witness import Shown
+from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, Shown, agree
 from twinloop.sim.world import World
 
 
@@ -124,15 +124,13 @@ def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, check
 
 def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection that answers each request nothing that was done comes again."""
-    from twinloop.sim.gateway import poller as poller_module
+    write, last = Pipeline.write, [0.0]
 
-    write, last = poller_module.write, [0.0]
-
-    def behind(gateway: Any, poller: Any, point: int, value: float) -> Any:
+    def behind(pipeline: Pipeline, reader: Any, point: int, value: float) -> Any:
         before, last[0] = last[0], value
-        return write(gateway, poller, point, before)
+        return write(pipeline, reader, point, before)
 
-    monkeypatch.setattr(poller_module, "write", behind)
+    monkeypatch.setattr(Pipeline, "write", behind)
     orders = tuple(Action((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
     world = run(plant(host, count=1, timeline=orders, duration_ns=15 * S), host)
     assert (world.commands_ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)

@@ -19,10 +19,10 @@ from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Registry, Version
 from twinloop.scenarios.file.load import LIBRARY
 from twinloop.sim.accounts.ledger import End, due_instants
+from twinloop.sim.cloud.orders import ENDS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
-from twinloop.sim.upgrade.upgrades import ENDS
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +87,9 @@ def test_an_outage_is_survived_by_the_store(host: Host) -> None:
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
     gateway = world.gateways[0]
-    assert gateway.uplink.lost_sessions == 1
-    assert gateway.store is not None
-    assert gateway.store.waiting_peak > 50
+    assert gateway.outbox.uplink.lost_sessions == 1
+    assert gateway.outbox.store is not None
+    assert gateway.outbox.store.waiting_peak > 50
     assert world.latencies.of().gateway.percentile(990) < 5 * MS, "a reading never waits for the uplink"
     assert world.latencies.of().cloud.max > 5 * S
 
@@ -106,8 +106,8 @@ def test_a_full_store_evicts_the_oldest_and_says_so(host: Host) -> None:
     world = run(plant(host, count=10, duration_ns=30 * S, timeline=(cut(5, 20),), store=StoreSpec(capacity_bytes=10_000)), host)
     conserved(world)
     assert world.ledger.by_cause(End.EVICTED)["capacity"] > 100
-    assert world.gateways[0].store is not None
-    assert world.gateways[0].store.peak_bytes <= 10_000
+    assert world.gateways[0].outbox.store is not None
+    assert world.gateways[0].outbox.store.peak_bytes <= 10_000
 
 
 def test_what_is_too_old_is_evicted_by_ttl(host: Host) -> None:
@@ -241,7 +241,7 @@ def test_noise_on_a_line_costs_retries_and_never_a_wrong_frame(host: Host) -> No
 def test_a_window_that_is_full_goes_to_the_store_at_once(host: Host) -> None:
     world = run(plant(host, count=40, duration_ns=5 * S, phase_ns=0, uplink=UplinkSpec("cloud", window=2)), host)
     conserved(world)
-    store = world.gateways[0].store
+    store = world.gateways[0].outbox.store
     assert store is not None
     assert store.written > 50
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -353,7 +353,7 @@ def test_nothing_is_lost_silently_whatever_happens(
     conserved(world)
     assert all(one.state in ENDS for one in world.rollout.orders)
     assert len(world.commands_issued) == sum(world.commands_ended.values())
-    assert world.gateways[0].budget.memory_bytes == 0, "every instance was given back"
+    assert world.gateways[0].machine.budget.memory_bytes == 0, "every instance was given back"
 
 
 def test_a_ledger_that_forgets_is_caught_and_shrunk_to_a_minimal_timeline(host: Host) -> None:

@@ -12,9 +12,9 @@ from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Registry, Version
 from twinloop.scenarios.file.load import LIBRARY
+from twinloop.sim.cloud.orders import ENDS, Upgrade
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action, OfferSpec, WorldSpec
-from twinloop.sim.upgrade.upgrades import ENDS, Upgrade
 from twinloop.sim.world import World
 
 ROUTE = (WASM / "route.wasm").read_bytes()
@@ -28,16 +28,16 @@ class Run:
     def __init__(self, spec: WorldSpec, host: Host) -> None:
         self.records: list[Any] = []
         self.world = world = World(spec, host)
-        self.slots = {slot.name: slot for slot in world.gateways[0].slots}
+        self.slots = {slot.name: slot for slot in world.gateways[0].rack.slots}
         """as they were at the beginning"""
         world.trace.sinks.append(lambda records: self.records.extend(r for r in records if r[1] in ("upgrade", "swap", "limit", "component", "gateway", "end")))
         try:
             world.run()
-            self.final = {slot.name: slot for slot in world.gateways[0].slots}
-            self.states = {slot.name: slot.state for slot in world.gateways[0].slots}
-            self.memory = {slot.name: slot.held_bytes() for slot in world.gateways[0].slots}
-            self.beside = list(world.gateways[0].beside)
-            self.memory_bytes = world.gateways[0].budget.memory_bytes
+            self.final = {slot.name: slot for slot in world.gateways[0].rack.slots}
+            self.states = {slot.name: slot.state for slot in world.gateways[0].rack.slots}
+            self.memory = {slot.name: slot.held_bytes() for slot in world.gateways[0].rack.slots}
+            self.beside = list(world.gateways[0].rack.staged)
+            self.memory_bytes = world.gateways[0].machine.budget.memory_bytes
         finally:
             world.close()
         conserved(world)

@@ -17,6 +17,7 @@ from twinloop.tui.engine.engine import SLICE_EVENTS, Engine
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.left import left
 from twinloop.tui.engine.messages import Command, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.engine.process import answer
 from twinloop.tui.terminal.app import Twinloop
 
 SCENARIO = """\
@@ -64,7 +65,7 @@ def go(one: Engine) -> None:
 
 
 def view(one: Engine, device: int = -1, rows: tuple[int, ...] = ()) -> View:
-    found = one.handle(Look(device, rows=rows))
+    found = answer(one, Look(device, rows=rows))
     assert isinstance(found, View)
     copied: View = pickle.loads(pickle.dumps(found))
     return copied
@@ -99,7 +100,7 @@ class Inline:
     look = send
 
     def _handle(self, engine: Engine, command: Command) -> None:
-        reply = Left(left(engine, command.width)) if isinstance(command, Quit) else engine.handle(command)
+        reply = Left(left(engine, command.width)) if isinstance(command, Quit) else answer(engine, command)
         if reply is not None:
             self.replies.append(pickle.loads(pickle.dumps(reply)))
 

@@ -19,6 +19,7 @@ from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
 from twinloop.tui.engine.left import left
 from twinloop.tui.engine.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
+from twinloop.tui.engine.process import answer
 
 
 def headless(host: Host, text: str) -> World:
@@ -156,7 +157,7 @@ def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path,
 def test_frames_and_values_of_the_chosen_device(host: Host, file: Path) -> None:
     one = engine(host, file)
     for index, way in ((1, b"\x03"), (5, b"\x03"), (6, b"MSGF")):
-        one.handle(Look(index))
+        answer(one, Look(index))
         one.handle(RunTo(max(0, one.world.env._now) + 3_000_000_000))
         go(one)
         found = view(one, index).device

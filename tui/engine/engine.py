@@ -1,24 +1,20 @@
-"""The engine in a process of its own: commands in, views out.
+"""The engine: one scenario and the world that plays it, slice by slice, with what is done to it live.
 
-Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: drawing. It looks at its commands after at most
+Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: its process (process.py), what is seen of it
+(viewing.py). It looks at its commands after at most
 SLICE_EVENTS events. Rewinding goes on from a mark (marks.py) or, without one, from a new world, and plays the same again: a run is a pure function
 of its scenario and its stamped commands.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from twinloop.components.contract.errors import HostLimitError
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import Loaded, load
 from twinloop.scenarios.file.save import save
@@ -35,32 +31,24 @@ from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.kernel.trace import KINDS
 from twinloop.sim.session import Session
 from twinloop.sim.world import SETTLE_CHECK_NS, World
-from twinloop.tui.engine.left import left
 from twinloop.tui.engine.lived import Entries, Lived
-from twinloop.tui.engine.marks import Marks, possible, root
+from twinloop.tui.engine.marks import Marks
 from twinloop.tui.engine.messages import (
     Command,
-    Died,
     Do,
     Done,
-    Left,
-    Look,
     Pause,
     Play,
-    Quit,
     Ready,
-    Refused,
     Reply,
     Rewind,
     RunTo,
     RunUntil,
     Save,
     StepEvent,
-    View,
     Wrong,
 )
 from twinloop.tui.engine.plan_info import ready
-from twinloop.tui.engine.viewing import view
 from twinloop.tui.engine.watch import Watch
 
 SLICE_EVENTS = 2000
@@ -68,34 +56,6 @@ SLICE_EVENTS = 2000
 IDLE_S = 0.05
 """how long a paced engine waits for a command at the longest"""
 NEVER_AGAIN = 1 << 62
-
-
-def main(connection: Connection, file: str, seed: int | None) -> None:
-    """The process: until Quit, or until nobody is at the other end any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
-    if possible():
-        sys.exit(root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline))))
-    sys.exit(play(connection, file, seed, None))
-
-
-def play(connection: Connection, file: str, seed: int | None, marks: Marks | None) -> int:
-    """Load, say what there is, serve; the exit code."""
-    host = Host(threads=marks is None)
-    try:
-        engine = Engine(host, Path(file), seed, marks)
-        connection.send(engine.plan)
-        engine.serve(connection)
-    except (ScenarioError, HostLimitError) as error:
-        connection.send(Refused(str(error)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return 0
-    except BaseException:
-        connection.send(Died(traceback.format_exc(limit=-6)))
-        raise
-    finally:
-        if marks is None:  # else others use the same files
-            host.close()
-    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,34 +108,6 @@ class Engine:
         self.verdict = self.broken = ""
 
     # ---- commands -------------------------------------------------------------------------------------------------
-    def serve(self, connection: Connection) -> None:
-        """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
-        try:
-            self._serve(connection)
-        finally:
-            if self.marks is None:
-                self.world.close()
-
-    def _serve(self, connection: Connection) -> None:
-        heard: list[Any] = [connection] if self.marks is None else [connection, self.marks.lifeline]
-        while True:
-            woken = self.mark()
-            if woken is not None:
-                connection.send(woken)
-            while found := wait(heard, self._wait_s()):
-                if self.marks is not None and self.marks.lifeline in found:
-                    self.marks.orphaned()
-                    return
-                command: Command = connection.recv()
-                if isinstance(command, Quit):
-                    if command.width:
-                        connection.send(Left(left(self, command.width)))
-                    return
-                reply = self.handle(command)
-                if reply is not None:
-                    connection.send(reply)
-            self.slice()
-
     def mark(self) -> Reply | None:
         """Leave a mark, if it is time for one. A reply: this process is somebody else's successor, and has that to say."""
         if self.marks is None or not self.marks.due(self.world.events):
@@ -188,15 +120,12 @@ class Engine:
         return order.reply
 
     def handle(self, command: Command) -> Reply | None:
-        """Carry out one command."""
+        """Carry out one command; what only looks, or ends the process, is process.py's."""
         try:
             reply: Reply | None = _HANDLERS[type(command)](self, command)
         except ScenarioError as error:
             return Wrong(error.text if Path(error.file).name == ENTRY else str(error))
         return reply
-
-    def _look(self, look: Look) -> View:
-        return view(self, look)
 
     def _idle(self) -> None:
         """Raises ScenarioError when the clock is in other hands."""
@@ -292,7 +221,7 @@ class Engine:
             saved.models.digests == self.loaded.models.digests and [one.name for one in spec.devices] == [one.name for one in self.spec.devices])
 
     # ---- playing --------------------------------------------------------------------------------------------------
-    def _wait_s(self) -> float | None:
+    def wait_s(self) -> float | None:
         """How long to wait for a command before the next slice; None: until one comes."""
         if self.mode in ("paused", "over"):
             return None
@@ -393,7 +322,7 @@ def _undone(count: int) -> str:
 
 
 _HANDLERS: dict[type, Any] = {
-    Look: Engine._look, Play: Engine._play, Pause: Engine._pause, StepEvent: Engine._step_event, RunTo: Engine._run_to, RunUntil: Engine._run_until,
+    Play: Engine._play, Pause: Engine._pause, StepEvent: Engine._step_event, RunTo: Engine._run_to, RunUntil: Engine._run_until,
     Rewind: Engine._rewind, Do: Engine._do, Save: Engine._save,
 }  # fmt: skip
 """command -> what carries it out"""

@@ -10,8 +10,8 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from twinloop.tui.engine.engine import main
 from twinloop.tui.engine.messages import Command, Died, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.engine.process import main
 
 QUIT_S = 5.0
 """for the engine to end by itself"""

@@ -153,8 +153,8 @@ class Marks:
         folder = self._room()
         files = []
         for gateway in world.gateways:
-            if gateway.store is not None and gateway.store.file is not None:
-                files.append((gateway.store.file, folder / f"store-{gateway.name}.sqlite"))
+            if gateway.outbox.store is not None and gateway.outbox.store.file is not None:
+                files.append((gateway.outbox.store.file, folder / f"store-{gateway.name}.sqlite"))
         near, far = Pipe(duplex=False)
         try:
             for file, path in files:

@@ -20,7 +20,7 @@ def view(engine: Engine, look: Look) -> View:
     world, watch = engine.world, engine.watch
     now, count = max(0, world.env._now), len(world.spec.devices)
     paced = engine.mode == "playing" and engine.speed is not None
-    meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.budget.meters.items()]
+    meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.machine.budget.meters.items()]
     return View(
         snapshot=take(world),
         mode=engine.mode,

@@ -14,6 +14,7 @@ from twinloop.components.host.batch import Batch
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.clock import Environment, Signal
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import KINDS, Record
@@ -93,7 +94,7 @@ class Watch:
                 fields[key] = names[value]
         return " ".join(str(value) for key, value in fields.items() if value != "" and key != "mask")
 
-    def _batch(self, poller: Poller, row: Sample, batch: Batch) -> None:
+    def _batch(self, poller: Reader, row: Sample, batch: Batch) -> None:
         now, index = self.world.env._now, poller.index
         if batch.points:
             self.values[index] = batch.values[0], batch.statuses[0], now
@@ -179,7 +180,7 @@ class Watch:
 class _Tapped:
     """A port that keeps what goes through it; the timeline is the same with it."""
 
-    def __init__(self, env: Environment, poller: Poller, index: int) -> None:
+    def __init__(self, env: Environment, poller: Reader, index: int) -> None:
         self.poller, self.port, self.index, self._env = poller, poller.port, index, env
         self.frames: deque[Frame] = deque(maxlen=FRAMES_MAX)
 

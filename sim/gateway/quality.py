@@ -6,25 +6,23 @@ Decided once, at the driver's batch: a reading that has no value travels on, and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twinloop.components.host.batch import Batch
 from twinloop.devices.model.statuses import BAD, NO_NUMBER
 from twinloop.sim.accounts.ledger import End, Row
-
-if TYPE_CHECKING:
-    from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.books import Books
+from twinloop.sim.gateway.reader import Reader
+from twinloop.sim.kernel.trace import Trace
 
 CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
 """BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says them of a read"""
 
 
-def assess(poller: Poller, row: Row, batch: Batch) -> None:
+def assess(books: Books, trace: Trace, reader: Reader, row: Row, batch: Batch) -> None:
     """Book the quality of a batch, whose points are ``row.read``, and end what was missed."""
-    ledger, witness = poller.gateway.ledger, poller.witness
+    ledger, witness = books.ledger, reader.witness
     marks: dict[int, int] = {}
     missed: dict[str, int] = {}
-    bit_of = poller.table.bit_of
+    bit_of = reader.table.bit_of
     rows = [(point, status if status or value - value == 0.0 else NO_NUMBER) for point, value, status in zip(*batch[:3], strict=True)]
     rows += [(text.point, text.status) for text in batch.texts]
     good = 0
@@ -40,9 +38,9 @@ def assess(poller: Poller, row: Row, batch: Batch) -> None:
     row.marks = marks
     ledger.returned(row, good)
     for status, mask in marks.items():
-        poller.gateway.trace.emit("quality", row.device, row.k, status, mask)
+        trace.emit("quality", row.device, row.k, status, mask)
     if missed:
-        poller.gateway.truth.trouble(poller)
+        books.truth.trouble(reader)
     for cause, mask in missed.items():
         row.void |= mask
         ledger.close(row, mask, End.MISSED, cause)

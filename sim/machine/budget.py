@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twinloop.sim.field.files import Files
 from twinloop.sim.model.boards import SMALL_RESERVATION_FACTOR, Board
 
 PS_PER_NS = 1000
@@ -87,29 +88,6 @@ class Meter:
 
 HOST_BYTES_PER_INSTANCE = 19 << 10
 """a live 8 KB instance with its store, measured; its linear memory comes on top"""
-
-
-class Files:
-    """Open files and sockets of a gateway's process, of which there are ``limit`` at most (RLIMIT_NOFILE, getrlimit(2)); None: any number."""
-
-    __slots__ = ("limit", "open", "peak", "refused")
-
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
-        self.open = self.peak = self.refused = 0
-
-    def take(self) -> bool:
-        """One more; False when there is none left (EMFILE)."""
-        if self.limit is not None and self.open >= self.limit:
-            self.refused += 1
-            return False
-        self.open += 1
-        self.peak = max(self.peak, self.open)
-        return True
-
-    def give(self) -> None:
-        """One is closed."""
-        self.open -= 1
 
 
 class Budget:

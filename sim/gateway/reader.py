@@ -1,0 +1,131 @@
+"""What a pipeline knows of one device on one gateway: its driver's slot, its way to it, its points, the sample that is under way.
+
+Belongs here: the point table, what is lent and given back on a sample's way. Never: when a sample is read (poller.py, listener.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from twinloop.components.contract.contract import PointConfig
+from twinloop.components.host.batch import Batch, StageArguments, read_batch
+from twinloop.components.host.instance import Instance
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.nodes import node_address
+from twinloop.devices.mqtt.device import member
+from twinloop.sim.accounts.latency import Clockwork
+from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
+from twinloop.sim.field.tcp_port import Port
+from twinloop.sim.gateway.slot import Slot
+from twinloop.sim.model.spec import DeviceSpec
+from twinloop.sim.truth.truth import Nobody, Witness
+
+
+def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
+    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes and payloads hold engineering values."""
+    if protocol == "mqtt":
+        return [PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
+    if protocol == "opcua":
+        return [PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
+    return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
+
+
+def table_key(device: DeviceSpec) -> str:
+    """Devices for which this is the same have the same point table."""
+    return device.model.name if device.protocol.startswith("modbus") else f"{device.model.name} over {device.protocol}"
+
+
+def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
+    """(all points of a gateway, ``table_key`` -> id of its first): devices of one model and protocol share ids."""
+    points: list[PointConfig] = []
+    first: dict[str, int] = {}
+    for device in devices:
+        key = table_key(device)
+        if key not in first:
+            first[key] = len(points)
+            points += point_configs(device.model, len(points), device.protocol)
+    return points, first
+
+
+RECENT = 20
+"""polls that are remembered of a device: what an upgrade is held against"""
+
+
+class PointTable:
+    """The points of one device model on one gateway, as its pollers need them."""
+
+    __slots__ = ("bit_of", "body", "id_of_bit", "ids", "mask", "points")
+
+    def __init__(self, points: list[PointConfig]) -> None:
+        self.points = points
+        self.ids = tuple(point.id for point in points)
+        self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
+        """point id -> bit of the device's mask"""
+        self.id_of_bit = {bit: point for point, bit in self.bit_of.items()}
+        self.body = Body(points)
+        """how its messages are written"""
+        self.mask = (1 << len(points)) - 1
+
+
+class Reader:
+    """One device on one gateway. ``clockwork`` and ``before``: where the time of this sample went, and of the one before."""
+
+    def __init__(self, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
+        self.index, self.spec, self.slot, self.port, self.table = index, spec, slot, port, table
+        self.name = spec.name
+        self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
+        self.clockwork = self.before = Clockwork()
+        self.arguments = StageArguments(spec.name)
+        self.row: Row | None = None
+        """the sample that is under way"""
+        self.polls = 0
+        self._lender: Instance | None = None
+        self.witness: Witness = Nobody()
+        """who knows what the device showed; the field says"""
+        self.unchecked = 0
+        """so many of its next batches nobody holds against that"""
+        self.came_to_nothing = False
+        """the last poll: nothing of it was carried out"""
+        self.recent: deque[bool] | None = None
+        """of each of the last polls: did it come to nothing? Where upgrades may come"""
+        self.on_poll: Callable[[Row], None] | None = None
+        """told of each poll that has ended, and of each that couldn't begin"""
+        self.on_batch: Callable[[Reader, Row, Batch], None] | None = None
+        """told of each batch that the driver returns"""
+
+    @property
+    def leads(self) -> bool:
+        """What it reads its gateway hands on."""
+        raise NotImplementedError
+
+    def remember(self) -> None:
+        """An upgrade may come, and will be held against what was before it."""
+        self.recent = deque(maxlen=RECENT)
+
+    def lend(self, instance: Instance, row: Row) -> None:
+        """The transform will read the driver's result where it lies: it must outlive the driver's instance."""
+        self._lender = instance
+        instance.lent = True
+        if self.on_batch is not None:
+            assert self.clockwork.lists is not None
+            self.on_batch(self, row, read_batch(self.clockwork.lists))
+
+    def give_back(self) -> None:
+        """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""
+        instance, self._lender = self._lender, None
+        if instance is not None:
+            instance.lent = False
+            instance.release()
+
+    def mask_of(self, ids: Sequence[int]) -> int | None:
+        """The mask of a batch's point ids; None when one is unknown or comes twice."""
+        table = self.table
+        mask = 0
+        for point in ids:
+            bit = table.bit_of.get(point, 0)
+            if not bit or mask & bit:
+                return None
+            mask |= bit
+        return mask

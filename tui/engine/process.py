@@ -1,0 +1,85 @@
+"""The engine's process: commands in, views out.
+
+Belongs here: its start and its end, who hears what. Never: what a command does (engine.py), what is in a view (viewing.py).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from twinloop.components.contract.errors import HostLimitError
+from twinloop.components.host.host import Host
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.tui.engine.engine import Engine
+from twinloop.tui.engine.left import left
+from twinloop.tui.engine.marks import Marks, possible, root
+from twinloop.tui.engine.messages import Command, Died, Left, Look, Quit, Refused, Reply
+from twinloop.tui.engine.viewing import view
+
+
+def main(connection: Connection, file: str, seed: int | None) -> None:
+    """The process: until Quit, or until nobody is at the other end any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
+    if possible():
+        sys.exit(root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline))))
+    sys.exit(play(connection, file, seed, None))
+
+
+def play(connection: Connection, file: str, seed: int | None, marks: Marks | None) -> int:
+    """Load, say what there is, serve; the exit code."""
+    host = Host(threads=marks is None)
+    try:
+        engine = Engine(host, Path(file), seed, marks)
+        connection.send(engine.plan)
+        serve(engine, connection)
+    except (ScenarioError, HostLimitError) as error:
+        connection.send(Refused(str(error)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
+    except BaseException:
+        connection.send(Died(traceback.format_exc(limit=-6)))
+        raise
+    finally:
+        if marks is None:  # else others use the same files
+            host.close()
+    return 0
+
+
+def serve(engine: Engine, connection: Connection) -> None:
+    """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
+    try:
+        _serve(engine, connection)
+    finally:
+        if engine.marks is None:
+            engine.world.close()
+
+
+def _serve(engine: Engine, connection: Connection) -> None:
+    heard: list[Any] = [connection] if engine.marks is None else [connection, engine.marks.lifeline]
+    while True:
+        woken = engine.mark()
+        if woken is not None:
+            connection.send(woken)
+        while found := wait(heard, engine.wait_s()):
+            if engine.marks is not None and engine.marks.lifeline in found:
+                engine.marks.orphaned()
+                return
+            command: Command = connection.recv()
+            if isinstance(command, Quit):
+                if command.width:
+                    connection.send(Left(left(engine, command.width)))
+                return
+            reply = answer(engine, command)
+            if reply is not None:
+                connection.send(reply)
+        engine.slice()
+
+
+def answer(engine: Engine, command: Command) -> Reply | None:
+    """What an engine has to say to one command: a view, or what came of it."""
+    return view(engine, command) if isinstance(command, Look) else engine.handle(command)
