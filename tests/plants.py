@@ -26,6 +26,7 @@ from twinloop.sim.model.spec import (
     WorldSpec,
 )
 from twinloop.sim.network.link import LinkModel
+from twinloop.sim.trouble.links import Cut, Flap
 from twinloop.sim.world import World
 
 STORE = StoreSpec()
@@ -106,3 +107,8 @@ def run(spec: WorldSpec, host: Host) -> World:
     finally:
         world.close()
     return world
+
+
+def on_lines(timeline: tuple[Action, ...]) -> tuple[Action, ...]:
+    """The same where a plant's link is a serial line: that has no legs, and one pair of wires."""
+    return tuple(replace(one, deed=replace(one.deed, up=None, leg="")) if isinstance(one.deed, Cut | Flap) else one for one in timeline)

@@ -93,12 +93,13 @@ def _metrics() -> list[tuple[str, str]]:
 
 def _troubles() -> list[tuple[str, str]]:
     from twinloop.devices.model import misbehaviour, overlay
-    from twinloop.scenarios.file.deeds import GRAMMAR, keys_of_fault
+    from twinloop.sim.trouble.devices import keys_of_fault
+    from twinloop.sim.trouble.verbs import VERBS
 
     rows = []
-    for name, verb in GRAMMAR.items():
-        keys = [f"{key} (needed)" if key in verb.needed else key for key in verb.allowed] + (["for"] if verb.lasts else [])
-        rows.append((name, f"{verb.meaning}; keys: {', '.join(keys) or 'none'}"))
+    for name, verb in VERBS.items():
+        keys = [f"{key.name} (needed)" if key.needed else key.name for key in verb.own_keys()] + (["for"] if verb.lasts else [])
+        rows.append((name, f"{verb.help()}; keys: {', '.join(keys) or 'none'}"))
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
     for kind, text in faults.items():
         keys = [key for key, needs in keys_of_fault(kind).items() if needs]

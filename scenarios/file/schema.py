@@ -6,9 +6,9 @@ integers of nanoseconds once read, sizes bytes, ratios 0 to 1.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from twinloop.scenarios.text import units
@@ -35,6 +35,7 @@ from twinloop.scenarios.text.quantities import (
     Target,
     Version,
 )
+from twinloop.sim.trouble import verbs
 
 FORMAT = 1
 
@@ -281,47 +282,38 @@ class Change(Degradation):
     preset: Name | None = None
 
 
-class Deed(Block):
-    """What happens: exactly one verb with its target, and the keys that go with it (``timeline.GRAMMAR`` says which)."""
+TYPES: dict[str, Any] = {
+    "byte": Annotated[int, Field(ge=1, le=255)], "cause": str, "change": Change, "duration": PositiveDuration, "interval": Interval, "name": Name,
+    "number": Annotated[float, Field(allow_inf_nan=False)], "share": Share, "shift": Shift, "size": Size, "skew": Skew,
+    "status": Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)], "text": str, "version": Version,
+    "way": Literal["up", "down"],
+}  # fmt: skip
+"""what the values of a verb's keys (sim/trouble/verb.py) may be in a file"""
+TARGETS: dict[str, Any] = {"name": Name, "slot": SlotName, "component": ComponentName, "devices": Target}
+"""the same of a verb's target"""
+VERBS = tuple(verbs.VERBS)
+"""keys of an entry that say what happens"""
 
-    cut: Name | None = None
-    flap: Name | None = None
-    partition: Name | None = None
-    degrade: Name | None = None
-    crash: Name | None = None
-    shutdown: Name | None = None
-    power_cut: Name | None = Field(default=None, alias="power-cut")
-    restart: Name | None = None
-    throttle: Name | None = None
-    squeeze: Name | None = None
-    fill: Name | None = None
-    clock_step: Name | None = Field(default=None, alias="clock-step")
-    clock_skew: Name | None = Field(default=None, alias="clock-skew")
-    inject: SlotName | None = None
-    upgrade: ComponentName | None = None
-    fault: Target | None = None
-    repoll: Target | None = None
-    write: Target | None = None
-    way: Literal["up", "down"] | None = None
-    leg: str | None = None
-    gateway: Name | None = None
-    down: Interval | None = None
-    up: Interval | None = None
-    to: Change | None = None
-    speed: Share | None = None
-    leave: Size | None = None
-    by: Shift | None = None
-    skew: Skew | None = None
-    cause: str | None = None
-    kind: str | None = None
-    point: str | None = None
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    share: Share | None = None
-    delay: PositiveDuration | None = None
-    code: Annotated[int, Field(ge=1, le=255)] | None = None
-    status: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)] | None = None
-    poll: Interval | None = None
-    version: Version | None = None
+
+def _fields() -> dict[str, Any]:
+    """pydantic's fields of an entry: every verb with its target, and the keys that go with some verb."""
+    found: dict[str, Any] = {}
+    for name, verb in verbs.VERBS.items():
+        found[name.replace("-", "_")] = TARGETS[verb.takes] | None, Field(default=None, alias=name, description=verb.help())
+    for key in verbs.all_keys():
+        found[key.name.replace("-", "_")] = TYPES[key.type] | None, Field(default=None, alias=key.name, description=key.help)
+    return found
+
+
+if TYPE_CHECKING:
+
+    class Deed(Block):
+        """What happens: exactly one verb with its target, and the keys that go with it (the verb's class in sim/trouble/ says which)."""
+
+else:
+    Deed = create_model(
+        "Deed", __base__=Block, __module__=__name__, __doc__="What happens: one verb with its target, and the keys that go with it.", **_fields()
+    )
 
 
 class Entry(Deed):
@@ -356,13 +348,6 @@ class Phase(Block):
     name: Name
     for_: PositiveDuration = Field(alias="for")
     converge: PositiveDuration | None = None
-
-
-VERBS = (
-    "cut", "flap", "partition", "degrade", "crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew",
-    "inject", "upgrade", "fault", "repoll", "write",
-)  # fmt: skip
-"""keys of an entry that say what happens"""
 
 
 class Observe(Block):

@@ -11,15 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from twinloop.scenarios.file.deeds import GRAMMAR, action, check_span, find
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.schema import Entry
-from twinloop.scenarios.planning.timeline import drawn
+from twinloop.scenarios.planning.timeline import drawn, happening
+from twinloop.scenarios.planning.verbs import check_span, find
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.kernel.random import Stream
 from twinloop.sim.model.spec import Action
+from twinloop.sim.trouble.verbs import VERBS
 
 NAME = "entry"
 
@@ -47,10 +48,10 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[A
     for key in ("at", "every", "after", "times", "phase"):
         if getattr(checked, key) is not None:
             raise document.error((key,), f'"{key}" has no place here: it happens now')
-    verb, target = find(beside, checked, at)
+    verb = find(beside, checked, at)
     check_span(beside, verb, checked.for_, ())
-    target = drawn(loaded, target, draws)
-    return action(checked, verb, target, 0, checked.for_), {**entry, verb: target}
+    verb = drawn(loaded, verb, draws)
+    return happening(verb, 0, checked.for_), {**entry, verb.name: verb.target}
 
 
 def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:
 
 def require_verb(entry: dict[str, Any]) -> str:
     """Its verb; raises ScenarioError."""
-    found = [verb for verb in GRAMMAR if verb in entry]
+    found = [verb for verb in VERBS if verb in entry]
     if len(found) != 1:
-        raise ScenarioError(NAME, None, "", f"expected exactly one of {', '.join(GRAMMAR)}")
+        raise ScenarioError(NAME, None, "", f"expected exactly one of {', '.join(VERBS)}")
     return found[0]

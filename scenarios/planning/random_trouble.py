@@ -1,16 +1,16 @@
 """Random trouble of a scenario file to single actions in time, drawn from the seed when the run is planned.
 
-Belongs here: ``faults`` blocks. Never: what a verb takes (deeds.py). Load and trouble are the same kind of block: what is drawn
+Belongs here: ``faults`` blocks. Never: what a verb takes (sim/trouble/). Load and trouble are the same kind of block: what is drawn
 here is an entry like those that a file spells out, and the trace doesn't tell them apart.
 """
 
 from __future__ import annotations
 
 from twinloop.scenarios.file import schema
-from twinloop.scenarios.file.deeds import GRAMMAR, action, find
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning.phases import healed_ns, stretch
-from twinloop.scenarios.planning.timeline import OCCURRENCES_MAX, drawn
+from twinloop.scenarios.planning.timeline import OCCURRENCES_MAX, drawn, happening
+from twinloop.scenarios.planning.verbs import find
 from twinloop.scenarios.text.document import Location
 from twinloop.sim.kernel.random import Streams
 from twinloop.sim.model.spec import Action
@@ -30,11 +30,11 @@ def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
     error, block = loaded.document.error, loaded.scenario.faults[index]
     at: Location = ("faults", index)
     found = [find(loaded, deed, (*at, "do", i)) for i, deed in enumerate(block.do)]
-    for i, (verb, _) in enumerate(found):
-        if verb == "flap" and block.mttr is None:
-            raise error((*at, "do", i), 'flap needs "mttr"')
-    if block.mttr is not None and not any(GRAMMAR[verb].lasts for verb, _ in found):
-        raise error((*at, "mttr"), f'"mttr" does not go with {found[0][0]}: it has no end')
+    for i, verb in enumerate(found):
+        if verb.must_end and block.mttr is None:
+            raise error((*at, "do", i), f'{verb.name} needs "mttr"')
+    if block.mttr is not None and not any(verb.lasts for verb in found):
+        raise error((*at, "mttr"), f'"mttr" does not go with {found[0].name}: it has no end')
     now, until = _span(loaded, block, at)
     if now >= until:
         raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
@@ -45,10 +45,9 @@ def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
         now += 1 + int(draws.exponential() * block.mtbf)
         if now >= until:
             break
-        chosen = draws.below(len(block.do))
-        verb, target = found[chosen]
-        lasts = None if block.mttr is None or not GRAMMAR[verb].lasts else 1 + int(draws.exponential() * block.mttr)
-        out.append(action(block.do[chosen], verb, drawn(loaded, target, draws), now, lasts))
+        verb = found[draws.below(len(block.do))]
+        lasts = None if block.mttr is None or not verb.lasts else 1 + int(draws.exponential() * block.mttr)
+        out.append(happening(drawn(loaded, verb, draws), now, lasts))
         now += lasts or 0
     return out
 

@@ -1,23 +1,26 @@
 """The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events named.
 
-Belongs here: when entries happen. Never: what a verb takes (deeds.py) or does (sim/trouble/timeline.py).
+Belongs here: when entries happen. Never: what a verb takes or does (sim/trouble/).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from twinloop.scenarios.file import schema
-from twinloop.scenarios.file.deeds import BOOTS, GRAMMAR, action, check_span, find, value_of
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning.phases import stretch
 from twinloop.scenarios.planning.upgrades import OUTCOMES
+from twinloop.scenarios.planning.verbs import check_span, find, value_of
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.kernel.random import Stream, Streams
 from twinloop.sim.model.spec import Action, Reaction
+from twinloop.sim.trouble.verb import Verb
+from twinloop.sim.trouble.verbs import VERBS
 
 OCCURRENCES_MAX = 1_000_000
 """of one entry"""
@@ -39,25 +42,30 @@ def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
 def entry_actions(loaded: Loaded, seed: int, index: int, events: list[str]) -> tuple[list[Action], list[Reaction]]:
     """The same of one entry. ``events``: ``possible_events``."""
     entry, at = loaded.scenario.timeline[index], ("timeline", index)
-    verb, target = find(loaded, entry, at)
+    verb = find(loaded, entry, at)
     check_span(loaded, verb, entry.for_, at)
     draws = Streams(seed).stream(f"timeline/{index}")
     if entry.every is None and entry.after is not None:
-        return [], [_reaction(loaded, entry, verb, target, at, events, draws)]
-    return [action(entry, verb, drawn(loaded, target, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)], []
+        return [], [_reaction(loaded, entry, verb, at, events, draws)]
+    return [happening(drawn(loaded, verb, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)], []
 
 
-def drawn(loaded: Loaded, target: str, draws: Stream) -> str:
-    """``presses/any`` as one of its devices; any other target as it is."""
-    head, slash, tail = target.rpartition("/")
+def happening(verb: Verb, at_ns: int, for_ns: int | None) -> Action:
+    """A verb at an instant, for a while (None: nothing ends it)."""
+    return Action(at_ns, verb, None if for_ns is None else at_ns + for_ns)
+
+
+def drawn(loaded: Loaded, verb: Verb, draws: Stream) -> Verb:
+    """With ``presses/any`` as one of its devices; any other target as it is."""
+    head, slash, tail = verb.target.rpartition("/")
     if tail != "any":
-        return target
+        return verb
     fleet = head.rpartition("/")[2]
-    return f"{head}{slash}{draws.below(loaded.scenario.fleets[fleet].count) + 1}"
+    return replace(verb, target=f"{head}{slash}{draws.below(loaded.scenario.fleets[fleet].count) + 1}")
 
 
 def _reaction(
-    loaded: Loaded, entry: schema.Entry, verb: str, target: str, at: Location, events: list[str], draws: Stream
+    loaded: Loaded, entry: schema.Entry, verb: Verb, at: Location, events: list[str], draws: Stream
 ) -> Reaction:
     error = loaded.document.error
     if entry.at is not None:
@@ -74,7 +82,7 @@ def _reaction(
         delay = 0 if found["delay"] is None else units.duration(found["delay"])
     except ValueError as problem:
         raise error((*at, "after"), str(problem)) from problem
-    return Reaction(found["event"], delay, entry.times or 1, entry.for_, action(entry, verb, drawn(loaded, target, draws), 0, None))
+    return Reaction(found["event"], delay, entry.times or 1, entry.for_, happening(drawn(loaded, verb, draws), 0, None))
 
 
 def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int]:
@@ -122,17 +130,17 @@ def possible_events(loaded: Loaded) -> list[str]:
             of = gateway.standby.of
             out |= {f"{event} {one}": None for one in (of, name) for event in ("promote", "step-down")} | {f"split-brain {of}": None}
     for deed, ends in deeds:
-        for verb in schema.VERBS:
-            target = value_of(deed, verb)
+        for verb in VERBS.values():
+            target = value_of(deed, verb.name)
             if target is None:
                 continue
             for name in _spelled_out(loaded, target):
-                out[f"{verb} {name}"] = None
-                if verb == "upgrade":
+                out[f"{verb.name} {name}"] = None
+                if verb.name == "upgrade":
                     out |= {f"{outcome} {name}": None for outcome in OUTCOMES}
-                if verb in BOOTS and ends:
+                if verb.boots and ends:
                     out[f"restart {name}"] = None
-                elif GRAMMAR[verb].lasts and ends:
+                elif verb.lasts and ends:
                     out[f"heal {name}"] = None
     return list(out)
 

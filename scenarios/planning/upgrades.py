@@ -23,12 +23,9 @@ STORIES_MAX = 12
 _REGISTRY: Location = ("registry",)
 
 
-def check_deed(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> None:
+def require_release(loaded: Loaded, gateway: str, component: str, version: str, at: Location) -> None:
     """A component of a gateway, with a version that is installed, to one that the registry has; raises ScenarioError."""
     error, scenario = loaded.document.error, loaded.scenario
-    gateway, _, component = target.partition("/")
-    if gateway not in scenario.gateways:
-        raise error((*at, "upgrade"), unknown("gateway", gateway, scenario.gateways))
     used = components_of(scenario, gateway)
     if component not in used:
         raise error((*at, "upgrade"), unknown(f"component of {gateway}", component, used))
@@ -36,7 +33,20 @@ def check_deed(loaded: Loaded, deed: schema.Deed, target: str, at: Location) -> 
         raise error(at, "upgrade needs a registry: add registry: {path: ..., trust: [....pub]}")
     if scenario.components[component].version is None:
         raise error(("components", component), f'component "{component}" is upgraded: say which version is installed, e.g. version: 1.0.0')
-    _offer(loaded, component, str(deed.version), (*at, "version"))
+    _offer(loaded, component, version, (*at, "version"))
+
+
+def ordered(loaded: Loaded) -> list[tuple[str, str, str, Location]]:
+    """(gateway, component, version, where it stands) of each upgrade of the timeline and of random trouble."""
+    entries: list[tuple[Location, schema.Deed]] = [(("timeline", i), entry) for i, entry in enumerate(loaded.scenario.timeline)]
+    entries += [(("faults", i, "do", j), deed) for i, block in enumerate(loaded.scenario.faults) for j, deed in enumerate(block.do)]
+    found = []
+    for at, deed in entries:
+        said = deed.model_dump(include={"upgrade", "version"})
+        if said["upgrade"] is not None:
+            gateway, _, component = said["upgrade"].partition("/")
+            found.append((gateway, component, str(said["version"]), at))
+    return found
 
 
 def components_of(scenario: schema.Scenario, gateway: str) -> list[str]:
@@ -60,8 +70,7 @@ def drivers_of(scenario: schema.Scenario, gateway: str) -> list[str]:
 def beside(loaded: Loaded, gateway: str) -> int:
     """How many instances the largest upgrade of a gateway has beside the old ones."""
     drivers = drivers_of(loaded.scenario, gateway)
-    deeds: list[schema.Deed] = [*loaded.scenario.timeline, *(deed for block in loaded.scenario.faults for deed in block.do)]
-    names = [deed.upgrade.partition("/")[2] for deed in deeds if deed.upgrade is not None and deed.upgrade.partition("/")[0] == gateway]
+    names = [component for of, component, _, _ in ordered(loaded) if of == gateway]
     return max((max(1, drivers.count(name)) for name in names), default=0)
 
 
@@ -107,13 +116,9 @@ def on_offer(loaded: Loaded) -> tuple[OfferSpec, ...]:
 def offers(loaded: Loaded) -> tuple[OfferSpec, ...]:
     """Every release that the timeline asks for, read once; raises ScenarioError."""
     wanted: dict[tuple[str, str], OfferSpec] = {}
-    entries: list[tuple[Location, schema.Deed]] = [(("timeline", i), entry) for i, entry in enumerate(loaded.scenario.timeline)]
-    entries += [(("faults", i, "do", j), deed) for i, block in enumerate(loaded.scenario.faults) for j, deed in enumerate(block.do)]
-    for at, deed in entries:
-        if deed.upgrade is not None:
-            key = deed.upgrade.partition("/")[2], str(deed.version)
-            if key not in wanted:
-                wanted[key] = _offer(loaded, *key, (*at, "version"))
+    for _, component, version, at in ordered(loaded):
+        if (component, version) not in wanted:
+            wanted[component, version] = _offer(loaded, component, version, (*at, "version"))
     return tuple(wanted.values())
 
 

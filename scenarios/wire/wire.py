@@ -25,7 +25,7 @@ from twinloop.sim.serving.mqtt import Sender
 from twinloop.sim.serving.opcua import OpcUaCaller
 from twinloop.sim.serving.plant import ServedPlant
 from twinloop.sim.serving.truth import Showing, TruthCaller
-from twinloop.sim.trouble.timeline import LINK_VERBS
+from twinloop.sim.trouble.verbs import VERBS
 
 UNITS_MAX = 247
 """devices on one port: MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3, unit identifiers 1 to 247"""
@@ -56,7 +56,8 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
 
     def serves(action: Action, when: str) -> bool:
-        if (action.verb in LINK_VERBS and action.target in links and not action.via) or (action.verb == "fault" and action.target not in mute):
+        on_link = VERBS[action.verb].on_link and action.target in links and not getattr(action.deed, "via", "")
+        if on_link or (action.verb == "fault" and action.target not in mute):
             return True
         why = "its devices aren't served" if action.verb == "fault" else "it happens to a gateway, or beyond one"
         left_out.append(f"{action.verb} {action.target} {when}: {why}")

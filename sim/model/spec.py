@@ -5,7 +5,9 @@ Belongs here: fields with units. Never: behaviour, defaults that a user would wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 from twinloop.components.host.component import Component
 from twinloop.components.releases.registry import Keys, Release, Version
@@ -220,50 +222,43 @@ class GatewaySpec:
     upgrade: UpgradeSpec = UpgradeSpec()
 
 
+class Deed(Protocol):
+    """What happens to what: an instance of a verb's class (sim/trouble/)."""
+
+    name: ClassVar[str]
+
+    @property
+    def target(self) -> str:
+        """To what it happens."""
+        ...
+
+    @property
+    def detail(self) -> str:
+        """What a record of the trace says of it beside verb and target."""
+        ...
+
+    def begin(self, stage: Any, until_ns: int | None) -> Callable[[], None] | None:
+        """Do it; returns what ends it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that happens. ``verb`` is a key of sim.timeline.VERBS; ``until_ns`` is when it ends by itself.
-
-    The other fields are read by the verbs named beside them.
-    """
+    """One thing that happens. ``until_ns`` is when it ends by itself."""
 
     at_ns: int
-    verb: str
-    target: str
+    deed: Deed
     until_ns: int | None = None
-    changes: tuple[tuple[str, float | int | None], ...] = ()
-    """degrade: fields of LinkModel"""
-    point: str = ""
-    """write, fault"""
-    value: float = 0.0
-    """write: what; fault: by how much"""
-    kind: str = ""
-    """fault: which one; inject: a cause"""
-    up: bool | None = None
-    """cut, flap: the way that is hit, None for both"""
-    leg: str = ""
-    """cut, flap: the device or gateway whose leg is hit, empty for all"""
-    via: str = ""
-    """cut, flap: the gateway whose port is hit, empty for all"""
-    down_ns: int = 0
-    up_ns: int = 0
-    """flap"""
-    amount: float = 1.0
-    """throttle: 0 to 1"""
-    share: float = 1.0
-    """fault: of steps or requests, 0 to 1"""
-    size_bytes: int = 0
-    """squeeze, fill: what is left"""
-    shift_ns: int = 0
-    """clock-step"""
-    ppb: int = 0
-    """clock-skew"""
-    lasts_ns: int = 0
-    """repoll: the period; fault slow: how much longer"""
-    code: int = 0
-    """fault: exception code, StatusCode"""
-    version: str = ""
-    """upgrade: to which"""
+
+    @property
+    def verb(self) -> str:
+        """What happens."""
+        return self.deed.name
+
+    @property
+    def target(self) -> str:
+        """To what."""
+        return self.deed.target
 
 
 @dataclass(frozen=True, slots=True)

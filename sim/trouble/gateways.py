@@ -1,102 +1,180 @@
-"""What the timeline can do to gateways and their components: crash, shutdown, power cut, restart, throttle, squeeze, fill,
-clock step and skew, an injected fault. Each returns what ends it, or None when it ends otherwise (a boot) or never.
+"""Verbs on gateways: crash, shutdown, power cut, restart, throttle, squeeze, fill, clock step and skew.
 
-Belongs here: verbs on gateways. Never: what a gateway does about it (gateway.py, supervisor.py, store.py).
+Belongs here: what happens to gateways. Never: what a gateway does about it (gateway.py, supervisor.py, store.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import NEVER_NS, TROUBLE
-from twinloop.sim.model.spec import Action
-from twinloop.sim.trouble.stage import WholeStage
-
-Undo = Callable[[], None]
+from twinloop.sim.model.spec import WorldSpec
+from twinloop.sim.trouble.verb import Mistake, Site, Undo, Unknown, Verb, WholeStage, key
 
 
-def _down(world: WholeStage, action: Action, how: Callable[[Gateway], None]) -> None:
-    """Down until the latest end of all that overlap; one without an end keeps it down until a restart."""
-    gateway = world.gateway_of_name[action.target]
-    until = NEVER_NS if action.until_ns is None else action.until_ns
-    gateway.down_until_ns = until if gateway.state in ("up", "booting") else max(gateway.down_until_ns, until)
-    how(gateway)
-    if until != NEVER_NS:
-        world.env.call_at(until, _boot_when_over, world, action.target, priority=TROUBLE)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnGateway(Verb):
+    """What all of them have in common."""
+
+    @classmethod
+    def targets(cls, spec: WorldSpec) -> Sequence[str]:
+        """Gateways."""
+        return tuple(gateway.name for gateway in spec.gateways)
+
+    def check(self, site: Site, given: Sequence[str]) -> None:
+        """A gateway."""
+        if self.target not in site.gateways:
+            raise Unknown(None, "gateway", self.target, site.gateways)
 
 
-def _boot_when_over(world: WholeStage, name: str) -> None:
-    gateway = world.gateway_of_name[name]
-    if gateway.down_until_ns > world.env._now:
-        return
-    if gateway.state == "stopping":  # the time was too short for a clean end
-        gateway.crash()
-    if gateway.state == "down":
-        gateway.boot()
-        world.happened(f"restart {name}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Down(_OnGateway):
+    """It goes down, and boots when the last of all that overlap has ended."""
+
+    boots = True
+
+    def down(self, stage: WholeStage, until_ns: int | None, how: Callable[[Gateway], None]) -> None:
+        """Down until the latest end of all that overlap; one without an end keeps it down until a restart."""
+        gateway = stage.gateway_of_name[self.target]
+        until = NEVER_NS if until_ns is None else until_ns
+        gateway.down_until_ns = until if gateway.state in ("up", "booting") else max(gateway.down_until_ns, until)
+        how(gateway)
+        if until != NEVER_NS:
+            stage.env.call_at(until, self._boot_when_over, stage, priority=TROUBLE)
+
+    def _boot_when_over(self, stage: WholeStage) -> None:
+        gateway = stage.gateway_of_name[self.target]
+        if gateway.down_until_ns > stage.env._now:
+            return
+        if gateway.state == "stopping":  # the time was too short for a clean end
+            gateway.crash()
+        if gateway.state == "down":
+            gateway.boot()
+            stage.happened(f"restart {self.target}")
 
 
-def crash(world: WholeStage, action: Action) -> None:
-    """The gateway's process dies; its files stay."""
-    _down(world, action, lambda gateway: gateway.crash())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash(_Down):
+    """a gateway's process dies; its files stay"""
+
+    name = "crash"
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> None:
+        """Its memory is gone."""
+        self.down(stage, until_ns, lambda gateway: gateway.crash())
 
 
-def shutdown(world: WholeStage, action: Action) -> None:
-    """It stops in an orderly way: polls under way end, what is unacknowledged is stored."""
-    _down(world, action, lambda gateway: gateway.shutdown())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown(_Down):
+    """a gateway stops in an orderly way"""
+
+    name = "shutdown"
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> None:
+        """Polls under way end, what is unacknowledged is stored."""
+        self.down(stage, until_ns, lambda gateway: gateway.shutdown())
 
 
-def power_cut(world: WholeStage, action: Action) -> None:
-    """The power goes: also what was written since the last sync."""
-    _down(world, action, lambda gateway: gateway.crash(power=False))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerCut(_Down):
+    """a gateway loses power, and what was written since the last sync"""
+
+    name = "power-cut"
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> None:
+        """The power goes: also what was written since the last sync."""
+        self.down(stage, until_ns, lambda gateway: gateway.crash(power=False))
 
 
-def restart(world: WholeStage, action: Action) -> None:
-    """Crash if it is up, then boot."""
-    gateway = world.gateway_of_name[action.target]
-    gateway.down_until_ns = world.env._now
-    gateway.restart()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart(_OnGateway):
+    """a gateway crashes and boots"""
+
+    name = "restart"
+    lasts = False
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> None:
+        """Crash if it is up, then boot."""
+        gateway = stage.gateway_of_name[self.target]
+        gateway.down_until_ns = stage.env._now
+        gateway.restart()
 
 
-def throttle(world: WholeStage, action: Action) -> Undo:
-    """The CPU runs at ``amount`` (0 to 1) of its speed."""
-    return world.gateway_of_name[action.target].throttle(action.amount)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle(_OnGateway):
+    """a gateway's CPU slows down"""
+
+    name = "throttle"
+
+    amount: float = key("speed", "share", "of its full speed", "50 %", "10 %")
+    """over 0, at most 1"""
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
+        """It runs at a share of its speed."""
+        return stage.gateway_of_name[self.target].throttle(self.amount)
 
 
-def squeeze(world: WholeStage, action: Action) -> Undo:
-    """Somebody else on the board takes all RAM but ``size_bytes``."""
-    return world.gateway_of_name[action.target].squeeze(action.size_bytes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Squeeze(_OnGateway):
+    """a gateway's RAM shrinks to what is left"""
+
+    name = "squeeze"
+
+    size_bytes: int = key("leave", "size", "what components may have of it in all", "8 MiB", "0 B")
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
+        """Somebody else on the board takes the rest."""
+        return stage.gateway_of_name[self.target].squeeze(self.size_bytes)
 
 
-def fill(world: WholeStage, action: Action) -> Undo | None:
-    """Somebody else fills the flash: ``size_bytes`` are left for the store to grow by."""
-    store = world.gateway_of_name[action.target].outbox.store
-    return None if store is None or store.spec.volatile else store.fill(action.size_bytes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill(_OnGateway):
+    """a gateway's flash has only so much room left"""
+
+    name = "fill"
+
+    size_bytes: int = key("leave", "size", "by how much its store may grow", "8 MiB", "0 B")
+
+    def check(self, site: Site, given: Sequence[str]) -> None:
+        """A gateway with a store on flash."""
+        _OnGateway.check(self, site, given)
+        if not site.has_flash(self.target):
+            raise Mistake(None, f"gateway {self.target} has no store on flash: nothing of it can be filled")
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo | None:
+        """Somebody else fills the flash."""
+        store = stage.gateway_of_name[self.target].outbox.store
+        return None if store is None or store.spec.volatile else store.fill(self.size_bytes)
 
 
-def clock_step(world: WholeStage, action: Action) -> Undo:
-    """The wall clock jumps by ``shift_ns``; its end jumps back."""
-    gateway = world.gateway_of_name[action.target]
-    gateway.step_clock(action.shift_ns)
-    return lambda: gateway.step_clock(-action.shift_ns)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep(_OnGateway):
+    """a gateway's wall clock jumps"""
+
+    name = "clock-step"
+
+    shift_ns: int = key("by", "shift", "how far it jumps, forward or back", "-2 s", "1 h")
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
+        """It jumps; its end jumps back."""
+        gateway = stage.gateway_of_name[self.target]
+        gateway.step_clock(self.shift_ns)
+        return lambda: gateway.step_clock(-self.shift_ns)
 
 
-def clock_skew(world: WholeStage, action: Action) -> Undo:
-    """The gateway's clocks run fast by ``ppb`` billionths (slow when negative)."""
-    clock = world.gateway_of_name[action.target].machine.clock
-    clock.skew(world.env._now, action.ppb)
-    return lambda: clock.skew(world.env._now, -action.ppb)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSkew(_OnGateway):
+    """a gateway's clocks run fast or slow"""
 
+    name = "clock-skew"
 
-def upgrade(world: WholeStage, action: Action) -> None:
-    """The cloud orders a gateway to install another version of a component."""
-    world.rollout.order(action.target, action.version)
+    ppb: int = key("skew", "skew", "how fast they run, or how slow", "+50 ppm", "-5000 ppm")
+    """billionths; slow when negative"""
 
-
-def inject(world: WholeStage, action: Action) -> None:
-    """A component's instance dies now, as if by ``kind``: a call under way ends so, too."""
-    gateway = world.gateway_of_name[action.target.partition("/")[0]]
-    slot = next(slot for slot in gateway.rack.slots if slot.name == action.target)
-    gateway.supervisor.fault(slot, Fault(Cause(action.kind), "injected by the timeline"))
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
+        """They run fast or slow."""
+        clock = stage.gateway_of_name[self.target].machine.clock
+        clock.skew(stage.env._now, self.ppb)
+        return lambda: clock.skew(stage.env._now, -self.ppb)

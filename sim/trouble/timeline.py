@@ -1,7 +1,7 @@
 """The timeline: what goes wrong and what is commanded, as entries with a verb, at an instant or after an event.
 
 Belongs here: when entries happen and end, and the events that this makes. Never: what a verb does (links.py,
-gateways.py, devices.py) or random trouble (the plan makes entries of it). Trouble goes first at its instant.
+gateways.py, components.py, devices.py) or random trouble (the plan makes entries of it). Trouble goes first at its instant.
 
 An entry makes the events ``VERB TARGET`` and, when the last trouble that ends by itself has left its target, ``heal TARGET``;
 a gateway that was down boots with ``restart TARGET``.
@@ -11,40 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import Action, Reaction
-from twinloop.sim.trouble import devices as field_trouble
-from twinloop.sim.trouble import gateways as gateway_trouble
-from twinloop.sim.trouble import links as network_trouble
 from twinloop.sim.trouble.stage import Stage
-
-Undo = Callable[[], None]
-
-VERBS: dict[str, Callable[[Any, Action], Undo | None]] = {
-    "cut": network_trouble.cut,
-    "flap": network_trouble.flap,
-    "partition": network_trouble.partition,
-    "degrade": network_trouble.degrade,
-    "crash": gateway_trouble.crash,
-    "shutdown": gateway_trouble.shutdown,
-    "power-cut": gateway_trouble.power_cut,
-    "restart": gateway_trouble.restart,
-    "throttle": gateway_trouble.throttle,
-    "squeeze": gateway_trouble.squeeze,
-    "fill": gateway_trouble.fill,
-    "clock-step": gateway_trouble.clock_step,
-    "clock-skew": gateway_trouble.clock_skew,
-    "inject": gateway_trouble.inject,
-    "upgrade": gateway_trouble.upgrade,
-    "fault": field_trouble.fault,
-    "repoll": field_trouble.repoll,
-    "write": field_trouble.write,
-}
-"""verb -> what it does to a plant (those of gateways and the cloud: to a world); returns what ends it. Targets were resolved at load"""
-
-LINK_VERBS = ("cut", "flap", "degrade")
+from twinloop.sim.trouble.verb import Undo
+from twinloop.sim.trouble.verbs import VERBS
 
 
 class Timeline:
@@ -79,7 +51,7 @@ class Timeline:
         self._told(action, "begin")
         for told in self.on_begin:
             told(action)
-        undo = VERBS[action.verb](world, action)
+        undo = action.deed.begin(world, action.until_ns)
         if undo is not None:
             self._standing[target] = self._standing.get(target, 0) + 1
             self._last += 1
@@ -113,11 +85,10 @@ class Timeline:
             self._world.happened(f"heal {action.target}")
 
     def _told(self, action: Action, event: str) -> None:
-        if action.verb in LINK_VERBS:
-            detail = " ".join(name for name, _ in action.changes) if event == "begin" else ""
-            self._world.trace.emit("link", action.target, action.verb if event == "begin" else event, detail)
+        if VERBS[action.verb].on_link:
+            self._world.trace.emit("link", action.target, action.verb if event == "begin" else event, action.deed.detail if event == "begin" else "")
         else:
-            self._world.trace.emit("trouble", action.verb, action.target, event, action.kind)
+            self._world.trace.emit("trouble", action.verb, action.target, event, action.deed.detail)
 
     def _react(self, event: str) -> None:
         """Entries that wait for this event are put on the timeline; the same one at most as often as it says."""

@@ -15,13 +15,13 @@ from rich.console import Console
 
 from twinloop.components.host.host import Host
 from twinloop.devices.model import misbehaviour, overlay
-from twinloop.scenarios.file.deeds import value_of
 from twinloop.scenarios.file.load import LIBRARY, library_names, load
 from twinloop.scenarios.file.schema import VERBS
 from twinloop.scenarios.judging.expectation_file import differences, figure, read_expect
 from twinloop.scenarios.judging.verdict import exit_code
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.planning.verbs import value_of
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.runner import Options, run
 
@@ -55,8 +55,8 @@ def test_every_kind_of_trouble_is_in_a_shipped_scenario() -> None:
             for verb in VERBS:
                 if value_of(deed, verb) is not None:
                     shown[verb] = None
-            if deed.kind is not None:
-                shown[f"fault {deed.kind}"] = None
+            if value_of(deed, "kind") is not None:
+                shown[f"fault {value_of(deed, 'kind')}"] = None
     wanted = [*VERBS, *(f"fault {kind}" for kind in [*overlay.KINDS, *misbehaviour.KINDS])]
     assert [one for one in wanted if one not in shown] == []
 

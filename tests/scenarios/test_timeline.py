@@ -10,14 +10,15 @@ import pytest
 from tests.scenarios.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.file.deeds import GRAMMAR
+from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import load_text
-from twinloop.scenarios.file.schema import VERBS
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.timeline import possible_events
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, WorldSpec
-from twinloop.sim.trouble.timeline import VERBS as DONE
+from twinloop.sim.trouble.links import Degrade
+from twinloop.sim.trouble.verb import Verb
+from twinloop.sim.trouble.verbs import VERBS, act, all_keys
 
 LINE = "  line: {serial: 9600 Bd}\n"
 METERS = "  meters: {device: energy-meter, protocol: modbus-rtu, count: 2, poll: 1 s, link: line, gateway: gw, driver: modbus-driver}\n"
@@ -34,34 +35,39 @@ def plan(host: Host, *entries: str, faults: tuple[str, ...] = (), seed: int | No
     return Planner(load_text(text(*entries, faults=faults), Path("t.yaml")), host, seed).world()
 
 
-def test_every_verb_has_a_grammar_and_a_deed() -> None:
-    assert tuple(GRAMMAR) == VERBS
-    assert dict.fromkeys(DONE) == dict.fromkeys(VERBS) or sorted(DONE) == sorted(VERBS)
+def test_a_verb_is_one_class_from_which_the_entry_of_a_file_follows() -> None:
+    fields = {field.alias: field.description for field in schema.Deed.model_fields.values()}
+    assert fields == {**{name: verb.help() for name, verb in VERBS.items()}, **{key.name: key.help for key in all_keys()}}
+    for name, verb in VERBS.items():
+        assert verb.begin is not Verb.begin, name
+        assert verb.check is not Verb.check, name
+        assert verb.targets is not Verb.targets, name
+    assert all(key.example != key.other or (key.name, name) == ("point", "write") for name, verb in VERBS.items() for key in verb.own_keys())
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("at: 1 s, cut: cloud, way: up, leg: gw, for: 2 s", Action(S, "cut", "cloud", 3 * S, up=True, leg="gw")),
-        ("at: 1 s, flap: plant, down: 5 ms, up: 10 ms, for: 1 s", Action(S, "flap", "plant", 2 * S, down_ns=5 * MS, up_ns=10 * MS)),
-        ("at: 1 s, degrade: line, to: {loss: 5 %}", Action(S, "degrade", "line", None, (("loss", 0.05),))),
-        ("at: 0 s, shutdown: gw, for: 1 s", Action(0, "shutdown", "gw", S)),
-        ("at: 0 s, power-cut: gw", Action(0, "power-cut", "gw")),
-        ("at: 0 s, throttle: gw, speed: 25 %", Action(0, "throttle", "gw", amount=0.25)),
-        ("at: 0 s, squeeze: gw, leave: 1 MiB", Action(0, "squeeze", "gw", size_bytes=1 << 20)),
-        ("at: 0 s, fill: gw, leave: 0 B, for: 1 s", Action(0, "fill", "gw", S)),
-        ("at: 0 s, clock-step: gw, by: -2 h", Action(0, "clock-step", "gw", shift_ns=-7200 * S)),
-        ("at: 0 s, clock-skew: gw, skew: -150 ppm", Action(0, "clock-skew", "gw", ppb=-150_000)),
-        ("at: 0 s, inject: gw/policy", Action(0, "inject", "gw/policy", kind="unreachable")),
-        ("at: 0 s, inject: gw/driver/presses/2, cause: out-of-fuel", Action(0, "inject", "gw/driver/presses/2", kind="out-of-fuel")),
-        ("at: 0 s, fault: presses, kind: slow, delay: 30 ms", Action(0, "fault", "presses", kind="slow", lasts_ns=30 * MS)),
-        ("at: 0 s, fault: meters/1, kind: bad-crc, share: 10 %", Action(0, "fault", "meters/1", kind="bad-crc", share=0.1)),
+        ("at: 1 s, cut: cloud, way: up, leg: gw, for: 2 s", act(S, "cut", "cloud", 3 * S, up=True, leg="gw")),
+        ("at: 1 s, flap: plant, down: 5 ms, up: 10 ms, for: 1 s", act(S, "flap", "plant", 2 * S, down_ns=5 * MS, up_ns=10 * MS)),
+        ("at: 1 s, degrade: line, to: {loss: 5 %}", act(S, "degrade", "line", None, changes=(("loss", 0.05),))),
+        ("at: 0 s, shutdown: gw, for: 1 s", act(0, "shutdown", "gw", S)),
+        ("at: 0 s, power-cut: gw", act(0, "power-cut", "gw")),
+        ("at: 0 s, throttle: gw, speed: 25 %", act(0, "throttle", "gw", amount=0.25)),
+        ("at: 0 s, squeeze: gw, leave: 1 MiB", act(0, "squeeze", "gw", size_bytes=1 << 20)),
+        ("at: 0 s, fill: gw, leave: 0 B, for: 1 s", act(0, "fill", "gw", S, size_bytes=0)),
+        ("at: 0 s, clock-step: gw, by: -2 h", act(0, "clock-step", "gw", shift_ns=-7200 * S)),
+        ("at: 0 s, clock-skew: gw, skew: -150 ppm", act(0, "clock-skew", "gw", ppb=-150_000)),
+        ("at: 0 s, inject: gw/policy", act(0, "inject", "gw/policy", kind="unreachable")),
+        ("at: 0 s, inject: gw/driver/presses/2, cause: out-of-fuel", act(0, "inject", "gw/driver/presses/2", kind="out-of-fuel")),
+        ("at: 0 s, fault: presses, kind: slow, delay: 30 ms", act(0, "fault", "presses", kind="slow", delay_ns=30 * MS)),
+        ("at: 0 s, fault: meters/1, kind: bad-crc, share: 10 %", act(0, "fault", "meters/1", kind="bad-crc", share=0.1)),
         (
             "at: 0 s, fault: presses/1, kind: drift, point: force, value: -2.5",
-            Action(0, "fault", "presses/1", kind="drift", point="force", value=-2.5),
+            act(0, "fault", "presses/1", kind="drift", point="force", value=-2.5),
         ),
-        ("at: 0 s, repoll: presses/3, poll: 20 ms, for: 1 s", Action(0, "repoll", "presses/3", S, lasts_ns=20 * MS)),
-        ("at: 0 s, write: presses/3, point: setpoint, value: 1.5", Action(0, "write", "presses/3", point="setpoint", value=1.5)),
+        ("at: 0 s, repoll: presses/3, poll: 20 ms, for: 1 s", act(0, "repoll", "presses/3", S, period_ns=20 * MS)),
+        ("at: 0 s, write: presses/3, point: setpoint, value: 1.5", act(0, "write", "presses/3", point="setpoint", value=1.5)),
     ],
 )  # fmt: skip
 def test_an_entry_is_an_action(host: Host, entry: str, expected: Action) -> None:
@@ -70,7 +76,8 @@ def test_an_entry_is_an_action(host: Host, entry: str, expected: Action) -> None
 
 def test_a_preset_is_all_its_figures_and_the_entrys_own_on_top(host: Host) -> None:
     (action,) = plan(host, "at: 1 s, degrade: plant, to: {preset: lte, loss: 0 %}").timeline
-    changes = dict(action.changes)
+    assert isinstance(action.deed, Degrade)
+    changes = dict(action.deed.changes)
     assert changes["loss"] == 0.0
     assert changes["delay_ns"] == 30 * MS or changes["delay_ns"] > MS
     assert len(changes) == 10

@@ -13,6 +13,7 @@ from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 
@@ -71,7 +72,7 @@ def bits(mask: int) -> list[int]:
 
 
 def at(t_s: float, verb: str, target: str, for_s: float | None = None, **keys: Any) -> Action:
-    return Action(int(t_s * S), verb, target, None if for_s is None else int((t_s + for_s) * S), **keys)
+    return act(int(t_s * S), verb, target, None if for_s is None else int((t_s + for_s) * S), **keys)
 
 
 def small(host: Host, *timeline: Action, **changes: Any) -> WorldSpec:

@@ -10,6 +10,7 @@ from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 
@@ -41,7 +42,7 @@ def test_a_value_over_the_quota_is_refused_and_traced(host: Host) -> None:
 
 
 def test_state_survives_a_crash_of_the_gateway(host: Host) -> None:
-    crash = Action(int(1.5 * S), "crash", "gw", 2 * S)
+    crash = act(int(1.5 * S), "crash", "gw", 2 * S)
     world, _ = answers(host, 8, 5 * S, (crash,))
     slot = world.gateways[0].pollers[0].slot
     assert slot.imports.values == {"k": bytes(8)}
@@ -51,7 +52,7 @@ def test_state_survives_a_crash_of_the_gateway(host: Host) -> None:
 
 def test_log_lines_are_traced_with_the_time_at_which_they_were_written(host: Host) -> None:
     """The driver says once that reads fail and once that they are good again."""
-    cut = Action(2 * S, "cut", "plant", 6 * S)
+    cut = act(2 * S, "cut", "plant", 6 * S)
     world = World(plant(host, count=1, duration_ns=12 * S, timeline=(cut,)), host)
     records: list[Any] = []
     world.trace.sinks.append(records.extend)
@@ -82,7 +83,7 @@ def test_a_transform_that_waits_is_a_queue_and_still_loses_nothing(host: Host) -
 def test_a_transform_that_waits_is_not_used_after_a_crash(host: Host) -> None:
     """The crash falls into the parked call: its argument, the driver's batch, is freed with the driver, and nobody reads it."""
     slow = component(host, "slow", "transform", ("clock",), guests.slow_transform(30 * MS))
-    crashes = tuple(Action(at, "restart", "gw") for at in range(S + 10 * MS, 4 * S, 333 * MS))
+    crashes = tuple(act(at, "restart", "gw") for at in range(S + 10 * MS, 4 * S, 333 * MS))
     world = run(plant(host, count=4, duration_ns=4 * S, phase_ns=0, transform=slow, timeline=crashes), host)
     assert world.ledger.open == 0
     assert world.ledger.count(End.LOST, "crash") > 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.plants import driver, paired, plant, run
+from tests.plants import driver, on_lines, paired, plant, run
 from tests.sim.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 from twinloop.components.host.host import Host
@@ -21,6 +21,7 @@ from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import Action, Reaction, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.redundancy.member import TRANSITIONS
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 LINE_DEADLINE_NS = 3 * S
@@ -344,16 +345,16 @@ def test_a_pair_is_as_deterministic_as_one(host: Host) -> None:
 # ---- whatever happens -----------------------------------------------------------------------------------------------
 moments, spans = st.integers(0, 9 * S), st.integers(MS, 12 * S)
 of_pairs = st.one_of(
-    st.builds(lambda t, d, link, up: Action(t, "cut", link, t + d, up=up), moments, spans, st.sampled_from(["hb", "cloud-b"]), st.sampled_from([None, True, False])),
-    st.builds(lambda t, d, up: Action(t, "partition", "gw", t + d, up=up), moments, spans, st.sampled_from([None, True, False])),
-    st.builds(lambda t, d, via: Action(t, "cut", "plant", t + d, via=via), moments, spans, st.sampled_from(["gw", "gw-b"])),
-    st.builds(lambda t, d, down, up: Action(t, "flap", "hb", t + d, down_ns=down, up_ns=up), moments, spans, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
-    st.builds(lambda t, d, verb: Action(t, verb, "gw-b", t + d), moments, spans, st.sampled_from(["crash", "shutdown", "power-cut"])),
-    st.builds(lambda t: Action(t, "restart", "gw-b"), moments),
-    st.builds(lambda t, d, speed: Action(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
-    st.builds(lambda t, d, left: Action(t, "squeeze", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
-    st.builds(lambda t, slot, cause: Action(t, "inject", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
-    st.builds(lambda t, what: Action(t, "upgrade", f"gw-b/{what[0]}", version=what[1]), moments, st.sampled_from(RELEASES)),
+    st.builds(lambda t, d, link, up: act(t, "cut", link, t + d, up=up), moments, spans, st.sampled_from(["hb", "cloud-b"]), st.sampled_from([None, True, False])),
+    st.builds(lambda t, d, up: act(t, "partition", "gw", t + d, up=up), moments, spans, st.sampled_from([None, True, False])),
+    st.builds(lambda t, d, via: act(t, "cut", "plant", t + d, via=via), moments, spans, st.sampled_from(["gw", "gw-b"])),
+    st.builds(lambda t, d, down, up: act(t, "flap", "hb", t + d, down_ns=down, up_ns=up), moments, spans, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
+    st.builds(lambda t, d, verb: act(t, verb, "gw-b", t + d), moments, spans, st.sampled_from(["crash", "shutdown", "power-cut"])),
+    st.builds(lambda t: act(t, "restart", "gw-b"), moments),
+    st.builds(lambda t, d, speed: act(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
+    st.builds(lambda t, d, left: act(t, "squeeze", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
+    st.builds(lambda t, slot, cause: act(t, "inject", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
+    st.builds(lambda t, what: act(t, "upgrade", f"gw-b/{what[0]}", version=what[1]), moments, st.sampled_from(RELEASES)),
 )  # fmt: skip
 after = st.builds(
     lambda event, reaction: replace(reaction, event=event),
@@ -380,7 +381,7 @@ def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
         uplink=UplinkSpec("cloud", window=window), serial_bd=serial,
     )  # fmt: skip
     if serial is not None:
-        spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
+        spec = replace(spec, timeline=on_lines(spec.timeline))
     keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS, "every_ns": every_ms * MS, "misses": misses}
     spec = slow_uplinks(paired(spec, mode, arbiter, **keys), uplink_ms * MS, uplink_ms * MS // 4, 0.01)
     beats = LinkModel(delay_ns=beat_ms * MS, jitter_ns=beat_ms * MS // 2, loss=loss)

@@ -12,7 +12,7 @@ from tests.plants import plant
 from twinloop.components.host.host import Host
 from twinloop.scenarios.determinism import explain
 from twinloop.sim.kernel.clock import MS, S
-from twinloop.sim.model.spec import Action
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tiny.trace"
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "tiny.trace"
 
 def trace(host: Host) -> str:
     lines: list[str] = []
-    cut = Action(1200 * MS, "cut", "cloud", 1400 * MS)
+    cut = act(1200 * MS, "cut", "cloud", 1400 * MS)
     world = World(plant(host, count=2, duration_ns=2 * S, loss=0.05, timeline=(cut,)), host)
     world.trace.sinks.append(lambda records: lines.extend(explain(record) for record in records))
     world.run()

@@ -11,16 +11,17 @@ from tests.sim.pair_runs import Seen, at, small
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
-from twinloop.sim.model.spec import Action, UplinkSpec
+from twinloop.sim.model.spec import UplinkSpec
+from twinloop.sim.trouble.verbs import act
 
 
 # ---- what a failover costs, to the sample ---------------------------------------------------------------------------
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(crash_ns=st.integers(2 * S, 8 * S), seed=st.integers(0, 99), mode=st.sampled_from(["warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), dark=st.booleans())
 def test_warm_and_cold_lose_exactly_the_gap_and_what_was_nowhere_else(host: Host, crash_ns: int, seed: int, mode: str, arbiter: str, dark: bool) -> None:
-    timeline = [Action(crash_ns, "crash", "gw", crash_ns + 4 * S)]
+    timeline = [act(crash_ns, "crash", "gw", crash_ns + 4 * S)]
     if dark:  # the uplink goes shortly before: some samples are in the store and survive, others in the window
-        timeline.insert(0, Action(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
+        timeline.insert(0, act(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
     spec = small(host, *timeline, seed=seed, uplink=UplinkSpec("cloud", window=4))
     seen = Seen(paired(spec, mode, arbiter), host)
     (takeover,) = seen.pair.takeovers
@@ -37,9 +38,9 @@ def test_warm_and_cold_lose_exactly_the_gap_and_what_was_nowhere_else(host: Host
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(crash_ns=st.integers(2 * S, 8 * S), seed=st.integers(0, 99), arbiter=st.sampled_from(["cloud", "none"]), dark=st.booleans())
 def test_hot_loses_nothing_while_the_takeover_is_shorter_than_the_handover(host: Host, crash_ns: int, seed: int, arbiter: str, dark: bool) -> None:
-    timeline = [Action(crash_ns, "crash", "gw", crash_ns + 4 * S)]
+    timeline = [act(crash_ns, "crash", "gw", crash_ns + 4 * S)]
     if dark:
-        timeline.insert(0, Action(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
+        timeline.insert(0, act(crash_ns - 500 * MS, "cut", "cloud", crash_ns + 3 * S))
     seen = Seen(paired(small(host, *timeline, seed=seed, uplink=UplinkSpec("cloud", window=4)), "hot", arbiter), host)
     (takeover,) = seen.pair.takeovers
     assert takeover.led_ns - takeover.gone_ns < 2 * S < seen.pair.spec.handover_ns
@@ -90,7 +91,7 @@ def test_a_standby_that_shuts_down_and_hears_no_leader_stores_what_it_holds(host
 def test_what_one_that_led_had_read_is_counted_once_it_is_stored(host: Host) -> None:
     """A warm leader steps down in the middle of a poll: its sample is delivered, and has a latency."""
     for cut_ms in (4000, 4010, 4020, 4030, 4040):
-        seen = Seen(paired(small(host, Action(cut_ms * MS, "cut", "cloud", 10 * S), response_ns=80 * MS), "warm"), host)
+        seen = Seen(paired(small(host, act(cut_ms * MS, "cut", "cloud", 10 * S), response_ns=80 * MS), "warm"), host)
         gateway = seen.world.latencies.of().gateway
         assert gateway.count + gateway.never == seen.world.ledger.due
         assert gateway.never == seen.world.ledger.count(End.MISSED) + seen.world.ledger.count(End.LOST)

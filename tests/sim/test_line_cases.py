@@ -22,6 +22,7 @@ from twinloop.sim.model.spec import LinkSpec, PlaceSpec, WorldSpec
 from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.serving.modbus import LineCaller
 from twinloop.sim.serving.plant import ServedPlant
+from twinloop.sim.trouble.verbs import act
 
 GAP, REQUEST, ANSWER = 4_010_416, 9_166_666, 8_020_833
 SILENCE = ("silence", None)
@@ -188,13 +189,12 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's bus stage is 558 ms."""
     from tests.plants import driver, run
     from twinloop.devices.catalogue.catalog import model
-    from twinloop.sim.model.spec import Action
 
     one = replace(model("press-sensor"), name="one", points=(replace(model("press-sensor").points[4], address=0, type="u16"),))
     spec = plant(host, count=2, serial_bd=9600, phase_ns=0, poll_ns=5 * S, duration_ns=5 * S, response_ns=20 * MS,
                  drivers={i: driver(host, options=(("timeout", "500 ms"),), deadline_ns=4 * S) for i in (1, 2)})  # fmt: skip
     spec = replace(spec, devices=tuple(replace(device, model=one) for device in spec.devices),
-                   timeline=(Action(0, "fault", "presses/1", 5 * S, kind="slow", lasts_ns=680 * MS),))  # fmt: skip
+                   timeline=(act(0, "fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
     from twinloop.sim.accounts.ledger import End
 

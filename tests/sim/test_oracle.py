@@ -23,6 +23,7 @@ from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.model.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 ROOMS = ("components", "devices", "scenarios", "sim", "tui")
@@ -87,11 +88,11 @@ def spec_of(host: Host, plant: Plant) -> WorldSpec:
 
 
 def cuts_of(link: str, spans: tuple[tuple[int, int], ...]) -> list[Action]:
-    return [Action(since, "cut", link, until) for since, until in spans]
+    return [act(since, "cut", link, until) for since, until in spans]
 
 
 def slowed(link: str, spans: tuple[tuple[int, int, int], ...]) -> list[Action]:
-    return [Action(since, "degrade", link, until, changes=(("delay_ns", delay_ns),)) for since, until, delay_ns in spans]
+    return [act(since, "degrade", link, until, changes=(("delay_ns", delay_ns),)) for since, until, delay_ns in spans]
 
 
 def ends_of(world: World) -> list[tuple[Row, int, str]]:
@@ -258,7 +259,7 @@ def subscribed_spec(host: Host, device: Subscribed, duration_ns: int) -> WorldSp
     spec = plants.plant(
         host, count=1, duration_ns=duration_ns, settle_ns=40 * S, drivers={1: opcua}, name=device.name, phase_ns=device.phase_ns,
         poll_ns=device.sampling_ns, protocol="opcua", model=DeviceModel(f"oracle-{device.every_steps}", "of the oracle", "ours", ("opcua",), tuple(points), step_ns=device.step_ns),
-        subscribed=OpcUaSpec(device.publishing_ns, 1000), timeline=tuple(Action(since, "cut", "plant", until) for since, until in device.cuts),
+        subscribed=OpcUaSpec(device.publishing_ns, 1000), timeline=tuple(act(since, "cut", "plant", until) for since, until in device.cuts),
     )  # fmt: skip
     return replace(spec, links=(LinkSpec("plant", LinkModel(2 * MS + ODD_NS)), LinkSpec("cloud", LinkModel(30 * MS))))
 

@@ -21,6 +21,7 @@ from twinloop.sim.cloud.orders import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.cloud.releases import BLOCK_BYTES
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, OfferSpec, StoreSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ def test_the_download_takes_the_links_time_and_acknowledgements_wait_behind_it(h
 def test_a_lost_session_goes_on_where_it_was(host: Host) -> None:
     big = offer("route", "1.2.0", marked(ROUTE + b"", "x" * 100) + b"".join(marked(b"", "y" * 110) for _ in range(2500)))
     assert len(big.data) > 15 * BLOCK_BYTES
-    spec = small(host, order(2, "route", "1.2.0"), Action(4 * S, "cut", "cloud", 17 * S), offers=(big,), duration_ns=40 * S)
+    spec = small(host, order(2, "route", "1.2.0"), act(4 * S, "cut", "cloud", 17 * S), offers=(big,), duration_ns=40 * S)
     slow = replace(spec.links[1], model=replace(spec.links[1].model, rate_bps=500_000))
     ran = Run(replace(spec, links=(spec.links[0], slow)), host)
     assert ran.order.state == "done"
@@ -103,7 +104,7 @@ def test_state_is_carried_over_and_goes_back_with_the_old_version(host: Host) ->
     assert ran.order.state == "done"
     assert ran.slots[name].imports.values == {"k": bytes(8)}, "what the old one wrote last"
     assert ran.final[name].imports.values == {"k": bytes(16)}
-    faults = [Action(6 * S + i * 500 * MS, "inject", name, kind="unreachable") for i in range(3)]
+    faults = [act(6 * S + i * 500 * MS, "inject", name, kind="unreachable") for i in range(3)]
     back = keeper_run(*faults)
     assert (back.order.state, back.order.cause) == ("rolled-back", "faults")
     assert back.final[name] is back.slots[name]
@@ -188,7 +189,7 @@ def test_a_driver_that_refuses_its_settings_or_is_not_well_is_refused(host: Host
 
 
 def test_a_download_that_takes_too_long_is_refused_by_a_named_limit(host: Host) -> None:
-    spec = small(host, order(2, "route", "1.1.0"), Action(2 * S + 200 * MS, "cut", "cloud", 9 * S), upgrade={"fetch_ns": S})
+    spec = small(host, order(2, "route", "1.1.0"), act(2 * S + 200 * MS, "cut", "cloud", 9 * S), upgrade={"fetch_ns": S})
     slow = replace(spec.links[1], model=replace(spec.links[1].model, rate_bps=200_000))
     ran = Run(replace(spec, links=(spec.links[0], slow)), host)
     assert (ran.order.state, ran.order.cause, ran.order.stage) == ("refused", "fetch-timeout", "fetching")
@@ -207,7 +208,7 @@ def test_there_is_room_for_one_upgrade_and_a_queue(host: Host) -> None:
 
 def test_no_room_for_both_is_refused_and_costs_the_old_ones_nothing(host: Host) -> None:
     quiet = Run(small(host), host)
-    squeeze = Action(S, "squeeze", "gw", 9 * S, size_bytes=quiet.memory_bytes + 100_000)
+    squeeze = act(S, "squeeze", "gw", 9 * S, size_bytes=quiet.memory_bytes + 100_000)
     ran = Run(small(host, squeeze, order(2, "modbus-driver", "1.1.0")), host)
     assert (ran.order.state, ran.order.cause) == ("refused", "memory")
     assert ran.world.ledger.count(End.DELIVERED) == ran.world.ledger.due
@@ -223,7 +224,7 @@ def test_a_gateway_that_stops_at_any_step_is_back_with_a_working_version(host: H
     quiet = Run(small(host, order(2, "modbus-driver", "1.1.0"), **keys), host)
     begins, ends = quiet.at(step), quiet.at(STEPS[STEPS.index(step) + 1])
     middle = begins + (ends - begins) // 2
-    ran = Run(small(host, order(2, "modbus-driver", "1.1.0"), Action(middle, verb, "gw", middle + S), duration_ns=12 * S, **keys), host)
+    ran = Run(small(host, order(2, "modbus-driver", "1.1.0"), act(middle, verb, "gw", middle + S), duration_ns=12 * S, **keys), host)
     one = ran.order
     if verb == "shutdown":  # polls under way end first, and so may the step
         assert one.state in ("done", "rolled-back", "abandoned")
@@ -249,29 +250,29 @@ def test_power_that_goes_during_the_commit_leaves_one_version_or_the_other(host:
     middle = quiet.at("committing") + (quiet.at("done") - quiet.at("committing")) // 2
     ends = {}
     for seed in range(12):
-        ran = Run(small(host, order(2, "route", "1.1.0"), Action(middle, "power-cut", "gw", middle + S), seed=seed), host)
+        ran = Run(small(host, order(2, "route", "1.1.0"), act(middle, "power-cut", "gw", middle + S), seed=seed), host)
         assert ran.works()
         ends[ran.order.state] = ran.versions()["gw/policy"]
     assert ends == {"done": "1.1.0", "rolled-back": "1.0.0"}
 
 
 def test_a_committed_version_is_the_one_that_boots(host: Host) -> None:
-    ran = Run(small(host, order(1, "route", "1.1.0"), Action(6 * S, "power-cut", "gw", 7 * S), order(8.5, "route", "1.1.0")), host)
+    ran = Run(small(host, order(1, "route", "1.1.0"), act(6 * S, "power-cut", "gw", 7 * S), order(8.5, "route", "1.1.0")), host)
     assert [one.cause for one in ran.orders] == ["", "installed"]
     assert ran.versions()["gw/policy"] == "1.1.0"
     assert ran.works()
 
 
 def test_an_order_waits_for_a_session_and_what_never_came_is_unfinished(host: Host) -> None:
-    ran = Run(small(host, Action(S, "cut", "cloud", 30 * S), order(2, "route", "1.1.0"), settle_ns=S), host)
+    ran = Run(small(host, act(S, "cut", "cloud", 30 * S), order(2, "route", "1.1.0"), settle_ns=S), host)
     assert (ran.order.state, ran.order.stage) == ("unfinished", "ordered")
-    patient = Run(small(host, Action(S, "cut", "cloud", 4 * S), order(2, "route", "1.1.0"), duration_ns=20 * S), host)
+    patient = Run(small(host, act(S, "cut", "cloud", 4 * S), order(2, "route", "1.1.0"), duration_ns=20 * S), host)
     assert patient.order.state == "done"
     assert patient.at("waiting") > 4 * S
 
 
 def test_both_of_a_pair_are_upgraded_one_by_one_and_nothing_is_lost(host: Host) -> None:
-    timeline = order(2, "modbus-driver", "1.1.0", "gw-b"), order(8, "modbus-driver", "1.1.0", "gw"), Action(14 * S, "crash", "gw", 18 * S)
+    timeline = order(2, "modbus-driver", "1.1.0", "gw-b"), order(8, "modbus-driver", "1.1.0", "gw"), act(14 * S, "crash", "gw", 18 * S)
     spec = upgradable(paired(plant(host, count=5, duration_ns=20 * S, timeline=timeline), "hot"))
     ran = Run(spec, host)
     assert [one.state for one in ran.orders] == ["done", "done"]
@@ -283,7 +284,7 @@ def test_both_of_a_pair_are_upgraded_one_by_one_and_nothing_is_lost(host: Host) 
 @pytest.mark.parametrize(("second_ns", "state", "version"), [(778 * MS, "done", "1.1.0"), (S, "abandoned", "1.0.0")])
 def test_an_order_that_waits_is_for_the_gateway_that_it_names_and_comes_once(host: Host, second_ns: int, state: str, version: str) -> None:
     """The leader is down when it is ordered: commands that wait go to the other one, the upgrade doesn't."""
-    crashes = Action(0, "crash", "gw", 600 * MS), Action(second_ns, "crash", "gw", second_ns + MS)
+    crashes = act(0, "crash", "gw", 600 * MS), act(second_ns, "crash", "gw", second_ns + MS)
     ran = Run(upgradable(paired(plant(host, count=3, duration_ns=12 * S, timeline=(*crashes, order(0.1, "route", "1.1.0"))), "hot", lease_ns=300 * MS)), host)
     assert ran.order.state == state
     assert [r[5] for r in ran.records if r[1] == "upgrade"].count("waiting") == 1
@@ -293,7 +294,7 @@ def test_an_order_that_waits_is_for_the_gateway_that_it_names_and_comes_once(hos
 
 @pytest.mark.parametrize("mode", ["warm", "cold"])
 def test_a_standby_that_was_upgraded_takes_over_with_the_new_version(host: Host, mode: str) -> None:
-    timeline = order(2, "route", "1.1.0", "gw-b"), Action(8 * S, "crash", "gw")
+    timeline = order(2, "route", "1.1.0", "gw-b"), act(8 * S, "crash", "gw")
     ran = Run(upgradable(paired(plant(host, count=5, duration_ns=15 * S, timeline=timeline), mode)), host)
     assert ran.order.state == "done"
     standby = ran.world.gateways[1]
@@ -320,8 +321,8 @@ def test_the_table_is_whole_and_every_cause_can_come() -> None:
     seed=st.integers(0, 99), trial_ms=st.sampled_from([1, 500, 3000]),
 )  # fmt: skip
 def test_however_it_goes_a_working_version_is_left(host: Host, stops: list[Any], orders: list[Any], seed: int, trial_ms: int) -> None:
-    timeline = [Action(t, verb, "cloud" if verb == "cut" else "gw", None if verb == "restart" else t + d) for verb, t, d in stops]
-    timeline += [Action(t, "upgrade", f"gw/{name}", version=version) for t, (name, version) in orders]
+    timeline = [act(t, verb, "cloud" if verb == "cut" else "gw", None if verb == "restart" else t + d) for verb, t, d in stops]
+    timeline += [act(t, "upgrade", f"gw/{name}", version=version) for t, (name, version) in orders]
     bad = [shipped("route", "1.2.0"), shipped("route", "1.4.0"), shipped("modbus-driver", "1.2.0")]
     spec = small(host, *timeline, offers=tuple(bad), upgrade={"trial_ns": trial_ms * MS}, duration_ns=10 * S, settle_ns=60 * S, seed=seed, count=3)
     ran = Run(spec, host)

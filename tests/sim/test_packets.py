@@ -19,8 +19,8 @@ from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
 from twinloop.sim.cloud.releases import Block, BlockRequest
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.model.spec import Action
 from twinloop.sim.network.tcp import Stream
+from twinloop.sim.trouble.verbs import act
 
 
 def message(body: bytes = b'{"device":"presses/1"}') -> Message:
@@ -82,7 +82,7 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Stream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
     monkeypatch.setattr(Stream, "send_down", lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when))
-    timeline = (Action(2 * S, "write", "presses/1", None, (), "setpoint", 7.5), Action(3 * S, "upgrade", "gw/route", version="1.1.0"))
+    timeline = (act(2 * S, "write", "presses/1", point="setpoint", value=7.5), act(3 * S, "upgrade", "gw/route", version="1.1.0"))
     spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
     world = run(spec, host)
     conserved(world)

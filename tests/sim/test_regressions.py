@@ -20,6 +20,7 @@ from twinloop.sim.field.tcp_port import BUFFER_BYTES_MAX, FULL
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, ComponentSpec, LinkSpec, StoreSpec, UplinkSpec
 from twinloop.sim.network.link import LinkModel
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 
@@ -35,15 +36,15 @@ def traced(spec: Any, host: Host) -> tuple[World, list[Any]]:
 @pytest.mark.parametrize("store", [StoreSpec(ttl_ns=3 * S), StoreSpec(capacity_bytes=2_000)])
 @pytest.mark.parametrize("after_ms", [30, 40, 50, 60])
 def test_a_message_whose_acknowledgement_alone_was_lost_is_not_evicted_from_the_ledger(host: Host, store: StoreSpec, after_ms: int) -> None:
-    lost_ack = Action(2 * S + after_ms * MS, "cut", "cloud", 27 * S)
+    lost_ack = act(2 * S + after_ms * MS, "cut", "cloud", 27 * S)
     conserved(run(plant(host, count=1, duration_ns=30 * S, timeline=(lost_ack,), store=store), host))
 
 
 @pytest.mark.parametrize("late_ns", [-1, 0, 1, 100_000])
 def test_a_crash_at_the_instant_of_a_deadline_ends_each_row_once(host: Host, late_ns: int) -> None:
-    silent = Action(-S, "cut", "plant")
+    silent = act(-S, "cut", "plant")
     hasty = driver(host, deadline_ns=S, options=(("timeout", "5 s"),))
-    crash = Action(S + late_ns, "crash", "gw")
+    crash = act(S + late_ns, "crash", "gw")
     spec = plant(host, count=1, duration_ns=3 * S, timeline=(replace(silent, at_ns=0), crash), drivers={1: hasty})
     world, records = traced(spec, host)
     conserved(world)
@@ -90,7 +91,7 @@ def test_on_a_crowded_line_a_call_still_ends_at_its_deadline(host: Host) -> None
 
 
 def test_a_gateway_that_is_down_puts_nothing_on_its_lines(host: Host) -> None:
-    crash = Action(int(2.25 * S), "crash", "gw")
+    crash = act(int(2.25 * S), "crash", "gw")
     spec = plant(host, count=20, duration_ns=6 * S, serial_bd=9600, phase_ns=0, timeline=(crash,), drivers={1: driver(host, deadline_ns=5 * S)})
     world = World(spec, host)
     world.boot()
@@ -102,21 +103,21 @@ def test_a_gateway_that_is_down_puts_nothing_on_its_lines(host: Host) -> None:
     conserved(world)
 
 
-@pytest.mark.parametrize("trouble", [Action(3 * S + 5 * MS, "cut", "cloud", 25 * S), Action(3 * S + 5 * MS, "restart", "gw")])
+@pytest.mark.parametrize("trouble", [act(3 * S + 5 * MS, "cut", "cloud", 25 * S), act(3 * S + 5 * MS, "restart", "gw")])
 def test_a_command_in_flight_when_its_session_breaks_is_sent_again(host: Host, trouble: Action) -> None:
-    write = Action(3 * S, "write", "presses/1", None, (), "setpoint", 3.0)
+    write = act(3 * S, "write", "presses/1", point="setpoint", value=3.0)
     world = run(plant(host, count=1, duration_ns=40 * S, timeline=(write, trouble)), host)
     assert world.commands_ended == {"done": 1}
 
 
 def test_a_command_that_never_arrives_ends_with_the_run(host: Host) -> None:
-    write = Action(3 * S, "write", "presses/1", None, (), "setpoint", 3.0)
+    write = act(3 * S, "write", "presses/1", point="setpoint", value=3.0)
     world = run(plant(host, count=1, duration_ns=5 * S, settle_ns=0, timeline=(cut(1, 60), write)), host)
     assert world.commands_ended == {"end-of-run": 1}
 
 
 def test_a_restart_does_not_double_the_drain(host: Host) -> None:
-    restarts = tuple(Action(at * S + 300 * MS, "restart", "gw") for at in (22, 23, 24))
+    restarts = tuple(act(at * S + 300 * MS, "restart", "gw") for at in (22, 23, 24))
     spec = plant(host, count=2, duration_ns=40 * S, timeline=(cut(1, 20), *restarts), store=StoreSpec(drain_per_s=1), uplink=UplinkSpec("cloud", window=1))
     _, records = traced(spec, host)
     drained = [record[0] // (5 * S) for record in records if record[1] == "publish" and record[4] < 20 and 26 * S < record[0] < 41 * S]
@@ -163,8 +164,8 @@ def test_a_value_that_is_no_number_is_null_in_json() -> None:
 
 def test_overlapping_degradations_and_cuts_end_one_by_one(host: Host) -> None:
     seen: list[Any] = []
-    first = Action(1 * S, "degrade", "plant", 5 * S, (("delay_ns", 10 * MS),))
-    second = Action(3 * S, "degrade", "plant", 8 * S, (("delay_ns", 50 * MS),))
+    first = act(1 * S, "degrade", "plant", 5 * S, changes=(("delay_ns", 10 * MS),))
+    second = act(3 * S, "degrade", "plant", 8 * S, changes=(("delay_ns", 50 * MS),))
     world = World(plant(host, count=1, duration_ns=12 * S, timeline=(first, second, cut(2, 4, "plant"))), host)
     world.on_happened.append(lambda event: seen.append((world.env.now, event)))
     for at in (4, 6, 9):
@@ -180,7 +181,7 @@ def test_overlapping_degradations_and_cuts_end_one_by_one(host: Host) -> None:
     [(((2, 9), (3, 4)), 9), (((2, 4), (3, 8)), 8), (((2, 6), (4, None)), None)],
 )
 def test_overlapping_crashes_keep_it_down_until_the_last_ends(host: Host, crashes: Any, up_at_s: int | None) -> None:
-    timeline = tuple(Action(at * S, "crash", "gw", None if until is None else until * S) for at, until in crashes)
+    timeline = tuple(act(at * S, "crash", "gw", None if until is None else until * S) for at, until in crashes)
     world = World(plant(host, count=1, duration_ns=12 * S, timeline=timeline), host)
     states: list[Any] = []
     world.trace.sinks.append(lambda records: states.extend((r[0], r[3]) for r in records if r[1] == "gateway" and r[0] > 0))
@@ -191,7 +192,7 @@ def test_overlapping_crashes_keep_it_down_until_the_last_ends(host: Host, crashe
 
 
 def test_an_entry_during_settle_happens(host: Host) -> None:
-    world = run(plant(host, count=1, duration_ns=3 * S, settle_ns=5 * S, timeline=(Action(6 * S, "crash", "gw"),)), host)
+    world = run(plant(host, count=1, duration_ns=3 * S, settle_ns=5 * S, timeline=(act(6 * S, "crash", "gw"),)), host)
     assert world.gateways[0].state == "down"
     conserved(world)
 
@@ -221,7 +222,7 @@ def test_a_gateway_that_dies_while_a_component_configures_leaves_no_ghost(host: 
         (i32.store8 (i32.const 512) (i32.const 107))
         (call $set (i32.const 512) (i32.const 1) (i32.const 4096) (i32.const 8) (i32.const 704)) {guests.OK_AT_1024}""")  # fmt: skip
     keeper = component(host, "keeper", "driver", ("state",), text, deadline_ns=S)
-    restart, crash = Action(2 * S, "restart", "gw"), Action(2 * S + MS // 2, "crash", "gw")
+    restart, crash = act(2 * S, "restart", "gw"), act(2 * S + MS // 2, "crash", "gw")
     world = World(plant(host, count=1, duration_ns=4 * S, drivers={1: keeper}, timeline=(restart, crash)), host)
     world.boot()
     slot = world.gateways[0].pollers[0].slot
@@ -239,7 +240,7 @@ def test_a_deadline_that_ends_after_the_crash_kills_nothing_twice(host: Host, sp
     turns = f"(local i32) (local.set 6 (i32.const {spin})) (loop $q (local.set 6 (i32.sub (local.get 6) (i32.const 1))) (br_if $q (local.get 6)))"
     text = guests.driver_text("EMPTY", guests.CLOCK, guests.SLEEP_ARGUMENTS, configure=f"{turns} (call $sleep (i64.const 1000)) {guests.OK_AT_1024}")
     sleeper = component(host, "sleeper", "driver", ("clock",), text, deadline_ns=MS)
-    restart, crash = Action(2 * S, "restart", "gw"), Action(2 * S + 6 * MS // 10, "crash", "gw")
+    restart, crash = act(2 * S, "restart", "gw"), act(2 * S + 6 * MS // 10, "crash", "gw")
     world = run(plant(host, count=1, duration_ns=4 * S, drivers={1: sleeper}, timeline=(restart, crash)), host)
     conserved(world)
     assert world.gateways[0].machine.budget.memory_bytes == 0

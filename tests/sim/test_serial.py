@@ -13,9 +13,10 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.planning.feasibility import line_utilisation, warnings
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
-from twinloop.sim.model.spec import Action, LinkSpec, WorldSpec
+from twinloop.sim.model.spec import LinkSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.network.serial_line import LineTiming
+from twinloop.sim.trouble.verbs import act
 
 
 def line(host: Host, count: int = 4, link: dict[str, Any] | None = None, corrupt: float = 0.0, **changes: Any) -> WorldSpec:
@@ -52,7 +53,7 @@ def test_parity_makes_silence_of_a_damaged_frame(host: Host) -> None:
 
 
 def test_a_slow_device_holds_the_line_and_delays_the_others(host: Host) -> None:
-    slow = Action(0, "fault", "presses/1", 40 * S, kind="slow", lasts_ns=90 * MS)
+    slow = act(0, "fault", "presses/1", 40 * S, kind="slow", delay_ns=90 * MS)
     spec = line(host, count=8, poll_ns=2 * S, phase_ns=0, timeline=(slow,))
     world, free = run(spec, host), run(replace(spec, timeline=()), host)
     conserved(world)

@@ -24,6 +24,7 @@ from twinloop.sim.serving.modbus import LineCaller, ModbusCaller
 from twinloop.sim.serving.mqtt import Sender
 from twinloop.sim.serving.opcua import OpcUaCaller
 from twinloop.sim.serving.plant import WAITING_MAX, ServedPlant
+from twinloop.sim.trouble.verbs import act
 
 
 def bare(spec: WorldSpec, *timeline: Action, **link: Any) -> WorldSpec:
@@ -184,9 +185,9 @@ def test_a_turn_is_bounded_however_much_is_due(host: Host) -> None:
 def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
     """A cut cable delays what TCP repeats, one for too long loses it; a slow device is slow, a stuck sensor stuck, another device neither."""
     timeline = (
-        Action(S, "cut", "plant", 2 * S, leg="presses/1"), Action(10 * S, "cut", "plant", 20 * S, leg="presses/1"),
-        Action(30 * S, "fault", "presses/1", 40 * S, kind="slow", lasts_ns=700 * MS),
-        Action(50 * S, "fault", "presses/1", 60 * S, kind="stuck", point="pressure"),
+        act(S, "cut", "plant", 2 * S, leg="presses/1"), act(10 * S, "cut", "plant", 20 * S, leg="presses/1"),
+        act(30 * S, "fault", "presses/1", 40 * S, kind="slow", delay_ns=700 * MS),
+        act(50 * S, "fault", "presses/1", 60 * S, kind="stuck", point="pressure"),
     )  # fmt: skip
     spec = bare(plant(host, count=2), *timeline)
     desk = Desk(spec).modbus()
@@ -205,7 +206,7 @@ def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
 
 
 def test_a_device_that_swallows_answers_leaves_room(host: Host) -> None:
-    silent = Action(0, "fault", "presses/1", 10 * S, kind="silent")
+    silent = act(0, "fault", "presses/1", 10 * S, kind="silent")
     desk = Desk(bare(plant(host, count=1), silent)).modbus()
     for number in range(3 * WAITING_MAX):
         desk.say(S + number * MS, read(number, 1))
@@ -361,7 +362,7 @@ def test_a_device_publishes_by_its_plan_what_it_measures(host: Host) -> None:
 
 @pytest.mark.parametrize(("qos", "came"), [(1, 30), (0, 26)])
 def test_a_cut_cable_keeps_what_has_qos_1(host: Host, qos: int, came: int) -> None:
-    port = publishing(host, Action(5500 * MS, "cut", "plant", 9 * S, leg="presses/1"), qos=qos)
+    port = publishing(host, act(5500 * MS, "cut", "plant", 9 * S, leg="presses/1"), qos=qos)
     port.plant.run_to(29 * S + 500 * MS)
     assert abs(len({payload["ts"] for _, payload in port.samples()}) - came) <= (4 if qos == 0 else 0)
     port.plant.close()

@@ -10,9 +10,9 @@ import numpy as np
 from tests.plants import plant, run
 from twinloop.components.host.host import Host
 from twinloop.sim.kernel.clock import S
-from twinloop.sim.model.spec import Action
 from twinloop.sim.session import Act, Advance, Finish, Finished, Look, Session, Stamped
 from twinloop.sim.snapshot import Snapshot, take
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 
@@ -21,10 +21,10 @@ def test_a_session_replays_as_a_timeline(host: Host) -> None:
     world = World(spec, host)
     session = Session(world)
     session.handle(Advance(4 * S))
-    stamped = session.handle(Act(Action(0, "cut", "cloud", 12 * S)))
+    stamped = session.handle(Act(act(0, "cut", "cloud", 12 * S)))
     assert isinstance(stamped, Stamped)
     session.handle(Advance(9 * S))
-    session.handle(Act(Action(0, "write", "presses/2", None, (), "setpoint", 2.0)))
+    session.handle(Act(act(0, "write", "presses/2", point="setpoint", value=2.0)))
     ended = session.handle(Finish())
     world.close()
     assert isinstance(ended, Finished)

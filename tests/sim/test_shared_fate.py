@@ -13,7 +13,8 @@ from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import QUEUE
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S
-from twinloop.sim.model.spec import Action, UplinkSpec, WorldSpec
+from twinloop.sim.model.spec import UplinkSpec, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 
@@ -35,7 +36,7 @@ def test_files_run_out_by_name_and_those_who_have_one_keep_it(host: Host) -> Non
 
 
 def test_a_connection_that_is_lost_gives_its_file_to_another(host: Host) -> None:
-    world = run(limited(host, 10, timeline=(Action(5 * S, "cut", "plant", 9 * S, leg="presses/1"),)), host)
+    world = run(limited(host, 10, timeline=(act(5 * S, "cut", "plant", 9 * S, leg="presses/1"),)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED, devices=[6]) > 0
     assert world.gateways[0].machine.budget.files.peak == 10
@@ -44,7 +45,7 @@ def test_a_connection_that_is_lost_gives_its_file_to_another(host: Host) -> None
 def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) -> None:
     """The devices have taken all files while the uplink was away."""
     quick = UplinkSpec("cloud", user_timeout_ns=S, retry_max_ns=S)
-    spec = limited(host, 15, duration_ns=20 * S, timeline=(cut(3, 4), Action(12 * S, "cut", "plant", 16 * S)), uplink=quick)
+    spec = limited(host, 15, duration_ns=20 * S, timeline=(cut(3, 4), act(12 * S, "cut", "plant", 16 * S)), uplink=quick)
     world = run(spec, host)
     conserved(world)
     assert world.ledger.count(End.LOST) == 0
@@ -54,7 +55,7 @@ def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) ->
 
 
 def test_files_are_counted_right_over_any_number_of_lives(host: Host) -> None:
-    lives = tuple(Action(at * S, verb, "gw", (at + 1) * S) for at, verb in ((2, "crash"), (4, "power-cut"), (6, "shutdown")))
+    lives = tuple(act(at * S, verb, "gw", (at + 1) * S) for at, verb in ((2, "crash"), (4, "power-cut"), (6, "shutdown")))
     world = World(limited(host, 100, timeline=lives), host)
     world.boot()
     world.advance(int(9.5 * S))
@@ -80,7 +81,7 @@ def test_a_pipeline_that_computes_makes_the_others_wait_and_is_named(host: Host)
 
 
 def test_out_of_memory_hits_the_largest_first_and_the_board_says_so(host: Host) -> None:
-    spec = plant(host, count=6, duration_ns=10 * S, timeline=(Action(3 * S, "squeeze", "gw", 6 * S, size_bytes=700_000),))
+    spec = plant(host, count=6, duration_ns=10 * S, timeline=(act(3 * S, "squeeze", "gw", 6 * S, size_bytes=700_000),))
     world = run(spec, host)
     conserved(world)
     assert world.gateways[0].supervisor.faults[("modbus-driver", "memory-limit")] >= 1

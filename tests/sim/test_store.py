@@ -19,6 +19,7 @@ from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import Stream
 from twinloop.sim.model.spec import Action, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 NARROW = UplinkSpec("cloud", window=1)
@@ -39,7 +40,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
     cuts, torn, lost = 0, 0, 0
     for seed in range(24):
         troubles = tuple(
-            Action(at, "power-cut", "gw", at + 200 * MS) for at in sorted(S + instants.below(13 * S) // MS * MS for _ in range(10))
+            act(at, "power-cut", "gw", at + 200 * MS) for at in sorted(S + instants.below(13 * S) // MS * MS for _ in range(10))
         )  # fmt: skip
         world = World(storing(host, *troubles, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW), seed=seed), host)
         store = world.gateways[0].outbox.store
@@ -64,7 +65,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
 
 
 def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None:
-    power = tuple(Action(int((3 + i) * S) + 130 * MS, "power-cut", "gw", int((3 + i) * S) + 400 * MS) for i in range(8))
+    power = tuple(act(int((3 + i) * S) + 130 * MS, "power-cut", "gw", int((3 + i) * S) + 400 * MS) for i in range(8))
     world = World(storing(host, *power, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW)), host)
     file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
     assert file is not None
@@ -82,7 +83,7 @@ def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None
 
 
 def test_a_row_that_nobody_wrote_is_caught(host: Host) -> None:
-    world = World(storing(host, Action(5 * S, "power-cut", "gw", 6 * S), store=StoreSpec()), host)
+    world = World(storing(host, act(5 * S, "power-cut", "gw", 6 * S), store=StoreSpec()), host)
     file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
     assert file is not None
     world.boot()
@@ -94,7 +95,7 @@ def test_a_row_that_nobody_wrote_is_caught(host: Host) -> None:
 
 
 def test_a_log_that_is_long_is_copied_into_the_database_and_the_power_may_still_go(host: Host) -> None:
-    power = Action(14 * S, "power-cut", "gw", int(14.5 * S))
+    power = act(14 * S, "power-cut", "gw", int(14.5 * S))
     spec = storing(host, power, store=StoreSpec(commit_ns=20 * MS), count=40, poll_ns=100 * MS)
     world = World(spec, host)
     file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
@@ -113,7 +114,7 @@ def test_a_log_that_is_long_is_copied_into_the_database_and_the_power_may_still_
 
 def test_what_a_component_kept_since_the_last_sync_is_gone_too(host: Host) -> None:
     keeper = component(host, "keeper", "driver", ("state",), guests.keeping(8), deadline_ns=S)
-    power = Action(5 * S + 10 * MS, "power-cut", "gw", 6 * S)
+    power = act(5 * S + 10 * MS, "power-cut", "gw", 6 * S)
     world = World(plant(host, count=1, duration_ns=8 * S, drivers={1: keeper}, timeline=(power,), poll_ns=10 * S, phase_ns=5 * S), host)
     world.boot()
     slot = world.gateways[0].pollers[0].slot
@@ -151,13 +152,13 @@ def test_pages() -> None:
 
 # ---- stores in the field --------------------------------------------------------------------------------------------
 def test_a_store_in_memory_forgets_and_one_on_flash_does_not(host: Host) -> None:
-    crash = Action(10 * S, "crash", "gw", 11 * S)
+    crash = act(10 * S, "crash", "gw", 11 * S)
     memory = run(storing(host, crash, store=StoreSpec(volatile=True)), host)
     flash = run(storing(host, crash, store=StoreSpec()), host)
     conserved(memory)
     assert memory.ledger.count(End.LOST, "crash") > 900
     assert flash.ledger.count(End.LOST, "crash") <= 20
-    shut = run(storing(host, Action(10 * S, "shutdown", "gw", 11 * S), store=StoreSpec(volatile=True)), host)
+    shut = run(storing(host, act(10 * S, "shutdown", "gw", 11 * S), store=StoreSpec(volatile=True)), host)
     assert shut.ledger.count(End.LOST, "no-store") > 900
     store = memory.gateways[0].outbox.store
     assert store is not None
@@ -217,7 +218,7 @@ def test_what_is_in_flight_is_not_given_up_and_a_full_window_is_no_failed_try(ho
 
 
 def test_what_a_crash_left_unsynced_is_on_the_flash_when_the_power_goes_much_later(host: Host) -> None:
-    lives = (Action(3_900 * MS, "crash", "gw", 5 * S), Action(12 * S, "power-cut", "gw", 13 * S))
+    lives = (act(3_900 * MS, "crash", "gw", 5 * S), act(12 * S, "power-cut", "gw", 13 * S))
     world = run(storing(host, *lives, store=StoreSpec(commit_ns=4 * S)), host)
     conserved(world)
     alone = run(storing(host, lives[1], store=StoreSpec(commit_ns=4 * S)), host)
@@ -226,14 +227,14 @@ def test_what_a_crash_left_unsynced_is_on_the_flash_when_the_power_goes_much_lat
 
 def test_crash_then_shutdown_then_power_cut_leaves_no_phantoms(host: Host) -> None:
     quick = UplinkSpec("cloud", window=4, user_timeout_ns=2 * S, retry_max_ns=S)
-    lives = tuple(Action(int(at * S), verb, "gw", int((at + 0.5) * S)) for at, verb in ((7, "crash"), (8.2, "shutdown"), (9, "power-cut"), (10, "power-cut")))
+    lives = tuple(act(int(at * S), verb, "gw", int((at + 0.5) * S)) for at, verb in ((7, "crash"), (8.2, "shutdown"), (9, "power-cut"), (10, "power-cut")))
     spec = plant(host, count=10, duration_ns=15 * S, uplink=quick, store=StoreSpec(commit_ns=3 * S, drain_per_s=20), timeline=(cut(1, 4), *lives))
     conserved(run(spec, host))
 
 
 def test_rows_that_come_back_keep_their_time_to_live(host: Host) -> None:
     quick = UplinkSpec("cloud", user_timeout_ns=2 * S, retry_max_ns=S)
-    timeline = (cut(1, 8), Action(int(11.05 * S), "power-cut", "gw", 13 * S))
+    timeline = (cut(1, 8), act(int(11.05 * S), "power-cut", "gw", 13 * S))
     ends = {}
     for ttl_ns in (None, 7200 * S):
         world = run(plant(host, count=10, duration_ns=20 * S, store=StoreSpec(commit_ns=2 * S, ttl_ns=ttl_ns), uplink=quick, timeline=timeline), host)
@@ -251,7 +252,7 @@ def test_the_presets_are_what_is_documented() -> None:
 
 
 def test_presets_differ_where_their_gateways_do(host: Host) -> None:
-    crash = Action(10 * S, "crash", "gw", 11 * S)
+    crash = act(10 * S, "crash", "gw", 11 * S)
     lost = {name: run(storing(host, crash, store=preset.spec, settle_ns=900 * S), host).ledger.count(End.LOST) for name, preset in STORE_PRESETS.items()}
     assert lost["greengrass"] > 900
     assert lost["iot-edge"] <= 20
@@ -259,7 +260,7 @@ def test_presets_differ_where_their_gateways_do(host: Host) -> None:
 
 
 def test_a_store_keeps_its_figures_over_any_number_of_lives(host: Host) -> None:
-    lives = tuple(replace(Action(0, verb, "gw"), at_ns=at * S, until_ns=(at + 1) * S) for at, verb in ((3, "crash"), (6, "power-cut"), (9, "shutdown")))
+    lives = tuple(replace(act(0, verb, "gw"), at_ns=at * S, until_ns=(at + 1) * S) for at, verb in ((3, "crash"), (6, "power-cut"), (9, "shutdown")))
     world = run(storing(host, *lives, store=StoreSpec(capacity_bytes=100_000)), host)
     conserved(world)
     store = world.gateways[0].outbox.store

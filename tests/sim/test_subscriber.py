@@ -23,6 +23,7 @@ from twinloop.sim.gateway.subscriber import Subscriber
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action, OpcUaSpec, StoreSpec, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 USUAL = OpcUaSpec()
@@ -88,7 +89,7 @@ def test_what_overflows_the_queue_is_missed_and_named(host: Host) -> None:
 
 def test_a_crash_costs_what_was_news_meanwhile(host: Host) -> None:
     """A subscription isn't kept like an MQTT session: away from 5 s to 8 s, and what the server held is gone with the connection."""
-    world = run(subscribed(host, timeline=(Action(5 * S, "crash", "gw", 8 * S),)), host)
+    world = run(subscribed(host, timeline=(act(5 * S, "crash", "gw", 8 * S),)), host)
     conserved(world)
     assert world.ledger.count(End.MISSED, "gateway-down") >= 2 * 6 * 5
     assert world.ledger.count(End.MISSED, "unread") <= 20, "news to the server alone, or open when the subscription began anew"
@@ -98,8 +99,8 @@ def test_a_crash_costs_what_was_news_meanwhile(host: Host) -> None:
 @pytest.mark.parametrize(
     ("trouble", "missed_max"),
     [
-        (Action(5 * S, "fault", "presses/1", kind="session-kill"), 20),
-        (Action(5 * S, "cut", "plant", 14 * S, leg="presses/1"), 260),
+        (act(5 * S, "fault", "presses/1", kind="session-kill"), 20),
+        (act(5 * S, "cut", "plant", 14 * S, leg="presses/1"), 260),
     ],
     ids=["session-kill", "cut"],
 )
@@ -114,7 +115,7 @@ def test_a_subscription_that_is_gone_is_made_again(host: Host, trouble: Action, 
 
 def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> None:
     """It belongs to no instant that was due; the other points of a batch come."""
-    frozen = Action(5 * S, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point="pressure")
+    frozen = act(5 * S, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point="pressure")
     world = run(subscribed(host, 1, timeline=(frozen,), settle_ns=5 * S), host)
     conserved(world)
     assert 10 <= missed(world, 0, "device") <= 18
@@ -122,7 +123,7 @@ def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> No
 
 
 def test_a_bad_status_is_news_once(host: Host) -> None:
-    bad = Action(5 * S, "fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
+    bad = act(5 * S, "fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
     quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), (bad,)))
     conserved(world)
     assert 10 <= quiet.ledger.due - world.ledger.due <= 18
@@ -130,7 +131,7 @@ def test_a_bad_status_is_news_once(host: Host) -> None:
 
 
 def test_a_hot_pair_subscribes_twice(host: Host) -> None:
-    world = run(paired(subscribed(host, timeline=(Action(6 * S, "crash", "gw", 12 * S),)), "hot"), host)
+    world = run(paired(subscribed(host, timeline=(act(6 * S, "crash", "gw", 12 * S),)), "hot"), host)
     conserved(world)
     assert missed(world, 0, "gateway-down") == 0, "the standby's subscription goes on"
     assert world.ledger.count(End.LOST) == 0
@@ -143,7 +144,7 @@ def stepping(spec: WorldSpec, step_ns: int) -> WorldSpec:
 
 def test_several_frozen_timestamps_cost_no_other_value(host: Host) -> None:
     """What was frozen at different instants comes in batches of its own, whichever comes first."""
-    frozen = tuple(Action(at_ns, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point) for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")])
+    frozen = tuple(act(at_ns, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point) for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")])
     quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), frozen))
     conserved(world)
     assert world.ledger.due == quiet.ledger.due
@@ -154,7 +155,7 @@ def test_several_frozen_timestamps_cost_no_other_value(host: Host) -> None:
 @pytest.mark.parametrize("at_ms", [230, 400, 730, 900])
 def test_a_device_is_looked_at_once_a_step(host: Host, at_ms: int) -> None:
     """Sampled faster than it steps, or written to within a step: there is no news between two steps, and none is lost."""
-    writes = tuple(Action(2 * S + i * S + at_ms * MS, "write", "presses/1", point="setpoint", value=float(i % 5)) for i in range(8))
+    writes = tuple(act(2 * S + i * S + at_ms * MS, "write", "presses/1", point="setpoint", value=float(i % 5)) for i in range(8))
     slow, fast = (run(subscribed(host, 1, poll_ns=every_ns, timeline=writes, settle_ns=5 * S), host) for every_ns in (500 * MS, 100 * MS))
     for world in (slow, fast):
         conserved(world)
@@ -190,7 +191,7 @@ def test_a_driver_waits_within_the_deadline_of_its_component(host: Host, deadlin
 def test_the_slower_one_of_a_hot_pair_sends_nothing_twice_by_itself(host: Host) -> None:
     """Their publishing phases differ after a crash: what the other one has delivered meanwhile is no sample of this one's."""
     spec = stepping(subscribed(host, 1, OpcUaSpec(queue=40), poll_ns=100 * MS, settle_ns=20 * S), 100 * MS)
-    quiet, crashed = (run(paired(replace(spec, timeline=timeline), "hot"), host) for timeline in ((), (Action(3 * S, "crash", "gw", 6370 * MS),)))
+    quiet, crashed = (run(paired(replace(spec, timeline=timeline), "hot"), host) for timeline in ((), (act(3 * S, "crash", "gw", 6370 * MS),)))
     for world in (quiet, crashed):
         conserved(world)
         assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -225,10 +226,10 @@ def test_a_step_of_odd_nanoseconds_is_told_in_microseconds(host: Host) -> None:
 
 
 of_opcua = st.one_of(
-    st.builds(lambda t, d, k, s: Action(t, "fault", "presses/2", t + d, kind=k, lasts_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
-    st.builds(lambda t, d, k: Action(t, "fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
-    st.builds(lambda t, d, leg: Action(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["presses/1", "presses/2"])),
-    st.builds(lambda t, d, every: Action(t, "repoll", "presses/2", t + d, lasts_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
+    st.builds(lambda t, d, k, s: act(t, "fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
+    st.builds(lambda t, d, k: act(t, "fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
+    st.builds(lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["presses/1", "presses/2"])),
+    st.builds(lambda t, d, every: act(t, "repoll", "presses/2", t + d, period_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
 )  # fmt: skip
 
 

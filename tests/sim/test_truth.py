@@ -22,7 +22,8 @@ from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import point_configs
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.model.spec import Action, OpcUaSpec, WorldSpec
+from twinloop.sim.model.spec import OpcUaSpec, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, Shown, agree
 from twinloop.sim.world import World
 
@@ -56,7 +57,7 @@ def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: 
 
 def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device states its sentinel: a driver that knows it has no value there, one that doesn't returns 65535 as if that were one."""
-    spec = plant(host, count=1, duration_ns=10 * S, timeline=(Action(2 * S, "fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
+    spec = plant(host, count=1, duration_ns=10 * S, timeline=(act(2 * S, "fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
     model = spec.devices[0].model
     points = tuple(replace(point, nan=(0xFFFF,)) if point.name == "vibration" else point for point in model.points)
     spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
@@ -71,7 +72,7 @@ def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypa
 
 def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")) if p.name == "setpoint" else p)
-    write = Action(2 * S, "write", "presses/1", point="setpoint", value=4.5)
+    write = act(2 * S, "write", "presses/1", point="setpoint", value=4.5)
     world = run(plant(host, count=1, timeline=(write,)), host)
     assert world.truth.wrong_writes == 1
     assert world.truth.first_command is not None
@@ -91,7 +92,7 @@ def test_a_write_that_a_broker_has_taken_is_held_against_the_device(host: Host, 
     """The driver is told that it is done before the device has heard of it."""
     change, kind = PUBLISHED[belief]
     believing(monkeypatch, change)
-    write = Action(2 * S, "write", "presses/1", point="setpoint", value=4.5)
+    write = act(2 * S, "write", "presses/1", point="setpoint", value=4.5)
     world = run(mixed(host, ("mqtt",), duration_ns=20 * S, timeline=(write,)), host)
     assert world.commands_ended == {"done": 1}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 1)
@@ -115,8 +116,8 @@ def test_a_date_that_isnt_a_whole_microsecond_changes_nothing(host: Host) -> Non
 @pytest.mark.parametrize(("heals_s", "checked"), [(8, 2), (100, 0)])
 def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, checked: int) -> None:
     """The broker keeps two orders for it: they are compared when it has heard of them, and nothing is said as long as it hasn't."""
-    cut = Action(1 * S, "cut", "plant", heals_s * S, leg="presses/1")
-    writes = tuple(Action(at_s * S, "write", "presses/1", point="setpoint", value=value) for at_s, value in ((2, 4.5), (3, 7.0)))
+    cut = act(1 * S, "cut", "plant", heals_s * S, leg="presses/1")
+    writes = tuple(act(at_s * S, "write", "presses/1", point="setpoint", value=value) for at_s, value in ((2, 4.5), (3, 7.0)))
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=(cut, *writes), settle_ns=1 * S), host)
     assert world.commands_ended == {"done": 2}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (checked, 0)
@@ -131,7 +132,7 @@ def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monke
         return write(pipeline, reader, point, before)
 
     monkeypatch.setattr(Pipeline, "write", behind)
-    orders = tuple(Action((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
+    orders = tuple(act((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
     world = run(plant(host, count=1, timeline=orders, duration_ns=15 * S), host)
     assert (world.commands_ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)
 
@@ -140,11 +141,11 @@ def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monke
 def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, first: str) -> None:
     """The broker has it, its driver wasn't told: then it comes before the next one, which is right."""
     timeline = (
-        Action(2 * S, "cut", "plant", 10 * S, leg="presses/1"), Action(3 * S, "cut", "plant", 7 * S, leg="broker", up=False),
-        Action(3100 * MS, "write", "presses/1", point="setpoint", value=5.0), Action(8 * S, "write", "presses/1", point="setpoint", value=7.0),
+        act(2 * S, "cut", "plant", 10 * S, leg="presses/1"), act(3 * S, "cut", "plant", 7 * S, leg="broker", up=False),
+        act(3100 * MS, "write", "presses/1", point="setpoint", value=5.0), act(8 * S, "write", "presses/1", point="setpoint", value=7.0),
     )  # fmt: skip
     if first == "pressure":
-        timeline = (*timeline[:2], Action(3100 * MS, "write", "presses/1", point="pressure", value=5.0), timeline[3])
+        timeline = (*timeline[:2], act(3100 * MS, "write", "presses/1", point="pressure", value=5.0), timeline[3])
     spec = mixed(host, ("mqtt",), duration_ns=30 * S, timeline=timeline)
     model = spec.devices[0].model
     points = tuple(replace(point, writable=True) for point in model.points)
@@ -155,10 +156,10 @@ def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, firs
 
 
 def troubled(spec: WorldSpec) -> WorldSpec:
-    lies = [Action(i * S // 2, "fault", "presses", (i + 1) * S // 2, kind=kind, point=i % 10, value=3.0)  # type: ignore[arg-type]
+    points = [point.name for point in spec.devices[0].model.points]
+    lies = [act(i * S // 2, "fault", "presses", (i + 1) * S // 2, kind=kind, point=points[i], value=3.0)
             for i, kind in enumerate(("stuck", "dropout", "force"))]  # fmt: skip
-    lies = [replace(one, point=spec.devices[0].model.points[i].name) for i, one in enumerate(lies)]
-    return replace(spec, timeline=(*lies, Action(2 * S, "cut", "plant", 3 * S), Action(4 * S, "restart", "gw")))
+    return replace(spec, timeline=(*lies, act(2 * S, "cut", "plant", 3 * S), act(4 * S, "restart", "gw")))
 
 
 @pytest.mark.parametrize("changes", [{}, {"serial_bd": 19_200, "poll_ns": 2 * S}, {"device": "tank"}, {"device": "energy-meter"}, {"loss": 0.05}])
@@ -175,7 +176,7 @@ def test_nor_over_other_protocols(host: Host, protocol: str) -> None:
 
     other = component(host, f"{protocol}-driver", "driver", ("fieldbus", "clock", "log"))
     spec = plant(host, count=2, duration_ns=20 * S, drivers={1: other, 2: other}, protocol=protocol)
-    lie = Action(5 * S, "fault", "presses/1", 15 * S, kind="nan", point="stroke")
+    lie = act(5 * S, "fault", "presses/1", 15 * S, kind="nan", point="stroke")
     world = run(replace(spec, timeline=(lie,)), host)
     conserved(world)
     assert world.truth.checked > 0
@@ -187,7 +188,7 @@ def test_how_much_is_checked(host: Host) -> None:
     calm = run(plant(host, count=1, duration_ns=200 * S), host)
     assert calm.truth.readings == 2000
     assert calm.truth.checked == 10 * (FIRST + (200 - FIRST) // SHARE)
-    worried = run(plant(host, count=1, duration_ns=200 * S, timeline=(Action(100 * S + 1, "degrade", "plant", 101 * S, changes=(("delay_ns", MS),)),)), host)
+    worried = run(plant(host, count=1, duration_ns=200 * S, timeline=(act(100 * S + 1, "degrade", "plant", 101 * S, changes=(("delay_ns", MS),)),)), host)
     assert worried.truth.checked >= calm.truth.checked + 10 * 50
 
 
@@ -201,7 +202,7 @@ def test_a_stale_answer_on_a_line_is_named(host: Host) -> None:
     """A device that answers after its driver's timeout, into the retry: the answer to the request before is taken for this one's."""
     patient = driver(host, options=(("timeout", "200 ms"), ("retries", "1")), deadline_ns=None)
     spec = plant(host, count=1, serial_bd=9600, poll_ns=2 * S, duration_ns=40 * S, drivers={1: patient})
-    late = Action(0, "fault", "presses/1", 40 * S, kind="slow", lasts_ns=230 * MS)
+    late = act(0, "fault", "presses/1", 40 * S, kind="slow", delay_ns=230 * MS)
     world = run(replace(spec, timeline=(late,)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) > 0, "the retry finds the late answer"
@@ -255,7 +256,7 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
     spec = plant(host, count=1, duration_ns=40 * S)
     spec = replace(spec, devices=tuple(replace(device, model=sentinel) for device in spec.devices))
     trouble = (
-        Action(5 * S, "cut", "cloud", 25 * S), Action(8 * S, "fault", "presses/1", 12 * S, kind="nan", point="state"), Action(18 * S, "power-cut", "gw", 19 * S),
+        act(5 * S, "cut", "cloud", 25 * S), act(8 * S, "fault", "presses/1", 12 * S, kind="nan", point="state"), act(18 * S, "power-cut", "gw", 19 * S),
     )  # fmt: skip
     world = run(replace(spec, timeline=trouble), host)
     conserved(world)
@@ -271,7 +272,7 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
 )  # fmt: skip
 def test_what_a_notification_said_is_known_however_late_it_comes(host: Host, spec: OpcUaSpec, poll_ns: int, slow: bool) -> None:
     """Fifty looks at each point lie between two answers; all are compared, and none is wrong."""
-    timeline = (Action(8 * S, "fault", "presses/1", 14 * S, kind="slow", lasts_ns=1500 * MS),) if slow else ()
+    timeline = (act(8 * S, "fault", "presses/1", 14 * S, kind="slow", delay_ns=1500 * MS),) if slow else ()
     world_spec = mixed(host, ("opcua",), duration_ns=20 * S, poll_ns=poll_ns, timeline=timeline)
     model = replace(world_spec.devices[0].model, step_ns=20 * MS)
     world_spec = replace(world_spec, devices=(replace(world_spec.devices[0], subscribed=spec, model=model),))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from tests.plants import component, driver, plant, run, upgradable
+from tests.plants import component, driver, on_lines, plant, run, upgradable
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Registry, Version
 from twinloop.scenarios.file.load import LIBRARY
@@ -23,6 +23,7 @@ from twinloop.sim.cloud.orders import ENDS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import Action, OfferSpec, Reaction, StoreSpec, UplinkSpec, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ HUNDRED = "from tests.plants import *; host = Host(); w = run(plant(host, count=
 
 
 def cut(at_s: float, for_s: float, target: str = "cloud") -> Action:
-    return Action(int(at_s * S), "cut", target, int((at_s + for_s) * S))
+    return act(int(at_s * S), "cut", target, int((at_s + for_s) * S))
 
 
 def conserved(world: World) -> None:
@@ -123,7 +124,7 @@ def test_what_waits_at_the_end_is_cached(host: Host) -> None:
 
 
 def test_a_crash_loses_memory_misses_the_dark_time_and_comes_back(host: Host) -> None:
-    world = run(plant(host, count=10, duration_ns=20 * S, timeline=(Action(int(5.05 * S), "crash", "gw", 9 * S),)), host)
+    world = run(plant(host, count=10, duration_ns=20 * S, timeline=(act(int(5.05 * S), "crash", "gw", 9 * S),)), host)
     conserved(world)
     ledger = world.ledger
     assert ledger.by_cause(End.MISSED) == {"gateway-down": 10 * 10 * 4}
@@ -133,14 +134,14 @@ def test_a_crash_loses_memory_misses_the_dark_time_and_comes_back(host: Host) ->
 
 
 def test_a_gateway_that_stays_down_strands_its_store(host: Host) -> None:
-    world = run(plant(host, count=4, duration_ns=20 * S, timeline=(cut(1, 30), Action(15 * S, "crash", "gw"))), host)
+    world = run(plant(host, count=4, duration_ns=20 * S, timeline=(cut(1, 30), act(15 * S, "crash", "gw"))), host)
     conserved(world)
     assert world.ledger.by_cause(End.LOST)["stranded"] > 0
     assert world.ledger.count(End.CACHED) == 0
 
 
 def test_a_restart_is_a_crash_and_a_boot(host: Host) -> None:
-    world = run(plant(host, count=4, duration_ns=10 * S, timeline=(Action(5 * S, "restart", "gw"),)), host)
+    world = run(plant(host, count=4, duration_ns=10 * S, timeline=(act(5 * S, "restart", "gw"),)), host)
     conserved(world)
     assert len(world.gateways[0].boots) == 2
     assert world.ledger.count(End.MISSED) <= 10
@@ -163,7 +164,7 @@ def test_loss_on_a_stream_is_late_and_never_lost(host: Host) -> None:
 
 
 def test_degrading_a_link_is_felt_and_undone(host: Host) -> None:
-    slow = Action(5 * S, "degrade", "plant", 10 * S, (("delay_ns", 20 * MS), ("jitter_ns", 0)))
+    slow = act(5 * S, "degrade", "plant", 10 * S, changes=(("delay_ns", 20 * MS), ("jitter_ns", 0)))
     world = run(plant(host, count=4, duration_ns=20 * S, timeline=(slow,)), host)
     latency = world.latencies.of().gateway
     assert latency.percentile(900) > 40 * MS
@@ -173,7 +174,7 @@ def test_degrading_a_link_is_felt_and_undone(host: Host) -> None:
 
 def test_a_write_reaches_the_device_and_the_next_reading(host: Host) -> None:
     seen: list[Any] = []
-    write = Action(3 * S, "write", "presses/2", None, (), "setpoint", 4.5)
+    write = act(3 * S, "write", "presses/2", point="setpoint", value=4.5)
     world = World(plant(host, count=3, duration_ns=6 * S, timeline=(write,)), host)
     world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
     world.run()
@@ -185,7 +186,7 @@ def test_a_write_reaches_the_device_and_the_next_reading(host: Host) -> None:
 
 def test_a_write_waits_for_the_session_and_is_done_after_the_outage(host: Host) -> None:
     seen: list[Any] = []
-    write = Action(15 * S, "write", "presses/2", None, (), "setpoint", 4.5)
+    write = act(15 * S, "write", "presses/2", point="setpoint", value=4.5)
     world = World(plant(host, count=3, duration_ns=60 * S, timeline=(cut(2, 20), write)), host)
     world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
     world.run()
@@ -307,23 +308,23 @@ protocol_faults = st.sampled_from(["silent", "slow", "busy", "exception", "trunc
 causes = st.sampled_from(["unreachable", "out-of-fuel", "memory-limit", "deadline", "dead"])
 devices = st.sampled_from(["presses", "presses/1", "presses/3"])
 actions = st.one_of(
-    st.builds(lambda t, d, link, up: Action(t, "cut", link, t + d, up=up), at, span, st.sampled_from(["cloud", "plant"]), st.sampled_from([None, True, False])),
-    st.builds(lambda t, d: Action(t, "cut", "plant", t + d, leg="presses/2"), at, span),
-    st.builds(lambda t, d, down, up: Action(t, "flap", "cloud", t + d, down_ns=down, up_ns=up), at, span, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
-    st.builds(lambda t, loss: Action(t, "degrade", "plant", t + 2 * S, (("loss", loss),)), at, st.floats(0, 1)),
-    st.builds(lambda t, d, verb: Action(t, verb, "gw", t + d), at, span, st.sampled_from(["crash", "shutdown", "power-cut"])),
-    st.builds(lambda t: Action(t, "restart", "gw"), at),
-    st.builds(lambda t, d, speed: Action(t, "throttle", "gw", t + d, amount=speed), at, span, st.sampled_from([0.01, 0.5])),
-    st.builds(lambda t, d, left: Action(t, "squeeze", "gw", t + d, size_bytes=left), at, span, st.sampled_from([0, 500_000, 1_500_000])),
-    st.builds(lambda t, d, left: Action(t, "fill", "gw", t + d, size_bytes=left), at, span, st.sampled_from([0, 2000])),
-    st.builds(lambda t, d, by: Action(t, "clock-step", "gw", t + d, shift_ns=by), at, span, st.integers(-(10**13), 10**13)),
-    st.builds(lambda t, d, ppb: Action(t, "clock-skew", "gw", t + d, ppb=ppb), at, span, st.integers(-(10**8), 10**8)),
-    st.builds(lambda t, slot, cause: Action(t, "inject", slot, kind=cause), at, st.sampled_from(["gw/transform", "gw/policy", "gw/driver/presses/1"]), causes),
-    st.builds(lambda t, d, on, kind, share: Action(t, "fault", on, t + d, kind=kind, point="pressure", value=9.0, share=share), at, span, devices, point_faults, st.sampled_from([0.3, 1.0])),
-    st.builds(lambda t, d, on, kind, share: Action(t, "fault", on, t + d, kind=kind, lasts_ns=250 * MS, code=6, share=share), at, span, devices, protocol_faults, st.sampled_from([0.3, 1.0])),
-    st.builds(lambda t, d, on, period: Action(t, "repoll", on, t + d, lasts_ns=period), at, span, devices, st.integers(20 * MS, 5 * S)),
-    st.builds(lambda t: Action(t, "write", "presses/1", None, (), "setpoint", 3.0), at),
-    st.builds(lambda t, what: Action(t, "upgrade", f"gw/{what[0]}", version=what[1]), at, st.sampled_from(RELEASES)),
+    st.builds(lambda t, d, link, up: act(t, "cut", link, t + d, up=up), at, span, st.sampled_from(["cloud", "plant"]), st.sampled_from([None, True, False])),
+    st.builds(lambda t, d: act(t, "cut", "plant", t + d, leg="presses/2"), at, span),
+    st.builds(lambda t, d, down, up: act(t, "flap", "cloud", t + d, down_ns=down, up_ns=up), at, span, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
+    st.builds(lambda t, loss: act(t, "degrade", "plant", t + 2 * S, changes=(("loss", loss),)), at, st.floats(0, 1)),
+    st.builds(lambda t, d, verb: act(t, verb, "gw", t + d), at, span, st.sampled_from(["crash", "shutdown", "power-cut"])),
+    st.builds(lambda t: act(t, "restart", "gw"), at),
+    st.builds(lambda t, d, speed: act(t, "throttle", "gw", t + d, amount=speed), at, span, st.sampled_from([0.01, 0.5])),
+    st.builds(lambda t, d, left: act(t, "squeeze", "gw", t + d, size_bytes=left), at, span, st.sampled_from([0, 500_000, 1_500_000])),
+    st.builds(lambda t, d, left: act(t, "fill", "gw", t + d, size_bytes=left), at, span, st.sampled_from([0, 2000])),
+    st.builds(lambda t, d, by: act(t, "clock-step", "gw", t + d, shift_ns=by), at, span, st.integers(-(10**13), 10**13)),
+    st.builds(lambda t, d, ppb: act(t, "clock-skew", "gw", t + d, ppb=ppb), at, span, st.integers(-(10**8), 10**8)),
+    st.builds(lambda t, slot, cause: act(t, "inject", slot, kind=cause), at, st.sampled_from(["gw/transform", "gw/policy", "gw/driver/presses/1"]), causes),
+    st.builds(lambda t, d, on, kind, share: act(t, "fault", on, t + d, kind=kind, point="pressure", value=9.0, share=share), at, span, devices, point_faults, st.sampled_from([0.3, 1.0])),
+    st.builds(lambda t, d, on, kind, share: act(t, "fault", on, t + d, kind=kind, delay_ns=250 * MS, code=6, share=share), at, span, devices, protocol_faults, st.sampled_from([0.3, 1.0])),
+    st.builds(lambda t, d, on, period: act(t, "repoll", on, t + d, period_ns=period), at, span, devices, st.integers(20 * MS, 5 * S)),
+    st.builds(lambda t: act(t, "write", "presses/1", point="setpoint", value=3.0), at),
+    st.builds(lambda t, what: act(t, "upgrade", f"gw/{what[0]}", version=what[1]), at, st.sampled_from(RELEASES)),
 )  # fmt: skip
 reactions = st.builds(
     lambda event, delay, times, lasts, action: Reaction(event, delay, times, lasts, replace(action, until_ns=None)),
@@ -348,7 +349,7 @@ def test_nothing_is_lost_silently_whatever_happens(
         uplink=UplinkSpec("cloud", window=window), serial_bd=serial, overrun=overrun, response_ns=response_ms * MS,
     )  # fmt: skip
     if serial is not None:  # a line has no legs, and one pair of wires
-        spec = replace(spec, timeline=tuple(replace(action, up=None, leg="") for action in spec.timeline))
+        spec = replace(spec, timeline=on_lines(spec.timeline))
     world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
     assert all(one.state in ENDS for one in world.rollout.orders)

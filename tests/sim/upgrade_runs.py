@@ -15,6 +15,7 @@ from twinloop.scenarios.file.load import LIBRARY
 from twinloop.sim.cloud.orders import ENDS, Upgrade
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action, OfferSpec, WorldSpec
+from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
 ROUTE = (WASM / "route.wasm").read_bytes()
@@ -64,7 +65,7 @@ class Run:
 
 
 def order(t_s: float, component: str, version: str, gateway: str = "gw") -> Action:
-    return Action(int(t_s * S), "upgrade", f"{gateway}/{component}", version=version)
+    return act(int(t_s * S), "upgrade", f"{gateway}/{component}", version=version)
 
 
 def small(host: Host, *timeline: Action, offers: tuple[OfferSpec, ...] = (), upgrade: dict[str, Any] | None = None, **changes: Any) -> WorldSpec:

@@ -5,31 +5,21 @@ Belongs here: that copy. Never: anything that changes while it runs.
 
 from __future__ import annotations
 
-from twinloop.components.host.outcome import Cause
-from twinloop.devices.model import misbehaviour, overlay
 from twinloop.devices.model.nodes import node_id
-from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.devices.mqtt.device import member
-from twinloop.scenarios.file.deeds import GRAMMAR
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.expressions import Expectation
-from twinloop.scenarios.planning.upgrades import components_of
 from twinloop.scenarios.report.console import band_text
 from twinloop.scenarios.report.result import band
 from twinloop.scenarios.text.errors import shown_path
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
-from twinloop.sim.network.presets import PRESETS
+from twinloop.sim.trouble.verbs import VERBS
 from twinloop.sim.world import World
 from twinloop.tui.engine.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
 
-EXAMPLES = {
-    "way": "up", "leg": "presses/1", "gateway": "gw", "down": "1 s", "up": "4 s", "to": "loss: 2 %", "speed": "50 %", "leave": "8 MiB", "by": "-2 s",
-    "skew": "+50 ppm", "cause": "trap", "kind": "slow", "point": "pressure", "value": "4.5", "share": "50 %", "delay": "200 ms", "code": "4",
-    "status": "BadNoCommunication", "poll": "2 s", "version": "1.1.0", "for": "20 s",
-}  # fmt: skip
-"""key -> a value as a file has it"""
+FOR_EXAMPLE = "20 s"
 
 
 def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: list[str]) -> Ready:
@@ -47,7 +37,7 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
     )  # fmt: skip
     return Ready(
         loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices), gateways,
-        _verbs(loaded, spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
+        _verbs(spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
     )  # fmt: skip
 
 
@@ -69,42 +59,10 @@ def _band(gateway: Gateway) -> str:
     return f"{band_text(found)}; {found['source']}"
 
 
-def _verbs(loaded: Loaded, spec: WorldSpec) -> tuple[VerbInfo, ...]:
-    choices = _choices(spec)
-    targets = _targets(loaded, spec)
-    gateways = tuple(gateway.name for gateway in spec.gateways)
+def _verbs(spec: WorldSpec) -> tuple[VerbInfo, ...]:
     out = []
-    for name, verb in GRAMMAR.items():
-        keys = tuple(KeyInfo(key, key in verb.needed, EXAMPLES[key], choices.get((name, key), choices.get(("", key), ()))) for key in verb.allowed)
-        keys += (KeyInfo("for", name == "flap", EXAMPLES["for"]),) if verb.lasts else ()
-        out.append(VerbInfo(name, verb.meaning, keys, targets.get(name, gateways)))
+    for name, verb in VERBS.items():
+        keys = tuple(KeyInfo(key.name, key.needed, key.example, () if key.choices is None else tuple(key.choices(spec))) for key in verb.own_keys())
+        keys += (KeyInfo("for", verb.must_end, FOR_EXAMPLE, ()),) if verb.lasts else ()
+        out.append(VerbInfo(name, verb.help(), keys, tuple(verb.targets(spec))))
     return tuple(out)
-
-
-def _targets(loaded: Loaded, spec: WorldSpec) -> dict[str, tuple[str, ...]]:
-    """Verb -> what it can be done to; of those that aren't here gateways."""
-    links, gateways = tuple(link.name for link in spec.links), tuple(gateway.name for gateway in spec.gateways)
-    devices = (*spec.fleets, *(device.name for device in spec.devices))
-    slots = tuple(f"{name}/{slot}" for name in gateways for slot in ("transform", "policy"))
-    slots += tuple(f"{device.gateway}/driver/{device.name}" for device in spec.devices)
-    pairs = tuple(gateway.name for gateway in spec.gateways if gateway.standby is not None)
-    pairs += tuple(gateway.standby.of for gateway in spec.gateways if gateway.standby is not None)
-    upgraded = tuple(f"{name}/{component}" for name in gateways for component in components_of(loaded.scenario, name))
-    return {
-        "cut": links, "flap": links, "degrade": links, "partition": pairs, "inject": slots, "upgrade": upgraded, "fault": devices,
-        "repoll": devices, "write": tuple(device.name for device in spec.devices),
-    }  # fmt: skip
-
-
-def _choices(spec: WorldSpec) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(verb or "" for any, key) -> what there is."""
-    points = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points))
-    writable = tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points if point.writable))
-    legs = (*(device.name for device in spec.devices), *(gateway.name for gateway in spec.gateways))
-    return {
-        ("", "way"): ("up", "down"), ("", "leg"): legs, ("", "gateway"): tuple(gateway.name for gateway in spec.gateways),
-        ("", "to"): tuple(f"preset: {name}" for name in PRESETS), ("", "cause"): tuple(cause.value for cause in Cause),
-        ("", "kind"): (*overlay.KINDS, *misbehaviour.KINDS), ("fault", "point"): points, ("write", "point"): writable,
-        ("", "status"): tuple(STATUS_CODES),
-        ("", "version"): tuple(dict.fromkeys(str(offer.release.version) for offer in spec.offers)),
-    }  # fmt: skip

@@ -17,9 +17,9 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from twinloop.scenarios.file.deeds import keys_of_fault
 from twinloop.scenarios.planning.entries import parse_entry
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.sim.trouble.devices import keys_of_fault
 from twinloop.tui.drawing.text import BAD, DIM, HEAD, fit
 from twinloop.tui.engine.messages import KeyInfo, Ready, VerbInfo
 
