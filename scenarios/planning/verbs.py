@@ -177,6 +177,10 @@ class Site:
         """Raises when the gateway can't be told to install that."""
         upgrades.require_release(self._loaded, gateway, component, version, self._at)
 
+    def is_polled(self, target: str) -> bool:
+        """Does a gateway ask that device or fleet, or does it speak by itself?"""
+        return self._scenario.fleets[target.partition("/")[0]].poll is not None
+
     def device(self, target: str) -> tuple[str, DeviceModel]:
         """(protocol, model) of a device, a fleet or ``fleet/any``; raises Mistake or Unknown."""
         name, slash, number = target.partition("/")

@@ -43,8 +43,8 @@ class Plan:
     """One device's samples, opened whether or not anybody polls."""
 
     __slots__ = (
-        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_published_ns", "_trace", "duration_ns", "first_cycle", "hurried",
-        "news", "news_points", "offset_ns", "period_ns", "pollers", "source", "stretches",
+        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_pauses", "_published_ns", "_trace", "duration_ns", "first_cycle",
+        "hurried", "news", "news_points", "offset_ns", "period_ns", "pollers", "source", "stretches",
     )  # fmt: skip
 
     def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
@@ -64,10 +64,11 @@ class Plan:
         """which points are due at an instant (None: all)"""
         self.news_points = 0
         self._hurries: list[int] = []
+        self._pauses = 0
         self.hurried: _Hurry | None = None
-        """the faster (or slower) plan that holds now instead of its own"""
+        """the faster (or slower) plan that holds now instead of its own, or one by which nothing is due"""
         self.stretches: list[tuple[int, int, int]] = [(spec.phase_ns, spec.poll_ns, 0)]
-        """(phase, period, from when): what held since when, for the closed form"""
+        """(phase, period, from when): what held since when, for the closed form; a period of 0: nothing was due"""
 
     def hurry(self, period_ns: int) -> Callable[[], None]:
         """From now on due every ``period_ns``, at the same share of a period as before; the last of several holds. Returns what ends it."""
@@ -80,11 +81,26 @@ class Plan:
 
         return over
 
+    def pause(self) -> Callable[[], None]:
+        """From now on nothing is due, whatever else holds. Returns what ends it; of several the last to end."""
+        self._pauses += 1
+        self._switch()
+
+        def over() -> None:
+            self._pauses -= 1
+            self._switch()
+
+        return over
+
     def _switch(self) -> None:
         now = self._env._now
         if self.hurried is not None:
             self.hurried.over = True
             self.hurried = None
+        if self._pauses:
+            self.stretches.append((0, 0, now))
+            self.hurried = _Hurry(self._env, self, self.duration_ns, self.period_ns)  # whose first sample is never due
+            return
         self._every_ns = (self._hurries[-1] if self._hurries else self.period_ns) + self._published_ns
         if not self._hurries:
             self.stretches.append((self.first_cycle * self.period_ns + self.offset_ns, self.period_ns, now))
@@ -100,7 +116,7 @@ class Plan:
         for i, (phase_ns, period_ns, since_ns) in enumerate(self.stretches):
             until_ns = self.stretches[i + 1][2] if i + 1 < len(self.stretches) else self.duration_ns
             until_ns = min(until_ns, self.duration_ns)
-            if since_ns < until_ns:
+            if since_ns < until_ns and period_ns:
                 total += due_instants(phase_ns, period_ns, until_ns) - due_instants(phase_ns, period_ns, since_ns)
         return total
 

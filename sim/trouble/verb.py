@@ -102,6 +102,10 @@ class Site(Protocol):
         """Raises Mistake or Unknown when the gateway can't be told to install that."""
         ...
 
+    def is_polled(self, target: str) -> bool:
+        """Does a gateway ask that device or fleet, or does it speak by itself?"""
+        ...
+
     def device(self, target: str) -> tuple[str, DeviceModel]:
         """(protocol, model) of a device, a fleet or ``fleet/any``; raises Mistake or Unknown."""
         ...
