@@ -10,6 +10,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from twinloop.sim.trouble import verbs
+from twinloop.sim.trouble.verb import Verb
+
 Block = dict[str, Any]
 
 
@@ -215,6 +218,20 @@ VERBS: dict[str, tuple[Block, dict[str, Key]]] = {
     "write": ({"write": "tcp/1", "point": "setpoint", "value": 2.0}, {"value": Key(2.0, 3.0)}),
 }  # fmt: skip
 """verb -> (an entry, its keys); each happens at 9 s if it doesn't say when"""
+TARGETS = {"name": "gw", "slot": "gw/policy", "component": "gw/route", "devices": "tcp/1"}
+"""a verb's ``takes`` -> what it is done to, where the table says nothing of it"""
+
+
+def by_class(verb: type[Verb]) -> tuple[Block, dict[str, Key]]:
+    """Such a row for a verb that the table doesn't have: what its class says."""
+    entry: Block = {verb.name: TARGETS[verb.takes], **{key.name: key.example for key in verb.own_keys() if key.needed}}
+    table = {key.name: Key(key.example if key.needed else ABSENT, key.other) for key in verb.own_keys()}
+    return entry, {**table, **({"for": Key("1 s", "2 s")} if verb.lasts else {"at": Key("9 s", "9500 ms")})}
+
+
+BY_CLASS = [name for name in verbs.VERBS if name not in VERBS and name not in ("partition", "degrade", "restart", "upgrade")]
+"""verbs that need no row of their own"""
+VERBS |= {name: by_class(verbs.VERBS[name]) for name in BY_CLASS}
 BLOCKS = "a block of its own"
 RUNS = "what runs, and where: tests/scenarios/test_cli.py"
 NOT_WALKED: dict[str, dict[str, str]] = {

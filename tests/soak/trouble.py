@@ -8,9 +8,11 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tests.scenarios.keys import BY_CLASS
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.overlay import KINDS as POINT_FAULTS
 from twinloop.devices.model.overlay import NEEDS_AMOUNT, NOT_ON_A_COIL, ONLY_NODES
+from twinloop.sim.trouble.verbs import VERBS
 
 if TYPE_CHECKING:
     from tests.soak.plants import Block, Draft
@@ -22,6 +24,7 @@ OF_PROTOCOL = {
     "mqtt": ("silent", "slow", "truncated"),
 }
 """faults that a device of that protocol may have"""
+OTHERS = tuple(name for name in BY_CLASS if VERBS[name].takes in ("name", "devices"))
 RELEASES = {"gw/route": "1.1.0", "gw/normalize": "1.1.0", "gw/modbus-driver": "1.1.0"}
 CAUSES = ("unreachable", "out-of-fuel", "memory-limit", "deadline", "dead")
 EXPECTATIONS = (
@@ -64,6 +67,7 @@ def timed(draft: Draft, what: Block) -> Block:
     when: Block = {"at": f"{draw.randint(0, draft.duration_s * 1000)} ms"}
     if draw.random() < 0.1:
         when = {"every": f"{draw.randint(3, 6)} s", "times": 1 if draft.duration_s < 14 else 2}
+    lasting_verbs += tuple(name for name in OTHERS if VERBS[name].lasts)
     if any(verb in what for verb in lasting_verbs) and ("flap" in what or draw.random() < 0.85):
         when["for"] = f"{draw.randint(50, 8000)} ms"
     return {**when, **what}
@@ -83,12 +87,22 @@ def deed(draft: Draft, upgrades: bool) -> Block:
     kinds = [on_link, on_link, on_gateway, on_gateway, on_device, on_device, on_device, inject]
     if upgrades:
         kinds += [upgrade, upgrade]
+    if OTHERS:
+        kinds.append(by_class)
     if "gw-b" in draft.gateways:
         kinds.append(lambda draft: {"partition": "gw", **({"way": "up"} if draft.draw.random() < 0.4 else {})})
     while True:
         found = draw.choice(kinds)(draft)
         if found:
             return found
+
+
+def by_class(draft: Draft) -> Block:
+    """A verb that isn't drawn by hand below: what its class says, on a gateway or a fleet that is polled."""
+    draw = draft.draw
+    verb = VERBS[draw.choice(OTHERS)]
+    targets = [name for name, block in draft.fleets.items() if "poll" in block and "/" not in name] if verb.takes == "devices" else list(draft.gateways)
+    return {verb.name: draw.choice(targets), **{key.name: key.example for key in verb.own_keys() if key.needed}} if targets else {}
 
 
 def on_link(draft: Draft) -> Block:
