@@ -138,6 +138,23 @@ class Repoll(_OnDevices):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PausePolling(_OnDevices):
+    """a device or a fleet isn't polled, as during its maintenance: nothing of it is due meanwhile, and so nothing is missed"""
+
+    name = "pause-polling"
+
+    def check(self, site: Site, given: Sequence[str]) -> None:
+        """A device or a fleet that is polled."""
+        _OnDevices.check(self, site, given)
+        if not site.is_polled(self.target):
+            raise Mistake("", f"{self.target} isn't polled: it speaks by itself")
+
+    def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
+        """Their plans pause."""
+        return _all([stage.plans[index].pause() for index in stage.devices_of(self.target)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Write(Verb):
     """the cloud writes a value to a device"""
 

@@ -343,3 +343,29 @@ def test_troubles_that_overlap_on_one_target_heal_once(host: Host) -> None:
     assert [(at, event) for at, event in seen if event.startswith("heal")] == [(9 * S, "heal presses/1")]
 
 
+
+
+# ---- a pause --------------------------------------------------------------------------------------------------------
+def test_nothing_is_due_of_what_is_paused(host: Host) -> None:
+    """Not at the instant of its beginning, and again at that of its end; of two that overlap until the last has ended."""
+    pauses = act(4 * S, "pause-polling", "presses", 8 * S), act(6 * S, "pause-polling", "presses/1", 12 * S)
+    world = run(plant(host, count=3, duration_ns=20 * S, timeline=pauses), host)
+    conserved(world)
+    first = world.device_index["presses/1"]
+    assert [world.ledger.due_of[i] for i in (first, first + 1)] == [POINTS * (4 + 8), POINTS * (4 + 12)]
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
+
+
+def test_a_pause_goes_over_a_faster_poll_which_goes_on_after_it(host: Host) -> None:
+    faster = act(2 * S, "repoll", "presses", 10 * S, period_ns=500 * MS)
+    world = run(plant(host, count=1, duration_ns=12 * S, timeline=(faster, act(4 * S, "pause-polling", "presses", 7 * S))), host)
+    conserved(world)
+    assert world.ledger.due == POINTS * (2 + 4 + 6 + 2)
+
+
+def test_a_pause_without_an_end_lasts_and_what_is_under_way_ends(host: Host) -> None:
+    slow = act(0, "fault", "presses", kind="slow", delay_ns=100 * MS)
+    world = run(plant(host, count=2, duration_ns=20 * S, timeline=(slow, act(5 * S + 50 * MS, "pause-polling", "presses"))), host)
+    conserved(world)
+    assert world.ledger.due == POINTS * (6 + 5), "the sixth of the first was under way"
+    assert world.ledger.count(End.DELIVERED) == world.ledger.due
