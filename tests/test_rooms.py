@@ -78,7 +78,7 @@ def circles(graph: dict[str, dict[str, None]]) -> list[list[str]]:
 
 def room_of(module: str) -> str:
     parts = module.split(".")
-    return parts[1] if len(parts) == 3 else ""
+    return parts[1] if len(parts) > 2 else ""
 
 
 def test_rooms_import_downward() -> None:

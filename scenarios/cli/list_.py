@@ -83,7 +83,7 @@ def _components() -> list[tuple[str, str]]:
 
 
 def _metrics() -> list[tuple[str, str]]:
-    from twinloop.scenarios.judging.metrics import METRICS
+    from twinloop.scenarios.judging.metrics.table import METRICS
 
     return [
         (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")

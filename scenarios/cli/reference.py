@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twinloop.scenarios.cli.list_ import rows
-from twinloop.scenarios.judging.metrics import METRICS
+from twinloop.scenarios.judging.metrics.table import METRICS
 
 WRITTEN_BY = "<!-- written by `python -m twinloop.scenarios.cli.reference`; a test compares -->"
 

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twinloop.components.host.outcome import Cause
 from twinloop.components.releases.registry import Version
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.statuses import is_status_name
 from twinloop.scenarios.file.load import Loaded
-from twinloop.scenarios.judging.expressions import Expectation, ExpressionError
-from twinloop.scenarios.judging.measure import SAMPLE_ENDS
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.expressions import ExpressionError
+from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.judging.values import check_point
 from twinloop.scenarios.planning.timeline import possible_events
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import CAUSES
-from twinloop.sim.cloud.messages import COMMAND_CAUSES
-from twinloop.sim.cloud.orders import CAUSES as UPGRADE_CAUSES
 
-_FAULT_CAUSES = [cause.value for cause in Cause]
 AT_WORK = {"driver": "driver", "bus": "driver", "transform": "transform", "policy": "policy"}
 """stage of latency.stage -> whose version it has"""
 
@@ -31,8 +27,8 @@ def check_names(loaded: Loaded, expectation: Expectation) -> None:
     """Raises ExpressionError for the first name that isn't known."""
     known = _known(loaded)
     for key, value in expectation.keys:
-        causes = _causes(expectation.metric) if key == "cause" else None
-        if causes is not None and value not in causes:
+        causes = METRICS[expectation.metric].causes
+        if key == "cause" and value not in causes:
             raise ExpressionError(unknown(f"cause of {expectation.metric}", value, causes))
         if key == "status":
             _check_status(expectation, value)
@@ -55,15 +51,6 @@ def _known(loaded: Loaded) -> dict[str, Iterable[str]]:
         "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
         "phase": [phase.name for phase in scenario.phases], "quality": ("good", "uncertain", "bad"),
     }  # fmt: skip
-
-
-def _causes(metric: str) -> Iterable[str] | None:
-    end = SAMPLE_ENDS.get(metric)
-    if end is not None:
-        return CAUSES[end]
-    return {
-        "component.faults": _FAULT_CAUSES, "commands.failed": COMMAND_CAUSES, "upgrades.failed": [*UPGRADE_CAUSES, *_FAULT_CAUSES],
-    }.get(metric)  # fmt: skip
 
 
 def _check_status(expectation: Expectation, name: str) -> None:

@@ -7,9 +7,9 @@ outside braces, so that a fleet may be called ``left-over`` and a link ``within-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from twinloop.scenarios.judging.metrics import METRICS, STATISTICS
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.metrics.table import METRICS, STATISTICS
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.latency import STAGES
@@ -24,38 +24,6 @@ _NUMBER = re.compile(r"^(?P<number>[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0
 
 class ExpressionError(ValueError):
     """An expectation that can't be read; the message says what was expected and what came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One expectation. ``statistic`` is empty for a gauge; ``bound`` in the metric's unit (ns, bytes, count, ratio; of a ``value`` in
-    ``bound_unit``, the point's own)."""
-
-    text: str
-    statistic: str
-    metric: str
-    keys: tuple[tuple[str, str], ...]
-    operator: str
-    bound: float
-    never: bool = False
-    over_ns: int | None = None
-    within_ns: int | None = None
-    event: str = ""
-    bound_unit: str = ""
-
-    @property
-    def unit(self) -> str:
-        """Of the measured value."""
-        if self.statistic == "ratio":
-            return "ratio"
-        return "count" if self.statistic == "count" else METRICS[self.metric].unit
-
-    def holds(self, value: float) -> bool:
-        """Does a measured value satisfy operator and bound?"""
-        bound = self.bound
-        return {
-            "<=": value <= bound, ">=": value >= bound, "==": value == bound, "!=": value != bound, "<": value < bound, ">": value > bound,
-        }[self.operator]  # fmt: skip
 
 
 def parse(text: str) -> Expectation:
@@ -81,7 +49,7 @@ def parse(text: str) -> Expectation:
     term, operator, quantity = _compared(" ".join(words), text)
     statistic, metric, keys = _term(term)
     bound, unit = _quantity(quantity, statistic, metric)
-    expectation = Expectation(text, statistic, metric, keys, operator, bound, never, over_ns, within_ns, event, unit)
+    expectation = Expectation(text, statistic, metric, keys, operator, bound, never, over_ns, within_ns, event, unit, METRICS[metric].unit)
     _check_time(expectation)
     return expectation
 
@@ -190,9 +158,9 @@ def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
 
 def _check_time(expectation: Expectation) -> None:
     metric = METRICS[expectation.metric]
-    watched = expectation.metric in ("backlog", "stuck", "value") and not expectation.statistic
+    watched = metric.watched and not expectation.statistic
     if expectation.within_ns is not None and not watched:
-        raise ExpressionError("within ... after ... goes with what is watched: backlog, stuck, value")
+        raise ExpressionError(f"within ... after ... goes with what is watched: {', '.join(name for name, one in METRICS.items() if one.watched)}")
     if expectation.never and (not watched or expectation.within_ns is not None):
         raise ExpressionError("never goes with what is watched, alone: never backlog > 1000")
     if expectation.metric == "value" and not (expectation.statistic or expectation.never or expectation.within_ns is not None):

@@ -5,7 +5,7 @@ Belongs here: backlog and what is stuck, over time. Never: values that are measu
 
 from __future__ import annotations
 
-from twinloop.scenarios.judging.expressions import Expectation
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.sim.cloud.messages import Message

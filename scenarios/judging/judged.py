@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twinloop.scenarios.judging.expressions import Expectation
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.verdict import Verdict
 
 

@@ -6,8 +6,9 @@ Belongs here: reading a finished run for one sentence. Never: pass rules (thresh
 from __future__ import annotations
 
 from twinloop.devices.model.statuses import quality, status_name
-from twinloop.scenarios.judging.expressions import Expectation
-from twinloop.scenarios.judging.measure import SAMPLE_ENDS, Measures, cpu_ratio
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.measure import Measures, cpu_ratio
+from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.feasibility import line_utilisation
 from twinloop.scenarios.planning.pairs import stories

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expectation_names import check_names
-from twinloop.scenarios.judging.expressions import Expectation, ExpressionError, parse
+from twinloop.scenarios.judging.expressions import ExpressionError, parse
 from twinloop.scenarios.judging.gauge import GaugeWatch
 from twinloop.scenarios.judging.judged import Judged
-from twinloop.scenarios.judging.measure import Measures, modelled
-from twinloop.scenarios.judging.metrics import METRICS
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.judging.reasons import reason
 from twinloop.scenarios.judging.unspoken import unspoken
 from twinloop.scenarios.judging.values import ValueWatch
@@ -22,7 +23,7 @@ from twinloop.scenarios.judging.verdict import Verdict, overall
 from twinloop.scenarios.judging.windows import Windows
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.errors import ScenarioError
-from twinloop.sim.accounts.latency import QUEUE, Blame
+from twinloop.sim.accounts.latency import Blame
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World
 
@@ -105,7 +106,8 @@ class Judge:
         return [self._judge(expectation) for expectation in self.expectations]
 
     def _judge(self, expectation: Expectation) -> Judged:
-        nothing = self.measures.nothing_to_measure(expectation)
+        metric = METRICS[expectation.metric]
+        nothing = metric.absent(self.measures, expectation)
         if nothing:
             return Judged(expectation, Verdict.NO_DATA, None, nothing)
         if expectation in self._watched:
@@ -114,12 +116,13 @@ class Judge:
             return Judged(expectation, *self._values[expectation].judged())
         if expectation in self._windows:
             return self._judge_windows(expectation)
-        value = self.measures.measure(expectation)
+        value = metric.read(self.measures, expectation)
         if value is None:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
         passed = expectation.holds(value)
         why = "" if passed else reason(self.world, self.measures, expectation, self.blames.get(expectation))
-        return self._banded(expectation, value, passed, why, self._modelled_part(expectation, value))
+        cpu = 0.0 if expectation.statistic == "count" else metric.modelled(self.measures, expectation, value)
+        return self._banded(expectation, value, passed, why, cpu)
 
     def unspoken(self) -> dict[str, int]:
         """What went wrong, and no expectation speaks of it (unspoken.py)."""
@@ -165,19 +168,6 @@ class Judge:
             if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
         ]  # fmt: skip
         return max(bands, default=1.0)
-
-    def _modelled_part(self, expectation: Expectation, value: float) -> float:
-        """How much of a measured value is modelled CPU time."""
-        if expectation.statistic == "count":
-            return 0.0
-        if expectation.metric in ("gateway.cpu", "gateway.boot"):
-            return value
-        if expectation.metric == "latency.stage" and dict(expectation.keys)["stage"] != "queue":
-            return 0.0 if dict(expectation.keys)["stage"] == "bus" else value
-        if expectation.metric not in ("latency.gateway", "latency.stage"):
-            return 0.0
-        only = QUEUE if expectation.metric == "latency.stage" else None
-        return min(value, modelled(self.measures.latency(expectation), expectation.statistic, only))
 
 
 def _shown(expectation: Expectation, value: float) -> str:

@@ -5,8 +5,9 @@ Belongs here: which expectation speaks of what. Never: values (measure.py), pass
 
 from __future__ import annotations
 
-from twinloop.scenarios.judging.expressions import Expectation
-from twinloop.scenarios.judging.measure import SAMPLE_ENDS, Measures
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.world import World
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from twinloop.components.host.batch import Batch
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.statuses import BAD
-from twinloop.scenarios.judging.expressions import Expectation, ExpressionError
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.expressions import ExpressionError
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.ledger import Row

@@ -6,8 +6,8 @@ or with the expectation's phase; a count is of whole windows only, any other sta
 
 from __future__ import annotations
 
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expectation_names import AT_WORK
-from twinloop.scenarios.judging.expressions import Expectation
 from twinloop.scenarios.judging.measure import modelled, statistic
 from twinloop.sim.accounts.latency import BUS, QUEUE, STAGES, Clockwork, Latency
 from twinloop.sim.kernel.clock import NEVER_NS

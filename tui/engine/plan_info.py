@@ -8,7 +8,7 @@ from __future__ import annotations
 from twinloop.devices.model.nodes import node_id
 from twinloop.devices.mqtt.device import member
 from twinloop.scenarios.file.load import Loaded
-from twinloop.scenarios.judging.expressions import Expectation
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.report.console import band_text
 from twinloop.scenarios.report.result import band
 from twinloop.scenarios.text.errors import shown_path

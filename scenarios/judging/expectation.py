@@ -1,0 +1,41 @@
+"""One expectation, read: what is measured, and what must hold of it.
+
+Belongs here: its parts. Never: how it is written (expressions.py), what is measured (metrics/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation. ``statistic`` is empty for a gauge; ``bound`` in the metric's unit (ns, bytes, count, ratio; of a ``value`` in
+    ``bound_unit``, the point's own)."""
+
+    text: str
+    statistic: str
+    metric: str
+    keys: tuple[tuple[str, str], ...]
+    operator: str
+    bound: float
+    never: bool = False
+    over_ns: int | None = None
+    within_ns: int | None = None
+    event: str = ""
+    bound_unit: str = ""
+    metric_unit: str = "count"
+
+    @property
+    def unit(self) -> str:
+        """Of the measured value."""
+        if self.statistic == "ratio":
+            return "ratio"
+        return "count" if self.statistic == "count" else self.metric_unit
+
+    def holds(self, value: float) -> bool:
+        """Does a measured value satisfy operator and bound?"""
+        bound = self.bound
+        return {
+            "<=": value <= bound, ">=": value >= bound, "==": value == bound, "!=": value != bound, "<": value < bound, ">": value > bound,
+        }[self.operator]  # fmt: skip

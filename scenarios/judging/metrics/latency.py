@@ -1,0 +1,52 @@
+"""Metrics of latency: of a gateway, of the cloud, of each stage.
+
+Belongs here: rows on latency. Never: where time is booked (sim/accounts/latency.py).
+"""
+
+from __future__ import annotations
+
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.measure import Measures, modelled, statistic
+from twinloop.scenarios.judging.metrics.metric import PHASED, TREND, Metric
+from twinloop.sim.accounts.latency import QUEUE, STAGES
+
+
+def _gateway(measures: Measures, expectation: Expectation) -> float | None:
+    return statistic(measures.latency(expectation).gateway, expectation.statistic)
+
+
+def _cloud(measures: Measures, expectation: Expectation) -> float | None:
+    return statistic(measures.latency(expectation).cloud, expectation.statistic)
+
+
+def _stage(measures: Measures, expectation: Expectation) -> float | None:
+    return statistic(measures.latency(expectation).stages[STAGES.index(dict(expectation.keys)["stage"])], expectation.statistic)
+
+
+def _absent(measures: Measures, expectation: Expectation) -> str:
+    return "none of these samples was due" if measures.none_due(expectation) else ""
+
+
+def _of_gateway(measures: Measures, expectation: Expectation, value: float) -> float:
+    return min(value, modelled(measures.latency(expectation), expectation.statistic))
+
+
+def _of_stage(measures: Measures, expectation: Expectation, value: float) -> float:
+    stage = dict(expectation.keys)["stage"]
+    if stage != "queue":
+        return 0.0 if stage == "bus" else value
+    return min(value, modelled(measures.latency(expectation), expectation.statistic, QUEUE))
+
+
+GATEWAY = Metric(
+    name="latency.gateway", kind="trend", unit="ns", keys=PHASED, statistics=TREND, meaning="due to verdict carried out", read=_gateway,
+    absent=_absent, modelled=_of_gateway, windowed=True,
+)  # fmt: skip
+CLOUD = Metric(
+    name="latency.cloud", kind="trend", unit="ns", keys=PHASED, statistics=TREND, meaning="due to acknowledged by the cloud", read=_cloud,
+    absent=_absent, windowed=True,
+)  # fmt: skip
+STAGE = Metric(
+    name="latency.stage", kind="trend", unit="ns", keys=("stage", *PHASED, "version"), statistics=TREND,
+    meaning="time in one stage; version: of the component at work there", read=_stage, absent=_absent, modelled=_of_stage,
+)  # fmt: skip

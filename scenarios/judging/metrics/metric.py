@@ -1,0 +1,55 @@
+"""A metric: one row, from which grammar, evaluation and documentation follow.
+
+Belongs here: what a row has. Never: a row (the other files of this folder), their table (table.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.sim.accounts.ledger import End
+
+TREND = ("count", "min", "mean", "max", "p50", "p90", "p95", "p99", "p99.9")
+COUNTER = ("count", "ratio")
+DEVICE = ("fleet", "device", "gateway")
+PHASED = (*DEVICE, "phase")
+Read = Callable[[Measures, Expectation], float | None]
+
+
+def _present(measures: Measures, expectation: Expectation) -> str:
+    return ""
+
+
+def _nothing(measures: Measures, expectation: Expectation, value: float) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time), value (what points show). ``unit``: ns, bytes, count,
+    ratio, or value (the point's own). ``statistics`` empty: it stands alone.
+
+    ``read``: the value of an expectation when the run has ended, in its unit; None without data. ``absent``: why there is nothing that an expectation
+    could be about (what wasn't there can't have held); empty when there is. ``modelled``: how much of a measured value is modelled CPU time.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    keys: tuple[str, ...]
+    statistics: tuple[str, ...]
+    meaning: str
+    read: Read
+    absent: Callable[[Measures, Expectation], str] = _present
+    modelled: Callable[[Measures, Expectation, float], float] = _nothing
+    causes: Iterable[str] = ()
+    """names that may stand behind its key ``cause``"""
+    end: End | None = None
+    """the end of samples that it counts"""
+    watched: bool = False
+    """``never`` and ``within`` go with it"""
+    windowed: bool = False
+    """``over`` goes with it"""
