@@ -18,7 +18,7 @@ from asyncua import Client, ua
 
 from twinloop.devices.opcua.server import StandardSpace, fresh_counters, serve
 from twinloop.sim.kernel.clock import MS, US, Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.libraries.clocks_and_entropy import neutralised
 from twinloop.sim.libraries.event_loop import EventLoop
 from twinloop.sim.libraries.transport import HERE, Network
@@ -40,7 +40,7 @@ class Servers:
     def __init__(self, count: int) -> None:
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
         self.count, self.published = count, 0
-        env, streams = Environment(), Streams(1)
+        env, streams = Environment(), RandomStreams(1)
         link, network = Link("plant", LinkModel(delay_ns=MS, jitter_ns=100 * US), streams), Network(env)
         for number in range(count):
             network.attach(f"plc-{number}", link)

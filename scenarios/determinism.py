@@ -14,7 +14,7 @@ _CONTEXT = 3
 """records before the first difference that are shown"""
 
 
-class Recording:
+class RecordedTrace:
     """A sink for the first run: one line a record, in a temporary file that is gone when closed."""
 
     def __init__(self) -> None:

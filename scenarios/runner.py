@@ -17,7 +17,7 @@ from twinloop.components.host.host import Host
 from twinloop.components.host.instance import NeedsFibers
 from twinloop.scenarios.checking import refusal
 from twinloop.scenarios.collector import COLLECTOR
-from twinloop.scenarios.determinism import Comparison, Recording
+from twinloop.scenarios.determinism import Comparison, RecordedTrace
 from twinloop.scenarios.file.load import Loaded, known_as
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
@@ -104,7 +104,7 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
         require_nodes(spec)
         planner.notes += notes
         folder = Folder(options.out) if options.out is not None else None
-        recording = Recording() if options.check else None
+        recording = RecordedTrace() if options.check else None
         try:
             result = _once(loaded, spec, host, options, planner.notes, folder, recording)
         finally:
@@ -159,7 +159,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
 
 
 def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
-          record: Recording | Comparison | None) -> Result:  # fmt: skip
+          record: RecordedTrace | Comparison | None) -> Result:  # fmt: skip
     with opened(spec, host, None if folder is None else folder.store_path, bool(options.places), options.begins_ns, options.shown) as world:
         if record is not None:
             world.trace.sinks.append(record.take)
@@ -223,7 +223,7 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     return replace(result, error=error)
 
 
-def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], first: Result, recording: Recording) -> Result:
+def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], first: Result, recording: RecordedTrace) -> Result:
     """--check: run a second time, as fast as possible, and compare event by event."""
     comparison = recording.comparison()
     if first.verdict is Verdict.ABORTED:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.field.field import Field
-from twinloop.sim.field.real_port import Outside
+from twinloop.sim.field.real_port import RealWorld
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import TROUBLE, Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import PhaseSpec, WorldSpec
@@ -28,11 +28,11 @@ class Plant:
     """
 
     def __init__(
-        self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True, outside: Outside | None = None
+        self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True, outside: RealWorld | None = None
     ) -> None:  # fmt: skip
         self.spec, self.epoch_ns = spec, epoch_ns
         self.env = Environment(begins_ns)
-        self.streams = Streams(spec.seed)
+        self.streams = RandomStreams(spec.seed)
         self.trace = Trace(self.env)
         self.on_happened: list[Callable[[str], None]] = []
         self.device_index = {device.name: i for i, device in enumerate(spec.devices)}

@@ -15,7 +15,7 @@ from twinloop.components.contract.contract import Settings
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
-from twinloop.sim.accounts.schedule import Plan, put_on_timeline
+from twinloop.sim.accounts.schedule import SampleSchedule, put_on_timeline
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.gateway.books import Books
@@ -32,7 +32,7 @@ from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
 from twinloop.sim.plant import Plant
 from twinloop.sim.redundancy.pair import Pair
-from twinloop.sim.truth.elsewhere import Attached, ElsewhereWitness
+from twinloop.sim.truth.elsewhere import AttachedWorld, ElsewhereWitness
 from twinloop.sim.truth.truth import Truth
 from twinloop.sim.upgrade.rollout import Rollout
 from twinloop.sim.upgrade.upgrades import Upgrades
@@ -50,7 +50,8 @@ class World(Plant):
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
     def __init__(
-        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS, outside: Attached | None = None
+        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS,
+        outside: AttachedWorld | None = None,
     ) -> None:  # fmt: skip
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host, self._outside = host, outside
@@ -84,7 +85,7 @@ class World(Plant):
         self.pairs: list[Pair] = []
         self._pair_of: dict[str, Pair] = {}
         """gateway -> the pair of which it is one"""
-        self.plans: list[Plan] = []
+        self.plans: list[SampleSchedule] = []
         self._readers = Readers(self.field, epoch_ns)
         self._tables: dict[tuple[str, str], PointTable] = {}
         self._folder: TemporaryDirectory[str] | None = None
@@ -109,7 +110,7 @@ class World(Plant):
             if spec.standby is not None:
                 self._wire_pair(spec.name, spec.standby)
         for i, device in enumerate(self.spec.devices):
-            plan = Plan(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
+            plan = SampleSchedule(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
             plan.source, plan.news = self.field.source(i, device), self.field.news(i, device)
             if plan.news is not None:
                 self.ledger.asked[i] = 0

@@ -17,7 +17,7 @@ from twinloop.devices.model.nodes import node_id
 from twinloop.devices.opcua.device import PORT, OpcUaServer, endpoint, host_of
 from twinloop.devices.opcua.server import fresh_counters, standard_space
 from twinloop.sim.kernel.clock import Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.libraries.stacks import Accepted, Stacks
 
@@ -32,7 +32,7 @@ class Peer:
 
     def __init__(self, kind: DeviceModel | None = None) -> None:
         self.env = Environment()
-        self.stacks = Stacks(self.env, Streams(7))
+        self.stacks = Stacks(self.env, RandomStreams(7))
         fresh_counters()
         self.heard: list[bytes] = []
         self.hung_up = False

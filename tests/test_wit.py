@@ -69,7 +69,7 @@ def test_the_host_checks_what_the_wit_says(resolved: dict[str, Any], name: str) 
     ("record", "mirror"),
     [
         ("point-config", contract.PointConfig), ("settings", contract.Settings), ("reading", contract.Reading),
-        ("text-reading", contract.TextReading), ("batch", contract.Batch), ("origin", contract.Origin), ("link-state", contract.LinkState),
+        ("text-reading", contract.TextReading), ("batch", contract.WitBatch), ("origin", contract.Origin), ("link-state", contract.LinkState),
         ("driver-status", contract.DriverStatus),
     ],
 )  # fmt: skip

@@ -58,7 +58,7 @@ class TextReading(NamedTuple):
     measured: int
 
 
-class Batch(NamedTuple):
+class WitBatch(NamedTuple):
     """At most one reading a point."""
 
     readings: list[Reading]

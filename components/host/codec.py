@@ -25,7 +25,7 @@ ARENA_BYTES = 64 << 20
 """room for one call's arguments; only the pages that were touched are in memory"""
 
 
-class Result(NamedTuple):
+class WitResult(NamedTuple):
     """A WIT result<T, E>."""
 
     ok: bool
@@ -163,7 +163,7 @@ class Codecs:
     def _result(self, wit: Any) -> Codec:
         sides = [self._boxed(side and self.codec(side)) for side in (wit.err, wit.ok)]
         return Codec(
-            19, "24s", lambda b: Result(bool(b[0]), sides[b[0]][0](b[8:])), lambda v: Q.pack(v[0]) + sides[v[0]][1](v[1])
+            19, "24s", lambda b: WitResult(bool(b[0]), sides[b[0]][0](b[8:])), lambda v: Q.pack(v[0]) + sides[v[0]][1](v[1])
         )
 
     def _variant(self, wit: Any) -> Codec:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from twinloop.devices.catalogue.sunspec import SunSpecPoint, sunspec_map
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
-from twinloop.devices.model.process import Heater, Meter, Motor, PvDay, Tank
+from twinloop.devices.model.process import Heater, Motor, PowerMeter, PvDay, Tank
 from twinloop.devices.model.signal import Signal
 
 PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")
@@ -69,7 +69,7 @@ def meter() -> DeviceModel:
         _shows("frequency", "input", 6, unit="Hz"), _shows("imported", "input", 8, "u32", "Wh"), _shows("exported", "input", 10, "u32", "Wh"),
         _set("feed", "holding", 0, 0.0, unit="W", high=20_000.0),
     )  # fmt: skip
-    return DeviceModel("meter", "Energy meter whose counters count", "ours", PROTOCOLS, points, process=Meter, step_ns=1_000_000_000)
+    return DeviceModel("meter", "Energy meter whose counters count", "ours", PROTOCOLS, points, process=PowerMeter, step_ns=1_000_000_000)
 
 
 def pv_day() -> DeviceModel:

@@ -16,7 +16,7 @@ UNREAD_BYTES_MAX = 256 << 10
 """written and not read by the client; more ends its connection (limit ``client-unread``)"""
 
 
-class Caller(Protocol):
+class TcpCaller(Protocol):
     """Who stands behind a connection."""
 
     on_room: Callable[[], None]
@@ -36,18 +36,18 @@ class Caller(Protocol):
         ...
 
 
-Accept = Callable[["Connection"], Caller]
+Accept = Callable[["TcpConnection"], TcpCaller]
 Enter = Callable[..., None]
 """runs a call at this instant of the served plant's time"""
 
 
-class Connection(asyncio.Protocol):
+class TcpConnection(asyncio.Protocol):
     """One client, or a server that we have called. ``write`` and ``hang_up`` are for its caller."""
 
-    def __init__(self, listener: Listener | Dialer) -> None:
+    def __init__(self, listener: TcpListener | Dialer) -> None:
         self._listener = listener
         self._transport: asyncio.Transport | None = None
-        self._caller: Caller | None = None
+        self._caller: TcpCaller | None = None
         self._read_bytes = 0
         """read and not yet its caller's: the plant is behind"""
         self.peer = self.name = ("", 0)
@@ -122,18 +122,18 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-class Listener:
+class TcpListener:
     """A port that is listened on. ``enter`` runs what a client sets off, ``met`` is told of limits."""
 
     def __init__(self, accept: Accept, enter: Enter, met: Callable[[str], None]) -> None:
         self.accept, self.enter, self.met = accept, enter, met
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[TcpConnection, None] = {}
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Returns the port (0: any that is free); raises OSError when it is taken, or the host isn't ours."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        self._server = await loop.create_server(lambda: TcpConnection(self), host, port)
         bound: Any = self._server.sockets[0].getsockname()
         return int(bound[1])
 
@@ -157,7 +157,7 @@ class Dialer:
         self.accept, self.enter, self.met = accept, enter, met
         self._refused = refused
         self._loop = loop or asyncio.get_running_loop()
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[TcpConnection, None] = {}
         self._dialling: asyncio.Task[None] | None = None
 
     def dial(self, host: str, port: int) -> None:
@@ -167,7 +167,7 @@ class Dialer:
 
     async def _dial(self, host: str, port: int) -> None:
         try:
-            await self._loop.create_connection(lambda: Connection(self), host, port)
+            await self._loop.create_connection(lambda: TcpConnection(self), host, port)
         except (OSError, ValueError):  # nobody there; a name that can't be one
             self.enter(self._refused)
 
@@ -197,13 +197,13 @@ class Call:
         met: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._heard, self._lost = heard, lost
-        self._connection: Connection | None = None
+        self._connection: TcpConnection | None = None
         self._unsent: list[bytes] = []
         self._over = False
         self._dialer = Dialer(self._met, self.lost, enter, met, loop)
         self._dialer.dial(*at)
 
-    def _met(self, connection: Connection) -> Call:
+    def _met(self, connection: TcpConnection) -> Call:
         if self._over:
             connection.hang_up()
             return self

@@ -18,7 +18,7 @@ _PSEUDO = range(136, 144)
 """major numbers of Unix98 PTY slaves (Linux, admin-guide/devices.txt)"""
 
 
-class SerialPort:
+class Tty:
     """Opened at once; raises OSError when it can't be. ``heard`` gets each frame, ``lost`` is told when the port has gone: it is closed then.
 
     ``framing``: of a character, e.g. ``8E1``.

@@ -29,7 +29,7 @@ _C1, _C2 = _U(0xBF58476D1CE4E5B9), _U(0x94D049BB133111EB)
 Array = np.ndarray[Any, Any]
 
 
-class Member(NamedTuple):
+class FleetMember(NamedTuple):
     """One device to be made; ``key`` as for ``Device``."""
 
     name: str
@@ -37,7 +37,7 @@ class Member(NamedTuple):
     key: int
 
 
-def make_devices(model: DeviceModel, members: list[Member], period_ns: int) -> list[Device]:
+def make_devices(model: DeviceModel, members: list[FleetMember], period_ns: int) -> list[Device]:
     """Devices that are each looked at every ``period_ns``, in the order of ``members``."""
     if len(members) * min(model.step_ns, period_ns) // period_ns < LOOKS_MIN or not _fits(model):
         return [Device(model, *member) for member in members]

@@ -217,7 +217,7 @@ class PvDay(Process):
         }  # fmt: skip
 
 
-class Meter(Process):
+class PowerMeter(Process):
     """An energy meter whose counters count what its power makes: Wh = sum of W dt, import and export apart.
 
     The load: a base, a daily course, machines that switch; ``feed`` W is what a source behind the meter gives (an input: 0 to 20 kW).

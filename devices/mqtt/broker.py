@@ -54,7 +54,7 @@ from twinloop.devices.mqtt.packet5 import (
     offered,
 )
 from twinloop.devices.mqtt.retained import RETAINED_A_TURN, Retained
-from twinloop.devices.mqtt.session import Connection, Copy, Session
+from twinloop.devices.mqtt.session import Copy, MqttConnection, MqttSession
 from twinloop.devices.mqtt.topics import is_wild
 
 S = 1_000_000_000
@@ -79,16 +79,16 @@ class Broker:
     """``on_gone(client, tag, why)``: a client's copy was given up; ``on_message(topic, tag, clients)``: who a message went to."""
 
     def __init__(self) -> None:
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, MqttSession] = {}
         self.kept = Retained()
         self._turns: Iterator[Any] | None = None
         """what is being told of it"""
-        self._passing: dict[str, Session] = {}
+        self._passing: dict[str, MqttSession] = {}
         """clients of MQTT 5.0 that are away: their session or their will has its time"""
-        self.connections: dict[Connection, None] = {}
-        self._readers: dict[str, dict[str, Session]] = {}
+        self.connections: dict[MqttConnection, None] = {}
+        self._readers: dict[str, dict[str, MqttSession]] = {}
         """topic -> clients that asked for just that one; the others are in ``_wild``: a fleet's drivers each want their own device"""
-        self._wild: dict[str, Session] = {}
+        self._wild: dict[str, MqttSession] = {}
         self.on_gone: Callable[[str, Any, str], None] = lambda client, tag, why: None
         self.on_message: Callable[[str, Any, list[str]], None] = lambda topic, tag, clients: None
         self.on_acknowledged: Callable[[str, Any], None] = lambda client, tag: None
@@ -102,9 +102,9 @@ class Broker:
         """what was wrong -> connections that it ended"""
 
     # ---- connections --------------------------------------------------------------------------------------------
-    def connection(self, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> Connection:
+    def connection(self, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> MqttConnection:
         """Somebody has connected."""
-        made = Connection(self, send, hang_up, now_ns)
+        made = MqttConnection(self, send, hang_up, now_ns)
         self.connections[made] = None
         return made
 
@@ -124,7 +124,7 @@ class Broker:
             if session.ends_ns is not None and now_ns >= session.ends_ns:
                 self._forget(session)
 
-    def broken(self, connection: Connection, why: str, now_ns: int, reason: int) -> None:
+    def broken(self, connection: MqttConnection, why: str, now_ns: int, reason: int) -> None:
         """It broke the protocol: closed, its will published."""
         self.broken_by[why] = self.broken_by.get(why, 0) + 1
         if connection.connect is None and connection.level == LEVEL:  # 3.1.4: a CONNECT that can't be taken
@@ -132,7 +132,7 @@ class Broker:
         self.end(connection, now_ns, will=True)
         connection.dismiss(reason)
 
-    def end(self, connection: Connection, now_ns: int, will: bool) -> None:
+    def end(self, connection: MqttConnection, now_ns: int, will: bool) -> None:
         """The connection is over; a session that isn't to be kept goes with it."""
         if connection.over:
             return
@@ -155,13 +155,13 @@ class Broker:
     def _say_will(self, client: str, will: Will) -> None:
         self.publish(Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties), None, client)
 
-    def _last_words(self, session: Session) -> None:
+    def _last_words(self, session: MqttSession) -> None:
         """The will of a client that is away, if it hasn't been said."""
         if session.will is not None:
             will, session.will = session.will[1], None
             self._say_will(session.client, will)
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: MqttSession) -> None:
         self._passing.pop(session.client, None)
         self.sessions.pop(session.client, None)
         self._last_words(session)
@@ -171,7 +171,7 @@ class Broker:
             self.on_gone(session.client, copy.tag, "disconnected")
 
     # ---- packets ------------------------------------------------------------------------------------------------
-    def handle(self, connection: Connection, packet: Packet, now_ns: int, tag: Any) -> None:
+    def handle(self, connection: MqttConnection, packet: Packet, now_ns: int, tag: Any) -> None:
         """One packet of a client; raises ProtocolError for one that has no business there."""
         session = connection.session
         if isinstance(packet, Connect):
@@ -208,7 +208,7 @@ class Broker:
         else:
             raise ProtocolError(f"{type(packet).__name__} from a client", PROTOCOL_ERROR)
 
-    def _leave(self, connection: Connection, session: Session, packet: Disconnect, now_ns: int) -> None:
+    def _leave(self, connection: MqttConnection, session: MqttSession, packet: Disconnect, now_ns: int) -> None:
         """3.14: reason 0 discards the will, any other has it published; the client may say anew for how long its session is kept."""
         assert connection.connect is not None
         if packet.expiry_s is not None:
@@ -219,7 +219,7 @@ class Broker:
         self.end(connection, now_ns, will=packet.code != 0)  # [MQTT-3.14.4-3]
         connection.hang_up()
 
-    def _exactly_once(self, connection: Connection, session: Session, packet: Publish, tag: Any) -> None:
+    def _exactly_once(self, connection: MqttConnection, session: MqttSession, packet: Publish, tag: Any) -> None:
         """4.3.3, method B: published when it comes, known until it is released. Subscribers get QoS 1 at most."""
         if packet.packet not in session.unreleased:
             if len(session.unreleased) >= UNRELEASED_MAX:
@@ -231,7 +231,7 @@ class Broker:
             self.publish(packet, tag, session.client)
         connection.say(Pubrec(packet.packet))
 
-    def _connect(self, connection: Connection, packet: Connect, now_ns: int) -> None:
+    def _connect(self, connection: MqttConnection, packet: Connect, now_ns: int) -> None:
         if connection.session is not None:
             raise ProtocolError("a second Connect", PROTOCOL_ERROR)
         newer = packet.level == LEVEL
@@ -254,7 +254,7 @@ class Broker:
         if before is not None and packet.clean:
             self._forget(before)
             before = None
-        session = before or Session(client, packet.clean)
+        session = before or MqttSession(client, packet.clean)
         session.clean = not packet.expiry_s if newer else packet.clean
         session.will = session.ends_ns = None
         self._passing.pop(client, None)
@@ -266,7 +266,7 @@ class Broker:
         self._resume(session, packet)
         self._pump(session)
 
-    def _resume(self, session: Session, connect: Connect) -> None:
+    def _resume(self, session: MqttSession, connect: Connect) -> None:
         """[MQTT-4.4.0-1]: what wasn't acknowledged again, in order, as far as the client takes it now; the rest waits, or is given up."""
         before, session.inflight = list(session.inflight.values()), {}
         session.queued.extendleft(reversed(before[connect.receives :]))
@@ -277,7 +277,7 @@ class Broker:
             session.inflight[copy.packet] = copy
             self._send(session, copy)
 
-    def _subscribe(self, session: Session, connection: Connection, packet: Subscribe) -> None:
+    def _subscribe(self, session: MqttSession, connection: MqttConnection, packet: Subscribe) -> None:
         codes, told = [], []
         for (pattern, qos), options in zip(packet.filters, packet.options or (0,) * len(packet.filters), strict=True):
             if connection.level == LEVEL and pattern.startswith("$share/"):
@@ -324,7 +324,7 @@ class Broker:
             self._enqueue(session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties))
         self._turns = None
 
-    def _unsubscribe(self, session: Session, pattern: str) -> None:
+    def _unsubscribe(self, session: MqttSession, pattern: str) -> None:
         if session.filters.pop(pattern, None) is None:
             return
         session.tree.discard(pattern)
@@ -338,7 +338,7 @@ class Broker:
         elif not any(is_wild(other) for other in session.filters):
             del self._wild[session.client]
 
-    def _asked_for(self, topic: str, sender: str) -> dict[str, tuple[Session, int, int]]:
+    def _asked_for(self, topic: str, sender: str) -> dict[str, tuple[MqttSession, int, int]]:
         """client -> (session, the largest QoS that it asked for, options with which it did), in the order in which they asked."""
         found = {}
         for client, session in self._readers.get(topic, {}).items():
@@ -369,7 +369,7 @@ class Broker:
                 clients.append(client)
         self.on_message(packet.topic, tag, clients)
 
-    def _enqueue(self, session: Session, copy: Copy) -> bool:
+    def _enqueue(self, session: MqttSession, copy: Copy) -> bool:
         """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the client takes."""
         connection = session.connection
         if connection is not None and connection.packet_max and not self._fits(connection, copy):
@@ -386,7 +386,7 @@ class Broker:
         self._pump(session)
         return True
 
-    def _fits(self, connection: Connection, copy: Copy) -> bool:
+    def _fits(self, connection: MqttConnection, copy: Copy) -> bool:
         """Does the client take so much in one packet? Else it is as if it had been sent [MQTT-3.1.2-25]."""
         whole = connection.encode(Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties))
         if not connection.packet_max or len(whole) <= connection.packet_max:
@@ -394,7 +394,7 @@ class Broker:
         self.on_limit("mqtt-packet-bytes", "" if connection.session is None else connection.session.client)
         return False
 
-    def _pump(self, session: Session) -> None:
+    def _pump(self, session: MqttSession) -> None:
         """Send what waits, as far as the window allows."""
         while session.connection is not None and session.queued and len(session.inflight) < session.connection.window:
             copy = session.queued.popleft()
@@ -410,7 +410,7 @@ class Broker:
             self._send(session, copy)
 
     @staticmethod
-    def _send(session: Session, copy: Copy) -> None:
+    def _send(session: MqttSession, copy: Copy) -> None:
         assert session.connection is not None
         packet = Publish(copy.topic, copy.payload, copy.qos, copy.retain, copy.sent and copy.qos > 0, copy.packet, copy.properties)
         copy.sent = True

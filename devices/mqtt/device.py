@@ -20,11 +20,11 @@ from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
     Packet,
+    PacketReader,
     Pingreq,
     Pingresp,
     Puback,
     Publish,
-    Reader,
     Suback,
     Subscribe,
     Will,
@@ -70,7 +70,7 @@ class MqttDevice:
         """told which points a message has set"""
         self.said: dict[int, bytes] = {}
         """k -> what the sample's message says, of the last SAID_MAX"""
-        self._reader = Reader()
+        self._reader = PacketReader()
         self._packet = 0
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._inflight: dict[int, tuple[int, bytes]] = {}
@@ -79,7 +79,7 @@ class MqttDevice:
     # ---- the session --------------------------------------------------------------------------------------------
     def connected(self, send: Callable[[bytes, Any], None]) -> None:
         """A network connection stands."""
-        self.send, self._reader, self.accepted = send, Reader(), False
+        self.send, self._reader, self.accepted = send, PacketReader(), False
         will = Will(f"{self.topic}/status", b"offline", 1, True)
         send(encode(Connect(self.device.name, clean=False, keep_alive_s=self.keep_alive_s, will=will)), None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingreq, Pingresp, Puback, Publish, Suback, Subscribe, encode
 
 KEEP_ALIVE_S = 30
 _REFUSED = 0x80
@@ -25,7 +25,7 @@ class MqttListener:
     def __init__(self, client: str, pattern: str, heard: Callable[[str, bytes], None]) -> None:
         self._client, self._pattern, self._heard = client, pattern, heard
         self._send: Callable[[bytes], None] | None = None
-        self._reader = Reader()
+        self._reader = PacketReader()
         self.listening = self.has_listened = False
         """the broker has granted the subscription: now, once"""
         self.why = ""
@@ -34,7 +34,7 @@ class MqttListener:
 
     def connected(self, send: Callable[[bytes], None]) -> None:
         """A connection stands."""
-        self._send, self._reader, self.listening, self._unanswered = send, Reader(), False, False
+        self._send, self._reader, self.listening, self._unanswered = send, PacketReader(), False, False
         send(encode(Connect(self._client, clean=False, keep_alive_s=KEEP_ALIVE_S)))
 
     def farewell(self) -> bytes:

@@ -263,7 +263,7 @@ def _decode(kind: int, flags: int, body: bytes, old: bool) -> Packet:
     return packet
 
 
-class Reader:
+class PacketReader:
     """Packets out of a stream's bytes. ``other``: told (packet type, body) of each; what it takes and decodes isn't looked at here."""
 
     __slots__ = ("_buffer", "_old", "other")

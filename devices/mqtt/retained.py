@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twinloop.devices.mqtt.packet import Publish
-from twinloop.devices.mqtt.session import Session
+from twinloop.devices.mqtt.session import MqttSession
 from twinloop.devices.mqtt.topics import in_turns
 
 RETAINED_MAX = 100_000
@@ -25,7 +25,7 @@ class Retained:
         self._kept_at: dict[str, int] = {}
         self._count = 0
         """messages that were to be retained so far: a clock"""
-        self._owed: dict[tuple[str, str], tuple[Session, int]] = {}
+        self._owed: dict[tuple[str, str], tuple[MqttSession, int]] = {}
         """(client, filter) -> who waits to be told, and what the clock said when he subscribed"""
         self._active: tuple[str, str] | None = None
 
@@ -42,19 +42,19 @@ class Retained:
         self.messages[topic], self._kept_at[topic] = packet, self._count
         return True
 
-    def owe(self, session: Session, pattern: str) -> None:
+    def owe(self, session: MqttSession, pattern: str) -> None:
         """A filter was subscribed to: all that is retained now is to be told, also if it was being told already (3.8.4)."""
         self.forget(session, pattern)
         self._owed[session.client, pattern] = session, self._count
 
-    def forget(self, session: Session, pattern: str) -> None:
+    def forget(self, session: MqttSession, pattern: str) -> None:
         """It isn't subscribed to any more."""
         key = session.client, pattern
         self._owed.pop(key, None)
         if self._active == key:
             self._active = None
 
-    def turns(self) -> Iterator[tuple[Session, str, Publish] | None]:
+    def turns(self) -> Iterator[tuple[MqttSession, str, Publish] | None]:
         """(session, filter, message) of all that is owed, and None when others should have a turn. What is retained after a subscription was made has
         come to it as itself."""
         while self._owed:

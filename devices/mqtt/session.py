@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import ClientError, Connect, Disconnect, LevelError, Packet, Reader, Will, encode
+from twinloop.devices.mqtt.packet import ClientError, Connect, Disconnect, LevelError, Packet, PacketReader, Will, encode
 from twinloop.devices.mqtt.packet5 import LEVEL, NO_LOCAL, decode, encode5, is_connect
 from twinloop.devices.mqtt.topics import FilterTree
 
@@ -22,15 +22,15 @@ class Handler(Protocol):
     work: int
     """how much it has had to do so far"""
 
-    def handle(self, connection: Connection, packet: Packet, now_ns: int, tag: Any) -> None:
+    def handle(self, connection: MqttConnection, packet: Packet, now_ns: int, tag: Any) -> None:
         """One packet of a client; raises ProtocolError for one that has no business there."""
         ...
 
-    def broken(self, connection: Connection, why: str, now_ns: int, reason: int) -> None:
+    def broken(self, connection: MqttConnection, why: str, now_ns: int, reason: int) -> None:
         """It broke the protocol."""
         ...
 
-    def end(self, connection: Connection, now_ns: int, will: bool) -> None:
+    def end(self, connection: MqttConnection, now_ns: int, will: bool) -> None:
         """The connection is over."""
         ...
 
@@ -51,7 +51,7 @@ class Copy:
 
 
 @dataclass(slots=True)
-class Session:
+class MqttSession:
     """What the broker keeps of a client; ``connection`` None: it is away. ``clean``: not for longer than it is connected."""
 
     client: str
@@ -63,7 +63,7 @@ class Session:
     """filter -> the options byte of MQTT 5.0 (3.8.3.1), of those that have any"""
     inflight: dict[int, Copy] = field(default_factory=dict)
     queued: deque[Copy] = field(default_factory=deque)
-    connection: Connection | None = None
+    connection: MqttConnection | None = None
     packet: int = 0
     unreleased: dict[int, None] = field(default_factory=dict)
     """packet identifiers of QoS 2 messages that have come and were not released yet: the same one again is the same message (4.3.3)"""
@@ -86,18 +86,18 @@ class Session:
         return granted, options
 
 
-class Connection:
+class MqttConnection:
     """One network connection at the broker: ``send(bytes, tag, packet identifier or 0)``, ``hang_up()``."""
 
     def __init__(self, broker: Handler, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
         self._broker, self.send, self.hang_up = broker, send, hang_up
-        self._reader = Reader(self._other)
+        self._reader = PacketReader(self._other)
         self.level = 4
         self.encode: Callable[[Packet], bytes] = encode
         """a packet's bytes, as this client reads them"""
         self.packet_max = self.window = 0
         """bytes of one packet (0: any) and messages that aren't acknowledged, that the client takes"""
-        self.session: Session | None = None
+        self.session: MqttSession | None = None
         self.connect: Connect | None = None
         self.over = False
         self.heard_ns = now_ns

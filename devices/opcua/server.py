@@ -57,7 +57,7 @@ def standard_space() -> StandardSpace:
     return StandardSpace()
 
 
-class Overlay(MutableMapping[Any, NodeData]):
+class NodeOverlay(MutableMapping[Any, NodeData]):
     """Nodes of one server: its own, and copies of the standard ones, made when they are looked at."""
 
     def __init__(self, standard: StandardSpace) -> None:
@@ -180,7 +180,7 @@ class LeanInternalServer(InternalServer):
 
     async def load_standard_address_space(self, shelf_file: Any = None) -> None:
         """Nothing is filled: the overlay is put in."""
-        self.aspace._nodes = Overlay(self._standard)  # type: ignore[assignment]  # a mapping like the dict that it replaces
+        self.aspace._nodes = NodeOverlay(self._standard)  # type: ignore[assignment]  # a mapping like the dict that it replaces
 
 
 def fresh_counters() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expectation_names import AT_WORK
 from twinloop.scenarios.judging.measure import modelled, statistic
-from twinloop.sim.accounts.latency import BUS, QUEUE, STAGES, Clockwork, Latency
+from twinloop.sim.accounts.latency import BUS, QUEUE, STAGES, Latency, StageTimes
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.world import World
@@ -50,25 +50,25 @@ class Windows:
         if self._mine(device, due_ns):
             self._found.setdefault(self._window(due_ns), Histogram()).never += points
 
-    def _see_parts(self, device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
+    def _see_parts(self, device: int, points: int, times: StageTimes, due_ns: int) -> None:
         if self._mine(device, due_ns):
             parts = self._parts.setdefault(self._window(due_ns), Latency())
-            self._add(parts, points, clockwork)
+            self._add(parts, points, times)
 
-    def _see_stage(self, device: int, points: int, clockwork: Clockwork, due_ns: int) -> None:
+    def _see_stage(self, device: int, points: int, times: StageTimes, due_ns: int) -> None:
         if not self._mine(device, due_ns):
             return
-        if self._version is not None and str(clockwork.at_work[AT_WORK[STAGES[self._stage]]].version) != self._version:
+        if self._version is not None and str(times.at_work[AT_WORK[STAGES[self._stage]]].version) != self._version:
             return
-        self._found.setdefault(0, Histogram()).add(clockwork.spent_ns[self._stage], points)
+        self._found.setdefault(0, Histogram()).add(times.spent_ns[self._stage], points)
         if self._stage == QUEUE:
-            self._add(self._parts.setdefault(0, Latency()), points, clockwork)
+            self._add(self._parts.setdefault(0, Latency()), points, times)
 
     @staticmethod
-    def _add(parts: Latency, points: int, clockwork: Clockwork) -> None:
-        parts.add_carried(points, sum(clockwork.spent_ns), clockwork.spent_ns)
-        if clockwork.outside:
-            parts.outside.add(clockwork.outside, points)
+    def _add(parts: Latency, points: int, times: StageTimes) -> None:
+        parts.add_carried(points, sum(times.spent_ns), times.spent_ns)
+        if times.outside:
+            parts.outside.add(times.outside, points)
 
     def worst(self) -> tuple[float, int] | None:
         """(the value that is hardest to accept, its window); None without any. Of two that break the bound the farther."""

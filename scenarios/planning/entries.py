@@ -18,7 +18,7 @@ from twinloop.scenarios.planning.timeline import drawn, happening
 from twinloop.scenarios.planning.verbs import check_span, find
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import ScenarioError
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import Action
 from twinloop.sim.trouble.verbs import VERBS
 
@@ -33,7 +33,7 @@ def parse_entry(text: str) -> dict[str, Any]:
     return data
 
 
-def live_action(loaded: Loaded, entry: dict[str, Any], draws: Stream) -> tuple[Action, dict[str, Any]]:
+def live_action(loaded: Loaded, entry: dict[str, Any], draws: RandomStream) -> tuple[Action, dict[str, Any]]:
     """(what it does when it is done now, the entry with what was drawn for ``any``); raises ScenarioError.
 
     Its ``at_ns`` is 0: whoever does it stamps it. Times other than ``for`` have no place in it.

@@ -26,7 +26,7 @@ from twinloop.scenarios.planning.random_trouble import block_actions, random_act
 from twinloop.scenarios.planning.timeline import actions, entry_actions, possible_events
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
 from twinloop.sim.model.spec import (
     ComponentSpec,
@@ -205,7 +205,7 @@ class Planner:
         response = fleet.response
         if response is None:
             response = model.serial_response_ns if serial else model.response_ns
-        streams = Streams(self.seed)
+        streams = RandomStreams(self.seed)
         out = []
         for i in range(fleet.count):
             line = i % lines + 1

@@ -12,7 +12,7 @@ from twinloop.scenarios.planning.phases import healed_ns, stretch
 from twinloop.scenarios.planning.timeline import OCCURRENCES_MAX, drawn, happening
 from twinloop.scenarios.planning.verbs import find
 from twinloop.scenarios.text.document import Location
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import Action
 
 
@@ -40,7 +40,7 @@ def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
         raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
     if (until - now) // block.mtbf > OCCURRENCES_MAX:
         raise error((*at, "mtbf"), f"happens more than {OCCURRENCES_MAX} times")
-    draws = Streams(seed).stream(f"faults/{index}")
+    draws = RandomStreams(seed).stream(f"faults/{index}")
     while True:
         now += 1 + int(draws.exponential() * block.mtbf)
         if now >= until:

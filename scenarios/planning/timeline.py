@@ -17,7 +17,7 @@ from twinloop.scenarios.planning.verbs import check_span, find, value_of
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import unknown
-from twinloop.sim.kernel.random import Stream, Streams
+from twinloop.sim.kernel.random import RandomStream, RandomStreams
 from twinloop.sim.model.spec import Action, Reaction
 from twinloop.sim.trouble.verb import Verb
 from twinloop.sim.trouble.verbs import VERBS
@@ -44,7 +44,7 @@ def entry_actions(loaded: Loaded, seed: int, index: int, events: list[str]) -> t
     entry, at = loaded.scenario.timeline[index], ("timeline", index)
     verb = find(loaded, entry, at)
     check_span(loaded, verb, entry.for_, at)
-    draws = Streams(seed).stream(f"timeline/{index}")
+    draws = RandomStreams(seed).stream(f"timeline/{index}")
     if entry.every is None and entry.after is not None:
         return [], [_reaction(loaded, entry, verb, at, events, draws)]
     return [happening(drawn(loaded, verb, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)], []
@@ -55,7 +55,7 @@ def happening(verb: Verb, at_ns: int, for_ns: int | None) -> Action:
     return Action(at_ns, verb, None if for_ns is None else at_ns + for_ns)
 
 
-def drawn(loaded: Loaded, verb: Verb, draws: Stream) -> Verb:
+def drawn(loaded: Loaded, verb: Verb, draws: RandomStream) -> Verb:
     """With ``presses/any`` as one of its devices; any other target as it is."""
     head, slash, tail = verb.target.rpartition("/")
     if tail != "any":
@@ -65,7 +65,7 @@ def drawn(loaded: Loaded, verb: Verb, draws: Stream) -> Verb:
 
 
 def _reaction(
-    loaded: Loaded, entry: schema.Entry, verb: Verb, at: Location, events: list[str], draws: Stream
+    loaded: Loaded, entry: schema.Entry, verb: Verb, at: Location, events: list[str], draws: RandomStream
 ) -> Reaction:
     error = loaded.document.error
     if entry.at is not None:

@@ -52,7 +52,7 @@ def find(loaded: Loaded, deed: schema.Deed, at: Location) -> Verb:
         **{field_of[name]: _value(loaded, deed, verb, own[name].type, name, at) for name in given},
     )
     try:
-        made.check(Site(loaded, at), given)
+        made.check(FileSite(loaded, at), given)
     except Unknown as wrong:
         raise error(_place(at, verb, wrong.key), unknown(wrong.what, wrong.name, wrong.known)) from wrong
     except Mistake as wrong:
@@ -121,7 +121,7 @@ def _check_change(loaded: Loaded, link: schema.Link, to: schema.Change, at: Loca
 
 
 # ---- the plant of a file ----------------------------------------------------------------------------------------------
-class Site:
+class FileSite:
     """What a scenario file describes, for the check of the entry that lies ``at`` (``sim.trouble.verb.Site``)."""
 
     def __init__(self, loaded: Loaded, at: Location) -> None:
@@ -193,4 +193,4 @@ class Site:
         return fleet.protocol, self._loaded.models.of(fleet.device, ("fleets", name, "device"))
 
 
-__all__ = ["Site", "check_span", "find", "value_of"]
+__all__ = ["FileSite", "check_span", "find", "value_of"]

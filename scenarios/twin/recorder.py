@@ -20,7 +20,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.accounts.latency import BUS
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.gateway.reader import Reader
-from twinloop.sim.kernel.clock import Signal
+from twinloop.sim.kernel.clock import Event
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.world import World
 
@@ -51,10 +51,10 @@ class Counted:
         self._port = port
         self.exchanges = 0
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """One exchange."""
         self.exchanges += 1
-        signal: Signal = self._port.transact(request, reply, timeout_ns, limit_ns)
+        signal: Event = self._port.transact(request, reply, timeout_ns, limit_ns)
         return signal
 
     def __getattr__(self, name: str) -> Any:
@@ -96,7 +96,7 @@ class Recorder:
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         port = self._ports.get(poller.index)
-        now, took = self._world.env._now, poller.clockwork.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
+        now, took = self._world.env._now, poller.times.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
         if port is not None:
             port.exchanges = 0
         points = poller.table.points

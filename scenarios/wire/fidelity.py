@@ -29,7 +29,7 @@ RANKS = ("p50_ns", "p99_ns")
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class OtherProcess:
     """A field that another process serves. ``begins_ns``: of the monotonic clock at t = 0; ``loopback_ns``: there and back."""
 
     places: dict[str, str]
@@ -42,7 +42,7 @@ class Elsewhere:
 
 
 @contextmanager
-def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[Elsewhere]:
+def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
     """Serve the devices of a scenario from a process of its own, for as long as this lasts; raises ScenarioError."""
     wanted = [device for device in spec.devices if device.protocol in SCHEMES.values()]
     if not wanted:
@@ -56,7 +56,7 @@ def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[Elsewhere]:
 
 
 @contextmanager
-def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[Elsewhere | None]:
+def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[OtherProcess | None]:
     """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended instead."""
     with tempfile.TemporaryDirectory(prefix="twinloop-") as folder:
         found, said = Path(folder) / "map.json", Path(folder) / "said"
@@ -83,7 +83,7 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[Elsewhere 
                         return
                     time.sleep(LOOK_S)
                 where = places([], found)
-                yield Elsewhere(where, shown_at([], found), begins_ns, _loopback(where), ended)
+                yield OtherProcess(where, shown_at([], found), begins_ns, _loopback(where), ended)
             finally:
                 process.terminate()
                 process.wait()

@@ -19,7 +19,7 @@ from twinloop.sim.model.spec import LinkSpec, PlaceSpec
 from twinloop.sim.truth.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
-    from twinloop.sim.field.real_port import Far, Heard, Lost
+    from twinloop.sim.field.real_port import Heard, Lost, Peer
     from twinloop.sim.world import World
 
 
@@ -41,7 +41,7 @@ class Sockets:
         self._alarm = Alarm(self._loop.stop, self._loop)
         self.pacer = Pacer(sleep=self._sleep, wire=True)
         self._world: World | None = None
-        self._open: WeakKeyDictionary[Far, None] = WeakKeyDictionary()
+        self._open: WeakKeyDictionary[Peer, None] = WeakKeyDictionary()
         self.refused: dict[str, str] = {}
         """place -> why it couldn't be opened, the last time"""
         self.limits: dict[str, int] = {}
@@ -86,19 +86,19 @@ class Sockets:
         self._loop.run_forever()
 
     # ---- what sim/field/real_port.Outside asks for -------------------------------------------------------------------------
-    def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Far:
+    def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Peer:
         """Connect to a device."""
         far = Call(self._loop, (place.host, place.port), heard, lost, self._enter, self._met)
         self._open[far] = None
         return far
 
-    def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:
+    def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Peer | None:
         """Open a serial port; None (and ``refused`` says why) when it can't be."""
-        from twinloop.devices.live.tty import SerialPort
+        from twinloop.devices.live.tty import Tty
 
         assert link.serial_bd is not None
         try:
-            far = SerialPort(
+            far = Tty(
                 self._loop, place.path, link.serial_bd, link.framing, lambda frame: self._enter(heard, frame), lambda: self._enter(lost), self._met
             )
         except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from twinloop.devices.live.alarm import Alarm
 from twinloop.devices.live.pty import SerialLine
-from twinloop.devices.live.tcp import Connection, Dialer, Listener
+from twinloop.devices.live.tcp import Dialer, TcpConnection, TcpListener
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.text.units import show_duration
 from twinloop.scenarios.wire.hil import Hil, Observer
@@ -76,7 +76,7 @@ class Wire:
         self.failure: BaseException | None = None
         """what stopped it: a mistake of ours"""
         self.stopped = asyncio.Event()
-        self._listeners: list[Listener] = []
+        self._listeners: list[TcpListener] = []
         self._lines: list[SerialLine] = []
         self._dialers: list[Dialer] = []
         self._alarm = Alarm(self._rung)
@@ -164,7 +164,7 @@ class Wire:
         for first in range(0, len(devices), UNITS_MAX):
             some = devices[first : first + UNITS_MAX]
 
-            def accept(client: Connection, some: list[int] = some) -> ModbusCaller:
+            def accept(client: TcpConnection, some: list[int] = some) -> ModbusCaller:
                 return ModbusCaller(self.plant, some, client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--port")
@@ -177,7 +177,7 @@ class Wire:
         found = []
         for index in self._of("opcua"):
 
-            def accept(client: Connection, index: int = index) -> OpcUaCaller:
+            def accept(client: TcpConnection, index: int = index) -> OpcUaCaller:
                 return OpcUaCaller(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--opcua-port")
@@ -185,8 +185,8 @@ class Wire:
             found.append(Endpoint(self.plant.spec.devices[index].name, "opcua", f"opc.tcp://{_shown(host)}:{bound}/"))
         return found
 
-    async def _listen(self, accept: Callable[[Connection], Any], host: str, port: int, flag: str) -> int:
-        listener = Listener(accept, self.enter, self.plant.met)
+    async def _listen(self, accept: Callable[[TcpConnection], Any], host: str, port: int, flag: str) -> int:
+        listener = TcpListener(accept, self.enter, self.plant.met)
         if port > LAST_PORT:
             raise ScenarioError(flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}")
         try:
@@ -218,7 +218,7 @@ class Wire:
         for index in self._of("mqtt"):
             senders: list[Sender] = []
 
-            def accept(client: Connection, senders: list[Sender] = senders) -> Any:
+            def accept(client: TcpConnection, senders: list[Sender] = senders) -> Any:
                 return senders[0].opened(client.write, client.hang_up)
 
             dialer = Dialer(accept, lambda senders=senders: senders[0].refused(), self.enter, self.plant.met)  # type: ignore[misc]

@@ -43,7 +43,7 @@ class Blame:
         return max(self.waited_ns, key=lambda name: (self.waited_ns[name], name)) if self.waited_ns else None
 
 
-class Clockwork:
+class StageTimes:
     """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
 
     __slots__ = ("at_work", "lists", "outside_ns", "spent_ns", "waited_ns")
@@ -57,7 +57,7 @@ class Clockwork:
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
 
-    def behind(self, time_ns: int, before: Clockwork | None, what: str) -> None:
+    def behind(self, time_ns: int, before: StageTimes | None, what: str) -> None:
         """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what that waited for outside."""
         self.waited(time_ns, what)
         outside_ns = time_ns
@@ -137,7 +137,7 @@ class Latencies:
         self.fleets = [Latency() for _ in range(fleets)]
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
-        self.stages_watched: list[Callable[[int, int, Clockwork, int], None]] = []
+        self.stages_watched: list[Callable[[int, int, StageTimes, int], None]] = []
         self._windows: list[tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]] = []
 
     def watch_windows(
@@ -146,8 +146,8 @@ class Latencies:
         """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each sample, gateway or cloud."""
         self._windows.append((cloud, see, never))
 
-    def watch_stages(self, see: Callable[[int, int, Clockwork, int], None]) -> None:
-        """Tell ``see(device, points, clockwork, due_ns)`` of each verdict."""
+    def watch_stages(self, see: Callable[[int, int, StageTimes, int], None]) -> None:
+        """Tell ``see(device, points, times, due_ns)`` of each verdict."""
         self.stages_watched.append(see)
 
     def of(self, devices: dict[int, None] | None = None, fleets: list[int] | None = None) -> Latency:
@@ -171,29 +171,29 @@ class Latencies:
         self.blames.append(blame)
         return blame
 
-    def carried(self, device: int, points: int, total_ns: int, due_ns: int, clockwork: Clockwork) -> None:
+    def carried(self, device: int, points: int, total_ns: int, due_ns: int, times: StageTimes) -> None:
         """``points`` of a device have got their verdict after ``total_ns``; the stages must add up to it."""
-        spent = clockwork.spent_ns
+        spent = times.spent_ns
         if sum(spent) != total_ns:
             raise InvariantError(f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is {total_ns} ns")
         self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
         if device in self.devices:
             self.devices[device].add_carried(points, total_ns, spent)
-        if clockwork.waited_ns is not None and clockwork.outside_ns:
+        if times.waited_ns is not None and times.outside_ns:
             for latency in (self.fleets[self._fleet_of[device]], *([self.devices[device]] if device in self.devices else [])):
-                latency.outside.add(clockwork.outside_ns, points)
+                latency.outside.add(times.outside_ns, points)
         for cloud, see, _ in self._windows:
             if not cloud:
                 see(device, points, total_ns, due_ns)
         for look in self.stages_watched:
-            look(device, points, clockwork, due_ns)
+            look(device, points, times, due_ns)
         for blame in self.blames:
             if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices) and (blame.when is None or blame.when(due_ns)):
                 blame.samples += points
                 for i, time_ns in enumerate(spent):
                     blame.spent_ns[i] += time_ns * points
-                if clockwork.waited_ns:
-                    for what, time_ns in clockwork.waited_ns.items():
+                if times.waited_ns:
+                    for what, time_ns in times.waited_ns.items():
                         blame.waited_ns[what] = blame.waited_ns.get(what, 0) + time_ns * points
 
     def accepted(self, device: int, points: int, total_ns: int, due_ns: int) -> None:

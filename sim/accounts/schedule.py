@@ -39,7 +39,7 @@ class Taker(Protocol):
         ...
 
 
-class Plan:
+class SampleSchedule:
     """One device's samples, opened whether or not anybody polls."""
 
     __slots__ = (
@@ -168,7 +168,7 @@ class _Hurry(Occurrence):
 
     __slots__ = ("_at_ns", "_env", "_period_ns", "_plan", "over")
 
-    def __init__(self, env: Environment, plan: Plan, first_ns: int, period_ns: int) -> None:
+    def __init__(self, env: Environment, plan: SampleSchedule, first_ns: int, period_ns: int) -> None:
         self._env, self._plan, self._period_ns, self._at_ns = env, plan, period_ns, first_ns
         self.over = False
         if first_ns < plan.duration_ns:
@@ -188,7 +188,7 @@ class Round(Occurrence):
 
     __slots__ = ("_at", "_cycle", "_duration_ns", "_env", "_plans", "_starts_ns")
 
-    def __init__(self, env: Environment, plans: list[Plan], duration_ns: int) -> None:
+    def __init__(self, env: Environment, plans: list[SampleSchedule], duration_ns: int) -> None:
         self._env, self._duration_ns = env, duration_ns
         self._plans = sorted(plans, key=lambda plan: plan.offset_ns)  # stable: at one instant in the order of devices
         self._at, self._cycle, self._starts_ns = 0, 0, 0
@@ -212,9 +212,9 @@ class Round(Occurrence):
             heappush(env._queue, (due_ns, START, next(env._eid), self))  # type: ignore[misc]  # ``env.expect``, written out
 
 
-def put_on_timeline(env: Environment, plans: list[Plan], duration_ns: int) -> None:
+def put_on_timeline(env: Environment, plans: list[SampleSchedule], duration_ns: int) -> None:
     """One round for each period, in the order of first mention."""
-    of_period: dict[int, list[Plan]] = {}
+    of_period: dict[int, list[SampleSchedule]] = {}
     for plan in plans:
         of_period.setdefault(plan.period_ns, []).append(plan)
     for some in of_period.values():

@@ -14,7 +14,7 @@ from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import Ledger
 from twinloop.sim.cloud.leases import Leases
 from twinloop.sim.cloud.messages import Command, Message
-from twinloop.sim.cloud.releases import Shelf
+from twinloop.sim.cloud.releases import ReleaseStore
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.trace import Trace
 
@@ -36,7 +36,7 @@ class Cloud:
         self._known = [False] * gateways
         self.accepted = 0
         self.leases = Leases()
-        self.shelf = Shelf()
+        self.release_store = ReleaseStore()
         self._stands_in: dict[int, int] = {}
         """of a pair, the gateway that leads no more -> the one that does"""
 

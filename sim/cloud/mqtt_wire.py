@@ -13,10 +13,10 @@ from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
     Packet,
+    PacketReader,
     Pingreq,
     Pingresp,
     Publish,
-    Reader,
     Suback,
     Subscribe,
     encode,
@@ -26,7 +26,7 @@ from twinloop.devices.mqtt.packet import (
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Command, Message
 from twinloop.sim.cloud.orders import Upgrade
-from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.invariants import InvariantError
 
 COMMANDS, UPGRADES, LEASES, BLOCKS = (f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks"))
@@ -75,13 +75,13 @@ def _payload(thing: Any) -> tuple[str, bytes, int]:
         return COMMANDS, json.dumps(fields, separators=(",", ":")).encode(), 1
     if isinstance(thing, Upgrade):
         return UPGRADES, thing.release.to_json().encode(), 1
-    if isinstance(thing, Block):
+    if isinstance(thing, ReleaseBlock):
         return BLOCKS, thing.upgrade.to_bytes(4, "big") + thing.offset.to_bytes(4, "big") + thing.data, 0
     topic = LEASES if isinstance(thing, LeaseRequest | LeaseAnswer) else BLOCKS
     return topic, json.dumps(thing._asdict(), separators=(",", ":")).encode(), 0
 
 
-def publish(thing: Command | Upgrade | Block | BlockRequest | LeaseRequest | LeaseAnswer, packet: int) -> bytes:
+def publish(thing: Command | Upgrade | ReleaseBlock | BlockRequest | LeaseRequest | LeaseAnswer, packet: int) -> bytes:
     """An order, a question or an answer; ``packet`` counts only with QoS 1."""
     topic, payload, qos = _payload(thing)
     return publish_bytes(topic.encode(), payload, qos, packet)
@@ -89,7 +89,7 @@ def publish(thing: Command | Upgrade | Block | BlockRequest | LeaseRequest | Lea
 
 def take(data: bytes, thing: Any) -> Packet:
     """The one packet that arrived whole; raises InvariantError when it isn't, or isn't what travelled beside it."""
-    found = Reader().feed(data)
+    found = PacketReader().feed(data)
     if len(found) != 1:
         raise InvariantError(f"{len(found)} packets in what an uplink carried as one")
     packet = found[0]

@@ -21,7 +21,7 @@ class BlockRequest(NamedTuple):
     offset: int
 
 
-class Block(NamedTuple):
+class ReleaseBlock(NamedTuple):
     """Its answer; shorter than BLOCK_BYTES at the end of what the registry has."""
 
     upgrade: int
@@ -29,13 +29,13 @@ class Block(NamedTuple):
     data: bytes
 
 
-class Shelf:
+class ReleaseStore:
     """The cloud's end: release -> the bytes that lie there."""
 
     def __init__(self) -> None:
         self.bytes_of: dict[tuple[str, str], bytes] = {}
 
-    def block(self, request: BlockRequest) -> Block:
+    def block(self, request: BlockRequest) -> ReleaseBlock:
         """The answer to a request."""
         data = self.bytes_of.get((request.name, request.version), b"")
-        return Block(request.upgrade, request.offset, data[request.offset : request.offset + BLOCK_BYTES])
+        return ReleaseBlock(request.upgrade, request.offset, data[request.offset : request.offset + BLOCK_BYTES])

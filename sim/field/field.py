@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device
-from twinloop.devices.model.fleet import Member, make_devices
+from twinloop.devices.model.fleet import FleetMember, make_devices
 from twinloop.devices.model.nodes import News, NodeImage
 from twinloop.devices.mqtt.device import MqttDevice, topic_of
 from twinloop.sim.field.files import Client
-from twinloop.sim.field.mqtt_site import MqttPort, Publisher, Site
+from twinloop.sim.field.mqtt_site import BrokerSite, MqttPort, Publisher
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
-from twinloop.sim.field.real_port import Absent, AttachedPort, Outside, untouched
+from twinloop.sim.field.real_port import Absent, AttachedPort, RealWorld, untouched
 from twinloop.sim.field.serial_port import Master, SerialPort
 from twinloop.sim.field.tcp_port import Port, TcpPort
 from twinloop.sim.kernel.clock import MS, Environment, S
 from twinloop.sim.kernel.invariants import DeviceRefused
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
@@ -69,8 +69,8 @@ class Field:
     """
 
     def __init__(
-        self, env: Environment, trace: Trace, streams: Streams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
-        own_brokers: bool = True, outside: Outside | None = None,
+        self, env: Environment, trace: Trace, streams: RandomStreams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
+        own_brokers: bool = True, outside: RealWorld | None = None,
     ) -> None:  # fmt: skip
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
         self._epoch_ns, self._own_brokers, self._outside = epoch_ns, own_brokers, outside
@@ -87,7 +87,7 @@ class Field:
         self.servers: list[Server] = []
         self.news_of: dict[int, News] = {}
         """subscribed device -> which of its points are news at an instant"""
-        self.sites: dict[str, Site] = {}
+        self.sites: dict[str, BrokerSite] = {}
         """link -> the broker on it"""
         for index, device in enumerate(spec.devices):
             self.servers.append(self._server(index, device, made[device.name]))
@@ -99,7 +99,7 @@ class Field:
             fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
         made: dict[str, Device] = {}
         for some in fleets.values():
-            members = [Member(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
+            members = [FleetMember(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
             made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
         return made
 
@@ -114,7 +114,7 @@ class Field:
         if not self._own_brokers:
             return speaker
         if spec.link not in self.sites:
-            self.sites[spec.link] = Site(self._env, self._trace, self._links[spec.link])
+            self.sites[spec.link] = BrokerSite(self._env, self._trace, self._links[spec.link])
         Publisher(self.sites[spec.link], index, speaker)
         return speaker
 

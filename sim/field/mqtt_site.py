@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.device import MqttDevice
-from twinloop.devices.mqtt.session import Connection
+from twinloop.devices.mqtt.session import MqttConnection
 from twinloop.sim.field.files import Client
 from twinloop.sim.field.tcp_port import END, DialoguePort
 from twinloop.sim.kernel.clock import Environment, S, Timer
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 BROKER_LEG = "broker"
 TICK_NS = 5 * S
@@ -47,7 +47,7 @@ class Hears(Protocol):
         ...
 
 
-class Site:
+class BrokerSite:
     """One link's broker and everybody who speaks to it."""
 
     def __init__(self, env: Environment, trace: Trace, link: Link) -> None:
@@ -111,13 +111,13 @@ class Site:
 class Publisher:
     """One device's connection to the broker, which it opens by itself and opens again."""
 
-    def __init__(self, site: Site, index: int, device: MqttDevice) -> None:
+    def __init__(self, site: BrokerSite, index: int, device: MqttDevice) -> None:
         self._site, self._env, self._index, self.device = site, site.env, index, device
         device.on_gone = lambda k, why: site.device_gone(index, k, why)
         device.on_done = lambda k: site.device_done(index, k)
         device.on_limit = lambda limit: site.trace.emit("limit", index, limit, 1)
-        self._stream: Stream | None = None
-        self._connection: Connection | None = None
+        self._stream: TcpStream | None = None
+        self._connection: MqttConnection | None = None
         self._backoff_ns = REDIAL_FIRST_NS
         self._timer: Timer | None = None
         self._late: dict[int, None] = {}
@@ -133,10 +133,10 @@ class Publisher:
 
     # ---- the connection -------------------------------------------------------------------------------------------
     def _dial(self) -> None:
-        stream = self._stream = Stream(self._env, self._site.link, self.device.device.name, self._at_broker, self._at_device, self._lost)
+        stream = self._stream = TcpStream(self._env, self._site.link, self.device.device.name, self._at_broker, self._at_device, self._lost)
         stream.connect(lambda: self._opened(stream))
 
-    def _opened(self, stream: Stream) -> None:
+    def _opened(self, stream: TcpStream) -> None:
         self._connection = self._site.broker.connection(
             lambda data, tag, packet: self._up(stream, data), lambda: self._up(stream, END), self._env._now
         )
@@ -144,10 +144,10 @@ class Publisher:
         self._timer = self._env.call_in(self.device.keep_alive_s * S // 2, self._ping, stream)
 
     @staticmethod
-    def _up(stream: Stream, data: Any) -> None:
+    def _up(stream: TcpStream, data: Any) -> None:
         stream.send_up(data, 0 if data is END else len(data))
 
-    def _say(self, stream: Stream, data: bytes, k: int | None) -> None:
+    def _say(self, stream: TcpStream, data: bytes, k: int | None) -> None:
         if k is not None:
             self._site.trace.emit("published", self._index, k, len(data))
             if not self.device.qos:
@@ -169,7 +169,7 @@ class Publisher:
         elif self.device.accepted:
             self._backoff_ns = REDIAL_FIRST_NS
 
-    def _ping(self, stream: Stream) -> None:
+    def _ping(self, stream: TcpStream) -> None:
         if stream is not self._stream:
             return
         if self.device.ping():
@@ -216,11 +216,11 @@ class MqttPort(DialoguePort):
     __slots__ = ("_afoot", "_peer", "_read_bytes", "_site", "_tags", "_written_bytes", "on_gone", "on_reset", "on_settled", "on_taken")
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, site: Site, client: Client
+        self, env: Environment, trace: Trace, device: int, site: BrokerSite, client: Client
     ) -> None:
         super().__init__(env, trace, device, site.link, None, BROKER_LEG, 0, client)
         self._site = site
-        self._peer: Connection | None = None
+        self._peer: MqttConnection | None = None
         self._afoot: dict[int, None] = {}
         """sent by the broker on this connection, and not yet taken"""
         self._tags: deque[tuple[int, int, int]] = deque()
@@ -231,7 +231,7 @@ class MqttPort(DialoguePort):
         self.on_reset: Callable[[], None] = lambda: None
         self.on_gone: Callable[[int], None] = lambda k: None
 
-    def _met(self, stream: Stream) -> bool:
+    def _met(self, stream: TcpStream) -> bool:
         self._written_bytes = self._read_bytes = 0
         self._peer = self._site.broker.connection(
             lambda data, tag, packet: self._from_broker(stream, data, tag, packet), lambda: self._hung_up(stream), self._env._now
@@ -239,14 +239,14 @@ class MqttPort(DialoguePort):
         return True
 
     @staticmethod
-    def _hung_up(stream: Stream) -> None:
+    def _hung_up(stream: TcpStream) -> None:
         stream.send_down(END, 0)
 
     def carries(self, k: int) -> bool:
         """Is that sample on its way on this connection?"""
         return k in self._afoot
 
-    def _from_broker(self, stream: Stream, data: bytes, tag: Any, packet: int) -> None:
+    def _from_broker(self, stream: TcpStream, data: bytes, tag: Any, packet: int) -> None:
         k = None if tag is None or tag[0] != self._index else tag[1]
         if k is not None:
             self._afoot[k] = None

@@ -14,10 +14,10 @@ from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.libraries.stacks import Accepted, Stacks
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 
-class Served(Protocol):
+class LibraryServer(Protocol):
     """What a port needs to know of the server at its far end."""
 
     slow_ns: int
@@ -37,7 +37,7 @@ class StackPort(DialoguePort):
     __slots__ = ("_at", "_peer", "_served", "_stacks", "on_frame", "on_reset")
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, served: Served, stacks: Stacks, at: tuple[str, int], leg: str,
+        self, env: Environment, trace: Trace, device: int, link: Link, served: LibraryServer, stacks: Stacks, at: tuple[str, int], leg: str,
         response_ns: int, client: Client,
     ) -> None:  # fmt: skip
         super().__init__(env, trace, device, link, None, leg, response_ns, client)
@@ -63,18 +63,18 @@ class StackPort(DialoguePort):
         super().reset()
         self.on_reset()
 
-    def _met(self, stream: Stream) -> bool:
+    def _met(self, stream: TcpStream) -> bool:
         self._peer = self._stacks.accept(
             *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._client.name
         )
         return self._peer is not None
 
-    def _answered(self, stream: Stream, data: bytes) -> None:
+    def _answered(self, stream: TcpStream, data: bytes) -> None:
         spoilt = self._served.spoilt(data)
         if spoilt is not None:
             stream.send_down(spoilt, len(spoilt), self._response_ns + self._served.slow_ns)
 
-    def _hung_up(self, stream: Stream, at_once: bool) -> None:
+    def _hung_up(self, stream: TcpStream, at_once: bool) -> None:
         if self._stacks.over:
             return
         if at_once:

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.sim.field.real_port import Far, Outside, Told
+from twinloop.sim.field.real_port import Peer, RealWorld, Told
 from twinloop.sim.field.serial_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
 from twinloop.sim.field.tcp_port import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
-from twinloop.sim.kernel.clock import LATE, Environment, Signal
+from twinloop.sim.kernel.clock import LATE, Environment, Event
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec
 from twinloop.sim.network.link import Link
@@ -22,12 +22,12 @@ from twinloop.sim.network.link import Link
 class AttachedLine:
     """One serial port and everybody who uses it. ``name``: the leg of the link that its trouble hits."""
 
-    def __init__(self, env: Environment, name: str, outside: Outside, place: PlaceSpec, spec: LinkSpec, link: Link) -> None:
+    def __init__(self, env: Environment, name: str, outside: RealWorld, place: PlaceSpec, spec: LinkSpec, link: Link) -> None:
         assert spec.timing is not None
         self.env, self.timing = env, spec.timing
         self.up, self.down = link.legs(name)
         self._outside, self._place, self._spec = outside, place, spec
-        self._far: Far | None = None
+        self._far: Peer | None = None
         self._queue: deque[Callable[[], None]] = deque()
         self._taken = False
         self.user: AttachedSerialPort | None = None
@@ -79,7 +79,7 @@ class _Exchange:
 
     __slots__ = ("event", "framing", "on_wire", "over", "timeout_ns")
 
-    def __init__(self, framing: Any, timeout_ns: int, event: Signal) -> None:
+    def __init__(self, framing: Any, timeout_ns: int, event: Event) -> None:
         self.framing, self.timeout_ns, self.event = framing, timeout_ns, event
         self.over = self.on_wire = False
 
@@ -96,10 +96,10 @@ class AttachedSerialPort:
         """told of each (request, frame that came after it) that its driver gets"""
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
         self._request = request
-        exchange = self._current = _Exchange(reply, timeout_ns, Signal(self._env))
+        exchange = self._current = _Exchange(reply, timeout_ns, Event(self._env))
         if len(request) > SEND_BYTES_MAX:
             self._refuse(exchange, request)
             return exchange.event
@@ -107,9 +107,9 @@ class AttachedSerialPort:
         self._line.take(lambda: self._transmit(exchange, request))
         return exchange.event
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         """Send without waiting for an answer: done when its last character is out, which must be within ``timeout_ns``."""
-        exchange = self._current = _Exchange(None, 0, Signal(self._env))
+        exchange = self._current = _Exchange(None, 0, Event(self._env))
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange, data)
             return exchange.event
@@ -117,9 +117,9 @@ class AttachedSerialPort:
         self._line.take(lambda: self._transmit(exchange, data))
         return exchange.event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
-        exchange = self._current = _Exchange(frame, timeout_ns, Signal(self._env))
+        exchange = self._current = _Exchange(frame, timeout_ns, Event(self._env))
         self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._look()
         return exchange.event

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twinloop.devices.model.device import Device
 from twinloop.sim.field.tcp_port import END, DialoguePort
-from twinloop.sim.kernel.clock import Signal
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.clock import Event
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec
 from twinloop.sim.network.link import Link, LinkModel
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 if TYPE_CHECKING:
     from twinloop.devices.model.misbehaviour import Misbehaviour
@@ -25,7 +25,7 @@ Lost = Callable[[], None]
 Told = Callable[[bytes, bytes], None]
 
 
-class Far(Protocol):
+class Peer(Protocol):
     """A connection to a real device, or the serial port of its line."""
 
     def write(self, data: bytes) -> None:
@@ -37,10 +37,10 @@ class Far(Protocol):
         ...
 
 
-class Outside(Protocol):
+class RealWorld(Protocol):
     """The way to real devices. ``heard`` gets what comes, ``lost`` is told when nobody is there, or no more, at instants of the run."""
 
-    def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Far:
+    def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Peer:
         """Connect; may be written to at once."""
         ...
 
@@ -52,12 +52,12 @@ class Outside(Protocol):
         """The run is over: what is still to be heard, of what was in it, is heard now."""
         ...
 
-    def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Far | None:
+    def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> Peer | None:
         """Open a serial port, whose ``heard`` gets frames; None when that can't be done."""
         ...
 
 
-def untouched(link: Link, streams: Streams) -> Link:
+def untouched(link: Link, streams: RandomStreams) -> Link:
     """A link with the rules of another, at any time, and no delay or loss of its own."""
     bare = Link(link.name, LinkModel(), streams)
     bare.rules = link.rules
@@ -80,15 +80,15 @@ class AttachedPort(DialoguePort):
 
     __slots__ = ("_far", "_outside", "_place", "_request", "told")
 
-    def __init__(self, outside: Outside, place: PlaceSpec, *wiring: Any) -> None:
+    def __init__(self, outside: RealWorld, place: PlaceSpec, *wiring: Any) -> None:
         super().__init__(*wiring)
         self._outside, self._place = outside, place
-        self._far: Far | None = None
+        self._far: Peer | None = None
         self._request = b""
         self.told: Told = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """As a DialoguePort's; the request is kept for who wants to know what was asked."""
         self._request = request
         return super().transact(request, reply, timeout_ns, limit_ns)
@@ -98,14 +98,14 @@ class AttachedPort(DialoguePort):
             self.told(self._request, value[1])
         super()._finish(value)
 
-    def _met(self, stream: Stream) -> bool:
+    def _met(self, stream: TcpStream) -> bool:
         self._far = self._outside.call(self._place, lambda data: self._came(stream, data), lambda: self._gone(stream))
         return True
 
-    def _came(self, stream: Stream, data: bytes) -> None:
+    def _came(self, stream: TcpStream, data: bytes) -> None:
         stream.send_down(data, len(data))
 
-    def _gone(self, stream: Stream) -> None:
+    def _gone(self, stream: TcpStream) -> None:
         stream.send_down(END, 0)
 
     def _asked(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.field.tcp_port import OK_NOTHING, TIMEOUT, cut_frame
-from twinloop.sim.kernel.clock import LATE, Environment, Signal
+from twinloop.sim.kernel.clock import LATE, Environment, Event
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.serial_line import Answered, Burst, Line
 
@@ -93,7 +93,7 @@ class _Exchange:
 
     __slots__ = ("event", "framing", "holds", "over", "request", "sent", "timeout_ns")
 
-    def __init__(self, request: bytes, framing: Any, timeout_ns: int, event: Signal) -> None:
+    def __init__(self, request: bytes, framing: Any, timeout_ns: int, event: Event) -> None:
         self.request, self.framing, self.timeout_ns, self.event = request, framing, timeout_ns, event
         self.over = self.holds = self.sent = False
 
@@ -115,9 +115,9 @@ class SerialPort:
         return exchange is not None and exchange.sent and not exchange.over and exchange.framing is not None
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
-        exchange = self._current = _Exchange(request, reply, timeout_ns, Signal(self._env))
+        exchange = self._current = _Exchange(request, reply, timeout_ns, Event(self._env))
         if len(request) > SEND_BYTES_MAX:
             self._refuse(exchange)
             return exchange.event
@@ -125,10 +125,10 @@ class SerialPort:
         self._master.take(lambda: self._transmit(exchange))
         return exchange.event
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         """Send without waiting for an answer: done when its last character is out, which must be within ``timeout_ns``; an answer that comes is
         kept for ``receive``."""
-        exchange = self._current = _Exchange(data, None, 0, Signal(self._env))
+        exchange = self._current = _Exchange(data, None, 0, Event(self._env))
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange)
             return exchange.event
@@ -136,9 +136,9 @@ class SerialPort:
         self._master.take(lambda: self._transmit(exchange))
         return exchange.event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
-        exchange = self._current = _Exchange(b"", frame, timeout_ns, Signal(self._env))
+        exchange = self._current = _Exchange(b"", frame, timeout_ns, Event(self._env))
         self.by_silence = frame[0] == "silence"
         self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         exchange.sent = True

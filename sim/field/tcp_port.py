@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twinloop.sim.field.files import Client
-from twinloop.sim.kernel.clock import LATE, MS, NEVER_NS, Environment, Signal, Timer
+from twinloop.sim.kernel.clock import LATE, MS, NEVER_NS, Environment, Event, Timer
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 REPLY_BYTES_MAX = 64 << 10
 """one frame from the bus to a guest; far above any field protocol's, far below what the host can carry over"""
@@ -38,16 +38,16 @@ TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
 class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Send, then wait for one frame, at most ``timeout_ns`` from when the medium is ours: a line that is free, a connection that is open.
         ``limit_ns``: the call's deadline, however long that takes."""
         ...
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         """Send only, once the medium is ours, which must be within ``timeout_ns``."""
         ...
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         """Wait for one frame."""
         ...
 
@@ -99,9 +99,9 @@ class TcpPort:
         self._env, self._trace, self._index, self._client = env, trace, device, client
         self._link, self.server, self._response_ns = link, server, response_ns
         self._leg = leg
-        self._stream: Stream | None = None
+        self._stream: TcpStream | None = None
         self._buffer = b""
-        self._waiting: Signal | None = None
+        self._waiting: Event | None = None
         self._deadline_ns = 0
         self._answer_ns = self._limit_at = 0
         """how long an answer is waited for once the connection is open, and until when at most"""
@@ -110,13 +110,13 @@ class TcpPort:
         self._unsent: list[bytes] = []
 
     # ---- the contract -------------------------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
         stream = self._stream
         if stream is not None and stream.open and not self._buffer and len(request) <= BUFFER_BYTES_MAX:
             # All is well: the request's arrival is known, and the answer's will be, so that no timer is needed (``_asked`` sees to it).
             now = self._env._now
-            event = self._waiting = Signal(self._env)
+            event = self._waiting = Event(self._env)
             self._framing = reply
             self._deadline_ns = now + (timeout_ns if timeout_ns < limit_ns else limit_ns)
             if stream.up.send(request, len(request), now) >= self._deadline_ns:
@@ -124,26 +124,26 @@ class TcpPort:
             return event
         refused = self._put(request)
         if refused is not None:
-            event = Signal(self._env)
+            event = Event(self._env)
             event.fire(refused)
             return event
         return self._wait(reply, timeout_ns, limit_ns)
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         """Hand bytes to the connection: done when it is open and has them."""
         refused = self._put(data)
         if refused is None and self._stream is not None and not self._stream.open:
             return self._wait(OPENING, timeout_ns, timeout_ns)
-        event = Signal(self._env)
+        event = Event(self._env)
         event.fire(refused or OK_NOTHING)
         return event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
         return self._wait(frame, timeout_ns, timeout_ns)
 
-    def _wait(self, frame: Any, timeout_ns: int, limit_ns: int) -> Signal:
-        event = Signal(self._env)
+    def _wait(self, frame: Any, timeout_ns: int, limit_ns: int) -> Event:
+        event = Event(self._env)
         self._waiting, self._framing = event, frame
         self._answer_ns, self._limit_at = timeout_ns, self._env._now + limit_ns
         self._deadline_ns = self._env._now + min(timeout_ns, limit_ns)
@@ -204,7 +204,7 @@ class TcpPort:
 
     def _connect(self) -> None:
         self.server.reset()
-        stream = self._stream = Stream(
+        stream = self._stream = TcpStream(
             self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
         )
         stream.troubled = self._arm
@@ -277,7 +277,7 @@ class TcpPort:
         if self._waiting is not None:
             self._finish(DISCONNECTED)
 
-    def _timed_out(self, event: Signal) -> None:
+    def _timed_out(self, event: Event) -> None:
         if event is self._waiting:
             if self._stream is not None and not self._stream.open:
                 self._drop()  # a connection that doesn't come about in time is given up, and what waited for it
@@ -312,22 +312,22 @@ class DialoguePort(TcpPort):
             return DISCONNECTED
         return super()._put(data)
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """As ``TcpPort``'s; nothing is known of when the answer comes."""
         refused = self._put(request)
         self._listening = False
         if refused is not None:
-            event = Signal(self._env)
+            event = Event(self._env)
             event.fire(refused)
             return event
         return self._wait(reply, timeout_ns, limit_ns)
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         """As ``TcpPort``'s; who sends doesn't listen."""
         self._listening = False
         return super().send(data, timeout_ns)
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         """As ``TcpPort``'s; over at once when it was nudged before and nothing is there."""
         self._listening = True
         event = super().receive(frame, timeout_ns)
@@ -348,7 +348,7 @@ class DialoguePort(TcpPort):
         self._nudged = False
 
     def _connect(self) -> None:
-        stream = self._stream = Stream(
+        stream = self._stream = TcpStream(
             self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
         )
         stream.connect(self._opened)
@@ -362,7 +362,7 @@ class DialoguePort(TcpPort):
         else:
             stream.break_off()  # refused
 
-    def _met(self, stream: Stream) -> bool:
+    def _met(self, stream: TcpStream) -> bool:
         """The far end learns of the connection; False when nobody is there."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from typing import Any
 from twinloop.components.host.batch import batch_in
 from twinloop.components.host.instance import Request
 from twinloop.components.host.outcome import Cause, Fault
-from twinloop.sim.accounts.latency import BUS, Clockwork
+from twinloop.sim.accounts.latency import BUS, StageTimes
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
@@ -26,17 +26,17 @@ READING_VALUES = 5
 
 
 def call(
-    machine: Machine, slot: Slot, export: str, arguments: Sequence[Any], values: int, clockwork: Clockwork, stage: int,
+    machine: Machine, slot: Slot, export: str, arguments: Sequence[Any], values: int, times: StageTimes, stage: int,
     port: Port | None = None, returns_batch: bool = False, arguments_at: int = 0,
 ) -> Steps:  # fmt: skip
     """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
 
     Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work is added to
-    ``clockwork`` under ``stage``, waiting for a core under queue, parked bus time under bus.
+    ``times`` under ``stage``, waiting for a core under queue, parked bus time under bus.
     """
     env, cores, meter, imported, instance = machine.env, machine.cores, slot.meter, slot.imports, slot.instance
     assert instance is not None
-    spent = clockwork.spent_ns
+    spent = times.spent_ns
     deadline_at, calls, imports = 0, 1, 0
     while True:
         asked = env._now
@@ -44,7 +44,7 @@ def call(
             cores.free -= 1
         else:
             yield cores.wait()
-            clockwork.waited(env._now - asked, "core")
+            times.waited(env._now - asked, "core")
             if instance.closed:
                 cores.release(0)
                 return instance.fault
@@ -60,7 +60,7 @@ def call(
         if request is None:
             values += CONSTANT_VALUES
             if returns_batch and instance.fault is None:
-                lists = clockwork.lists = batch_in(instance.result_at)
+                lists = times.lists = batch_in(instance.result_at)
                 values += READING_VALUES * lists[0] if lists else 0
         cost = meter.charge(fuel, calls, imports + imported.crossings, values)
         imported.crossings = 0

@@ -14,7 +14,7 @@ import sqlite3
 from pathlib import Path
 
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.random import RandomStream
 
 PAGE_BYTES = 4096
 PAGES_PER_COMMIT = 2
@@ -39,7 +39,7 @@ def pages_for(size_bytes: int) -> int:
 class FlashFile:
     """One store's database. ``db`` is always inside a transaction: what isn't committed was never handed to the flash."""
 
-    def __init__(self, path: Path, owner: str, cuts: Stream) -> None:
+    def __init__(self, path: Path, owner: str, cuts: RandomStream) -> None:
         self._path, self._owner, self._cuts = path, owner, cuts
         self._log = path.with_name(path.name + "-wal")
         self.db = self._open()

@@ -15,7 +15,7 @@ from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseAnswer
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.cloud.orders import Upgrade
-from twinloop.sim.cloud.releases import Block
+from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.outbox import Outbox
 from twinloop.sim.gateway.pipeline import Pipeline
@@ -26,7 +26,7 @@ from twinloop.sim.gateway.store import Store
 from twinloop.sim.gateway.supervisor import Supervisor
 from twinloop.sim.gateway.uplink import Uplink
 from twinloop.sim.kernel.clock import MS, Environment, S, Steps, Task
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
@@ -50,7 +50,7 @@ class Installs(Protocol):
         """An order has come down."""
         ...
 
-    def block(self, block: Block) -> None:
+    def block(self, block: ReleaseBlock) -> None:
         """A block of a download has come."""
         ...
 
@@ -77,8 +77,8 @@ class Gateway:
     upgrades: Installs
 
     def __init__(
-        self, env: Environment, trace: Trace, index: int, spec: GatewaySpec, host: Host, books: Books, cloud: Cloud, link: Link, streams: Streams,
-        metered: bool, store_path: Path, epoch_ns: int,
+        self, env: Environment, trace: Trace, index: int, spec: GatewaySpec, host: Host, books: Books, cloud: Cloud, link: Link,
+        streams: RandomStreams, metered: bool, store_path: Path, epoch_ns: int,
     ) -> None:  # fmt: skip
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
         budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
@@ -271,7 +271,7 @@ class Gateway:
         """An order to install a release has come down."""
         self.upgrades.told(upgrade)
 
-    def block(self, block: Block) -> None:
+    def block(self, block: ReleaseBlock) -> None:
         """A block of its bytes."""
         self.upgrades.block(block)
 

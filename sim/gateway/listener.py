@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from twinloop.components.host.batch import read_batch
 from twinloop.components.host.outcome import Cause, Fault
-from twinloop.sim.accounts.latency import BUS, DRIVER, Clockwork
+from twinloop.sim.accounts.latency import BUS, DRIVER, StageTimes
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.field.mqtt_site import MqttPort
 from twinloop.sim.gateway.call import call
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     spent_ns: list[int]
 
 
-class Receiver(Poller):
+class PushReader(Poller):
     """The process that listens to one device. ``client``: its name at the broker; ``holds(k)``: may that sample still come?"""
 
     listens_by_itself = True
@@ -127,7 +127,7 @@ class Receiver(Poller):
         self.gone(k, "disconnected")
 
     def _took(self, k: int, packet: int) -> None:
-        self._taken.append(Taken(k, packet, self.machine.env._now, list(self.clockwork.spent_ns)))
+        self._taken.append(Taken(k, packet, self.machine.env._now, list(self.times.spent_ns)))
 
     def _discarded(self, packet: int) -> None:
         """The driver acknowledges a message that it hasn't returned: it had it before, or doesn't want it."""
@@ -185,17 +185,17 @@ class Receiver(Poller):
     def _listen(self) -> Steps:
         """One call; returns for how long the driver should be left alone."""
         machine, slot, began = self.machine, self.slot, self.machine.env._now
-        clockwork, generation = Clockwork(), slot.generation
-        self.before, self.clockwork = self.clockwork, clockwork
+        times, generation = StageTimes(), slot.generation
+        self.before, self.times = self.times, times
         self._listening = True
-        fault = yield from call(machine, slot, "read-sensor", (), 0, clockwork, DRIVER, self.port, returns_batch=True)
+        fault = yield from call(machine, slot, "read-sensor", (), 0, times, DRIVER, self.port, returns_batch=True)
         self._listening = False
         self.port.calm()
         if fault is not None:
             self._unread("deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
             self.pipeline.supervisor.fault(slot, fault, generation)
             return 0
-        if clockwork.lists is None:
+        if times.lists is None:
             assert slot.instance is not None
             cause = missed_cause(slot.instance.result().value)
             held = bool(self._taken)
@@ -209,9 +209,9 @@ class Receiver(Poller):
         if taken is None:  # what it returns nobody has sent now: no sample
             machine.trace.emit("unasked", machine.index, self.index)
             for told in self.pipeline.books.on_unasked:
-                told(self, read_batch(clockwork.lists))
+                told(self, read_batch(times.lists))
             return self._pause_ns(began)
-        yield from self._returned(began, taken, clockwork, fault, generation)
+        yield from self._returned(began, taken, times, fault, generation)
         return 0
 
     def _pause_ns(self, began_ns: int) -> int:
@@ -222,7 +222,7 @@ class Receiver(Poller):
         """What the batch that has just been returned is of: the first message that the driver has taken."""
         return self._taken.popleft() if self._taken else None
 
-    def _returned(self, began_ns: int, taken: Taken, clockwork: Clockwork, fault: Fault | None, generation: int) -> Steps:
+    def _returned(self, began_ns: int, taken: Taken, times: StageTimes, fault: Fault | None, generation: int) -> Steps:
         """The driver has returned a batch: of the sample that it took first."""
         machine = self.machine
         k, taken_ns, spent_before = taken.k, taken.at_ns, taken.spent_ns
@@ -233,13 +233,13 @@ class Receiver(Poller):
                 self._ledger.count_duplicates(self.index, self.table.mask.bit_count())
             return
         self._refused.pop(k, None)
-        now, spent = machine.env._now, clockwork.spent_ns
+        now, spent = machine.env._now, times.spent_ns
         if taken_ns >= began_ns:
             for stage, before_ns in enumerate(spent_before):
                 spent[stage] -= before_ns
             spent[BUS] -= sum(spent) - (now - taken_ns)  # the wait at whose end it was taken is booked after it
         else:
-            clockwork.behind(began_ns - taken_ns, self.before, "the message before")
+            times.behind(began_ns - taken_ns, self.before, "the message before")
         spent[BUS] += taken_ns - row.due_ns
         self.row = row
         self.polls += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
-from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Clockwork
+from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
@@ -51,19 +51,19 @@ class Pipeline:
 
     def poll(self, reader: Reader, row: Row) -> Steps:
         """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
-        clockwork, now = reader.clockwork, self.machine.env._now
+        times, now = reader.times, self.machine.env._now
         if now > row.due_ns:
-            clockwork.behind(now - row.due_ns, reader.before, "the poll before")
+            times.behind(now - row.due_ns, reader.before, "the poll before")
         generation = reader.slot.generation
         reader.witness.begin()
-        fault = yield from call(self.machine, reader.slot, "read-sensor", (), 0, clockwork, DRIVER, reader.port, returns_batch=True)
+        fault = yield from call(self.machine, reader.slot, "read-sensor", (), 0, times, DRIVER, reader.port, returns_batch=True)
         lists = self.accepted(reader, row, fault, generation)
         if lists is not None:
             yield from self.carry(reader, row, lists)
 
     def carry(self, reader: Reader, row: Row, lists: Lists) -> Steps:
         """From the driver's batch to the verdict carried out."""
-        clockwork, arguments, machine, member = reader.clockwork, reader.arguments, self.machine, self.member
+        times, arguments, machine, member = reader.times, reader.arguments, self.machine, self.member
         assert reader.slot.instance is not None
         reader.lend(reader.slot.instance, row)
         arguments.set_batch(row.k, lists)
@@ -71,7 +71,7 @@ class Pipeline:
         slot = self.rack.transform  # an upgrade may put another one in its place meanwhile
         watched = self.books.latencies.stages_watched
         if watched:
-            clockwork.at_work = {"driver": reader.slot.spec, "transform": slot.spec, "policy": self.rack.policy.spec}
+            times.at_work = {"driver": reader.slot.spec, "transform": slot.spec, "policy": self.rack.policy.spec}
         outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
         reader.give_back()
         batch, kept = self._transformed(reader, slot, row, outcome)
@@ -80,7 +80,7 @@ class Pipeline:
             values = READING_VALUES * kept.bit_count() + 9
             slot = self.rack.policy
             if watched:
-                clockwork.at_work["policy"] = slot.spec
+                times.at_work["policy"] = slot.spec
             outcome = yield from self._stage(reader, slot, "decide", values, POLICY)
             for verdict, part in self._decided(reader, slot, row, kept, outcome):
                 message = self._composed(reader, row, part, verdict, batch)
@@ -97,10 +97,10 @@ class Pipeline:
                 else:
                     asked = machine.env._now
                     yield cores.wait()
-                    clockwork.waited(machine.env._now - asked, "core")
+                    times.waited(machine.env._now - asked, "core")
                 yield work_ns
                 cores.release(work_ns)
-                clockwork.spent_ns[UPLINK] += work_ns
+                times.spent_ns[UPLINK] += work_ns
                 if not member.sends:  # it has stepped down meanwhile
                     self.hold(reader, row, verdict, message)
                     continue
@@ -122,7 +122,7 @@ class Pipeline:
             return None
         instance = slot.instance
         assert instance is not None
-        lists = reader.clockwork.lists
+        lists = reader.times.lists
         if lists is None:
             error = instance.result().value
             if error[0] == "rejected":
@@ -161,18 +161,18 @@ class Pipeline:
         On None the result is in the instance, which is still ours: take it, then ``slot.release``. An instance none of whose
         imports park is called here, in one segment; else by ``call``.
         """
-        env, clockwork = self.machine.env, reader.clockwork
+        env, times = self.machine.env, reader.times
         if slot.serving:
             asked = env._now
             yield slot.wait()
-            clockwork.waited(env._now - asked, slot.name)
+            times.waited(env._now - asked, slot.name)
         slot.serving = True
         generation = slot.generation
         if slot.state != "ready":
             slot.release(generation)
             return NOT_UP
         if slot.linked.parks:
-            fault = yield from call(self.machine, slot, export, (), values, clockwork, stage, None, stage == TRANSFORM, reader.arguments.at)
+            fault = yield from call(self.machine, slot, export, (), values, times, stage, None, stage == TRANSFORM, reader.arguments.at)
             if fault is not None:
                 self.supervisor.fault(slot, fault, generation)
                 slot.release(generation)
@@ -184,7 +184,7 @@ class Pipeline:
         else:
             asked = env._now
             yield cores.wait()
-            clockwork.waited(env._now - asked, "core")
+            times.waited(env._now - asked, "core")
             if instance.closed:
                 cores.release(0)
                 slot.release(generation)
@@ -194,14 +194,14 @@ class Pipeline:
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
         values += CONSTANT_VALUES
         if stage == TRANSFORM and instance.fault is None:
-            lists = clockwork.lists = batch_in(instance.result_at)
+            lists = times.lists = batch_in(instance.result_at)
             values += READING_VALUES * lists[0] if lists else 0
         cost = slot.meter.charge(fuel, 1, imports.crossings, values)
         imports.crossings = 0
         if cost:
             yield cost
         cores.release(cost)
-        clockwork.spent_ns[stage] += cost
+        times.spent_ns[stage] += cost
         if imports.logged and not instance.closed:
             imports.flush_log()
         if instance.fault is None:
@@ -218,7 +218,7 @@ class Pipeline:
             ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
             return NOTHING
         assert slot.instance is not None
-        lists = reader.clockwork.lists
+        lists = reader.times.lists
         slot.instance.take_result(reader.arguments.held)
         slot.release(slot.generation)
         if lists is None:
@@ -280,7 +280,7 @@ class Pipeline:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
         return Message(row, mask, lane, reader.topic, table.body.of(reader.name, row.k, batch))
 
-    def carried(self, reader: Reader, row: Row, mask: int, how: str, clockwork: Clockwork | None = None, late: bool = False) -> None:
+    def carried(self, reader: Reader, row: Row, mask: int, how: str, times: StageTimes | None = None, late: bool = False) -> None:
         """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
         it had led when it read them (``late``)."""
         mask &= row.due & ~row.void  # a batch may hold points beside those that were due, and readings without a value
@@ -289,7 +289,7 @@ class Pipeline:
         row.carried |= mask
         if not count:
             return
-        self.books.latencies.carried(row.device, count, total_ns, row.due_ns, clockwork or reader.clockwork)
+        self.books.latencies.carried(row.device, count, total_ns, row.due_ns, times or reader.times)
         self.machine.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > row.period_ns:
             self.books.ledger.count_late(row.device, count)
@@ -313,7 +313,7 @@ class Pipeline:
         slot = reader.slot
         generation = slot.generation
         reader.witness.begin()
-        fault = yield from call(self.machine, slot, "write-register", (point, value), 2, Clockwork(), DRIVER, reader.port)
+        fault = yield from call(self.machine, slot, "write-register", (point, value), 2, StageTimes(), DRIVER, reader.port)
         if fault is not None:
             self.supervisor.fault(slot, fault, generation)
             return "driver-fault"
@@ -325,7 +325,7 @@ class Pipeline:
         """One get-status: what the driver says of itself goes to the supervisor."""
         slot = reader.slot
         generation = slot.generation
-        fault = yield from call(self.machine, slot, "get-status", (), 0, Clockwork(), DRIVER)
+        fault = yield from call(self.machine, slot, "get-status", (), 0, StageTimes(), DRIVER)
         if fault is not None:
             self.supervisor.fault(slot, fault, generation)
             return

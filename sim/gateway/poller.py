@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.sim.accounts.latency import Clockwork
+from twinloop.sim.accounts.latency import StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import PointTable, Reader
 from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.kernel.clock import Signal, Steps, Task
+from twinloop.sim.kernel.clock import Event, Steps, Task
 from twinloop.sim.model.spec import DeviceSpec
 
 COMMANDS_MAX = 64
@@ -34,7 +34,7 @@ class Poller(Reader):
         self._commands: list[Command] = []
         self._command: Command | None = None
         self._status_due = False
-        self._wake: Signal | None = None
+        self._wake: Event | None = None
         self._between: Callable[[], None] | None = None
         """what waits for the work under way to end"""
         slot.on_drop = port.abandon
@@ -135,7 +135,7 @@ class Poller(Reader):
                     if self.recent is not None:
                         self.recent.append(self.came_to_nothing)
             elif not (yield from self._work()):
-                self._wake = Signal(env)
+                self._wake = Event(env)
                 yield self._wake
 
     def _work(self) -> Steps:
@@ -162,7 +162,7 @@ class Poller(Reader):
             return None
         self.row = row
         self.polls += 1
-        self.before, self.clockwork = self.clockwork, Clockwork()
+        self.before, self.times = self.times, StageTimes()
         return row
 
     def _write(self) -> Steps:

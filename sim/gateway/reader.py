@@ -14,7 +14,7 @@ from twinloop.components.host.instance import Instance
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.nodes import node_address
 from twinloop.devices.mqtt.device import member
-from twinloop.sim.accounts.latency import Clockwork
+from twinloop.sim.accounts.latency import StageTimes
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
@@ -70,13 +70,13 @@ class PointTable:
 
 
 class Reader:
-    """One device on one gateway. ``clockwork`` and ``before``: where the time of this sample went, and of the one before."""
+    """One device on one gateway. ``times`` and ``before``: where the time of this sample went, and of the one before."""
 
     def __init__(self, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
         self.index, self.spec, self.slot, self.port, self.table = index, spec, slot, port, table
         self.name = spec.name
         self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
-        self.clockwork = self.before = Clockwork()
+        self.times = self.before = StageTimes()
         self.arguments = StageArguments(spec.name)
         self.row: Row | None = None
         """the sample that is under way"""
@@ -109,8 +109,8 @@ class Reader:
         self._lender = instance
         instance.lent = True
         if self.on_batch is not None:
-            assert self.clockwork.lists is not None
-            self.on_batch(self, row, read_batch(self.clockwork.lists))
+            assert self.times.lists is not None
+            self.on_batch(self, row, read_batch(self.times.lists))
 
     def give_back(self) -> None:
         """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""

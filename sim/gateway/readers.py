@@ -15,7 +15,7 @@ from twinloop.sim.field.real_port import AttachedPort
 from twinloop.sim.field.serial_port import SerialPort
 from twinloop.sim.field.tcp_port import Port, TcpPort
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.gateway.listener import Receiver
+from twinloop.sim.gateway.listener import PushReader
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import PointTable
 from twinloop.sim.gateway.slot import Slot
@@ -73,7 +73,7 @@ class Readers:
     def _listener(self, gateway: Gateway, client: Client, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
         site, name = self._field.sites[spec.link], client_of(gateway.name, spec.name)
         broker = self._field.broker_port(client, index, spec)
-        receiver = Receiver(gateway.pipeline, index, spec, slot, broker, table, name, lambda k: site.holds(name, index, k))
+        receiver = PushReader(gateway.pipeline, index, spec, slot, broker, table, name, lambda k: site.holds(name, index, k))
         site.add_receiver(index, name, receiver)
         speaker = self._field.servers[index]
         assert isinstance(speaker, MqttDevice)

@@ -13,7 +13,7 @@ from typing import Any
 from twinloop.components.contract.contract import Settings
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
-from twinloop.sim.kernel.clock import S, Signal
+from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
@@ -75,7 +75,7 @@ class Slot:
         self.on_drop: Callable[[], None] | None = None
         """told when the instance goes: its connection goes with it"""
         self.serving = False
-        self._waiters: deque[Signal] | None = None
+        self._waiters: deque[Event] | None = None
         self.imports = Imports(machine, self)
 
     def reprice(self) -> None:
@@ -134,9 +134,9 @@ class Slot:
         self.imports.reset()
 
     # ---- one call at a time -------------------------------------------------------------------------------------
-    def wait(self) -> Signal:
+    def wait(self) -> Event:
         """Fires when the instance is yours; only for when ``serving`` is True."""
-        event = Signal(self._machine.env)
+        event = Event(self._machine.env)
         if self._waiters is None:
             self._waiters = deque()
         self._waiters.append(event)

@@ -14,8 +14,8 @@ from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.flash import SCHEMA, FlashFile
 from twinloop.sim.gateway.uplink import Uplink
-from twinloop.sim.kernel.clock import S, Signal, Timer
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.clock import Event, S, Timer
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Keeps, Machine
 from twinloop.sim.model.spec import StoreSpec
 
@@ -26,7 +26,7 @@ ROW_OVERHEAD_BYTES = 48
 class Store:
     """One gateway's store. ``used_bytes`` of ``spec.capacity_bytes``; rows in flight stay until acknowledged."""
 
-    def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, spec: StoreSpec, path: Path, cuts: Stream) -> None:
+    def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, spec: StoreSpec, path: Path, cuts: RandomStream) -> None:
         self._env, self._machine, self._ledger, self._uplink, self.spec = machine.env, machine, ledger, uplink, spec
         self.on_change: Callable[[], None] = lambda: None
         """told when there may be more or fewer messages that wait"""
@@ -48,8 +48,8 @@ class Store:
         self._syncing: Timer | None = None
         self._interval_ns = max(1, S // spec.drain_per_s)
         self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.board.flash_bytes_per_s.value
-        self._waiting_for_sync: list[Signal] = []
-        self._synced_next: list[Signal] = []
+        self._waiting_for_sync: list[Event] = []
+        self._synced_next: list[Event] = []
         """who waits for the sync that comes, and for the one under way"""
         self._removed: dict[int, tuple[Message, int | None]] = {}
         """rows that have gone since the last sync began, and when they would be too old: without power they come back"""
@@ -212,9 +212,9 @@ class Store:
         self._dirty += 1
 
     # ---- sync ---------------------------------------------------------------------------------------------------
-    def on_flash(self) -> Signal:
+    def on_flash(self) -> Event:
         """Fires when a sync has finished that has what was written until now; in memory at once. Never, if the gateway dies before."""
-        signal = Signal(self._env)
+        signal = Event(self._env)
         if self._file is None:
             signal.fire()
         else:

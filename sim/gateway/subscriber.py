@@ -11,7 +11,7 @@ from twinloop.components.host.batch import read_batch
 from twinloop.devices.model.nodes import News
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.field.opcua_port import StackPort
-from twinloop.sim.gateway.listener import Receiver, Taken
+from twinloop.sim.gateway.listener import PushReader, Taken
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import PointTable
 from twinloop.sim.gateway.slot import Slot
@@ -22,7 +22,7 @@ UNASKED_MAX = 1000
 """batches of one Publish that belong to no sample, before a driver that returns more is left alone for a while"""
 
 
-class Subscriber(Receiver):
+class Subscriber(PushReader):
     """The process that listens to one device's subscription."""
 
     port: StackPort  # type: ignore[assignment]  # it tells the same, but of frames instead of messages
@@ -60,7 +60,7 @@ class Subscriber(Receiver):
         return False
 
     def _framed(self) -> None:
-        self._frame = Taken(0, 0, self.machine.env._now, list(self.clockwork.spent_ns))
+        self._frame = Taken(0, 0, self.machine.env._now, list(self.times.spent_ns))
         self._unasked = 0
 
     def _forgotten(self) -> None:
@@ -74,13 +74,13 @@ class Subscriber(Receiver):
 
     def _pause_ns(self, began_ns: int) -> int:
         """A Publish may bring much that belongs to no sample, and the rest of it shall not wait."""
-        lists = self.clockwork.lists
+        lists = self.times.lists
         self._unasked += 1
         return super()._pause_ns(began_ns) if self._unasked > UNASKED_MAX or not lists or not lists[0] else 0
 
     def _next_taken(self) -> Taken | None:
         """The sample of the batch that has just been returned."""
-        lists = self.clockwork.lists
+        lists = self.times.lists
         assert lists is not None
         batch = read_batch(lists)
         self._seen_ns = batch.times[0] if batch.times else 0

@@ -13,12 +13,12 @@ from typing import Any
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
-from twinloop.sim.accounts.latency import DRIVER, Clockwork
+from twinloop.sim.accounts.latency import DRIVER, StageTimes
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.kernel.clock import Signal, Steps, Task, Timer
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.clock import Event, Steps, Task, Timer
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import RestartSpec
 
@@ -38,7 +38,7 @@ class ConfigRefused(Exception):
 class Supervisor:
     """Of one gateway. ``fault`` is where every fault ends up."""
 
-    def __init__(self, machine: Machine, rack: Rack, host: Host, restart: RestartSpec, jitter: Stream) -> None:
+    def __init__(self, machine: Machine, rack: Rack, host: Host, restart: RestartSpec, jitter: RandomStream) -> None:
         self._machine, self._rack, self._host, self._restart, self._jitter = machine, rack, host, restart, jitter
         self.faults: dict[tuple[str, str], int] = {}
         """(component, cause) -> faults"""
@@ -52,14 +52,14 @@ class Supervisor:
         self.on_bite: Callable[[], None] = lambda: None
         """told when nothing has kicked the watchdog: the machine resets"""
 
-    def start(self, slot: Slot) -> Signal:
+    def start(self, slot: Slot) -> Event:
         """Bring a slot up; the signal fires when it is ready or has failed."""
         slot.move("start")
-        over = Signal(self._machine.env)
+        over = Event(self._machine.env)
         Task(self._machine.env, self._start(slot, over))
         return over
 
-    def _start(self, slot: Slot, over: Signal) -> Steps:
+    def _start(self, slot: Slot, over: Event) -> Steps:
         yield from self._bring_up(slot, self._machine.epoch)
         over.fire()
 
@@ -89,7 +89,7 @@ class Supervisor:
     def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
         machine = self._machine
         values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
-        fault = yield from call(machine, slot, "configure", (slot.settings,), values, Clockwork(), DRIVER)
+        fault = yield from call(machine, slot, "configure", (slot.settings,), values, StageTimes(), DRIVER)
         if machine.epoch != epoch or slot.instance is not instance:
             return
         if fault is not None:

@@ -14,14 +14,14 @@ from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
 from twinloop.sim.cloud.mqtt_wire import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
 from twinloop.sim.cloud.orders import Upgrade
-from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Stream as RandomStream
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import UplinkSpec
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "dial"): "connecting",
@@ -44,7 +44,7 @@ _PUBACK, _CONNACK = 0x40, 0x20
 PUBACK_BYTES = 4 + TLS_RECORD_BYTES
 
 
-class Sender(Protocol):
+class Outgoing(Protocol):
     """Whose messages an uplink carries."""
 
     def acknowledged(self, message: Message) -> None:
@@ -60,7 +60,7 @@ class Sender(Protocol):
         ...
 
 
-class Receiver(Protocol):
+class Inbox(Protocol):
     """Who hears what comes down."""
 
     def session_up(self) -> None:
@@ -75,7 +75,7 @@ class Receiver(Protocol):
         """An order to install a release."""
         ...
 
-    def block(self, block: Block) -> None:
+    def block(self, block: ReleaseBlock) -> None:
         """A block of one."""
         ...
 
@@ -87,14 +87,14 @@ class Receiver(Protocol):
 class Uplink:
     """A gateway's session with the cloud."""
 
-    sender: Sender
+    sender: Outgoing
 
-    def __init__(self, machine: Machine, cloud: Cloud, receiver: Receiver, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
+    def __init__(self, machine: Machine, cloud: Cloud, receiver: Inbox, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
         self._machine, self._cloud, self._receiver, self.spec, self._link, self._jitter = machine, cloud, receiver, spec, link, jitter
         env = self._env = machine.env
         self.state = "down"
         self.since_ns = env._now
-        self._stream: Stream | None = None
+        self._stream: TcpStream | None = None
         self._holds_file = False
         self._flight: dict[int, Message] = {}
         self._packet = self._order = 0
@@ -162,13 +162,13 @@ class Uplink:
             self._env.call_in(0, self._refused, self._machine.epoch)
             return
         self._holds_file = True
-        stream = self._stream = Stream(
+        stream = self._stream = TcpStream(
             self._env, self._link, self._machine.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
         )
         stream.connect(lambda: self._greet(stream))
 
     @staticmethod
-    def _greet(stream: Stream) -> None:
+    def _greet(stream: TcpStream) -> None:
         stream.send_up((_HELLO, None), _HELLO_BYTES)
 
     def _refused(self, epoch: int) -> None:
@@ -177,11 +177,11 @@ class Uplink:
             self._lost()
 
     @staticmethod
-    def _say(stream: Stream, data: bytes, what: Any = None) -> None:
+    def _say(stream: TcpStream, data: bytes, what: Any = None) -> None:
         stream.send_up((data, what), len(data) + TLS_RECORD_BYTES)
 
     @staticmethod
-    def _reply(stream: Stream, data: bytes, what: Any = None) -> None:
+    def _reply(stream: TcpStream, data: bytes, what: Any = None) -> None:
         stream.send_down((data, what), len(data) + TLS_RECORD_BYTES)
 
     def _up(self, payload: tuple[bytes, Any]) -> None:
@@ -200,14 +200,14 @@ class Uplink:
         else:
             self._asked(stream, take(data, what), what)
 
-    def _asked(self, stream: Stream, packet: Packet, what: Any) -> None:
+    def _asked(self, stream: TcpStream, packet: Packet, what: Any) -> None:
         """At the cloud: anything but a sample."""
         cloud, index = self._cloud, self._machine.index
         if isinstance(what, LeaseRequest):
             answer = cloud.leases.ask(what, self._env._now)
             self._reply(stream, publish(answer, 0), answer)
         elif isinstance(what, BlockRequest):
-            block = cloud.shelf.block(what)
+            block = cloud.release_store.block(what)
             self._reply(stream, publish(block, 0), block)
         elif isinstance(packet, Connect):
             self._reply(stream, connack(cloud.knows(index)))
@@ -231,7 +231,7 @@ class Uplink:
         elif data[0] == _CONNACK:
             self._accepted(stream, present=bool(data[2]))
 
-    def _told(self, stream: Stream, packet: Packet, what: Any) -> None:
+    def _told(self, stream: TcpStream, packet: Packet, what: Any) -> None:
         """At the gateway: an order, which is acknowledged, or an answer."""
         machine = self._machine
         if isinstance(what, Command | Upgrade):
@@ -244,10 +244,10 @@ class Uplink:
                 self._receiver.order(what)
         elif isinstance(what, LeaseAnswer):
             self._receiver.answered(what)
-        elif isinstance(what, Block):
+        elif isinstance(what, ReleaseBlock):
             machine.cores.work(machine.budget.host("ack"), self._receiver.block, what)
 
-    def _accepted(self, stream: Stream, present: bool) -> None:
+    def _accepted(self, stream: TcpStream, present: bool) -> None:
         self._move("accepted")
         if not present:
             self._say(stream, SUBSCRIBE)
@@ -263,7 +263,7 @@ class Uplink:
             self._order = self._order % 65_535 + 1
             self._reply(self._stream, publish(command, self._order), command)
 
-    def _ping(self, stream: Stream) -> None:
+    def _ping(self, stream: TcpStream) -> None:
         if stream is self._stream and self.state == "up":
             self._say(stream, PINGREQ)
             self._timer = self._env.call_in(self.spec.keep_alive_ns, self._ping, stream)

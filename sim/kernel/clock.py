@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import simpy
 from simpy.core import EmptySchedule
-from simpy.events import Event
+from simpy.events import Event as SimpyEvent
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 """one microsecond, millisecond and second in nanoseconds"""
@@ -60,7 +60,7 @@ class Turn(Occurrence):
 
     __slots__ = ("_event",)
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: SimpyEvent) -> None:
         self._event = event
 
     def happen(self) -> None:
@@ -73,7 +73,7 @@ class Turn(Occurrence):
             raise event._value
 
 
-class Signal:
+class Event:
     """What one task waits for, and what may be answered on the spot, without a turn of the timeline. Answered once."""
 
     __slots__ = ("_env", "fired", "task", "value")
@@ -112,7 +112,7 @@ class Task(Occurrence):
         self.done = False
         self.value: Any = None
         """what the generator returned"""
-        heappush(env._queue, (env._now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not an Event
+        heappush(env._queue, (env._now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not one of simpy's
 
     def happen(self, value: Any = None) -> None:
         """Its pause is over, or its signal has fired with ``value``: run to the next wait."""
@@ -154,7 +154,7 @@ class Environment(simpy.Environment):
         self.stopped = False
         """set from a signal handler: the loop ends between two events"""
 
-    def schedule(self, event: Event, priority: Any = NORMAL, delay: Any = 0) -> None:
+    def schedule(self, event: SimpyEvent, priority: Any = NORMAL, delay: Any = 0) -> None:
         """Put one of SimPy's own events on the timeline."""
         heappush(self._queue, (self._now + delay, priority, next(self._eid), Turn(event)))  # type: ignore[misc]
 

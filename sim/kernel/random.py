@@ -29,7 +29,7 @@ def derive(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
 
 
-class Stream:
+class RandomStream:
     """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws them in blocks."""
 
     __slots__ = ("_generator", "_words")
@@ -80,18 +80,18 @@ class Stream:
             whole += 1.0
 
 
-class Streams:
+class RandomStreams:
     """The streams of one run, made on first use; the order of first uses changes nothing."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, RandomStream] = {}
 
-    def stream(self, name: str) -> Stream:
+    def stream(self, name: str) -> RandomStream:
         """The stream of that name, e.g. ``link/plant/presses/3/up/loss``."""
         found = self._streams.get(name)
         if found is None:
-            found = self._streams[name] = Stream(derive(self.seed, name))
+            found = self._streams[name] = RandomStream(derive(self.seed, name))
         return found
 
     def key(self, name: str) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Stream, Streams
+from twinloop.sim.kernel.random import RandomStream, RandomStreams
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 
 _TIME, _DATETIME, _RANDOM = (importlib.import_module(name) for name in ("time", "datetime", "random"))
@@ -41,7 +41,7 @@ class _Standin(types.ModuleType):
         return getattr(self._real, name)
 
 
-def _bytes(stream: Stream) -> Callable[..., bytes]:
+def _bytes(stream: RandomStream) -> Callable[..., bytes]:
     def draw(nbytes: int | None = None) -> bytes:
         count = 32 if nbytes is None else nbytes
         return b"".join(stream.word().to_bytes(8, "little") for _ in range(-(-count // 8)))[:count]
@@ -72,7 +72,7 @@ def _datetime(env: Environment, epoch_ns: int) -> Any:
     return Kind("datetime", (real,), names)
 
 
-def _replacements(env: Environment, streams: Streams, epoch_ns: int) -> dict[int, Any]:
+def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> dict[int, Any]:
     """id of what a library may hold -> what it gets."""
     entropy = _bytes(streams.stream("libraries/entropy"))
 
@@ -116,13 +116,13 @@ def _replacements(env: Environment, streams: Streams, epoch_ns: int) -> dict[int
     return found
 
 
-class Neutral:
+class PatchedLibraries:
     """Inside (``with``), the loaded modules of ``packages`` see simulated time and seeded entropy; outside they are as they were.
 
     ``names``: what was replaced when it was last entered. Raises InvariantError when another run is inside: modules belong to the whole process.
     """
 
-    def __init__(self, env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES, epoch_ns: int = EPOCH_NS) -> None:
+    def __init__(self, env: Environment, streams: RandomStreams, packages: tuple[str, ...] = PACKAGES, epoch_ns: int = EPOCH_NS) -> None:
         self._ours = _replacements(env, streams, epoch_ns)
         self._packages = packages
         self._found: list[tuple[types.ModuleType, str, Any]] = []
@@ -144,7 +144,7 @@ class Neutral:
                 continue
             self._found += [(module, key, value) for key, value in vars(module).items() if id(value) in self._ours and not key.startswith("__")]
 
-    def __enter__(self) -> Neutral:
+    def __enter__(self) -> PatchedLibraries:
         global _running  # noqa: PLW0603  # modules are global, and so is who has changed them
         if _running:
             raise InvariantError("two simulations of protocol libraries at a time in one process")
@@ -162,7 +162,7 @@ class Neutral:
 
 
 @contextlib.contextmanager
-def neutralised(env: Environment, streams: Streams, packages: tuple[str, ...] = PACKAGES) -> Iterator[list[str]]:
-    """A ``Neutral`` for once; gives the names that were replaced."""
-    with Neutral(env, streams, packages) as neutral:
+def neutralised(env: Environment, streams: RandomStreams, packages: tuple[str, ...] = PACKAGES) -> Iterator[list[str]]:
+    """A ``PatchedLibraries`` for once; gives the names that were replaced."""
+    with PatchedLibraries(env, streams, packages) as neutral:
         yield neutral.names

@@ -15,9 +15,9 @@ from asyncio import events
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from twinloop.sim.kernel.clock import NORMAL, Environment, S, Signal
+from twinloop.sim.kernel.clock import NORMAL, Environment, Event, S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.libraries.transport import Listener, Network
+from twinloop.sim.libraries.transport import Network, SimulatedListener
 
 TURNS_MAX = 1_000_000
 """things at one instant under ``run_until_complete``; more is a coroutine that spins"""
@@ -164,9 +164,9 @@ class EventLoop(asyncio.BaseEventLoop):
         """There is no other thread."""
 
     # ---- both ways ----------------------------------------------------------------------------------------------
-    def signal(self, coroutine: Coroutine[Any, Any, Any]) -> Signal:
+    def signal(self, coroutine: Coroutine[Any, Any, Any]) -> Event:
         """For a sim.clock task: ``value = yield loop.signal(client.read())``; fires with the result, or with the exception as its value."""
-        signal, task = Signal(self.env), self.create_task(coroutine)
+        signal, task = Event(self.env), self.create_task(coroutine)
 
         def over(done: asyncio.Task[Any]) -> None:
             signal.fire(asyncio.CancelledError() if done.cancelled() else done.exception() or done.result())
@@ -201,7 +201,9 @@ class EventLoop(asyncio.BaseEventLoop):
         """Names are addresses."""
         return [(_INET, _STREAM, _TCP, "", (str(host), int(port or 0)))]
 
-    async def create_server(self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any) -> Listener:  # type: ignore[override]
+    async def create_server(  # type: ignore[override]
+        self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any
+    ) -> SimulatedListener:
         """Listen on the network; raises OSError when somebody does already."""
         _without_tls(ssl)
         name = host[0] if isinstance(host, Sequence) and not isinstance(host, str) else host

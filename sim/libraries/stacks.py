@@ -15,9 +15,9 @@ from typing import Any
 
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.libraries.clocks_and_entropy import Neutral
+from twinloop.sim.libraries.clocks_and_entropy import PatchedLibraries
 from twinloop.sim.libraries.event_loop import EventLoop
 from twinloop.sim.libraries.transport import HERE, Network
 
@@ -28,16 +28,16 @@ GOODBYES_MAX = 10
 class Stacks:
     """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its entropy."""
 
-    def __init__(self, env: Environment, streams: Streams, epoch_ns: int = EPOCH_NS) -> None:
+    def __init__(self, env: Environment, streams: RandomStreams, epoch_ns: int = EPOCH_NS) -> None:
         self.network = Network(env)
         self.loop = EventLoop(env, self.network)
-        self._neutral = Neutral(env, streams, epoch_ns=epoch_ns)
+        self._patched = PatchedLibraries(env, streams, epoch_ns=epoch_ns)
         self.over = False
         """nothing that happens from now on has an effect"""
 
     def inside(self) -> AbstractContextManager[Any]:
         """While it lasts, libraries belong to this world."""
-        return nullcontext() if self._neutral.active else self._neutral
+        return nullcontext() if self._patched.active else self._patched
 
     def start(self, host: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run it as a task on a host."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import USER_TIMEOUT_NS, Stream
+from twinloop.sim.network.tcp import USER_TIMEOUT_NS, TcpStream
 
 
 class SimulatedLoop(Protocol):
@@ -44,7 +44,7 @@ WRITE_BYTES_MAX = 16 << 20
 _END = object()
 
 
-class Listener(asyncio.AbstractServer):
+class SimulatedListener(asyncio.AbstractServer):
     """A host's port that is listened on."""
 
     def __init__(self, network: Network, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int) -> None:
@@ -100,22 +100,22 @@ class Network:
     def __init__(self, env: Environment, user_timeout_ns: int = USER_TIMEOUT_NS) -> None:
         self._env, self._user_timeout_ns = env, user_timeout_ns
         self._legs: dict[str, tuple[Link, str]] = {}
-        self.listeners: dict[tuple[str, int], Listener] = {}
-        self.connections: dict[Connection, None] = {}
+        self.listeners: dict[tuple[str, int], SimulatedListener] = {}
+        self.connections: dict[SimulatedConnection, None] = {}
         self._ports = FIRST_PORT
 
     def attach(self, host: str, link: Link, leg: str = "") -> None:
         """A host sits at the end of a leg of a link."""
         self._legs[host] = link, leg or host
 
-    def listen(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str | None, port: int) -> Listener:
+    def listen(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str | None, port: int) -> SimulatedListener:
         """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the host on which the caller runs."""
         where = HERE.get() if host in (None, "", "0.0.0.0", "::") else str(host)  # noqa: S104  # a name in the simulation
         if not port:
             port = self.next_port()
         if (where, port) in self.listeners:
             raise OSError(98, f"address already in use: {where or '*'}:{port}")
-        listener = self.listeners[where, port] = Listener(self, loop, factory, where, port)
+        listener = self.listeners[where, port] = SimulatedListener(self, loop, factory, where, port)
         return listener
 
     def next_port(self) -> int:
@@ -132,7 +132,7 @@ class Network:
             raise OSError(113, f"no route to host {host}{why}")
         link, leg = self._legs[outer]
         opened = loop.create_future()
-        connection = Connection(self, loop, link, leg, self._user_timeout_ns)
+        connection = SimulatedConnection(self, loop, link, leg, self._user_timeout_ns)
         connection.lost = lambda error: opened.done() or opened.set_exception(error)
         connection.stream.connect(lambda: opened.done() or opened.set_result(None))
         try:
@@ -161,14 +161,14 @@ class Network:
         self.listeners.clear()
 
 
-class Connection:
+class SimulatedConnection:
     """A stream and its two ends: ``ends[0]`` at the hub, ``ends[1]`` at the host."""
 
     def __init__(self, network: Network, loop: SimulatedLoop, link: Link, leg: str, user_timeout_ns: int) -> None:
         self.network = network
         self.ends = Transport(loop, self, True), Transport(loop, self, False)
         self.lost: Callable[[Exception], Any] = self.both_lost
-        self.stream = Stream(
+        self.stream = TcpStream(
             loop.env, link, leg, self.ends[0].arrived, self.ends[1].arrived, lambda: self.lost(TimeoutError(110, "connection timed out")),
             user_timeout_ns=user_timeout_ns,
         )  # fmt: skip
@@ -189,7 +189,7 @@ class Connection:
 class Transport(asyncio.Transport):
     """One end. Reading and writing can be paused; ``close`` is in order, ``abort`` is a reset."""
 
-    def __init__(self, loop: SimulatedLoop, connection: Connection, hub: bool) -> None:
+    def __init__(self, loop: SimulatedLoop, connection: SimulatedConnection, hub: bool) -> None:
         super().__init__()
         self._loop, self._connection, self._hub = loop, connection, hub
         self._protocol: Any = None

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.sim.kernel.clock import Environment, Occurrence, Signal, Steps
+from twinloop.sim.kernel.clock import Environment, Event, Occurrence, Steps
 
 WAITERS_MAX = 1 << 20
 """work that waits for a core; only a gateway in runaway comes near"""
@@ -28,9 +28,9 @@ class Cores:
         self.longest_queue = 0
         self.alive = True
 
-    def wait(self) -> Signal:
+    def wait(self) -> Event:
         """Fires when a core is handed over; only for when ``free`` is 0."""
-        signal = Signal(self.env)
+        signal = Event(self.env)
         self._queue(signal.fire)
         return signal
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from twinloop.sim.kernel.clock import Environment, Signal
+from twinloop.sim.kernel.clock import Environment, Event
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
@@ -35,7 +35,7 @@ class Flash(Protocol):
 
     flash_bytes_per_s: int
 
-    def on_flash(self) -> Signal:
+    def on_flash(self) -> Event:
         """Fires when what was written until now is durable."""
         ...
 
@@ -97,11 +97,11 @@ class Machine:
         self.trace.emit("limit", self.index, "files", self.budget.files.open)
         return False
 
-    def on_flash(self) -> Signal:
+    def on_flash(self) -> Event:
         """Fires when what was written to flash until now is durable; without a store the flash syncs at once."""
         if self.flash is not None:
             return self.flash.on_flash()
-        signal = Signal(self.env)
+        signal = Event(self.env)
         self.env.call_in(self.budget.board.host_ns["commit"].value, signal.fire)
         return signal
 

@@ -222,7 +222,7 @@ class GatewaySpec:
     upgrade: UpgradeSpec = UpgradeSpec()
 
 
-class Deed(Protocol):
+class Happening(Protocol):
     """What happens to what: an instance of a verb's class (sim/trouble/)."""
 
     name: ClassVar[str]
@@ -247,7 +247,7 @@ class Action:
     """One thing that happens. ``until_ns`` is when it ends by itself."""
 
     at_ns: int
-    deed: Deed
+    deed: Happening
     until_ns: int | None = None
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twinloop.sim.kernel.clock import NEVER_NS, S
-from twinloop.sim.kernel.random import Stream, Streams, probability_word
+from twinloop.sim.kernel.random import RandomStream, RandomStreams, probability_word
 from twinloop.sim.network.rule import DROP, PASS, Delay, Packet, Rule
 
 
@@ -71,7 +71,7 @@ class LegStats:
 class Link:
     """A named link: its model, the rules on it, its legs."""
 
-    def __init__(self, name: str, model: LinkModel, streams: Streams) -> None:
+    def __init__(self, name: str, model: LinkModel, streams: RandomStreams) -> None:
         self.name, self.model, self.streams = name, model, streams
         self.healthy = model
         self.rules: list[Rule] = []
@@ -121,7 +121,7 @@ class Link:
         return total
 
 
-_NO_COIN = Stream(0)
+_NO_COIN = RandomStream(0)
 """stands where a model needs none; never drawn from"""
 
 
@@ -141,7 +141,7 @@ class Way:
         self.link, self.leg, self.up, self.via = link, leg, up, via
         self._name = f"link/{link.name}/{leg}{f'@{via}' if second else ''}/{'up' if up else 'down'}"
         self.stats = LegStats()
-        self._coins: dict[str, Stream] = {}
+        self._coins: dict[str, RandomStream] = {}
         self._free_at_ns = -NEVER_NS
         self._bad = False
         self._last_loss = 0.0
@@ -150,7 +150,7 @@ class Way:
         self._plain = True
         self._loss_coin = self._jitter_coin = _NO_COIN
 
-    def _coin(self, purpose: str) -> Stream:
+    def _coin(self, purpose: str) -> RandomStream:
         found = self._coins.get(purpose)
         if found is None:
             found = self._coins[purpose] = self.link.streams.stream(f"{self._name}/{purpose}")

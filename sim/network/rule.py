@@ -45,7 +45,7 @@ class Rule(Protocol):
         ...
 
 
-class Cut:
+class CutRule:
     """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, of every gateway or one, is gone."""
 
     def __init__(self, up: bool | None = None, leg: str | None = None, via: str | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.kernel.clock import US, Environment, S
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.network.link import Link, Way
 
 CHARACTER_BITS = 11
@@ -64,7 +64,7 @@ class Burst:
         self.garbled = False
 
 
-class Listener(Protocol):
+class LineListener(Protocol):
     """Who hears what devices say: a gateway's end of the line, or a client from outside."""
 
     def came(self, frame: bytes, answered: Answered) -> None:
@@ -131,13 +131,13 @@ class Line:
     is on the wires. ``busy_ns``: how long somebody had it.
     """
 
-    def __init__(self, env: Environment, name: str, timing: LineTiming, link: Link, streams: Streams) -> None:
+    def __init__(self, env: Environment, name: str, timing: LineTiming, link: Link, streams: RandomStreams) -> None:
         self.env, self.name, self.timing, self.link = env, name, timing, link
         self.noise = streams.stream(f"line/{name}/corrupt-bit")
         self.up, self.down = link.legs(name)
         self.devices: dict[int, list[LineDevice]] = {}
         """unit id -> who has it"""
-        self.listeners: list[Listener] = []
+        self.listeners: list[LineListener] = []
         self._on_wire: list[Burst] = []
         self._users = 0
         self._busy_since_ns = 0
@@ -161,7 +161,7 @@ class Line:
         mine.append(LineDevice(self, server, response_ns, index))
         return mine[-1]
 
-    def spoken(self, speaker: Listener, frame: bytes) -> None:
+    def spoken(self, speaker: LineListener, frame: bytes) -> None:
         """A client's request has passed undamaged: the other clients have heard it."""
         for listener in self.listeners:
             if listener is not speaker:

@@ -75,7 +75,7 @@ class _Half:
 
     __slots__ = ("flight", "receive", "retransmitted", "stream", "way")
 
-    def __init__(self, stream: Stream, way: Way, receive: Receive) -> None:
+    def __init__(self, stream: TcpStream, way: Way, receive: Receive) -> None:
         self.stream, self.way, self.receive = stream, way, receive
         self.flight: list[_Segment] = []  # short; an empty deque weighs 760 bytes, twice a device
         self.retransmitted = 0
@@ -138,7 +138,7 @@ class _Half:
             stream.troubled()
 
 
-class Stream:
+class TcpStream:
     """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
 
     __slots__ = (

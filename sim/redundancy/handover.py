@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-from twinloop.sim.accounts.latency import UPLINK, Clockwork
+from twinloop.sim.accounts.latency import UPLINK, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.gateway import Gateway
@@ -21,7 +21,7 @@ MESSAGES_MAX = 100_000
 """held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit ``handover``)"""
 
 
-class Held(NamedTuple):
+class HeldVerdict(NamedTuple):
     """One verdict that waits: ``spent_ns`` by stage until it was held."""
 
     since_ns: int
@@ -37,7 +37,7 @@ class Handover:
 
     def __init__(self, gateway: Gateway, window_ns: int) -> None:
         self._gateway, self.window_ns = gateway, window_ns
-        self._held: deque[Held] = deque()
+        self._held: deque[HeldVerdict] = deque()
         self._watching = False
         self.held = self.peak = self.sent = self.let_go = 0
 
@@ -45,7 +45,7 @@ class Handover:
         """Keep a verdict that isn't ours to carry out today."""
         gateway = self._gateway
         row.carried |= message.mask
-        self._held.append(Held(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.clockwork.spent_ns)))
+        self._held.append(HeldVerdict(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.times.spent_ns)))
         self.held += 1
         if len(self._held) > MESSAGES_MAX:
             gateway.machine.trace.emit("limit", gateway.index, "handover", len(self._held))
@@ -69,7 +69,7 @@ class Handover:
             self._let_go(self._held.popleft(), "unseen")
         self._watch()
 
-    def _let_go(self, held: Held, cause: str) -> None:
+    def _let_go(self, held: HeldVerdict, cause: str) -> None:
         self.let_go += 1
         left = held.message.mask & held.row.open
         if left:
@@ -106,14 +106,14 @@ class Handover:
         for one in held:
             self._carry_out(one, 0, False)
 
-    def _carry_out(self, held: Held, work_ns: int, direct: bool) -> None:
+    def _carry_out(self, held: HeldVerdict, work_ns: int, direct: bool) -> None:
         gateway, message = self._gateway, held.message
-        clockwork = Clockwork()
-        clockwork.spent_ns = list(held.spent_ns)
-        clockwork.spent_ns[UPLINK] += work_ns
-        clockwork.behind(gateway.machine.env._now - held.row.due_ns - sum(clockwork.spent_ns), None, "promotion")
+        times = StageTimes()
+        times.spent_ns = list(held.spent_ns)
+        times.spent_ns[UPLINK] += work_ns
+        times.behind(gateway.machine.env._now - held.row.due_ns - sum(times.spent_ns), None, "promotion")
         gateway.pipeline.alert(held.row, message.mask, held.verdict)
-        gateway.pipeline.carried(held.poller, held.row, message.mask, held.verdict[0], clockwork, late=True)
+        gateway.pipeline.carried(held.poller, held.row, message.mask, held.verdict[0], times, late=True)
         if direct and gateway.outbox.uplink.ready():
             gateway.outbox.uplink.publish(message)
         else:

@@ -12,7 +12,7 @@ from twinloop.devices.mqtt.broker import Broker
 from twinloop.sim.field.mqtt_site import TICK_NS
 from twinloop.sim.field.tcp_port import END
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import MSS_BYTES, Stream
+from twinloop.sim.network.tcp import MSS_BYTES, TcpStream
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 AFOOT_BYTES_MAX = 64 << 10
@@ -54,7 +54,7 @@ class BrokerCaller(Caller):
         super().__init__(north.plant, write, hang_up)
         env = north.plant.env
         self._north = north
-        self._stream = Stream(env, north.link, north.leg, self._back, self._asked, self._broken)
+        self._stream = TcpStream(env, north.link, north.leg, self._back, self._asked, self._broken)
         self._stream.open = True
         self._afoot = 0
         """bytes of the client that are on their way"""

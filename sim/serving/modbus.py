@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.network.serial_line import Answered, Burst, Line
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 _NO_TARGET = 11
@@ -101,7 +101,7 @@ class _Way:
         self._server.witnesses = (lambda look: plant.on_look(index, look),)
         self._response_ns = spec.response_ns
         self._waiting = 0
-        self._stream = Stream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
+        self._stream = TcpStream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
         self._stream.open = True
 
     def ask(self, frame: bytes) -> None:

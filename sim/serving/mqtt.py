@@ -12,7 +12,7 @@ from typing import Any
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.field.mqtt_site import REDIAL_FIRST_NS, REDIAL_MAX_NS
 from twinloop.sim.kernel.clock import S, Timer
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 
@@ -25,7 +25,7 @@ class Sender:
         assert isinstance(server, MqttDevice)
         self.device, self._spec = server, plant.spec.devices[index]
         server.on_limit = plant.met
-        self._stream: Stream | None = None
+        self._stream: TcpStream | None = None
         self._broker: BrokerEnd | None = None
         self._backoff_ns = REDIAL_FIRST_NS
         self._timer: Timer | None = None
@@ -34,7 +34,7 @@ class Sender:
 
     # ---- the connection -------------------------------------------------------------------------------------------
     def _dial(self) -> None:
-        stream = self._stream = Stream(
+        stream = self._stream = TcpStream(
             self._env, self.plant.links[self._spec.link], self._spec.name, self._at_broker, self._at_device, lambda: self._lost(stream)
         )
         stream.connect(self._dial_out)
@@ -57,7 +57,7 @@ class Sender:
         if self._stream is not None:
             self._stream.break_off()
 
-    def _say(self, stream: Stream, data: bytes, tag: Any) -> None:
+    def _say(self, stream: TcpStream, data: bytes, tag: Any) -> None:
         self.plant.requests += tag is not None
         stream.send_down(data, len(data))
 
@@ -79,7 +79,7 @@ class Sender:
         elif self.device.accepted:
             self._backoff_ns = REDIAL_FIRST_NS
 
-    def _ping(self, stream: Stream) -> None:
+    def _ping(self, stream: TcpStream) -> None:
         if stream is not self._stream:
             return
         if self.device.ping():
@@ -92,7 +92,7 @@ class Sender:
         if self._stream is not None:
             self._stream.break_off()
 
-    def _lost(self, stream: Stream) -> None:
+    def _lost(self, stream: TcpStream) -> None:
         if stream is not self._stream:
             return
         self._stream = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS, END
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class OpcUaCaller(Caller):
         assert isinstance(server, OpcUaServer)
         assert stacks is not None
         self._server, self._stacks, self._response_ns, self._index = server, stacks, spec.response_ns, index
-        self._stream = Stream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
+        self._stream = TcpStream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
         self._stream.open = True
         self._chunks = _Chunks()
         self._peer: Accepted | None = stacks.accept(host_of(spec.name), PORT, self._answered, self._hung_up, peer, name)

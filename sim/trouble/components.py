@@ -58,7 +58,7 @@ class Inject(Verb):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upgrade(Verb):
+class OrderUpgrade(Verb):
     """the cloud orders a gateway to install another version of a component"""
 
     name = "upgrade"

@@ -89,7 +89,7 @@ class PowerCut(_Down):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart(_OnGateway):
+class RestartGateway(_OnGateway):
     """a gateway crashes and boots"""
 
     name = "restart"

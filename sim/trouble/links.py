@@ -13,7 +13,7 @@ from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.presets import PRESETS
-from twinloop.sim.network.rule import Cut as CutRule
+from twinloop.sim.network.rule import CutRule
 from twinloop.sim.trouble.verb import Mistake, Site, Stage, Undo, Unknown, Verb, WholeStage, key
 
 

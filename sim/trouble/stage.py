@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twinloop.sim.accounts.schedule import Plan
+from twinloop.sim.accounts.schedule import SampleSchedule
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.field import Field
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.network.link import Link
@@ -27,7 +27,7 @@ class Stage(Protocol):
     spec: WorldSpec
     env: Environment
     trace: Trace
-    streams: Streams
+    streams: RandomStreams
     links: dict[str, Link]
     field: Field
     device_index: dict[str, int]
@@ -50,7 +50,7 @@ class Stage(Protocol):
 class WholeStage(Stage, Protocol):
     """With gateways and the cloud: a world."""
 
-    plans: list[Plan]
+    plans: list[SampleSchedule]
     pairs: list[Pair]
     rollout: Rollout
     gateway_of_name: dict[str, Gateway]

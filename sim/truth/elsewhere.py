@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twinloop.devices.model.device import Device
-from twinloop.sim.field.real_port import Outside
+from twinloop.sim.field.real_port import RealWorld
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Shown, Truth, Witness, agree, as_ordered
 from twinloop.sim.truth.witness import close
@@ -189,7 +189,7 @@ class Elsewhere:
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
 
 
-class Attached(Outside, Protocol):
+class AttachedWorld(RealWorld, Protocol):
     """The way to real devices, some of which another process of ours may serve."""
 
     def serving(self, device: str) -> Elsewhere | None:

@@ -165,7 +165,7 @@ class Points(Protocol):
     bit_of: dict[int, int]
 
 
-class Reader(Protocol):
+class CheckedReader(Protocol):
     """Who reads a device for a gateway: which one, its point table, who knows what was shown, how many batches nobody looks at."""
 
     index: int
@@ -191,7 +191,7 @@ class Truth:
         self._batches: dict[int, int] = {}
         self._until_ns: dict[int, int] = {}
         self._everywhere_ns = -1
-        self._pollers: list[Reader] = []
+        self._pollers: list[CheckedReader] = []
         self.checked = self.asked_elsewhere = 0
         """readings that were looked at; those among them of which the process that served their device was asked"""
         self.wrong_of: dict[int, int] = {}
@@ -220,11 +220,11 @@ class Truth:
         """Writes that were said to be done and weren't."""
         return sum(self.wrong_commands.values())
 
-    def add(self, poller: Reader) -> None:
+    def add(self, poller: CheckedReader) -> None:
         """One more whose batches are looked at."""
         self._pollers.append(poller)
 
-    def trouble(self, poller: Reader) -> None:
+    def trouble(self, poller: CheckedReader) -> None:
         """From now on look at everything of that device for a while."""
         self._until_ns[poller.index] = self._env._now + WATCHFUL_NS
         poller.unchecked = 0
@@ -237,7 +237,7 @@ class Truth:
         for poller in self._pollers:
             poller.unchecked = 0
 
-    def look(self, poller: Reader, row: Row, batch: Batch) -> None:
+    def look(self, poller: CheckedReader, row: Row, batch: Batch) -> None:
         """A driver has returned a batch that is looked at; how long until the next one?"""
         device, now = row.device, self._env._now
         number = self._batches[device] = self._batches.get(device, 0) + 1

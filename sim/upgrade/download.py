@@ -5,9 +5,9 @@ Belongs here: what is asked for. Never: whether the bytes are right (upgrades.py
 
 from __future__ import annotations
 
-from twinloop.sim.cloud.releases import BLOCK_BYTES, Block, BlockRequest
+from twinloop.sim.cloud.releases import BLOCK_BYTES, BlockRequest, ReleaseBlock
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.kernel.clock import Signal
+from twinloop.sim.kernel.clock import Event
 
 BLOCKS_AHEAD = 8
 """asked for and not here yet: 128 KiB, what 10 Mbit/s carries in 100 ms"""
@@ -23,7 +23,7 @@ class Fetch:
         self._asked = 0
         self._end = size_bytes
         """where the registry's bytes end, as far as is known"""
-        self.over = Signal(gateway.machine.env)
+        self.over = Event(gateway.machine.env)
         self.finished = False
         self.restarts = 0
         """how often a session was lost in between"""
@@ -43,7 +43,7 @@ class Fetch:
                 self._gateway.outbox.uplink.tell(BlockRequest(self._upgrade, self._name, self._version, self._asked))
             self._asked += BLOCK_BYTES
 
-    def arrived(self, block: Block) -> None:
+    def arrived(self, block: ReleaseBlock) -> None:
         """A block is here."""
         if self.finished or block.upgrade != self._upgrade or block.offset in self._blocks:
             return

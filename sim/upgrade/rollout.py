@@ -20,7 +20,7 @@ class Rollout:
         self._env, self._trace, self._cloud, self._gateways = env, trace, cloud, gateways
         self.orders: list[Upgrade] = []
         self._releases = {(offer.release.name, str(offer.release.version)): offer.release for offer in offers}
-        cloud.shelf.bytes_of.update(((offer.release.name, str(offer.release.version)), offer.data) for offer in offers)
+        cloud.release_store.bytes_of.update(((offer.release.name, str(offer.release.version)), offer.data) for offer in offers)
 
     def order(self, target: str, version: str) -> None:
         """Order ``gateway/component`` to take a version; it waits for a session like any command."""

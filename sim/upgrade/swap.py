@@ -16,7 +16,7 @@ from twinloop.components.releases.registry import Version
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.kernel.clock import Signal, Steps, Task
+from twinloop.sim.kernel.clock import Event, Steps, Task
 from twinloop.sim.model.spec import ComponentSpec
 
 
@@ -41,13 +41,13 @@ class Swap:
         self.faults = 0
         self.last_fault = ""
         self.swapped = False
-        self._returning: list[Signal] = []
+        self._returning: list[Event] = []
         self._dark_since: dict[int, int] = {}
         self._dark_ns: dict[int, int] = {}
         gateway.rack.staged += self.new
 
     # ---- beside -------------------------------------------------------------------------------------------------
-    def start(self, place: int) -> Signal:
+    def start(self, place: int) -> Event:
         """Bring one of them up; the signal fires when it is ready or has failed."""
         self._watch(place)
         return self._gateway.supervisor.start(self.new[place])
@@ -77,7 +77,7 @@ class Swap:
         return {"memory-limit": "memory", "contract": "configure"}.get(self._fault_cause, self._fault_cause)
 
     # ---- forth and back -----------------------------------------------------------------------------------------
-    def forth(self) -> Signal:
+    def forth(self) -> Event:
         """Put the new ones in their places, each between two calls; the signal fires when all are there."""
         self.swapped = True
         return self._change(self.old, self.new, self._hand_over)
@@ -87,8 +87,8 @@ class Swap:
         yield self._change(self.new, self.old, None)
         yield from self._returning
 
-    def _change(self, leaving: list[Slot], coming: list[Slot], before: Callable[[int], None] | None) -> Signal:
-        over, left = Signal(self._gateway.machine.env), [len(leaving)]
+    def _change(self, leaving: list[Slot], coming: list[Slot], before: Callable[[int], None] | None) -> Event:
+        over, left = Event(self._gateway.machine.env), [len(leaving)]
 
         def change(place: int) -> None:
             if before is not None:

@@ -12,7 +12,7 @@ from math import sqrt
 
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.kernel.clock import Signal
+from twinloop.sim.kernel.clock import Event
 from twinloop.sim.model.spec import UpgradeSpec
 from twinloop.sim.upgrade.swap import Swap
 
@@ -38,7 +38,7 @@ class Trial:
         self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
-        self.over = Signal(gateway.machine.env)
+        self.over = Event(gateway.machine.env)
         self.finished = False
         swap.on_fault = self._fault
         for poller in swap.pollers:

@@ -16,14 +16,14 @@ from collections import deque
 
 from twinloop.components.host.component import ComponentRefused
 from twinloop.components.releases.registry import Keys, bytes_fault, signature_fault
-from twinloop.sim.accounts.latency import DRIVER, Clockwork
+from twinloop.sim.accounts.latency import DRIVER, StageTimes
 from twinloop.sim.cloud.orders import ENDS, TRANSITIONS, Upgrade
-from twinloop.sim.cloud.releases import Block
+from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import MS, S, Steps, Task
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import ComponentSpec, UpgradeSpec
 from twinloop.sim.upgrade.download import Fetch
 from twinloop.sim.upgrade.swap import Swap
@@ -38,7 +38,7 @@ COMPILE_SLICE_NS = MS
 class Upgrades:
     """Of one gateway. ``installed``: component -> (version, SHA-256 of its bytes), as its flash has it."""
 
-    def __init__(self, gateway: Gateway, spec: UpgradeSpec, trusted: Keys, components: list[ComponentSpec], cuts: Stream) -> None:
+    def __init__(self, gateway: Gateway, spec: UpgradeSpec, trusted: Keys, components: list[ComponentSpec], cuts: RandomStream) -> None:
         self._gateway, self._spec, self._trusted, self._cuts = gateway, spec, trusted, cuts
         self.installed = {one.name: (one.version, one.component.sha256) for one in components if one.version is not None}
         self.current: Upgrade | None = None
@@ -182,7 +182,7 @@ class Upgrades:
         for slot in swap.new if swap.new[0].spec.role == "driver" else []:
             if swap.fault:  # who was brought up first may have died since
                 break
-            fault = yield from call(gateway.machine, slot, "get-status", (), 0, Clockwork(), DRIVER)
+            fault = yield from call(gateway.machine, slot, "get-status", (), 0, StageTimes(), DRIVER)
             if gateway.machine.epoch != epoch:
                 return ""
             if fault is not None:
@@ -243,7 +243,7 @@ class Upgrades:
         self.move(upgrade, "refuse", cause)
 
     # ---- what else happens --------------------------------------------------------------------------------------
-    def block(self, block: Block) -> None:
+    def block(self, block: ReleaseBlock) -> None:
         """A block of the download has come."""
         if self._fetch is not None:
             self._fetch.arrived(block)

@@ -17,7 +17,7 @@ from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Fault
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, Pingreq, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingreq, Pingresp, Puback, Publish, Suback, Subscribe, encode
 
 FUEL = 50_000_000
 S = 1_000_000_000
@@ -33,7 +33,7 @@ class Bus:
         self.sent: list[Packet] = []
         self.broker, self._talk = broker, talk
         self._connection: Any = None
-        self._reader = Reader()
+        self._reader = PacketReader()
         self.nudged = False
 
     def _say(self, data: bytes) -> None:
@@ -52,7 +52,7 @@ class Bus:
     def answer(self, request: Any) -> Any:
         name, arguments = request
         if name == "fieldbus.reset":
-            self.unread, self.resets, self._reader = b"", self.resets + 1, Reader()
+            self.unread, self.resets, self._reader = b"", self.resets + 1, PacketReader()
             if self._connection is not None:
                 self._connection.lost(self.now_ns)
             return None
@@ -199,7 +199,7 @@ def test_writes_are_published_and_wait_for_the_broker(host: Host) -> None:
     instance = driver(host, bus)
     assert bus.broker is not None
     seen: list[bytes] = []
-    watcher = bus.broker.connection(lambda data, tag, packet: seen.extend(p.payload for p in Reader().feed(data) if isinstance(p, Publish)), lambda: None, 0)
+    watcher = bus.broker.connection(lambda data, tag, packet: seen.extend(p.payload for p in PacketReader().feed(data) if isinstance(p, Publish)), lambda: None, 0)
     watcher.received(encode(Connect("w")) + encode(Subscribe(1, ((f"{TOPIC}/set", 0),))), 0)
     for value in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0):
         assert ask(instance, bus, "write-register", (1, value)).ok
@@ -319,7 +319,7 @@ def test_no_mutation_of_what_a_broker_sends_becomes_a_wrong_reading(host: Host) 
             data = bytearray(encode(Publish(TOPIC, payload[: chance.randrange(len(payload))], 0)))
         bus.hear(bytes(data))
         try:
-            told = [json.loads(packet.payload) for packet in Reader().feed(bytes(data)) if isinstance(packet, Publish)]
+            told = [json.loads(packet.payload) for packet in PacketReader().feed(bytes(data)) if isinstance(packet, Publish)]
         except (ProtocolError, ValueError):
             told = None  # type: ignore[assignment]
         result = ask(instance, bus)

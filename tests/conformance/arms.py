@@ -22,8 +22,8 @@ from twinloop.devices.opcua.server import fresh_counters, standard_space
 from twinloop.sim.field.files import Client, Files
 from twinloop.sim.field.serial_port import Master, SerialPort
 from twinloop.sim.field.tcp_port import TcpPort
-from twinloop.sim.kernel.clock import MS, Environment, S, Signal
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.clock import MS, Environment, Event, S
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.libraries.stacks import Stacks
@@ -45,7 +45,7 @@ class _Balanced:
         return True
 
 
-def _until(env: Environment, signal: Signal) -> Any:
+def _until(env: Environment, signal: Event) -> Any:
     while not signal.fired:
         env.step()
     return signal.value
@@ -54,7 +54,7 @@ def _until(env: Environment, signal: Signal) -> Any:
 @contextlib.contextmanager
 def simulated_tcp(server: ModbusServer) -> Iterator[Ask]:
     """Over a link with delay and loss, through the port that a driver has."""
-    env, streams = Environment(), Streams(3)
+    env, streams = Environment(), RandomStreams(3)
     link = Link("plant", LinkModel(delay_ns=MS, loss=0.1), streams)
     port = TcpPort(env, Trace(env), 0, link, server, "d/1", MS, Client("gw", Files(None), lambda: True))
 
@@ -68,7 +68,7 @@ def simulated_tcp(server: ModbusServer) -> Iterator[Ask]:
 @contextlib.contextmanager
 def simulated_rtu(server: ModbusServer) -> Iterator[Ask]:
     """Over a serial line."""
-    env, streams = Environment(), Streams(3)
+    env, streams = Environment(), RandomStreams(3)
     line = Line(env, "line/1", LineTiming(19_200), Link("line", LinkModel(), streams), streams)
     port = SerialPort(env, Trace(env), 0, line, server, MS, Master(line))
 
@@ -140,7 +140,7 @@ Program = Callable[[str, OpcUaServer], Coroutine[Any, Any, None]]
 
 def simulated_opcua(device: Device, program: Program) -> None:
     """In simulated time, over a link."""
-    env, streams = Environment(), Streams(3)
+    env, streams = Environment(), RandomStreams(3)
     stacks = Stacks(env, streams)
     stacks.network.attach("plc", Link("plant", LinkModel(delay_ns=MS), streams))
     logging.disable(logging.CRITICAL)

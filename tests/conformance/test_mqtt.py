@@ -18,11 +18,11 @@ from twinloop.devices.mqtt.packet import (
     Connect,
     Disconnect,
     Packet,
+    PacketReader,
     Pingreq,
     Pingresp,
     Puback,
     Publish,
-    Reader,
     Suback,
     Subscribe,
     Unsuback,
@@ -31,7 +31,7 @@ from twinloop.devices.mqtt.packet import (
     encode,
 )
 from twinloop.sim.kernel.clock import MS, Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.libraries.stacks import Stacks
 from twinloop.sim.network.link import Link, LinkModel
 
@@ -47,7 +47,7 @@ class Client(asyncio.Protocol):
     """One connection; ``say`` sends packets and gives what has come within a moment."""
 
     def __init__(self) -> None:
-        self.reader, self.came = Reader(), []
+        self.reader, self.came = PacketReader(), []
         self.closed = False
         self.transport: Any = None
 
@@ -96,7 +96,7 @@ Program = Callable[[Callable[[], Coroutine[Any, Any, Client]]], Coroutine[Any, A
 
 
 def run(kind: str, program: Program) -> None:
-    env, streams = Environment(), Streams(3)
+    env, streams = Environment(), RandomStreams(3)
     stacks = Stacks(env, streams)
     stacks.network.attach("broker", Link("plant", LinkModel(delay_ns=MS), streams))
     logging.disable(logging.CRITICAL)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tests.devices.test_stepper import signals, tables
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
+from twinloop.devices.model.fleet import LOOKS_MIN, FleetMember, make_devices
 from twinloop.devices.model.points import Point
 
-MEMBERS = [Member(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
+MEMBERS = [FleetMember(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
 
 
 def same(model: DeviceModel, steps: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from pymodbus.framer import FramerRTU
 
 import twinloop.devices.live.tcp
 from twinloop.devices.live.pty import SerialLine
-from twinloop.devices.live.tcp import Connection, Listener
+from twinloop.devices.live.tcp import TcpConnection, TcpListener
 
 
 def test_a_flood_on_a_line_is_one_overlong_frame() -> None:
@@ -64,7 +64,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
             self.aborted = True
 
     met: list[str] = []
-    connection = Connection(Listener(lambda client: None, lambda call: None, met.append))  # type: ignore[arg-type, return-value]
+    connection = TcpConnection(TcpListener(lambda client: None, lambda call: None, met.append))  # type: ignore[arg-type, return-value]
     transport = Full()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.write(b"x")
@@ -117,8 +117,8 @@ def test_nothing_is_lost_while_the_plant_is_behind() -> None:
 
     told: list[Any] = []
     later: list[Callable[[], None]] = []
-    listener = Listener(lambda client: Caller(), lambda call, *given: later.append(lambda: call(*given)), lambda limit: None)
-    connection, transport = Connection(listener), Transport()
+    listener = TcpListener(lambda client: Caller(), lambda call, *given: later.append(lambda: call(*given)), lambda limit: None)
+    connection, transport = TcpConnection(listener), Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.data_received(b"first")
     assert transport.paused, "no more is read than what waits"

@@ -20,11 +20,11 @@ from twinloop.devices.mqtt.packet import (
     Connect,
     Disconnect,
     Packet,
+    PacketReader,
     Pingreq,
     Pingresp,
     Puback,
     Publish,
-    Reader,
     Suback,
     Subscribe,
     Unsuback,
@@ -40,7 +40,7 @@ class Client:
     """One connection, from the client's side."""
 
     def __init__(self, broker: Broker, now_ns: int = 0) -> None:
-        self.reader, self.came, self.tags = Reader(), [], []
+        self.reader, self.came, self.tags = PacketReader(), [], []
         self.closed = False
         self.connection = broker.connection(self._sent, self._closed, now_ns)
 

@@ -22,11 +22,11 @@ from twinloop.devices.mqtt.packet import (
     Connect,
     Disconnect,
     Packet,
+    PacketReader,
     Pingreq,
     Pingresp,
     Puback,
     Publish,
-    Reader,
     Suback,
     Subscribe,
     Unsuback,
@@ -56,7 +56,7 @@ VECTORS: dict[str, tuple[Packet, str]] = {
 def test_the_standards_figures(section: str) -> None:
     packet, text = VECTORS[section]
     assert encode(packet) == bytes.fromhex(text)
-    assert Reader().feed(bytes.fromhex(text)) == [packet]
+    assert PacketReader().feed(bytes.fromhex(text)) == [packet]
 
 
 @pytest.mark.parametrize(("size", "length"), [(0, "00"), (127, "7F"), (128, "80 01"), (16_383, "FF 7F"), (16_384, "80 80 01"), (200_000, "C0 9A 0C")])
@@ -68,7 +68,7 @@ def test_remaining_length(size: int, length: str) -> None:
         return
     data = encode(Publish("a", payload))
     assert data[1 : 1 + len(bytes.fromhex(length))] == bytes.fromhex(length)
-    assert Reader().feed(data) == [Publish("a", payload)]
+    assert PacketReader().feed(data) == [Publish("a", payload)]
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
@@ -98,7 +98,7 @@ packets = st.one_of(
 @given(st.lists(packets, max_size=5), st.lists(st.integers(1, 40), max_size=60))
 def test_every_packet_comes_back_however_the_stream_is_cut(sent: list[Packet], cuts: list[int]) -> None:
     data = b"".join(encode(packet) for packet in sent)
-    reader, came = Reader(), []
+    reader, came = PacketReader(), []
     for size in cuts:
         came += reader.feed(data[:size])
         data = data[size:]
@@ -118,10 +118,10 @@ def test_amqtt_reads_what_we_write_and_writes_what_we_read() -> None:
     ours = Publish("plant/press", b'{"a":1}', 1, True, False, 77)
     theirs = by_amqtt(PublishPacket, encode(ours))
     assert (theirs.topic_name, bytes(theirs.data), theirs.qos, theirs.retain_flag, theirs.packet_id) == ("plant/press", b'{"a":1}', 1, True, 77)
-    assert Reader().feed(bytes(theirs.to_bytes())) == [ours]
+    assert PacketReader().feed(bytes(theirs.to_bytes())) == [ours]
     asked = by_amqtt(SubscribePacket, encode(Subscribe(9, (("plant/#", 1), ("x/+", 0)))))
     assert asked.payload.topics == [("plant/#", 1), ("x/+", 0)]
-    assert Reader().feed(bytes(asked.to_bytes())) == [Subscribe(9, (("plant/#", 1), ("x/+", 0)))]
+    assert PacketReader().feed(bytes(asked.to_bytes())) == [Subscribe(9, (("plant/#", 1), ("x/+", 0)))]
 
 
 WRONG: dict[str, tuple[str, str]] = {
@@ -165,7 +165,7 @@ WRONG: dict[str, tuple[str, str]] = {
 def test_what_breaks_the_protocol_is_refused_with_the_reason(name: str) -> None:
     data, reason = WRONG[name]
     with pytest.raises(ProtocolError, match=re.escape(reason)):
-        Reader().feed(bytes.fromhex(data))
+        PacketReader().feed(bytes.fromhex(data))
 
 
 def test_topics_and_filters_match_as_the_standard_says() -> None:
@@ -196,8 +196,8 @@ def test_any_bytes_are_packets_or_a_protocol_error() -> None:
         for _ in range(chance.randint(1, 3)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         try:
-            for packet in Reader().feed(bytes(data)):
-                assert Reader().feed(encode(packet)) == [packet]
+            for packet in PacketReader().feed(bytes(data)):
+                assert PacketReader().feed(encode(packet)) == [packet]
         except ProtocolError:
             broken += 1
     assert 5000 < broken < 20_000

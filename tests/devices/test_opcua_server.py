@@ -10,7 +10,7 @@ import pytest
 from asyncua import Client, Server, ua
 
 from tests.sim.stacks import Field, on
-from twinloop.devices.opcua.server import NAMESPACE, Overlay, StandardSpace, fresh_counters, serve
+from twinloop.devices.opcua.server import NAMESPACE, NodeOverlay, StandardSpace, fresh_counters, serve
 from twinloop.sim.kernel.clock import MS
 
 
@@ -130,7 +130,7 @@ def test_a_server_is_small_and_copies_what_it_touches(standard: StandardSpace) -
         servers = [await on(f"plc-{i}", serve(standard, f"press-{i}", f"plc-{i}", 4840, {"a": 1.0, "b": 2.0})) for i in range(20)]
         for server, _ in servers:
             nodes = server.iserver.aspace._nodes
-            assert isinstance(nodes, Overlay)
+            assert isinstance(nodes, NodeOverlay)
             held.append(nodes.copied)
             await server.stop()
 
@@ -143,7 +143,7 @@ def test_a_server_is_small_and_copies_what_it_touches(standard: StandardSpace) -
 
 
 def test_an_overlay_is_a_mapping_like_the_one_that_it_replaces(standard: StandardSpace) -> None:
-    overlay = Overlay(standard)
+    overlay = NodeOverlay(standard)
     key = next(iter(standard.nodes))
     size = len(standard.nodes)
     assert len(overlay) == size == len(list(overlay))

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.fleet import LOOKS_MIN, Member, make_devices
+from twinloop.devices.model.fleet import LOOKS_MIN, FleetMember, make_devices
 from twinloop.devices.model.overlay import KINDS, ONLY_NODES, ValueFault
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
@@ -121,7 +121,7 @@ def test_a_mask_write_does_not_make_a_lie_permanent() -> None:
 
 def test_one_of_a_fleet_lies_and_the_others_do_not() -> None:
     model = DeviceModel("many", "", "ours", ("modbus-tcp",), POINTS[:2], step_ns=S)
-    devices = make_devices(model, [Member(f"d/{i}", 1, i) for i in range(LOOKS_MIN)], S)
+    devices = make_devices(model, [FleetMember(f"d/{i}", 1, i) for i in range(LOOKS_MIN)], S)
     devices[3].lie(ValueFault("stuck", 0), 2 * S)
     for device in devices:
         device.advance(9 * S)

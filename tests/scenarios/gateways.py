@@ -16,7 +16,7 @@ from typing import Any
 from asyncua import Client
 from pymodbus.client import AsyncModbusTcpClient
 
-from twinloop.devices.mqtt.packet import Connack, Connect, Puback, Publish, Reader, encode
+from twinloop.devices.mqtt.packet import Connack, Connect, PacketReader, Puback, Publish, encode
 
 NO_SAMPLE = (1 << 32) - 1
 POLL_S, ANSWER_S = 0.03, 0.25
@@ -47,7 +47,7 @@ class Uplink:
 
     async def _session(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        packets = Reader()
+        packets = PacketReader()
         got: deque[Any] = deque()
 
         async def answer() -> Any:

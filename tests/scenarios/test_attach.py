@@ -30,7 +30,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.twin.recorder import Recorder, recordable
 from twinloop.scenarios.wire.places import attached, places
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import PlaceSpec, WorldSpec
 
 MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
@@ -100,7 +100,7 @@ def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int |
     device = next(device for device in spec.devices if device.name == name)
     index = device.model.index(point)
     assert index is not None
-    model = Device(device.model, name, 1, Streams(spec.seed).key(f"device/{name}"))
+    model = Device(device.model, name, 1, RandomStreams(spec.seed).key(f"device/{name}"))
     values = []
     for step in range(2000):
         model.advance(step * device.model.step_ns)

@@ -162,11 +162,11 @@ def test_a_broken_ledger_is_broken_with_the_first_sample(host: Host, monkeypatch
 
 
 def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from twinloop.sim.kernel.random import Streams
+    from twinloop.sim.kernel.random import RandomStreams
 
     calls = iter(range(10**9))
-    key = Streams.key
-    monkeypatch.setattr(Streams, "key", lambda self, name: key(self, name) + next(calls))
+    key = RandomStreams.key
+    monkeypatch.setattr(RandomStreams, "key", lambda self, name: key(self, name) + next(calls))
     text = TINY.replace("seed: 7", "seed: 8")
     result = run(load_text(text, Path("t.yaml")), Options(check=True), host)
     assert result.verdict is Verdict.BROKEN

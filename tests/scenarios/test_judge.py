@@ -19,7 +19,7 @@ from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.mqtt.listener import MqttListener
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, Pingresp, Puback, Publish, Reader, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingresp, Puback, Publish, Suback, Subscribe, encode
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.verdict import Verdict
@@ -31,7 +31,7 @@ from twinloop.scenarios.wire.wire import served
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.network.rule import Cut
+from twinloop.sim.network.rule import CutRule
 from twinloop.sim.serving.judged_plant import NO_SAMPLE, ObservedPlant
 from twinloop.sim.serving.modbus import ModbusCaller
 
@@ -281,7 +281,7 @@ def test_the_listener_comes_back_whatever_happens() -> None:
     """A refusal, garbage, a broker that has forgotten it or doesn't answer: each ends the connection, none ends the listening."""
     heard: list[tuple[str, bytes]] = []
     sent: list[Packet] = []
-    reader = Reader()
+    reader = PacketReader()
     listener = MqttListener("us", "plant/#", lambda topic, payload: heard.append((topic, payload)))
 
     def connect() -> None:
@@ -335,7 +335,7 @@ def test_only_a_right_answer_that_arrives_is_a_reading(host: Host) -> None:
             assert len(got) == 1
             assert not row.read
             wrong()
-            rule = Cut(False, None, None)
+            rule = CutRule(False, None, None)
             plant.at(40_000_000, client.received, request)
             plant.links["plant"].rules.append(rule)
             plant.run_to(60_000_000)

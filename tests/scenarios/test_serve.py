@@ -26,7 +26,7 @@ from pymodbus.framer import FramerRTU
 import twinloop.devices.live.pty
 import twinloop.devices.live.tcp
 from twinloop.components.host.host import Host
-from twinloop.devices.mqtt.packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscribe, encode
 from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import find, load, load_text
@@ -268,7 +268,7 @@ def test_devices_publish_to_a_broker_that_nobody_here_wrote(host: Host) -> None:
         await broker.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(encode(Connect("watcher", True, 0)) + encode(Subscribe(1, (("plant/+/+", 0),))))
-        packets, heard = Reader(), dict[str, set[int]]()
+        packets, heard = PacketReader(), dict[str, set[int]]()
         while len(heard) < 3 or min(map(len, heard.values())) < 10:
             for one in packets.feed(await reader.read(65_536)):
                 if isinstance(one, Publish):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twinloop.sim.kernel.clock import MS, US, Environment
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.libraries.clocks_and_entropy import neutralised
 from twinloop.sim.libraries.event_loop import EventLoop
 from twinloop.sim.libraries.transport import HERE, Network, Transport
@@ -24,7 +24,7 @@ class Field:
     """A hub and some hosts on one link, a loop, and everything that crossed the wire."""
 
     def __init__(self, hosts: tuple[str, ...], seed: int = 7, user_timeout_ns: int = 10_000 * MS, **figures: Any) -> None:
-        self.env, self.streams = Environment(), Streams(seed)
+        self.env, self.streams = Environment(), RandomStreams(seed)
         self.link = Link("plant", LinkModel(**{"delay_ns": MS, "jitter_ns": 100 * US, **figures}), self.streams)
         self.network = Network(self.env, user_timeout_ns)
         self.loop = EventLoop(self.env, self.network)

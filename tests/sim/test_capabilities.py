@@ -31,7 +31,7 @@ def test_set_waits_for_the_sync_of_the_flash(host: Host) -> None:
     assert world.ledger.count(End.MISSED, "rejected", [0]) == 30
     poller = world.gateways[0].pollers[0]
     assert poller.slot.imports.values == {"k": bytes(8)}
-    assert 100 * MS <= poller.clockwork.spent_ns[1] <= 110 * MS
+    assert 100 * MS <= poller.times.spent_ns[1] <= 110 * MS
 
 
 def test_a_value_over_the_quota_is_refused_and_traced(host: Host) -> None:

@@ -32,11 +32,11 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     accepted = Pipeline.accepted
 
     def checked(pipeline: Pipeline, poller: Any, row: Any, fault: Any, generation: int) -> Any:
-        lists = poller.clockwork.lists
+        lists = poller.times.lists
         if poller.listens_by_itself and fault is None and lists is not None:
             late_ns = read_batch(lists).times[0] - EPOCH_NS - row.due_ns
             late_ms = -(-late_ns // MS)  # a payload's time is in whole ms
-            assert min(poller.clockwork.spent_ns) >= 0
+            assert min(poller.times.spent_ns) >= 0
             late[late_ms] = late.get(late_ms, 0) + 1
         return accepted(pipeline, poller, row, fault, generation)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Clockwork, Latencies, Latency
+from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Latencies, Latency, StageTimes
 from twinloop.sim.kernel.invariants import InvariantError
 
 
-def clockwork(*spent_ns: int, waited: dict[str, int] | None = None) -> Clockwork:
-    made = Clockwork()
+def times(*spent_ns: int, waited: dict[str, int] | None = None) -> StageTimes:
+    made = StageTimes()
     made.spent_ns = [*spent_ns, *[0] * (len(STAGES) - len(spent_ns))]
     made.waited_ns, made.outside_ns = waited, 0
     return made
@@ -23,7 +23,7 @@ def counts(latency: Latency) -> list[int]:
 
 
 def test_time_in_the_queue_is_kept_by_what_it_waited_for() -> None:
-    made = Clockwork()
+    made = StageTimes()
     assert (made.lists, made.spent_ns, made.waited_ns) == (None, [0] * 6, None)
     made.waited(5, "core")
     made.waited(7, "gw/transform")
@@ -47,8 +47,8 @@ def test_a_blame_names_the_stage_and_what_was_waited_for() -> None:
 def test_stages_and_totals_go_to_the_devices_fleet() -> None:
     all_of = Latencies([0, 1, 1], 2)
     all_of.watch(2)
-    all_of.carried(0, 3, 100, 0, clockwork(10, 20, 30, 0, 0, 40))
-    all_of.carried(2, 2, 50, 0, clockwork(0, 50))
+    all_of.carried(0, 3, 100, 0, times(10, 20, 30, 0, 0, 40))
+    all_of.carried(2, 2, 50, 0, times(0, 50))
     all_of.accepted(2, 4, 900, 0)
     all_of.accepted(1, 1, 800, 0)
     assert counts(all_of.fleets[0]) == [3, 0, 3, 3, 3, 3, 3, 3]
@@ -68,11 +68,11 @@ def test_stages_that_do_not_add_up_are_a_mistake_of_ours() -> None:
     all_of = Latencies([0], 1)
     for total_ns in (99, 101):
         with pytest.raises(InvariantError) as caught:
-            all_of.carried(0, 1, total_ns, 0, clockwork(10, 90))
+            all_of.carried(0, 1, total_ns, 0, times(10, 90))
         told = "{'queue': 10, 'driver': 90, 'bus': 0, 'transform': 0, 'policy': 0, 'uplink': 0}"
         assert str(caught.value) == f"stages {told} add up to 100 ns, the latency is {total_ns} ns"
     assert counts(all_of.fleets[0])[0] == 0
-    broken = clockwork(1, 2)
+    broken = times(1, 2)
     broken.spent_ns.append(5)
     with pytest.raises(ValueError, match="zip"):
         all_of.carried(0, 1, 99, 0, broken)
@@ -104,7 +104,7 @@ def test_a_merged_copy_of_all_some_fleets_or_devices() -> None:
     all_of = Latencies([0, 1, 2], 3)
     for device in range(3):
         all_of.watch(device)
-        all_of.carried(device, device + 1, 10, 0, clockwork(0, 0, 10))
+        all_of.carried(device, device + 1, 10, 0, times(0, 0, 10))
         all_of.accepted(device, 10 * (device + 1), 20, 0)
         all_of.never_carried(device, 100 * (device + 1), 0)
     assert counts(all_of.of()) == [6, 60, *[6] * 6]
@@ -139,7 +139,7 @@ def test_windows_are_told_of_the_gateway_or_of_the_cloud() -> None:
     told: list[tuple[Any, ...]] = []
     for cloud, name in ((False, "gateway"), (True, "cloud")):
         all_of.watch_windows(cloud, lambda *what, name=name: told.append((name, *what)), lambda *what, name=name: told.append((f"never {name}", *what)))
-    work = clockwork(0, 7)
+    work = times(0, 7)
     stages: list[tuple[Any, ...]] = []
     all_of.watch_stages(lambda *what: stages.append(what))
     all_of.carried(0, 1, 7, 70, work)
@@ -157,11 +157,11 @@ def test_blame_is_for_what_is_beyond_the_bound_of_the_devices_asked_and_then() -
     early = all_of.blame(10, None, lambda due_ns: due_ns < 100)
     assert (everything.bound_ns, everything.devices, everything.when) == (10, None, None)
     assert one.devices == {1: None}
-    all_of.carried(0, 5, 10, 0, clockwork(10, waited={"core": 10}))
+    all_of.carried(0, 5, 10, 0, times(10, waited={"core": 10}))
     assert everything.samples == 0, "equal to the bound is within it"
-    all_of.carried(0, 2, 11, 100, clockwork(4, 7, waited={"core": 4}))
-    all_of.carried(1, 3, 20, 99, clockwork(6, 0, 14, waited={"core": 2, "gw/policy": 4}))
-    all_of.carried(1, 1, 30, 0, clockwork(0, 0, 30))
+    all_of.carried(0, 2, 11, 100, times(4, 7, waited={"core": 4}))
+    all_of.carried(1, 3, 20, 99, times(6, 0, 14, waited={"core": 2, "gw/policy": 4}))
+    all_of.carried(1, 1, 30, 0, times(0, 0, 30))
     assert (everything.samples, everything.spent_ns, everything.waited_ns) == (6, [26, 14, 72, 0, 0, 0], {"core": 14, "gw/policy": 12})
     assert (one.samples, one.spent_ns, one.waited_ns) == (4, [18, 0, 72, 0, 0, 0], {"core": 6, "gw/policy": 12})
     assert early.samples == 4
@@ -175,15 +175,15 @@ def test_names_of_stages() -> None:
 
 def test_behind_a_poll_the_bus_has_its_share() -> None:
     """The poll before took 1000 ns: 600 on the bus, 100 of its queue for something outside. Of 500 ns behind it 350 aren't modelled."""
-    before = clockwork(200, 200, 600)
+    before = times(200, 200, 600)
     before.waited_ns, before.outside_ns = {}, 100
-    mine = Clockwork()
+    mine = StageTimes()
     mine.behind(501, before, "the poll before")
     assert (mine.spent_ns[QUEUE], mine.waited_ns, mine.outside_ns) == (501, {"the poll before": 501}, 350)
     assert isinstance(mine.outside_ns, int)
     mine.behind(40, None, "promotion")
     assert (mine.spent_ns[QUEUE], mine.outside_ns) == (541, 390)
-    mine.behind(10, Clockwork(), "a poll that took no time")
+    mine.behind(10, StageTimes(), "a poll that took no time")
     assert mine.outside_ns == 400
     mine.waited(7, "core")
     assert (mine.spent_ns[QUEUE], mine.outside_ns) == (558, 400)
@@ -195,7 +195,7 @@ def test_what_wasnt_modelled_of_queues_is_counted_where_there_was_some() -> None
     all_of = Latencies([0, 1], 2)
     all_of.watch(1)
     for device, outside_ns in ((0, 0), (0, 5), (1, 9)):
-        one = clockwork(10, 0, 0)
+        one = times(10, 0, 0)
         one.waited_ns, one.outside_ns = {}, outside_ns
         all_of.carried(device, 3, 10, 0, one)
     assert [(latency.outside.count, latency.outside.max) for latency in (all_of.of(), all_of.of(fleets=[0]), all_of.of(devices={1: None}))] == [

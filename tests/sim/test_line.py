@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twinloop.sim.kernel.clock import MS, US, Environment, S
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.network.serial_line import GAP_FIXED_NS, LINE_FULL, Answered, Line, LineTiming
 
@@ -55,7 +55,7 @@ TIMING = LineTiming(9600)
 
 
 def line(timing: LineTiming = TIMING, **figures: Any) -> Line:
-    return Line(Environment(), "plant/1", timing, Link("plant", LinkModel(**figures), Streams(3)), Streams(3))
+    return Line(Environment(), "plant/1", timing, Link("plant", LinkModel(**figures), RandomStreams(3)), RandomStreams(3))
 
 
 def run(wires: Line, until_ns: int) -> None:
@@ -198,7 +198,7 @@ def test_a_frame_arrives_damaged_or_not_at_all() -> None:
 def test_any_bit_may_flip() -> None:
     wires = line()
     assert wires.noise is not line().noise
-    assert [wires.noise.word() for _ in range(3)] == [word.word() for word in [Streams(3).stream("line/plant/1/corrupt-bit")] for _ in range(3)]
+    assert [wires.noise.word() for _ in range(3)] == [word.word() for word in [RandomStreams(3).stream("line/plant/1/corrupt-bit")] for _ in range(3)]
     places = [next((i, byte) for i, byte in enumerate(found) if byte) for _ in range(400) for found in [wires.damaged(bytes(3))] if found]
     assert {i for i, _ in places} == {0, 1, 2}
     assert {byte for _, byte in places} == {1 << i for i in range(8)}

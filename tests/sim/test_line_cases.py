@@ -17,7 +17,7 @@ from twinloop.components.host.host import Host
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
 from twinloop.sim.kernel.clock import LATE, MS, S, Steps, Task
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec, WorldSpec
 from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.serving.modbus import LineCaller
@@ -173,7 +173,7 @@ def attached(host: Host, case: Case) -> list[Any]:
 
     link = plant_.spec.links[0]
     place = PlaceSpec("rtu:///dev/x", path="/dev/x")
-    line = AttachedLine(plant_.env, "plant/1", Outside(), place, link, Link("bare", LinkModel(), Streams(1)))  # type: ignore[arg-type]
+    line = AttachedLine(plant_.env, "plant/1", Outside(), place, link, Link("bare", LinkModel(), RandomStreams(1)))  # type: ignore[arg-type]
     ports = [AttachedSerialPort(plant_.env, plant_.trace, i, line) for i in range(2)]
     ask_through(plant_, case, ended, lambda unit: ports[unit - 1])
     return ended.ends

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from twinloop.sim.kernel.clock import MS, NEVER_NS, S
-from twinloop.sim.kernel.random import Stream, Streams, probability_word
+from twinloop.sim.kernel.random import RandomStream, RandomStreams, probability_word
 from twinloop.sim.network.link import GilbertElliott, Link, LinkModel, Way
-from twinloop.sim.network.rule import DROP, PASS, Cut, Delay, Packet, Verdict
+from twinloop.sim.network.rule import DROP, PASS, CutRule, Delay, Packet, Verdict
 
 SEED = 5
 
 
 def link(**figures: Any) -> Link:
-    return Link("l", LinkModel(**figures), Streams(SEED))
+    return Link("l", LinkModel(**figures), RandomStreams(SEED))
 
 
-def draws(purpose: str, way: str = "leg/up") -> Stream:
-    return Streams(SEED).stream(f"link/l/{way}/{purpose}")
+def draws(purpose: str, way: str = "leg/up") -> RandomStream:
+    return RandomStreams(SEED).stream(f"link/l/{way}/{purpose}")
 
 
-def hits(coin: Stream, ratio: float) -> bool:
+def hits(coin: RandomStream, ratio: float) -> bool:
     return coin.word() < probability_word(ratio)
 
 
@@ -66,7 +66,7 @@ def test_degradations_overlap_and_are_taken_back_one_by_one() -> None:
     found.restore(third)
     assert found.model == found.healthy
     assert not found.troubled
-    found.rules.append(Cut())
+    found.rules.append(CutRule())
     assert found.troubled
 
 

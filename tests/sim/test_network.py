@@ -15,13 +15,13 @@ from twinloop.sim.field.tcp_port import REPLY_BYTES_MAX, cut_frame
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, S
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.machine.cores import Cores
 from twinloop.sim.network.link import GilbertElliott, Link, LinkModel
 from twinloop.sim.network.presets import PRESETS
-from twinloop.sim.network.rule import Cut, Delay, Packet
+from twinloop.sim.network.rule import CutRule, Delay, Packet
 from twinloop.sim.network.serial_line import LineTiming
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 
 
 class Balanced:
@@ -32,7 +32,7 @@ class Balanced:
 
 
 def link(**figures: Any) -> Link:
-    return Link("l", LinkModel(**figures), Streams(5))
+    return Link("l", LinkModel(**figures), RandomStreams(5))
 
 
 def arrivals(found: Link, packets: int, size_bytes: int = 100, apart_ns: int = MS) -> list[list[tuple[int, bool]]]:
@@ -94,7 +94,7 @@ def test_a_segments_transit_is_an_offer(loss: float, jitter: int, rate: int) -> 
 def test_rules_are_asked_in_order_and_a_cut_may_be_one_way() -> None:
     found = link(delay_ns=MS)
     up, down = found.legs("leg")
-    found.rules.append(Cut(up=True))
+    found.rules.append(CutRule(up=True))
     assert up.offer(1, 0) == []
     assert down.offer(1, 0) == [(MS, False)]
 
@@ -106,9 +106,9 @@ def test_rules_are_asked_in_order_and_a_cut_may_be_one_way() -> None:
     assert up.offer(1, 0) == [(6 * MS, False)]
 
 
-def wired(found: Link, **changes: Any) -> tuple[Environment, Stream, list[Any]]:
+def wired(found: Link, **changes: Any) -> tuple[Environment, TcpStream, list[Any]]:
     env, log = Environment(), list[Any]()
-    stream = Stream(env, found, "leg", lambda p: log.append(("near", env.now, p)), lambda p: log.append(("far", env.now, p)),
+    stream = TcpStream(env, found, "leg", lambda p: log.append(("near", env.now, p)), lambda p: log.append(("far", env.now, p)),
                     lambda: log.append(("lost", env.now)), **changes)  # fmt: skip
     return env, stream, log
 
@@ -125,7 +125,7 @@ def test_loss_costs_a_retransmission_timeout_and_blocks_the_head_of_the_line() -
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found)
     stream.open = True
-    cut = Cut()
+    cut = CutRule()
     found.rules.append(cut)
     stream.send_up("first", 100)
     found.rules.remove(cut)
@@ -138,7 +138,7 @@ def test_a_cut_stalls_a_stream_and_breaks_it_after_the_user_timeout() -> None:
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found, user_timeout_ns=5 * S)
     stream.open = True
-    found.rules.append(Cut())
+    found.rules.append(CutRule())
     stream.send_up("x", 100)
     env.run_to(60 * S, Balanced(), 1000)
     assert log == [("lost", 5 * S)]
@@ -150,7 +150,7 @@ def test_what_is_in_flight_when_a_cut_falls_is_sent_again() -> None:
     env, stream, log = wired(found)
     stream.open = True
     stream.send_up("x", 100)
-    cut = Cut()
+    cut = CutRule()
     env.call_at(5 * MS, found.rules.append, cut)
     env.call_at(300 * MS, found.rules.remove, cut)
     env.run_to(10 * S, Balanced(), 1000)
@@ -166,7 +166,7 @@ def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(cut_ms: int, healed_m
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found)
     stream.open = True
-    cut = Cut()
+    cut = CutRule()
     env.call_at(cut_ms * MS, found.rules.append, cut)
     env.call_at(healed_ms * MS, found.rules.remove, cut)
     env.call_at(0, stream.send_down, "y", 100, 450 * MS)
@@ -211,15 +211,15 @@ def test_where_a_frame_ends(buffer: bytes, framing: Any, frame: bytes | None, to
 
 def test_streams_are_named_and_golden() -> None:
     """The same words on every machine and numpy: a change here changes every trace."""
-    one, again, other = Streams(7).stream("a"), Streams(7).stream("a"), Streams(7).stream("b")
+    one, again, other = RandomStreams(7).stream("a"), RandomStreams(7).stream("a"), RandomStreams(7).stream("b")
     words = [one.word() for _ in range(100)]
     assert words == [again.word() for _ in range(100)]
     assert words != [other.word() for _ in range(100)]
-    assert words == np.random.PCG64(Streams(7).key("a")).random_raw(100).tolist()
+    assert words == np.random.PCG64(RandomStreams(7).key("a")).random_raw(100).tolist()
 
 
 def test_distributions() -> None:
-    stream = Streams(1).stream("d")
+    stream = RandomStreams(1).stream("d")
     uniform = [stream.uniform() for _ in range(20_000)]
     assert 0 <= min(uniform) < max(uniform) < 1
     normal = [stream.normal() for _ in range(20_000)]

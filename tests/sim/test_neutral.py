@@ -16,7 +16,7 @@ import pytest
 
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.libraries.clocks_and_entropy import PACKAGES, neutralised
 
@@ -59,7 +59,7 @@ def test_what_a_library_holds_is_replaced_and_put_back() -> None:
         importlib.import_module(module)
     before = {name: dict(vars(module)) for name, module in sys.modules.items() if module is not None and name.split(".")[0] in PACKAGES}
     env = Environment()
-    with neutralised(env, Streams(1)) as names:
+    with neutralised(env, RandomStreams(1)) as names:
         assert "asyncua.server.internal_subscription.time" in names
         assert "asyncua.ua.uaprotocol_auto.datetime" in names
         assert not [name for name in names if name.split(".")[0] not in PACKAGES]
@@ -83,7 +83,7 @@ def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
     env = Environment()
     drawn = []
     for seed in (1, 1, 2):
-        with neutralised(env, Streams(seed)):
+        with neutralised(env, RandomStreams(seed)):
             env._now = 90 * S
             assert module.time.time() == EPOCH_NS / S + 90  # type: ignore[attr-defined]
             assert module.time.monotonic() == module.monotonic() == 90.0  # type: ignore[attr-defined]
@@ -107,9 +107,9 @@ def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
 
 
 def test_one_at_a_time() -> None:
-    with neutralised(Environment(), Streams(1)), pytest.raises(InvariantError, match="two simulations"), neutralised(Environment(), Streams(1)):
+    with neutralised(Environment(), RandomStreams(1)), pytest.raises(InvariantError, match="two simulations"), neutralised(Environment(), RandomStreams(1)):
         pass
-    with neutralised(Environment(), Streams(1)):
+    with neutralised(Environment(), RandomStreams(1)):
         pass
 
 

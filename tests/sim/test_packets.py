@@ -11,15 +11,15 @@ from tests.devices.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
-from twinloop.devices.mqtt.packet import Connack, Connect, Pingreq, Pingresp, Puback, Publish, Reader, Subscribe, encode, publish_parts
+from twinloop.devices.mqtt.packet import Connack, Connect, PacketReader, Pingreq, Pingresp, Puback, Publish, Subscribe, encode, publish_parts
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud import mqtt_wire as packets
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
-from twinloop.sim.cloud.releases import Block, BlockRequest
+from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.network.tcp import Stream
+from twinloop.sim.network.tcp import TcpStream
 from twinloop.sim.trouble.verbs import act
 
 
@@ -31,7 +31,7 @@ def message(body: bytes = b'{"device":"presses/1"}') -> Message:
 def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int) -> None:
     one = message(b"x" * size)
     data = packets.sample(one, 77)
-    assert Reader().feed(data) == [Publish("twinloop/presses/1", one.body, 1, packet=77)]
+    assert PacketReader().feed(data) == [Publish("twinloop/presses/1", one.body, 1, packet=77)]
     assert one.size_bytes == len(data) + TLS_RECORD_BYTES
     assert packets.take_sample(data, one) == 77
     assert publish_parts(data) == (b"twinloop/presses/1", 77, one.body)
@@ -58,7 +58,7 @@ def test_bytes_that_say_something_else_are_noticed() -> None:
 
 THINGS: list[tuple[Any, str, int]] = [
     (Command(4, 0, 9, 7.5, 0), packets.COMMANDS, 1), (LeaseRequest(0, 1, 5, S), packets.LEASES, 0), (LeaseAnswer(5, True, 2), packets.LEASES, 0),
-    (BlockRequest(1, "route", "1.2.0", 16_384), packets.BLOCKS, 0), (Block(1, 16_384, bytes(16_384)), packets.BLOCKS, 0),
+    (BlockRequest(1, "route", "1.2.0", 16_384), packets.BLOCKS, 0), (ReleaseBlock(1, 16_384, bytes(16_384)), packets.BLOCKS, 0),
 ]  # fmt: skip
 
 
@@ -73,15 +73,15 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
     """Everything on the wire of a run with commands, an upgrade and a pair is a packet; the order of a session's is the standard's."""
     up: list[Any] = []
     down: list[Any] = []
-    send_up, send_down = Stream.send_up, Stream.send_down
+    send_up, send_down = TcpStream.send_up, TcpStream.send_down
 
     def seen(into: list[Any], payload: Any, size_bytes: int) -> None:
         data = payload[0] if isinstance(payload, tuple) else b""
         if isinstance(data, bytes) and data and not data.endswith(b"hello") and payload[1].__class__ is not int:
-            into.append((Reader().feed(data), size_bytes - len(data)))
+            into.append((PacketReader().feed(data), size_bytes - len(data)))
 
-    monkeypatch.setattr(Stream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
-    monkeypatch.setattr(Stream, "send_down", lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when))
+    monkeypatch.setattr(TcpStream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
+    monkeypatch.setattr(TcpStream, "send_down", lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when))
     timeline = (act(2 * S, "write", "presses/1", point="setpoint", value=7.5), act(3 * S, "upgrade", "gw/route", version="1.1.0"))
     spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
     world = run(spec, host)

@@ -15,7 +15,7 @@ from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.device import MqttDevice
-from twinloop.devices.mqtt.packet import Connect, Puback, Publish, Reader, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connect, PacketReader, Puback, Publish, Subscribe, encode
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action, WorldSpec
@@ -310,7 +310,7 @@ class Port:
         self.heard: list[tuple[int, Publish]] = []
         self.ends: list[Any] = []
         self.sender = Sender(plant, 0, self._dialled)
-        self._reader = Reader()
+        self._reader = PacketReader()
         self.watcher = self.broker.connection(self._watched, lambda: None, 0)
         self.watcher.received(encode(Connect("watcher", True, 0)) + encode(Subscribe(1, (("#", 1),))), 0)
 

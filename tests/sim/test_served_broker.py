@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.sim.test_field import mixed
 from tests.sim.test_served import bare
 from twinloop.components.host.host import Host
-from twinloop.devices.mqtt.packet import Connect, Publish, Reader, Subscribe, encode
+from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscribe, encode
 from twinloop.devices.mqtt.retained import RETAINED_A_TURN
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
@@ -52,6 +52,6 @@ def test_d10_retained_messages_for_many_subscriptions_are_many_turns(host: Host)
         turns, most = turns + 1, max(most, plant.worked)
     assert most <= TURN_EVENTS + SPELL_EVENTS * (RETAINED_A_TURN + RETAINED_A_TURN // 20)
     assert turns > 10
-    told = [packet for packet in Reader().feed(bytes(came)) if isinstance(packet, Publish)]
+    told = [packet for packet in PacketReader().feed(bytes(came)) if isinstance(packet, Publish)]
     assert len(told) == len(dict.fromkeys(filters)) * 3000, "the same filter again is told once, from the last time"
     plant.close()

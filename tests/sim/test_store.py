@@ -16,7 +16,7 @@ from twinloop.sim.accounts.ledger import End
 from twinloop.sim.gateway.flash import FlashFile, pages_for
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError
-from twinloop.sim.kernel.random import Stream
+from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import Action, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.trouble.verbs import act
@@ -36,7 +36,7 @@ def storing(host: Host, *timeline: Action, store: StoreSpec, **changes: Any) -> 
 def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(host: Host) -> None:
     """At random instants, most of them in the middle of a sync: SQLite opens what is left of its log, and the list of
     acknowledged commits that is kept outside is there (FlashFile raises InvariantError when it isn't)."""
-    instants = Stream(4711)
+    instants = RandomStream(4711)
     cuts, torn, lost = 0, 0, 0
     for seed in range(24):
         troubles = tuple(

@@ -37,12 +37,12 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wrong: list[tuple[int, ...]] = []
 
     def checked(pipeline: Pipeline, poller: Any, row: Any, fault: Any, generation: int) -> Any:
-        lists = poller.clockwork.lists
+        lists = poller.times.lists
         if poller.listens_by_itself and fault is None and lists is not None:
             batch = read_batch(lists)
             told = [at - EPOCH_NS for at in batch.times]
             step_ns = poller.spec.model.step_ns
-            if any(at != row.due_ns // step_ns * step_ns // US * US for at in told) or min(poller.clockwork.spent_ns) < 0:
+            if any(at != row.due_ns // step_ns * step_ns // US * US for at in told) or min(poller.times.spent_ns) < 0:
                 wrong.append((row.due_ns, *told))
         return accepted(pipeline, poller, row, fault, generation)
 
@@ -212,7 +212,7 @@ def test_what_was_taken_before_it_was_due_is_no_sample(host: Host, monkeypatch: 
         count = len(poller.table.ids)
         batch = Batch(tuple(poller.table.ids), (1.0,) * count, (0,) * count, (EPOCH_NS + 500 * MS,) * count, ())
         monkeypatch.setattr("twinloop.sim.gateway.subscriber.read_batch", lambda lists, batch=batch: batch)
-        poller.clockwork.lists = (0, 0, 0, 0, 0)
+        poller.times.lists = (0, 0, 0, 0, 0)
         taken = poller._next_taken()
         assert (taken and taken.k) == found
     assert world.ledger.count(End.MISSED, "unread") == 10

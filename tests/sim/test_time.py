@@ -14,7 +14,7 @@ from tests.components import guests
 from tests.plants import component, driver, plant, run
 from twinloop.components.host.host import Host
 from twinloop.components.host.outcome import Cause
-from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, Clockwork
+from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, StageTimes
 from twinloop.sim.gateway.call import call
 from twinloop.sim.kernel.clock import MS, S, Task
 from twinloop.sim.model.spec import ComponentSpec
@@ -31,16 +31,16 @@ def test_two_cpu_segments_and_one_wait_add(host: Host) -> None:
     world = World(plant(host, count=1, drivers={1: sleeper(host, guests.working(5_000, wait_ns, 9_000))}), host)
     world.boot()
     gateway, slot, env = world.gateways[0], world.gateways[0].pollers[0].slot, world.env
-    clockwork, meter = Clockwork(), slot.meter
+    times, meter = StageTimes(), slot.meter
     before = meter.cpu_ns, env.now
-    task = Task(env, call(gateway.machine, slot, "read-sensor", (), 0, clockwork, DRIVER))
+    task = Task(env, call(gateway.machine, slot, "read-sensor", (), 0, times, DRIVER))
     while not task.done:
         env.step()
     assert task.value is None
     cpu_ns = meter.cpu_ns - before[0]
-    assert clockwork.spent_ns[DRIVER] == cpu_ns + wait_ns, "sleep counts as the driver's own time"
+    assert times.spent_ns[DRIVER] == cpu_ns + wait_ns, "sleep counts as the driver's own time"
     assert env.now - before[1] == cpu_ns + wait_ns
-    assert clockwork.spent_ns[QUEUE] == clockwork.spent_ns[BUS] == 0
+    assert times.spent_ns[QUEUE] == times.spent_ns[BUS] == 0
     world.close()
 
 
@@ -50,7 +50,7 @@ def test_the_guest_sees_time_pass_while_it_computes(host: Host) -> None:
     world = World(plant(host, count=1, drivers={1: sleeper(host, guests.clock_watching(turns))}), host)
     world.boot()
     gateway, slot = world.gateways[0], world.gateways[0].pollers[0].slot
-    task = Task(world.env, call(gateway.machine, slot, "read-sensor", (), 0, Clockwork(), DRIVER))
+    task = Task(world.env, call(gateway.machine, slot, "read-sensor", (), 0, StageTimes(), DRIVER))
     while not task.done:
         world.env.step()
     assert slot.instance is not None

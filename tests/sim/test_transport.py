@@ -10,7 +10,7 @@ import pytest
 from tests.sim.stacks import Field, on
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.libraries.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
-from twinloop.sim.network.rule import Cut
+from twinloop.sim.network.rule import CutRule
 
 
 class Talk(asyncio.Protocol):
@@ -100,7 +100,7 @@ def test_an_abort_is_a_reset_at_the_other_end() -> None:
 def test_a_cut_stalls_a_connection_and_breaks_it_after_the_user_timeout() -> None:
     async def program(field: Field) -> None:
         client, server = await pair(field)
-        rule = Cut(None, None)
+        rule = CutRule(None, None)
         field.link.rules.append(rule)
         began = field.env.now
         client.transport.write(b"stalled")
@@ -126,7 +126,7 @@ def test_nobody_there_is_refused_and_nothing_back_is_a_timeout() -> None:
         assert field.env.now == 20 * MS
         with pytest.raises(OSError, match="no route to host nowhere"):
             await field.loop.create_connection(lambda: Talk(field, "client"), "nowhere", 9)
-        field.link.rules.append(Cut(None, None))
+        field.link.rules.append(CutRule(None, None))
         began = field.env.now
         with pytest.raises(TimeoutError):
             await field.loop.create_connection(lambda: Talk(field, "client"), "plc-1", 9)
@@ -191,7 +191,7 @@ def test_protocols_run_on_their_own_hosts_all_their_life() -> None:
         _, client = await field.loop.create_connection(lambda: Where(field, "client"), "plc-1", 9)
         client.transport.write(b"x")
         await asyncio.sleep(1)
-        rule = Cut(None, None)
+        rule = CutRule(None, None)
         field.link.rules.append(rule)
         client.transport.write(b"lost")
         await asyncio.sleep(20)
@@ -260,7 +260,7 @@ def test_who_connects_from_a_leg_goes_down_it() -> None:
         there: list[Talk] = []
         await field.loop.create_server(lambda: there.append(Talk(field, "hub")) or there[-1], "gateway", 9)  # type: ignore[func-returns-value]
         _, device = await on("plc-1", field.loop.create_connection(lambda: Talk(field, "device"), "gateway", 9))
-        field.link.rules.append(Cut(True, None))
+        field.link.rules.append(CutRule(True, None))
         device.transport.write(b"reading")
         there[0].transport.write(b"answer")
         await asyncio.sleep(1)

@@ -15,8 +15,8 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.engine.engine import SLICE_EVENTS, Engine
 from twinloop.tui.engine.feed import Feed
-from twinloop.tui.engine.left import left
-from twinloop.tui.engine.messages import Command, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.engine.final_report import final_report
+from twinloop.tui.engine.messages import Command, FinalReport, Look, Quit, Refused, Reply, View
 from twinloop.tui.engine.process import answer
 from twinloop.tui.terminal.app import Twinloop
 
@@ -100,7 +100,7 @@ class Inline:
     look = send
 
     def _handle(self, engine: Engine, command: Command) -> None:
-        reply = Left(left(engine, command.width)) if isinstance(command, Quit) else answer(engine, command)
+        reply = FinalReport(final_report(engine, command.width)) if isinstance(command, Quit) else answer(engine, command)
         if reply is not None:
             self.replies.append(pickle.loads(pickle.dumps(reply)))
 
@@ -112,7 +112,7 @@ class Inline:
 
     def left(self, width: int) -> str:
         self.send(Quit(width))
-        return "".join(reply.text for reply in self.take() if isinstance(reply, Left))
+        return "".join(reply.text for reply in self.take() if isinstance(reply, FinalReport))
 
     @property
     def alive(self) -> bool:

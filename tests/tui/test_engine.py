@@ -17,7 +17,7 @@ from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
-from twinloop.tui.engine.left import left
+from twinloop.tui.engine.final_report import final_report
 from twinloop.tui.engine.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
 from twinloop.tui.engine.process import answer
 
@@ -150,7 +150,7 @@ def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path,
     reply = one.handle(Do(entry))
     assert isinstance(reply, Wrong)
     assert message in reply.text
-    assert one.lived.entries == []
+    assert one.live.entries == []
     one.world.close()
 
 
@@ -226,7 +226,7 @@ def test_a_command_at_the_instant_at_which_an_earlier_one_ends(host: Host, file:
         go(one)
         for entry in ({"cut": "plant", "for": "1 s"}, {"crash": "gw", "for": "500 ms"}):
             assert isinstance(one.handle(Do(entry)), Done)
-    at = [action.at_ns for action, _ in one.lived.entries]
+    at = [action.at_ns for action, _ in one.live.entries]
     assert at == [3_000_000_001, 3_000_000_002, 4_000_000_002, 4_000_000_003, 5_000_000_001, 5_000_000_003], "the first instants that are free"
     one.handle(Play(None))
     go(one)
@@ -252,15 +252,15 @@ def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, 
     back = one.handle(Rewind(13_000_000_000))
     assert isinstance(back, Done)
     assert "undone" not in back.text
-    assert len(one.lived.entries) == 3
+    assert len(one.live.entries) == 3
     one.slice()
     waiting = [entry[3].arguments for entry in one.world.env._queue if isinstance(entry[3], Timer)]
-    assert not any(action in arguments for action, _ in one.lived.entries for arguments in waiting), "nothing that is undone later waits in a world"
+    assert not any(action in arguments for action, _ in one.live.entries for arguments in waiting), "nothing that is undone later waits in a world"
     stopped = one.handle(Pause())
     assert isinstance(stopped, Done)
     now = one.world.env._now
     assert one.mode == "paused"
-    assert all(action.at_ns <= now for action, _ in one.lived.entries), "what lies before it isn't done"
+    assert all(action.at_ns <= now for action, _ in one.live.entries), "what lies before it isn't done"
     assert view(one).rewinds == 2
     one.handle(Play(None))
     go(one)
@@ -349,7 +349,7 @@ def test_a_broken_promise_of_ours_is_the_end_and_is_in_the_report(host: Host, fi
     go(one)
     assert one.mode == "over"
     assert view(one).verdict == "BROKEN: presses/2 k=2 is in nobody's care"
-    report = left(one, 100)
+    report = final_report(one, 100)
     assert "BROKEN" in report
     assert "PASS" not in report
     assert "presses/2 k=2" in report

@@ -17,7 +17,7 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load, load_text
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.gateway.flash import FlashFile
-from twinloop.sim.kernel.random import Streams
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.world import World
 from twinloop.tui.engine import marks
 from twinloop.tui.engine.feed import Feed
@@ -206,7 +206,7 @@ def test_a_killed_root_takes_everybody_with_it(file: Path) -> None:
 
 def test_a_copied_store_is_left_alone_by_the_other_process(tmp_path: Path) -> None:
     """Without a fork: what a copy is made of, uncommitted rows aside, and that the original isn't touched by who adopts it."""
-    original = FlashFile(tmp_path / "a.sqlite", "gw", Streams(1).stream("cuts"))
+    original = FlashFile(tmp_path / "a.sqlite", "gw", RandomStreams(1).stream("cuts"))
     original.db.execute("INSERT INTO batches (id, lane, sent) VALUES (1, 0, 0)")
     original.changed(1, there=True)
     original.begin_sync(100)

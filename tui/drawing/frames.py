@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import Publish, Reader
+from twinloop.devices.mqtt.packet import PacketReader, Publish
 
 _FUNCTIONS = {
     1: "read coils", 2: "read discrete inputs", 3: "read holding", 4: "read input", 5: "write coil", 6: "write register", 15: "write coils",
@@ -58,7 +58,7 @@ def _opcua(way: str, data: bytes) -> str:
 
 def _mqtt(way: str, data: bytes) -> str:
     try:
-        packets = Reader().feed(data)
+        packets = PacketReader().feed(data)
     except ProtocolError:
         return ""
     return ", ".join(f"publish {one.topic}: {len(one.payload)} bytes" if isinstance(one, Publish) else type(one).__name__.lower() for one in packets)

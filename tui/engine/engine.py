@@ -31,7 +31,7 @@ from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.kernel.trace import KINDS
 from twinloop.sim.session import Session
 from twinloop.sim.world import SETTLE_CHECK_NS, World
-from twinloop.tui.engine.lived import Entries, Lived
+from twinloop.tui.engine.live_commands import Entries, LiveCommands
 from twinloop.tui.engine.marks import Marks
 from twinloop.tui.engine.messages import (
     Command,
@@ -77,7 +77,7 @@ class Engine:
         self._expectations = read_expectations(self.loaded)
         spec = Planner(self.loaded, host, seed).world()
         self.spec = replace(spec, offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)))
-        self.lived = Lived([])
+        self.live = LiveCommands([])
         self.rewinds = 0
         """how often it went back: what was seen before isn't what is seen after"""
         self.mode = "paused"
@@ -115,7 +115,7 @@ class Engine:
         order: Order | None = self.marks.take(self.world)
         if order is None:
             return None
-        self.lived.entries = list(order.entries)
+        self.live.entries = list(order.entries)
         self._go_back(order)
         return order.reply
 
@@ -145,7 +145,7 @@ class Engine:
     def _pause(self, _: Pause) -> Done | None:
         rewinding, gone = self.mode == "rewinding", 0
         if rewinding:
-            gone = self.lived.forget_coming()
+            gone = self.live.forget_coming()
         if self.mode != "over":
             self.mode = "paused"
         return Done(f"stopped on the way{_undone(gone)}") if rewinding else None
@@ -170,14 +170,14 @@ class Engine:
     def _rewind(self, command: Rewind) -> Done:
         """Wakes a mark, which does the rest: then this process is over. Without one: from 0."""
         to_ns = max(0, min(command.to_ns, self.goal_ns))
-        kept = self.lived.until(to_ns)
-        reply = Done(f"back to {to_ns / 1e9:g} s{_undone(len(self.lived.entries) - len(kept))}")
+        kept = self.live.until(to_ns)
+        reply = Done(f"back to {to_ns / 1e9:g} s{_undone(len(self.live.entries) - len(kept))}")
         order = Order(to_ns, kept, self.rewinds + 1, reply)
         if self.marks is not None and self.marks.wake(to_ns, order):
             self.marks.leave()
         self.world.close()
         self._begin()
-        self.lived = Lived(kept)
+        self.live = LiveCommands(kept)
         self._go_back(order)
         return reply
 
@@ -200,19 +200,19 @@ class Engine:
         if self.mode in ("over", "rewinding"):
             return Wrong("the run is over" if self.mode == "over" else "it is being rewound")
         verb = require_verb(command.entry)
-        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.lived.entries)}"))
+        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.live.entries)}"))
         now = max(self.world.env._now, 0)
         if now >= self.spec.duration_ns:
             return Wrong("nothing is due any more: a timeline ends with the run")
         if action.until_ns is not None:
             action = replace(action, until_ns=now + 1 + action.until_ns)
         action = self.session.stamp(action)
-        self.lived.entries.append((action, stamped(entry, action.at_ns)))
+        self.live.entries.append((action, stamped(entry, action.at_ns)))
         return Done(f"{verb} {entry[verb]} at {action.at_ns / 1e9:.6f} s")
 
     def _save(self, command: Save) -> Done:
-        save(self.loaded, self.spec.seed, [entry for _, entry in self.lived.entries], command.target, self._same_plan)
-        return Done(f"{shown_path(Path(command.target))}: the scenario with {len(self.lived.entries)} live commands")
+        save(self.loaded, self.spec.seed, [entry for _, entry in self.live.entries], command.target, self._same_plan)
+        return Done(f"{shown_path(Path(command.target))}: the scenario with {len(self.live.entries)} live commands")
 
     def _same_plan(self, saved: Loaded) -> bool:
         """Is it the same plant with the same components and devices? What a scenario names by a relative path lies beside it."""
@@ -292,14 +292,14 @@ class Engine:
     def _some_of_run(self, limit_ns: int, events: int) -> bool:
         """The same before the end, with what is done live on the way."""
         world = self.world
-        while (action := self.lived.next()) is not None and action.at_ns <= limit_ns:
+        while (action := self.live.next()) is not None and action.at_ns <= limit_ns:
             before = world.events
             if not world.some(action.at_ns - 1, events) or world.events - before >= events:
                 return False
             events -= world.events - before + 1
             world.timeline.add(action)
             world.some(action.at_ns, 1)  # it begins at once: nobody ever sees a world that it waits in
-            self.lived.begun += 1
+            self.live.begun += 1
             if not events:
                 return False
         return world.some(limit_ns, events)

@@ -10,7 +10,7 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from twinloop.tui.engine.messages import Command, Died, Left, Look, Quit, Refused, Reply, View
+from twinloop.tui.engine.messages import Command, Died, FinalReport, Look, Quit, Refused, Reply, View
 from twinloop.tui.engine.process import main
 
 QUIT_S = 5.0
@@ -63,7 +63,7 @@ class Feed:
         while not self._over and (left_s := ends - time.monotonic()) > 0:
             if self._near.poll(left_s):
                 for reply in self.take():
-                    if isinstance(reply, Left):
+                    if isinstance(reply, FinalReport):
                         self._over = True
                         return reply.text
         return "no report: the engine has died\n" if self._over else f"no report: the engine didn't answer within {QUIT_S:g} s\n"

@@ -167,7 +167,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of the log."""
 
     number: int
@@ -206,7 +206,7 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DeviceRow:
     """One device of the table: its faults, the first point's last values."""
 
     index: int
@@ -225,7 +225,7 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class InstanceRow:
     """One component's meter on a gateway."""
 
     gateway: str
@@ -245,19 +245,19 @@ class View:
     speed: float | None
     lag_ns: int
     verdicts: tuple[LiveVerdict, ...]
-    log: tuple[Line, ...]
+    log: tuple[LogLine, ...]
     carried_per_s: tuple[float, ...]
     """points by fleet that got a verdict"""
     delivered_per_s: tuple[float, ...]
     """points by fleet that the cloud has acknowledged"""
     restarts: tuple[int, ...]
     """of components, by gateway"""
-    rows: tuple[Row, ...]
+    rows: tuple[DeviceRow, ...]
     values: tuple[tuple[float | None, int, int], ...]
     """of each device: the first point's last value, its status, when it was read (-1: never)"""
     latency: tuple[tuple[int, int, int], ...]
     slowest: tuple[Slow, ...]
-    instances: tuple[Instance, ...]
+    instances: tuple[InstanceRow, ...]
     stamped: tuple[tuple[int, str], ...]
     happened: tuple[tuple[int, str], ...]
     """(when, what) of entries that have begun"""
@@ -290,7 +290,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class FinalReport:
     """What is left of a session: the report on the run as far as it came."""
 
     text: str
@@ -303,4 +303,4 @@ class Died:
     text: str
 
 
-Reply = Ready | Refused | View | Done | Wrong | Left | Died
+Reply = Ready | Refused | View | Done | Wrong | FinalReport | Died

@@ -16,9 +16,9 @@ from twinloop.components.contract.errors import HostLimitError
 from twinloop.components.host.host import Host
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.engine.engine import Engine
-from twinloop.tui.engine.left import left
+from twinloop.tui.engine.final_report import final_report
 from twinloop.tui.engine.marks import Marks, possible, root
-from twinloop.tui.engine.messages import Command, Died, Left, Look, Quit, Refused, Reply
+from twinloop.tui.engine.messages import Command, Died, FinalReport, Look, Quit, Refused, Reply
 from twinloop.tui.engine.viewing import view
 
 
@@ -72,7 +72,7 @@ def _serve(engine: Engine, connection: Connection) -> None:
             command: Command = connection.recv()
             if isinstance(command, Quit):
                 if command.width:
-                    connection.send(Left(left(engine, command.width)))
+                    connection.send(FinalReport(final_report(engine, command.width)))
                 return
             reply = answer(engine, command)
             if reply is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinloop.scenarios.report.console import measured_text
 from twinloop.sim.snapshot import take
-from twinloop.tui.engine.messages import Instance, LiveVerdict, Look, View
+from twinloop.tui.engine.messages import InstanceRow, LiveVerdict, Look, View
 
 if TYPE_CHECKING:
     from twinloop.tui.engine.engine import Engine
@@ -35,8 +35,8 @@ def view(engine: Engine, look: Look) -> View:
         values=tuple(watch.values),
         latency=watch.latency(),
         slowest=watch.slowest(),
-        instances=tuple(Instance(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
-        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.lived.entries),
+        instances=tuple(InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
+        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.live.entries),
         happened=tuple(watch.happened),
         device=watch.device(look.device) if 0 <= look.device < count else None,
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,

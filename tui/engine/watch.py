@@ -15,11 +15,11 @@ from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import Reader
-from twinloop.sim.kernel.clock import Environment, Signal
+from twinloop.sim.kernel.clock import Environment, Event
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.world import World
-from twinloop.tui.engine.messages import DeviceView, Frame, Line, Row, Slow
+from twinloop.tui.engine.messages import DeviceRow, DeviceView, Frame, LogLine, Slow
 from twinloop.tui.engine.rates import Rates
 
 LOG_MAX = 2000
@@ -46,7 +46,7 @@ class Watch:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.log: deque[Line] = deque(maxlen=LOG_MAX)
+        self.log: deque[LogLine] = deque(maxlen=LOG_MAX)
         self._number = 0
         self.seen: dict[str, int] = {}
         """kind of record -> how many there were"""
@@ -84,7 +84,7 @@ class Watch:
                 self.delivered.add(self._fleet_of[record[2]], record[0], record[4].bit_count())
             if kind in TOLD and (record[0] >= 0 or kind == "gateway"):  # the first boot is nobody's news
                 self._number += 1
-                self.log.append(Line(self._number, record[0], kind, self._words(record)))
+                self.log.append(LogLine(self._number, record[0], kind, self._words(record)))
 
     def _words(self, record: Record) -> str:
         fields = dict(zip(KINDS[record[1]], record[2:], strict=True))
@@ -109,7 +109,7 @@ class Watch:
             return
         self._order += 1
         poller = next((one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns), None)
-        spent = (0,) * 6 if poller is None else tuple(poller.clockwork.spent_ns)
+        spent = (0,) * 6 if poller is None else tuple(poller.times.spent_ns)
         k = -1 if poller is None or poller.row is None else poller.row.k
         entry = total_ns, self._order, Slow(device, k, total_ns, spent)
         if len(heap) < SLOWEST_MAX:
@@ -126,7 +126,7 @@ class Watch:
             self.values[row.device] = value, 0x80310000, when
 
     # ---- telling --------------------------------------------------------------------------------------------------
-    def lines(self, after: int) -> tuple[Line, ...]:
+    def lines(self, after: int) -> tuple[LogLine, ...]:
         """Of the log, those that are younger."""
         return tuple(line for line in self.log if line.number > after)
 
@@ -161,9 +161,9 @@ class Watch:
         server = self.world.field.servers[index]
         return tuple([fault.kind for fault in getattr(server, "faults", [])] + [overlay.kind for overlay in server.device.image.overlays])
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> DeviceRow:
         """One device of the table."""
-        return Row(index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]))
+        return DeviceRow(index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]))
 
     def select(self, index: int) -> None:
         """Keep this device's frames, and no other's."""
@@ -184,15 +184,15 @@ class _Tapped:
         self.poller, self.port, self.index, self._env = poller, poller.port, index, env
         self.frames: deque[Frame] = deque(maxlen=FRAMES_MAX)
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Signal:
+    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         self._keep(">", request)
         return self._heard(self.port.transact(request, reply, timeout_ns, limit_ns))
 
-    def send(self, data: bytes, timeout_ns: int) -> Signal:
+    def send(self, data: bytes, timeout_ns: int) -> Event:
         self._keep(">", data)
         return self.port.send(data, timeout_ns)
 
-    def receive(self, frame: Any, timeout_ns: int) -> Signal:
+    def receive(self, frame: Any, timeout_ns: int) -> Event:
         return self._heard(self.port.receive(frame, timeout_ns))
 
     def _keep(self, way: str, data: bytes) -> None:
@@ -205,11 +205,11 @@ class _Tapped:
         elif not ok:
             self._keep("!", str(payload[0]).encode())
 
-    def _heard(self, inner: Signal) -> Signal:
+    def _heard(self, inner: Event) -> Event:
         if inner.fired:
             self._answer(inner.value)
             return inner
-        outer = Signal(self._env)
+        outer = Event(self._env)
 
         def happen(value: Any) -> None:
             self._answer(value)

@@ -26,7 +26,7 @@ WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -6, 11, 14, 16), (10, 10, -9, 4, -7, -
 STATES = ("down", "starting", "ready", "backoff", "quarantined")
 
 
-class Owner(Protocol):
+class TableOwner(Protocol):
     """What the table needs of its application."""
 
     plan: Ready | None
@@ -56,7 +56,7 @@ class FleetTable(Widget):
 
     DEFAULT_CSS = "FleetTable { width: 1fr; height: 1fr; }"
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: TableOwner) -> None:
         super().__init__(id="table")
         self._owner = owner
         self.wanted = ""

@@ -32,7 +32,7 @@ from twinloop.tui.engine.messages import (
     Died,
     Do,
     Done,
-    Line,
+    LogLine,
     Look,
     Pause,
     Play,
@@ -75,7 +75,7 @@ class Twinloop(App[int]):
         self.view: View | None = None
         self.problem = self.report = ""
         self.died = False
-        self.log_lines: list[Line] = []
+        self.log_lines: list[LogLine] = []
         self.device, self.point = 0, 0
         self._speed = SPEEDS.index(Fraction(1))
         self._asking: Callable[[str], None] | None = None

@@ -14,7 +14,7 @@ Entries = list[tuple[Action, dict[str, Any]]]
 """the action as it was stamped, and the entry of a timeline"""
 
 
-class Lived:
+class LiveCommands:
     """``entries``, of which the first ``begun`` have."""
 
     def __init__(self, entries: Entries) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from twinloop.tui.engine.engine import Engine
 
 
-def left(engine: Engine, width: int) -> str:
+def final_report(engine: Engine, width: int) -> str:
     """The report with its colours. A run that isn't over is ABORTED, as by Ctrl-C: the engine can't go on after this."""
     world, loaded = engine.world, engine.loaded
     notes, broken = [], engine.broken
@@ -39,8 +39,8 @@ def left(engine: Engine, width: int) -> str:
             verdict = engine.judge.verdict(judged) if engine.mode == "over" else verdict
     except InvariantError as error:
         broken, verdict = str(error), Verdict.BROKEN
-    if engine.lived.entries:
-        notes.append(f"given live: {len(engine.lived.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
+    if engine.live.entries:
+        notes.append(f"given live: {len(engine.live.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
     result = collect(loaded, world, engine.judge, judged, verdict, notes, command(loaded, world.spec.seed, Options()), engine.wall_s)
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, highlight=False)
