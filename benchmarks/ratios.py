@@ -54,7 +54,7 @@ SEEN_MIN = 0.7
 OPCUA_SERVERS = 200
 
 PLANT = """\
-format: 1
+format: 2
 name: bench
 duration: 1000 s
 fleets:
@@ -73,9 +73,9 @@ gateways:
 
 TROUBLE = """\
 timeline:
-  - {every: 1 s, fault: presses/any, kind: silent, for: 500 ms}
+  - {every: 1 s, device-fault: presses/any, kind: silent, for: 500 ms}
   - {every: 1 s, after: 250 ms, cut: plant, leg: presses/7, for: 250 ms}
-  - {every: 1 s, after: 500 ms, inject: gw/driver/presses/any, cause: unreachable}
+  - {every: 1 s, after: 500 ms, fault-component: gw/driver/presses/any, cause: unreachable}
   - {every: 1 s, after: 750 ms, degrade: cloud, to: {loss: 5 %}, for: 250 ms}
 """
 

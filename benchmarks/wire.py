@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 CLIENTS, REQUESTS_PER_S, LASTS_S = 100, 1000, 8
 SCENARIO = """\
-format: 1
+format: 2
 name: wire
 duration: 60 s
 fleets:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.file.load import Loaded, load
+from twinloop.scenarios.file.load import Loaded, load, of_an_old_format
 from twinloop.scenarios.judging.thresholds import expectation_errors
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
@@ -48,7 +48,7 @@ def checked(file: Path) -> Checked:
         found.errors += [mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]]
         if not mistakes:
             found.spec = planner.world()
-            found.warnings, found.notes = warnings(found.spec), planner.notes
+            found.warnings, found.notes = [*of_an_old_format(loaded), *warnings(found.spec)], planner.notes
             refused = _refused(loaded, found.spec, host)
             found.errors += [] if refused is None else [refused]
     finally:

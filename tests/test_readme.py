@@ -33,8 +33,8 @@ def block(heading: str) -> str:
 def test_every_whole_scenario_passes_as_it_stands(host: Host) -> None:
     """Copied and run, with nothing beside it that no expectation speaks of but what a lossy link costs."""
     blocks = ["".join(line[4:] or "\n" for line in found.splitlines(keepends=True)) for found in re.findall(r"\n\n((?:    .*\n|\n)+)", README)]
-    whole = [text for text in blocks if text.startswith("format: 1")]
-    assert len(whole) == README.count("    format: 1\n") >= 1
+    whole = [text for text in blocks if text.startswith("format: 2")]
+    assert len(whole) == README.count("    format: 2\n") >= 1
     for text in whole:
         result = run(load_text(text, Path("readme.yaml")), Options(), host)
         assert result.verdict is Verdict.PASS

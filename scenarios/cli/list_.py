@@ -103,7 +103,7 @@ def _troubles() -> list[tuple[str, str]]:
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
     for kind, text in faults.items():
         keys = [key for key, needs in keys_of_fault(kind).items() if needs]
-        rows.append((f"fault {kind}", f"{text}; keys: {', '.join([*keys, 'share'])}"))
+        rows.append((f"device-fault {kind}", f"{text}; keys: {', '.join([*keys, 'share'])}"))
     return rows
 
 

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 import twinloop
 from twinloop.components.contract.errors import HostLimitError
-from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, record, registry, run, schema, serve
+from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, migrate, record, registry, run, schema, serve
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -52,8 +52,9 @@ app.command("attach")(attach.attach)
 app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
+app.command("migrate")(migrate.migrate)
 app.add_typer(registry.app, name="registry")
-_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "fit", "compare", "registry")
+_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "fit", "compare", "migrate", "registry")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file."""
     schema = Scenario.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "twinloop scenario, format 1"
+    schema["title"] = "twinloop scenario, format 2"
     schema["properties"].pop("overrides", None)
     fleets = schema["properties"]["fleets"]
     fleets["patternProperties"] = {r"^[a-z][a-z0-9-]*/[1-9][0-9]*$": {"$ref": "#/$defs/Override"}}

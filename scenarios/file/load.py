@@ -5,16 +5,17 @@ Belongs here: reading and shapes. Never: wiring (plan.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.models import Models
 from twinloop.scenarios.file.schema import Scenario
-from twinloop.scenarios.text.document import Document, parse_document, read_document
+from twinloop.scenarios.text.document import Document, parse_document, read_text
 from twinloop.scenarios.text.errors import ScenarioError, nearest, shown_path
 
 NAME_BYTES_MAX = 250
@@ -30,6 +31,8 @@ class Loaded:
     scenario: Scenario
     document: Document
     models: Models
+    old_words: tuple[str, ...] = ()
+    """words of format 1 that it was written with"""
 
     @property
     def file(self) -> Path:
@@ -37,19 +40,30 @@ class Loaded:
         return self.document.file
 
 
+def of_an_old_format(loaded: Loaded) -> list[str]:
+    """What to tell of a file whose words are no longer today's; nothing of others."""
+    if not loaded.old_words:
+        return []
+    return [f"it is of format 1 ({', '.join(loaded.old_words[1:]) or 'nothing else'} have other names today): twinloop migrate rewrites it"]
+
+
 def load(file: Path) -> Loaded:
     """Read and check a scenario file; raises ScenarioError."""
-    return _checked(read_document(file))
+    return load_text(read_text(file), file)
 
 
 def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
     """The same from text; ``file`` is named in errors and is what relative paths start from."""
-    return _checked(parse_document(text, file))
+    document = parse_document(text, file)
+    if not format_1.is_of_format_1(document.data):
+        return _checked(document)
+    today, words = format_1.text_of_today(text)
+    return replace(_checked(parse_document(today, file)), old_words=("format: 1", *words))
 
 
 def load_data(data: Any, file: Path) -> Loaded:
     """The same from data that stands in no file: errors have places in it and no lines. ``file`` is where relative paths start from."""
-    return _checked(Document(file, data, {}))
+    return _checked(Document(file, format_1.data_of_today(data) if format_1.is_of_format_1(data) else data, {}))
 
 
 def find(name: str) -> Path:

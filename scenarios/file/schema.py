@@ -1,4 +1,4 @@
-"""The scenario file, format 1: every key, its type, its range, its default.
+"""The scenario file, format 2: every key, its type, its range, its default.
 
 Belongs here: shapes of single blocks. Never: what needs two blocks to check (plan.py) or files (load.py). Durations are
 integers of nanoseconds once read, sizes bytes, ratios 0 to 1.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from twinloop.scenarios.file import format_1
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.errors import nearest
 from twinloop.scenarios.text.quantities import (
@@ -37,8 +38,6 @@ from twinloop.scenarios.text.quantities import (
 )
 from twinloop.sim.trouble import verbs
 
-FORMAT = 1
-
 
 class Block(BaseModel):
     """A mapping of the file: unknown keys are refused with the nearest known one."""
@@ -55,6 +54,8 @@ class Block(BaseModel):
             if key not in known and key != "overrides":
                 close = nearest(key, known)
                 hint = f'; did you mean "{close}"?' if close else ";"
+                if format_1.WORDS.get(key) in known:
+                    hint = f', which is "{format_1.WORDS[key]}" since format 2;'
                 text = f'unknown key "{key}"{hint} known: {", ".join(known)}'
                 raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
         return data
@@ -269,9 +270,9 @@ class Gateway(Block):
     policy: Name
     uplink: Uplink
     store: Store | None = None
-    restart: Restart = Restart()
+    supervision: Restart = Restart()
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
-    files: Annotated[int, Field(ge=8, le=1 << 20)] | None = None
+    max_open_files: Annotated[int, Field(ge=8, le=1 << 20)] | None = Field(default=None, alias="max-open-files")
     standby: Standby | None = None
     upgrade: Upgrading = Upgrading()
 
@@ -332,22 +333,22 @@ class Entry(Deed):
 
 
 class Trouble(Block):
-    """Random trouble: on average ``mtbf`` after the last has ended one of ``do``, for ``mttr`` on average."""
+    """Random trouble: on average ``mtbf`` after the last has ended one of ``actions``, for ``mttr`` on average."""
 
     mtbf: Interval
     mttr: Interval | None = None
-    do: tuple[Deed, ...] = Field(min_length=1, strict=False)
+    actions: tuple[Deed, ...] = Field(min_length=1, strict=False)
     from_: Duration | None = Field(default=None, alias="from")
     until: PositiveDuration | None = None
     phase: Name | None = None
 
 
 class Phase(Block):
-    """A named stretch of the run. ``converge``: all trouble ends when it begins, and that long after nothing may be stuck."""
+    """A named stretch of the run. ``recover-within``: all trouble ends when it begins, and that long after nothing may be stuck."""
 
     name: Name
     for_: PositiveDuration = Field(alias="for")
-    converge: PositiveDuration | None = None
+    recover_within: PositiveDuration | None = Field(default=None, alias="recover-within")
 
 
 class Observe(Block):
@@ -373,14 +374,14 @@ class Pace(Block):
 class Scenario(Block):
     """A whole file."""
 
-    format: Annotated[int, Field(ge=1, le=1)]
+    format: Annotated[int, Field(ge=format_1.FORMAT, le=format_1.FORMAT)]
     name: Name
     description: str = ""
     incident: Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$", max_length=300)] | None = None
     """address of what happened in the field and is rehearsed here"""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     duration: PositiveDuration
-    settle: Duration = 30_000_000_000
+    grace: Duration = 30_000_000_000
     fleets: dict[Name, Fleet] = Field(min_length=1)
     overrides: dict[DeviceName, Override] = Field(default={}, exclude=True)
     """filled from the ``fleet/n`` keys of ``fleets``"""
@@ -392,5 +393,5 @@ class Scenario(Block):
     pace: Pace = Pace()
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
-    faults: tuple[Trouble, ...] = Field(default=(), strict=False)
+    random_faults: tuple[Trouble, ...] = Field(default=(), strict=False, alias="random-faults")
     expect: tuple[str, ...] = Field(default=(), strict=False)

@@ -55,9 +55,9 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     for index in range(len(loaded.scenario.expect)):
         out.append(_read(loaded, index))
     for phase in loaded.scenario.phases:
-        if phase.converge is not None:
-            exact = parse(f"stuck == 0 within {phase.converge} ns after phase {phase.name}")
-            out.append(replace(exact, text=f"stuck == 0 within {units.show_duration(phase.converge)} after phase {phase.name}"))
+        if phase.recover_within is not None:
+            exact = parse(f"stuck == 0 within {phase.recover_within} ns after phase {phase.name}")
+            out.append(replace(exact, text=f"stuck == 0 within {units.show_duration(phase.recover_within)} after phase {phase.name}"))
     return out
 
 

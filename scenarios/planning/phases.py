@@ -22,9 +22,9 @@ def phases(loaded: Loaded) -> list[PhaseSpec]:
         end = start + phase.for_
         if end > loaded.scenario.duration:
             raise loaded.document.error((*at, "for"), f"ends {(end - loaded.scenario.duration) / 1e9:g} s after the run's duration")
-        if phase.converge is not None and phase.converge > phase.for_:
-            raise loaded.document.error((*at, "converge"), "is longer than the phase itself")
-        out.append(PhaseSpec(phase.name, start, end, phase.converge is not None))
+        if phase.recover_within is not None and phase.recover_within > phase.for_:
+            raise loaded.document.error((*at, "recover-within"), "is longer than the phase itself")
+        out.append(PhaseSpec(phase.name, start, end, phase.recover_within is not None))
         start = end
     return out
 
@@ -32,7 +32,7 @@ def phases(loaded: Loaded) -> list[PhaseSpec]:
 def stretch(loaded: Loaded, name: str | None, at: Location) -> tuple[int, int]:
     """(start, end) of a phase in ns; without a name the whole run with its settling."""
     if name is None:
-        return 0, loaded.scenario.duration + loaded.scenario.settle
+        return 0, loaded.scenario.duration + loaded.scenario.grace
     found = {phase.name: (phase.start_ns, phase.end_ns) for phase in phases(loaded)}
     if name not in found:
         raise loaded.document.error((*at, "phase"), unknown("phase", name, found) if found else f'unknown phase "{name}"; the scenario has no phases')

@@ -87,7 +87,7 @@ class Planner:
                 raise ScenarioError("--board", None, "", unknown("gateway", name, scenario.gateways))
         timeline, reactions = actions(self.loaded, self.seed)
         return WorldSpec(
-            seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.settle, fleets=tuple(scenario.fleets), devices=tuple(devices),
+            seed=self.seed, duration_ns=scenario.duration, settle_ns=scenario.grace, fleets=tuple(scenario.fleets), devices=tuple(devices),
             links=tuple(links), components=tuple(components), gateways=tuple(gateways),
             timeline=(*timeline, *random_actions(self.loaded, self.seed)), reactions=tuple(reactions),
             phases=tuple(phases(self.loaded)), offers=upgrades.offers(self.loaded), trusted=upgrades.trusted(self.loaded),
@@ -103,7 +103,7 @@ class Planner:
             self._devices, *self._parts_of_components(), self._components,
             *(part for name, gateway in scenario.gateways.items() for part in self._parts_of_gateway(name, gateway)),
             *(partial(entry_actions, self.loaded, self.seed, index, events) for index in range(len(scenario.timeline))),
-            *(partial(block_actions, self.loaded, self.seed, index) for index in range(len(scenario.faults))), lambda: phases(self.loaded),
+            *(partial(block_actions, self.loaded, self.seed, index) for index in range(len(scenario.random_faults))), lambda: phases(self.loaded),
         ]  # fmt: skip
         found: list[ScenarioError] = []
         for part in parts:
@@ -343,8 +343,8 @@ class Planner:
         at: Location = ("gateways", name)
         board = self._board(name, gateway)
         self._uplink_link(gateway, at)
-        uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.restart
-        spans = (("retry", ("uplink", "retry"), retry.first, retry.max), ("restart", ("restart",), restart.first, restart.max))
+        uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.supervision
+        spans = (("retry", ("uplink", "retry"), retry.first, retry.max), ("supervision", ("supervision",), restart.first, restart.max))
         for what, where, first, largest in spans:
             if first > largest:
                 raise self.error((*at, *where), f"{what}: first is larger than max")
@@ -360,7 +360,7 @@ class Planner:
             store=None if store is None else self._store(store, (*at, "store")),
             restart=RestartSpec(restart.first, restart.max, *restart.quarantine, restart.jitter, restart.status, restart.watchdog),
             small_reservation=self._small_reservation(name, gateway, board, instances),
-            files=gateway.files, standby=standby, upgrade=upgrades.upgrade_spec(gateway.upgrade),
+            files=gateway.max_open_files, standby=standby, upgrade=upgrades.upgrade_spec(gateway.upgrade),
         )  # fmt: skip
 
     def _board(self, name: str, gateway: schema.Gateway) -> Board:

@@ -21,18 +21,18 @@ def random_actions(loaded: Loaded, seed: int) -> list[Action]:
 
     A block's next failure counts from the end of its last; raises ScenarioError.
     """
-    return [one for index in range(len(loaded.scenario.faults)) for one in block_actions(loaded, seed, index)]
+    return [one for index in range(len(loaded.scenario.random_faults)) for one in block_actions(loaded, seed, index)]
 
 
 def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
     """The same of one block."""
     out: list[Action] = []
-    error, block = loaded.document.error, loaded.scenario.faults[index]
-    at: Location = ("faults", index)
-    found = [find(loaded, deed, (*at, "do", i)) for i, deed in enumerate(block.do)]
+    error, block = loaded.document.error, loaded.scenario.random_faults[index]
+    at: Location = ("random-faults", index)
+    found = [find(loaded, deed, (*at, "actions", i)) for i, deed in enumerate(block.actions)]
     for i, verb in enumerate(found):
         if verb.must_end and block.mttr is None:
-            raise error((*at, "do", i), f'{verb.name} needs "mttr"')
+            raise error((*at, "actions", i), f'{verb.name} needs "mttr"')
     if block.mttr is not None and not any(verb.lasts for verb in found):
         raise error((*at, "mttr"), f'"mttr" does not go with {found[0].name}: it has no end')
     now, until = _span(loaded, block, at)
@@ -45,7 +45,7 @@ def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
         now += 1 + int(draws.exponential() * block.mtbf)
         if now >= until:
             break
-        verb = found[draws.below(len(block.do))]
+        verb = found[draws.below(len(block.actions))]
         lasts = None if block.mttr is None or not verb.lasts else 1 + int(draws.exponential() * block.mttr)
         out.append(happening(drawn(loaded, verb, draws), now, lasts))
         now += lasts or 0

@@ -120,11 +120,11 @@ def possible_events(loaded: Loaded) -> list[str]:
     """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``, ``restart gw``..."""
     out: dict[str, None] = {f"phase {phase.name}": None for phase in loaded.scenario.phases}
     deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
-    deeds += [(deed, block.mttr is not None) for block in loaded.scenario.faults for deed in block.do]
-    if any(phase.converge is not None for phase in loaded.scenario.phases):
+    deeds += [(deed, block.mttr is not None) for block in loaded.scenario.random_faults for deed in block.actions]
+    if any(phase.recover_within is not None for phase in loaded.scenario.phases):
         deeds = [(deed, True) for deed, _ in deeds]  # when that phase begins, whatever lasts ends
-    if any(gateway.restart.watchdog is not None for gateway in loaded.scenario.gateways.values()):
-        out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.restart.watchdog is not None}
+    if any(gateway.supervision.watchdog is not None for gateway in loaded.scenario.gateways.values()):
+        out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.supervision.watchdog is not None}
     for name, gateway in loaded.scenario.gateways.items():
         if gateway.standby is not None:
             of = gateway.standby.of

@@ -39,7 +39,8 @@ def require_release(loaded: Loaded, gateway: str, component: str, version: str, 
 def ordered(loaded: Loaded) -> list[tuple[str, str, str, Location]]:
     """(gateway, component, version, where it stands) of each upgrade of the timeline and of random trouble."""
     entries: list[tuple[Location, schema.Deed]] = [(("timeline", i), entry) for i, entry in enumerate(loaded.scenario.timeline)]
-    entries += [(("faults", i, "do", j), deed) for i, block in enumerate(loaded.scenario.faults) for j, deed in enumerate(block.do)]
+    for i, block in enumerate(loaded.scenario.random_faults):
+        entries += [(("random-faults", i, "actions", j), deed) for j, deed in enumerate(block.actions)]
     found = []
     for at, deed in entries:
         said = deed.model_dump(include={"upgrade", "version"})

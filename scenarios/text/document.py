@@ -65,17 +65,21 @@ def plain_text(text: str) -> bool:
 
 
 def read_document(file: Path) -> Document:
-    """Read a scenario file; raises ScenarioError when it can't be read or isn't one YAML mapping."""
+    """Read a YAML file; raises ScenarioError when it can't be read or isn't one YAML mapping."""
+    return parse_document(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """The text of a file; raises ScenarioError when it can't be read."""
     name = shown_path(file)
     try:
-        text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
+        return read_regular(file, FILE_BYTES_MAX).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ScenarioError(name, None, "", "no such file") from error
     except UnicodeDecodeError as error:
         raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ScenarioError(name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return parse_document(text, file)
 
 
 def read_regular(file: Path, most_bytes: int) -> bytes:
@@ -109,13 +113,18 @@ def looks_like_a_scenario(file: Path) -> bool:
     return "format" in keys and "fleets" in keys
 
 
+def compose(text: str) -> Any:
+    """The nodes of a text, by the rules above; raises yaml.YAMLError or RecursionError."""
+    return yaml.compose(text, Loader=_Loader)  # a SafeLoader of ours
+
+
 def parse_document(text: str, file: Path) -> Document:
     """Parse the text of a scenario."""
     name = shown_path(file)
     if text.count(",") + text.count("\n") > NODES_MAX:  # before a parser takes its time
         raise ScenarioError(name, None, "", f"more than {NODES_MAX} values")
     try:
-        node = yaml.compose(text, Loader=_Loader)  # a SafeLoader of ours
+        node = compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ScenarioError(name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}") from error
@@ -124,9 +133,9 @@ def parse_document(text: str, file: Path) -> Document:
     except RecursionError as error:
         raise ScenarioError(name, None, "", f"nested deeper than {DEPTH_MAX}") from error
     if node is None:
-        raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 1")
+        raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 2")
     if not isinstance(node, yaml.MappingNode):
-        raise ScenarioError(name, node.start_mark.line + 1, "$", "expected a mapping that begins with format: 1")
+        raise ScenarioError(name, node.start_mark.line + 1, "$", "expected a mapping that begins with format: 2")
     lines: dict[Location, int] = {}
     data = _Builder(name, lines).build(node, ())
     return Document(file, data, lines)

@@ -29,7 +29,7 @@ _STATUS = {
     "malformed": "BadCommunicationError",
 }  # fmt: skip
 """cause of a missed sample -> its StatusCode; of any other BadUnexpectedError"""
-KEPT_VERBS = ("fault", "write")
+KEPT_VERBS = ("device-fault", "write")
 """what of a timeline happens while it is recorded: the rest is trouble of networks and gateways"""
 
 

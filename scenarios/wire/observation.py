@@ -72,8 +72,8 @@ def counted(loaded: Loaded, spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
         raise ScenarioError(loaded.document.file.name, None, "", "no device of it can be judged: " + "; ".join(left_out))
     notes = [f"left out: {len(names)} devices: {why}" for why, names in left_out.items()]
     there = {spec.fleets[device.fleet] for device in devices} | {device.name for device in devices}
-    timeline = tuple(action for action in spec.timeline if action.verb != "fault" or action.target in there)
-    reactions = tuple(reaction for reaction in spec.reactions if reaction.action.verb != "fault" or reaction.action.target in there)
+    timeline = tuple(action for action in spec.timeline if action.verb != "device-fault" or action.target in there)
+    reactions = tuple(reaction for reaction in spec.reactions if reaction.action.verb != "device-fault" or reaction.action.target in there)
     return replace(spec, devices=tuple(devices), timeline=timeline, reactions=reactions), notes
 
 

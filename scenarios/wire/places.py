@@ -104,8 +104,8 @@ def _untouched(spec: WorldSpec) -> list[str]:
     entries = [(action, f"at {show_duration(action.at_ns)}") for action in spec.timeline]
     for action, when in entries + [(reaction.action, f"after {reaction.event}") for reaction in spec.reactions]:
         real = [d.name for d in spec.devices if d.place is not None and action.target in (d.name, spec.fleets[d.fleet])]
-        if action.verb == "fault" and real:
-            notes.append(f"fault {action.target} {when}: nothing happens to {', '.join(real[:5])}{', ...' if real[5:] else ''}: real devices")
+        if action.verb == "device-fault" and real:
+            notes.append(f"device-fault {action.target} {when}: nothing happens to {', '.join(real[:5])}{', ...' if real[5:] else ''}: real devices")
         elif action.verb == "degrade" and action.target in links:
             notes.append(f"degrade {action.target} {when}: nothing happens to real devices, which have a network of their own")
     return notes

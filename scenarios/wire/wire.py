@@ -57,9 +57,9 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
 
     def serves(action: Action, when: str) -> bool:
         on_link = VERBS[action.verb].on_link and action.target in links and not getattr(action.deed, "via", "")
-        if on_link or (action.verb == "fault" and action.target not in mute):
+        if on_link or (action.verb == "device-fault" and action.target not in mute):
             return True
-        why = "its devices aren't served" if action.verb == "fault" else "it happens to a gateway, or beyond one"
+        why = "its devices aren't served" if action.verb == "device-fault" else "it happens to a gateway, or beyond one"
         left_out.append(f"{action.verb} {action.target} {when}: {why}")
         return False
 

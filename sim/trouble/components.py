@@ -16,10 +16,10 @@ CAUSES = tuple(cause.value for cause in Cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inject(Verb):
+class FaultComponent(Verb):
     """a component's instance (gw/transform, gw/policy, gw/driver/presses/3) dies of a cause"""
 
-    name = "inject"
+    name = "fault-component"
     takes = "slot"
     lasts = False
 

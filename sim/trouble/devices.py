@@ -71,7 +71,7 @@ class _OnDevices(Verb):
 class DeviceFault(_OnDevices):
     """a device or a fleet has a fault (kinds below)"""
 
-    name = "fault"
+    name = "device-fault"
 
     kind: str = key("kind", "text", "which one; each has keys of its own", "slow", "silent", choices=lambda spec: FAULTS)
     point: str = key("point", "text", "whose value is wrong", "pressure", "force", "", _points)
@@ -94,9 +94,9 @@ class DeviceFault(_OnDevices):
             raise Mistake("kind", f"{kind} is a fault of {' and '.join(spoken)}, {self.target} speaks {protocol}")
         for one, needs in keys_of_fault(kind).items():
             if needs and one not in given:
-                raise Mistake(None, f'fault {kind} needs "{one}"')
+                raise Mistake(None, f'device-fault {kind} needs "{one}"')
             if one in given and not needs:
-                raise Mistake(one, f'"{one}" does not go with fault {kind}')
+                raise Mistake(one, f'"{one}" does not go with device-fault {kind}')
         if kind in overlay.KINDS:
             point = model.points[_point_of(self.point, model)]
             if kind in overlay.NOT_ON_A_COIL and point.table in ("coil", "discrete"):
@@ -125,10 +125,10 @@ class DeviceFault(_OnDevices):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repoll(_OnDevices):
+class SetPoll(_OnDevices):
     """a device or a fleet is polled at another period"""
 
-    name = "repoll"
+    name = "set-poll"
 
     period_ns: int = key("poll", "interval", "the period that holds then", "2 s", "200 ms")
 

@@ -117,10 +117,10 @@ class Throttle(_OnGateway):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Squeeze(_OnGateway):
+class LimitMemory(_OnGateway):
     """a gateway's RAM shrinks to what is left"""
 
-    name = "squeeze"
+    name = "limit-memory"
 
     size_bytes: int = key("leave", "size", "what components may have of it in all", "8 MiB", "0 B")
 

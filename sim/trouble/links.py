@@ -39,7 +39,7 @@ class _Broken(Verb):
 
     on_link = True
 
-    up: bool | None = key("way", "way", "only what goes up (to the gateway, the cloud), or only what goes down", "up", "down", None, _ways)
+    up: bool | None = key("direction", "way", "only what goes up (to the gateway, the cloud), or only what goes down", "up", "down", None, _ways)
     leg: str = key("leg", "text", "only what this device or gateway sends and hears", "presses/1", "presses/2", "", _legs)
     via: str = key("gateway", "name", "only at the port of this gateway, of two that poll over the link", "gw", "gw-b", "", _gateways)
 
@@ -53,7 +53,7 @@ class _Broken(Verb):
         if self.target not in site.links:
             raise Unknown(None, "link", self.target, site.links)
         if site.is_line(self.target):
-            for one in ("way", "leg", "gateway"):
+            for one in ("direction", "leg", "gateway"):
                 if one in given:
                     raise Mistake(one, f'"{self.target}" is a serial line: one pair of wires, it is cut for all and both ways')
         if self.leg and self.leg not in site.legs(self.target):
@@ -129,7 +129,7 @@ class Partition(Verb):
 
     name = "partition"
 
-    up: bool | None = key("way", "way", "only what the standby says (up), or only what it hears (down)", "up", "down", None, _ways)
+    up: bool | None = key("direction", "way", "only what the standby says (up), or only what it hears (down)", "up", "down", None, _ways)
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:

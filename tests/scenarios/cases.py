@@ -41,7 +41,7 @@ def scenario(tmp_path: Path, fleet: dict[str, Any] | None = None, models: dict[s
         (tmp_path / "model" / name).write_text(text, encoding="utf-8")
     fleet = {"device": "press-sensor", "protocol": "modbus-tcp", "poll": "1 s", "link": "plant", "gateway": "gw", "driver": "modbus-driver", **(fleet or {})}
     whole: dict[str, Any] = {
-        "format": 1, "name": "case", "duration": "20 s", "settle": "20 s", "fleets": {"m": {key: value for key, value in fleet.items() if value is not None}},
+        "format": 2, "name": "case", "duration": "20 s", "grace": "20 s", "fleets": {"m": {key: value for key, value in fleet.items() if value is not None}},
         "links": {"plant": {"preset": "lan"}, "cloud": {}}, "components": COMPONENTS,
         "gateways": {"gw": {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud"}, "store": {}}},
         "expect": ["count(samples.missed) == 0"],

@@ -54,11 +54,11 @@ def plant(*fleets: str, trouble: tuple[Block, ...] = (), seconds: int = 12, pati
     patient = {} if patience is None else {"limits": {"deadline": patience}}
     usual: list[Block] = [
         {"at": "2 s", "cut": "cloud", "for": "5 s"},
-        *({"at": f"{at} ms", "inject": "gw/policy", "cause": "unreachable"} for at in (8000, 8400, 8800)),
+        *({"at": f"{at} ms", "fault-component": "gw/policy", "cause": "unreachable"} for at in (8000, 8400, 8800)),
     ]
     usual += [{"at": "5 s", "cut": "plant", "for": "2 s"}] if any(fleet["link"] == "plant" for fleet in chosen.values()) else []
     return {
-        "format": 1, "name": "keys", "seed": 3, "duration": f"{seconds} s", "settle": "10 s", "fleets": chosen,
+        "format": 2, "name": "keys", "seed": 3, "duration": f"{seconds} s", "grace": "10 s", "fleets": chosen,
         "links": {
             "plant": {"delay": "20 ms"}, "cloud": {"delay": "30 ms"},
             **({"line": {"serial": "19200 Bd"}} if "rtu" in chosen else {}),
@@ -160,7 +160,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     }),
     "Gateway": (crowded(), ("gateways", "gw"), {
         "board": Key("raspberry-pi-4", "raspberry-pi-3"), "store": Key(ABSENT, {"drain": "20 /s"}), "reservation": Key("auto", "64 MiB"),
-        "files": Key(ABSENT, 8), "restart": Key(ABSENT, {"first": "2 s"}), "upgrade": Key(ABSENT, {"trial": "2 s"}, refused=True),
+        "max-open-files": Key(ABSENT, 8), "supervision": Key(ABSENT, {"first": "2 s"}), "upgrade": Key(ABSENT, {"trial": "2 s"}, refused=True),
     }),
     "Uplink": (plant(), ("gateways", "gw", "uplink"), {
         "window": Key(32, 1), "retry": Key(ABSENT, {"first": "2 s"}), "keep-alive": Key("30 s", "1 s"), "user-timeout": Key("10 s", "2 s"),
@@ -173,7 +173,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         "commit": Key("50 ms", "400 ms"), "ttl": Key(ABSENT, "4 s"), "medium": Key("flash", "memory"), "retry": Key(ABSENT, "3 s"),
         "retries": Key(ABSENT, 1, {"retry": "1 s"}), "flash": Key("2 MB/s", "20 kB/s"), "preset": Key(ABSENT, "greengrass"),
     }),
-    "Restart": (plant(), ("gateways", "gw", "restart"), {
+    "Restart": (plant(), ("gateways", "gw", "supervision"), {
         "first": Key("100 ms", "300 ms"), "max": Key("100 ms", "10 s", {"first": "100 ms"}), "quarantine": Key("2 in 10 s", "5 in 60 s"),
         "jitter": Key("0 %", "50 %"), "status": Key(ABSENT, "1 s"), "watchdog": Key(ABSENT, "1 s"),
     }),
@@ -187,34 +187,34 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
     "Upgrading, to what traps": (upgrading(version="1.4.0", poll="200 ms"), ("gateways", "gw", "upgrade"), {"faults": Key(0, 1000, {"failures": "100 %", "trial": "5 s"})}),
     "Upgrading, to what reads nothing": (upgrading("modbus-driver", "1.2.0"), ("gateways", "gw", "upgrade"), {"failures": Key("0 %", "100 %")}),
     "Registry": (upgrading(), ("registry",), {"path": Key("registry", "none", refused=True), "trust": Key(["registry/demo.pub"], ["registry/none.pub"], refused=True)}),
-    "Scenario": (plant(trouble=({"at": "9 s", "cut": "cloud", "for": "6 s"},)), (), {"seed": Key(3, 4), "duration": Key("12 s", "13 s"), "settle": Key("10 s", "0 s")}),
+    "Scenario": (plant(trouble=({"at": "9 s", "cut": "cloud", "for": "6 s"},)), (), {"seed": Key(3, 4), "duration": Key("12 s", "13 s"), "grace": Key("10 s", "0 s")}),
     "Change": (plant(), ("timeline", 5, "to"), {**DEGRADATION, "preset": Key("lan", "lte")}),
 }  # fmt: skip
 """block -> (a plant, where in it the block lies, its keys)"""
 
 VERBS: dict[str, tuple[Block, dict[str, Key]]] = {
-    "cut": ({"cut": "plant", "for": "1 s"}, {"way": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s")}),
+    "cut": ({"cut": "plant", "for": "1 s"}, {"direction": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s")}),
     "flap": ({"flap": "plant", "for": "2 s", "down": "100 ms", "up": "100 ms"}, {
-        "down": Key("100 ms", "300 ms"), "up": Key("100 ms", "300 ms"), "way": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s"),
+        "down": Key("100 ms", "300 ms"), "up": Key("100 ms", "300 ms"), "direction": Key("up", "down"), "leg": Key(ABSENT, "tcp/1"), "for": Key("1 s", "2 s"),
     }),
     "crash": ({"crash": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s"), "at": Key("9 s", "9500 ms")}),
     "shutdown": ({"shutdown": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s")}),
     "power-cut": ({"power-cut": "gw", "for": "1 s"}, {"for": Key("1 s", "2 s")}),
     "throttle": ({"throttle": "gw", "speed": "10 %"}, {"speed": Key("10 %", "50 %"), "for": Key(ABSENT, "500 ms")}),
-    "squeeze": ({"squeeze": "gw", "leave": "0 B"}, {"leave": Key("0 B", "100 MiB")}),
+    "limit-memory": ({"limit-memory": "gw", "leave": "0 B"}, {"leave": Key("0 B", "100 MiB")}),
     "fill": ({"fill": "gw", "leave": "0 B", "at": "2 s"}, {"leave": Key("0 B", "1 MiB"), "for": Key(ABSENT, "4 s")}),
     "clock-step": ({"clock-step": "gw", "by": "1 h"}, {"by": Key("1 h", "-1 h"), "for": Key(ABSENT, "1 s")}),
     "clock-skew": ({"clock-skew": "gw", "skew": "5000 ppm", "at": "1 s"}, {"skew": Key("5000 ppm", "-5000 ppm"), "for": Key(ABSENT, "1 s")}),
-    "inject": ({"inject": "gw/policy", "cause": "dead"}, {"cause": Key("dead", "unreachable")}),
-    "fault": ({"fault": "tcp/1", "kind": "silent"}, {
+    "fault-component": ({"fault-component": "gw/policy", "cause": "dead"}, {"cause": Key("dead", "unreachable")}),
+    "device-fault": ({"device-fault": "tcp/1", "kind": "silent"}, {
         "kind": Key("silent", "busy"), "share": Key(ABSENT, "40 %"), "for": Key(ABSENT, "800 ms"),
     }),
-    "fault, slow": ({"fault": "tcp/1", "kind": "slow", "delay": "50 ms"}, {"delay": Key("50 ms", "90 ms"), "share": Key(ABSENT, "40 %")}),
-    "fault, exception": ({"fault": "tcp/1", "kind": "exception", "code": 4}, {"code": Key(4, 6), "share": Key(ABSENT, "40 %")}),
-    "fault, of a point": ({"fault": "tcp/1", "kind": "spike", "point": "pressure", "value": 9.0}, {
+    "device-fault, slow": ({"device-fault": "tcp/1", "kind": "slow", "delay": "50 ms"}, {"delay": Key("50 ms", "90 ms"), "share": Key(ABSENT, "40 %")}),
+    "device-fault, exception": ({"device-fault": "tcp/1", "kind": "exception", "code": 4}, {"code": Key(4, 6), "share": Key(ABSENT, "40 %")}),
+    "device-fault, of a point": ({"device-fault": "tcp/1", "kind": "spike", "point": "pressure", "value": 9.0}, {
         "point": Key("pressure", "force"), "value": Key(9.0, 2.0), "share": Key(ABSENT, "40 %"), "kind": Key("spike", "drift"),
     }),
-    "repoll": ({"repoll": "tcp/1", "poll": "100 ms"}, {"poll": Key("100 ms", "200 ms"), "for": Key(ABSENT, "1 s")}),
+    "set-poll": ({"set-poll": "tcp/1", "poll": "100 ms"}, {"poll": Key("100 ms", "200 ms"), "for": Key(ABSENT, "1 s")}),
     "write": ({"write": "tcp/1", "point": "setpoint", "value": 2.0}, {"value": Key(2.0, 3.0)}),
 }  # fmt: skip
 """verb -> (an entry, its keys); each happens at 9 s if it doesn't say when"""
@@ -238,15 +238,15 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     "Scenario": {
         **dict.fromkeys(("format", "name", "description", "incident", "expect"), "a plan of what to judge or to read"), "pace": "wire alone",
         "observe": "serve --judge alone",
-        **dict.fromkeys(("fleets", "overrides", "links", "components", "gateways", "registry", "timeline", "phases", "faults"), BLOCKS),
+        **dict.fromkeys(("fleets", "overrides", "links", "components", "gateways", "registry", "timeline", "phases", "random-faults"), BLOCKS),
     },
     "Entry": {
         **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/test_timeline.py"), "gateway": "tests/sim/test_failover.py",
         "status": "tests/sim/test_field.py", "version": "tests/scenarios/test_upgrades.py", "to": "Change",
         **dict.fromkeys(("partition", "degrade", "restart", "upgrade"), "tests/sim/test_trouble.py, test_failover.py, test_ota.py"),
     },
-    "Trouble": dict.fromkeys(("mtbf", "mttr", "do", "from", "until", "phase"), "tests/scenarios/test_timeline.py, test_phases.py"),
-    "Phase": dict.fromkeys(("name", "for", "converge"), "tests/scenarios/test_phases.py"),
+    "Trouble": dict.fromkeys(("mtbf", "mttr", "actions", "from", "until", "phase"), "tests/scenarios/test_timeline.py, test_phases.py"),
+    "Phase": dict.fromkeys(("name", "for", "recover-within"), "tests/scenarios/test_phases.py"),
     "Observe": dict.fromkeys(("topic", "sequence", "value", "status", "each", "sample"), "serve --judge alone: tests/scenarios/test_observation.py"),
     "Pace": {"tolerance": "wire alone: tests/scenarios/test_fidelity.py"},
     "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS), "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},

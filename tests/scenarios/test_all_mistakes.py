@@ -27,13 +27,13 @@ def test_two_fleets_two_entries_and_two_keys_of_a_gateway(tmp_path: Path) -> Non
         tmp_path, fleets={"a": {**base, "device": "x"}, "b": {**base, "poll": None, "link": "y"}, "c": base},
         gateways={"gw": {"board": "z", "transform": "normalise", "policy": "route", "uplink": uplink, "store": {"preset": "big"}}},
         timeline=[{"at": "1 s", "cut": "no-link"}, {"at": "99 s", "cut": "plant", "for": "1 s"}, {"at": "2 s", "crash": "nobody"}],
-        faults=[{"mtbf": "1 s", "do": [{"crash": "who"}]}, {"mtbf": "1 s", "do": [{"cut": "what"}]}],
+        **{"random-faults": [{"mtbf": "1 s", "actions": [{"crash": "who"}]}, {"mtbf": "1 s", "actions": [{"cut": "what"}]}]},
         expect=["count(samples.lost) == 0", "count(sample.lost) == 0", "max(latency.gateway) <= 1"],
     )  # fmt: skip
     found = places(tmp_path, text)
     assert set(found) >= {
         "$.fleets.a.device", "$.fleets.b.link", "$.fleets.b", "$.gateways.gw.board", "$.gateways.gw.uplink.link", "$.gateways.gw.transform",
-        "$.gateways.gw.store.preset", "$.timeline[0]", "$.timeline[1].at", "$.timeline[2]", "$.faults[0].do[0]", "$.faults[1].do[0]",
+        "$.gateways.gw.store.preset", "$.timeline[0]", "$.timeline[1].at", "$.timeline[2]", "$.random-faults[0].actions[0]", "$.random-faults[1].actions[0]",
         "$.expect[1]", "$.expect[2]",
     }, found  # fmt: skip
     assert len(found) == len(set(found)), "each once"

@@ -35,7 +35,7 @@ from twinloop.sim.model.spec import PlaceSpec, WorldSpec
 
 MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
 SCENARIO = """\
-format: 1
+format: 2
 name: attached
 duration: 3 s
 pace: {tolerance: 30 s}  # no test depends on how fast this machine is
@@ -274,10 +274,10 @@ def test_two_in_one_place_and_nothing_at_all(host: Host, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_done_to_a_real_device_is_said(host: Host) -> None:
-    text = SCENARIO + "timeline:\n  - {at: 1 s, fault: presses, kind: silent, for: 1 s}\n  - {at: 1 s, degrade: plant, to: {delay: 5 ms}, for: 1 s}\n"
+    text = SCENARIO + "timeline:\n  - {at: 1 s, device-fault: presses, kind: silent, for: 1 s}\n  - {at: 1 s, degrade: plant, to: {delay: 5 ms}, for: 1 s}\n"
     spec, notes = attached(planned(host, text), {"presses/3": "tcp://h"})
     assert notes == [
-        "fault presses at 1 s: nothing happens to presses/3: real devices",
+        "device-fault presses at 1 s: nothing happens to presses/3: real devices",
         "degrade plant at 1 s: nothing happens to real devices, which have a network of their own",
     ]
     assert len(spec.timeline) == 2
@@ -285,9 +285,9 @@ def test_what_cannot_be_done_to_a_real_device_is_said(host: Host) -> None:
 
 def test_a_recording_of_the_model_itself_and_missed_samples(host: Host, tmp_path: Path) -> None:
     """Nothing is attached: as fast as possible; what was missed is a row with a Bad status."""
-    text = SCENARIO + "timeline:\n  - {at: 1 s, fault: presses/1, kind: silent, for: 1 s}\n  - {at: 1 s, cut: cloud, for: 1 s}\n"
+    text = SCENARIO + "timeline:\n  - {at: 1 s, device-fault: presses/1, kind: silent, for: 1 s}\n  - {at: 1 s, cut: cloud, for: 1 s}\n"
     spec = recordable(planned(host, text), 4_000_000_000)
-    assert [action.verb for action in spec.timeline] == ["fault"]
+    assert [action.verb for action in spec.timeline] == ["device-fault"]
     with opened(spec, host) as world:
         recorder = Recorder(world, [0, 5], tmp_path)
         try:
@@ -321,7 +321,7 @@ def test_a_machine_that_is_too_late_measures_nothing(host: Host, tmp_path: Path)
 
 
 MIXERS = """\
-format: 1
+format: 2
 name: mixers
 duration: 2 s
 pace: {tolerance: 30 s}

@@ -35,7 +35,7 @@ def folder_of_four(tmp_path: Path) -> Path:
     plant.mkdir()
     (plant / "good.yaml").write_text(scenario(tmp_path))
     (plant / "bad.yml").write_text(scenario(tmp_path, timeline=[{"at": "1 s", "cut": "plant", "for": "5 s"}]))
-    (plant / "broken.yaml").write_text("format: 1\nfleets: [\n")
+    (plant / "broken.yaml").write_text("format: 2\nfleets: [\n")
     (plant / "compose.yaml").write_text("services:\n  db: {image: x}\n")
     return plant
 

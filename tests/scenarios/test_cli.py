@@ -23,11 +23,11 @@ from twinloop.scenarios.file.load import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 TINY = """\
-format: 1
+format: 2
 name: tiny
 seed: 7
 duration: 5 s
-settle: 10 s
+grace: 10 s
 fleets:
   presses: {device: press-sensor, protocol: modbus-tcp, count: 3, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}
 links:
@@ -215,7 +215,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a number that is octal elsewhere": ("seed: 7", "seed: 010", "$.seed"),
     "a store of nothing": ("capacity: 1 MiB", "capacity: 0 B", 'expected a size over 0, got "0 B"'),
     "a ratio that is no number": ("count(samples.lost) == 0", "ratio(samples.lost) <= NaN %", 'expected a percentage, e.g. "0.1 %", got "NaN %"'),
-    "a format that is true": ("format: 1", "format: true", "$.format"),
+    "a format that is true": ("format: 2", "format: true", "$.format"),
     "a YAML tag": ("seed: 7", "seed: !!int 0x10", "$.seed: the YAML tag"),
     "a huge number": ("seed: 7", f"seed: {'9' * 5000}", "$.seed: a number of more than 40 digits"),
     "deep nesting": ("seed: 7", f"seed: {'[' * 3000}", "nested deeper than 32"),

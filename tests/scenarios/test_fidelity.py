@@ -20,7 +20,7 @@ from twinloop.scenarios.wire.fidelity import over_loopback
 @steady
 def test_both_clocks_are_held_beside_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every protocol over its wire; the trouble of the field happens in the process that serves it, at its instant."""
-    text = SCENARIO + "timeline:\n  - {at: 1 s, fault: presses/2, kind: exception, code: 4, for: 1 s}\n"
+    text = SCENARIO + "timeline:\n  - {at: 1 s, device-fault: presses/2, kind: exception, code: 4, for: 1 s}\n"
     text = text.replace("p99(latency.gateway)", "p50(latency.gateway)").replace("count(samples.missed) == 0", "count(samples.lost) <= 0")
     (tmp_path / "s.yaml").write_text(text, encoding="utf-8")  # a machine that stands still for half a second may miss samples
     code = main(["run", str(tmp_path / "s.yaml"), "--clock", "wire", "--json", str(tmp_path / "r.json"), "--out", str(tmp_path / "out")])

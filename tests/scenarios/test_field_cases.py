@@ -35,7 +35,7 @@ points:
 # ---- A: a verdict that was wrong ------------------------------------------------------------------------------------
 def test_a1_a_reading_without_a_value_did_not_arrive(tmp_path: Path, host: Host) -> None:
     """Two block reads, each refused half of the time by the device's own count of requests: 200 points, 115 refused in this seed."""
-    fault = {"at": "0 s", "fault": "m", "kind": "exception", "code": 2, "share": "50 %"}
+    fault = {"at": "0 s", "device-fault": "m", "kind": "exception", "code": 2, "share": "50 %"}
     found = result(tmp_path, host, fleet={"device": "model/sparse.yaml"}, models={"sparse.yaml": SPARSE}, duration="100 s", timeline=[fault])
     books, quality = found.data["ledger"], found.data["quality"]
     assert books["due"] == 200
@@ -48,7 +48,7 @@ def test_a1_a_reading_without_a_value_did_not_arrive(tmp_path: Path, host: Host)
 
 def test_a1_a_register_that_never_gave_a_value_is_named(tmp_path: Path, host: Host) -> None:
     table = SPARSE.replace("address: 100", "address: 60")
-    hole = {"at": "0 s", "fault": "m", "kind": "nan", "point": "b"}
+    hole = {"at": "0 s", "device-fault": "m", "kind": "nan", "point": "b"}
     found = result(tmp_path, host, fleet={"device": "model/sparse.yaml"}, models={"sparse.yaml": table.replace("type: u16", "type: f32")}, timeline=[hole],
                    expect=["ratio(samples.delivered{quality=bad}) == 50 %", "count(readings.bad{status=BadSensorFailure}) == 20"])  # fmt: skip
     assert found.verdict is Verdict.PASS, found.judged
@@ -57,7 +57,7 @@ def test_a1_a_register_that_never_gave_a_value_is_named(tmp_path: Path, host: Ho
 
 
 def test_a2_sentinels_that_a_point_states_are_no_numbers(tmp_path: Path, host: Host) -> None:
-    lies = [{"at": "5 s", "fault": "m", "kind": "nan", "point": point, "for": "5 s"} for point in ("plain", "unsigned", "signed", "wide", "nines")]
+    lies = [{"at": "5 s", "device-fault": "m", "kind": "nan", "point": point, "for": "5 s"} for point in ("plain", "unsigned", "signed", "wide", "nines")]
     found = result(tmp_path, host, fleet={"device": "model/s.yaml"}, models={"s.yaml": SENTINELS}, timeline=lies,
                    expect=["count(samples.missed) == 0", "count(samples.delivered{quality=bad}) == 20", "max(value{point=plain}) <= 6553.5",
                            "max(value{point=unsigned}) <= 23", "max(value{point=nines}) <= 7"])  # fmt: skip
@@ -68,7 +68,7 @@ def test_a2_sentinels_that_a_point_states_are_no_numbers(tmp_path: Path, host: H
 
 
 def test_a2_a_published_sunspec_model_states_its_sentinels(tmp_path: Path, host: Host) -> None:
-    lie = {"at": "5 s", "fault": "m", "kind": "nan", "point": "w", "for": "5 s"}
+    lie = {"at": "5 s", "device-fault": "m", "kind": "nan", "point": "w", "for": "5 s"}
     found = result(tmp_path, host, fleet={"device": "energy-meter"}, timeline=[lie], expect=["count(readings.bad{status=BadNoData}) == 5"])
     assert found.verdict is Verdict.PASS, found.judged
 
@@ -177,7 +177,7 @@ def test_d11_what_has_no_end_is_not_read(tmp_path: Path, capsys: pytest.CaptureF
         assert main(["run", name]) == 3
     assert "Traceback" not in capsys.readouterr().err
     (tmp_path / "q.yaml").write_text(scenario(tmp_path, duration="1" * 30_000))
-    (tmp_path / "flow.yaml").write_text("format: 1\nfleets: [" + ",".join("1" * 900_000) + "]\n")
+    (tmp_path / "flow.yaml").write_text("format: 2\nfleets: [" + ",".join("1" * 900_000) + "]\n")
     done = subprocess.run(
         [sys.executable, "-m", "twinloop", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
         check=False,
@@ -319,7 +319,7 @@ def test_a8_a_driver_that_waits_for_messages_is_given_less_than_its_deadline(tmp
 def test_a8_a_slow_device_of_several_blocks_costs_its_own_samples(tmp_path: Path, host: Host, slow_ms: int, missed: int) -> None:
     """Four reads, one after the other: their timeouts together, and connecting, are over before the call's deadline. Nobody is quarantined."""
     components = {**COMPONENTS, "modbus-driver": {name: value for name, value in COMPONENTS["modbus-driver"].items() if name != "with"}}
-    slow = {"at": "10 s", "fault": "m", "kind": "slow", "delay": f"{slow_ms} ms", "for": "20 s"}
+    slow = {"at": "10 s", "device-fault": "m", "kind": "slow", "delay": f"{slow_ms} ms", "for": "20 s"}
     found = result(tmp_path, host, fleet={"device": "tank"}, components=components, duration="60 s", timeline=[slow])
     assert found.data["ledger"]["missed"] == ({"timeout": missed} if missed else {})
 
@@ -342,7 +342,7 @@ def test_a3_options_of_a_subscription_are_refused_where_devices_are_polled(tmp_p
 
 def test_a7_a_quality_is_explained_by_its_statuses(tmp_path: Path, host: Host) -> None:
     """Ten have no number because a fault says so; the ten that were silent are another matter. Too many delivered aren't explained by the others."""
-    lies = [{"at": "2 s", "fault": "m", "kind": "nan", "point": "pressure", "for": "10 s"}, {"at": "15 s", "fault": "m", "kind": "silent", "for": "1 s"}]
+    lies = [{"at": "2 s", "device-fault": "m", "kind": "nan", "point": "pressure", "for": "10 s"}, {"at": "15 s", "device-fault": "m", "kind": "silent", "for": "1 s"}]
     found = result(tmp_path, host, timeline=lies, expect=["count(samples.delivered{quality=bad}) == 0", "count(samples.delivered) <= 10"])
     bad, many = found.judged
     assert (bad.verdict, many.verdict) == (Verdict.FAIL, Verdict.FAIL)
@@ -352,7 +352,7 @@ def test_a7_a_quality_is_explained_by_its_statuses(tmp_path: Path, host: Host) -
 
 def test_a7_a_line_is_not_blamed_for_a_crash(tmp_path: Path, host: Host) -> None:
     components = {**COMPONENTS, "modbus-driver": {**COMPONENTS["modbus-driver"], "with": {"timeout": "450 ms"}}}
-    timeline = [{"at": "5 s", "fault": "m", "kind": "slow", "delay": "400 ms", "for": "5 s"}, {"at": "30 s", "crash": "gw", "for": "10 s"}]
+    timeline = [{"at": "5 s", "device-fault": "m", "kind": "slow", "delay": "400 ms", "for": "5 s"}, {"at": "30 s", "crash": "gw", "for": "10 s"}]
     expect = ["count(samples.missed{cause=gateway-down}) == 0", "count(samples.missed) == 0"]
     found = result(
         tmp_path, host, fleet={"protocol": "modbus-rtu", "count": 3}, links={"plant": {"serial": "9600 Bd"}, "cloud": {}}, components=components,
@@ -371,7 +371,7 @@ def test_a3_a_share_of_sessions_is_killed(tmp_path: Path, host: Host) -> None:
     fleet = {"protocol": "opcua", "driver": "opcua-driver", "count": 20}
     digests = []
     for share in ("0.01 %", "50 %", "100 %"):
-        kill = {"at": "5500 ms", "fault": "m", "kind": "session-kill", "share": share}
+        kill = {"at": "5500 ms", "device-fault": "m", "kind": "session-kill", "share": share}
         found = result(tmp_path, host, fleet=fleet, components=components, timeline=[kill], duration="10 s")
         digests.append(found.data["digest"])
         assert found.verdict is Verdict.PASS, "a driver begins another"

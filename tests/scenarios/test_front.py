@@ -26,7 +26,7 @@ def test_the_command_that_repeats_a_run_is_not_another_runs() -> None:
 
 def test_what_is_no_plain_data_is_refused() -> None:
     with pytest.raises(twinloop.ScenarioError, match="expected plain data"):
-        twinloop.Scenario.of({"format": 1, "name": {1, 2}})
+        twinloop.Scenario.of({"format": 2, "name": {1, 2}})
 
 
 def test_keys_go_into_each_other_go_and_are_replaced() -> None:

@@ -36,11 +36,11 @@ from twinloop.sim.serving.judged_plant import NO_SAMPLE, ObservedPlant
 from twinloop.sim.serving.modbus import ModbusCaller
 
 SCENARIO = """\
-format: 1
+format: 2
 name: judged
 duration: 2500 ms
 pace: {tolerance: 30 s}  # no test depends on how fast this machine is
-settle: 2 s
+grace: 2 s
 fleets:
   presses: {device: press-sensor, protocol: modbus-tcp, count: 2, poll: 250 ms, link: plant, gateway: gw, driver: modbus-driver}
   tanks: {device: tank, protocol: opcua, count: 1, sampling: 500 ms, link: plant, gateway: gw, driver: opcua-driver}
@@ -59,7 +59,7 @@ gateways:
 observe: {topic: "plant/{device}", sequence: $.seq, value: $.v}
 timeline:
   - {at: 1 s, cut: cloud, for: 1 s}
-  - {at: 1 s, fault: roofs/1, kind: silent, for: 1 s}
+  - {at: 1 s, device-fault: roofs/1, kind: silent, for: 1 s}
   - {at: 1 s, crash: gw, for: 1 s}
 expect:
   - count(samples.lost) == 0
@@ -392,7 +392,7 @@ def test_a_stop_while_it_settles_is_aborted(host: Host) -> None:
 
 def test_b_what_keeps_it_from_judging_is_in_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A result of before must not stand in for it."""
-    (tmp_path / "bad.yaml").write_text("format: 1\nname: x\n", encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text("format: 2\nname: x\n", encoding="utf-8")
     (tmp_path / "r.json").write_text("{}", encoding="utf-8")
     assert main(["serve", str(tmp_path / "bad.yaml"), "--judge", "--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")]) == 3
     (one,) = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"]

@@ -52,7 +52,7 @@ def test_every_kind_of_trouble_is_in_a_shipped_scenario() -> None:
     shown: dict[str, None] = {}
     for name in library_names():
         scenario = load(LIBRARY / f"{name}.yaml").scenario
-        for deed in [*scenario.timeline, *(deed for block in scenario.faults for deed in block.do)]:
+        for deed in [*scenario.timeline, *(deed for block in scenario.random_faults for deed in block.actions)]:
             for verb in VERBS:
                 if value_of(deed, verb) is not None:
                     shown[verb] = None

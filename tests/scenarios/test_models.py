@@ -24,11 +24,11 @@ RECORDING = """ns,point,value,status,unit
 2000001000,flow,,0x808C0000,l/s
 3000001000,flow,2.5,,l/s
 """
-SCENARIO = """format: 1
+SCENARIO = """format: 2
 name: named
 seed: 7
 duration: 5 s
-settle: 10 s
+grace: 10 s
 fleets:
   presses: {device: DEVICE, protocol: modbus-tcp, count: 2, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}
 links:
@@ -141,8 +141,8 @@ def test_a_model_that_does_not_exist_is_named(tmp_path: Path, device: str, messa
         ("modbus-tcp, count: 2, poll: 1 s", "opcua, count: 2, poll: 1 s, sampling: 1 s", '"poll" does not go with opcua here: such a device is sampled'),
         ("modbus-tcp, count: 2, poll: 1 s", "opcua, count: 2, opcua: {publishing: 1 s}", 'missing key "sampling"'),
         ("modbus-tcp, count: 2, poll: 1 s", "opcua, count: 2, sampling: 1500 us", "expected whole milliseconds"),
-        ("expect:", "timeline:\n  - {at: 1 s, fault: presses, kind: session-kill}\nexpect:", "session-kill is a fault of opcua, presses speaks modbus-tcp"),
-        ("expect:", "timeline:\n  - {at: 1 s, fault: presses/1, kind: bad-status, point: level, status: BadSensorFailure}\nexpect:", "bad-status is a fault of opcua"),
+        ("expect:", "timeline:\n  - {at: 1 s, device-fault: presses, kind: session-kill}\nexpect:", "session-kill is a fault of opcua, presses speaks modbus-tcp"),
+        ("expect:", "timeline:\n  - {at: 1 s, device-fault: presses/1, kind: bad-status, point: level, status: BadSensorFailure}\nexpect:", "bad-status is a fault of opcua"),
         ("expect:", "timeline:\n  - {at: 1 s, cut: plant, leg: broker, for: 1 s}\nexpect:", 'unknown leg of plant "broker"'),
     ],
 )  # fmt: skip
@@ -164,7 +164,7 @@ def test_keys_of_another_protocol_are_refused(tmp_path: Path, old: str, new: str
 def test_a_status_code_has_a_name(tmp_path: Path, status: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp", "opcua").replace("modbus-driver", "opcua-driver")
     file = tmp_path / "named.yaml"
-    file.write_text(text.replace("expect:", f"timeline:\n  - {{at: 1 s, fault: presses/1, kind: bad-status, point: level, status: {status}, for: 1 s}}\nexpect:"))
+    file.write_text(text.replace("expect:", f"timeline:\n  - {{at: 1 s, device-fault: presses/1, kind: bad-status, point: level, status: {status}, for: 1 s}}\nexpect:"))
     assert main(["check", str(file)]) == 3
     assert f'unknown StatusCode "{status}"' in capsys.readouterr().err
 

@@ -57,7 +57,7 @@ def commanded(tmp_path: Path, host: Host, **changes: Any) -> Any:
     """Two writes: one that is done, one that the device refuses, between two polls."""
     timeline = [
         {"at": "1.5 s", "write": "m/1", "point": "setpoint", "value": 6}, {"at": "2.5 s", "write": "m/1", "point": "setpoint", "value": 7},
-        {"at": "2.4 s", "fault": "m/1", "kind": "exception", "code": 4, "for": "300 ms"},
+        {"at": "2.4 s", "device-fault": "m/1", "kind": "exception", "code": 4, "for": "300 ms"},
     ]  # fmt: skip
     return result(tmp_path, host, duration="5 s", timeline=timeline, **changes)
 
@@ -101,7 +101,7 @@ def test_a_value_after_an_event_that_nothing_was_due_after(tmp_path: Path, host:
     assert found.verdict is Verdict.PASS
 
 
-SILENT = {"fault": "m/1", "kind": "silent"}
+SILENT = {"device-fault": "m/1", "kind": "silent"}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a fleet at the standby": ("gateway: gw,", "gateway: gw-b,", 'name the gateway that it stands by for, "gw"'),
     "a partition of one": (ENTRY, "{at: 1 s, partition: gx}", 'unknown gateway of a pair "gx"'),
     "a leg of the field that is none": (ENTRY, "{at: 1 s, cut: plant, gateway: gx}", 'unknown gateway that polls over plant "gx"'),
-    "a driver of neither": (ENTRY, "{at: 1 s, inject: gx/driver/presses/1}", 'unknown gateway "gx"'),
+    "a driver of neither": (ENTRY, "{at: 1 s, fault-component: gx/driver/presses/1}", 'unknown gateway "gx"'),
     "an event that pairs don't have": (ENTRY, "{after: promote gx, crash: gw}", 'unknown event "promote gx"; did you mean "promote gw'),
     "a metric": ("max(failover.gap)", "max(failover.gaps)", 'did you mean "failover.gap"?'),
 }

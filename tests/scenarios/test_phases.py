@@ -16,13 +16,13 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import PhaseSpec
 
-PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  - {name: heal, for: 20 s, converge: 10 s}\n"
+PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  - {name: heal, for: 20 s, recover-within: 10 s}\n"
 LONG = TINY.replace("duration: 5 s", "duration: 60 s")
 
 
 def text(*entries: str, expect: tuple[str, ...] = (), faults: tuple[str, ...] = (), phases: str = PHASES) -> str:
     timeline = "timeline:\n" + "".join(f"  - {{{entry}}}\n" for entry in entries) if entries else ""
-    random = "faults:\n" + "".join(f"  - {{{entry}}}\n" for entry in faults) if faults else ""
+    random = "random-faults:\n" + "".join(f"  - {{{entry}}}\n" for entry in faults) if faults else ""
     expected = "expect:\n" + "".join(f"  - {line}\n" for line in expect or ("count(samples.lost) >= 0",))
     return LONG[: LONG.index("expect:")] + phases + timeline + random + expected
 
@@ -44,7 +44,7 @@ def test_an_entrys_times_count_from_its_phase(host: Host) -> None:
 
 
 def test_random_trouble_keeps_to_its_phase_and_out_of_the_healing(host: Host) -> None:
-    block = "mtbf: 200 ms, do: [{restart: gw}]"
+    block = "mtbf: 200 ms, actions: [{restart: gw}]"
     chaos = Planner(load_text(text(faults=(f"phase: chaos, {block}",)), Path("t.yaml")), host).world().timeline
     free = Planner(load_text(text(faults=(block,)), Path("t.yaml")), host).world().timeline
     assert all(10 * S <= action.at_ns < 30 * S for action in chaos)
@@ -59,7 +59,7 @@ def test_samples_and_latencies_are_counted_by_the_phase_in_which_they_were_due(h
         "count(samples.missed{phase=chaos,cause=timeout}) >= 100", "ratio(samples.missed{phase=chaos,device=presses/2}) >= 90 %",
         "max(latency.gateway{phase=heal}) <= 50 ms", "p99(latency.gateway{phase=chaos}) <= 50 ms", "count(latency.cloud{phase=calm}) == 300",
     )  # fmt: skip
-    found = judged(host, "phase: chaos, at: 0 s, fault: presses/2, kind: silent", expect=expect)
+    found = judged(host, "phase: chaos, at: 0 s, device-fault: presses/2, kind: silent", expect=expect)
     verdicts = {line: found[line][0] for line in expect}
     assert verdicts.pop(expect[6]) == "FAIL"
     assert dict.fromkeys(verdicts.values()) == {"PASS": None}
@@ -69,7 +69,7 @@ def test_samples_and_latencies_are_counted_by_the_phase_in_which_they_were_due(h
 
 def test_what_stands_ends_when_the_healing_begins(host: Host) -> None:
     """A cut without an end, a gateway that is off, a fault, a throttle: all of it."""
-    entries = ("phase: chaos, at: 1 s, cut: cloud", "phase: chaos, at: 2 s, shutdown: gw", "phase: chaos, at: 1 s, fault: presses, kind: silent",
+    entries = ("phase: chaos, at: 1 s, cut: cloud", "phase: chaos, at: 2 s, shutdown: gw", "phase: chaos, at: 1 s, device-fault: presses, kind: silent",
                "phase: chaos, at: 1 s, throttle: gw, speed: 1 %")  # fmt: skip
     found = judged(host, *entries, expect=("count(samples.missed{phase=heal}) <= 60", "stuck == 0"))
     assert [verdict for verdict, _, _ in found.values()] == ["PASS"] * 3
@@ -77,7 +77,7 @@ def test_what_stands_ends_when_the_healing_begins(host: Host) -> None:
 
 
 def test_what_does_not_come_back_is_named(host: Host) -> None:
-    died = tuple(f"phase: chaos, at: {i} s, inject: gw/transform" for i in range(1, 6))
+    died = tuple(f"phase: chaos, at: {i} s, fault-component: gw/transform" for i in range(1, 6))
     found = judged(host, *died, "phase: heal, at: 1 s, cut: plant", expect=("stuck == 0", "never stuck > 0"))
     verdict, _, why = found["stuck == 0 within 10 s after phase heal"]
     assert verdict == "FAIL"
@@ -100,8 +100,8 @@ def test_after_a_heal_without_phases(host: Host) -> None:
 
 MISTAKES = {
     "two of one name": (text(phases=PHASES + "  - {name: calm, for: 1 s}\n"), 'a second phase "calm"'),
-    "longer than the run": (text(phases=PHASES.replace("20 s, conv", "40 s, conv")), "ends 10 s after the run's duration"),
-    "a converge longer than its phase": (text(phases=PHASES.replace("converge: 10 s", "converge: 21 s")), "is longer than the phase itself"),
+    "longer than the run": (text(phases=PHASES.replace("20 s, recover", "40 s, recover")), "ends 10 s after the run's duration"),
+    "a converge longer than its phase": (text(phases=PHASES.replace("recover-within: 10 s", "recover-within: 21 s")), "is longer than the phase itself"),
     "an unknown phase": (text("phase: chaso, at: 1 s, restart: gw"), 'unknown phase "chaso"; did you mean "chaos"?'),
     "a phase of none": (text("phase: chaos, at: 1 s, restart: gw", phases=""), 'unknown phase "chaos"; the scenario has no phases'),
     "beyond the phase": (text("phase: chaos, at: 21 s, restart: gw"), "lies after the end of phase chaos"),
@@ -109,7 +109,7 @@ MISTAKES = {
     "a memory that is filled": (text("at: 1 s, fill: gw, leave: 1 KiB").replace("store: {capacity: 1 MiB}", "store: {preset: greengrass}"),
                                 "gateway gw has no store on flash"),
     "a phase of an event": (text("phase: chaos, after: phase heal, restart: gw"), '"phase" goes with "at" and "every"'),
-    "from in a phase": (text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, do: [{restart: gw}]",)), '"from" does not go with "phase"'),
+    "from in a phase": (text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, actions: [{restart: gw}]",)), '"from" does not go with "phase"'),
     "a phase in an expectation": (text(expect=("count(samples.missed{phase=chaso}) == 0",)), 'unknown phase "chaso"; did you mean "chaos"?'),
     "a phase of a stage": (text(expect=("p99(latency.stage{stage=bus,phase=chaso}) <= 1 s",)), 'unknown phase "chaso"; did you mean "chaos"?'),
     "a statistic of stuck": (text(expect=("max(stuck) == 0",)), "max does not go with stuck (a gauge)"),

@@ -37,7 +37,7 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.serving.plant import ServedPlant
 
 SCENARIO = """\
-format: 1
+format: 2
 name: served
 duration: 60 s
 fleets:
@@ -58,10 +58,10 @@ components:
 gateways:
   gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
 timeline:
-  - {at: 1 ms, fault: presses/2, kind: exception, code: 4}
+  - {at: 1 ms, device-fault: presses/2, kind: exception, code: 4}
   - {at: 1 s, crash: gw, for: 1 s}
   - {at: 1 s, cut: cloud, for: 1 s}
-  - {at: 1 s, fault: roofs, kind: silent, for: 1 s}
+  - {at: 1 s, device-fault: roofs, kind: silent, for: 1 s}
   - {at: 1 s, write: tanks/1, point: pump, value: 1}
 expect: [count(samples.lost) == 0]
 """
@@ -230,7 +230,7 @@ def test_asyncua_reads_writes_browses_and_subscribes(host: Host) -> None:
 
 
 PUBLISHING = """\
-format: 1
+format: 2
 name: publishing
 duration: 60 s
 fleets:
@@ -321,10 +321,10 @@ def test_strangers_are_sent_away_and_nobody_else_hears_of_it(host: Host, monkeyp
 
 def test_what_can_not_be_served_is_named(host: Host) -> None:
     spec, left_out = served(Planner(load_text(SCENARIO, Path("served.yaml")), host).world(), False)
-    assert [action.verb for action in spec.timeline] == ["fault"]
+    assert [action.verb for action in spec.timeline] == ["device-fault"]
     assert left_out == [
         "2 mqtt devices: they need --broker", "crash gw at 1 s: it happens to a gateway, or beyond one",
-        "cut cloud at 1 s: it happens to a gateway, or beyond one", "fault roofs at 1 s: its devices aren't served",
+        "cut cloud at 1 s: it happens to a gateway, or beyond one", "device-fault roofs at 1 s: its devices aren't served",
         "write tanks/1 at 1 s: it happens to a gateway, or beyond one",
     ]  # fmt: skip
 

@@ -31,7 +31,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 LOOPS = "(loop $l (br $l)) (unreachable)"
 BEGS = "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) (unreachable)"
 POLLED = """\
-format: 1
+format: 2
 name: deaf
 duration: 300 s
 fleets:
@@ -92,7 +92,7 @@ def test_a_signal_after_the_last_event_breaks_off_no_report(tmp_path: Path, monk
 
 def test_a_signal_breaks_off_no_file_after_a_scenario_that_never_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last scenario can't be read; the signal comes when the results of the first are written."""
-    (tmp_path / "bad.yaml").write_text("format: 1\nfleets: {}\n")
+    (tmp_path / "bad.yaml").write_text("format: 2\nfleets: {}\n")
     write = running.write_out
 
     def hurried(*what: Any) -> None:

@@ -31,7 +31,7 @@ from twinloop.scenarios.twin.twin import resumed, twin
 from twinloop.sim.model.spec import WorldSpec
 
 SCENARIO = """\
-format: 1
+format: 2
 name: twins
 duration: 20 h
 fleets:
@@ -46,8 +46,8 @@ components:
 gateways:
   gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
 timeline:
-  - {at: 5 h, fault: presses/2, kind: drift, point: pressure, value: 0.00001}
-  - {at: 9 h, fault: presses/3, kind: stuck, point: temperature}
+  - {at: 5 h, device-fault: presses/2, kind: drift, point: pressure, value: 0.00001}
+  - {at: 9 h, device-fault: presses/3, kind: stuck, point: temperature}
 """
 
 SHAPES = {
@@ -237,7 +237,7 @@ def test_counters_and_writes_go_on_after_a_gap() -> None:
 
 
 PHYSICS = """\
-format: 1
+format: 2
 name: physics
 duration: 60 s
 fleets:
@@ -316,7 +316,7 @@ def test_commands_that_cannot_be(tmp_path: Path, recorded: Path, capsys: pytest.
 
 
 WIRE = """\
-format: 1
+format: 2
 name: wire
 duration: 10 s
 fleets:
@@ -329,7 +329,7 @@ components:
 gateways:
   gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
 timeline:
-  - {at: 5 s, fault: fast/2, kind: drift, point: pressure, value: 0.5}
+  - {at: 5 s, device-fault: fast/2, kind: drift, point: pressure, value: 0.5}
 """
 FAST = """\
 format: 1

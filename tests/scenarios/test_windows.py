@@ -23,7 +23,7 @@ def test_a_backlog_isnt_gone_while_its_messages_are_on_a_dead_connection(tmp_pat
     """The link heals at 13 s; what was sent before the cut is sent again too late for a user timeout of 10 s, and nobody dials for ten minutes."""
     dead = {**GATEWAY, "uplink": {"link": "cloud", "retry": {"first": "10 min", "max": "10 min"}}}
     changes: dict[str, Any] = {
-        "duration": "120 s", "settle": "0 s", "links": {"plant": {"preset": "lan"}, "cloud": {"preset": "lte"}},
+        "duration": "120 s", "grace": "0 s", "links": {"plant": {"preset": "lan"}, "cloud": {"preset": "lte"}},
         "timeline": [{"at": "5 s", "cut": "cloud", "for": "8 s"}],
     }  # fmt: skip
     expect = ("backlog == 0 within 60 s after heal cloud", "stuck == 0 within 60 s after heal cloud")
@@ -85,7 +85,7 @@ def test_a_queue_behind_a_slow_device_is_no_modelled_time(tmp_path: Path, host: 
     driver = {**COMPONENTS["modbus-driver"], "with": {"timeout": "2 s"}, "limits": {"deadline": "5 s"}}
     changes: dict[str, Any] = {
         "duration": "30 s", "fleet": {"overrun": "queue"}, "components": {**COMPONENTS, "modbus-driver": driver},
-        "timeline": [{"at": "5 s", "fault": "m", "kind": "slow", "delay": "1500 ms", "for": "20 s"}],
+        "timeline": [{"at": "5 s", "device-fault": "m", "kind": "slow", "delay": "1500 ms", "for": "20 s"}],
     }  # fmt: skip
     found = judged(tmp_path, host, "p99(latency.stage{stage=queue}) <= 1 s", "p99(latency.gateway) <= 2 s", **changes)
     assert [one.verdict for one in found] == [Verdict.FAIL] * 2

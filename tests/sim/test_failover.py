@@ -233,7 +233,7 @@ def test_a_write_that_waits_at_one_that_leads_no_more_is_refused(host: Host) -> 
     """Else an old value could be written after a newer one by the other gateway."""
     slow = {1: driver(host, options=(("timeout", "900 ms"),), deadline_ns=2 * S)}
     writes = [at(8.55 + i / 1000, "write", "presses/1", point="setpoint", value=float(i)) for i in range(3)]
-    timeline = at(4, "crash", "gw", 4), at(8.3, "fault", "presses/1", 2, kind="silent"), *writes
+    timeline = at(4, "crash", "gw", 4), at(8.3, "device-fault", "presses/1", 2, kind="silent"), *writes
     seen = Seen(paired(small(host, *timeline, drivers=slow), "warm", preempt=True), host)
     assert [(t.old, t.new) for t in seen.pair.takeovers] == [("gw", "gw-b"), ("gw-b", "gw")]
     assert sum(seen.world.commands_ended.values()) == 3
@@ -352,8 +352,8 @@ of_pairs = st.one_of(
     st.builds(lambda t, d, verb: act(t, verb, "gw-b", t + d), moments, spans, st.sampled_from(["crash", "shutdown", "power-cut"])),
     st.builds(lambda t: act(t, "restart", "gw-b"), moments),
     st.builds(lambda t, d, speed: act(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
-    st.builds(lambda t, d, left: act(t, "squeeze", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
-    st.builds(lambda t, slot, cause: act(t, "inject", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
+    st.builds(lambda t, d, left: act(t, "limit-memory", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
+    st.builds(lambda t, slot, cause: act(t, "fault-component", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
     st.builds(lambda t, what: act(t, "upgrade", f"gw-b/{what[0]}", version=what[1]), moments, st.sampled_from(RELEASES)),
 )  # fmt: skip
 after = st.builds(

@@ -114,14 +114,14 @@ def test_a_broker_that_is_away_for_long_is_an_outage_and_no_crash(host: Host) ->
 
 
 def test_a_driver_that_dies_beside_a_message_gets_it_again(host: Host) -> None:
-    inject = tuple(act(t * S, "inject", "gw/driver/presses/1", kind="unreachable") for t in (2, 3))
+    inject = tuple(act(t * S, "fault-component", "gw/driver/presses/1", kind="unreachable") for t in (2, 3))
     world = run(mixed(host, ("mqtt",), duration_ns=8 * S, timeline=inject), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
 
 
 def test_a_session_that_is_killed_costs_no_sample_and_a_server_that_is_cut_off_costs_its_polls(host: Host) -> None:
-    timeline = (act(2500 * MS, "fault", "presses/1", kind="session-kill"), act(4500 * MS, "cut", "plant", 7500 * MS, leg="presses/2"))
+    timeline = (act(2500 * MS, "device-fault", "presses/1", kind="session-kill"), act(4500 * MS, "cut", "plant", 7500 * MS, leg="presses/2"))
     world = run(mixed(host, ("opcua", "opcua"), duration_ns=12 * S, timeline=timeline), host)
     conserved(world)
     assert missed(world, 0) == 0
@@ -154,7 +154,7 @@ def test_a_pair_takes_over_devices_that_speak_by_themselves(host: Host, mode: st
 
 
 def test_a_slow_device_is_late_by_what_it_is_slow(host: Host) -> None:
-    slow = tuple(act(2 * S, "fault", f"presses/{n}", 6 * S, kind="slow", delay_ns=120 * MS) for n in (1, 2))
+    slow = tuple(act(2 * S, "device-fault", f"presses/{n}", 6 * S, kind="slow", delay_ns=120 * MS) for n in (1, 2))
     world = run(mixed(host, ("opcua", "mqtt"), duration_ns=8 * S, timeline=slow), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -173,7 +173,7 @@ def test_a_connection_that_loses_acknowledgements_shifts_nobodys_identity(host: 
 @pytest.mark.parametrize("at_us", range(0, 4000, 400))
 def test_an_instance_that_dies_in_a_burst_takes_only_its_own_memory_along(host: Host, at_us: int) -> None:
     cut = act(2 * S, "cut", "plant", 8 * S, leg="broker")
-    inject = act(9300 * MS + at_us * 1000, "inject", "gw/driver/presses/1", kind="unreachable")
+    inject = act(9300 * MS + at_us * 1000, "fault-component", "gw/driver/presses/1", kind="unreachable")
     world = run(mixed(host, ("mqtt",), duration_ns=14 * S, poll_ns=250 * MS, timeline=(cut, inject)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -181,7 +181,7 @@ def test_an_instance_that_dies_in_a_burst_takes_only_its_own_memory_along(host: 
 
 def test_only_the_spoilt_messages_of_a_burst_are_refused(host: Host) -> None:
     cut = act(2 * S, "cut", "plant", 6 * S, leg="broker")
-    spoil = act(2 * S, "fault", "presses/1", 6 * S, kind="truncated", share=0.5)
+    spoil = act(2 * S, "device-fault", "presses/1", 6 * S, kind="truncated", share=0.5)
     world = run(mixed(host, ("mqtt",), duration_ns=8 * S, poll_ns=100 * MS, timeline=(cut, spoil)), host)
     conserved(world)
     assert world.ledger.by_cause(End.MISSED) == {"malformed": missed(world, 0)}
@@ -198,7 +198,7 @@ def test_a_queue_that_overflows_while_the_gateway_is_away_ends_its_samples_at_on
 
 
 def test_a_driver_that_is_quarantined_says_so_of_what_still_waits(host: Host) -> None:
-    killed = tuple(act(2 * S + n * 2 * S, "inject", "gw/driver/presses/1", kind="unreachable") for n in range(8))
+    killed = tuple(act(2 * S + n * 2 * S, "fault-component", "gw/driver/presses/1", kind="unreachable") for n in range(8))
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=killed, settle_ns=S), host)
     conserved(world)
     assert world.gateways[0].supervisor.quarantined == 1
@@ -226,7 +226,7 @@ def test_a_world_can_be_closed_between_any_two_events(host: Host) -> None:
 def test_a_thousand_killed_sessions_use_nothing_up(host: Host) -> None:
     from asyncua.server.internal_session import InternalSession
 
-    timeline = tuple(act(S + n * 10 * MS, "fault", "presses/1", kind="session-kill") for n in range(100))
+    timeline = tuple(act(S + n * 10 * MS, "device-fault", "presses/1", kind="session-kill") for n in range(100))
     world = run(mixed(host, ("opcua",), duration_ns=3 * S, poll_ns=10 * MS, timeline=timeline), host)
     conserved(world)
     assert missed(world, 0) == 0
@@ -237,14 +237,14 @@ ua_faults = st.sampled_from(["silent", "slow", "busy", "truncated", "length-lie"
 mq_faults = st.sampled_from(["silent", "slow", "truncated"])
 moments, spans, shares = st.integers(0, 9 * S), st.integers(MS, 12 * S), st.sampled_from([0.3, 1.0])
 of_the_field = st.one_of(
-    st.builds(lambda t, d, k, s: act(t, "fault", "presses/1", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
-    st.builds(lambda t, d, k, s: act(t, "fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, share=s), moments, spans, mq_faults, shares),
+    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/1", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
+    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, share=s), moments, spans, mq_faults, shares),
     st.builds(lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["broker", "presses/1", "presses/2"])),
     st.builds(lambda t, d, up: act(t, "cut", "plant", t + d, up=up), moments, spans, st.booleans()),
     st.builds(
         lambda t, n, value: act(t, "write", f"presses/{n}", point="setpoint", value=value), moments, st.integers(1, 3), st.sampled_from([3.0, 4.25, 7.0])
     ),
-    st.builds(lambda t, n, cause: act(t, "inject", f"gw/driver/presses/{n}", kind=cause), moments, st.integers(1, 3), st.sampled_from(["unreachable", "dead"])),
+    st.builds(lambda t, n, cause: act(t, "fault-component", f"gw/driver/presses/{n}", kind=cause), moments, st.integers(1, 3), st.sampled_from(["unreachable", "dead"])),
 )  # fmt: skip
 beside = actions.filter(lambda action: action.verb not in ("fault", "upgrade", "write"))
 

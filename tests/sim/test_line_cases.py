@@ -194,7 +194,7 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     spec = plant(host, count=2, serial_bd=9600, phase_ns=0, poll_ns=5 * S, duration_ns=5 * S, response_ns=20 * MS,
                  drivers={i: driver(host, options=(("timeout", "500 ms"),), deadline_ns=4 * S) for i in (1, 2)})  # fmt: skip
     spec = replace(spec, devices=tuple(replace(device, model=one) for device in spec.devices),
-                   timeline=(act(0, "fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
+                   timeline=(act(0, "device-fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
     from twinloop.sim.accounts.ledger import End
 

@@ -96,7 +96,7 @@ def test_state_is_carried_over_and_goes_back_with_the_old_version(host: Host) ->
     def keeper_run(*more: Action) -> Run:
         keeper = component(host, "keeper", "driver", ("state",), guests.keeping(8), deadline_ns=S)
         spec = plant(host, count=2, duration_ns=12 * S, drivers={1: keeper}, timeline=(order(3.5, "keeper", "1.1.0"), *more))
-        # an answer that isn't a batch is no fault: all polls of this driver come to nothing, before and after
+        # an answer that isn't a batch is no device-fault: all polls of this driver come to nothing, before and after
         return Run(upgradable(spec, offer("keeper", "1.1.0", guests.keeping(16)), failures=1.0, trial_ns=4 * S), host)
 
     name = "gw/driver/presses/1"
@@ -104,7 +104,7 @@ def test_state_is_carried_over_and_goes_back_with_the_old_version(host: Host) ->
     assert ran.order.state == "done"
     assert ran.slots[name].imports.values == {"k": bytes(8)}, "what the old one wrote last"
     assert ran.final[name].imports.values == {"k": bytes(16)}
-    faults = [act(6 * S + i * 500 * MS, "inject", name, kind="unreachable") for i in range(3)]
+    faults = [act(6 * S + i * 500 * MS, "fault-component", name, kind="unreachable") for i in range(3)]
     back = keeper_run(*faults)
     assert (back.order.state, back.order.cause) == ("rolled-back", "faults")
     assert back.final[name] is back.slots[name]
@@ -208,7 +208,7 @@ def test_there_is_room_for_one_upgrade_and_a_queue(host: Host) -> None:
 
 def test_no_room_for_both_is_refused_and_costs_the_old_ones_nothing(host: Host) -> None:
     quiet = Run(small(host), host)
-    squeeze = act(S, "squeeze", "gw", 9 * S, size_bytes=quiet.memory_bytes + 100_000)
+    squeeze = act(S, "limit-memory", "gw", 9 * S, size_bytes=quiet.memory_bytes + 100_000)
     ran = Run(small(host, squeeze, order(2, "modbus-driver", "1.1.0")), host)
     assert (ran.order.state, ran.order.cause) == ("refused", "memory")
     assert ran.world.ledger.count(End.DELIVERED) == ran.world.ledger.due

@@ -53,7 +53,7 @@ def test_parity_makes_silence_of_a_damaged_frame(host: Host) -> None:
 
 
 def test_a_slow_device_holds_the_line_and_delays_the_others(host: Host) -> None:
-    slow = act(0, "fault", "presses/1", 40 * S, kind="slow", delay_ns=90 * MS)
+    slow = act(0, "device-fault", "presses/1", 40 * S, kind="slow", delay_ns=90 * MS)
     spec = line(host, count=8, poll_ns=2 * S, phase_ns=0, timeline=(slow,))
     world, free = run(spec, host), run(replace(spec, timeline=()), host)
     conserved(world)

@@ -186,8 +186,8 @@ def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
     """A cut cable delays what TCP repeats, one for too long loses it; a slow device is slow, a stuck sensor stuck, another device neither."""
     timeline = (
         act(S, "cut", "plant", 2 * S, leg="presses/1"), act(10 * S, "cut", "plant", 20 * S, leg="presses/1"),
-        act(30 * S, "fault", "presses/1", 40 * S, kind="slow", delay_ns=700 * MS),
-        act(50 * S, "fault", "presses/1", 60 * S, kind="stuck", point="pressure"),
+        act(30 * S, "device-fault", "presses/1", 40 * S, kind="slow", delay_ns=700 * MS),
+        act(50 * S, "device-fault", "presses/1", 60 * S, kind="stuck", point="pressure"),
     )  # fmt: skip
     spec = bare(plant(host, count=2), *timeline)
     desk = Desk(spec).modbus()
@@ -206,7 +206,7 @@ def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
 
 
 def test_a_device_that_swallows_answers_leaves_room(host: Host) -> None:
-    silent = act(0, "fault", "presses/1", 10 * S, kind="silent")
+    silent = act(0, "device-fault", "presses/1", 10 * S, kind="silent")
     desk = Desk(bare(plant(host, count=1), silent)).modbus()
     for number in range(3 * WAITING_MAX):
         desk.say(S + number * MS, read(number, 1))

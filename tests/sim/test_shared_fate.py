@@ -81,7 +81,7 @@ def test_a_pipeline_that_computes_makes_the_others_wait_and_is_named(host: Host)
 
 
 def test_out_of_memory_hits_the_largest_first_and_the_board_says_so(host: Host) -> None:
-    spec = plant(host, count=6, duration_ns=10 * S, timeline=(act(3 * S, "squeeze", "gw", 6 * S, size_bytes=700_000),))
+    spec = plant(host, count=6, duration_ns=10 * S, timeline=(act(3 * S, "limit-memory", "gw", 6 * S, size_bytes=700_000),))
     world = run(spec, host)
     conserved(world)
     assert world.gateways[0].supervisor.faults[("modbus-driver", "memory-limit")] >= 1

@@ -99,7 +99,7 @@ def test_a_crash_costs_what_was_news_meanwhile(host: Host) -> None:
 @pytest.mark.parametrize(
     ("trouble", "missed_max"),
     [
-        (act(5 * S, "fault", "presses/1", kind="session-kill"), 20),
+        (act(5 * S, "device-fault", "presses/1", kind="session-kill"), 20),
         (act(5 * S, "cut", "plant", 14 * S, leg="presses/1"), 260),
     ],
     ids=["session-kill", "cut"],
@@ -115,7 +115,7 @@ def test_a_subscription_that_is_gone_is_made_again(host: Host, trouble: Action, 
 
 def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> None:
     """It belongs to no instant that was due; the other points of a batch come."""
-    frozen = act(5 * S, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point="pressure")
+    frozen = act(5 * S, "device-fault", "presses/1", 14 * S, kind="frozen-timestamp", point="pressure")
     world = run(subscribed(host, 1, timeline=(frozen,), settle_ns=5 * S), host)
     conserved(world)
     assert 10 <= missed(world, 0, "device") <= 18
@@ -123,7 +123,7 @@ def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> No
 
 
 def test_a_bad_status_is_news_once(host: Host) -> None:
-    bad = act(5 * S, "fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
+    bad = act(5 * S, "device-fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
     quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), (bad,)))
     conserved(world)
     assert 10 <= quiet.ledger.due - world.ledger.due <= 18
@@ -144,7 +144,7 @@ def stepping(spec: WorldSpec, step_ns: int) -> WorldSpec:
 
 def test_several_frozen_timestamps_cost_no_other_value(host: Host) -> None:
     """What was frozen at different instants comes in batches of its own, whichever comes first."""
-    frozen = tuple(act(at_ns, "fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point) for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")])
+    frozen = tuple(act(at_ns, "device-fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point) for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")])
     quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), frozen))
     conserved(world)
     assert world.ledger.due == quiet.ledger.due
@@ -226,10 +226,10 @@ def test_a_step_of_odd_nanoseconds_is_told_in_microseconds(host: Host) -> None:
 
 
 of_opcua = st.one_of(
-    st.builds(lambda t, d, k, s: act(t, "fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
-    st.builds(lambda t, d, k: act(t, "fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
+    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
+    st.builds(lambda t, d, k: act(t, "device-fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
     st.builds(lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["presses/1", "presses/2"])),
-    st.builds(lambda t, d, every: act(t, "repoll", "presses/2", t + d, period_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
+    st.builds(lambda t, d, every: act(t, "set-poll", "presses/2", t + d, period_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
 )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_backoff_doubles_to_its_maximum_within_its_jitter(host: Host) -> None:
 def test_backoffs_of_many_do_not_march_in_step(host: Host) -> None:
     """All drivers die at once; without jitter they would all come back at once."""
     restart = RestartSpec(first_ns=S, max_ns=8 * S, jitter=0.3)
-    died = tuple(act(5 * S, "inject", f"gw/driver/presses/{i + 1}", kind="unreachable") for i in range(20))
+    died = tuple(act(5 * S, "fault-component", f"gw/driver/presses/{i + 1}", kind="unreachable") for i in range(20))
     _, records = traced(supervised(host, restart, count=20, duration_ns=10 * S, timeline=died), host)
     began = sorted(r[0] for r in records if r[1] == "component" and r[4] == "starting" and r[0] > 5 * S)
     assert len(began) == 20
@@ -74,7 +74,7 @@ def test_backoffs_of_many_do_not_march_in_step(host: Host) -> None:
 
 def test_drivers_are_asked_and_a_change_is_an_event(host: Host) -> None:
     restart = RestartSpec(status_ns=2 * S)
-    silent = act(int(5.5 * S), "fault", "presses/2", int(9.5 * S), kind="silent")
+    silent = act(int(5.5 * S), "device-fault", "presses/2", int(9.5 * S), kind="silent")
     world, records = traced(supervised(host, restart, count=4, duration_ns=20 * S, timeline=(silent,)), host)
     said = [(r[2], r[3]) for r in records if r[1] == "status" and r[2] == "gw/driver/presses/2"]
     assert said == [("gw/driver/presses/2", "ok"), ("gw/driver/presses/2", "degraded"), ("gw/driver/presses/2", "ok")]
@@ -121,7 +121,7 @@ def test_every_state_can_be_left_and_reached(table: dict[tuple[str, str], str]) 
 
 def test_every_transition_is_in_the_trace(host: Host) -> None:
     """States of a component, read from the trace alone, follow the table."""
-    died = (*(act(at * S, "inject", "gw/transform", kind="unreachable") for at in (3, 4, 5, 6, 7)), act(12 * S, "restart", "gw"))
+    died = (*(act(at * S, "fault-component", "gw/transform", kind="unreachable") for at in (3, 4, 5, 6, 7)), act(12 * S, "restart", "gw"))
     _, records = traced(supervised(host, RestartSpec(first_ns=10 * MS), count=2, duration_ns=20 * S, timeline=died), host)
     state = "down"
     seen = [r[4] for r in records if r[1] == "component" and r[3] == "gw/transform"]

@@ -136,7 +136,7 @@ def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host
     total = free.gateways[0].machine.budget.memory_bytes
     free.close()
     largest = max(sizes.values())
-    squeezed = act(int(4.5 * S), "squeeze", "gw", 8 * S, size_bytes=total - largest - 1)
+    squeezed = act(int(4.5 * S), "limit-memory", "gw", 8 * S, size_bytes=total - largest - 1)
     world = World(replace(spec, timeline=(squeezed,)), host)
     died: list[Any] = []
     world.trace.sinks.append(lambda records: died.extend(r[4] for r in records if r[1] == "breach" and r[0] == squeezed.at_ns))
@@ -187,7 +187,7 @@ def test_components_see_the_gateways_clock(host: Host) -> None:
 # ---- components -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("slot", ["gw/transform", "gw/policy", "gw/driver/presses/3"])
 def test_an_injected_fault_is_a_restart_and_costs_the_samples_of_its_backoff(host: Host, slot: str) -> None:
-    world = during(host, act(5 * S, "inject", slot, kind="unreachable"))
+    world = during(host, act(5 * S, "fault-component", slot, kind="unreachable"))
     supervisor = world.gateways[0].supervisor
     assert sum(supervisor.faults.values()) == 1
     assert supervisor.restarts == 1
@@ -197,7 +197,7 @@ def test_an_injected_fault_is_a_restart_and_costs_the_samples_of_its_backoff(hos
 @pytest.mark.parametrize("at_ns", [int((5.0 + i * 0.00002) * S) for i in range(0, 60, 3)])
 def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) -> None:
     for slot in ("gw/transform", "gw/policy", "gw/driver/presses/1"):
-        world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(act(at_ns, "inject", slot, kind="stuck"),)), host)
+        world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(act(at_ns, "fault-component", slot, kind="stuck"),)), host)
         conserved(world)
         assert world.gateways[0].machine.budget.memory_bytes == 0
         assert sum(world.gateways[0].supervisor.faults.values()) == 1, "one fault is one fault"
@@ -208,7 +208,7 @@ def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) ->
 @pytest.mark.parametrize("slot", ["gw/transform", "gw/policy"])
 @pytest.mark.parametrize("at_us", range(0, 12_000, 400))
 def test_a_component_may_die_while_somebody_waits_for_a_core(host: Host, slot: str, at_us: int) -> None:
-    died = act(2 * S + at_us * 1000, "inject", slot, kind="unreachable")
+    died = act(2 * S + at_us * 1000, "fault-component", slot, kind="unreachable")
     world = run(plant(host, count=12, duration_ns=5 * S, board="beaglebone-black", phase_ns=0, timeline=(died,)), host)
     conserved(world)
     assert sum(world.gateways[0].supervisor.faults.values()) == 1
@@ -216,7 +216,7 @@ def test_a_component_may_die_while_somebody_waits_for_a_core(host: Host, slot: s
 
 def test_a_call_that_ends_late_does_not_kill_the_instance_that_has_come_after(host: Host) -> None:
     sleeper = component(host, "sleeper", "driver", ("clock",), guests.sleeping(500 * MS), deadline_ns=S)
-    died = act(2 * S + 100 * MS, "inject", "gw/driver/presses/1", kind="unreachable")
+    died = act(2 * S + 100 * MS, "fault-component", "gw/driver/presses/1", kind="unreachable")
     world = run(plant(host, count=1, duration_ns=6 * S, drivers={1: sleeper}, timeline=(died,)), host)
     assert world.gateways[0].supervisor.faults == {("sleeper", "unreachable"): 1}
     assert world.gateways[0].supervisor.restarts == 1
@@ -224,7 +224,7 @@ def test_a_call_that_ends_late_does_not_kill_the_instance_that_has_come_after(ho
 
 @pytest.mark.parametrize("serial_bd", [None, 19_200])
 def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(host: Host, serial_bd: int | None) -> None:
-    timeline = (act(3 * S + 700_000, "inject", "gw/driver/presses/1", kind="stuck"), act(6 * S, "write", "presses/1", point="setpoint", value=1.0))
+    timeline = (act(3 * S + 700_000, "fault-component", "gw/driver/presses/1", kind="stuck"), act(6 * S, "write", "presses/1", point="setpoint", value=1.0))
     world = run(plant(host, count=1, duration_ns=10 * S, timeline=timeline, serial_bd=serial_bd), host)
     conserved(world)
     assert world.commands_ended == {"done": 1}
@@ -240,7 +240,7 @@ def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(
     ],
 )  # fmt: skip
 def test_devices_that_speak_wrongly_are_missed_by_name_and_heal(host: Host, kind: str, causes: set[str]) -> None:
-    world = during(host, act(5 * S, "fault", "presses/2", 15 * S, kind=kind))
+    world = during(host, act(5 * S, "device-fault", "presses/2", 15 * S, kind=kind))
     second = world.device_index["presses/2"]
     assert set(missed(world)) == causes
     assert world.ledger.count(End.MISSED) == world.ledger.count(End.MISSED, devices=[second])
@@ -251,7 +251,7 @@ def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
     """And the code is in the trace."""
     events: list[Any] = []
     for code in (4, 6):
-        world = World(plant(host, count=10, duration_ns=20 * S, timeline=(act(5 * S, "fault", "presses", 6 * S, kind="exception", code=code),)), host)
+        world = World(plant(host, count=10, duration_ns=20 * S, timeline=(act(5 * S, "device-fault", "presses", 6 * S, kind="exception", code=code),)), host)
         world.trace.sinks.append(events.extend)
         world.run()
         world.close()
@@ -262,37 +262,37 @@ def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
 
 
 def test_a_bad_crc_on_a_line_costs_the_retry_and_then_the_sample(host: Host) -> None:
-    world = during(host, act(0, "fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3)
-    free = during(host, act(0, "repoll", "presses/1", 1, period_ns=S), serial_bd=19_200, count=3)
+    world = during(host, act(0, "device-fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3)
+    free = during(host, act(0, "set-poll", "presses/1", 1, period_ns=S), serial_bd=19_200, count=3)
     assert world.field.lines["plant/1"].exchanges > free.field.lines["plant/1"].exchanges
     assert set(missed(world)) <= {"malformed"}
 
 
 def test_a_slow_device_is_late_or_a_timeout(host: Host) -> None:
-    slow = during(host, act(5 * S, "fault", "presses/2", 15 * S, kind="slow", delay_ns=100 * MS))
+    slow = during(host, act(5 * S, "device-fault", "presses/2", 15 * S, kind="slow", delay_ns=100 * MS))
     assert missed(slow) == {}
     assert 100 * MS < slow.latencies.of().gateway.max < 120 * MS  # type: ignore[operator]
-    slower = during(host, act(5 * S, "fault", "presses/2", 15 * S, kind="slow", delay_ns=300 * MS))
+    slower = during(host, act(5 * S, "device-fault", "presses/2", 15 * S, kind="slow", delay_ns=300 * MS))
     assert set(missed(slower)) == {"timeout"}
 
 
 def test_a_sensor_that_is_out_of_range_is_marked_and_may_raise_an_alert(host: Host) -> None:
     spec = plant(host, count=5, duration_ns=20 * S, policy=component(host, "route", "policy", ("log",), options=(("alert", "pressure>15"),)))
-    world = run(replace(spec, timeline=(act(5 * S, "fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),)), host)
+    world = run(replace(spec, timeline=(act(5 * S, "device-fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),)), host)
     conserved(world)
     assert world.gateways[0].pipeline.alerts == 5 * 5 * POINTS or world.gateways[0].pipeline.alerts == 5 * 5
 
 
 # ---- load -----------------------------------------------------------------------------------------------------------
 def test_a_faster_poll_is_more_samples_by_the_closed_form_and_ends(host: Host) -> None:
-    world = during(host, act(5 * S, "repoll", "presses", 10 * S, period_ns=200 * MS))
+    world = during(host, act(5 * S, "set-poll", "presses", 10 * S, period_ns=200 * MS))
     assert world.ledger.due == 10 * POINTS * (15 + 25)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
 
 
 def test_late_is_later_than_the_successor_that_was_due_then(host: Host) -> None:
-    slow = act(0, "fault", "presses", kind="slow", delay_ns=60 * MS)
-    hurried = act(2 * S, "repoll", "presses", 4 * S, period_ns=20 * MS)
+    slow = act(0, "device-fault", "presses", kind="slow", delay_ns=60 * MS)
+    hurried = act(2 * S, "set-poll", "presses", 4 * S, period_ns=20 * MS)
     world = run(plant(host, count=1, duration_ns=8 * S, timeline=(slow, hurried)), host)
     conserved(world)
     assert 0 < world.ledger.late < world.ledger.due // 2
@@ -304,7 +304,7 @@ def test_clocks_stay_within_what_a_timestamp_holds(host: Host) -> None:
 
 
 def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
-    both = (act(2 * S, "repoll", "presses", 10 * S, period_ns=500 * MS), act(4 * S, "repoll", "presses/1", 6 * S, period_ns=100 * MS))
+    both = (act(2 * S, "set-poll", "presses", 10 * S, period_ns=500 * MS), act(4 * S, "set-poll", "presses/1", 6 * S, period_ns=100 * MS))
     world = run(plant(host, count=4, duration_ns=12 * S, timeline=both), host)
     conserved(world)
     first = world.device_index["presses/1"]
@@ -313,7 +313,7 @@ def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
 
 
 def test_more_than_a_line_can_hold_is_an_overrun(host: Host) -> None:
-    world = during(host, act(5 * S, "repoll", "presses", 15 * S, period_ns=100 * MS), serial_bd=9600, count=4)
+    world = during(host, act(5 * S, "set-poll", "presses", 15 * S, period_ns=100 * MS), serial_bd=9600, count=4)
     assert missed(world)["overrun"] > 50
 
 
@@ -334,7 +334,7 @@ def test_an_entry_may_follow_an_event(host: Host) -> None:
 
 
 def test_troubles_that_overlap_on_one_target_heal_once(host: Host) -> None:
-    both = (act(2 * S, "fault", "presses/1", 6 * S, kind="silent"), act(3 * S, "fault", "presses/1", 9 * S, kind="stuck", point="force"))
+    both = (act(2 * S, "device-fault", "presses/1", 6 * S, kind="silent"), act(3 * S, "device-fault", "presses/1", 9 * S, kind="stuck", point="force"))
     world = World(plant(host, count=2, duration_ns=12 * S, timeline=both), host)
     seen: list[tuple[int, str]] = []
     world.on_happened.append(lambda event: seen.append((world.env.now, event)))
@@ -357,14 +357,14 @@ def test_nothing_is_due_of_what_is_paused(host: Host) -> None:
 
 
 def test_a_pause_goes_over_a_faster_poll_which_goes_on_after_it(host: Host) -> None:
-    faster = act(2 * S, "repoll", "presses", 10 * S, period_ns=500 * MS)
+    faster = act(2 * S, "set-poll", "presses", 10 * S, period_ns=500 * MS)
     world = run(plant(host, count=1, duration_ns=12 * S, timeline=(faster, act(4 * S, "pause-polling", "presses", 7 * S))), host)
     conserved(world)
     assert world.ledger.due == POINTS * (2 + 4 + 6 + 2)
 
 
 def test_a_pause_without_an_end_lasts_and_what_is_under_way_ends(host: Host) -> None:
-    slow = act(0, "fault", "presses", kind="slow", delay_ns=100 * MS)
+    slow = act(0, "device-fault", "presses", kind="slow", delay_ns=100 * MS)
     world = run(plant(host, count=2, duration_ns=20 * S, timeline=(slow, act(5 * S + 50 * MS, "pause-polling", "presses"))), host)
     conserved(world)
     assert world.ledger.due == POINTS * (6 + 5), "the sixth of the first was under way"

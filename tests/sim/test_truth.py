@@ -57,7 +57,7 @@ def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: 
 
 def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device states its sentinel: a driver that knows it has no value there, one that doesn't returns 65535 as if that were one."""
-    spec = plant(host, count=1, duration_ns=10 * S, timeline=(act(2 * S, "fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
+    spec = plant(host, count=1, duration_ns=10 * S, timeline=(act(2 * S, "device-fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
     model = spec.devices[0].model
     points = tuple(replace(point, nan=(0xFFFF,)) if point.name == "vibration" else point for point in model.points)
     spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
@@ -157,7 +157,7 @@ def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, firs
 
 def troubled(spec: WorldSpec) -> WorldSpec:
     points = [point.name for point in spec.devices[0].model.points]
-    lies = [act(i * S // 2, "fault", "presses", (i + 1) * S // 2, kind=kind, point=points[i], value=3.0)
+    lies = [act(i * S // 2, "device-fault", "presses", (i + 1) * S // 2, kind=kind, point=points[i], value=3.0)
             for i, kind in enumerate(("stuck", "dropout", "force"))]  # fmt: skip
     return replace(spec, timeline=(*lies, act(2 * S, "cut", "plant", 3 * S), act(4 * S, "restart", "gw")))
 
@@ -176,7 +176,7 @@ def test_nor_over_other_protocols(host: Host, protocol: str) -> None:
 
     other = component(host, f"{protocol}-driver", "driver", ("fieldbus", "clock", "log"))
     spec = plant(host, count=2, duration_ns=20 * S, drivers={1: other, 2: other}, protocol=protocol)
-    lie = act(5 * S, "fault", "presses/1", 15 * S, kind="nan", point="stroke")
+    lie = act(5 * S, "device-fault", "presses/1", 15 * S, kind="nan", point="stroke")
     world = run(replace(spec, timeline=(lie,)), host)
     conserved(world)
     assert world.truth.checked > 0
@@ -202,7 +202,7 @@ def test_a_stale_answer_on_a_line_is_named(host: Host) -> None:
     """A device that answers after its driver's timeout, into the retry: the answer to the request before is taken for this one's."""
     patient = driver(host, options=(("timeout", "200 ms"), ("retries", "1")), deadline_ns=None)
     spec = plant(host, count=1, serial_bd=9600, poll_ns=2 * S, duration_ns=40 * S, drivers={1: patient})
-    late = act(0, "fault", "presses/1", 40 * S, kind="slow", delay_ns=230 * MS)
+    late = act(0, "device-fault", "presses/1", 40 * S, kind="slow", delay_ns=230 * MS)
     world = run(replace(spec, timeline=(late,)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) > 0, "the retry finds the late answer"
@@ -256,7 +256,7 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
     spec = plant(host, count=1, duration_ns=40 * S)
     spec = replace(spec, devices=tuple(replace(device, model=sentinel) for device in spec.devices))
     trouble = (
-        act(5 * S, "cut", "cloud", 25 * S), act(8 * S, "fault", "presses/1", 12 * S, kind="nan", point="state"), act(18 * S, "power-cut", "gw", 19 * S),
+        act(5 * S, "cut", "cloud", 25 * S), act(8 * S, "device-fault", "presses/1", 12 * S, kind="nan", point="state"), act(18 * S, "power-cut", "gw", 19 * S),
     )  # fmt: skip
     world = run(replace(spec, timeline=trouble), host)
     conserved(world)
@@ -272,7 +272,7 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
 )  # fmt: skip
 def test_what_a_notification_said_is_known_however_late_it_comes(host: Host, spec: OpcUaSpec, poll_ns: int, slow: bool) -> None:
     """Fifty looks at each point lie between two answers; all are compared, and none is wrong."""
-    timeline = (act(8 * S, "fault", "presses/1", 14 * S, kind="slow", delay_ns=1500 * MS),) if slow else ()
+    timeline = (act(8 * S, "device-fault", "presses/1", 14 * S, kind="slow", delay_ns=1500 * MS),) if slow else ()
     world_spec = mixed(host, ("opcua",), duration_ns=20 * S, poll_ns=poll_ns, timeline=timeline)
     model = replace(world_spec.devices[0].model, step_ns=20 * MS)
     world_spec = replace(world_spec, devices=(replace(world_spec.devices[0], subscribed=spec, model=model),))

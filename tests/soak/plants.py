@@ -34,7 +34,7 @@ class Draft:
     def text(self, seed: int) -> str:
         """As a file: JSON is YAML."""
         whole = {
-            "format": 1, "name": f"random-{seed}", "seed": seed, "duration": f"{self.duration_s} s", "fleets": self.fleets, "links": self.links,
+            "format": 2, "name": f"random-{seed}", "seed": seed, "duration": f"{self.duration_s} s", "fleets": self.fleets, "links": self.links,
             "components": self.components, "gateways": self.gateways, **self.more,
         }  # fmt: skip
         return json.dumps(whole, indent=1)
@@ -172,9 +172,9 @@ def gateway(draft: Draft, name: str) -> Block:
     if draw.random() < 0.75:
         block["store"] = store(draw)
     if draw.random() < 0.3:
-        block["restart"] = {"status": "2 s", "quarantine": "3 in 20 s"}
+        block["supervision"] = {"status": "2 s", "quarantine": "3 in 20 s"}
         if draw.random() < 0.5:
-            block["restart"]["watchdog"] = "5 s"
+            block["supervision"]["watchdog"] = "5 s"
     return block
 
 

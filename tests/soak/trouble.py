@@ -43,15 +43,15 @@ def add(draft: Draft, upgrades: bool) -> None:
     if entries:
         draft.more["timeline"] = entries
     if draw.random() < 0.2:
-        draft.more["faults"] = [{"mtbf": f"{draw.randint(4, 15)} s", "mttr": f"{draw.randint(1, 4)} s", "do": [lasting(draft) for _ in range(draw.randint(1, 3))]}]
+        draft.more["random-faults"] = [{"mtbf": f"{draw.randint(4, 15)} s", "mttr": f"{draw.randint(1, 4)} s", "actions": [lasting(draft) for _ in range(draw.randint(1, 3))]}]
     if draw.random() < 0.25:
         half = max(2, draft.duration_s // 2)
         calm: Block = {"name": "calm", "for": f"{draft.duration_s - half} s"}
         if draw.random() < 0.5:
-            calm["converge"] = "2 s"
+            calm["recover-within"] = "2 s"
         draft.more["phases"] = [{"name": "load", "for": f"{half} s"}, calm]
     if draw.random() < 0.3:
-        draft.more["settle"] = f"{draw.choice((1, 10, 60))} s"
+        draft.more["grace"] = f"{draw.choice((1, 10, 60))} s"
     chosen = draw.sample(EXPECTATIONS, draw.randint(0, 4))
     boots = restarts and any(entry.get(verb) == "gw" and "for" in entry for entry in entries for verb in ("crash", "shutdown", "power-cut"))
     expected = [one for one in chosen if "restart gw" not in one or boots or any(entry.get("restart") == "gw" for entry in entries)]
@@ -63,7 +63,7 @@ def add(draft: Draft, upgrades: bool) -> None:
 def timed(draft: Draft, what: Block) -> Block:
     """At an instant, or again and again; some of it for a while."""
     draw = draft.draw
-    lasting_verbs = ("cut", "flap", "partition", "degrade", "crash", "shutdown", "power-cut", "throttle", "squeeze", "fill", "clock-step", "clock-skew", "fault", "repoll")
+    lasting_verbs = ("cut", "flap", "partition", "degrade", "crash", "shutdown", "power-cut", "throttle", "limit-memory", "fill", "clock-step", "clock-skew", "device-fault", "set-poll")
     when: Block = {"at": f"{draw.randint(0, draft.duration_s * 1000)} ms"}
     if draw.random() < 0.1:
         when = {"every": f"{draw.randint(3, 6)} s", "times": 1 if draft.duration_s < 14 else 2}
@@ -77,7 +77,7 @@ def lasting(draft: Draft) -> Block:
     """Something that ends."""
     while True:
         what = deed(draft, upgrades=False)
-        if any(verb in what for verb in ("cut", "degrade", "crash", "power-cut", "throttle", "fault")):
+        if any(verb in what for verb in ("cut", "degrade", "crash", "power-cut", "throttle", "device-fault")):
             return what
 
 
@@ -90,7 +90,7 @@ def deed(draft: Draft, upgrades: bool) -> Block:
     if OTHERS:
         kinds.append(by_class)
     if "gw-b" in draft.gateways:
-        kinds.append(lambda draft: {"partition": "gw", **({"way": "up"} if draft.draw.random() < 0.4 else {})})
+        kinds.append(lambda draft: {"partition": "gw", **({"direction": "up"} if draft.draw.random() < 0.4 else {})})
     while True:
         found = draw.choice(kinds)(draft)
         if found:
@@ -114,7 +114,7 @@ def on_link(draft: Draft) -> Block:
     if kind == 0:
         block: Block = {"cut": name}
         if not line and draw.random() < 0.3:
-            block["way"] = draw.choice(("up", "down"))
+            block["direction"] = draw.choice(("up", "down"))
         return block
     if kind == 1:
         return {"flap": name, "down": f"{draw.randint(50, 2000)} ms", "up": f"{draw.randint(50, 2000)} ms"}
@@ -127,9 +127,9 @@ def on_gateway(draft: Draft) -> Block:
     """Something befalls a gateway."""
     draw = draft.draw
     name = draw.choice(tuple(draft.gateways))
-    verb = draw.choice(("crash", "shutdown", "power-cut", "restart", "throttle", "squeeze", "fill", "clock-step", "clock-skew"))
+    verb = draw.choice(("crash", "shutdown", "power-cut", "restart", "throttle", "limit-memory", "fill", "clock-step", "clock-skew"))
     more: dict[str, Block] = {
-        "throttle": {"speed": draw.choice(("5 %", "50 %"))}, "squeeze": {"leave": draw.choice(("0 B", "500 KiB"))}, "fill": {"leave": "2 KiB"},
+        "throttle": {"speed": draw.choice(("5 %", "50 %"))}, "limit-memory": {"leave": draw.choice(("0 B", "500 KiB"))}, "fill": {"leave": "2 KiB"},
         "clock-step": {"by": draw.choice(("1 h", "-1 h", "3 s"))}, "clock-skew": {"skew": draw.choice(("100 ppm", "-5000 ppm"))},
     }  # fmt: skip
     block = draft.gateways[name].get("store")
@@ -157,7 +157,7 @@ def on_device(draft: Draft) -> Block:
     kind = draw.randrange(5)
     points = points_of(block)
     if kind == 0 and "poll" in block:
-        return {"repoll": target, "poll": f"{draw.choice((100, 800, 4000))} ms"}
+        return {"set-poll": target, "poll": f"{draw.choice((100, 800, 4000))} ms"}
     if kind == 1:
         writable = [point for point in points if point.writable and point.table == "holding"]
         return {"write": f"{name}/1", "point": draw.choice(writable).name, "value": 2.0} if writable else {}
@@ -165,7 +165,7 @@ def on_device(draft: Draft) -> Block:
         return point_fault(draw, block, target, points)
     fault = draw.choice(OF_PROTOCOL[block["protocol"]])
     more: dict[str, Block] = {"slow": {"delay": f"{draw.choice((50, 400))} ms"}, "exception": {"code": 4}, "service-fault": {"status": "BadTooManyOperations"}}
-    return {"fault": target, "kind": fault, **more.get(fault, {}), **({"share": "50 %"} if draw.random() < 0.2 else {})}
+    return {"device-fault": target, "kind": fault, **more.get(fault, {}), **({"share": "50 %"} if draw.random() < 0.2 else {})}
 
 
 def point_fault(draw: Random, block: Block, target: str, points: Any) -> Block:
@@ -174,7 +174,7 @@ def point_fault(draw: Random, block: Block, target: str, points: Any) -> Block:
     kinds = [kind for kind in POINT_FAULTS if kind not in ONLY_NODES or block["protocol"] == "opcua"]
     kinds = [kind for kind in kinds if point.table not in ("coil", "discrete") or kind not in NOT_ON_A_COIL]
     kind = draw.choice(kinds)
-    found: Block = {"fault": target, "kind": kind, "point": point.name}
+    found: Block = {"device-fault": target, "kind": kind, "point": point.name}
     if kind in NEEDS_AMOUNT:
         found["value"] = draw.choice((0.5, 9.0))
     if kind == "bad-status":
@@ -187,7 +187,7 @@ def inject(draft: Draft) -> Block:
     draw = draft.draw
     name, block = fleet_of(draft)
     slots = [f"{block['gateway']}/driver/{name}/1", *(f"{gateway}/{slot}" for gateway in draft.gateways for slot in ("transform", "policy"))]
-    return {"inject": draw.choice(slots), "cause": draw.choice(CAUSES)}
+    return {"fault-component": draw.choice(slots), "cause": draw.choice(CAUSES)}
 
 
 def upgrade(draft: Draft) -> Block:

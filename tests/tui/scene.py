@@ -21,10 +21,10 @@ from twinloop.tui.engine.process import answer
 from twinloop.tui.terminal.app import Twinloop
 
 SCENARIO = """\
-format: 1
+format: 2
 name: seen
 duration: 20 s
-settle: 5 s
+grace: 5 s
 fleets:
   presses: {device: press-sensor, protocol: modbus-tcp, count: 4, poll: 500 ms, link: plant, gateway: gw, driver: modbus-driver}
   meters: {device: meter, protocol: modbus-rtu, count: 2, poll: 2 s, link: line, gateway: gw, driver: modbus-driver}

@@ -235,7 +235,7 @@ def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, fi
         form = app.screen
         assert isinstance(form, TroubleForm)
         await pilot.pause()
-        assert form.entry_text() == "fault: presses/1", "the device that was looked at"
+        assert form.entry_text() == "device-fault: presses/1", "the device that was looked at"
         await pilot.click("#do")
         assert "needs kind" in str(form.query_one("#refusal", Static).render())
         form.query_one("#key-kind", Input).value = "exception"
@@ -248,7 +248,7 @@ def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, fi
         form.query_one("#key-code", Input).value = "4"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: app.screen is app.base)
-        assert sent(app)[-1] == Do({"fault": "presses/1", "kind": "exception", "code": 4})
+        assert sent(app)[-1] == Do({"device-fault": "presses/1", "kind": "exception", "code": 4})
         await pilot.press("i")
         form = app.screen
         assert isinstance(form, TroubleForm)

@@ -53,7 +53,7 @@ def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file:
     one = engine(host, file)
     one.handle(RunTo(3_000_000_000))
     go(one)
-    entries: list[dict[str, Any]] = [{"cut": "plant", "for": "2 s"}, {"fault": "presses/any", "kind": "exception", "code": 4, "for": "1 s"},
+    entries: list[dict[str, Any]] = [{"cut": "plant", "for": "2 s"}, {"device-fault": "presses/any", "kind": "exception", "code": 4, "for": "1 s"},
                                      {"write": "presses/2", "point": "setpoint", "value": 4.5}]  # fmt: skip
     for entry in entries:
         assert isinstance(one.handle(Do(entry)), Done)
@@ -63,7 +63,7 @@ def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file:
     one.handle(Play(None))
     go(one)
     seen = view(one)
-    assert [text.partition(":")[0] for _, text in seen.stamped] == ["cut", "fault", "write", "crash"]
+    assert [text.partition(":")[0] for _, text in seen.stamped] == ["cut", "device-fault", "write", "crash"]
     assert any(line.kind == "gateway" and "booting" in line.text and line.at_ns > 10_000_000_000 for line in seen.log)
     assert {state for state, _, count in seen.snapshot.ends if count} >= {"delivered", "missed"}
     target = tmp_path / "again.yaml"
@@ -142,7 +142,7 @@ def test_the_clock(host: Host, file: Path) -> None:
         ({"cut": "clod"}, 'did you mean "cloud"'), ({"cutt": "cloud"}, "expected exactly one of"), ({"cut": "cloud", "at": "3 s"}, "it happens now"),
         ({"cut": "cloud", "for": "soon"}, "expected a duration"), ({"flap": "cloud", "down": "1 s", "up": "1 s"}, 'flap needs "for"'),
         ({"write": "presses/2", "point": "setpoint"}, 'write needs "value"'), ({"restart": "gw", "for": "1 s"}, "it has no end"),
-        ({"cut": "cloud", "fault": "presses"}, "expected exactly one of"), ({"fault": "presses", "kind": "sad"}, "unknown fault"),
+        ({"cut": "cloud", "device-fault": "presses"}, "expected exactly one of"), ({"device-fault": "presses", "kind": "sad"}, "unknown fault"),
     ],
 )  # fmt: skip
 def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path, entry: dict[str, Any], message: str) -> None:

@@ -145,7 +145,7 @@ class TroubleForm(ModalScreen[None]):
     # ---- the entry -------------------------------------------------------------------------------------------------
     def _wanted(self, key: KeyInfo) -> bool:
         """Of a fault's keys only those that go with its kind."""
-        if self._verb.name != "fault" or key.name in ("kind", "share", "for"):
+        if self._verb.name != "device-fault" or key.name in ("kind", "share", "for"):
             return True
         return keys_of_fault(self._value("kind")).get(key.name, True)
 

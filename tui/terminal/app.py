@@ -370,7 +370,7 @@ class Twinloop(App[int]):
             return
         verb, target = "cut", ""
         if self.shown in ("fleet", "device"):
-            verb, target = "fault", self.plan.devices[self.device].name
+            verb, target = "device-fault", self.plan.devices[self.device].name
         elif self.shown == "gateway":
             verb, target = "crash", self.plan.gateways[0].name
         self.push_screen(TroubleForm(self.plan, lambda entry: self.feed.send(Do(entry)), verb, target))
