@@ -3,21 +3,12 @@
 Belongs here: roles and who may have which. Never: what is held for a promotion (handover.py), what happened as seen from
 outside (pair.py), how leases are granted (leases.py).
 
-With ``arbiter: none`` a standby that misses heartbeats leads; when the heartbeats' link is cut, both do. With ``arbiter:
-cloud`` it takes two of three to lead: oneself and the cloud's lease, or oneself and the promise of a standby that doesn't
-reach the cloud either, carried by its heartbeats: not to stand before ``misses`` periods have passed since the heartbeat
-(of a leader, or of a candidate) that it heard. Both are counted from before they were given, so whoever leads stops before
-anybody else can. So an outage of both uplinks changes nothing, or not for long when heartbeats fail in it, too; one of the
-leader's alone makes it step down, and the other leads.
-
-A grant counts only when it was asked for after the last give-back: the cloud has heard both in that order. Every session
-begins with a give-back, unless its gateway leads by a lease: so one that led, yielded and asks again gets a new term, and what it has
-handed over with the old one is void.
+By what a gateway may lead is told in right.py.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twinloop.sim.accounts.ledger import Row, Share
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
@@ -30,6 +21,7 @@ from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import StandbySpec
 from twinloop.sim.network.link import Way
 from twinloop.sim.redundancy.handover import Handover
+from twinloop.sim.redundancy.right import HEARTBEAT_BYTES, Beat, Right
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("out", "lead"): "active",
@@ -47,8 +39,6 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 }
 """(role, event) -> role of a gateway in its pair"""
 
-HEARTBEAT_BYTES = 76
-"""on the wire: IPv4, UDP and 48 bytes of ours"""
 LEADING = ("active", "promoting")
 QUESTIONS = 4
 """how often the cloud is asked in the time of a lease: by a leader to renew it, by a standby to know whether it could"""
@@ -56,18 +46,6 @@ SILENT_BEATS = 2
 """periods without a leader's heartbeat after which a standby that shuts down stores what it holds"""
 DEFER_BEATS = 2
 """periods by which one of two that both lost their leader lets the other, the preferred one, go first"""
-
-
-class Beat(NamedTuple):
-    """A heartbeat. ``echo_ns``: when the heartbeat was sent to whose sender a standby promises, -1 for none; ``handed``: the sender
-    leads no more, in the receiver's favour, nor needs the lease of that term (0: it had none); ``wants``: it would like to lead."""
-
-    role: str
-    term: int
-    sent_ns: int
-    echo_ns: int = -1
-    handed: int | None = None
-    wants: bool = False
 
 
 class Watches(Protocol):
@@ -105,13 +83,7 @@ class Member(Standalone):
         self._peer_heard_ns = -NEVER_NS
         self._handed_term = 0
         self._deferred = False
-        self._lease_until_ns = self._promised_until_ns = 0
-        self._lease_term = 0
-        """of the lease by which it leads; 0 without one"""
-        self._gave_back_ns = self._handed_ns = -NEVER_NS
-        """when it last told the cloud that it wants no lease, and the other one to lead: what was given before is void"""
-        self._cloud_heard_ns = -NEVER_NS
-        """when the last question that the cloud has answered was asked"""
+        self._right = Right()
         self._suspicion: Timer | None = None
         self._reign = 0
         """counts its times as a leader: what belongs to an earlier one comes to nothing"""
@@ -169,8 +141,8 @@ class Member(Standalone):
     def begin(self) -> None:
         """t = 0: the preferred one leads, the other stands by."""
         if self.preferred:
-            self.term = self._lease_term = 1
-            self._lease_until_ns = self._env._now + self.spec.lease_ns
+            self.term = 1
+            self._right.leased(self._env._now + self.spec.lease_ns, 1)
             self._move("lead", "configured")
             self._lead()
         else:
@@ -199,7 +171,7 @@ class Member(Standalone):
         """The gateway goes down; ``handing``: in an orderly way, so it says so."""
         if self.role == "out":
             return
-        led, lease = self.role == "active", self._lease_term
+        led, lease = self.role == "active", self._right.lease_term
         self._move("leave", "down")
         self._reign_over()
         if handing and led:
@@ -233,8 +205,7 @@ class Member(Standalone):
 
     def _reign_over(self) -> None:
         self._reign += 1
-        self._lease_until_ns = self._promised_until_ns = self._lease_term = 0
-        self._handed_ns = self._env._now
+        self._right.give_up(self._env._now)
 
     def _await_leader(self) -> None:
         """A leader was heard now, or is given the time to be heard."""
@@ -284,7 +255,7 @@ class Member(Standalone):
 
     def _yield(self, cause: str, hand: bool = False) -> None:
         """Lead no more; ``hand``: and tell the other one, who need not wait then."""
-        lease = self._lease_term
+        lease = self._right.lease_term
         self._move("yield", cause)
         self._reign_over()
         self._echo_ns = -1
@@ -319,7 +290,7 @@ class Member(Standalone):
 
     def _give_back(self) -> None:
         if self.spec.arbiter == "cloud":
-            self._gave_back_ns = self._env._now
+            self._right.gave_back_ns = self._env._now
             self._tell_cloud(False, 0)
 
     def _tell_cloud(self, want: bool, handed: int) -> None:
@@ -327,25 +298,25 @@ class Member(Standalone):
         self.gateway.outbox.uplink.tell(request)
 
     def _reaches_cloud(self) -> bool:
-        return self.gateway.outbox.uplink.state == "up" and self._env._now - self._cloud_heard_ns < self.spec.lease_ns // 2
+        return self.gateway.outbox.uplink.state == "up" and self._env._now - self._right.cloud_heard_ns < self.spec.lease_ns // 2
 
     def session_up(self) -> None:
         """The cloud can be asked again."""
         if self.spec.arbiter == "cloud" and self.role != "out":
-            if self.role not in LEADING or not self._lease_term:
+            if self.role not in LEADING or not self._right.lease_term:
                 self._give_back()
             if self.role != "standby":
                 self._env.call_in(1, self._asked, self.gateway.machine.epoch)  # later than the give-back, which voids what was asked before
 
     def answered(self, answer: LeaseAnswer) -> None:
         """The cloud's answer is here."""
-        self._cloud_heard_ns = max(self._cloud_heard_ns, answer.sent_ns)
+        self._right.cloud_heard_ns = max(self._right.cloud_heard_ns, answer.sent_ns)
         if not answer.granted:
             return
         if self.role == "standby":
             self._give_back()  # too late
-        elif answer.sent_ns > self._gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns:
-            self._lease_until_ns, self._lease_term = max(self._lease_until_ns, answer.sent_ns + self.spec.lease_ns), answer.term
+        elif answer.sent_ns > self._right.gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns:
+            self._right.leased(answer.sent_ns + self.spec.lease_ns, answer.term)
             if self.role == "candidate":
                 self._elect(max(self.term, answer.term), "the cloud's lease")
             else:
@@ -355,7 +326,7 @@ class Member(Standalone):
         """Whoever leads stops at the instant at which neither lease nor promise holds any more."""
         if self._reign != reign:
             return
-        until_ns = max(self._lease_until_ns, self._promised_until_ns)
+        until_ns = self._right.until_ns
         if until_ns <= self._env._now:
             self._yield("neither lease nor promise", hand=True)
         else:
@@ -408,15 +379,15 @@ class Member(Standalone):
             self._yield("handed back", hand=True)
         elif beat.role == "candidate":
             self._hear_candidate(beat)
-        elif beat.echo_ns >= 0 and beat.echo_ns > self._handed_ns:
+        elif beat.echo_ns >= 0 and beat.echo_ns > self._right.handed_ns:
             self._hear_promise(beat.echo_ns + self.promise_ns)
 
     def _hear_promise(self, until_ns: int) -> None:
         """The other one won't stand before that: with it, two of three hold who leads, or who stands and can't ask the third."""
         if self.role in LEADING:
-            self._promised_until_ns = max(self._promised_until_ns, until_ns)
+            self._right.promised_until_ns = max(self._right.promised_until_ns, until_ns)
         elif self.role == "candidate" and self.spec.arbiter == "cloud" and until_ns > self._env._now and not self._reaches_cloud():
-            self._promised_until_ns = until_ns
+            self._right.promised_until_ns = until_ns
             self._elect(max(self.term, self._peer_term) + 1, "the standby's promise")
 
     def _hear_candidate(self, beat: Beat) -> None:
