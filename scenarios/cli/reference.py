@@ -1,23 +1,30 @@
-"""The reference pages of docs/: what ``twinloop list`` prints, as tables. ``python -m twinloop.scenarios.cli.reference`` writes them.
+"""The reference pages of docs/: the keys of a scenario file, and what ``twinloop list`` prints, as tables. ``python -m
+twinloop.scenarios.cli.reference`` writes them.
 
-Belongs here: tables. Never: what stands in them (the lists of the command).
+Belongs here: tables. Never: what stands in them (the schema, the verbs' classes, the metrics' rows, the lists of the command).
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from twinloop.scenarios.cli.list_ import rows
+from twinloop.scenarios.file.json_schema import json_schema
 from twinloop.scenarios.judging.metrics.table import METRICS
+from twinloop.scenarios.text.quantities import KIND
+from twinloop.sim.trouble.verbs import VERBS, all_keys
 
 WRITTEN_BY = "<!-- written by `python -m twinloop.scenarios.cli.reference`; a test compares -->"
 
 
 def pages() -> dict[str, str]:
     """File name -> text."""
-    return {"metrics.md": _metrics(), "troubles.md": _troubles(), "parts.md": _parts()}
+    return {"keys.md": _keys(), "metrics.md": _metrics(), "troubles.md": _troubles(), "parts.md": _parts()}
 
 
 def _table(head: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
@@ -40,10 +47,81 @@ def _metrics() -> str:
     return f"{WRITTEN_BY}\n# Metrics\n\n{text}\n{table}"
 
 
+def _keys() -> str:
+    schema = json_schema()
+    shown = {name: block for name, block in {"Scenario": schema, **schema["$defs"]}.items() if name not in ("Deed", "Degradation")}
+    verbs = [*VERBS, *(key.name for key in all_keys())]
+    out = (
+        f"{WRITTEN_BY}\n# Keys of a scenario file\n\nEvery block of a file with its keys; those that aren't needed may be left out.\n"
+        "`twinloop schema` prints the same as JSON Schema, for editors: [how to attach it](../howto/editor.md).\n"
+    )
+    for name, block in shown.items():
+        needed = block.get("required", [])
+        lines = [
+            (f"`{key}`", _type(one), "needed" if key in needed else _default(one), one.get("description", block.get("title", "")))
+            for key, one in block["properties"].items() if name != "Entry" or key not in verbs
+        ]  # fmt: skip
+        text = " ".join(block.get("description", "").split()).replace("``", "`")
+        out += f"\n## {name}\n\n{text}\n\n{_table(('key', 'type', 'default', 'meaning'), lines)}"
+        if name == "Entry":
+            out += "\nBeside these a verb with its target, and the verb's own keys: [trouble](troubles.md).\n"
+    return out
+
+
+def _default(one: dict[str, Any]) -> str:
+    value = one.get("default")
+    return "" if value in (None, "") else f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+
+
+def _type(one: dict[str, Any]) -> str:
+    """What a value may be, in words."""
+    if "anyOf" in one:
+        return " or ".join(dict.fromkeys(filter(None, map(_type, one["anyOf"]))))
+    if "$ref" in one:
+        name = one["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if KIND in one:
+        return f"{one[KIND]}, e.g. `{one['examples'][0]}`"
+    if "enum" in one:
+        return ", ".join(f"`{value}`" for value in one["enum"])
+    kind = one.get("type")
+    if kind == "null":
+        return ""
+    if kind == "array":
+        return f"list of {_type(one.get('items', {'type': 'text'}))}"
+    if kind == "object":
+        inner = one.get("additionalProperties") or next(reversed(one.get("patternProperties", {"": {"type": "string"}}).values()))
+        return f"by name, each {_type(inner)}"
+    if kind in ("integer", "number"):
+        low, high = one.get("minimum", one.get("exclusiveMinimum")), one.get("maximum", one.get("exclusiveMaximum"))
+        if low == high is not None:
+            return f"`{low}`"
+        high = "2^63 - 1" if high == 1 << 63 else high
+        span = f", {low} to {high}" if low is not None and high is not None else f", {low} or more" if low is not None else ""
+        return f"{'whole number' if kind == 'integer' else 'number'}{span}"
+    if kind == "boolean":
+        return "`true` or `false`"
+    return "name" if str(one.get("pattern", "")).startswith("^[a-z]") else "text"
+
+
 def _troubles() -> str:
-    table = _table(("verb or fault", "what happens; keys"), [(f"`{name}`", text) for name, text in rows("troubles")])
-    text = "What a timeline can do. `fault` has kinds: each of them is a row. `twinloop list troubles` prints the same.\n"
-    return f"{WRITTEN_BY}\n# Trouble\n\n{text}\n{table}"
+    out = (
+        f"{WRITTEN_BY}\n# Trouble\n\nWhat a timeline can do: each entry has one of these verbs with its target. `for` says how long it lasts,\n"
+        "where a verb has an end. Kinds of `device-fault` are at the end of this page. `twinloop list troubles` prints the same in short.\n"
+    )
+    for name, verb in VERBS.items():
+        lasts = "needs `for`" if verb.must_end else "may have `for`" if verb.lasts else "has no end"
+        out += f"\n## `{name}`\n\n{verb.help()[0].upper()}{verb.help()[1:]}. It {lasts}.\n"
+        lines = [(f"`{key.name}`", _type(_properties()[key.name]), "needed" if key.needed else "", key.help) for key in verb.own_keys()]
+        out += f"\n{_table(('key', 'type', '', 'meaning'), lines)}" if lines else ""
+    kinds = [(f"`{name.removeprefix('device-fault ')}`", text) for name, text in rows("troubles") if name.startswith("device-fault ")]
+    return f"{out}\n## Kinds of device faults\n\n{_table(('kind', 'what happens; keys'), kinds)}"
+
+
+@cache
+def _properties() -> dict[str, Any]:
+    found: dict[str, Any] = json_schema()["$defs"]["Entry"]["properties"]
+    return found
 
 
 def _parts() -> str:

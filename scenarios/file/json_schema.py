@@ -5,9 +5,16 @@ Belongs here: what pydantic's own doesn't say of the file. Never: shapes (schema
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from twinloop.devices.catalogue import catalog
 from twinloop.scenarios.file.schema import Scenario
+from twinloop.scenarios.text import units
+from twinloop.scenarios.text.quantities import KIND
+from twinloop.sim.model.boards import BOARDS
+from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.network.presets import PRESETS
 
 
 def json_schema() -> dict[str, Any]:
@@ -21,13 +28,53 @@ def json_schema() -> dict[str, Any]:
     fleets["patternProperties"][r"^[a-z][a-z0-9-]*$"] = {"$ref": "#/$defs/Fleet"}
     fleets["additionalProperties"] = False
     fleets.pop("propertyNames", None)
+    _name_what_there_is(schema["$defs"])
     _drop_internal_defaults(schema)
     return schema
 
 
+def _name_what_there_is(blocks: dict[str, Any]) -> None:
+    """What ships is offered by name; a user's own devices come from files."""
+    links, stores = list(PRESETS), list(STORE_PRESETS)
+    named = (("Gateway", "board", list(BOARDS)), ("Link", "preset", links), ("Change", "preset", links), ("Store", "preset", stores))
+    for block, key, known in named:
+        field = blocks[block]["properties"][key]
+        for one in field.get("anyOf", [field]):
+            if one.get("type") == "string":
+                one.pop("pattern", None)
+                one.pop("maxLength", None)
+                one["enum"] = known
+    device = blocks["Fleet"]["properties"]["device"]
+    described = [{"type": "string", "pattern": pattern} for pattern in (r"^sunspec/[0-9]+$", r"^(model|nodeset|recording)/.+$")]
+    device["anyOf"] = [{"type": "string", "enum": catalog.names()}, *described]
+    del device["type"]
+
+
+def _default_text(kind: str, value: Any) -> str | None:
+    """A default as a file would have it; None when that can't be written without rounding."""
+    read: Callable[[Any], float]
+    if kind.startswith("duration"):
+        shown, read = units.show_duration(value), units.duration
+    elif kind.startswith("size"):
+        shown, read = units.show_size(value), units.size
+    elif kind.startswith("percentage"):
+        shown, read = units.show_ratio(value), units.ratio
+    elif kind.startswith("number in"):
+        return f"{value[0]} in {units.show_duration(value[1])}"
+    else:
+        return None
+    return shown if read(shown) == value else None
+
+
 def _drop_internal_defaults(node: Any) -> None:
-    """A default in nanoseconds beside a type that is text would mislead an editor."""
+    """A default in nanoseconds beside a type that is text would mislead an editor: it is said as a file would have it."""
     if isinstance(node, dict):
+        if KIND in node and "default" in node:
+            text = _default_text(node[KIND], node["default"])
+            if text is None:
+                del node["default"]
+            else:
+                node["default"] = text
         if node.get("type") == "string" and "default" in node and not isinstance(node["default"], str):
             del node["default"]
         if isinstance(node.get("default"), dict | list):
