@@ -13,6 +13,7 @@ from rich.console import Console
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.reference import pages
 from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.verdict import EXIT_CODES
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.runner import Options, run
 
@@ -55,3 +56,9 @@ def test_a_scenario_is_judged_as_its_page_says(host: Host, text: str, verdict: s
     words = [" ".join(line.split()) for line in told.getvalue().splitlines()]
     assert [line for line in shown.splitlines() if " ".join(line.split()) not in words] == []
     assert shown
+
+
+def test_exit_codes_are_those_of_the_program() -> None:
+    page = (DOCS / "howto" / "ci.md").read_text()
+    told = {verdict: int(code) for code, verdicts in re.findall(r"\| (\d+) \| ([A-Z-]+(?:, [A-Z]+)?) \|", page) for verdict in verdicts.split(", ")}
+    assert told == {verdict.value: code for verdict, code in EXIT_CODES.items()}

@@ -18,7 +18,6 @@ class Verdict(StrEnum):
     INVALID = "INVALID"
     """this machine couldn't keep the wire's pace"""
     FAIL = "FAIL"
-    UNSTABLE = "UNSTABLE"
     """differs over seeds"""
     NO_DATA = "NO-DATA"
     UNSURE = "UNSURE"
@@ -27,7 +26,7 @@ class Verdict(StrEnum):
 
 
 EXIT_CODES = {
-    Verdict.BROKEN: 2, Verdict.ABORTED: 130, Verdict.INVALID: 5, Verdict.FAIL: 1, Verdict.UNSTABLE: 1, Verdict.NO_DATA: 4,
+    Verdict.BROKEN: 2, Verdict.ABORTED: 130, Verdict.INVALID: 5, Verdict.FAIL: 1, Verdict.NO_DATA: 4,
     Verdict.UNSURE: 0, Verdict.PASS: 0,
 }  # fmt: skip
 SCENARIO_ERROR = 3

@@ -20,7 +20,7 @@ from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
     Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",
-    Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red", Verdict.UNSTABLE: "bold red",
+    Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red",
 }  # fmt: skip
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdict.UNSURE: "~"}
 NAMED_MAX = 8

@@ -16,7 +16,7 @@ from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.report.total import why
 from twinloop.scenarios.text.errors import MachineError
 
-_FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.UNSTABLE, Verdict.INVALID)
+_FAILURES = (Verdict.FAIL, Verdict.BROKEN, Verdict.INVALID)
 
 
 def write_junit(path: Path, results: Sequence[tuple[Path, Result | Exception]], strict: bool) -> None:
