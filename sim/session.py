@@ -1,7 +1,8 @@
 """A session: a world to which something is done live.
 
-Belongs here: stamps. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns``, or the first instant after it at which no other
-trouble begins or ends, and leaves the same trace record as a timeline entry: a session IS its scenario plus its stamped commands, and can be replayed as one.
+Belongs here: stamps. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns``, or the first instant after it at which no
+other trouble begins or ends, and leaves the same trace record as a timeline entry: a session IS its scenario plus its stamped commands, and can be
+replayed as one.
 """
 
 from __future__ import annotations
