@@ -29,7 +29,7 @@ def pages() -> dict[str, str]:
 
 def _table(head: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
     shown = [head, tuple("---" for _ in head), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in shown) + "\n"
+    return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in shown) + "\n"
 
 
 def _metrics() -> str:

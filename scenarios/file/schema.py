@@ -54,7 +54,8 @@ class Change(Degradation):
     """What a link degrades to: a preset, or figures, or a preset with other figures."""
 
     preset: Name | None = None
-    """all figures of a preset of `twinloop list links`; other keys go over them"""
+    """The link gets all figures of this preset (`twinloop list links`); the other keys replace single figures. Left out: only the figures that
+    are given change. Not for serial lines."""
 
 
 TYPES: dict[str, Any] = {
@@ -99,45 +100,53 @@ class Entry(Deed):
     """
 
     at: Duration | None = None
-    """when it happens, from the start of the run (of `phase`, if that is given)"""
+    """When it happens: time from the start of the run, or from the start of `phase`. Excludes `every`, `after` and `times`."""
     every: PositiveDuration | None = None
-    """it happens again and again, first after `after` (or after one period), `times` times"""
+    """It happens again and again with this period, first after `after`. Excludes `at`."""
     after: str | None = None
-    """beside `every`: when it happens first; else the event after which it happens, such as `heal cloud` or `heal cloud + 5 s`"""
+    """With `every`: time from the start until the first occurrence (left out: one period). Alone: the event that triggers it, as in `heal cloud`
+    or `heal cloud + 5 s`."""
     times: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """how often it happens at most: beside `every` left out until the end, after an event once"""
+    """How often it happens. With `every`, left out: until the end of the run or phase. With an event in `after`: at most so often, left out:
+    once. Not with `at`."""
     phase: Name | None = None
-    """its times count from the start of this phase, and it happens only within it"""
+    """Name of a phase: times count from its start, and it must happen before its end. Left out: times count from the start of the run. Not with
+    an event in `after`."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
-    """how long it lasts; left out: until the end of the run"""
+    """How long it lasts. Left out: until the end of the run, or until a phase with `recover-within` begins. `flap` needs it; verbs without an
+    end don't allow it."""
 
 
 class Trouble(Block):
     """Random trouble: on average ``mtbf`` after the last has ended one of ``actions``, for ``mttr`` on average."""
 
     mtbf: Interval
-    """mean time from the end of one fault to the next, drawn by the seed (exponentially distributed)"""
+    """Mean time from the end of one fault to the start of the next, and until the first one. The real times are random (exponential), drawn from
+    the seed."""
     mttr: Interval | None = None
-    """mean time that a fault lasts; needed by what must end"""
+    """Mean duration of a fault, random (exponential). Left out: faults don't end before the run or a phase with `recover-within` ends them.
+    `flap` needs it."""
     actions: tuple[Deed, ...] = Field(min_length=1, strict=False)
-    """what happens: one of these each time, each as likely"""
+    """What can happen; each time one of these is drawn, all with the same chance. Each is written like an entry of `timeline`, without times."""
     from_: Duration | None = Field(default=None, alias="from")
-    """when it begins; left out: at the start"""
+    """When the random faults begin, from the start of the run. Left out: at the start. Not with `phase`."""
     until: PositiveDuration | None = None
-    """when it ends; left out: at the first phase with `recover-within`, or with the run"""
+    """No new fault begins after this time. Left out: the start of the first phase with `recover-within`, else the end of `duration`. Not with
+    `phase`."""
     phase: Name | None = None
-    """only within this phase; instead of `from` and `until`"""
+    """Faults begin only within this phase. Excludes `from` and `until`. Left out: `from` and `until` apply."""
 
 
 class Phase(Block):
     """A named stretch of the run. ``recover-within``: all trouble ends when it begins, and that long after nothing may be stuck."""
 
     name: Name
-    """the name under which expectations speak of it"""
+    """Name of the phase, for expectations (`{phase=NAME}`) and for the key `phase` of entries. Each name may be used once."""
     for_: PositiveDuration = Field(alias="for")
-    """how long it lasts; phases follow one another from the start of the run"""
+    """How long the phase lasts. Phases follow one another from the start of the run; together they must fit into `duration`."""
     recover_within: PositiveDuration | None = Field(default=None, alias="recover-within")
-    """when the phase begins all trouble ends, and so much later nothing may be stuck: else the run fails"""
+    """All faults end when this phase begins. The run fails unless everything works again within this time; at most `for`. Left out: the phase
+    ends no faults."""
 
 
 class Observe(Block):
@@ -147,67 +156,75 @@ class Observe(Block):
     """
 
     topic: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-    """the topic of its messages; `{device}` and `{point}` stand for names"""
+    """MQTT topic on which your gateway sends samples, as in `plant/{device}`. It must contain `{device}` (as in `presses/3`) and may contain
+    `{point}`; no wildcards."""
     sequence: str
-    """the path in the payload to the number of the sample"""
+    """JSON path to the sample's number in the message, as in `$.seq`. Your gateway must send the number that it reads from the counter at the
+    device."""
     value: str | None = None
-    """the path in the payload to the value; left out: values aren't looked at"""
+    """JSON path to the value; `{point}` in it stands for the point's name. A point without a number there hasn't arrived. Left out: every point
+    of the message counts as arrived."""
     status: str | None = None
-    """the path in the payload to the status of the value: a StatusCode by number or name, or good, uncertain, bad; left out: unknown"""
+    """JSON path to the quality: a StatusCode (number or name), or good, uncertain, bad; nothing there means Good. `{point}` may be in it. Left
+    out: quality isn't judged."""
     each: str | None = None
-    """the path to a list of samples in one payload; left out: a payload is one sample"""
+    """JSON path to a list of samples in the message; the other paths then start at each item. Left out: the whole message is one sample."""
     sample: Annotated[int, Field(ge=0, le=65_534)] | None = None
-    """the holding register with the number of the sample, of devices that are read by Modbus"""
+    """Address (from 0) of the sample counter, 32 bits in 2 registers, in the table (holding or input) with most of the device's points. Left
+    out: behind the last register."""
 
 
 class Pace(Block):
     """Where real sockets take part: up to which 99th percentile of lateness what was measured counts. Beyond it a run is INVALID."""
 
     tolerance: PositiveDuration = 10_000_000
-    """how late events may be, at the 99th percentile; later, and the result is INVALID"""
+    """How late this computer may be, at the 99th percentile, when real sockets take part (`attach`, `serve --judge`, `--clock wire`). If it is
+    later, the result is INVALID."""
 
 
 class Scenario(Block):
     """A whole file."""
 
     format: Annotated[int, Field(ge=format_1.FORMAT, le=format_1.FORMAT)]
-    """2; files of format 1 run with a note, and `twinloop migrate` rewrites them"""
+    """Version of the file format, 2. Files of format 1 still run, with a note; `twinloop migrate` rewrites them."""
     name: Name
-    """its name in reports"""
+    """Name of the scenario in reports: lower-case letters, digits and hyphens."""
     description: str = ""
-    """what it is about, in a sentence"""
+    """What the scenario is about, in one sentence. `twinloop list scenarios` shows it for shipped scenarios."""
     incident: Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$", max_length=300)] | None = None
-    """the address of what happened in the field and is rehearsed here"""
+    """Web address (https) that describes the real incident which this scenario repeats; the report prints it. Left out: none."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
-    """from which all that is random is drawn: the same seed is the same run"""
+    """Number from which everything random is drawn: the same seed gives the same run. `--seed` on the command line replaces it."""
     duration: PositiveDuration
-    """how long samples become due"""
+    """Length of the run: no new sample becomes due after it. `grace` follows."""
     grace: Duration = 30_000_000_000
-    """how long what is under way has to end after that"""
+    """How long the run may go on after `duration` so that open samples, commands and upgrades can finish. It ends earlier if nothing is left to
+    wait for."""
     fleets: dict[Name, Fleet] = Field(min_length=1)
-    """the devices, by name; a key `name/3` changes the third device of a fleet"""
+    """The devices in groups of one kind, by name. A key such as `presses/3` changes settings of the third device of the fleet `presses`."""
     overrides: dict[DeviceName, Override] = Field(default={}, exclude=True)
     """filled from the ``fleet/n`` keys of ``fleets``"""
     links: dict[Name, Link] = Field(min_length=1)
-    """networks and serial lines, by name"""
+    """The networks and serial lines, by name."""
     components: dict[Name, Component] = Field(min_length=1)
-    """WebAssembly components, by name"""
+    """The WebAssembly components, by name. Each must be used by a fleet or a gateway."""
     gateways: dict[Name, Gateway] = Field(min_length=1)
-    """the gateways, by name"""
+    """The gateways, by name."""
     registry: Registry | None = None
-    """signed releases for upgrades over the air"""
+    """The signed releases for upgrades over the air. Required if the scenario orders an upgrade. Left out: nothing can be upgraded."""
     observe: Observe | None = None
-    """how a physical gateway is seen (`twinloop serve --judge`)"""
+    """How to recognise the samples of a gateway that isn't simulated, in its MQTT messages. Required for `twinloop serve --judge`, not used
+    otherwise."""
     pace: Pace = Pace()
-    """how well a run beside real devices must keep time"""
+    """How well this computer must keep time when real sockets take part."""
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
-    """what happens, in the order of the file"""
+    """What happens during the run: faults, writes from the cloud, upgrades. Each entry says when, what and for how long."""
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
-    """named stretches of the run"""
+    """Named parts of the run, one after the other from its start. Left out: the run has no phases."""
     random_faults: tuple[Trouble, ...] = Field(default=(), strict=False, alias="random-faults")
-    """trouble that is drawn by the seed"""
+    """Faults at random times, drawn from the seed."""
     expect: tuple[str, ...] = Field(default=(), strict=False)
-    """what must hold; each is judged, and the run passes when all hold"""
+    """What must hold, one expectation per line; each is measured and judged. Without any expectation the verdict is NO-DATA."""
 
 
 __all__ = [

@@ -18,7 +18,7 @@ class Outbox:
     """Of one gateway. ``store`` None: what the uplink can't take is lost."""
 
     def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, store: Store | None) -> None:
-        self._machine, self._ledger, self.uplink, self.store = machine, ledger, uplink, store
+        self._env, self._machine, self._ledger, self.uplink, self.store = machine.env, machine, ledger, uplink, store
         self.on_backlog: list[Callable[[int], None]] = []
         """told of the messages that wait in the store, whenever that changes"""
         uplink.sender = self
@@ -38,7 +38,7 @@ class Outbox:
         """The WIT's link-state, as the gateway believes it."""
         uplink, store = self.uplink, self.store
         used = 0.0 if store is None else store.used_bytes / store.spec.capacity_bytes
-        since = self._machine.env._now - uplink.since_ns
+        since = self._env._now - uplink.since_ns
         return uplink.state == "up", since, 0 if store is None else store.waiting, uplink.round_trip_ns, used
 
     # ---- what the uplink reports ------------------------------------------------------------------------------------

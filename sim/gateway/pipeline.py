@@ -44,6 +44,8 @@ class Pipeline:
 
     def __init__(self, machine: Machine, rack: Rack, supervisor: Supervisor, outbox: Outbox, books: Books) -> None:
         self.machine, self.rack, self.supervisor, self.outbox, self.books = machine, rack, supervisor, outbox, books
+        self._env, self._ledger, self._latencies, self._truth = machine.env, books.ledger, books.latencies, books.truth  # asked in every poll
+        self._on_readings = books.on_readings
         self.member: Standalone = ALONE
         self.alerts = 0
         self.on_command: Callable[[Command, str | None], None] = _ignore
@@ -51,7 +53,7 @@ class Pipeline:
 
     def poll(self, reader: Reader, row: Row) -> Steps:
         """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
-        times, now = reader.times, self.machine.env._now
+        times, now = reader.times, self._env._now
         if now > row.due_ns:
             times.behind(now - row.due_ns, reader.before, "the poll before")
         generation = reader.slot.generation
@@ -69,7 +71,7 @@ class Pipeline:
         arguments.set_batch(row.k, lists)
         values = READING_VALUES * row.read.bit_count() + 3
         slot = self.rack.transform  # an upgrade may put another one in its place meanwhile
-        watched = self.books.latencies.stages_watched
+        watched = self._latencies.stages_watched
         if watched:
             times.at_work = {"driver": reader.slot.spec, "transform": slot.spec, "policy": self.rack.policy.spec}
         outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
@@ -95,9 +97,9 @@ class Pipeline:
                 if cores.free:  # ``Cores.hold`` written out
                     cores.free -= 1
                 else:
-                    asked = machine.env._now
+                    asked = self._env._now
                     yield cores.wait()
-                    times.waited(machine.env._now - asked, "core")
+                    times.waited(self._env._now - asked, "core")
                 yield work_ns
                 cores.release(work_ns)
                 times.spent_ns[UPLINK] += work_ns
@@ -114,10 +116,10 @@ class Pipeline:
 
     def accepted(self, reader: Reader, row: Row, fault: Fault | None, generation: int) -> Lists | None:
         """What the driver's call has brought, held against the contract: the batch where it lies, None when there is nothing to go on with."""
-        ledger, slot = self.books.ledger, reader.slot
+        ledger, slot = self._ledger, reader.slot
         if fault is not None:
             ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
-            self.books.truth.trouble(reader)
+            self._truth.trouble(reader)
             self.supervisor.fault(slot, fault, generation)
             return None
         instance = slot.instance
@@ -128,7 +130,7 @@ class Pipeline:
             if error[0] == "rejected":
                 self.machine.trace.emit("rejected", reader.index, row.k, error[1])
             ledger.close(row, row.open, End.MISSED, missed_cause(error))
-            self.books.truth.trouble(reader)
+            self._truth.trouble(reader)
             return None
         batch = read_batch(lists)
         ids = batch.points if not batch.texts else (*batch.points, *(text.point for text in batch.texts))
@@ -149,10 +151,9 @@ class Pipeline:
         if reader.unchecked:
             reader.unchecked -= 1
         else:
-            self.books.truth.look(reader, row, batch)
-        if self.books.on_readings:
-            for told in self.books.on_readings:
-                told(reader, row, batch)
+            self._truth.look(reader, row, batch)
+        for told in self._on_readings:
+            told(reader, row, batch)
         return lists if mask else None
 
     def _stage(self, reader: Reader, slot: Slot, export: str, values: int, stage: int) -> Steps:
@@ -161,7 +162,7 @@ class Pipeline:
         On None the result is in the instance, which is still ours: take it, then ``slot.release``. An instance none of whose
         imports park is called here, in one segment; else by ``call``.
         """
-        env, times = self.machine.env, reader.times
+        env, times = self._env, reader.times
         if slot.serving:
             asked = env._now
             yield slot.wait()
@@ -213,7 +214,7 @@ class Pipeline:
 
     def _transformed(self, reader: Reader, slot: Slot, row: Row, outcome: Fault | str | None) -> tuple[Batch, int]:
         """What the transform has made of the readings, held against the contract: its batch and the mask of what goes on (0: nothing)."""
-        ledger, mask = self.books.ledger, row.read
+        ledger, mask = self._ledger, row.read
         if outcome is not None:
             ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
             return NOTHING
@@ -241,7 +242,7 @@ class Pipeline:
 
     def _decided(self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None) -> list[tuple[Any, int]]:
         """What the policy has decided, held against the contract: verdicts and the points that they are about."""
-        ledger = self.books.ledger
+        ledger = self._ledger
         if outcome is not None:
             ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
             return []
@@ -268,7 +269,7 @@ class Pipeline:
         tag, payload = verdict
         if tag == "drop":
             self.carried(reader, row, mask, "drop")
-            self.books.ledger.close(row, mask & row.open, End.DROPPED, "policy")
+            self._ledger.close(row, mask & row.open, End.DROPPED, "policy")
             return None
         return self.compose(reader, row, mask, 3 if tag == "alert" else min(payload, 3), batch)
 
@@ -284,15 +285,16 @@ class Pipeline:
         """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
         it had led when it read them (``late``)."""
         mask &= row.due & ~row.void  # a batch may hold points beside those that were due, and readings without a value
-        now = self.machine.env._now
-        count, total_ns = self.member.carried(row, mask, late), now - row.due_ns
+        now = self._env._now
+        member, total_ns = self.member, now - row.due_ns
+        count = mask.bit_count() if member is ALONE else member.carried(row, mask, late)
         row.carried |= mask
         if not count:
             return
-        self.books.latencies.carried(row.device, count, total_ns, row.due_ns, times or reader.times)
+        self._latencies.carried(row.device, count, total_ns, row.due_ns, times or reader.times)
         self.machine.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > row.period_ns:
-            self.books.ledger.count_late(row.device, count)
+            self._ledger.count_late(row.device, count)
 
     def hold(self, reader: Reader, row: Row, verdict: Any, message: Message) -> None:
         """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it stores it."""

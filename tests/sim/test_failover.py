@@ -362,7 +362,7 @@ after = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     timeline=st.lists(st.one_of(of_pairs, actions), min_size=1, max_size=6), follow=st.lists(st.one_of(after, reactions), max_size=2),
     mode=st.sampled_from(["hot", "warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), preempt=st.booleans(),
