@@ -18,8 +18,6 @@ class Standalone:
 
     role = ""
     """in a pair; empty: there is none"""
-    sends = True
-    """what the gateway reads it hands on; a standby doesn't"""
     polls = True
     """it reads its devices"""
     listens_before_start = False
@@ -28,6 +26,10 @@ class Standalone:
     """its components are brought up at its promotion, not at its boot"""
     stands_by_cold = False
     """its components are down, and may be"""
+
+    def __init__(self) -> None:
+        self.sends = True
+        """what the gateway reads it hands on; a standby doesn't. Of the instance, not of the class: it is asked twice in every poll"""
 
     def booted(self) -> None:
         """The gateway is up again."""

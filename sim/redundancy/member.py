@@ -70,6 +70,7 @@ class Member(Standalone):
     """One gateway of a pair. ``preferred``: the one that leads at first, and when both could."""
 
     def __init__(self, gateway: Gateway, pair: Watches, spec: StandbySpec, way: Way, preferred: bool) -> None:
+        super().__init__()
         self.gateway, self.pair, self.spec, self.preferred = gateway, pair, spec, preferred
         self._env, self._way = gateway.machine.env, way
         self.peer: Member
