@@ -5,6 +5,7 @@ Belongs here: reading, writing, telling. Never: the renames (file/format_1.py).
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +39,19 @@ def migrate(
             print(today, end="")
             continue
         try:
-            file.write_bytes(today.encode())
+            _replace(file.resolve(), today.encode())
         except OSError as error:
             raise ScenarioError(shown_path(file), None, "", f"cannot be written: {error.strerror}") from error
         print(f"{shown_path(file)}: format 2{''.join(f', {word}' for word in words)}")
     return 0
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """All of it or nothing: a full disk leaves the old file. Raises OSError."""
+    fresh = file.with_name(f".{file.name}.migrated")
+    try:
+        fresh.write_bytes(data)
+        shutil.copymode(file, fresh)
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)

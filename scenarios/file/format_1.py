@@ -79,7 +79,7 @@ def data_of_today(data: Any, at: Location = ()) -> Any:
 
 def text_of_today(text: str) -> tuple[str, list[str]]:
     """(The text of a file of format 1 as one of today's, its old words in the order of the file). It must be one YAML mapping."""
-    edits = list(_edits(compose(text), ()))
+    edits = dict.fromkeys(_edits(compose(text), ()))  # what an alias repeats stands in the text once
     words: dict[str, None] = {}
     for start, end, old, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]

@@ -23,7 +23,7 @@ class FaultComponent(Verb):
     takes = "slot"
     lasts = False
 
-    kind: str = key("cause", "cause", "what it dies of", "trap", "dead", "unreachable", lambda spec: CAUSES)
+    kind: str = key("cause", "cause", "what it dies of", "out-of-fuel", "dead", "unreachable", lambda spec: CAUSES)
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,26 @@ def test_of_data_with_both_names_of_a_key_the_old_one_is_refused() -> None:
     data = load_text(TINY).document.data | {"format": 1, "settle": "2 s"}
     with pytest.raises(ScenarioError, match='"settle", which is "grace" since format 2'):
         load_data(data, Path("both.yaml"))
+
+
+def test_what_an_alias_repeats_is_replaced_once(tmp_path: Path) -> None:
+    entries = "timeline:\n  - &silent {at: 1 s, fault: presses/1, kind: silent, for: 1 s}\n  - *silent\n"
+    text = TINY.replace("format: 2", "format: 1").replace("expect:", f"{entries}expect:")
+    today, words = text_of_today(text)
+    assert entries.replace("fault:", "device-fault:") in today
+    assert words == ["fault"]
+    assert load_text(text).scenario == load_text(today).scenario
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "old.yaml").write_text(OLD)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["migrate", str(tmp_path / "old.yaml")]) == 3
+    assert "old.yaml: cannot be written: Permission denied" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["old.yaml"]
+    assert (tmp_path / "old.yaml").read_text() == OLD
