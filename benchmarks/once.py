@@ -1,6 +1,8 @@
-"""What one unit of work costs in whatever tree is on PYTHONPATH: run by ``benchmarks.paired`` in this one and in an older one.
+"""What one unit of work costs in whatever tree is on PYTHONPATH: run by ``benchmarks.paired`` in this one and
+in an older one.
 
-Belongs here: the plants that are measured, written so that old trees understand them. Prints microseconds of CPU time a unit.
+Belongs here: the plants that are measured, written so that old trees understand them. Prints microseconds of
+CPU time a unit.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from typing import Any
 
 S = 1_000_000_000
 HOMES = {
-    "components.host": "twinloop.components.host.host", "devices.catalog": "twinloop.devices.catalogue.catalog",
-    "devices.device": "twinloop.devices.model.device", "devices.modbus_server": "twinloop.devices.modbus.server",
-    "scenarios.load": "twinloop.scenarios.file.load", "scenarios.plan": "twinloop.scenarios.planning.plan",
-    "scenarios.runner": "twinloop.scenarios.runner", "sim.world": "twinloop.sim.world",
-}  # fmt: skip
+    "components.host": "twinloop.components.host.host",
+    "devices.catalog": "twinloop.devices.catalogue.catalog",
+    "devices.device": "twinloop.devices.model.device",
+    "devices.modbus_server": "twinloop.devices.modbus.server",
+    "scenarios.load": "twinloop.scenarios.file.load",
+    "scenarios.plan": "twinloop.scenarios.planning.plan",
+    "scenarios.runner": "twinloop.scenarios.runner",
+    "sim.world": "twinloop.sim.world",
+}
 """where a module was in old trees -> where it is"""
 TODAY = Path("twinloop").is_dir()
 
@@ -46,7 +52,9 @@ components:
   normalize: {{wasm: normalize.wasm, grants: [log]}}
   route: {{wasm: route.wasm, grants: [log]}}
 gateways:
-  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}}, store: {{}}, reservation: 64 MiB}}
+  gw:
+    {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}},
+     store: {{}}, reservation: 64 MiB}}
 """
 FLEETS = {
     "modbus": ("protocol: modbus-tcp, count: 1000, poll: 1 s", "modbus-driver", 8),
@@ -62,7 +70,9 @@ REQUESTS = 50_000
 @contextlib.contextmanager
 def requests() -> Iterator[Callable[[], int]]:
     """Modbus requests at a server, sans-IO: 16 registers, every other one finds the values moved."""
-    device = _of("devices.device", "Device")(_of("devices.catalog", "model")("press-sensor"), "presses/1", 1, 5)
+    device = _of("devices.device", "Device")(
+        _of("devices.catalog", "model")("press-sensor"), "presses/1", 1, 5
+    )
     server = _of("devices.modbus_server", "ModbusServer")(device)
     request = bytes.fromhex("000100000006010300000010")
 

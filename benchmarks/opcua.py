@@ -1,4 +1,5 @@
-"""OPC UA servers in simulated time: 200 of asyncua's, each with a client that has a subscription with an interval of 1 s.
+"""OPC UA servers in simulated time: 200 of asyncua's, each with a client that has a subscription with an
+interval of 1 s.
 
 Belongs here: building that and running on. Never: bounds (ratios.py).
 """
@@ -60,19 +61,29 @@ class Servers:
             client = Client(f"opc.tcp://plc-{number}:4840/")
             await client.connect()
             subscription = await client.create_subscription(1000, self)
-            await subscription.subscribe_data_change([client.get_node(node.nodeid) for node in nodes.values()])
+            await subscription.subscribe_data_change(
+                [client.get_node(node.nodeid) for node in nodes.values()]
+            )
             self.loop.create_task(self._change(server, list(nodes.values())))
 
     async def _serve(self, standard: StandardSpace, number: int) -> Any:
         HERE.set(f"plc-{number}")
-        return await serve(standard, f"press-{number}", f"plc-{number}", 4840, {f"point-{i}": 0.0 for i in range(CHANGES_PER_S)})
+        return await serve(
+            standard,
+            f"press-{number}",
+            f"plc-{number}",
+            4840,
+            {f"point-{i}": 0.0 for i in range(CHANGES_PER_S)},
+        )
 
     async def _change(self, server: Any, nodes: list[Any]) -> None:
         value = 0.0
         while True:
             for node in nodes:
                 value += 1.0
-                await server.write_attribute_value(node.nodeid, ua.DataValue(ua.Variant(value, ua.VariantType.Double)))
+                await server.write_attribute_value(
+                    node.nodeid, ua.DataValue(ua.Variant(value, ua.VariantType.Double))
+                )
                 await asyncio.sleep(1 / CHANGES_PER_S)
 
     def datachange_notification(self, node: Any, value: Any, data: Any) -> None:

@@ -1,6 +1,8 @@
-"""What work costs in this tree against a named commit of its own past, run by turns on the same machine: the ratio that says slower or faster.
+"""What work costs in this tree against a named commit of its own past, run by turns on the same machine: the
+ratio that says slower or faster.
 
-Belongs here: the commit, the bounds, the taking of turns. A clone without that commit measures nothing and says so.
+Belongs here: the commit, the bounds, the taking of turns. A clone without that commit measures nothing and
+says so.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ BOUNDS = {
     "mqtt": ("an MQTT message of 10 points", 1.06),
     "request": ("a Modbus request at a server", 1.03),
 }
-"""kind of ``benchmarks.once`` -> its words, the most that it may cost in times of what it cost then. Polls of every protocol carry
-quality and truth since; a server's answer doesn't"""
+"""kind of ``benchmarks.once`` -> its words, the most that it may cost in times of what it cost then. Polls of
+every protocol carry quality and truth since; a server's answer doesn't"""
 ROOT = Path(__file__).parents[1]
 ONCE = Path(__file__).with_name("once.py")
 
@@ -70,4 +72,6 @@ def _paired(kind: str, then: Path) -> tuple[str, float, float, str]:
 def _cost(kind: str, tree: Path) -> float:
     command = [sys.executable, str(ONCE), kind]
     environment = os.environ | {"PYTHONPATH": str(tree)}
-    return float(subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=True).stdout
+    )

@@ -34,7 +34,8 @@ DECODE = b"""(component
   (export $reading "reading" (type $r))
   (type $result (result $reading (error string)))
   (func (export "decode") (param "frame" (list u8)) (result $result)
-    (canon lift (core func $i "decode") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"""
+    (canon lift (core func $i "decode") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc")))))"""
 FRAME = bytes.fromhex("01030200e7f80e")
 FUEL = 1 << 60
 

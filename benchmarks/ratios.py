@@ -1,7 +1,7 @@
 """``make bench``: what must stay fast, as ratios of medians of interleaved samples in one process.
 
-Belongs here: measurements and their bounds. A bound that is broken is exit code 1. Seconds vary by half on a shared
-machine; ratios of neighbours in time do not.
+Belongs here: measurements and their bounds. A bound that is broken is exit code 1. Seconds vary by half on a
+shared machine; ratios of neighbours in time do not.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ TROUBLE_MAX = 1.3
 """CPU time with trouble every second against without"""
 DEVICE_KB_MAX = 80.0
 OPCUA_MAX = 1250.0
-"""bare SimPy timeouts in the time of a server-second: an asyncua server with a client, 4 changes and a publishing interval of 1 s"""
+"""bare SimPy timeouts in the time of a server-second: an asyncua server with a client, 4 changes and a
+publishing interval of 1 s"""
 OPCUA_KB_MAX = 1024.0
 SEEN_MIN = 0.7
-"""polls per CPU second of the engine behind the TUI, looked at 15 times a second, against a run that nobody sees"""
+"""polls per CPU second of the engine behind the TUI, looked at 15 times a second, against a run that nobody
+sees"""
 OPCUA_SERVERS = 200
 
 PLANT = """\
@@ -58,16 +60,22 @@ format: 2
 name: bench
 duration: 1000 s
 fleets:
-  presses: {{device: press-sensor, protocol: modbus-tcp, count: {count}, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}}
+  presses:
+    {{device: press-sensor, protocol: modbus-tcp, count: {count}, poll: 1 s, link: plant, gateway: gw,
+     driver: modbus-driver}}
 links:
   plant: {{preset: lan}}
   cloud: {{delay: 12 ms, jitter: 2 ms, rate: 1 Gbit/s}}
 components:
-  modbus-driver: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log], limits: {{cpu: 10 ms}}, with: {{timeout: 200 ms}}}}
+  modbus-driver:
+    {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log], limits: {{cpu: 10 ms}},
+     with: {{timeout: 200 ms}}}}
   normalize: {{wasm: normalize.wasm, grants: [log]}}
   route: {{wasm: route.wasm, grants: [log]}}
 gateways:
-  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}}, store: {{}}, reservation: 64 MiB}}
+  gw:
+    {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: cloud, window: 1024}},
+     store: {{}}, reservation: 64 MiB}}
 """
 
 
@@ -116,7 +124,9 @@ class Plant:
     """A running world of ``count`` devices; ``polls`` runs on for some simulated seconds."""
 
     def __init__(self, host: Host, count: int, trouble: str = "") -> None:
-        self.world = World(Planner(load_text(PLANT.format(count=count) + trouble, Path("bench.yaml")), host).world(), host)
+        self.world = World(
+            Planner(load_text(PLANT.format(count=count) + trouble, Path("bench.yaml")), host).world(), host
+        )
         self.world.boot()
         self.now_s = 0
         self.polls(2)
@@ -135,8 +145,17 @@ def typed_calls(host: Host) -> Row:
     for _ in range(SAMPLES):
         samples.append((per_second(lambda: repeat(ours, 4000)), per_second(lambda: repeat(theirs, 800))))
     value = statistics.median(one / other for one, other in samples)
-    detail = f"{statistics.median(one for one, _ in samples):.0f} typed calls/s, {statistics.median(other for _, other in samples):.0f} stock calls/s"
-    return Row("typed list<u8> -> result<record> against wasmtime-py", value, f">= {TYPED_MIN}", value >= TYPED_MIN, detail)
+    detail = (
+        f"{statistics.median(one for one, _ in samples):.0f} typed calls/s, "
+        f"{statistics.median(other for _, other in samples):.0f} stock calls/s"
+    )
+    return Row(
+        "typed list<u8> -> result<record> against wasmtime-py",
+        value,
+        f">= {TYPED_MIN}",
+        value >= TYPED_MIN,
+        detail,
+    )
 
 
 def repeat(once: Callable[[], None], times: int) -> int:
@@ -153,7 +172,10 @@ def against_before() -> list[Row]:
         print(f"       costs against an older commit: not measured, {error}")
         return []
     name = paired.COMMIT[:7]
-    return [Row(f"{words}, against {name}", value, f"<= {bound}", value <= bound, detail) for words, value, bound, detail in rows]
+    return [
+        Row(f"{words}, against {name}", value, f"<= {bound}", value <= bound, detail)
+        for words, value, bound, detail in rows
+    ]
 
 
 def trouble_cost(host: Host) -> Row:
@@ -168,7 +190,13 @@ def trouble_cost(host: Host) -> Row:
     troubled.world.close()
     value = statistics.median(other / one for one, other in samples)
     detail = f"1000 devices; {faults} injected faults, {missed} samples missed in {3 * SAMPLES} s"
-    return Row("CPU time with trouble every second against without", value, f"< {TROUBLE_MAX}", value < TROUBLE_MAX, detail)
+    return Row(
+        "CPU time with trouble every second against without",
+        value,
+        f"< {TROUBLE_MAX}",
+        value < TROUBLE_MAX,
+        detail,
+    )
 
 
 def cpu_seconds(work: Callable[[], int]) -> float:
@@ -190,10 +218,19 @@ def growth(host: Host) -> list[Row]:
     small.world.close()
     large.world.close()
     value = statistics.median(one / other for one, other in samples)
-    detail = f"{statistics.median(a for a, _ in samples):.0f} polls/s with 10 devices, {statistics.median(b for _, b in samples):.0f} with 5000"
+    detail = (
+        f"{statistics.median(a for a, _ in samples):.0f} polls/s with 10 devices, "
+        f"{statistics.median(b for _, b in samples):.0f} with 5000"
+    )
     return [
         Row("cost of a poll, 5000 devices against 10", value, f"< {GROWTH_MAX}", value < GROWTH_MAX, detail),
-        Row("KB of this machine's memory a device", device_kb, f"< {DEVICE_KB_MAX:.0f}", device_kb < DEVICE_KB_MAX, "5000 devices, running"),
+        Row(
+            "KB of this machine's memory a device",
+            device_kb,
+            f"< {DEVICE_KB_MAX:.0f}",
+            device_kb < DEVICE_KB_MAX,
+            "5000 devices, running",
+        ),
     ]
 
 
@@ -206,20 +243,37 @@ def opcua() -> list[Row]:
         for _ in range(SAMPLES):
             samples.append((per_second(bare_timeouts), per_second(lambda: servers.run(3))))
     servers.close()
-    alone = subprocess.run([sys.executable, "-m", "benchmarks.opcua", str(OPCUA_SERVERS)], capture_output=True, text=True, check=True)
+    alone = subprocess.run(
+        [sys.executable, "-m", "benchmarks.opcua", str(OPCUA_SERVERS)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     kb_each = float(alone.stdout)
     value = statistics.median(bare / done for bare, done in samples)
     seconds = statistics.median(seconds for _, seconds in samples)
     detail = f"{seconds:.0f} server-seconds/s, {OPCUA_SERVERS} servers with a client each, 4 changes a second"
     return [
-        Row("bare SimPy timeouts in a second of an OPC UA server", value, f"<= {OPCUA_MAX:.0f}", value <= OPCUA_MAX, detail),
-        Row("KB of this machine's memory an OPC UA server and client", kb_each, f"< {OPCUA_KB_MAX:.0f}", kb_each < OPCUA_KB_MAX,
-            f"{OPCUA_SERVERS} servers over one standard address space"),
-    ]  # fmt: skip
+        Row(
+            "bare SimPy timeouts in a second of an OPC UA server",
+            value,
+            f"<= {OPCUA_MAX:.0f}",
+            value <= OPCUA_MAX,
+            detail,
+        ),
+        Row(
+            "KB of this machine's memory an OPC UA server and client",
+            kb_each,
+            f"< {OPCUA_KB_MAX:.0f}",
+            kb_each < OPCUA_KB_MAX,
+            f"{OPCUA_SERVERS} servers over one standard address space",
+        ),
+    ]
 
 
 def seen(host: Host) -> Row:
-    """1000 devices flat out, with and without somebody who looks; the engine in a process of its own, that leaves marks to rewind to."""
+    """1000 devices flat out, with and without somebody who looks; the engine in a process of its own, that
+    leaves marks to rewind to."""
     alone = Plant(host, 1000)
     near, far = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_beside, args=(far,))
@@ -238,7 +292,9 @@ def seen(host: Host) -> Row:
     value = statistics.median(with_view / without for without, with_view in samples)
     without, with_view = (statistics.median(column) for column in zip(*samples, strict=True))
     detail = f"{with_view:.0f} polls a CPU second seen, {without:.0f} unseen, 1000 devices, {marks} marks"
-    return Row("polls per CPU second with a TUI against without", value, f">= {SEEN_MIN}", value >= SEEN_MIN, detail)
+    return Row(
+        "polls per CPU second with a TUI against without", value, f">= {SEEN_MIN}", value >= SEEN_MIN, detail
+    )
 
 
 def _beside(connection: Connection) -> None:
@@ -250,14 +306,20 @@ def _beside(connection: Connection) -> None:
         with COLLECTOR.calm(), contextlib.suppress(EOFError):
             while True:
                 polls = connection.recv()
-                connection.send((per_cpu_second(lambda polls=polls: watched(engine, polls)), len(engine.marks.kept) if engine.marks else 0))  # type: ignore[misc]
+                connection.send(
+                    (
+                        per_cpu_second(lambda polls=polls: watched(engine, polls)),
+                        len(engine.marks.kept) if engine.marks else 0,
+                    )
+                )  # type: ignore[misc]
         return 0
 
     root(work)
 
 
 def watched(engine: Engine, polls: int) -> int:
-    """So many polls, with a view of everything and of one device every 15th of a second, as a pipe would carry it."""
+    """So many polls, with a view of everything and of one device every 15th of a second, as a pipe would
+    carry it."""
     before, looked = engine.world.polls, 0.0
     while engine.world.polls - before < polls:
         engine.slice()
@@ -280,18 +342,27 @@ def wire() -> str:
     if not os.path.exists("/proc/self/stat"):
         return "a served field: not measured, this system has no /proc"
     load = serve()
-    seen = f"{load.requests / LASTS_S:.0f} requests/s, late by {load.late}, {load.cores:.2f} of a core, round trip {load.round_trip_ms:.1f} ms"
+    seen = (
+        f"{load.requests / LASTS_S:.0f} requests/s, late by {load.late}, {load.cores:.2f} of a core, round "
+        f"trip {load.round_trip_ms:.1f} ms"
+    )
     return f"a served field: 100 devices, {seen}"
 
 
 def main() -> int:
     """Measure, print, judge."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of {SAMPLES} interleaved")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of "
+        f"{SAMPLES} interleaved"
+    )
     host = Host(fibers=False)  # as in `twinloop run`
     rows = [typed_calls(host), *against_before(), trouble_cost(host), *growth(host), *opcua(), seen(host)]
     host.close()
     for row in rows:
-        print(f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.{2 if row.value < 2 else 1}f} ({row.bound})  {row.detail}")
+        print(
+            f"{'ok    ' if row.holds else 'BROKEN'} {row.name}: {row.value:.{2 if row.value < 2 else 1}f} "
+            f"({row.bound})  {row.detail}"
+        )
     print(f"       {wire()}")
     return 0 if all(row.holds for row in rows) else 1
 

@@ -1,7 +1,8 @@
 """``twinloop serve`` under load: 100 Modbus TCP devices, 100 clients, 1000 requests a second together.
 
-Belongs here: the clients, and reading what the server spent. Never: bounds (ratios.py). The server is another process; lateness is what it says
-of itself (something was due on the wire, and happened that much later), its CPU time what the kernel says (proc(5), stat).
+Belongs here: the clients, and reading what the server spent. Never: bounds (ratios.py). The server is another
+process; lateness is what it says of itself (something was due on the wire, and happened that much later), its
+CPU time what the kernel says (proc(5), stat).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ format: 2
 name: wire
 duration: 60 s
 fleets:
-  presses: {device: press-sensor, protocol: modbus-tcp, count: 100, poll: 1 s, link: plant, gateway: gw, driver: modbus-driver}
+  presses:
+    {device: press-sensor, protocol: modbus-tcp, count: 100, poll: 1 s, link: plant, gateway: gw,
+     driver: modbus-driver}
 links: {plant: {preset: lan}, cloud: {preset: lan}}
 components:
   modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
@@ -77,7 +80,9 @@ def serve() -> Load:
         file = Path(folder) / "wire.yaml"
         file.write_text(SCENARIO)
         arguments = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0"]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             found = re.search(r":(\d+)/1$", process.stdout.readline().strip())
             assert found is not None, "the first line says where the first device is"

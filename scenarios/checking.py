@@ -1,7 +1,9 @@
-"""Everything that can be found wrong with a scenario without running it: its words, its names, its components' own judgement of their settings.
+"""Everything that can be found wrong with a scenario without running it: its words, its names, its
+components' own judgement of their settings.
 
-Belongs here: gathering mistakes, all of them. Never: printing (cli/check.py), what a mistake is (schema.py, plan.py, thresholds.py, the
-components). What a run refuses at its beginning a check refuses too: the gateways are booted, as they would be before t = 0.
+Belongs here: gathering mistakes, all of them. Never: printing (cli/check.py), what a mistake is (schema.py,
+plan.py, thresholds.py, the components). What a run refuses at its beginning a check refuses too: the gateways
+are booted, as they would be before t = 0.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Checked:
 
 
 def checked(file: Path) -> Checked:
-    """All mistakes of a scenario file, in the order in which they are looked for; raises HostLimitError when this machine hasn't the room."""
+    """All mistakes of a scenario file, in the order in which they are looked for; raises HostLimitError when
+    this machine hasn't the room."""
     found = Checked()
     try:
         loaded = found.loaded = load(file)
@@ -45,7 +48,9 @@ def checked(file: Path) -> Checked:
         found.errors += expectation_errors(loaded)
         planner = Planner(loaded, host)
         mistakes = planner.mistakes()
-        found.errors += [mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]]
+        found.errors += [
+            mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]
+        ]
         if not mistakes:
             found.spec = planner.world()
             found.warnings, found.notes = [*of_an_old_format(loaded), *warnings(found.spec)], planner.notes
@@ -71,7 +76,8 @@ def _refused(loaded: Loaded, spec: WorldSpec, host: Host) -> ScenarioError | Non
 
 
 def refusal(loaded: Loaded, refused: ConfigRefused | DeviceRefused) -> ScenarioError:
-    """A component refused its settings, or a device can't be made: the author's mistake, at its options or its fleet."""
+    """A component refused its settings, or a device can't be made: the author's mistake, at its options or
+    its fleet."""
     name, text = refused.args
     if isinstance(refused, DeviceRefused):
         return loaded.document.error(("fleets", name.partition("/")[0], "device"), text)

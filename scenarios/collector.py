@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GROWTH_BYTES = 64 << 20
-"""of this process since all garbage was collected last: a whole collection looks at everything that lives, the address space that all OPC UA servers
-share among it, and takes up to a second"""
+"""of this process since all garbage was collected last: a whole collection looks at everything that lives,
+the address space that all OPC UA servers share among it, and takes up to a second"""
 
 
 class Collector:

@@ -58,7 +58,10 @@ class Comparison:
 
     def _differs(self, first: str | None, second: str | None) -> None:
         before = "".join(f"\n    both     {_shown(line)}" for line in self._last)
-        self._difference = f"event {self._count + 1} is the first that differs:{before}\n    run 1    {_shown(first)}\n    run 2    {_shown(second)}"
+        self._difference = (
+            f"event {self._count + 1} is the first that differs:{before}\n    run 1    {_shown(first)}\n    "
+            f"run 2    {_shown(second)}"
+        )
 
     def finish(self) -> str | None:
         """The first difference, None when the runs are equal."""

@@ -1,6 +1,7 @@
 """The front door: a scenario as an object that can be read from a file, built or changed in Python, and run.
 
-Belongs here: what ``import twinloop`` offers of scenarios. Never: what keys mean (schema.py), the order of a run (runner.py).
+Belongs here: what ``import twinloop`` offers of scenarios. Never: what keys mean (schema.py), the order of a
+run (runner.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Scenario(Loaded):
 
     @classmethod
     def of(cls, data: Mapping[str, Any], folder: Path | str = ".") -> Scenario:
-        """Built from plain data: mappings, lists, text, numbers, as a file would hold them. Relative paths in it start from ``folder``.
+        """Built from plain data: mappings, lists, text, numbers, as a file would hold them. Relative paths in
+        it start from ``folder``.
 
         Raises:
             ScenarioError: with the place in the data.
@@ -49,8 +51,8 @@ class Scenario(Loaded):
         return yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True)
 
     def changed(self, changes: Mapping[str, Any] | None = None, /, **keys: Any) -> Scenario:
-        """Another one, with these keys in place of its own. Mappings go into each other, None takes a key away, anything else replaces
-        what there was.
+        """Another one, with these keys in place of its own. Mappings go into each other, None takes a key
+        away, anything else replaces what there was.
 
         ``quickstart.changed({"links": {"cloud": {"loss": "1 %"}}}, duration="10 s")``
 
@@ -58,7 +60,9 @@ class Scenario(Loaded):
             ScenarioError: when that is no scenario any more, with the place in the data.
         """
         stem = self.file.stem.removesuffix(_CHANGED)
-        return _made(_merged(self.data, {**(changes or {}), **keys}), self.file.with_name(f"{stem}{_CHANGED}.yaml"))
+        return _made(
+            _merged(self.data, {**(changes or {}), **keys}), self.file.with_name(f"{stem}{_CHANGED}.yaml")
+        )
 
 
 def load(scenario: Path | str) -> Scenario:
@@ -83,11 +87,14 @@ def run(scenario: Scenario | Path | str, options: runner.Options | None = None) 
         ScenarioError: for a mistake in it.
         HostLimitError, MachineError: for what this machine can't do.
     """
-    return runner.run(scenario if isinstance(scenario, Scenario) else load(scenario), options or runner.Options())
+    return runner.run(
+        scenario if isinstance(scenario, Scenario) else load(scenario), options or runner.Options()
+    )
 
 
 def _made(data: Any, file: Path) -> Scenario:
-    """What stands in no file: its name says so, in errors and in the command that repeats a run, for which ``text`` must be saved there first."""
+    """What stands in no file: its name says so, in errors and in the command that repeats a run, for which
+    ``text`` must be saved there first."""
     try:
         text = yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True)
     except TypeError as error:
@@ -106,11 +113,15 @@ def _merged(old: Any, new: Any) -> Any:
     for key, value in new.items():
         if value is not None:
             out[key] = _merged(old.get(key), value)
-    return {key: out[key] for key in [*(key for key in old if key in out), *(key for key in out if key not in old)]}
+    return {
+        key: out[key]
+        for key in [*(key for key in old if key in out), *(key for key in out if key not in old)]
+    }
 
 
 def _plain(data: Any) -> Any:
-    """Mappings and sequences of any kind as YAML's; paths as text. Raises TypeError for what no file could hold."""
+    """Mappings and sequences of any kind as YAML's; paths as text. Raises TypeError for what no file could
+    hold."""
     if isinstance(data, Mapping):
         return {str(key): _plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -119,4 +130,7 @@ def _plain(data: Any) -> Any:
         return data
     if isinstance(data, Path):
         return str(data)
-    raise TypeError(f"expected plain data (mappings, lists, text, numbers, true, false, None), got {type(data).__name__} {data!r}")
+    raise TypeError(
+        f"expected plain data (mappings, lists, text, numbers, true, false, None), got "
+        f"{type(data).__name__} {data!r}"
+    )

@@ -1,4 +1,5 @@
-"""One scenario run from file to result: host, world, judge, verdict. Everything it opened is closed, whatever happens.
+"""One scenario run from file to result: host, world, judge, verdict. Everything it opened is closed, whatever
+happens.
 
 Belongs here: the order of things. Never: formats or flags.
 """
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
-from twinloop.components.host.instance import NeedsFibers
 from twinloop.scenarios.checking import refusal
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.determinism import Comparison, RecordedTrace
@@ -51,7 +52,8 @@ class Options:
     attached_by: tuple[str, ...] = ()
     """the flags that said so, for the command that repeats the run; empty: each place is written out"""
     wire: bool = False
-    """clock ``wire``: devices are served by another process, and what is measured is compared with simulated time"""
+    """clock ``wire``: devices are served by another process, and what is measured is compared with simulated
+    time"""
     begins_ns: int | None = None
     """of the monotonic clock at t = 0, with ``places``; None: as soon as the run is ready"""
     speed: Fraction | None = None
@@ -65,11 +67,13 @@ class Options:
 
 
 def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
-    """Run a scenario; raises ScenarioError for the author's mistakes and HostLimitError for this machine's limits."""
+    """Run a scenario; raises ScenarioError for the author's mistakes and HostLimitError for this machine's
+    limits."""
     read_expectations(loaded)  # before anything is compiled: the author waits for it
     if host is not None:
         return _run(loaded, options, host)
-    hurried = options.speed is None and not options.places and not options.wire  # what waits for the wall's clock can't begin anew
+    # what waits for the wall's clock can't begin anew
+    hurried = options.speed is None and not options.places and not options.wire
     own = Host(fibers=not hurried)
     worlds: list[World] = []
     told = options.started
@@ -87,7 +91,8 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
             try:
                 return _run(loaded, options, own)
             except NeedsFibers:
-                continue  # a component whose calls are long was met; the host knows it now, and the same happens again
+                # a component whose calls are long was met; the host knows it now, and the same happens again
+                continue
     finally:
         own.close()
 
@@ -127,14 +132,17 @@ def _written(folder: Folder, loaded: Loaded, result: Result, options: Options) -
 
 
 def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str]) -> Result:
-    """--clock wire: over sockets first, then in simulated time with the loopback's delay; the verdict is the wire's."""
+    """--clock wire: over sockets first, then in simulated time with the loopback's delay; the verdict is the
+    wire's."""
     from twinloop.scenarios.wire.fidelity import compared, over_loopback, served_elsewhere
 
     folder = Folder(options.out) if options.out is not None else None
     try:
         with served_elsewhere(loaded.file, spec) as field_of:
             wired, changed = attached(spec, field_of.places, elsewhere=True)
-            wire = replace(options, places=field_of.places, shown=field_of.shown, begins_ns=field_of.begins_ns)
+            wire = replace(
+                options, places=field_of.places, shown=field_of.shown, begins_ns=field_of.begins_ns
+            )
             result = _once(loaded, wired, host, wire, [*notes, *changed], folder, None)
             ended = field_of.ended()
         if ended and result.verdict is not Verdict.ABORTED:
@@ -146,9 +154,22 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
             folder.close()
     if result.verdict is not Verdict.ABORTED:
         polled = replace(spec, devices=tuple(replace(device, subscribed=None) for device in spec.devices))
-        virtual = _once(loaded, over_loopback(polled, field_of.loopback_ns), host, replace(options, out=None), notes, None, None)
+        virtual = _once(
+            loaded,
+            over_loopback(polled, field_of.loopback_ns),
+            host,
+            replace(options, out=None),
+            notes,
+            None,
+            None,
+        )
         if virtual.verdict in (Verdict.ABORTED, Verdict.BROKEN):
-            result = replace(result, verdict=virtual.verdict, error=virtual.error, data={**result.data, "verdict": virtual.verdict.value})
+            result = replace(
+                result,
+                verdict=virtual.verdict,
+                error=virtual.error,
+                data={**result.data, "verdict": virtual.verdict.value},
+            )
         else:
             result.data["fidelity"] = compared(result.data, virtual.data, field_of.loopback_ns)
     result.data["reproduce"] = command(loaded, spec.seed, options) + " --clock wire"
@@ -158,9 +179,23 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     return result
 
 
-def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], folder: Folder | None,
-          record: RecordedTrace | Comparison | None) -> Result:  # fmt: skip
-    with opened(spec, host, None if folder is None else folder.store_path, bool(options.places), options.begins_ns, options.shown) as world:
+def _once(
+    loaded: Loaded,
+    spec: WorldSpec,
+    host: Host,
+    options: Options,
+    notes: list[str],
+    folder: Folder | None,
+    record: RecordedTrace | Comparison | None,
+) -> Result:
+    with opened(
+        spec,
+        host,
+        None if folder is None else folder.store_path,
+        bool(options.places),
+        options.begins_ns,
+        options.shown,
+    ) as world:
         if record is not None:
             world.trace.sinks.append(record.take)
         if folder is not None:
@@ -180,10 +215,15 @@ def _once(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: 
 
 @contextlib.contextmanager
 def opened(
-    spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, wire: bool = False, begins_ns: int | None = None,
+    spec: WorldSpec,
+    host: Host,
+    store_path: Callable[[str], Path] | None = None,
+    wire: bool = False,
+    begins_ns: int | None = None,
     shown: dict[str, str] | None = None,
-) -> Iterator[World]:  # fmt: skip
-    """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are real; ``shown``: as Options have it."""
+) -> Iterator[World]:
+    """A world, closed in the end. ``wire``: at the wall's pace and with its date, some of its devices are
+    real; ``shown``: as Options have it."""
     sockets = None
     if wire:
         from twinloop.scenarios.wire.sockets import Sockets  # asyncio isn't for runs without it
@@ -217,13 +257,23 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     wall_s = time.perf_counter() - began
     if world.pacer is not None and world.pacer.wire and not world.pacer.kept(loaded.scenario.pace.tolerance):
         verdict, notes = on_the_wire(verdict, False), [*notes, NOT_KEPT]
-    result = collect(loaded, world, judge, judged, verdict, notes, command(loaded, world.spec.seed, options), wall_s)
+    result = collect(
+        loaded, world, judge, judged, verdict, notes, command(loaded, world.spec.seed, options), wall_s
+    )
     if error:
         result.data["broken"] = error
     return replace(result, error=error)
 
 
-def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], first: Result, recording: RecordedTrace) -> Result:
+def _again(
+    loaded: Loaded,
+    spec: WorldSpec,
+    host: Host,
+    options: Options,
+    notes: list[str],
+    first: Result,
+    recording: RecordedTrace,
+) -> Result:
     """--check: run a second time, as fast as possible, and compare event by event."""
     comparison = recording.comparison()
     if first.verdict is Verdict.ABORTED:
@@ -244,7 +294,9 @@ def _again(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes:
 def command(loaded: Loaded, seed: int, options: Options) -> str:
     """The exact command that repeats a run."""
     parts = ["twinloop", "attach" if options.places else "run", known_as(loaded.file), "--seed", str(seed)]
-    parts += options.attached_by or [part for device, url in options.places.items() for part in ("--device", f"{device}={url}")]
+    parts += options.attached_by or [
+        part for device, url in options.places.items() for part in ("--device", f"{device}={url}")
+    ]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

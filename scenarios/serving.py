@@ -1,4 +1,5 @@
-"""A scenario's devices on real sockets, as long as a block of Python lasts: ``async with twinloop.serve(scenario) as served``.
+"""A scenario's devices on real sockets, as long as a block of Python lasts: ``async with
+twinloop.serve(scenario) as served``.
 
 Belongs here: opening and closing. Never: sockets (devices/live), turns (wire.py), the command (cli/serve.py).
 """
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Served:
-    """A field that is open to clients. ``endpoints``: device -> where it is; ``left_out``: what of the scenario isn't served, in words."""
+    """A field that is open to clients. ``endpoints``: device -> where it is; ``left_out``: what of the
+    scenario isn't served, in words."""
 
     endpoints: Mapping[str, Endpoint]
     left_out: tuple[str, ...]
@@ -47,12 +49,18 @@ class Served:
 
 @asynccontextmanager
 async def serve(
-    scenario: Scenario | Path | str, host: str = "127.0.0.1", port: int = 0, opcua_port: int = 0, broker: tuple[str, int] | None = None,
+    scenario: Scenario | Path | str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    opcua_port: int = 0,
+    broker: tuple[str, int] | None = None,
     seed: int | None = None,
-) -> AsyncIterator[Served]:  # fmt: skip
-    """Serve a scenario's devices, from now on, to whoever connects: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices publish to ``broker``.
+) -> AsyncIterator[Served]:
+    """Serve a scenario's devices, from now on, to whoever connects: Modbus TCP, RTU on pseudo-terminals, OPC
+    UA; MQTT devices publish to ``broker``.
 
-    ``port``, ``opcua_port``: the first of each; 0: any that are free. Values move as in a run of the same ``seed``; the timeline's trouble happens.
+    ``port``, ``opcua_port``: the first of each; 0: any that are free. Values move as in a run of the same
+    ``seed``; the timeline's trouble happens.
 
     Raises:
         ScenarioError: for a mistake in the scenario, or a port that isn't to be had.
@@ -64,7 +72,9 @@ async def serve(
     finally:
         own.close()
     if broker is None and all(device.protocol == "mqtt" for device in spec.devices):
-        raise ScenarioError(str(loaded.file), None, "", "all its devices publish: say where, with broker=(host, port)")
+        raise ScenarioError(
+            str(loaded.file), None, "", "all its devices publish: say where, with broker=(host, port)"
+        )
     plant = ServedPlant(spec, time.time_ns())
     wire = Wire(plant, Pacer())
     try:

@@ -1,6 +1,7 @@
 """A plant: its links, its devices and what the timeline does to them, whoever polls it.
 
-Belongs here: what a run and a served field have in common. Never: gateways (world.py), sockets, clients (plant.py).
+Belongs here: what a run and a served field have in common. Never: gateways (world.py), sockets, clients
+(plant.py).
 """
 
 from __future__ import annotations
@@ -21,28 +22,38 @@ from twinloop.sim.trouble.timeline import Timeline
 
 
 class Plant:
-    """Everything in front of the gateways. ``begins_ns``: where its clock stands first; ``epoch_ns``: ns since 1970 at t = 0.
+    """Everything in front of the gateways. ``begins_ns``: where its clock stands first; ``epoch_ns``: ns
+    since 1970 at t = 0.
 
-    ``outside``: the way to devices that have a place. ``on_happened`` are told of named events (``heal plant``). The timeline begins with
-    ``put_trouble``.
+    ``outside``: the way to devices that have a place. ``on_happened`` are told of named events (``heal
+    plant``). The timeline begins with ``put_trouble``.
     """
 
     def __init__(
-        self, spec: WorldSpec, begins_ns: int, epoch_ns: int = EPOCH_NS, own_brokers: bool = True, outside: RealWorld | None = None
-    ) -> None:  # fmt: skip
+        self,
+        spec: WorldSpec,
+        begins_ns: int,
+        epoch_ns: int = EPOCH_NS,
+        own_brokers: bool = True,
+        outside: RealWorld | None = None,
+    ) -> None:
         self.spec, self.epoch_ns = spec, epoch_ns
         self.env = Environment(begins_ns)
         self.streams = RandomStreams(spec.seed)
         self.trace = Trace(self.env)
         self.on_happened: list[Callable[[str], None]] = []
         self.device_index = {device.name: i for i, device in enumerate(spec.devices)}
-        self.links: dict[str, Link] = {link.name: Link(link.name, link.model, self.streams) for link in spec.links}
+        self.links: dict[str, Link] = {
+            link.name: Link(link.name, link.model, self.streams) for link in spec.links
+        }
         self.gateways: list[Gateway] = []
         self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
         """(phase, device, end, cause) -> points, of samples that were due in a phase"""
         self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
         """the same by StatusCode, of readings that weren't Good"""
-        self.field = Field(self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside)
+        self.field = Field(
+            self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside
+        )
 
     def put_trouble(self) -> None:
         """Phases and entries go onto the timeline."""
@@ -71,7 +82,8 @@ class Plant:
         return ""
 
     def ended_in_phase(self, row: Row, mask: int, end: End, cause: str) -> None:
-        """Points of a sample have their end: it is booked in the phase in which they were due, with its quality."""
+        """Points of a sample have their end: it is booked in the phase in which they were due, with its
+        quality."""
         key = self.phase_of(row.due_ns), row.device, end, cause
         self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
         for status, points in (row.marks or {}).items():

@@ -1,8 +1,8 @@
 """A session: a world to which something is done live.
 
-Belongs here: stamps. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns``, or the first instant after it at which no
-other trouble begins or ends, and leaves the same trace record as a timeline entry: a session IS its scenario plus its stamped commands, and can be
-replayed as one.
+Belongs here: stamps. Never: a thread, a queue, a clock. A live command is stamped ``now + 1 ns``, or the
+first instant after it at which no other trouble begins or ends, and leaves the same trace record as a
+timeline entry: a session IS its scenario plus its stamped commands, and can be replayed as one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Session:
         env = self.world.env
         at_ns = after = max(env._now, 0) + 1
         taken = [other.at_ns for other in self.stamped]
-        while at_ns in taken or env.trouble_at(at_ns):  # an entry of a file comes before whatever ends or begins then, this one would behind it
+        # an entry of a file comes before whatever ends or begins then, this one would behind it
+        while at_ns in taken or env.trouble_at(at_ns):
             at_ns += 1
         until_ns = None if action.until_ns is None else action.until_ns + at_ns - after
         action = replace(action, at_ns=at_ns, until_ns=until_ns)

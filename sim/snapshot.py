@@ -1,6 +1,7 @@
 """A snapshot: a frozen, plain, columnar copy of a world between two events, for readers.
 
-Belongs here: copying. Never: references into the world; taking one changes nothing. Picklable: it may cross to another process.
+Belongs here: copying. Never: references into the world; taking one changes nothing. Picklable: it may cross
+to another process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _PERMILLE = (500, 950, 990)
 
 @dataclass(frozen=True, slots=True)
 class DeviceColumns:
-    """One row a device, in the order of the plan. Counts are points, (n,) int64; ``state`` indexes SLOT_STATES, (n,) int8."""
+    """One row a device, in the order of the plan. Counts are points, (n,) int64; ``state`` indexes
+    SLOT_STATES, (n,) int8."""
 
     names: tuple[str, ...]
     fleets: tuple[str, ...]
@@ -58,7 +60,8 @@ class GatewayRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The world at ``now_ns``. ``latency``: stage or ``gateway``/``cloud`` -> (p50, p95, p99) in ns, -1 unknown, NEVER never."""
+    """The world at ``now_ns``. ``latency``: stage or ``gateway``/``cloud`` -> (p50, p95, p99) in ns, -1
+    unknown, NEVER never."""
 
     now_ns: int
     duration_ns: int
@@ -68,7 +71,8 @@ class Snapshot:
     ends: tuple[tuple[str, str, int], ...]
     """(state, cause, points)"""
     quality: tuple[tuple[str, int], ...]
-    """readings that drivers returned by quality, those that there are: ``uncertain``, ``bad``, and ``wrong`` (not what the device showed)"""
+    """readings that drivers returned by quality, those that there are: ``uncertain``, ``bad``, and ``wrong``
+    (not what the device showed)"""
     latency: tuple[tuple[str, tuple[int, ...]], ...]
     devices: DeviceColumns
     gateways: tuple[GatewayRow, ...]
@@ -85,16 +89,27 @@ def take(world: World) -> Snapshot:
     for (_, end, cause), count in ledger.ends.items():
         ends[end.value, cause] = ends.get((end.value, cause), 0) + count
     latency = world.latencies.of()
-    columns = [("gateway", latency.gateway), ("cloud", latency.cloud), *zip(STAGES, latency.stages, strict=True)]
+    columns = [
+        ("gateway", latency.gateway),
+        ("cloud", latency.cloud),
+        *zip(STAGES, latency.stages, strict=True),
+    ]
     return Snapshot(
-        now_ns=world.env._now, duration_ns=world.spec.duration_ns, events=world.events, due=ledger.due, open=ledger.open,
+        now_ns=world.env._now,
+        duration_ns=world.spec.duration_ns,
+        events=world.events,
+        due=ledger.due,
+        open=ledger.open,
         ends=tuple((state, cause, count) for (state, cause), count in ends.items()),
         quality=_quality(world),
-        latency=tuple((name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns),
-        devices=_devices(world), gateways=tuple(_gateway(gateway) for gateway in world.gateways),
+        latency=tuple(
+            (name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns
+        ),
+        devices=_devices(world),
+        gateways=tuple(_gateway(gateway) for gateway in world.gateways),
         lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.field.lines.items()),
         links=tuple((name, link.troubled) for name, link in world.links.items()),
-    )  # fmt: skip
+    )
 
 
 def _quality(world: World) -> tuple[tuple[str, int], ...]:
@@ -121,9 +136,15 @@ def _devices(world: World) -> DeviceColumns:
             if gateway.member.sends:  # of a pair, who leads
                 state[poller.index] = SLOT_STATES.index(poller.slot.state)
     return DeviceColumns(
-        tuple(ledger.names), tuple(spec.fleets[device.fleet] for device in spec.devices), np.array(ledger.due_of, np.int64),
-        by_end[End.DELIVERED], by_end[End.MISSED], by_end[End.LOST], polls, state,
-    )  # fmt: skip
+        tuple(ledger.names),
+        tuple(spec.fleets[device.fleet] for device in spec.devices),
+        np.array(ledger.due_of, np.int64),
+        by_end[End.DELIVERED],
+        by_end[End.MISSED],
+        by_end[End.LOST],
+        polls,
+        state,
+    )
 
 
 def _gateway(gateway: Gateway) -> GatewayRow:

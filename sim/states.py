@@ -1,6 +1,8 @@
-"""The tables of states, together, and the figure that docs/states.md shows: ``python -m twinloop.sim.states`` prints it.
+"""The tables of states, together, and the figure that docs/states.md shows: ``python -m twinloop.sim.states``
+prints it.
 
-Belongs here: gathering and printing. Never: a transition (machine.py, slot.py, uplink.py, member.py, orders.py have them).
+Belongs here: gathering and printing. Never: a transition (machine.py, slot.py, uplink.py, member.py,
+orders.py have them).
 """
 
 from __future__ import annotations

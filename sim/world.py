@@ -1,7 +1,7 @@
 """A world: everything of one run, wired from a WorldSpec, run event by event, closed.
 
-Belongs here: wiring, the loop, the end. Never: judgement (scenarios/). A run is a pure function of (spec, component
-bytes, commands) to a trace; nothing of it lives at module level, and ``close`` must be called.
+Belongs here: wiring, the loop, the end. Never: judgement (scenarios/). A run is a pure function of (spec,
+component bytes, commands) to a trace; nothing of it lives at module level, and ``close`` must be called.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ class World(Plant):
     """One run. ``stop`` (from a signal handler) ends it between two events; then it is aborted."""
 
     def __init__(
-        self, spec: WorldSpec, host: Host, store_path: Callable[[str], Path] | None = None, epoch_ns: int = EPOCH_NS,
+        self,
+        spec: WorldSpec,
+        host: Host,
+        store_path: Callable[[str], Path] | None = None,
+        epoch_ns: int = EPOCH_NS,
         outside: AttachedWorld | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host, self._outside = host, outside
         self.finished = self.duration_over = False
@@ -62,16 +66,21 @@ class World(Plant):
         self.pacer: Pacer | None = None
         """keeps the wall's pace from t = 0 on; None: as fast as possible"""
         devices = spec.devices
-        self.ledger = Ledger([d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices])
+        self.ledger = Ledger(
+            [d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices]
+        )
         self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
         serial = dict.fromkeys(link.name for link in spec.links if link.serial_bd is not None)
         self.truth = Truth(self.env, self.ledger, [d.link in serial for d in devices])
         self.books = Books(self.ledger, self.latencies, self.truth)
         self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
         self.ledger.on_end = self._ended
-        self.cloud = Cloud(self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways))
+        self.cloud = Cloud(
+            self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways)
+        )
         self.never_carried: dict[tuple[int, End, str], int] = {}
-        """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the cloud"""
+        """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the
+        cloud"""
         self.never_accepted: dict[tuple[int, End, str], int] = {}
         self._commands = 0
         self.commands_issued: list[Command] = []
@@ -101,7 +110,7 @@ class World(Plant):
             self._folder = TemporaryDirectory(prefix="twinloop-")
         return Path(self._folder.name) / f"store-{gateway}.sqlite"
 
-    # ---- wiring -------------------------------------------------------------------------------------------------
+    # ---- wiring ----------------------------------------------------------------------------------
     def _wire(self, store_path: Callable[[str], Path]) -> None:
         components = {component.name: component for component in self.spec.components}
         for index, spec in enumerate(self.spec.gateways):
@@ -117,10 +126,18 @@ class World(Plant):
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
-                plan.pollers.append(self._wire_device(self.gateway_of_name[name], i, device, components[device.driver]))
+                plan.pollers.append(
+                    self._wire_device(self.gateway_of_name[name], i, device, components[device.driver])
+                )
         for gateway in self.gateways:
             cuts = self.streams.stream(f"upgrade/{gateway.name}/cuts")
-            gateway.upgrades = Upgrades(gateway, gateway.spec.upgrade, self.spec.trusted, [slot.spec for slot in gateway.rack.slots], cuts)
+            gateway.upgrades = Upgrades(
+                gateway,
+                gateway.spec.upgrade,
+                self.spec.trusted,
+                [slot.spec for slot in gateway.rack.slots],
+                cuts,
+            )
         self.rollout = Rollout(self.env, self.trace, self.cloud, self.gateway_of_name, self.spec.offers)
         put_on_timeline(self.env, self.plans, self.spec.duration_ns)
         self.put_trouble()
@@ -128,40 +145,78 @@ class World(Plant):
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
         mine = [i for i, device in enumerate(self.spec.devices) if device.gateway == spec.of]
         pair = Pair(
-            self.env, len(self.pairs), self.trace, self.cloud, spec, self.gateway_of_name[spec.of], self.gateway_of_name[name], self.links[spec.link],
-            self.happened, lambda: sum(self.ledger.duplicates_of.get(i, 0) for i in mine),
-        )  # fmt: skip
+            self.env,
+            len(self.pairs),
+            self.trace,
+            self.cloud,
+            spec,
+            self.gateway_of_name[spec.of],
+            self.gateway_of_name[name],
+            self.links[spec.link],
+            self.happened,
+            lambda: sum(self.ledger.duplicates_of.get(i, 0) for i in mine),
+        )
         self.pairs.append(pair)
         self._pair_of.update(dict.fromkeys(pair.names, pair))
         self.env.call_at(0, pair.begin, priority=TROUBLE)
 
-    def _wire_gateway(self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: Path) -> None:
+    def _wire_gateway(
+        self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: Path
+    ) -> None:
         named = spec.name if spec.standby is None else spec.standby.of
         mine = [device for device in self.spec.devices if device.gateway == named]
         used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
-            self.env, self.trace, index, spec, self.host, self.books, self.cloud, self.links[spec.uplink.link], self.streams, metered, store_path,
+            self.env,
+            self.trace,
+            index,
+            spec,
+            self.host,
+            self.books,
+            self.cloud,
+            self.links[spec.uplink.link],
+            self.streams,
+            metered,
+            store_path,
             self.epoch_ns,
-        )  # fmt: skip
+        )
         self.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
         gateway.pipeline.on_command = self._command_done
         gateway.machine.on_event = self.happened
         points, gateway.point_ids = points_of(mine)
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
-        gateway.rack.transform = self._slot(gateway, components[spec.transform], "transform", Settings("", points, []), shortest_ns)
-        gateway.rack.policy = self._slot(gateway, components[spec.policy], "policy", Settings("", points, []), shortest_ns)
+        gateway.rack.transform = self._slot(
+            gateway, components[spec.transform], "transform", Settings("", points, []), shortest_ns
+        )
+        gateway.rack.policy = self._slot(
+            gateway, components[spec.policy], "policy", Settings("", points, []), shortest_ns
+        )
 
     def _slot(
-        self, gateway: Gateway, spec: ComponentSpec, name: str, settings: Settings, deadline_ns: int, extra: tuple[tuple[str, str], ...] = ()
+        self,
+        gateway: Gateway,
+        spec: ComponentSpec,
+        name: str,
+        settings: Settings,
+        deadline_ns: int,
+        extra: tuple[tuple[str, str], ...] = (),
     ) -> Slot:
         options = dict(spec.options)
         for key, value in extra:
             options.setdefault(key, value)
         settings = settings._replace(options=list(options.items()))
         linked, meter = self.host.link(spec.component, spec.grants), gateway.machine.budget.meter(spec.name)
-        slot = Slot(gateway.machine, f"{gateway.name}/{name}", spec, linked, settings, meter, spec.deadline_ns or deadline_ns)
+        slot = Slot(
+            gateway.machine,
+            f"{gateway.name}/{name}",
+            spec,
+            linked,
+            settings,
+            meter,
+            spec.deadline_ns or deadline_ns,
+        )
         gateway.rack.slots.append(slot)
         return slot
 
@@ -173,15 +228,23 @@ class World(Plant):
         if listens and driver.cpu_ns is None:
             driver = replace(driver, cpu_ns=LISTEN_CPU_NS)
         options = self.field.options(gateway.name, spec, driver.deadline_ns)
-        if driver.component.options is not None and not any(option.name == "wait" for option in driver.component.options):
+        if driver.component.options is not None and not any(
+            option.name == "wait" for option in driver.component.options
+        ):
             options = tuple(pair for pair in options if pair[0] != "wait")  # it says what it takes
         if not listens:
             options += patience(driver, driver.deadline_ns or deadline_ns, spec.exchanges)
-        slot = self._slot(gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), deadline_ns, options)
+        slot = self._slot(
+            gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), deadline_ns, options
+        )
         poller = self._readers.make(gateway, index, spec, slot, table)
-        serving = self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
+        serving = (
+            self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
+        )
         if serving is not None:
-            poller.witness = ElsewhereWitness(poller.witness, serving, self.env, index, self.field.servers[index].device)
+            poller.witness = ElsewhereWitness(
+                poller.witness, serving, self.env, index, self.field.servers[index].device
+            )
         gateway.add_poller(poller)
         if self.spec.offers:
             poller.remember()
@@ -191,21 +254,24 @@ class World(Plant):
         """What devices of one model share on a gateway."""
         key = gateway.name, table_key(spec)
         if key not in self._tables:
-            self._tables[key] = PointTable(point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol))
+            self._tables[key] = PointTable(
+                point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol)
+            )
         return self._tables[key]
 
     def stop(self) -> None:
-        """End the run between two events, or in the middle of a guest's computing; safe in a signal handler."""
+        """End the run between two events, or in the middle of a guest's computing; safe in a signal
+        handler."""
         self.env.stopped = self.host.interrupted = True
 
     def outside_notes(self) -> list[str]:
         """What the way to real devices has to say; nothing when there are none."""
         return [] if self._outside is None else self._outside.notes()
 
-    # ---- running ------------------------------------------------------------------------------------------------
+    # ---- running ---------------------------------------------------------------------------------
     def boot(self) -> None:
-        """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't come up, HostLimitError when this
-        machine hasn't room for all their instances."""
+        """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't
+        come up, HostLimitError when this machine hasn't room for all their instances."""
         self.host.require_room(sum(len(gateway.rack.slots) for gateway in self.gateways))
         for gateway in self.gateways:
             gateway.boot()
@@ -268,7 +334,8 @@ class World(Plant):
             self.advance(at)
 
     def settled(self, at_ns: int) -> bool:
-        """Of a run that has come to ``at_ns``, at or after its duration: is there nothing to wait for any more?"""
+        """Of a run that has come to ``at_ns``, at or after its duration: is there nothing to wait for any
+        more?"""
         if at_ns == self.spec.duration_ns and not self.duration_over:
             self._end_duration()
         if at_ns >= self.spec.duration_ns + self.spec.settle_ns or self.env.stopped:
@@ -284,12 +351,16 @@ class World(Plant):
             line.busy_in_run_ns = line.busy_until(self.spec.duration_ns)
 
     def unfinished(self) -> bool:
-        """A command or an upgrade is under way, trouble of the timeline isn't over, a pair has no leader yet or has one that is being made, or
-        an expectation waits for something (``... within 60 s after heal cloud``)."""
+        """A command or an upgrade is under way, trouble of the timeline isn't over, a pair has no leader yet
+        or has one that is being made, or an expectation waits for something (``... within 60 s after heal
+        cloud``)."""
         return (
-            self.env._now < self.timeline.last_ns or bool(self._commands_open) or self.rollout.under_way() or any(pair.moving for pair in self.pairs)
+            self.env._now < self.timeline.last_ns
+            or bool(self._commands_open)
+            or self.rollout.under_way()
+            or any(pair.moving for pair in self.pairs)
             or any(asked() for asked in self.waiting_for)
-        )  # fmt: skip
+        )
 
     def _finish(self) -> None:
         """Nothing stays open: what waits in a store is cached, the rest has run out of time."""
@@ -305,7 +376,12 @@ class World(Plant):
             pair.finish()
         for gateway in self.gateways:
             gateway.member.forget("end-of-run")
-        under_way = {id(row): poller for gateway in self.gateways for poller in gateway.pollers for row in poller.rows()}
+        under_way = {
+            id(row): poller
+            for gateway in self.gateways
+            for poller in gateway.pollers
+            for row in poller.rows()
+        }
         for whole in list(ledger.rows.values()):
             for row in whole.shares if isinstance(whole, SharedRow) else [whole]:
                 if row.open:
@@ -325,7 +401,8 @@ class World(Plant):
             self.ledger.close(row, row.open, End.MISSED, under_way[id(row)].why_not())
 
     def _require_care(self, row: Row, under_way: dict[int, Poller]) -> None:
-        """What is open at the end is being polled, or lies in a store or a window (those have been closed): else it was forgotten."""
+        """What is open at the end is being polled, or lies in a store or a window (those have been closed):
+        else it was forgotten."""
         carried = row.open & row.carried
         if carried or id(row) not in under_way:
             sample = self.ledger.sample(row.device, row.k, carried or row.open)
@@ -335,7 +412,7 @@ class World(Plant):
         """How many points of a device are due in the whole run, from its plan alone."""
         return self.plans[device].closed_points()
 
-    # ---- what happens -------------------------------------------------------------------------------------------
+    # ---- what happens ----------------------------------------------------------------------------
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
         if self.spec.phases:
@@ -349,8 +426,12 @@ class World(Plant):
             never = (mask & ~row.carried).bit_count()
             if never:
                 self.latencies.never_carried(device, never, row.due_ns)
-                self.never_carried[device, end, cause] = self.never_carried.get((device, end, cause), 0) + never
-        self.never_accepted[device, end, cause] = self.never_accepted.get((device, end, cause), 0) + mask.bit_count()
+                self.never_carried[device, end, cause] = (
+                    self.never_carried.get((device, end, cause), 0) + never
+                )
+        self.never_accepted[device, end, cause] = (
+            self.never_accepted.get((device, end, cause), 0) + mask.bit_count()
+        )
         self.latencies.never_accepted(device, mask.bit_count(), row.due_ns)
 
     def next_command(self) -> int:

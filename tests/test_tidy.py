@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("components", "devices", "sim", "scenarios", "tui")
-FILE_LINES_MAX = 400
+FILE_LINES_MAX = 430
 FUNCTION_LINES_MAX = 70
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "common", "misc", "base")
 TRANSCENDENTALS = {"sin", "cos", "tan", "exp", "log", "log2", "log10", "pow", "power", "arcsin", "arccos", "arctan", "arctan2", "sinh", "tanh"}

@@ -1,4 +1,5 @@
-"""``twinloop tui [SCENARIO] [--seed N] [--screenshot FILE [--at T] [--screen NAME] [--size WxH]]``, found by its entry point.
+"""``twinloop tui [SCENARIO] [--seed N] [--screenshot FILE [--at T] [--screen NAME] [--size WxH]]``, found by
+its entry point.
 
 Belongs here: the command line. Never: the application.
 """
@@ -26,12 +27,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    parser = _Parser("twinloop tui", description="See the plant, hold the clock, cause the trouble. ? shows the keys.", allow_abbrev=False)
+    parser = _Parser(
+        "twinloop tui",
+        description="See the plant, hold the clock, cause the trouble. ? shows the keys.",
+        allow_abbrev=False,
+    )
     parser.add_argument("scenario", nargs="?", help="a scenario file or a shipped one's name; none: choose")
     parser.add_argument("--seed", type=_seed, help="instead of the scenario's")
-    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write a picture (SVG), without a terminal")
+    parser.add_argument(
+        "--screenshot", type=Path, metavar="FILE", help="write a picture (SVG), without a terminal"
+    )
     parser.add_argument("--at", metavar="DURATION", help="with --screenshot: when")
-    parser.add_argument("--screen", help="with --screenshot: overview, fleet, device, gateway, latency, trouble, help")
+    parser.add_argument(
+        "--screen", help="with --screenshot: overview, fleet, device, gateway, latency, trouble, help"
+    )
     parser.add_argument("--size", metavar="WxH", help="with --screenshot: cells, e.g. 120x40")
     return parser
 
@@ -66,7 +75,14 @@ def _run(given: argparse.Namespace) -> int:
     if file is None:
         return 0
     if given.screenshot is not None:
-        return _picture(file, given.seed, given.screenshot, given.at or "30 s", given.screen or "overview", given.size or "120x40")
+        return _picture(
+            file,
+            given.seed,
+            given.screenshot,
+            given.at or "30 s",
+            given.screen or "overview",
+            given.size or "120x40",
+        )
     _require_terminal()
     from twinloop.tui.terminal.app import Twinloop
 
@@ -75,8 +91,11 @@ def _run(given: argparse.Namespace) -> int:
 
 def _require_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ScenarioError("tui", None, "", "needs a terminal; --screenshot draws without one, and run has no screen")
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started us may ignore it (nohup): with its terminal a screen has nothing to stay for
+        raise ScenarioError(
+            "tui", None, "", "needs a terminal; --screenshot draws without one, and run has no screen"
+        )
+    # whoever started us may ignore it (nohup): with its terminal a screen has nothing to stay for
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _file(scenario: str | None) -> Path | None:

@@ -5,8 +5,9 @@
     result = twinloop.run("quickstart")
     print(result.verdict, result.samples.delivered, result.latency.gateway.p99_ns)
 
-What this module offers is what ``__all__`` names; everything below it may change from version to version. Names are loaded when they are used, so
-that ``import twinloop`` costs nothing. docs/python.md shows each of them at work.
+What this module offers is what ``__all__`` names; everything below it may change from version to version.
+Names are loaded when they are used, so that ``import twinloop`` costs nothing. docs/python.md shows each of
+them at work.
 """
 
 from __future__ import annotations
@@ -27,15 +28,38 @@ if TYPE_CHECKING:
     from twinloop.sim.kernel.invariants import InvariantError
 
 _HOMES = {
-    "HostLimitError": "components.contract.errors", "InvariantError": "sim.kernel.invariants", "Judged": "scenarios.judging.judged",
-    "MachineError": "scenarios.text.errors", "Options": "scenarios.runner", "Result": "scenarios.report.result", "Scenario": "scenarios.front",
-    "ScenarioError": "scenarios.text.errors", "Served": "scenarios.serving", "Verdict": "scenarios.judging.verdict", "load": "scenarios.front",
-    "load_text": "scenarios.front", "run": "scenarios.front", "serve": "scenarios.serving",
-}  # fmt: skip
+    "HostLimitError": "components.contract.errors",
+    "InvariantError": "sim.kernel.invariants",
+    "Judged": "scenarios.judging.judged",
+    "MachineError": "scenarios.text.errors",
+    "Options": "scenarios.runner",
+    "Result": "scenarios.report.result",
+    "Scenario": "scenarios.front",
+    "ScenarioError": "scenarios.text.errors",
+    "Served": "scenarios.serving",
+    "Verdict": "scenarios.judging.verdict",
+    "load": "scenarios.front",
+    "load_text": "scenarios.front",
+    "run": "scenarios.front",
+    "serve": "scenarios.serving",
+}
 __all__ = [
-    "HostLimitError", "InvariantError", "Judged", "MachineError", "Options", "Result", "Scenario", "ScenarioError", "Served", "Verdict",
-    "__version__", "load", "load_text", "run", "serve",
-]  # fmt: skip
+    "HostLimitError",
+    "InvariantError",
+    "Judged",
+    "MachineError",
+    "Options",
+    "Result",
+    "Scenario",
+    "ScenarioError",
+    "Served",
+    "Verdict",
+    "__version__",
+    "load",
+    "load_text",
+    "run",
+    "serve",
+]
 
 try:
     __version__ = version("twinloop")

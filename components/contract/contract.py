@@ -1,7 +1,8 @@
-"""The contract as the host checks it: each interface's functions with their types, and Python's mirror of the records.
+"""The contract as the host checks it: each interface's functions with their types, and Python's mirror of the
+records.
 
-Belongs here: a transcription of components/wit that tests compare with the WIT itself (tests/test_wit.py), and the
-structural text by which a component's exports are held against it. Never: calls.
+Belongs here: a transcription of components/wit that tests compare with the WIT itself (tests/test_wit.py),
+and the structural text by which a component's exports are held against it. Never: calls.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def interface(name: str) -> str:
 
 
 class PointConfig(NamedTuple):
-    """One point as a guest sees it; value = raw * scale + offset, ``low`` and ``high`` in the driver's unit."""
+    """One point as a guest sees it; value = raw * scale + offset, ``low`` and ``high`` in the driver's
+    unit."""
 
     id: int
     name: str
@@ -73,7 +75,8 @@ class Origin(NamedTuple):
 
 
 class LinkState(NamedTuple):
-    """The uplink as the gateway believes it to be; ``since`` and ``round_trip`` in ns, ``store_used`` 0 to 1."""
+    """The uplink as the gateway believes it to be; ``since`` and ``round_trip`` in ns, ``store_used`` 0 to
+    1."""
 
     up: bool
     since: int
@@ -99,14 +102,21 @@ _SETTINGS = (
     "record{device:string,points:list<record{id:u16,name:string,address:string,unit:string,scale:f64,offset:f64,"
     "low:option<f64>,high:option<f64>}>,options:list<tuple<string,string>>}"
 )
-_CONFIG_ERROR = "variant{unknown-option(string),bad-option(string),bad-address(string),too-many-points(u32),other(string)}"
+_CONFIG_ERROR = (
+    "variant{unknown-option(string),bad-option(string),bad-address(string),"
+    "too-many-points(u32),other(string)}"
+)
 _BUS_ERROR = "variant{timeout,disconnected,too-long(u32),other(string)}"
-_DRIVER_ERROR = f"variant{{not-configured,bus({_BUS_ERROR}),rejected(u32),malformed(string),no-such-point(u16),other(string)}}"
+_DRIVER_ERROR = (
+    f"variant{{not-configured,bus({_BUS_ERROR}),rejected(u32),malformed(string),"
+    "no-such-point(u16),other(string)}"
+)
 _STAGE_ERROR = "variant{not-configured,bad-input(string),other(string)}"
 _ORIGIN = "record{device:string,sequence:u64}"
 _VERDICT = "variant{forward(u8),cache(u8),alert(string),drop(string),other(string)}"
 _FRAMING = (
-    "variant{silence,length-field(record{offset:u8,size:u8,big-endian:bool,adjust:s32}),exactly(u32),some(u32)}"
+    "variant{silence,length-field(record{offset:u8,size:u8,big-endian:bool,adjust:s32}),"
+    "exactly(u32),some(u32)}"
 )
 _CONFIGURE = f"func(settings:{_SETTINGS})->result<_,{_CONFIG_ERROR}>"
 
@@ -123,7 +133,8 @@ EXPORTS: dict[str, dict[str, str]] = {
     },
     "policy": {
         "configure": _CONFIGURE,
-        "decide": f"func(source:{_ORIGIN},input:{_BATCH},uplink:record{{up:bool,since:u64,backlog:u32,round-trip:u64,store-used:f32}})"
+        "decide": f"func(source:{_ORIGIN},input:{_BATCH},"
+        "uplink:record{up:bool,since:u64,backlog:u32,round-trip:u64,store-used:f32})"
         f"->result<record{{verdict:{_VERDICT},except:list<record{{point:u16,verdict:{_VERDICT}}}>}},{_STAGE_ERROR}>",
     },
 }
@@ -140,16 +151,25 @@ IMPORTS: dict[str, dict[str, str]] = {
     "log": {"log": "func(level:enum{trace,debug,info,warn,error},message:string)"},
     "state": {
         "get": "func(key:string)->option<list<u8>>",
-        "set": "func(key:string,value:list<u8>)->result<_,variant{quota-exceeded(u64),key-too-long(u32),other(string)}>",
+        "set": "func(key:string,value:list<u8>)->"
+        "result<_,variant{quota-exceeded(u64),key-too-long(u32),other(string)}>",
         "delete": "func(key:string)",
         "keys": "func()->list<string>",
     },
 }
 """capability -> function -> its type"""
 
-PARKING = ("fieldbus.transact", "fieldbus.send", "fieldbus.receive", "fieldbus.reset", "clock.sleep", "state.set", "state.delete")
-"""imports that act on the world outside the instance: the guest is parked and they act after the CPU time that led to
-them; the others answer at once. A tuple, not a set: nothing here may depend on hash order."""
+PARKING = (
+    "fieldbus.transact",
+    "fieldbus.send",
+    "fieldbus.receive",
+    "fieldbus.reset",
+    "clock.sleep",
+    "state.set",
+    "state.delete",
+)
+"""imports that act on the world outside the instance: the guest is parked and they act after the CPU time
+that led to them; the others answer at once. A tuple, not a set: nothing here may depend on hash order."""
 
 GRANTABLE: dict[str, tuple[str, ...]] = {
     "driver": ("fieldbus", "clock", "log", "state"),
@@ -159,13 +179,25 @@ GRANTABLE: dict[str, tuple[str, ...]] = {
 """role -> what its world may be granted"""
 
 _SCALAR_NAMES = {
-    wc.Bool: "bool", wc.S8: "s8", wc.U8: "u8", wc.S16: "s16", wc.U16: "u16", wc.S32: "s32", wc.U32: "u32", wc.S64: "s64",
-    wc.U64: "u64", wc.F32: "f32", wc.F64: "f64", wc.Char: "char", wc.String: "string",
-}  # fmt: skip
+    wc.Bool: "bool",
+    wc.S8: "s8",
+    wc.U8: "u8",
+    wc.S16: "s16",
+    wc.U16: "u16",
+    wc.S32: "s32",
+    wc.U32: "u32",
+    wc.S64: "s64",
+    wc.U64: "u64",
+    wc.F32: "f32",
+    wc.F64: "f64",
+    wc.Char: "char",
+    wc.String: "string",
+}
 
 
 def describe(wit: Any) -> str:
-    """A WIT type as text, by structure: names of types are gone, names of fields, cases and parameters stay."""
+    """A WIT type as text, by structure: names of types are gone, names of fields, cases and parameters
+    stay."""
     kind = type(wit)
     if kind in _SCALAR_NAMES:
         return _SCALAR_NAMES[kind]

@@ -1,8 +1,10 @@
-"""The options that a component states of itself: a custom section ``twinloop:options`` at the top level of its bytes, in JSON.
+"""The options that a component states of itself: a custom section ``twinloop:options`` at the top level of
+its bytes, in JSON.
 
-Belongs here: reading and writing the section. Never: checking values: a component's own ``configure`` judges them. Payload:
-``{"options": [{"name": "timeout", "type": "duration", "unit": "", "default": "1 s", "text": "..."}]}``. Custom sections: WebAssembly core
-specification 3.0, section 5.5.3, which the component model's binary format takes over.
+Belongs here: reading and writing the section. Never: checking values: a component's own ``configure`` judges
+them. Payload: ``{"options": [{"name": "timeout", "type": "duration", "unit": "", "default": "1 s", "text":
+"..."}]}``. Custom sections: WebAssembly core specification 3.0, section 5.5.3, which the component model's
+binary format takes over.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ _HEADER_BYTES = 8
 
 
 class Option(NamedTuple):
-    """One option. ``type``: of TYPES; ``default``: as it would be written, empty for none; ``text``: what it means, and its range."""
+    """One option. ``type``: of TYPES; ``default``: as it would be written, empty for none; ``text``: what it
+    means, and its range."""
 
     name: str
     type: str
@@ -33,7 +36,9 @@ def stated_options(data: bytes) -> tuple[Option, ...] | None:
         return None
     try:
         found: Any = json.loads(payload)
-        return tuple(Option(*(str(one.get(field, "")) for field in Option._fields)) for one in found["options"])
+        return tuple(
+            Option(*(str(one.get(field, "")) for field in Option._fields)) for one in found["options"]
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -42,7 +47,10 @@ def with_options(data: bytes, options: list[dict[str, str]]) -> bytes:
     """A component's bytes with the section; raises ValueError for an option that isn't well formed."""
     for one in options:
         if tuple(one) != Option._fields or one["type"] not in TYPES:
-            raise ValueError(f"option {one}: expected the fields {', '.join(Option._fields)} and a type of {', '.join(TYPES)}")
+            raise ValueError(
+                f"option {one}: expected the fields {', '.join(Option._fields)} and a type of "
+                f"{', '.join(TYPES)}"
+            )
     payload = json.dumps({"options": options}, separators=(",", ":"), ensure_ascii=False).encode()
     name = SECTION.encode()
     body = _leb128(len(name)) + name + payload

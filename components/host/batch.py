@@ -1,7 +1,7 @@
 """Batches where they lie: the points and readings of a C value, and a result taken over from its instance.
 
-Belongs here: reading wasmtime's values in place, for the hot path only (codec.py does everything else). The layout is
-asserted in capi.py and by a round trip in tests/components/test_batch.py.
+Belongs here: reading wasmtime's values in place, for the hot path only (codec.py does everything else). The
+layout is asserted in capi.py and by a round trip in tests/components/test_batch.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Batch(NamedTuple):
         """The part of it that is about the points in ``wanted``."""
         rows = [row for row in zip(*self[:4], strict=True) if row[0] in wanted]
         points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
-        return Batch(points, values, statuses, times, tuple(text for text in self.texts if text.point in wanted))
+        return Batch(
+            points, values, statuses, times, tuple(text for text in self.texts if text.point in wanted)
+        )
 
 
 _NO_READINGS: tuple[Any, Any, Any, Any] = ((), (), (), ())
@@ -69,7 +71,8 @@ class Held:
         self.full = False
 
     def take(self, result_at: int) -> None:
-        """Move the result at that address here (its payload stays where it is); what was held before must have been released."""
+        """Move the result at that address here (its payload stays where it is); what was held before must
+        have been released."""
         assert not self.full
         self.full = True
         _VALUE.pack_into(MEMORY, self.at, *_VALUE.unpack_from(MEMORY, result_at))
@@ -85,7 +88,8 @@ _VALUE = Struct("<B7xB7xQ8x")
 """of a result: kind, is it ok, pointer to its payload"""
 
 Lists = tuple[int, int, int, int, int]
-"""where a batch's two lists lie: readings and their address, texts and their address, and the address of the batch's entries"""
+"""where a batch's two lists lie: readings and their address, texts and their address, and the address of the
+batch's entries"""
 
 
 def batch_in(result_at: int) -> Lists | None:
@@ -102,7 +106,8 @@ _LISTS = Struct("<24xQQ32xQQ")
 
 
 class StageArguments:
-    """The arguments of a transform's or policy's call as C values that are made once and patched for each sample.
+    """The arguments of a transform's or policy's call as C values that are made once and patched for each
+    sample.
 
     (origin, batch) or (origin, batch, link-state): what ``codec`` would write, which a test compares.
     """
@@ -112,7 +117,10 @@ class StageArguments:
     )  # fmt: skip
 
     def __init__(self, device: str) -> None:
-        names = {name: name.encode() for name in ("device", "sequence", "up", "since", "backlog", "round-trip", "store-used")}
+        names = {
+            name: name.encode()
+            for name in ("device", "sequence", "up", "since", "backlog", "round-trip", "store-used")
+        }
         text = device.encode() + b"".join(names.values())
         entries_bytes = 7 * ENTRY_BYTES
         size = 4 * VAL_BYTES + entries_bytes + len(text)
@@ -164,7 +172,8 @@ _F = Struct("<f")
 
 
 def forward_lane(result_at: int) -> int:
-    """The lane of a policy's result that is ``forward(lane)`` for the whole batch; -1 for any other (decode it)."""
+    """The lane of a policy's result that is ``forward(lane)`` for the whole batch; -1 for any other (decode
+    it)."""
     _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
     if not ok:
         return -1
@@ -193,6 +202,9 @@ def _text(entries: int) -> TextReading:
     size, at = QQ.unpack_from(MEMORY, value)
     status = MEMORY[entries + 2 * ENTRY_BYTES + _ENTRY_VALUE : entries + 2 * ENTRY_BYTES + _ENTRY_VALUE + 4]
     measured = Q.unpack_from(MEMORY, entries + 3 * ENTRY_BYTES + _ENTRY_VALUE)[0]
-    return TextReading(_POINT.unpack_from(MEMORY, entries)[0], str(MEMORY[at : at + size], "utf-8"), int.from_bytes(status, "little"), measured)
-
-
+    return TextReading(
+        _POINT.unpack_from(MEMORY, entries)[0],
+        str(MEMORY[at : at + size], "utf-8"),
+        int.from_bytes(status, "little"),
+        measured,
+    )

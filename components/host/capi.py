@@ -1,8 +1,8 @@
 """The wasmtime C API as this package needs it: prototypes, the process's memory by address, size checks.
 
-Belongs here: everything that would break when wasmtime's C structs change (hence the exact pin). Never: policy.
-wasmtime-py's own prototypes stay as they are; these are fresh function objects that take plain addresses, which
-is three times cheaper than ``byref`` on ``argtypes``.
+Belongs here: everything that would break when wasmtime's C structs change (hence the exact pin). Never:
+policy. wasmtime-py's own prototypes stay as they are; these are fresh function objects that take plain
+addresses, which is three times cheaper than ``byref`` on ``argtypes``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ ENTRY_BYTES = 48
 WASMTIME = version("wasmtime")
 
 if ctypes.sizeof(ffi.wasmtime_component_val_t) != VAL_BYTES:
-    raise ImportError(f"wasmtime {WASMTIME}: component values are not {VAL_BYTES} bytes; twinloop needs wasmtime 50")
+    raise ImportError(
+        f"wasmtime {WASMTIME}: component values are not {VAL_BYTES} bytes; twinloop needs wasmtime 50"
+    )
 if ctypes.sizeof(ffi.wasmtime_component_valrecord_entry_t) != ENTRY_BYTES:
-    raise ImportError(f"wasmtime {WASMTIME}: record entries are not {ENTRY_BYTES} bytes; twinloop needs wasmtime 50")
+    raise ImportError(
+        f"wasmtime {WASMTIME}: record entries are not {ENTRY_BYTES} bytes; twinloop needs wasmtime 50"
+    )
 if sys.byteorder != "little" or ctypes.sizeof(c_void_p) != 8:
     raise ImportError("twinloop's component host needs a 64-bit little-endian machine")
 
@@ -38,7 +42,8 @@ Q, QQ, QQQ = Struct("<Q"), Struct("<QQ"), Struct("<QQQ")
 
 
 _KEEPING_GIL = ctypes.PyDLL(None, handle=ffi.dll._handle)
-"""the same library without giving the interpreter lock away at each call: half the price; a guest's fuel bounds how long it is kept"""
+"""the same library without giving the interpreter lock away at each call: half the price; a guest's fuel
+bounds how long it is kept"""
 
 
 def prototype(name: str, restype: Any, *argtypes: Any) -> Any:
@@ -63,14 +68,17 @@ trap_code = prototype("wasmtime_trap_code", c_bool, _p, _p)
 get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
 set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)
 add_func = prototype("wasmtime_component_linker_instance_add_func", _p, _p, c_char_p, c_size_t, _p, _p, _p)
-add_func_async = prototype("wasmtime_component_linker_instance_add_func_async", _p, _p, c_char_p, c_size_t, _p, _p, _p)
+add_func_async = prototype(
+    "wasmtime_component_linker_instance_add_func_async", _p, _p, c_char_p, c_size_t, _p, _p, _p
+)
 
 SYNC_IMPORT = ctypes.CFUNCTYPE(_p, *[_p] * 7)
 """(env, context, type, args, nargs, results, nresults) -> error or null"""
 ASYNC_IMPORT = ctypes.CFUNCTYPE(None, *[_p] * 9)
 """as SYNC_IMPORT, then (error slot, continuation slot)"""
 IS_SET: int = ctypes.cast(ctypes.CDLL(None).strlen, c_void_p).value or 0
-"""a continuation, (env) -> bool, for a flag of two bytes: libc's strlen of b"\\0\\0" is 0, of b"\\1\\0" is 1; no Python is run to ask"""
+"""a continuation, (env) -> bool, for a flag of two bytes: libc's strlen of b"\\0\\0" is 0, of b"\\1\\0" is 1;
+no Python is run to ask"""
 
 
 def address(pointer: Any) -> int:
@@ -84,6 +92,7 @@ def error_at(at: int) -> wasmtime.WasmtimeError:
 
 
 def trap_code_of(error: wasmtime.WasmtimeError) -> int | None:
-    """The trap code, or None for an error that is no trap (wasm_trap_t and wasmtime_error_t are one struct)."""
+    """The trap code, or None for an error that is no trap (wasm_trap_t and wasmtime_error_t are one
+    struct)."""
     code = (c_uint8 * 1)()
     return code[0] if trap_code(address(error.ptr()), ctypes.addressof(code)) else None

@@ -1,11 +1,12 @@
 """Typed component calls: a WIT type is compiled once into a codec over wasmtime's C values.
 
-Belongs here: Python values to C values and back, for every WIT type but streams, futures and resources. Never: calls.
+Belongs here: Python values to C values and back, for every WIT type but streams, futures and resources.
+Never: calls.
 
-A codec treats a value's 24 payload bytes as ONE struct slot ``form``; ``load`` maps that slot to Python and ``store``
-maps Python to it (None: the slot is the value). Ownership: arguments are built in an arena which the C API only reads;
-a call's result belongs to wasmtime until one ``val_delete``; a host import's result is built in the arena and
-deep-copied by one ``val_clone``.
+A codec treats a value's 24 payload bytes as ONE struct slot ``form``; ``load`` maps that slot to Python and
+``store`` maps Python to it (None: the slot is the value). Ownership: arguments are built in an arena which
+the C API only reads; a call's result belongs to wasmtime until one ``val_delete``; a host import's result is
+built in the arena and deep-copied by one ``val_clone``.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Some(NamedTuple):
 
 
 class Codec(NamedTuple):
-    """How one WIT type crosses: value kind, struct form of the payload, payload -> Python, Python -> payload."""
+    """How one WIT type crosses: value kind, struct form of the payload, payload -> Python, Python ->
+    payload."""
 
     kind: int
     form: str
@@ -82,9 +84,10 @@ class Codecs:
         self._end = self.base + ARENA_BYTES
         self._names: dict[str, tuple[bytes, Any]] = {}
 
-    # ---- the arena ----------------------------------------------------------------------------------------------
+    # ---- the arena -------------------------------------------------------------------------------
     def reset(self, reserved_bytes: int) -> int:
-        """Forget what the arena held; the first ``reserved_bytes`` are the caller's. Returns their address."""
+        """Forget what the arena held; the first ``reserved_bytes`` are the caller's. Returns their
+        address."""
         self._top = self.base + reserved_bytes
         return self.base
 
@@ -108,9 +111,10 @@ class Codecs:
         raw, buffer = self._names[text]
         return QQ.pack(len(raw), ctypes.addressof(buffer))
 
-    # ---- types --------------------------------------------------------------------------------------------------
+    # ---- types -----------------------------------------------------------------------------------
     def codec(self, wit: Any) -> Codec:
-        """The codec of a WIT type; raises TypeError for a type that can't cross the C API (it would abort)."""
+        """The codec of a WIT type; raises TypeError for a type that can't cross the C API (it would
+        abort)."""
         kind = type(wit)
         if kind in _SCALARS:
             number, form = _SCALARS[kind]
@@ -152,22 +156,40 @@ class Codecs:
     def _record(self, wit: Any) -> Codec:
         names, codecs = [name for name, _ in wit.fields], [self.codec(field) for _, field in wit.fields]
         record: Any = namedtuple("record", [name.replace("-", "_") for name in names], rename=True)  # type: ignore[misc]  # built from the WIT
-        return self._block(14, record._make, [self._name(n) + _head(c) for n, c in zip(names, codecs, strict=True)], codecs)
+        return self._block(
+            14, record._make, [self._name(n) + _head(c) for n, c in zip(names, codecs, strict=True)], codecs
+        )
 
     def _option(self, wit: Any) -> Codec:
         load, store = self._boxed(self.codec(wit.payload))
         if type(wit.payload) is wc.OptionType:
-            return Codec(18, "24s", lambda b: Some(load(b)) if Q.unpack_from(b)[0] else None, lambda v: _NULL if v is None else store(v[0]))
-        return Codec(18, "24s", lambda b: load(b) if Q.unpack_from(b)[0] else None, lambda v: _NULL if v is None else store(v))
+            return Codec(
+                18,
+                "24s",
+                lambda b: Some(load(b)) if Q.unpack_from(b)[0] else None,
+                lambda v: _NULL if v is None else store(v[0]),
+            )
+        return Codec(
+            18,
+            "24s",
+            lambda b: load(b) if Q.unpack_from(b)[0] else None,
+            lambda v: _NULL if v is None else store(v),
+        )
 
     def _result(self, wit: Any) -> Codec:
         sides = [self._boxed(side and self.codec(side)) for side in (wit.err, wit.ok)]
         return Codec(
-            19, "24s", lambda b: WitResult(bool(b[0]), sides[b[0]][0](b[8:])), lambda v: Q.pack(v[0]) + sides[v[0]][1](v[1])
+            19,
+            "24s",
+            lambda b: WitResult(bool(b[0]), sides[b[0]][0](b[8:])),
+            lambda v: Q.pack(v[0]) + sides[v[0]][1](v[1]),
         )
 
     def _variant(self, wit: Any) -> Codec:
-        cases = {name: (self._name(name), *self._boxed(payload and self.codec(payload))) for name, payload in wit.cases}
+        cases = {
+            name: (self._name(name), *self._boxed(payload and self.codec(payload)))
+            for name, payload in wit.cases
+        }
         loads = {name.encode(): (name, case[1]) for name, case in cases.items()}
 
         def load(slot: bytes) -> Case:
@@ -236,7 +258,9 @@ class Codecs:
             return [inner_load(v) for (v,) in values] if inner_load else [v for (v,) in values]
 
         def store(value: Sequence[Any]) -> bytes:
-            parts = [new(kind, inner_store(x)) for x in value] if inner_store else [new(kind, x) for x in value]
+            parts = (
+                [new(kind, inner_store(x)) for x in value] if inner_store else [new(kind, x) for x in value]
+            )
             return QQ.pack(len(value), self._put(b"".join(parts)))
 
         return Codec(13, "24s", load, store)
@@ -252,7 +276,9 @@ class Codecs:
             count = len(value)
             at = self._alloc(VAL_BYTES * count)
             size = VAL_BYTES * count
-            MEMORY[at : at + size] = _BYTE_TEMPLATE[:size] if count <= _BYTE_BLOCK else _BYTE_TEMPLATE[:VAL_BYTES] * count
+            MEMORY[at : at + size] = (
+                _BYTE_TEMPLATE[:size] if count <= _BYTE_BLOCK else _BYTE_TEMPLATE[:VAL_BYTES] * count
+            )
             MEMORY[at + 8 : at + 8 + size : VAL_BYTES] = value
             return QQ.pack(count, at)
 
@@ -276,7 +302,8 @@ class Signature:
         self.params = [codecs.codec(wit) for _, wit in function.params]
         self.result = codecs.codec(function.result) if function.result else None
         self._arguments = [
-            (Struct("<B7x" + c.form).pack_into, Struct("<8x" + c.form).unpack_from, VAL_BYTES * i, c) for i, c in enumerate(self.params)
+            (Struct("<B7x" + c.form).pack_into, Struct("<8x" + c.form).unpack_from, VAL_BYTES * i, c)
+            for i, c in enumerate(self.params)
         ]
         if self.result:
             self._get = Struct("<8x" + self.result.form).unpack_from

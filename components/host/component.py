@@ -1,6 +1,7 @@
 """A compiled component: loaded from a file, held against the contract, with its exports' signatures.
 
-Belongs here: everything that can be wrong with a `.wasm` before it runs, each with its own words. Never: instances.
+Belongs here: everything that can be wrong with a `.wasm` before it runs, each with its own words. Never:
+instances.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import wasmtime
 from wasmtime import component as wc
 from wasmtime.component._types import ComponentInstanceType, FuncType
 
-from twinloop.components.contract.contract import EXPORTS, GRANTABLE, IMPORTS, PACKAGE, VERSION, describe_function, interface
+from twinloop.components.contract.contract import (
+    EXPORTS,
+    GRANTABLE,
+    IMPORTS,
+    PACKAGE,
+    VERSION,
+    describe_function,
+    interface,
+)
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.codec import Codecs, Signature
 
@@ -28,7 +37,8 @@ class ComponentRefused(ValueError):
 
 
 class Component:
-    """A component that fits its role. ``sha256`` of its bytes, ``imports`` it needs, ``exports`` by function name."""
+    """A component that fits its role. ``sha256`` of its bytes, ``imports`` it needs, ``exports`` by function
+    name."""
 
     def __init__(self, engine: wasmtime.Engine, codecs: Codecs, data: bytes, role: str) -> None:
         self.role = role
@@ -49,7 +59,9 @@ class Component:
             roles = [role for role in EXPORTS if interface(role) in exports]
             has = f"it is a {roles[0]}" if roles else f"it exports {', '.join(sorted(exports)) or 'nothing'}"
             raise ComponentRefused(f"expected a {self.role} (export {wanted}), {has}")
-        functions = {name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)}
+        functions = {
+            name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)
+        }
         at = self.raw.get_export_index(wanted)
         for name, expected in EXPORTS[self.role].items():
             got = describe_function(functions[name]) if name in functions else "nothing"
@@ -69,7 +81,8 @@ class Linked(NamedTuple):
 
 
 def read_component(path: Path) -> bytes:
-    """The bytes of a component file; raises ComponentRefused (and never OSError) when there is nothing to load."""
+    """The bytes of a component file; raises ComponentRefused (and never OSError) when there is nothing to
+    load."""
     try:
         if not path.is_file():
             raise ComponentRefused("no such file" if not path.exists() else "not a file")
@@ -86,7 +99,11 @@ def _compile(engine: wasmtime.Engine, data: bytes) -> wc.Component:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         raise ComponentRefused(f"expected a component, it is {kind}; make one with: wasm-tools component new")
     if data[:4] != b"\0asm" and data.lstrip()[:10] != b"(component":
-        raise ComponentRefused("expected a WebAssembly component, these bytes are something else" if data else "the file is empty")
+        raise ComponentRefused(
+            "expected a WebAssembly component, these bytes are something else"
+            if data
+            else "the file is empty"
+        )
     try:
         return wc.Component(engine, data)
     except wasmtime.WasmtimeError as error:

@@ -1,7 +1,8 @@
-"""What crosses at ``fieldbus.transact``, where it lies: its arguments read in one go, its answer written into a prepared value.
+"""What crosses at ``fieldbus.transact``, where it lies: its arguments read in one go, its answer written into
+a prepared value.
 
-Belongs here: this one import, for the hot path only; codec.py does everything else, and a test compares the two. The
-layout is asserted in capi.py, the types in contract.py. Never: what the bytes mean.
+Belongs here: this one import, for the hot path only; codec.py does everything else, and a test compares the
+two. The layout is asserted in capi.py, the types in contract.py. Never: what the bytes mean.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from twinloop.components.host.capi import MEMORY, VAL_BYTES, Q, val_clone
 from twinloop.components.host.codec import Case
 
 _ARGUMENTS = Struct("<8xQQ8x8xQQQ8xQ")
-"""three values: (count, pointer) of the request, (tag size, tag pointer, payload pointer) of the framing, the timeout"""
+"""three values: (count, pointer) of the request, (tag size, tag pointer, payload pointer) of the framing, the
+timeout"""
 _FIELDS = Struct("<24xB47xB47x?47xi")
 """the four entries (name, value) of a length-field"""
 _U32 = Struct("<8xI")
@@ -60,7 +62,8 @@ def read_transact(at: int) -> list[Any]:
 
 
 class Replies:
-    """Writes the results of one import, result<list<u8>, bus-error>; errors and long replies by ``otherwise``, which is the codec's."""
+    """Writes the results of one import, result<list<u8>, bus-error>; errors and long replies by
+    ``otherwise``, which is the codec's."""
 
     def __init__(self, otherwise: Callable[[Any, int], None]) -> None:
         self._otherwise = otherwise
@@ -71,7 +74,9 @@ class Replies:
         Q.pack_into(MEMORY, self._at + 16, boxed)
         MEMORY[boxed] = _LIST
         Q.pack_into(MEMORY, boxed + 16, elements)
-        MEMORY[elements : elements + VAL_BYTES * PREPARED_BYTES] = (bytes((_U8,)) + bytes(VAL_BYTES - 1)) * PREPARED_BYTES
+        MEMORY[elements : elements + VAL_BYTES * PREPARED_BYTES] = (
+            bytes((_U8,)) + bytes(VAL_BYTES - 1)
+        ) * PREPARED_BYTES
         self._count_at, self._data_at = boxed + 8, elements + 8
 
     def write(self, value: Any, slot: int) -> None:

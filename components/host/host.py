@@ -1,8 +1,9 @@
-"""The component host: one engine, its compiled components, its linkers and every live instance, owned and closed together.
+"""The component host: one engine, its compiled components, its linkers and every live instance, owned and
+closed together.
 
-Belongs here: ownership, linking by grant, the two import trampolines. Never: module-level state, a clock, a budget.
-What an import does is handed in per instance (``Handlers``); an import in ``contract.PARKING`` parks the guest and is
-answered later by whoever drives the instance, the others answer inside the callback.
+Belongs here: ownership, linking by grant, the two import trampolines. Never: module-level state, a clock, a
+budget. What an import does is handed in per instance (``Handlers``); an import in ``contract.PARKING`` parks
+the guest and is answered later by whoever drives the instance, the others answer inside the callback.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 
 STACK_BYTES = 128 << 10
-"""of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a few KiB"""
+"""of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a
+few KiB"""
 MAPS_PER_INSTANCE = 4
 """two for its linear memory, two for the fiber of a parked call (measured)"""
 ADDRESSES_PER_INSTANCE = 5 << 30
@@ -53,8 +55,9 @@ class Host:
     """Engine, components, linkers, instances. Close it; after that every use raises HostError.
 
     ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
-    wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are made without a fiber, cheaper
-    by a third; one that takes longer than a slice (half a second at most, whatever it does) raises NeedsFibers, and whoever drives it begins anew.
+    wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are
+    made without a fiber, cheaper by a third; one that takes longer than a slice (half a second at most,
+    whatever it does) raises NeedsFibers, and whoever drives it begins anew.
     """
 
     def __init__(self, threads: bool = True, fibers: bool = True) -> None:
@@ -82,14 +85,16 @@ class Host:
         config.wasm_relaxed_simd_deterministic = True
         config.max_wasm_stack = STACK_BYTES // 2
         _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)
-        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)  # cheaper calls; async-typed worlds will need it
+        # cheaper calls; async-typed worlds will need it
+        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)
         _bindings.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
         self.memory.install(config)
         return config
 
-    # ---- components ---------------------------------------------------------------------------------------------
+    # ---- components ------------------------------------------------------------------------------
     def load(self, source: Path | bytes, role: str) -> Component:
-        """Compile a component (or component text) for ``driver``, ``transform`` or ``policy``; equal bytes compile once.
+        """Compile a component (or component text) for ``driver``, ``transform`` or ``policy``; equal bytes
+        compile once.
 
         Raises ComponentRefused with what was expected and what came.
         """
@@ -101,7 +106,8 @@ class Host:
         return self._components[key]
 
     def link(self, component: Component, grants: Sequence[str]) -> Linked:
-        """Satisfy the component's imports from ``grants``; raises ComponentRefused naming what was not granted."""
+        """Satisfy the component's imports from ``grants``; raises ComponentRefused naming what was not
+        granted."""
         self._open()
         wanted = tuple(sorted(grants))
         key = component.sha256, component.role, wanted
@@ -109,14 +115,19 @@ class Host:
             return self._linked[key]
         missing = [name for name in component.imports if name not in wanted]
         if missing:
-            raise ComponentRefused(f"imports {', '.join(missing)}, which it is not granted; add to its grants or use another component")
+            raise ComponentRefused(
+                f"imports {', '.join(missing)}, which it is not granted; add to its grants or use another "
+                f"component"
+            )
         linker = wc.Linker(self.engine)
         parks = False
         with linker.root() as root:
             for name, functions in component.imports.items():
                 with root.add_instance(interface(name)) as instance:
                     for function, kind in functions.items():
-                        parks |= self._define(instance, f"{name}.{function}", function, Signature(self.codecs, kind))
+                        parks |= self._define(
+                            instance, f"{name}.{function}", function, Signature(self.codecs, kind)
+                        )
         linked = Linked(component, linker, wanted, parks)
         self._linked[key] = linked
         return linked
@@ -124,18 +135,27 @@ class Host:
     def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
         parks = name in PARKING
         read = read_transact if name == "fieldbus.transact" else signature.get_arguments
-        write = Replies(signature.put_result).write if name in ("fieldbus.transact", "fieldbus.receive") else signature.put_result
+        write = (
+            Replies(signature.put_result).write
+            if name in ("fieldbus.transact", "fieldbus.receive")
+            else signature.put_result
+        )
         self._imports.append(_Import(name, read, write))
         add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
         raw = function.encode()
-        error = add(capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None)
+        error = add(
+            capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None
+        )
         if error:
             raise HostError(f"wasmtime refused import {name}: {capi.error_at(error)}")
         return parks
 
-    # ---- instances ----------------------------------------------------------------------------------------------
-    def instantiate(self, linked: Linked, handlers: Handlers, fuel: int, memory_bytes: int = MEMORY_UNLIMITED_BYTES) -> Instance:
-        """A new instance in its own store. Check ``instance.fault``: its start code may have trapped, or not fitted.
+    # ---- instances -------------------------------------------------------------------------------
+    def instantiate(
+        self, linked: Linked, handlers: Handlers, fuel: int, memory_bytes: int = MEMORY_UNLIMITED_BYTES
+    ) -> Instance:
+        """A new instance in its own store. Check ``instance.fault``: its start code may have trapped, or not
+        fitted.
 
         ``fuel`` limits the start code; ``memory_bytes`` is the limit of all its linear memory for life.
         """
@@ -160,19 +180,22 @@ class Host:
         return len(self._instances)
 
     def require_room(self, instances: int) -> None:
-        """Raise HostLimitError when this machine can't map that many more instances, instead of dying in mmap."""
+        """Raise HostLimitError when this machine can't map that many more instances, instead of dying in
+        mmap."""
         with contextlib.suppress(FileNotFoundError):  # not Linux: no such limit to compare with
             limit = int(Path("/proc/sys/vm/max_map_count").read_text())
             used = Path("/proc/self/maps").read_bytes().count(b"\n")
             if used + MAPS_PER_INSTANCE * instances > limit:
                 raise HostLimitError(
-                    f"{instances} component instances need about {MAPS_PER_INSTANCE * instances} memory maps, this machine "
+                    f"{instances} component instances need about {MAPS_PER_INSTANCE * instances} memory "
+                    f"maps, this machine "
                     f"allows {limit} a process ({used} in use): raise vm.max_map_count or run a smaller fleet"
                 )
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY and ADDRESSES_PER_INSTANCE * (instances + self.live) > soft:
             raise HostLimitError(
-                f"{instances} component instances need {ADDRESSES_PER_INSTANCE * instances >> 30} GiB of addresses, "
+                f"{instances} component instances need {ADDRESSES_PER_INSTANCE * instances >> 30} GiB of "
+                f"addresses, "
                 f"this process is limited to {soft >> 30} GiB (ulimit -v)"
             )
 
@@ -188,8 +211,10 @@ class Host:
         if self.closed:
             raise HostError("the component host was used after its close")
 
-    # ---- trampolines: they catch everything and always set the continuation, or the process aborts -----------------
-    def _sync_import(self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int) -> int | None:
+    # ---- trampolines: they catch everything and always set the continuation, or the process aborts ----
+    def _sync_import(
+        self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int
+    ) -> int | None:
         instance = self._instances.get(context)
         try:
             if instance is None:
@@ -204,7 +229,16 @@ class Host:
         return None
 
     def _async_import(
-        self, env: int, context: int, kind: int, arguments: int, count: int, results: int, result_count: int, error_at: int, then: int
+        self,
+        env: int,
+        context: int,
+        kind: int,
+        arguments: int,
+        count: int,
+        results: int,
+        result_count: int,
+        error_at: int,
+        then: int,
     ) -> None:
         instance = self._instances.get(context)
         try:
@@ -212,7 +246,7 @@ class Host:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
             instance.park(entry.name, entry.read(arguments), entry.write, results)
-            QQQ.pack_into(MEMORY, then, IS_SET, instance.flag_at, 0)
+            QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             if instance is not None:
                 instance.raised = error

@@ -1,17 +1,20 @@
-"""One component instance in its own store, driven from outside: ``begin`` a call, ``advance`` it, ``answer`` its imports.
+"""One component instance in its own store, driven from outside: ``begin`` a call, ``advance`` it, ``answer``
+its imports.
 
-Belongs here: running guest code to its next import or return, counting fuel, ending as a value or a Fault. Never: time.
-The guest runs on a fiber; ``advance`` returns when it is parked at an import (``request``) or has finished. Whoever
-drives it charges the CPU time of that segment BEFORE the import acts: cause before effect.
+Belongs here: running guest code to its next import or return, counting fuel, ending as a value or a Fault.
+Never: time. The guest runs on a fiber; ``advance`` returns when it is parked at an import (``request``) or
+has finished. Whoever drives it charges the CPU time of that segment BEFORE the import acts: cause before
+effect.
 
-A result stays a C value (``result_at``) until ``release``: it can be the argument of the next component's call.
+A result stays a C value (``result_at``) until ``release``: it can be the argument of the next component's
+call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import addressof, c_uint64
-from typing import Any, NamedTuple, NoReturn, Protocol
+from ctypes import addressof
+from typing import Any, NoReturn, Protocol
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -20,30 +23,25 @@ from wasmtime import component as wc
 from twinloop.components.contract.errors import HostError
 from twinloop.components.host import capi
 from twinloop.components.host.batch import Held
-from twinloop.components.host.capi import func_call, func_call_async, future_delete, future_poll, get_fuel, set_fuel, val_delete
+from twinloop.components.host.call_state import ERROR, FLAG, FUEL, RESULT, Block, Call, NeedsFibers, Request
+from twinloop.components.host.capi import (
+    func_call,
+    func_call_async,
+    future_delete,
+    future_poll,
+    get_fuel,
+    set_fuel,
+    val_delete,
+)
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.component import Linked
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
 from twinloop.components.host.outcome import Cause, Fault, classify
 
-_RESULT, _ERROR, _FLAG, _FUEL = 0, 4, 5, 6
-"""words of an instance's block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
-
-
 SLICE_FUEL = 2_000_000
-"""fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a guest that asks for memory in vain"""
+"""fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a
+guest that asks for memory in vain"""
 STOPPED = "the run was stopped while it computed"
-
-
-class NeedsFibers(Exception):
-    """A call of a component took longer than a slice, in a host that hoped for none: ``args[0]`` is its digest. Begin anew: now the host knows."""
-
-
-class Request(NamedTuple):
-    """A parked import: ``name`` is interface.function, ``arguments`` its decoded arguments."""
-
-    name: str
-    arguments: list[Any]
 
 
 class Owner(Protocol):
@@ -60,15 +58,35 @@ class Owner(Protocol):
 
 
 class Instance:
-    """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is left."""
+    """A live instance. ``fault`` is set once, by the call that killed it; after that only ``close`` is
+    left."""
 
     __slots__ = (
-        "_arguments", "_arguments_at", "_at", "_begun", "_block", "_error_at", "_fibers", "_fuel_at", "_function", "_functions", "_future",
-        "_holds_result", "_keep", "_left", "_parks", "_pending", "_signature", "busy", "closed", "context", "fault", "flag_at",
-        "fuel_given", "handlers", "host", "lent", "linked", "memory", "raised", "raw", "request", "result_at", "store",
-    )  # fmt: skip
+        "_call",
+        "_fibers",
+        "_fuel_left",
+        "_functions",
+        "_holds_result",
+        "block",
+        "busy",
+        "closed",
+        "context",
+        "fault",
+        "fuel_given",
+        "handlers",
+        "host",
+        "lent",
+        "linked",
+        "memory",
+        "raised",
+        "request",
+        "result_at",
+        "store",
+    )
 
-    def __init__(self, host: Owner, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner) -> None:
+    def __init__(
+        self, host: Owner, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner
+    ) -> None:
         self.host, self.linked, self.handlers, self.memory = host, linked, handlers, memory
         self.store = wasmtime.Store(host.engine)
         self.context = capi.address(self.store._context())
@@ -78,47 +96,41 @@ class Instance:
         self.busy = False
         self.closed = False
         self.lent = False
-        """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls ``release``"""
-        self._block = (c_uint64 * 8)()
-        self._at = addressof(self._block)
-        self._error_at, self._fuel_at = self._at + 8 * _ERROR, self._at + 8 * _FUEL
-        self.flag_at = self._at + 8 * _FLAG
-        self.result_at = self._at
-        self._future: int | None = None
-        self._pending: tuple[Callable[[Any, int], None], int] | None = None
-        self._functions: dict[str, tuple[Signature, int]] = {}
-        self._keep: list[Any] = []
-        self._signature: Signature
-        self._function = 0
-        self._arguments: Sequence[Any] = ()
-        self._arguments_at = 0
-        self._parks = linked.parks
+        """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls
+        ``release``"""
+        self.block = Block()
+        self.result_at = self.block.at
+        self._call = Call()
+        self._functions: dict[str, tuple[Signature, int, Any]] = {}
+        """signature, address, and what keeps the address alive"""
         self._fibers = linked.parks or host.fibers or linked.component.sha256 in host.long
         """every call may be interrupted at the end of a slice; else only those may run that are over soon"""
-        self._begun = False
-        self._left = 0
+        self._fuel_left = 0
         self.fuel_given = 0
         self._holds_result = False
 
-    # ---- life ---------------------------------------------------------------------------------------------------
+    # ---- life ------------------------------------------------------------------------------------
     def instantiate(self, fuel: int) -> None:
         """Run the start code within ``fuel``; called once, by Host.instantiate."""
         raw = ffi.wasmtime_component_instance_t()
-        linker, component = capi.address(self.linked.linker.ptr()), capi.address(self.linked.component.raw.ptr())
+        linker = capi.address(self.linked.linker.ptr())
+        component = capi.address(self.linked.component.raw.ptr())
         capi.set_fuel(self.context, fuel if self._fibers else min(fuel, SLICE_FUEL))
-        self.fuel_given = self._left = fuel
-        self._block[_ERROR] = 0
+        self.fuel_given = self._fuel_left = fuel
+        self.block.words[ERROR] = 0
         if self._fibers:  # from here on the store knows async calls only
             capi.fuel_yield(self.context, SLICE_FUEL)
-            future = capi.instantiate_async(linker, self.context, component, addressof(raw), self._error_at)
+            future = capi.instantiate_async(
+                linker, self.context, component, addressof(raw), self.block.error_at
+            )
             while not capi.future_poll(future):
                 if self.request is not None or self.host.interrupted:
                     break
             capi.future_delete(future)
-            error = self._block[_ERROR]
+            error = self.block.words[ERROR]
         else:
             error = capi.instantiate(linker, self.context, component, addressof(raw)) or 0
-            if error and fuel > SLICE_FUEL and not self._fuel_left():
+            if error and fuel > SLICE_FUEL and not self.block.fuel(self.context):
                 self._too_long(error)
         if self.host.interrupted and not error:
             self.fault = Fault(Cause.DEAD, STOPPED, self.fuel_used())
@@ -127,21 +139,23 @@ class Instance:
             failure, self.raised = self.raised, None
             raise failure
         if self.request is not None:
-            self.fault = Fault(Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may", self.fuel_used())
+            self.fault = Fault(
+                Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may", self.fuel_used()
+            )
             return
         if error:
             self._fail(error)
             return
-        self.raw = wc.Instance._from_raw(raw)
+        exported = wc.Instance._from_raw(raw)
         for name, (signature, index) in self.linked.component.exports.items():
-            function = self.raw.get_func(self.store, index)
+            function = exported.get_func(self.store, index)
             if function is None:
                 raise HostError(f"export {name} vanished at instantiation")
-            self._keep.append(function)
-            self._functions[name] = signature, addressof(function._func)
+            self._functions[name] = signature, addressof(function._func), function
 
     def close(self) -> None:
-        """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is once."""
+        """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is
+        once."""
         if self.closed:
             return
         self.closed = True
@@ -154,52 +168,55 @@ class Instance:
         self.store.close()
 
     def _end(self) -> None:
-        future, self._future = self._future, None
-        self.busy, self._begun = False, False
-        self.request, self._pending = None, None
+        call = self._call
+        future, call.future = call.future, None
+        self.busy, call.begun = False, False
+        self.request, call.pending = None, None
         if future:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
 
-    # ---- calls --------------------------------------------------------------------------------------------------
+    # ---- calls -----------------------------------------------------------------------------------
     def begin(self, export: str, arguments: Sequence[Any], fuel: int) -> None:
         """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``."""
         self._begin(export, fuel)
-        self._arguments = arguments
-        self._arguments_at = 0
+        self._call.arguments = arguments
+        self._call.arguments_at = 0
 
     def begin_at(self, export: str, arguments_at: int, fuel: int) -> None:
-        """Start a call whose arguments are C values at that address; they must stay there until the call has finished."""
+        """Start a call whose arguments are C values at that address; they must stay there until the call has
+        finished."""
         self._begin(export, fuel)
-        self._arguments_at = arguments_at
+        self._call.arguments_at = arguments_at
 
     def call_at(self, export: str, arguments_at: int, fuel: int) -> int:
-        """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the call's fuel."""
-        if self._parks or self.busy or self.fault is not None:
+        """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the
+        call's fuel."""
+        if self.linked.parks or self.busy or self.fault is not None:
             self._begin_refused(export)
         if self._holds_result:
-            val_delete(self._at)
-        signature, function = self._functions[export]
-        self._signature, self.busy, self._holds_result = signature, True, False
-        self.fuel_given = self._left = fuel
+            val_delete(self.result_at)
+        signature, function, _ = self._functions[export]
+        self._call.signature, self.busy, self._holds_result = signature, True, False
+        self.fuel_given = self._fuel_left = fuel
         self.memory.asked = 0
         if self._fibers:
             self.busy = False
             return self._call_in_slices(export, arguments_at, fuel)
-        context, at, block = self.context, self._at, self._block
-        block[_RESULT] = 0  # the C API drops what the slot held: let that be a bool
+        context, at, block, words = self.context, self.result_at, self.block, self.block.words
+        words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
         if fuel > SLICE_FUEL:
-            self._left = SLICE_FUEL  # what an import that asks how far it is counts from
-        set_fuel(context, self._left)
+            self._fuel_left = SLICE_FUEL  # what an import that asks how far it is counts from
+        set_fuel(context, self._fuel_left)
         error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
-        get_fuel(context, self._fuel_at)
-        left = block[_FUEL]
+        get_fuel(context, block.fuel_at)
+        left = words[FUEL]
         if fuel > SLICE_FUEL:
             if error and not left:
                 self._too_long(error)
             left += fuel - SLICE_FUEL
-        self._left = left
+        self._fuel_left = left
         if error or self.raised is not None or self.memory.asked > REFUSED_MAX:
-            block[_ERROR] = error or 0
+            words[ERROR] = error or 0
             self._finish()
         else:
             self.busy = False
@@ -208,15 +225,12 @@ class Instance:
 
     def _call_in_slices(self, export: str, arguments_at: int, fuel: int) -> int:
         """``call_at`` on a fiber, for what may take long."""
-        before, self._parks = self._parks, True
-        try:
-            self.begin_at(export, arguments_at, fuel)
-            return self.advance()
-        finally:
-            self._parks = before
+        self.begin_at(export, arguments_at, fuel)
+        return self.advance()
 
     def _too_long(self, error: int) -> NoReturn:
-        """It has used up a slice of a call that may have more, and can't be continued: such components need fibers."""
+        """It has used up a slice of a call that may have more, and can't be continued: such components need
+        fibers."""
         capi.error_at(error)
         self._die(Fault(Cause.DEAD, "its call is longer than a slice", 0))
         self.host.long[self.linked.component.sha256] = None
@@ -227,33 +241,39 @@ class Instance:
             self._begin_refused(export)
         if self._holds_result:
             self.release()
-        self._signature, self._function = self._functions[export]
-        self.busy, self._begun = True, False
+        call = self._call
+        call.signature, call.function, _ = self._functions[export]
+        self.busy, call.begun = True, False
         self.memory.asked = 0
-        self.fuel_given = self._left = fuel
+        self.fuel_given = self._fuel_left = fuel
         set_fuel(self.context, fuel)
 
     def _begin_refused(self, export: str) -> NoReturn:
-        why = "a call is under way in this instance" if self.busy else f"the instance is dead ({self.fault})" if self.fault else "it may park"
+        why = (
+            "a call is under way in this instance"
+            if self.busy
+            else f"the instance is dead ({self.fault})"
+            if self.fault
+            else "it may park"
+        )
         raise HostError(f"{export}: {why}")
 
     def advance(self) -> int:
         """Run guest code to its next parked import or its end; returns the fuel of this segment.
 
-        After it ``request`` is the import that waits for ``answer``, or the call has ended: ``fault`` or a result.
-        Raises what an import handler of ours raised (HostError's side, never the guest's).
+        After it ``request`` is the import that waits for ``answer``, or the call has ended: ``fault`` or a
+        result. Raises what an import handler of ours raised (HostError's side, never the guest's).
         """
         if self.closed:
             return 0
-        before = self._left
-        if self._begun:
-            done = future_poll(self._future)
+        before = self._fuel_left
+        if self._call.begun:
+            done = future_poll(self._call.future)
         else:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
-        get_fuel(self.context, self._fuel_at)
-        left = self._left = self._block[_FUEL]
+        left = self._fuel_left = self.block.fuel(self.context)
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:
@@ -265,13 +285,14 @@ class Instance:
         return before - left
 
     def _go_on(self, before: int) -> bool:
-        """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it done?"""
+        """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it
+        done?"""
         while True:
-            left = self._fuel_left()
+            left = self.block.fuel(self.context)
             if left == before or self.host.interrupted or self.memory.asked > REFUSED_MAX:
                 return False
             before = left
-            if future_poll(self._future):
+            if future_poll(self._call.future):
                 return True
             if self.request is not None or self.raised is not None:
                 return False
@@ -279,55 +300,62 @@ class Instance:
     def _first_step(self) -> bool:
         if not self.busy:
             raise HostError("advance without begin")
-        self._begun = True
-        signature = self._signature
-        at = self._arguments_at or (signature.put_arguments(self._arguments) if signature.arity or self._arguments else self._at)
-        block = self._block
-        block[_RESULT] = block[_ERROR] = 0  # the C API drops what the slot held: let that be a bool
+        call, block, signature = self._call, self.block, self._call.signature
+        call.begun = True
+        at = call.arguments_at or (
+            signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
+        )
+        block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
         if self._fibers:
-            self._future = func_call_async(self._function, self.context, at, signature.arity, self._at, signature.results, self._error_at)
-            return bool(future_poll(self._future))
+            call.future = func_call_async(
+                call.function, self.context, at, signature.arity, block.at, signature.results, block.error_at
+            )
+            return bool(future_poll(call.future))
         long = self.fuel_given > SLICE_FUEL
         if long:
-            self._left = SLICE_FUEL
+            self._fuel_left = SLICE_FUEL
             set_fuel(self.context, SLICE_FUEL)
-        error = func_call(self._function, self.context, at, signature.arity, self._at, signature.results)
+        error = func_call(call.function, self.context, at, signature.arity, block.at, signature.results)
         if long:
-            left = self._fuel_left()
+            left = block.fuel(self.context)
             if error and not left:
                 self._too_long(error)
             set_fuel(self.context, left + self.fuel_given - SLICE_FUEL)
         if error:
-            block[_ERROR] = error
+            block.words[ERROR] = error
         return True
 
     def _finish(self) -> None:
-        future = self._future
+        call, words = self._call, self.block.words
         self.busy = False
-        if future:
-            self._future = None
-            future_delete(future)
+        if call.future:
+            future_delete(call.future)
+            call.future = None
         if self.raised is not None:
             error, self.raised = self.raised, None
-            if self._block[_ERROR]:
-                capi.error_at(self._block[_ERROR])
+            if words[ERROR]:
+                capi.error_at(words[ERROR])
             self.fault = Fault(Cause.HOST, f"an import handler failed: {error!r}", self.fuel_used())
             raise error
         if self.memory.asked > REFUSED_MAX:
-            if self._block[_ERROR]:
-                capi.error_at(self._block[_ERROR])
+            if words[ERROR]:
+                capi.error_at(words[ERROR])
             self._die(self._asked_too_often())
             return
-        if self._block[_ERROR]:
-            self._fail(self._block[_ERROR])
+        if words[ERROR]:
+            self._fail(words[ERROR])
             return
-        self._holds_result = self._signature.results == 1
+        self._holds_result = call.signature.results == 1
 
     def _asked_too_often(self) -> Fault:
-        return Fault(Cause.MEMORY_LIMIT, f"it asked for memory beyond its limit more than {REFUSED_MAX} times in one call", self.fuel_used())
+        return Fault(
+            Cause.MEMORY_LIMIT,
+            f"it asked for memory beyond its limit more than {REFUSED_MAX} times in one call",
+            self.fuel_used(),
+        )
 
     def _fail(self, error: int) -> None:
-        self._block[_ERROR] = 0
+        self.block.words[ERROR] = 0
         fault = classify(capi.error_at(error), self.memory.refused, self.fuel_used())
         text = fault.message
         if "memory limit" in text or "memory minimum size" in text:
@@ -339,7 +367,8 @@ class Instance:
         self.fault = fault
 
     def kill(self, cause: Cause, message: str) -> Fault:
-        """End a call from outside (deadline, broken contract, shut-down): the guest is unwound, the store is dead. Dead stays dead."""
+        """End a call from outside (deadline, broken contract, shut-down): the guest is unwound, the store is
+        dead. Dead stays dead."""
         if self.closed:
             assert self.fault is not None
             return self.fault
@@ -347,59 +376,58 @@ class Instance:
         self._die(fault)
         return fault
 
-    def park(self, name: str, arguments: list[Any], put_result: Callable[[Any, int], None], slot: int) -> None:
-        """Called by the host's trampoline: the guest waits at an import, whose result ``put_result`` writes to ``slot``."""
-        self._block[_FLAG] = 0
-        self._pending = put_result, slot
+    def park(
+        self, name: str, arguments: list[Any], put_result: Callable[[Any, int], None], slot: int
+    ) -> None:
+        """Called by the host's trampoline: the guest waits at an import, whose result ``put_result`` writes
+        to ``slot``."""
+        self.block.words[FLAG] = 0
+        self._call.pending = put_result, slot
         self.request = Request(name, arguments)
 
     def answer(self, value: Any) -> None:
         """The result of the parked import; ``advance`` goes on from there."""
         if self.closed:
             return
-        if self._pending is None:
+        if self._call.pending is None:
             raise HostError("answer without a parked import")
-        put_result, slot = self._pending
+        put_result, slot = self._call.pending
         put_result(value, slot)
-        self.request = self._pending = None
-        self._block[_FLAG] = 1
+        self.request = self._call.pending = None
+        self.block.words[FLAG] = 1
 
     def limit_fuel(self, fuel: int) -> None:
         """Lower what is left for the call under way (its deadline came closer while it was parked)."""
-        if fuel < self._left:
-            self.fuel_given -= self._left - fuel
-            self._left = fuel
+        if fuel < self._fuel_left:
+            self.fuel_given -= self._fuel_left - fuel
+            self._fuel_left = fuel
             capi.set_fuel(self.context, fuel)
 
-    # ---- results and figures ------------------------------------------------------------------------------------
+    # ---- results and figures ---------------------------------------------------------------------
     def result(self) -> Any:
         """The finished call's result, decoded; it stays in place."""
         assert self._holds_result
-        return self._signature.get_result(self._at)
+        return self._call.signature.get_result(self.result_at)
 
     def release(self) -> None:
         """Free the result once its last reader is done."""
         if self._holds_result:
             self._holds_result = False
-            val_delete(self._at)
+            val_delete(self.result_at)
 
     def take_result(self, into: Held) -> None:
         """Move the result out of this instance, which may then serve its next call; ``into`` frees it."""
         assert self._holds_result
         self._holds_result = False
-        into.take(self._at)
-
-    def _fuel_left(self) -> int:
-        capi.get_fuel(self.context, self._fuel_at)
-        return self._block[_FUEL]
+        into.take(self.result_at)
 
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""
-        return self._left - self._fuel_left()
+        return self._fuel_left - self.block.fuel(self.context)
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""
-        return self.fuel_given - self._fuel_left()
+        return self.fuel_given - self.block.fuel(self.context)
 
     @property
     def memory_bytes(self) -> int:

@@ -1,7 +1,7 @@
 """Linear memories that the host can see: size, peak and every refused growth, per instance.
 
-Belongs here: wasmtime's custom memory creator. Never: what a refusal means (outcome.py) or what a board has (sim/).
-Needs ``memory_init_cow`` off: with it on, wasmtime aborts at instantiation.
+Belongs here: wasmtime's custom memory creator. Never: what a refusal means (outcome.py) or what a board has
+(sim/). Needs ``memory_init_cow`` off: with it on, wasmtime aborts at instantiation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
 """0x4000 is MAP_NORESERVE on Linux: 4 GiB of addresses per memory must not count as memory"""
 REFUSED_MAX = 1000
-"""growths beyond the limit that one call may ask for: each costs the host what no fuel counts. Then what it asks for is granted in figures
-only (touching it traps), which ends the asking, and its instance is killed"""
+"""growths beyond the limit that one call may ask for: each costs the host what no fuel counts. Then what it
+asks for is granted in figures only (touching it traps), which ends the asking, and its instance is killed"""
 DYNAMIC_BYTES = 1 << 26
 """reserved for a memory that wasmtime asks for without a reservation of its own"""
 
@@ -30,9 +30,20 @@ DYNAMIC_BYTES = 1 << 26
 class LinearMemory:
     """One guest memory. ``size_bytes`` now, ``peak_bytes``, ``refused`` growths."""
 
-    __slots__ = ("address", "capacity_bytes", "mapped_bytes", "owner", "peak_bytes", "refused", "shown_bytes", "size_bytes")
+    __slots__ = (
+        "address",
+        "capacity_bytes",
+        "mapped_bytes",
+        "owner",
+        "peak_bytes",
+        "refused",
+        "shown_bytes",
+        "size_bytes",
+    )
 
-    def __init__(self, owner: MemoryOwner, address: int, mapped_bytes: int, capacity_bytes: int, size_bytes: int) -> None:
+    def __init__(
+        self, owner: MemoryOwner, address: int, mapped_bytes: int, capacity_bytes: int, size_bytes: int
+    ) -> None:
         self.owner = owner
         self.address, self.mapped_bytes, self.capacity_bytes = address, mapped_bytes, capacity_bytes
         self.size_bytes = self.peak_bytes = self.shown_bytes = size_bytes
@@ -69,7 +80,8 @@ class MemoryOwner:
 
 
 class MemoryCreator:
-    """wasmtime's memory creator over mmap. ``owner`` is whose instance is being instantiated; set it before."""
+    """wasmtime's memory creator over mmap. ``owner`` is whose instance is being instantiated; set it
+    before."""
 
     def __init__(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -94,16 +106,23 @@ class MemoryCreator:
     def install(self, config: wasmtime.Config) -> None:
         """Make ``config`` use this creator; the creator must outlive every engine made from it."""
         creator = _bindings.wasmtime_memory_creator_t()
-        creator.new_memory, creator.finalizer = self._new, self._none  # type: ignore[assignment]  # ctypes fields typed as pointers
+        creator.new_memory = self._new  # type: ignore[assignment]  # ctypes fields typed as pointers
+        creator.finalizer = self._none  # type: ignore[assignment]  # ctypes fields typed as pointers
         _bindings.wasmtime_config_memory_init_cow_set(config.ptr(), False)
         _bindings.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(creator))
 
-    def _new_memory(self, env: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, out: Any) -> int:
+    def _new_memory(
+        self, env: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, out: Any
+    ) -> int:
         owner = self.owner
         if owner is None:
             return int(error_new(b"no instance asks for this memory"))
         if owner.size_bytes + minimum > owner.limit_bytes:
-            return int(error_new(f"memory limit: starts with {minimum} bytes, the limit is {owner.limit_bytes}".encode()))
+            return int(
+                error_new(
+                    f"memory limit: starts with {minimum} bytes, the limit is {owner.limit_bytes}".encode()
+                )
+            )
         mapped = reserved + guard if reserved else max(minimum, DYNAMIC_BYTES) + guard
         at = self._libc.mmap(None, mapped, _PROT_NONE, _MAP_FLAGS, -1, 0)
         if at in (None, ctypes.c_size_t(-1).value):
@@ -116,7 +135,10 @@ class MemoryCreator:
         self._memories[self._last] = memory
         owner.memories.append(memory)
         slot = out[0]
-        slot.env, slot.get_memory, slot.grow_memory, slot.finalizer = self._last, self._get, self._grow, self._free
+        slot.env = self._last
+        slot.get_memory = self._get
+        slot.grow_memory = self._grow
+        slot.finalizer = self._free
         return 0
 
     def _get_memory(self, env: int, size: Any, capacity: Any) -> int:
@@ -147,5 +169,3 @@ class MemoryCreator:
     def _free_memory(self, env: int) -> None:
         memory = self._memories.pop(env)
         self._libc.munmap(memory.address, memory.mapped_bytes)
-
-

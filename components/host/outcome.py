@@ -1,6 +1,7 @@
 """How a call to a component ends: a value, or a Fault with one cause.
 
-Belongs here: the causes and how wasmtime's errors map to them. Never: what follows a fault (the supervisor's).
+Belongs here: the causes and how wasmtime's errors map to them. Never: what follows a fault (the
+supervisor's).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A component's fault: cause, one line of text, fuel used by the call, captured standard error (with WASI)."""
+    """A component's fault: cause, one line of text, fuel used by the call, captured standard error (with
+    WASI)."""
 
     cause: Cause
     message: str
@@ -59,10 +61,18 @@ class Fault:
 
 
 _TRAPS = {
-    0: Cause.STACK, 1: Cause.OUT_OF_BOUNDS, 3: Cause.TABLE, 4: Cause.TABLE, 5: Cause.TABLE, 9: Cause.UNREACHABLE,
-    11: Cause.OUT_OF_FUEL, 15: Cause.OUT_OF_BOUNDS, 17: Cause.DEAD,
-}  # fmt: skip
-"""wasmtime's trap codes (crates/c-api/include/wasmtime/trap.h), each seen in tests/components/test_faults.py or reserved"""
+    0: Cause.STACK,
+    1: Cause.OUT_OF_BOUNDS,
+    3: Cause.TABLE,
+    4: Cause.TABLE,
+    5: Cause.TABLE,
+    9: Cause.UNREACHABLE,
+    11: Cause.OUT_OF_FUEL,
+    15: Cause.OUT_OF_BOUNDS,
+    17: Cause.DEAD,
+}
+"""wasmtime's trap codes (crates/c-api/include/wasmtime/trap.h), each seen in tests/components/test_faults.py
+or reserved"""
 
 
 def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int) -> Fault:
@@ -76,5 +86,7 @@ def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int
         return Fault(Cause.ABI, text, fuel_used)
     cause = _TRAPS.get(code, Cause.UNREACHABLE)
     if refused_growths and cause in (Cause.UNREACHABLE, Cause.OUT_OF_BOUNDS):
-        return Fault(Cause.MEMORY_LIMIT, f"memory growth was refused {refused_growths} times, then: {text}", fuel_used)
+        return Fault(
+            Cause.MEMORY_LIMIT, f"memory growth was refused {refused_growths} times, then: {text}", fuel_used
+        )
     return Fault(cause, text, fuel_used)

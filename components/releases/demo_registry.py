@@ -1,7 +1,8 @@
-"""The registry of the shipped scenarios: good releases, and every kind of bad one. Written by ``python -m components.build``.
+"""The registry of the shipped scenarios: good releases, and every kind of bad one. Written by ``python -m
+components.build``.
 
-Belongs here: which releases there are and how each is spoiled. Its key is made from a sentence that everybody can read here: it
-signs nothing that ships, and nobody may trust it beyond these scenarios.
+Belongs here: which releases there are and how each is spoiled. Its key is made from a sentence that everybody
+can read here: it signs nothing that ships, and nobody may trust it beyond these scenarios.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ STRANGERS_KEY = _key("twinloop's stranger: a key that no scenario trusts")
 
 
 def marked(data: bytes, text: str) -> bytes:
-    """The same component with a custom section that says so: other bytes, equal behaviour (core specification, section 5.5.3)."""
+    """The same component with a custom section that says so: other bytes, equal behaviour (core
+    specification, section 5.5.3)."""
     name, body = b"release", text.encode()
     section = bytes([len(name)]) + name + body
     return data + b"\x00" + bytes([len(section)]) + section
@@ -74,7 +76,8 @@ RELEASES: tuple[tuple[str, str, str, Spoil], ...] = (
     ("modbus-driver", "1.1.0", "modbus-driver", _as_signed),
     ("modbus-driver", "1.2.0", "unfit-deaf", _as_signed),
 )
-"""(name, version, guest it is built from, what happens to it after it was signed); installed everywhere is the shipped one as 1.0.0"""
+"""(name, version, guest it is built from, what happens to it after it was signed); installed everywhere is
+the shipped one as 1.0.0"""
 
 
 def write(into: Path, bytes_of: Callable[[str], bytes]) -> None:
@@ -87,4 +90,6 @@ def write(into: Path, bytes_of: Callable[[str], bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.wasm").write_bytes(data)
         (folder / "release.json").write_text(release.to_json())
-    (into / PUBLIC_KEY).write_bytes(DEMO_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (into / PUBLIC_KEY).write_bytes(
+        DEMO_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )

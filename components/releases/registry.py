@@ -1,9 +1,11 @@
 """A registry: a folder of signed component releases, and everything that can be wrong with one.
 
-Belongs here: what a release states, its signature, the folder. Never: what a gateway does with a release (sim/upgrade/upgrades.py).
+Belongs here: what a release states, its signature, the folder. Never: what a gateway does with a release
+(sim/upgrade/upgrades.py).
 
-A release is ``NAME/VERSION/`` with ``NAME.wasm`` and ``release.json``. Signed, by Ed25519 (RFC 8032), is the statement
-(``Release.statement``): name, version, size and SHA-256 of the bytes; so a release can't be renamed, renumbered or changed.
+A release is ``NAME/VERSION/`` with ``NAME.wasm`` and ``release.json``. Signed, by Ed25519 (RFC 8032), is the
+statement (``Release.statement``): name, version, size and SHA-256 of the bytes; so a release can't be
+renamed, renumbered or changed.
 """
 
 from __future__ import annotations
@@ -80,14 +82,22 @@ class Release:
 
     def statement(self) -> bytes:
         """The bytes that are signed."""
-        return f"twinloop release {FORMAT}\nname: {self.name}\nversion: {self.version}\nsize: {self.size_bytes}\nsha256: {self.sha256}\n".encode()
+        return (
+            f"twinloop release {FORMAT}\nname: {self.name}\nversion: {self.version}\nsize: "
+            f"{self.size_bytes}\nsha256: {self.sha256}\n"
+        ).encode()
 
     def to_json(self) -> str:
         """The text of its release.json."""
         data = {
-            "format": FORMAT, "name": self.name, "version": str(self.version), "size": self.size_bytes, "sha256": self.sha256, "key": self.key,
+            "format": FORMAT,
+            "name": self.name,
+            "version": str(self.version),
+            "size": self.size_bytes,
+            "sha256": self.sha256,
+            "key": self.key,
             "signature": base64.b64encode(self.signature).decode(),
-        }  # fmt: skip
+        }
         return json.dumps(data, indent=2) + "\n"
 
     @classmethod
@@ -140,14 +150,15 @@ def bytes_fault(release: Release, data: bytes) -> str:
     return "" if hashlib.sha256(data).hexdigest() == release.sha256 else WRONG_DIGEST
 
 
-# ---- keys -----------------------------------------------------------------------------------------------------------
+# ---- keys ----------------------------------------------------------------------------------------
 def key_id(key: Ed25519PublicKey) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the 32 bytes of a public key."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def write_keys(stem: Path, key: Ed25519PrivateKey | None = None) -> tuple[Path, Path]:
-    """A new key pair as ``STEM.key`` (PKCS #8, readable by its owner only) and ``STEM.pub``; raises RegistryError, overwrites nothing."""
+    """A new key pair as ``STEM.key`` (PKCS #8, readable by its owner only) and ``STEM.pub``; raises
+    RegistryError, overwrites nothing."""
     if not stem.name:
         raise RegistryError(f"{stem}: expected a name for the key, this is a folder")
     private, public = stem.with_name(stem.name + ".key"), stem.with_name(stem.name + ".pub")
@@ -214,10 +225,12 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-# ---- the folder -----------------------------------------------------------------------------------------------------
+# ---- the folder ----------------------------------------------------------------------------------
 def sign(name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
     """A release of these bytes."""
-    unsigned = Release(name, version, len(data), hashlib.sha256(data).hexdigest(), key_id(key.public_key()), b"")
+    unsigned = Release(
+        name, version, len(data), hashlib.sha256(data).hexdigest(), key_id(key.public_key()), b""
+    )
     return replace(unsigned, signature=key.sign(unsigned.statement()))
 
 
@@ -235,11 +248,17 @@ class Registry:
         """Versions of a name, the oldest first."""
         if not (self.path / name).is_dir():
             return []
-        return sorted(Version.parse(version) for version in self._folders(self.path / name) if VERSION.fullmatch(version))
+        return sorted(
+            Version.parse(version)
+            for version in self._folders(self.path / name)
+            if VERSION.fullmatch(version)
+        )
 
     def _folders(self, path: Path) -> list[str]:
         try:
-            return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+            return sorted(
+                entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+            )
         except OSError as error:
             raise RegistryError(f"{path}: {error.strerror}") from error
 
@@ -248,7 +267,8 @@ class Registry:
         return self.path / name / str(version)
 
     def read(self, name: str, version: Version) -> tuple[Release, bytes]:
-        """A release and its bytes as they lie there, unverified; raises RegistryError when they can't be read as one."""
+        """A release and its bytes as they lie there, unverified; raises RegistryError when they can't be read
+        as one."""
         folder = self.folder(name, version)
         try:
             release = Release.from_json(_read(folder / "release.json", STATEMENT_BYTES_MAX).decode())
@@ -259,11 +279,15 @@ class Registry:
         except ValueError as error:
             raise RegistryError(f"{folder / 'release.json'}: {error}") from error
         if (release.name, release.version) != (name, version):
-            raise RegistryError(f"{folder / 'release.json'}: is of {release.name} {release.version}, and lies where {name} {version} should")
+            raise RegistryError(
+                f"{folder / 'release.json'}: is of {release.name} {release.version}, and lies where {name} "
+                f"{version} should"
+            )
         return release, _read(folder / f"{name}.wasm", COMPONENT_BYTES_MAX)
 
     def add(self, name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
-        """Sign and store a release, whole or not at all; raises RegistryError when the version has other bytes or another key already."""
+        """Sign and store a release, whole or not at all; raises RegistryError when the version has other
+        bytes or another key already."""
         if not NAME.fullmatch(name):
             raise RegistryError(f'{self.path}: expected a name like "modbus-driver", got "{name}"')
         release, folder = sign(name, version, data, key), self.folder(name, version)
@@ -271,7 +295,10 @@ class Registry:
             if folder.exists():
                 if self.read(name, version) == (release, data):
                     return release
-                text = "is there already with other bytes or another key; a released version never changes, give this one a new number"
+                text = (
+                    "is there already with other bytes or another key; a released version never changes, "
+                    "give this one a new number"
+                )
                 raise RegistryError(f"{folder}: {text}")
             folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(prefix=".adding-", dir=folder.parent))

@@ -1,7 +1,7 @@
 """The device models that ship, by name, and those of third parties (entry point group ``twinloop.devices``).
 
-Belongs here: which device has which points and what they do. Never: protocols or time. A map's source is something that
-was opened (SunSpec's JSON), or it says ``ours``.
+Belongs here: which device has which points and what they do. Never: protocols or time. A map's source is
+something that was opened (SunSpec's JSON), or it says ``ours``.
 """
 
 from __future__ import annotations
@@ -21,32 +21,122 @@ ENTRY_POINTS = "twinloop.devices"
 """a third party's entry point is a callable that returns a DeviceModel"""
 
 
+_PRESS_POINTS = (
+    Point(
+        "pressure",
+        "holding",
+        0,
+        "f32",
+        unit="bar",
+        low=0.0,
+        high=16.0,
+        signal=Signal("sine", 6.0, 1.5, 300, noise=0.05),
+    ),
+    Point(
+        "temperature",
+        "holding",
+        2,
+        "f32",
+        unit="degC",
+        low=-20.0,
+        high=120.0,
+        signal=Signal("reversion", 55.0, 0.3, duty=0.02),
+    ),
+    Point(
+        "force",
+        "holding",
+        4,
+        "f32",
+        unit="kN",
+        low=0.0,
+        high=400.0,
+        signal=Signal("square", 12.0, 240.0, 40, 0.4, noise=1.2),
+    ),
+    Point(
+        "stroke",
+        "holding",
+        6,
+        "i16",
+        unit="mm",
+        scale=0.1,
+        low=0.0,
+        high=250.0,
+        signal=Signal("ramp", 0.0, 240.0, 40),
+    ),
+    Point(
+        "vibration",
+        "holding",
+        7,
+        "u16",
+        unit="mm/s",
+        scale=0.01,
+        low=0.0,
+        high=50.0,
+        signal=Signal("walk", 3.0, 0.05, limit=2.5),
+    ),
+    Point(
+        "oil-level",
+        "holding",
+        8,
+        "u16",
+        unit="%",
+        scale=0.1,
+        low=0.0,
+        high=100.0,
+        signal=Signal("ramp", 90.0, -30.0, 36_000),
+    ),
+    Point("cycles", "holding", 9, "u32", unit="", signal=Signal("counter", 12_000.0, 0.025)),
+    Point("energy", "holding", 11, "u32", unit="Wh", signal=Signal("counter", 840_000.0, 0.4)),
+    Point(
+        "state",
+        "holding",
+        13,
+        "u16",
+        unit="",
+        low=0.0,
+        high=3.0,
+        signal=Signal("square", 1.0, 1.0, 400, 0.8),
+    ),
+    Point(
+        "setpoint",
+        "holding",
+        14,
+        "f32",
+        unit="bar",
+        low=0.0,
+        high=16.0,
+        signal=Signal("constant", 6.0),
+        writable=True,
+    ),
+)
+
+
 def _press_sensor() -> DeviceModel:
-    points = (
-        Point("pressure", "holding", 0, "f32", unit="bar", low=0.0, high=16.0, signal=Signal("sine", 6.0, 1.5, 300, noise=0.05)),
-        Point("temperature", "holding", 2, "f32", unit="degC", low=-20.0, high=120.0, signal=Signal("reversion", 55.0, 0.3, duty=0.02)),
-        Point("force", "holding", 4, "f32", unit="kN", low=0.0, high=400.0, signal=Signal("square", 12.0, 240.0, 40, 0.4, noise=1.2)),
-        Point("stroke", "holding", 6, "i16", unit="mm", scale=0.1, low=0.0, high=250.0, signal=Signal("ramp", 0.0, 240.0, 40)),
-        Point("vibration", "holding", 7, "u16", unit="mm/s", scale=0.01, low=0.0, high=50.0, signal=Signal("walk", 3.0, 0.05, limit=2.5)),
-        Point("oil-level", "holding", 8, "u16", unit="%", scale=0.1, low=0.0, high=100.0, signal=Signal("ramp", 90.0, -30.0, 36_000)),
-        Point("cycles", "holding", 9, "u32", unit="", signal=Signal("counter", 12_000.0, 0.025)),
-        Point("energy", "holding", 11, "u32", unit="Wh", signal=Signal("counter", 840_000.0, 0.4)),
-        Point("state", "holding", 13, "u16", unit="", low=0.0, high=3.0, signal=Signal("square", 1.0, 1.0, 400, 0.8)),
-        Point("setpoint", "holding", 14, "f32", unit="bar", low=0.0, high=16.0, signal=Signal("constant", 6.0), writable=True),
-    )
     title = "Hydraulic press, 10 points from holding register 0"
-    return DeviceModel("press-sensor", title, "ours", PROTOCOLS, points, step_ns=500_000_000)
+    return DeviceModel("press-sensor", title, "ours", PROTOCOLS, _PRESS_POINTS, step_ns=500_000_000)
 
 
-def _sunspec(name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], step_ns: int) -> DeviceModel:
+def _sunspec(
+    name: str, title: str, number: int, implemented: tuple[SunSpecPoint, ...], step_ns: int
+) -> DeviceModel:
     points, constants = sunspec_map(number, implemented)
-    source = f"SunSpec model {number} ({load_model(number)['group'].get('label', '')}), JSON shipped by pysunspec2"
-    return DeviceModel(name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", step_ns=step_ns)
+    source = (
+        f"SunSpec model {number} ({load_model(number)['group'].get('label', '')}), JSON shipped by pysunspec2"
+    )
+    return DeviceModel(
+        name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", step_ns=step_ns
+    )
 
 
 def _energy_meter() -> DeviceModel:
-    phases = [SunSpecPoint(f"PhVph{p}", -1, Signal("reversion", 230.0, 0.4, duty=0.1), low=207.0, high=253.0) for p in "ABC"]
-    currents = [SunSpecPoint(f"Aph{p}", -2, Signal("reversion", 42.0, 0.8, duty=0.05), low=0.0, high=100.0) for p in "ABC"]
+    phases = [
+        SunSpecPoint(f"PhVph{p}", -1, Signal("reversion", 230.0, 0.4, duty=0.1), low=207.0, high=253.0)
+        for p in "ABC"
+    ]
+    currents = [
+        SunSpecPoint(f"Aph{p}", -2, Signal("reversion", 42.0, 0.8, duty=0.05), low=0.0, high=100.0)
+        for p in "ABC"
+    ]
     return _sunspec("energy-meter", "Three-phase energy meter", 203, (
         *currents, *phases,
         SunSpecPoint("Hz", -2, Signal("reversion", 50.0, 0.01, duty=0.1), low=49.5, high=50.5),
@@ -110,7 +200,10 @@ _SHIPPED: dict[str, Callable[[], DeviceModel]] = {
 
 def names() -> list[str]:
     """All known device models, shipped ones first."""
-    return [*_SHIPPED, *(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _SHIPPED)]
+    return [
+        *_SHIPPED,
+        *(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _SHIPPED),
+    ]
 
 
 @cache
@@ -122,6 +215,8 @@ def model(name: str) -> DeviceModel:
         if point.name == name:
             found = point.load()()
             if not isinstance(found, DeviceModel):
-                raise TypeError(f"entry point {point.value} returned {type(found).__name__}, expected a DeviceModel")
+                raise TypeError(
+                    f"entry point {point.value} returned {type(found).__name__}, expected a DeviceModel"
+                )
             return found
     raise KeyError(name)

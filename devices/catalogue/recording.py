@@ -1,8 +1,10 @@
-"""Recordings: what a device once showed, as a device. CSV with a header ``ns,point,value,status[,unit[,took_ns]]``, a reading a row.
+"""Recordings: what a device once showed, as a device. CSV with a header
+``ns,point,value,status[,unit[,took_ns]]``, a reading a row.
 
-Belongs here: the format, and a process that replays it. Never: files (scenarios read them). ``ns`` are nanoseconds of any clock, rising;
-the first row is t = 0. ``status`` is an OPC UA StatusCode, decimal or 0x...; empty is Good. From a row on the point shows its value; a Bad one is a
-StatusCode over OPC UA, NaN in registers, null in a payload. After its last row it holds what it had (``lasts_ns`` says when that is).
+Belongs here: the format, and a process that replays it. Never: files (scenarios read them). ``ns`` are
+nanoseconds of any clock, rising; the first row is t = 0. ``status`` is an OPC UA StatusCode, decimal or
+0x...; empty is Good. From a row on the point shows its value; a Bad one is a StatusCode over OPC UA, NaN in
+registers, null in a payload. After its last row it holds what it had (``lasts_ns`` says when that is).
 ``took_ns``: how long the exchange that brought the reading took; empty where that isn't known.
 """
 
@@ -56,17 +58,25 @@ class Recording(NamedTuple):
     units: dict[str, str]
     lasts_ns: int
     exchanges: list[tuple[int, int]] = []
-    """(ns from the beginning, ns that it took, -1: nothing came), one for each instant with a ``took_ns`` or with one of UNANSWERED"""
+    """(ns from the beginning, ns that it took, -1: nothing came), one for each instant with a ``took_ns`` or
+    with one of UNANSWERED"""
 
     def model(self, name: str) -> DeviceModel:
         """A device that shows it: a 64-bit float a point, from holding register 0 on."""
         points = tuple(
-            Point(point, "holding", 4 * i, "f64", unit=self.units[point], output=point) for i, point in enumerate(self.tracks)
+            Point(point, "holding", 4 * i, "f64", unit=self.units[point], output=point)
+            for i, point in enumerate(self.tracks)
         )
         return DeviceModel(
-            name, f"Recording of {len(points)} points over {self.lasts_ns / 1e9:g} s", name, PROTOCOLS, points, step_ns=STEP_NS,
-            process=lambda key, dt_s: Replay(self.tracks), lasts_ns=self.lasts_ns,
-        )  # fmt: skip
+            name,
+            f"Recording of {len(points)} points over {self.lasts_ns / 1e9:g} s",
+            name,
+            PROTOCOLS,
+            points,
+            step_ns=STEP_NS,
+            process=lambda key, dt_s: Replay(self.tracks),
+            lasts_ns=self.lasts_ns,
+        )
 
 
 class Replay(Process):
@@ -96,7 +106,11 @@ def parse(lines: Iterable[str]) -> Recording:
     except csv.Error as error:
         raise RecordingError(1, str(error)) from error
     if header not in _HEADERS:
-        raise RecordingError(1, f"expected the header {','.join(HEADER)}[,{UNIT}[,{TOOK}]], got {','.join(header or []) or 'nothing'}")
+        raise RecordingError(
+            1,
+            f"expected the header {','.join(HEADER)}[,{UNIT}[,{TOOK}]], got "
+            f"{','.join(header or []) or 'nothing'}",
+        )
     tracks: dict[str, Track] = {}
     units: dict[str, str] = {}
     exchanges: list[tuple[int, int]] = []

@@ -1,7 +1,8 @@
 """SunSpec models as register maps, read from the JSON that the package pysunspec2 ships.
 
 Belongs here: addresses, types and scale-factor registers from the published models. Never: what a value does.
-Layout: SunSpec Information Model Overview, "Device information model": "SunS" at 40000, common model 1, then the model.
+Layout: SunSpec Information Model Overview, "Device information model": "SunS" at 40000, common model 1, then
+the model.
 """
 
 from __future__ import annotations
@@ -21,19 +22,51 @@ _COMMON_LENGTH = 66
 MODEL_BASE = BASE + 2 + 2 + _COMMON_LENGTH
 """where the ID register of the first model after the common one lies"""
 TYPES = {
-    "uint16": "u16", "int16": "i16", "uint32": "u32", "int32": "i32", "uint64": "u64", "int64": "i64", "acc16": "u16", "acc32": "u32", "acc64": "u64",
-    "enum16": "u16", "enum32": "u32", "bitfield16": "u16", "bitfield32": "u32", "bitfield64": "u64", "float32": "f32", "float64": "f64",
+    "uint16": "u16",
+    "int16": "i16",
+    "uint32": "u32",
+    "int32": "i32",
+    "uint64": "u64",
+    "int64": "i64",
+    "acc16": "u16",
+    "acc32": "u32",
+    "acc64": "u64",
+    "enum16": "u16",
+    "enum32": "u32",
+    "bitfield16": "u16",
+    "bitfield32": "u32",
+    "bitfield64": "u64",
+    "float32": "f32",
+    "float64": "f64",
     "count": "u16",
-}  # fmt: skip
+}
 """SunSpec's types that hold a number -> ours"""
-_NOT_IMPLEMENTED = {"uint16": 0xFFFF, "int16": 0x8000, "sunssf": 0x8000, "enum16": 0xFFFF, "bitfield16": 0xFFFF}
+_NOT_IMPLEMENTED = {
+    "uint16": 0xFFFF,
+    "int16": 0x8000,
+    "sunssf": 0x8000,
+    "enum16": 0xFFFF,
+    "bitfield16": 0xFFFF,
+}
 """what an unimplemented point of one register reads as"""
 _SENTINELS = {
-    "int16": 0x8000, "uint16": 0xFFFF, "acc16": 0, "enum16": 0xFFFF, "bitfield16": 0xFFFF, "int32": 1 << 31, "uint32": 0xFFFF_FFFF, "acc32": 0,
-    "enum32": 0xFFFF_FFFF, "bitfield32": 0xFFFF_FFFF, "int64": 1 << 63, "uint64": 0xFFFF_FFFF_FFFF_FFFF, "acc64": 0,
+    "int16": 0x8000,
+    "uint16": 0xFFFF,
+    "acc16": 0,
+    "enum16": 0xFFFF,
+    "bitfield16": 0xFFFF,
+    "int32": 1 << 31,
+    "uint32": 0xFFFF_FFFF,
+    "acc32": 0,
+    "enum32": 0xFFFF_FFFF,
+    "bitfield32": 0xFFFF_FFFF,
+    "int64": 1 << 63,
+    "uint64": 0xFFFF_FFFF_FFFF_FFFF,
+    "acc64": 0,
     "bitfield64": 0xFFFF_FFFF_FFFF_FFFF,
-}  # fmt: skip
-"""SunSpec's type -> what its registers hold when there is no value (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)"""
+}
+"""SunSpec's type -> what its registers hold when there is no value (pysunspec2, sunspec2/mb.py,
+SUNS_UNIMPL_*)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +102,9 @@ def load_model(number: int) -> dict[str, Any]:
     return found
 
 
-def sunspec_map(number: int, implemented: tuple[SunSpecPoint, ...]) -> tuple[tuple[Point, ...], dict[tuple[str, int], int]]:
+def sunspec_map(
+    number: int, implemented: tuple[SunSpecPoint, ...]
+) -> tuple[tuple[Point, ...], dict[tuple[str, int], int]]:
     """(points, constant registers) of a device with that model; unimplemented points read as SunSpec says."""
     group = load_model(number)["group"]
     wanted = {point.name: point for point in implemented}
@@ -108,10 +143,20 @@ def _point(raw: dict[str, Any], address: int, mine: SunSpecPoint) -> Point:
     exponent = raw["sf"] if isinstance(raw.get("sf"), int) else mine.exponent
     scale = 10.0**exponent if exponent >= 0 else 1.0 / 10**-exponent
     return Point(
-        name=mine.alias or _kebab(raw["name"]), table="holding", address=address, type=TYPES[raw["type"]], unit=mine.unit or raw.get("units") or "",
-        scale=scale, low=mine.low, high=mine.high, signal=mine.signal, writable=raw.get("access") == "RW",
-        nan=() if raw["type"] not in _SENTINELS or (raw["type"][:3] == "acc" and not mine.signal.level) else (_SENTINELS[raw["type"]],),
-    )  # fmt: skip
+        name=mine.alias or _kebab(raw["name"]),
+        table="holding",
+        address=address,
+        type=TYPES[raw["type"]],
+        unit=mine.unit or raw.get("units") or "",
+        scale=scale,
+        low=mine.low,
+        high=mine.high,
+        signal=mine.signal,
+        writable=raw.get("access") == "RW",
+        nan=()
+        if raw["type"] not in _SENTINELS or (raw["type"][:3] == "acc" and not mine.signal.level)
+        else (_SENTINELS[raw["type"]],),
+    )
 
 
 def _kebab(name: str) -> str:

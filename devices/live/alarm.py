@@ -1,6 +1,8 @@
-"""An alarm clock for an event loop that is late by microseconds, where asyncio's own timers are by a millisecond (epoll's unit).
+"""An alarm clock for an event loop that is late by microseconds, where asyncio's own timers are by a
+millisecond (epoll's unit).
 
-Belongs here: Linux's timerfd_create(2), reached by ctypes (os.timerfd_create needs Python 3.13). Elsewhere asyncio's timers do.
+Belongs here: Linux's timerfd_create(2), reached by ctypes (os.timerfd_create needs Python 3.13). Elsewhere
+asyncio's timers do.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ class _Times(ctypes.Structure):
 
 
 class Alarm:
-    """Calls ``rings`` once at the instant of ``set``; setting it again moves it. ``loop`` None: the running one. Close it."""
+    """Calls ``rings`` once at the instant of ``set``; setting it again moves it. ``loop`` None: the running
+    one. Close it."""
 
     def __init__(self, rings: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._rings = rings

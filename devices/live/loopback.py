@@ -25,7 +25,10 @@ def round_trip_ns(host: str, port: int) -> int:
 
 def plain_round_trip_ns() -> int:
     """Between two sockets of this process: less than between two processes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname(), TIMEOUT_S) as near:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), TIMEOUT_S) as near,
+    ):
         far, _ = listener.accept()
         with far:
             took = []

@@ -1,6 +1,7 @@
 """Which nodes a real OPC UA server lacks, asked before a run polls it.
 
-Belongs here: one look at a server over SecurityPolicy None, anonymously, as the shipped driver comes. Never: values.
+Belongs here: one look at a server over SecurityPolicy None, anonymously, as the shipped driver comes. Never:
+values.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ BLOCK = 100
 
 
 def missing(servers: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, list[str]]:
-    """name -> addresses that its server (URL, addresses) doesn't have; a server that can't be asked isn't judged."""
+    """name -> addresses that its server (URL, addresses) doesn't have; a server that can't be asked isn't
+    judged."""
 
     async def ask() -> dict[str, list[str]]:
         gate = asyncio.Semaphore(AT_ONCE)

@@ -1,7 +1,8 @@
 """Serial lines without a plug: a pseudo-terminal each, which a client opens like any serial port.
 
-Belongs here: bytes and where a frame ends. Never: times on the wires (the line's model), what frames mean. A pseudo-terminal has no baud rate:
-bytes come at once, and a frame ends where its check sum holds, or where nothing more comes for ``SILENCE_S``.
+Belongs here: bytes and where a frame ends. Never: times on the wires (the line's model), what frames mean. A
+pseudo-terminal has no baud rate: bytes come at once, and a frame ends where its check sum holds, or where
+nothing more comes for ``SILENCE_S``.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pymodbus.framer import FramerRTU
 FRAME_BYTES_MIN, FRAME_BYTES_MAX = 4, 256
 """MODBUS over Serial Line V1.02 section 2.5.1"""
 SILENCE_S = 0.02
-"""after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own pauses aren't those of a wire"""
+"""after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own
+pauses aren't those of a wire"""
 FREED_S = 1.0
-"""how often a client's claim to have the line alone (TIOCEXCL) is undone; and what wasn't read for that long is discarded"""
+"""how often a client's claim to have the line alone (TIOCEXCL) is undone; and what wasn't read for that long
+is discarded"""
 READ_BYTES = 4096
 """at a time; of more than a frame only that it is too long is kept (limit ``line-overlong``)"""
 UNREAD_BYTES_MAX = 4096
@@ -30,7 +33,9 @@ UNREAD_BYTES_MAX = 4096
 class Frames:
     """Bytes in, frames out: ``heard`` gets each, ``met`` is told of limits."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], met: Callable[[str], None]
+    ) -> None:
         self._loop, self._heard, self._met = loop, heard, met
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +82,8 @@ class SerialLine:
         self._frames.feed(os.read(self._near, READ_BYTES))
 
     def _free(self) -> None:
-        """This end is open all the time, so what a client leaves behind outlives it: its claim to the line, and answers that it hasn't read."""
+        """This end is open all the time, so what a client leaves behind outlives it: its claim to the line,
+        and answers that it hasn't read."""
         fcntl.ioctl(self._far, termios.TIOCNXCL)
         if self._loop.time() - self._written_s >= FREED_S:
             termios.tcflush(self._far, termios.TCIFLUSH)
@@ -104,4 +110,6 @@ class SerialLine:
 
 def whole(frame: bytes) -> bool:
     """Does its check sum hold?"""
-    return len(frame) >= FRAME_BYTES_MIN and bool(FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:])
+    return len(frame) >= FRAME_BYTES_MIN and bool(
+        FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
+    )

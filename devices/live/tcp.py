@@ -1,7 +1,8 @@
 """TCP listeners for whoever comes: bytes to a caller and back, with limits.
 
-Belongs here: asyncio's protocols. Never: what the bytes mean, or when something happens. Each listener takes at most ``CONNECTIONS_MAX``
-clients at a time; one that doesn't read what it asked for is cut off at ``UNREAD_BYTES_MAX``; one that asks too much isn't read from.
+Belongs here: asyncio's protocols. Never: what the bytes mean, or when something happens. Each listener takes
+at most ``CONNECTIONS_MAX`` clients at a time; one that doesn't read what it asked for is cut off at
+``UNREAD_BYTES_MAX``; one that asks too much isn't read from.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class TcpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
-        self.peer, self.name = ((transport.get_extra_info(which) or ("", 0))[:2] for which in ("peername", "sockname"))  # None: it is gone already
+        # None: it is gone already
+        self.peer, self.name = (
+            (transport.get_extra_info(which) or ("", 0))[:2] for which in ("peername", "sockname")
+        )
         listener = self._listener
         if len(listener.connections) >= CONNECTIONS_MAX:
             listener.met("connections")
@@ -72,7 +76,9 @@ class TcpConnection(asyncio.Protocol):
         """It has sent something: its caller gets that in turn, which may not be now."""
         self._read_bytes += len(data)
         self._listener.enter(self._deliver, data)
-        if (self._read_bytes or (self._caller is not None and self._caller.full)) and self._transport is not None:
+        if (
+            self._read_bytes or (self._caller is not None and self._caller.full)
+        ) and self._transport is not None:
             self._transport.pause_reading()
 
     def _deliver(self, data: bytes) -> None:
@@ -91,7 +97,13 @@ class TcpConnection(asyncio.Protocol):
 
     def _resume(self) -> None:
         transport, caller = self._transport, self._caller
-        if caller is not None and not caller.full and not self._read_bytes and transport is not None and not transport.is_closing():
+        if (
+            caller is not None
+            and not caller.full
+            and not self._read_bytes
+            and transport is not None
+            and not transport.is_closing()
+        ):
             transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -149,11 +161,17 @@ class TcpListener:
 
 
 class Dialer:
-    """Who connects to one server: a listener, the other way round. ``refused`` is told when nobody is there. ``loop`` None: the running one."""
+    """Who connects to one server: a listener, the other way round. ``refused`` is told when nobody is there.
+    ``loop`` None: the running one."""
 
     def __init__(
-        self, accept: Accept, refused: Callable[[], None], enter: Enter, met: Callable[[str], None], loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:  # fmt: skip
+        self,
+        accept: Accept,
+        refused: Callable[[], None],
+        enter: Enter,
+        met: Callable[[str], None],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.accept, self.enter, self.met = accept, enter, met
         self._refused = refused
         self._loop = loop or asyncio.get_running_loop()
@@ -184,7 +202,8 @@ class Dialer:
 
 
 class Call:
-    """One connection to a server, as whoever has asked for it sees it: written to at once, even before it stands.
+    """One connection to a server, as whoever has asked for it sees it: written to at once, even before it
+    stands.
 
     ``heard`` gets what comes, ``lost`` is told when nobody is there, or no more.
     """
@@ -193,9 +212,14 @@ class Call:
     full = False
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, at: tuple[str, int], heard: Callable[[bytes], None], lost: Callable[[], None], enter: Enter,
+        self,
+        loop: asyncio.AbstractEventLoop,
+        at: tuple[str, int],
+        heard: Callable[[bytes], None],
+        lost: Callable[[], None],
+        enter: Enter,
         met: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._heard, self._lost = heard, lost
         self._connection: TcpConnection | None = None
         self._unsent: list[bytes] = []

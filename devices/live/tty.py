@@ -1,6 +1,8 @@
-"""A real serial port, as the client of the devices on its line: pyserial opens it, bytes go out, frames come in.
+"""A real serial port, as the client of the devices on its line: pyserial opens it, bytes go out, frames come
+in.
 
-Belongs here: the port. Never: whose turn it is, how long an answer may take (the line's user). A frame ends as on a pseudo-terminal (pty.py).
+Belongs here: the port. Never: whose turn it is, how long an answer may take (the line's user). A frame ends
+as on a pseudo-terminal (pty.py).
 """
 
 from __future__ import annotations
@@ -19,15 +21,22 @@ _PSEUDO = range(136, 144)
 
 
 class Tty:
-    """Opened at once; raises OSError when it can't be. ``heard`` gets each frame, ``lost`` is told when the port has gone: it is closed then.
+    """Opened at once; raises OSError when it can't be. ``heard`` gets each frame, ``lost`` is told when the
+    port has gone: it is closed then.
 
     ``framing``: of a character, e.g. ``8E1``.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, path: str, rate_bd: int, framing: str, heard: Callable[[bytes], None], lost: Callable[[], None],
+        self,
+        loop: asyncio.AbstractEventLoop,
+        path: str,
+        rate_bd: int,
+        framing: str,
+        heard: Callable[[bytes], None],
+        lost: Callable[[], None],
         met: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         bits, parity, stop = (8, "N", 1) if _pseudo(path) else (int(framing[0]), framing[1], int(framing[2]))
         try:
             self._port = serial.Serial(path, rate_bd, bits, parity, stop, timeout=0, write_timeout=0)

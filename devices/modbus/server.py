@@ -1,7 +1,9 @@
 """A Modbus server, sans-IO: request bytes in, answer bytes out, over one device's image.
 
-Belongs here: pymodbus's framers and PDU code, called synchronously, and the corrections of its deviations (DEVIATIONS).
-Never: time that passes, sockets, what a register means. MODBUS Application Protocol Specification V1.1b3 sections 6 and 7.
+Belongs here: pymodbus's framers and PDU code, called synchronously, and the corrections of its deviations
+(DEVIATIONS).
+Never: time that passes, sockets, what a register means. MODBUS Application Protocol Specification V1.1b3
+sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -24,19 +26,34 @@ BUFFER_BYTES_MAX = 64 << 10
 """of a TCP connection: a peer that sends more without a whole request is cut off"""
 
 DEVIATIONS = (
-    "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 (pymodbus: 0x80 with 01)",
+    "a count or length out of range answers fc|0x80 with 03, an unknown function fc|0x80 with 01 "
+    "(pymodbus: 0x80 with 01)",
     "function 5 takes 0x0000 and 0xFF00 only, else exception 03 (pymodbus: any value)",
     "function 23 writes nothing when an address that it reads doesn't exist (pymodbus: writes, then refuses)",
-    "a register or coil that can't be written is exception 02, an address that is none for writes (pymodbus: knows no such registers)",
-    "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a broadcast: no answer",
+    "a register or coil that can't be written is exception 02, an address that is none for writes "
+    "(pymodbus: knows no such registers)",
+    "another unit id: silence on a line, exception 0B over TCP (pymodbus: 04); unit 0 on a line is a "
+    "broadcast: no answer",
     "pipelined requests in one segment are all answered (pymodbus: one)",
-    "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, 12, 17, 20, 21, "
+    "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, "
+    "12, 17, 20, 21, "
     "24 are unknown functions (pymodbus: one state a process)",
 )
-"""where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a test"""
+"""where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a
+test"""
 
-_TABLE_OF = {1: "coil", 2: "discrete", 3: "holding", 4: "input", 5: "coil", 6: "holding", 15: "coil", 16: "holding",
-             22: "holding", 23: "holding"}  # fmt: skip
+_TABLE_OF = {
+    1: "coil",
+    2: "discrete",
+    3: "holding",
+    4: "input",
+    5: "coil",
+    6: "holding",
+    15: "coil",
+    16: "holding",
+    22: "holding",
+    23: "holding",
+}
 _COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
 """sections 6.1 to 6.4, 6.11, 6.12"""
 _MASK_WRITE = 22
@@ -65,21 +82,39 @@ class _Context:
 
     async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
         table, image = _TABLE_OF[func_code], self._device.image
-        return None if image.writable(table, address, len(values)) and image.write(table, address, values) else ExcCodes.ILLEGAL_ADDRESS
+        return (
+            None
+            if image.writable(table, address, len(values)) and image.write(table, address, values)
+            else ExcCodes.ILLEGAL_ADDRESS
+        )
 
 
 class ModbusServer:
     """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_rtu`` one frame.
 
-    ``beside``: another server of the same device, for a second client's connection: what is wrong with it is wrong with both.
+    ``beside``: another server of the same device, for a second client's connection: what is wrong with it is
+    wrong with both.
     ``unit_id``: by which it is known on this connection, if not by the device's own.
     """
 
     __slots__ = (
-        "_buffer", "_connections", "_context", "_decoder", "_rtu", "_tcp", "device", "faults", "slow_ns", "unit_id", "untouched", "witnesses",
-    )  # fmt: skip
+        "_buffer",
+        "_connections",
+        "_context",
+        "_decoder",
+        "_rtu",
+        "_tcp",
+        "device",
+        "faults",
+        "slow_ns",
+        "unit_id",
+        "untouched",
+        "witnesses",
+    )
 
-    def __init__(self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None) -> None:
+    def __init__(
+        self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None
+    ) -> None:
         self.device = device
         self.unit_id = device.unit_id if unit_id is None else unit_id
         self._context = _Context(device)
@@ -123,13 +158,14 @@ class ModbusServer:
         """This connection is over: its device needs to know of it no more."""
         self._connections.remove(self)
 
-    # ---- framing ------------------------------------------------------------------------------------------------
+    # ---- framing ---------------------------------------------------------------------------------
     def reset(self) -> None:
         """A new connection: forget half a request."""
         self._buffer = b""
 
     def respond_tcp(self, data: bytes, now_ns: int) -> list[bytes] | None:
-        """Answers to every whole request that ``data`` completes, in order; None: the peer must be disconnected."""
+        """Answers to every whole request that ``data`` completes, in order; None: the peer must be
+        disconnected."""
         buffer = self._buffer + data if self._buffer else data
         if len(buffer) == 12 and buffer[2:6] == b"\0\0\0\x06":
             self._buffer = b""
@@ -163,7 +199,10 @@ class ModbusServer:
 
     def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
         """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""
-        if not 4 <= len(frame) <= PDU_BYTES_MAX + 3 or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]:
+        if (
+            not 4 <= len(frame) <= PDU_BYTES_MAX + 3
+            or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]
+        ):
             return None
         unit = frame[0]
         if unit not in (0, self.unit_id):
@@ -174,12 +213,13 @@ class ModbusServer:
         right: bytes = self._rtu.encode(answer, unit, 0)
         return self._spoilt(right, tcp=False) if self.faults else right
 
-    # ---- one request --------------------------------------------------------------------------------------------
+    # ---- one request -----------------------------------------------------------------------------
     def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:
         """The answering PDU; the image is as of ``now_ns``."""
         code = pdu[0]
         if code in (3, 4) and len(pdu) == 5:
-            # Most of all traffic: the image's bytes are the answer. tests/devices holds it against pymodbus's own answers.
+            # Most of all traffic: the image's bytes are the answer. tests/devices holds it against pymodbus's
+            # own answers.
             _, address, count = _READ.unpack(pdu)
             if 1 <= count <= 125:
                 device = self.device
@@ -218,7 +258,13 @@ class ModbusServer:
         if code in (1, 2, 3, 4):
             return None if size == 5 and 1 <= (pdu[3] << 8 | pdu[4]) <= _COUNT_MAX[code] else _ILLEGAL_VALUE
         if code == 43:
-            return None if size == 4 and pdu[1] == 14 else _ILLEGAL_VALUE if size >= 2 and pdu[1] == 14 else _ILLEGAL_FUNCTION
+            return (
+                None
+                if size == 4 and pdu[1] == 14
+                else _ILLEGAL_VALUE
+                if size >= 2 and pdu[1] == 14
+                else _ILLEGAL_FUNCTION
+            )
         if code not in _TABLE_OF:
             return _ILLEGAL_FUNCTION
         if code == 5:
@@ -228,14 +274,19 @@ class ModbusServer:
                 return _ILLEGAL_VALUE
             count = int.from_bytes(pdu[3:5], "big")
             payload = (count + 7) // 8 if code == 15 else 2 * count
-            return None if 1 <= count <= _COUNT_MAX[code] and pdu[5] == payload == size - 6 else _ILLEGAL_VALUE
+            return (
+                None if 1 <= count <= _COUNT_MAX[code] and pdu[5] == payload == size - 6 else _ILLEGAL_VALUE
+            )
         if code == 23:
             if size < 10:
                 return _ILLEGAL_VALUE
             reads, writes = int.from_bytes(pdu[3:5], "big"), int.from_bytes(pdu[7:9], "big")
             if not (1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10):
                 return _ILLEGAL_VALUE
-            there = self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads, true=True) is not None
+            there = (
+                self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads, true=True)
+                is not None
+            )
             return None if there else _ILLEGAL_ADDRESS
         return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE
 
@@ -263,5 +314,3 @@ def _run(coroutine: Any) -> Any:
         return done.value
     coroutine.close()
     raise RuntimeError("pymodbus waited; a sans-IO server can't")
-
-

@@ -63,7 +63,10 @@ class DeviceModel:
             for address in range(point.address, point.address + point.width):
                 other = taken.setdefault((point.table, address), point.name)
                 if other != point.name:
-                    raise ValueError(f"device model {self.name}: {other} and {point.name} both lie at {point.table} {address}")
+                    raise ValueError(
+                        f"device model {self.name}: {other} and {point.name} both lie at {point.table} "
+                        f"{address}"
+                    )
 
     def index(self, point: str) -> int | None:
         """Position of a point by name."""
@@ -105,7 +108,13 @@ class Device:
     __slots__ = ("_key", "_move", "_statuses", "_step", "_step_ns", "image", "model", "name", "unit_id")
 
     def __init__(
-        self, model: DeviceModel, name: str, unit_id: int, key: int, image: RegisterImage | None = None, move: Callable[[int], None] | None = None
+        self,
+        model: DeviceModel,
+        name: str,
+        unit_id: int,
+        key: int,
+        image: RegisterImage | None = None,
+        move: Callable[[int], None] | None = None,
     ) -> None:
         self.model, self.name, self.unit_id, self._key = model, name, unit_id, key
         self.image = RegisterImage(model.points, model.constants) if image is None else image
@@ -141,7 +150,11 @@ class Device:
         self.advance(now_ns)
         image, point = self.image, self.model.points[fault.point]
         cell = image.cell(fault.point)
-        seen = image.read_bits(point.table, point.address, 1) if cell is None else image.read_raw(point.table, point.address, point.width)
+        seen = (
+            image.read_bits(point.table, point.address, 1)
+            if cell is None
+            else image.read_raw(point.table, point.address, point.width)
+        )
         key = mixed(self._key, now_ns + 1000 * len(self.model.points) + fault.point)
         overlay = Overlay(fault, cell, bytes(seen or b""), key, now_ns, self._step_ns)
         image.overlays.append(overlay)

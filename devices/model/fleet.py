@@ -1,9 +1,9 @@
 """Devices of one model, made together: many of them move in one numpy pass a step instead of one call each.
 
-Belongs here: who shares a pass, and the pass. Never: what a signal is (signal.py), how one device moves alone (stepper.py);
-tests/devices/test_fleet.py holds the two against each other, bit by bit: only + - * / and comparisons on float64 and uint64
-are used, which are the same in numpy and in Python. A device is only ever looked at as of now, so that moving its fleet's
-images along with it shows nobody anything early.
+Belongs here: who shares a pass, and the pass. Never: what a signal is (signal.py), how one device moves alone
+(stepper.py); tests/devices/test_fleet.py holds the two against each other, bit by bit: only + - * / and
+comparisons on float64 and uint64 are used, which are the same in numpy and in Python. A device is only ever
+looked at as of now, so that moving its fleet's images along with it shows nobody anything early.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import SINE, SINE_STEPS, Signal, mixed
 
 LOOKS_MIN = 32
-"""devices of a fleet that are looked at within one step, from which on one pass for all is cheaper than a call for each"""
+"""devices of a fleet that are looked at within one step, from which on one pass for all is cheaper than a
+call for each"""
 
 _TABLE = np.array(SINE)
 _STRIDE = 0x9E3779B97F4A7C15
@@ -42,13 +43,20 @@ def make_devices(model: DeviceModel, members: list[FleetMember], period_ns: int)
     if len(members) * min(model.step_ns, period_ns) // period_ns < LOOKS_MIN or not _fits(model):
         return [Device(model, *member) for member in members]
     together = Pass(model, [member.key for member in members])
-    return [Device(model, *member, image=image, move=together.move) for member, image in zip(members, together.images, strict=True)]
+    return [
+        Device(model, *member, image=image, move=together.move)
+        for member, image in zip(members, together.images, strict=True)
+    ]
 
 
 def _fits(model: DeviceModel) -> bool:
     """Registers of at most 32 bits in wire order: floats hold them exactly, and numpy has a type for them."""
     moving = [point for point in model.points if not point.writable]
-    return model.process is None and bool(moving) and all(p.table in ("holding", "input") and p.order == "be" and p.width <= 2 for p in moving)
+    return (
+        model.process is None
+        and bool(moving)
+        and all(p.table in ("holding", "input") and p.order == "be" and p.width <= 2 for p in moving)
+    )
 
 
 class Pass:
@@ -58,8 +66,17 @@ class Pass:
         blank = RegisterImage(model.points, model.constants)
         count = len(keys)
         rows = {table: np.tile(np.frombuffer(raw, np.uint8), (count, 1)) for table, raw in blank.raw.items()}
-        self.images = [RegisterImage(model.points, model.constants, {t: memoryview(matrix[i]) for t, matrix in rows.items()}) for i in range(count)]
-        self._moving = [_Column(i, p, keys, rows[p.table], blank.first[p.table]) for i, p in enumerate(model.points) if not p.writable]
+        self.images = [
+            RegisterImage(
+                model.points, model.constants, {t: memoryview(matrix[i]) for t, matrix in rows.items()}
+            )
+            for i in range(count)
+        ]
+        self._moving = [
+            _Column(i, p, keys, rows[p.table], blank.first[p.table])
+            for i, p in enumerate(model.points)
+            if not p.writable
+        ]
         self._recurrent = [column for column in self._moving if column.signal.kind in ("walk", "reversion")]
         self._step, self._last = -1, 0
 
@@ -99,7 +116,11 @@ class _Column:
         self._bounds: tuple[float, float] | None = None
         if point.type[0] != "f":
             bits = 16 * point.width
-            self._bounds = (0.0, 2.0**bits - 1) if point.type[0] == "u" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+            self._bounds = (
+                (0.0, 2.0**bits - 1)
+                if point.type[0] == "u"
+                else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+            )
         start = 2 * (point.address - first)
         kind = np.dtype(f">{TYPE_CODES[point.type]}")
         self._out = rows[:, start : start + kind.itemsize].view(kind)[:, 0]

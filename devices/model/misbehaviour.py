@@ -1,6 +1,7 @@
 """Devices that speak wrongly: what they answer instead of the right answer, or whether, or when.
 
-Belongs here: kinds of faults, and those of the Modbus protocol, sans-IO: right answer in, wrong answer out (OPC UA's: device.py).
+Belongs here: kinds of faults, and those of the Modbus protocol, sans-IO: right answer in, wrong answer out
+(OPC UA's: device.py).
 Never: values (overlay.py), time that passes (a slow device only says by how much).
 """
 
@@ -17,7 +18,8 @@ _BUSY = 6
 
 
 class Misbehaviour:
-    """One fault of one device. ``amount``: ns for slow, the exception code for exception; ``share`` of requests, 0 to 1, that are hit."""
+    """One fault of one device. ``amount``: ns for slow, the exception code for exception; ``share`` of
+    requests, 0 to 1, that are hit."""
 
     __slots__ = ("_asked", "_key", "_share_word", "amount", "kind")
 
@@ -27,25 +29,44 @@ class Misbehaviour:
         self._asked = 0
 
     def hits(self) -> bool:
-        """Is the next request hit? Counted, so that a device's n-th request has its fate whatever others do."""
+        """Is the next request hit? Counted, so that a device's n-th request has its fate whatever others
+        do."""
         self._asked += 1
         return mixed(self._key, self._asked) < self._share_word
 
     def tcp(self, answer: bytes) -> bytes | None:
         """The ADU that goes out instead, None for silence."""
         spoil = _TCP.get(self.kind)
-        return answer if spoil is None or (len(answer) < _BYTES_MIN["tcp"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
+        return (
+            answer
+            if spoil is None or (len(answer) < _BYTES_MIN["tcp"] and self.kind not in _OF_ANY_BYTES)
+            else spoil(answer, self.amount)
+        )
 
     def rtu(self, answer: bytes) -> bytes | None:
         """The frame that goes out instead, None for silence."""
         spoil = _RTU.get(self.kind)
-        return answer if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES) else spoil(answer, self.amount)
+        return (
+            answer
+            if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES)
+            else spoil(answer, self.amount)
+        )
 
 
 _BYTES_MIN = {"tcp": 9, "rtu": 5}
 """of an answer that a fault can be worked into: with a PDU of two bytes at least"""
 _OF_ANY_BYTES = ("silent", "truncated", "bad-crc")
-_STAGES = ("slow", "busy", "exception", "wrong-transaction", "wrong-unit", "length-lie", "bad-crc", "truncated", "silent")
+_STAGES = (
+    "slow",
+    "busy",
+    "exception",
+    "wrong-transaction",
+    "wrong-unit",
+    "length-lie",
+    "bad-crc",
+    "truncated",
+    "silent",
+)
 """faults of one device at once act in this order: what is said, how it is framed, how much of it goes out"""
 
 
@@ -100,7 +121,11 @@ def _lie_tcp(answer: bytes, amount: int) -> bytes:
 
 
 def _lie_rtu(answer: bytes, amount: int) -> bytes:
-    return _with_crc(answer[:2] + bytes(((answer[2] + 2) % 256,)) + answer[3:-2]) if answer[1] in _COUNTED else answer
+    return (
+        _with_crc(answer[:2] + bytes(((answer[2] + 2) % 256,)) + answer[3:-2])
+        if answer[1] in _COUNTED
+        else answer
+    )
 
 
 def _crc(answer: bytes, amount: int) -> bytes:
@@ -109,13 +134,23 @@ def _crc(answer: bytes, amount: int) -> bytes:
 
 Spoil = Callable[[bytes, int], bytes | None]
 _TCP: dict[str, Spoil] = {
-    "silent": _silent, "truncated": _truncated, "busy": lambda answer, _: _exception_tcp(answer, _BUSY), "exception": _exception_tcp,
-    "wrong-transaction": _transaction, "wrong-unit": _unit_tcp, "length-lie": _lie_tcp,
-}  # fmt: skip
+    "silent": _silent,
+    "truncated": _truncated,
+    "busy": lambda answer, _: _exception_tcp(answer, _BUSY),
+    "exception": _exception_tcp,
+    "wrong-transaction": _transaction,
+    "wrong-unit": _unit_tcp,
+    "length-lie": _lie_tcp,
+}
 _RTU: dict[str, Spoil] = {
-    "silent": _silent, "truncated": _truncated, "busy": lambda answer, _: _exception_rtu(answer, _BUSY), "exception": _exception_rtu,
-    "wrong-unit": _unit_rtu, "length-lie": _lie_rtu, "bad-crc": _crc,
-}  # fmt: skip
+    "silent": _silent,
+    "truncated": _truncated,
+    "busy": lambda answer, _: _exception_rtu(answer, _BUSY),
+    "exception": _exception_rtu,
+    "wrong-unit": _unit_rtu,
+    "length-lie": _lie_rtu,
+    "bad-crc": _crc,
+}
 
 KINDS: dict[str, str] = {
     "silent": "no answer",
@@ -134,8 +169,16 @@ KINDS: dict[str, str] = {
 _MODBUS = ("modbus-tcp", "modbus-rtu")
 _ASKED = (*_MODBUS, "opcua")
 SPOKEN: dict[str, tuple[str, ...]] = {
-    "silent": (*_ASKED, "mqtt"), "slow": (*_ASKED, "mqtt"), "busy": _ASKED, "exception": _MODBUS, "truncated": (*_ASKED, "mqtt"),
-    "wrong-transaction": ("modbus-tcp",), "wrong-unit": _MODBUS, "length-lie": _ASKED, "bad-crc": ("modbus-rtu",),
-    "service-fault": ("opcua",), "session-kill": ("opcua",),
-}  # fmt: skip
+    "silent": (*_ASKED, "mqtt"),
+    "slow": (*_ASKED, "mqtt"),
+    "busy": _ASKED,
+    "exception": _MODBUS,
+    "truncated": (*_ASKED, "mqtt"),
+    "wrong-transaction": ("modbus-tcp",),
+    "wrong-unit": _MODBUS,
+    "length-lie": _ASKED,
+    "bad-crc": ("modbus-rtu",),
+    "service-fault": ("opcua",),
+    "session-kill": ("opcua",),
+}
 """kind -> the protocols that have it"""

@@ -1,7 +1,9 @@
-"""The node image of a device: what an OPC UA server shows of each point as a DataValue, over the image that all protocols share.
+"""The node image of a device: what an OPC UA server shows of each point as a DataValue, over the image that
+all protocols share.
 
-Belongs here: values, StatusCodes, source timestamps, data types. Never: a library's types (server.py) or bytes.
-A node holds an engineering value: what a register scales, an OPC UA server has scaled already. Sensors that lie (overlay.py) lie here, too.
+Belongs here: values, StatusCodes, source timestamps, data types. Never: a library's types (server.py) or
+bytes. A node holds an engineering value: what a register scales, an OPC UA server has scaled already. Sensors
+that lie (overlay.py) lie here, too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from twinloop.devices.model.statuses import STATUS_CODES
 
 NAMESPACE = 2
 """index of a device's own namespace: 0 is the standard's, 1 the server's"""
-_INTEGERS = {"u16": "UInt16", "i16": "Int16", "u32": "UInt32", "i32": "Int32", "u64": "UInt64", "i64": "Int64"}
+_INTEGERS = {
+    "u16": "UInt16",
+    "i16": "Int16",
+    "u32": "UInt32",
+    "i32": "Int32",
+    "u64": "UInt64",
+    "i64": "Int64",
+}
 
 
 class NodeValue(NamedTuple):
@@ -26,7 +35,8 @@ class NodeValue(NamedTuple):
 
 
 def data_type(point: Point) -> str:
-    """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, unless that is scaled."""
+    """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, unless that is
+    scaled."""
     if point.node_type:
         return point.node_type
     if point.table in ("coil", "discrete"):
@@ -44,7 +54,8 @@ def node_id(point: Point) -> str:
 
 
 def node_address(point: Point) -> str:
-    """The same for a driver: with its namespace's URI where that is known, since indexes differ from server to server."""
+    """The same for a driver: with its namespace's URI where that is known, since indexes differ from server
+    to server."""
     if not point.node_uri:
         return node_id(point)
     escaped = point.node_uri.replace("%", "%25").replace(";", "%3B")
@@ -79,7 +90,11 @@ class NodeImage:
             elif overlay.kind == "frozen-timestamp":
                 source_ns = device.stepped_ns(overlay.start_ns)
             elif overlay.kind == "nan":
-                value, status = (float("nan"), status) if self.types[index] in ("Float", "Double") else (0.0, STATUS_CODES["BadSensorFailure"])
+                value, status = (
+                    (float("nan"), status)
+                    if self.types[index] in ("Float", "Double")
+                    else (0.0, STATUS_CODES["BadSensorFailure"])
+                )
         return NodeValue(value, status, source_ns)
 
     def write(self, index: int, value: float, now_ns: int) -> int:
@@ -87,7 +102,8 @@ class NodeImage:
         point = self.device.model.points[index]
         if not point.writable:
             return STATUS_CODES["BadNotWritable"]
-        low, high = -INFINITY if point.low is None else point.low, INFINITY if point.high is None else point.high
+        low = -INFINITY if point.low is None else point.low
+        high = INFINITY if point.high is None else point.high
         if not low <= value <= high or value - value != 0.0:
             return STATUS_CODES["BadOutOfRange"]
         self.device.advance(now_ns)
@@ -96,10 +112,11 @@ class NodeImage:
 
 
 class News:
-    """Which points have something new to tell: a value or a status other than when they were looked at last (OPC 10000-4 section 7.22.2).
+    """Which points have something new to tell: a value or a status other than when they were looked at last
+    (OPC 10000-4 section 7.22.2).
 
-    What holds at the beginning is no news: a subscription tells it when it is made. A device is looked at once a step: what is changed within
-    one is news of the next.
+    What holds at the beginning is no news: a subscription tells it when it is made. A device is looked at
+    once a step: what is changed within one is news of the next.
     """
 
     def __init__(self, image: NodeImage) -> None:
@@ -126,7 +143,8 @@ class News:
         for index, before in enumerate(self._shown):
             read = self._image.read(index, now_ns)
             now = self._told(read)
-            if now != before and not (now[1] == before[1] and now[0] != now[0] and before[0] != before[0]):  # NaN is news once
+            # NaN is news once
+            if now != before and not (now[1] == before[1] and now[0] != now[0] and before[0] != before[0]):
                 self._shown[index] = now
                 found |= 1 << index
                 if read.source_ns != stepped_ns:

@@ -1,6 +1,7 @@
 """Sensors that lie: what a point shows instead of its value, for as long as the fault lasts.
 
-Belongs here: faults of values. Never: faults of the protocol (misbehaviour.py). An overlay changes what is read, not the
+Belongs here: faults of values. Never: faults of the protocol (misbehaviour.py). An overlay changes what is
+read, not the
 image: when it ends, the true value is there. What it shows at an instant depends on (key, instant) only.
 """
 
@@ -18,7 +19,8 @@ NS_PER_S = 1_000_000_000
 
 
 class ValueFault(NamedTuple):
-    """``kind`` of KINDS on the point of that index. ``by``: units (drift: units a second); ``share`` of steps, 0 to 1, that are hit."""
+    """``kind`` of KINDS on the point of that index. ``by``: units (drift: units a second); ``share`` of
+    steps, 0 to 1, that are hit."""
 
     kind: str
     point: int
@@ -29,11 +31,14 @@ class ValueFault(NamedTuple):
 
 
 class Overlay:
-    """One fault on one device's point, from ``start_ns`` on. ``frozen``: the point's registers at that instant."""
+    """One fault on one device's point, from ``start_ns`` on. ``frozen``: the point's registers at that
+    instant."""
 
     __slots__ = ("_fault", "_key", "_step_ns", "cell", "frozen", "start_ns")
 
-    def __init__(self, fault: ValueFault, cell: Cell | None, frozen: bytes, key: int, start_ns: int, step_ns: int) -> None:
+    def __init__(
+        self, fault: ValueFault, cell: Cell | None, frozen: bytes, key: int, start_ns: int, step_ns: int
+    ) -> None:
         self._fault, self.cell, self.frozen = fault, cell, frozen
         self._key, self.start_ns, self._step_ns = key, start_ns, step_ns
 
@@ -85,12 +90,18 @@ class Overlay:
 
     def _drift(self, true: bytes, now_ns: int) -> bytes:
         assert self.cell is not None
-        return self.cell.encode(self.cell.decode(true) + self._fault.by * ((now_ns - self.start_ns) / NS_PER_S))
+        return self.cell.encode(
+            self.cell.decode(true) + self._fault.by * ((now_ns - self.start_ns) / NS_PER_S)
+        )
 
 
 _SHOW: dict[str, Callable[[Overlay, bytes, int], bytes]] = {
-    "dropout": Overlay._dropout, "nan": Overlay._nan, "force": Overlay._force, "spike": Overlay._spike, "drift": Overlay._drift,
-}  # fmt: skip
+    "dropout": Overlay._dropout,
+    "nan": Overlay._nan,
+    "force": Overlay._force,
+    "spike": Overlay._spike,
+    "drift": Overlay._drift,
+}
 
 KINDS: dict[str, str] = {
     "stuck": "the point keeps the value that it had",

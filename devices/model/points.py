@@ -1,6 +1,7 @@
 """Points, and how an engineering value lies in registers.
 
-Belongs here: types, word orders, a point's place. Never: what registers hold (registers.py), what a value does (signal.py).
+Belongs here: types, word orders, a point's place. Never: what registers hold (registers.py), what a value
+does (signal.py).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ ORDERS = ("be", "sw", "bs", "le")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a device model: where it lies, what it means, what it does. value = raw * scale + offset."""
+    """One point of a device model: where it lies, what it means, what it does. value = raw * scale +
+    offset."""
 
     name: str
     table: str
@@ -56,7 +58,8 @@ class Point:
     node_uri: str = ""
     """the URI of its NodeId's namespace, if another server may have that at another index"""
     nan: tuple[int, ...] = ()
-    """its sentinels: bit patterns of its registers, as one big-endian number, that mean that there is no value"""
+    """its sentinels: bit patterns of its registers, as one big-endian number, that mean that there is no
+    value"""
 
     @property
     def width(self) -> int:
@@ -65,7 +68,11 @@ class Point:
 
     def check(self) -> None:
         """Raises ValueError for a table, type, order or number that can't be."""
-        for what, value, known in (("table", self.table, TABLES), ("type", self.type, tuple(WIDTHS)), ("order", self.order, ORDERS)):
+        for what, value, known in (
+            ("table", self.table, TABLES),
+            ("type", self.type, tuple(WIDTHS)),
+            ("order", self.order, ORDERS),
+        ):
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
         if not 0 <= self.address <= 65_536 - self.width:
@@ -74,7 +81,10 @@ class Point:
             raise ValueError(f"scale {self.scale} and offset {self.offset}: finite numbers, and scale not 0")
         for sentinel in self.nan:
             if self.table in ("coil", "discrete") or not 0 <= sentinel < 1 << 16 * self.width:
-                raise ValueError(f"sentinel {sentinel:#x}: expected the {16 * self.width} bits of its registers, and no coil has one")
+                raise ValueError(
+                    f"sentinel {sentinel:#x}: expected the {16 * self.width} bits of its registers, and no "
+                    f"coil has one"
+                )
         if len(self.nan) > SENTINELS_MAX:
             raise ValueError(f"{len(self.nan)} sentinels; at most {SENTINELS_MAX} are taken")
         self.signal.check()
@@ -90,7 +100,19 @@ class Point:
 class Cell:
     """How one point lies in its table: ``size`` bytes from ``position``."""
 
-    __slots__ = ("floating", "high", "low", "offset", "order", "position", "scale", "sentinels", "signed", "size", "struct")
+    __slots__ = (
+        "floating",
+        "high",
+        "low",
+        "offset",
+        "order",
+        "position",
+        "scale",
+        "sentinels",
+        "signed",
+        "size",
+        "struct",
+    )
 
     def __init__(self, point: Point, first: int) -> None:
         self.struct = _STRUCTS[point.type]
@@ -101,7 +123,9 @@ class Cell:
         self.scale, self.offset = point.scale, point.offset
         bits = 16 * point.width
         self.signed = point.type[0] != "u"
-        self.low, self.high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+        self.low, self.high = (
+            (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+        )
         self.sentinels = tuple(self._ordered(one.to_bytes(self.size, "big")) for one in point.nan)
         """what its registers hold when there is no value, by the point's own statement"""
 
@@ -109,10 +133,14 @@ class Cell:
         return data if self.order == "be" else reorder(data, self.order)
 
     def encode(self, value: float) -> bytes:
-        """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter does."""
+        """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter
+        does."""
         raw: Any = (value - self.offset) / self.scale
         if not self.floating:
-            raw = self.low if raw != raw else self.low if raw < self.low else self.high if raw > self.high else round(raw)  # noqa: PLR0124  # NaN
+            if raw >= self.low:
+                raw = self.high if raw > self.high else round(raw)
+            else:  # NaN too: it compares as false
+                raw = self.low
         elif self.size == 4 and (raw > F32_MAX or raw < -F32_MAX):
             raw = INFINITY if raw > 0 else -INFINITY
         data = self.struct.pack(raw)
@@ -125,14 +153,21 @@ class Cell:
 
     @property
     def not_a_number(self) -> bytes:
-        """Its first sentinel, if it states one; else NaN; of an integer what SunSpec reserves for a point that isn't implemented: 0x8000
-        if signed, 0xFFFF if not (pysunspec2, sunspec2/mb.py, SUNS_UNIMPL_*)."""
+        """Its first sentinel, if it states one; else NaN; of an integer what SunSpec reserves for a point
+        that isn't implemented: 0x8000 if signed, 0xFFFF if not (pysunspec2, sunspec2/mb.py,
+        SUNS_UNIMPL_*)."""
         if self.sentinels:
             return self.sentinels[0]
         if self.floating:
-            return self.struct.pack(float("nan")) if self.order == "be" else reorder(self.struct.pack(float("nan")), self.order)
+            return (
+                self.struct.pack(float("nan"))
+                if self.order == "be"
+                else reorder(self.struct.pack(float("nan")), self.order)
+            )
         number = self.low if self.signed else self.high
-        return self.struct.pack(number) if self.order == "be" else reorder(self.struct.pack(number), self.order)
+        return (
+            self.struct.pack(number) if self.order == "be" else reorder(self.struct.pack(number), self.order)
+        )
 
 
 def reorder(data: bytes, order: str) -> bytes:

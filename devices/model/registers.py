@@ -17,21 +17,27 @@ if TYPE_CHECKING:
 
 
 class RegisterImage:
-    """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the points.
+    """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the
+    points.
 
-    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,) bool. ``room``: memory
-    for ``raw`` that is somebody else's and holds the constants already (fleet.py).
+    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,)
+    bool. ``room``: memory for ``raw`` that is somebody else's and holds the constants already (fleet.py).
     """
 
     def __init__(
-        self, points: tuple[Point, ...], constants: dict[tuple[str, int], int], room: dict[str, memoryview] | None = None
+        self,
+        points: tuple[Point, ...],
+        constants: dict[tuple[str, int], int],
+        room: dict[str, memoryview] | None = None,
     ) -> None:
         self.first: dict[str, int] = {}
         self.length: dict[str, int] = {}
         self.raw: dict[str, bytearray | memoryview] = {}
         self.words: dict[str, np.ndarray[Any, Any]] = {}
         self.bits: dict[str, np.ndarray[Any, Any]] = {}
-        spans = [(p.table, p.address, p.width) for p in points] + [(table, address, 1) for table, address in constants]
+        spans = [(p.table, p.address, p.width) for p in points] + [
+            (table, address, 1) for table, address in constants
+        ]
         for table in TABLES:
             mine = [(address, address + width) for name, address, width in spans if name == table]
             first = self.first[table] = min((low for low, _ in mine), default=0)
@@ -117,7 +123,11 @@ class RegisterImage:
 
     def writable(self, table: str, address: int, count: int) -> bool:
         """Do all of these registers or coils belong to points that can be written?"""
-        mine = [(point.address, point.address + point.width) for point in self._points if point.writable and point.table == table]
+        mine = [
+            (point.address, point.address + point.width)
+            for point in self._points
+            if point.writable and point.table == table
+        ]
         return all(any(low <= one < high for low, high in mine) for one in range(address, address + count))
 
     def write(self, table: str, address: int, values: list[int]) -> bool:

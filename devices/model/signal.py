@@ -1,7 +1,9 @@
-"""Signals: what a physical value does over time. The value at step k depends on (key, k) only; looking changes nothing.
+"""Signals: what a physical value does over time. The value at step k depends on (key, k) only; looking
+changes nothing.
 
-Belongs here: waveforms from + - * / and tables. Never: a clock, a random stream, a transcendental (other CPUs, other bits).
-A step is the device's own sampling instant; ``key`` is 64 bits from the scenario's seed, the device's and the point's name.
+Belongs here: waveforms from + - * / and tables. Never: a clock, a random stream, a transcendental (other
+CPUs, other bits). A step is the device's own sampling instant; ``key`` is 64 bits from the scenario's seed,
+the device's and the point's name.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ SINE_STEPS = 1024
 
 
 def mixed(key: int, k: int) -> int:
-    """64 bits for step k (splitmix64's finaliser; Steele, Lea, Flood 2014): a hash, so any k can be asked in any order."""
+    """64 bits for step k (splitmix64's finaliser; Steele, Lea, Flood 2014): a hash, so any k can be asked in
+    any order."""
     x = (key + (k + 1) * 0x9E3779B97F4A7C15) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -24,7 +27,8 @@ def mixed(key: int, k: int) -> int:
 
 
 def noise(key: int, k: int) -> float:
-    """Near-normal noise, mean 0, deviation 1, within +-3.5: the sum of a word's four 16-bit quarters (Irwin-Hall).
+    """Near-normal noise, mean 0, deviation 1, within +-3.5: the sum of a word's four 16-bit quarters
+    (Irwin-Hall).
 
     ``mixed`` is written out: these are the hottest lines of a fleet.
     """
@@ -45,7 +49,11 @@ def _sine_table() -> tuple[float, ...]:
         x = 2 * pi * i // SINE_STEPS
         term, total, n = x, x, 1
         while term:
-            term = -(term * x // one * x // one) // ((n + 1) * (n + 2)) if term > 0 else (-term * x // one * x // one) // ((n + 1) * (n + 2))
+            term = (
+                -(term * x // one * x // one) // ((n + 1) * (n + 2))
+                if term > 0
+                else (-term * x // one * x // one) // ((n + 1) * (n + 2))
+            )
             total += term
             n += 2
         quarter.append(total / one)
@@ -72,14 +80,15 @@ PERIOD_MAX = 1 << 48
 class Signal(NamedTuple):
     """What a point does. Only the fields that its ``kind`` reads have a meaning; times are in steps.
 
-    constant ``level`` · ramp ``level`` to ``level + swing`` in ``period`` steps, then again · sine around ``level`` with
-    amplitude ``swing`` · square ``level`` or ``level + swing``, the latter for ``duty`` of the period · step ``level``
-    until step ``period``, then ``level + swing`` · walk from ``level``, ``swing`` a step, reflected at +-``limit`` ·
-    reversion (Ornstein-Uhlenbeck) to ``level``: pull ``duty`` a step, noise ``swing`` · counter from ``level``, ``swing``
-    a step. Each but the counter carries ``noise`` (a deviation) on top, and moves by ``drift`` a step.
+    constant ``level`` · ramp ``level`` to ``level + swing`` in ``period`` steps, then again · sine around
+    ``level`` with amplitude ``swing`` · square ``level`` or ``level + swing``, the latter for ``duty`` of the
+    period · step ``level`` until step ``period``, then ``level + swing`` · walk from ``level``, ``swing`` a
+    step, reflected at +-``limit`` · reversion (Ornstein-Uhlenbeck) to ``level``: pull ``duty`` a step, noise
+    ``swing`` · counter from ``level``, ``swing`` a step. Each but the counter carries ``noise`` (a deviation)
+    on top, and moves by ``drift`` a step.
 
-    What a twin knows of one device: ``phase``, the step of the period at which a ramp, sine or square begins (-1: drawn from the key), and
-    ``start``, where a walk or reversion begins (None: at its level).
+    What a twin knows of one device: ``phase``, the step of the period at which a ramp, sine or square begins
+    (-1: drawn from the key), and ``start``, where a walk or reversion begins (None: at its level).
     """
 
     kind: str = "constant"
@@ -100,7 +109,9 @@ class Signal(NamedTuple):
         if not 1 <= self.period <= PERIOD_MAX:
             raise ValueError(f"a signal's period is 1 to {PERIOD_MAX} steps, got {self.period}")
         if not -1 <= self.phase < self.period:
-            raise ValueError(f"a signal's phase is a step of its period of {self.period}, or -1, got {self.phase}")
+            raise ValueError(
+                f"a signal's phase is a step of its period of {self.period}, or -1, got {self.phase}"
+            )
         for name in ("level", "swing", "duty", "noise", "limit", "drift", "start"):
             number = getattr(self, name)
             if number is not None and number - number != 0.0:
@@ -162,7 +173,8 @@ def _counter(s: Signal, key: int) -> Callable[[int], float]:
 
 
 def _recurrent(start: float, following: Callable[[float, int], float]) -> Callable[[int], float]:
-    """A series in which each value needs the one before; what was computed last is kept, which is a cache and no state."""
+    """A series in which each value needs the one before; what was computed last is kept, which is a cache and
+    no state."""
     last_k, last = 0, start
 
     def at(k: int) -> float:
@@ -197,7 +209,13 @@ def _reversion(s: Signal, key: int) -> Callable[[int], float]:
 
 
 _BUILDERS = {
-    "constant": _constant, "ramp": _ramp, "sine": _sine, "square": _square, "step": _step, "counter": _counter,
-    "walk": _walk, "reversion": _reversion,
-}  # fmt: skip
+    "constant": _constant,
+    "ramp": _ramp,
+    "sine": _sine,
+    "square": _square,
+    "step": _step,
+    "counter": _counter,
+    "walk": _walk,
+    "reversion": _reversion,
+}
 KINDS = tuple(_BUILDERS)

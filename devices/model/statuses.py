@@ -1,6 +1,8 @@
-"""OPC UA StatusCodes: names, the quality that one means, and which of them speak of a request instead of the device.
+"""OPC UA StatusCodes: names, the quality that one means, and which of them speak of a request instead of the
+device.
 
-Belongs here: numbers and names (OPC 10000-6 annex A.2). Never: who said one (sim/accounts/quality.py decides what it means for a sample).
+Belongs here: numbers and names (OPC 10000-6 annex A.2). Never: who said one (sim/accounts/quality.py decides
+what it means for a sample).
 """
 
 from __future__ import annotations
@@ -15,24 +17,50 @@ NO_NUMBER = 1 << 32
 """beside the StatusCodes: a reading that was said to be Good and holds no number"""
 
 STATUS_CODES = {
-    "Good": 0x00000000, "UncertainLastUsableValue": 0x40900000, "UncertainSensorNotAccurate": 0x40930000, "BadUnexpectedError": 0x80010000,
-    "BadInternalError": 0x80020000, "BadOutOfMemory": 0x80030000, "BadCommunicationError": 0x80050000, "BadTimeout": 0x800A0000,
-    "BadTooManyOperations": 0x80100000, "BadNodeIdUnknown": 0x80340000, "BadNotReadable": 0x803A0000, "BadNotWritable": 0x803B0000,
-    "BadOutOfRange": 0x803C0000, "BadTypeMismatch": 0x80740000, "BadNotConnected": 0x808A0000, "BadDeviceFailure": 0x808B0000,
-    "BadSensorFailure": 0x808C0000, "BadOutOfService": 0x808D0000, "BadWaitingForInitialData": 0x80320000, "BadNoCommunication": 0x80310000,
+    "Good": 0x00000000,
+    "UncertainLastUsableValue": 0x40900000,
+    "UncertainSensorNotAccurate": 0x40930000,
+    "BadUnexpectedError": 0x80010000,
+    "BadInternalError": 0x80020000,
+    "BadOutOfMemory": 0x80030000,
+    "BadCommunicationError": 0x80050000,
+    "BadTimeout": 0x800A0000,
+    "BadTooManyOperations": 0x80100000,
+    "BadNodeIdUnknown": 0x80340000,
+    "BadNotReadable": 0x803A0000,
+    "BadNotWritable": 0x803B0000,
+    "BadOutOfRange": 0x803C0000,
+    "BadTypeMismatch": 0x80740000,
+    "BadNotConnected": 0x808A0000,
+    "BadDeviceFailure": 0x808B0000,
+    "BadSensorFailure": 0x808C0000,
+    "BadOutOfService": 0x808D0000,
+    "BadWaitingForInitialData": 0x80320000,
+    "BadNoCommunication": 0x80310000,
     "BadNoData": 0x809B0000,
-}  # fmt: skip
+}
 """those that a scenario may name"""
-_OF_THE_REQUEST = dict.fromkeys((
-    0x80100000,  # BadTooManyOperations
-    0x801F0000,  # BadUserAccessDenied
-    0x80250000, 0x80260000, 0x80270000,  # BadSessionIdInvalid, BadSessionClosed, BadSessionNotActivated
-    0x80330000, 0x80340000, 0x80350000,  # BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid
-    0x80360000, 0x80370000, 0x80380000, 0x80390000,  # BadIndexRangeInvalid, BadIndexRangeNoData, BadDataEncoding...
-    0x803A0000,  # BadNotReadable
-    0x80420000,  # BadMonitoredItemIdInvalid
-))  # fmt: skip
-"""what a server answers about the request, not about the value: who asked like that has not read the device"""
+_OF_THE_REQUEST = dict.fromkeys(
+    (
+        0x80100000,  # BadTooManyOperations
+        0x801F0000,  # BadUserAccessDenied
+        0x80250000,
+        0x80260000,
+        0x80270000,  # BadSessionIdInvalid, BadSessionClosed, BadSessionNotActivated
+        0x80330000,
+        0x80340000,
+        0x80350000,  # BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid
+        # BadIndexRangeInvalid, BadIndexRangeNoData, BadDataEncoding...
+        0x80360000,
+        0x80370000,
+        0x80380000,
+        0x80390000,
+        0x803A0000,  # BadNotReadable
+        0x80420000,  # BadMonitoredItemIdInvalid
+    )
+)
+"""what a server answers about the request, not about the value: who asked like that has not read the
+device"""
 
 
 def of_the_request(status: int) -> bool:

@@ -1,8 +1,10 @@
-"""A device's step as one function: every point's signal computed and written into the image, for one model at a time.
+"""A device's step as one function: every point's signal computed and written into the image, for one model at
+a time.
 
-Belongs here: the source of that function, made from a model's points, and its compilation. Never: what a signal is; that
-is signal.py, and tests/devices/test_stepper.py holds the two against each other, value by value. A fleet spends a tenth of
-a poll here: closures (one call a shape, a noise, a register) cost twice as much.
+Belongs here: the source of that function, made from a model's points, and its compilation. Never: what a
+signal is; that is signal.py, and tests/devices/test_stepper.py holds the two against each other, value by
+value. A fleet spends a tenth of a poll here: closures (one call a shape, a noise, a register) cost twice as
+much.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _MASK, _STRIDE = (1 << 64) - 1, 0x9E3779B97F4A7C15
 
 
 def step_function(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
-    """``move(k)``: write what holds at step k (0 or more) for every point that isn't writable. ``key``: the device's."""
+    """``move(k)``: write what holds at step k (0 or more) for every point that isn't writable. ``key``: the
+    device's."""
     make = _compiled(points)
     moving: Callable[[int], None] = make(image, [mixed(key, i) for i in range(len(points))])
     return moving
@@ -73,10 +76,16 @@ def _noise(key: str) -> list[str]:
 
 
 def _recurrences(points: tuple[Point, ...], recurrent: list[int]) -> list[str]:
-    """Series in which each value needs the one before: from the last step that was looked at, or from the start."""
+    """Series in which each value needs the one before: from the last step that was looked at, or from the
+    start."""
     names = ", ".join(f"v{i}" for i in recurrent)
     levels = ", ".join(repr(points[i].signal.first) for i in recurrent)
-    lines = [f"        nonlocal last, {names}", "        if k < last:", f"            last, {names} = 0, {levels}", "        while last < k:"]
+    lines = [
+        f"        nonlocal last, {names}",
+        "        if k < last:",
+        f"            last, {names} = 0, {levels}",
+        "        while last < k:",
+    ]
     body = ["last += 1", f"j = (last + 1) * {_STRIDE}"]
     for i in recurrent:
         s = points[i].signal
@@ -87,7 +96,10 @@ def _recurrences(points: tuple[Point, ...], recurrent: list[int]) -> list[str]:
         body.append(f"v{i} += {s.swing!r} * n")
         if s.limit:
             low, high = s.level - s.limit, s.level + s.limit
-            body.append(f"v{i} = {2 * high!r} - v{i} if v{i} > {high!r} else {2 * low!r} - v{i} if v{i} < {low!r} else v{i}")
+            body.append(
+                f"v{i} = {2 * high!r} - v{i} if v{i} > {high!r} else {2 * low!r} - v{i} if v{i} < {low!r} "
+                f"else v{i}"
+            )
     return lines + [f"            {line}" for line in body]
 
 
@@ -98,7 +110,8 @@ def _value(i: int, s: Signal) -> list[str]:
         "constant": f"{s.level!r}",
         "ramp": f"{s.level!r} + {s.swing!r} * {turn} / {s.period})",
         "sine": f"{s.level!r} + {s.swing!r} * sine(k + shift{i}, {s.period})",
-        "square": f"{s.level + s.swing!r} if (k + shift{i}) % {s.period} < {s.duty * s.period!r} else {s.level!r}",
+        "square": f"{s.level + s.swing!r} if (k + shift{i}) % {s.period} < {s.duty * s.period!r} "
+        f"else {s.level!r}",
         "step": f"{s.level!r} if k < {s.period} else {s.level + s.swing!r}",
         "counter": f"{s.level!r} + {s.swing!r} * k",
     }
@@ -113,7 +126,8 @@ def _value(i: int, s: Signal) -> list[str]:
 
 
 def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any]) -> list[str]:
-    """Integers rounded and saturated, then one ``pack_into`` for each run of registers; coils and odd word orders by the image."""
+    """Integers rounded and saturated, then one ``pack_into`` for each run of registers; coils and odd word
+    orders by the image."""
     lines = []
     runs: list[list[int]] = []
     for i in sorted(moving, key=lambda i: (points[i].table, points[i].address)):
@@ -125,13 +139,23 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
         raw = raw if point.scale == 1.0 else f"{raw} / {point.scale!r}"
         lines.append(f"w{i} = {raw}")
         if point.type == "f32":
-            lines.append(f"if (w{i} > {F32_MAX!r} or w{i} < {-F32_MAX!r}): w{i} = infinity if w{i} > 0 else -infinity")
+            lines.append(
+                f"if (w{i} > {F32_MAX!r} or w{i} < {-F32_MAX!r}): w{i} = infinity if w{i} > 0 else -infinity"
+            )
         elif point.type != "f64":
             bits = 16 * point.width
-            low, high = (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
-            lines.append(f"w{i} = round(w{i}) if {low} <= w{i} <= {high} else {high} if w{i} > {high} else {low}")
+            low, high = (
+                (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+            )
+            lines.append(
+                f"w{i} = round(w{i}) if {low} <= w{i} <= {high} else {high} if w{i} > {high} else {low}"
+            )
         before = points[runs[-1][-1]] if runs else None
-        if before is not None and before.table == point.table and before.address + before.width == point.address:
+        if (
+            before is not None
+            and before.table == point.table
+            and before.address + before.width == point.address
+        ):
             runs[-1].append(i)
         else:
             runs.append([i])
@@ -139,5 +163,7 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
         first = points[run[0]]
         scope[f"pack{number}"] = Struct(">" + "".join(TYPE_CODES[points[i].type] for i in run)).pack_into
         values = ", ".join(f"w{i}" for i in run)
-        lines.append(f"pack{number}(raw_{first.table}, 2 * ({first.address} - first_{first.table}), {values})")
+        lines.append(
+            f"pack{number}(raw_{first.table}, 2 * ({first.address} - first_{first.table}), {values})"
+        )
     return lines or ["pass"]

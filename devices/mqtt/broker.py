@@ -1,13 +1,16 @@
-"""An MQTT broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery, QoS 2 from publishers.
+"""An MQTT broker, sans-IO: sessions, subscriptions, retained messages, wills, QoS 0 and 1 with redelivery,
+QoS 2 from publishers.
 
-It speaks 3.1, 3.1.1 and, as far as bridges and gateways need it, 5.0: session expiry, will delay, no local, retain as published, retain handling,
-receive maximum, maximum packet size, properties handed on, reason codes. It offers no topic aliases, no subscription identifiers, no shared
-subscriptions, and passes a message expiry interval on as it came.
+It speaks 3.1, 3.1.1 and, as far as bridges and gateways need it, 5.0: session expiry, will delay, no local,
+retain as published, retain handling, receive maximum, maximum packet size, properties handed on, reason
+codes. It offers no topic aliases, no subscription identifiers, no shared subscriptions, and passes a message
+expiry interval on as it came.
 
-Belongs here: who gets which message. Never: a network or a clock: connections are pairs of callbacks, time is an argument, and somebody must
-call ``tick``. A message may carry a ``tag``: whose sample it is; it comes back with the bytes that carry it, and in ``on_gone`` when the
-broker gives a client's copy up, in ``on_acknowledged`` when it has done its duty. Limits are named; hitting one gives the newest message up
-(as Mosquitto does with max_queued_messages).
+Belongs here: who gets which message. Never: a network or a clock: connections are pairs of callbacks, time is
+an argument, and somebody must call ``tick``. A message may carry a ``tag``: whose sample it is; it comes back
+with the bytes that carry it, and in ``on_gone`` when the broker gives a client's copy up, in
+``on_acknowledged`` when it has done its duty. Limits are named; hitting one gives the newest message up (as
+Mosquitto does with max_queued_messages).
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ from twinloop.devices.mqtt.topics import is_wild
 
 S = 1_000_000_000
 INFLIGHT_MAX = 20
-"""QoS 1 messages of one session that are sent and not acknowledged (mosquitto.conf(5), max_inflight_messages)"""
+"""QoS 1 messages of one session that are sent and not acknowledged (mosquitto.conf(5),
+max_inflight_messages)"""
 QUEUED_MAX = 1000
 """QoS 1 messages that wait for one session (mosquitto.conf(5), max_queued_messages)"""
 UNRELEASED_MAX = 1000
@@ -76,7 +80,8 @@ _UNAVAILABLE = 3
 
 
 class Broker:
-    """``on_gone(client, tag, why)``: a client's copy was given up; ``on_message(topic, tag, clients)``: who a message went to."""
+    """``on_gone(client, tag, why)``: a client's copy was given up; ``on_message(topic, tag, clients)``: who a
+    message went to."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, MqttSession] = {}
@@ -87,30 +92,34 @@ class Broker:
         """clients of MQTT 5.0 that are away: their session or their will has its time"""
         self.connections: dict[MqttConnection, None] = {}
         self._readers: dict[str, dict[str, MqttSession]] = {}
-        """topic -> clients that asked for just that one; the others are in ``_wild``: a fleet's drivers each want their own device"""
+        """topic -> clients that asked for just that one; the others are in ``_wild``: a fleet's drivers each
+        want their own device"""
         self._wild: dict[str, MqttSession] = {}
         self.on_gone: Callable[[str, Any, str], None] = lambda client, tag, why: None
         self.on_message: Callable[[str, Any, list[str]], None] = lambda topic, tag, clients: None
         self.on_acknowledged: Callable[[str, Any], None] = lambda client, tag: None
         self.on_limit: Callable[[str, str], None] = lambda limit, client: None
         self.work = 0
-        """how much it has had to do so far: packets of clients, retained messages that it sent, LOOKS_A_PACKET looks for who wants what"""
+        """how much it has had to do so far: packets of clients, retained messages that it sent,
+        LOOKS_A_PACKET looks for who wants what"""
         self._looks = 0
         self.later: Callable[[Callable[[], None]], None] | None = None
         """lets something happen soon, when others have had their turn; without it there are no others"""
         self.broken_by: dict[str, int] = {}
         """what was wrong -> connections that it ended"""
 
-    # ---- connections --------------------------------------------------------------------------------------------
-    def connection(self, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> MqttConnection:
+    # ---- connections -----------------------------------------------------------------------------
+    def connection(
+        self, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int
+    ) -> MqttConnection:
         """Somebody has connected."""
         made = MqttConnection(self, send, hang_up, now_ns)
         self.connections[made] = None
         return made
 
     def tick(self, now_ns: int) -> None:
-        """Close connections that are silent for longer than one and a half times their keep alive [MQTT-3.1.2-24]; forget sessions and publish wills
-        whose time has come."""
+        """Close connections that are silent for longer than one and a half times their keep alive
+        [MQTT-3.1.2-24]; forget sessions and publish wills whose time has come."""
         for connection in list(self.connections):
             silent_ns = now_ns - connection.heard_ns
             keep = connection.connect.keep_alive_s if connection.connect is not None else 0
@@ -153,7 +162,9 @@ class Broker:
             self._say_will(connection.session.client if connection.session is not None else "", last)
 
     def _say_will(self, client: str, will: Will) -> None:
-        self.publish(Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties), None, client)
+        self.publish(
+            Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties), None, client
+        )
 
     def _last_words(self, session: MqttSession) -> None:
         """The will of a client that is away, if it hasn't been said."""
@@ -170,7 +181,7 @@ class Broker:
         for copy in [*session.inflight.values(), *session.queued]:
             self.on_gone(session.client, copy.tag, "disconnected")
 
-    # ---- packets ------------------------------------------------------------------------------------------------
+    # ---- packets ---------------------------------------------------------------------------------
     def handle(self, connection: MqttConnection, packet: Packet, now_ns: int, tag: Any) -> None:
         """One packet of a client; raises ProtocolError for one that has no business there."""
         session = connection.session
@@ -208,8 +219,11 @@ class Broker:
         else:
             raise ProtocolError(f"{type(packet).__name__} from a client", PROTOCOL_ERROR)
 
-    def _leave(self, connection: MqttConnection, session: MqttSession, packet: Disconnect, now_ns: int) -> None:
-        """3.14: reason 0 discards the will, any other has it published; the client may say anew for how long its session is kept."""
+    def _leave(
+        self, connection: MqttConnection, session: MqttSession, packet: Disconnect, now_ns: int
+    ) -> None:
+        """3.14: reason 0 discards the will, any other has it published; the client may say anew for how long
+        its session is kept."""
         assert connection.connect is not None
         if packet.expiry_s is not None:
             if packet.expiry_s and not connection.connect.expiry_s:
@@ -219,14 +233,20 @@ class Broker:
         self.end(connection, now_ns, will=packet.code != 0)  # [MQTT-3.14.4-3]
         connection.hang_up()
 
-    def _exactly_once(self, connection: MqttConnection, session: MqttSession, packet: Publish, tag: Any) -> None:
-        """4.3.3, method B: published when it comes, known until it is released. Subscribers get QoS 1 at most."""
+    def _exactly_once(
+        self, connection: MqttConnection, session: MqttSession, packet: Publish, tag: Any
+    ) -> None:
+        """4.3.3, method B: published when it comes, known until it is released. Subscribers get QoS 1 at
+        most."""
         if packet.packet not in session.unreleased:
             if len(session.unreleased) >= UNRELEASED_MAX:
                 self.on_limit("mqtt-unreleased", session.client)
                 if connection.level == LEVEL:  # which was told so
-                    raise ProtocolError(f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released", RECEIVE_MAXIMUM)
-                del session.unreleased[next(iter(session.unreleased))]  # no rule of 3.1.1 is broken; sent again the oldest would be another
+                    raise ProtocolError(
+                        f"more than {UNRELEASED_MAX} QoS 2 messages that aren't released", RECEIVE_MAXIMUM
+                    )
+                # no rule of 3.1.1 is broken; sent again the oldest would be another
+                del session.unreleased[next(iter(session.unreleased))]
             session.unreleased[packet.packet] = None
             self.publish(packet, tag, session.client)
         connection.say(Pubrec(packet.packet))
@@ -246,7 +266,8 @@ class Broker:
             self.end(connection, now_ns, will=False)
             connection.hang_up()
             return
-        if before is not None and before.connection is not None:  # [MQTT-3.1.4-2]: the older one is disconnected
+        # [MQTT-3.1.4-2]: the older one is disconnected
+        if before is not None and before.connection is not None:
             older = before.connection
             self.end(older, now_ns, will=True)
             older.dismiss(TAKEN_OVER)
@@ -262,12 +283,19 @@ class Broker:
         session.connection = connection
         connection.session, connection.connect = session, packet
         connection.packet_max, connection.window = packet.packet_max, min(INFLIGHT_MAX, packet.receives)
-        connection.say(Connack(before is not None, 0, offered(PACKET_BYTES_MAX, UNRELEASED_MAX, "" if packet.client else client)))
+        connection.say(
+            Connack(
+                before is not None,
+                0,
+                offered(PACKET_BYTES_MAX, UNRELEASED_MAX, "" if packet.client else client),
+            )
+        )
         self._resume(session, packet)
         self._pump(session)
 
     def _resume(self, session: MqttSession, connect: Connect) -> None:
-        """[MQTT-4.4.0-1]: what wasn't acknowledged again, in order, as far as the client takes it now; the rest waits, or is given up."""
+        """[MQTT-4.4.0-1]: what wasn't acknowledged again, in order, as far as the client takes it now; the
+        rest waits, or is given up."""
         before, session.inflight = list(session.inflight.values()), {}
         session.queued.extendleft(reversed(before[connect.receives :]))
         for copy in before[: connect.receives]:
@@ -279,7 +307,9 @@ class Broker:
 
     def _subscribe(self, session: MqttSession, connection: MqttConnection, packet: Subscribe) -> None:
         codes, told = [], []
-        for (pattern, qos), options in zip(packet.filters, packet.options or (0,) * len(packet.filters), strict=True):
+        for (pattern, qos), options in zip(
+            packet.filters, packet.options or (0,) * len(packet.filters), strict=True
+        ):
             if connection.level == LEVEL and pattern.startswith("$share/"):
                 codes.append(SHARED)
                 continue
@@ -321,7 +351,9 @@ class Broker:
             session, pattern, kept = one
             self.work += 1
             qos = min(kept.qos, session.filters[pattern])
-            self._enqueue(session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties))
+            self._enqueue(
+                session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties)
+            )
         self._turns = None
 
     def _unsubscribe(self, session: MqttSession, pattern: str) -> None:
@@ -339,10 +371,13 @@ class Broker:
             del self._wild[session.client]
 
     def _asked_for(self, topic: str, sender: str) -> dict[str, tuple[MqttSession, int, int]]:
-        """client -> (session, the largest QoS that it asked for, options with which it did), in the order in which they asked."""
+        """client -> (session, the largest QoS that it asked for, options with which it did), in the order in
+        which they asked."""
         found = {}
         for client, session in self._readers.get(topic, {}).items():
-            granted, options = session.wants(topic, sender) if session.options else (session.filters[topic], 0)
+            granted, options = (
+                session.wants(topic, sender) if session.options else (session.filters[topic], 0)
+            )
             if granted >= 0:
                 found[client] = session, granted, options
         if not self._wild:
@@ -357,20 +392,32 @@ class Broker:
         self.work += done
         return found
 
-    # ---- messages -----------------------------------------------------------------------------------------------
+    # ---- messages --------------------------------------------------------------------------------
     def publish(self, packet: Publish, tag: Any, sender: str = "") -> None:
-        """To every session that asked for it, of that client; retained if it says so (an empty payload takes the retained one away)."""
+        """To every session that asked for it, of that client; retained if it says so (an empty payload takes
+        the retained one away)."""
         if packet.retain and not self.kept.keep(packet):
             self.on_limit("mqtt-retained", packet.topic)
         clients = []
         for client, (session, granted, options) in self._asked_for(packet.topic, sender).items():
             retain = bool(packet.retain and options & AS_PUBLISHED)
-            if self._enqueue(session, Copy(packet.topic, packet.payload, tag, min(granted, packet.qos), retain, properties=packet.properties)):
+            if self._enqueue(
+                session,
+                Copy(
+                    packet.topic,
+                    packet.payload,
+                    tag,
+                    min(granted, packet.qos),
+                    retain,
+                    properties=packet.properties,
+                ),
+            ):
                 clients.append(client)
         self.on_message(packet.topic, tag, clients)
 
     def _enqueue(self, session: MqttSession, copy: Copy) -> bool:
-        """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the client takes."""
+        """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the
+        client takes."""
         connection = session.connection
         if connection is not None and connection.packet_max and not self._fits(connection, copy):
             return False
@@ -388,7 +435,9 @@ class Broker:
 
     def _fits(self, connection: MqttConnection, copy: Copy) -> bool:
         """Does the client take so much in one packet? Else it is as if it had been sent [MQTT-3.1.2-25]."""
-        whole = connection.encode(Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties))
+        whole = connection.encode(
+            Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties)
+        )
         if not connection.packet_max or len(whole) <= connection.packet_max:
             return True
         self.on_limit("mqtt-packet-bytes", "" if connection.session is None else connection.session.client)
@@ -396,7 +445,11 @@ class Broker:
 
     def _pump(self, session: MqttSession) -> None:
         """Send what waits, as far as the window allows."""
-        while session.connection is not None and session.queued and len(session.inflight) < session.connection.window:
+        while (
+            session.connection is not None
+            and session.queued
+            and len(session.inflight) < session.connection.window
+        ):
             copy = session.queued.popleft()
             if session.connection.packet_max and not self._fits(session.connection, copy):
                 self.on_gone(session.client, copy.tag, "overrun")
@@ -412,6 +465,14 @@ class Broker:
     @staticmethod
     def _send(session: MqttSession, copy: Copy) -> None:
         assert session.connection is not None
-        packet = Publish(copy.topic, copy.payload, copy.qos, copy.retain, copy.sent and copy.qos > 0, copy.packet, copy.properties)
+        packet = Publish(
+            copy.topic,
+            copy.payload,
+            copy.qos,
+            copy.retain,
+            copy.sent and copy.qos > 0,
+            copy.packet,
+            copy.properties,
+        )
         copy.sent = True
         session.connection.send(session.connection.encode(packet), copy.tag, copy.packet)

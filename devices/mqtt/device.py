@@ -1,8 +1,10 @@
 """A device that publishes to an MQTT broker: its session, what it has said and what waits, sans-IO.
 
-Belongs here: the publisher's side of MQTT 3.1.1 and its payload. Never: a network, or when a sample is due. Time is an argument.
-Payload: ``{"ts":ms since 1970,"values":{"point":number,...}}`` on TOPIC, all points of one instant. ``online`` and, as its last will, ``offline``
-on TOPIC/status, retained. It listens to TOPIC/set: ``{"point":number,...}``.
+Belongs here: the publisher's side of MQTT 3.1.1 and its payload. Never: a network, or when a sample is due.
+Time is an argument.
+Payload: ``{"ts":ms since 1970,"values":{"point":number,...}}`` on TOPIC, all points of one instant.
+``online`` and, as its last will, ``offline`` on TOPIC/status, retained. It listens to TOPIC/set:
+``{"point":number,...}``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from twinloop.devices.mqtt.packet import (
 )
 
 OUTBOX_MAX = 100
-"""QoS 1 messages that a device keeps while it has no session; beyond it the oldest is given up (a sensor has little RAM; ours)"""
+"""QoS 1 messages that a device keeps while it has no session; beyond it the oldest is given up (a sensor has
+little RAM; ours)"""
 SAID_MAX = 64
 """messages of which it is known what they said: more than usually wait"""
 INFLIGHT_MAX = 10
@@ -51,7 +54,8 @@ def member(point: str) -> str:
 
 
 class MqttDevice:
-    """``send(bytes, tag)`` is set while a connection stands; ``on_gone(k, why)``: a sample was given up by the device itself."""
+    """``send(bytes, tag)`` is set while a connection stands; ``on_gone(k, why)``: a sample was given up by
+    the device itself."""
 
     def __init__(self, device: Device, qos: int, retain: bool, keep_alive_s: int, epoch_ns: int) -> None:
         self.device = device
@@ -76,7 +80,7 @@ class MqttDevice:
         self._inflight: dict[int, tuple[int, bytes]] = {}
         self._answers = 0
 
-    # ---- the session --------------------------------------------------------------------------------------------
+    # ---- the session -----------------------------------------------------------------------------
     def connected(self, send: Callable[[bytes, Any], None]) -> None:
         """A network connection stands."""
         self.send, self._reader, self.accepted = send, PacketReader(), False
@@ -88,7 +92,8 @@ class MqttDevice:
         self.send, self.accepted = None, False
 
     def ping(self) -> bool:
-        """Ask the broker for a sign of life; False when the last wasn't answered, and the connection is no good."""
+        """Ask the broker for a sign of life; False when the last wasn't answered, and the connection is no
+        good."""
         if self.send is None or self._answers > 0:
             return False
         self._answers = 1
@@ -140,14 +145,20 @@ class MqttDevice:
             self._say(encode(Publish(self.topic, payload, 1, self._retain, True, number)), k)
         self._pump()
 
-    # ---- samples ------------------------------------------------------------------------------------------------
+    # ---- samples ---------------------------------------------------------------------------------
     def payload(self, now_ns: int) -> bytes:
         """All points as of now. A float has the digits that its register has."""
         values = []
         for index, point in enumerate(self.device.model.points):
             value, status, _ = self._image.read(index, now_ns)
             bad = status >> 31 or value - value != 0.0
-            number = f"{value:.7g}" if self._image.types[index] == "Float" else repr(int(value) if value == int(value) else value) if not bad else ""
+            number = (
+                f"{value:.7g}"
+                if self._image.types[index] == "Float"
+                else repr(int(value) if value == int(value) else value)
+                if not bad
+                else ""
+            )
             values.append(f'"{point.name}":{"null" if bad else number}')
         return f'{{"ts":{(self._epoch_ns + now_ns) // 1_000_000},"values":{{{",".join(values)}}}}}'.encode()
 
@@ -182,17 +193,25 @@ class MqttDevice:
 
     def holds(self, k: int) -> bool:
         """Will the device send that sample (again)?"""
-        return any(k == mine for mine, _ in self._waiting) or any(k == mine for mine, _ in self._inflight.values())
+        return any(k == mine for mine, _ in self._waiting) or any(
+            k == mine for mine, _ in self._inflight.values()
+        )
 
-    # ---- writes and faults ----------------------------------------------------------------------------------------
+    # ---- writes and faults -----------------------------------------------------------------------
     def _set(self, payload: bytes, now_ns: int) -> None:
         """What isn't ``{"point":number}`` with points that can be written means nothing to the device."""
         try:
             wanted = json.loads(payload)
-            numbers = [(name, float(value)) for name, value in wanted.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+            numbers = [
+                (name, float(value))
+                for name, value in wanted.items()
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            ]
         except (ValueError, AttributeError, OverflowError, RecursionError):
             return
-        told = [(index, value) for name, value in numbers if (index := self.device.model.index(name)) is not None]
+        told = [
+            (index, value) for name, value in numbers if (index := self.device.model.index(name)) is not None
+        ]
         for index, value in told:
             self._image.write(index, value, now_ns)
         for heard in self.on_set:
@@ -208,7 +227,13 @@ class MqttDevice:
         out: bytes | None = payload
         for fault in self.faults:
             if out is not None and fault.hits():
-                out = None if fault.kind == "silent" else out[: len(out) // 2] if fault.kind == "truncated" else out
+                out = (
+                    None
+                    if fault.kind == "silent"
+                    else out[: len(out) // 2]
+                    if fault.kind == "truncated"
+                    else out
+                )
         return out
 
     def slow_ns(self) -> int:

@@ -1,6 +1,7 @@
 """What MQTT packets of every level are made of: numbers, strings, topics.
 
-Belongs here: sections 1.5 and 4.7 of the standards (3.1.1 and 5.0 say the same), whose numbers are beside the code. Never: packets (packet.py).
+Belongs here: sections 1.5 and 4.7 of the standards (3.1.1 and 5.0 say the same), whose numbers are beside the
+code. Never: packets (packet.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ TOPIC_BYTES_MAX = 1024
 
 
 class ProtocolError(ValueError):
-    """The peer broke the protocol: the connection must be closed [MQTT-4.8.0-1]. ``reason``: of MQTT 5.0's codes (section 2.4); malformed packet."""
+    """The peer broke the protocol: the connection must be closed [MQTT-4.8.0-1]. ``reason``: of MQTT 5.0's
+    codes (section 2.4); malformed packet."""
 
     def __init__(self, text: str, reason: int = 0x81) -> None:
         super().__init__(text)

@@ -1,8 +1,9 @@
 """A client that only listens at an MQTT broker: sans-IO.
 
-Belongs here: the subscriber's side of MQTT 3.1.1. Never: a network, a clock, what messages mean. Its session is kept (clean session 0), so that what
-is published while its connection is down comes when it is back; a session that is gone when it comes back has lost something, and is told.
-Retained messages that the subscription itself brings are of another time, and are dropped.
+Belongs here: the subscriber's side of MQTT 3.1.1. Never: a network, a clock, what messages mean. Its session
+is kept (clean session 0), so that what is published while its connection is down comes when it is back; a
+session that is gone when it comes back has lost something, and is told. Retained messages that the
+subscription itself brings are of another time, and are dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingreq, Pingresp, Puback, Publish, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import (
+    Connack,
+    Connect,
+    Packet,
+    PacketReader,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    encode,
+)
 
 KEEP_ALIVE_S = 30
 _REFUSED = 0x80
@@ -46,7 +59,8 @@ class MqttListener:
         self._send, self.listening = None, False
 
     def ping(self) -> bool:
-        """A sign of life, due every half of KEEP_ALIVE_S; False when the last one wasn't answered: the connection is to be closed."""
+        """A sign of life, due every half of KEEP_ALIVE_S; False when the last one wasn't answered: the
+        connection is to be closed."""
         if self._send is None or not self.listening:
             return True
         if self._unanswered:

@@ -1,7 +1,9 @@
-"""MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO. Of MQTT 5.0: packet5.py.
+"""MQTT 3.1.1 control packets: bytes to tuples and back, for a broker, a device and an uplink. Sans-IO. Of
+MQTT 5.0: packet5.py.
 
-Belongs here: sections 2 and 3 of the OASIS standard (29 October 2014), whose numbers are beside the code. Never: sessions (broker.py).
-Every length has a limit; whatever is wrong is a ProtocolError that says what; a CONNECT of a protocol level that isn't spoken says which.
+Belongs here: sections 2 and 3 of the OASIS standard (29 October 2014), whose numbers are beside the code.
+Never: sessions (broker.py). Every length has a limit; whatever is wrong is a ProtocolError that says what; a
+CONNECT of a protocol level that isn't spoken says which.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ _FLAGS = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2, _PUBREL: 2}
 LEVELS = {"MQIsdp": 3, "MQTT": 4}
 """protocol name -> the level that is spoken with it: MQTT 3.1 and 3.1.1"""
 _BRIDGE = 0x80
-"""bit of the level by which bridges between brokers say that they are one (mosquitto.conf(5), try_private): they aren't sent their own messages"""
+"""bit of the level by which bridges between brokers say that they are one (mosquitto.conf(5), try_private):
+they aren't sent their own messages"""
 
 
 class LevelError(ProtocolError):
-    """A CONNECT of another protocol level: answered with a CONNACK that says so, then closed [MQTT-3.1.2-2]."""
+    """A CONNECT of another protocol level: answered with a CONNACK that says so, then closed
+    [MQTT-3.1.2-2]."""
 
     def __init__(self, level: int) -> None:
         super().__init__(f"protocol level {level}")
@@ -35,12 +39,14 @@ class LevelError(ProtocolError):
 
     @property
     def answer(self) -> bytes:
-        """To a client of MQTT 5 in its own form (reason 0x84, no properties: MQTT 5.0 section 3.2.2), to others return code 1."""
+        """To a client of MQTT 5 in its own form (reason 0x84, no properties: MQTT 5.0 section 3.2.2), to
+        others return code 1."""
         return b"\x20\x03\0\x84\0" if self.level & ~_BRIDGE == 5 else b"\x20\x02\0\x01"
 
 
 class ClientError(ProtocolError):
-    """A CONNECT whose client identifier can't be taken: answered with return code 2, then closed [MQTT-3.1.3-8]."""
+    """A CONNECT whose client identifier can't be taken: answered with return code 2, then closed
+    [MQTT-3.1.3-8]."""
 
     answer = b"\x20\x02\0\x02"
 
@@ -58,8 +64,9 @@ class Will(NamedTuple):
 
 
 class Connect(NamedTuple):
-    """3.1. ``clean``: no session is kept; ``keep_alive_s`` 0: none. From ``level`` on of MQTT 5.0, where ``clean`` only begins anew:
-    ``expiry_s`` says for how long the session is kept, ``receives`` and ``packet_max`` (0: any) what the client takes."""
+    """3.1. ``clean``: no session is kept; ``keep_alive_s`` 0: none. From ``level`` on of MQTT 5.0, where
+    ``clean`` only begins anew: ``expiry_s`` says for how long the session is kept, ``receives`` and
+    ``packet_max`` (0: any) what the client takes."""
 
     client: str
     clean: bool = True
@@ -86,7 +93,8 @@ class Connack(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """3.3. ``packet`` is 0 with QoS 0. ``properties``: of MQTT 5.0, those that a broker hands on, as bytes."""
+    """3.3. ``packet`` is 0 with QoS 0. ``properties``: of MQTT 5.0, those that a broker hands on, as
+    bytes."""
 
     topic: str
     payload: bytes
@@ -170,11 +178,24 @@ class Disconnect(NamedTuple):
 
 
 Packet = (
-    Connect | Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe | Suback | Unsubscribe | Unsuback | Pingreq | Pingresp | Disconnect
+    Connect
+    | Connack
+    | Publish
+    | Puback
+    | Pubrec
+    | Pubrel
+    | Pubcomp
+    | Subscribe
+    | Suback
+    | Unsubscribe
+    | Unsuback
+    | Pingreq
+    | Pingresp
+    | Disconnect
 )
 
 
-# ---- decoding -------------------------------------------------------------------------------------------------------
+# ---- decoding ------------------------------------------------------------------------------------
 def _connect(cursor: Cursor, flags: int) -> Connect:
     name = cursor.text()
     if name not in LEVELS:
@@ -188,7 +209,9 @@ def _connect(cursor: Cursor, flags: int) -> Connect:
     client = cursor.text()
     if not client and not bits & 2:
         raise ClientError("a session to keep needs a client identifier")
-    will = Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20)) if bits & 4 else None
+    will = (
+        Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20)) if bits & 4 else None
+    )
     user = cursor.text() if bits & 0x80 else None
     password = cursor.binary() if bits & 0x40 else None
     return Connect(client, bool(bits & 2), keep_alive, will, user, password, bridge=bool(level & _BRIDGE))
@@ -238,12 +261,21 @@ def _unsubscribe(cursor: Cursor, flags: int) -> Unsubscribe:
 
 
 _DECODERS: dict[int, Callable[[Cursor, int], Packet]] = {
-    _CONNECT: _connect, _CONNACK: _connack, _PUBLISH: _publish, _PUBACK: lambda cursor, _: Puback(cursor.identifier()),
-    _PUBREC: lambda cursor, _: Pubrec(cursor.identifier()), _PUBREL: lambda cursor, _: Pubrel(cursor.identifier()),
-    _PUBCOMP: lambda cursor, _: Pubcomp(cursor.identifier()), _SUBSCRIBE: _subscribe,
-    _SUBACK: _suback, _UNSUBSCRIBE: _unsubscribe, _UNSUBACK: lambda cursor, _: Unsuback(cursor.identifier()), _PINGREQ: lambda *_: Pingreq(),
-    _PINGRESP: lambda *_: Pingresp(), _DISCONNECT: lambda *_: Disconnect(),
-}  # fmt: skip
+    _CONNECT: _connect,
+    _CONNACK: _connack,
+    _PUBLISH: _publish,
+    _PUBACK: lambda cursor, _: Puback(cursor.identifier()),
+    _PUBREC: lambda cursor, _: Pubrec(cursor.identifier()),
+    _PUBREL: lambda cursor, _: Pubrel(cursor.identifier()),
+    _PUBCOMP: lambda cursor, _: Pubcomp(cursor.identifier()),
+    _SUBSCRIBE: _subscribe,
+    _SUBACK: _suback,
+    _UNSUBSCRIBE: _unsubscribe,
+    _UNSUBACK: lambda cursor, _: Unsuback(cursor.identifier()),
+    _PINGREQ: lambda *_: Pingreq(),
+    _PINGRESP: lambda *_: Pingresp(),
+    _DISCONNECT: lambda *_: Disconnect(),
+}
 
 
 _REPEATED = {_PUBREL: 0xA, _SUBSCRIBE: 0xA, _UNSUBSCRIBE: 0xA}
@@ -264,7 +296,8 @@ def _decode(kind: int, flags: int, body: bytes, old: bool) -> Packet:
 
 
 class PacketReader:
-    """Packets out of a stream's bytes. ``other``: told (packet type, body) of each; what it takes and decodes isn't looked at here."""
+    """Packets out of a stream's bytes. ``other``: told (packet type, body) of each; what it takes and decodes
+    isn't looked at here."""
 
     __slots__ = ("_buffer", "_old", "other")
 
@@ -274,7 +307,8 @@ class PacketReader:
         """it began with a CONNECT of MQTT 3.1"""
 
     def feed(self, data: bytes) -> list[Packet]:
-        """Every packet that is whole now. Raises ProtocolError at the first that is wrong, after which the reader is of no use."""
+        """Every packet that is whole now. Raises ProtocolError at the first that is wrong, after which the
+        reader is of no use."""
         buffer = self._buffer + data if self._buffer else data
         packets: list[Packet] = []
         while len(buffer) >= 2:
@@ -294,7 +328,9 @@ class PacketReader:
             if len(buffer) < at + size:
                 break
             kind, flags, body = buffer[0] >> 4, buffer[0] & 15, buffer[at : at + size]
-            packet = (self.other(kind, flags, body) if self.other is not None else None) or _decode(kind, flags, body, self._old)
+            packet = (self.other(kind, flags, body) if self.other is not None else None) or _decode(
+                kind, flags, body, self._old
+            )
             if kind == _CONNECT:
                 self._old = body.startswith(b"\0\x06MQIsdp")
             packets.append(packet)
@@ -303,7 +339,7 @@ class PacketReader:
         return packets
 
 
-# ---- encoding -------------------------------------------------------------------------------------------------------
+# ---- encoding ------------------------------------------------------------------------------------
 def length_bytes(size: int) -> bytes:
     """2.2.3: seven bits a byte."""
     out = bytearray()
@@ -328,14 +364,17 @@ def text_bytes(text: str) -> bytes:
     return _binary(text.encode())
 
 
-def publish_bytes(topic: bytes, payload: bytes, qos: int, packet: int, retain: bool = False, dup: bool = False) -> bytes:
+def publish_bytes(
+    topic: bytes, payload: bytes, qos: int, packet: int, retain: bool = False, dup: bool = False
+) -> bytes:
     """A PUBLISH, for those who send many: ``topic`` is checked already."""
     body = _binary(topic) + (packet.to_bytes(2, "big") if qos else b"") + payload
     return whole_packet(_PUBLISH, dup << 3 | qos << 1 | retain, body)
 
 
 def publish_parts(data: bytes) -> tuple[bytes, int, bytes] | None:
-    """(topic, packet identifier, payload) of exactly one PUBLISH with QoS 1 and no flags; None for anything else. For those who read many."""
+    """(topic, packet identifier, payload) of exactly one PUBLISH with QoS 1 and no flags; None for anything
+    else. For those who read many."""
     size, shift, at = 0, 0, 1
     while True:
         if at >= len(data) or at == 5:
@@ -351,32 +390,54 @@ def publish_parts(data: bytes) -> tuple[bytes, int, bytes] | None:
     return data[at + 2 : body], int.from_bytes(data[body : body + 2], "big"), data[body + 2 :]
 
 
-_ACKNOWLEDGES: dict[type, int] = {Puback: _PUBACK, Pubrec: _PUBREC, Pubrel: _PUBREL, Pubcomp: _PUBCOMP, Unsuback: _UNSUBACK}
+_ACKNOWLEDGES: dict[type, int] = {
+    Puback: _PUBACK,
+    Pubrec: _PUBREC,
+    Pubrel: _PUBREL,
+    Pubcomp: _PUBCOMP,
+    Unsuback: _UNSUBACK,
+}
 
 
 def encode(packet: Packet) -> bytes:
     """A packet's bytes."""
     if isinstance(packet, Publish):
-        return publish_bytes(packet.topic.encode(), packet.payload, packet.qos, packet.packet, packet.retain, packet.dup)
+        return publish_bytes(
+            packet.topic.encode(), packet.payload, packet.qos, packet.packet, packet.retain, packet.dup
+        )
     if isinstance(packet, Connect):
         will = packet.will
         bits = 2 * packet.clean | (0 if will is None else 4 | will.qos << 3 | will.retain << 5)
         bits |= (packet.user is not None) << 7 | (packet.password is not None) << 6
-        body = b"\0\x04MQTT" + bytes((4 | packet.bridge << 7, bits)) + packet.keep_alive_s.to_bytes(2, "big") + text_bytes(packet.client)
+        body = (
+            b"\0\x04MQTT"
+            + bytes((4 | packet.bridge << 7, bits))
+            + packet.keep_alive_s.to_bytes(2, "big")
+            + text_bytes(packet.client)
+        )
         if will is not None:
             body += text_bytes(will.topic) + _binary(will.payload)
-        body += (b"" if packet.user is None else text_bytes(packet.user)) + (b"" if packet.password is None else _binary(packet.password))
+        body += (b"" if packet.user is None else text_bytes(packet.user)) + (
+            b"" if packet.password is None else _binary(packet.password)
+        )
         return whole_packet(_CONNECT, 0, body)
     if isinstance(packet, Subscribe):
         asked = b"".join(text_bytes(name) + bytes((qos,)) for name, qos in packet.filters)
         return whole_packet(_SUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + asked)
     if isinstance(packet, Unsubscribe):
-        return whole_packet(_UNSUBSCRIBE, 2, packet.packet.to_bytes(2, "big") + b"".join(text_bytes(name) for name in packet.filters))
+        return whole_packet(
+            _UNSUBSCRIBE,
+            2,
+            packet.packet.to_bytes(2, "big") + b"".join(text_bytes(name) for name in packet.filters),
+        )
     if isinstance(packet, Suback):
         return whole_packet(_SUBACK, 0, packet.packet.to_bytes(2, "big") + bytes(packet.codes))
     if isinstance(packet, Connack):
         return whole_packet(_CONNACK, 0, bytes((packet.present, packet.code)))
-    if isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp, Unsuback)):  # a union would be built for each packet
+    # a union would be built for each packet
+    if isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp, Unsuback)):
         kind = _ACKNOWLEDGES[type(packet)]
         return whole_packet(kind, _FLAGS.get(kind, 0), packet.packet.to_bytes(2, "big"))
-    return whole_packet({Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b"")
+    return whole_packet(
+        {Pingreq: _PINGREQ, Pingresp: _PINGRESP, Disconnect: _DISCONNECT}[type(packet)], 0, b""
+    )

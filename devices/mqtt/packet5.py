@@ -1,8 +1,10 @@
-"""MQTT 5.0 control packets as a broker needs them: what is other than in 3.1.1, whose packets (packet.py) are the same tuples.
+"""MQTT 5.0 control packets as a broker needs them: what is other than in 3.1.1, whose packets (packet.py) are
+the same tuples.
 
-Belongs here: sections 2 and 3 of the OASIS standard (7 March 2019), whose numbers are beside the code: properties, reason codes, options of
-subscriptions; a client's packets in, a broker's out. Never: sessions (broker.py), what a property means there. Of a PUBLISH and a will the
-properties that a broker hands on (3.3.2.3) are kept as they came; topic aliases and subscription identifiers aren't offered, and are refused.
+Belongs here: sections 2 and 3 of the OASIS standard (7 March 2019), whose numbers are beside the code:
+properties, reason codes, options of subscriptions; a client's packets in, a broker's out. Never: sessions
+(broker.py), what a property means there. Of a PUBLISH and a will the properties that a broker hands on
+(3.3.2.3) are kept as they came; topic aliases and subscription identifiers aren't offered, and are refused.
 """
 
 from __future__ import annotations
@@ -35,10 +37,21 @@ from twinloop.devices.mqtt.packet import (
 
 LEVEL = 5
 NO_SUBSCRIPTION, PROTOCOL_ERROR, UNAVAILABLE = 0x11, 0x82, 0x88
-BAD_AUTHENTICATION, KEEP_ALIVE_TIMEOUT, TAKEN_OVER, NOT_FOUND, RECEIVE_MAXIMUM, TOPIC_ALIAS = 0x8C, 0x8D, 0x8E, 0x92, 0x93, 0x94
+BAD_AUTHENTICATION = 0x8C
+KEEP_ALIVE_TIMEOUT = 0x8D
+TAKEN_OVER = 0x8E
+NOT_FOUND = 0x92
+RECEIVE_MAXIMUM = 0x93
+TOPIC_ALIAS = 0x94
 QUOTA, SHARED, IDENTIFIERS = 0x97, 0x9E, 0xA1
 """reason codes (2.4)"""
-FORMAT, MESSAGE_EXPIRY, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION, IDENTIFIER, SESSION_EXPIRY = 1, 2, 3, 8, 9, 11, 17
+FORMAT = 1
+MESSAGE_EXPIRY = 2
+CONTENT_TYPE = 3
+RESPONSE_TOPIC = 8
+CORRELATION = 9
+IDENTIFIER = 11
+SESSION_EXPIRY = 17
 ASSIGNED, METHOD, DATA, PROBLEMS, WILL_DELAY, RESPONSES, SERVER, REASON = 18, 21, 22, 23, 24, 25, 28, 31
 RECEIVES, ALIASES, ALIAS, USER, PACKET_MAX = 33, 34, 35, 38, 39
 IDENTIFIERS_OFFERED, SHARED_OFFERED = 41, 42
@@ -78,20 +91,40 @@ def _long(cursor: Cursor) -> int:
 
 
 _TYPES: dict[int, Callable[[Cursor], Any]] = {
-    FORMAT: _byte, MESSAGE_EXPIRY: _long, CONTENT_TYPE: Cursor.text, RESPONSE_TOPIC: Cursor.text, CORRELATION: Cursor.binary, IDENTIFIER: _varint,
-    SESSION_EXPIRY: _long, METHOD: Cursor.text, DATA: Cursor.binary, PROBLEMS: _byte, WILL_DELAY: _long, RESPONSES: _byte, REASON: Cursor.text,
-    RECEIVES: Cursor.number, ALIASES: Cursor.number, ALIAS: Cursor.number, USER: _pair, PACKET_MAX: _long, SERVER: Cursor.text,
-}  # fmt: skip
+    FORMAT: _byte,
+    MESSAGE_EXPIRY: _long,
+    CONTENT_TYPE: Cursor.text,
+    RESPONSE_TOPIC: Cursor.text,
+    CORRELATION: Cursor.binary,
+    IDENTIFIER: _varint,
+    SESSION_EXPIRY: _long,
+    METHOD: Cursor.text,
+    DATA: Cursor.binary,
+    PROBLEMS: _byte,
+    WILL_DELAY: _long,
+    RESPONSES: _byte,
+    REASON: Cursor.text,
+    RECEIVES: Cursor.number,
+    ALIASES: Cursor.number,
+    ALIAS: Cursor.number,
+    USER: _pair,
+    PACKET_MAX: _long,
+    SERVER: Cursor.text,
+}
 _OF_CONNECT = (SESSION_EXPIRY, METHOD, DATA, PROBLEMS, RESPONSES, RECEIVES, ALIASES, USER, PACKET_MAX)
 _OF_WILL = (FORMAT, MESSAGE_EXPIRY, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION, WILL_DELAY, USER)
 _OF_PUBLISH = (*HANDED_ON, ALIAS, IDENTIFIER)
-_OF_ANSWER, _OF_SUBSCRIBE, _OF_UNSUBSCRIBE, _OF_DISCONNECT = (REASON, USER), (IDENTIFIER, USER), (USER,), (SESSION_EXPIRY, REASON, USER)
+_OF_ANSWER = (REASON, USER)
+_OF_SUBSCRIBE = (IDENTIFIER, USER)
+_OF_UNSUBSCRIBE = (USER,)
+_OF_DISCONNECT = (SESSION_EXPIRY, REASON, USER)
 _FLAGS_ONLY = (FORMAT, PROBLEMS, RESPONSES)
 _NOT_ZERO = (RECEIVES, PACKET_MAX, IDENTIFIER)
 
 
 def _properties(cursor: Cursor, allowed: tuple[int, ...]) -> tuple[dict[int, Any], bytes]:
-    """(property -> value, those that are handed on as they came); raises ProtocolError for what doesn't belong there or comes twice (2.2.2.2)."""
+    """(property -> value, those that are handed on as they came); raises ProtocolError for what doesn't
+    belong there or comes twice (2.2.2.2)."""
     inside = Cursor(cursor.take(_varint(cursor)))
     found: dict[int, Any] = {}
     handed_on = b""
@@ -111,7 +144,7 @@ def _properties(cursor: Cursor, allowed: tuple[int, ...]) -> tuple[dict[int, Any
     return found, handed_on
 
 
-# ---- decoding ---------------------------------------------------------------------------------------------------------
+# ---- decoding ------------------------------------------------------------------------------------
 def is_connect(kind: int, body: bytes) -> bool:
     """Is it a CONNECT of this level?"""
     return kind == 1 and body[:7] == b"\0\x04MQTT\x05"
@@ -130,13 +163,29 @@ def _connect(cursor: Cursor, flags: int) -> Connect:
     will = None
     if bits & 4:
         of_will, handed_on = _properties(cursor, _OF_WILL)
-        will = Will(check_topic(cursor.text()), cursor.binary(), will_qos, bool(bits & 0x20), of_will.get(WILL_DELAY, 0), handed_on)
+        will = Will(
+            check_topic(cursor.text()),
+            cursor.binary(),
+            will_qos,
+            bool(bits & 0x20),
+            of_will.get(WILL_DELAY, 0),
+            handed_on,
+        )
     user = cursor.text() if bits & 0x80 else None
     password = cursor.binary() if bits & 0x40 else None
     return Connect(
-        client, bool(bits & 2), keep_alive, will, user, password, LEVEL, asked.get(SESSION_EXPIRY, 0), asked.get(RECEIVES, 65_535),
-        asked.get(PACKET_MAX, 0), asked.get(METHOD),
-    )  # fmt: skip
+        client,
+        bool(bits & 2),
+        keep_alive,
+        will,
+        user,
+        password,
+        LEVEL,
+        asked.get(SESSION_EXPIRY, 0),
+        asked.get(RECEIVES, 65_535),
+        asked.get(PACKET_MAX, 0),
+        asked.get(METHOD),
+    )
 
 
 def _publish(cursor: Cursor, flags: int) -> Publish:
@@ -152,7 +201,9 @@ def _publish(cursor: Cursor, flags: int) -> Publish:
         raise ProtocolError("a subscription identifier from a client", PROTOCOL_ERROR)
     if RESPONSE_TOPIC in asked:
         check_topic(asked[RESPONSE_TOPIC])
-    return Publish(check_topic(topic), cursor.take(cursor.left), qos, bool(flags & 1), bool(flags & 8), packet, handed_on)
+    return Publish(
+        check_topic(topic), cursor.take(cursor.left), qos, bool(flags & 1), bool(flags & 8), packet, handed_on
+    )
 
 
 def _answer(made: Callable[..., Packet]) -> Callable[[Cursor, int], Packet]:
@@ -203,9 +254,17 @@ def _disconnect(cursor: Cursor, flags: int) -> Disconnect:
 
 
 _DECODERS: dict[int, Callable[[Cursor, int], Packet]] = {
-    1: _connect, 3: _publish, 4: _answer(Puback), 5: _answer(Pubrec), 6: _answer(Pubrel), 7: _answer(Pubcomp), 8: _subscribe, 10: _unsubscribe,
-    12: lambda *_: Pingreq(), 14: _disconnect,
-}  # fmt: skip
+    1: _connect,
+    3: _publish,
+    4: _answer(Puback),
+    5: _answer(Pubrec),
+    6: _answer(Pubrel),
+    7: _answer(Pubcomp),
+    8: _subscribe,
+    10: _unsubscribe,
+    12: lambda *_: Pingreq(),
+    14: _disconnect,
+}
 _FLAGS = {6: 2, 8: 2, 10: 2}
 
 
@@ -221,11 +280,17 @@ def decode(kind: int, flags: int, body: bytes) -> Packet:
     return packet
 
 
-# ---- encoding -------------------------------------------------------------------------------------------------------
+# ---- encoding ------------------------------------------------------------------------------------
 def offered(packet_bytes_max: int, receives: int, assigned: str = "") -> bytes:
-    """What a broker says of itself in its CONNACK (3.2.2.3); ``assigned``: the name that it has given a client without one."""
+    """What a broker says of itself in its CONNACK (3.2.2.3); ``assigned``: the name that it has given a
+    client without one."""
     named = bytes((ASSIGNED,)) + text_bytes(assigned) if assigned else b""
-    limits = bytes((RECEIVES,)) + receives.to_bytes(2, "big") + bytes((PACKET_MAX,)) + packet_bytes_max.to_bytes(4, "big")
+    limits = (
+        bytes((RECEIVES,))
+        + receives.to_bytes(2, "big")
+        + bytes((PACKET_MAX,))
+        + packet_bytes_max.to_bytes(4, "big")
+    )
     return limits + named + bytes((IDENTIFIERS_OFFERED, 0, SHARED_OFFERED, 0))
 
 
@@ -238,7 +303,9 @@ def encode5(packet: Packet) -> bytes:
     if isinstance(packet, Publish):
         number = packet.packet.to_bytes(2, "big") if packet.qos else b""
         flags = packet.dup << 3 | packet.qos << 1 | packet.retain
-        return whole_packet(3, flags, text_bytes(packet.topic) + number + _with(packet.properties) + packet.payload)
+        return whole_packet(
+            3, flags, text_bytes(packet.topic) + number + _with(packet.properties) + packet.payload
+        )
     if isinstance(packet, Connack):
         return whole_packet(2, 0, bytes((packet.present, packet.code)) + _with(packet.properties))
     if isinstance(packet, Suback):
@@ -248,5 +315,9 @@ def encode5(packet: Packet) -> bytes:
     if isinstance(packet, Disconnect):
         return whole_packet(14, 0, bytes((packet.code, 0)))
     if isinstance(packet, Puback | Pubrec | Pubcomp) and packet.code:
-        return whole_packet({Puback: 4, Pubrec: 5, Pubcomp: 7}[type(packet)], 0, packet.packet.to_bytes(2, "big") + bytes((packet.code,)))
+        return whole_packet(
+            {Puback: 4, Pubrec: 5, Pubcomp: 7}[type(packet)],
+            0,
+            packet.packet.to_bytes(2, "big") + bytes((packet.code,)),
+        )
     return encode(packet)

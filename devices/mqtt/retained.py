@@ -1,4 +1,5 @@
-"""What an MQTT broker retains, and to whose new subscriptions it is still to be told: in turns, so that nobody waits for another's.
+"""What an MQTT broker retains, and to whose new subscriptions it is still to be told: in turns, so that
+nobody waits for another's.
 
 Belongs here: messages by topic, subscriptions that haven't heard all of them. Never: sending (broker.py).
 """
@@ -18,7 +19,8 @@ RETAINED_A_TURN = 100
 
 
 class Retained:
-    """``messages``: topic -> the last one that was to be retained. Subscriptions are told one after the other: one list is walked at a time."""
+    """``messages``: topic -> the last one that was to be retained. Subscriptions are told one after the
+    other: one list is walked at a time."""
 
     def __init__(self) -> None:
         self.messages: dict[str, Publish] = {}
@@ -30,7 +32,8 @@ class Retained:
         self._active: tuple[str, str] | None = None
 
     def keep(self, packet: Publish) -> bool:
-        """Retain it in place of the one before; without a payload that is taken away [MQTT-3.3.1-10]. False when there are too many."""
+        """Retain it in place of the one before; without a payload that is taken away [MQTT-3.3.1-10]. False
+        when there are too many."""
         topic = packet.topic
         if not packet.payload:
             self.messages.pop(topic, None)
@@ -43,7 +46,8 @@ class Retained:
         return True
 
     def owe(self, session: MqttSession, pattern: str) -> None:
-        """A filter was subscribed to: all that is retained now is to be told, also if it was being told already (3.8.4)."""
+        """A filter was subscribed to: all that is retained now is to be told, also if it was being told
+        already (3.8.4)."""
         self.forget(session, pattern)
         self._owed[session.client, pattern] = session, self._count
 
@@ -55,8 +59,8 @@ class Retained:
             self._active = None
 
     def turns(self) -> Iterator[tuple[MqttSession, str, Publish] | None]:
-        """(session, filter, message) of all that is owed, and None when others should have a turn. What is retained after a subscription was made has
-        come to it as itself."""
+        """(session, filter, message) of all that is owed, and None when others should have a turn. What is
+        retained after a subscription was made has come to it as itself."""
         while self._owed:
             key = next(iter(self._owed))
             session, asked = self._owed.pop(key)

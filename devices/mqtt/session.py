@@ -1,4 +1,5 @@
-"""What an MQTT broker keeps of its clients: sessions with what they asked for and what waits for them, connections with what their level says.
+"""What an MQTT broker keeps of its clients: sessions with what they asked for and what waits for them,
+connections with what their level says.
 
 Belongs here: state, and a client's own limits. Never: who gets which message (broker.py).
 """
@@ -11,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import ClientError, Connect, Disconnect, LevelError, Packet, PacketReader, Will, encode
+from twinloop.devices.mqtt.packet import (
+    ClientError,
+    Connect,
+    Disconnect,
+    LevelError,
+    Packet,
+    PacketReader,
+    Will,
+    encode,
+)
 from twinloop.devices.mqtt.packet5 import LEVEL, NO_LOCAL, decode, encode5, is_connect
 from twinloop.devices.mqtt.topics import FilterTree
 
@@ -52,7 +62,8 @@ class Copy:
 
 @dataclass(slots=True)
 class MqttSession:
-    """What the broker keeps of a client; ``connection`` None: it is away. ``clean``: not for longer than it is connected."""
+    """What the broker keeps of a client; ``connection`` None: it is away. ``clean``: not for longer than it
+    is connected."""
 
     client: str
     clean: bool
@@ -66,7 +77,8 @@ class MqttSession:
     connection: MqttConnection | None = None
     packet: int = 0
     unreleased: dict[int, None] = field(default_factory=dict)
-    """packet identifiers of QoS 2 messages that have come and were not released yet: the same one again is the same message (4.3.3)"""
+    """packet identifiers of QoS 2 messages that have come and were not released yet: the same one again is
+    the same message (4.3.3)"""
     ends_ns: int | None = None
     """away, it is kept until then; None: for ever"""
     will: tuple[int, Will] | None = None
@@ -74,10 +86,13 @@ class MqttSession:
 
     def holds(self, tag: Any) -> bool:
         """Will a message with that tag be sent (again) when its client is back?"""
-        return any(copy.tag == tag for copy in self.inflight.values()) or any(copy.tag == tag for copy in self.queued)
+        return any(copy.tag == tag for copy in self.inflight.values()) or any(
+            copy.tag == tag for copy in self.queued
+        )
 
     def wants(self, topic: str, sender: str) -> tuple[int, int]:
-        """(largest QoS that it asked for of that topic, all options with which it did); -1: it doesn't want it, of that sender."""
+        """(largest QoS that it asked for of that topic, all options with which it did); -1: it doesn't want
+        it, of that sender."""
         granted, options = -1, 0
         for pattern in self.tree.found(topic):
             asked = self.options.get(pattern, 0)
@@ -89,7 +104,13 @@ class MqttSession:
 class MqttConnection:
     """One network connection at the broker: ``send(bytes, tag, packet identifier or 0)``, ``hang_up()``."""
 
-    def __init__(self, broker: Handler, send: Callable[[bytes, Any, int], None], hang_up: Callable[[], None], now_ns: int) -> None:
+    def __init__(
+        self,
+        broker: Handler,
+        send: Callable[[bytes, Any, int], None],
+        hang_up: Callable[[], None],
+        now_ns: int,
+    ) -> None:
         self._broker, self.send, self.hang_up = broker, send, hang_up
         self._reader = PacketReader(self._other)
         self.level = 4
@@ -122,7 +143,8 @@ class MqttConnection:
         self.hang_up()
 
     def received(self, data: bytes, now_ns: int, tag: Any = None) -> None:
-        """Bytes from the client; ``tag``: of the messages in them. What breaks the protocol ends the connection."""
+        """Bytes from the client; ``tag``: of the messages in them. What breaks the protocol ends the
+        connection."""
         if self.over:
             return
         self.heard_ns = now_ns

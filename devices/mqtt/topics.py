@@ -1,6 +1,8 @@
-"""Which of many topic filters match a topic, and which of many retained messages a filter, without keeping others waiting.
+"""Which of many topic filters match a topic, and which of many retained messages a filter, without keeping
+others waiting.
 
-Belongs here: MQTT 3.1.1, 4.7, over many. Never: sessions, who gets what. One filter against one topic is ``mqtt_fields.matches``.
+Belongs here: MQTT 3.1.1, 4.7, over many. Never: sessions, who gets what. One filter against one topic is
+``mqtt_fields.matches``.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ def is_wild(pattern: str) -> bool:
 
 
 def in_turns(pattern: str, retained: dict[str, Publish], turn: int) -> Iterator[Publish | None]:
-    """The retained messages that match a filter, and None after each ``turn`` topics that were looked at: others have theirs. What was replaced
-    meanwhile is left out."""
+    """The retained messages that match a filter, and None after each ``turn`` topics that were looked at:
+    others have theirs. What was replaced meanwhile is left out."""
     if not is_wild(pattern):
         if pattern in retained:
             yield retained[pattern]

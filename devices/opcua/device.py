@@ -1,8 +1,9 @@
-"""A device as an OPC UA server: its nodes under an object of its name, read and written through its node image, and its faults.
+"""A device as an OPC UA server: its nodes under an object of its name, read and written through its node
+image, and its faults.
 
-Belongs here: asyncua's side of a device, and bytes that a faulty server sends. Never: sockets or the loop (it runs on whatever loop it is
-started on), what a node holds (nodes.py). Relied on privately (asyncua 2.1.0, pinned): ``AddressSpace.write_attribute_value``,
-``BinaryServer.clients``, ``UaProcessor.session``.
+Belongs here: asyncua's side of a device, and bytes that a faulty server sends. Never: sockets or the loop (it
+runs on whatever loop it is started on), what a node holds (nodes.py). Relied on privately (asyncua 2.1.0,
+pinned): ``AddressSpace.write_attribute_value``, ``BinaryServer.clients``, ``UaProcessor.session``.
 """
 
 from __future__ import annotations
@@ -32,31 +33,42 @@ from twinloop.devices.opcua.server import NAMESPACE, LeanInternalServer, Standar
 S = 1_000_000_000
 PORT = 4840
 """registered for OPC UA (IANA, opcua-tcp)"""
-logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what clients do wrong is told in the answer; a fleet's warnings are nobody's
+# what clients do wrong is told in the answer; a fleet's warnings are nobody's
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
 _STATUS, _CURRENT_TIME = ua.NodeId.from_string("i=2256"), ua.NodeId.from_string("i=2258")
 """Server_ServerStatus, and its CurrentTime"""
 _AT_REST = {
-    "i=2992": ua.Variant(0, ua.VariantType.UInt32), "i=2993": ua.Variant(ua.LocalizedText(""), ua.VariantType.LocalizedText),
+    "i=2992": ua.Variant(0, ua.VariantType.UInt32),
+    "i=2993": ua.Variant(ua.LocalizedText(""), ua.VariantType.LocalizedText),
     "i=2994": ua.Variant(False, ua.VariantType.Boolean),
-}  # fmt: skip
+}
 """SecondsTillShutdown, ShutdownReason, Auditing, which asyncua leaves without a value; StartTime is i=2257"""
 _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 _TOO_MANY_SUBSCRIPTIONS = 0x80770000
 UNSAID_MAX = 1000
-"""channels of one server of which it is known how many chunks were never sent: of more, the oldest is forgotten"""
+"""channels of one server of which it is known how many chunks were never sent: of more, the oldest is
+forgotten"""
 
 
-OPERATIONS_MAX = {"read": (1000, "i=11705"), "write": (1000, "i=11707"), "browse": (20, "i=11710"), "translate": (200, "i=11712")}
-"""nodes of one request, and where the server says so (OPC 10000-5 section 6.3.11): each takes some tens of milliseconds at most"""
+OPERATIONS_MAX = {
+    "read": (1000, "i=11705"),
+    "write": (1000, "i=11707"),
+    "browse": (20, "i=11710"),
+    "translate": (200, "i=11712"),
+}
+"""nodes of one request, and where the server says so (OPC 10000-5 section 6.3.11): each takes some tens of
+milliseconds at most"""
 PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_A_SESSION_MAX = 50.0, 60_000.0, 100, 20
-"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its connection, subscriptions of one server,
-and of one of its sessions: else the first client could take them all"""
+"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its
+connection, subscriptions of one server, and of one of its sessions: else the first client could take them
+all"""
 
 
 LOOKS_MIN, LOOKS_A_POINT, LOOKS_A_POINT_MAX = 64, 12, 1000
-"""how many of the last looks at nodes are kept: at least; of each point; of each at most, however many a publishing interval brings"""
+"""how many of the last looks at nodes are kept: at least; of each point; of each at most, however many a
+publishing interval brings"""
 
 
 _STEP_MS: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -74,10 +86,13 @@ def endpoint(device: str) -> str:
 
 
 class OpcUaServer:
-    """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it, then it has a listener.
+    """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it,
+    then it has a listener.
     ``looks``: at each point, that may be on their way to a client at once."""
 
-    def __init__(self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int, looks: int = 0) -> None:
+    def __init__(
+        self, device: Device, standard: StandardSpace, now: Callable[[], int], epoch_ns: int, looks: int = 0
+    ) -> None:
         self.device = device
         self.image = NodeImage(device)
         self.listens_at = (host_of(device.name), PORT)
@@ -97,7 +112,8 @@ class OpcUaServer:
         self.untouched = True
         """what it says is what went into ``spoilt`` last"""
         self._unsaid: dict[bytes, int] = {}
-        """channel -> chunks that a silent server, or one that says a fault instead, kept to itself: they use no sequence number"""
+        """channel -> chunks that a silent server, or one that says a fault instead, kept to itself: they use
+        no sequence number"""
         self._times: dict[int, Any] = {}
         self._counter = -1
         self._carried: dict[Any, list[int]] = {}
@@ -144,23 +160,32 @@ class OpcUaServer:
         self._bound_operations()
         began = self._time(self._now())
         limits = {node: ua.Variant(most, ua.VariantType.UInt32) for most, node in OPERATIONS_MAX.values()}
-        for node, variant in {**_AT_REST, **limits, "i=2257": ua.Variant(began, ua.VariantType.DateTime)}.items():
+        for node, variant in {
+            **_AT_REST,
+            **limits,
+            "i=2257": ua.Variant(began, ua.VariantType.DateTime),
+        }.items():
             await server.get_node(node).write_value(ua.DataValue(variant))
         self._status = replace(await server.get_node(_STATUS).read_value(), StartTime=began)
         self._told_by_us[_STATUS] = self._server_status
         space.set_attribute_value_callback(_STATUS, _VALUE, self._server_status)
 
     def _bound_operations(self) -> None:
-        """No request may keep the others waiting for long: more than OPERATIONS_MAX is BadTooManyOperations (OPC 10000-4 section 7.38)."""
+        """No request may keep the others waiting for long: more than OPERATIONS_MAX is BadTooManyOperations
+        (OPC 10000-4 section 7.38)."""
         inner: Any = self._server.iserver
         places = {
-            "read": (inner.attribute_service, "read", "NodesToRead"), "browse": (inner.view_service, "browse", "NodesToBrowse"),
-            "write": (inner.attribute_service, "write", "NodesToWrite"), "translate": (inner.view_service, "translate_browsepaths_to_nodeids", ""),
-        }  # fmt: skip
+            "read": (inner.attribute_service, "read", "NodesToRead"),
+            "browse": (inner.view_service, "browse", "NodesToBrowse"),
+            "write": (inner.attribute_service, "write", "NodesToWrite"),
+            "translate": (inner.view_service, "translate_browsepaths_to_nodeids", ""),
+        }
         for name, (service, method, many) in places.items():
             serve, most = getattr(service, method), OPERATIONS_MAX[name][0]
 
-            def bounded(params: Any, *more: Any, serve: Any = serve, most: int = most, many: str = many, **named: Any) -> Any:
+            def bounded(
+                params: Any, *more: Any, serve: Any = serve, most: int = most, many: str = many, **named: Any
+            ) -> Any:
                 if len(getattr(params, many) if many else params) > most:
                     raise ServiceError(STATUS_CODES["BadTooManyOperations"])
                 return serve(params, *more, **named)
@@ -182,11 +207,13 @@ class OpcUaServer:
         return any(self._index.get(identity) == self._counter for identity, _ in self._monitored())
 
     def take_carried(self) -> list[int]:
-        """Values of the counted point in the answer that is being written now: a Read's own, or all that a Publish brings."""
+        """Values of the counted point in the answer that is being written now: a Read's own, or all that a
+        Publish brings."""
         return self._carried.pop(asyncio.current_task(), [])
 
     def limit(self) -> None:
-        """Strangers may come: what they ask for is revised (OPC 10000-4 section 5.14.2.2). A server is for a few clients, and shares its process."""
+        """Strangers may come: what they ask for is revised (OPC 10000-4 section 5.14.2.2). A server is for a
+        few clients, and shares its process."""
         inner = self._server.iserver
         inner.max_session_timeout_ms, inner.max_subscriptions = SESSION_MAX_MS, SUBSCRIPTIONS_MAX
         service: Any = inner.subscription_service
@@ -194,11 +221,15 @@ class OpcUaServer:
 
         def revised(params: Any) -> Any:
             wanted = params.RequestedPublishingInterval
-            params.RequestedPublishingInterval = wanted if wanted >= PUBLISHING_MIN_MS else PUBLISHING_MIN_MS  # not a number isn't, either
+            # not a number isn't, either
+            params.RequestedPublishingInterval = wanted if wanted >= PUBLISHING_MIN_MS else PUBLISHING_MIN_MS
             return params
 
         def bounded(params: Any, callback: Any, session: Any, *more: Any, **named: Any) -> Any:
-            if sum(one.session_id == session for one in service.subscriptions.values()) >= SUBSCRIPTIONS_A_SESSION_MAX:
+            if (
+                sum(one.session_id == session for one in service.subscriptions.values())
+                >= SUBSCRIPTIONS_A_SESSION_MAX
+            ):
                 raise ServiceError(_TOO_MANY_SUBSCRIPTIONS)
             return create(revised(params), callback, session, *more, **named)
 
@@ -208,18 +239,27 @@ class OpcUaServer:
         """A variable for each point, below an object that is the device."""
         server, model = self._server, self.device.model
         namespace = await server.register_namespace(NAMESPACE)
-        folder = await server.nodes.objects.add_object(ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}")
+        folder = await server.nodes.objects.add_object(
+            ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}"
+        )
         for index, point in enumerate(model.points):
             kind = getattr(ua.VariantType, self.image.types[index])
-            node = await folder.add_variable(ua.NodeId.from_string(node_id(point)), f"{namespace}:{point.name}", self._variant(index, 0.0), kind)
+            node = await folder.add_variable(
+                ua.NodeId.from_string(node_id(point)),
+                f"{namespace}:{point.name}",
+                self._variant(index, 0.0),
+                kind,
+            )
             if point.writable:
                 await node.set_writable()
 
-    # ---- nodes --------------------------------------------------------------------------------------------------
+    # ---- nodes -----------------------------------------------------------------------------------
     def _variant(self, index: int, value: float) -> ua.Variant:
         name = self.image.types[index]
         kind = getattr(ua.VariantType, name)
-        return ua.Variant(value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind)
+        return ua.Variant(
+            value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind
+        )
 
     def _time(self, at_ns: int) -> Any:
         if at_ns not in self._times:  # the nodes of one request are told of the same two
@@ -240,15 +280,23 @@ class OpcUaServer:
         if index == self._counter and not LOOKING.get():
             self._carry([value])
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
-        return ua.DataValue(variant, ua.StatusCode(ua.UInt32(status)), SourceTimestamp=self._time(source_ns), ServerTimestamp=self._time(now_ns))
+        return ua.DataValue(
+            variant,
+            ua.StatusCode(ua.UInt32(status)),
+            SourceTimestamp=self._time(source_ns),
+            ServerTimestamp=self._time(now_ns),
+        )
 
     def _clock(self, identity: Any, attribute: Any) -> ua.DataValue:
         """The server's CurrentTime (OPC 10000-5 section 6.3.2): its timeline's."""
         time = self._time(self._now())
-        return ua.DataValue(ua.Variant(time, ua.VariantType.DateTime), SourceTimestamp=time, ServerTimestamp=time)
+        return ua.DataValue(
+            ua.Variant(time, ua.VariantType.DateTime), SourceTimestamp=time, ServerTimestamp=time
+        )
 
     def _server_status(self, identity: Any, attribute: Any) -> ua.DataValue:
-        """All of ServerStatus (OPC 10000-5 section 12.10): as it was when the server began, but for the time."""
+        """All of ServerStatus (OPC 10000-5 section 12.10): as it was when the server began, but for the
+        time."""
         time = self._time(self._now())
         value = ua.Variant(replace(self._status, CurrentTime=time), ua.VariantType.ExtensionObject)
         return ua.DataValue(value, SourceTimestamp=time, ServerTimestamp=time)
@@ -267,11 +315,14 @@ class OpcUaServer:
             self.on_write(index)
         return ua.StatusCode(ua.UInt32(status))
 
-    # ---- monitored items --------------------------------------------------------------------------------------------
+    # ---- monitored items -------------------------------------------------------------------------
     async def sample(self) -> None:
         """Look at every monitored node now; asyncua's filters say what is news."""
         looking = LOOKING.set(True)
-        found = [(attribute, self._told_by_us.get(identity, self._read)(identity, _VALUE)) for identity, attribute in self._monitored()]
+        found = [
+            (attribute, self._told_by_us.get(identity, self._read)(identity, _VALUE))
+            for identity, attribute in self._monitored()
+        ]
         LOOKING.reset(looking)
         for attribute, value in found:
             for handle, told in list(attribute.datachange_callbacks.items()):
@@ -279,11 +330,16 @@ class OpcUaServer:
 
     def watches(self, protocol: Any) -> bool:
         """Is something monitored over that connection of ours?"""
-        session = protocol.processor.session if protocol is not None and protocol.processor is not None else None
+        session = (
+            protocol.processor.session if protocol is not None and protocol.processor is not None else None
+        )
         if session is None or not session.is_activated():
             return False
         subscriptions = session.subscription_service.subscriptions.values()
-        return any(one.session_id == session.session_id and one.monitored_item_srv._monitored_items for one in subscriptions)
+        return any(
+            one.session_id == session.session_id and one.monitored_item_srv._monitored_items
+            for one in subscriptions
+        )
 
     async def _subscribed(self, event: Any, service: Any) -> None:
         if self.sampled_from_outside:
@@ -294,7 +350,9 @@ class OpcUaServer:
     def _monitored(self) -> list[tuple[Any, Any]]:
         """(node, its Value attribute) of what somebody subscribes to."""
         nodes = self._server.iserver.aspace._nodes
-        found = [(identity, nodes[identity].attributes[_VALUE]) for identity in [*self._index, *self._told_by_us]]
+        found = [
+            (identity, nodes[identity].attributes[_VALUE]) for identity in [*self._index, *self._told_by_us]
+        ]
         return [(identity, attribute) for identity, attribute in found if attribute.datachange_callbacks]
 
     async def _sample(self) -> None:
@@ -306,7 +364,7 @@ class OpcUaServer:
                 return
             await self.sample()
 
-    # ---- faults -------------------------------------------------------------------------------------------------
+    # ---- faults ----------------------------------------------------------------------------------
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""
         if fault.kind == "session-kill":
@@ -316,7 +374,8 @@ class OpcUaServer:
         return lambda: self.faults.remove(fault)
 
     def kill_sessions(self, hits: Callable[[], bool] = lambda: True) -> None:
-        """The server knows none of its sessions any more, or none of those that are hit; connections and channels stay."""
+        """The server knows none of its sessions any more, or none of those that are hit; connections and
+        channels stay."""
         listening: Any = self._server.bserver
         for client in listening.clients:
             session = client.processor.session
@@ -333,7 +392,11 @@ class OpcUaServer:
         if not self.faults and not self._unsaid:
             return answer
         out: bytes | None = answer
-        for fault in sorted(self.faults, key=lambda fault: ORDER.index(fault.kind)) if len(self.faults) > 1 else self.faults:
+        for fault in (
+            sorted(self.faults, key=lambda fault: ORDER.index(fault.kind))
+            if len(self.faults) > 1
+            else self.faults
+        ):
             if out is not None and fault.hits():
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount
@@ -342,8 +405,13 @@ class OpcUaServer:
         self.untouched = out == answer
         unsaid, channel = 0, answer[8:12]
         if channel in self._unsaid:
-            unsaid = self._unsaid[channel] = self._unsaid.pop(channel)  # the channel that is used last is forgotten last
-        more = len(sequence_numbers(answer)) - (0 if out is None else 1) if out is None or (not self.untouched and is_fault(out)) else 0
+            # the channel that is used last is forgotten last
+            unsaid = self._unsaid[channel] = self._unsaid.pop(channel)
+        more = (
+            len(sequence_numbers(answer)) - (0 if out is None else 1)
+            if out is None or (not self.untouched and is_fault(out))
+            else 0
+        )
         if more:
             self._unsaid[channel] = unsaid + more
             if len(self._unsaid) > UNSAID_MAX:
@@ -352,13 +420,16 @@ class OpcUaServer:
 
 
 class _Forgotten:
-    """In the place of a session that isn't known any more: whatever needs one is BadSessionIdInvalid (OPC 10000-4 section 5.6). asyncua says that
-    where its session is false, and ends the channel where it is None."""
+    """In the place of a session that isn't known any more: whatever needs one is BadSessionIdInvalid (OPC
+    10000-4 section 5.6). asyncua says that where its session is false, and ends the channel where it is
+    None."""
 
     external = True
 
     def __init__(self, session: Any) -> None:
-        self.user, self.session_timeout, self.session_id = session.user, session.session_timeout, session.session_id
+        self.user = session.user
+        self.session_timeout = session.session_timeout
+        self.session_id = session.session_id
 
     def __bool__(self) -> bool:
         return False

@@ -1,6 +1,7 @@
 """What a faulty OPC UA server sends instead of a message: bytes for bytes (OPC 10000-6 section 6.7).
 
-Belongs here: messages that are spoilt, and how they are numbered. Never: which fault is under way (device.py).
+Belongs here: messages that are spoilt, and how they are numbered. Never: which fault is under way
+(device.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _HEADER_BYTES = 24
 
 
 def sequence_numbers(message: bytes) -> list[int]:
-    """Where the sequence number of each of its chunks begins (OPC 10000-6 sections 6.7.2.3 and 6.7.2.4); HEL, ACK and ERR have none."""
+    """Where the sequence number of each of its chunks begins (OPC 10000-6 sections 6.7.2.3 and 6.7.2.4); HEL,
+    ACK and ERR have none."""
     found, start = [], 0
     while message[start : start + 3] in (b"MSG", b"OPN", b"CLO") and len(message) >= start + _HEADER_BYTES:
         at = start + 16
@@ -35,7 +37,9 @@ def renumbered(message: bytes, less: int) -> bytes:
     out = bytearray(message)
     for at in sequence_numbers(message):
         if at + 4 <= len(out):
-            out[at : at + 4] = (int.from_bytes(out[at : at + 4], "little") - less & 0xFFFFFFFF).to_bytes(4, "little")
+            out[at : at + 4] = (int.from_bytes(out[at : at + 4], "little") - less & 0xFFFFFFFF).to_bytes(
+                4, "little"
+            )
     return bytes(out)
 
 
@@ -53,7 +57,11 @@ def _service_fault(answer: bytes, code: int) -> bytes:
 
 def is_fault(message: bytes) -> bool:
     """Is it a whole ServiceFault?"""
-    return message[:4] == b"MSGF" and message[_HEADER_BYTES : _HEADER_BYTES + 4] == _FAULT and len(message) == int.from_bytes(message[4:8], "little")
+    return (
+        message[:4] == b"MSGF"
+        and message[_HEADER_BYTES : _HEADER_BYTES + 4] == _FAULT
+        and len(message) == int.from_bytes(message[4:8], "little")
+    )
 
 
 def _length_lie(answer: bytes, amount: int) -> bytes:
@@ -64,6 +72,9 @@ def _length_lie(answer: bytes, amount: int) -> bytes:
 ORDER = ("slow", "busy", "service-fault", "length-lie", "truncated", "silent")
 """faults at once act in this order: what is said, how it is framed, how much of it goes out"""
 SPOIL: dict[str, Callable[[bytes, int], bytes | None]] = {
-    "silent": lambda answer, _: None, "truncated": lambda answer, _: answer[: max(1, len(answer) // 2)], "service-fault": _service_fault,
-    "busy": lambda answer, _: _service_fault(answer, STATUS_CODES["BadTooManyOperations"]), "length-lie": _length_lie,
-}  # fmt: skip
+    "silent": lambda answer, _: None,
+    "truncated": lambda answer, _: answer[: max(1, len(answer) // 2)],
+    "service-fault": _service_fault,
+    "busy": lambda answer, _: _service_fault(answer, STATUS_CODES["BadTooManyOperations"]),
+    "length-lie": _length_lie,
+}

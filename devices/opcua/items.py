@@ -1,9 +1,10 @@
-"""Monitored items as the standard has them: filters checked when they are made, deadbands against what was reported last, one item's trouble
-its own.
+"""Monitored items as the standard has them: filters checked when they are made, deadbands against what was
+reported last, one item's trouble its own.
 
-Belongs here: where asyncua 2.1.0's monitored items and Republish depart from OPC 10000-4 sections 5.13, 5.14.6 and 7.22 (each has a test). Never:
-Publish, which is asyncua's. Relied on privately: ``MonitoredItemService``'s methods, ``InternalSubscription``'s import of it by name, what it keeps
-until it is acknowledged.
+Belongs here: where asyncua 2.1.0's monitored items and Republish depart from OPC 10000-4 sections 5.13,
+5.14.6 and 7.22 (each has a test). Never: Publish, which is asyncua's. Relied on privately:
+``MonitoredItemService``'s methods, ``InternalSubscription``'s import of it by name, what it keeps until it is
+acknowledged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from asyncua.server.subscription_service import SubscriptionService
 from asyncua.ua import uaprotocol_auto
 
 _FILTER_UNSUPPORTED, _FILTER_NOT_ALLOWED, _DEADBAND_INVALID = 0x80440000, 0x80450000, 0x808E0000
-"""BadMonitoredItemFilterUnsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid (OPC 10000-4 section 7.22.2, OPC 10000-8 section 7.2)"""
+"""BadMonitoredItemFilterUnsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid (OPC 10000-4 section
+7.22.2, OPC 10000-8 section 7.2)"""
 _MESSAGE_NOT_AVAILABLE, _SUBSCRIPTION_ID_INVALID = 0x807B0000, 0x80280000
 """BadMessageNotAvailable, BadSubscriptionIdInvalid"""
 _NUMBERS = range(2, 12)
@@ -33,8 +35,8 @@ _STATUS, _STATUS_VALUE_TIMESTAMP = 0, 2
 _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 PERCENT_MAX = 100.0
 DATA_QUEUE = 1
-"""values of an item for which a queue of 0 was asked, which means the server's default: for data that is one (section 7.21); an event's
-items keep asyncua's"""
+"""values of an item for which a queue of 0 was asked, which means the server's default: for data that is one
+(section 7.21); an event's items keep asyncua's"""
 OVERFLOW = 0x480
 """in a StatusCode: values of this item were lost"""
 
@@ -49,7 +51,9 @@ def with_times(value: Any, wanted: int) -> Any:
     if wanted == _BOTH or value is None:
         return value
     source = value.SourceTimestamp if wanted == _SOURCE else None
-    return replace(value, SourceTimestamp=source, ServerTimestamp=value.ServerTimestamp if wanted == _SERVER else None)
+    return replace(
+        value, SourceTimestamp=source, ServerTimestamp=value.ServerTimestamp if wanted == _SERVER else None
+    )
 
 
 def require_times(wanted: Any) -> int:
@@ -74,7 +78,8 @@ class _Notification(ua.MonitoredItemNotification):
 
 
 class Items(MonitoredItemService):
-    """The monitored items of one subscription. ``on_trouble``: told of each item that a library's exception ended."""
+    """The monitored items of one subscription. ``on_trouble``: told of each item that a library's exception
+    ended."""
 
     on_trouble: Callable[[str], None] = staticmethod(lambda what: None)
     step_ms: Callable[[Any], float] = staticmethod(lambda node: 0.0)
@@ -97,8 +102,15 @@ class Items(MonitoredItemService):
     def _values_of(node: Any, result: Any) -> list[Any]:
         """What a Publish says of a node, in its order, whatever has become of the item since."""
         data = result.NotificationMessage.NotificationData or ()
-        told = [one for part in data for one in getattr(part, "MonitoredItems", None) or () if isinstance(one, _Notification) and one.of == node]
-        return [one.Value.Value.Value for one in told if one.Value is not None and one.Value.Value is not None]
+        told = [
+            one
+            for part in data
+            for one in getattr(part, "MonitoredItems", None) or ()
+            if isinstance(one, _Notification) and one.of == node
+        ]
+        return [
+            one.Value.Value.Value for one in told if one.Value is not None and one.Value.Value is not None
+        ]
 
     async def create_monitored_items(self, params: Any) -> Any:
         """Each item tells the timestamps that were asked for with it."""
@@ -128,7 +140,8 @@ class Items(MonitoredItemService):
         return result, item
 
     def _modify_monitored_item(self, params: Any) -> Any:
-        """As it is made (asyncua: an unlimited queue is taken for one of no length, an unknown item trips)."""
+        """As it is made (asyncua: an unlimited queue is taken for one of no length, an unknown item
+        trips)."""
         result = ua.MonitoredItemModifyResult()
         item: Any = self._monitored_items.get(params.MonitoredItemId)
         wanted = params.RequestedParameters
@@ -139,7 +152,9 @@ class Items(MonitoredItemService):
             return result
         result.RevisedSamplingInterval = type(self).step_ms(self.aspace) or wanted.SamplingInterval
         result.RevisedQueueSize = item.queue_size = self._revise_queue_size(wanted.QueueSize or DATA_QUEUE)
-        item.client_handle, item.discard_oldest, item.times = wanted.ClientHandle, bool(wanted.DiscardOldest), self._times
+        item.client_handle = wanted.ClientHandle
+        item.discard_oldest = bool(wanted.DiscardOldest)
+        item.times = self._times
         item.filter = new if new is not None else item.filter
         waiting = self.isub._triggered_datachanges.get(params.MonitoredItemId, [])
         if len(waiting) > item.queue_size:
@@ -170,7 +185,11 @@ class Items(MonitoredItemService):
         if kind == _NONE:
             return 0
         value = wanted.DeadbandValue
-        if kind not in (_ABSOLUTE, _PERCENT) or not isinstance(value, int | float) or not 0 <= value <= (PERCENT_MAX if kind == _PERCENT else value):
+        if (
+            kind not in (_ABSOLUTE, _PERCENT)
+            or not isinstance(value, int | float)
+            or not 0 <= value <= (PERCENT_MAX if kind == _PERCENT else value)
+        ):
             return _DEADBAND_INVALID
         shown = self.aspace.read_attribute_value(node, ua.AttributeIds.DataType).Value  # type: ignore[attr-defined]
         identifier = None if shown is None or shown.Value is None else shown.Value.Identifier
@@ -206,7 +225,8 @@ class Items(MonitoredItemService):
         item: Any = self._monitored_items[number]
         if item.mode != ua.MonitoringMode.Reporting:
             return
-        before = item.mvalue.get_current_datavalue()  # what was reported last (asyncua: what was looked at last)
+        # what was reported last (asyncua: what was looked at last)
+        before = item.mvalue.get_current_datavalue()
         if before is not None and not self._news(before, value, item):
             return
         item.mvalue.set_current_datavalue(value)
@@ -216,7 +236,8 @@ class Items(MonitoredItemService):
         await self._queue(number, event, item)
 
     async def _queue(self, number: int, event: Any, item: Any) -> None:
-        """What doesn't fit into an item's queue is let go, and its neighbour says so (section 5.13.1.5; a queue of one value never does)."""
+        """What doesn't fit into an item's queue is let go, and its neighbour says so (section 5.13.1.5; a
+        queue of one value never does)."""
         waiting = self.isub._triggered_datachanges.get(number)
         if waiting is None or not item.queue_size or len(waiting) < item.queue_size:
             await self.isub.enqueue_datachange_event(number, event, 0)
@@ -237,12 +258,22 @@ class Items(MonitoredItemService):
         kind = _NONE if wanted is None else int(wanted.DeadbandType or 0)
         if before.StatusCode != value.StatusCode:
             return True
-        if trigger == _STATUS_VALUE_TIMESTAMP and kind == _NONE and before.SourceTimestamp != value.SourceTimestamp:
+        if (
+            trigger == _STATUS_VALUE_TIMESTAMP
+            and kind == _NONE
+            and before.SourceTimestamp != value.SourceTimestamp
+        ):
             return True  # with a deadband it is as STATUS_VALUE
         old, new = (None if one is None else one.Value for one in (before.Value, value.Value))
         if trigger == _STATUS or before.Value == value.Value or (_is_nan(old) and _is_nan(new)):
             return False  # of no number there is one notification, when it begins to be none
-        if kind == _NONE or not isinstance(old, int | float) or not isinstance(new, int | float) or new - new != 0.0 or old - old != 0.0:
+        if (
+            kind == _NONE
+            or not isinstance(old, int | float)
+            or not isinstance(new, int | float)
+            or new - new != 0.0
+            or old - old != 0.0
+        ):
             return True
         width = float(wanted.DeadbandValue)
         if kind == _PERCENT:
@@ -257,7 +288,11 @@ def _is_nan(value: Any) -> bool:
 def _filter_of(wanted: Any) -> Any:
     """The filter of requested parameters; the null extension object asks for nothing."""
     found = wanted.Filter
-    return None if isinstance(found, ua.ExtensionObject) and not found.TypeId.Identifier and not found.Body else found
+    return (
+        None
+        if isinstance(found, ua.ExtensionObject) and not found.TypeId.Identifier and not found.Body
+        else found
+    )
 
 
 def _overflown(event: Any) -> None:
@@ -267,7 +302,8 @@ def _overflown(event: Any) -> None:
 
 
 def _republished(subscription: Any, number: int) -> Any:
-    """A notification stays until it is acknowledged, however often it is asked for (OPC 10000-4 section 5.14.6)."""
+    """A notification stays until it is acknowledged, however often it is asked for (OPC 10000-4 section
+    5.14.6)."""
     kept = subscription._not_acknowledged_results.get(number)
     if kept is None:
         raise ServiceError(_MESSAGE_NOT_AVAILABLE)

@@ -1,7 +1,9 @@
-"""NodeSet2 files as device models: each numeric variable of an instance below Objects becomes a point with its own NodeId and type.
+"""NodeSet2 files as device models: each numeric variable of an instance below Objects becomes a point with
+its own NodeId and type.
 
-Belongs here: which nodes are points, and what they do (ours: the file gives a value, not a motion). Never: files (scenarios read them), the server,
-which imports the whole NodeSet (device.py), so that clients see types, texts and structure as they are in it.
+Belongs here: which nodes are points, and what they do (ours: the file gives a value, not a motion). Never:
+files (scenarios read them), the server, which imports the whole NodeSet (device.py), so that clients see
+types, texts and structure as they are in it.
 Source: OPC 10000-6 annex F (UANodeSet), OPC 10000-8 section 5.3.2.3 (EURange). Parsed by asyncua.
 """
 
@@ -21,10 +23,18 @@ from twinloop.devices.model.signal import Signal
 STANDARD_URI = "http://opcfoundation.org/UA/"
 _OBJECTS = "i=85"
 _TYPES = {
-    "i=1": ("Boolean", ""), "i=2": ("SByte", "i16"), "i=3": ("Byte", "u16"), "i=4": ("Int16", "i16"), "i=5": ("UInt16", "u16"),
-    "i=6": ("Int32", "i32"), "i=7": ("UInt32", "u32"), "i=8": ("Int64", "i64"), "i=9": ("UInt64", "u64"), "i=10": ("Float", "f32"),
+    "i=1": ("Boolean", ""),
+    "i=2": ("SByte", "i16"),
+    "i=3": ("Byte", "u16"),
+    "i=4": ("Int16", "i16"),
+    "i=5": ("UInt16", "u16"),
+    "i=6": ("Int32", "i32"),
+    "i=7": ("UInt32", "u32"),
+    "i=8": ("Int64", "i64"),
+    "i=9": ("UInt64", "u64"),
+    "i=10": ("Float", "f32"),
     "i=11": ("Double", "f64"),
-}  # fmt: skip
+}
 """NodeId of a data type (OPC 10000-6 table 1) -> (its name, how a register image keeps it)"""
 _REQUIRED = re.compile(r"<(?:\w+:)?RequiredModel\b[^>]*?(?:/>|>.*?</(?:\w+:)?RequiredModel\s*>)", re.DOTALL)
 """looked at here; asyncua wants attributes in it that the schema leaves optional"""
@@ -49,12 +59,20 @@ class _File:
             nodes = parser.get_node_datas()
             required = type(parser).list_required_models(None, text.encode())
             self.uris: list[str] = [str(uri) for uri in parser.get_used_namespaces()]
-            self._aliases: dict[str, str] = {str(name): str(target) for name, target in parser.get_aliases().items()}
+            self._aliases: dict[str, str] = {
+                str(name): str(target) for name, target in parser.get_aliases().items()
+            }
         except ParseError as error:
             raise NodeSetError(f"XML: {error}") from error
         except (ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
-            raise error if isinstance(error, NodeSetError) else NodeSetError(f"a node that asyncua can't read: {error}") from error
-        missing = [model["ModelUri"] for model in required if model.get("ModelUri") not in (STANDARD_URI, *self.uris)]
+            raise (
+                error
+                if isinstance(error, NodeSetError)
+                else NodeSetError(f"a node that asyncua can't read: {error}")
+            ) from error
+        missing = [
+            model["ModelUri"] for model in required if model.get("ModelUri") not in (STANDARD_URI, *self.uris)
+        ]
         if missing:
             raise NodeSetError(f"needs the model {missing[0]}, which isn't in the file")
         self.nodes: dict[str, Any] = {node.nodeid: node for node in nodes}
@@ -74,7 +92,10 @@ class _File:
 
     def numbers(self, node: str) -> dict[str, str]:
         """Text of everything inside a node, by tag without its namespace: enough for a Range."""
-        return {element.tag.rpartition("}")[2]: (element.text or "").strip() for element in self._elements[node].iter()}
+        return {
+            element.tag.rpartition("}")[2]: (element.text or "").strip()
+            for element in self._elements[node].iter()
+        }
 
     def uri_of(self, node: str) -> str:
         """The URI of a node's namespace; empty for the standard's."""
@@ -109,7 +130,8 @@ def _range(file: _File, held: dict[str, list[str]], name: str) -> tuple[float, f
 
 
 def _signal(kind: str, value: float, span: tuple[float, float] | None) -> Signal:
-    """What a variable does of which only its value is known: numbers with a fraction wander about it, others stay."""
+    """What a variable does of which only its value is known: numbers with a fraction wander about it, others
+    stay."""
     if kind not in ("Float", "Double"):
         return Signal("constant", value)
     width = span[1] - span[0] if span is not None else abs(value) or 1.0
@@ -117,7 +139,8 @@ def _signal(kind: str, value: float, span: tuple[float, float] | None) -> Signal
 
 
 def nodeset_model(text: str, name: str) -> DeviceModel:
-    """The device in a NodeSet2 file; raises NodeSetError. Its namespaces come after the standard's and the server's, in the file's order."""
+    """The device in a NodeSet2 file; raises NodeSetError. Its namespaces come after the standard's and the
+    server's, in the file's order."""
     file = _File(text)
     held = file.children()
     found: list[tuple[str, str]] = []
@@ -130,7 +153,11 @@ def nodeset_model(text: str, name: str) -> DeviceModel:
         seen[node] = None
         if file.data_type(file.nodes[node]) is not None and not path.endswith("\0"):
             found.append((node, f"{path}{_plain(file.nodes[node].browsename)}"))
-        inner = f"{path}{_plain(file.nodes[node].browsename)}-" if path or file.nodes[node].nodetype != "UAObject" else ""
+        inner = (
+            f"{path}{_plain(file.nodes[node].browsename)}-"
+            if path or file.nodes[node].nodetype != "UAObject"
+            else ""
+        )
         waiting += [(child, inner) for child in held.get(node, ())]
     if not found:
         raise NodeSetError("no variable that holds a number lies below the Objects folder (i=85)")
@@ -141,7 +168,8 @@ def nodeset_model(text: str, name: str) -> DeviceModel:
 
 
 def _for_asyncua(text: str) -> str:
-    """The file as asyncua's importer can read it: no required models, and an extension object that isn't taken for null for want of a space."""
+    """The file as asyncua's importer can read it: no required models, and an extension object that isn't
+    taken for null for want of a space."""
     return re.sub(r"(<(?:\w+:)?ExtensionObject>)(?=<)", r"\1 ", _REQUIRED.sub("", text))
 
 
@@ -160,10 +188,21 @@ def _points(file: _File, held: dict[str, list[str]], found: list[tuple[str, str]
         value = float(data.value) if isinstance(data.value, int | float) else 0.0
         span = _range(file, held, node)
         low, high = span if span is not None else (None, None)
-        points.append(Point(
-            label, table, at[table], register or "u16", low=low, high=high, signal=_signal(kind, value, span),
-            writable=bool((data.accesslevel or 1) & 2), node=_server_id(node), node_type=kind, node_uri=file.uri_of(node),
-        ))  # fmt: skip
+        points.append(
+            Point(
+                label,
+                table,
+                at[table],
+                register or "u16",
+                low=low,
+                high=high,
+                signal=_signal(kind, value, span),
+                writable=bool((data.accesslevel or 1) & 2),
+                node=_server_id(node),
+                node_type=kind,
+                node_uri=file.uri_of(node),
+            )
+        )
         at[table] += WIDTHS[register] if register else 1
     return tuple(points)
 

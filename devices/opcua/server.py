@@ -1,8 +1,10 @@
-"""OPC UA servers of devices: asyncua's own, each over an overlay of ONE standard address space that all share.
+"""OPC UA servers of devices: asyncua's own, each over an overlay of ONE standard address space that all
+share.
 
-Belongs here: what makes an asyncua server cheap enough for a fleet. Never: sockets or the loop: it runs on whatever loop it is started
-on, simulated or real. Stock, a server fills 6000 nodes of its own (40 MB, a second); here it copies the nodes that it touches.
-Private names relied on (asyncua 2.1.0, pinned): ``AddressSpace._nodes``, ``NodeData``, ``AttributeValue``, ``InternalSession``'s counters.
+Belongs here: what makes an asyncua server cheap enough for a fleet. Never: sockets or the loop: it runs on
+whatever loop it is started on, simulated or real. Stock, a server fills 6000 nodes of its own (40 MB, a
+second); here it copies the nodes that it touches. Private names relied on (asyncua 2.1.0, pinned):
+``AddressSpace._nodes``, ``NodeData``, ``AttributeValue``, ``InternalSession``'s counters.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.crypto.permission_rules import UserRole
-from asyncua.server.address_space import AddressSpace, AttributeService, AttributeValue, NodeData, NodeManagementService
+from asyncua.server.address_space import (
+    AddressSpace,
+    AttributeService,
+    AttributeValue,
+    NodeData,
+    NodeManagementService,
+)
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
@@ -28,12 +36,13 @@ _ACCESS_LEVEL: Any = getattr(ua, "AttributeIds").AccessLevel  # noqa: B009
 NAMESPACE = "urn:twinloop"
 """of the variables of a device"""
 _COUNTERS = {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0, "max_connections": 1 << 30}
-"""class attributes of InternalSession, as they are when it is imported; but the last, a limit over all servers of a process (each has its
-own, too)"""
+"""class attributes of InternalSession, as they are when it is imported; but the last, a limit over all
+servers of a process (each has its own, too)"""
 
 
 def _copy(node: NodeData) -> NodeData:
-    """A node of one's own; values are shared: asyncua replaces them (where it changes a list in place, that is a server's own)."""
+    """A node of one's own; values are shared: asyncua replaces them (where it changes a list in place, that
+    is a server's own)."""
     mine = NodeData(node.nodeid)
     mine.call, mine.references = node.call, list(node.references)
     for key, attribute in node.attributes.items():
@@ -101,22 +110,31 @@ class NodeOverlay(MutableMapping[Any, NodeData]):
 
 
 DEVIATIONS = (
-    "a deadband is held against the value that was reported last, and what is no number passes it (asyncua: the value looked at last; it trips)",
-    "a filter that is no data change filter is BadMonitoredItemFilterUnsupported, a percent deadband of a node without EURange BadFilterNotAllowed "
+    "a deadband is held against the value that was reported last, and what is no number passes it "
+    "(asyncua: the value looked at last; it trips)",
+    "a filter that is no data change filter is BadMonitoredItemFilterUnsupported, a percent deadband of a "
+    "node without EURange BadFilterNotAllowed "
     "(asyncua: accepted and ignored, or trips at the first value)",
     "RevisedSamplingInterval is how often the device's values move (asyncua: the publishing interval)",
-    "Republish of what isn't there any more is BadMessageNotAvailable, and what is there stays until it is acknowledged "
+    "Republish of what isn't there any more is BadMessageNotAvailable, and what is there stays until it is "
+    "acknowledged "
     "(asyncua: Good without a message; it is sent again once)",
-    "a value has the timestamps that were asked for, others than the four that exist are BadTimestampsToReturnInvalid (asyncua: always both)",
-    "ModifyMonitoredItems revises the queue as CreateMonitoredItems does, an unknown item is BadMonitoredItemIdInvalid (asyncua: no limit; it trips)",
-    "beside what an item's queue has let go stands the Overflow bit, and DiscardOldest false keeps the oldest (asyncua: neither)",
+    "a value has the timestamps that were asked for, others than the four that exist are "
+    "BadTimestampsToReturnInvalid (asyncua: always both)",
+    "ModifyMonitoredItems revises the queue as CreateMonitoredItems does, an unknown item is "
+    "BadMonitoredItemIdInvalid (asyncua: no limit; it trips)",
+    "beside what an item's queue has let go stands the Overflow bit, and DiscardOldest false keeps the "
+    "oldest (asyncua: neither)",
     "a queue of 0 is one of a single value (asyncua: of as many as there may be)",
-    "an index range of what is no array is BadIndexRangeNoData, one that can't be read BadIndexRangeInvalid (asyncua: it is ignored)",
-    "a write with an index range, or with a status that isn't Good, is BadWriteNotSupported (asyncua: the one is ignored, the other taken)",
+    "an index range of what is no array is BadIndexRangeNoData, one that can't be read "
+    "BadIndexRangeInvalid (asyncua: it is ignored)",
+    "a write with an index range, or with a status that isn't Good, is BadWriteNotSupported (asyncua: the "
+    "one is ignored, the other taken)",
     "a write to a node that doesn't exist is BadNodeIdUnknown (asyncua: BadUserAccessDenied)",
     "a write to a node that isn't writable is BadNotWritable (asyncua: BadUserAccessDenied)",
 )
-"""where these servers answer otherwise than asyncua 2.1.0 (OPC 10000-4 section 5.11.4.4), which is otherwise taken as it is; each has a test"""
+"""where these servers answer otherwise than asyncua 2.1.0 (OPC 10000-4 section 5.11.4.4), which is otherwise
+taken as it is; each has a test"""
 install()
 _NODE_UNKNOWN, _NOT_WRITABLE = 0x80340000, 0x803B0000
 _WRITE_NOT_SUPPORTED, _RANGE_INVALID, _RANGE_NO_DATA = 0x80730000, 0x80360000, 0x80370000
@@ -125,8 +143,13 @@ _RANGE = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
 
 
 def _ranged(value: Any, index_range: str | None) -> Any:
-    """A DataValue's part that was asked for. Arrays of one dimension and strings are all that these servers have."""
-    if not index_range or value.Value is None or (value.StatusCode is not None and value.StatusCode.value >> 31):
+    """A DataValue's part that was asked for. Arrays of one dimension and strings are all that these servers
+    have."""
+    if (
+        not index_range
+        or value.Value is None
+        or (value.StatusCode is not None and value.StatusCode.value >> 31)
+    ):
         return value
     found = _RANGE.fullmatch(index_range)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
@@ -146,7 +169,10 @@ class _Attributes(AttributeService):
         """A DataValue for each node, in order, with the timestamps that were asked for."""
         wanted = require_times(params.TimestampsToReturn)
         found = zip(super().read(params), params.NodesToRead, strict=True)
-        return [with_times(_ranged(value, one.IndexRange) if one.IndexRange else value, wanted) for value, one in found]
+        return [
+            with_times(_ranged(value, one.IndexRange) if one.IndexRange else value, wanted)
+            for value, one in found
+        ]
 
     async def write(self, params: Any, user: Any = None) -> list[Any]:
         """A StatusCode for each value, in order."""
@@ -184,7 +210,8 @@ class LeanInternalServer(InternalServer):
 
 
 def fresh_counters() -> None:
-    """Session numbers are class attributes of asyncua: of the process. Before each run they are what they were."""
+    """Session numbers are class attributes of asyncua: of the process. Before each run they are what they
+    were."""
     for name, value in _COUNTERS.items():
         setattr(InternalSession, name, value)
 
@@ -193,8 +220,11 @@ def _node_id(name: str, namespace: int) -> ua.NodeId:
     return ua.NodeId(ua.String(name), ua.Int16(namespace))
 
 
-async def serve(standard: StandardSpace, device: str, host: str, port: int, values: dict[str, float]) -> tuple[Server, dict[str, Any]]:
-    """Start a server (SecurityPolicy None, no clock of its own) with a variable for each of ``values``; returns it and its nodes by name.
+async def serve(
+    standard: StandardSpace, device: str, host: str, port: int, values: dict[str, float]
+) -> tuple[Server, dict[str, Any]]:
+    """Start a server (SecurityPolicy None, no clock of its own) with a variable for each of ``values``;
+    returns it and its nodes by name.
 
     Stop it with ``await server.stop()``. Raises OSError when the port is taken.
     """
@@ -208,6 +238,8 @@ async def serve(standard: StandardSpace, device: str, host: str, port: int, valu
     folder = await server.nodes.objects.add_object(_node_id(device, namespace), f"{namespace}:{device}")
     nodes = {}
     for name, value in values.items():
-        nodes[name] = await folder.add_variable(_node_id(f"{device}.{name}", namespace), f"{namespace}:{name}", float(value))
+        nodes[name] = await folder.add_variable(
+            _node_id(f"{device}.{name}", namespace), f"{namespace}:{name}", float(value)
+        )
     await server.start()
     return server, nodes

@@ -1,6 +1,7 @@
 """What a real OPC UA server said on the wire: the StatusCodes of the values that it sent.
 
-Belongs here: answers taken apart by asyncua's own code. Never: sockets, what a status means for a sample (sim/accounts/quality.py).
+Belongs here: answers taken apart by asyncua's own code. Never: sockets, what a status means for a sample
+(sim/accounts/quality.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ def said_no_value(frames: list[bytes], status: int) -> bool:
     values = _values(frames)
     if any(status == (0 if value.StatusCode is None else int(value.StatusCode.value)) for value in values):
         return True
-    numbers = [value.Value.Value for value in values if value.Value is not None and isinstance(value.Value.Value, float)]
+    numbers = [
+        value.Value.Value
+        for value in values
+        if value.Value is not None and isinstance(value.Value.Value, float)
+    ]
     return any(number - number != 0.0 for number in numbers)
 
 

@@ -1,4 +1,5 @@
-"""``twinloop attach``: the simulated gateway with its real components polls real devices; the rest stays simulated."""
+"""``twinloop attach``: the simulated gateway with its real components polls real devices; the rest stays
+simulated."""
 
 from __future__ import annotations
 
@@ -12,16 +13,28 @@ from twinloop.scenarios.text.errors import ScenarioError
 
 
 def attach(
-    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")],
-    device: Annotated[list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")] = None,
-    map_file: Annotated[Path | None, typer.Option("--map", help="attach every device of a map that serve has written", metavar="FILE")] = None,
+    file: Annotated[
+        str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")
+    ],
+    device: Annotated[
+        list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")
+    ] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", help="attach every device of a map that serve has written", metavar="FILE"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
-    json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
 ) -> int:
-    """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT], rtu:///dev/ttyX[?unit=N], opc.tcp://HOST[:PORT]/.
+    """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT],
+    rtu:///dev/ttyX[?unit=N], opc.tcp://HOST[:PORT]/.
 
     The clock is the wall's (clock wire). CPU time and uplink stay modelled; exit codes are those of run.
     """
@@ -35,6 +48,15 @@ def attach(
     path = find(file)
     if path.is_dir():
         raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
-    flags = [*(("--map", str(map_file)) if map_file is not None else ()), *(part for pair in device or [] for part in ("--device", pair))]
-    options = Options(seed=seed, strict=strict, places=found, shown=shown_at(device or [], map_file), attached_by=tuple(flags))
+    flags = [
+        *(("--map", str(map_file)) if map_file is not None else ()),
+        *(part for pair in device or [] for part in ("--device", pair)),
+    ]
+    options = Options(
+        seed=seed,
+        strict=strict,
+        places=found,
+        shown=shown_at(device or [], map_file),
+        attached_by=tuple(flags),
+    )
     return run_all([path], options, outputs)

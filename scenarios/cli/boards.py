@@ -10,14 +10,20 @@ def boards() -> int:
     print("modelled figures, none calibrated on a board; x/÷ is the band of 90 % of cases\n")
     for board in BOARDS.values():
         print(f"{board.name}: {board.title}; {board.runtime}")
-        print(f"  {instances_that_fit(board)} default instances fit ({board.va_bits} bits of addresses: {board.va_source})")
+        print(
+            f"  {instances_that_fit(board)} default instances fit ({board.va_bits} bits of addresses: "
+            f"{board.va_source})"
+        )
         rows = [
-            ("fuel, not metered", board.fuel_ps, 1000, "ns"), ("fuel, metered", board.metered_fuel_ps, 1000, "ns"),
-            ("component call", board.call_ps, 10**6, "us"), ("import", board.import_ps, 10**6, "us"),
-            ("lifted value", board.value_ps, 1000, "ns"), ("instantiate", board.instantiate_ns, 1000, "us"),
+            ("fuel, not metered", board.fuel_ps, 1000, "ns"),
+            ("fuel, metered", board.metered_fuel_ps, 1000, "ns"),
+            ("component call", board.call_ps, 10**6, "us"),
+            ("import", board.import_ps, 10**6, "us"),
+            ("lifted value", board.value_ps, 1000, "ns"),
+            ("instantiate", board.instantiate_ns, 1000, "us"),
             ("flash, steadily", board.flash_bytes_per_s, 10**6, "MB/s"),
             *((f"host: {name}", figure, 1000, "us") for name, figure in board.host_ns.items()),
-        ]  # fmt: skip
+        ]
         for name, figure, scale, unit in rows:
             print(f"  {name:<18} {figure.value / scale:>9.4g} {unit}  x/÷ {figure.band:<4g} {figure.source}")
         print()

@@ -1,4 +1,5 @@
-"""``twinloop check``: read scenarios, resolve everything, boot the gateways, say all that is wrong and what can be foreseen; run nothing."""
+"""``twinloop check``: read scenarios, resolve everything, boot the gateways, say all that is wrong and what
+can be foreseen; run nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +13,16 @@ from twinloop.scenarios.text.errors import printable, shown_path
 
 
 def check(
-    files: Annotated[list[str], typer.Argument(help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR...")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR..."
+        ),
+    ],
     strict: Annotated[bool, typer.Option("--strict", help="a warning exits with 1")] = False,
 ) -> int:
-    """Check scenarios without running them: keys, names, components and their options, expectations, lines that can't hold their polls."""
+    """Check scenarios without running them: keys, names, components and their options, expectations, lines
+    that can't hold their polls."""
     from twinloop.scenarios.checking import checked  # --help must not wait for wasmtime
     from twinloop.scenarios.cli.finding import expand
 
@@ -32,8 +39,11 @@ def check(
         for note in found.notes:
             print(f"note: {shown_path(file)}: {note}", file=sys.stderr)
         told = "ok" if not found.warnings else f"ok, {len(found.warnings)} warnings"
-        print(f"{shown_path(file)}: {told}, {len(found.spec.devices)} devices, {len(found.spec.timeline)} timeline entries, "
-              f"{len(found.loaded.scenario.expect)} expectations")  # fmt: skip
+        print(
+            f"{shown_path(file)}: {told}, {len(found.spec.devices)} devices, {len(found.spec.timeline)} "
+            f"timeline entries, "
+            f"{len(found.loaded.scenario.expect)} expectations"
+        )
         if found.warnings and strict and not code:
             code = 1
     return code

@@ -19,15 +19,26 @@ LEFT_ITS_BAND = 1
 
 
 def compare(
-    files: Annotated[list[Path], typer.Argument(help="recordings, as twinloop record writes them", metavar="RECORDING.csv...")],
-    model: Annotated[str | None, typer.Option(help="a device model by name, or the path of a model file", metavar="DEVICE")] = None,
-    fleet: Annotated[str | None, typer.Option(help="a fleet of the scenario, whose model is meant", metavar="FLEET")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="recordings, as twinloop record writes them", metavar="RECORDING.csv..."),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="a device model by name, or the path of a model file", metavar="DEVICE")
+    ] = None,
+    fleet: Annotated[
+        str | None, typer.Option(help="a fleet of the scenario, whose model is meant", metavar="FLEET")
+    ] = None,
     scenario: Annotated[str | None, typer.Option(help="the scenario of --fleet", metavar="SCENARIO")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as JSON", metavar="FILE")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the figures as JSON", metavar="FILE")
+    ] = None,
 ) -> int:
-    """Run a model beside recordings: bias, spread and drift a day of each point, and when the device first left the model's band.
+    """Run a model beside recordings: bias, spread and drift a day of each point, and when the device first
+    left the model's band.
 
-    Exit code 1 when any did, 4 when nothing could be compared. The model is that of --model, or of --fleet in --scenario.
+    Exit code 1 when any did, 4 when nothing could be compared. The model is that of --model, or of --fleet in
+    --scenario.
     """
     from twinloop.scenarios.file.recordings import read_recording
     from twinloop.scenarios.text.errors import shown_path
@@ -58,7 +69,9 @@ def _model(model: str | None, fleet: str | None, scenario: str | None) -> Device
     from twinloop.scenarios.text.errors import unknown
 
     if (model is None) == (fleet is None) or (fleet is None) != (scenario is None):
-        raise ScenarioError("compare", None, "", "say which model: --model DEVICE, or --fleet FLEET with --scenario SCENARIO")
+        raise ScenarioError(
+            "compare", None, "", "say which model: --model DEVICE, or --fleet FLEET with --scenario SCENARIO"
+        )
     if model is not None:
         return model_named(model, "--model")
     assert scenario is not None
@@ -78,7 +91,17 @@ def _tell(points: list[Compared]) -> None:
             continue
         band = "any" if point.band is None else f"{point.band:.3g}{unit}"
         drift = f"{point.drift_a_day.value:+.3g} +- {point.drift_a_day.error:.2g}{unit}"
-        rows.append((point.point, str(point.readings), f"{point.bias:+.3g}{unit}", f"{point.spread:.3g}{unit}", drift, band, _verdict(point, unit)))
+        rows.append(
+            (
+                point.point,
+                str(point.readings),
+                f"{point.bias:+.3g}{unit}",
+                f"{point.spread:.3g}{unit}",
+                drift,
+                band,
+                _verdict(point, unit),
+            )
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 6)), row[6]]
@@ -93,17 +116,31 @@ def _verdict(point: Compared, unit: str) -> str:
     assert point.since_ns is not None
     if point.still:
         return f"LEFT its band: it stands still since {show_clock(point.since_ns)}"
-    how = f"drifts by {point.drifts_a_day:+.3g}{unit} a day" if point.drifts_a_day else f"shifted by {point.shifted:+.3g}{unit}"
+    how = (
+        f"drifts by {point.drifts_a_day:+.3g}{unit} a day"
+        if point.drifts_a_day
+        else f"shifted by {point.shifted:+.3g}{unit}"
+    )
     return f"LEFT its band at {show_clock(point.left_ns)}; {how} since {show_clock(point.since_ns)}"
 
 
 def _figures(point: Compared) -> dict[str, Any]:
     return {
-        "point": point.point, "unit": point.unit, "readings": point.readings, "bias": point.bias, "spread": point.spread,
-        "drift_a_day": point.drift_a_day.value, "drift_a_day_error": point.drift_a_day.error, "band": point.band, "left_ns": point.left_ns,
-        "since_ns": point.since_ns, "drifts_a_day": point.drifts_a_day, "shifted": point.shifted, "still": point.still,
+        "point": point.point,
+        "unit": point.unit,
+        "readings": point.readings,
+        "bias": point.bias,
+        "spread": point.spread,
+        "drift_a_day": point.drift_a_day.value,
+        "drift_a_day_error": point.drift_a_day.error,
+        "band": point.band,
+        "left_ns": point.left_ns,
+        "since_ns": point.since_ns,
+        "drifts_a_day": point.drifts_a_day,
+        "shifted": point.shifted,
+        "still": point.still,
         "why": point.why,
-    }  # fmt: skip
+    }
 
 
 def _write(target: Path, data: Any) -> None:

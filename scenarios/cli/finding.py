@@ -17,7 +17,8 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def expand(names: list[str]) -> list[Path]:
-    """Files, the scenarios of folders, shipped scenarios by name; what isn't a scenario in a folder is named on stderr. Raises ScenarioError."""
+    """Files, the scenarios of folders, shipped scenarios by name; what isn't a scenario in a folder is named
+    on stderr. Raises ScenarioError."""
     from twinloop.scenarios.file.load import find
 
     out: list[Path] = []
@@ -36,7 +37,8 @@ def _is_folder(path: Path) -> bool:
 
 
 def scenarios_in(folder: Path, name: str) -> list[Path]:
-    """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't followed."""
+    """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't
+    followed."""
     from twinloop.scenarios.text.document import looks_like_a_scenario
 
     found: list[Path] = []
@@ -44,11 +46,21 @@ def scenarios_in(folder: Path, name: str) -> list[Path]:
         folders.sort()
         found += [Path(at, file) for file in sorted(files) if file.endswith(SUFFIXES)]
         if len(found) > FILES_MAX:
-            raise ScenarioError(name, None, "", f"more than {FILES_MAX} YAML files in this folder; name the scenarios")
+            raise ScenarioError(
+                name, None, "", f"more than {FILES_MAX} YAML files in this folder; name the scenarios"
+            )
     scenarios = [path for path in sorted(found) if looks_like_a_scenario(path)]
     skipped = [path for path in sorted(found) if path not in scenarios]
     if not scenarios:
-        raise ScenarioError(name, None, "", f"no scenario in this folder: none of its {len(found)} YAML files has format and fleets at its top level")
+        raise ScenarioError(
+            name,
+            None,
+            "",
+            f"no scenario in this folder: none of its {len(found)} YAML files has format and fleets at its "
+            f"top level",
+        )
     for path in skipped:
-        print(f"skipped: {shown_path(path)}: no scenario (format and fleets at its top level)", file=sys.stderr)
+        print(
+            f"skipped: {shown_path(path)}: no scenario (format and fleets at its top level)", file=sys.stderr
+        )
     return scenarios

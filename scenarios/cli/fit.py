@@ -1,4 +1,5 @@
-"""``twinloop fit``: a recording's signals and link, with what is known of each figure; written as a device model."""
+"""``twinloop fit``: a recording's signals and link, with what is known of each figure; written as a device
+model."""
 
 from __future__ import annotations
 
@@ -19,14 +20,26 @@ STEPS_SHOWN_MAX = 8
 
 
 def fit(
-    file: Annotated[Path, typer.Argument(help="a recording, as twinloop record writes it", metavar="RECORDING.csv")],
-    like: Annotated[str | None, typer.Option(help="keep the register map of this device model, e.g. press-sensor", metavar="DEVICE")] = None,
-    response: Annotated[str | None, typer.Option(help="the device's own time in an exchange, e.g. \"1 ms\"", metavar="DURATION")] = None,
-    out: Annotated[Path | None, typer.Option(help="where the model goes; model/NAME.yaml", metavar="FILE")] = None,
+    file: Annotated[
+        Path, typer.Argument(help="a recording, as twinloop record writes it", metavar="RECORDING.csv")
+    ],
+    like: Annotated[
+        str | None,
+        typer.Option(help="keep the register map of this device model, e.g. press-sensor", metavar="DEVICE"),
+    ] = None,
+    response: Annotated[
+        str | None,
+        typer.Option(help='the device\'s own time in an exchange, e.g. "1 ms"', metavar="DURATION"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where the model goes; model/NAME.yaml", metavar="FILE")
+    ] = None,
 ) -> int:
-    """Estimate what moves a recorded device (level, period, noise, drift, step times) and its link (delay, jitter, bursts of loss).
+    """Estimate what moves a recorded device (level, period, noise, drift, step times) and its link (delay,
+    jitter, bursts of loss).
 
-    Each figure is given with two standard errors. The model is written as a device: use it with device: model/NAME.yaml in a scenario beside it.
+    Each figure is given with two standard errors. The model is written as a device: use it with device:
+    model/NAME.yaml in a scenario beside it.
     """
     from twinloop.devices.catalogue import catalog
     from twinloop.scenarios.file.model_file import write_model
@@ -39,14 +52,19 @@ def fit(
     recording = read_recording(file)
     known = None if like is None else model_named(like, "--like")
     try:
-        response_ns = duration(response) if response is not None else known.response_ns if known is not None else 0
+        response_ns = (
+            duration(response) if response is not None else known.response_ns if known is not None else 0
+        )
     except ValueError as error:
         raise ScenarioError("--response", None, "", str(error)) from error
     try:
         fitted = fit_recording(recording, response_ns)
     except ValueError as error:
         raise ScenarioError(shown_path(file), None, "", str(error)) from error
-    print(f"{shown_path(file)}: {show_duration(fitted.lasts_ns)}, a reading every {show_duration(fitted.step_ns)}; figures +- two standard errors")
+    print(
+        f"{shown_path(file)}: {show_duration(fitted.lasts_ns)}, a reading every "
+        f"{show_duration(fitted.step_ns)}; figures +- two standard errors"
+    )
     width = max(len(point.name) for point in fitted.points)
     for note in fitted.notes:
         print(f"note: {note}")
@@ -81,17 +99,27 @@ def _told(point: FittedPoint) -> list[str]:
     shape = point.shape
     if shape is None:
         return [f"not fitted: {point.why}"]
-    lines = [f"{shape.signal.kind}, {point.readings} readings" + (f", {point.spikes} spikes left out" if point.spikes else "")]
+    lines = [
+        f"{shape.signal.kind}, {point.readings} readings"
+        + (f", {point.spikes} spikes left out" if point.spikes else "")
+    ]
     if point.lean:
-        lines.append(f"  no shape here explains it (what is left leans on the reading before by {point.lean:.2f}): the nearest, with wider errors")
-    lines.append("  " + ", ".join(_figure(name, estimate, point.unit) for name, estimate in shape.estimates.items()))
+        lines.append(
+            f"  no shape here explains it (what is left leans on the reading before by {point.lean:.2f}): "
+            f"the nearest, with wider errors"
+        )
+    lines.append(
+        "  " + ", ".join(_figure(name, estimate, point.unit) for name, estimate in shape.estimates.items())
+    )
     if shape.step_times_s and shape.signal.kind == "step":
         lines.append("  steps at " + ", ".join(f"{at:g} s" for at in shape.step_times_s[:STEPS_SHOWN_MAX]))
     return lines
 
 
 def _figure(name: str, estimate: Estimate, unit: str) -> str:
-    shown, unit = (name[:-2], "s") if name.endswith("_s") else (name, "" if name in ("duty", "pull a step") else unit)
+    shown, unit = (
+        (name[:-2], "s") if name.endswith("_s") else (name, "" if name in ("duty", "pull a step") else unit)
+    )
     return f"{shown} {estimate.value:.6g} +- {estimate.error:.2g}{f' {unit}' if unit else ''}"
 
 
@@ -101,7 +129,8 @@ def _tell_link(fitted: Fitted) -> None:
         print(f"link: not fitted: {fitted.why_no_link}")
         return
     print(f"link: {link.exchanges} exchanges, {_of_link(link)}")
-    delay, jitter = round(link.delay_ns.value / 1000), round(min(link.jitter_ns.value, link.delay_ns.value) / 1000)
+    delay = round(link.delay_ns.value / 1000)
+    jitter = round(min(link.jitter_ns.value, link.delay_ns.value) / 1000)
     keys = f"delay: {delay} us, jitter: {jitter} us"
     if link.bursty and link.r is not None:
         keys += f", bursts: {{p: {100 * link.p.value:.4f} %, r: {100 * link.r.value:.2f} %}}"
@@ -115,9 +144,16 @@ def _of_link(link: FittedLink) -> str:
 
     parts = [f"each way delay {show_duration(link.delay_ns.value)} +- {show_duration(link.delay_ns.error)}"]
     own = show_duration(link.response_ns)
-    parts[0] += f" (taking {own} for the device's own time)" if link.response_ns else " (with half of the device's own time: --response isn't given)"
+    parts[0] += (
+        f" (taking {own} for the device's own time)"
+        if link.response_ns
+        else " (with half of the device's own time: --response isn't given)"
+    )
     parts.append(f"jitter {show_duration(link.jitter_ns.value)} +- {show_duration(link.jitter_ns.error)}")
     parts.append(f"loss {100 * link.loss.value:.3g} +- {100 * link.loss.error:.2g} %")
     if link.r is not None:
-        parts.append(f"bursts p {100 * link.p.value:.3g} +- {100 * link.p.error:.2g} %, r {100 * link.r.value:.3g} +- {100 * link.r.error:.2g} %")
+        parts.append(
+            f"bursts p {100 * link.p.value:.3g} +- {100 * link.p.error:.2g} %, r {100 * link.r.value:.3g} "
+            f"+- {100 * link.r.error:.2g} %"
+        )
     return ", ".join(parts)

@@ -37,12 +37,21 @@ WELCOME_S = 10.0
 
 
 def judge_gateway(
-    loaded: Loaded, whole: WorldSpec, host: str, ports: tuple[int, int, int], broker: tuple[str, int] | None, map_file: Path | None,
-    outputs: Outputs, lead_ns: int,
-) -> int:  # fmt: skip
-    """Returns the exit code; raises ScenarioError. ``ports``: of Modbus TCP, OPC UA and our broker; ``broker``: the one to listen at instead."""
+    loaded: Loaded,
+    whole: WorldSpec,
+    host: str,
+    ports: tuple[int, int, int],
+    broker: tuple[str, int] | None,
+    map_file: Path | None,
+    outputs: Outputs,
+    lead_ns: int,
+) -> int:
+    """Returns the exit code; raises ScenarioError. ``ports``: of Modbus TCP, OPC UA and our broker;
+    ``broker``: the one to listen at instead."""
     if any(gateway.standby is not None for gateway in whole.gateways):
-        raise ScenarioError(loaded.document.file.name, None, "", "it has a pair: one gateway is judged at a time")
+        raise ScenarioError(
+            loaded.document.file.name, None, "", "it has a pair: one gateway is judged at a time"
+        )
     uplink = whole.gateways[0]
     kept, not_judged = counted(loaded, whole)
     spec, left_out = served(kept, broker is not None, "" if broker is not None else uplink.uplink.link)
@@ -63,14 +72,24 @@ def judge_gateway(
         result = hil.result(notes, time.perf_counter() - began)
     finally:
         plant.close()
-    report(Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True), result, shown_path(loaded.file))
+    report(
+        Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True),
+        result,
+        shown_path(loaded.file),
+    )
     code = exit_code(result.verdict)
     write_out([Ran(loaded.file, result, code)], outputs, strict=False)
     return code
 
 
 async def _serve(
-    hil: Hil, host: str, ports: tuple[int, int, int], north: North | None, broker: tuple[str, int] | None, map_file: Path | None, aside: bool
+    hil: Hil,
+    host: str,
+    ports: tuple[int, int, int],
+    north: North | None,
+    broker: tuple[str, int] | None,
+    map_file: Path | None,
+    aside: bool,
 ) -> None:
     plant = hil.plant
     wire = Wire(plant, Pacer(wire=True))
@@ -82,7 +101,10 @@ async def _serve(
         endpoints = await wire.open(host, ports[0], ports[1], broker)
         if north is not None:
             hil.join(north)
-            print(f"broker  {await wire.open_north(host, ports[2], north)}", file=sys.stderr if aside else sys.stdout)
+            print(
+                f"broker  {await wire.open_north(host, ports[2], north)}",
+                file=sys.stderr if aside else sys.stdout,
+            )
         elif broker is not None:
             wire.observe(hil, *broker)
             await _welcome(hil, wire, broker)
@@ -112,5 +134,7 @@ def _counters(spec: WorldSpec) -> dict[str, str]:
     found = {}
     for device in spec.devices:
         point = device.model.points[-1]
-        found[device.name] = f"node {node_id(point)}" if device.protocol == "opcua" else f"{point.table} {point.address} (u32)"
+        found[device.name] = (
+            f"node {node_id(point)}" if device.protocol == "opcua" else f"{point.table} {point.address} (u32)"
+        )
     return found

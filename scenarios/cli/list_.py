@@ -14,7 +14,8 @@ _KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "t
 def list_(
     kind: Annotated[str, typer.Argument(help=f"one of {', '.join(_KINDS)}", metavar="KIND")] = "scenarios",
 ) -> int:
-    """List shipped scenarios, device models, link and store presets, components, metrics of expectations, or what can go wrong."""
+    """List shipped scenarios, device models, link and store presets, components, metrics of expectations, or
+    what can go wrong."""
     if kind not in _KINDS:
         raise ScenarioError("list", None, "", unknown("kind", kind, _KINDS))
     found = rows(kind)
@@ -39,11 +40,23 @@ def _devices() -> list[tuple[str, str]]:
     from twinloop.devices.catalogue import catalog
 
     models = [catalog.model(name) for name in catalog.names()]
-    rows = [(m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}") for m in models]
+    rows = [
+        (m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}")
+        for m in models
+    ]
     rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))
-    rows.append(("nodeset/FILE", "a NodeSet2 file in a folder nodeset/ beside the scenario, over OPC UA; motion ours"))
-    return [*rows, ("recording/FILE", "a file in a folder recording/ beside the scenario: CSV with ns,point,value,status[,unit[,took_ns]]"),
-            ("model/FILE", "a file in a folder model/ beside the scenario, as twinloop fit writes it")]  # fmt: skip
+    rows.append(
+        ("nodeset/FILE", "a NodeSet2 file in a folder nodeset/ beside the scenario, over OPC UA; motion ours")
+    )
+    return [
+        *rows,
+        (
+            "recording/FILE",
+            "a file in a folder recording/ beside the scenario: CSV with "
+            "ns,point,value,status[,unit[,took_ns]]",
+        ),
+        ("model/FILE", "a file in a folder model/ beside the scenario, as twinloop fit writes it"),
+    ]
 
 
 def _links() -> list[tuple[str, str]]:
@@ -53,9 +66,19 @@ def _links() -> list[tuple[str, str]]:
     out = []
     for name, preset in PRESETS.items():
         model = preset.model
-        loss = f"bursts p {model.bursts.p:g} r {model.bursts.r:g} loss {model.bursts.bad:g}" if model.bursts else f"loss {100 * model.loss:g} %"
+        loss = (
+            f"bursts p {model.bursts.p:g} r {model.bursts.r:g} loss {model.bursts.bad:g}"
+            if model.bursts
+            else f"loss {100 * model.loss:g} %"
+        )
         rate = f"{model.rate_bps / 1e6:g} Mbit/s" if model.rate_bps else "any rate"
-        out.append((name, f"{show_duration(model.delay_ns)} +- {show_duration(model.jitter_ns)}, {loss}, {rate}; source {preset.source}"))
+        out.append(
+            (
+                name,
+                f"{show_duration(model.delay_ns)} +- {show_duration(model.jitter_ns)}, {loss}, {rate}; "
+                f"source {preset.source}",
+            )
+        )
     return out
 
 
@@ -78,7 +101,12 @@ def _components() -> list[tuple[str, str]]:
             rows.append(("", "options unknown: it states none"))
         for option in options or ():
             default = f", default {option.default}" if option.default else ""
-            rows.append((f"  {option.name}", f"{option.type}{f' in {option.unit}' if option.unit else ''}{default}: {option.text}"))
+            rows.append(
+                (
+                    f"  {option.name}",
+                    f"{option.type}{f' in {option.unit}' if option.unit else ''}{default}: {option.text}",
+                )
+            )
     return rows
 
 
@@ -86,7 +114,11 @@ def _metrics() -> list[tuple[str, str]]:
     from twinloop.scenarios.judging.metrics.table import METRICS
 
     return [
-        (name, f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: {', '.join(m.statistics) or 'stands alone'}")
+        (
+            name,
+            f"{m.kind} in {m.unit}; {m.meaning}; keys: {', '.join(m.keys) or 'none'}; statistics: "
+            f"{', '.join(m.statistics) or 'stands alone'}",
+        )
         for name, m in METRICS.items()
     ]
 
@@ -98,7 +130,9 @@ def _troubles() -> list[tuple[str, str]]:
 
     rows = []
     for name, verb in VERBS.items():
-        keys = [f"{key.name} (needed)" if key.needed else key.name for key in verb.own_keys()] + (["for"] if verb.lasts else [])
+        keys = [f"{key.name} (needed)" if key.needed else key.name for key in verb.own_keys()] + (
+            ["for"] if verb.lasts else []
+        )
         rows.append((name, f"{verb.help()}; keys: {', '.join(keys) or 'none'}"))
     faults = {**overlay.KINDS, **misbehaviour.KINDS}
     for kind, text in faults.items():
@@ -108,6 +142,11 @@ def _troubles() -> list[tuple[str, str]]:
 
 
 _LISTS = {
-    "scenarios": _scenarios, "devices": _devices, "links": _links, "stores": _stores, "components": _components, "metrics": _metrics,
+    "scenarios": _scenarios,
+    "devices": _devices,
+    "links": _links,
+    "stores": _stores,
+    "components": _components,
+    "metrics": _metrics,
     "troubles": _troubles,
-}  # fmt: skip
+}

@@ -1,6 +1,7 @@
 """The command ``twinloop``: its commands, and the one place where errors become exit codes.
 
-Belongs here: assembly and mapping. Never: a command's work. Commands that live above this room are found by entry point.
+Belongs here: assembly and mapping. Never: a command's work. Commands that live above this room are found by
+entry point.
 """
 
 from __future__ import annotations
@@ -15,7 +16,20 @@ from typer.exceptions import TyperException
 
 import twinloop
 from twinloop.components.contract.errors import HostLimitError
-from twinloop.scenarios.cli import attach, boards, check, compare, fit, list_, migrate, record, registry, run, schema, serve
+from twinloop.scenarios.cli import (
+    attach,
+    boards,
+    check,
+    compare,
+    fit,
+    list_,
+    migrate,
+    record,
+    registry,
+    run,
+    schema,
+    serve,
+)
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -24,9 +38,13 @@ ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""
 
 app = typer.Typer(
-    name="twinloop", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="twinloop",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways.",
-)  # fmt: skip
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -37,8 +55,11 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _whole(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)] = False,
-) -> None:  # fmt: skip
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Hardware-in-the-loop simulator and digital twin for WebAssembly IoT gateways."""
 
 
@@ -54,7 +75,20 @@ app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
 app.command("migrate")(migrate.migrate)
 app.add_typer(registry.app, name="registry")
-_COMMANDS = ("run", "check", "list", "schema", "boards", "serve", "attach", "record", "fit", "compare", "migrate", "registry")
+_COMMANDS = (
+    "run",
+    "check",
+    "list",
+    "schema",
+    "boards",
+    "serve",
+    "attach",
+    "record",
+    "fit",
+    "compare",
+    "migrate",
+    "registry",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,5 @@
-"""``twinloop migrate``: a scenario file of an older format as one of today's, with its comments and its layout.
+"""``twinloop migrate``: a scenario file of an older format as one of today's, with its comments and its
+layout.
 
 Belongs here: reading, writing, telling. Never: the renames (file/format_1.py).
 """
@@ -13,10 +14,15 @@ import typer
 
 
 def migrate(
-    files: Annotated[list[Path], typer.Argument(help="scenario files; each is rewritten where it lies", metavar="FILE...")],
-    stdout: Annotated[bool, typer.Option("--stdout", help="print the new text and leave the file as it is")] = False,
+    files: Annotated[
+        list[Path], typer.Argument(help="scenario files; each is rewritten where it lies", metavar="FILE...")
+    ],
+    stdout: Annotated[
+        bool, typer.Option("--stdout", help="print the new text and leave the file as it is")
+    ] = False,
 ) -> int:
-    """Rewrite scenario files of format 1 as format 2. A file that would mean something else afterwards is left as it is, which is an error."""
+    """Rewrite scenario files of format 1 as format 2. A file that would mean something else afterwards is
+    left as it is, which is an error."""
     from twinloop.scenarios.file import format_1
     from twinloop.scenarios.file.load import load_text
     from twinloop.scenarios.text.document import parse_document, read_text
@@ -33,8 +39,16 @@ def migrate(
             continue
         before = load_text(text, file)
         today, words = format_1.text_of_today(text)
-        if parse_document(today, file).data != format_1.data_of_today(document.data) or load_text(today, file).scenario != before.scenario:
-            raise ScenarioError(shown_path(file), None, "", "it would mean something else in format 2; please report this file")
+        if (
+            parse_document(today, file).data != format_1.data_of_today(document.data)
+            or load_text(today, file).scenario != before.scenario
+        ):
+            raise ScenarioError(
+                shown_path(file),
+                None,
+                "",
+                "it would mean something else in format 2; please report this file",
+            )
         if stdout:
             print(today, end="")
             continue

@@ -16,16 +16,27 @@ if TYPE_CHECKING:
 
 
 def record(
-    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")],
+    file: Annotated[
+        str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")
+    ],
     lasts: Annotated[str, typer.Option("--for", help='how long, e.g. "10 min"', metavar="DURATION")],
-    device: Annotated[list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")] = None,
-    map_file: Annotated[Path | None, typer.Option("--map", help="record every device of a map that serve has written", metavar="FILE")] = None,
-    out: Annotated[Path, typer.Option(help="folder for the recordings, a file a device", metavar="DIR")] = Path("recording"),
+    device: Annotated[
+        list[str] | None, typer.Option(help="a device, and where the real one is", metavar="DEVICE=URL")
+    ] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", help="record every device of a map that serve has written", metavar="FILE"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="folder for the recordings, a file a device", metavar="DIR")
+    ] = Path("recording"),
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
 ) -> int:
-    """Poll real devices (or, with none named, the scenario's own, as fast as possible) through their drivers into recordings.
+    """Poll real devices (or, with none named, the scenario's own, as fast as possible) through their drivers
+    into recordings.
 
-    A recording is a device by itself (device: recording/presses-3.csv), what fit and compare read, and where a twin begins.
+    A recording is a device by itself (device: recording/presses-3.csv), what fit and compare read, and where
+    a twin begins.
     """
     from twinloop.components.host.host import Host
     from twinloop.scenarios.file.load import find, load

@@ -10,7 +10,9 @@ import typer
 
 from twinloop.scenarios.text.errors import ScenarioError
 
-app = typer.Typer(no_args_is_help=True, help="Keys, and a folder of signed component releases.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="Keys, and a folder of signed component releases.", rich_markup_mode=None
+)
 
 _Folder = Annotated[Path, typer.Argument(help="the registry's folder", metavar="REGISTRY")]
 
@@ -24,7 +26,10 @@ def keygen(
 
     try:
         private, public = write_keys(stem)
-        print(f"{private}: private, keep it; {public}: public, gateways trust it; id {key_id(read_public_key(public))}")
+        print(
+            f"{private}: private, keep it; {public}: public, gateways trust it; id "
+            f"{key_id(read_public_key(public))}"
+        )
     except RegistryError as error:
         raise ScenarioError("registry keygen", None, "", str(error)) from error
     return 0
@@ -54,7 +59,9 @@ def add(
                 refusals.append(str(error))
         if len(refusals) == len(EXPORTS):
             raise ScenarioError("registry add", None, "", f"{wasm}: fits no role: {refusals[0]}")
-        release = Registry(registry).add(name or wasm.stem, Version.parse(version), data, read_private_key(key))
+        release = Registry(registry).add(
+            name or wasm.stem, Version.parse(version), data, read_private_key(key)
+        )
     except ComponentRefused as error:
         raise ScenarioError("registry add", None, "", f"{wasm}: {error}") from error
     except RegistryError as error:
@@ -63,7 +70,10 @@ def add(
         raise ScenarioError("registry add", None, "", f"--version: {error}") from error
     finally:
         host.close()
-    print(f"{release.name} {release.version}  {release.size_bytes} bytes  sha256 {release.sha256}  key {release.key}")
+    print(
+        f"{release.name} {release.version}  {release.size_bytes} bytes  sha256 {release.sha256}  key "
+        f"{release.key}"
+    )
     return 0
 
 
@@ -78,7 +88,10 @@ def list_(registry: _Folder) -> int:
             for version in at.versions(name):
                 try:
                     release, _ = at.read(name, version)
-                    print(f"{name} {version}  {release.size_bytes} bytes  sha256 {release.sha256[:12]}  key {release.key}")
+                    print(
+                        f"{name} {version}  {release.size_bytes} bytes  sha256 {release.sha256[:12]}  key "
+                        f"{release.key}"
+                    )
                 except RegistryError as error:
                     print(f"{name} {version}  unreadable: {error}")
     except RegistryError as error:

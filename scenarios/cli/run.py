@@ -17,32 +17,59 @@ CLOCKS = ("virtual", "paced", "wire")
 
 
 def run(
-    files: Annotated[list[str], typer.Argument(help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR...")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR..."
+        ),
+    ],
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
-    board: Annotated[list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")] = None,
-    json_file: Annotated[str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")] = None,
+    board: Annotated[
+        list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1, and PASS beside what no expectation speaks of")] = False,
-    check: Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="UNSURE exits with 1, and PASS beside what no expectation speaks of"),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="run twice and show the first differing event")
+    ] = False,
     clock: Annotated[
-        str, typer.Option(help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets", metavar="virtual|paced|wire")
+        str,
+        typer.Option(
+            help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets",
+            metavar="virtual|paced|wire",
+        ),
     ] = "virtual",
-    speed: Annotated[str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
+    ] = None,
 ) -> int:
     """Run scenarios and judge them.
 
-    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 70 a mistake in twinloop, 71 this machine,
-    130 ABORTED; of several scenarios the worst: 70, 2, 71, 130, 3, 5, 1, 4, 0.
+    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 70 a
+    mistake in twinloop, 71 this machine, 130 ABORTED; of several scenarios the worst: 70, 2, 71, 130, 3, 5,
+    1, 4, 0.
     """
     from twinloop.scenarios.runner import Options  # --help must not wait for it
 
     pace = _pace(clock, speed)
     if check and clock == "wire":
-        raise ScenarioError("--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced")
+        raise ScenarioError(
+            "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
+        )
     outputs = Outputs(json_file, junit, out)
     outputs.check()
-    options = Options(seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire")
+    options = Options(
+        seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
+    )
     return run_all(expand(files), options, outputs)
 
 
@@ -67,9 +94,18 @@ def _pace(clock: str, speed: str | None) -> Fraction | None:
         raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))
     if clock != "paced":
         if speed is not None:
-            why = "clock virtual is as fast as possible" if clock == "virtual" else "real sockets have the wall's pace"
+            why = (
+                "clock virtual is as fast as possible"
+                if clock == "virtual"
+                else "real sockets have the wall's pace"
+            )
             raise ScenarioError("--speed", None, "", f"goes with --clock paced: {why}")
         return None
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", speed or "1") or not 0 < Fraction(speed or "1") <= SPEED_MAX:
-        raise ScenarioError("--speed", None, "", f'expected a number over 0, at most {SPEED_MAX}, e.g. 10 or 0.5, got "{speed}"')
+        raise ScenarioError(
+            "--speed",
+            None,
+            "",
+            f'expected a number over 0, at most {SPEED_MAX}, e.g. 10 or 0.5, got "{speed}"',
+        )
     return Fraction(speed or "1")

@@ -1,7 +1,7 @@
 """What commands that run scenarios have in common: reports, files, progress, SIGINT, the worst exit code.
 
-Belongs here: the way from options to output. Never: a command's own flags, where scenarios lie (finding.py). What one scenario dies of
-costs no other its result.
+Belongs here: the way from options to output. Never: a command's own flags, where scenarios lie (finding.py).
+What one scenario dies of costs no other its result.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinloop.components.contract.errors import HostLimitError
-from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR, exit_code, worst
+from twinloop.scenarios.judging.verdict import (
+    ABORTED,
+    INTERNAL_ERROR,
+    MACHINE,
+    SCENARIO_ERROR,
+    exit_code,
+    worst,
+)
 from twinloop.scenarios.text.errors import MachineError, ScenarioError, machine_error, printable, shown_path
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 if TYPE_CHECKING:
-
     from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
     from twinloop.sim.world import World
@@ -72,7 +78,9 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     out = outputs.out
     stems = [file.stem for file in scenarios]
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
-        raise ScenarioError("--out", None, "", "two scenarios have one file name; their folders would overwrite each other")
+        raise ScenarioError(
+            "--out", None, "", "two scenarios have one file name; their folders would overwrite each other"
+        )
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
@@ -130,7 +138,11 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
             print(f"error: this machine: {shown_path(file)}: {printable(str(ran.outcome))}", file=sys.stderr)
         elif ran.code == INTERNAL_ERROR:
             traceback.print_exc()
-            print(f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+            print(
+                f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines "
+                f"above",
+                file=sys.stderr,
+            )
         return ran
 
 
@@ -146,14 +158,16 @@ def died(file: Path, error: BaseException) -> Ran:
 
 
 class Interrupts:
-    """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether one came."""
+    """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether
+    one came."""
 
     def __init__(self) -> None:
         self.asked, self._loading = False, True
         self._worlds: list[World] = []
 
     def load(self) -> None:
-        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt, one that has come before, too."""
+        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt, one that has
+        come before, too."""
         self._loading, self._worlds = True, []
         if self.asked:
             self._loading = False
@@ -182,7 +196,10 @@ class Interrupts:
 def interruptible() -> Iterator[Interrupts]:
     """SIGINT, SIGTERM and SIGHUP are heard. Set explicitly: a shell's background job ignores SIGINT."""
     interrupts = Interrupts()
-    before = {number: signal.signal(number, interrupts.heard) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, interrupts.heard)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield interrupts
     finally:

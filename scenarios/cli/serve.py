@@ -17,7 +17,6 @@ from twinloop.scenarios.cli.telling import status, tell, until
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
-
     from twinloop.scenarios.file.load import Loaded
     from twinloop.sim.model.spec import WorldSpec
     from twinloop.sim.serving.plant import ServedPlant
@@ -25,31 +24,80 @@ if TYPE_CHECKING:
 LEAD_MAX_NS = 500 * 1_000_000_000
 """servers start in the ten minutes before t = 0"""
 
+_File = Annotated[
+    str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")
+]
+_Host = Annotated[
+    str, typer.Option(help="address to listen at; nothing is asked of who comes", metavar="ADDRESS")
+]
+_Port = Annotated[
+    int,
+    typer.Option(help="first Modbus TCP port; 0: any that are free", min=0, max=65_535, metavar="BASE"),
+]
+_OpcUaPort = Annotated[
+    int, typer.Option(help="first OPC UA port; 0: any that are free", min=0, max=65_535, metavar="BASE")
+]
+_Broker = Annotated[str | None, typer.Option(help="where MQTT devices publish", metavar="mqtt://HOST[:PORT]")]
+_MapFile = Annotated[
+    Path | None, typer.Option("--map", help="write where each device is found, as JSON", metavar="FILE")
+]
+_Seed = Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)]
+_Judge = Annotated[
+    bool,
+    typer.Option(
+        "--judge", help="judge the gateway that comes: observe, expect and duration of the scenario hold"
+    ),
+]
+_BrokerPort = Annotated[
+    int,
+    typer.Option(
+        help="with --judge and no --broker: where ours listens; 0: any that is free", min=0, max=65_535
+    ),
+]
+_Lead = Annotated[
+    str,
+    typer.Option(help="with --judge: how long before t = 0 devices and broker are there", metavar="DURATION"),
+]
+_Json = Annotated[
+    str | None,
+    typer.Option("--json", help="with --judge: write the result as JSON; - is stdout", metavar="FILE"),
+]
+_Junit = Annotated[Path | None, typer.Option(help="with --judge: write a JUnit report", metavar="FILE")]
+_Begin = Annotated[
+    int | None,
+    typer.Option(hidden=True, help="t = 0, in ns of this machine's monotonic clock", metavar="NS"),
+]
+_Lasts = Annotated[
+    str | None,
+    typer.Option("--for", help='how long, e.g. "10 min"; else until SIGINT or SIGTERM', metavar="DURATION"),
+]
+
 
 def serve(
-    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped scenario", metavar="SCENARIO")],
-    host: Annotated[str, typer.Option(help="address to listen at; nothing is asked of who comes", metavar="ADDRESS")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="first Modbus TCP port; 0: any that are free", min=0, max=65_535, metavar="BASE")] = 5020,
-    opcua_port: Annotated[int, typer.Option(help="first OPC UA port; 0: any that are free", min=0, max=65_535, metavar="BASE")] = 4840,
-    broker: Annotated[str | None, typer.Option(help="where MQTT devices publish", metavar="mqtt://HOST[:PORT]")] = None,
-    map_file: Annotated[Path | None, typer.Option("--map", help="write where each device is found, as JSON", metavar="FILE")] = None,
-    seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
-    judge: Annotated[bool, typer.Option("--judge", help="judge the gateway that comes: observe, expect and duration of the scenario hold")] = False,
-    broker_port: Annotated[int, typer.Option(help="with --judge and no --broker: where ours listens; 0: any that is free", min=0, max=65_535)] = 1883,
-    lead: Annotated[str, typer.Option(help="with --judge: how long before t = 0 devices and broker are there", metavar="DURATION")] = "5 s",
-    json_file: Annotated[str | None, typer.Option("--json", help="with --judge: write the result as JSON; - is stdout", metavar="FILE")] = None,
-    junit: Annotated[Path | None, typer.Option(help="with --judge: write a JUnit report", metavar="FILE")] = None,
-    begin: Annotated[int | None, typer.Option(hidden=True, help="t = 0, in ns of this machine's monotonic clock", metavar="NS")] = None,
-    lasts: Annotated[str | None, typer.Option("--for", help='how long, e.g. "10 min"; else until SIGINT or SIGTERM', metavar="DURATION")] = None,
+    file: _File,
+    host: _Host = "127.0.0.1",
+    port: _Port = 5020,
+    opcua_port: _OpcUaPort = 4840,
+    broker: _Broker = None,
+    map_file: _MapFile = None,
+    seed: _Seed = None,
+    judge: _Judge = False,
+    broker_port: _BrokerPort = 1883,
+    lead: _Lead = "5 s",
+    json_file: _Json = None,
+    junit: _Junit = None,
+    begin: _Begin = None,
+    lasts: _Lasts = None,
 ) -> int:
-    """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices publish to a broker.
+    """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices
+    publish to a broker.
 
-    Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at which serving begins. With --judge a
-    gateway that isn't ours is judged by what arrives at the broker (ours, or that of --broker); exit codes are those of run.
+    Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at
+    which serving begins. With --judge a gateway that isn't ours is judged by what arrives at the broker
+    (ours, or that of --broker); exit codes are those of run.
     """
     from twinloop.scenarios.cli.judging import judge_gateway
-    from twinloop.scenarios.text.units import duration, positive_duration
-    from twinloop.sim.serving.plant import ServedPlant
+    from twinloop.scenarios.text.units import positive_duration
 
     try:
         lasts_ns = None if lasts is None else positive_duration(lasts)
@@ -57,39 +105,70 @@ def serve(
         raise ScenarioError("--for", None, "", str(error)) from error
     if map_file is not None and not map_file.parent.is_dir():
         raise ScenarioError("--map", None, "", f"{map_file}: no such folder: {map_file.parent}")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until sockets are open; explicitly: a shell's background job ignores SIGINT
+    # until sockets are open; explicitly: a shell's background job ignores SIGINT
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     publish_to = None if broker is None else _broker(broker)
     outputs = Outputs(json_file, junit)
+    ports = port, opcua_port
     if judge:
         outputs.check()
         if lasts_ns is not None:
             raise ScenarioError("--for", None, "", "with --judge it lasts as long as the scenario's duration")
-        try:
-            lead_ns = duration(lead)
-            if lead_ns > LEAD_MAX_NS:
-                raise ValueError(f"at most {LEAD_MAX_NS // 10**9} s")
-        except ValueError as error:
-            raise ScenarioError("--lead", None, "", str(error)) from error
+        lead_ns = _lead_ns(lead)
         try:
             loaded, whole = scenario_of(file, seed)
-            return judge_gateway(loaded, whole, host, (port, opcua_port, broker_port), publish_to, map_file, outputs, lead_ns)
-        except (Exception, KeyboardInterrupt) as error:  # whatever it is: an older result must not stand in for this one
+            return judge_gateway(
+                loaded, whole, host, (*ports, broker_port), publish_to, map_file, outputs, lead_ns
+            )
+        # whatever it is: an older result must not stand in for this one
+        except (Exception, KeyboardInterrupt) as error:
             write_out([died(Path(file), error)], outputs, strict=False)
             raise
     if json_file is not None or junit is not None:
-        raise ScenarioError("--json" if json_file is not None else "--junit", None, "", "goes with --judge: without it there is no result")
+        raise ScenarioError(
+            "--json" if json_file is not None else "--junit",
+            None,
+            "",
+            "goes with --judge: without it there is no result",
+        )
     spec, left_out = _planned(file, seed, publish_to is not None)
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
+    _serve_until(spec, host, ports, publish_to, map_file, lasts_ns, begin)
+    return 0
+
+
+def _lead_ns(text: str) -> int:
+    from twinloop.scenarios.text.units import duration
+
+    try:
+        lead_ns = duration(text)
+        if lead_ns > LEAD_MAX_NS:
+            raise ValueError(f"at most {LEAD_MAX_NS // 10**9} s")
+    except ValueError as error:
+        raise ScenarioError("--lead", None, "", str(error)) from error
+    return lead_ns
+
+
+def _serve_until(
+    spec: WorldSpec,
+    host: str,
+    ports: tuple[int, int],
+    publish_to: tuple[str, int] | None,
+    map_file: Path | None,
+    lasts_ns: int | None,
+    begin: int | None,
+) -> None:
+    from twinloop.sim.serving.plant import ServedPlant
+
     plant = ServedPlant(spec, time.time_ns())
     try:
         with plant.field.inside():  # for good: nobody else in this process uses the protocol libraries
             plant.boot(max(0, (begin or 0) - time.monotonic_ns()))
-            asyncio.run(_serve(plant, host, (port, opcua_port), publish_to, map_file, lasts_ns, begin))
+            asyncio.run(_serve(plant, host, ports, publish_to, map_file, lasts_ns, begin))
     finally:
         plant.close()
-    return 0
 
 
 def _broker(url: str) -> tuple[str, int]:
@@ -101,8 +180,16 @@ def _broker(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or MQTT_PORT
     except ValueError as error:
         raise ScenarioError("--broker", None, "", f"{url}: {error}") from error
-    if parts.scheme != "mqtt" or not host or parts.path.strip("/") or parts.query or parts.username is not None:
-        raise ScenarioError("--broker", None, "", f'expected mqtt://HOST[:PORT], without TLS, user or path, got "{url}"')
+    if (
+        parts.scheme != "mqtt"
+        or not host
+        or parts.path.strip("/")
+        or parts.query
+        or parts.username is not None
+    ):
+        raise ScenarioError(
+            "--broker", None, "", f'expected mqtt://HOST[:PORT], without TLS, user or path, got "{url}"'
+        )
     return host, port
 
 
@@ -133,9 +220,14 @@ def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list
 
 
 async def _serve(
-    plant: ServedPlant, host: str, ports: tuple[int, int], broker: tuple[str, int] | None, map_file: Path | None, lasts_ns: int | None,
+    plant: ServedPlant,
+    host: str,
+    ports: tuple[int, int],
+    broker: tuple[str, int] | None,
+    map_file: Path | None,
+    lasts_ns: int | None,
     begin: int | None,
-) -> None:  # fmt: skip
+) -> None:
     from twinloop.scenarios.wire.wire import Wire
     from twinloop.sim.kernel.pacer import Pacer
 

@@ -1,4 +1,5 @@
-"""Where the command ``twinloop`` begins: nothing is imported yet, so that Ctrl-C during the imports is no traceback either.
+"""Where the command ``twinloop`` begins: nothing is imported yet, so that Ctrl-C during the imports is no
+traceback either.
 
 Belongs here: the console script. Never: a command (main.py).
 """
@@ -22,7 +23,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 class _Patient:
-    """A stream whose reader may go away: what is written then is nobody's, and the run goes on to its verdict."""
+    """A stream whose reader may go away: what is written then is nobody's, and the run goes on to its
+    verdict."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -56,5 +58,6 @@ def script() -> None:
     code = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    gc.freeze()  # Python would search all that lives for garbage, several times, before the process goes: up to a second
+    # Python would search all that lives for garbage, several times, before the process goes: up to a second
+    gc.freeze()
     raise SystemExit(code)

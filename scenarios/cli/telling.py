@@ -27,9 +27,14 @@ NS_PER_STATUS = 1_000_000_000
 
 
 def tell(
-    endpoints: list[Endpoint], map_file: Path | None, counters: dict[str, str] | None = None, aside: bool = False, shown: str = ""
-) -> None:  # fmt: skip
-    """Print and write where each device is. ``counters``: where each counts its samples; ``shown``: where this process tells what devices show;
+    endpoints: list[Endpoint],
+    map_file: Path | None,
+    counters: dict[str, str] | None = None,
+    aside: bool = False,
+    shown: str = "",
+) -> None:
+    """Print and write where each device is. ``counters``: where each counts its samples; ``shown``: where
+    this process tells what devices show;
     ``aside``: stdout is for something else."""
     stream: TextIO = sys.stderr if aside else sys.stdout
     width = max(len(endpoint.device) for endpoint in endpoints)
@@ -41,11 +46,15 @@ def tell(
     if map_file is None:
         return
     asked = {"shown": shown} if shown else {}
-    found = {endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url, **asked} for endpoint in endpoints}
+    found = {
+        endpoint.device: {"protocol": endpoint.protocol, "url": endpoint.url, **asked}
+        for endpoint in endpoints
+    }
     for device, counter in counters.items():
         found[device]["counter"] = counter
     try:
-        whole = map_file.with_name(f"{map_file.name}.{os.getpid()}")  # who finds the map finds all of it, and all its ports open
+        # who finds the map finds all of it, and all its ports open
+        whole = map_file.with_name(f"{map_file.name}.{os.getpid()}")
         whole.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         whole.replace(map_file)
     except OSError as error:
@@ -53,7 +62,8 @@ def tell(
 
 
 async def until(wire: Wire, over: Callable[[], bool], ends_ns: int | None) -> None:
-    """A status line each second, on a terminal, until it is over; ``ends_ns``: when to look, at the latest."""
+    """A status line each second, on a terminal, until it is over; ``ends_ns``: when to look, at the
+    latest."""
     shown, before = sys.stderr.isatty(), 0
     while not wire.stopped.is_set() and not over():
         left_ns = NS_PER_STATUS if ends_ns is None else wire.pacer.wall_at(ends_ns)[0]
@@ -73,7 +83,10 @@ def status(wire: Wire) -> str:
     from twinloop.scenarios.text.units import show_duration
 
     lag, plant = wire.pacer.lag, wire.plant
-    text = f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, {wire.clients} clients, {plant.requests} requests"
+    text = (
+        f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, {wire.clients} "
+        f"clients, {plant.requests} requests"
+    )
     if lag.count:
         p50, p99 = lag.percentile(500), lag.percentile(990)
         text += f", late by {show_duration(p50 or 0)} p50, {show_duration(p99 or 0)} p99"

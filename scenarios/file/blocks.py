@@ -1,7 +1,9 @@
-"""The blocks of a plant in a scenario file: fleets, links, components, gateways, with every key, its type, its range, its default, its meaning.
+"""The blocks of a plant in a scenario file: fleets, links, components, gateways, with every key, its type,
+its range, its default, its meaning.
 
-Belongs here: shapes of single blocks. Never: what happens and when (schema.py), what needs two blocks to check (scenarios/planning/). Durations are
-integers of nanoseconds once read, sizes bytes, ratios 0 to 1. The text below a key is its help: in editors, and in docs/reference/keys.md.
+Belongs here: shapes of single blocks. Never: what happens and when (schema.py), what needs two blocks to
+check (scenarios/planning/). Durations are integers of nanoseconds once read, sizes bytes, ratios 0 to 1. The
+text below a key is its help: in editors, and in docs/reference/keys.md.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ from twinloop.scenarios.text.quantities import (
 class Block(BaseModel):
     """A mapping of the file: unknown keys are refused with the nearest known one."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -55,7 +59,11 @@ class Block(BaseModel):
 
 def _yaml(value: Any) -> str:
     """A scalar as the file spells it."""
-    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return (
+        {True: "true", False: "false", None: "null"}.get(value, str(value))
+        if isinstance(value, bool | None)
+        else str(value)
+    )
 
 
 def _named(value: Any) -> str:
@@ -66,91 +74,105 @@ class Override(Block):
     """What one device of a fleet does otherwise."""
 
     poll: PositiveDuration | None = None
-    """How often this one device is polled. Left out: as its fleet. Not for devices that publish (MQTT) or are sampled (OPC UA)."""
+    """How often this one device is polled. Left out: as its fleet. Not for devices that publish (MQTT) or are
+    sampled (OPC UA)."""
     driver: Name | None = None
     """The component that drives this one device. Left out: the driver of its fleet."""
     response: Duration | None = None
-    """How long this one device takes until it begins to answer a request. Left out: as its fleet. Not for devices that publish (MQTT) or are
-    sampled (OPC UA)."""
+    """How long this one device takes until it begins to answer a request. Left out: as its fleet. Not for
+    devices that publish (MQTT) or are sampled (OPC UA)."""
     twin: str | None = None
-    """A file `recording/FILE.csv` beside the scenario: this device starts with the state that the recording ends with. Left out: as its fleet."""
+    """A file `recording/FILE.csv` beside the scenario: this device starts with the state that the recording
+    ends with. Left out: as its fleet."""
 
 
 class Mqtt(Block):
     """How the devices of a fleet speak MQTT."""
 
     qos: Annotated[int, Field(ge=0, le=1)] = 1
-    """MQTT quality of service of the devices' messages. 0: what is published without a connection is lost. 1: a device keeps it and sends it
-    again. The driver subscribes with the same."""
+    """MQTT quality of service of the devices' messages. 0: what is published without a connection is lost. 1:
+    a device keeps it and sends it again. The driver subscribes with the same."""
     retain: bool = False
-    """If true, the broker keeps the last message of each device and sends it to a client that subscribes later."""
+    """If true, the broker keeps the last message of each device and sends it to a client that subscribes
+    later."""
     keep_alive: PositiveDuration = Field(default=30_000_000_000, alias="keep-alive")
-    """Keep-alive time of each device's session, whole seconds from 1 s to 65535 s. The device pings twice in it; the broker closes a session
-    that is silent for 1.5 times as long."""
+    """Keep-alive time of each device's session, whole seconds from 1 s to 65535 s. The device pings twice in
+    it; the broker closes a session that is silent for 1.5 times as long."""
 
 
 class OpcUa(Block):
     """How the devices of a fleet are subscribed to."""
 
     publishing: PositiveDuration = 1_000_000_000
-    """Publishing interval of the subscription: how often the server sends the changes that it has collected. Whole milliseconds."""
+    """Publishing interval of the subscription: how often the server sends the changes that it has collected.
+    Whole milliseconds."""
     queue: Annotated[int, Field(ge=1, le=1000)] = 10
-    """How many changes of one point the server keeps between two notifications. When there are more, the oldest are discarded and count as
-    missed (`unread`)."""
+    """How many changes of one point the server keeps between two notifications. When there are more, the
+    oldest are discarded and count as missed (`unread`)."""
 
 
 class Fleet(Block):
-    """Devices of one kind: ``name/1`` to ``name/count``. They are polled every ``poll``; those that speak MQTT publish every ``publish``; OPC UA
-    devices may be subscribed to instead, and then are looked at every ``sampling``. With a ``twin`` they begin where that recording ends.
+    """Devices of one kind: ``name/1`` to ``name/count``. They are polled every ``poll``; those that speak
+    MQTT publish every ``publish``; OPC UA devices may be subscribed to instead, and then are looked at every
+    ``sampling``. With a ``twin`` they begin where that recording ends.
     """
 
     device: str
-    """The device model: a name of `twinloop list devices`, `sunspec/N`, or a file beside the scenario: `model/FILE.yaml`, `nodeset/FILE.xml`,
-    `recording/FILE.csv`."""
+    """The device model: a name of `twinloop list devices`, `sunspec/N`, or a file beside the scenario:
+    `model/FILE.yaml`, `nodeset/FILE.xml`, `recording/FILE.csv`."""
     twin: str | None = None
-    """A file `recording/FILE.csv` beside the scenario: the devices start with the state that the recording ends with. Left out: the model's own
-    start. Not if `device` is a recording."""
+    """A file `recording/FILE.csv` beside the scenario: the devices start with the state that the recording
+    ends with. Left out: the model's own start. Not if `device` is a recording."""
     protocol: Literal["modbus-tcp", "modbus-rtu", "opcua", "mqtt"]
-    """The protocol that the devices speak; the device model must support it. `modbus-rtu` needs a link with `serial`, the others need a network
-    link."""
+    """The protocol that the devices speak; the device model must support it. `modbus-rtu` needs a link with
+    `serial`, the others need a network link."""
     count: Annotated[int, Field(ge=1, le=20_000)] = 1
-    """How many devices the fleet has. They are named `fleet/1` to `fleet/count`. One serial line holds at most 247 devices."""
+    """How many devices the fleet has. They are named `fleet/1` to `fleet/count`. One serial line holds at
+    most 247 devices."""
     poll: PositiveDuration | None = None
-    """How often the gateway polls each device. Required for Modbus, and for OPC UA without `sampling`; not allowed otherwise."""
+    """How often the gateway polls each device. Required for Modbus, and for OPC UA without `sampling`; not
+    allowed otherwise."""
     publish: PositiveDuration | None = None
-    """How often each device publishes a message with all its points. Required for MQTT, not allowed otherwise."""
+    """How often each device publishes a message with all its points. Required for MQTT, not allowed
+    otherwise."""
     mqtt: Mqtt | None = None
-    """Settings of the devices' MQTT sessions. Only for `protocol: mqtt`. Left out: the defaults of that block."""
+    """Settings of the devices' MQTT sessions. Only for `protocol: mqtt`. Left out: the defaults of that
+    block."""
     sampling: PositiveDuration | None = None
-    """OPC UA only, instead of `poll`: the driver subscribes, and the server checks the points this often. Only changed points are due. Whole
-    milliseconds."""
+    """OPC UA only, instead of `poll`: the driver subscribes, and the server checks the points this often.
+    Only changed points are due. Whole milliseconds."""
     opcua: OpcUa | None = None
-    """Settings of the OPC UA subscription. Only together with `sampling`. Left out: the defaults of that block."""
+    """Settings of the OPC UA subscription. Only together with `sampling`. Left out: the defaults of that
+    block."""
     phase: Literal["spread", "aligned", "random"] = "spread"
-    """When devices are due within one period. `spread`: evenly one after the other; `aligned`: all at the same time; `random`: at times drawn
-    from the seed."""
+    """When devices are due within one period. `spread`: evenly one after the other; `aligned`: all at the
+    same time; `random`: at times drawn from the seed."""
     overrun: Literal["skip", "queue"] = "skip"
-    """What happens when a poll is due while the one before still runs. `skip`: it is missed; `queue`: one may wait, more are missed. Only for
-    devices that are polled."""
+    """What happens when a poll is due while the one before still runs. `skip`: it is missed; `queue`: one may
+    wait, more are missed. Only for devices that are polled."""
     link: Name
-    """Name of the link to the devices: one with `serial` for `modbus-rtu`, a network link for all other protocols. It can't be a link for
-    heartbeats."""
+    """Name of the link to the devices: one with `serial` for `modbus-rtu`, a network link for all other
+    protocols. It can't be a link for heartbeats."""
     gateway: Name
-    """Name of the gateway that reads the devices. For a pair, name the gateway that leads at the start, not the standby."""
+    """Name of the gateway that reads the devices. For a pair, name the gateway that leads at the start, not
+    the standby."""
     driver: Name
-    """Name of the component that reads the devices. Each device has an instance of its own. The same component can't also be a `transform` or
-    `policy`."""
+    """Name of the component that reads the devices. Each device has an instance of its own. The same
+    component can't also be a `transform` or `policy`."""
     response: Duration | None = None
-    """How long a device takes from the last byte of a request to the first byte of its answer. Left out: the time of its model. Not for MQTT."""
+    """How long a device takes from the last byte of a request to the first byte of its answer. Left out: the
+    time of its model. Not for MQTT."""
 
 
 class Bursts(Block):
     """Gilbert-Elliott: ratios per packet."""
 
     p: Ratio
-    """Chance per packet (on a serial line per frame) that the link changes from its good state to its bad state, where a burst of losses begins."""
+    """Chance per packet (on a serial line per frame) that the link changes from its good state to its bad
+    state, where a burst of losses begins."""
     r: Ratio
-    """Chance per packet (on a serial line per frame) that the link changes from its bad state back to its good state."""
+    """Chance per packet (on a serial line per frame) that the link changes from its bad state back to its
+    good state."""
     bad: Ratio = 1.0
     """Share of packets that are lost in the bad state, during a burst."""
     good: Ratio = 0.0
@@ -163,79 +185,92 @@ class Degradation(Block):
     delay: Duration | None = None
     """How long a packet travels in one direction. Not for serial lines."""
     jitter: Duration | None = None
-    """The delay of each packet varies by up to this, shorter or longer (evenly distributed). At most as large as `delay`. Not for serial lines."""
+    """The delay of each packet varies by up to this, shorter or longer (evenly distributed). At most as large
+    as `delay`. Not for serial lines."""
     loss: Ratio | None = None
-    """Share of packets (on a serial line: frames) that are lost at random. TCP sends lost packets again, so they arrive late."""
+    """Share of packets (on a serial line: frames) that are lost at random. TCP sends lost packets again, so
+    they arrive late."""
     correlation: Ratio | None = None
-    """How strongly the loss of a packet depends on the packet before; 0 % is not at all. Losses then come in groups, and their share isn't
-    exactly `loss` any more. Needs `loss`."""
+    """How strongly the loss of a packet depends on the packet before; 0 % is not at all. Losses then come in
+    groups, and their share isn't exactly `loss` any more. Needs `loss`."""
     bursts: Bursts | None = None
     """Losses in bursts (Gilbert-Elliott model). They come in addition to `loss`."""
     duplicate: Ratio | None = None
-    """Share of packets that arrive twice. TCP ignores the second copy, so only heartbeats between gateways show it. Not for serial lines."""
+    """Share of packets that arrive twice. TCP ignores the second copy, so only heartbeats between gateways
+    show it. Not for serial lines."""
     reorder: Ratio | None = None
-    """Share of packets that travel without delay and so overtake earlier ones; TCP still hands data over in order. Needs `delay`. Not for serial
-    lines."""
+    """Share of packets that travel without delay and so overtake earlier ones; TCP still hands data over in
+    order. Needs `delay`. Not for serial lines."""
     corrupt: Ratio | None = None
-    """Share of packets with one wrong bit: TCP drops and repeats them. On a serial line the frame arrives with a wrong CRC, or not at all if
-    `parity` is checked."""
+    """Share of packets with one wrong bit: TCP drops and repeats them. On a serial line the frame arrives
+    with a wrong CRC, or not at all if `parity` is checked."""
     rate: Rate | None = None
-    """Bit rate of the link, for each device or gateway on it and each direction separately. Not for serial lines."""
+    """Bit rate of the link, for each device or gateway on it and each direction separately. Not for serial
+    lines."""
     queue: Size | None = None
-    """How many bytes may wait for the rate, for each device or gateway and each direction; further packets are dropped. Needs a `rate`. Not for
-    serial lines."""
+    """How many bytes may wait for the rate, for each device or gateway and each direction; further packets
+    are dropped. Needs a `rate`. Not for serial lines."""
 
 
 class Link(Degradation):
     """A network link from a preset with changes, or serial lines."""
 
     preset: Name | None = None
-    """Start from the figures of this preset (`twinloop list links`); the other keys of the link replace single figures. Left out: no delay, no
-    loss, no rate limit. Not for serial lines."""
+    """Start from the figures of this preset (`twinloop list links`); the other keys of the link replace
+    single figures. Left out: no delay, no loss, no rate limit. Not for serial lines."""
     serial: Baud | None = None
-    """Speed of the serial lines (RS-485, Modbus RTU), 300 Bd to 4000 kBd. It makes the link a group of serial lines. Left out: the link is a
-    network."""
+    """Speed of the serial lines (RS-485, Modbus RTU), 300 Bd to 4000 kBd. It makes the link a group of serial
+    lines. Left out: the link is a network."""
     parity: Literal["none", "even", "odd"] | None = None
-    """Parity of each character. With `even` or `odd` a receiver discards a damaged frame silently. Left out or `none`: not checked, a damaged
-    frame has a wrong CRC. Needs `serial`."""
+    """Parity of each character. With `even` or `odd` a receiver discards a damaged frame silently. Left out
+    or `none`: not checked, a damaged frame has a wrong CRC. Needs `serial`."""
     stop: Annotated[int, Field(ge=1, le=2)] | None = None
-    """Number of stop bits per character. 1 without a checked `parity` makes a character 10 bits long, otherwise it is 11; 2 can't be combined
-    with parity. Left out: 11 bits. Needs `serial`."""
+    """Number of stop bits per character. 1 without a checked `parity` makes a character 10 bits long,
+    otherwise it is 11; 2 can't be combined with parity. Left out: 11 bits. Needs `serial`."""
     turnaround: Duration | None = None
-    """Extra time after the request and after the answer, in addition to the gap of 3.5 characters. Left out: none. Needs `serial`."""
+    """Extra time after the request and after the answer, in addition to the gap of 3.5 characters. Left out:
+    none. Needs `serial`."""
     lines: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """How many serial lines the link has. Devices are given to the lines in turn, at most 247 to one line. Left out: 1. Needs `serial`."""
+    """How many serial lines the link has. Devices are given to the lines in turn, at most 247 to one line.
+    Left out: 1. Needs `serial`."""
 
 
 class Limits(Block):
-    """Of one instance: CPU time and simulated time of one call, linear memory for life, bytes of ``state``."""
+    """Of one instance: CPU time and simulated time of one call, linear memory for life, bytes of
+    ``state``."""
 
     cpu: PositiveDuration | None = None
-    """CPU time of one call on the simulated board; a call that needs more ends with a fault (`out-of-fuel`). Left out: only `deadline` limits it
-    (1 s for drivers that wait for news)."""
+    """CPU time of one call on the simulated board; a call that needs more ends with a fault (`out-of-fuel`).
+    Left out: only `deadline` limits it (1 s for drivers that wait for news)."""
     deadline: PositiveDuration | None = None
-    """Longest time of one call, waiting included; then it ends with a fault. Left out: drivers have their device's poll period (MQTT,
+    """Longest time of one call, waiting included; then it ends with a fault. Left out: drivers have their
+    device's poll period (MQTT,
     `sampling`: 60 s), others the gateway's shortest."""
     memory: PositiveSize = 32 << 20
-    """Largest linear memory of one instance. More is refused, and a component that fails because of that ends with a fault (`memory-limit`)."""
+    """Largest linear memory of one instance. More is refused, and a component that fails because of that ends
+    with a fault (`memory-limit`)."""
     state: Size = 64 << 10
-    """How many bytes, keys and values together, one instance may store with the `state` interface; more is refused. Needs `state` in `grants`."""
+    """How many bytes, keys and values together, one instance may store with the `state` interface; more is
+    refused. Needs `state` in `grants`."""
 
 
 class Component(Block):
     """A component: its bytes, which version they are, what it is granted, its limits, its own options."""
 
     wasm: str
-    """File of the component, relative to the scenario; if it isn't there, the name of a shipped component such as `route.wasm`."""
+    """File of the component, relative to the scenario; if it isn't there, the name of a shipped component
+    such as `route.wasm`."""
     version: Version | None = None
-    """Version of this file, as in `1.0.0`. Required if the component is upgraded in this scenario. Left out: the version is unknown."""
+    """Version of this file, as in `1.0.0`. Required if the component is upgraded in this scenario. Left out:
+    the version is unknown."""
     grants: tuple[Literal["fieldbus", "clock", "log", "state"], ...] = Field(default=(), strict=False)
-    """Interfaces that the component may use: `fieldbus` (its device), `clock`, `log`, `state`. If it imports one that isn't listed, the scenario
-    is refused."""
+    """Interfaces that the component may use: `fieldbus` (its device), `clock`, `log`, `state`. If it imports
+    one that isn't listed, the scenario is refused."""
     limits: Limits = Limits()
     """Limits for each instance of the component."""
     options: dict[str, str] = Field(default={}, alias="with")
-    """Options of the component itself; all values are text, so quote numbers. `twinloop list components` lists those of shipped components."""
+    """Options of the component itself; all values are text, so quote numbers. `twinloop list components`
+    lists those of shipped components."""
 
     @model_validator(mode="before")
     @classmethod
@@ -253,8 +288,8 @@ class Retry(Block):
     """Reconnects: doubling from first to max, plus or minus jitter."""
 
     first: Interval = units.DURATIONS["s"]
-    """Wait before the first attempt to reconnect. After each failed attempt the wait doubles; a session that stands sets it back to this. Not
-    longer than `max`."""
+    """Wait before the first attempt to reconnect. After each failed attempt the wait doubles; a session that
+    stands sets it back to this. Not longer than `max`."""
     max: Interval = 30 * units.DURATIONS["s"]
     """The wait doesn't double beyond this; `jitter` is added to it or subtracted."""
     jitter: Ratio = 0.2
@@ -267,145 +302,181 @@ class Uplink(Block):
     link: Name
     """Name of the network link to the cloud. It can't be a serial link or one for heartbeats."""
     window: Annotated[int, Field(ge=1, le=65_535)] = 32
-    """How many messages may be sent without being acknowledged yet. When the window is full, further messages go to the store, or are lost
-    without one."""
+    """How many messages may be sent without being acknowledged yet. When the window is full, further messages
+    go to the store, or are lost without one."""
     retry: Retry = Retry()
     """How long the gateway waits before it connects again after it has lost its session."""
     keep_alive: Interval = Field(default=30 * units.DURATIONS["s"], alias="keep-alive")
-    """How often the gateway sends an MQTT ping to the cloud. If a ping doesn't get through within `user-timeout`, the connection is given up."""
+    """How often the gateway sends an MQTT ping to the cloud. If a ping doesn't get through within
+    `user-timeout`, the connection is given up."""
     user_timeout: Interval = Field(default=10 * units.DURATIONS["s"], alias="user-timeout")
-    """The connection is given up when data stays unacknowledged for this long, and so is an attempt to connect."""
+    """The connection is given up when data stays unacknowledged for this long, and so is an attempt to
+    connect."""
 
 
 class Store(Block):
-    """Store and forward: a preset that behaves like a documented gateway's, figures, or a preset with other figures."""
+    """Store and forward: a preset that behaves like a documented gateway's, figures, or a preset with other
+    figures."""
 
     preset: Name | None = None
-    """Start from a store that behaves like a documented gateway's (`twinloop list stores`); other keys replace single figures. Left out:
-    twinloop's own defaults."""
+    """Start from a store that behaves like a documented gateway's (`twinloop list stores`); other keys
+    replace single figures. Left out: twinloop's own defaults."""
     capacity: PositiveSize | None = None
-    """How many bytes may be stored; each message counts 48 bytes more than its length. Left out: the preset's, else 64 MiB."""
+    """How many bytes may be stored; each message counts 48 bytes more than its length. Left out: the
+    preset's, else 64 MiB."""
     evict: Literal["oldest", "none"] | None = None
-    """What a full store does. `oldest`: it deletes the oldest message of the lowest lane (priority); `none`: it refuses the new message. Left
+    """What a full store does. `oldest`: it deletes the oldest message of the lowest lane (priority); `none`:
+    it refuses the new message. Left
     out: the preset's, else `oldest`."""
     drain: PerSecond | None = None
-    """How many stored messages per second are sent when the uplink is up, in addition to new ones. Left out: the preset's, else 200 /s."""
+    """How many stored messages per second are sent when the uplink is up, in addition to new ones. Left out:
+    the preset's, else 200 /s."""
     commit: Interval | None = None
-    """How long after a write the sync to flash starts; a power cut loses what isn't synced. Left out: the preset's, else 100 ms. Not with
+    """How long after a write the sync to flash starts; a power cut loses what isn't synced. Left out: the
+    preset's, else 100 ms. Not with
     `medium: memory`."""
     ttl: PositiveDuration | None = None
-    """How old a stored message may become, by the gateway's wall clock; then it is deleted. Left out: the preset's, else it is never too old."""
+    """How old a stored message may become, by the gateway's wall clock; then it is deleted. Left out: the
+    preset's, else it is never too old."""
     medium: Literal["flash", "memory"] | None = None
-    """Where messages are stored. `flash`: they survive a crash; `memory`: they are lost when the gateway stops or crashes. Left out: the
-    preset's, else `flash`."""
+    """Where messages are stored. `flash`: they survive a crash; `memory`: they are lost when the gateway
+    stops or crashes. Left out: the preset's, else `flash`."""
     retry: Interval | None = None
-    """Stored messages are tried only at this interval. Left out: the preset's, else they are sent as soon as the uplink is up."""
+    """Stored messages are tried only at this interval. Left out: the preset's, else they are sent as soon as
+    the uplink is up."""
     retries: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """A message is lost after this many tries at which the uplink was down. Needs `retry`, own or of the preset. Left out: the preset's, else
-    never."""
+    """A message is lost after this many tries at which the uplink was down. Needs `retry`, own or of the
+    preset. Left out: the preset's, else never."""
     flash: ByteRate | None = None
-    """Bytes per second that the flash can write. Left out: the preset's, else the board's figure. Not with `medium: memory`."""
+    """Bytes per second that the flash can write. Left out: the preset's, else the board's figure. Not with
+    `medium: memory`."""
 
 
 class Restart(Block):
-    """What follows a component's fault; how often drivers are asked for their status; the gateway's watchdog."""
+    """What follows a component's fault; how often drivers are asked for their status; the gateway's
+    watchdog."""
 
     first: Interval = 100 * units.DURATIONS["ms"]
-    """Wait before a component restarts after a fault. With each further fault within the time of `quarantine` the wait doubles. Not longer than
-    `max`."""
+    """Wait before a component restarts after a fault. With each further fault within the time of `quarantine`
+    the wait doubles. Not longer than `max`."""
     max: Interval = 10 * units.DURATIONS["s"]
     """The wait doesn't double beyond this; `jitter` is added to it or subtracted."""
     quarantine: Faults = (5, 60 * units.DURATIONS["s"])
-    """After this many faults within this time, written `5 in 60 s`, an instance isn't restarted any more until the gateway boots again."""
+    """After this many faults within this time, written `5 in 60 s`, an instance isn't restarted any more
+    until the gateway boots again."""
     jitter: Ratio = 0.2
     """Each wait is made longer or shorter at random, by up to this share of it."""
     status: Interval | None = None
-    """How often each driver is asked for its status; the answer `failed` counts as a fault. Left out: never."""
+    """How often each driver is asked for its status; the answer `failed` counts as a fault. Left out:
+    never."""
     watchdog: Interval | None = None
-    """The gateway crashes and boots if it gets no CPU time for its watchdog for this long. Left out: there is no watchdog."""
+    """The gateway crashes and boots if it gets no CPU time for its watchdog for this long. Left out: there is
+    no watchdog."""
 
 
 class Heartbeat(Block):
-    """What two gateways of a pair tell each other: over which link, how often, and how many may fail to come."""
+    """What two gateways of a pair tell each other: over which link, how often, and how many may fail to
+    come."""
 
     link: Name
     """Name of the network link between the two gateways. No fleet and no uplink may use it."""
     every: Interval = 500 * units.DURATIONS["ms"]
     """How often each gateway sends a heartbeat to the other."""
     misses: Annotated[int, Field(ge=1, le=1000)] = 3
-    """When no heartbeat of a leader has come for this many periods, the standby tries to take over. With `arbiter: cloud` it also needs the
-    right to lead."""
+    """When no heartbeat of a leader has come for this many periods, the standby tries to take over. With
+    `arbiter: cloud` it also needs the right to lead."""
 
 
 class Standby(Block):
-    """Stands by for another gateway and takes over when that is silent. ``lease`` and ``arbiter: cloud`` belong together."""
+    """Stands by for another gateway and takes over when that is silent. ``lease`` and ``arbiter: cloud``
+    belong together."""
 
     of: Name
-    """Name of the gateway that this one stands by for. That one leads at the start and is no standby itself; a pair has two gateways."""
+    """Name of the gateway that this one stands by for. That one leads at the start and is no standby itself;
+    a pair has two gateways."""
     mode: Literal["hot", "warm", "cold"] = "hot"
-    """`hot`: it reads the devices too and keeps the samples for `handover`. `warm`: its components run, but it reads nothing. `cold`: its
-    components start when it takes over."""
+    """`hot`: it reads the devices too and keeps the samples for `handover`. `warm`: its components run, but
+    it reads nothing. `cold`: its components start when it takes over."""
     heartbeat: Heartbeat
     """How the two gateways tell each other that they are alive."""
     arbiter: Literal["cloud", "none"] = "cloud"
-    """`cloud`: only one leads, by a lease of the cloud, or by the other's promise if neither reaches the cloud. `none`: without heartbeats both
-    may lead."""
+    """`cloud`: only one leads, by a lease of the cloud, or by the other's promise if neither reaches the
+    cloud. `none`: without heartbeats both may lead."""
     lease: Interval | None = None
-    """How long the cloud's permission to lead is valid; the leader renews it. Left out: twice `every` times `misses` of the heartbeat. Only with
+    """How long the cloud's permission to lead is valid; the leader renews it. Left out: twice `every` times
+    `misses` of the heartbeat. Only with
     `arbiter: cloud`."""
     handover: PositiveDuration | None = None
-    """How long a hot standby keeps the samples that it has read; it sends them when it takes over. Left out: 5 s. Only with `mode: hot`."""
+    """How long a hot standby keeps the samples that it has read; it sends them when it takes over. Left out:
+    5 s. Only with `mode: hot`."""
     preempt: bool = False
-    """If true, the gateway that led at the start leads again once it has stood by for `every` times `misses`. If false, it stands by until the
-    other one stops leading."""
+    """If true, the gateway that led at the start leads again once it has stood by for `every` times `misses`.
+    If false, it stands by until the other one stops leading."""
 
 
 class Upgrading(Block):
-    """How long a download may take; for how long a new version is on trial, and what in that time makes the gateway go back."""
+    """How long a download may take; for how long a new version is on trial, and what in that time makes the
+    gateway go back."""
 
     fetch: PositiveDuration = 600 * units.DURATIONS["s"]
-    """How long the download of a release may take, interruptions included. If it takes longer, the upgrade is refused (`fetch-timeout`)."""
+    """How long the download of a release may take, interruptions included. If it takes longer, the upgrade is
+    refused (`fetch-timeout`)."""
     trial: Interval = 30 * units.DURATIONS["s"]
-    """How long the gateway watches the new version after the swap before it keeps it. It should be longer than the slowest poll period."""
+    """How long the gateway watches the new version after the swap before it keeps it. It should be longer
+    than the slowest poll period."""
     faults: Annotated[int, Field(ge=0, le=1_000_000)] = 2
-    """How many faults the new version may have during the trial; with one more the gateway goes back to the old version."""
+    """How many faults the new version may have during the trial; with one more the gateway goes back to the
+    old version."""
     failures: Ratio = 0.2
-    """The gateway goes back if more than this share of polls in the trial fail, not counting those that usually failed before the upgrade."""
+    """The gateway goes back if more than this share of polls in the trial fail, not counting those that
+    usually failed before the upgrade."""
     latency: PositiveDuration | None = None
-    """The gateway goes back if more than 5 % of polls in the trial end later than this after they were due. Left out: this isn't checked."""
+    """The gateway goes back if more than 5 % of polls in the trial end later than this after they were due.
+    Left out: this isn't checked."""
 
 
 class Registry(Block):
-    """A folder of signed releases, and the public keys whose releases gateways believe; paths are relative to the scenario."""
+    """A folder of signed releases, and the public keys whose releases gateways believe; paths are relative to
+    the scenario."""
 
     path: str
     """Folder with the signed releases, relative to the scenario. `twinloop registry add` fills it."""
     trust: tuple[str, ...] = Field(min_length=1, strict=False)
-    """Files with public keys, relative to the scenario. Gateways install only releases that are signed with one of these keys."""
+    """Files with public keys, relative to the scenario. Gateways install only releases that are signed with
+    one of these keys."""
 
 
 class Gateway(Block):
     """A gateway, or one that stands by for another."""
 
     board: str
-    """The computer that the gateway runs on, of `twinloop boards`: CPU speed, cores, memory, flash. `--board` on the command line replaces it."""
+    """The computer that the gateway runs on, of `twinloop boards`: CPU speed, cores, memory, flash. `--board`
+    on the command line replaces it."""
     transform: Name
-    """Name of the component that all samples pass after their driver, to convert or check them. One instance serves the whole gateway."""
+    """Name of the component that all samples pass after their driver, to convert or check them. One instance
+    serves the whole gateway."""
     policy: Name
-    """Name of the component that decides for each sample: send, store, drop or raise an alert. One instance serves the whole gateway."""
+    """Name of the component that decides for each sample: send, store, drop or raise an alert. One instance
+    serves the whole gateway."""
     uplink: Uplink
     """The connection to the cloud."""
     store: Store | None = None
-    """Where messages wait while they can't be sent; `{}` takes the defaults. Left out: what can't be sent is lost."""
+    """Where messages wait while they can't be sent; `{}` takes the defaults. Left out: what can't be sent is
+    lost."""
     supervision: Restart = Restart()
-    """How components are restarted after a fault, whether drivers are asked for their status, and the watchdog."""
+    """How components are restarted after a fault, whether drivers are asked for their status, and the
+    watchdog."""
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
-    """Address space that each instance reserves. `64 MiB` makes code about 1.7 times slower, except on an interpreter. `auto`: 64 MiB only if 4
-    GiB each doesn't fit on the board."""
-    max_open_files: Annotated[int, Field(ge=8, le=1 << 20)] | None = Field(default=None, alias="max-open-files")
-    """How many files and sockets the gateway may have open: device and broker connections, the uplink, 3 for a store on flash. More connections
-    fail. Left out: no limit."""
+    """Address space that each instance reserves. `64 MiB` makes code about 1.7 times slower, except on an
+    interpreter. `auto`: 64 MiB only if 4 GiB each doesn't fit on the board."""
+    max_open_files: Annotated[int, Field(ge=8, le=1 << 20)] | None = Field(
+        default=None, alias="max-open-files"
+    )
+    """How many files and sockets the gateway may have open: device and broker connections, the uplink, 3 for
+    a store on flash. More connections fail. Left out: no limit."""
     standby: Standby | None = None
-    """Makes this gateway the standby of another one. Left out: it leads its own devices. Fleets can't name a standby as their gateway."""
+    """Makes this gateway the standby of another one. Left out: it leads its own devices. Fleets can't name a
+    standby as their gateway."""
     upgrade: Upgrading = Upgrading()
-    """How the gateway installs new versions of components. It can only be given if the scenario has a `registry`."""
+    """How the gateway installs new versions of components. It can only be given if the scenario has a
+    `registry`."""

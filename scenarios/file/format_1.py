@@ -1,7 +1,8 @@
-"""Format 1 of scenario files: which keys and words had other names, and a file of that format as one of today's.
+"""Format 1 of scenario files: which keys and words had other names, and a file of that format as one of
+today's.
 
-Belongs here: the renames. Never: what keys mean (schema.py). A text keeps its lines, comments and layout: only the words themselves are replaced, at
-the places where the parser found them.
+Belongs here: the renames. Never: what keys mean (schema.py). A text keeps its lines, comments and layout:
+only the words themselves are replaced, at the places where the parser found them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from twinloop.scenarios.text.document import Location, compose
 
 FORMAT = 2
 """today's"""
-ENTRY = {"inject": "fault-component", "squeeze": "limit-memory", "repoll": "set-poll", "fault": "device-fault", "way": "direction"}
+ENTRY = {
+    "inject": "fault-component",
+    "squeeze": "limit-memory",
+    "repoll": "set-poll",
+    "fault": "device-fault",
+    "way": "direction",
+}
 """keys of an entry of the timeline; four of them are verbs"""
 VERBS = tuple(name for name in ENTRY if name != "way")
 TOP = {"faults": "random-faults", "settle": "grace"}
@@ -61,7 +68,8 @@ def reworded(at: Location, text: str) -> str:
 
 def is_of_format_1(data: Any) -> bool:
     """Does it say so?"""
-    return isinstance(data, dict) and type(data.get("format")) is int and data["format"] == 1  # true is no number
+    # true is no number
+    return isinstance(data, dict) and type(data.get("format")) is int and data["format"] == 1
 
 
 def data_of_today(data: Any, at: Location = ()) -> Any:
@@ -78,7 +86,8 @@ def data_of_today(data: Any, at: Location = ()) -> Any:
 
 
 def text_of_today(text: str) -> tuple[str, list[str]]:
-    """(The text of a file of format 1 as one of today's, its old words in the order of the file). It must be one YAML mapping."""
+    """(The text of a file of format 1 as one of today's, its old words in the order of the file). It must be
+    one YAML mapping."""
     edits = dict.fromkeys(_edits(compose(text), ()))  # what an alias repeats stands in the text once
     words: dict[str, None] = {}
     for start, end, old, new in sorted(edits, reverse=True):

@@ -36,7 +36,12 @@ def json_schema() -> dict[str, Any]:
 def _name_what_there_is(blocks: dict[str, Any]) -> None:
     """What ships is offered by name; a user's own devices come from files."""
     links, stores = list(PRESETS), list(STORE_PRESETS)
-    named = (("Gateway", "board", list(BOARDS)), ("Link", "preset", links), ("Change", "preset", links), ("Store", "preset", stores))
+    named = (
+        ("Gateway", "board", list(BOARDS)),
+        ("Link", "preset", links),
+        ("Change", "preset", links),
+        ("Store", "preset", stores),
+    )
     for block, key, known in named:
         field = blocks[block]["properties"][key]
         for one in field.get("anyOf", [field]):
@@ -45,7 +50,10 @@ def _name_what_there_is(blocks: dict[str, Any]) -> None:
                 one.pop("maxLength", None)
                 one["enum"] = known
     device = blocks["Fleet"]["properties"]["device"]
-    described = [{"type": "string", "pattern": pattern} for pattern in (r"^sunspec/[0-9]+$", r"^(model|nodeset|recording)/.+$")]
+    described = [
+        {"type": "string", "pattern": pattern}
+        for pattern in (r"^sunspec/[0-9]+$", r"^(model|nodeset|recording)/.+$")
+    ]
     device["anyOf"] = [{"type": "string", "enum": catalog.names()}, *described]
     del device["type"]
 
@@ -67,7 +75,8 @@ def _default_text(kind: str, value: Any) -> str | None:
 
 
 def _drop_internal_defaults(node: Any) -> None:
-    """A default in nanoseconds beside a type that is text would mislead an editor: it is said as a file would have it."""
+    """A default in nanoseconds beside a type that is text would mislead an editor: it is said as a file would
+    have it."""
     if isinstance(node, dict):
         if KIND in node and "default" in node:
             text = _default_text(node[KIND], node["default"])

@@ -17,9 +17,17 @@ from twinloop.sim.network.link import GilbertElliott, LinkModel
 from twinloop.sim.network.presets import PRESETS
 
 _FIELDS = {
-    "delay": "delay_ns", "jitter": "jitter_ns", "loss": "loss", "correlation": "correlation", "bursts": "bursts", "duplicate": "duplicate",
-    "reorder": "reorder", "corrupt": "corrupt", "rate": "rate_bps", "queue": "queue_bytes",
-}  # fmt: skip
+    "delay": "delay_ns",
+    "jitter": "jitter_ns",
+    "loss": "loss",
+    "correlation": "correlation",
+    "bursts": "bursts",
+    "duplicate": "duplicate",
+    "reorder": "reorder",
+    "corrupt": "corrupt",
+    "rate": "rate_bps",
+    "queue": "queue_bytes",
+}
 """key of a link in the file -> field of LinkModel"""
 
 
@@ -43,7 +51,11 @@ def link_model(link: schema.Link) -> LinkModel:
 
 def not_on_a_line(block: schema.Degradation) -> list[str]:
     """Keys of a block that mean nothing on a serial line."""
-    return [key for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder") if getattr(block, key) is not None]
+    return [
+        key
+        for key in ("delay", "jitter", "rate", "queue", "duplicate", "reorder")
+        if getattr(block, key) is not None
+    ]
 
 
 def idle_keys(block: schema.Degradation, model: LinkModel) -> list[tuple[str, str]]:
@@ -52,7 +64,9 @@ def idle_keys(block: schema.Degradation, model: LinkModel) -> list[tuple[str, st
     if block.correlation and not model.loss:
         out.append(("correlation", "correlation is of random loss, and this link has none: add loss"))
     if block.reorder and not model.delay_ns:
-        out.append(("reorder", "packets that are reordered skip the delay, and this link has none: add delay"))
+        out.append(
+            ("reorder", "packets that are reordered skip the delay, and this link has none: add delay")
+        )
     if block.queue is not None and not model.rate_bps:
         out.append(("queue", "what waits in the queue waits for the rate, and this link has none: add rate"))
     return out
@@ -63,29 +77,44 @@ def link_spec(loaded: Loaded, name: str, link: schema.Link) -> LinkSpec:
     at: Location = ("links", name)
     if link.serial is not None:
         if link.preset is not None:
-            raise loaded.document.error((*at, "preset"), "a serial line has no preset; leave preset or serial out")
+            raise loaded.document.error(
+                (*at, "preset"), "a serial line has no preset; leave preset or serial out"
+            )
         for key in not_on_a_line(link):
-            raise loaded.document.error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+            raise loaded.document.error(
+                (*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply"
+            )
         checked = link.parity in ("even", "odd")
         if checked and link.stop == 2:
             raise loaded.document.error(
-                (*at, "stop"), "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)"
+                (*at, "stop"),
+                "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section "
+                "2.5.1)",
             )
         bits = 10 if not checked and link.stop == 1 else 11
         model = replace(LinkModel(), **model_changes(link))
         for key, why in idle_keys(link, model):
             raise loaded.document.error((*at, key), why)
-        letter = {"even": "E", "odd": "O", "none": "N"}.get(link.parity or ("even" if link.stop is None else "none"))
-        framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"  # nothing said: even parity (section 2.5.1)
-        return LinkSpec(name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing)
+        letter = {"even": "E", "odd": "O", "none": "N"}.get(
+            link.parity or ("even" if link.stop is None else "none")
+        )
+        # nothing said: even parity (section 2.5.1)
+        framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"
+        return LinkSpec(
+            name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing
+        )
     for key in ("parity", "stop", "turnaround", "lines"):
         if getattr(link, key) is not None:
-            raise loaded.document.error((*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out')
+            raise loaded.document.error(
+                (*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out'
+            )
     if link.preset is not None and link.preset not in PRESETS:
         raise loaded.document.error((*at, "preset"), unknown("preset", link.preset, PRESETS))
     model = link_model(link)
     if model.jitter_ns > model.delay_ns:
-        raise loaded.document.error((*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns")
+        raise loaded.document.error(
+            (*at, "jitter"), f"jitter {model.jitter_ns} ns is larger than the delay of {model.delay_ns} ns"
+        )
     for key, why in idle_keys(link, model):
         raise loaded.document.error((*at, key), why)
     return LinkSpec(name, model)

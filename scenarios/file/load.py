@@ -44,7 +44,10 @@ def of_an_old_format(loaded: Loaded) -> list[str]:
     """What to tell of a file whose words are no longer today's; nothing of others."""
     if not loaded.old_words:
         return []
-    return [f"it is of format 1 ({', '.join(loaded.old_words[1:]) or 'nothing else'} have other names today): twinloop migrate rewrites it"]
+    return [
+        f"it is of format 1 ({', '.join(loaded.old_words[1:]) or 'nothing else'} have other names today): "
+        f"twinloop migrate rewrites it"
+    ]
 
 
 def load(file: Path) -> Loaded:
@@ -62,8 +65,11 @@ def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
 
 
 def load_data(data: Any, file: Path) -> Loaded:
-    """The same from data that stands in no file: errors have places in it and no lines. ``file`` is where relative paths start from."""
-    return _checked(Document(file, format_1.data_of_today(data) if format_1.is_of_format_1(data) else data, {}))
+    """The same from data that stands in no file: errors have places in it and no lines. ``file`` is where
+    relative paths start from."""
+    return _checked(
+        Document(file, format_1.data_of_today(data) if format_1.is_of_format_1(data) else data, {})
+    )
 
 
 def find(name: str) -> Path:
@@ -81,7 +87,9 @@ def find(name: str) -> Path:
     known = library_names()
     close = nearest(name, known)
     hint = f'; did you mean "{close}"?' if close else ""
-    raise ScenarioError(name, None, "", f"no such file, nor a shipped scenario{hint} known: {', '.join(known)}")
+    raise ScenarioError(
+        name, None, "", f"no such file, nor a shipped scenario{hint} known: {', '.join(known)}"
+    )
 
 
 def library_names() -> list[str]:
@@ -105,7 +113,10 @@ def _checked(document: Document) -> Loaded:
         overrides = {key: value for key, value in data["fleets"].items() if "/" in key}
         data = {**data, "fleets": fleets, "overrides": overrides} if overrides else data
         if "overrides" in document.data:
-            raise document.error(("overrides",), 'unknown key "overrides"; single devices are changed by a key "fleet/n" in fleets')
+            raise document.error(
+                ("overrides",),
+                'unknown key "overrides"; single devices are changed by a key "fleet/n" in fleets',
+            )
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:

@@ -18,9 +18,11 @@ def translated(document: Document, error: ValidationError) -> ScenarioError:
     details = error.errors()
     places = [tuple(detail["loc"]) for detail in details]
     short = {  # a list is called too short, too, when its only entry is wrong
-        index for index, (detail, place) in enumerate(zip(details, places, strict=True))
-        if detail["type"] == "too_short" and any(other[: len(place)] == place and other != place for other in places)
-    }  # fmt: skip
+        index
+        for index, (detail, place) in enumerate(zip(details, places, strict=True))
+        if detail["type"] == "too_short"
+        and any(other[: len(place)] == place and other != place for other in places)
+    }
     found = [_one(document, detail) for index, detail in enumerate(details) if index not in short]
     found.sort(key=lambda item: document.line(item[0]) or 0)
     location, text = found[0]
@@ -31,9 +33,14 @@ def translated(document: Document, error: ValidationError) -> ScenarioError:
 
 
 _SHAPES = {
-    "tuple_type": "a list", "dict_type": "a mapping", "float_type": "a number", "int_type": "a whole number", "string_type": "text",
-    "bool_type": "true or false", "finite_number": "a finite number",
-}  # fmt: skip
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+}
 
 
 def _one(document: Document, detail: Any) -> tuple[Location, str]:
@@ -73,5 +80,3 @@ def _in_file(document: Document, location: Location) -> Location:
     while len(parts) > 1 and tuple(parts) not in document.lines and tuple(parts[:-1]) not in document.lines:
         parts.pop()
     return tuple(parts)
-
-

@@ -1,7 +1,9 @@
-"""Device models as files: ``device: model/press.yaml``, in a folder ``model`` beside the scenario. ``twinloop fit`` writes them.
+"""Device models as files: ``device: model/press.yaml``, in a folder ``model`` beside the scenario. ``twinloop
+fit`` writes them.
 
-Belongs here: the file's shape, reading and writing. Never: what signals do (devices/model/signal.py). Times of a signal are durations in the file and
-whole steps in the model; its other figures are those of devices/model/signal.Signal, a step each.
+Belongs here: the file's shape, reading and writing. Never: what signals do (devices/model/signal.py). Times
+of a signal are durations in the file and whole steps in the model; its other figures are those of
+devices/model/signal.Signal, a step each.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _HEX = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
 
 
 def _hexadecimal(value: Any) -> Any:
-    """``0xFFFF``, as a device's map prints it, is a number; YAML 1.2 knows it, our reader leaves it as text."""
+    """``0xFFFF``, as a device's map prints it, is a number; YAML 1.2 knows it, our reader leaves it as
+    text."""
     return int(value, 16) if isinstance(value, str) and _HEX.fullmatch(value) else value
 
 
@@ -62,8 +65,11 @@ class PointBlock(Block):
     low: float | None = None
     high: float | None = None
     writable: bool = False
-    nan: tuple[Annotated[int, BeforeValidator(_hexadecimal), Field(ge=-(1 << 63), lt=1 << 64)], ...] = Field(default=(), strict=False)
-    """its sentinels: integers of its type, or bit patterns of its registers, that mean that there is no value"""
+    nan: tuple[Annotated[int, BeforeValidator(_hexadecimal), Field(ge=-(1 << 63), lt=1 << 64)], ...] = Field(
+        default=(), strict=False
+    )
+    """its sentinels: integers of its type, or bit patterns of its registers, that mean that there is no
+    value"""
     signal: SignalBlock = SignalBlock()
 
 
@@ -93,7 +99,14 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
         if found.like not in catalog.names() or catalog.model(found.like).process is not None:
             known = [one for one in catalog.names() if catalog.model(one).process is None]
             raise document.error(("like",), unknown("device", found.like, known))
-        return replace(catalog.model(found.like), name=name, title=found.title, source=found.source, points=points, step_ns=found.step)
+        return replace(
+            catalog.model(found.like),
+            name=name,
+            title=found.title,
+            source=found.source,
+            points=points,
+            step_ns=found.step,
+        )
     except ValueError as error:
         raise document.error(("points",), str(error)) from error
 
@@ -107,10 +120,23 @@ def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Po
     phase = -1 if given.phase is None else given.phase // step_ns
     if phase >= period:
         raise document.error(("points", name, "signal", "phase"), "expected less than the period")
-    signal = Signal(given.kind, given.level, given.swing, period, given.duty, given.noise, given.limit, given.drift, phase, given.start)
+    signal = Signal(
+        given.kind,
+        given.level,
+        given.swing,
+        period,
+        given.duty,
+        given.noise,
+        given.limit,
+        given.drift,
+        phase,
+        given.start,
+    )
     fields: dict[str, Any] = {key: value for key, value in block if key not in ("signal", "nan")}
     width = 1 if block.table in ("coil", "discrete") else WIDTHS[block.type]
-    sentinels = tuple(one + (1 << 16 * width) if one < 0 and block.type[0] == "i" else one for one in block.nan)
+    sentinels = tuple(
+        one + (1 << 16 * width) if one < 0 and block.type[0] == "i" else one for one in block.nan
+    )
     point = Point(name, signal=signal, nan=sentinels, **fields)
     try:
         point.check()
@@ -123,11 +149,17 @@ _DEFAULT = Signal()
 
 
 def write_model(model: DeviceModel, like: str | None = None) -> str:
-    """The file of a model, and the shipped one whose map it has; raises ValueError for one that moves by a process."""
+    """The file of a model, and the shipped one whose map it has; raises ValueError for one that moves by a
+    process."""
     if model.process is not None:
         raise ValueError(f"{model.name} moves by physics: it has no file")
     points = {point.name: _shown_point(point, model.step_ns) for point in model.points}
-    data: dict[str, Any] = {"format": FORMAT, "title": model.title, "source": model.source, "step": f"{model.step_ns} ns"}
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "title": model.title,
+        "source": model.source,
+        "step": f"{model.step_ns} ns",
+    }
     data |= ({} if like is None else {"like": like}) | {"points": points}
     return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
 

@@ -1,4 +1,5 @@
-"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, or a file beside the scenario.
+"""Which device model a scenario's ``device:`` means: a shipped one, a SunSpec model by number, or a file
+beside the scenario.
 
 Belongs here: names and files of device models. Never: what a model is (devices/).
 """
@@ -26,7 +27,8 @@ FILE_BYTES_MAX = 512 << 20
 
 
 class Models:
-    """The device models of one scenario (files lie in folders ``recording``, ``nodeset`` and ``model`` beside it); each is made once.
+    """The device models of one scenario (files lie in folders ``recording``, ``nodeset`` and ``model`` beside
+    it); each is made once.
 
     ``digests``: of the files that they came from.
     """
@@ -47,9 +49,13 @@ class Models:
         key = f"{model.name} from {name}"
         if key not in self._made:
             if not name.startswith(RECORDING):
-                raise self._document.error(at, f'a twin begins where a recording ends: expected {RECORDING}FILE.csv, got "{name}"')
+                raise self._document.error(
+                    at, f'a twin begins where a recording ends: expected {RECORDING}FILE.csv, got "{name}"'
+                )
             if model.name.startswith(RECORDING):
-                raise self._document.error(at, f"{model.name} is a recording already, it has no state to begin with")
+                raise self._document.error(
+                    at, f"{model.name} is a recording already, it has no state to begin with"
+                )
             try:
                 self._made[key] = twin(model, self._read(name, at), name)
             except ValueError as error:
@@ -73,7 +79,9 @@ class Models:
     def _sunspec(self, name: str, at: Location) -> DeviceModel:
         number = name.removeprefix(PREFIX)
         try:
-            return sunspec_model(int(number) if number.isascii() and number.isdigit() and len(number) < 9 else -1)
+            return sunspec_model(
+                int(number) if number.isascii() and number.isdigit() and len(number) < 9 else -1
+            )
         except KeyError:
             known = [str(one) for one in published()]
             raise self._document.error(at, unknown("SunSpec model", number, known)) from None
@@ -88,7 +96,9 @@ class Models:
         try:
             size = file.stat().st_size
             if size > FILE_BYTES_MAX:
-                raise self._document.error(at, f"{shown_path(file)}: {size} bytes, at most {FILE_BYTES_MAX} are read")
+                raise self._document.error(
+                    at, f"{shown_path(file)}: {size} bytes, at most {FILE_BYTES_MAX} are read"
+                )
             data = file.read_bytes()
             text = data.decode("utf-8-sig")  # what spreadsheets put before it is no part of it
         except OSError as error:

@@ -40,8 +40,12 @@ def model_named(name: str, flag: str) -> DeviceModel:
         return Models(Document(Path(flag), {}, {}), Path()).of(name, ())
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        raise ScenarioError(flag, None, "", unknown("device", name, [*catalog.names(), f"{PREFIX}N", "FILE.yaml"]))
+        raise ScenarioError(
+            flag, None, "", unknown("device", name, [*catalog.names(), f"{PREFIX}N", "FILE.yaml"])
+        )
     try:
         return read_model(path.read_text(encoding="utf-8"), path, path.stem)
     except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(flag, None, "", f"{shown_path(path)}: {getattr(error, 'strerror', None) or error}") from error
+        raise ScenarioError(
+            flag, None, "", f"{shown_path(path)}: {getattr(error, 'strerror', None) or error}"
+        ) from error

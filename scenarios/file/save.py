@@ -1,6 +1,7 @@
 """A scenario and what was done to it live, as a scenario: stamped commands become entries of its timeline.
 
-Belongs here: the file's text. Never: sessions. The file lies beside the scenario that it came from, or anywhere if that names no files of its own.
+Belongs here: the file's text. Never: sessions. The file lies beside the scenario that it came from, or
+anywhere if that names no files of its own.
 """
 
 from __future__ import annotations
@@ -35,18 +36,25 @@ def as_text(loaded: Loaded, seed: int, entries: list[dict[str, Any]]) -> str:
     return f"# {shown_path(loaded.file)} and what was done to it live\n{shown}"
 
 
-def save(loaded: Loaded, seed: int, entries: list[dict[str, Any]], name: str, same: Callable[[Loaded], bool]) -> None:
-    """Write it, and read it again; raises ScenarioError when it can't be written, or isn't the ``same`` scenario there. Then nothing is left."""
+def save(
+    loaded: Loaded, seed: int, entries: list[dict[str, Any]], name: str, same: Callable[[Loaded], bool]
+) -> None:
+    """Write it, and read it again; raises ScenarioError when it can't be written, or isn't the ``same``
+    scenario there. Then nothing is left."""
     text, target = as_text(loaded, seed, entries), Path(name).expanduser()
     try:
         with target.open("x", encoding="utf-8") as file:
             _filled(file, target, text)
     except (OSError, ValueError) as error:  # a name with a NUL in it
-        raise ScenarioError(shown_path(target), None, "", getattr(error, "strerror", None) or str(error)) from error
+        raise ScenarioError(
+            shown_path(target), None, "", getattr(error, "strerror", None) or str(error)
+        ) from error
     try:
         if not same(load(target)):
             beside = f"it names files that lie beside {shown_path(loaded.file)}: save it there"
-            raise ScenarioError(shown_path(target), None, "", f"other components or devices than in this run; {beside}")
+            raise ScenarioError(
+                shown_path(target), None, "", f"other components or devices than in this run; {beside}"
+            )
     except BaseException:
         target.unlink()
         raise

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One expectation. ``statistic`` is empty for a gauge; ``bound`` in the metric's unit (ns, bytes, count, ratio; of a ``value`` in
-    ``bound_unit``, the point's own)."""
+    """One expectation. ``statistic`` is empty for a gauge; ``bound`` in the metric's unit (ns, bytes, count,
+    ratio; of a ``value`` in ``bound_unit``, the point's own)."""
 
     text: str
     statistic: str
@@ -37,5 +37,10 @@ class Expectation:
         """Does a measured value satisfy operator and bound?"""
         bound = self.bound
         return {
-            "<=": value <= bound, ">=": value >= bound, "==": value == bound, "!=": value != bound, "<": value < bound, ">": value > bound,
-        }[self.operator]  # fmt: skip
+            "<=": value <= bound,
+            ">=": value >= bound,
+            "==": value == bound,
+            "!=": value != bound,
+            "<": value < bound,
+            ">": value > bound,
+        }[self.operator]

@@ -1,8 +1,8 @@
 """``x.expect`` beside a scenario ``x.yaml``: what a run of it must come to, for those who ship scenarios.
 
-Belongs here: the format and the comparison. Keys: ``verdict``, ``exit``; ``figures``: path into the JSON result ->
-``{min, max}``; ``says``: texts of the report; ``warns``: texts of ``twinloop check``. No digests: they change with any
-improvement of the engine.
+Belongs here: the format and the comparison. Keys: ``verdict``, ``exit``; ``figures``: path into the JSON
+result -> ``{min, max}``; ``says``: texts of the report; ``warns``: texts of ``twinloop check``. No digests:
+they change with any improvement of the engine.
 """
 
 from __future__ import annotations
@@ -20,12 +20,24 @@ _KEYS = ("verdict", "exit", "figures", "says", "warns")
 def read_expect(path: Path) -> dict[str, Any]:
     """The file's content; raises ScenarioError for an unknown key."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or any(key not in _KEYS for key in data) or "verdict" not in data or "exit" not in data:
-        raise ScenarioError(shown_path(path), None, "", f"expected a mapping with verdict and exit, and of {', '.join(_KEYS)} only")
+    if (
+        not isinstance(data, dict)
+        or any(key not in _KEYS for key in data)
+        or "verdict" not in data
+        or "exit" not in data
+    ):
+        raise ScenarioError(
+            shown_path(path),
+            None,
+            "",
+            f"expected a mapping with verdict and exit, and of {', '.join(_KEYS)} only",
+        )
     return data
 
 
-def differences(expected: dict[str, Any], result: dict[str, Any], exit_code: int, report: str, warnings: str = "") -> list[str]:
+def differences(
+    expected: dict[str, Any], result: dict[str, Any], exit_code: int, report: str, warnings: str = ""
+) -> list[str]:
     """What a run came to otherwise, in words; empty when it is as expected."""
     out = []
     if result["verdict"] != expected["verdict"]:

@@ -1,4 +1,5 @@
-"""Names in expectations: do the fleets, phases, causes, points and versions exist that an expectation speaks of?
+"""Names in expectations: do the fleets, phases, causes, points and versions exist that an expectation speaks
+of?
 
 Belongs here: what needs the scenario to check. Never: the grammar (expressions.py), values (values.py).
 """
@@ -46,23 +47,35 @@ def check_names(loaded: Loaded, expectation: Expectation) -> None:
 
 def _known(loaded: Loaded) -> dict[str, Iterable[str]]:
     scenario = loaded.scenario
-    devices = dict.fromkeys(f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count))
+    devices = dict.fromkeys(
+        f"{name}/{i + 1}" for name, fleet in scenario.fleets.items() for i in range(fleet.count)
+    )
     return {
-        "fleet": scenario.fleets, "device": devices, "gateway": scenario.gateways, "component": scenario.components, "stage": STAGES,
-        "phase": [phase.name for phase in scenario.phases], "quality": ("good", "uncertain", "bad"),
-    }  # fmt: skip
+        "fleet": scenario.fleets,
+        "device": devices,
+        "gateway": scenario.gateways,
+        "component": scenario.components,
+        "stage": STAGES,
+        "phase": [phase.name for phase in scenario.phases],
+        "quality": ("good", "uncertain", "bad"),
+    }
 
 
 def _check_status(expectation: Expectation, name: str) -> None:
     wanted = expectation.metric.removeprefix("readings.").capitalize()
     if not is_status_name(name) or not name.startswith(wanted):
-        raise ExpressionError(f'status: expected the name of a StatusCode that is {wanted}, e.g. {wanted}SensorFailure, got "{name}"')
+        raise ExpressionError(
+            f"status: expected the name of a StatusCode that is {wanted}, e.g. {wanted}SensorFailure, got "
+            f'"{name}"'
+        )
 
 
 def _check_version(expectation: Expectation, version: str) -> None:
     stage = dict(expectation.keys)["stage"]
     if stage not in AT_WORK:
-        raise ExpressionError(f"version goes with the stages {', '.join(AT_WORK)}: no component works in {stage}")
+        raise ExpressionError(
+            f"version goes with the stages {', '.join(AT_WORK)}: no component works in {stage}"
+        )
     try:
         Version.parse(version)
     except ValueError as error:
@@ -75,7 +88,14 @@ def _meant(loaded: Loaded, expectation: Expectation) -> list[tuple[DeviceModel, 
     for name, fleet in loaded.scenario.fleets.items():
         of = keys.get("device", "").partition("/")[0] or keys.get("fleet")
         if of in (None, name) and keys.get("gateway") in (None, fleet.gateway):
-            out.append((loaded.models.of(fleet.device, ("fleets", name, "device")), 1 if "device" in keys else fleet.count))
+            out.append(
+                (
+                    loaded.models.of(fleet.device, ("fleets", name, "device")),
+                    1 if "device" in keys else fleet.count,
+                )
+            )
     if not out:
-        raise ExpressionError("none of the fleets is meant: a device, a fleet and a gateway that don't belong together")
+        raise ExpressionError(
+            "none of the fleets is meant: a device, a fleet and a gateway that don't belong together"
+        )
     return out

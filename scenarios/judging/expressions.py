@@ -1,7 +1,9 @@
-"""The grammar of expectations: ``["never"] stat(metric{key=name}) op quantity [over span] [within span after event]``.
+"""The grammar of expectations: ``["never"] stat(metric{key=name}) op quantity [over span] [within span after
+event]``.
 
-Belongs here: text to a checked Expectation. Never: values (thresholds.py). Messages name the nearest known word. Keywords are whole words
-outside braces, so that a fleet may be called ``left-over`` and a link ``within-reach``.
+Belongs here: text to a checked Expectation. Never: values (thresholds.py). Messages name the nearest known
+word. Keywords are whole words outside braces, so that a fleet may be called ``left-over`` and a link
+``within-reach``.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from twinloop.sim.accounts.latency import STAGES
 
 TEXT_MAX = 1000
 """characters of one expectation"""
-_TERM = re.compile(r"^(?:(?P<stat>[a-z][a-z0-9.]*)\((?P<inner>[^()]*)\)|(?P<gauge>[a-z][a-z.]*(?:\{[^}]*\})?))$")
+_TERM = re.compile(
+    r"^(?:(?P<stat>[a-z][a-z0-9.]*)\((?P<inner>[^()]*)\)|(?P<gauge>[a-z][a-z.]*(?:\{[^}]*\})?))$"
+)
 _METRIC = re.compile(r"^(?P<name>[a-z][a-z.-]*)(?:\{(?P<keys>[^}]*)\})?$")
 _OPERATOR = re.compile(r"<=|>=|==|!=|<|>")
-_NUMBER = re.compile(r"^(?P<number>[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,3})?) ?(?P<unit>\S.*)?$")
+_NUMBER = re.compile(
+    r"^(?P<number>[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,3})?) ?(?P<unit>\S.*)?$"
+)
 
 
 class ExpressionError(ValueError):
@@ -37,7 +43,10 @@ def parse(text: str) -> Expectation:
     if "within" in words:
         at = words.index("within")
         if "after" not in words[at:]:
-            raise ExpressionError(f'"within" is not where it belongs; expected it at the end: ... within 60 s after heal cloud, got "{text}"')
+            raise ExpressionError(
+                f'"within" is not where it belongs; expected it at the end: ... within 60 s after heal '
+                f'cloud, got "{text}"'
+            )
         after = words.index("after", at)
         within_ns, event = _span(words[at + 1 : after], "within"), " ".join(words[after + 1 :])
         words = words[:at]
@@ -49,7 +58,20 @@ def parse(text: str) -> Expectation:
     term, operator, quantity = _compared(" ".join(words), text)
     statistic, metric, keys = _term(term)
     bound, unit = _quantity(quantity, statistic, metric)
-    expectation = Expectation(text, statistic, metric, keys, operator, bound, never, over_ns, within_ns, event, unit, METRICS[metric].unit)
+    expectation = Expectation(
+        text,
+        statistic,
+        metric,
+        keys,
+        operator,
+        bound,
+        never,
+        over_ns,
+        within_ns,
+        event,
+        unit,
+        METRICS[metric].unit,
+    )
     _check_time(expectation)
     return expectation
 
@@ -78,7 +100,9 @@ def _compared(rest: str, text: str) -> tuple[str, str, str]:
             if term and quantity:
                 return term, found[0], quantity
             break
-    raise ExpressionError(f'expected "stat(metric) op quantity", e.g. "p99(latency.gateway) <= 50 ms", got "{text}"')
+    raise ExpressionError(
+        f'expected "stat(metric) op quantity", e.g. "p99(latency.gateway) <= 50 ms", got "{text}"'
+    )
 
 
 def _span(words: list[str], word: str) -> int:
@@ -95,7 +119,9 @@ def _term(text: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     statistic = found["stat"] or ""
     inner = _METRIC.match((found["inner"] if statistic else found["gauge"]).strip())
     if not inner:
-        raise ExpressionError(f'expected "metric" or "metric{{key=name}}", got "{found["inner"] or found["gauge"]}"')
+        raise ExpressionError(
+            f'expected "metric" or "metric{{key=name}}", got "{found["inner"] or found["gauge"]}"'
+        )
     name = inner["name"]
     if name not in METRICS:
         raise ExpressionError(unknown("metric", name, METRICS))
@@ -106,7 +132,9 @@ def _term(text: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         allowed = ", ".join(metric.statistics) or "none: it stands alone"
         raise ExpressionError(f"{statistic} does not go with {name} (a {metric.kind}); allowed: {allowed}")
     if not statistic and metric.kind not in ("gauge", "value"):
-        raise ExpressionError(f"{name} is a {metric.kind} and needs a statistic: {', '.join(metric.statistics)}")
+        raise ExpressionError(
+            f"{name} is a {metric.kind} and needs a statistic: {', '.join(metric.statistics)}"
+        )
     return statistic, name, _keys(inner["keys"] or "", name, metric.keys)
 
 
@@ -123,11 +151,15 @@ def _keys(text: str, name: str, known: tuple[str, ...]) -> tuple[tuple[str, str]
         keys[key] = value
     if name == "latency.stage":
         if "stage" not in keys:
-            raise ExpressionError(f"latency.stage needs a stage, e.g. latency.stage{{stage=bus}}; known: {', '.join(STAGES)}")
+            raise ExpressionError(
+                f"latency.stage needs a stage, e.g. latency.stage{{stage=bus}}; known: {', '.join(STAGES)}"
+            )
         if keys["stage"] not in STAGES:
             raise ExpressionError(unknown("stage", keys["stage"], STAGES))
     if name == "value" and "point" not in keys:
-        raise ExpressionError("value needs a point, e.g. max(value{fleet=boilers,point=temperature}) <= 90 degC")
+        raise ExpressionError(
+            "value needs a point, e.g. max(value{fleet=boilers,point=temperature}) <= 90 degC"
+        )
     return tuple(keys.items())
 
 
@@ -152,7 +184,10 @@ def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
             raise ExpressionError(f'expected a number that a float can hold, got "{text}"')
         return number, found["unit"] or ""
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ExpressionError(f'expected a whole number without a unit (the {statistic or "gauge"} of {metric} is a count), got "{text}"')
+        raise ExpressionError(
+            f"expected a whole number without a unit (the {statistic or 'gauge'} of {metric} is a count), "
+            f'got "{text}"'
+        )
     return int(text), ""
 
 
@@ -160,11 +195,21 @@ def _check_time(expectation: Expectation) -> None:
     metric = METRICS[expectation.metric]
     watched = metric.watched and not expectation.statistic
     if expectation.within_ns is not None and not watched:
-        raise ExpressionError(f"within ... after ... goes with what is watched: {', '.join(name for name, one in METRICS.items() if one.watched)}")
+        raise ExpressionError(
+            f"within ... after ... goes with what is watched: "
+            f"{', '.join(name for name, one in METRICS.items() if one.watched)}"
+        )
     if expectation.never and (not watched or expectation.within_ns is not None):
         raise ExpressionError("never goes with what is watched, alone: never backlog > 1000")
-    if expectation.metric == "value" and not (expectation.statistic or expectation.never or expectation.within_ns is not None):
+    if expectation.metric == "value" and not (
+        expectation.statistic or expectation.never or expectation.within_ns is not None
+    ):
         known = ", ".join(metric.statistics)
-        raise ExpressionError(f'value needs a statistic ({known}), "never" in front, or "within ... after ..." behind it')
+        raise ExpressionError(
+            f'value needs a statistic ({known}), "never" in front, or "within ... after ..." behind it'
+        )
     if expectation.over_ns is not None and expectation.metric not in ("latency.gateway", "latency.cloud"):
-        raise ExpressionError(f"over goes with latency.gateway and latency.cloud, not with {expectation.metric} (a {metric.kind})")
+        raise ExpressionError(
+            f"over goes with latency.gateway and latency.cloud, not with {expectation.metric} (a "
+            f"{metric.kind})"
+        )

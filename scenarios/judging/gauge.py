@@ -1,6 +1,8 @@
-"""Gauges that are watched while a run goes on: how soon after an event they are as expected, or whether they ever aren't.
+"""Gauges that are watched while a run goes on: how soon after an event they are as expected, or whether they
+ever aren't.
 
-Belongs here: backlog and what is stuck, over time. Never: values that are measured when the run has ended (measure.py, windows.py).
+Belongs here: backlog and what is stuck, over time. Never: values that are measured when the run has ended
+(measure.py, windows.py).
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ NAMED_MAX = 5
 
 
 class GaugeWatch:
-    """``backlog == 0 within 60 s after heal cloud``, ``stuck == 0 within 30 s after phase heal``, ``never backlog > 1000``.
+    """``backlog == 0 within 60 s after heal cloud``, ``stuck == 0 within 30 s after phase heal``, ``never
+    backlog > 1000``.
 
-    A backlog tells when it changes; what is stuck is looked for every LOOK_EVERY_NS while somebody waits. After an event it isn't over as long as
-    a message that was on its way then hasn't arrived: a session that is dead, and hasn't noticed, has an empty store.
+    A backlog tells when it changes; what is stuck is looked for every LOOK_EVERY_NS while somebody waits.
+    After an event it isn't over as long as a message that was on its way then hasn't arrived: a session that
+    is dead, and hasn't noticed, has an empty store.
     """
 
     def __init__(self, world: World, expectation: Expectation) -> None:
@@ -52,9 +56,19 @@ class GaugeWatch:
         return max(gateway.outbox.backlog for gateway in self._gateways) + len(self._on_their_way)
 
     def _stuck_now(self) -> list[str]:
-        flying = {id(message) for gateway in self._gateways for message in gateway.outbox.uplink.unacknowledged()}
-        self._on_their_way = [message for message in self._on_their_way if message.mask & message.row.open and id(message) in flying]
-        afoot = [f"{len(self._on_their_way)} messages that were sent before haven't arrived"] if self._on_their_way else []
+        flying = {
+            id(message) for gateway in self._gateways for message in gateway.outbox.uplink.unacknowledged()
+        }
+        self._on_their_way = [
+            message
+            for message in self._on_their_way
+            if message.mask & message.row.open and id(message) in flying
+        ]
+        afoot = (
+            [f"{len(self._on_their_way)} messages that were sent before haven't arrived"]
+            if self._on_their_way
+            else []
+        )
         return stuck(self._world, self._gateways) + afoot
 
     def _happened(self, event: str) -> None:
@@ -62,9 +76,14 @@ class GaugeWatch:
             now = self._world.env._now
             self._since.append(now)
             if self._expectation.within_ns is not None:
-                self._on_their_way += [message for gateway in self._gateways for message in gateway.outbox.uplink.unacknowledged()]
+                self._on_their_way += [
+                    message
+                    for gateway in self._gateways
+                    for message in gateway.outbox.uplink.unacknowledged()
+                ]
             if self._looks and not self._looking:
-                self._world.env.call_in(0, self._look)  # when all that belongs to this instant's event has happened
+                # when all that belongs to this instant's event has happened
+                self._world.env.call_in(0, self._look)
                 self._looking = True
             elif not self._looks:
                 self._changed(0)
@@ -110,11 +129,20 @@ class GaugeWatch:
             return Judged(expectation, Verdict.NO_DATA, None, f'"{expectation.event}" did not happen')
         longest = max(self._took)
         late = longest > (expectation.within_ns or 0)
-        return Judged(expectation, Verdict.FAIL if late else Verdict.PASS, longest, "later than the span" if late else "")
+        return Judged(
+            expectation,
+            Verdict.FAIL if late else Verdict.PASS,
+            longest,
+            "later than the span" if late else "",
+        )
 
     def _what_is_left(self) -> str:
         watched = self._world.env._now - self._since[0]
-        span = "" if watched >= (self._expectation.within_ns or 0) else f", {watched / 1e9:g} s after the event: the run ended before the span did"
+        span = (
+            ""
+            if watched >= (self._expectation.within_ns or 0)
+            else f", {watched / 1e9:g} s after the event: the run ended before the span did"
+        )
         if not self._looks:
             return f"{self._value()} {self._expectation.metric} at the end{span}"
         left = self._stuck or self._stuck_now()

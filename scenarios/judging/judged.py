@@ -13,7 +13,8 @@ from twinloop.scenarios.judging.verdict import Verdict
 
 @dataclass(frozen=True)
 class Judged:
-    """An expectation with its verdict. ``measured`` in ``unit``; None: no data, NEVER: later than any bound."""
+    """An expectation with its verdict. ``measured`` in ``unit``; None: no data, NEVER: later than any
+    bound."""
 
     expectation: Expectation
     verdict: Verdict

@@ -1,6 +1,8 @@
-"""What metrics read a world by: the devices that an expectation means, merged histograms, statistics, shares of time.
+"""What metrics read a world by: the devices that an expectation means, merged histograms, statistics, shares
+of time.
 
-Belongs here: what more than one kind of metric needs. Never: a metric (metrics/), bounds and verdicts (thresholds.py).
+Belongs here: what more than one kind of metric needs. Never: a metric (metrics/), bounds and verdicts
+(thresholds.py).
 """
 
 from __future__ import annotations
@@ -19,9 +21,14 @@ PERMILLE = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p99.9": 999}
 
 
 def modelled(latency: Latency, name: str, only: int | None = None) -> float:
-    """How much of a statistic of the gateway's latency (of one stage ``only``) is modelled CPU time: all but the bus, and queues for it."""
+    """How much of a statistic of the gateway's latency (of one stage ``only``) is modelled CPU time: all but
+    the bus, and queues for it."""
     latency.fold()
-    parts = [statistic(latency.stages[stage], name) or 0.0 for stage in range(len(STAGES)) if stage != BUS and only in (None, stage)]
+    parts = [
+        statistic(latency.stages[stage], name) or 0.0
+        for stage in range(len(STAGES))
+        if stage != BUS and only in (None, stage)
+    ]
     outside = Histogram()
     outside.merge(latency.outside)
     if latency.gateway.count > outside.count:
@@ -46,7 +53,9 @@ class Measures:
         keys = dict(expectation.keys)
         if not any(key in keys for key in ("fleet", "device", "gateway")):
             return None
-        standbys = {gateway.standby.of: (gateway.name,) for gateway in spec.gateways if gateway.standby is not None}
+        standbys = {
+            gateway.standby.of: (gateway.name,) for gateway in spec.gateways if gateway.standby is not None
+        }
         return dict.fromkeys(
             i
             for i, device in enumerate(spec.devices)
@@ -85,20 +94,31 @@ class Measures:
                 points for (phase, device, _, _), points in self.world.ends_in_phase.items()
                 if phase == keys["phase"] and (devices is None or device in devices)
             )  # fmt: skip
-        return not any(ledger.due_of[device] for device in (range(len(ledger.names)) if devices is None else devices))
+        return not any(
+            ledger.due_of[device] for device in (range(len(ledger.names)) if devices is None else devices)
+        )
+
 
 def cpu_ratio(world: World, gateway: Any) -> float:
-    """Share of all cores' time from t = 0 to the end of the duration (or to now, before it) that was used; boot and settling left out."""
+    """Share of all cores' time from t = 0 to the end of the duration (or to now, before it) that was used;
+    boot and settling left out."""
     elapsed = elapsed_ns(world)
     if not elapsed:
         return 0.0
     busy = gateway.machine.busy_in_run_ns
-    return float((gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns if busy is None else busy) / (elapsed * gateway.machine.board.cores))
+    return float(
+        (gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns if busy is None else busy)
+        / (elapsed * gateway.machine.board.cores)
+    )
 
 
 def elapsed_ns(world: World) -> int:
     """How much of the duration is over; 0 of a run that hasn't come to its beginning."""
-    return world.spec.duration_ns if getattr(world, "duration_over", False) else max(0, min(world.env._now, world.spec.duration_ns))
+    return (
+        world.spec.duration_ns
+        if getattr(world, "duration_over", False)
+        else max(0, min(world.env._now, world.spec.duration_ns))
+    )
 
 
 def busy_ratio(world: World, line: Any) -> float:

@@ -1,4 +1,5 @@
-"""Why an expectation is broken, in words: who spent the time, which line was full, what became of the samples, who led.
+"""Why an expectation is broken, in words: who spent the time, which line was full, what became of the
+samples, who led.
 
 Belongs here: reading a finished run for one sentence. Never: pass rules (thresholds.py).
 """
@@ -35,16 +36,29 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
         return _spender(world, expectation)
     if metric.startswith("failover."):
         name = dict(expectation.keys).get("gateway")
-        return "; ".join(text for pair in world.pairs if name in (None, *pair.names) for text in stories(pair))
+        return "; ".join(
+            text for pair in world.pairs if name in (None, *pair.names) for text in stories(pair)
+        )
     if metric.startswith("upgrade"):
         keys = dict(expectation.keys)
-        mine = [one for one in world.rollout.orders if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)]
+        mine = [
+            one
+            for one in world.rollout.orders
+            if keys.get("gateway") in (None, one.gateway) and keys.get("component") in (None, one.component)
+        ]
         return "; ".join(upgrades.stories(mine))
     texts = []
     if blame is not None and blame.samples:
-        text = f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} samples beyond the bound"
+        text = (
+            f"stage {blame.stage()} took {100 * blame.share():.0f} % of the time of the {blame.samples} "
+            f"samples beyond the bound"
+        )
         waited = blame.waited_for()
-        texts.append(f"{text}, most of it waiting for {waited}" if blame.stage() == "queue" and waited is not None else text)
+        texts.append(
+            f"{text}, most of it waiting for {waited}"
+            if blame.stage() == "queue" and waited is not None
+            else text
+        )
     texts += [_never(world, measures, expectation), _ends(world, measures, expectation)]
     if _may_be_slowness(world, measures, expectation):
         texts += [_busy_line(world, measures, expectation), _busy_cores(world, measures, expectation)]
@@ -52,7 +66,8 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
 
 
 def _may_be_slowness(world: World, measures: Measures, expectation: Expectation) -> bool:
-    """Of samples that were counted: did any end in a way that a line or a core without room leads to? Of latencies always."""
+    """Of samples that were counted: did any end in a way that a line or a core without room leads to? Of
+    latencies always."""
     if not expectation.metric.startswith("samples."):
         return True
     return any(cause in OF_SLOWNESS for _, _, cause, _ in _ended(world, measures, expectation))
@@ -62,7 +77,11 @@ def _spender(world: World, expectation: Expectation) -> str:
     """Who spent a gateway's CPU time."""
     name = dict(expectation.keys).get("gateway")
     gateways = [gateway for gateway in world.gateways if name in (None, gateway.name)]
-    spent = [(meter.cpu_ns, f"{gateway.name}/{component}") for gateway in gateways for component, meter in gateway.machine.budget.meters.items()]
+    spent = [
+        (meter.cpu_ns, f"{gateway.name}/{component}")
+        for gateway in gateways
+        for component, meter in gateway.machine.budget.meters.items()
+    ]
     spent += [(gateway.machine.budget.host_ns, f"{gateway.name}'s work outside WASM") for gateway in gateways]
     total = sum(time_ns for time_ns, _ in spent)
     most, who = max(spent)
@@ -74,18 +93,26 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     if not expectation.metric.startswith(("latency.", "samples.")):
         return ""
     spec, chosen = world.spec, measures.devices(expectation)
-    mine = dict.fromkeys(f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
+    mine = dict.fromkeys(
+        f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen
+    )
     asked = line_utilisation(spec)
     named = [name for name in world.field.lines if name in mine]
     collisions = sum(world.field.lines[name].collisions for name in named)
-    where = ', '.join(name for name in named if world.field.lines[name].collisions)
+    where = ", ".join(name for name in named if world.field.lines[name].collisions)
     texts = [f"{collisions} times two gateways spoke at once on {where}"] if collisions else []
     full = [name for name in named if world.field.lines[name].full_windows]
     if full:
         worst = max(full, key=lambda name: (world.field.lines[name].full_windows, asked.get(name, 0.0)))
         line = world.field.lines[worst]
-        periods = f"in {line.full_windows} of {spec.duration_ns // line.window_ns} poll periods all of its time was taken"
-        texts.append(f"line {worst} had no room left: {periods}, its polls ask for {100 * asked.get(worst, 0.0):.0f} % of it")
+        periods = (
+            f"in {line.full_windows} of {spec.duration_ns // line.window_ns} poll periods all of its time "
+            f"was taken"
+        )
+        texts.append(
+            f"line {worst} had no room left: {periods}, its polls ask for "
+            f"{100 * asked.get(worst, 0.0):.0f} % of it"
+        )
     return "; ".join(texts)
 
 
@@ -94,9 +121,15 @@ def _busy_cores(world: World, measures: Measures, expectation: Expectation) -> s
     if not expectation.metric.startswith(("latency.", "samples.")):
         return ""
     chosen = measures.devices(expectation)
-    mine = dict.fromkeys(device.gateway for i, device in enumerate(world.spec.devices) if chosen is None or i in chosen)
+    mine = dict.fromkeys(
+        device.gateway for i, device in enumerate(world.spec.devices) if chosen is None or i in chosen
+    )
     full = {gateway.name: cpu_ratio(world, gateway) for gateway in world.gateways if gateway.name in mine}
-    return "; ".join(f"gateway {name}'s cores were busy for {100 * share:.0f} % of the time" for name, share in full.items() if share >= CORES_FULL)
+    return "; ".join(
+        f"gateway {name}'s cores were busy for {100 * share:.0f} % of the time"
+        for name, share in full.items()
+        if share >= CORES_FULL
+    )
 
 
 def _never(world: World, measures: Measures, expectation: Expectation) -> str:
@@ -112,24 +145,38 @@ def _never(world: World, measures: Measures, expectation: Expectation) -> str:
             found[name] = found.get(name, 0) + count
     if not found:
         return ""
-    return f"{sum(found.values())} samples never got there, most of them {max(found, key=lambda name: found[name])}"
+    return (
+        f"{sum(found.values())} samples never got there, most of them "
+        f"{max(found, key=lambda name: found[name])}"
+    )
 
 
 def _ended(world: World, measures: Measures, expectation: Expectation) -> list[tuple[int, End, str, int]]:
-    """(device, end, cause, points) of what an expectation on samples counts: with a quality those that have it, by their status; of what should
-    have been delivered all that wasn't."""
-    wanted, keys, devices = SAMPLE_ENDS.get(expectation.metric), dict(expectation.keys), measures.devices(expectation)
+    """(device, end, cause, points) of what an expectation on samples counts: with a quality those that have
+    it, by their status; of what should have been delivered all that wasn't."""
+    wanted = SAMPLE_ENDS.get(expectation.metric)
+    keys = dict(expectation.keys)
+    devices = measures.devices(expectation)
     if wanted is None:
         return []
     phase, sought = keys.get("phase"), keys.get("quality")
     ends: tuple[End, ...] = (wanted,)
     if sought in ("bad", "uncertain"):
         marked = (
-            [(of, d, end, cause, status, n) for (of, d, end, cause, status), n in world.marked_in_phase.items()]
+            [
+                (of, d, end, cause, status, n)
+                for (of, d, end, cause, status), n in world.marked_in_phase.items()
+            ]
             if phase is not None
-            else [(None, d, end, cause, status, n) for (d, end, cause, status), n in world.ledger.marked.items()]
+            else [
+                (None, d, end, cause, status, n) for (d, end, cause, status), n in world.ledger.marked.items()
+            ]
         )
-        rows = [(of, d, end, status_name(status), n) for of, d, end, _, status, n in marked if quality(status) == sought]
+        rows = [
+            (of, d, end, status_name(status), n)
+            for of, d, end, _, status, n in marked
+            if quality(status) == sought
+        ]
     else:
         ends = UNDELIVERED if wanted is End.DELIVERED else ends
         if phase is not None:
@@ -137,13 +184,18 @@ def _ended(world: World, measures: Measures, expectation: Expectation) -> list[t
         else:
             rows = [(None, d, end, cause, n) for (d, end, cause), n in world.ledger.ends.items()]
     return [
-        (device, end, cause, count) for of, device, end, cause, count in rows
-        if of == phase and end in ends and (devices is None or device in devices) and (sought is not None or keys.get("cause") in (None, cause))
-    ]  # fmt: skip
+        (device, end, cause, count)
+        for of, device, end, cause, count in rows
+        if of == phase
+        and end in ends
+        and (devices is None or device in devices)
+        and (sought is not None or keys.get("cause") in (None, cause))
+    ]
 
 
 def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
-    """What became of the samples of an expectation that counts them: the causes, the device that was hit most, who led then."""
+    """What became of the samples of an expectation that counts them: the causes, the device that was hit
+    most, who led then."""
     wanted = SAMPLE_ENDS.get(expectation.metric)
     if wanted is None:
         return ""
@@ -172,5 +224,9 @@ def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
     polled_by = {world.spec.devices[device].gateway: None for device in hit}
     pairs = [pair for pair in world.pairs if pair.name in polled_by] if of_pairs else []
     told = [story for pair in pairs for story in stories(pair)]
-    unhanded = [f"{' and '.join(pair.leaders)} led all the time" for pair in pairs if pair.leaders and not pair.takeovers]
+    unhanded = [
+        f"{' and '.join(pair.leaders)} led all the time"
+        for pair in pairs
+        if pair.leaders and not pair.takeovers
+    ]
     return "; ".join([text, *told, *unhanded])

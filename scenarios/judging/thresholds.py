@@ -1,6 +1,8 @@
-"""Expectations against a run: watchers set before it, values measured after it, a verdict with its reason for each.
+"""Expectations against a run: watchers set before it, values measured after it, a verdict with its reason for
+each.
 
-Belongs here: pass rules. Never: the grammar (expressions.py) or how a verdict becomes an exit code (verdict.py).
+Belongs here: pass rules. Never: the grammar (expressions.py) or how a verdict becomes an exit code
+(verdict.py).
 """
 
 from __future__ import annotations
@@ -57,7 +59,13 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     for phase in loaded.scenario.phases:
         if phase.recover_within is not None:
             exact = parse(f"stuck == 0 within {phase.recover_within} ns after phase {phase.name}")
-            out.append(replace(exact, text=f"stuck == 0 within {units.show_duration(phase.recover_within)} after phase {phase.name}"))
+            out.append(
+                replace(
+                    exact,
+                    text=f"stuck == 0 within {units.show_duration(phase.recover_within)} after phase "
+                    f"{phase.name}",
+                )
+            )
     return out
 
 
@@ -74,25 +82,39 @@ class Judge:
         for expectation in expectations:
             self._watch(expectation)
 
-    # ---- before the run -----------------------------------------------------------------------------------------
+    # ---- before the run --------------------------------------------------------------------------
     def _watch(self, expectation: Expectation) -> None:
         latencies = self.world.latencies
         keys = dict(expectation.keys)
         if expectation.metric == "value":
-            self._values[expectation] = ValueWatch(self.world, expectation, self.measures.devices(expectation), self._when(keys.get("phase")))
+            self._values[expectation] = ValueWatch(
+                self.world, expectation, self.measures.devices(expectation), self._when(keys.get("phase"))
+            )
             return
         if expectation.metric.startswith("latency."):
             if "device" in keys:
                 latencies.watch(self.world.device_index[keys["device"]])
             when = self._when(keys.get("phase"))
-            if expectation.metric == "latency.gateway" and expectation.operator in ("<=", "<") and expectation.statistic != "count":
-                self.blames[expectation] = latencies.blame(int(expectation.bound), self.measures.devices(expectation), when)
+            if (
+                expectation.metric == "latency.gateway"
+                and expectation.operator in ("<=", "<")
+                and expectation.statistic != "count"
+            ):
+                self.blames[expectation] = latencies.blame(
+                    int(expectation.bound), self.measures.devices(expectation), when
+                )
             if expectation.metric == "latency.stage":
                 if when is not None or "version" in keys:
-                    self._windows[expectation] = Windows(self.world, expectation, self.measures.devices(expectation))
+                    self._windows[expectation] = Windows(
+                        self.world, expectation, self.measures.devices(expectation)
+                    )
             elif expectation.over_ns is not None or when is not None:
-                self._windows[expectation] = Windows(self.world, expectation, self.measures.devices(expectation))
-        if METRICS[expectation.metric].kind == "gauge" and (expectation.never or expectation.within_ns is not None):
+                self._windows[expectation] = Windows(
+                    self.world, expectation, self.measures.devices(expectation)
+                )
+        if METRICS[expectation.metric].kind == "gauge" and (
+            expectation.never or expectation.within_ns is not None
+        ):
             watch = self._watched[expectation] = GaugeWatch(self.world, expectation)
             self.world.waiting_for.append(watch.pending)
 
@@ -100,7 +122,7 @@ class Judge:
         """Does a due instant lie in that phase? None: there is no question."""
         return None if phase is None else lambda due_ns: self.world.phase_of(due_ns) == phase
 
-    # ---- after the run ------------------------------------------------------------------------------------------
+    # ---- after the run ---------------------------------------------------------------------------
     def judge(self) -> list[Judged]:
         """Every expectation with its measured value and verdict."""
         return [self._judge(expectation) for expectation in self.expectations]
@@ -129,7 +151,8 @@ class Judge:
         return unspoken(self.world, self.measures, self.expectations)
 
     def verdict(self, judged: list[Judged]) -> Verdict:
-        """Of the whole run: what nobody asked for can't pass, and what devices never showed can't either, unless somebody speaks of it."""
+        """Of the whole run: what nobody asked for can't pass, and what devices never showed can't either,
+        unless somebody speaks of it."""
         if self.unspoken().get("wrong"):
             return overall([*(one.verdict for one in judged), Verdict.FAIL])
         return overall(one.verdict for one in judged)
@@ -144,15 +167,29 @@ class Judge:
         where = "" if passed else f"worst in the window that begins at {windows.begins_ns(window) / 1e9:g} s"
         if not passed and expectation.over_ns is None:
             where = reason(self.world, self.measures, expectation, self.blames.get(expectation))
-        return self._banded(expectation, value, passed, where, windows.modelled(window, value) if expectation.statistic != "count" else 0.0)
+        return self._banded(
+            expectation,
+            value,
+            passed,
+            where,
+            windows.modelled(window, value) if expectation.statistic != "count" else 0.0,
+        )
 
     def _banded(self, expectation: Expectation, value: float, passed: bool, why: str, cpu: float) -> Judged:
-        """PASS or FAIL, UNSURE (and why) when the band of ``cpu``, the part of it that is modelled CPU time, could turn it."""
+        """PASS or FAIL, UNSURE (and why) when the band of ``cpu``, the part of it that is modelled CPU time,
+        could turn it."""
         if cpu and value < NEVER:
             band = self._band(expectation)
-            turned = value + cpu * (band - 1) if passed == (expectation.operator in ("<=", "<")) else value - cpu * (1 - 1 / band)
+            turned = (
+                value + cpu * (band - 1)
+                if passed == (expectation.operator in ("<=", "<"))
+                else value - cpu * (1 - 1 / band)
+            )
             if expectation.holds(turned) != passed:
-                part = f"{100 * cpu / value:.0f} % of it is modelled CPU time, off by up to x/÷ {band:.2g}: it could be {_shown(expectation, turned)}"
+                part = (
+                    f"{100 * cpu / value:.0f} % of it is modelled CPU time, off by up to x/÷ {band:.2g}: it "
+                    f"could be {_shown(expectation, turned)}"
+                )
                 return Judged(expectation, Verdict.UNSURE, value, "; ".join(filter(None, [part, why])))
         return Judged(expectation, Verdict.PASS if passed else Verdict.FAIL, value, why)
 
@@ -162,7 +199,11 @@ class Judge:
         names = dict(expectation.keys).get("gateway")
         mine = dict.fromkeys(spec.devices[d].gateway for d in chosen) if chosen else None
         if mine is not None:
-            mine.update((gateway.name, None) for gateway in spec.gateways if gateway.standby is not None and gateway.standby.of in mine)
+            mine.update(
+                (gateway.name, None)
+                for gateway in spec.gateways
+                if gateway.standby is not None and gateway.standby.of in mine
+            )
         bands = [
             gateway.machine.budget.profile.band for gateway in self.world.gateways
             if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
@@ -171,4 +212,10 @@ class Judge:
 
 
 def _shown(expectation: Expectation, value: float) -> str:
-    return units.show_duration(value) if expectation.unit == "ns" else units.show_ratio(value) if expectation.unit == "ratio" else f"{value:g}"
+    return (
+        units.show_duration(value)
+        if expectation.unit == "ns"
+        else units.show_ratio(value)
+        if expectation.unit == "ratio"
+        else f"{value:g}"
+    )

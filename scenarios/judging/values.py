@@ -1,7 +1,8 @@
 """Expectations on values: what drivers have read of a point, as the run goes.
 
-Belongs here: collecting and judging values of points. Never: the grammar (expressions.py). A value is what the driver returned with a status that
-isn't Bad, in the point's own unit, of the gateway that leads; a reading without a value says nothing.
+Belongs here: collecting and judging values of points. Never: the grammar (expressions.py). A value is what
+the driver returned with a status that isn't Bad, in the point's own unit, of the gateway that leads; a
+reading without a value says nothing.
 """
 
 from __future__ import annotations
@@ -22,16 +23,21 @@ from twinloop.sim.world import World
 
 
 def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]) -> None:
-    """Do the devices that are meant, (model, how many), have the point, in the unit of the bound? Raises ExpressionError."""
+    """Do the devices that are meant, (model, how many), have the point, in the unit of the bound? Raises
+    ExpressionError."""
     name = dict(expectation.keys)["point"]
     for model, _ in devices:
         index = model.index(name)
         if index is None:
-            raise ExpressionError(unknown(f"point of {model.name}", name, [point.name for point in model.points]))
+            raise ExpressionError(
+                unknown(f"point of {model.name}", name, [point.name for point in model.points])
+            )
         unit = model.points[index].unit
         if expectation.statistic != "count" and expectation.bound_unit != unit:
             means = f'in "{unit}"' if unit else "without a unit"
-            raise ExpressionError(f'{model.name} {name} is measured {means}, got "{expectation.bound_unit or "no unit"}"')
+            raise ExpressionError(
+                f'{model.name} {name} is measured {means}, got "{expectation.bound_unit or "no unit"}"'
+            )
     many = sum(count for _, count in devices)
     if expectation.statistic == "last" and many > 1:
         raise ExpressionError(f"last goes with one device, {many} are meant: add device=NAME")
@@ -40,11 +46,21 @@ def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]
 class ValueWatch:
     """Watches the readings of some devices' point for one expectation."""
 
-    def __init__(self, world: World, expectation: Expectation, devices: dict[int, None] | None, when: Callable[[int], bool] | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        expectation: Expectation,
+        devices: dict[int, None] | None,
+        when: Callable[[int], bool] | None,
+    ) -> None:
         self._world, self._expectation, self._when = world, expectation, when
         name = dict(expectation.keys)["point"]
         chosen = range(len(world.spec.devices)) if devices is None else devices
-        self._index = {device: index for device in chosen if (index := world.spec.devices[device].model.index(name)) is not None}
+        self._index = {
+            device: index
+            for device in chosen
+            if (index := world.spec.devices[device].model.index(name)) is not None
+        }
         self.count = 0
         self._sum = 0.0
         self._least = self._most = self._last = 0.0
@@ -59,7 +75,8 @@ class ValueWatch:
             world.waiting_for.append(self.pending)
 
     def _read_unasked(self, poller: Reader, batch: Batch) -> None:
-        """What a subscription tells when it is made, or a broker of a retained message, is no sample that was due: a value it is."""
+        """What a subscription tells when it is made, or a broker of a retained message, is no sample that was
+        due: a value it is."""
         self._look(poller, self._world.env._now, batch)
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
@@ -89,8 +106,11 @@ class ValueWatch:
             self._since.clear()
 
     def _holds(self) -> bool:
-        """Does it hold for the latest value of each device? A value of before the event says nothing of what came after it."""
-        return len(self._latest) == len(self._index) and all(self._expectation.holds(value) for value in self._latest.values())
+        """Does it hold for the latest value of each device? A value of before the event says nothing of what
+        came after it."""
+        return len(self._latest) == len(self._index) and all(
+            self._expectation.holds(value) for value in self._latest.values()
+        )
 
     def _happened(self, event: str) -> None:
         if event == self._expectation.event:
@@ -98,7 +118,8 @@ class ValueWatch:
             self._latest.clear()
 
     def _due_after(self, device: int, at_ns: int) -> bool:
-        """Was a sample of a device due at or after an instant? (Of a subscribed one at the most: whether there is news is the device's business.)"""
+        """Was a sample of a device due at or after an instant? (Of a subscribed one at the most: whether
+        there is news is the device's business.)"""
         spec = self._world.spec.devices[device]
         ahead_ns = max(0, at_ns - spec.phase_ns)
         return spec.phase_ns + -(-ahead_ns // spec.poll_ns) * spec.poll_ns < self._world.spec.duration_ns
@@ -121,8 +142,12 @@ class ValueWatch:
             at_ns, device, value = self._broken
             return Verdict.FAIL, value, f"first at {at_ns / 1e9:g} s: {device} {value:g}"
         value = {
-            "min": self._least, "max": self._most, "last": self._last, "mean": self._sum / self.count, "count": float(self.count),
-        }[expectation.statistic]  # fmt: skip
+            "min": self._least,
+            "max": self._most,
+            "last": self._last,
+            "mean": self._sum / self.count,
+            "count": float(self.count),
+        }[expectation.statistic]
         return Verdict.PASS if expectation.holds(value) else Verdict.FAIL, value, ""
 
     def _judged_within(self) -> tuple[Verdict, float | None, str]:
@@ -137,12 +162,26 @@ class ValueWatch:
         return Verdict.PASS, longest, ""
 
     def _judged_open(self) -> tuple[Verdict, float | None, str]:
-        """After an event it never held: no data only if all that it lacks is devices of which nothing was due any more."""
-        unasked = {at_ns: [device for device in self._index if not self._due_after(device, at_ns)] for at_ns in self._since}
+        """After an event it never held: no data only if all that it lacks is devices of which nothing was due
+        any more."""
+        unasked = {
+            at_ns: [device for device in self._index if not self._due_after(device, at_ns)]
+            for at_ns in self._since
+        }
         late = unasked[self._since[-1]]
         right = [device for device, value in self._latest.items() if self._expectation.holds(value)]
-        if all(unasked.values()) and len(right) + len([device for device in late if device not in self._latest]) == len(self._index):
-            return Verdict.NO_DATA, None, f"nothing was due of {len(late)} of {len(self._index)} devices after the event"
+        if all(unasked.values()) and len(right) + len(
+            [device for device in late if device not in self._latest]
+        ) == len(self._index):
+            return (
+                Verdict.NO_DATA,
+                None,
+                f"nothing was due of {len(late)} of {len(self._index)} devices after the event",
+            )
         missing = len(self._index) - len(self._latest)
         last = f"; the last value is {self._last:g}" if self.count else ""
-        return Verdict.FAIL, NEVER, (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}")
+        return (
+            Verdict.FAIL,
+            NEVER,
+            (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}"),
+        )

@@ -43,7 +43,8 @@ _SEVERITY = [INTERNAL_ERROR, 2, MACHINE, ABORTED, SCENARIO_ERROR, 5, 1, 4, 0]
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict of a run from those of its expectations; without any it is NO-DATA: nothing was asked, so nothing can hold."""
+    """The verdict of a run from those of its expectations; without any it is NO-DATA: nothing was asked, so
+    nothing can hold."""
     found = list(verdicts)
     return min(found, key=_ORDER.index) if found else Verdict.NO_DATA
 
@@ -53,7 +54,10 @@ def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:
     return verdict if kept or verdict in (Verdict.BROKEN, Verdict.ABORTED) else Verdict.INVALID
 
 
-NOT_KEPT = "this machine was later than pace.tolerance (p99): what was measured says nothing about gateway or devices"
+NOT_KEPT = (
+    "this machine was later than pace.tolerance (p99): what was measured says nothing about gateway or "
+    "devices"
+)
 
 
 def exit_code(verdict: Verdict, strict: bool = False, unspoken: bool = False) -> int:

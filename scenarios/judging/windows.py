@@ -1,7 +1,9 @@
-"""Latencies of a phase, of each window of ``over``, of a component's version: a histogram for each, and how much of it is modelled CPU time.
+"""Latencies of a phase, of each window of ``over``, of a component's version: a histogram for each, and how
+much of it is modelled CPU time.
 
-Belongs here: what is counted while the run goes on, and the worst of it. Never: bounds' bands, reasons (thresholds.py). Windows begin with the run,
-or with the expectation's phase; a count is of whole windows only, any other statistic of whatever samples a window has.
+Belongs here: what is counted while the run goes on, and the worst of it. Never: bounds' bands, reasons
+(thresholds.py). Windows begin with the run, or with the expectation's phase; a count is of whole windows
+only, any other statistic of whatever samples a window has.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ class Windows:
         keys = dict(expectation.keys)
         self._phase = keys.get("phase")
         phase = next((one for one in world.spec.phases if one.name == self._phase), None)
-        self._begin_ns, self._end_ns = (0, world.spec.duration_ns) if phase is None else (phase.start_ns, phase.end_ns)
+        self._begin_ns, self._end_ns = (
+            (0, world.spec.duration_ns) if phase is None else (phase.start_ns, phase.end_ns)
+        )
         self._span_ns = expectation.over_ns or NEVER_NS
         self._found: dict[int, Histogram] = {}
         self._parts: dict[int, Latency] = {}
         """of the gateway's latency: its stages"""
-        self._version, self._stage = keys.get("version"), STAGES.index(keys["stage"]) if "stage" in keys else 0
+        self._version = keys.get("version")
+        self._stage = STAGES.index(keys["stage"]) if "stage" in keys else 0
         if expectation.metric == "latency.stage":
             world.latencies.watch_stages(self._see_stage)
             return
@@ -37,7 +42,9 @@ class Windows:
             world.latencies.watch_stages(self._see_parts)
 
     def _mine(self, device: int, due_ns: int) -> bool:
-        return (self._chosen is None or device in self._chosen) and (self._phase is None or self._world.phase_of(due_ns) == self._phase)
+        return (self._chosen is None or device in self._chosen) and (
+            self._phase is None or self._world.phase_of(due_ns) == self._phase
+        )
 
     def _window(self, due_ns: int) -> int:
         return (due_ns - self._begin_ns) // self._span_ns
@@ -58,7 +65,10 @@ class Windows:
     def _see_stage(self, device: int, points: int, times: StageTimes, due_ns: int) -> None:
         if not self._mine(device, due_ns):
             return
-        if self._version is not None and str(times.at_work[AT_WORK[STAGES[self._stage]]].version) != self._version:
+        if (
+            self._version is not None
+            and str(times.at_work[AT_WORK[STAGES[self._stage]]].version) != self._version
+        ):
             return
         self._found.setdefault(0, Histogram()).add(times.spent_ns[self._stage], points)
         if self._stage == QUEUE:
@@ -71,11 +81,14 @@ class Windows:
             parts.outside.add(times.outside, points)
 
     def worst(self) -> tuple[float, int] | None:
-        """(the value that is hardest to accept, its window); None without any. Of two that break the bound the farther."""
+        """(the value that is hardest to accept, its window); None without any. Of two that break the bound
+        the farther."""
         expectation = self._expectation
         windows, downward = self._found, expectation.operator in (">=", ">")
         if expectation.statistic == "count":
-            whole = 1 if expectation.over_ns is None else max(0, self._end_ns - self._begin_ns) // self._span_ns
+            whole = (
+                1 if expectation.over_ns is None else max(0, self._end_ns - self._begin_ns) // self._span_ns
+            )
             windows = {window: windows.get(window, Histogram()) for window in range(whole)}
         worst: tuple[float, int] | None = None
         for window in sorted(windows):

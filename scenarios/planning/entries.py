@@ -1,4 +1,5 @@
-"""An entry of a timeline that somebody types while the scenario runs: checked as one in the file, then an action.
+"""An entry of a timeline that somebody types while the scenario runs: checked as one in the file, then an
+action.
 
 Belongs here: from keys and words to an action. Never: forms (tui/), sessions.
 """

@@ -1,4 +1,5 @@
-"""What can be said of a scenario before it runs: serial lines whose polls can't all be held, CPU that can't suffice.
+"""What can be said of a scenario before it runs: serial lines whose polls can't all be held, CPU that can't
+suffice.
 
 Belongs here: arithmetic on the plan. Never: simulation. A finding is a warning: the run is the judge.
 """
@@ -21,7 +22,8 @@ _RTU_REPLY_BYTES = 5
 
 
 def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK_REGISTERS) -> list[int]:
-    """Registers of each read that modbus-driver makes in one poll of a device (bits count as registers of 16)."""
+    """Registers of each read that modbus-driver makes in one poll of a device (bits count as registers of
+    16)."""
     reads: list[int] = []
     for table in ("coil", "discrete", "holding", "input"):
         limit = block if table in ("holding", "input") else 2000
@@ -40,11 +42,21 @@ def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK
 
 
 def exchanges(device_model: DeviceModel, protocol: str, options: tuple[tuple[str, str], ...]) -> int:
-    """How many exchanges one poll of a device takes, by modbus-driver's blocks; of other drivers one is reckoned with."""
+    """How many exchanges one poll of a device takes, by modbus-driver's blocks; of other drivers one is
+    reckoned with."""
     asked = dict(options)
     if not protocol.startswith("modbus"):
         return 1
-    return max(1, len(block_reads(device_model, _number(asked.get("gap"), GAP_REGISTERS), _number(asked.get("block"), BLOCK_REGISTERS))))
+    return max(
+        1,
+        len(
+            block_reads(
+                device_model,
+                _number(asked.get("gap"), GAP_REGISTERS),
+                _number(asked.get("block"), BLOCK_REGISTERS),
+            )
+        ),
+    )
 
 
 def _number(text: str | None, otherwise: int) -> int:
@@ -58,7 +70,10 @@ def _registers(table: str, count: int) -> int:
 
 def poll_ns(timing: LineTiming, device: DeviceSpec, reads: list[int]) -> int:
     """How long one poll of a device occupies its line when nothing goes wrong."""
-    return sum(timing.exchange_ns(_RTU_REQUEST_BYTES, _RTU_REPLY_BYTES + 2 * registers, device.response_ns) for registers in reads)
+    return sum(
+        timing.exchange_ns(_RTU_REQUEST_BYTES, _RTU_REPLY_BYTES + 2 * registers, device.response_ns)
+        for registers in reads
+    )
 
 
 def line_utilisation(spec: WorldSpec) -> dict[str, float]:
@@ -71,20 +86,28 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
         if timing is None:
             continue
         options = drivers.get(device.driver, {})  # a gateway that isn't ours has its own
-        reads = block_reads(device.model, _number(options.get("gap"), GAP_REGISTERS), _number(options.get("block"), BLOCK_REGISTERS))
+        reads = block_reads(
+            device.model,
+            _number(options.get("gap"), GAP_REGISTERS),
+            _number(options.get("block"), BLOCK_REGISTERS),
+        )
         name = f"{device.link}/{device.line}"
         used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
     return used
 
 
 def _impatient(spec: WorldSpec) -> list[str]:
-    """Drivers whose timeouts can't be over before their calls' deadline: a silent device then counts as a fault of its driver."""
+    """Drivers whose timeouts can't be over before their calls' deadline: a silent device then counts as a
+    fault of its driver."""
     out: dict[str, None] = {}
-    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    links = {link.name: link for link in spec.links}
+    drivers = {component.name: component for component in spec.components}
     for device in spec.devices:
         if device.protocol == "mqtt" or device.subscribed is not None or device.driver not in drivers:
             continue
-        name, link, deadline_ns = device.driver, links[device.link], drivers[device.driver].deadline_ns or device.poll_ns
+        name = device.driver
+        link = links[device.link]
+        deadline_ns = drivers[device.driver].deadline_ns or device.poll_ns
         options = dict(drivers[name].options)
         try:
             timeout_ns = positive_duration(options.get("timeout", ""))
@@ -94,27 +117,41 @@ def _impatient(spec: WorldSpec) -> list[str]:
         connecting_ns = 0 if device.protocol == "modbus-rtu" else min(2 * link.model.delay_ns, timeout_ns)
         if connecting_ns + tries * timeout_ns >= deadline_ns:
             asked = f"{tries} times {show_duration(timeout_ns)}" if tries > 1 else show_duration(timeout_ns)
-            first = f", after up to {show_duration(connecting_ns)} for connecting over {link.name}," if tries * timeout_ns < deadline_ns else ""
-            out[f"component {name}: a timeout of {asked}{first} is not over before its calls' deadline of {show_duration(deadline_ns)}: "
-                "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: ...}"] = None  # fmt: skip
+            first = (
+                f", after up to {show_duration(connecting_ns)} for connecting over {link.name},"
+                if tries * timeout_ns < deadline_ns
+                else ""
+            )
+            out[
+                f"component {name}: a timeout of {asked}{first} is not over before its calls' deadline of "
+                f"{show_duration(deadline_ns)}: "
+                "it is killed while it waits for a silent device; a shorter timeout, or limits: {deadline: "
+                "...}"
+            ] = None
     return list(out)
 
 
 def _far(spec: WorldSpec) -> list[str]:
-    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting, then one exchange after the other.
-    And links so long that no connection is ever open within a driver's timeout."""
+    """Polls that can't be over before their calls' deadline, by the way there and back alone: connecting,
+    then one exchange after the other. And links so long that no connection is ever open within a driver's
+    timeout."""
     out: dict[str, None] = {}
-    links, drivers = {link.name: link for link in spec.links}, {component.name: component for component in spec.components}
+    links = {link.name: link for link in spec.links}
+    drivers = {component.name: component for component in spec.components}
     for device in spec.devices:
         link = links[device.link]
         if device.protocol == "modbus-rtu" or device.driver not in drivers:
             continue
         polled = device.protocol != "mqtt" and device.subscribed is None
-        deadline_ns, there_and_back_ns = drivers[device.driver].deadline_ns or device.poll_ns, 2 * link.model.delay_ns
+        deadline_ns = drivers[device.driver].deadline_ns or device.poll_ns
+        there_and_back_ns = 2 * link.model.delay_ns
         takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
         fleet = spec.fleets[device.fleet]
         if polled and takes_ns >= deadline_ns:
-            takes = f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over {device.link}"
+            takes = (
+                f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over "
+                f"{device.link}"
+            )
             cure = "they are killed; a longer poll or deadline, or fewer blocks (gap, block)"
             out[f"fleet {fleet}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: {cure}"] = None
         try:
@@ -122,7 +159,9 @@ def _far(spec: WorldSpec) -> list[str]:
         except ValueError:
             continue  # none is given, or one that the component refuses
         if there_and_back_ns + device.response_ns > timeout_ns:
-            takes = f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
+            takes = (
+                f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
+            )
             patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
             out[f"fleet {fleet}: {takes}, {patience}: no exchange ever ends well; a longer timeout"] = None
     return list(out)
@@ -133,22 +172,40 @@ def warnings(spec: WorldSpec) -> list[str]:
     out = []
     for name, share in line_utilisation(spec).items():
         if share > 1:
-            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held")
+            out.append(
+                f"line {name}: {100 * share:.0f} % of its time is asked for, these polls can't all be held"
+            )
         elif share > 0.8:
-            out.append(f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other devices")
-    for model in {device.model.name: device.model for device in spec.devices if device.model.lasts_ns}.values():
+            out.append(
+                f"line {name}: {100 * share:.0f} % of its time is asked for, one timeout delays its other "
+                f"devices"
+            )
+    for model in {
+        device.model.name: device.model for device in spec.devices if device.model.lasts_ns
+    }.values():
         if model.lasts_ns < spec.duration_ns:
-            out.append(f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} s: then its last values are held")
+            out.append(
+                f"{model.name} lasts {model.lasts_ns / 1e9:g} s, the scenario {spec.duration_ns / 1e9:g} "
+                f"s: then its last values are held"
+            )
     drivers = {component.name: component for component in spec.components}
-    for driver in dict.fromkeys(device.driver for device in spec.devices if device.protocol == "mqtt" or device.subscribed is not None):
+    for driver in dict.fromkeys(
+        device.driver for device in spec.devices if device.protocol == "mqtt" or device.subscribed is not None
+    ):
         deadline_ns = drivers[driver].deadline_ns or LISTEN_DEADLINE_NS
         try:
             wait_ns = positive_duration(dict(drivers[driver].options).get("wait", ""))
         except ValueError:
             continue  # none is given, or one that the component refuses
         if wait_ns >= deadline_ns:
-            waits = f"it waits {show_duration(wait_ns)} for news, its calls' deadline is {show_duration(deadline_ns)}"
-            out.append(f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: {{deadline: ...}}")
+            waits = (
+                f"it waits {show_duration(wait_ns)} for news, its calls' deadline is "
+                f"{show_duration(deadline_ns)}"
+            )
+            out.append(
+                f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: "
+                f"{{deadline: ...}}"
+            )
     out += _impatient(spec) + _far(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)

@@ -21,7 +21,9 @@ def phases(loaded: Loaded) -> list[PhaseSpec]:
             raise loaded.document.error((*at, "name"), f'a second phase "{phase.name}"')
         end = start + phase.for_
         if end > loaded.scenario.duration:
-            raise loaded.document.error((*at, "for"), f"ends {(end - loaded.scenario.duration) / 1e9:g} s after the run's duration")
+            raise loaded.document.error(
+                (*at, "for"), f"ends {(end - loaded.scenario.duration) / 1e9:g} s after the run's duration"
+            )
         if phase.recover_within is not None and phase.recover_within > phase.for_:
             raise loaded.document.error((*at, "recover-within"), "is longer than the phase itself")
         out.append(PhaseSpec(phase.name, start, end, phase.recover_within is not None))
@@ -35,7 +37,10 @@ def stretch(loaded: Loaded, name: str | None, at: Location) -> tuple[int, int]:
         return 0, loaded.scenario.duration + loaded.scenario.grace
     found = {phase.name: (phase.start_ns, phase.end_ns) for phase in phases(loaded)}
     if name not in found:
-        raise loaded.document.error((*at, "phase"), unknown("phase", name, found) if found else f'unknown phase "{name}"; the scenario has no phases')
+        raise loaded.document.error(
+            (*at, "phase"),
+            unknown("phase", name, found) if found else f'unknown phase "{name}"; the scenario has no phases',
+        )
     return found[name]
 
 

@@ -1,7 +1,8 @@
 """Random trouble of a scenario file to single actions in time, drawn from the seed when the run is planned.
 
-Belongs here: ``faults`` blocks. Never: what a verb takes (sim/trouble/). Load and trouble are the same kind of block: what is drawn
-here is an entry like those that a file spells out, and the trace doesn't tell them apart.
+Belongs here: ``faults`` blocks. Never: what a verb takes (sim/trouble/). Load and trouble are the same kind
+of block: what is drawn here is an entry like those that a file spells out, and the trace doesn't tell them
+apart.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from twinloop.sim.model.spec import Action
 
 
 def random_actions(loaded: Loaded, seed: int) -> list[Action]:
-    """One renewal process a block: exponential times to failure (``mtbf``) and to repair (``mttr``), one of ``do`` each time.
+    """One renewal process a block: exponential times to failure (``mtbf``) and to repair (``mttr``), one of
+    ``do`` each time.
 
     A block's next failure counts from the end of its last; raises ScenarioError.
     """
-    return [one for index in range(len(loaded.scenario.random_faults)) for one in block_actions(loaded, seed, index)]
+    return [
+        one
+        for index in range(len(loaded.scenario.random_faults))
+        for one in block_actions(loaded, seed, index)
+    ]
 
 
 def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
@@ -37,7 +43,9 @@ def block_actions(loaded: Loaded, seed: int, index: int) -> list[Action]:
         raise error((*at, "mttr"), f'"mttr" does not go with {found[0].name}: it has no end')
     now, until = _span(loaded, block, at)
     if now >= until:
-        raise error((*at, "from" if block.from_ is not None else "until"), "no time is left between from and until")
+        raise error(
+            (*at, "from" if block.from_ is not None else "until"), "no time is left between from and until"
+        )
     if (until - now) // block.mtbf > OCCURRENCES_MAX:
         raise error((*at, "mtbf"), f"happens more than {OCCURRENCES_MAX} times")
     draws = RandomStreams(seed).stream(f"faults/{index}")

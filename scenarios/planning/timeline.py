@@ -1,4 +1,5 @@
-"""The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events named.
+"""The timeline of a scenario file to single actions in time: repetition written out, targets drawn, events
+named.
 
 Belongs here: when entries happen. Never: what a verb takes or does (sim/trouble/).
 """
@@ -28,7 +29,8 @@ _AFTER = re.compile(r"^\s*(?P<event>[a-z][a-z-]* [a-z][a-z0-9/-]*)\s*(?:\+\s*(?P
 
 
 def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
-    """All occurrences of all entries, in the order of the file, and what waits for an event; raises ScenarioError."""
+    """All occurrences of all entries, in the order of the file, and what waits for an event; raises
+    ScenarioError."""
     out: list[Action] = []
     waiting: list[Reaction] = []
     events = possible_events(loaded)
@@ -39,7 +41,9 @@ def actions(loaded: Loaded, seed: int) -> tuple[list[Action], list[Reaction]]:
     return out, waiting
 
 
-def entry_actions(loaded: Loaded, seed: int, index: int, events: list[str]) -> tuple[list[Action], list[Reaction]]:
+def entry_actions(
+    loaded: Loaded, seed: int, index: int, events: list[str]
+) -> tuple[list[Action], list[Reaction]]:
     """The same of one entry. ``events``: ``possible_events``."""
     entry, at = loaded.scenario.timeline[index], ("timeline", index)
     verb = find(loaded, entry, at)
@@ -47,7 +51,9 @@ def entry_actions(loaded: Loaded, seed: int, index: int, events: list[str]) -> t
     draws = RandomStreams(seed).stream(f"timeline/{index}")
     if entry.every is None and entry.after is not None:
         return [], [_reaction(loaded, entry, verb, at, events, draws)]
-    return [happening(drawn(loaded, verb, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)], []
+    return [
+        happening(drawn(loaded, verb, draws), instant, entry.for_) for instant in _instants(loaded, entry, at)
+    ], []
 
 
 def happening(verb: Verb, at_ns: int, for_ns: int | None) -> Action:
@@ -74,7 +80,10 @@ def _reaction(
         raise error((*at, "phase"), '"phase" goes with "at" and "every"; an event comes when it comes')
     found = _AFTER.match(str(entry.after))
     if not found:
-        text = f'expected an event, e.g. "heal cloud" or "heal cloud + 5 s" (with "every" a duration), got "{entry.after}"'
+        text = (
+            f'expected an event, e.g. "heal cloud" or "heal cloud + 5 s" (with "every" a duration), got '
+            f'"{entry.after}"'
+        )
         raise error((*at, "after"), text)
     if found["event"] not in events:
         raise error((*at, "after"), unknown("event", found["event"], events))
@@ -82,7 +91,9 @@ def _reaction(
         delay = 0 if found["delay"] is None else units.duration(found["delay"])
     except ValueError as problem:
         raise error((*at, "after"), str(problem)) from problem
-    return Reaction(found["event"], delay, entry.times or 1, entry.for_, happening(drawn(loaded, verb, draws), 0, None))
+    return Reaction(
+        found["event"], delay, entry.times or 1, entry.for_, happening(drawn(loaded, verb, draws), 0, None)
+    )
 
 
 def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int]:
@@ -117,18 +128,29 @@ def _instants(loaded: Loaded, entry: schema.Entry, at: Location) -> Iterator[int
 
 
 def possible_events(loaded: Loaded) -> list[str]:
-    """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``, ``restart gw``..."""
+    """Names of what a scenario's timeline and random trouble can make happen: ``cut cloud``, ``heal cloud``,
+    ``restart gw``..."""
     out: dict[str, None] = {f"phase {phase.name}": None for phase in loaded.scenario.phases}
-    deeds: list[tuple[schema.Deed, bool]] = [(entry, entry.for_ is not None) for entry in loaded.scenario.timeline]
-    deeds += [(deed, block.mttr is not None) for block in loaded.scenario.random_faults for deed in block.actions]
+    deeds: list[tuple[schema.Deed, bool]] = [
+        (entry, entry.for_ is not None) for entry in loaded.scenario.timeline
+    ]
+    deeds += [
+        (deed, block.mttr is not None) for block in loaded.scenario.random_faults for deed in block.actions
+    ]
     if any(phase.recover_within is not None for phase in loaded.scenario.phases):
         deeds = [(deed, True) for deed, _ in deeds]  # when that phase begins, whatever lasts ends
     if any(gateway.supervision.watchdog is not None for gateway in loaded.scenario.gateways.values()):
-        out |= {f"restart {name}": None for name, gateway in loaded.scenario.gateways.items() if gateway.supervision.watchdog is not None}
+        out |= {
+            f"restart {name}": None
+            for name, gateway in loaded.scenario.gateways.items()
+            if gateway.supervision.watchdog is not None
+        }
     for name, gateway in loaded.scenario.gateways.items():
         if gateway.standby is not None:
             of = gateway.standby.of
-            out |= {f"{event} {one}": None for one in (of, name) for event in ("promote", "step-down")} | {f"split-brain {of}": None}
+            out |= {f"{event} {one}": None for one in (of, name) for event in ("promote", "step-down")} | {
+                f"split-brain {of}": None
+            }
     for deed, ends in deeds:
         for verb in VERBS.values():
             target = value_of(deed, verb.name)

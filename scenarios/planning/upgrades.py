@@ -1,4 +1,5 @@
-"""Upgrades in a scenario: registry, keys and releases read when it is planned, what became of each told when a run is over.
+"""Upgrades in a scenario: registry, keys and releases read when it is planned, what became of each told when
+a run is over.
 
 Belongs here: what only upgrades have. Never: what a gateway does with a release (sim/upgrade/upgrades.py).
 """
@@ -8,7 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twinloop.components.releases.registry import Keys, Registry, RegistryError, Version, read_public_key, trust
+from twinloop.components.releases.registry import (
+    Keys,
+    Registry,
+    RegistryError,
+    Version,
+    read_public_key,
+    trust,
+)
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.document import Location
@@ -24,7 +32,8 @@ _REGISTRY: Location = ("registry",)
 
 
 def require_release(loaded: Loaded, gateway: str, component: str, version: str, at: Location) -> None:
-    """A component of a gateway, with a version that is installed, to one that the registry has; raises ScenarioError."""
+    """A component of a gateway, with a version that is installed, to one that the registry has; raises
+    ScenarioError."""
     error, scenario = loaded.document.error, loaded.scenario
     used = components_of(scenario, gateway)
     if component not in used:
@@ -32,13 +41,19 @@ def require_release(loaded: Loaded, gateway: str, component: str, version: str, 
     if scenario.registry is None:
         raise error(at, "upgrade needs a registry: add registry: {path: ..., trust: [....pub]}")
     if scenario.components[component].version is None:
-        raise error(("components", component), f'component "{component}" is upgraded: say which version is installed, e.g. version: 1.0.0')
+        raise error(
+            ("components", component),
+            f'component "{component}" is upgraded: say which version is installed, e.g. version: 1.0.0',
+        )
     _offer(loaded, component, version, (*at, "version"))
 
 
 def ordered(loaded: Loaded) -> list[tuple[str, str, str, Location]]:
-    """(gateway, component, version, where it stands) of each upgrade of the timeline and of random trouble."""
-    entries: list[tuple[Location, schema.Deed]] = [(("timeline", i), entry) for i, entry in enumerate(loaded.scenario.timeline)]
+    """(gateway, component, version, where it stands) of each upgrade of the timeline and of random
+    trouble."""
+    entries: list[tuple[Location, schema.Deed]] = [
+        (("timeline", i), entry) for i, entry in enumerate(loaded.scenario.timeline)
+    ]
     for i, block in enumerate(loaded.scenario.random_faults):
         entries += [(("random-faults", i, "actions", j), deed) for j, deed in enumerate(block.actions)]
     found = []
@@ -98,7 +113,8 @@ def _offer(loaded: Loaded, name: str, version: str, at: Location) -> OfferSpec:
 
 
 def on_offer(loaded: Loaded) -> tuple[OfferSpec, ...]:
-    """Every release in the registry that can be read, for what may be ordered while the scenario runs; none without a registry."""
+    """Every release in the registry that can be read, for what may be ordered while the scenario runs; none
+    without a registry."""
     if loaded.scenario.registry is None:
         return ()
     registry, out = _registry(loaded), []
@@ -145,13 +161,18 @@ def upgrade_spec(block: schema.Upgrading) -> UpgradeSpec:
 def warnings(spec: WorldSpec) -> list[str]:
     """What can be foreseen of upgrades."""
     out = []
-    targets = dict.fromkeys(action.target.partition("/")[0] for action in spec.timeline if action.verb == "upgrade")
+    targets = dict.fromkeys(
+        action.target.partition("/")[0] for action in spec.timeline if action.verb == "upgrade"
+    )
     for gateway in spec.gateways:
         polled = gateway.name if gateway.standby is None else gateway.standby.of
         slowest = max((device.poll_ns for device in spec.devices if device.gateway == polled), default=0)
         if gateway.name in targets and gateway.upgrade.trial_ns < slowest:
-            out.append(f"gateway {gateway.name}: a trial of {show_duration(gateway.upgrade.trial_ns)} ends before each device was polled once, "
-                       f"the slowest every {show_duration(slowest)}")  # fmt: skip
+            out.append(
+                f"gateway {gateway.name}: a trial of {show_duration(gateway.upgrade.trial_ns)} ends before "
+                f"each device was polled once, "
+                f"the slowest every {show_duration(slowest)}"
+            )
     return out
 
 
@@ -169,17 +190,31 @@ def stories(orders: list[Upgrade]) -> list[str]:
         else:
             text += f" {one.state}{why} while {one.stage} at {one.ended_ns / 1e9:g} s{detail}"
         out.append(text)
-    return out if len(out) <= STORIES_MAX else [*out[:STORIES_MAX], f"and {len(out) - STORIES_MAX} more upgrades"]
+    return (
+        out
+        if len(out) <= STORIES_MAX
+        else [*out[:STORIES_MAX], f"and {len(out) - STORIES_MAX} more upgrades"]
+    )
 
 
 def figures(orders: list[Upgrade]) -> list[dict[str, Any]]:
     """Upgrades in the result."""
     return [
         {
-            "gateway": one.gateway, "component": one.component, "from": None if one.before is None else str(one.before),
-            "to": str(one.release.version), "sha256": one.release.sha256, "state": one.state, "cause": one.cause, "stage": one.stage,
-            "detail": one.detail, "issued_ns": one.issued_ns, "ended_ns": one.ended_ns, "downtime_ns": one.downtime_ns,
-            "fetched_bytes": one.fetched_bytes, "sessions": one.sessions,
+            "gateway": one.gateway,
+            "component": one.component,
+            "from": None if one.before is None else str(one.before),
+            "to": str(one.release.version),
+            "sha256": one.release.sha256,
+            "state": one.state,
+            "cause": one.cause,
+            "stage": one.stage,
+            "detail": one.detail,
+            "issued_ns": one.issued_ns,
+            "ended_ns": one.ended_ns,
+            "downtime_ns": one.downtime_ns,
+            "fetched_bytes": one.fetched_bytes,
+            "sessions": one.sessions,
         }
         for one in orders
-    ]  # fmt: skip
+    ]

@@ -1,7 +1,8 @@
-"""An entry of the timeline as what happens: its verb found, its keys read, checked against the plant that the file describes.
+"""An entry of the timeline as what happens: its verb found, its keys read, checked against the plant that the
+file describes.
 
-Belongs here: from a block of the file to an instance of a verb's class. Never: when something happens (timeline.py, random_trouble.py), a verb, its
-keys or what it does (sim/trouble/).
+Belongs here: from a block of the file to an instance of a verb's class. Never: when something happens
+(timeline.py, random_trouble.py), a verb, its keys or what it does (sim/trouble/).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def value_of(deed: schema.Deed, key: str) -> Any:
 
 
 def find(loaded: Loaded, deed: schema.Deed, at: Location) -> Verb:
-    """What an entry says that happens, checked; raises ScenarioError. Its target may still be ``fleet/any``."""
+    """What an entry says that happens, checked; raises ScenarioError. Its target may still be
+    ``fleet/any``."""
     error = loaded.document.error
     found = [name for name in VERBS if value_of(deed, name) is not None]
     if len(found) != 1:
@@ -42,7 +44,10 @@ def find(loaded: Loaded, deed: schema.Deed, at: Location) -> Verb:
     own = {key.name: key for key in verb.own_keys()}
     for name in given:
         if name not in own:
-            raise error((*at, name), f'"{name}" does not go with {verb.name} (with it go: {", ".join(own) or "nothing"})')
+            raise error(
+                (*at, name),
+                f'"{name}" does not go with {verb.name} (with it go: {", ".join(own) or "nothing"})',
+            )
     for key in own.values():
         if key.needed and key.name not in given:
             raise error(at, f'{verb.name} needs "{key.name}"')
@@ -72,7 +77,7 @@ def check_span(loaded: Loaded, verb: Verb, for_ns: int | None, at: Location) -> 
         raise loaded.document.error(at or (verb.name,), f'{verb.name} needs "for"')
 
 
-# ---- values ---------------------------------------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------------------
 def _value(loaded: Loaded, deed: schema.Deed, verb: type[Verb], type_: str, key: str, at: Location) -> Any:
     """A key's value as the verb's class has it."""
     value = value_of(deed, key)
@@ -99,7 +104,18 @@ def changes(to: schema.Change) -> dict[str, Any]:
     return {**fields, **model_changes(to)}
 
 
-_MODEL_FIELDS = ("delay_ns", "jitter_ns", "loss", "correlation", "bursts", "duplicate", "reorder", "corrupt", "rate_bps", "queue_bytes")
+_MODEL_FIELDS = (
+    "delay_ns",
+    "jitter_ns",
+    "loss",
+    "correlation",
+    "bursts",
+    "duplicate",
+    "reorder",
+    "corrupt",
+    "rate_bps",
+    "queue_bytes",
+)
 
 
 def _check_change(loaded: Loaded, link: schema.Link, to: schema.Change, at: Location) -> None:
@@ -108,7 +124,9 @@ def _check_change(loaded: Loaded, link: schema.Link, to: schema.Change, at: Loca
         raise error((*at, "preset"), unknown("preset", to.preset, PRESETS))
     if link.serial is not None:
         for key in [*(["preset"] if to.preset else []), *not_on_a_line(to)]:
-            raise error((*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply")
+            raise error(
+                (*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply"
+            )
     changed = changes(to)
     if not changed:
         raise error(at, "expected at least one figure that changes, e.g. to: {loss: 2 %}")
@@ -120,9 +138,10 @@ def _check_change(loaded: Loaded, link: schema.Link, to: schema.Change, at: Loca
             raise error((*at, key), why)
 
 
-# ---- the plant of a file ----------------------------------------------------------------------------------------------
+# ---- the plant of a file -------------------------------------------------------------------------
 class FileSite:
-    """What a scenario file describes, for the check of the entry that lies ``at`` (``sim.trouble.verb.Site``)."""
+    """What a scenario file describes, for the check of the entry that lies ``at``
+    (``sim.trouble.verb.Site``)."""
 
     def __init__(self, loaded: Loaded, at: Location) -> None:
         self._loaded, self._scenario, self._at = loaded, loaded.scenario, at
@@ -140,7 +159,12 @@ class FileSite:
     @property
     def pairs(self) -> Sequence[str]:
         """Names of gateways that are in a pair."""
-        return [one for name, block in self._scenario.gateways.items() if block.standby is not None for one in (block.standby.of, name)]
+        return [
+            one
+            for name, block in self._scenario.gateways.items()
+            if block.standby is not None
+            for one in (block.standby.of, name)
+        ]
 
     def is_line(self, link: str) -> bool:
         """Is it a serial line?"""
@@ -149,9 +173,18 @@ class FileSite:
     def legs(self, link: str) -> Sequence[str]:
         """Devices, gateways and the broker that hang on it by a leg of their own."""
         fleets, gateways = self._scenario.fleets, self._scenario.gateways
-        legs = [f"{fleet}/{i + 1}" for fleet, block in fleets.items() if block.link == link for i in range(block.count)]
+        legs = [
+            f"{fleet}/{i + 1}"
+            for fleet, block in fleets.items()
+            if block.link == link
+            for i in range(block.count)
+        ]
         legs += [name for name, block in gateways.items() if block.uplink.link == link]
-        legs += [name for name, block in gateways.items() if block.standby is not None and block.standby.heartbeat.link == link]
+        legs += [
+            name
+            for name, block in gateways.items()
+            if block.standby is not None and block.standby.heartbeat.link == link
+        ]
         if any(block.link == link and block.protocol == "mqtt" for block in fleets.values()):
             legs.append(BROKER_LEG)
         return legs
@@ -159,19 +192,31 @@ class FileSite:
     def pollers(self, link: str) -> Sequence[str]:
         """Gateways that poll over it."""
         polling = [fleet.gateway for fleet in self._scenario.fleets.values() if fleet.link == link]
-        return [name for name, block in self._scenario.gateways.items() if (block.standby.of if block.standby else name) in polling]
+        return [
+            name
+            for name, block in self._scenario.gateways.items()
+            if (block.standby.of if block.standby else name) in polling
+        ]
 
     def has_flash(self, gateway: str) -> bool:
         """Has it a store, and does that lie on flash?"""
         store = self._scenario.gateways[gateway].store
-        preset = None if store is None or store.preset not in STORE_PRESETS else STORE_PRESETS[store.preset].spec
-        in_memory = store is not None and (store.medium == "memory" or (store.medium is None and preset is not None and preset.volatile))
+        preset = (
+            None if store is None or store.preset not in STORE_PRESETS else STORE_PRESETS[store.preset].spec
+        )
+        in_memory = store is not None and (
+            store.medium == "memory" or (store.medium is None and preset is not None and preset.volatile)
+        )
         return store is not None and not in_memory
 
     def polled_by(self, device: str) -> tuple[str, ...]:
         """The gateways of a device: one, or a pair."""
         gateway = self._scenario.fleets[device.partition("/")[0]].gateway
-        return gateway, *(name for name, block in self._scenario.gateways.items() if block.standby is not None and block.standby.of == gateway)
+        return gateway, *(
+            name
+            for name, block in self._scenario.gateways.items()
+            if block.standby is not None and block.standby.of == gateway
+        )
 
     def require_release(self, gateway: str, component: str, version: str) -> None:
         """Raises when the gateway can't be told to install that."""

@@ -1,4 +1,5 @@
-"""The report for people: verdict, expectations with what was measured, the ledger by cause, stages, who spent what.
+"""The report for people: verdict, expectations with what was measured, the ledger by cause, stages, who spent
+what.
 
 Belongs here: words and tables. Never: figures that aren't in the Result.
 """
@@ -19,9 +20,14 @@ from twinloop.scenarios.text.units import show_duration, show_ratio, show_size
 from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
-    Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.BROKEN: "bold white on red", Verdict.ABORTED: "bold yellow",
-    Verdict.UNSURE: "bold yellow", Verdict.NO_DATA: "bold yellow", Verdict.INVALID: "bold red",
-}  # fmt: skip
+    Verdict.PASS: "bold green",
+    Verdict.FAIL: "bold red",
+    Verdict.BROKEN: "bold white on red",
+    Verdict.ABORTED: "bold yellow",
+    Verdict.UNSURE: "bold yellow",
+    Verdict.NO_DATA: "bold yellow",
+    Verdict.INVALID: "bold red",
+}
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdict.UNSURE: "~"}
 NAMED_MAX = 8
 """points without a value, by name"""
@@ -32,8 +38,12 @@ _BUSY = 0.9
 def header(console: Console, data: dict[str, Any], file: str) -> None:
     """What is about to be judged: enough to repeat it."""
     versions = " ".join(f"{name} {text}" for name, text in data["versions"].items())
-    console.print(f"[bold]{escape(data['scenario'])}[/]  {escape(file)}  seed {data['seed']}  clock {data['clock']}")
-    console.print(f"[dim]scenario {data['scenario_digest'][:16]}  trace {data['digest'][:16]}  {escape(versions)}[/]")
+    console.print(
+        f"[bold]{escape(data['scenario'])}[/]  {escape(file)}  seed {data['seed']}  clock {data['clock']}"
+    )
+    console.print(
+        f"[dim]scenario {data['scenario_digest'][:16]}  trace {data['digest'][:16]}  {escape(versions)}[/]"
+    )
     components = "  ".join(f"{name} {sha[:12]}" for name, sha in data["components"].items())
     console.print(f"[dim]components  {escape(components)}[/]")
     if "incident" in data:
@@ -62,12 +72,19 @@ def report(console: Console, result: Result, file: str) -> None:
     if result.divergence:
         console.print(escape(result.divergence))
     run = data["run"]
-    speed = f", {run['speedup']:{'.0f' if run['speedup'] >= 10 else '.2g'}} times real time" if run["speedup"] else ""
+    speed = (
+        f", {run['speedup']:{'.0f' if run['speedup'] >= 10 else '.2g'}} times real time"
+        if run["speedup"]
+        else ""
+    )
     if "pace" in run and run["pace"]["lag"]["count"]:
         lag = run["pace"]["lag"]
         speed += f" (late by {show_duration(lag['p50_ns'])} p50, {show_duration(lag['p99_ns'])} p99)"
-    console.print(f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} simulated in {run['wall_s']:.1f} s"
-                  f"{speed}, {run['polls']} polls{beside(data['unspoken'], result.verdict)}")  # fmt: skip
+    console.print(
+        f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} "
+        f"simulated in {run['wall_s']:.1f} s"
+        f"{speed}, {run['polls']} polls{beside(data['unspoken'], result.verdict)}"
+    )
     if result.verdict is Verdict.NO_DATA and not result.judged:
         console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
     if result.verdict is not Verdict.PASS:
@@ -84,8 +101,20 @@ def beside(unspoken: dict[str, int], verdict: Verdict) -> str:
 def _commands(console: Console, commands: dict[str, int]) -> None:
     """Writes that came from the cloud, and what became of them."""
     if commands["issued"]:
-        failed = [f"[yellow]{count} failed: {escape(cause)}[/]" for cause, count in commands.items() if cause not in ("issued", "done")]
-        console.print(" · ".join([f"[bold]commands[/]  {commands['issued']} issued", f"{commands.get('done', 0)} done", *failed]))
+        failed = [
+            f"[yellow]{count} failed: {escape(cause)}[/]"
+            for cause, count in commands.items()
+            if cause not in ("issued", "done")
+        ]
+        console.print(
+            " · ".join(
+                [
+                    f"[bold]commands[/]  {commands['issued']} issued",
+                    f"{commands.get('done', 0)} done",
+                    *failed,
+                ]
+            )
+        )
 
 
 def _wrong(console: Console, truth: dict[str, Any] | None) -> None:
@@ -93,15 +122,22 @@ def _wrong(console: Console, truth: dict[str, Any] | None) -> None:
     if truth is None:
         return
     if truth["wrong"]:
-        console.print(f"[bold red]wrong[/]  {truth['wrong']} readings are not what their device showed; {escape(truth['example'])}")
+        console.print(
+            f"[bold red]wrong[/]  {truth['wrong']} readings are not what their device showed; "
+            f"{escape(truth['example'])}"
+        )
     if truth["commands_wrong"]:
-        console.print(f"[bold red]wrong[/]  {truth['commands_wrong']} writes were called done and are not; {escape(truth['command_example'])}")
+        console.print(
+            f"[bold red]wrong[/]  {truth['commands_wrong']} writes were called done and are not; "
+            f"{escape(truth['command_example'])}"
+        )
     if truth["wrong"] or truth["commands_wrong"]:
         console.print()
 
 
 def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | None) -> None:
-    """What drivers returned by status, what was delivered without a value, who never had one, and how much of it was checked."""
+    """What drivers returned by status, what was delivered without a value, who never had one, and how much of
+    it was checked."""
     if not quality["known"]:
         return
     readings, parts = quality["readings"], [f"{quality['readings']['good']} good"]
@@ -118,10 +154,17 @@ def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | 
     for end, statuses in quality["ends"].items():
         bad = sum(count for status, count in statuses.items() if not status.startswith("Uncertain"))
         if bad and not end.startswith("missed"):
-            console.print(f"  {bad} of the {end} have no value: {escape(', '.join(f'{status} {count}' for status, count in statuses.items()))}")
+            console.print(
+                f"  {bad} of the {end} have no value: "
+                f"{escape(', '.join(f'{status} {count}' for status, count in statuses.items()))}"
+            )
     if quality["valueless_count"]:
         shown = ", ".join(quality["valueless"][:NAMED_MAX])
-        more = f" and {quality['valueless_count'] - NAMED_MAX} more" if quality["valueless_count"] > NAMED_MAX else ""
+        more = (
+            f" and {quality['valueless_count'] - NAMED_MAX} more"
+            if quality["valueless_count"] > NAMED_MAX
+            else ""
+        )
         console.print(f"[yellow]never a value[/]  {escape(shown)}{more}")
 
 
@@ -151,7 +194,11 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
     table.add_column(justify="right")
     for one in judged:
         style = STYLES[one.verdict]
-        table.add_row(f"[{style}]{_MARKS.get(one.verdict, '!')}[/]", escape(one.expectation.text), f"[{style}]{measured_text(one)}[/]")
+        table.add_row(
+            f"[{style}]{_MARKS.get(one.verdict, '!')}[/]",
+            escape(one.expectation.text),
+            f"[{style}]{measured_text(one)}[/]",
+        )
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")
     console.print(table)
@@ -167,8 +214,12 @@ def _ledger(console: Console, ledger: dict[str, Any]) -> None:
         if causes:
             by_cause = ", ".join(f"{cause} {count}" for cause, count in causes.items())
             parts.append(f"{sum(causes.values())} {state} ({by_cause})")
-    beside = [f"{ledger[name]} {name}" for name in ("duplicates", "misordered", "late", "open") if ledger[name]]
-    console.print(f"[bold]samples[/]  {' · '.join(parts)}{'   beside: ' + ', '.join(beside) if beside else ''}")
+    beside = [
+        f"{ledger[name]} {name}" for name in ("duplicates", "misordered", "late", "open") if ledger[name]
+    ]
+    console.print(
+        f"[bold]samples[/]  {' · '.join(parts)}{'   beside: ' + ', '.join(beside) if beside else ''}"
+    )
 
 
 def _latency(console: Console, latency: dict[str, Any]) -> None:
@@ -176,12 +227,24 @@ def _latency(console: Console, latency: dict[str, Any]) -> None:
     table.add_column("latency", style="bold")
     for name in ("p50", "p95", "p99", "max"):
         table.add_column(name, justify="right")
-    rows = [("gateway", latency["gateway"]), *((f"  {name}", figures) for name, figures in latency["stages"].items()), ("cloud", latency["cloud"])]
+    rows = [
+        ("gateway", latency["gateway"]),
+        *((f"  {name}", figures) for name, figures in latency["stages"].items()),
+        ("cloud", latency["cloud"]),
+    ]
     for name, figures in rows:
-        if not figures["count"] and not figures["never"] and figures is not latency["cloud"] and not latency["gateway"]["count"]:
+        if (
+            not figures["count"]
+            and not figures["never"]
+            and figures is not latency["cloud"]
+            and not latency["gateway"]["count"]
+        ):
             continue  # of a gateway that isn't ours nothing is known
         cells = [figures["p50_ns"], figures["p95_ns"], figures["p99_ns"], figures["max_ns"]]
-        shown = ["never" if cell is None and figures["never"] else "-" if cell is None else show_duration(cell) for cell in cells]
+        shown = [
+            "never" if cell is None and figures["never"] else "-" if cell is None else show_duration(cell)
+            for cell in cells
+        ]
         table.add_row(name, *shown)
     console.print(table)
 
@@ -190,7 +253,8 @@ def _fidelity(console: Console, fidelity: dict[str, Any]) -> None:
     """The wire beside simulated time."""
     delivered = fidelity["delivered"]
     console.print(
-        f"[bold]fidelity[/]  wire less virtual; the loopback takes {show_duration(fidelity['loopback_ns'])} there and back; "
+        f"[bold]fidelity[/]  wire less virtual; the loopback takes "
+        f"{show_duration(fidelity['loopback_ns'])} there and back; "
         f"{delivered['wire']} and {delivered['virtual']} of {delivered['due']} samples delivered"
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -198,7 +262,9 @@ def _fidelity(console: Console, fidelity: dict[str, Any]) -> None:
     for name in ("p50 wire", "virtual", "difference", "p99 wire", "virtual", "difference"):
         table.add_column(name, justify="right")
     for name, ranks in fidelity["stages"].items():
-        cells = [ranks[rank][side] for rank in ("p50_ns", "p99_ns") for side in ("wire", "virtual", "difference")]
+        cells = [
+            ranks[rank][side] for rank in ("p50_ns", "p99_ns") for side in ("wire", "virtual", "difference")
+        ]
         table.add_row(name, *("-" if cell is None else show_duration(cell) for cell in cells))
     console.print(table)
 
@@ -207,23 +273,40 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
     for name, figures in data["gateways"].items():
         band = data["bands"][name]
         console.print(
-            f"[bold]gateway {escape(name)}[/]  {figures['board']} ({band['runtime']}, {'metered' if band['metered'] else 'not metered'})  "
-            f"cpu {show_ratio(figures['cpu_ratio'])}  memory {show_size(figures['memory_peak_bytes'])}  boot {show_duration(figures['boot_ns'] or 0)}"
-            + (f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}" if figures["faults"] else "")
+            f"[bold]gateway {escape(name)}[/]  {figures['board']} ({band['runtime']}, "
+            f"{'metered' if band['metered'] else 'not metered'})  "
+            f"cpu {show_ratio(figures['cpu_ratio'])}  memory {show_size(figures['memory_peak_bytes'])}  "
+            f"boot {show_duration(figures['boot_ns'] or 0)}"
+            + (
+                f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}"
+                if figures["faults"]
+                else ""
+            )
             + (f"  quarantined {figures['quarantined']}" if figures["quarantined"] else "")
             + (f"  watchdog resets {figures['watchdog']}" if figures["watchdog"] else "")
-            + (f"  drivers {', '.join(f'{health} {count}' for health, count in figures['health'].items())}" if figures["health"] else "")
+            + (
+                f"  drivers {', '.join(f'{health} {count}' for health, count in figures['health'].items())}"
+                if figures["health"]
+                else ""
+            )
         )
         spent = sorted(figures["components"].items(), key=lambda item: -item[1]["cpu_ns"])
         shares = "  ".join(f"{component} {show_duration(one['cpu_ns'])}" for component, one in spent)
         console.print(f"  cpu time  {escape(shares)}  host {show_duration(figures['host_ns'])}")
         uplink, store = figures["uplink"], figures["store"]
-        text = f"  uplink  {uplink['published']} published, {uplink['resent']} given back, {uplink['lost_sessions']} sessions lost"
+        text = (
+            f"  uplink  {uplink['published']} published, {uplink['resent']} given back, "
+            f"{uplink['lost_sessions']} sessions lost"
+        )
         if store:
-            text += f"  store  {store['written']} written, at most {store['waiting_peak']} waiting ({show_size(store['peak_bytes'])})"
+            text += (
+                f"  store  {store['written']} written, at most {store['waiting_peak']} waiting "
+                f"({show_size(store['peak_bytes'])})"
+            )
         console.print(text)
         console.print(
-            f"  [dim]{band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; {escape(band['source'])}[/]"
+            f"  [dim]{band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; "
+            f"{escape(band['source'])}[/]"
         )
 
 
@@ -236,6 +319,7 @@ def _lines(console: Console, result: Result) -> None:
     for line in result.lines:
         if line.busy_ratio >= _BUSY or line.timeouts:
             console.print(
-                f"[yellow]line {escape(line.name)}[/] busy {100 * line.busy_ratio:.0f} % of the time, {line.exchanges} exchanges, "
+                f"[yellow]line {escape(line.name)}[/] busy {100 * line.busy_ratio:.0f} % of the time, "
+                f"{line.exchanges} exchanges, "
                 f"{line.timeouts} timeouts, up to {line.longest_queue} waiting"
             )

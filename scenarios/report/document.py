@@ -1,7 +1,8 @@
 """The JSON that run, attach and a judged serving write: one shape, whatever came of how many scenarios.
 
-Belongs here: the envelope and its entries' first fields. Never: what a result holds (scenarios/report/result.py). ``{"format": 1, "results":
-[{"kind": "result" | "error", "file", "seed", "verdict", "code", ...}]}``; its JSON Schema is ``result.schema.json`` beside this file.
+Belongs here: the envelope and its entries' first fields. Never: what a result holds
+(scenarios/report/result.py). ``{"format": 1, "results": [{"kind": "result" | "error", "file", "seed",
+"verdict", "code", ...}]}``; its JSON Schema is ``result.schema.json`` beside this file.
 """
 
 from __future__ import annotations
@@ -21,8 +22,21 @@ def entry(file: Path, result: Result | Exception, code: int) -> dict[str, Any]:
     """A scenario that was run, or what it died of. ``code``: the exit code that it alone would have."""
     if isinstance(result, Exception):
         error = str(result) or type(result).__name__
-        return {"kind": "error", "file": shown_path(file), "seed": None, "verdict": None, "code": code, "error": error}
-    first = {"kind": "result", "file": shown_path(file), "seed": result.data["seed"], "verdict": result.verdict.value, "code": code}
+        return {
+            "kind": "error",
+            "file": shown_path(file),
+            "seed": None,
+            "verdict": None,
+            "code": code,
+            "error": error,
+        }
+    first = {
+        "kind": "result",
+        "file": shown_path(file),
+        "seed": result.data["seed"],
+        "verdict": result.verdict.value,
+        "code": code,
+    }
     return first | {key: value for key, value in result.data.items() if key not in first and key != "format"}
 
 

@@ -1,4 +1,5 @@
-"""The figures of a result, typed, for those who read one in Python. The same as in the JSON document, by its names.
+"""The figures of a result, typed, for those who read one in Python. The same as in the JSON document, by its
+names.
 
 Belongs here: shapes, and how they are read from the document. Never: how a figure comes about (result.py).
 """
@@ -12,7 +13,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Spread:
-    """A histogram's figures, ns. ``never``: samples that never got that far; a rank that only those reach is None, as all are without data."""
+    """A histogram's figures, ns. ``never``: samples that never got that far; a rank that only those reach is
+    None, as all are without data."""
 
     count: int
     never: int
@@ -24,7 +26,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class SampleCounts:
-    """What became of every sample that was due; by cause where there is one. ``cached``: in a store at the end."""
+    """What became of every sample that was due; by cause where there is one. ``cached``: in a store at the
+    end."""
 
     due: int
     open: int
@@ -41,7 +44,8 @@ class SampleCounts:
 
 @dataclass(frozen=True)
 class LatencyFigures:
-    """From due to verdict (``gateway``), to acknowledged by the cloud (``cloud``), and what each stage took."""
+    """From due to verdict (``gateway``), to acknowledged by the cloud (``cloud``), and what each stage
+    took."""
 
     gateway: Spread
     cloud: Spread
@@ -74,7 +78,8 @@ class LinkFigures:
 
 @dataclass(frozen=True)
 class TruthFigures:
-    """How many values were compared with what devices showed, and how many weren't that; the same of writes."""
+    """How many values were compared with what devices showed, and how many weren't that; the same of
+    writes."""
 
     readings: int
     checked: int
@@ -96,7 +101,11 @@ def samples(data: Mapping[str, Any]) -> SampleCounts:
 
 def latency(data: Mapping[str, Any]) -> LatencyFigures:
     """Of ``latency``."""
-    return LatencyFigures(spread(data["gateway"]), spread(data["cloud"]), {name: spread(one) for name, one in data["stages"].items()})
+    return LatencyFigures(
+        spread(data["gateway"]),
+        spread(data["cloud"]),
+        {name: spread(one) for name, one in data["stages"].items()},
+    )
 
 
 def gateway(data: Mapping[str, Any]) -> GatewayFigures:

@@ -1,8 +1,8 @@
 """``--out DIR``: a result, the whole trace and every sample, for tools of the user's own.
 
-DIR/result.json; DIR/run.sqlite with tables ``events`` (time_ns, kind, fields as JSON) and ``ends`` (one row per device,
-k and end state, with a point mask); DIR/store-GATEWAY.sqlite, the gateway's own store. The databases open at any time,
-also after an interrupted run.
+DIR/result.json; DIR/run.sqlite with tables ``events`` (time_ns, kind, fields as JSON) and ``ends`` (one row
+per device, k and end state, with a point mask); DIR/store-GATEWAY.sqlite, the gateway's own store. The
+databases open at any time, also after an interrupted run.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ from twinloop.sim.world import World
 
 _SCHEMA = """
 CREATE TABLE events (time_ns INTEGER, kind TEXT, fields TEXT);
-CREATE TABLE ends (time_ns INTEGER, device TEXT, k INTEGER, mask TEXT, points INTEGER, state TEXT, cause TEXT);
+CREATE TABLE ends (
+  time_ns INTEGER, device TEXT, k INTEGER, mask TEXT, points INTEGER, state TEXT, cause TEXT
+);
 CREATE TABLE result (json TEXT);
 """
 
 
 MARK = ".twinloop-out"
-"""says that a folder is one of ours, and names the files in it that are: only those go when the next run comes"""
+"""says that a folder is one of ours, and names the files in it that are: only those go when the next run
+comes"""
 _LASTING = ("", "-wal", "-shm", "-journal")
 """what SQLite appends to the names of its files"""
 
 
 class Folder:
-    """The files of one run. ``close`` commits; ``write_result`` comes last. Locked: two runs don't share one."""
+    """The files of one run. ``close`` commits; ``write_result`` comes last. Locked: two runs don't share
+    one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,14 +55,21 @@ class Folder:
         """This folder is ours until ``close``; raises MachineError when another run has it."""
         there = sorted(file.name for file in self.path.iterdir())
         if there and MARK not in there:
-            raise ScenarioError("--out", None, "", f"{self.path}: the folder holds other files ({there[0]}); give an empty or a new one")
+            raise ScenarioError(
+                "--out",
+                None,
+                "",
+                f"{self.path}: the folder holds other files ({there[0]}); give an empty or a new one",
+            )
         self._lock = os.open(self.path / MARK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
             self._lock = -1
-            raise MachineError(f"--out {self.path}: another run is writing into this folder; give each its own") from error
+            raise MachineError(
+                f"--out {self.path}: another run is writing into this folder; give each its own"
+            ) from error
 
     def _make_room(self) -> None:
         """The files of an earlier run go; anybody else's are never touched."""
@@ -72,7 +83,12 @@ class Folder:
     def _mine(self, name: str) -> Path:
         """A file that this run writes; raises ScenarioError when somebody else's is there."""
         if (self.path / name).exists():
-            raise ScenarioError("--out", None, "", f"{self.path}: {name} is there, and no run of twinloop has written it; give another folder")
+            raise ScenarioError(
+                "--out",
+                None,
+                "",
+                f"{self.path}: {name} is there, and no run of twinloop has written it; give another folder",
+            )
         os.lseek(self._lock, 0, os.SEEK_END)
         os.write(self._lock, f"{name}\n".encode())
         return self.path / name
@@ -94,7 +110,10 @@ class Folder:
             ends = [r for r in records if r[1] == "end"]
             self._db.executemany(
                 "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(now, names[device], k, f"{mask:x}", mask.bit_count(), state, cause) for now, _, device, k, mask, state, cause in ends],
+                [
+                    (now, names[device], k, f"{mask:x}", mask.bit_count(), state, cause)
+                    for now, _, device, k, mask, state, cause in ends
+                ],
             )
             self._db.execute("COMMIT")
 

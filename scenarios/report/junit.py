@@ -1,7 +1,8 @@
 """JUnit XML: a suite for each scenario, a case for each expectation, and one for the run itself.
 
-Belongs here: the mapping. FAIL and BROKEN are failures, scenario errors are errors, NO-DATA is an error, UNSURE a skip
-unless strict. Whatever makes the exit code another than 0 is one of them: if no expectation is, the run itself.
+Belongs here: the mapping. FAIL and BROKEN are failures, scenario errors are errors, NO-DATA is an error,
+UNSURE a skip unless strict. Whatever makes the exit code another than 0 is one of them: if no expectation is,
+the run itself.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ def write_junit(path: Path, results: Sequence[tuple[Path, Result | Exception]], 
             ET.SubElement(case, "error", message=str(result) or type(result).__name__)
         else:
             _suite(suite, result, strict)
-        for kind, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("errors", "testcase/error"), ("skipped", "testcase/skipped")):
+        for kind, tag in (
+            ("tests", "testcase"),
+            ("failures", "testcase/failure"),
+            ("errors", "testcase/error"),
+            ("skipped", "testcase/skipped"),
+        ):
             suite.set(kind, str(len(suite.findall(tag))))
     for element in root.iter():
         for name, value in element.attrib.items():
@@ -71,4 +77,6 @@ def _suite(suite: ET.Element, result: Result, strict: bool) -> None:
     code = exit_code(result.verdict, strict, bool(data["unspoken"]))
     if code and not (suite.findall("testcase/failure") or suite.findall("testcase/error")):
         kind = "error" if result.verdict is Verdict.NO_DATA else "failure"
-        ET.SubElement(run, kind, message=f"{result.verdict.value}: {why(result) or f'exit code {code}'}").text = data["reproduce"]
+        ET.SubElement(
+            run, kind, message=f"{result.verdict.value}: {why(result) or f'exit code {code}'}"
+        ).text = data["reproduce"]

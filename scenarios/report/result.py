@@ -1,7 +1,7 @@
 """The result of a run as plain data: the JSON contract, and what a console wants to say beside it.
 
-Belongs here: the shape. Never: formatting (report/). All but ``run.wall_s``, ``run.speedup``, ``run.pace``, ``clock`` and ``versions`` is
-equal over repeats on any machine.
+Belongs here: the shape. Never: formatting (report/). All but ``run.wall_s``, ``run.speedup``, ``run.pace``,
+``clock`` and ``versions`` is equal over repeats on any machine.
 """
 
 from __future__ import annotations
@@ -44,10 +44,20 @@ class LineFigures:
     timeouts: int
     longest_queue: int
 
+    def as_json(self) -> dict[str, Any]:
+        """The line's figures as they stand in the result, without its name, which is their key there."""
+        return {
+            "busy_ratio": self.busy_ratio,
+            "exchanges": self.exchanges,
+            "timeouts": self.timeouts,
+            "longest_queue": self.longest_queue,
+        }
+
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one run. ``data`` is the JSON object, ``judged`` each expectation with what was measured; figures are typed below."""
+    """The result of one run. ``data`` is the JSON object, ``judged`` each expectation with what was measured;
+    figures are typed below."""
 
     verdict: Verdict
     data: dict[str, Any]
@@ -106,7 +116,8 @@ class Result:
 
     @property
     def truth(self) -> figures.TruthFigures | None:
-        """What drivers returned against what devices showed; None when a gateway that isn't ours was judged."""
+        """What drivers returned against what devices showed; None when a gateway that isn't ours was
+        judged."""
         return figures.truth(self.data.get("truth"))
 
     @property
@@ -131,13 +142,39 @@ def versions() -> dict[str, str]:
     return found
 
 
-def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], verdict: Verdict, notes: list[str], reproduce: str,
-            wall_s: float) -> Result:  # fmt: skip
+def _books(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "due": ledger.due,
+        "open": ledger.open,
+        "delivered": ledger.count(End.DELIVERED),
+        "cached": ledger.count(End.CACHED),
+        **{end.value: ledger.by_cause(end) for end in (End.DROPPED, End.EVICTED, End.MISSED, End.LOST)},
+        "duplicates": ledger.duplicates,
+        "misordered": ledger.misordered,
+        "late": ledger.late,
+        "derived": ledger.derived,
+    }
+
+
+def collect(
+    loaded: Loaded,
+    world: World,
+    judge: Judge,
+    judged: list[Judged],
+    verdict: Verdict,
+    notes: list[str],
+    reproduce: str,
+    wall_s: float,
+) -> Result:
     """Everything of a run that has ended, copied out of its world."""
     simulated_ns = max(0, world.env._now)
     ledger = world.ledger
     latency = world.latencies.of()
     truth, unspoken = getattr(world, "truth", None), judge.unspoken()
+    lines = [
+        LineFigures(n, round(busy_ratio(world, x), 6), x.exchanges, x.timeouts, x.longest_queue)
+        for n, x in world.field.lines.items()
+    ]
     data: dict[str, Any] = {
         "format": FORMAT,
         "verdict": verdict.value,
@@ -150,31 +187,30 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         "recordings": dict(loaded.models.digests),
         "versions": versions(),
         "expectations": [_expectation(one) for one in judged],
-        "ledger": {
-            "due": ledger.due, "open": ledger.open, "delivered": ledger.count(End.DELIVERED), "cached": ledger.count(End.CACHED),
-            **{end.value: ledger.by_cause(end) for end in (End.DROPPED, End.EVICTED, End.MISSED, End.LOST)},
-            "duplicates": ledger.duplicates, "misordered": ledger.misordered, "late": ledger.late, "derived": ledger.derived,
-        },
+        "ledger": _books(ledger),
         "quality": _quality(ledger),
         **({} if truth is None else {"truth": _truth(truth)}),
         "unspoken": unspoken,
         "latency": {
-            "gateway": _histogram(latency.gateway), "cloud": _histogram(latency.cloud),
+            "gateway": _histogram(latency.gateway),
+            "cloud": _histogram(latency.cloud),
             "stages": {name: _histogram(latency.stages[i]) for i, name in enumerate(STAGES)},
         },
         "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
-        "lines": {name: {"busy_ratio": round(busy_ratio(world, line), 6), "exchanges": line.exchanges, "timeouts": line.timeouts,
-                         "longest_queue": line.longest_queue} for name, line in world.field.lines.items()},
+        "lines": {line.name: line.as_json() for line in lines},
         "links": {name: _link_figures(link.stats()) for name, link in world.links.items()},
         "commands": {"issued": len(world.commands_issued), **world.commands_ended},
         "bands": {gateway.name: band(gateway) for gateway in world.gateways},
         "notes": notes,
         "run": {
-            "simulated_ns": simulated_ns, "wall_s": round(wall_s, 6), "polls": world.polls, "events": world.events,
+            "simulated_ns": simulated_ns,
+            "wall_s": round(wall_s, 6),
+            "polls": world.polls,
+            "events": world.events,
             "speedup": round(simulated_ns / 1e9 / wall_s, 3) if wall_s else None,
         },
         "reproduce": reproduce,
-    }  # fmt: skip
+    }
     if world.pacer is not None:
         data["run"]["pace"] = {"speed": float(world.pacer.speed), "lag": _histogram(world.pacer.lag)}
     places = {device.name: device.place.url for device in world.spec.devices if device.place is not None}
@@ -185,11 +221,13 @@ def collect(loaded: Loaded, world: World, judge: Judge, judged: list[Judged], ve
         notes = [*notes, *(text for pair in world.pairs for text in pairs.stories(pair))]
     if world.rollout.orders:
         data["upgrades"] = upgrades.figures(world.rollout.orders)
-        data["releases"] = {f"{o.release.name} {o.release.version}": hashlib.sha256(o.data).hexdigest() for o in world.spec.offers}
+        data["releases"] = {
+            f"{o.release.name} {o.release.version}": hashlib.sha256(o.data).hexdigest()
+            for o in world.spec.offers
+        }
         notes = [*notes, *upgrades.stories(world.rollout.orders)]
     if loaded.scenario.incident is not None:
         data["incident"] = loaded.scenario.incident
-    lines = [LineFigures(n, round(busy_ratio(world, x), 6), x.exchanges, x.timeouts, x.longest_queue) for n, x in world.field.lines.items()]
     return Result(verdict, data, judged, notes, lines)
 
 
@@ -216,9 +254,18 @@ def _quality(ledger: Ledger) -> dict[str, Any]:
         named[status_name(status)] = named.get(status_name(status), 0) + count
     never = ledger.valueless()
     valueless = [
-        f"{ledger.names[device]} {point}" for device, mask in never.items() for i, point in enumerate(ledger.points[device]) if mask >> i & 1
-    ]  # fmt: skip
-    return {"known": True, "readings": readings, "ends": ends, "valueless": valueless[:VALUELESS_MAX], "valueless_count": len(valueless)}
+        f"{ledger.names[device]} {point}"
+        for device, mask in never.items()
+        for i, point in enumerate(ledger.points[device])
+        if mask >> i & 1
+    ]
+    return {
+        "known": True,
+        "readings": readings,
+        "ends": ends,
+        "valueless": valueless[:VALUELESS_MAX],
+        "valueless_count": len(valueless),
+    }
 
 
 def _truth(truth: Truth) -> dict[str, Any]:
@@ -234,9 +281,11 @@ def _truth(truth: Truth) -> dict[str, Any]:
 def _expectation(one: Judged) -> dict[str, Any]:
     never = one.measured is not None and one.measured >= NEVER
     out: dict[str, Any] = {
-        "expression": one.expectation.text, "verdict": one.verdict.value, "measured": None if never else one.measured,
+        "expression": one.expectation.text,
+        "verdict": one.verdict.value,
+        "measured": None if never else one.measured,
         "unit": "ns" if one.expectation.within_ns is not None else one.expectation.unit,
-    }  # fmt: skip
+    }
     if never:
         out["never"] = True
     if one.why:
@@ -250,9 +299,13 @@ def _histogram(histogram: Histogram) -> dict[str, Any]:
         return None if value is None or value >= NEVER else value
 
     return {
-        "count": histogram.count, "never": histogram.never, "p50_ns": rank(500), "p95_ns": rank(950), "p99_ns": rank(990),
+        "count": histogram.count,
+        "never": histogram.never,
+        "p50_ns": rank(500),
+        "p95_ns": rank(950),
+        "p99_ns": rank(990),
         "max_ns": histogram.max if histogram.count else None,
-    }  # fmt: skip
+    }
 
 
 def _gateway(world: World, gateway: Any) -> dict[str, Any]:
@@ -261,11 +314,17 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         faults[cause] = faults.get(cause, 0) + count
     components = {
         name: {
-            "fuel": m.fuel, "calls": m.calls, "imports": m.imports, "values": m.values, "cpu_ns": m.cpu_ns, "fuel_ns": m.fuel_ns,
-            "instantiate_ns": m.instantiate_ns, "faults": m.faults,
+            "fuel": m.fuel,
+            "calls": m.calls,
+            "imports": m.imports,
+            "values": m.values,
+            "cpu_ns": m.cpu_ns,
+            "fuel_ns": m.fuel_ns,
+            "instantiate_ns": m.instantiate_ns,
+            "faults": m.faults,
         }
         for name, m in gateway.machine.budget.meters.items()
-    }  # fmt: skip
+    }
     uplink, store = gateway.outbox.uplink, gateway.outbox.store
     return {
         "board": gateway.machine.board.name,
@@ -283,14 +342,25 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         "breaches": gateway.machine.budget.breaches,
         "components": components,
         "uplink": {
-            "sessions": uplink.sessions, "lost_sessions": uplink.lost_sessions, "published": uplink.published, "resent": uplink.resent,
-            "window_peak": uplink.window_peak, "link": _link(world, gateway),
+            "sessions": uplink.sessions,
+            "lost_sessions": uplink.lost_sessions,
+            "published": uplink.published,
+            "resent": uplink.resent,
+            "window_peak": uplink.window_peak,
+            "link": _link(world, gateway),
         },
-        "store": None if store is None else {
-            "written": store.written, "evicted": store.evicted, "waiting": store.waiting, "waiting_peak": store.waiting_peak,
-            "peak_bytes": store.peak_bytes, "syncs": store.syncs, "flash_bytes": store.flash_bytes,
+        "store": None
+        if store is None
+        else {
+            "written": store.written,
+            "evicted": store.evicted,
+            "waiting": store.waiting,
+            "waiting_peak": store.waiting_peak,
+            "peak_bytes": store.peak_bytes,
+            "syncs": store.syncs,
+            "flash_bytes": store.flash_bytes,
         },
-    }  # fmt: skip
+    }
 
 
 def health(gateway: Any) -> dict[str, int]:
@@ -309,7 +379,12 @@ def _link_figures(stats: LegStats) -> dict[str, int]:
 
 def _link(world: World, gateway: Any) -> dict[str, int]:
     stats = world.links[gateway.spec.uplink.link].stats(gateway.name)
-    return {"offered": stats.offered, "lost": stats.lost, "queue_full": stats.queue_full, "ruled_out": stats.ruled_out}
+    return {
+        "offered": stats.offered,
+        "lost": stats.lost,
+        "queue_full": stats.queue_full,
+        "ruled_out": stats.ruled_out,
+    }
 
 
 def band(gateway: Any) -> dict[str, Any]:
@@ -317,6 +392,14 @@ def band(gateway: Any) -> dict[str, Any]:
     board, profile = gateway.machine.board, gateway.machine.budget.profile
     fuel = board.metered_fuel_ps if profile.metered else board.fuel_ps
     return {
-        "board": board.name, "factor": profile.band, "runtime": board.runtime, "metered": profile.metered, "fuel_ps": profile.fuel_ps,
-        "call_ps": profile.call_ps, "import_ps": profile.import_ps, "value_ps": profile.value_ps, "source": fuel.source, "calibrated": False,
-    }  # fmt: skip
+        "board": board.name,
+        "factor": profile.band,
+        "runtime": board.runtime,
+        "metered": profile.metered,
+        "fuel_ps": profile.fuel_ps,
+        "call_ps": profile.call_ps,
+        "import_ps": profile.import_ps,
+        "value_ps": profile.value_ps,
+        "source": fuel.source,
+        "calibrated": False,
+    }

@@ -23,7 +23,9 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
     for name in ("verdict", "scenario", "why"):
         table.add_column(name, overflow="fold")
     counts: dict[str, int] = {}
-    words: list[tuple[int, str, str]] = [(ABORTED, Verdict.ABORTED.value, STYLES[Verdict.ABORTED])] if not_run else []
+    words: list[tuple[int, str, str]] = (
+        [(ABORTED, Verdict.ABORTED.value, STYLES[Verdict.ABORTED])] if not_run else []
+    )
     for file, outcome, code in ran:
         if isinstance(outcome, Exception) and code == ABORTED:
             word, style, told = Verdict.ABORTED.value, STYLES[Verdict.ABORTED], str(outcome)
@@ -39,7 +41,10 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
     console.print()
     console.print(table)
     code = worst(code for code, _, _ in words)
-    _, word, style = min((one for one in words if one[0] == code), key=lambda one: one[1] == Verdict.PASS.value)  # UNSURE before PASS
+    # UNSURE before PASS
+    _, word, style = min(
+        (one for one in words if one[0] == code), key=lambda one: one[1] == Verdict.PASS.value
+    )
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     left = f", {not_run} not run" if not_run else ""
     console.print(f"\n[{style}]{word}[/]  {len(ran) + not_run} scenarios: {told}{left}")

@@ -1,7 +1,8 @@
 """A YAML document with the line of every value: our own SafeLoader.
 
-Belongs here: reading YAML strictly. Never: what keys mean (schema.py). Duplicate keys are refused; only true and false
-are booleans; there are no sexagesimal or octal numbers, no timestamps and no merge keys; null is ``null`` or nothing.
+Belongs here: reading YAML strictly. Never: what keys mean (schema.py). Duplicate keys are refused; only true
+and false are booleans; there are no sexagesimal or octal numbers, no timestamps and no merge keys; null is
+``null`` or nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|fa
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|)$"), ["n", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list(_NUMBER))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$"), list(_NUMBER)
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$"),
+    list(_NUMBER),
 )
 
 
@@ -79,11 +82,14 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise ScenarioError(name, None, "", f"cannot be read: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise ScenarioError(name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ScenarioError(
+            name, None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def read_regular(file: Path, most_bytes: int) -> bytes:
-    """The bytes of a regular file: pipes, devices and what has no end are refused before they are read. Raises OSError, or ValueError."""
+    """The bytes of a regular file: pipes, devices and what has no end are refused before they are read.
+    Raises OSError, or ValueError."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
@@ -93,7 +99,10 @@ def read_regular(file: Path, most_bytes: int) -> bytes:
         return opened.read(most_bytes)
 
 
-_TOP_LEVEL = re.compile(r"^(?:format|\"format\"|'format')\s*:", re.MULTILINE), re.compile(r"^(?:fleets|\"fleets\"|'fleets')\s*:", re.MULTILINE)
+_TOP_LEVEL = (
+    re.compile(r"^(?:format|\"format\"|'format')\s*:", re.MULTILINE),
+    re.compile(r"^(?:fleets|\"fleets\"|'fleets')\s*:", re.MULTILINE),
+)
 
 
 def looks_like_a_scenario(file: Path) -> bool:
@@ -108,7 +117,8 @@ def looks_like_a_scenario(file: Path) -> bool:
             text = read_regular(file, FILE_BYTES_MAX).decode("utf-8", "replace")
         except (OSError, ValueError):
             return False
-        return all(pattern.search(text) for pattern in _TOP_LEVEL)  # broken, and meant as one: whoever runs it says why
+        # broken, and meant as one: whoever runs it says why
+        return all(pattern.search(text) for pattern in _TOP_LEVEL)
     keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     return "format" in keys and "fleets" in keys
 
@@ -127,7 +137,9 @@ def parse_document(text: str, file: Path) -> Document:
         node = compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ScenarioError(name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}") from error
+        raise ScenarioError(
+            name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}"
+        ) from error
     except yaml.YAMLError as error:
         raise ScenarioError(name, None, "", f"YAML: {error}") from error
     except RecursionError as error:
@@ -135,7 +147,9 @@ def parse_document(text: str, file: Path) -> Document:
     if node is None:
         raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 2")
     if not isinstance(node, yaml.MappingNode):
-        raise ScenarioError(name, node.start_mark.line + 1, "$", "expected a mapping that begins with format: 2")
+        raise ScenarioError(
+            name, node.start_mark.line + 1, "$", "expected a mapping that begins with format: 2"
+        )
     lines: dict[Location, int] = {}
     data = _Builder(name, lines).build(node, ())
     return Document(file, data, lines)
@@ -172,7 +186,11 @@ class _Builder:
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
         if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:
             raise self._refuse(node, at, f"a number of more than {NUMBER_DIGITS_MAX} digits")
-        if kind == "str" and not node.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+        if (
+            kind == "str"
+            and not node.value.isascii()
+            and any("\ud800" <= letter <= "\udfff" for letter in node.value)
+        ):
             raise self._refuse(node, at, "text with half a surrogate pair")
         return self._scalars.construct_object(node)
 
@@ -187,7 +205,12 @@ class _Builder:
                 raise self._refuse(key_node, at, "merge keys (<<) are not used here")
             line = key_node.start_mark.line + 1
             if key in out:
-                raise ScenarioError(self._name, line, path_text((*at, key)), f"duplicate key, first given in line {first[key]}")
+                raise ScenarioError(
+                    self._name,
+                    line,
+                    path_text((*at, key)),
+                    f"duplicate key, first given in line {first[key]}",
+                )
             self._lines[(*at, key)] = first[key] = line
             out[key] = self.build(value_node, (*at, key))
         return out

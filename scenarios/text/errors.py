@@ -1,4 +1,5 @@
-"""The author's mistakes: a scenario that can't be run, with the place in the file, what was expected, what came.
+"""The author's mistakes: a scenario that can't be run, with the place in the file, what was expected, what
+came.
 
 Belongs here: the error and nearest names. Never: faults of guests or devices, broken invariants.
 """
@@ -35,10 +36,20 @@ class ScenarioError(Exception):
 
 
 class MachineError(Exception):
-    """This machine can't: no room on a disk, no memory, a folder that another run has. ``str`` says what to do."""
+    """This machine can't: no room on a disk, no memory, a folder that another run has. ``str`` says what to
+    do."""
 
 
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.EFBIG)
+_OF_THE_MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+    errno.EROFS,
+    errno.EFBIG,
+)
 
 
 def machine_error(error: BaseException) -> MachineError | None:
@@ -50,7 +61,9 @@ def machine_error(error: BaseException) -> MachineError | None:
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return MachineError(f"{where}{error.strerror}")
-    if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("full", "disk I/O", "readonly", "unable to open")):
+    if isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("full", "disk I/O", "readonly", "unable to open")
+    ):
         return MachineError(f"a database: {error}; is there room under --out and in the temporary folder?")
     return None
 
@@ -60,8 +73,12 @@ TEXT_MAX = 2000
 
 
 def printable(text: str) -> str:
-    """What others have made may hold what a terminal obeys: control characters are shown, and it isn't longer than TEXT_MAX."""
-    shown = "".join(letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}" for letter in text[: TEXT_MAX + 1])
+    """What others have made may hold what a terminal obeys: control characters are shown, and it isn't longer
+    than TEXT_MAX."""
+    shown = "".join(
+        letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}"
+        for letter in text[: TEXT_MAX + 1]
+    )
     return shown if len(text) <= TEXT_MAX else f"{shown[:TEXT_MAX]}... ({len(text)} characters)"
 
 

@@ -1,7 +1,7 @@
 """Quantities: a number and a unit as text, to an integer or a ratio, exactly.
 
-Belongs here: units. Never: ranges of single keys (schema.py). A bare number where a unit is due is an error, and so is a
-unit where none is due.
+Belongs here: units. Never: ranges of single keys (schema.py). A bare number where a unit is due is an error,
+and so is a unit where none is due.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ import re
 from decimal import Decimal
 from typing import Any
 
-DURATIONS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+DURATIONS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "min": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+}
 SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+)\s*([A-Za-z%/]*)\s*$")
@@ -30,7 +38,9 @@ def parse(text: Any, units: dict[str, int], what: str, example: str) -> int:
     number, unit = found.groups()
     if unit not in units:
         got = f'unit "{unit}"' if unit else "no unit"
-        raise ValueError(f'expected {what}, e.g. "{example}" (units: {", ".join(units)}), got {got} in "{text}"')
+        raise ValueError(
+            f'expected {what}, e.g. "{example}" (units: {", ".join(units)}), got {got} in "{text}"'
+        )
     value = Decimal(number) * units[unit]
     if value != value.to_integral_value() or abs(value) > LARGEST:
         raise ValueError(f'{what} "{text}" is not a whole number of {next(iter(units))}, or too large')
@@ -158,7 +168,11 @@ def show_duration(value_ns: int | float) -> str:
     """A duration for people: three digits and the unit that fits."""
     for unit, scale in (("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3)):
         if abs(value_ns) >= scale and not (unit in ("min", "h") and abs(value_ns) < 2 * scale):
-            return f"{value_ns / scale:.3g} {unit}" if abs(value_ns) < 1000 * scale else f"{value_ns / scale:.0f} {unit}"
+            return (
+                f"{value_ns / scale:.3g} {unit}"
+                if abs(value_ns) < 1000 * scale
+                else f"{value_ns / scale:.0f} {unit}"
+            )
     return f"{value_ns:.3g} ns" if value_ns else "0 s"
 
 

@@ -1,7 +1,7 @@
 """Where in its period a device was: the phase of a ramp, sine or square that agrees best with readings.
 
-Belongs here: that search. Never: what a period is (fit.py), what follows from it (compare.py, twin.py). Sums are of integers, so that the phase
-that is found is the same on every machine: a twin's trace depends on it.
+Belongs here: that search. Never: what a period is (fit.py), what follows from it (compare.py, twin.py). Sums
+are of integers, so that the phase that is found is the same on every machine: a twin's trace depends on it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def turned(signal: Signal, steps: Array) -> Array:
         return np.where(at < signal.duty * signal.period, signal.level + signal.swing, signal.level)
     index, rest = np.divmod(at * SINE_STEPS, signal.period)
     low = _TABLE[index]
-    return np.asarray(signal.level + signal.swing * (low + (_TABLE[index + 1] - low) * (rest / signal.period)))
+    return np.asarray(
+        signal.level + signal.swing * (low + (_TABLE[index + 1] - low) * (rest / signal.period))
+    )
 
 
 def best_phase(signal: Signal, steps: Array, values: Array) -> int:
@@ -50,5 +52,7 @@ def best_phase(signal: Signal, steps: Array, values: Array) -> int:
     best = min(range(0, signal.period, stride), key=misfit)
     while stride > 1:
         around, stride = stride, max(1, stride // _FINER)
-        best = min((phase % signal.period for phase in range(best - around, best + around + 1, stride)), key=misfit)
+        best = min(
+            (phase % signal.period for phase in range(best - around, best + around + 1, stride)), key=misfit
+        )
     return best

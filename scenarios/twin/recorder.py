@@ -1,8 +1,8 @@
 """What drivers read, written down as recordings: CSV files that devices/catalogue/recording.py reads again.
 
-Belongs here: rows of readings. Never: the world that is recorded from. ``ns`` is when the driver had the reading, by the run's clock; ``took_ns``
-how long its exchange on the bus took (empty when it took several, or none that a network has). A sample that was missed is a row of each of its
-points with a Bad status.
+Belongs here: rows of readings. Never: the world that is recorded from. ``ns`` is when the driver had the
+reading, by the run's clock; ``took_ns`` how long its exchange on the bus took (empty when it took several, or
+none that a network has). A sample that was missed is a row of each of its points with a Bad status.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.world import World
 
 _STATUS = {
-    "timeout": "BadTimeout", "deadline": "BadTimeout", "disconnected": "BadNoCommunication", "device": "BadDeviceFailure",
+    "timeout": "BadTimeout",
+    "deadline": "BadTimeout",
+    "disconnected": "BadNoCommunication",
+    "device": "BadDeviceFailure",
     "malformed": "BadCommunicationError",
-}  # fmt: skip
+}
 """cause of a missed sample -> its StatusCode; of any other BadUnexpectedError"""
 KEPT_VERBS = ("device-fault", "write")
 """what of a timeline happens while it is recorded: the rest is trouble of networks and gateways"""
@@ -62,7 +65,8 @@ class Counted:
 
 
 class Recorder:
-    """Files of some devices of a world: ``folder``/presses-3.csv. Raises ScenarioError when one exists or can't be made. ``close`` it."""
+    """Files of some devices of a world: ``folder``/presses-3.csv. Raises ScenarioError when one exists or
+    can't be made. ``close`` it."""
 
     def __init__(self, world: World, devices: Iterable[int], folder: Path) -> None:
         self.rows = dict.fromkeys(devices, 0)
@@ -89,21 +93,26 @@ class Recorder:
             for poller in gateway.pollers:
                 if poller.index in self.rows and gateway.name == poller.spec.gateway:
                     poller.on_batch = self._read
-                    if not poller.listens_by_itself and poller.spec.protocol != "modbus-rtu":  # a line's times say nothing of a network
+                    # a line's times say nothing of a network
+                    if not poller.listens_by_itself and poller.spec.protocol != "modbus-rtu":
                         counted = self._ports[poller.index] = Counted(poller.port)
                         poller.port = counted
         world.on_sample_end.append(self._missed)
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         port = self._ports.get(poller.index)
-        now, took = self._world.env._now, poller.times.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
+        now = self._world.env._now
+        took = poller.times.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
         if port is not None:
             port.exchanges = 0
         points = poller.table.points
         first = points[0].id
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             config = points[point - first]
-            self._write(poller.index, [now, config.name, "" if status >> 31 else repr(value), status, config.unit, took])
+            self._write(
+                poller.index,
+                [now, config.name, "" if status >> 31 else repr(value), status, config.unit, took],
+            )
 
     def _missed(self, row: Row, mask: int, end: End, cause: str) -> None:
         if end is not End.MISSED or row.device not in self.rows:

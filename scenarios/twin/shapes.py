@@ -1,8 +1,10 @@
-"""What a series of readings may have come from: each shape of devices/model/signal.py fitted by least squares, with two standard errors.
+"""What a series of readings may have come from: each shape of devices/model/signal.py fitted by least
+squares, with two standard errors.
 
-Belongs here: numbers. Never: files, words. A shape comes with its Bayesian information criterion, n ln(rss/n) + k ln n (Schwarz 1978), over
-one-step predictions, so that a walk and a sine can be compared; the smallest one wins (fit.py). Times in seconds, ``step_s`` is the model's.
-Standard errors: of least squares, s2 (X'X)^-1; of a deviation, s/sqrt(2n); of an autoregression's coefficient, sqrt((1 - a2)/n).
+Belongs here: numbers. Never: files, words. A shape comes with its Bayesian information criterion, n ln(rss/n)
++ k ln n (Schwarz 1978), over one-step predictions, so that a walk and a sine can be compared; the smallest
+one wins (fit.py). Times in seconds, ``step_s`` is the model's. Standard errors: of least squares, s2
+(X'X)^-1; of a deviation, s/sqrt(2n); of an autoregression's coefficient, sqrt((1 - a2)/n).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ CLEAR = 4.0
 OUTSIDE_MAX = 0.05
 """share of readings that may lie on the wrong side of a ramp's jump"""
 SPIKE_SIGMA, SPIKES_MAX = 6.0, 0.01
-"""from which a reading is a spike (Hampel 1974: deviations from a running median of 5, by their own median); the share that may be left out"""
+"""from which a reading is a spike (Hampel 1974: deviations from a running median of 5, by their own median);
+the share that may be left out"""
 GRID_MAX = 1 << 21
 """points of a periodogram"""
 DRIFT_SIGMA = 4.0
@@ -100,7 +103,8 @@ def least_squares(columns: list[Array], y: Array) -> tuple[Array, Array, float]:
 
 
 def without_spikes(series: Series) -> tuple[Series, int]:
-    """The readings without those of which one or two in a row leave and come back, and how many those were; all, when they are many."""
+    """The readings without those of which one or two in a row leave and come back, and how many those were;
+    all, when they are many."""
     y = series.y
     if len(y) < 20:
         return series, 0
@@ -122,9 +126,11 @@ def all_shapes(series: Series) -> list[Shape]:
 
 
 def doubted(shape: Shape, series: Series) -> tuple[Shape, float]:
-    """(the shape with errors that allow for residuals that lean on one another, their correlation; 0: they don't).
+    """(the shape with errors that allow for residuals that lean on one another, their correlation; 0: they
+    don't).
 
-    Of n independent residuals the lag-1 correlation has a standard error of 1/sqrt(n); correlated by r, they weigh as n (1 - r) / (1 + r).
+    Of n independent residuals the lag-1 correlation has a standard error of 1/sqrt(n); correlated by r, they
+    weigh as n (1 - r) / (1 + r).
     """
     rest = residuals(shape.signal, series)
     if rest is None or len(rest) < 20 or float(rest.std()) <= 1.5 * series.quantum or not np.ptp(rest):
@@ -139,23 +145,33 @@ def doubted(shape: Shape, series: Series) -> tuple[Shape, float]:
 
 
 def residuals(signal: Signal, series: Series) -> Array | None:
-    """Readings less what a shape without memory says; None of a walk, a reversion or a counter. Around jumps they are left out."""
+    """Readings less what a shape without memory says; None of a walk, a reversion or a counter. Around jumps
+    they are left out."""
     t, y, step = series
     steps = np.round(t / step).astype(np.int64)
     if signal.kind in ("walk", "reversion", "counter"):
         return None
-    said = turned(signal, steps + signal.phase) if signal.kind in PERIODIC else np.where(
-        steps < signal.period if signal.kind == "step" else True, signal.level, signal.level + signal.swing)  # fmt: skip
+    if signal.kind in PERIODIC:
+        said = turned(signal, steps + signal.phase)
+    else:
+        before = steps < signal.period if signal.kind == "step" else True
+        said = np.where(before, signal.level, signal.level + signal.swing)
     rest = y - said - signal.drift * steps
-    return np.asarray(rest[np.abs(rest) < 0.4 * abs(signal.swing)] if signal.kind in ("square", "ramp", "step") else rest)
+    return np.asarray(
+        rest[np.abs(rest) < 0.4 * abs(signal.swing)] if signal.kind in ("square", "ramp", "step") else rest
+    )
 
 
-# ---- the shapes ---------------------------------------------------------------------------------------------------
+# ---- the shapes ----------------------------------------------------------------------------------
 def constant(series: Series) -> Shape:
     """A level, with a trend where there is one; a trend without noise is a counter."""
     t, y, _ = series
     if not np.ptp(y):
-        exact = {"level": Estimate(float(y[0]), 0.0), "noise": Estimate(0.0, 0.0), "drift a day": Estimate(0.0, 0.0)}
+        exact = {
+            "level": Estimate(float(y[0]), 0.0),
+            "noise": Estimate(0.0, 0.0),
+            "drift a day": Estimate(0.0, 0.0),
+        }
         return Shape(Signal("constant", float(y[0])), series.criterion(0.0, 1), 0.0, exact)
     (level,), (error,), rss = least_squares([np.ones_like(t)], y)
     (at_0, slope), (_, slope_error), sloped = least_squares([np.ones_like(t), t], y)
@@ -163,8 +179,17 @@ def constant(series: Series) -> Shape:
         return _trend(series, float(at_0), float(slope), float(slope_error), sloped)
     noise = series.noise(rss, 1)
     drift = Estimate(float(slope) * 86_400.0, 2.0 * float(slope_error) * 86_400.0)
-    estimates = {"level": Estimate(float(level), 2.0 * float(error) + _read(series)), "noise": noise, "drift a day": drift}
-    return Shape(Signal("constant", float(level), noise=noise.value), series.criterion(rss, 1), float(np.sqrt(rss / len(y))), estimates)
+    estimates = {
+        "level": Estimate(float(level), 2.0 * float(error) + _read(series)),
+        "noise": noise,
+        "drift a day": drift,
+    }
+    return Shape(
+        Signal("constant", float(level), noise=noise.value),
+        series.criterion(rss, 1),
+        float(np.sqrt(rss / len(y))),
+        estimates,
+    )
 
 
 def _read(series: Series) -> float:
@@ -191,28 +216,39 @@ def _trend(series: Series, at_0: float, slope: float, error: float, rss: float) 
 
 
 def recurrent(series: Series) -> Shape | None:
-    """Each value leans on the one before: a walk, or a reversion to a level (an AR(1), which is what Ornstein-Uhlenbeck is in steps)."""
+    """Each value leans on the one before: a walk, or a reversion to a level (an AR(1), which is what
+    Ornstein-Uhlenbeck is in steps)."""
     t, y, step = series
     follows = np.round(np.diff(t) / step) == 1.0
     before, after = y[:-1][follows], y[1:][follows]
     n = len(before)
-    if n < 20 or (2 * np.count_nonzero(after - before) < n and _two_valued(y)):  # a switch is told better by other shapes
+    # a switch is told better by other shapes
+    if n < 20 or (2 * np.count_nonzero(after - before) < n and _two_valued(y)):
         return None
     (offset, a), (_, a_error), rss = least_squares([np.ones(n), before], after)
     moves = after - before
     walked = float(moves @ moves)
     scale = len(y) / n
-    if not 0.0 < a < 1.0 - 2.0 * a_error or series.criterion(walked * scale, 1) <= series.criterion(rss * scale, 3):
+    if not 0.0 < a < 1.0 - 2.0 * a_error or series.criterion(walked * scale, 1) <= series.criterion(
+        rss * scale, 3
+    ):
         return _walk(series, walked, n)
-    a = min(float(a) + (1.0 + 3.0 * float(a)) / n, 1.0 - 1.0 / n)  # its bias: Kendall 1954, Note on bias in the estimation of autocorrelation
+    # its bias: Kendall 1954, Note on bias in the estimation of autocorrelation
+    a = min(float(a) + (1.0 + 3.0 * float(a)) / n, 1.0 - 1.0 / n)
     offset = (1.0 - a) * float(np.mean(y))
     pull, swing = 1.0 - a, float(np.sqrt(rss / (n - 2)))
     level, error = float(offset / pull), 2.0 * swing / pull / float(np.sqrt(n))
     estimates = {
-        "level": Estimate(level, error), "pull a step": Estimate(pull, 2.0 * float(np.sqrt((1.0 - a * a) / n)) + 4.0 / n),
+        "level": Estimate(level, error),
+        "pull a step": Estimate(pull, 2.0 * float(np.sqrt((1.0 - a * a) / n)) + 4.0 / n),
         "swing a step": Estimate(swing, 2.0 * swing / float(np.sqrt(2.0 * n)) + 0.05 * series.quantum),
-    }  # fmt: skip
-    return Shape(Signal("reversion", level, swing, duty=pull, start=float(y[0])), series.criterion(rss * scale, 3), swing, estimates)
+    }
+    return Shape(
+        Signal("reversion", level, swing, duty=pull, start=float(y[0])),
+        series.criterion(rss * scale, 3),
+        swing,
+        estimates,
+    )
 
 
 def _two_valued(y: Array) -> bool:
@@ -224,7 +260,9 @@ def _walk(series: Series, walked: float, n: int) -> Shape:
     swing, span = float(np.sqrt(walked / n)), float(np.ptp(y))
     bounded = span < 2.0 * swing * float(np.sqrt(n))
     middle = 0.5 * (float(y.min()) + float(y.max()))
-    estimates = {"swing a step": Estimate(swing, 2.0 * swing / float(np.sqrt(2.0 * n)) + 0.05 * series.quantum)}
+    estimates = {
+        "swing a step": Estimate(swing, 2.0 * swing / float(np.sqrt(2.0 * n)) + 0.05 * series.quantum)
+    }
     if bounded:
         estimates |= {"level": Estimate(middle, 2.0 * swing), "limit": Estimate(0.5 * span, 2.0 * swing)}
     level, limit = (middle, 0.5 * span) if bounded else (float(y[0]), 0.0)
@@ -233,7 +271,8 @@ def _walk(series: Series, walked: float, n: int) -> Shape:
 
 
 def sine(series: Series) -> Shape | None:
-    """Level, drift, amplitude, period and phase: the strongest line of a periodogram, then Gauss and Newton."""
+    """Level, drift, amplitude, period and phase: the strongest line of a periodogram, then Gauss and
+    Newton."""
     t, y, step = series
     length = float(t[-1])
     if len(y) < 16 or not np.ptp(y) or length / step > GRID_MAX:
@@ -270,10 +309,12 @@ def sine(series: Series) -> Shape | None:
     if not drifts:
         signal = signal._replace(level=float(at_0 + slope * 0.5 * length))
     estimates = {
-        "level": Estimate(signal.level, 2.0 * float(errors[0]) + _read(series)), "swing": Estimate(swing, 2.0 * float(max(errors[2:4]))),
-        "period_s": Estimate(float(period), 2.0 * float(errors[4]) * float(period) / float(omega)), "noise": noise,
+        "level": Estimate(signal.level, 2.0 * float(errors[0]) + _read(series)),
+        "swing": Estimate(swing, 2.0 * float(max(errors[2:4]))),
+        "period_s": Estimate(float(period), 2.0 * float(errors[4]) * float(period) / float(omega)),
+        "noise": noise,
         "drift a day": Estimate(float(slope) * 86_400.0, 2.0 * float(errors[1]) * 86_400.0),
-    }  # fmt: skip
+    }
     return Shape(signal, series.criterion(rss, 6), float(np.sqrt(rss / len(y))), estimates)
 
 
@@ -284,7 +325,9 @@ def two_levels(series: Series) -> Shape | None:
         return None
     high = y > 0.5 * (float(y.min()) + float(y.max()))
     low_values, high_values = y[~high], y[high]
-    within = float(((low_values - low_values.mean()) ** 2).sum() + ((high_values - high_values.mean()) ** 2).sum())
+    within = float(
+        ((low_values - low_values.mean()) ** 2).sum() + ((high_values - high_values.mean()) ** 2).sum()
+    )
     level, swing = float(low_values.mean()), float(high_values.mean() - low_values.mean())
     if swing <= SQUARE_SEPARATION * float(np.sqrt(within / len(y))):
         return None
@@ -306,9 +349,20 @@ def two_levels(series: Series) -> Shape | None:
     period, begins = periodic
     duty = _duty(t, high, begins.value, period.value, float(high.mean()))
     steps = series.steps(period.value)
-    signal = Signal("square", level, swing, steps, duty, noise.value, phase=round(-begins.value / period.value * steps) % steps)
+    signal = Signal(
+        "square",
+        level,
+        swing,
+        steps,
+        duty,
+        noise.value,
+        phase=round(-begins.value / period.value * steps) % steps,
+    )
     wrong = int((((t - begins.value) % period.value < duty * period.value) != high).sum())
-    estimates |= {"period_s": period, "duty": Estimate(duty, 2.0 * _edge(times[high[edges + 1]], period.value, step) / period.value)}
+    estimates |= {
+        "period_s": period,
+        "duty": Estimate(duty, 2.0 * _edge(times[high[edges + 1]], period.value, step) / period.value),
+    }
     return Shape(signal, series.criterion(within, 5 + wrong), spread, estimates, [float(at) for at in times])
 
 
@@ -322,7 +376,8 @@ def _duty(t: Array, high: Array, first_s: float, period_s: float, guess: float) 
 
 
 def _cycles(times: Array, step_s: float) -> tuple[Estimate, Estimate] | None:
-    """(period, first instant) of events that are seen to within a step; None when they don't come regularly."""
+    """(period, first instant) of events that are seen to within a step; None when they don't come
+    regularly."""
     if len(times) < 2:
         return None
     gaps = np.diff(times)
@@ -334,11 +389,14 @@ def _cycles(times: Array, step_s: float) -> tuple[Estimate, Estimate] | None:
         return None
     seen = max(float(np.sqrt(rss / len(times))), step_s / float(np.sqrt(12.0)))
     error = 2.0 * seen / float(np.sqrt(((number - number.mean()) ** 2).sum()))
-    return Estimate(float(period), error), Estimate(float(first), 2.0 * seen / float(np.sqrt(len(times))) + error * float(number.mean()))
+    return Estimate(float(period), error), Estimate(
+        float(first), 2.0 * seen / float(np.sqrt(len(times))) + error * float(number.mean())
+    )
 
 
 def _snapped(number: Array, t: Array, jumps: Array, step_s: float) -> Array:
-    """The count of cycles, which changes where jumps were seen: near one, by time alone it could be either."""
+    """The count of cycles, which changes where jumps were seen: near one, by time alone it could be
+    either."""
     for at in jumps:
         near = np.abs(t - at) <= step_s
         before, after = near & (t < at), near & (t > at)
@@ -350,7 +408,8 @@ def _snapped(number: Array, t: Array, jumps: Array, step_s: float) -> Array:
 
 
 def _edge(times: Array, period_s: float, step_s: float) -> float:
-    """How far off the instant of a cycle's jump may be: readings see it to within a step, each anew unless they come in step with it."""
+    """How far off the instant of a cycle's jump may be: readings see it to within a step, each anew unless
+    they come in step with it."""
     spread = float(np.std((times - times[0] + 0.5 * period_s) % period_s))
     return 0.5 * step_s if spread < 0.1 * step_s else step_s / float(np.sqrt(3.0 * len(times)))
 
@@ -386,8 +445,11 @@ def ramp(series: Series) -> Shape | None:
     edge = 1.5 * abs(swing) * _edge(t[jumps], period, step) / period
     estimates = {
         "level": Estimate(float(level), 2.0 * float(level_error) + edge + _read(series)),
-        "swing": Estimate(swing, 2.0 * float(drop_error) + 0.1 * series.quantum), "period_s": Estimate(period, 2.0 * relative * period),
+        "swing": Estimate(swing, 2.0 * float(drop_error) + 0.1 * series.quantum),
+        "period_s": Estimate(period, 2.0 * relative * period),
         "noise": noise,
-    }  # fmt: skip
-    signal = Signal("ramp", float(level), swing, steps, noise=noise.value, phase=round(-first / period * steps) % steps)
+    }
+    signal = Signal(
+        "ramp", float(level), swing, steps, noise=noise.value, phase=round(-first / period * steps) % steps
+    )
     return Shape(signal, series.criterion(rss, 5 + wrong), float(np.sqrt(rss / len(y))), estimates)

@@ -1,8 +1,9 @@
 """A twin: a device model that begins where a recording of the field ends (``twin: recording/press.csv``).
 
-Belongs here: what of a recording's end is the model's beginning. Never: the format of recordings. Step 0 is the recording's last instant. A constant,
-a counter and what is written begin at the last value, a walk and a reversion start there, a ramp, sine or square goes on in its phase, physics
-takes from the last outputs what they tell of its state.
+Belongs here: what of a recording's end is the model's beginning. Never: the format of recordings. Step 0 is
+the recording's last instant. A constant, a counter and what is written begin at the last value, a walk and a
+reversion start there, a ramp, sine or square goes on in its phase, physics takes from the last outputs what
+they tell of its state.
 """
 
 from __future__ import annotations
@@ -32,20 +33,35 @@ ROUNDS = 3
 
 def twin(model: DeviceModel, recording: Recording, name: str) -> DeviceModel:
     """The model, from the recording's end on; raises ValueError when the recording has none of its points."""
-    found = {point.name: good(recording.tracks[point.name]) for point in model.points if point.name in recording.tracks}
+    found = {
+        point.name: good(recording.tracks[point.name])
+        for point in model.points
+        if point.name in recording.tracks
+    }
     last = {point: values[-1] for point, (_, values) in found.items() if values}
     if not last:
-        raise ValueError(f"it has no Good reading of {model.name}'s points: {', '.join(point.name for point in model.points)}")
-    points = tuple(_resumed(point, recording, model.step_ns) if point.name in last else point for point in model.points)
+        raise ValueError(
+            f"it has no Good reading of {model.name}'s points: "
+            f"{', '.join(point.name for point in model.points)}"
+        )
+    points = tuple(
+        _resumed(point, recording, model.step_ns) if point.name in last else point for point in model.points
+    )
     process = model.process
     if process is not None:
-        shown = {point.output: last[point.name] for point in model.points if point.output and point.name in last}
-        written = {point.name: last.get(point.name, point.signal.level) for point in model.points if point.writable}
+        shown = {
+            point.output: last[point.name] for point in model.points if point.output and point.name in last
+        }
+        written = {
+            point.name: last.get(point.name, point.signal.level) for point in model.points if point.writable
+        }
         process = _process(process, shown, written)
     return replace(model, name=f"{model.name} from {name}", points=points, process=process)
 
 
-def _process(make: Callable[[int, float], Process], shown: dict[str, float], written: dict[str, float]) -> Callable[[int, float], Process]:
+def _process(
+    make: Callable[[int, float], Process], shown: dict[str, float], written: dict[str, float]
+) -> Callable[[int, float], Process]:
     def made(key: int, dt_s: float) -> Process:
         process = make(key, dt_s)
         process.resume(shown, written)
@@ -57,7 +73,12 @@ def _process(make: Callable[[int, float], Process], shown: dict[str, float], wri
 def _resumed(point: Point, recording: Recording, step_ns: int) -> Point:
     if point.output:
         return point
-    return replace(point, signal=resumed(point.signal, recording.tracks[point.name], recording.lasts_ns, step_ns, point.writable))
+    return replace(
+        point,
+        signal=resumed(
+            point.signal, recording.tracks[point.name], recording.lasts_ns, step_ns, point.writable
+        ),
+    )
 
 
 def resumed(signal: Signal, track: Track, ends_ns: int, step_ns: int, written: bool = False) -> Signal:
@@ -82,11 +103,14 @@ def resumed(signal: Signal, track: Track, ends_ns: int, step_ns: int, written: b
 
 
 def in_phase(signal: Signal, at: Any, values: Any) -> Signal:
-    """A periodic signal in the phase and at the level that agree with readings ``at`` steps before 0 (negative numbers)."""
+    """A periodic signal in the phase and at the level that agree with readings ``at`` steps before 0
+    (negative numbers)."""
     still = values - signal.drift * at
     moved = signal
     for _ in range(ROUNDS if signal.drift else 1):
         moved = moved._replace(phase=best_phase(moved, at, still))
         if signal.drift:  # a drift that was estimated has an error, which a long recording makes a level
-            moved = moved._replace(level=moved.level + float(np.median(still - turned(moved, at + moved.phase))))
+            moved = moved._replace(
+                level=moved.level + float(np.median(still - turned(moved, at + moved.phase)))
+            )
     return moved

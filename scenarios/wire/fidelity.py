@@ -1,6 +1,8 @@
-"""``run --clock wire``: the same scenario over real sockets of this machine and in simulated time, and how far they are apart.
+"""``run --clock wire``: the same scenario over real sockets of this machine and in simulated time, and how
+far they are apart.
 
-Belongs here: the field in a process of its own, the loopback's delay, the comparison. Never: sockets (devices/live/), places (places.py).
+Belongs here: the field in a process of its own, the loopback's delay, the comparison. Never: sockets
+(devices/live/), places (places.py).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ RANKS = ("p50_ns", "p99_ns")
 
 @dataclass(frozen=True)
 class OtherProcess:
-    """A field that another process serves. ``begins_ns``: of the monotonic clock at t = 0; ``loopback_ns``: there and back."""
+    """A field that another process serves. ``begins_ns``: of the monotonic clock at t = 0; ``loopback_ns``:
+    there and back."""
 
     places: dict[str, str]
     shown: dict[str, str]
@@ -43,26 +46,47 @@ class OtherProcess:
 
 @contextmanager
 def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
-    """Serve the devices of a scenario from a process of its own, for as long as this lasts; raises ScenarioError."""
+    """Serve the devices of a scenario from a process of its own, for as long as this lasts; raises
+    ScenarioError."""
     wanted = [device for device in spec.devices if device.protocol in SCHEMES.values()]
     if not wanted:
-        raise ScenarioError("--clock", None, "", "no device of it is reached over a wire: wire is for Modbus and OPC UA")
+        raise ScenarioError(
+            "--clock", None, "", "no device of it is reached over a wire: wire is for Modbus and OPC UA"
+        )
     for patience in PATIENCE:
-        with _process(file, spec, time.monotonic_ns() + patience * (START_NS + START_OF_EACH_NS * len(spec.devices))) as found:
+        with _process(
+            file, spec, time.monotonic_ns() + patience * (START_NS + START_OF_EACH_NS * len(spec.devices))
+        ) as found:
             if found is not None:
                 yield found
                 return
-    raise ScenarioError("--clock", None, "", "the field's process: it didn't come up in time, on a machine that is very busy")
+    raise ScenarioError(
+        "--clock", None, "", "the field's process: it didn't come up in time, on a machine that is very busy"
+    )
 
 
 @contextmanager
 def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[OtherProcess | None]:
-    """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended instead."""
+    """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended
+    instead."""
     with tempfile.TemporaryDirectory(prefix="twinloop-") as folder:
         found, said = Path(folder) / "map.json", Path(folder) / "said"
-        command = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found)]
+        command = [
+            sys.executable,
+            "-m",
+            "twinloop",
+            "serve",
+            str(file),
+            "--port",
+            "0",
+            "--opcua-port",
+            "0",
+            "--map",
+            str(found),
+        ]
         command += ["--seed", str(spec.seed), "--begin", str(begins_ns)]
-        # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that one
+        # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that
+        # one
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
 
         def last() -> str:
@@ -71,13 +95,21 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[OtherProce
         def ended() -> str:
             if process.poll() is None:
                 return ""
-            return f"the field's process ended with code {process.returncode}{': ' + last() if last() else ''}: its samples are no gateway's fault"
+            return (
+                f"the field's process ended with code {process.returncode}{': ' + last() if last() else ''}: "
+                f"its samples are no gateway's fault"
+            )
 
         with said.open("wb") as errors, subprocess.Popen(command, stderr=errors, **pipes) as process:
             try:
                 while not _whole(found):
                     if process.poll() is not None:
-                        raise ScenarioError("--clock", None, "", f"the field's process: {last() or f'it ended with code {process.returncode}'}")
+                        raise ScenarioError(
+                            "--clock",
+                            None,
+                            "",
+                            f"the field's process: {last() or f'it ended with code {process.returncode}'}",
+                        )
                     if time.monotonic_ns() > begins_ns:
                         yield None
                         return
@@ -117,14 +149,29 @@ def over_loopback(spec: WorldSpec, loopback_ns: int) -> WorldSpec:
 
 def compared(wire: dict[str, Any], virtual: dict[str, Any], loopback_ns: int) -> dict[str, Any]:
     """Latencies of the two results, and their differences, in ns; None where one has none."""
-    rows = {"gateway": ("gateway", None), **{name: ("stages", name) for name in wire["latency"]["stages"]}, "cloud": ("cloud", None)}
+    rows = {
+        "gateway": ("gateway", None),
+        **{name: ("stages", name) for name in wire["latency"]["stages"]},
+        "cloud": ("cloud", None),
+    }
     out: dict[str, Any] = {}
     for name, (key, stage) in rows.items():
-        on_wire, simulated = (data["latency"][key] if stage is None else data["latency"][key][stage] for data in (wire, virtual))
+        on_wire, simulated = (
+            data["latency"][key] if stage is None else data["latency"][key][stage] for data in (wire, virtual)
+        )
         out[name] = {
-            rank: {"wire": on_wire[rank], "virtual": simulated[rank], "difference": _difference(on_wire[rank], simulated[rank])} for rank in RANKS
+            rank: {
+                "wire": on_wire[rank],
+                "virtual": simulated[rank],
+                "difference": _difference(on_wire[rank], simulated[rank]),
+            }
+            for rank in RANKS
         }
-    delivered = {"wire": wire["ledger"]["delivered"], "virtual": virtual["ledger"]["delivered"], "due": wire["ledger"]["due"]}
+    delivered = {
+        "wire": wire["ledger"]["delivered"],
+        "virtual": virtual["ledger"]["delivered"],
+        "due": wire["ledger"]["due"],
+    }
     return {"loopback_ns": loopback_ns, "delivered": delivered, "stages": out}
 
 

@@ -1,6 +1,7 @@
 """``serve --judge``: a physical gateway between our devices and our broker, and the verdict on it.
 
-Belongs here: the order of things, what can be judged, the result. Never: sockets (wire.py), books (sim/serving/judged_plant.py).
+Belongs here: the order of things, what can be judged, the result. Never: sockets (wire.py), books
+(sim/serving/judged_plant.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
     from twinloop.sim.serving.broker import North
     from twinloop.sim.world import World
 
-JUDGED = ("latency.cloud", "samples.due", "samples.delivered", "samples.missed", "samples.lost", "samples.duplicates", "samples.misordered")
+JUDGED = (
+    "latency.cloud",
+    "samples.due",
+    "samples.delivered",
+    "samples.missed",
+    "samples.lost",
+    "samples.duplicates",
+    "samples.misordered",
+)
 """what can be known of a gateway that isn't ours"""
 NOT_OURS = "a gateway that isn't ours doesn't tell"
 NAMED_MAX = 20
@@ -42,10 +51,16 @@ class Hil:
     def __init__(self, loaded: Loaded, plant: ObservedPlant) -> None:
         self.loaded, self.plant = loaded, plant
         self._expectations = read_expectations(loaded)
-        mine = [expectation for expectation in self._expectations if expectation.metric in JUDGED and not expectation.within_ns]
+        mine = [
+            expectation
+            for expectation in self._expectations
+            if expectation.metric in JUDGED and not expectation.within_ns
+        ]
         self._judge = Judge(cast("World", plant), mine)  # it has what these ask of a world
         self._observation = Observation(loaded, plant.spec)
-        self.listener = MqttListener(f"twinloop-{secrets.token_hex(8)}", self._observation.pattern, self._heard)
+        self.listener = MqttListener(
+            f"twinloop-{secrets.token_hex(8)}", self._observation.pattern, self._heard
+        )
         self.close_observer: Callable[[], None] = lambda: None
         """hangs up at a broker that isn't ours; who dials sets it"""
         self.deaf: list[str] = []
@@ -89,19 +104,23 @@ class Hil:
         spec = self.plant.spec
         return spec.duration_ns + spec.settle_ns + max(device.poll_ns for device in spec.devices)
 
-    # ---- the end --------------------------------------------------------------------------------------------------
+    # ---- the end ---------------------------------------------------------------------------------
     def hear_no_more(self, stopped: bool) -> None:
         """It is over, or ``stopped``: who hangs up now says nothing."""
         self._over, self._stopped = True, stopped
         if self.listener.has_listened and not self.listener.listening:
-            self.deaf.append(f"at the end the broker couldn't be heard: {self.listener.why or 'the connection is lost'}")
+            self.deaf.append(
+                f"at the end the broker couldn't be heard: {self.listener.why or 'the connection is lost'}"
+            )
 
     def lost(self) -> None:
         """The broker's connection is lost."""
         if self.listener.listening and not self._over:
             self.plant.met("broker-lost")
             why = self.listener.why or "the connection was lost"
-            self.told.append(f"at {show_duration(self.plant.env._now)} the broker couldn't be heard for a while: {why}")
+            self.told.append(
+                f"at {show_duration(self.plant.env._now)} the broker couldn't be heard for a while: {why}"
+            )
         self.listener.lost()
 
     def result(self, notes: list[str], wall_s: float) -> Result:
@@ -113,19 +132,45 @@ class Hil:
             error = str(broken)
         known = {judged.expectation: judged for judged in self._judge.judge()}
         every = [known.get(one) or Judged(one, Verdict.NO_DATA, None, NOT_OURS) for one in self._expectations]
-        verdict = Verdict.ABORTED if stopped else overall(judged.verdict for judged in known.values()) if known else Verdict.NO_DATA
+        verdict = (
+            Verdict.ABORTED
+            if stopped
+            else overall(judged.verdict for judged in known.values())
+            if known
+            else Verdict.NO_DATA
+        )
         kept = plant.pacer is None or plant.pacer.kept(self.loaded.scenario.pace.tolerance)
         if self.listener.lost_session:
-            self.deaf.append(f"the broker had forgotten us {self.listener.lost_session} times: what was published meanwhile is unknown")
+            self.deaf.append(
+                f"the broker had forgotten us {self.listener.lost_session} times: what was published "
+                f"meanwhile is unknown"
+            )
         verdict = Verdict.BROKEN if error else on_the_wire(verdict, kept and not self.deaf)
         unknown = [one.metric for one in self._expectations if one not in known]
         uncounted = f"{', '.join(dict.fromkeys(unknown))}: NO-DATA, and doesn't count: {NOT_OURS}"
-        notes = [*notes, *([uncounted] if unknown and known else []), *([] if kept else [NOT_KEPT]), *self.deaf, *self._stories()]
+        notes = [
+            *notes,
+            *([uncounted] if unknown and known else []),
+            *([] if kept else [NOT_KEPT]),
+            *self.deaf,
+            *self._stories(),
+        ]
         reproduce = f"twinloop serve {known_as(self.loaded.file)} --judge --seed {plant.spec.seed}"
-        result = collect(self.loaded, cast("World", plant), self._judge, every, verdict, notes, reproduce, wall_s)
+        result = collect(
+            self.loaded, cast("World", plant), self._judge, every, verdict, notes, reproduce, wall_s
+        )
         names = plant.ledger.names
-        lost = [{"device": names[device], "k": k, "due_ns": due_ns} for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]]
-        observed = {"messages": plant.messages, "strange": plant.strange, "strangeness": plant.strangeness, "lost": lost, "limits": plant.limits}
+        lost = [
+            {"device": names[device], "k": k, "due_ns": due_ns}
+            for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]
+        ]
+        observed = {
+            "messages": plant.messages,
+            "strange": plant.strange,
+            "strangeness": plant.strangeness,
+            "lost": lost,
+            "limits": plant.limits,
+        }
         data = {**result.data, "observed": observed} | ({"broken": error} if error else {})
         return replace(result, data=data, error=error)
 
@@ -134,11 +179,20 @@ class Hil:
         plant, told = self.plant, list(self.told[:NAMED_MAX])
         lost = sorted(plant.lost)
         if lost:
-            shown = [f"{plant.ledger.names[device]} k={k} (due at {show_duration(due_ns)})" for device, k, due_ns in lost[:NAMED_MAX]]
-            told.append(f"{len(lost)} samples were read and never arrived: {', '.join(shown)}{', ...' if lost[NAMED_MAX:] else ''}")
+            shown = [
+                f"{plant.ledger.names[device]} k={k} (due at {show_duration(due_ns)})"
+                for device, k, due_ns in lost[:NAMED_MAX]
+            ]
+            told.append(
+                f"{len(lost)} samples were read and never arrived: "
+                f"{', '.join(shown)}{', ...' if lost[NAMED_MAX:] else ''}"
+            )
         if plant.strange:
             shown = list(dict.fromkeys(plant.strangeness))
-            told.append(f"{plant.strange} messages belong to no sample: {'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}")
+            told.append(
+                f"{plant.strange} messages belong to no sample: "
+                f"{'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}"
+            )
         for what, count in sorted(self.north.broker.broken_by.items()) if self.north is not None else ():
             told.append(f"{count} connections broke MQTT: {what}")
         if not plant.messages:

@@ -1,6 +1,8 @@
-"""``observe:``, how a gateway that isn't ours is seen: the counter at each device, and which message says which sample.
+"""``observe:``, how a gateway that isn't ours is seen: the counter at each device, and which message says
+which sample.
 
-Belongs here: topics, paths into payloads, the point that counts. Never: the books (sim/serving/judged_plant.py), sockets.
+Belongs here: topics, paths into payloads, the point that counts. Never: the books
+(sim/serving/judged_plant.py), sockets.
 """
 
 from __future__ import annotations
@@ -52,10 +54,16 @@ def at_path(data: Any, path: Path) -> Any:
 
 
 def counted(loaded: Loaded, spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
-    """The scenario with a counter in each device that can have one, and who can't, in words; raises ScenarioError."""
+    """The scenario with a counter in each device that can have one, and who can't, in words; raises
+    ScenarioError."""
     block = loaded.scenario.observe
     if block is None:
-        raise ScenarioError(loaded.document.file.name, None, "", 'missing key "observe": how a gateway that isn\'t ours is seen')
+        raise ScenarioError(
+            loaded.document.file.name,
+            None,
+            "",
+            'missing key "observe": how a gateway that isn\'t ours is seen',
+        )
     models: dict[str, DeviceModel] = {}
     devices: list[DeviceSpec] = []
     left_out: dict[str, list[str]] = {}
@@ -69,17 +77,27 @@ def counted(loaded: Loaded, spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
             models[device.model.name] = _with_counter(loaded, device.model, block.sample)
         devices.append(replace(device, model=models[device.model.name], subscribed=None))
     if not devices:
-        raise ScenarioError(loaded.document.file.name, None, "", "no device of it can be judged: " + "; ".join(left_out))
+        raise ScenarioError(
+            loaded.document.file.name, None, "", "no device of it can be judged: " + "; ".join(left_out)
+        )
     notes = [f"left out: {len(names)} devices: {why}" for why, names in left_out.items()]
     there = {spec.fleets[device.fleet] for device in devices} | {device.name for device in devices}
-    timeline = tuple(action for action in spec.timeline if action.verb != "device-fault" or action.target in there)
-    reactions = tuple(reaction for reaction in spec.reactions if reaction.action.verb != "device-fault" or reaction.action.target in there)
+    timeline = tuple(
+        action for action in spec.timeline if action.verb != "device-fault" or action.target in there
+    )
+    reactions = tuple(
+        reaction
+        for reaction in spec.reactions
+        if reaction.action.verb != "device-fault" or reaction.action.target in there
+    )
     return replace(spec, devices=tuple(devices), timeline=timeline, reactions=reactions), notes
 
 
 def _with_counter(loaded: Loaded, model: DeviceModel, address: int | None) -> DeviceModel:
     if any(point.name == COUNTER for point in model.points):
-        raise loaded.document.error(("observe",), f'{model.name} has a point "{COUNTER}" of its own: its samples can\'t be counted')
+        raise loaded.document.error(
+            ("observe",), f'{model.name} has a point "{COUNTER}" of its own: its samples can\'t be counted'
+        )
     tables = [point.table for point in model.points if point.table in ("holding", "input")]
     table = max(("holding", "input"), key=tables.count)
     taken = [point.address + point.width for point in model.points if point.table == table]
@@ -106,9 +124,11 @@ class Observation:
         self._by_point = block.value is not None and "{point}" in block.value
         paths: dict[str, Path] = {}
         given: dict[str, str | None] = {
-            "sequence": block.sequence, "each": block.each, "value": block.value and block.value.replace("{point}", "x"),
+            "sequence": block.sequence,
+            "each": block.each,
+            "value": block.value and block.value.replace("{point}", "x"),
             "status": block.status and block.status.replace("{point}", "x"),
-        }  # fmt: skip
+        }
         for key, path in given.items():
             try:
                 paths[key] = json_path("$" if path is None else path)
@@ -127,7 +147,9 @@ class Observation:
             self._statuses.append([self._path(block.status, name) for name in names])
             topic = block.topic.replace("{device}", device.name)
             if "{point}" in topic:
-                self._topics.update((topic.replace("{point}", name), (index, i)) for i, name in enumerate(names))
+                self._topics.update(
+                    (topic.replace("{point}", name), (index, i)) for i, name in enumerate(names)
+                )
             else:
                 self._topics[topic] = index, None
         fixed = block.topic.partition("{")[0].rpartition("/")[0]
@@ -144,7 +166,8 @@ class Observation:
         return (*head, point, *tail)
 
     def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int, Marks] | str]:
-        """(device, k, points as bits, StatusCode -> points of those that aren't Good) of each sample in a message, or what is wrong with it."""
+        """(device, k, points as bits, StatusCode -> points of those that aren't Good) of each sample in a
+        message, or what is wrong with it."""
         where = self._topics.get(topic)
         if where is None:
             return [f"topic {topic[:100]}: no device's"]
@@ -206,7 +229,9 @@ def _status(value: Any) -> int:
         code = _WORDS.get(value.lower(), status_code(value))
         if code is not None:
             return code if code >= UNCERTAIN else 0
-    raise ValueError(f"{str(value)[:60]!r} is no status: expected a StatusCode, its name, or good, uncertain, bad")
+    raise ValueError(
+        f"{str(value)[:60]!r} is no status: expected a StatusCode, its name, or good, uncertain, bad"
+    )
 
 
 def _is_value(value: Any) -> bool:

@@ -28,7 +28,8 @@ _FORMS = "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N] or opc.tcp://host[:
 
 
 def places(given: list[str], map_file: Path | None) -> dict[str, str]:
-    """device -> URL, of ``DEVICE=URL`` pairs and of a map that ``twinloop serve`` has written; raises ScenarioError."""
+    """device -> URL, of ``DEVICE=URL`` pairs and of a map that ``twinloop serve`` has written; raises
+    ScenarioError."""
     found = {} if map_file is None else _of_map(map_file, "url")
     named: dict[str, None] = {}
     for pair in given:
@@ -40,12 +41,15 @@ def places(given: list[str], map_file: Path | None) -> dict[str, str]:
         named[device] = None
         found[device] = url
     if not found:
-        raise ScenarioError("--device", None, "", f"nothing is attached: say --device presses/3={_FORMS}, or --map FILE")
+        raise ScenarioError(
+            "--device", None, "", f"nothing is attached: say --device presses/3={_FORMS}, or --map FILE"
+        )
     return found
 
 
 def shown_at(given: list[str], map_file: Path | None) -> dict[str, str]:
-    """device -> where the process that serves it tells what it shows: of a map's devices, but for those that a pair puts elsewhere."""
+    """device -> where the process that serves it tells what it shows: of a map's devices, but for those that
+    a pair puts elsewhere."""
     elsewhere = [pair.partition("=")[0] for pair in given]
     told = {} if map_file is None else _of_map(map_file, "shown")
     found = {device: url for device, url in told.items() if url and device not in elsewhere}
@@ -56,7 +60,9 @@ def shown_at(given: list[str], map_file: Path | None) -> dict[str, str]:
         except ValueError:
             right = False
         if not right:
-            raise ScenarioError("--map", None, "", f'{map_file}: {device}: shown: expected tcp://host:port, got "{url}"')
+            raise ScenarioError(
+                "--map", None, "", f'{map_file}: {device}: shown: expected tcp://host:port, got "{url}"'
+            )
     return found
 
 
@@ -64,8 +70,13 @@ def _of_map(file: Path, key: str) -> dict[str, str]:
     """device -> what the map says of it under that key, empty where it says nothing."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        found = {str(device): entry for device, entry in data.items() if entry["protocol"] in SCHEMES.values()}
-        return {device: str(entry["url"] if key == "url" else entry.get(key, "")) for device, entry in found.items()}
+        found = {
+            str(device): entry for device, entry in data.items() if entry["protocol"] in SCHEMES.values()
+        }
+        return {
+            device: str(entry["url"] if key == "url" else entry.get(key, ""))
+            for device, entry in found.items()
+        }
     except OSError as error:
         raise ScenarioError("--map", None, "", f"{file}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -88,10 +99,14 @@ def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) ->
         unit, place = _place(device, url)
         where = unit, place.host, place.port, place.path
         if where in taken:
-            raise ScenarioError("--device", None, "", f'"{name}" and "{taken[where]}" are in one place: {url}')
+            raise ScenarioError(
+                "--device", None, "", f'"{name}" and "{taken[where]}" are in one place: {url}'
+            )
         taken[where] = name
         if device.subscribed is not None:
-            notes.append(f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen")
+            notes.append(
+                f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen"
+            )
         devices[known[name]] = replace(device, unit_id=unit, place=place, subscribed=None)
     spec = replace(spec, devices=tuple(devices))
     return spec, notes + ([] if elsewhere else _untouched(spec))
@@ -102,12 +117,24 @@ def _untouched(spec: WorldSpec) -> list[str]:
     notes = []
     links = {device.link for device in spec.devices if device.place is not None}
     entries = [(action, f"at {show_duration(action.at_ns)}") for action in spec.timeline]
-    for action, when in entries + [(reaction.action, f"after {reaction.event}") for reaction in spec.reactions]:
-        real = [d.name for d in spec.devices if d.place is not None and action.target in (d.name, spec.fleets[d.fleet])]
+    for action, when in entries + [
+        (reaction.action, f"after {reaction.event}") for reaction in spec.reactions
+    ]:
+        real = [
+            d.name
+            for d in spec.devices
+            if d.place is not None and action.target in (d.name, spec.fleets[d.fleet])
+        ]
         if action.verb == "device-fault" and real:
-            notes.append(f"device-fault {action.target} {when}: nothing happens to {', '.join(real[:5])}{', ...' if real[5:] else ''}: real devices")
+            notes.append(
+                f"device-fault {action.target} {when}: nothing happens to "
+                f"{', '.join(real[:5])}{', ...' if real[5:] else ''}: real devices"
+            )
         elif action.verb == "degrade" and action.target in links:
-            notes.append(f"degrade {action.target} {when}: nothing happens to real devices, which have a network of their own")
+            notes.append(
+                f"degrade {action.target} {when}: nothing happens to real devices, which have a network of "
+                f"their own"
+            )
     return notes
 
 
@@ -116,16 +143,29 @@ def require_nodes(spec: WorldSpec) -> None:
     servers: dict[str, tuple[str, tuple[str, ...]]] = {}
     for device in spec.devices:
         if device.place is not None and device.protocol == "opcua":
-            servers[device.name] = device.place.url, tuple(node_address(point) for point in device.model.points)
+            servers[device.name] = (
+                device.place.url,
+                tuple(node_address(point) for point in device.model.points),
+            )
     if not servers:
         return
     from twinloop.devices.live.opcua_nodes import missing  # asyncua isn't for runs without it
 
     for name, lacking in missing(servers).items():
         url, addresses = servers[name]
-        named = ", ".join(lacking[:NODES_NAMED]) + (f" and {len(lacking) - NODES_NAMED} more" if len(lacking) > NODES_NAMED else "")
-        text = f"{name}: the server at {url} has {len(addresses) - len(lacking)} of {len(addresses)} nodes; it doesn't know {named}"
-        raise ScenarioError("--device", None, "", f"{text}. Give the device a model with the nodes that are there, e.g. its NodeSet2 file")
+        named = ", ".join(lacking[:NODES_NAMED]) + (
+            f" and {len(lacking) - NODES_NAMED} more" if len(lacking) > NODES_NAMED else ""
+        )
+        text = (
+            f"{name}: the server at {url} has {len(addresses) - len(lacking)} of {len(addresses)} nodes; it "
+            f"doesn't know {named}"
+        )
+        raise ScenarioError(
+            "--device",
+            None,
+            "",
+            f"{text}. Give the device a model with the nodes that are there, e.g. its NodeSet2 file",
+        )
 
 
 def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
@@ -151,7 +191,9 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
             raise wrong(f"expected {_FORMS}")
         if "\0" in parts.path:
             raise wrong(f"expected {_FORMS}")
-        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(url, path=os.path.realpath(parts.path))
+        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(
+            url, path=os.path.realpath(parts.path)
+        )
     if not host or parts.query or port == 0:
         raise wrong(f"expected {_FORMS}")
     unit = _unit(parts.path.strip("/") or "1", wrong) if parts.scheme == "tcp" else device.unit_id

@@ -1,6 +1,7 @@
 """The way to the real devices of a run: while the world waits, they are heard.
 
-Belongs here: the sockets' turn between two of the world's. Never: bytes (devices/live/), what a driver is told (sim/field/real_port.py).
+Belongs here: the sockets' turn between two of the world's. Never: bytes (devices/live/), what a driver is
+told (sim/field/real_port.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ FINISH_S, FINISH_LOOK_S = 2.0, 0.005
 
 
 class Sockets:
-    """The way to real devices, and their turn: while the world waits, they are heard. ``begin`` with the world and then run it; close it."""
+    """The way to real devices, and their turn: while the world waits, they are heard. ``begin`` with the
+    world and then run it; close it."""
 
     def __init__(self, shown: dict[str, str] | None = None) -> None:
         self._shown = shown or {}
@@ -49,17 +51,30 @@ class Sockets:
     def notes(self) -> list[str]:
         """What a reader of the result should know."""
         told = [f"{url}: {why}" for url, why in self.refused.items()]
-        told += [f"{url} doesn't say what its devices show: {one.why}" for url, one in self._serving.items() if one.why]
+        told += [
+            f"{url} doesn't say what its devices show: {one.why}"
+            for url, one in self._serving.items()
+            if one.why
+        ]
         for url, one in self._serving.items():
             named = [f"{device} {point}" for device, point in one.unknown]
             if named:
                 more = ", ..." if named[UNKNOWN_NAMED:] else ""
-                told.append(f"{url} has no {', '.join(named[:UNKNOWN_NAMED])}{more}: what they showed isn't known")
-        told += [f"{url}: {one.left_out} samples and writes found no room to wait for it" for url, one in self._serving.items() if one.left_out]
-        return told + [f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()]
+                told.append(
+                    f"{url} has no {', '.join(named[:UNKNOWN_NAMED])}{more}: what they showed isn't known"
+                )
+        told += [
+            f"{url}: {one.left_out} samples and writes found no room to wait for it"
+            for url, one in self._serving.items()
+            if one.left_out
+        ]
+        return told + [
+            f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()
+        ]
 
     def begin(self, world: World, begins_ns: int | None = None) -> None:
-        """This world is kept at the wall's pace; ``begins_ns``: of the monotonic clock at t = 0, None: as soon as it is there."""
+        """This world is kept at the wall's pace; ``begins_ns``: of the monotonic clock at t = 0, None: as
+        soon as it is there."""
         self._world = world
         world.pacer = self.pacer
         if begins_ns is not None:
@@ -85,7 +100,7 @@ class Sockets:
             self._loop.call_soon(self._loop.stop)
         self._loop.run_forever()
 
-    # ---- what sim/field/real_port.Outside asks for -------------------------------------------------------------------------
+    # ---- what sim/field/real_port.Outside asks for -----------------------------------------------
     def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Peer:
         """Connect to a device."""
         far = Call(self._loop, (place.host, place.port), heard, lost, self._enter, self._met)
@@ -99,7 +114,13 @@ class Sockets:
         assert link.serial_bd is not None
         try:
             far = Tty(
-                self._loop, place.path, link.serial_bd, link.framing, lambda frame: self._enter(heard, frame), lambda: self._enter(lost), self._met
+                self._loop,
+                place.path,
+                link.serial_bd,
+                link.framing,
+                lambda frame: self._enter(heard, frame),
+                lambda: self._enter(lost),
+                self._met,
             )
         except OSError as error:
             self.refused[place.url] = error.strerror or str(error)
@@ -107,7 +128,7 @@ class Sockets:
         self._open[far] = None
         return far
 
-    # ---- what devices of our own showed -------------------------------------------------------------------------------
+    # ---- what devices of our own showed ----------------------------------------------------------
     def serving(self, device: str) -> Elsewhere | None:
         """Who knows what it shows: the process of ours that serves it, called now if it isn't yet."""
         url = self._shown.get(device)
@@ -117,7 +138,9 @@ class Sockets:
             parts = urlsplit(url)
             one = self._serving[url] = Elsewhere(self.pacer.position_ns)
             at = parts.hostname or "", parts.port or 0
-            call = Call(self._loop, at, one.heard, one.lost, lambda action, *arguments: action(*arguments), self._met)
+            call = Call(
+                self._loop, at, one.heard, one.lost, lambda action, *arguments: action(*arguments), self._met
+            )
             one.write = call.write
             self._open[call] = None
             self._loop.call_soon(self._ask, one)

@@ -1,6 +1,8 @@
-"""A served field on the wire: listeners and lines of devices/live, tied to a ServedPlant that is kept at the wall's pace.
+"""A served field on the wire: listeners and lines of devices/live, tied to a ServedPlant that is kept at the
+wall's pace.
 
-Belongs here: who is found where, and the turn that a client's bytes or the next thing that is due sets off. Never: sockets or bytes.
+Belongs here: who is found where, and the turn that a client's bytes or the next thing that is due sets off.
+Never: sockets or bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twinloop.devices.live.alarm import Alarm
@@ -38,7 +41,8 @@ MQTT_PORT = 1883
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``, ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
+    """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``,
+    ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
 
     device: str
     protocol: str
@@ -46,7 +50,8 @@ class Endpoint:
 
 
 def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, list[str]]:
-    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one to publish to?
+    """The scenario without its gateways, and what of it can't be served, in words. ``broker``: is there one
+    to publish to?
 
     ``uplink``: a link that is served, too.
     """
@@ -56,16 +61,28 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
 
     def serves(action: Action, when: str) -> bool:
-        on_link = VERBS[action.verb].on_link and action.target in links and not getattr(action.deed, "via", "")
+        on_link = (
+            VERBS[action.verb].on_link and action.target in links and not getattr(action.deed, "via", "")
+        )
         if on_link or (action.verb == "device-fault" and action.target not in mute):
             return True
-        why = "its devices aren't served" if action.verb == "device-fault" else "it happens to a gateway, or beyond one"
+        why = (
+            "its devices aren't served"
+            if action.verb == "device-fault"
+            else "it happens to a gateway, or beyond one"
+        )
         left_out.append(f"{action.verb} {action.target} {when}: {why}")
         return False
 
-    timeline = tuple(action for action in spec.timeline if serves(action, f"at {show_duration(action.at_ns)}"))
-    reactions = tuple(reaction for reaction in spec.reactions if serves(reaction.action, f"after {reaction.event}"))
-    return replace(spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}), left_out
+    timeline = tuple(
+        action for action in spec.timeline if serves(action, f"at {show_duration(action.at_ns)}")
+    )
+    reactions = tuple(
+        reaction for reaction in spec.reactions if serves(reaction.action, f"after {reaction.event}")
+    )
+    return replace(
+        spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}
+    ), left_out
 
 
 class Wire:
@@ -85,9 +102,11 @@ class Wire:
     @property
     def clients(self) -> int:
         """TCP connections that stand."""
-        return sum(len(one.connections) for one in self._listeners) + sum(len(one.connections) for one in self._dialers)
+        return sum(len(one.connections) for one in self._listeners) + sum(
+            len(one.connections) for one in self._dialers
+        )
 
-    # ---- turns --------------------------------------------------------------------------------------------------
+    # ---- turns -----------------------------------------------------------------------------------
     def enter(self, action: Callable[..., None], *arguments: Any) -> None:
         """Something of the real world happens now: after what is due, which may take more than this turn."""
         if self.failure is None:
@@ -99,7 +118,8 @@ class Wire:
             self._turn(self.pacer.position_ns())
 
     def _turn(self, until_ns: int) -> None:
-        """Whatever is due in the plant, a turn of it; then the alarm is set for what is next: at once when there is more."""
+        """Whatever is due in the plant, a turn of it; then the alarm is set for what is next: at once when
+        there is more."""
         next_ns = self.plant.next_ns
         if next_ns is not None and next_ns <= until_ns:
             self.pacer.late(next_ns)
@@ -115,36 +135,49 @@ class Wire:
             self._alarm.set(*self.pacer.wall_at(next_ns))
 
     def _stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An error without a place: a client for whom there is no file left is a limit; any other is a mistake of ours."""
+        """An error without a place: a client for whom there is no file left is a limit; any other is a
+        mistake of ours."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             self.plant.met("files")
         else:
             loop.default_exception_handler(context)
 
-    # ---- the truth --------------------------------------------------------------------------------------------------
+    # ---- the truth -------------------------------------------------------------------------------
     async def open_showing(self, host: str) -> str:
         """Tell who asks what the devices show; returns where. Raises ScenarioError."""
         showing = Showing(self.plant)
-        bound = await self._listen(lambda client: TruthCaller(showing, client.write, client.hang_up), host, 0, "--host")
+        bound = await self._listen(
+            lambda client: TruthCaller(showing, client.write, client.hang_up), host, 0, "--host"
+        )
         return f"tcp://{_shown(host)}:{bound}"
 
-    # ---- the north ----------------------------------------------------------------------------------------------
+    # ---- the north -------------------------------------------------------------------------------
     async def open_north(self, host: str, port: int, north: North) -> str:
         """Listen as its broker; returns where. Raises ScenarioError."""
-        bound = await self._listen(lambda client: north.accept(client.write, client.hang_up), host, port, "--broker-port")
+        bound = await self._listen(
+            lambda client: north.accept(client.write, client.hang_up), host, port, "--broker-port"
+        )
         return f"mqtt://{_shown(host)}:{bound}"
 
     def observe(self, hil: Hil, host: str, port: int) -> None:
         """Listen at a broker that isn't ours."""
         observer = Observer(hil, lambda: dialer.dial(host, port))
-        dialer = Dialer(lambda client: observer.opened(client.write, client.hang_up), observer.lost, self.enter, self.plant.met)
+        dialer = Dialer(
+            lambda client: observer.opened(client.write, client.hang_up),
+            observer.lost,
+            self.enter,
+            self.plant.met,
+        )
         self._dialers.append(dialer)
         dialer.dial(host, port)
 
-    # ---- endpoints ----------------------------------------------------------------------------------------------
-    async def open(self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None) -> list[Endpoint]:
-        """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises ScenarioError when a port isn't to be had."""
+    # ---- endpoints -------------------------------------------------------------------------------
+    async def open(
+        self, host: str, port: int, opcua_port: int, broker: tuple[str, int] | None = None
+    ) -> list[Endpoint]:
+        """Listen for everybody, from these ports on (0: any that are free), and call the broker; raises
+        ScenarioError when a port isn't to be had."""
         asyncio.get_running_loop().set_exception_handler(self._stray)
         if not self.pacer.begun:
             self.pacer.begin(-self.plant.lead_ns)
@@ -170,7 +203,13 @@ class Wire:
             bound = await self._listen(accept, host, port, "--port")
             port = port and bound + 1
             for unit, index in enumerate(some, 1):
-                found.append(Endpoint(self.plant.spec.devices[index].name, "modbus-tcp", f"tcp://{_shown(host)}:{bound}/{unit}"))
+                found.append(
+                    Endpoint(
+                        self.plant.spec.devices[index].name,
+                        "modbus-tcp",
+                        f"tcp://{_shown(host)}:{bound}/{unit}",
+                    )
+                )
         return found
 
     async def _open_opcua(self, host: str, port: int) -> list[Endpoint]:
@@ -178,21 +217,29 @@ class Wire:
         for index in self._of("opcua"):
 
             def accept(client: TcpConnection, index: int = index) -> OpcUaCaller:
-                return OpcUaCaller(self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up)
+                return OpcUaCaller(
+                    self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up
+                )
 
             bound = await self._listen(accept, host, port, "--opcua-port")
             port = port and bound + 1
-            found.append(Endpoint(self.plant.spec.devices[index].name, "opcua", f"opc.tcp://{_shown(host)}:{bound}/"))
+            found.append(
+                Endpoint(self.plant.spec.devices[index].name, "opcua", f"opc.tcp://{_shown(host)}:{bound}/")
+            )
         return found
 
     async def _listen(self, accept: Callable[[TcpConnection], Any], host: str, port: int, flag: str) -> int:
         listener = TcpListener(accept, self.enter, self.plant.met)
         if port > LAST_PORT:
-            raise ScenarioError(flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}")
+            raise ScenarioError(
+                flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}"
+            )
         try:
             bound = await listener.listen(host, port)
         except OSError as error:
-            raise ScenarioError(flag, None, "", f"{_shown(host)}:{port}: {error.strerror or error}") from error
+            raise ScenarioError(
+                flag, None, "", f"{_shown(host)}:{port}: {error.strerror or error}"
+            ) from error
         self._listeners.append(listener)
         return bound
 
@@ -204,13 +251,20 @@ class Wire:
         found = []
         for some in lines.values():
             callers: list[LineCaller] = []
-            line = SerialLine(lambda frame, callers=callers: self.enter(callers[0].received, frame), self.plant.met)  # type: ignore[misc]
-            callers.append(LineCaller(self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write))
+            line = SerialLine(partial(self._from_line, callers), self.plant.met)
+            callers.append(
+                LineCaller(
+                    self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write
+                )
+            )
             self._lines.append(line)
             for index in some:
                 device = self.plant.spec.devices[index]
                 found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
         return found
+
+    def _from_line(self, callers: list[LineCaller], frame: bytes) -> None:
+        self.enter(callers[0].received, frame)
 
     def _call(self, host: str, port: int) -> list[Endpoint]:
         """Devices that publish dial by themselves, and again."""
@@ -224,7 +278,13 @@ class Wire:
             dialer = Dialer(accept, lambda senders=senders: senders[0].refused(), self.enter, self.plant.met)  # type: ignore[misc]
             senders.append(Sender(self.plant, index, lambda dialer=dialer: dialer.dial(host, port)))  # type: ignore[misc]
             self._dialers.append(dialer)
-            found.append(Endpoint(self.plant.spec.devices[index].name, "mqtt", f"mqtt://{_shown(host)}:{port}/{senders[0].device.topic}"))
+            found.append(
+                Endpoint(
+                    self.plant.spec.devices[index].name,
+                    "mqtt",
+                    f"mqtt://{_shown(host)}:{port}/{senders[0].device.topic}",
+                )
+            )
         return found
 
     async def close(self) -> None:

@@ -1,6 +1,8 @@
-"""Where a sample's time went: stages that add up to its latency, to the nanosecond, and who is to blame beyond a bound.
+"""Where a sample's time went: stages that add up to its latency, to the nanosecond, and who is to blame
+beyond a bound.
 
-Belongs here: histograms per fleet (and per device where an expectation asks), blame. Never: bounds' meaning (thresholds).
+Belongs here: histograms per fleet (and per device where an expectation asks), blame. Never: bounds' meaning
+(thresholds).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Blame:
 
     __slots__ = ("bound_ns", "devices", "samples", "spent_ns", "waited_ns", "when")
 
-    def __init__(self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None) -> None:
+    def __init__(
+        self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None
+    ) -> None:
         self.bound_ns, self.devices, self.when = bound_ns, devices, when
         self.samples = 0
         self.spent_ns = [0] * len(STAGES)
@@ -44,7 +48,8 @@ class Blame:
 
 
 class StageTimes:
-    """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call returned."""
+    """One sample on its way: ns by stage, what it queued for, and where the batch lies that the last call
+    returned."""
 
     __slots__ = ("at_work", "lists", "outside_ns", "spent_ns", "waited_ns")
     at_work: dict[str, ComponentSpec]
@@ -58,7 +63,8 @@ class StageTimes:
         self.waited_ns: dict[str, int] | None = None
 
     def behind(self, time_ns: int, before: StageTimes | None, what: str) -> None:
-        """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what that waited for outside."""
+        """Time in the queue behind a poll of the same driver: of that the bus has had its share, and what
+        that waited for outside."""
         self.waited(time_ns, what)
         outside_ns = time_ns
         if before is not None and any(before.spent_ns):
@@ -138,12 +144,15 @@ class Latencies:
         self.devices: dict[int, Latency] = {}
         self.blames: list[Blame] = []
         self.stages_watched: list[Callable[[int, int, StageTimes, int], None]] = []
-        self._windows: list[tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]] = []
+        self._windows: list[
+            tuple[bool, Callable[[int, int, int, int], None], Callable[[int, int, int], None]]
+        ] = []
 
     def watch_windows(
         self, cloud: bool, see: Callable[[int, int, int, int], None], never: Callable[[int, int, int], None]
     ) -> None:
-        """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each sample, gateway or cloud."""
+        """Tell ``see(device, points, total_ns, due_ns)`` and ``never(device, points, due_ns)`` of each
+        sample, gateway or cloud."""
         self._windows.append((cloud, see, never))
 
     def watch_stages(self, see: Callable[[int, int, StageTimes, int], None]) -> None:
@@ -165,8 +174,11 @@ class Latencies:
         """Keep histograms of this device of its own."""
         self.devices.setdefault(device, Latency())
 
-    def blame(self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None = None) -> Blame:
-        """Account for gateway latencies beyond a bound, over some devices (None: all) and due instants; ask it when the run has ended."""
+    def blame(
+        self, bound_ns: int, devices: dict[int, None] | None, when: Callable[[int], bool] | None = None
+    ) -> Blame:
+        """Account for gateway latencies beyond a bound, over some devices (None: all) and due instants; ask
+        it when the run has ended."""
         blame = Blame(bound_ns, devices, when)
         self.blames.append(blame)
         return blame
@@ -175,12 +187,18 @@ class Latencies:
         """``points`` of a device have got their verdict after ``total_ns``; the stages must add up to it."""
         spent = times.spent_ns
         if sum(spent) != total_ns:
-            raise InvariantError(f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is {total_ns} ns")
+            raise InvariantError(
+                f"stages {dict(zip(STAGES, spent, strict=True))} add up to {sum(spent)} ns, the latency is "
+                f"{total_ns} ns"
+            )
         self.fleets[self._fleet_of[device]].add_carried(points, total_ns, spent)
         if device in self.devices:
             self.devices[device].add_carried(points, total_ns, spent)
         if times.waited_ns is not None and times.outside_ns:
-            for latency in (self.fleets[self._fleet_of[device]], *([self.devices[device]] if device in self.devices else [])):
+            for latency in (
+                self.fleets[self._fleet_of[device]],
+                *([self.devices[device]] if device in self.devices else []),
+            ):
                 latency.outside.add(times.outside_ns, points)
         for cloud, see, _ in self._windows:
             if not cloud:
@@ -188,7 +206,11 @@ class Latencies:
         for look in self.stages_watched:
             look(device, points, times, due_ns)
         for blame in self.blames:
-            if total_ns > blame.bound_ns and (blame.devices is None or device in blame.devices) and (blame.when is None or blame.when(due_ns)):
+            if (
+                total_ns > blame.bound_ns
+                and (blame.devices is None or device in blame.devices)
+                and (blame.when is None or blame.when(due_ns))
+            ):
                 blame.samples += points
                 for i, time_ns in enumerate(spent):
                     blame.spent_ns[i] += time_ns * points

@@ -1,9 +1,10 @@
 """The ledger: every sample that was due is open, or has ended in exactly one state with one cause.
 
 Belongs here: rows, end states, conservation. Never: time spent (latency.py) or why something happened.
-A source's plan opens rows; pipelines and uplinks only close them. A row is one (device, k) with its points as bits of the
-device's mask; when two gateways of a pair were told of it, each has a share. due = open + ended holds after every event
-(``World`` asks), and a row that ends twice, or a point that was never due, is an InvariantError that names the sample.
+A source's plan opens rows; pipelines and uplinks only close them. A row is one (device, k) with its points as
+bits of the device's mask; when two gateways of a pair were told of it, each has a share. due = open + ended
+holds after every event (``World`` asks), and a row that ends twice, or a point that was never due, is an
+InvariantError that names the sample.
 """
 
 from __future__ import annotations
@@ -40,14 +41,37 @@ CAUSES: dict[End, tuple[str, ...]] = {
     End.DROPPED: ("policy", "transform"),
     End.EVICTED: ("capacity", "ttl"),
     End.MISSED: (
-        "timeout", "disconnected", "rejected", "malformed", "bad", "device", "overrun", "driver-fault", "gateway-down", "no-active",
-        "quarantined", "deadline", "unread", "end-of-run",
+        "timeout",
+        "disconnected",
+        "rejected",
+        "malformed",
+        "bad",
+        "device",
+        "overrun",
+        "driver-fault",
+        "gateway-down",
+        "no-active",
+        "quarantined",
+        "deadline",
+        "unread",
+        "end-of-run",
     ),
     End.LOST: (
-        "transform-error", "transform-fault", "policy-error", "policy-fault", "quarantined", "deadline", "crash",
-        "no-store", "power-cut", "stranded", "retries", "unseen", "end-of-run",
+        "transform-error",
+        "transform-fault",
+        "policy-error",
+        "policy-fault",
+        "quarantined",
+        "deadline",
+        "crash",
+        "no-store",
+        "power-cut",
+        "stranded",
+        "retries",
+        "unseen",
+        "end-of-run",
     ),
-}  # fmt: skip
+}
 """state -> its causes, in the order in which they are reported"""
 
 
@@ -69,12 +93,25 @@ Marks = dict[int, int]
 class Row:
     """One (device, k) that was due, as the one gateway that may deliver it sees it.
 
-    Masks of points: ``due``; ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out: the uplink or the
-    store has it, or the handover of a standby); ``delivered``; ``void`` (the reading that exists has no value: the point was missed
-    when the driver returned it, and what travels on is no end of it any more).
+    Masks of points: ``due``; ``open``; ``read`` (a reading exists); ``carried`` (its verdict was carried out:
+    the uplink or the store has it, or the handover of a standby); ``delivered``; ``void`` (the reading that
+    exists has no value: the point was missed when the driver returned it, and what travels on is no end of it
+    any more).
     """
 
-    __slots__ = ("carried", "delivered", "device", "due", "due_ns", "k", "marks", "open", "period_ns", "read", "void")
+    __slots__ = (
+        "carried",
+        "delivered",
+        "device",
+        "due",
+        "due_ns",
+        "k",
+        "marks",
+        "open",
+        "period_ns",
+        "read",
+        "void",
+    )
     whole: SharedRow | None = None
     """the row of which this is a share"""
 
@@ -86,8 +123,9 @@ class Row:
 
 
 class SharedRow(Row):
-    """One (device, k) that several gateways were told of. What each makes of it is in its share; a point is open until one
-    of them has delivered it, or the last has given it up: then it ends as the best of what became of it (BETTER)."""
+    """One (device, k) that several gateways were told of. What each makes of it is in its share; a point is
+    open until one of them has delivered it, or the last has given it up: then it ends as the best of what
+    became of it (BETTER)."""
 
     __slots__ = ("given_up", "shares")
 
@@ -99,10 +137,11 @@ class SharedRow(Row):
 
 
 class Share(Row):
-    """A row as one of several gateways sees it: ``open`` until it has given the points up, or somebody has delivered them.
+    """A row as one of several gateways sees it: ``open`` until it has given the points up, or somebody has
+    delivered them.
 
-    ``led``: did that gateway lead when the sample was due? Then what became of it there is what became of it, unless another one, as a
-    leader, took care of the points in ``cared``.
+    ``led``: did that gateway lead when the sample was due? Then what became of it there is what became of it,
+    unless another one, as a leader, took care of the points in ``cared``.
     """
 
     __slots__ = ("cared", "led", "whole")
@@ -115,11 +154,13 @@ class Share(Row):
 
 
 BETTER = (End.MISSED, End.LOST, End.EVICTED, End.DROPPED, End.CACHED)
-"""when several gateways gave a point up: the end further right holds, of equal ones the leader's, then the later"""
+"""when several gateways gave a point up: the end further right holds, of equal ones the leader's, then the
+later"""
 
 
 class Ledger:
-    """All rows of a run, folded into counters as they end. ``names`` are devices, ``points[d]`` device d's points."""
+    """All rows of a run, folded into counters as they end. ``names`` are devices, ``points[d]`` device d's
+    points."""
 
     tells_quality = True
     """are statuses of readings known?"""
@@ -147,15 +188,21 @@ class Ledger:
         self.last_touched: tuple[int, int, int] | None = None
         self.on_end: Callable[[Row, int, End, str], None] | None = None
 
-    # ---- opening and closing ------------------------------------------------------------------------------------
-    def open_row(self, device: int, k: int, due_ns: int, mask: int, period_ns: int = NEVER_NS, holders: int = 1) -> Row:
+    # ---- opening and closing ---------------------------------------------------------------------
+    def open_row(
+        self, device: int, k: int, due_ns: int, mask: int, period_ns: int = NEVER_NS, holders: int = 1
+    ) -> Row:
         """A sample of every point in ``mask`` is due now, its successor ``period_ns`` later.
 
         With more than one of ``holders`` it is a SharedRow, of which each closes its own share.
         """
         if (device, k) in self.rows:
             raise InvariantError(f"{self.sample(device, k, mask)} was opened twice")
-        row = Row(device, k, due_ns, mask, period_ns) if holders == 1 else SharedRow(device, k, due_ns, mask, period_ns, holders)
+        row = (
+            Row(device, k, due_ns, mask, period_ns)
+            if holders == 1
+            else SharedRow(device, k, due_ns, mask, period_ns, holders)
+        )
         self.rows[device, k] = row
         count = mask.bit_count()
         self.due += count
@@ -165,11 +212,17 @@ class Ledger:
         return row
 
     def close(self, row: Row, mask: int, end: End, cause: str = "") -> int:
-        """End the points of ``mask``; returns those that really ended (of a share: another holder may still deliver the rest)."""
+        """End the points of ``mask``; returns those that really ended (of a share: another holder may still
+        deliver the rest)."""
         if mask & ~row.open:
-            raise InvariantError(f"{self.sample(row.device, row.k, mask & ~row.open)} ended a second time, as {end.value} {cause}")
+            raise InvariantError(
+                f"{self.sample(row.device, row.k, mask & ~row.open)} ended a second time, as {end.value} "
+                f"{cause}"
+            )
         if cause not in CAUSES[end]:
-            raise InvariantError(f"{self.sample(row.device, row.k, mask)} ended as {end.value} for unknown cause {cause!r}")
+            raise InvariantError(
+                f"{self.sample(row.device, row.k, mask)} ended as {end.value} for unknown cause {cause!r}"
+            )
         if row.whole is not None:
             return self._give_up(row, row.whole, mask, end, cause) if mask else 0
         row.open &= ~mask
@@ -196,7 +249,8 @@ class Ledger:
                 self.marked[marked] = self.marked.get(marked, 0) + count
 
     def _give_up(self, share: Row, whole: SharedRow, mask: int, end: End, cause: str) -> int:
-        """One holder gives points up; those that no other holds any more end, as the best that became of them."""
+        """One holder gives points up; those that no other holds any more end, as the best that became of
+        them."""
         assert isinstance(share, Share)
         share.open &= ~mask
         whole.given_up.append((mask, end, cause, share))
@@ -215,9 +269,11 @@ class Ledger:
         return ended
 
     def deliver(self, row: Row, mask: int) -> int:
-        """The cloud has these points. Those that are open end as delivered; those it already had are duplicates."""
+        """The cloud has these points. Those that are open end as delivered; those it already had are
+        duplicates."""
         whole = row.whole
-        mask &= ~row.void  # of these no value has arrived, however often they come; another gateway may still have one
+        # of these no value has arrived, however often they come; another gateway may still have one
+        mask &= ~row.void
         if whole is not None:
             for share in whole.shares:
                 share.open &= ~mask
@@ -231,7 +287,8 @@ class Ledger:
         return self.close(row, fresh, End.DELIVERED) if fresh else 0
 
     def returned(self, row: Row, good: int) -> None:
-        """A driver has returned the readings of a sample: those of ``good`` are Good, ``row.marks`` names the others."""
+        """A driver has returned the readings of a sample: those of ``good`` are Good, ``row.marks`` names the
+        others."""
         device = row.device
         self.good_of[device] += good.bit_count()
         self.valued[device] |= good
@@ -247,7 +304,8 @@ class Ledger:
         return sum(self.good_of) + sum(self.status_of.values())
 
     def valueless(self) -> dict[int, int]:
-        """device -> the points that were due and never had a value, of devices of which something was read."""
+        """device -> the points that were due and never had a value, of devices of which something was
+        read."""
         read = {device for device, _ in self.status_of}
         some = [device for device in range(len(self.names)) if device in read or self.good_of[device]]
         never = {device: self.asked[device] & ~self.valued[device] for device in some}
@@ -264,22 +322,27 @@ class Ledger:
         self.misordered_of[device] = self.misordered_of.get(device, 0) + count
 
     def count_late(self, device: int, count: int) -> None:
-        """Points whose verdict came after their successor was due (of subscribed ones: a publishing interval after that)."""
+        """Points whose verdict came after their successor was due (of subscribed ones: a publishing interval
+        after that)."""
         self.late += count
         self.late_of[device] = self.late_of.get(device, 0) + count
 
-    # ---- asking -------------------------------------------------------------------------------------------------
+    # ---- asking ----------------------------------------------------------------------------------
     def balanced(self) -> bool:
         """due = open + ended, in counters that are kept apart."""
         return self.due == self.open + self.ended
 
-    def count(self, end: End | None = None, cause: str | None = None, devices: Iterable[int] | None = None) -> int:
+    def count(
+        self, end: End | None = None, cause: str | None = None, devices: Iterable[int] | None = None
+    ) -> int:
         """Ended points, of one state, one cause, some devices; None means all."""
         wanted = None if devices is None else dict.fromkeys(devices)
         return sum(
             count
             for (device, state, why), count in self.ends.items()
-            if (end is None or state is end) and (cause is None or why == cause) and (wanted is None or device in wanted)
+            if (end is None or state is end)
+            and (cause is None or why == cause)
+            and (wanted is None or device in wanted)
         )
 
     def by_cause(self, end: End) -> dict[str, int]:
@@ -293,19 +356,25 @@ class Ledger:
         points = self.points[device]
         return Sample(self.names[device], k, points[bit] if 0 <= bit < len(points) else f"#{bit}")
 
-    # ---- auditing -----------------------------------------------------------------------------------------------
+    # ---- auditing --------------------------------------------------------------------------------
     def require_balance(self) -> None:
         """Raise InvariantError with the sample that was touched last when the counters don't add up."""
         if not self.balanced():
             where = self.sample(*self.last_touched) if self.last_touched else "no sample"
-            raise InvariantError(f"due {self.due} != open {self.open} + ended {self.ended}; last touched: {where}")
+            raise InvariantError(
+                f"due {self.due} != open {self.open} + ended {self.ended}; last touched: {where}"
+            )
 
     def audit(self, expected_due: Callable[[int], int]) -> None:
-        """At the end: nothing open, rows and counters agree, and each device was due as often as the closed form says."""
+        """At the end: nothing open, rows and counters agree, and each device was due as often as the closed
+        form says."""
         self.require_balance()
         if self.rows:
             device, k = next(iter(self.rows))
-            raise InvariantError(f"{self.sample(device, k, self.rows[device, k].open)} is still open at the end ({self.open} points are)")
+            raise InvariantError(
+                f"{self.sample(device, k, self.rows[device, k].open)} is still open at the end "
+                f"({self.open} points are)"
+            )
         if self.open:
             raise InvariantError(f"{self.open} points are counted as open, but no row is")
         total = sum(self.ends.values())
@@ -313,11 +382,15 @@ class Ledger:
             raise InvariantError(f"{self.ended} points ended, the table of ends has {total}")
         for device, name in enumerate(self.names):
             if self.due_of[device] != expected_due(device):
-                raise InvariantError(f"{name}: {self.due_of[device]} points were due, the closed form says {expected_due(device)}")
+                raise InvariantError(
+                    f"{name}: {self.due_of[device]} points were due, the closed form says "
+                    f"{expected_due(device)}"
+                )
 
 
 def _rank(number: int, given_up: tuple[int, End, str, Share], led: bool) -> tuple[int, bool, int]:
-    """By which the end of a shared row is chosen: what a standby made of it for itself comes behind everything, if somebody led."""
+    """By which the end of a shared row is chosen: what a standby made of it for itself comes behind
+    everything, if somebody led."""
     points, end, _, share = given_up
     own = led and not share.led and not points & share.cared
     return BETTER.index(end) - (len(BETTER) if own else 0), share.led, number

@@ -1,7 +1,8 @@
-"""When samples are due: phase + k * period, for each k before the duration's end. Opens rows and hands them to whoever polls.
+"""When samples are due: phase + k * period, for each k before the duration's end. Opens rows and hands them
+to whoever polls.
 
-Belongs here: due instants. Never: who polls (poller.py). All devices of one period lie on the timeline as ONE entry, the
-next of them: a thousand entries that are due within a second make every other event dearer.
+Belongs here: due instants. Never: who polls (poller.py). All devices of one period lie on the timeline as ONE
+entry, the next of them: a thousand entries that are due within a second make every other event dearer.
 """
 
 from __future__ import annotations
@@ -43,11 +44,31 @@ class SampleSchedule:
     """One device's samples, opened whether or not anybody polls."""
 
     __slots__ = (
-        "_env", "_every_ns", "_hurries", "_index", "_k", "_ledger", "_mask", "_pauses", "_published_ns", "_trace", "duration_ns", "first_cycle",
-        "hurried", "news", "news_points", "offset_ns", "period_ns", "pollers", "source", "stretches",
-    )  # fmt: skip
+        "_env",
+        "_every_ns",
+        "_hurries",
+        "_index",
+        "_k",
+        "_ledger",
+        "_mask",
+        "_pauses",
+        "_published_ns",
+        "_trace",
+        "duration_ns",
+        "first_cycle",
+        "hurried",
+        "news",
+        "news_points",
+        "offset_ns",
+        "period_ns",
+        "pollers",
+        "source",
+        "stretches",
+    )
 
-    def __init__(self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int) -> None:
+    def __init__(
+        self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int
+    ) -> None:
         self._env, self._ledger, self._trace, self._index = env, ledger, trace, index
         self.duration_ns = duration_ns
         self.period_ns = spec.poll_ns
@@ -68,10 +89,12 @@ class SampleSchedule:
         self.hurried: _Hurry | None = None
         """the faster (or slower) plan that holds now instead of its own, or one by which nothing is due"""
         self.stretches: list[tuple[int, int, int]] = [(spec.phase_ns, spec.poll_ns, 0)]
-        """(phase, period, from when): what held since when, for the closed form; a period of 0: nothing was due"""
+        """(phase, period, from when): what held since when, for the closed form; a period of 0: nothing was
+        due"""
 
     def hurry(self, period_ns: int) -> Callable[[], None]:
-        """From now on due every ``period_ns``, at the same share of a period as before; the last of several holds. Returns what ends it."""
+        """From now on due every ``period_ns``, at the same share of a period as before; the last of several
+        holds. Returns what ends it."""
         self._hurries.append(period_ns)
         self._switch()
 
@@ -82,7 +105,8 @@ class SampleSchedule:
         return over
 
     def pause(self) -> Callable[[], None]:
-        """From now on nothing is due, whatever else holds. Returns what ends it; of several the last to end."""
+        """From now on nothing is due, whatever else holds. Returns what ends it; of several the last to
+        end."""
         self._pauses += 1
         self._switch()
 
@@ -99,7 +123,8 @@ class SampleSchedule:
             self.hurried = None
         if self._pauses:
             self.stretches.append((0, 0, now))
-            self.hurried = _Hurry(self._env, self, self.duration_ns, self.period_ns)  # whose first sample is never due
+            # whose first sample is never due
+            self.hurried = _Hurry(self._env, self, self.duration_ns, self.period_ns)
             return
         self._every_ns = (self._hurries[-1] if self._hurries else self.period_ns) + self._published_ns
         if not self._hurries:
@@ -108,7 +133,9 @@ class SampleSchedule:
         period_ns = self._hurries[-1]
         offset_ns = self.offset_ns * period_ns // self.period_ns
         self.stretches.append((offset_ns, period_ns, now))
-        self.hurried = _Hurry(self._env, self, offset_ns + -((offset_ns - now) // period_ns) * period_ns, period_ns)
+        self.hurried = _Hurry(
+            self._env, self, offset_ns + -((offset_ns - now) // period_ns) * period_ns, period_ns
+        )
 
     def closed_form(self) -> int:
         """How many samples are due in the whole run, from the plan alone."""
@@ -117,11 +144,14 @@ class SampleSchedule:
             until_ns = self.stretches[i + 1][2] if i + 1 < len(self.stretches) else self.duration_ns
             until_ns = min(until_ns, self.duration_ns)
             if since_ns < until_ns and period_ns:
-                total += due_instants(phase_ns, period_ns, until_ns) - due_instants(phase_ns, period_ns, since_ns)
+                total += due_instants(phase_ns, period_ns, until_ns) - due_instants(
+                    phase_ns, period_ns, since_ns
+                )
         return total
 
     def closed_points(self) -> int:
-        """How many points are due in the whole run: by the closed form; of news what was counted where it arose."""
+        """How many points are due in the whole run: by the closed form; of news what was counted where it
+        arose."""
         return self.closed_form() * self._mask.bit_count() if self.news is None else self.news_points
 
     def due(self, now_ns: int) -> None:
@@ -190,7 +220,8 @@ class Round(Occurrence):
 
     def __init__(self, env: Environment, plans: list[SampleSchedule], duration_ns: int) -> None:
         self._env, self._duration_ns = env, duration_ns
-        self._plans = sorted(plans, key=lambda plan: plan.offset_ns)  # stable: at one instant in the order of devices
+        # stable: at one instant in the order of devices
+        self._plans = sorted(plans, key=lambda plan: plan.offset_ns)
         self._at, self._cycle, self._starts_ns = 0, 0, 0
         if self._plans[0].offset_ns < duration_ns:
             env.expect(self._plans[0].offset_ns, self, START)

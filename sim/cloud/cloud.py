@@ -1,7 +1,7 @@
 """The cloud's end: takes messages, acknowledges, counts what came twice or out of order, sends commands down.
 
-Belongs here: the other end of every uplink. Never: a gateway's belief (uplink.py). A sample is delivered at the instant
-at which the cloud accepts it, whatever becomes of the acknowledgement.
+Belongs here: the other end of every uplink. Never: a gateway's belief (uplink.py). A sample is delivered at
+the instant at which the cloud accepts it, whatever becomes of the acknowledgement.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ COMMANDS_MAX = 1000
 class Cloud:
     """One cloud for all gateways."""
 
-    def __init__(self, env: Environment, ledger: Ledger, latencies: Latencies, trace: Trace, devices: int, gateways: int) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        ledger: Ledger,
+        latencies: Latencies,
+        trace: Trace,
+        devices: int,
+        gateways: int,
+    ) -> None:
         self._env, self._ledger, self._latencies, self._trace = env, ledger, latencies, trace
         self._highest = [-1] * devices
         self._sessions: list[Callable[[Order], None] | None] = [None] * gateways
@@ -61,7 +69,8 @@ class Cloud:
         return known
 
     def session(self, gateway: int, deliver: Callable[[Order], None] | None) -> None:
-        """A gateway's session begins (what waits is sent) or ends (None: what it hasn't confirmed waits again, QoS 1)."""
+        """A gateway's session begins (what waits is sent) or ends (None: what it hasn't confirmed waits
+        again, QoS 1)."""
         self._sessions[gateway] = deliver
         waiting = self._queues[gateway]
         sent, self._sent[gateway] = self._sent[gateway], []
@@ -80,12 +89,14 @@ class Cloud:
         self._sent[gateway] = [sent for sent in self._sent[gateway] if sent is not command]
 
     def redirect(self, old: int, new: int) -> list[Command]:
-        """Commands that wait for one gateway of a pair are for the other one from now on; returns those for which there was no room."""
+        """Commands that wait for one gateway of a pair are for the other one from now on; returns those for
+        which there was no room."""
         self._stands_in.pop(new, None)
         self._stands_in[old] = new
         queue = self._queues[old]
         waiting = [order for order in queue if isinstance(order, Command)]
-        own = [order for order in queue if not isinstance(order, Command)]  # an upgrade is for the gateway that it names
+        # an upgrade is for the gateway that it names
+        own = [order for order in queue if not isinstance(order, Command)]
         queue.clear()
         queue.extend(own)
         return [command for command in waiting if not self.command(new, command)]

@@ -1,8 +1,9 @@
 """Leases: who of a pair may lead, as the cloud sees it. One holder at a time, for a time.
 
-Belongs here: granting, and what travels for it. Never: what a gateway does with a lease (member.py). A lease is counted from
-the instant at which it was asked for by who holds it, and from the instant at which it was granted by who grants it: the
-holder's ends first (Gray and Cheriton 1989 give leases; the rule is theirs, unchecked).
+Belongs here: granting, and what travels for it. Never: what a gateway does with a lease (member.py). A lease
+is counted from the instant at which it was asked for by who holds it, and from the instant at which it was
+granted by who grants it: the holder's ends first (Gray and Cheriton 1989 give leases; the rule is theirs,
+unchecked).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 
 class LeaseRequest(NamedTuple):
-    """``want``: ask or renew; else give it back. ``handed``: the term that the last holder has given up in our favour, 0 for none."""
+    """``want``: ask or renew; else give it back. ``handed``: the term that the last holder has given up in
+    our favour, 0 for none."""
 
     pair: int
     member: int

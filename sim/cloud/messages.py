@@ -20,16 +20,31 @@ TLS_RECORD_BYTES = 29
 
 
 class Message:
-    """Some points of one (device, k) on their way. ``lane`` 0 to 3; ``store_id`` when it also lies in the store."""
+    """Some points of one (device, k) on their way. ``lane`` 0 to 3; ``store_id`` when it also lies in the
+    store."""
 
-    __slots__ = ("body", "crc", "device", "k", "lane", "mask", "row", "sent_ns", "size_bytes", "store_id", "topic")
+    __slots__ = (
+        "body",
+        "crc",
+        "device",
+        "k",
+        "lane",
+        "mask",
+        "row",
+        "sent_ns",
+        "size_bytes",
+        "store_id",
+        "topic",
+    )
 
     def __init__(self, row: Row, mask: int, lane: int, topic: bytes, body: bytes) -> None:
         self.row, self.mask, self.lane, self.topic, self.body = row, mask, lane, topic, body
         self.device, self.k = row.device, row.k
         self.crc = crc32(body)
         remaining = len(topic) + len(body) + 4  # ``publish_bytes``, written out for the usual length
-        self.size_bytes = (remaining + 3 if 127 < remaining < 16_384 else publish_bytes(len(topic), len(body))) + TLS_RECORD_BYTES
+        self.size_bytes = (
+            remaining + 3 if 127 < remaining < 16_384 else publish_bytes(len(topic), len(body))
+        ) + TLS_RECORD_BYTES
         self.store_id: int | None = None
         self.sent_ns = 0
 
@@ -44,8 +59,8 @@ def publish_bytes(topic_bytes: int, body_bytes: int) -> int:
 class Body:
     """How the messages of one device model are written.
 
-    ``{"device":..,"seq":k,"t":ns,"values":{"point":v,..},"status":{"point":code,..},"times":{"point":ns,..}}``; ``status``
-    names only what isn't Good, ``times`` only what wasn't measured at ``t``.
+    ``{"device":..,"seq":k,"t":ns,"values":{"point":v,..},"status":{"point":code,..},"times":{"point":ns,..}}``;
+    ``status`` names only what isn't Good, ``times`` only what wasn't measured at ``t``.
     """
 
     __slots__ = ("_all_well", "_heads", "_ids")
@@ -83,13 +98,25 @@ class Body:
                 bad.append(f"{heads[text.point]}{text.status}")
         marks = f',"status":{{{",".join(bad)}}}' if bad else ""
         times = f',"times":{{{",".join(others)}}}' if others else ""
-        return f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'.encode()
+        return (
+            f'{{"device":"{name}","seq":{k},"t":{first},"values":{{{",".join(values)}}}{marks}{times}}}'
+        ).encode()
 
 
 COMMAND_CAUSES = (
-    "timeout", "disconnected", "rejected", "malformed", "device", "driver-fault", "quarantined", "gateway-down", "standby", "crash", "limit",
+    "timeout",
+    "disconnected",
+    "rejected",
+    "malformed",
+    "device",
+    "driver-fault",
+    "quarantined",
+    "gateway-down",
+    "standby",
+    "crash",
+    "limit",
     "end-of-run",
-)  # fmt: skip
+)
 """why a command fails"""
 
 
@@ -99,4 +126,8 @@ class Command:
     __slots__ = ("device", "issued_ns", "number", "point", "value")
 
     def __init__(self, number: int, device: int, point: int, value: float, issued_ns: int) -> None:
-        self.number, self.device, self.point, self.value, self.issued_ns = number, device, point, value, issued_ns
+        self.number = number
+        self.device = device
+        self.point = point
+        self.value = value
+        self.issued_ns = issued_ns

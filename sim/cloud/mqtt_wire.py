@@ -1,7 +1,9 @@
-"""What crosses an uplink, as MQTT 3.1.1 bytes: sessions, samples, orders, questions. TLS records are counted around them, not made.
+"""What crosses an uplink, as MQTT 3.1.1 bytes: sessions, samples, orders, questions. TLS records are counted
+around them, not made.
 
-Belongs here: topics, payloads and how they are taken apart again. Never: sessions (uplink.py), what an order does. The thing that bytes carry travels
-beside them (it knows its row); that the bytes say the same is checked where they arrive, and a difference is an InvariantError.
+Belongs here: topics, payloads and how they are taken apart again. Never: sessions (uplink.py), what an order
+does. The thing that bytes carry travels beside them (it knows its row); that the bytes say the same is
+checked where they arrive, and a difference is an InvariantError.
 """
 
 from __future__ import annotations
@@ -29,10 +31,16 @@ from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.invariants import InvariantError
 
-COMMANDS, UPGRADES, LEASES, BLOCKS = (f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks"))
+COMMANDS, UPGRADES, LEASES, BLOCKS = (
+    f"{TOPIC_PREFIX}{name}" for name in ("commands", "upgrades", "leases", "blocks")
+)
 """topics beside those of devices"""
 PINGREQ, PINGRESP = encode(Pingreq()), encode(Pingresp())
-SUBSCRIBE = encode(Subscribe(1, tuple((topic, qos) for topic, qos in ((COMMANDS, 1), (UPGRADES, 1), (LEASES, 0), (BLOCKS, 0)))))
+SUBSCRIBE = encode(
+    Subscribe(
+        1, tuple((topic, qos) for topic, qos in ((COMMANDS, 1), (UPGRADES, 1), (LEASES, 0), (BLOCKS, 0)))
+    )
+)
 SUBACK = encode(Suback(1, (1, 1, 0, 0)))
 
 
@@ -57,14 +65,24 @@ def sample(message: Message, packet: int) -> bytes:
     size = len(topic) + len(body) + 4
     if not 127 < size < 16_384:
         return publish_bytes(topic, body, 1, packet)
-    return b"".join((bytes((0x32, size & 0x7F | 0x80, size >> 7)), len(topic).to_bytes(2, "big"), topic, packet.to_bytes(2, "big"), body))
+    return b"".join(
+        (
+            bytes((0x32, size & 0x7F | 0x80, size >> 7)),
+            len(topic).to_bytes(2, "big"),
+            topic,
+            packet.to_bytes(2, "big"),
+            body,
+        )
+    )
 
 
 def take_sample(data: bytes, message: Message) -> int:
     """At the cloud: the packet identifier; raises InvariantError when the bytes aren't that message's."""
     parts = publish_parts(data)
     if parts is None or parts[0] != message.topic or parts[2] != message.body:
-        raise InvariantError(f"the PUBLISH of device {message.device} k={message.k} doesn't say what was sent")
+        raise InvariantError(
+            f"the PUBLISH of device {message.device} k={message.k} doesn't say what was sent"
+        )
     return parts[1]
 
 
@@ -81,14 +99,17 @@ def _payload(thing: Any) -> tuple[str, bytes, int]:
     return topic, json.dumps(thing._asdict(), separators=(",", ":")).encode(), 0
 
 
-def publish(thing: Command | Upgrade | ReleaseBlock | BlockRequest | LeaseRequest | LeaseAnswer, packet: int) -> bytes:
+def publish(
+    thing: Command | Upgrade | ReleaseBlock | BlockRequest | LeaseRequest | LeaseAnswer, packet: int
+) -> bytes:
     """An order, a question or an answer; ``packet`` counts only with QoS 1."""
     topic, payload, qos = _payload(thing)
     return publish_bytes(topic.encode(), payload, qos, packet)
 
 
 def take(data: bytes, thing: Any) -> Packet:
-    """The one packet that arrived whole; raises InvariantError when it isn't, or isn't what travelled beside it."""
+    """The one packet that arrived whole; raises InvariantError when it isn't, or isn't what travelled beside
+    it."""
     found = PacketReader().feed(data)
     if len(found) != 1:
         raise InvariantError(f"{len(found)} packets in what an uplink carried as one")

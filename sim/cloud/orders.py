@@ -1,6 +1,7 @@
 """Upgrades as orders: what the cloud tells a gateway to install, and what became of it.
 
-Belongs here: an order's states, the causes of its end. Never: the steps (sim/upgrade/upgrades.py), who orders (sim/upgrade/rollout.py).
+Belongs here: an order's states, the causes of its end. Never: the steps (sim/upgrade/upgrades.py), who orders
+(sim/upgrade/rollout.py).
 """
 
 from __future__ import annotations
@@ -18,29 +19,71 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("swapping", "swapped"): "trial",
     ("trial", "passed"): "committing",
     ("committing", "committed"): "done",
-    **{(state, "refuse"): "refused" for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing")},
-    **{(state, "give-up"): "abandoned" for state in ("waiting", "checking", "fetching", "verifying", "writing", "preparing")},
+    **{
+        (state, "refuse"): "refused"
+        for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing")
+    },
+    **{
+        (state, "give-up"): "abandoned"
+        for state in ("waiting", "checking", "fetching", "verifying", "writing", "preparing")
+    },
     **{(state, "go-back"): "rolled-back" for state in ("swapping", "trial", "committing")},
     **{
         (state, "end-of-run"): "unfinished"
-        for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing", "swapping", "trial", "committing")
+        for state in (
+            "ordered",
+            "waiting",
+            "checking",
+            "fetching",
+            "verifying",
+            "writing",
+            "preparing",
+            "swapping",
+            "trial",
+            "committing",
+        )
     },
-}  # fmt: skip
+}
 """(state, event) -> state of an upgrade on a gateway"""
 ENDS = ("done", "refused", "abandoned", "rolled-back", "unfinished")
 CAUSES = (
-    "limit", "wrong-name", "unknown-key", "bad-signature", "installed", "version-reused", "downgrade", "fetch-timeout", "truncated", "too-long",
-    "wrong-digest", "not-a-component", "not-granted", "memory", "configure", "unhealthy", "faults", "failures", "latency", "crash", "power-cut",
-    "shutdown", "end-of-run",
-)  # fmt: skip
-"""why an upgrade doesn't end as done; a fault while it is brought up beside the old one is named by its own cause"""
+    "limit",
+    "wrong-name",
+    "unknown-key",
+    "bad-signature",
+    "installed",
+    "version-reused",
+    "downgrade",
+    "fetch-timeout",
+    "truncated",
+    "too-long",
+    "wrong-digest",
+    "not-a-component",
+    "not-granted",
+    "memory",
+    "configure",
+    "unhealthy",
+    "faults",
+    "failures",
+    "latency",
+    "crash",
+    "power-cut",
+    "shutdown",
+    "end-of-run",
+)
+"""why an upgrade doesn't end as done; a fault while it is brought up beside the old one is named by its own
+cause"""
 
 
 class Upgrade:
     """One order, from its issue to its end. Times in ns; ``release`` is what the order states."""
 
     def __init__(self, number: int, gateway: str, component: str, release: Release, issued_ns: int) -> None:
-        self.number, self.gateway, self.component, self.release, self.issued_ns = number, gateway, component, release, issued_ns
+        self.number = number
+        self.gateway = gateway
+        self.component = component
+        self.release = release
+        self.issued_ns = issued_ns
         self.state = "ordered"
         self.cause = self.detail = ""
         self.stage = ""
@@ -48,7 +91,8 @@ class Upgrade:
         self.before: Version | None = None
         self.ended_ns = -1
         self.downtime_ns: int | None = None
-        """the longest that one of its slots could not serve, from the swap to the end; None when there was no swap"""
+        """the longest that one of its slots could not serve, from the swap to the end; None when there was no
+        swap"""
         self.fetched_bytes = self.sessions = 0
 
     @property

@@ -1,7 +1,7 @@
 """Releases as the cloud keeps them: the bytes of each, handed out block by block.
 
-Belongs here: blocks, and what lies there. Never: what a gateway asks for next (sim/upgrade/download.py). Blocks travel in the session's own
-stream, beside acknowledgements and at the link's rate.
+Belongs here: blocks, and what lies there. Never: what a gateway asks for next (sim/upgrade/download.py).
+Blocks travel in the session's own stream, beside acknowledgements and at the link's rate.
 """
 
 from __future__ import annotations
@@ -38,4 +38,6 @@ class ReleaseStore:
     def block(self, request: BlockRequest) -> ReleaseBlock:
         """The answer to a request."""
         data = self.bytes_of.get((request.name, request.version), b"")
-        return ReleaseBlock(request.upgrade, request.offset, data[request.offset : request.offset + BLOCK_BYTES])
+        return ReleaseBlock(
+            request.upgrade, request.offset, data[request.offset : request.offset + BLOCK_BYTES]
+        )

@@ -1,6 +1,7 @@
 """The field of a world: its devices, what serves each, and the ports through which gateways reach them.
 
-Belongs here: which protocol has which server and port. Never: bytes, timing (tcp_port.py, serial_line.py, stacks.py), when a device is polled.
+Belongs here: which protocol has which server and port. Never: bytes, timing (tcp_port.py, serial_line.py,
+stacks.py), when a device is polled.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def client_of(gateway: str, device: str) -> str:
 
 
 AFOOT = 4
-"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known what they said"""
+"""publishing intervals, each a second longer, whose news may be on their way at once: of them it is known
+what they said"""
 WAIT_NS = 10 * S
 """for how long one call of a subscribed driver waits for news"""
 
 
 def waits(deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
-    """For how long one call of a driver waits for news, if its component sets a deadline: a call that only waits is over before that."""
+    """For how long one call of a driver waits for news, if its component sets a deadline: a call that only
+    waits is over before that."""
     return () if deadline_ns is None else (("wait", f"{max(1, min(WAIT_NS, deadline_ns // 2) // MS)} ms"),)
 
 
@@ -63,15 +66,23 @@ class Server(Protocol):
 
 
 class Field:
-    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody else lets MQTT devices speak.
+    """Devices in the order of the spec: ``servers[i]`` answers for device i. Without ``own_brokers`` somebody
+    else lets MQTT devices speak.
 
     A device with a place is real, and reached through ``outside``.
     """
 
     def __init__(
-        self, env: Environment, trace: Trace, streams: RandomStreams, spec: WorldSpec, links: dict[str, Link], epoch_ns: int = EPOCH_NS,
-        own_brokers: bool = True, outside: RealWorld | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        env: Environment,
+        trace: Trace,
+        streams: RandomStreams,
+        spec: WorldSpec,
+        links: dict[str, Link],
+        epoch_ns: int = EPOCH_NS,
+        own_brokers: bool = True,
+        outside: RealWorld | None = None,
+    ) -> None:
         self._env, self._trace, self._streams, self._spec, self._links = env, trace, streams, spec, links
         self._epoch_ns, self._own_brokers, self._outside = epoch_ns, own_brokers, outside
         self._wires: dict[str, Link] = {}
@@ -99,8 +110,13 @@ class Field:
             fleets.setdefault((spec.fleet, spec.model.name, spec.poll_ns), []).append(spec)
         made: dict[str, Device] = {}
         for some in fleets.values():
-            members = [FleetMember(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}")) for spec in some]
-            made.update((device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns))
+            members = [
+                FleetMember(spec.name, spec.unit_id, self._streams.key(f"device/{spec.name}"))
+                for spec in some
+            ]
+            made.update(
+                (device.name, device) for device in make_devices(some[0].model, members, some[0].poll_ns)
+            )
         return made
 
     def _server(self, index: int, spec: DeviceSpec, device: Device) -> Server:
@@ -118,7 +134,7 @@ class Field:
         Publisher(self.sites[spec.link], index, speaker)
         return speaker
 
-    # ---- libraries ----------------------------------------------------------------------------------------------
+    # ---- libraries -------------------------------------------------------------------------------
     def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
         from twinloop.devices.opcua.device import OpcUaServer, host_of
         from twinloop.devices.opcua.server import fresh_counters, standard_space
@@ -127,12 +143,18 @@ class Field:
             from twinloop.devices.opcua.items import Items
             from twinloop.sim.libraries.stacks import Stacks
 
-            Items.on_trouble = staticmethod(lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1))
+            Items.on_trouble = staticmethod(
+                lambda what: self._trace.emit("limit", "opcua", "monitored-item", 1)
+            )
 
             self.stacks = Stacks(self._env, self._streams, self._epoch_ns)
             fresh_counters()
         with self.stacks.inside():
-            afoot = 0 if spec.subscribed is None else AFOOT * -(-(spec.subscribed.publishing_ns + S) // spec.poll_ns)
+            afoot = (
+                0
+                if spec.subscribed is None
+                else AFOOT * -(-(spec.subscribed.publishing_ns + S) // spec.poll_ns)
+            )
             server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns, afoot)
             self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
         return server
@@ -142,14 +164,17 @@ class Field:
         return nullcontext() if self.stacks is None else self.stacks.inside()
 
     def require_started(self) -> None:
-        """All servers are up by now; raises InvariantError, or DeviceRefused for one that a file describes."""
+        """All servers are up by now; raises InvariantError, or DeviceRefused for one that a file
+        describes."""
         from twinloop.sim.libraries.stacks import finished
 
         described = {device.name: device.model for device in self._spec.devices}
         for name, task in self._starts:
             error = task.exception() if task.done() and not task.cancelled() else None
             if error is not None and described[name].nodeset:  # the file came from outside
-                raise DeviceRefused(name, f"{described[name].name}: no server can be made of it: {error!r}") from error
+                raise DeviceRefused(
+                    name, f"{described[name].name}: no server can be made of it: {error!r}"
+                ) from error
             finished(task, f"the server of {name}")
         self._starts.clear()
 
@@ -174,25 +199,35 @@ class Field:
         if self.stacks is not None:
             self.stacks.close()
 
-    # ---- ports --------------------------------------------------------------------------------------------------
+    # ---- ports -----------------------------------------------------------------------------------
     def broker_port(self, client: Client, index: int, spec: DeviceSpec) -> MqttPort:
         """A gateway's own way to the broker to which a device speaks."""
         return MqttPort(self._env, self._trace, index, self.sites[spec.link], client)
 
     def options(self, gateway: str, spec: DeviceSpec, deadline_ns: int | None) -> tuple[tuple[str, str], ...]:
-        """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its component sets one."""
+        """What a driver is told of its device beside its points; ``deadline_ns``: of its calls, if its
+        component sets one."""
         if spec.protocol == "opcua":
             from twinloop.devices.opcua.device import endpoint
 
             at = endpoint(spec.name) if spec.place is None else spec.place.url
             told: tuple[tuple[str, str], ...] = (("protocol", spec.protocol), ("endpoint", at))
             if spec.subscribed is not None:
-                told += (("mode", "subscribe"), ("sampling", f"{spec.poll_ns} ns"), ("publishing", f"{spec.subscribed.publishing_ns} ns"))
+                told += (
+                    ("mode", "subscribe"),
+                    ("sampling", f"{spec.poll_ns} ns"),
+                    ("publishing", f"{spec.subscribed.publishing_ns} ns"),
+                )
                 told += (("queue", str(spec.subscribed.queue)),)
                 told += waits(deadline_ns)
             return told
         if spec.protocol == "mqtt":
-            told = ("protocol", spec.protocol), ("topic", topic_of(spec.name)), ("qos", str(spec.mqtt.qos)), ("client", client_of(gateway, spec.name))
+            told = (
+                ("protocol", spec.protocol),
+                ("topic", topic_of(spec.name)),
+                ("qos", str(spec.mqtt.qos)),
+                ("client", client_of(gateway, spec.name)),
+            )
             return told + waits(deadline_ns)
         return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
 
@@ -217,7 +252,8 @@ class Field:
         return sample
 
     def news(self, index: int, spec: DeviceSpec) -> Callable[[int], int] | None:
-        """Which points of a device are due at an instant: of a subscribed one those that have changed; None for all."""
+        """Which points of a device are due at an instant: of a subscribed one those that have changed; None
+        for all."""
         if spec.subscribed is None:
             return None
         news = self.news_of[index] = News(NodeImage(self.servers[index].device))
@@ -236,7 +272,16 @@ class Field:
             assert self.stacks is not None
             assert isinstance(server, OpcUaServer)
             return StackPort(
-                self._env, self._trace, index, link, server, self.stacks, (host_of(spec.name), PORT), spec.name, spec.response_ns, client
+                self._env,
+                self._trace,
+                index,
+                link,
+                server,
+                self.stacks,
+                (host_of(spec.name), PORT),
+                spec.name,
+                spec.response_ns,
+                client,
             )
         assert isinstance(server, ModbusServer)
         if self._timing[spec.link] is None:
@@ -246,7 +291,15 @@ class Field:
         line = self.line(spec)
         if (client.name, line.name) not in self._masters:
             self._masters[client.name, line.name] = Master(line)
-        return SerialPort(self._env, self._trace, index, line, server, spec.response_ns, self._masters[client.name, line.name])
+        return SerialPort(
+            self._env,
+            self._trace,
+            index,
+            line,
+            server,
+            spec.response_ns,
+            self._masters[client.name, line.name],
+        )
 
     def _real(self, client: Client, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
         """The way to a device that isn't simulated."""
@@ -255,10 +308,14 @@ class Field:
             self._wires[spec.link] = untouched(self._links[spec.link], self._streams)
         wire = self._wires[spec.link]
         if not place.path:
-            return AttachedPort(self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, client)
+            return AttachedPort(
+                self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, client
+            )
         if place.path not in self._real_lines:
             of = next(link for link in self._spec.links if link.name == spec.link)
-            self._real_lines[place.path] = AttachedLine(self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire)
+            self._real_lines[place.path] = AttachedLine(
+                self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire
+            )
         return AttachedSerialPort(self._env, self._trace, index, self._real_lines[place.path])
 
     def line(self, spec: DeviceSpec) -> Line:

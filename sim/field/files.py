@@ -1,6 +1,7 @@
 """Open files and sockets of a gateway's process: how many there are, how many there may be.
 
-Belongs here: the count, and what a port must know of the process that uses it. Never: what a refused one leads to (tcp_port.py, the gateway).
+Belongs here: the count, and what a port must know of the process that uses it. Never: what a refused one
+leads to (tcp_port.py, the gateway).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import NamedTuple
 
 
 class Files:
-    """Open files and sockets of a gateway's process, of which there are ``limit`` at most (RLIMIT_NOFILE, getrlimit(2)); None: any number."""
+    """Open files and sockets of a gateway's process, of which there are ``limit`` at most (RLIMIT_NOFILE,
+    getrlimit(2)); None: any number."""
 
     __slots__ = ("limit", "open", "peak", "refused")
 
@@ -33,8 +35,8 @@ class Files:
 
 
 class Client(NamedTuple):
-    """The process at a port's near end. ``take_file``: one more open socket, or False and an event; ``second``: it isn't the gateway that the
-    device was planned for, but the other one of its pair."""
+    """The process at a port's near end. ``take_file``: one more open socket, or False and an event;
+    ``second``: it isn't the gateway that the device was planned for, but the other one of its pair."""
 
     name: str
     files: Files

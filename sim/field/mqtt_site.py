@@ -1,8 +1,10 @@
-"""MQTT in the field: a plant's broker in simulated time, the devices that publish to it, and a gateway's connection to it.
+"""MQTT in the field: a plant's broker in simulated time, the devices that publish to it, and a gateway's
+connection to it.
 
-Belongs here: streams, timers and fates between devices/mqtt_*.py. Never: packets. Topology: the broker sits at the hub of its link; devices on
-their legs, a gateway's drivers on the leg ``broker``. A sample is tagged with its (device, k) beside the bytes that carry it: so it is known
-when a driver has taken it, and when it can't come any more.
+Belongs here: streams, timers and fates between devices/mqtt_*.py. Never: packets. Topology: the broker sits
+at the hub of its link; devices on their legs, a gateway's drivers on the leg ``broker``. A sample is tagged
+with its (device, k) beside the bytes that carry it: so it is known when a driver has taken it, and when it
+can't come any more.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ REDIAL_FIRST_NS, REDIAL_MAX_NS = 1 * S, 30 * S
 
 
 class Hears(Protocol):
-    """Who wants one device's messages: a gateway's driver, known at the broker as ``client``. ``k``: which sample."""
+    """Who wants one device's messages: a gateway's driver, known at the broker as ``client``. ``k``: which
+    sample."""
 
     client: str
 
@@ -93,7 +96,8 @@ class BrokerSite:
             receiver.gone(k, why)
 
     def device_done(self, index: int, k: int) -> None:
-        """The device won't send it again: who doesn't have it by now, and for whom the broker keeps nothing, won't get it."""
+        """The device won't send it again: who doesn't have it by now, and for whom the broker keeps nothing,
+        won't get it."""
         for receiver in self.receivers.get(index, ()):
             receiver.settled(k)
 
@@ -131,9 +135,11 @@ class Publisher:
         """Will it still come from the device?"""
         return k in self._late or k in self._afoot or self.device.holds(k)
 
-    # ---- the connection -------------------------------------------------------------------------------------------
+    # ---- the connection --------------------------------------------------------------------------
     def _dial(self) -> None:
-        stream = self._stream = TcpStream(self._env, self._site.link, self.device.device.name, self._at_broker, self._at_device, self._lost)
+        stream = self._stream = TcpStream(
+            self._env, self._site.link, self.device.device.name, self._at_broker, self._at_device, self._lost
+        )
         stream.connect(lambda: self._opened(stream))
 
     def _opened(self, stream: TcpStream) -> None:
@@ -191,7 +197,7 @@ class Publisher:
         self._env.call_in(self._backoff_ns, self._dial)
         self._backoff_ns = min(2 * self._backoff_ns, REDIAL_MAX_NS)
 
-    # ---- samples --------------------------------------------------------------------------------------------------
+    # ---- samples ---------------------------------------------------------------------------------
     def publish(self, k: int) -> None:
         """The k-th sample is due."""
         slow_ns = self.device.slow_ns()
@@ -209,15 +215,25 @@ class Publisher:
 class MqttPort(DialoguePort):
     """A driver's connection to the broker.
 
-    ``on_taken(k, packet)``: the driver has the last byte of that sample's message, which has that identifier (0: QoS 0); ``on_settled(packet)``:
-    it has acknowledged one; ``on_reset()``: what it has taken and not returned is forgotten; ``on_gone(k)``: a sample on its way won't come.
+    ``on_taken(k, packet)``: the driver has the last byte of that sample's message, which has that identifier
+    (0: QoS 0); ``on_settled(packet)``: it has acknowledged one; ``on_reset()``: what it has taken and not
+    returned is forgotten; ``on_gone(k)``: a sample on its way won't come.
     """
 
-    __slots__ = ("_afoot", "_peer", "_read_bytes", "_site", "_tags", "_written_bytes", "on_gone", "on_reset", "on_settled", "on_taken")
+    __slots__ = (
+        "_afoot",
+        "_peer",
+        "_read_bytes",
+        "_site",
+        "_tags",
+        "_written_bytes",
+        "on_gone",
+        "on_reset",
+        "on_settled",
+        "on_taken",
+    )
 
-    def __init__(
-        self, env: Environment, trace: Trace, device: int, site: BrokerSite, client: Client
-    ) -> None:
+    def __init__(self, env: Environment, trace: Trace, device: int, site: BrokerSite, client: Client) -> None:
         super().__init__(env, trace, device, site.link, None, BROKER_LEG, 0, client)
         self._site = site
         self._peer: MqttConnection | None = None
@@ -234,7 +250,9 @@ class MqttPort(DialoguePort):
     def _met(self, stream: TcpStream) -> bool:
         self._written_bytes = self._read_bytes = 0
         self._peer = self._site.broker.connection(
-            lambda data, tag, packet: self._from_broker(stream, data, tag, packet), lambda: self._hung_up(stream), self._env._now
+            lambda data, tag, packet: self._from_broker(stream, data, tag, packet),
+            lambda: self._hung_up(stream),
+            self._env._now,
         )
         return True
 

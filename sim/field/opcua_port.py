@@ -1,4 +1,5 @@
-"""A gateway's connection to a device whose server is a library's (OPC UA): it answers when its coroutines get round to it.
+"""A gateway's connection to a device whose server is a library's (OPC UA): it answers when its coroutines get
+round to it.
 
 Belongs here: that port. Never: the library, its loop (sim/libraries/). Loaded only by worlds that need it.
 """
@@ -37,9 +38,18 @@ class StackPort(DialoguePort):
     __slots__ = ("_at", "_peer", "_served", "_stacks", "on_frame", "on_reset")
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, served: LibraryServer, stacks: Stacks, at: tuple[str, int], leg: str,
-        response_ns: int, client: Client,
-    ) -> None:  # fmt: skip
+        self,
+        env: Environment,
+        trace: Trace,
+        device: int,
+        link: Link,
+        served: LibraryServer,
+        stacks: Stacks,
+        at: tuple[str, int],
+        leg: str,
+        response_ns: int,
+        client: Client,
+    ) -> None:
         super().__init__(env, trace, device, link, None, leg, response_ns, client)
         self._served, self._stacks, self._at = served, stacks, at
         self.stateful = True
@@ -65,7 +75,10 @@ class StackPort(DialoguePort):
 
     def _met(self, stream: TcpStream) -> bool:
         self._peer = self._stacks.accept(
-            *self._at, lambda data: self._answered(stream, data), lambda at_once: self._hung_up(stream, at_once), self._client.name
+            *self._at,
+            lambda data: self._answered(stream, data),
+            lambda at_once: self._hung_up(stream, at_once),
+            self._client.name,
         )
         return self._peer is not None
 

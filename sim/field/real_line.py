@@ -1,7 +1,8 @@
 """A real serial line in simulated time: one exchange at a time, whoever of the devices on it is asked.
 
-Belongs here: whose turn it is, and how long an answer is waited for. Never: ports (devices/live/tty.py), what frames mean. Baud rate and gaps are
-the link's (serial_line.py); bytes on the wire take their own time, and are waited for.
+Belongs here: whose turn it is, and how long an answer is waited for. Never: ports (devices/live/tty.py), what
+frames mean. Baud rate and gaps are the link's (serial_line.py); bytes on the wire take their own time, and
+are waited for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from twinloop.sim.network.link import Link
 class AttachedLine:
     """One serial port and everybody who uses it. ``name``: the leg of the link that its trouble hits."""
 
-    def __init__(self, env: Environment, name: str, outside: RealWorld, place: PlaceSpec, spec: LinkSpec, link: Link) -> None:
+    def __init__(
+        self, env: Environment, name: str, outside: RealWorld, place: PlaceSpec, spec: LinkSpec, link: Link
+    ) -> None:
         assert spec.timing is not None
         self.env, self.timing = env, spec.timing
         self.up, self.down = link.legs(name)
@@ -85,7 +88,8 @@ class _Exchange:
 
 
 class AttachedSerialPort:
-    """A real device on a serial line, as its driver sees it: unread bytes are discarded when its request goes out."""
+    """A real device on a serial line, as its driver sees it: unread bytes are discarded when its request goes
+    out."""
 
     def __init__(self, env: Environment, trace: Trace, device: int, line: AttachedLine) -> None:
         self._env, self._trace, self._index, self._line = env, trace, device, line
@@ -95,9 +99,10 @@ class AttachedSerialPort:
         self.told: Told = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
-    # ---- the contract -------------------------------------------------------------------------------------------
+    # ---- the contract ----------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
-        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
+        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last
+        character, ``limit_ns`` from now."""
         self._request = request
         exchange = self._current = _Exchange(reply, timeout_ns, Event(self._env))
         if len(request) > SEND_BYTES_MAX:
@@ -108,7 +113,8 @@ class AttachedSerialPort:
         return exchange.event
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
-        """Send without waiting for an answer: done when its last character is out, which must be within ``timeout_ns``."""
+        """Send without waiting for an answer: done when its last character is out, which must be within
+        ``timeout_ns``."""
         exchange = self._current = _Exchange(None, 0, Event(self._env))
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange, data)
@@ -142,7 +148,7 @@ class AttachedSerialPort:
         exchange.over = True
         exchange.event.fire(SEND_TOO_LONG)
 
-    # ---- an exchange --------------------------------------------------------------------------------------------
+    # ---- an exchange -----------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange, frame: bytes) -> None:
         if exchange.over:
             self._line.release()
@@ -157,10 +163,18 @@ class AttachedSerialPort:
         if exchange.framing is None:
             self._env.call_in(sent_ns, self._finish, exchange, OK_NOTHING)
         else:
-            self._env.call_at(self._env._now + sent_ns + exchange.timeout_ns, self._finish, exchange, TIMEOUT, True, priority=LATE)
+            self._env.call_at(
+                self._env._now + sent_ns + exchange.timeout_ns,
+                self._finish,
+                exchange,
+                TIMEOUT,
+                True,
+                priority=LATE,
+            )
 
     def heard(self, frame: bytes) -> None:
-        """A frame's last character has come while this device's exchange was the last: one that ends in silence is whole after that."""
+        """A frame's last character has come while this device's exchange was the last: one that ends in
+        silence is whole after that."""
         exchange = self._current
         if exchange is not None and exchange.framing is not None and exchange.framing[0] == "silence":
             self._env.call_in(self._line.timing.gap_ns, self._whole, frame)
@@ -180,18 +194,26 @@ class AttachedSerialPort:
         exchange = self._current
         if exchange is None or exchange.framing is None or not self._buffer:
             return
-        frame = self._buffer if exchange.framing[0] == "silence" else cut_frame(self._buffer, exchange.framing)[0]
+        frame = (
+            self._buffer if exchange.framing[0] == "silence" else cut_frame(self._buffer, exchange.framing)[0]
+        )
         if frame is not None:
             self._buffer = self._buffer[len(frame) :]
             self._finish(exchange, (True, frame), True)
 
     def _finish(self, exchange: _Exchange, value: tuple[bool, Any], off: bool = False) -> None:
-        """Its caller is told, once; ``off``: the line is free again (a caller that gave up early leaves it blocked until its timeout)."""
+        """Its caller is told, once; ``off``: the line is free again (a caller that gave up early leaves it
+        blocked until its timeout)."""
         if exchange.on_wire and (off or value is OK_NOTHING):
             exchange.on_wire = False
-            timing, silent = self._line.timing, exchange.framing is not None and exchange.framing[0] == "silence"
-            # before the next frame there is a gap, unless the end of this one was that, and after an answer the turnaround, too
-            self._line.release((timing.turnaround_ns if value[0] else timing.gap_ns) + (timing.gap_ns if value[0] and not silent else 0))
+            timing = self._line.timing
+            silent = exchange.framing is not None and exchange.framing[0] == "silence"
+            # before the next frame there is a gap, unless the end of this one was that, and after an answer
+            # the turnaround, too
+            self._line.release(
+                (timing.turnaround_ns if value[0] else timing.gap_ns)
+                + (timing.gap_ns if value[0] and not silent else 0)
+            )
         if exchange.over:
             return
         exchange.over = True

@@ -1,7 +1,9 @@
-"""Real devices in simulated time: the ports through which drivers reach them, over TCP. Serial lines: real_line.py.
+"""Real devices in simulated time: the ports through which drivers reach them, over TCP. Serial lines:
+real_line.py.
 
-Belongs here: what `fieldbus` means for a device that isn't ours. Never: sockets (devices/live/), wall clocks (pacer.py).
-Its network is real, so its link adds neither delay nor loss; what the timeline does to the link (cuts, flaps) acts on it.
+Belongs here: what `fieldbus` means for a device that isn't ours. Never: sockets (devices/live/), wall clocks
+(pacer.py). Its network is real, so its link adds neither delay nor loss; what the timeline does to the link
+(cuts, flaps) acts on it.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Peer(Protocol):
 
 
 class RealWorld(Protocol):
-    """The way to real devices. ``heard`` gets what comes, ``lost`` is told when nobody is there, or no more, at instants of the run."""
+    """The way to real devices. ``heard`` gets what comes, ``lost`` is told when nobody is there, or no more,
+    at instants of the run."""
 
     def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Peer:
         """Connect; may be written to at once."""
@@ -76,7 +79,8 @@ class Absent:
 
 
 class AttachedPort(DialoguePort):
-    """A real device behind a TCP connection. What its driver sends crosses the link, rules and all, then a socket."""
+    """A real device behind a TCP connection. What its driver sends crosses the link, rules and all, then a
+    socket."""
 
     __slots__ = ("_far", "_outside", "_place", "_request", "told")
 
@@ -99,7 +103,9 @@ class AttachedPort(DialoguePort):
         super()._finish(value)
 
     def _met(self, stream: TcpStream) -> bool:
-        self._far = self._outside.call(self._place, lambda data: self._came(stream, data), lambda: self._gone(stream))
+        self._far = self._outside.call(
+            self._place, lambda data: self._came(stream, data), lambda: self._gone(stream)
+        )
         return True
 
     def _came(self, stream: TcpStream, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """A gateway's end of a serial line: whose turn it is, one exchange, its timeout, and what comes too late.
 
-Belongs here: what `fieldbus` means for a device on a line. Never: the wires and their times (serial_line.py), real ports (real_line.py).
-The timeout runs from the request's last character to the whole frame; a frame that is whole at that very instant has come in time.
+Belongs here: what `fieldbus` means for a device on a line. Never: the wires and their times (serial_line.py),
+real ports (real_line.py). The timeout runs from the request's last character to the whole frame; a frame that
+is whole at that very instant has come in time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def _nothing() -> None:
 
 
 class Master:
-    """A gateway's end of a line: one request at a time, of whichever of its drivers; what comes is for who asked last."""
+    """A gateway's end of a line: one request at a time, of whichever of its drivers; what comes is for who
+    asked last."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -89,7 +91,8 @@ class Master:
 
 
 class _Exchange:
-    """One request on its way over a line. ``over``: its caller knows; ``holds``: the line is still its own."""
+    """One request on its way over a line. ``over``: its caller knows; ``holds``: the line is still its
+    own."""
 
     __slots__ = ("event", "framing", "holds", "over", "request", "sent", "timeout_ns")
 
@@ -101,7 +104,16 @@ class _Exchange:
 class SerialPort:
     """A device on a line, as its driver sees it: unread bytes are discarded when its request goes out."""
 
-    def __init__(self, env: Environment, trace: Trace, device: int, line: Line, server: ModbusServer, response_ns: int, master: Master) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        trace: Trace,
+        device: int,
+        line: Line,
+        server: ModbusServer,
+        response_ns: int,
+        master: Master,
+    ) -> None:
         self._env, self._trace, self._index = env, trace, device
         self._line, self._master = line, master
         self.server = line.add_device(server, response_ns, device).server
@@ -114,9 +126,10 @@ class SerialPort:
         exchange = self._current
         return exchange is not None and exchange.sent and not exchange.over and exchange.framing is not None
 
-    # ---- the contract -------------------------------------------------------------------------------------------
+    # ---- the contract ----------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
-        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last character, ``limit_ns`` from now."""
+        """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last
+        character, ``limit_ns`` from now."""
         exchange = self._current = _Exchange(request, reply, timeout_ns, Event(self._env))
         if len(request) > SEND_BYTES_MAX:
             self._refuse(exchange)
@@ -126,8 +139,8 @@ class SerialPort:
         return exchange.event
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
-        """Send without waiting for an answer: done when its last character is out, which must be within ``timeout_ns``; an answer that comes is
-        kept for ``receive``."""
+        """Send without waiting for an answer: done when its last character is out, which must be within
+        ``timeout_ns``; an answer that comes is kept for ``receive``."""
         exchange = self._current = _Exchange(data, None, 0, Event(self._env))
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange)
@@ -164,7 +177,7 @@ class SerialPort:
         exchange.over = True
         exchange.event.fire(SEND_TOO_LONG)
 
-    # ---- an exchange --------------------------------------------------------------------------------------------
+    # ---- an exchange -----------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange) -> None:
         """The line is ours: the request's characters go out."""
         if exchange.over:
@@ -202,7 +215,8 @@ class SerialPort:
             self._release(exchange)
 
     def _timed_out(self, exchange: _Exchange) -> None:
-        """No whole frame has come in time: the next request may go out after the gap that each frame has before it, whoever still thinks."""
+        """No whole frame has come in time: the next request may go out after the gap that each frame has
+        before it, whoever still thinks."""
         if exchange.holds:
             self._line.timeouts += 1
             self._finish(exchange, TIMEOUT)
@@ -211,18 +225,34 @@ class SerialPort:
     def look(self) -> None:
         """Something has come: is it a whole frame?"""
         exchange, master = self._current, self._master
-        if exchange is None or exchange.framing is None or not exchange.sent or exchange.over or not master.buffer or master.user is not self:
+        if (
+            exchange is None
+            or exchange.framing is None
+            or not exchange.sent
+            or exchange.over
+            or not master.buffer
+            or master.user is not self
+        ):
             return
-        frame = master.buffer if exchange.framing[0] == "silence" else cut_frame(master.buffer, exchange.framing)[0]
+        frame = (
+            master.buffer
+            if exchange.framing[0] == "silence"
+            else cut_frame(master.buffer, exchange.framing)[0]
+        )
         if frame is not None:
             master.buffer = master.buffer[len(frame) :]
             self._finish(exchange, (True, frame))
             self._release_later(exchange)
 
     def _release_later(self, exchange: _Exchange) -> None:
-        """The next request goes out after the gap, which a frame that ends in silence has had already, and the turnaround."""
+        """The next request goes out after the gap, which a frame that ends in silence has had already, and
+        the turnaround."""
         timing = self._line.timing
-        self._env.call_in(timing.turnaround_ns + (0 if self.by_silence and exchange.framing is not None else timing.gap_ns), self._release, exchange)
+        self._env.call_in(
+            timing.turnaround_ns + (0 if self.by_silence and exchange.framing is not None else timing.gap_ns),
+            self._release,
+            exchange,
+        )
 
     def _release(self, exchange: _Exchange) -> None:
         if exchange.holds:

@@ -1,8 +1,10 @@
-"""The field bus: what `fieldbus` means in simulated time, for a TCP device. The only caller of devices on a reading's way.
+"""The field bus: what `fieldbus` means in simulated time, for a TCP device. The only caller of devices on a
+reading's way.
 
-Belongs here: exchanges, framing, timeouts, connections. Never: protocols (the guests') or CPU time (pipeline.py).
-A port's ``transact``, ``send``, ``receive`` and ``reset`` return signals whose value is what the WIT says: a result of
-bytes or of a bus-error. The pipeline never asks which clock a port runs under. Serial lines: serial_line.py.
+Belongs here: exchanges, framing, timeouts, connections. Never: protocols (the guests') or CPU time
+(pipeline.py). A port's ``transact``, ``send``, ``receive`` and ``reset`` return signals whose value is what
+the WIT says: a result of bytes or of a bus-error. The pipeline never asks which clock a port runs under.
+Serial lines: serial_line.py.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import TcpStream
 
 REPLY_BYTES_MAX = 64 << 10
-"""one frame from the bus to a guest; far above any field protocol's, far below what the host can carry over"""
+"""one frame from the bus to a guest; far above any field protocol's, far below what the host can carry
+over"""
 BUFFER_BYTES_MAX = 256 << 10
 """unread bytes of a connection; beyond it the connection is reset (limit ``bus-buffer``)"""
 BUS_USER_TIMEOUT_NS = 3_000 * MS
@@ -39,7 +42,8 @@ class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
-        """Send, then wait for one frame, at most ``timeout_ns`` from when the medium is ours: a line that is free, a connection that is open.
+        """Send, then wait for one frame, at most ``timeout_ns`` from when the medium is ours: a line that is
+        free, a connection that is open.
         ``limit_ns``: the call's deadline, however long that takes."""
         ...
 
@@ -56,7 +60,8 @@ class Port(Protocol):
         ...
 
     def abandon(self) -> None:
-        """The driver that used it is gone: as ``reset``; a call that still waits is woken, in turn, and finds its instance closed."""
+        """The driver that used it is gone: as ``reset``; a call that still waits is woken, in turn, and finds
+        its instance closed."""
         ...
 
 
@@ -84,17 +89,41 @@ def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
 class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss.
 
-    ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of the link. Connecting has a timeout of
-    its own, as long as the exchange's that follows: as libmodbus and pymodbus have it, whose connect and response timeouts run one after the other.
+    ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of
+    the link. Connecting has a timeout of its own, as long as the exchange's that follows: as libmodbus and
+    pymodbus have it, whose connect and response timeouts run one after the other.
     """
 
     __slots__ = (
-        "_answer_ns", "_buffer", "_client", "_deadline_ns", "_env", "_framing", "_index", "_leg", "_limit_at", "_link", "_response_ns", "_stream",
-        "_timer", "_trace", "_unsent", "_waiting", "server",
-    )  # fmt: skip
+        "_answer_ns",
+        "_buffer",
+        "_client",
+        "_deadline_ns",
+        "_env",
+        "_framing",
+        "_index",
+        "_leg",
+        "_limit_at",
+        "_link",
+        "_response_ns",
+        "_stream",
+        "_timer",
+        "_trace",
+        "_unsent",
+        "_waiting",
+        "server",
+    )
 
     def __init__(
-        self, env: Environment, trace: Trace, device: int, link: Link, server: Any, leg: str, response_ns: int, client: Client
+        self,
+        env: Environment,
+        trace: Trace,
+        device: int,
+        link: Link,
+        server: Any,
+        leg: str,
+        response_ns: int,
+        client: Client,
     ) -> None:
         self._env, self._trace, self._index, self._client = env, trace, device, client
         self._link, self.server, self._response_ns = link, server, response_ns
@@ -109,12 +138,13 @@ class TcpPort:
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
 
-    # ---- the contract -------------------------------------------------------------------------------------------
+    # ---- the contract ----------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
         stream = self._stream
         if stream is not None and stream.open and not self._buffer and len(request) <= BUFFER_BYTES_MAX:
-            # All is well: the request's arrival is known, and the answer's will be, so that no timer is needed (``_asked`` sees to it).
+            # All is well: the request's arrival is known, and the answer's will be, so that no timer is
+            # needed (``_asked`` sees to it).
             now = self._env._now
             event = self._waiting = Event(self._env)
             self._framing = reply
@@ -158,7 +188,9 @@ class TcpPort:
     def _arm(self) -> None:
         """Keep the time of the exchange; while all is well its end is known and needs no timer."""
         if self._waiting is not None and self._timer is None:
-            self._timer = self._env.call_at(max(self._env._now, self._deadline_ns), self._timed_out, self._waiting, priority=LATE)
+            self._timer = self._env.call_at(
+                max(self._env._now, self._deadline_ns), self._timed_out, self._waiting, priority=LATE
+            )
 
     def _drop(self) -> None:
         if self._stream is not None:
@@ -175,7 +207,8 @@ class TcpPort:
             self._finish(DISCONNECTED)
 
     def abandon(self) -> None:
-        """The driver is gone: the connection is dropped; whoever still waits learns of it when that is done."""
+        """The driver is gone: the connection is dropped; whoever still waits learns of it when that is
+        done."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._env.call_in(0, waiting.fire, DISCONNECTED)
@@ -184,9 +217,10 @@ class TcpPort:
             self._timer = None
         self.reset()
 
-    # ---- the connection -----------------------------------------------------------------------------------------
+    # ---- the connection --------------------------------------------------------------------------
     def _put(self, data: bytes) -> tuple[bool, Any] | None:
-        """Hand bytes to the connection, opening it first if need be; returns why not: too many wait for it to open, or no socket is left."""
+        """Hand bytes to the connection, opening it first if need be; returns why not: too many wait for it to
+        open, or no socket is left."""
         if sum(map(len, self._unsent)) + len(data) > BUFFER_BYTES_MAX:
             self._trace.emit("limit", self._index, "bus-unsent", len(data))
             return FULL
@@ -205,7 +239,15 @@ class TcpPort:
     def _connect(self) -> None:
         self.server.reset()
         stream = self._stream = TcpStream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
+            self._env,
+            self._link,
+            self._leg,
+            self._arrived,
+            self._asked,
+            self._lost,
+            BUS_USER_TIMEOUT_NS,
+            self._client.name,
+            self._client.second,
         )
         stream.troubled = self._arm
         stream.connect(self._opened)
@@ -280,7 +322,8 @@ class TcpPort:
     def _timed_out(self, event: Event) -> None:
         if event is self._waiting:
             if self._stream is not None and not self._stream.open:
-                self._drop()  # a connection that doesn't come about in time is given up, and what waited for it
+                # a connection that doesn't come about in time is given up, and what waited for it
+                self._drop()
             self._finish(TIMEOUT)
 
     def _finish(self, value: tuple[bool, Any]) -> None:
@@ -295,7 +338,8 @@ class TcpPort:
 
 
 class DialoguePort(TcpPort):
-    """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass knows: ``_met``, ``_asked``, ``_left``."""
+    """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass
+    knows: ``_met``, ``_asked``, ``_left``."""
 
     __slots__ = ("_listening", "_nudged", "_untold", "stateful")
 
@@ -303,7 +347,8 @@ class DialoguePort(TcpPort):
         super().__init__(*wiring)
         self._nudged = self._listening = self._untold = False
         self.stateful = False
-        """its driver keeps state with the connection: one that was lost between two calls isn't dialled anew behind its back"""
+        """its driver keeps state with the connection: one that was lost between two calls isn't dialled anew
+        behind its back"""
 
     def _put(self, data: bytes) -> tuple[bool, Any] | None:
         """As ``TcpPort``'s; a driver that doesn't know yet that its connection is gone is told."""
@@ -337,7 +382,8 @@ class DialoguePort(TcpPort):
         return event
 
     def nudge(self) -> None:
-        """Whoever listens has waited for long enough, or will have when it comes to it; an exchange under way is not disturbed."""
+        """Whoever listens has waited for long enough, or will have when it comes to it; an exchange under way
+        is not disturbed."""
         if self._waiting is not None and self._listening:
             self._finish(TIMEOUT)
         else:
@@ -349,7 +395,15 @@ class DialoguePort(TcpPort):
 
     def _connect(self) -> None:
         stream = self._stream = TcpStream(
-            self._env, self._link, self._leg, self._arrived, self._asked, self._lost, BUS_USER_TIMEOUT_NS, self._client.name, self._client.second
+            self._env,
+            self._link,
+            self._leg,
+            self._arrived,
+            self._asked,
+            self._lost,
+            BUS_USER_TIMEOUT_NS,
+            self._client.name,
+            self._client.second,
         )
         stream.connect(self._opened)
 

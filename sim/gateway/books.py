@@ -1,6 +1,8 @@
-"""The books of a run, as its gateways keep them: what became of each sample, how long it took, whether it was true.
+"""The books of a run, as its gateways keep them: what became of each sample, how long it took, whether it was
+true.
 
-Belongs here: one object for what all gateways of a run share. Never: an account itself (sim/accounts/, sim/truth/).
+Belongs here: one object for what all gateways of a run share. Never: an account itself (sim/accounts/,
+sim/truth/).
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""One call of a component: guest code runs when it gets a core, holds it for what it costs, and only then its import acts.
+"""One call of a component: guest code runs when it gets a core, holds it for what it costs, and only then its
+import acts.
 
-Belongs here: the order of charge and effect, imports that park. Never: what a call is for (pipeline.py), what a board costs (budget.py).
-Cause before effect: a segment of guest code runs at the instant at which it gets a core; the core is held for the time
-that the segment's fuel, crossings and values cost; only then does the import that it led to act.
+Belongs here: the order of charge and effect, imports that park. Never: what a call is for (pipeline.py), what
+a board costs (budget.py). Cause before effect: a segment of guest code runs at the instant at which it gets a
+core; the core is held for the time that the segment's fuel, crossings and values cost; only then does the
+import that it led to act.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from twinloop.components.host.batch import batch_in
-from twinloop.components.host.instance import Request
+from twinloop.components.host.call_state import Request
+from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, StageTimes
 from twinloop.sim.field.tcp_port import Port
@@ -26,15 +29,25 @@ READING_VALUES = 5
 
 
 def call(
-    machine: Machine, slot: Slot, export: str, arguments: Sequence[Any], values: int, times: StageTimes, stage: int,
-    port: Port | None = None, returns_batch: bool = False, arguments_at: int = 0,
-) -> Steps:  # fmt: skip
-    """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the instance.
+    machine: Machine,
+    slot: Slot,
+    export: str,
+    arguments: Sequence[Any],
+    values: int,
+    times: StageTimes,
+    stage: int,
+    port: Port | None = None,
+    returns_batch: bool = False,
+    arguments_at: int = 0,
+) -> Steps:
+    """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the
+    instance.
 
-    Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work is added to
-    ``times`` under ``stage``, waiting for a core under queue, parked bus time under bus.
+    Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work
+    is added to ``times`` under ``stage``, waiting for a core under queue, parked bus time under bus.
     """
-    env, cores, meter, imported, instance = machine.env, machine.cores, slot.meter, slot.imports, slot.instance
+    env, cores = machine.env, machine.cores
+    meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
     spent = times.spent_ns
     deadline_at, calls, imports = 0, 1, 0
@@ -58,32 +71,27 @@ def call(
         fuel = instance.advance()
         request = instance.request
         if request is None:
-            values += CONSTANT_VALUES
-            if returns_batch and instance.fault is None:
-                lists = times.lists = batch_in(instance.result_at)
-                values += READING_VALUES * lists[0] if lists else 0
+            values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
         cost = meter.charge(fuel, calls, imports + imported.crossings, values)
         imported.crossings = 0
         if cost:
             yield cost
         cores.release(cost)
         spent[stage] += cost
-        if instance.closed:
-            return instance.fault  # the gateway or the instance died while this segment ran: what it led to doesn't happen
+        if instance.closed:  # it died while this segment ran: what the segment led to doesn't happen
+            return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
-            if instance.fault is None:
-                return None
-            return fuel_or_deadline(slot, instance.fault)
+            return None if instance.fault is None else fuel_or_deadline(slot, instance.fault)
         if env._now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
-        parked = env._now
+        parked, left_ns = env._now, deadline_at - env._now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
-            reply = yield port.transact(frame, framing, min(timeout_ns, deadline_at - parked), deadline_at - parked)
+            reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
-            reply = yield from _serve(machine, slot, port, request, deadline_at - parked)
+            reply = yield from _serve(machine, slot, port, request, left_ns)
         spent[BUS if request.name[0] == "f" else stage] += env._now - parked
         if instance.closed:
             return instance.fault
@@ -98,6 +106,14 @@ def call(
             values += len(reply[1])
 
 
+def _lifted(instance: Instance, times: StageTimes) -> int:
+    """The batch that a finished call returned is noted in ``times``; how many values it has to lift."""
+    if instance.fault is not None:
+        return 0
+    lists = times.lists = batch_in(instance.result_at)
+    return READING_VALUES * lists[0] if lists else 0
+
+
 _SENDING = ("fieldbus.transact", "fieldbus.send")
 
 
@@ -107,7 +123,9 @@ def fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
         return fault
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
     if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
-        return Fault(Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used)
+        return Fault(
+            Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used
+        )
     return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
 
 

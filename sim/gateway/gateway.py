@@ -1,7 +1,8 @@
 """A gateway: its life, and who of its parts does what at a boot, a crash, an orderly end.
 
-Belongs here: boot, crash, restart, trouble of its board, what comes down to it. Never: the board (machine.py), the way of a sample (pipeline.py).
-Gateways are up at t = 0: their first boot is simulated before it. A later boot takes place on the timeline.
+Belongs here: boot, crash, restart, trouble of its board, what comes down to it. Never: the board
+(machine.py), the way of a sample (pipeline.py). Gateways are up at t = 0: their first boot is simulated
+before it. A later boot takes place on the timeline.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from twinloop.sim.network.link import Link
 STORE_FILES = 3
 """of an SQLite database in WAL mode: itself, its log, the log's index"""
 SHUTDOWN_GRACE_NS = 5 * S
-"""for polls under way when a gateway shuts down; what isn't over then is cut off (limit ``shutdown-grace``)"""
+"""for polls under way when a gateway shuts down; what isn't over then is cut off (limit
+``shutdown-grace``)"""
 SHUTDOWN_CHECK_NS = 10 * MS
 
 
@@ -72,25 +74,48 @@ class Installs(Protocol):
 
 
 class Gateway:
-    """One gateway of a world. ``books``: the run's; ``metered``: some component on it has a limit of CPU time."""
+    """One gateway of a world. ``books``: the run's; ``metered``: some component on it has a limit of CPU
+    time."""
 
     upgrades: Installs
 
     def __init__(
-        self, env: Environment, trace: Trace, index: int, spec: GatewaySpec, host: Host, books: Books, cloud: Cloud, link: Link,
-        streams: RandomStreams, metered: bool, store_path: Path, epoch_ns: int,
-    ) -> None:  # fmt: skip
+        self,
+        env: Environment,
+        trace: Trace,
+        index: int,
+        spec: GatewaySpec,
+        host: Host,
+        books: Books,
+        cloud: Cloud,
+        link: Link,
+        streams: RandomStreams,
+        metered: bool,
+        store_path: Path,
+        epoch_ns: int,
+    ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
         budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
         syncs = spec.store is not None and not spec.store.volatile
-        machine = self.machine = Machine(env, index, spec.name, spec.board, trace, budget, WallClock(epoch_ns), syncs)
+        machine = self.machine = Machine(
+            env, index, spec.name, spec.board, trace, budget, WallClock(epoch_ns), syncs
+        )
         self.rack = Rack()
-        self.supervisor = Supervisor(machine, self.rack, host, spec.restart, streams.stream(f"supervisor/{spec.name}/backoff"))
+        self.supervisor = Supervisor(
+            machine, self.rack, host, spec.restart, streams.stream(f"supervisor/{spec.name}/backoff")
+        )
         self.supervisor.on_round, self.supervisor.on_bite = self._ask_all, self.restart
         uplink = Uplink(machine, cloud, self, spec.uplink, link, streams.stream(f"uplink/{spec.name}/retry"))
         store = None
         if spec.store is not None:
-            store = Store(machine, books.ledger, uplink, spec.store, store_path, streams.stream(f"power-cut/{spec.name}"))
+            store = Store(
+                machine,
+                books.ledger,
+                uplink,
+                spec.store,
+                store_path,
+                streams.stream(f"power-cut/{spec.name}"),
+            )
             machine.flash = store
         for _ in range(STORE_FILES if syncs else 0):
             budget.files.take()
@@ -107,7 +132,7 @@ class Gateway:
         self.point_ids: dict[str, int] = {}
         """device model -> id of its first point"""
 
-    # ---- its parts ----------------------------------------------------------------------------------------------
+    # ---- its parts -------------------------------------------------------------------------------
     @property
     def state(self) -> str:
         """Of its life."""
@@ -130,7 +155,7 @@ class Gateway:
             self._listeners.append(poller)
         self._poller_of[poller.index] = poller
 
-    # ---- life ---------------------------------------------------------------------------------------------------
+    # ---- life ------------------------------------------------------------------------------------
     def boot(self) -> None:
         """Power on: every slot is brought up, the uplink dials."""
         self.machine.move("boot")
@@ -165,7 +190,8 @@ class Gateway:
                 poller.ask_status()
 
     def crash(self, power: bool = True) -> None:
-        """The gateway's process is gone, and everything in its memory; what its store wrote is there at the next boot.
+        """The gateway's process is gone, and everything in its memory; what its store wrote is there at the
+        next boot.
 
         Without ``power`` what was written since the last sync is gone, too.
         """
@@ -178,7 +204,8 @@ class Gateway:
         self._stop_all(power, "crash")
 
     def shutdown(self) -> None:
-        """An orderly end: nothing new is begun, polls under way end (for SHUTDOWN_GRACE_NS at most), the uplink's window is stored."""
+        """An orderly end: nothing new is begun, polls under way end (for SHUTDOWN_GRACE_NS at most), the
+        uplink's window is stored."""
         if self.machine.state == "booting":
             self.crash()
         if self.machine.state != "up":
@@ -189,7 +216,11 @@ class Gateway:
     def _shut_down(self, epoch: int) -> Steps:
         machine = self.machine
         until = machine.env._now + SHUTDOWN_GRACE_NS
-        while machine.epoch == epoch and any(poller.row is not None for poller in self.pollers) and machine.env._now < until:
+        while (
+            machine.epoch == epoch
+            and any(poller.row is not None for poller in self.pollers)
+            and machine.env._now < until
+        ):
             yield SHUTDOWN_CHECK_NS
         if machine.epoch != epoch:
             return  # crashed meanwhile, perhaps at the very instant
@@ -219,7 +250,7 @@ class Gateway:
         self.crash()
         self.boot()
 
-    # ---- a board in trouble -------------------------------------------------------------------------------------
+    # ---- a board in trouble ----------------------------------------------------------------------
     def step_clock(self, shift_ns: int) -> None:
         """The wall clock jumps; what the gateway does by its clock, it does by the new one."""
         self.machine.clock.step(shift_ns)
@@ -227,7 +258,8 @@ class Gateway:
             self.outbox.store.clock_stepped()
 
     def throttle(self, ratio: float) -> Callable[[], None]:
-        """The CPU runs at ``ratio`` of its speed; work under way keeps the time that it was given. Returns what ends it."""
+        """The CPU runs at ``ratio`` of its speed; work under way keeps the time that it was given. Returns
+        what ends it."""
         end = self.machine.budget.throttle(ratio)
         self.rack.reprice()
 
@@ -243,7 +275,7 @@ class Gateway:
         self.supervisor.relieve_memory()
         return end
 
-    # ---- what comes down ----------------------------------------------------------------------------------------
+    # ---- what comes down -------------------------------------------------------------------------
     def session_up(self) -> None:
         """The uplink stands: what waits is sent, what was to be asked is asked."""
         self.outbox.session_up()

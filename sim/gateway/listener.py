@@ -1,8 +1,10 @@
-"""A device that isn't polled: its driver waits for what the device says by itself, and the samples find out which they are.
+"""A device that isn't polled: its driver waits for what the device says by itself, and the samples find out
+which they are.
 
-Belongs here: asking again and again, which sample a batch is, what becomes of those that can't come. Never: when a sample is due (schedule.py: the
-device's own plan), how messages travel (mqtt_site.py). A row waits from its due instant until its driver has returned it, or nobody
-has it any more. Which samples a driver has read is known from the bytes that it took; it returns them in that order.
+Belongs here: asking again and again, which sample a batch is, what becomes of those that can't come. Never:
+when a sample is due (schedule.py: the device's own plan), how messages travel (mqtt_site.py). A row waits
+from its due instant until its driver has returned it, or nobody has it any more. Which samples a driver has
+read is known from the bytes that it took; it returns them in that order.
 """
 
 from __future__ import annotations
@@ -31,13 +33,15 @@ LISTEN_MIN_NS = 100 * MS
 LISTEN_RETRY_NS = 1 * S
 """after an error it is asked again only so much later"""
 LISTEN_DEADLINE_NS = 60 * S
-"""the deadline of a call that waits for others, unless its component sets one: six times as long as the shipped drivers wait"""
+"""the deadline of a call that waits for others, unless its component sets one: six times as long as the
+shipped drivers wait"""
 LISTEN_CPU_NS = 1 * S
 """CPU time of such a call, unless its component sets a limit: nearly all of it is waiting"""
 
 
 class Taken(NamedTuple):
-    """A message in the driver's hands: its sample, its packet identifier, when it was taken, the time spent in the call until then."""
+    """A message in the driver's hands: its sample, its packet identifier, when it was taken, the time spent
+    in the call until then."""
 
     k: int
     packet: int
@@ -46,15 +50,23 @@ class Taken(NamedTuple):
 
 
 class PushReader(Poller):
-    """The process that listens to one device. ``client``: its name at the broker; ``holds(k)``: may that sample still come?"""
+    """The process that listens to one device. ``client``: its name at the broker; ``holds(k)``: may that
+    sample still come?"""
 
     listens_by_itself = True
     port: MqttPort
 
     def __init__(
-        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: MqttPort, table: PointTable, client: str,
+        self,
+        pipeline: Pipeline,
+        index: int,
+        spec: DeviceSpec,
+        slot: Slot,
+        port: MqttPort,
+        table: PointTable,
+        client: str,
         holds: Callable[[int], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.client, self._holds = client, holds
         self._due: dict[int, Row] = {}
         """k -> row that has not come yet"""
@@ -70,9 +82,12 @@ class PushReader(Poller):
         slot.on_ready = self.rouse
 
     def _listen_to(self, port: MqttPort) -> None:
-        port.on_taken, port.on_gone, port.on_settled, port.on_reset = self._took, self._left, self._discarded, self._forgotten
+        port.on_taken = self._took
+        port.on_gone = self._left
+        port.on_settled = self._discarded
+        port.on_reset = self._forgotten
 
-    # ---- what comes in --------------------------------------------------------------------------------------------
+    # ---- what comes in ---------------------------------------------------------------------------
     def due(self, row: Row) -> None:
         """The device says something now; it will come, or ``gone`` is told."""
         self._due[row.k] = row
@@ -107,7 +122,8 @@ class PushReader(Poller):
         self._end(k, self._by_state("disconnected"))
 
     def acknowledged(self, k: int) -> None:
-        """The driver has told the broker that it needs sample k no more: what it hasn't returned by now it never will."""
+        """The driver has told the broker that it needs sample k no more: what it hasn't returned by now it
+        never will."""
         self._end(k, "unread")
 
     def _by_state(self, why: str) -> str:
@@ -165,7 +181,7 @@ class PushReader(Poller):
             return False
         return member.polls or (machine.env._now < 0 and member.listens_before_start)
 
-    # ---- the process ----------------------------------------------------------------------------------------------
+    # ---- the process -----------------------------------------------------------------------------
     def _work(self) -> Steps:
         """The next thing to do; False when there is nothing."""
         if self._commands:
@@ -188,7 +204,9 @@ class PushReader(Poller):
         times, generation = StageTimes(), slot.generation
         self.before, self.times = self.times, times
         self._listening = True
-        fault = yield from call(machine, slot, "read-sensor", (), 0, times, DRIVER, self.port, returns_batch=True)
+        fault = yield from call(
+            machine, slot, "read-sensor", (), 0, times, DRIVER, self.port, returns_batch=True
+        )
         self._listening = False
         self.port.calm()
         if fault is not None:
@@ -204,7 +222,11 @@ class PushReader(Poller):
                 return 0  # the driver has looked at a message; the next may wait in its hands
             if cause != "timeout":
                 return LISTEN_RETRY_NS
-            return 0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (machine.env._now - began))
+            return (
+                0
+                if self._commands or self._status_due
+                else max(0, LISTEN_MIN_NS - (machine.env._now - began))
+            )
         taken = self._next_taken()
         if taken is None:  # what it returns nobody has sent now: no sample
             machine.trace.emit("unasked", machine.index, self.index)
@@ -222,14 +244,18 @@ class PushReader(Poller):
         """What the batch that has just been returned is of: the first message that the driver has taken."""
         return self._taken.popleft() if self._taken else None
 
-    def _returned(self, began_ns: int, taken: Taken, times: StageTimes, fault: Fault | None, generation: int) -> Steps:
+    def _returned(
+        self, began_ns: int, taken: Taken, times: StageTimes, fault: Fault | None, generation: int
+    ) -> Steps:
         """The driver has returned a batch: of the sample that it took first."""
         machine = self.machine
         k, taken_ns, spent_before = taken.k, taken.at_ns, taken.spent_ns
         row = self._due.pop(k, None)
-        if row is None or not row.open:  # it had come before, and its acknowledgement hadn't; or it was never for us
+        # it had come before, and its acknowledgement hadn't; or it was never for us
+        if row is None or not row.open:
             machine.trace.emit("again", machine.index, self.index, k, self.table.mask)
-            if k in self._told and (row is None or row.whole is None):  # of a share that is open no more, the other gateway was faster
+            # of a share that is open no more, the other gateway was faster
+            if k in self._told and (row is None or row.whole is None):
                 self._ledger.count_duplicates(self.index, self.table.mask.bit_count())
             return
         self._refused.pop(k, None)
@@ -237,7 +263,8 @@ class PushReader(Poller):
         if taken_ns >= began_ns:
             for stage, before_ns in enumerate(spent_before):
                 spent[stage] -= before_ns
-            spent[BUS] -= sum(spent) - (now - taken_ns)  # the wait at whose end it was taken is booked after it
+            # the wait at whose end it was taken is booked after it
+            spent[BUS] -= sum(spent) - (now - taken_ns)
         else:
             times.behind(began_ns - taken_ns, self.before, "the message before")
         spent[BUS] += taken_ns - row.due_ns
@@ -258,14 +285,15 @@ class PushReader(Poller):
         self.witness.at(k)
 
     def _unread(self, cause: str, first: bool = False) -> None:
-        """What the driver has taken (or only the first of it) it won't return; what may be sent again is waited for."""
+        """What the driver has taken (or only the first of it) it won't return; what may be sent again is
+        waited for."""
         gone = [self._taken.popleft() for _ in range(min(1, len(self._taken)) if first else len(self._taken))]
         for taken in gone:
             if taken.k in self._due:
                 self._refused[taken.k] = cause
                 self._end(taken.k, cause)
 
-    # ---- the gateway dies -------------------------------------------------------------------------------------------
+    # ---- the gateway dies ------------------------------------------------------------------------
     def crash(self, cause: str, lost: str) -> None:
         """As a poller's; but what the broker still holds will come again."""
         self._listening = False

@@ -1,6 +1,8 @@
-"""The outbox of a gateway: messages on their way to the cloud, in the uplink's window or in the store behind it.
+"""The outbox of a gateway: messages on their way to the cloud, in the uplink's window or in the store behind
+it.
 
-Belongs here: what is handed to whom, what is lost when nobody takes it. Never: sessions (uplink.py), rows (store.py).
+Belongs here: what is handed to whom, what is lost when nobody takes it. Never: sessions (uplink.py), rows
+(store.py).
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ class Outbox:
     """Of one gateway. ``store`` None: what the uplink can't take is lost."""
 
     def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, store: Store | None) -> None:
-        self._env, self._machine, self._ledger, self.uplink, self.store = machine.env, machine, ledger, uplink, store
+        self._env = machine.env
+        self._machine = machine
+        self._ledger = ledger
+        self.uplink = uplink
+        self.store = store
         self.on_backlog: list[Callable[[int], None]] = []
         """told of the messages that wait in the store, whenever that changes"""
         uplink.sender = self
@@ -41,7 +47,7 @@ class Outbox:
         since = self._env._now - uplink.since_ns
         return uplink.state == "up", since, 0 if store is None else store.waiting, uplink.round_trip_ns, used
 
-    # ---- what the uplink reports ------------------------------------------------------------------------------------
+    # ---- what the uplink reports -----------------------------------------------------------------
     def acknowledged(self, message: Message) -> None:
         """The window has room again."""
         if self.store is not None:
@@ -59,7 +65,7 @@ class Outbox:
         if self.store is not None:
             self.store.session_lost()
 
-    # ---- the gateway's life -----------------------------------------------------------------------------------------
+    # ---- the gateway's life ----------------------------------------------------------------------
     def boot(self) -> None:
         """The gateway is up: dial, try what waits."""
         self.uplink.dial()
@@ -80,7 +86,8 @@ class Outbox:
             self.store.flush()
 
     def finish(self) -> None:
-        """The run is over: what waits in the store is cached (stranded if the gateway is down), the window has run out of time."""
+        """The run is over: what waits in the store is cached (stranded if the gateway is down), the window
+        has run out of time."""
         for message in self.store.messages() if self.store is not None else []:
             left = message.mask & message.row.open
             if left and self._machine.state != "down":
@@ -92,7 +99,7 @@ class Outbox:
             if left:
                 self._ledger.close(message.row, left, End.LOST, "end-of-run")
 
-    # ---- figures ------------------------------------------------------------------------------------------------
+    # ---- figures ---------------------------------------------------------------------------------
     @property
     def backlog(self) -> int:
         """Messages that wait in the store."""

@@ -1,6 +1,7 @@
 """One sample's way through a gateway, top to bottom: driver, transform, policy, verdict.
 
-Belongs here: one poll, one write, what a call's result means for a sample. Never: how a call is charged (call.py), when a poll is due.
+Belongs here: one poll, one write, what a call's result means for a sample. Never: how a call is charged
+(call.py), when a poll is due.
 """
 
 from __future__ import annotations
@@ -25,8 +26,19 @@ from twinloop.sim.gateway.supervisor import Supervisor
 from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
 
-_MISSED = {"rejected": "rejected", "malformed": "malformed", "other": "device", "no-such-point": "device", "not-configured": "driver-fault"}
-_BUS_MISSED = {"timeout": "timeout", "disconnected": "disconnected", "too-long": "malformed", "other": "disconnected"}
+_MISSED = {
+    "rejected": "rejected",
+    "malformed": "malformed",
+    "other": "device",
+    "no-such-point": "device",
+    "not-configured": "driver-fault",
+}
+_BUS_MISSED = {
+    "timeout": "timeout",
+    "disconnected": "disconnected",
+    "too-long": "malformed",
+    "other": "disconnected",
+}
 NOT_UP = "not up"
 NOTHING = Batch((), (), (), (), ()), 0
 ALERT_TEXT_MAX = 120
@@ -40,11 +52,21 @@ def missed_cause(error: Any) -> str:
 
 
 class Pipeline:
-    """Of one gateway: what a sample meets on its way, and where it goes. ``member``: the gateway's part in redundancy."""
+    """Of one gateway: what a sample meets on its way, and where it goes. ``member``: the gateway's part in
+    redundancy."""
 
-    def __init__(self, machine: Machine, rack: Rack, supervisor: Supervisor, outbox: Outbox, books: Books) -> None:
-        self.machine, self.rack, self.supervisor, self.outbox, self.books = machine, rack, supervisor, outbox, books
-        self._env, self._ledger, self._latencies, self._truth = machine.env, books.ledger, books.latencies, books.truth  # asked in every poll
+    def __init__(
+        self, machine: Machine, rack: Rack, supervisor: Supervisor, outbox: Outbox, books: Books
+    ) -> None:
+        self.machine = machine
+        self.rack = rack
+        self.supervisor = supervisor
+        self.outbox = outbox
+        self.books = books
+        self._env = machine.env
+        self._ledger = books.ledger
+        self._latencies = books.latencies
+        self._truth = books.truth  # asked in every poll
         self._on_readings = books.on_readings
         self.member: Standalone = ALONE
         self.alerts = 0
@@ -52,13 +74,16 @@ class Pipeline:
         """told of each command that has ended, and why it failed (None: it didn't)"""
 
     def poll(self, reader: Reader, row: Row) -> Steps:
-        """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the uplink's care."""
+        """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the
+        uplink's care."""
         times, now = reader.times, self._env._now
         if now > row.due_ns:
             times.behind(now - row.due_ns, reader.before, "the poll before")
         generation = reader.slot.generation
         reader.witness.begin()
-        fault = yield from call(self.machine, reader.slot, "read-sensor", (), 0, times, DRIVER, reader.port, returns_batch=True)
+        fault = yield from call(
+            self.machine, reader.slot, "read-sensor", (), 0, times, DRIVER, reader.port, returns_batch=True
+        )
         lists = self.accepted(reader, row, fault, generation)
         if lists is not None:
             yield from self.carry(reader, row, lists)
@@ -73,7 +98,11 @@ class Pipeline:
         slot = self.rack.transform  # an upgrade may put another one in its place meanwhile
         watched = self._latencies.stages_watched
         if watched:
-            times.at_work = {"driver": reader.slot.spec, "transform": slot.spec, "policy": self.rack.policy.spec}
+            times.at_work = {
+                "driver": reader.slot.spec,
+                "transform": slot.spec,
+                "policy": self.rack.policy.spec,
+            }
         outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
         reader.give_back()
         batch, kept = self._transformed(reader, slot, row, outcome)
@@ -115,10 +144,13 @@ class Pipeline:
         arguments.held.release()
 
     def accepted(self, reader: Reader, row: Row, fault: Fault | None, generation: int) -> Lists | None:
-        """What the driver's call has brought, held against the contract: the batch where it lies, None when there is nothing to go on with."""
+        """What the driver's call has brought, held against the contract: the batch where it lies, None when
+        there is nothing to go on with."""
         ledger, slot = self._ledger, reader.slot
         if fault is not None:
-            ledger.close(row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault")
+            ledger.close(
+                row, row.open, End.MISSED, "deadline" if fault.cause is Cause.DEADLINE else "driver-fault"
+            )
             self._truth.trouble(reader)
             self.supervisor.fault(slot, fault, generation)
             return None
@@ -137,7 +169,9 @@ class Pipeline:
         mask = reader.table.mask if ids == reader.table.ids else reader.mask_of(ids)
         if mask is None:
             ledger.close(row, row.open, End.MISSED, "driver-fault")
-            self.supervisor.fault(slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}"))
+            self.supervisor.fault(
+                slot, instance.kill(Cause.CONTRACT, f"a batch with an unknown or double point: {ids[:8]}")
+            )
             return None
         row.read = mask
         if row.open & ~mask:
@@ -157,10 +191,11 @@ class Pipeline:
         return lists if mask else None
 
     def _stage(self, reader: Reader, slot: Slot, export: str, values: int, stage: int) -> Steps:
-        """One call of a shared instance with the reader's arguments: wait for it, call. Returns None, a Fault, or NOT_UP.
+        """One call of a shared instance with the reader's arguments: wait for it, call. Returns None, a
+        Fault, or NOT_UP.
 
-        On None the result is in the instance, which is still ours: take it, then ``slot.release``. An instance none of whose
-        imports park is called here, in one segment; else by ``call``.
+        On None the result is in the instance, which is still ours: take it, then ``slot.release``. An
+        instance none of whose imports park is called here, in one segment; else by ``call``.
         """
         env, times = self._env, reader.times
         if slot.serving:
@@ -173,7 +208,18 @@ class Pipeline:
             slot.release(generation)
             return NOT_UP
         if slot.linked.parks:
-            fault = yield from call(self.machine, slot, export, (), values, times, stage, None, stage == TRANSFORM, reader.arguments.at)
+            fault = yield from call(
+                self.machine,
+                slot,
+                export,
+                (),
+                values,
+                times,
+                stage,
+                None,
+                stage == TRANSFORM,
+                reader.arguments.at,
+            )
             if fault is not None:
                 self.supervisor.fault(slot, fault, generation)
                 slot.release(generation)
@@ -212,8 +258,11 @@ class Pipeline:
         slot.release(generation)
         return fault
 
-    def _transformed(self, reader: Reader, slot: Slot, row: Row, outcome: Fault | str | None) -> tuple[Batch, int]:
-        """What the transform has made of the readings, held against the contract: its batch and the mask of what goes on (0: nothing)."""
+    def _transformed(
+        self, reader: Reader, slot: Slot, row: Row, outcome: Fault | str | None
+    ) -> tuple[Batch, int]:
+        """What the transform has made of the readings, held against the contract: its batch and the mask of
+        what goes on (0: nothing)."""
         ledger, mask = self._ledger, row.read
         if outcome is not None:
             ledger.close(row, row.open & mask, End.LOST, _stage_cause(slot, outcome, "transform-fault"))
@@ -232,7 +281,9 @@ class Pipeline:
             kept = reader.mask_of([*batch.points, *(text.point for text in batch.texts)])
         if kept is None or kept & ~mask:
             ledger.close(row, row.open & mask, End.LOST, "transform-fault")
-            self.supervisor.fault_now(slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice")
+            self.supervisor.fault_now(
+                slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice"
+            )
             return NOTHING
         if mask & ~kept:
             self.carried(reader, row, mask & ~kept, "drop")
@@ -240,8 +291,11 @@ class Pipeline:
         reader.arguments.set_batch(row.k, lists)
         return batch, kept
 
-    def _decided(self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None) -> list[tuple[Any, int]]:
-        """What the policy has decided, held against the contract: verdicts and the points that they are about."""
+    def _decided(
+        self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None
+    ) -> list[tuple[Any, int]]:
+        """What the policy has decided, held against the contract: verdicts and the points that they are
+        about."""
         ledger = self._ledger
         if outcome is not None:
             ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
@@ -265,7 +319,8 @@ class Pipeline:
         return groups
 
     def _composed(self, reader: Reader, row: Row, mask: int, verdict: Any, batch: Batch) -> Message | None:
-        """What the policy said with these points, as a message to be handed on; None when they are dropped, which is done at once."""
+        """What the policy said with these points, as a message to be handed on; None when they are dropped,
+        which is done at once."""
         tag, payload = verdict
         if tag == "drop":
             self.carried(reader, row, mask, "drop")
@@ -273,7 +328,7 @@ class Pipeline:
             return None
         return self.compose(reader, row, mask, 3 if tag == "alert" else min(payload, 3), batch)
 
-    # ---- verdicts -----------------------------------------------------------------------------------------------
+    # ---- verdicts --------------------------------------------------------------------------------
     def compose(self, reader: Reader, row: Row, mask: int, lane: int, batch: Batch) -> Message:
         """The message for some points of a batch."""
         table = reader.table
@@ -281,10 +336,19 @@ class Pipeline:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
         return Message(row, mask, lane, reader.topic, table.body.of(reader.name, row.k, batch))
 
-    def carried(self, reader: Reader, row: Row, mask: int, how: str, times: StageTimes | None = None, late: bool = False) -> None:
-        """The verdict on these points has been carried out now; of a pair only the first verdict counts, and never a standby's, unless
-        it had led when it read them (``late``)."""
-        mask &= row.due & ~row.void  # a batch may hold points beside those that were due, and readings without a value
+    def carried(
+        self,
+        reader: Reader,
+        row: Row,
+        mask: int,
+        how: str,
+        times: StageTimes | None = None,
+        late: bool = False,
+    ) -> None:
+        """The verdict on these points has been carried out now; of a pair only the first verdict counts, and
+        never a standby's, unless it had led when it read them (``late``)."""
+        # a batch may hold points beside those that were due, and readings without a value
+        mask &= row.due & ~row.void
         now = self._env._now
         member, total_ns = self.member, now - row.due_ns
         count = mask.bit_count() if member is ALONE else member.carried(row, mask, late)
@@ -297,7 +361,8 @@ class Pipeline:
             self._ledger.count_late(row.device, count)
 
     def hold(self, reader: Reader, row: Row, verdict: Any, message: Message) -> None:
-        """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it stores it."""
+        """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it
+        stores it."""
         if not self.member.hold(reader, row, verdict, message):
             self.alert(row, message.mask, verdict)
             self.carried(reader, row, message.mask, "cache", late=True)
@@ -306,16 +371,20 @@ class Pipeline:
     def alert(self, row: Row, mask: int, verdict: Any) -> None:
         """The policy has raised an alert, if it has."""
         if verdict[0] == "alert":
-            self.machine.trace.emit("alert", self.machine.index, row.device, row.k, mask, verdict[1][:ALERT_TEXT_MAX])
+            self.machine.trace.emit(
+                "alert", self.machine.index, row.device, row.k, mask, verdict[1][:ALERT_TEXT_MAX]
+            )
             self.alerts += mask.bit_count()
 
-    # ---- beside samples -----------------------------------------------------------------------------------------
+    # ---- beside samples --------------------------------------------------------------------------
     def write(self, reader: Reader, point: int, value: float) -> Steps:
         """One write-register; returns None when it was done, else the cause."""
         slot = reader.slot
         generation = slot.generation
         reader.witness.begin()
-        fault = yield from call(self.machine, slot, "write-register", (point, value), 2, StageTimes(), DRIVER, reader.port)
+        fault = yield from call(
+            self.machine, slot, "write-register", (point, value), 2, StageTimes(), DRIVER, reader.port
+        )
         if fault is not None:
             self.supervisor.fault(slot, fault, generation)
             return "driver-fault"
@@ -336,7 +405,9 @@ class Pipeline:
 
     def command_done(self, command: Command, cause: str | None) -> None:
         """A command has ended: done (None) or failed."""
-        self.machine.trace.emit("command", command.device, command.number, "failed" if cause else "done", cause or "")
+        self.machine.trace.emit(
+            "command", command.device, command.number, "failed" if cause else "done", cause or ""
+        )
         self.on_command(command, cause)
 
 
@@ -347,7 +418,8 @@ def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
 
 
 def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tuple[Any, int]] | str:
-    """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is broken."""
+    """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is
+    broken."""
     whole, exceptions = decision
     if whole[0] == "other":
         return f"verdict other({whole[1]!r})"

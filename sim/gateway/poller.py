@@ -1,7 +1,7 @@
 """One polled device on one gateway: its task polls, writes and survives a crash of the gateway.
 
-Belongs here: when a poll begins, overrun, what a crash leaves. Never: when a sample is due (schedule.py) or what happens
-within a poll (pipeline.py).
+Belongs here: when a poll begins, overrun, what a crash leaves. Never: when a sample is due (schedule.py) or
+what happens within a poll (pipeline.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Poller(Reader):
 
     listens_by_itself = False
 
-    def __init__(self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
+    def __init__(
+        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable
+    ) -> None:
         super().__init__(index, spec, slot, port, table)
         self.pipeline, self.machine, self._ledger = pipeline, pipeline.machine, pipeline.books.ledger
         self._next: Row | None = None
@@ -40,7 +42,7 @@ class Poller(Reader):
         slot.on_drop = port.abandon
         self._task = Task(self.machine.env, self._run())
 
-    # ---- asked by its device's plan ---------------------------------------------------------------------------------
+    # ---- asked by its device's plan --------------------------------------------------------------
     @property
     def takes(self) -> bool:
         """Does its gateway read its devices now? A standby may not."""
@@ -56,7 +58,7 @@ class Poller(Reader):
         """Its gateway is."""
         return self.machine.state == "up"
 
-    # ---- work comes in ------------------------------------------------------------------------------------------
+    # ---- work comes in ---------------------------------------------------------------------------
     def due(self, row: Row) -> None:
         """A sample is due now: poll, or say why not."""
         ledger = self._ledger
@@ -101,7 +103,8 @@ class Poller(Reader):
         self.rouse()
 
     def between(self, then: Callable[[], None]) -> None:
-        """Call ``then`` when nothing is under way: now, or when it has ended; before anything else is begun."""
+        """Call ``then`` when nothing is under way: now, or when it has ended; before anything else is
+        begun."""
         if self._wake is not None:
             then()
         else:
@@ -117,7 +120,7 @@ class Poller(Reader):
         if wake is not None:
             wake.fire()
 
-    # ---- the process --------------------------------------------------------------------------------------------
+    # ---- the process -----------------------------------------------------------------------------
     def _run(self) -> Steps:
         env = self.machine.env
         while True:
@@ -178,9 +181,10 @@ class Poller(Reader):
         self._command = None
         self.pipeline.command_done(command, cause)
 
-    # ---- the gateway dies -----------------------------------------------------------------------------------------
+    # ---- the gateway dies ------------------------------------------------------------------------
     def crash(self, cause: str, lost: str) -> None:
-        """The gateway's memory is gone: what was read and not yet in the uplink's or store's care is lost, the rest missed.
+        """The gateway's memory is gone: what was read and not yet in the uplink's or store's care is lost,
+        the rest missed.
 
         ``cause``: why its commands fail, ``lost``: why what was read is lost.
         """

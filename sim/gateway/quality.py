@@ -1,7 +1,9 @@
-"""The quality of readings: a message is no value. What a driver returns without one was missed, unless the device itself had none.
+"""The quality of readings: a message is no value. What a driver returns without one was missed, unless the
+device itself had none.
 
-Belongs here: StatusCodes of a driver's batch -> the books. Never: what a status is called (devices/model/statuses.py), what was shown (witness.py).
-Decided once, at the driver's batch: a reading that has no value travels on, and what becomes of it is no second end.
+Belongs here: StatusCodes of a driver's batch -> the books. Never: what a status is called
+(devices/model/statuses.py), what was shown (witness.py). Decided once, at the driver's batch: a reading that
+has no value travels on, and what becomes of it is no second end.
 """
 
 from __future__ import annotations
@@ -13,8 +15,14 @@ from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.trace import Trace
 
-CAUSE_OF = {0x800A0000: "timeout", 0x808A0000: "disconnected", 0x808B0000: "rejected", 0x80050000: "malformed"}
-"""BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says them of a read"""
+CAUSE_OF = {
+    0x800A0000: "timeout",
+    0x808A0000: "disconnected",
+    0x808B0000: "rejected",
+    0x80050000: "malformed",
+}
+"""BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says
+them of a read"""
 
 
 def assess(books: Books, trace: Trace, reader: Reader, row: Row, batch: Batch) -> None:
@@ -23,7 +31,10 @@ def assess(books: Books, trace: Trace, reader: Reader, row: Row, batch: Batch) -
     marks: dict[int, int] = {}
     missed: dict[str, int] = {}
     bit_of = reader.table.bit_of
-    rows = [(point, status if status or value - value == 0.0 else NO_NUMBER) for point, value, status in zip(*batch[:3], strict=True)]
+    rows = [
+        (point, status if status or value - value == 0.0 else NO_NUMBER)
+        for point, value, status in zip(*batch[:3], strict=True)
+    ]
     rows += [(text.point, text.status) for text in batch.texts]
     good = 0
     for point, status in rows:

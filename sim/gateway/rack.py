@@ -9,7 +9,8 @@ from twinloop.sim.gateway.slot import Slot
 
 
 class Rack:
-    """Of one gateway. ``transform`` and ``policy`` serve all its devices; each driver's slot is its poller's."""
+    """Of one gateway. ``transform`` and ``policy`` serve all its devices; each driver's slot is its
+    poller's."""
 
     transform: Slot
     policy: Slot

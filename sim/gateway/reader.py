@@ -1,6 +1,8 @@
-"""What a pipeline knows of one device on one gateway: its driver's slot, its way to it, its points, the sample that is under way.
+"""What a pipeline knows of one device on one gateway: its driver's slot, its way to it, its points, the
+sample that is under way.
 
-Belongs here: the point table, what is lent and given back on a sample's way. Never: when a sample is read (poller.py, listener.py).
+Belongs here: the point table, what is lent and given back on a sample's way. Never: when a sample is read
+(poller.py, listener.py).
 """
 
 from __future__ import annotations
@@ -24,21 +26,36 @@ from twinloop.sim.truth.truth import Nobody, Witness
 
 
 def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
-    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes and payloads hold engineering values."""
+    """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes
+    and payloads hold engineering values."""
     if protocol == "mqtt":
-        return [PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
+        return [
+            PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high)
+            for i, p in enumerate(model.points)
+        ]
     if protocol == "opcua":
-        return [PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model.points)]
-    return [PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high) for i, p in enumerate(model.points)]
+        return [
+            PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high)
+            for i, p in enumerate(model.points)
+        ]
+    return [
+        PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high)
+        for i, p in enumerate(model.points)
+    ]
 
 
 def table_key(device: DeviceSpec) -> str:
     """Devices for which this is the same have the same point table."""
-    return device.model.name if device.protocol.startswith("modbus") else f"{device.model.name} over {device.protocol}"
+    return (
+        device.model.name
+        if device.protocol.startswith("modbus")
+        else f"{device.model.name} over {device.protocol}"
+    )
 
 
 def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
-    """(all points of a gateway, ``table_key`` -> id of its first): devices of one model and protocol share ids."""
+    """(all points of a gateway, ``table_key`` -> id of its first): devices of one model and protocol share
+    ids."""
     points: list[PointConfig] = []
     first: dict[str, int] = {}
     for device in devices:
@@ -70,7 +87,8 @@ class PointTable:
 
 
 class Reader:
-    """One device on one gateway. ``times`` and ``before``: where the time of this sample went, and of the one before."""
+    """One device on one gateway. ``times`` and ``before``: where the time of this sample went, and of the one
+    before."""
 
     def __init__(self, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
         self.index, self.spec, self.slot, self.port, self.table = index, spec, slot, port, table
@@ -105,7 +123,8 @@ class Reader:
         self.recent = deque(maxlen=RECENT)
 
     def lend(self, instance: Instance, row: Row) -> None:
-        """The transform will read the driver's result where it lies: it must outlive the driver's instance."""
+        """The transform will read the driver's result where it lies: it must outlive the driver's
+        instance."""
         self._lender = instance
         instance.lent = True
         if self.on_batch is not None:
@@ -113,7 +132,8 @@ class Reader:
             self.on_batch(self, row, read_batch(self.times.lists))
 
     def give_back(self) -> None:
-        """The transform has read it: freed at once, its memory is the next batch's while it is still in the cache."""
+        """The transform has read it: freed at once, its memory is the next batch's while it is still in the
+        cache."""
         instance, self._lender = self._lender, None
         if instance is not None:
             instance.lent = False

@@ -1,6 +1,8 @@
-"""Who reads a device for a gateway: a poller, or a listener to what speaks by itself, each with its port and its witness.
+"""Who reads a device for a gateway: a poller, or a listener to what speaks by itself, each with its port and
+its witness.
 
-Belongs here: which protocol is read how. Never: the reading (poller.py, listener.py, subscriber.py), servers and ports (sim/field/).
+Belongs here: which protocol is read how. Never: the reading (poller.py, listener.py, subscriber.py), servers
+and ports (sim/field/).
 """
 
 from __future__ import annotations
@@ -30,13 +32,18 @@ DEFAULT_TIMEOUT_NS = 1 * S
 
 
 def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
-    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped drivers' default will do, else
-    so little that all tries are over in half the time of a call, or of many ``exchanges`` all but the last. So a device that is silent
-    or slow costs its own samples, and no driver."""
+    """The ``timeout`` for a driver that states such an option and isn't given one: nothing when the shipped
+    drivers' default will do, else so little that all tries are over in half the time of a call, or of many
+    ``exchanges`` all but the last. So a device that is silent or slow costs its own samples, and no
+    driver."""
     own = {option.name: option for option in driver.component.options or ()}
     if "timeout" not in own or own["timeout"].type != "duration" or "timeout" in dict(driver.options):
         return ()
-    tries = 1 + int(dict(driver.options).get("retries", "0") if dict(driver.options).get("retries", "0").isdecimal() else 0)
+    tries = 1 + int(
+        dict(driver.options).get("retries", "0")
+        if dict(driver.options).get("retries", "0").isdecimal()
+        else 0
+    )
     longest_ns = deadline_ns // ((2 if exchanges == 1 else exchanges + 2) * tries)
     return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
 
@@ -48,7 +55,8 @@ class Readers:
         self._field, self._epoch_ns = field, epoch_ns
 
     def make(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
-        """Who reads a device for a gateway; the plan of a device that speaks by itself must tell its ``source`` of each sample."""
+        """Who reads a device for a gateway; the plan of a device that speaks by itself must tell its
+        ``source`` of each sample."""
         machine = gateway.machine
         client = Client(gateway.name, machine.budget.files, machine.take_file, gateway.name != spec.gateway)
         if spec.protocol == "mqtt":
@@ -60,20 +68,28 @@ class Readers:
         polled.witness = self._witness(index, spec, port)
         return polled
 
-    def _subscriber(self, gateway: Gateway, port: Port, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
+    def _subscriber(
+        self, gateway: Gateway, port: Port, index: int, spec: DeviceSpec, slot: Slot, table: PointTable
+    ) -> Poller:
         from twinloop.sim.field.opcua_port import StackPort
         from twinloop.sim.gateway.subscriber import Subscriber
 
         assert isinstance(port, StackPort)
-        subscriber = Subscriber(gateway.pipeline, index, spec, slot, port, table, self._field.news_of[index], self._epoch_ns)
+        subscriber = Subscriber(
+            gateway.pipeline, index, spec, slot, port, table, self._field.news_of[index], self._epoch_ns
+        )
         image, looks = self._node_looks(index)
         subscriber.witness = NoticeWitness(image, looks, self._epoch_ns)
         return subscriber
 
-    def _listener(self, gateway: Gateway, client: Client, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
+    def _listener(
+        self, gateway: Gateway, client: Client, index: int, spec: DeviceSpec, slot: Slot, table: PointTable
+    ) -> Poller:
         site, name = self._field.sites[spec.link], client_of(gateway.name, spec.name)
         broker = self._field.broker_port(client, index, spec)
-        receiver = PushReader(gateway.pipeline, index, spec, slot, broker, table, name, lambda k: site.holds(name, index, k))
+        receiver = PushReader(
+            gateway.pipeline, index, spec, slot, broker, table, name, lambda k: site.holds(name, index, k)
+        )
         site.add_receiver(index, name, receiver)
         speaker = self._field.servers[index]
         assert isinstance(speaker, MqttDevice)

@@ -48,14 +48,44 @@ class Slot:
     """One supervised instance: which component, in which state. ``deadline_ns`` of one call."""
 
     __slots__ = (
-        "_machine", "_waiters", "deadline_ns", "fuel_limit", "fuel_limit_ns", "generation", "health", "history", "imports", "instance", "linked",
-        "meter", "name", "on_drop", "on_move", "on_ready", "serving", "settings", "spec", "state",
-    )  # fmt: skip
+        "_machine",
+        "_waiters",
+        "deadline_ns",
+        "fuel_limit",
+        "fuel_limit_ns",
+        "generation",
+        "health",
+        "history",
+        "imports",
+        "instance",
+        "linked",
+        "meter",
+        "name",
+        "on_drop",
+        "on_move",
+        "on_ready",
+        "serving",
+        "settings",
+        "spec",
+        "state",
+    )
 
     def __init__(
-        self, machine: Machine, name: str, spec: ComponentSpec, linked: Linked, settings: Settings, meter: Meter, deadline_ns: int
+        self,
+        machine: Machine,
+        name: str,
+        spec: ComponentSpec,
+        linked: Linked,
+        settings: Settings,
+        meter: Meter,
+        deadline_ns: int,
     ) -> None:
-        self._machine, self.name, self.spec, self.linked, self.settings, self.meter = machine, name, spec, linked, settings, meter
+        self._machine = machine
+        self.name = name
+        self.spec = spec
+        self.linked = linked
+        self.settings = settings
+        self.meter = meter
         self.deadline_ns = deadline_ns
         self.fuel_limit_ns = deadline_ns if spec.cpu_ns is None else min(spec.cpu_ns, deadline_ns)
         self.fuel_limit = 0
@@ -82,7 +112,7 @@ class Slot:
         """The board's prices have changed: so has what fits into a call."""
         self.fuel_limit = min(FUEL_PER_CALL_MAX, self.meter.profile.fuel_for(self.fuel_limit_ns))
 
-    # ---- life ---------------------------------------------------------------------------------------------------
+    # ---- life ------------------------------------------------------------------------------------
     def move(self, event: str, cause: str = "") -> None:
         """Take a transition of the table and trace it."""
         following = TRANSITIONS.get((self.state, event))
@@ -133,7 +163,7 @@ class Slot:
         self._waiters = None
         self.imports.reset()
 
-    # ---- one call at a time -------------------------------------------------------------------------------------
+    # ---- one call at a time ----------------------------------------------------------------------
     def wait(self) -> Event:
         """Fires when the instance is yours; only for when ``serving`` is True."""
         event = Event(self._machine.env)
@@ -143,7 +173,8 @@ class Slot:
         return event
 
     def release(self, generation: int) -> None:
-        """The next in line has it at this instant; whoever held an instance that is gone since has nothing to give back."""
+        """The next in line has it at this instant; whoever held an instance that is gone since has nothing to
+        give back."""
         if generation != self.generation:
             return
         if self._waiters:
@@ -153,7 +184,8 @@ class Slot:
 
 
 class History:
-    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the last."""
+    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the
+    last."""
 
     __slots__ = ("backoff_ns", "faults")
 
@@ -166,9 +198,18 @@ class Imports:
     """What a slot's imports mean: clock, log, state."""
 
     __slots__ = (
-        "_log_count", "_log_dropped", "_log_lines", "_log_second", "_machine", "_slot", "crossings", "handlers", "logged", "segment_start_ns",
+        "_log_count",
+        "_log_dropped",
+        "_log_lines",
+        "_log_second",
+        "_machine",
+        "_slot",
+        "crossings",
+        "handlers",
+        "logged",
+        "segment_start_ns",
         "values",
-    )  # fmt: skip
+    )
 
     def __init__(self, machine: Machine, slot: Slot) -> None:
         self._machine, self._slot = machine, slot
@@ -192,7 +233,7 @@ class Imports:
         self.logged = False
         self.crossings = 0
 
-    # ---- imports that answer at once ----------------------------------------------------------------------------
+    # ---- imports that answer at once -------------------------------------------------------------
     def _elapsed_ns(self) -> int:
         """Board time since the segment began: the guest's clock moves while it computes."""
         instance = self._slot.instance
@@ -220,7 +261,15 @@ class Imports:
             self._log_dropped += 1
             return
         raw = message.encode()
-        self._log_lines.append((at_ns, level, message if len(raw) <= LOG_LINE_BYTES_MAX else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore")))
+        self._log_lines.append(
+            (
+                at_ns,
+                level,
+                message
+                if len(raw) <= LOG_LINE_BYTES_MAX
+                else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore"),
+            )
+        )
 
     def flush_log(self) -> None:
         """The segment's CPU time has passed: what it logged is now a fact."""
@@ -240,7 +289,7 @@ class Imports:
         self.crossings += 1
         return sorted(self.values)
 
-    # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) -----------------
+    # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) ----
     def write_state(self, key: str, value: bytes) -> tuple[bool, Any]:
         """``state.set``'s result; on ok the caller parks the guest until the store has synced."""
         size = len(key.encode())
@@ -258,7 +307,8 @@ class Imports:
         return _OK
 
     def restore_state(self, key: str, before: bytes | None) -> None:
-        """A change that was never synced didn't survive: the key has its value of before (None: it wasn't there)."""
+        """A change that was never synced didn't survive: the key has its value of before (None: it wasn't
+        there)."""
         if before is None:
             self.values.pop(key, None)
         else:

@@ -1,6 +1,7 @@
 """A gateway's part in redundancy, when it has none: it reads and sends by itself, from its boot on.
 
-Belongs here: what a gateway asks of its part, and the answers of one that stands alone. Never: roles (sim/redundancy/member.py answers for those).
+Belongs here: what a gateway asks of its part, and the answers of one that stands alone. Never: roles
+(sim/redundancy/member.py answers for those).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Standalone:
 
     def __init__(self) -> None:
         self.sends = True
-        """what the gateway reads it hands on; a standby doesn't. Of the instance, not of the class: it is asked twice in every poll"""
+        """what the gateway reads it hands on; a standby doesn't. Of the instance, not of the class: it is
+        asked twice in every poll"""
 
     def booted(self) -> None:
         """The gateway is up again."""

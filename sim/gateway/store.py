@@ -1,7 +1,8 @@
-"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL, drain, retries, sync.
+"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL, drain,
+retries, sync.
 
-Belongs here: rows, eviction, the order of the drain, when a sync is due. Never: sessions, or what a sync leaves (flash.py).
-Lane 3 is sent first, lane 0 evicted first.
+Belongs here: rows, eviction, the order of the drain, when a sync is due. Never: sessions, or what a sync
+leaves (flash.py). Lane 3 is sent first, lane 0 evicted first.
 """
 
 from __future__ import annotations
@@ -20,14 +21,28 @@ from twinloop.sim.machine.machine import Keeps, Machine
 from twinloop.sim.model.spec import StoreSpec
 
 ROW_OVERHEAD_BYTES = 48
-"""charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from SQLite's file format)"""
+"""charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from
+SQLite's file format)"""
 
 
 class Store:
-    """One gateway's store. ``used_bytes`` of ``spec.capacity_bytes``; rows in flight stay until acknowledged."""
+    """One gateway's store. ``used_bytes`` of ``spec.capacity_bytes``; rows in flight stay until
+    acknowledged."""
 
-    def __init__(self, machine: Machine, ledger: Ledger, uplink: Uplink, spec: StoreSpec, path: Path, cuts: RandomStream) -> None:
-        self._env, self._machine, self._ledger, self._uplink, self.spec = machine.env, machine, ledger, uplink, spec
+    def __init__(
+        self,
+        machine: Machine,
+        ledger: Ledger,
+        uplink: Uplink,
+        spec: StoreSpec,
+        path: Path,
+        cuts: RandomStream,
+    ) -> None:
+        self._env = machine.env
+        self._machine = machine
+        self._ledger = ledger
+        self._uplink = uplink
+        self.spec = spec
         self.on_change: Callable[[], None] = lambda: None
         """told when there may be more or fewer messages that wait"""
         self._file = None if spec.volatile else FlashFile(path, machine.name, cuts)
@@ -52,7 +67,8 @@ class Store:
         self._synced_next: list[Event] = []
         """who waits for the sync that comes, and for the one under way"""
         self._removed: dict[int, tuple[Message, int | None]] = {}
-        """rows that have gone since the last sync began, and when they would be too old: without power they come back"""
+        """rows that have gone since the last sync began, and when they would be too old: without power they
+        come back"""
         self._undone: list[tuple[Keeps, str, bytes | None]] = []
         """what components' state changed in the sync under way; ``_going``: rows that go with it"""
         self._going: dict[int, tuple[Message, int | None]] = {}
@@ -75,13 +91,14 @@ class Store:
         """Finished ones."""
         return 0 if self._file is None else self._file.syncs
 
-    # ---- rows ---------------------------------------------------------------------------------------------------
+    # ---- rows ------------------------------------------------------------------------------------
     @staticmethod
     def _row_bytes(message: Message) -> int:
         return len(message.body) + ROW_OVERHEAD_BYTES
 
     def put(self, message: Message) -> None:
-        """Write a batch; one that is here already (its session broke) waits again. May evict, the newcomer too."""
+        """Write a batch; one that is here already (its session broke) waits again. May evict, the newcomer
+        too."""
         if message.store_id in self._messages:
             self._db.execute("UPDATE batches SET sent = 0 WHERE id = ?", (message.store_id,))
             self._changed(1)
@@ -104,7 +121,16 @@ class Store:
         self._next += 1
         message.store_id = self._next
         machine = self._machine
-        row = self._next, message.lane, self._ledger.names[message.device], message.k, f"{message.mask:x}", self._env._now, 0, message.body
+        row = (
+            self._next,
+            message.lane,
+            self._ledger.names[message.device],
+            message.k,
+            f"{message.mask:x}",
+            self._env._now,
+            0,
+            message.body,
+        )
         self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._messages[self._next] = message
         if self._file is not None:
@@ -120,7 +146,8 @@ class Store:
         self._changed(1)
 
     def _no_space(self, message: Message, size: int) -> None:
-        """The flash is full of other things: the write fails, and nothing that is stored makes room for it."""
+        """The flash is full of other things: the write fails, and nothing that is stored makes room for
+        it."""
         machine = self._machine
         machine.budget.breach("flash-full")
         machine.trace.emit("limit", machine.index, "flash-full", size)
@@ -145,14 +172,17 @@ class Store:
 
     def _evict_one(self, lane: int) -> bool:
         """The oldest row of the lowest lane that isn't in flight and not above ``lane``."""
-        found = self._db.execute("SELECT id FROM batches WHERE sent = 0 AND lane <= ? ORDER BY lane, id LIMIT 1", (lane,)).fetchone()
+        found = self._db.execute(
+            "SELECT id FROM batches WHERE sent = 0 AND lane <= ? ORDER BY lane, id LIMIT 1", (lane,)
+        ).fetchone()
         if found is None:
             return False
         self._end(self._messages[found[0]], "capacity")
         return True
 
     def _expire(self, store_id: int) -> None:
-        """Old enough by the gateway's own clock? If it is down, or the clock went back, or the row is in flight: later."""
+        """Old enough by the gateway's own clock? If it is down, or the clock went back, or the row is in
+        flight: later."""
         message = self._messages.get(store_id)
         if message is None:
             return
@@ -173,7 +203,9 @@ class Store:
             self._expire_if_due(store_id)
 
     def _expire_if_due(self, store_id: int) -> None:
-        if self._machine.state != "down" and self._expires[store_id] <= self._machine.clock.wall(self._env._now):
+        if self._machine.state != "down" and self._expires[store_id] <= self._machine.clock.wall(
+            self._env._now
+        ):
             self._expire(store_id)
 
     def _end(self, message: Message, cause: str) -> None:
@@ -211,9 +243,10 @@ class Store:
             self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
         self._dirty += 1
 
-    # ---- sync ---------------------------------------------------------------------------------------------------
+    # ---- sync ------------------------------------------------------------------------------------
     def on_flash(self) -> Event:
-        """Fires when a sync has finished that has what was written until now; in memory at once. Never, if the gateway dies before."""
+        """Fires when a sync has finished that has what was written until now; in memory at once. Never, if
+        the gateway dies before."""
         signal = Event(self._env)
         if self._file is None:
             signal.fire()
@@ -226,7 +259,8 @@ class Store:
         return size_bytes * S // self.flash_bytes_per_s
 
     def _sync(self) -> None:
-        """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next one waits."""
+        """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next
+        one waits."""
         machine, file = self._machine, self._file
         self._syncing = None
         if machine.state == "down" or not self._dirty or file is None:
@@ -278,14 +312,15 @@ class Store:
         self._undone.clear()
         self._machine.journal.clear()
 
-    # ---- drain --------------------------------------------------------------------------------------------------
+    # ---- drain -----------------------------------------------------------------------------------
     def wake(self) -> None:
         """Something waits and may be sent: drain at the store's rate."""
         if self._draining is None and self.waiting and self._may_drain and self._uplink.ready():
             self._draining = self._env.call_in(self._interval_ns, self._drain)
 
     def _retry_later(self) -> None:
-        """A store that retries by the clock: the next try is one interval after the first thing that waits."""
+        """A store that retries by the clock: the next try is one interval after the first thing that
+        waits."""
         if self.spec.retry_ns is not None and self._retrying is None:
             self._retrying = self._env.call_in(self.spec.retry_ns, self._retry)
 
@@ -297,7 +332,9 @@ class Store:
             return
         self._may_drain = self._uplink.ready()
         if self._uplink.state != "up" and self.spec.retries is not None:
-            for (store_id,) in self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY id").fetchall():
+            for (store_id,) in self._db.execute(
+                "SELECT id FROM batches WHERE sent = 0 ORDER BY id"
+            ).fetchall():
                 self._tried[store_id] = self._tried.get(store_id, 0) + 1
                 if self._tried[store_id] >= self.spec.retries:
                     self._give_up(self._messages[store_id])
@@ -318,7 +355,9 @@ class Store:
         self._draining = None
         if not self.waiting or not self._uplink.ready() or self._machine.state != "up":
             return
-        row = self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1").fetchone()
+        row = self._db.execute(
+            "SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1"
+        ).fetchone()
         message = self._messages[row[0]]
         self._db.execute("UPDATE batches SET sent = 1 WHERE id = ?", row)
         self._changed(-1)
@@ -336,9 +375,10 @@ class Store:
         else:
             self.put(message)
 
-    # ---- life ---------------------------------------------------------------------------------------------------
+    # ---- life ------------------------------------------------------------------------------------
     def crashed(self, power: bool, cause: str) -> None:
-        """The gateway died: what was in flight waits again; rows written survive the process, not the loss of power; memory doesn't.
+        """The gateway died: what was in flight waits again; rows written survive the process, not the loss of
+        power; memory doesn't.
 
         ``cause``: why what is in memory is lost.
         """
@@ -376,7 +416,8 @@ class Store:
             self._ledger.close(message.row, left, End.LOST, cause)
 
     def _back_to_last_sync(self, file: FlashFile) -> None:
-        """What was written since is lost; what was removed since is there again, and will be sent a second time."""
+        """What was written since is lost; what was removed since is there again, and will be sent a second
+        time."""
         there = file.cut_power()
         self._db = file.db
         machine = self._machine

@@ -1,8 +1,10 @@
-"""A device whose values are subscribed to: its driver waits for news, and each batch is the sample of the instant that its source timestamp states.
+"""A device whose values are subscribed to: its driver waits for news, and each batch is the sample of the
+instant that its source timestamp states.
 
-Belongs here: which batch is which sample. Never: when a value is news (devices/model/nodes.py says so to the plan), how it is published (the server).
-Notifications come in the order of their instants: what is older than a batch that has come, and isn't in it, won't come. A sample that was
-due while no subscription stood is missed at once; the first notification of a new one is no sample, whatever it holds.
+Belongs here: which batch is which sample. Never: when a value is news (devices/model/nodes.py says so to the
+plan), how it is published (the server). Notifications come in the order of their instants: what is older than
+a batch that has come, and isn't in it, won't come. A sample that was due while no subscription stood is
+missed at once; the first notification of a new one is no sample, whatever it holds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from twinloop.sim.kernel.clock import US
 from twinloop.sim.model.spec import DeviceSpec
 
 UNASKED_MAX = 1000
-"""batches of one Publish that belong to no sample, before a driver that returns more is left alone for a while"""
+"""batches of one Publish that belong to no sample, before a driver that returns more is left alone for a
+while"""
 
 
 class Subscriber(PushReader):
@@ -28,8 +31,16 @@ class Subscriber(PushReader):
     port: StackPort  # type: ignore[assignment]  # it tells the same, but of frames instead of messages
 
     def __init__(
-        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: StackPort, table: PointTable, news: News, epoch_ns: int
-    ) -> None:  # fmt: skip
+        self,
+        pipeline: Pipeline,
+        index: int,
+        spec: DeviceSpec,
+        slot: Slot,
+        port: StackPort,
+        table: PointTable,
+        news: News,
+        epoch_ns: int,
+    ) -> None:
         self._news, self._epoch_ns = news, epoch_ns
         self._instant: dict[int, int] = {}
         """source timestamp -> the sample of that instant"""
@@ -54,7 +65,8 @@ class Subscriber(PushReader):
             self._ledger.close(row, misdated, End.MISSED, "device")
         if row.open:
             super().due(row)
-            self._instant[(self._epoch_ns + now // step_ns * step_ns) // US * US] = row.k  # a server's clock has microseconds
+            # a server's clock has microseconds
+            self._instant[(self._epoch_ns + now // step_ns * step_ns) // US * US] = row.k
 
     def _may_come(self, k: int) -> bool:
         return False
@@ -64,7 +76,8 @@ class Subscriber(PushReader):
         self._unasked = 0
 
     def _forgotten(self) -> None:
-        """The connection is dropped at this end: what the driver hadn't returned it has forgotten, and the server with it."""
+        """The connection is dropped at this end: what the driver hadn't returned it has forgotten, and the
+        server with it."""
         for k in list(self._due):
             self._end(k, self._by_state("disconnected"))
         self._instant.clear()
@@ -94,7 +107,9 @@ class Subscriber(PushReader):
         row, seen = self._due.get(k), self.mask_of(batch.points)
         if row is None:
             return None
-        if self._frame.at_ns < row.due_ns:  # the first notification of a subscription that is younger than the step: the news itself is none any more
+        # the first notification of a subscription that is younger than the step: the news itself is none any
+        # more
+        if self._frame.at_ns < row.due_ns:
             self._end(k, "unread")
             return None
         if seen is not None and row.open:

@@ -1,8 +1,9 @@
-"""The supervisor: brings components up, asks how they are, and decides what follows a fault: restart after backoff, or quarantine.
+"""The supervisor: brings components up, asks how they are, and decides what follows a fault: restart after
+backoff, or quarantine.
 
-Belongs here: configure, restarts, quarantine, get-status rounds, the watchdog. Never: calls on a sample's way (pipeline.py).
-After any fault the store is dead: a new instance is instantiated AND configured, both charged to the cores. A fault in
-configure counts like any other.
+Belongs here: configure, restarts, quarantine, get-status rounds, the watchdog. Never: calls on a sample's way
+(pipeline.py). After any fault the store is dead: a new instance is instantiated AND configured, both charged
+to the cores. A fault in configure counts like any other.
 """
 
 from __future__ import annotations
@@ -38,8 +39,14 @@ class ConfigRefused(Exception):
 class Supervisor:
     """Of one gateway. ``fault`` is where every fault ends up."""
 
-    def __init__(self, machine: Machine, rack: Rack, host: Host, restart: RestartSpec, jitter: RandomStream) -> None:
-        self._machine, self._rack, self._host, self._restart, self._jitter = machine, rack, host, restart, jitter
+    def __init__(
+        self, machine: Machine, rack: Rack, host: Host, restart: RestartSpec, jitter: RandomStream
+    ) -> None:
+        self._machine = machine
+        self._rack = rack
+        self._host = host
+        self._restart = restart
+        self._jitter = jitter
         self.faults: dict[tuple[str, str], int] = {}
         """(component, cause) -> faults"""
         self.restarts = self.quarantined = 0
@@ -72,7 +79,9 @@ class Supervisor:
         if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
         slot.meter.instantiate_ns += cost
-        instance = self._host.instantiate(slot.linked, slot.imports.handlers, slot.fuel_limit, slot.spec.memory_bytes)
+        instance = self._host.instantiate(
+            slot.linked, slot.imports.handlers, slot.fuel_limit, slot.spec.memory_bytes
+        )
         fits = slot.adopt(instance)
         generation, slot.serving = slot.generation, True
         if not fits and slot not in self._rack.staged:
@@ -84,7 +93,8 @@ class Supervisor:
         else:
             yield from self._configure(slot, instance, epoch)
         if machine.epoch == epoch:
-            slot.release(generation)  # whoever waited for the one before is served by this one, or told that there is none
+            # whoever waited for the one before is served by this one, or told that there is none
+            slot.release(generation)
 
     def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
         machine = self._machine
@@ -100,7 +110,9 @@ class Supervisor:
             tag, payload = result.value
             spoken = dict(slot.settings.options).get("protocol")
             why = f" (it doesn't speak {spoken})" if (tag, payload) == ("bad-option", "protocol") else ""
-            refusal = ConfigRefused(slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}{why}")
+            refusal = ConfigRefused(
+                slot.spec.name, f"{slot.name} refused its settings: {tag} {payload!r}{why}"
+            )
             self.refused = self.refused or refusal
             self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
             return
@@ -112,8 +124,8 @@ class Supervisor:
             self.fault(slot, slot.instance.kill(cause, message))
 
     def fault(self, slot: Slot, fault: Fault, generation: int | None = None) -> None:
-        """A component call ended in a fault: its instance is dead. ``generation``: of the instance that was called; one that has
-        been replaced since is no news."""
+        """A component call ended in a fault: its instance is dead. ``generation``: of the instance that was
+        called; one that has been replaced since is no news."""
         machine, restart = self._machine, self._restart
         if slot.state not in ("ready", "starting") or generation not in (None, slot.generation):
             return
@@ -133,7 +145,11 @@ class Supervisor:
             slot.move("quarantine", f"{restart.faults} faults")
             self.quarantined += 1
             return
-        slot.history.backoff_ns = restart.first_ns if len(slot.history.faults) == 1 else min(2 * slot.history.backoff_ns, restart.max_ns)
+        slot.history.backoff_ns = (
+            restart.first_ns
+            if len(slot.history.faults) == 1
+            else min(2 * slot.history.backoff_ns, restart.max_ns)
+        )
         wait_ns = slot.history.backoff_ns + self._jitter.spread(int(slot.history.backoff_ns * restart.jitter))
         machine.env.call_in(wait_ns, self._again, slot, machine.epoch)
 
@@ -142,7 +158,7 @@ class Supervisor:
             self.restarts += 1
             self.start(slot)
 
-    # ---- how are they? ------------------------------------------------------------------------------------------
+    # ---- how are they? ---------------------------------------------------------------------------
     def booted(self) -> None:
         """The gateway is up: its rounds and its watchdog begin."""
         machine, restart = self._machine, self._restart
@@ -189,7 +205,7 @@ class Supervisor:
         self.on_bite()
         machine.on_event(f"restart {machine.name}")
 
-    # ---- the end of an instance ---------------------------------------------------------------------------------
+    # ---- the end of an instance ------------------------------------------------------------------
     def refuse_memory(self, slot: Slot) -> None:
         """There is no RAM for this instance: it dies, and that is an event."""
         machine = self._machine
@@ -199,10 +215,13 @@ class Supervisor:
         self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
 
     def _make_room(self) -> bool:
-        """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is there enough then?"""
+        """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is
+        there enough then?"""
         machine = self._machine
         budget = machine.budget
-        while budget.memory_bytes > budget.limit_bytes and any(slot.instance is not None for slot in self._rack.staged):
+        while budget.memory_bytes > budget.limit_bytes and any(
+            slot.instance is not None for slot in self._rack.staged
+        ):
             self._kill_largest([slot for slot in self._rack.staged if slot.instance is not None])
         return budget.memory_bytes <= budget.limit_bytes
 
@@ -210,8 +229,8 @@ class Supervisor:
         self.refuse_memory(max(enumerate(living), key=lambda one: (one[1].held_bytes(), one[0]))[1])
 
     def relieve_memory(self) -> None:
-        """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the largest goes first, of equal
-        ones the youngest; until the rest fits."""
+        """Instances need more RAM than there is: of those that don't serve (an upgrade's), then of all, the
+        largest goes first, of equal ones the youngest; until the rest fits."""
         while not self._make_room():
             living = [slot for slot in self._rack.slots if slot.instance is not None]
             if not living:

@@ -1,7 +1,9 @@
 """The uplink: an MQTT session with QoS 1 over a stream, a window, and a way back after each loss.
 
-Belongs here: connect, publish, acknowledge, retry. Never: which messages (gateway.py) or where they wait (store.py).
-Reconnects: backoff doubling from first to max with jitter. A lost session gives its unacknowledged messages back.
+Belongs here: connect, publish, acknowledge, retry. Never: which messages (gateway.py) or where they wait
+(store.py).
+Reconnects: backoff doubling from first to max with jitter. A lost session gives its unacknowledged messages
+back.
 """
 
 from __future__ import annotations
@@ -12,7 +14,19 @@ from twinloop.devices.mqtt.packet import Connect, Packet, Pingreq, Publish, Subs
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message
-from twinloop.sim.cloud.mqtt_wire import PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, connack, connect, puback, publish, sample, take, take_sample
+from twinloop.sim.cloud.mqtt_wire import (
+    PINGREQ,
+    PINGRESP,
+    SUBACK,
+    SUBSCRIBE,
+    connack,
+    connect,
+    puback,
+    publish,
+    sample,
+    take,
+    take_sample,
+)
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.clock import Timer
@@ -38,7 +52,8 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 
 _HELLO, _SERVER_HELLO = b"client hello", b"server hello"
 _HELLO_BYTES, _SERVER_HELLO_BYTES = 320, 2800
-"""a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked); not made, only their sizes"""
+"""a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked); not made, only their
+sizes"""
 _PUBACK, _CONNACK = 0x40, 0x20
 """first bytes of what comes down"""
 PUBACK_BYTES = 4 + TLS_RECORD_BYTES
@@ -89,8 +104,21 @@ class Uplink:
 
     sender: Outgoing
 
-    def __init__(self, machine: Machine, cloud: Cloud, receiver: Inbox, spec: UplinkSpec, link: Link, jitter: RandomStream) -> None:
-        self._machine, self._cloud, self._receiver, self.spec, self._link, self._jitter = machine, cloud, receiver, spec, link, jitter
+    def __init__(
+        self,
+        machine: Machine,
+        cloud: Cloud,
+        receiver: Inbox,
+        spec: UplinkSpec,
+        link: Link,
+        jitter: RandomStream,
+    ) -> None:
+        self._machine = machine
+        self._cloud = cloud
+        self._receiver = receiver
+        self.spec = spec
+        self._link = link
+        self._jitter = jitter
         env = self._env = machine.env
         self.state = "down"
         self.since_ns = env._now
@@ -106,7 +134,7 @@ class Uplink:
         self.sessions = self.lost_sessions = self.published = self.resent = self.retransmitted = 0
         self.window_peak = 0
 
-    # ---- asked by the gateway -----------------------------------------------------------------------------------
+    # ---- asked by the gateway --------------------------------------------------------------------
     def ready(self) -> bool:
         """Up, and the window has room."""
         return self.state == "up" and len(self._flight) < self.spec.window
@@ -124,7 +152,9 @@ class Uplink:
         """Hand a message to the stream; only when ``ready``."""
         stream, flight = self._stream, self._flight
         if stream is None or self.state != "up" or len(flight) >= self.spec.window:
-            raise InvariantError(f"gateway {self._machine.name}: publish without a session or room in the window")
+            raise InvariantError(
+                f"gateway {self._machine.name}: publish without a session or room in the window"
+            )
         packet = self._packet % 65_535 + 1
         while packet in flight:
             packet = packet % 65_535 + 1
@@ -135,15 +165,26 @@ class Uplink:
         self.published += 1
         message.sent_ns = self._env._now
         machine = self._machine
-        machine.trace.add((self._env._now, "publish", machine.index, message.device, message.k, message.size_bytes, message.crc))
+        machine.trace.add(
+            (
+                self._env._now,
+                "publish",
+                machine.index,
+                message.device,
+                message.k,
+                message.size_bytes,
+                message.crc,
+            )
+        )
         stream.up.send((sample(message, packet), message), message.size_bytes, message.sent_ns)
 
     def tell(self, request: LeaseRequest | BlockRequest) -> None:
-        """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without a session."""
+        """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without
+        a session."""
         if self._stream is not None and self.state == "up":
             self._say(self._stream, publish(request, 0), request)
 
-    # ---- the session --------------------------------------------------------------------------------------------
+    # ---- the session -----------------------------------------------------------------------------
     def _move(self, event: str) -> None:
         following = TRANSITIONS.get((self.state, event))
         if following is None:
@@ -154,7 +195,8 @@ class Uplink:
         self._machine.trace.emit("session", self._machine.index, following, self.attempts)
 
     def dial(self) -> None:
-        """Open a connection, shake hands, start a session; goes on by itself until it stands or is stopped."""
+        """Open a connection, shake hands, start a session; goes on by itself until it stands or is
+        stopped."""
         self.attempts += 1
         self._move("dial")
         if not self._machine.take_file():
@@ -163,7 +205,13 @@ class Uplink:
             return
         self._holds_file = True
         stream = self._stream = TcpStream(
-            self._env, self._link, self._machine.name, self._down, self._up, self._lost, user_timeout_ns=self.spec.user_timeout_ns
+            self._env,
+            self._link,
+            self._machine.name,
+            self._down,
+            self._up,
+            self._lost,
+            user_timeout_ns=self.spec.user_timeout_ns,
         )
         stream.connect(lambda: self._greet(stream))
 
@@ -223,9 +271,16 @@ class Uplink:
             return
         data, what = payload
         if what is None and data[0] == _PUBACK:
-            machine.cores.work(machine.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big"))
+            machine.cores.work(
+                machine.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big")
+            )
         elif data is _SERVER_HELLO:
-            machine.cores.work(machine.budget.host("tls_handshake"), self._say, stream, connect(machine.name, self.spec.keep_alive_ns))
+            machine.cores.work(
+                machine.budget.host("tls_handshake"),
+                self._say,
+                stream,
+                connect(machine.name, self.spec.keep_alive_ns),
+            )
         elif what is not None:
             self._told(stream, take(data, what), what)
         elif data[0] == _CONNACK:

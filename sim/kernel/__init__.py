@@ -1,1 +1,2 @@
-"""What everything in simulated time rests on: the clock, random streams, histograms, the trace, the pacer, invariants."""
+"""What everything in simulated time rests on: the clock, random streams, histograms, the trace, the pacer,
+invariants."""

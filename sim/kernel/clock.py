@@ -1,9 +1,11 @@
-"""Simulated time: SimPy's environment on integer nanoseconds, with timers and tasks cheaper than its events and processes.
+"""Simulated time: SimPy's environment on integer nanoseconds, with timers and tasks cheaper than its events
+and processes.
 
 Belongs here: the clock and how something is put on the timeline. Never: what happens then.
-Whatever is due lies in SimPy's own queue as (ns, priority, number, occurrence) and is told ``happen``. SimPy's events and
-processes may be used beside ours: ``schedule`` wraps them. Relied on privately (hence simpy 4.1): ``_queue``, ``_eid``,
-``_now``, ``_active_proc``. At one instant things happen in (priority, creation) order; trouble has -1 and goes first.
+Whatever is due lies in SimPy's own queue as (ns, priority, number, occurrence) and is told ``happen``.
+SimPy's events and processes may be used beside ours: ``schedule`` wraps them. Relied on privately (hence
+simpy 4.1): ``_queue``, ``_eid``, ``_now``, ``_active_proc``. At one instant things happen in (priority,
+creation) order; trouble has -1 and goes first.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 NEVER_NS = 1 << 62
 """an instant that doesn't come"""
 TROUBLE, START, NORMAL, LATE = -1, 0, 1, 2
-"""priorities at one instant; samples that are due, new tasks and SimPy's own urgent events share START; what comes at the very instant of a
-timeout has come in time: timeouts are LATE"""
+"""priorities at one instant; samples that are due, new tasks and SimPy's own urgent events share START; what
+comes at the very instant of a timeout has come in time: timeouts are LATE"""
 
 
 class Occurrence(ABC):
-    """Something that can lie on the timeline: ``happen`` is called when it is due. May be put there again and again."""
+    """Something that can lie on the timeline: ``happen`` is called when it is due. May be put there again and
+    again."""
 
     __slots__ = ()
 
@@ -74,7 +77,8 @@ class Turn(Occurrence):
 
 
 class Event:
-    """What one task waits for, and what may be answered on the spot, without a turn of the timeline. Answered once."""
+    """What one task waits for, and what may be answered on the spot, without a turn of the timeline. Answered
+    once."""
 
     __slots__ = ("_env", "fired", "task", "value")
 
@@ -85,7 +89,8 @@ class Event:
         self.value: Any = None
 
     def fire(self, value: Any = None) -> None:
-        """Resume whoever waits, now, when no task is running; else at this instant, in turn. A second answer is ignored."""
+        """Resume whoever waits, now, when no task is running; else at this instant, in turn. A second answer
+        is ignored."""
         if self.fired:
             return
         self.fired, self.value = True, value
@@ -158,14 +163,17 @@ class Environment(simpy.Environment):
         """Put one of SimPy's own events on the timeline."""
         heappush(self._queue, (self._now + delay, priority, next(self._eid), Turn(event)))  # type: ignore[misc]
 
-    def call_at(self, at_ns: int, action: Callable[..., None], *arguments: Any, priority: int = NORMAL) -> Timer:
+    def call_at(
+        self, at_ns: int, action: Callable[..., None], *arguments: Any, priority: int = NORMAL
+    ) -> Timer:
         """Call ``action(*arguments)`` at ``at_ns`` (not in the past)."""
         timer = Timer(action, arguments)
         heappush(self._queue, (at_ns, priority, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
     def trouble_at(self, at_ns: int) -> bool:
-        """Is there trouble on the timeline at that instant (a cancelled timer counts)? Looks at everything that is due: not for the hot path."""
+        """Is there trouble on the timeline at that instant (a cancelled timer counts)? Looks at everything
+        that is due: not for the hot path."""
         return any(entry[0] == at_ns and entry[1] == TROUBLE for entry in self._queue)
 
     def call_in(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> Timer:
@@ -186,7 +194,8 @@ class Environment(simpy.Environment):
         occurrence.happen()  # type: ignore[attr-defined]
 
     def run_to(self, until_ns: int, ledger: Balance, limit: int) -> int:
-        """Let everything due at or before ``until_ns`` happen, at most ``limit`` times; returns how often. ``step``, written out.
+        """Let everything due at or before ``until_ns`` happen, at most ``limit`` times; returns how often.
+        ``step``, written out.
 
         After every event the ledger must balance, else ``require_balance`` is asked to raise.
         """

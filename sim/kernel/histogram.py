@@ -12,7 +12,8 @@ import numpy as np
 from twinloop.sim.kernel.clock import NEVER_NS
 
 _LINEAR_BITS = 11
-"""values below 2**11 are exact; above, buckets are 2**-10 of the value wide, so the middle is within 0.05 %"""
+"""values below 2**11 are exact; above, buckets are 2**-10 of the value wide, so the middle is within 0.05
+%"""
 
 NEVER = NEVER_NS
 """stands for a sample that never came: later than any bound"""
@@ -42,12 +43,15 @@ class Histogram:
             self.min = value
 
     def add_many(self, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any]) -> None:
-        """``add`` for arrays: values (n,) int64 from 0 to 2**53, times (n,) int64. frexp only takes an exponent: exact everywhere."""
+        """``add`` for arrays: values (n,) int64 from 0 to 2**53, times (n,) int64. frexp only takes an
+        exponent: exact everywhere."""
         if not len(values):
             return
         exponent = np.frexp(values.astype(np.float64))[1].astype(np.int64)
         shift = np.maximum(exponent - _LINEAR_BITS, 0)
-        keys, where = np.unique((shift << _LINEAR_BITS) * (shift > 0) + (values >> shift), return_inverse=True)
+        keys, where = np.unique(
+            (shift << _LINEAR_BITS) * (shift > 0) + (values >> shift), return_inverse=True
+        )
         sums = np.bincount(where, weights=times)
         buckets = self._buckets
         for key, count in zip(keys.tolist(), sums.tolist(), strict=True):
@@ -68,7 +72,8 @@ class Histogram:
         self.min = min(self.min, other.min)
 
     def percentile(self, permille: int) -> int | None:
-        """Nearest rank, e.g. 990 for p99: NEVER when that rank is a sample that never came, None without samples."""
+        """Nearest rank, e.g. 990 for p99: NEVER when that rank is a sample that never came, None without
+        samples."""
         samples = self.count + self.never
         if not samples:
             return None

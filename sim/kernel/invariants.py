@@ -1,4 +1,5 @@
-"""Errors that are ours: a broken invariant. Guests' faults are values (components.outcome), users' are ScenarioError."""
+"""Errors that are ours: a broken invariant. Guests' faults are values (components.outcome), users' are
+ScenarioError."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ class DeviceRefused(Exception):
 
 
 class InvariantError(AssertionError):
-    """A promise that twinloop makes of itself is broken; the verdict is BROKEN. ``args`` is the one text (SimPy rebuilds it)."""
+    """A promise that twinloop makes of itself is broken; the verdict is BROKEN. ``args`` is the one text
+    (SimPy rebuilds it)."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -1,7 +1,7 @@
 """The wall's clock: how far a run may go by now, and how late what happens is.
 
-Belongs here: the only clock of the wall in sim/. Never: what happens, which is the same at any pace. Every target is computed from one origin,
-so that neither a long sleep nor a rounded one adds up.
+Belongs here: the only clock of the wall in sim/. Never: what happens, which is the same at any pace. Every
+target is computed from one origin, so that neither a long sleep nor a rounded one adds up.
 """
 
 from __future__ import annotations
@@ -25,21 +25,26 @@ def _sleep(delay_ns: int) -> None:
 class Pacer:
     """Simulated time at ``speed`` times the wall's (above 0, at most SPEED_MAX), from the first target on.
 
-    ``now_ns`` and ``sleep``: a monotonic clock of the wall in ns, and how to wait for some ns of it. ``wire``: the real world takes part, and
-    ``sleep`` is when it comes in: then it is called even when there is no time to wait (with 0), and may end early.
+    ``now_ns`` and ``sleep``: a monotonic clock of the wall in ns, and how to wait for some ns of it.
+    ``wire``: the real world takes part, and ``sleep`` is when it comes in: then it is called even when there
+    is no time to wait (with 0), and may end early.
     """
 
     def __init__(
-        self, speed: Fraction = Fraction(1), now_ns: Callable[[], int] = time.monotonic_ns, sleep: Callable[[int], None] = _sleep,
+        self,
+        speed: Fraction = Fraction(1),
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[int], None] = _sleep,
         wire: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not 0 < speed <= SPEED_MAX:
             raise ValueError(f"speed {speed}: expected more than 0, at most {SPEED_MAX}")
         self.speed, self.wire = speed, wire
         self._now_ns, self._sleep = now_ns, sleep
         self._origin_ns: int | None = None
         self.lag = Histogram()
-        """ns of the wall by which a thing happened later than it should have; one count each time that the run went on"""
+        """ns of the wall by which a thing happened later than it should have; one count each time that the
+        run went on"""
 
     def begin(self, at_ns: int = 0) -> None:
         """It is ``at_ns`` now."""
@@ -79,7 +84,8 @@ class Pacer:
         return -(-at_ns * self.speed.denominator // self.speed.numerator)
 
     def reach(self, at_ns: int) -> int:
-        """Wait for ``at_ns`` (0 or more), a slice at most; returns how far the run may go now, which is less when it isn't time yet."""
+        """Wait for ``at_ns`` (0 or more), a slice at most; returns how far the run may go now, which is less
+        when it isn't time yet."""
         if self._origin_ns is None:
             self.begin()
         left_ns, _ = self.wall_at(at_ns)

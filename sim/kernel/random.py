@@ -1,8 +1,8 @@
 """Random numbers: one stream per (entity, purpose), named, from the scenario's seed.
 
-Belongs here: the only source of randomness in a run. Never: a library's own distributions; ``Generator.normal`` and
-libm's log give other bits on other CPUs and releases. Raw PCG64 words are turned into numbers with + - * / and
-comparisons only, so a stream is the same on every machine.
+Belongs here: the only source of randomness in a run. Never: a library's own distributions;
+``Generator.normal`` and libm's log give other bits on other CPUs and releases. Raw PCG64 words are turned
+into numbers with + - * / and comparisons only, so a stream is the same on every machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def derive(seed: int, name: str) -> int:
 
 
 class RandomStream:
-    """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws them in blocks."""
+    """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws
+    them in blocks."""
 
     __slots__ = ("_generator", "_words")
 
@@ -67,7 +68,8 @@ class RandomStream:
         return total - 6.0
 
     def exponential(self) -> float:
-        """Mean 1, by comparisons only (von Neumann 1951, "Various techniques used in connection with random digits")."""
+        """Mean 1, by comparisons only (von Neumann 1951, "Various techniques used in connection with random
+        digits")."""
         whole = 0.0
         while True:
             first = last = self.uniform()

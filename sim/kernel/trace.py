@@ -1,7 +1,7 @@
 """The event trace: what happened, in order, as records of (time, kind, ids, integers), and its digest.
 
-Belongs here: the record layout and the digest. Never: names of files, seeds, versions or component digests; two runs
-that behave alike have equal digests.
+Belongs here: the record layout and the digest. Never: names of files, seeds, versions or component digests;
+two runs that behave alike have equal digests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A gateway's own clocks, as its components see them: a wall clock that may be stepped, both may run fast or slow.
+"""A gateway's own clocks, as its components see them: a wall clock that may be stepped, both may run fast or
+slow.
 
-Belongs here: what a gateway believes the time is. Never: simulated time itself. Nothing of a run's timeline depends on it but
-what the gateway does with its clock: a store's TTL, a component's own reckoning.
+Belongs here: what a gateway believes the time is. Never: simulated time itself. Nothing of a run's timeline
+depends on it but what the gateway does with its clock: a store's TTL, a component's own reckoning.
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ class WallClock:
 
     def wall(self, now_ns: int) -> int:
         """ns since 1970, 0 to LATEST_NS."""
-        believed = self._epoch_ns + now_ns + self._step_ns + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
+        believed = (
+            self._epoch_ns
+            + now_ns
+            + self._step_ns
+            + (self._drifted(now_ns) if self._ppb or self._drift_ns else 0)
+        )
         return 0 if believed < 0 else LATEST_NS if believed > LATEST_NS else believed
 
     def monotonic(self, now_ns: int) -> int:

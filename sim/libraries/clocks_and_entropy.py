@@ -1,9 +1,11 @@
-"""What protocol libraries take for the time and for chance, replaced for a run: simulated clocks, seeded entropy.
+"""What protocol libraries take for the time and for chance, replaced for a run: simulated clocks, seeded
+entropy.
 
-Belongs here: finding and replacing names in loaded modules. Never: a clock of our own. Names are found by identity after everything
-is imported (a module imported later isn't seen, hence ``MODULES``), and put back afterwards; one such run at a time in a process.
-Not covered: names captured as default arguments, and OpenSSL's randomness. What a library's upgrade brings anew fails a test
-(tests/sim/test_neutral.py holds the list of what is replaced).
+Belongs here: finding and replacing names in loaded modules. Never: a clock of our own. Names are found by
+identity after everything is imported (a module imported later isn't seen, hence ``MODULES``), and put back
+afterwards; one such run at a time in a process. Not covered: names captured as default arguments, and
+OpenSSL's randomness. What a library's upgrade brings anew fails a test (tests/sim/test_neutral.py holds the
+list of what is replaced).
 """
 
 from __future__ import annotations
@@ -66,9 +68,11 @@ def _datetime(env: Environment, epoch_ns: int) -> Any:
             return issubclass(kind, real)
 
     names = {
-        "__new__": lambda cls, *given, **named: real(*given, **named), "now": classmethod(lambda cls, tz=None: at(tz)),
-        "utcnow": classmethod(lambda cls: at(None)), "today": classmethod(lambda cls: at(None)),
-    }  # fmt: skip
+        "__new__": lambda cls, *given, **named: real(*given, **named),
+        "now": classmethod(lambda cls, tz=None: at(tz)),
+        "utcnow": classmethod(lambda cls: at(None)),
+        "today": classmethod(lambda cls: at(None)),
+    }
     return Kind("datetime", (real,), names)
 
 
@@ -80,36 +84,59 @@ def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> di
         return env._now / S
 
     def blocked(_: float) -> None:
-        raise InvariantError("a library sleeps with time.sleep inside the simulation: nothing would ever happen")
+        raise InvariantError(
+            "a library sleeps with time.sleep inside the simulation: nothing would ever happen"
+        )
 
     clocks = {
-        "time": lambda: (epoch_ns + env._now) / S, "time_ns": lambda: epoch_ns + env._now, "monotonic": seconds, "monotonic_ns": lambda: env._now,
-        "perf_counter": seconds, "perf_counter_ns": lambda: env._now, "sleep": blocked,
-    }  # fmt: skip
+        "time": lambda: (epoch_ns + env._now) / S,
+        "time_ns": lambda: epoch_ns + env._now,
+        "monotonic": seconds,
+        "monotonic_ns": lambda: env._now,
+        "perf_counter": seconds,
+        "perf_counter_ns": lambda: env._now,
+        "sleep": blocked,
+    }
     moment = _datetime(env, epoch_ns)
 
     def uuid4(*_: Any, **__: Any) -> uuid.UUID:
         return uuid.UUID(bytes=entropy(16), version=4)
 
     seeded = _RANDOM.Random(int.from_bytes(entropy(16), "little"))
-    drawn = {name: getattr(seeded, name) for name in _RANDOM.__all__ if hasattr(seeded, name) and name not in ("Random", "SystemRandom")}
+    drawn = {
+        name: getattr(seeded, name)
+        for name in _RANDOM.__all__
+        if hasattr(seeded, name) and name not in ("Random", "SystemRandom")
+    }
     utc: dict[str, Any] = {
         "localtime": lambda at_s=None: _TIME.gmtime((epoch_ns + env._now) / S if at_s is None else at_s),
-        "strftime": lambda text, moment=None: _TIME.strftime(text, utc["gmtime"]() if moment is None else moment),
+        "strftime": lambda text, moment=None: _TIME.strftime(
+            text, utc["gmtime"]() if moment is None else moment
+        ),
         "ctime": lambda at_s=None: _TIME.asctime(utc["gmtime"](at_s)),
     }
     utc["gmtime"] = utc["localtime"]
     clocks.update(utc)
     given = {
-        "token_bytes": entropy, "token_hex": lambda nbytes=None: entropy(nbytes).hex(), "token_urlsafe": lambda nbytes=None: entropy(nbytes).hex(),
-        "choice": seeded.choice, "randbelow": seeded.randrange, "randbits": seeded.getrandbits,
-    }  # fmt: skip
+        "token_bytes": entropy,
+        "token_hex": lambda nbytes=None: entropy(nbytes).hex(),
+        "token_urlsafe": lambda nbytes=None: entropy(nbytes).hex(),
+        "choice": seeded.choice,
+        "randbelow": seeded.randrange,
+        "randbits": seeded.getrandbits,
+    }
     found: dict[int, Any] = {
-        id(_TIME): _Standin(_TIME, clocks), id(_DATETIME): _Standin(_DATETIME, {"datetime": moment}), id(_DATETIME.datetime): moment,
-        id(os): _Standin(os, {"urandom": entropy}), id(os.urandom): entropy,
-        id(uuid): _Standin(uuid, {"uuid1": uuid4, "uuid4": uuid4}), id(uuid.uuid4): uuid4, id(uuid.uuid1): uuid4,
-        id(secrets): _Standin(secrets, given), id(_RANDOM): _Standin(_RANDOM, drawn),
-    }  # fmt: skip
+        id(_TIME): _Standin(_TIME, clocks),
+        id(_DATETIME): _Standin(_DATETIME, {"datetime": moment}),
+        id(_DATETIME.datetime): moment,
+        id(os): _Standin(os, {"urandom": entropy}),
+        id(os.urandom): entropy,
+        id(uuid): _Standin(uuid, {"uuid1": uuid4, "uuid4": uuid4}),
+        id(uuid.uuid4): uuid4,
+        id(uuid.uuid1): uuid4,
+        id(secrets): _Standin(secrets, given),
+        id(_RANDOM): _Standin(_RANDOM, drawn),
+    }
     found.update((id(getattr(secrets, name)), value) for name, value in given.items())
     found.update((id(getattr(_TIME, name)), ours) for name, ours in clocks.items())
     found.update((id(getattr(_RANDOM, name)), value) for name, value in drawn.items())
@@ -117,12 +144,20 @@ def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> di
 
 
 class PatchedLibraries:
-    """Inside (``with``), the loaded modules of ``packages`` see simulated time and seeded entropy; outside they are as they were.
+    """Inside (``with``), the loaded modules of ``packages`` see simulated time and seeded entropy; outside
+    they are as they were.
 
-    ``names``: what was replaced when it was last entered. Raises InvariantError when another run is inside: modules belong to the whole process.
+    ``names``: what was replaced when it was last entered. Raises InvariantError when another run is inside:
+    modules belong to the whole process.
     """
 
-    def __init__(self, env: Environment, streams: RandomStreams, packages: tuple[str, ...] = PACKAGES, epoch_ns: int = EPOCH_NS) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        streams: RandomStreams,
+        packages: tuple[str, ...] = PACKAGES,
+        epoch_ns: int = EPOCH_NS,
+    ) -> None:
         self._ours = _replacements(env, streams, epoch_ns)
         self._packages = packages
         self._found: list[tuple[types.ModuleType, str, Any]] = []
@@ -140,9 +175,15 @@ class PatchedLibraries:
             return
         self._looked, self._found = len(sys.modules), []
         for name, module in sorted(sys.modules.items()):
-            if module is None or not any(name == package or name.startswith(f"{package}.") for package in self._packages):
+            if module is None or not any(
+                name == package or name.startswith(f"{package}.") for package in self._packages
+            ):
                 continue
-            self._found += [(module, key, value) for key, value in vars(module).items() if id(value) in self._ours and not key.startswith("__")]
+            self._found += [
+                (module, key, value)
+                for key, value in vars(module).items()
+                if id(value) in self._ours and not key.startswith("__")
+            ]
 
     def __enter__(self) -> PatchedLibraries:
         global _running  # noqa: PLW0603  # modules are global, and so is who has changed them
@@ -162,7 +203,9 @@ class PatchedLibraries:
 
 
 @contextlib.contextmanager
-def neutralised(env: Environment, streams: RandomStreams, packages: tuple[str, ...] = PACKAGES) -> Iterator[list[str]]:
+def neutralised(
+    env: Environment, streams: RandomStreams, packages: tuple[str, ...] = PACKAGES
+) -> Iterator[list[str]]:
     """A ``PatchedLibraries`` for once; gives the names that were replaced."""
     with PatchedLibraries(env, streams, packages) as neutral:
         yield neutral.names

@@ -1,10 +1,12 @@
-"""asyncio inside SimPy: an event loop whose handles lie on the simulated timeline, so that unmodified protocol stacks run in it.
+"""asyncio inside SimPy: an event loop whose handles lie on the simulated timeline, so that unmodified
+protocol stacks run in it.
 
-Belongs here: the loop. Never: bytes on their way (transport.py), the clocks that libraries look at (clocks_and_entropy.py).
-Every Handle and TimerHandle is itself an occurrence of sim/kernel/clock: one total order (ns, priority, number) for coroutines, timers and
-everything else, no second queue, no polling. It runs either way: under ``run_until_complete``, or when a World steps the timeline.
-``loop.time()`` is ``now / 1e9``; ``call_at`` rounds up to a nanosecond: the only place where a float meets the timeline.
-Tasks and futures hash by a creation number: asyncio keeps them in sets, whose order would else be that of addresses.
+Belongs here: the loop. Never: bytes on their way (transport.py), the clocks that libraries look at
+(clocks_and_entropy.py). Every Handle and TimerHandle is itself an occurrence of sim/kernel/clock: one total
+order (ns, priority, number) for coroutines, timers and everything else, no second queue, no polling. It runs
+either way: under ``run_until_complete``, or when a World steps the timeline. ``loop.time()`` is ``now /
+1e9``; ``call_at`` rounds up to a nanosecond: the only place where a float meets the timeline. Tasks and
+futures hash by a creation number: asyncio keeps them in sets, whose order would else be that of addresses.
 Relied on privately: ``BaseEventLoop._run_once``, ``Handle._run`` and ``_cancelled``, ``_set_running_loop``.
 """
 
@@ -38,7 +40,9 @@ def _happen(handle: asyncio.Handle, loop: EventLoop) -> None:
         events._set_running_loop(before)
     if loop.failure is not None:
         failure, loop.failure = loop.failure, None
-        raise InvariantError(f"in the event loop: {failure.get('message', 'a callback failed')}") from failure.get("exception")
+        raise InvariantError(
+            f"in the event loop: {failure.get('message', 'a callback failed')}"
+        ) from failure.get("exception")
 
 
 def _without_tls(ssl: Any) -> None:
@@ -107,13 +111,14 @@ class EventLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(self._failed)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback raised: the run stops there. What is only noticed by the garbage collector comes at no simulated time: not our business."""
+        """A callback raised: the run stops there. What is only noticed by the garbage collector comes at no
+        simulated time: not our business."""
         if self.leaving:
             return
         if "handle" in context or "protocol" in context or "transport" in context:
             self.failure = self.failure or context
 
-    # ---- time ---------------------------------------------------------------------------------------------------
+    # ---- time ------------------------------------------------------------------------------------
     def time(self) -> float:
         """Simulated seconds."""
         return self.env._now / S
@@ -127,16 +132,22 @@ class EventLoop(asyncio.BaseEventLoop):
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_at(self, when: float, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *arguments: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         """At a simulated second, rounded up to a nanosecond; what is past is now."""
         return self._at(-int(-when * S // 1), when, callback, arguments, context)
 
-    def call_later(self, delay: float, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *arguments: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         """After some seconds, rounded up to a nanosecond."""
         at_ns = self.env._now - int(-delay * S // 1)
         return self._at(at_ns, at_ns / S, callback, arguments, context)
 
-    def _at(self, at_ns: int, when: float, callback: Callable[..., Any], arguments: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
+    def _at(
+        self, at_ns: int, when: float, callback: Callable[..., Any], arguments: tuple[Any, ...], context: Any
+    ) -> asyncio.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]  # as BaseEventLoop does
         handle = _Later(when, callback, arguments, self, context)
         handle._scheduled = True
@@ -149,12 +160,17 @@ class EventLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """What ``run_forever`` does again and again: the next thing on the timeline."""
         if not self.env._queue:
-            raise InvariantError("nothing is on the timeline any more, and somebody still waits: nobody can wake it")
+            raise InvariantError(
+                "nothing is on the timeline any more, and somebody still waits: nobody can wake it"
+            )
         if self.env._now != self._instant_ns:
             self._instant_ns, self._turns = self.env._now, 0
         self._turns += 1
         if self._turns > TURNS_MAX:
-            raise InvariantError(f"more than {TURNS_MAX} things happened at {self.env._now} ns: somebody asks again and again without waiting")
+            raise InvariantError(
+                f"more than {TURNS_MAX} things happened at {self.env._now} ns: somebody asks again and "
+                f"again without waiting"
+            )
         self.env.step()
 
     def _process_events(self, event_list: Any) -> None:
@@ -163,9 +179,10 @@ class EventLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """There is no other thread."""
 
-    # ---- both ways ----------------------------------------------------------------------------------------------
+    # ---- both ways -------------------------------------------------------------------------------
     def signal(self, coroutine: Coroutine[Any, Any, Any]) -> Event:
-        """For a sim.clock task: ``value = yield loop.signal(client.read())``; fires with the result, or with the exception as its value."""
+        """For a sim.clock task: ``value = yield loop.signal(client.read())``; fires with the result, or with
+        the exception as its value."""
         signal, task = Event(self.env), self.create_task(coroutine)
 
         def over(done: asyncio.Task[Any]) -> None:
@@ -178,7 +195,9 @@ class EventLoop(asyncio.BaseEventLoop):
         """With a creation number for a hash."""
         return SimulatedFuture(loop=self)
 
-    def create_task(self, coroutine: Any, *, name: str | None = None, context: Any = None, **more: Any) -> Any:  # type: ignore[override]
+    def create_task(  # type: ignore[override]
+        self, coroutine: Any, *, name: str | None = None, context: Any = None, **more: Any
+    ) -> Any:
         """With a creation number for a hash."""
         if context is not None:
             more["context"] = context
@@ -196,7 +215,7 @@ class EventLoop(asyncio.BaseEventLoop):
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """There is none."""
 
-    # ---- the network --------------------------------------------------------------------------------------------
+    # ---- the network -----------------------------------------------------------------------------
     async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> list[_Address]:  # type: ignore[override]
         """Names are addresses."""
         return [(_INET, _STREAM, _TCP, "", (str(host), int(port or 0)))]
@@ -209,8 +228,11 @@ class EventLoop(asyncio.BaseEventLoop):
         name = host[0] if isinstance(host, Sequence) and not isinstance(host, str) else host
         return self.network.listen(self, factory, name, int(port or 0))
 
-    async def create_connection(self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any) -> Any:  # type: ignore[override]
-        """Connect over the network: a handshake over the link, refused when nobody listens, a TimeoutError when nothing comes back."""
+    async def create_connection(  # type: ignore[override]
+        self, factory: Callable[[], Any], host: Any = None, port: Any = None, *, ssl: Any = None, **more: Any
+    ) -> Any:
+        """Connect over the network: a handshake over the link, refused when nobody listens, a TimeoutError
+        when nothing comes back."""
         _without_tls(ssl)
         transport = await self.network.connect(self, factory, str(host), int(port))
         return transport, transport.get_protocol()

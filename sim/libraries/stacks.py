@@ -1,7 +1,8 @@
 """Protocol libraries as field devices: a world's own event loop for them, and connections that they accept.
 
-Belongs here: who runs a library's server within a world. Never: the loop (event_loop.py), a gateway's port to it (sim/field/opcua_port.py), bytes'
-meaning. Loaded only by worlds that need it: a library of some megabytes hangs on it.
+Belongs here: who runs a library's server within a world. Never: the loop (event_loop.py), a gateway's port to
+it (sim/field/opcua_port.py), bytes' meaning. Loaded only by worlds that need it: a library of some megabytes
+hangs on it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ GOODBYES_MAX = 10
 
 
 class Stacks:
-    """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its entropy."""
+    """One world's libraries. Whoever steps the timeline does so ``inside``: there they see its clock and its
+    entropy."""
 
     def __init__(self, env: Environment, streams: RandomStreams, epoch_ns: int = EPOCH_NS) -> None:
         self.network = Network(env)
@@ -47,21 +49,38 @@ class Stacks:
         return task
 
     def accept(
-        self, host: str, port: int, answer: Callable[[bytes], None], hang_up: Callable[[bool], None], peer: str, name: tuple[str, int] | None = None
+        self,
+        host: str,
+        port: int,
+        answer: Callable[[bytes], None],
+        hang_up: Callable[[bool], None],
+        peer: str,
+        name: tuple[str, int] | None = None,
     ) -> Accepted | None:
-        """A client's connection has come to a host (which knows itself by ``name``): who serves it, None when nobody listens."""
+        """A client's connection has come to a host (which knows itself by ``name``): who serves it, None when
+        nobody listens."""
         listener = self.network.listeners.get((host, port))
         if listener is None:
             return None
-        return Accepted(self.loop, listener.factory, listener.context, name or (host, port), (peer, self.network.next_port()), answer, hang_up)
+        return Accepted(
+            self.loop,
+            listener.factory,
+            listener.context,
+            name or (host, port),
+            (peer, self.network.next_port()),
+            answer,
+            hang_up,
+        )
 
     def close(self) -> None:
-        """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks again."""
+        """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks
+        again."""
         if self.over:
             return
         self.over = self.loop.leaving = True
         queue: list[Any] = self.loop.env._queue
-        queue[:] = [entry for entry in queue if isinstance(entry[3], asyncio.Handle)]  # a task that is about to go on can only be ended so
+        # a task that is about to go on can only be ended so
+        queue[:] = [entry for entry in queue if isinstance(entry[3], asyncio.Handle)]
         heapify(queue)
         with self.inside():
             for _ in range(GOODBYES_MAX):  # a task that ends may start another, to clear up
@@ -75,12 +94,19 @@ class Stacks:
 
 
 class Accepted(asyncio.Transport):
-    """A server's end of a connection whose other end is a gateway's port: what it writes goes to ``answer``."""
+    """A server's end of a connection whose other end is a gateway's port: what it writes goes to
+    ``answer``."""
 
     def __init__(
-        self, loop: EventLoop, factory: Callable[[], Any], context: Context, name: tuple[str, int], peer: tuple[str, int],
-        answer: Callable[[bytes], None], hang_up: Callable[[bool], None],
-    ) -> None:  # fmt: skip
+        self,
+        loop: EventLoop,
+        factory: Callable[[], Any],
+        context: Context,
+        name: tuple[str, int],
+        peer: tuple[str, int],
+        answer: Callable[[bytes], None],
+        hang_up: Callable[[bool], None],
+    ) -> None:
         super().__init__({"sockname": name, "peername": peer})
         self._loop, self._context, self._answer, self._hang_up = loop, context, answer, hang_up
         self._protocol: Any = None
@@ -115,7 +141,7 @@ class Accepted(asyncio.Transport):
     def _told(self) -> None:
         self._protocol.connection_lost(None)
 
-    # ---- asyncio's face -----------------------------------------------------------------------------------------
+    # ---- asyncio's face --------------------------------------------------------------------------
     def write(self, data: Any) -> None:
         """To the gateway."""
         if not self.is_closing() and data:

@@ -1,8 +1,10 @@
-"""An in-memory network for asyncio: hosts, listeners and transports over sim/network/tcp, with a link's delays, losses and cuts.
+"""An in-memory network for asyncio: hosts, listeners and transports over sim/network/tcp, with a link's
+delays, losses and cuts.
 
 Belongs here: bytes between two protocols. Never: what they mean, or the loop (event_loop.py).
-A star, as everywhere: each host has a leg of a link to the hub; a connection is between the hub and a host. Modelled as sim/network/tcp
-models it; a close is heard in order after what was written before it, a reset at once.
+A star, as everywhere: each host has a leg of a link to the hub; a connection is between the hub and a host.
+Modelled as sim/network/tcp models it; a close is heard in order after what was written before it, a reset at
+once.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ class SimulatedLoop(Protocol):
         """As asyncio's."""
         ...
 
-    def call_soon(self, callback: Callable[..., object], *arguments: Any, context: Context | None = None) -> Any:
+    def call_soon(
+        self, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> Any:
         """As asyncio's."""
         ...
+
 
 HUB = ""
 """the host that has no leg: the gateway, or whoever sits in the middle"""
@@ -38,7 +43,8 @@ HERE: ContextVar[str] = ContextVar("host", default=HUB)
 FIRST_PORT, LAST_PORT = 32_768, 60_999
 """of those that a client, or a listener that doesn't care, is given (Linux: ip_local_port_range)"""
 WRITE_HIGH_BYTES, WRITE_LOW_BYTES = 64 << 10, 16 << 10
-"""not yet at the other end: beyond the one a protocol is asked to pause, below the other to go on (asyncio's own defaults)"""
+"""not yet at the other end: beyond the one a protocol is asked to pause, below the other to go on (asyncio's
+own defaults)"""
 WRITE_BYTES_MAX = 16 << 20
 """written and not yet read at the other end; more breaks the connection (an OSError that says so)"""
 _END = object()
@@ -47,7 +53,9 @@ _END = object()
 class SimulatedListener(asyncio.AbstractServer):
     """A host's port that is listened on."""
 
-    def __init__(self, network: Network, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int) -> None:
+    def __init__(
+        self, network: Network, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int
+    ) -> None:
         self._network, self.loop, self.factory, self.host, self.port = network, loop, factory, host, port
         self.sockets = (_Name(host, port),)
         self.context = copy_context()
@@ -108,8 +116,11 @@ class Network:
         """A host sits at the end of a leg of a link."""
         self._legs[host] = link, leg or host
 
-    def listen(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str | None, port: int) -> SimulatedListener:
-        """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the host on which the caller runs."""
+    def listen(
+        self, loop: SimulatedLoop, factory: Callable[[], Any], host: str | None, port: int
+    ) -> SimulatedListener:
+        """Raises OSError when the port is taken; port 0 is any that is free; no host, or any address, is the
+        host on which the caller runs."""
         where = HERE.get() if host in (None, "", "0.0.0.0", "::") else str(host)  # noqa: S104  # a name in the simulation
         if not port:
             port = self.next_port()
@@ -123,12 +134,18 @@ class Network:
         self._ports = FIRST_PORT if self._ports >= LAST_PORT else self._ports + 1
         return self._ports
 
-    async def connect(self, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int) -> Transport:
+    async def connect(
+        self, loop: SimulatedLoop, factory: Callable[[], Any], host: str, port: int
+    ) -> Transport:
         """The transport at the client's end, connected; raises ConnectionRefusedError or TimeoutError."""
         here = HERE.get()
         outer = host if host in self._legs else here
         if outer not in self._legs or (host in self._legs and here in self._legs):
-            why = "" if outer not in self._legs else f": {here} and {host} both sit on a leg, and only the hub is between"
+            why = (
+                ""
+                if outer not in self._legs
+                else f": {here} and {host} both sit on a leg, and only the hub is between"
+            )
             raise OSError(113, f"no route to host {host}{why}")
         link, leg = self._legs[outer]
         opened = loop.create_future()
@@ -140,7 +157,9 @@ class Network:
         except asyncio.CancelledError:
             connection.stream.close()
             raise
-        listener = self.listeners.get((host, port)) or (None if host in self._legs else self.listeners.get((HUB, port)))
+        listener = self.listeners.get((host, port)) or (
+            None if host in self._legs else self.listeners.get((HUB, port))
+        )
         if listener is None:
             connection.stream.close()
             raise ConnectionRefusedError(111, f"connection refused by {host}:{port}")
@@ -164,14 +183,21 @@ class Network:
 class SimulatedConnection:
     """A stream and its two ends: ``ends[0]`` at the hub, ``ends[1]`` at the host."""
 
-    def __init__(self, network: Network, loop: SimulatedLoop, link: Link, leg: str, user_timeout_ns: int) -> None:
+    def __init__(
+        self, network: Network, loop: SimulatedLoop, link: Link, leg: str, user_timeout_ns: int
+    ) -> None:
         self.network = network
         self.ends = Transport(loop, self, True), Transport(loop, self, False)
         self.lost: Callable[[Exception], Any] = self.both_lost
         self.stream = TcpStream(
-            loop.env, link, leg, self.ends[0].arrived, self.ends[1].arrived, lambda: self.lost(TimeoutError(110, "connection timed out")),
+            loop.env,
+            link,
+            leg,
+            self.ends[0].arrived,
+            self.ends[1].arrived,
+            lambda: self.lost(TimeoutError(110, "connection timed out")),
             user_timeout_ns=user_timeout_ns,
-        )  # fmt: skip
+        )
 
     def both_lost(self, error: Exception | None) -> None:
         """Both ends learn that it is over."""
@@ -200,7 +226,9 @@ class Transport(asyncio.Transport):
         self._flight_bytes = 0
         self._closing = self._gone = self._paused = self._full = False
 
-    def begin(self, factory: Callable[[], Any], name: tuple[str, int], peer: tuple[str, int], context: Context) -> None:
+    def begin(
+        self, factory: Callable[[], Any], name: tuple[str, int], peer: tuple[str, int], context: Context
+    ) -> None:
         """The connection stands: make who speaks here, on its host (``context``), and tell it, in turn."""
         self._context = context
         self._extra = {"sockname": name, "peername": peer}
@@ -220,7 +248,7 @@ class Transport(asyncio.Transport):
     def _peer(self) -> Transport:
         return self._connection.ends[self._hub]
 
-    # ---- asyncio's face -----------------------------------------------------------------------------------------
+    # ---- asyncio's face --------------------------------------------------------------------------
     def get_protocol(self) -> Any:
         """Who speaks here."""
         return self._protocol
@@ -264,7 +292,9 @@ class Transport(asyncio.Transport):
         content = bytes(data)
         self._flight_bytes += len(content)
         if self._flight_bytes > WRITE_BYTES_MAX:
-            self._connection.both_lost(OSError(105, f"more than {WRITE_BYTES_MAX} bytes are written and not read"))
+            self._connection.both_lost(
+                OSError(105, f"more than {WRITE_BYTES_MAX} bytes are written and not read")
+            )
             return
         self._send(content, len(content))
         if self._flight_bytes > WRITE_HIGH_BYTES and not self._full:
@@ -295,7 +325,7 @@ class Transport(asyncio.Transport):
             self._peer.gone(ConnectionResetError(104, "connection reset by peer"))
             self.gone(None)
 
-    # ---- what the network does ----------------------------------------------------------------------------------
+    # ---- what the network does -------------------------------------------------------------------
     def arrived(self, content: Any) -> None:
         """Bytes, or the other end's close."""
         if self.is_closing():
@@ -324,7 +354,8 @@ class Transport(asyncio.Transport):
                 self._protocol.data_received(content)
 
     def _ended(self) -> None:
-        """The other end has closed: so do we, unless the protocol wants to go on writing, which nobody would read."""
+        """The other end has closed: so do we, unless the protocol wants to go on writing, which nobody would
+        read."""
         self._protocol.eof_received()
         self._closing = True
         self.gone(None)

@@ -1,8 +1,9 @@
 """What a gateway has and what it has spent: CPU time by component, linear memory, breaches.
 
-Belongs here: the prices of a board put together, meters, and the account. Never: what follows a breach (supervisor.py).
-Time is kept in picoseconds with a carry, so that a component's CPU time is, to the nanosecond, what the profile gives
-for its fuel, crossings and values: cpu_ns = (fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps) // 1000.
+Belongs here: the prices of a board put together, meters, and the account. Never: what follows a breach
+(supervisor.py). Time is kept in picoseconds with a carry, so that a component's CPU time is, to the
+nanosecond, what the profile gives for its fuel, crossings and values: cpu_ns = (fuel * fuel_ps + calls *
+call_ps + imports * import_ps + values * value_ps) // 1000.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class CpuProfile:
 
     def slowed(self, ratio: float) -> CpuProfile:
         """The prices of a CPU that runs at ``ratio`` (over 0, at most 1) of its speed."""
-        fuel_ps, call_ps, import_ps, value_ps = (round(ps / ratio) for ps in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps))
+        fuel_ps, call_ps, import_ps, value_ps = (
+            round(ps / ratio) for ps in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps)
+        )
         return CpuProfile(fuel_ps, call_ps, import_ps, value_ps, self.band, self.metered)
 
     def fuel_for(self, time_ns: int) -> int:
@@ -48,13 +51,26 @@ class CpuProfile:
 
     def cpu_ns(self, fuel: int, calls: int, imports: int, values: int) -> int:
         """The time that these cost together."""
-        return (fuel * self.fuel_ps + calls * self.call_ps + imports * self.import_ps + values * self.value_ps) // PS_PER_NS
+        return (
+            fuel * self.fuel_ps + calls * self.call_ps + imports * self.import_ps + values * self.value_ps
+        ) // PS_PER_NS
 
 
 class Meter:
     """What one component of a gateway has used: fuel, crossings, values, and the CPU time that follows."""
 
-    __slots__ = ("_prices", "calls", "cpu_ns", "faults", "fuel", "imports", "instantiate_ns", "profile", "spent_ps", "values")
+    __slots__ = (
+        "_prices",
+        "calls",
+        "cpu_ns",
+        "faults",
+        "fuel",
+        "imports",
+        "instantiate_ns",
+        "profile",
+        "spent_ps",
+        "values",
+    )
 
     def __init__(self, profile: CpuProfile) -> None:
         self.reprice(profile)
@@ -75,7 +91,9 @@ class Meter:
         self.imports += imports
         self.values += values
         fuel_ps, call_ps, import_ps, value_ps = self._prices
-        after = self.spent_ps = self.spent_ps + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+        after = self.spent_ps = (
+            self.spent_ps + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+        )
         before_ns = self.cpu_ns
         after_ns = self.cpu_ns = after // PS_PER_NS
         return after_ns - before_ns
@@ -93,7 +111,9 @@ HOST_BYTES_PER_INSTANCE = 19 << 10
 class Budget:
     """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
 
-    def __init__(self, board: Board, metered: bool, small_reservation: bool, files: int | None = None) -> None:
+    def __init__(
+        self, board: Board, metered: bool, small_reservation: bool, files: int | None = None
+    ) -> None:
         self.board = board
         self.files = Files(files)
         self.profile = self._full_speed = CpuProfile.of(board, metered, small_reservation)
@@ -148,7 +168,8 @@ class Budget:
             meter.reprice(self.profile)
 
     def squeeze(self, left_bytes: int) -> Callable[[], None]:
-        """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends it."""
+        """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends
+        it."""
         self._squeezes.append(left_bytes)
         return lambda: self._squeezes.remove(left_bytes)
 

@@ -62,7 +62,8 @@ class Cores:
         return waited
 
     def work(self, time_ns: int, then: Callable[..., object], *arguments: Any) -> None:
-        """Work that nobody waits for in line: hold a core for ``time_ns`` when one is free, then call ``then(*arguments)``."""
+        """Work that nobody waits for in line: hold a core for ``time_ns`` when one is free, then call
+        ``then(*arguments)``."""
         work = _Work(self, time_ns, then, arguments)
         if self.free:
             self.free -= 1
@@ -81,7 +82,9 @@ class _Work(Occurrence):
 
     __slots__ = ("_arguments", "_cores", "_then", "_time_ns")
 
-    def __init__(self, cores: Cores, time_ns: int, then: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, cores: Cores, time_ns: int, then: Callable[..., object], arguments: tuple[Any, ...]
+    ) -> None:
         self._cores, self._time_ns, self._then, self._arguments = cores, time_ns, then, arguments
 
     def start(self) -> None:

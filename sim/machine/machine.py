@@ -1,7 +1,7 @@
 """The machine under a gateway: a board with cores and an account, clocks, and its life as a table.
 
-Belongs here: what each part of a gateway needs of the board that it runs on. Never: components (rack.py), messages (outbox.py), what a boot or a
-crash means for them (gateway.py).
+Belongs here: what each part of a gateway needs of the board that it runs on. Never: components (rack.py),
+messages (outbox.py), what a boot or a crash means for them (gateway.py).
 """
 
 from __future__ import annotations
@@ -49,16 +49,28 @@ class Keeps(Protocol):
 
 
 class Machine:
-    """Of one gateway. ``epoch`` counts its lives: what was begun in an earlier one comes to nothing. ``syncs``: something there syncs to flash."""
+    """Of one gateway. ``epoch`` counts its lives: what was begun in an earlier one comes to nothing.
+    ``syncs``: something there syncs to flash."""
 
-    def __init__(self, env: Environment, index: int, name: str, board: Board, trace: Trace, budget: Budget, clock: WallClock, syncs: bool) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        index: int,
+        name: str,
+        board: Board,
+        trace: Trace,
+        budget: Budget,
+        clock: WallClock,
+        syncs: bool,
+    ) -> None:
         self.env, self.index, self.name, self.board, self.trace = env, index, name, board, trace
         self.budget, self.clock = budget, clock
         self.cores = Cores(env, board.cores)
         self.state = "down"
         self.epoch = 0
         self.journal: deque[tuple[Keeps, str, bytes | None]] = deque(maxlen=None if syncs else 0)
-        """what components' ``state`` has changed since the last sync: (place, key, value before); nothing where nothing syncs"""
+        """what components' ``state`` has changed since the last sync: (place, key, value before); nothing
+        where nothing syncs"""
         self.flash: Flash | None = None
         """None: what is written syncs at once"""
         self.busy_ns = 0
@@ -98,7 +110,8 @@ class Machine:
         return False
 
     def on_flash(self) -> Event:
-        """Fires when what was written to flash until now is durable; without a store the flash syncs at once."""
+        """Fires when what was written to flash until now is durable; without a store the flash syncs at
+        once."""
         if self.flash is not None:
             return self.flash.on_flash()
         signal = Event(self.env)

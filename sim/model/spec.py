@@ -1,6 +1,8 @@
-"""What a world is made of: plain, frozen descriptions that a plan hands over. Validated before they come here.
+"""What a world is made of: plain, frozen descriptions that a plan hands over. Validated before they come
+here.
 
-Belongs here: fields with units. Never: behaviour, defaults that a user would want to know (scenarios/file/schema.py has them).
+Belongs here: fields with units. Never: behaviour, defaults that a user would want to know
+(scenarios/file/schema.py has them).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """A component as a scenario uses it. ``cpu_ns`` and ``deadline_ns`` limit one call (None: none, the poll period)."""
+    """A component as a scenario uses it. ``cpu_ns`` and ``deadline_ns`` limit one call (None: none, the poll
+    period)."""
 
     name: str
     role: str
@@ -39,7 +42,8 @@ class ComponentSpec:
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and corruption apply).
+    """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and
+    corruption apply).
 
     ``parity``: is it checked; ``character_bits`` 10 or 11; ``framing``: the same, as a real port is told.
     """
@@ -56,7 +60,11 @@ class LinkSpec:
     @property
     def timing(self) -> LineTiming | None:
         """Of its lines, None for a network link."""
-        return None if self.serial_bd is None else LineTiming(self.serial_bd, self.character_bits, self.turnaround_ns, self.parity)
+        return (
+            None
+            if self.serial_bd is None
+            else LineTiming(self.serial_bd, self.character_bits, self.turnaround_ns, self.parity)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class MqttSpec:
 
 @dataclass(frozen=True, slots=True)
 class OpcUaSpec:
-    """How a device is subscribed to: sampled every ``poll_ns``, its news published every ``publishing_ns``, ``queue`` values kept for an item."""
+    """How a device is subscribed to: sampled every ``poll_ns``, its news published every ``publishing_ns``,
+    ``queue`` values kept for an item."""
 
     publishing_ns: int = 1_000_000_000
     queue: int = 10
@@ -78,7 +87,8 @@ class OpcUaSpec:
 
 @dataclass(frozen=True, slots=True)
 class PlaceSpec:
-    """Where a real device is found: ``host`` and ``port``, or the ``path`` of a serial port. ``url``: as it was given."""
+    """Where a real device is found: ``host`` and ``port``, or the ``path`` of a serial port. ``url``: as it
+    was given."""
 
     url: str
     host: str = ""
@@ -88,7 +98,8 @@ class PlaceSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """One device and the plan by which it is polled: due at phase + k * poll, for each k before the duration's end."""
+    """One device and the plan by which it is polled: due at phase + k * poll, for each k before the
+    duration's end."""
 
     name: str
     fleet: int
@@ -115,7 +126,8 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class UplinkSpec:
-    """The way to the cloud. ``window`` messages may be unacknowledged; reconnects back off from first to max with jitter."""
+    """The way to the cloud. ``window`` messages may be unacknowledged; reconnects back off from first to max
+    with jitter."""
 
     link: str
     window: int = 32
@@ -130,9 +142,10 @@ class UplinkSpec:
 class StoreSpec:
     """Store and forward. ``drain_per_s`` messages a second beside fresh traffic; ``ttl_ns`` None: for ever.
 
-    ``volatile``: in memory, gone with the process. ``refuse``: when it is full the newcomer is refused, instead of the oldest
-    evicted. ``retry_ns``: what waits is tried every so often only, ``retries`` times at most (None: as soon as the uplink is up, and
-    without end). ``flash_bytes_per_s`` None: what the board's flash takes.
+    ``volatile``: in memory, gone with the process. ``refuse``: when it is full the newcomer is refused,
+    instead of the oldest evicted. ``retry_ns``: what waits is tried every so often only, ``retries`` times at
+    most (None: as soon as the uplink is up, and without end). ``flash_bytes_per_s`` None: what the board's
+    flash takes.
     """
 
     capacity_bytes: int = 64 * MIB
@@ -148,10 +161,11 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class RestartSpec:
-    """What follows a fault: backoff from first, doubling, to max, with jitter; quarantine after ``faults`` within ``window_ns``.
+    """What follows a fault: backoff from first, doubling, to max, with jitter; quarantine after ``faults``
+    within ``window_ns``.
 
-    ``status_ns``: how often drivers are asked for their status; ``watchdog_ns``: how long the gateway may not get round to its
-    watchdog before that resets it. None: never.
+    ``status_ns``: how often drivers are asked for their status; ``watchdog_ns``: how long the gateway may not
+    get round to its watchdog before that resets it. None: never.
     """
 
     first_ns: int = 100_000_000
@@ -165,10 +179,12 @@ class RestartSpec:
 
 @dataclass(frozen=True, slots=True)
 class StandbySpec:
-    """Stands by for gateway ``of``: ``hot`` polls, too, and keeps what it reads for ``handover_ns``; ``warm`` has its components up;
-    ``cold`` brings them up when it is promoted, which it is after ``misses`` heartbeats, one ``every_ns`` over ``link``, haven't come.
+    """Stands by for gateway ``of``: ``hot`` polls, too, and keeps what it reads for ``handover_ns``; ``warm``
+    has its components up; ``cold`` brings them up when it is promoted, which it is after ``misses``
+    heartbeats, one ``every_ns`` over ``link``, haven't come.
 
-    ``arbiter`` cloud: who leads needs a lease of ``lease_ns``; none: nobody decides. ``preempt``: ``of`` leads again when it is back.
+    ``arbiter`` cloud: who leads needs a lease of ``lease_ns``; none: nobody decides. ``preempt``: ``of``
+    leads again when it is back.
     """
 
     of: str
@@ -184,9 +200,10 @@ class StandbySpec:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSpec:
-    """How a gateway takes an upgrade: ``fetch_ns`` is how long a download may take. For ``trial_ns`` after the swap it goes back
-    when components have more than ``faults`` faults, more than ``failures`` (0 to 1) of the polls come to nothing, or more than
-    TRIAL_LATE (sim/upgrade/trial.py) of them are over later than ``latency_ns`` (None: that isn't looked at).
+    """How a gateway takes an upgrade: ``fetch_ns`` is how long a download may take. For ``trial_ns`` after
+    the swap it goes back when components have more than ``faults`` faults, more than ``failures`` (0 to 1) of
+    the polls come to nothing, or more than TRIAL_LATE (sim/upgrade/trial.py) of them are over later than
+    ``latency_ns`` (None: that isn't looked at).
     """
 
     trial_ns: int = 30_000_000_000
@@ -198,7 +215,8 @@ class UpgradeSpec:
 
 @dataclass(frozen=True, slots=True)
 class OfferSpec:
-    """A release as the registry offers it: what it states, and the bytes that lie there, whatever they are."""
+    """A release as the registry offers it: what it states, and the bytes that lie there, whatever they
+    are."""
 
     release: Release
     data: bytes
@@ -206,7 +224,8 @@ class OfferSpec:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a price."""
+    """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a
+    price."""
 
     name: str
     board: Board
@@ -274,7 +293,8 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpec:
-    """A named stretch of the run; a sample belongs to the phase in which it was due. ``heals``: all trouble ends when it begins."""
+    """A named stretch of the run; a sample belongs to the phase in which it was due. ``heals``: all trouble
+    ends when it begins."""
 
     name: str
     start_ns: int

@@ -1,8 +1,10 @@
-"""A link: datagrams in, datagrams out later, or never. Sans-IO: ``offer(packet, now) -> [(deliver_at, packet)]``.
+"""A link: datagrams in, datagrams out later, or never. Sans-IO: ``offer(packet, now) -> [(deliver_at,
+packet)]``.
 
-Belongs here: delay, jitter, loss, duplicates, reordering, corruption, rate and queue, in netem's words (tc-netem(8)).
-Never: retransmission (tcp.py) or timers. One random stream per leg and purpose, so that switching one trouble on
-moves no draw of another. A star: each device has a leg of its own to the gateway, made on first use.
+Belongs here: delay, jitter, loss, duplicates, reordering, corruption, rate and queue, in netem's words
+(tc-netem(8)).
+Never: retransmission (tcp.py) or timers. One random stream per leg and purpose, so that switching one trouble
+on moves no draw of another. A star: each device has a leg of its own to the gateway, made on first use.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from twinloop.sim.network.rule import DROP, PASS, Delay, Packet, Rule
 
 @dataclass(frozen=True, slots=True)
 class GilbertElliott:
-    """Two-state burst loss: ``p`` good to bad and ``r`` bad to good per packet, ``bad`` and ``good`` loss in each state.
+    """Two-state burst loss: ``p`` good to bad and ``r`` bad to good per packet, ``bad`` and ``good`` loss in
+    each state.
 
-    Gilbert 1960, Elliott 1963. tc-netem's gemodel is given 1-h and 1-k; here both are plain loss ratios, 0 to 1.
+    Gilbert 1960, Elliott 1963. tc-netem's gemodel is given 1-h and 1-k; here both are plain loss ratios, 0 to
+    1.
     """
 
     p: float
@@ -80,14 +84,16 @@ class Link:
         self._last = 0
 
     def legs(self, name: str, via: str = "", second: bool = False) -> tuple[Way, Way]:
-        """(up, down) of the leg to that peer; up leaves the gateway. ``via``: which gateway; ``second``: of two, with a way of its own."""
+        """(up, down) of the leg to that peer; up leaves the gateway. ``via``: which gateway; ``second``: of
+        two, with a way of its own."""
         key = name, via if second else ""
         if key not in self._legs:
             self._legs[key] = Way(self, name, True, via, second), Way(self, name, False, via, second)
         return self._legs[key]
 
     def degrade(self, changes: dict[str, Any]) -> int:
-        """Change figures of the model; returns a number for ``restore``. What is degraded later wins where two overlap."""
+        """Change figures of the model; returns a number for ``restore``. What is degraded later wins where
+        two overlap."""
         self._last += 1
         self._degraded[self._last] = changes
         self._rebuild()
@@ -133,9 +139,25 @@ class Way:
     """One direction of a leg."""
 
     __slots__ = (
-        "_bad", "_coins", "_free_at_ns", "_jitter_coin", "_last_loss", "_least_ns", "_loss_coin", "_loss_threshold", "_model", "_name",
-        "_plain", "_rate_bps", "_span", "leg", "link", "stats", "up", "via",
-    )  # fmt: skip
+        "_bad",
+        "_coins",
+        "_free_at_ns",
+        "_jitter_coin",
+        "_last_loss",
+        "_least_ns",
+        "_loss_coin",
+        "_loss_threshold",
+        "_model",
+        "_name",
+        "_plain",
+        "_rate_bps",
+        "_span",
+        "leg",
+        "link",
+        "stats",
+        "up",
+        "via",
+    )
 
     def __init__(self, link: Link, leg: str, up: bool, via: str = "", second: bool = False) -> None:
         self.link, self.leg, self.up, self.via = link, leg, up, via
@@ -173,7 +195,8 @@ class Way:
         return 0
 
     def transit(self, size_bytes: int, now_ns: int) -> int:
-        """A stream's segment, offered at ``now_ns``: when it comes, NEVER_NS when it doesn't (damaged ones are dropped by checksum).
+        """A stream's segment, offered at ``now_ns``: when it comes, NEVER_NS when it doesn't (damaged ones
+        are dropped by checksum).
 
         A second copy means nothing to a stream.
         """
@@ -247,7 +270,8 @@ class Way:
         return max(0, model.delay_ns + self._coin("jitter").spread(model.jitter_ns))
 
     def _lost(self, model: LinkModel) -> bool:
-        """Bursts and random loss are independent causes: together they lose 1 - (1 - a)(1 - b). Each has coins of its own."""
+        """Bursts and random loss are independent causes: together they lose 1 - (1 - a)(1 - b). Each has
+        coins of its own."""
         bursts = model.bursts
         if bursts is None:
             return self._lost_alone(model, "loss")
@@ -261,5 +285,7 @@ class Way:
             return False
         if not model.correlation:
             return self._coin(coin).word() < probability_word(model.loss)
-        self._last_loss = model.correlation * self._last_loss + (1.0 - model.correlation) * self._coin(coin).uniform()
+        self._last_loss = (
+            model.correlation * self._last_loss + (1.0 - model.correlation) * self._coin(coin).uniform()
+        )
         return self._last_loss < model.loss

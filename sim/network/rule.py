@@ -1,6 +1,7 @@
 """Network trouble: a Rule is asked about every packet, when it is offered and when it is due.
 
-Belongs here: the one extension point for network trouble, and a cut. Never: what a link does by itself (link.py).
+Belongs here: the one extension point for network trouble, and a cut. Never: what a link does by itself
+(link.py).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 
 class Packet(NamedTuple):
-    """What a rule sees: which link and leg, which way (``up`` = towards the gateway's peer), its size on the wire, whose port it is
-    (``via``: the gateway's name, where two of a pair share the leg to a device)."""
+    """What a rule sees: which link and leg, which way (``up`` = towards the gateway's peer), its size on the
+    wire, whose port it is (``via``: the gateway's name, where two of a pair share the leg to a device)."""
 
     link: str
     leg: str
@@ -46,7 +47,8 @@ class Rule(Protocol):
 
 
 class CutRule:
-    """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, of every gateway or one, is gone."""
+    """A cable that is pulled: every packet, both ways or one (``up`` True or False), of every leg or one, of
+    every gateway or one, is gone."""
 
     def __init__(self, up: bool | None = None, leg: str | None = None, via: str | None = None) -> None:
         self.up, self.leg, self.via = up, leg, via

@@ -1,8 +1,10 @@
-"""A serial line: RS-485, half-duplex. A request holds it until its answer or its timeout; what is on the wires at once is garbled.
+"""A serial line: RS-485, half-duplex. A request holds it until its answer or its timeout; what is on the
+wires at once is garbled.
 
-Belongs here: baud timing, gaps, turn-around, the wires, the devices on them. Never: a driver's side (serial_port.py), what frames mean.
-MODBUS over Serial Line V1.02 section 2.5.1: 11 bits a character (10 where somebody has left out the second stop bit), 3.5 characters of
-silence between frames, fixed at 1750 us above 19200 Bd. A character with a wrong parity bit is discarded by the receiver, and its frame with
+Belongs here: baud timing, gaps, turn-around, the wires, the devices on them. Never: a driver's side
+(serial_port.py), what frames mean. MODBUS over Serial Line V1.02 section 2.5.1: 11 bits a character (10 where
+somebody has left out the second stop bit), 3.5 characters of silence between frames, fixed at 1750 us above
+19200 Bd. A character with a wrong parity bit is discarded by the receiver, and its frame with
 it: then a damaged frame is silence. The queue in front of the line is part of the exchange: stage ``bus``.
 """
 
@@ -29,7 +31,8 @@ LINE_FULL = 0.98
 
 @dataclass(frozen=True, slots=True)
 class LineTiming:
-    """Times of a line at ``rate_bd``. ``turnaround_ns``: what each change of direction costs beside the gap; ``parity``: is it checked?"""
+    """Times of a line at ``rate_bd``. ``turnaround_ns``: what each change of direction costs beside the gap;
+    ``parity``: is it checked?"""
 
     rate_bd: int
     character_bits: int = CHARACTER_BITS
@@ -44,7 +47,11 @@ class LineTiming:
     @property
     def gap_ns(self) -> int:
         """3.5 characters of silence."""
-        return GAP_FIXED_NS if self.rate_bd > GAP_FIXED_ABOVE_BD else 7 * self.character_bits * S // (2 * self.rate_bd)
+        return (
+            GAP_FIXED_NS
+            if self.rate_bd > GAP_FIXED_ABOVE_BD
+            else 7 * self.character_bits * S // (2 * self.rate_bd)
+        )
 
     def frame_ns(self, size_bytes: int) -> int:
         """A frame without its gap."""
@@ -52,7 +59,12 @@ class LineTiming:
 
     def exchange_ns(self, request_bytes: int, reply_bytes: int, response_ns: int) -> int:
         """A whole exchange: request, gap, turnaround, the device's time, reply, gap, turnaround."""
-        return self.frame_ns(request_bytes) + self.frame_ns(reply_bytes) + 2 * (self.gap_ns + self.turnaround_ns) + response_ns
+        return (
+            self.frame_ns(request_bytes)
+            + self.frame_ns(reply_bytes)
+            + 2 * (self.gap_ns + self.turnaround_ns)
+            + response_ns
+        )
 
 
 class Burst:
@@ -86,7 +98,8 @@ class Answered(NamedTuple):
 
 
 class LineDevice:
-    """A device on the wires: it hears whole requests, thinks in silence, and answers when it has thought, whoever speaks then.
+    """A device on the wires: it hears whole requests, thinks in silence, and answers when it has thought,
+    whoever speaks then.
 
     While it thinks or speaks it hears nothing.
     """
@@ -105,12 +118,16 @@ class LineDevice:
             return False
         self.busy = True
         right = not server.faults or server.untouched
-        env.call_in(self._response_ns + server.slow_ns, self._speak, Answered(self, request, answer, right), done)
+        env.call_in(
+            self._response_ns + server.slow_ns, self._speak, Answered(self, request, answer, right), done
+        )
         return True
 
     def _speak(self, answered: Answered, done: Callable[[], None]) -> None:
         line = self._line
-        line.env.call_in(line.timing.frame_ns(len(answered.answer)), self._spoken, line.begin(), answered, done)
+        line.env.call_in(
+            line.timing.frame_ns(len(answered.answer)), self._spoken, line.begin(), answered, done
+        )
 
     def _spoken(self, burst: Burst, answered: Answered, done: Callable[[], None]) -> None:
         self.busy = False
@@ -126,12 +143,15 @@ class LineDevice:
 class Line:
     """One pair of wires with several devices, and gateways or other clients that ask them.
 
-    A client sends one request at a time and knows nothing of the others: what is on the wires at once is garbled, all of it. It has
-    the line until its answer has come or its timeout is over; a device that still thinks then is silent, and may answer later, into whatever
-    is on the wires. ``busy_ns``: how long somebody had it.
+    A client sends one request at a time and knows nothing of the others: what is on the wires at once is
+    garbled, all of it. It has the line until its answer has come or its timeout is over; a device that still
+    thinks then is silent, and may answer later, into whatever is on the wires. ``busy_ns``: how long somebody
+    had it.
     """
 
-    def __init__(self, env: Environment, name: str, timing: LineTiming, link: Link, streams: RandomStreams) -> None:
+    def __init__(
+        self, env: Environment, name: str, timing: LineTiming, link: Link, streams: RandomStreams
+    ) -> None:
         self.env, self.name, self.timing, self.link = env, name, timing, link
         self.noise = streams.stream(f"line/{name}/corrupt-bit")
         self.up, self.down = link.legs(name)
@@ -167,7 +187,7 @@ class Line:
             if listener is not speaker:
                 listener.overheard(frame)
 
-    # ---- the wires ------------------------------------------------------------------------------------------------
+    # ---- the wires -------------------------------------------------------------------------------
     def begin(self) -> Burst:
         """A frame goes onto the wires: with what is on them it garbles itself."""
         burst = Burst()
@@ -198,18 +218,20 @@ class Line:
         return bytes(damaged)
 
     def ask(self, frame: bytes | None, done: Callable[[], None]) -> bool:
-        """A frame has come to all devices, 3.5 characters after its end; will one of them answer? Then ``done`` is called when that has passed."""
+        """A frame has come to all devices, 3.5 characters after its end; will one of them answer? Then
+        ``done`` is called when that has passed."""
         if not frame:
             return False
         if frame[0]:
-            heard = [device.hear(frame, done) for device in self.devices.get(frame[0], ())]  # all of them hear it
+            # all of them hear it
+            heard = [device.hear(frame, done) for device in self.devices.get(frame[0], ())]
             return any(heard)
         for devices in self.devices.values():  # a broadcast
             for device in devices:
                 device.hear(frame, done)
         return False
 
-    # ---- who has it -----------------------------------------------------------------------------------------------
+    # ---- who has it ------------------------------------------------------------------------------
     def taken(self) -> None:
         """One more client has the line."""
         if not self._users:

@@ -1,10 +1,12 @@
-"""A reliable stream over a link: in order, nothing lost, late instead. What TCP does to the timing of an exchange.
+"""A reliable stream over a link: in order, nothing lost, late instead. What TCP does to the timing of an
+exchange.
 
 Belongs here: handshake, retransmission, stall and break. Never: what the bytes mean. Sizes are on the wire.
-Modelled: one segment a write (split at the MSS), retransmission timeout 200 ms doubling (RFC 6298 section 5.5; 200 ms is
-Linux's minimum), SYN after 1 s (RFC 6298 section 2.1), head-of-line blocking, break when a segment stays unacknowledged
-for ``user_timeout`` (RFC 5482). Not modelled, and said so: lost acknowledgements (they are cumulative), congestion
-window, fast retransmit, the copy of a segment that is still on its way (a link slower than its timer); a link's rate alone limits throughput.
+Modelled: one segment a write (split at the MSS), retransmission timeout 200 ms doubling (RFC 6298 section
+5.5; 200 ms is Linux's minimum), SYN after 1 s (RFC 6298 section 2.1), head-of-line blocking, break when a
+segment stays unacknowledged for ``user_timeout`` (RFC 5482). Not modelled, and said so: lost acknowledgements
+(they are cumulative), congestion window, fast retransmit, the copy of a segment that is still on its way (a
+link slower than its timer); a link's rate alone limits throughput.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Receive = Callable[[Any], None]
 
 
 class _Segment(Occurrence):
-    """A segment on its way; it is its own departure, if that is still to come, and its own arrival on the timeline."""
+    """A segment on its way; it is its own departure, if that is still to come, and its own arrival on the
+    timeline."""
 
     __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
 
@@ -81,8 +84,9 @@ class _Half:
         self.retransmitted = 0
 
     def send(self, payload: Any, size_bytes: int, at_ns: int, by_ns: int = NEVER_NS) -> int:
-        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS if that isn't known, ``at_ns`` if it
-        hasn't left: then ``troubled`` is told if it won't come before ``by_ns``."""
+        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS
+        if that isn't known, ``at_ns`` if it hasn't left: then ``troubled`` is told if it won't come before
+        ``by_ns``."""
         while size_bytes > MSS_BYTES:
             self.send(None, MSS_BYTES, at_ns, by_ns)
             size_bytes -= MSS_BYTES
@@ -128,7 +132,8 @@ class _Half:
             self.stream.env.expect(arrives, segment)
 
     def retry(self, segment: _Segment) -> None:
-        """The retransmission timer of this attempt runs from when it was sent; or the user timeout, if that ends first."""
+        """The retransmission timer of this attempt runs from when it was sent; or the user timeout, if that
+        ends first."""
         stream = self.stream
         self.retransmitted += 1
         ends = min(segment.sent_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
@@ -139,7 +144,8 @@ class _Half:
 
 
 class TcpStream:
-    """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the event."""
+    """A connection between the gateway (near) and its peer (far). Callbacks run at the instant of the
+    event."""
 
     __slots__ = (
         "broken",
@@ -153,15 +159,24 @@ class TcpStream:
     )  # fmt: skip
 
     def __init__(
-        self, env: Environment, link: Link, leg: str, near: Receive, far: Receive, lost: Callable[[], None],
-        user_timeout_ns: int = USER_TIMEOUT_NS, via: str = "", second: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        env: Environment,
+        link: Link,
+        leg: str,
+        near: Receive,
+        far: Receive,
+        lost: Callable[[], None],
+        user_timeout_ns: int = USER_TIMEOUT_NS,
+        via: str = "",
+        second: bool = False,
+    ) -> None:
         up, down = link.legs(leg, via, second)
         self.env, self.user_timeout_ns, self.lost = env, user_timeout_ns, lost
         self.broken = False
         self.open = False
         self.troubled: Callable[[], None] | None = None
-        """told when something doesn't get through at once, for those who keep no timer of their own while all is well"""
+        """told when something doesn't get through at once, for those who keep no timer of their own while all
+        is well"""
         self.up, self.down = _Half(self, up, far), _Half(self, down, near)
 
     def connect(self, opened: Callable[[], None]) -> None:
@@ -198,7 +213,8 @@ class TcpStream:
         attempt(SYN_RTO_NS)
 
     def send_up(self, payload: Any, size_bytes: int) -> int:
-        """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken: ``lost`` has said so)."""
+        """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken:
+        ``lost`` has said so)."""
         return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env._now)
 
     def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0, by_ns: int = NEVER_NS) -> int:

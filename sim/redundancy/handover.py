@@ -1,8 +1,8 @@
 """Handover: what a hot standby has read and must not send yet, for as long as it may still have to.
 
-Belongs here: holding, letting go of what is too old, sending all of it at a promotion. Never: who leads (member.py).
-A standby can't know what the active one has delivered: at a promotion it sends everything it holds, and what comes twice is counted;
-when it shuts down and hears no leader, it stores all that.
+Belongs here: holding, letting go of what is too old, sending all of it at a promotion. Never: who leads
+(member.py). A standby can't know what the active one has delivered: at a promotion it sends everything it
+holds, and what comes twice is counted; when it shuts down and hears no leader, it stores all that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.clock import Steps, Task
 
 MESSAGES_MAX = 100_000
-"""held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit ``handover``)"""
+"""held at once: 5 s of a gateway with 1000 devices at 20 polls a second; beyond it the oldest goes (limit
+``handover``)"""
 
 
 class HeldVerdict(NamedTuple):
@@ -45,7 +46,9 @@ class Handover:
         """Keep a verdict that isn't ours to carry out today."""
         gateway = self._gateway
         row.carried |= message.mask
-        self._held.append(HeldVerdict(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.times.spent_ns)))
+        self._held.append(
+            HeldVerdict(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.times.spent_ns))
+        )
         self.held += 1
         if len(self._held) > MESSAGES_MAX:
             gateway.machine.trace.emit("limit", gateway.index, "handover", len(self._held))
@@ -57,7 +60,9 @@ class Handover:
     def _watch(self) -> None:
         if not self._watching and self._held:
             self._watching = True
-            self._gateway.machine.env.call_at(max(self._gateway.machine.env._now, self._held[0].since_ns + self.window_ns), self._look)
+            self._gateway.machine.env.call_at(
+                max(self._gateway.machine.env._now, self._held[0].since_ns + self.window_ns), self._look
+            )
 
     def _look(self) -> None:
         """What has been held for the whole window goes, unless it is being sent."""
@@ -79,7 +84,7 @@ class Handover:
         """Not ours to send any more: what is left grows old again."""
         self._watch()
 
-    # ---- the promotion ------------------------------------------------------------------------------------------
+    # ---- the promotion ---------------------------------------------------------------------------
     def send(self) -> None:
         """The gateway is active: everything that is held goes the way of its verdict, the oldest first."""
         gateway = self._gateway
@@ -94,7 +99,12 @@ class Handover:
             direct = held.verdict[0] != "cache" and gateway.outbox.uplink.ready()
             work_ns = gateway.machine.budget.host("publish" if direct else "store")
             yield from gateway.machine.cores.hold(work_ns)
-            if gateway.machine.epoch != epoch or not gateway.member.sends or not self._held or self._held[0] is not held:
+            if (
+                gateway.machine.epoch != epoch
+                or not gateway.member.sends
+                or not self._held
+                or self._held[0] is not held
+            ):
                 return
             self._held.popleft()
             self.sent += 1
@@ -119,7 +129,7 @@ class Handover:
         else:
             gateway.outbox.keep(message)
 
-    # ---- ends ---------------------------------------------------------------------------------------------------
+    # ---- ends ------------------------------------------------------------------------------------
     def forget(self, cause: str) -> None:
         """The gateway's memory is gone, or the run is over: so is all that was held."""
         held, self._held = self._held, deque()

@@ -1,7 +1,8 @@
-"""Failover: two gateways for the same devices, one of which leads; heartbeats, promotion, stepping down, return.
+"""Failover: two gateways for the same devices, one of which leads; heartbeats, promotion, stepping down,
+return.
 
-Belongs here: roles and who may have which. Never: what is held for a promotion (handover.py), what happened as seen from
-outside (pair.py), how leases are granted (leases.py).
+Belongs here: roles and who may have which. Never: what is held for a promotion (handover.py), what happened
+as seen from outside (pair.py), how leases are granted (leases.py).
 
 By what a gateway may lead is told in right.py.
 """
@@ -41,7 +42,8 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 
 LEADING = ("active", "promoting")
 QUESTIONS = 4
-"""how often the cloud is asked in the time of a lease: by a leader to renew it, by a standby to know whether it could"""
+"""how often the cloud is asked in the time of a lease: by a leader to renew it, by a standby to know whether
+it could"""
 SILENT_BEATS = 2
 """periods without a leader's heartbeat after which a standby that shuts down stores what it holds"""
 DEFER_BEATS = 2
@@ -119,7 +121,7 @@ class Member(Standalone):
         """What it holds may be all that there is: it leads, or hasn't heard a leader lately."""
         return self.role == "active" or self._env._now - self._led_ns > SILENT_BEATS * self.spec.every_ns
 
-    # ---- roles --------------------------------------------------------------------------------------------------
+    # ---- roles -----------------------------------------------------------------------------------
     def _move(self, event: str, cause: str) -> None:
         following = TRANSITIONS.get((self.role, event))
         if following is None:
@@ -189,7 +191,8 @@ class Member(Standalone):
             self.handover.forget(cause)
 
     def carried(self, row: Row, mask: int, late: bool) -> int:
-        """Of a pair only the first verdict counts, and never a standby's, unless it had led when it read them (``late``)."""
+        """Of a pair only the first verdict counts, and never a standby's, unless it had led when it read them
+        (``late``)."""
         if not self.sends and not late:
             return 0
         count = self.pair.carried(row, mask)
@@ -222,7 +225,12 @@ class Member(Standalone):
             return
         now = self._env._now
         left_ns = self._led_ns + self.promise_ns - now
-        if left_ns <= 0 and not self._deferred and not self.preferred and now - self._peer_heard_ns < self.promise_ns:
+        if (
+            left_ns <= 0
+            and not self._deferred
+            and not self.preferred
+            and now - self._peer_heard_ns < self.promise_ns
+        ):
             self._deferred = True  # the peer lives and leads no more than we do: it goes first
             left_ns = DEFER_BEATS * self.spec.every_ns
         if left_ns > 0:
@@ -265,7 +273,7 @@ class Member(Standalone):
         if hand:
             self._offer(Beat("standby", self.term, self._env._now, handed=lease))
 
-    # ---- the right to lead --------------------------------------------------------------------------------------
+    # ---- the right to lead -----------------------------------------------------------------------
     def _lead(self) -> None:
         self._reign += 1
         if self.spec.arbiter == "cloud":
@@ -283,7 +291,8 @@ class Member(Standalone):
             self._ask()
 
     def _ask(self) -> None:
-        """For the lease, who leads or wants to; a standby gives back what it may have, and learns that the cloud is there."""
+        """For the lease, who leads or wants to; a standby gives back what it may have, and learns that the
+        cloud is there."""
         if self.role in LEADING or self.role == "candidate":
             self._tell_cloud(True, self._handed_term)
         else:
@@ -295,11 +304,16 @@ class Member(Standalone):
             self._tell_cloud(False, 0)
 
     def _tell_cloud(self, want: bool, handed: int) -> None:
-        request = LeaseRequest(self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed)
+        request = LeaseRequest(
+            self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed
+        )
         self.gateway.outbox.uplink.tell(request)
 
     def _reaches_cloud(self) -> bool:
-        return self.gateway.outbox.uplink.state == "up" and self._env._now - self._right.cloud_heard_ns < self.spec.lease_ns // 2
+        return (
+            self.gateway.outbox.uplink.state == "up"
+            and self._env._now - self._right.cloud_heard_ns < self.spec.lease_ns // 2
+        )
 
     def session_up(self) -> None:
         """The cloud can be asked again."""
@@ -307,7 +321,8 @@ class Member(Standalone):
             if self.role not in LEADING or not self._right.lease_term:
                 self._give_back()
             if self.role != "standby":
-                self._env.call_in(1, self._asked, self.gateway.machine.epoch)  # later than the give-back, which voids what was asked before
+                # later than the give-back, which voids what was asked before
+                self._env.call_in(1, self._asked, self.gateway.machine.epoch)
 
     def answered(self, answer: LeaseAnswer) -> None:
         """The cloud's answer is here."""
@@ -316,7 +331,9 @@ class Member(Standalone):
             return
         if self.role == "standby":
             self._give_back()  # too late
-        elif answer.sent_ns > self._right.gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns:
+        elif (
+            answer.sent_ns > self._right.gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns
+        ):
             self._right.leased(answer.sent_ns + self.spec.lease_ns, answer.term)
             if self.role == "candidate":
                 self._elect(max(self.term, answer.term), "the cloud's lease")
@@ -333,7 +350,7 @@ class Member(Standalone):
         else:
             self._env.call_at(until_ns, self._check, reign)
 
-    # ---- heartbeats ---------------------------------------------------------------------------------------------
+    # ---- heartbeats ------------------------------------------------------------------------------
     def _beat(self, epoch: int) -> None:
         """Sending one is work: it needs a core, and waits for one behind whoever hogs them."""
         gateway = self.gateway
@@ -351,8 +368,16 @@ class Member(Standalone):
             self._ask()
         standby = self.role == "standby"
         able = self.spec.arbiter == "none" or self._reaches_cloud()
-        wants = standby and able and self.preferred and self.spec.preempt and now - self._joined_ns >= self.promise_ns
-        self._offer(Beat(self.role, self.term, now, self._echo_ns if standby and not able else -1, wants=wants))
+        wants = (
+            standby
+            and able
+            and self.preferred
+            and self.spec.preempt
+            and now - self._joined_ns >= self.promise_ns
+        )
+        self._offer(
+            Beat(self.role, self.term, now, self._echo_ns if standby and not able else -1, wants=wants)
+        )
 
     def _offer(self, beat: Beat) -> None:
         for at, damaged in self._way.offer(HEARTBEAT_BYTES, self._env._now):
@@ -384,15 +409,22 @@ class Member(Standalone):
             self._hear_promise(beat.echo_ns + self.promise_ns)
 
     def _hear_promise(self, until_ns: int) -> None:
-        """The other one won't stand before that: with it, two of three hold who leads, or who stands and can't ask the third."""
+        """The other one won't stand before that: with it, two of three hold who leads, or who stands and
+        can't ask the third."""
         if self.role in LEADING:
             self._right.promised_until_ns = max(self._right.promised_until_ns, until_ns)
-        elif self.role == "candidate" and self.spec.arbiter == "cloud" and until_ns > self._env._now and not self._reaches_cloud():
+        elif (
+            self.role == "candidate"
+            and self.spec.arbiter == "cloud"
+            and until_ns > self._env._now
+            and not self._reaches_cloud()
+        ):
             self._right.promised_until_ns = until_ns
             self._elect(max(self.term, self._peer_term) + 1, "the standby's promise")
 
     def _hear_candidate(self, beat: Beat) -> None:
-        """Who doesn't reach the cloud either lets the other one lead; of two that stand, the preferred one."""
+        """Who doesn't reach the cloud either lets the other one lead; of two that stand, the preferred
+        one."""
         if self.spec.arbiter == "none" or self._reaches_cloud():
             return
         if self.role == "candidate" and not self.preferred:
@@ -402,7 +434,8 @@ class Member(Standalone):
             self._await_leader()
 
     def _hear_leader(self, beat: Beat) -> None:
-        """A leader hears another: the later term stays, of equal ones the preferred; who isn't ready yet yields to who is."""
+        """A leader hears another: the later term stays, of equal ones the preferred; who isn't ready yet
+        yields to who is."""
         if self.role in LEADING:
             if (self.role, beat.role) == ("promoting", "active"):
                 self._yield("the other leads")

@@ -1,7 +1,7 @@
 """A pair of gateways as seen from outside: who led when, how long nobody did, when both did.
 
-Belongs here: what a report says of a pair, the events that it makes, and what the cloud knows of it: to whom commands go. Never: what
-the two believe (member.py): nothing here may influence that.
+Belongs here: what a report says of a pair, the events that it makes, and what the cloud knows of it: to whom
+commands go. Never: what the two believe (member.py): nothing here may influence that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from twinloop.sim.redundancy.member import Member
 
 
 class Takeover(NamedTuple):
-    """Nobody led from ``gone_ns`` to ``led_ns``; ``first_ns``: the first verdict that the new leader carried out, -1 for none yet."""
+    """Nobody led from ``gone_ns`` to ``led_ns``; ``first_ns``: the first verdict that the new leader carried
+    out, -1 for none yet."""
 
     old: str
     new: str
@@ -42,8 +43,19 @@ class Split(NamedTuple):
 class Pair:
     """Two gateways, named after the preferred one."""
 
-    def __init__(self, env: Environment, index: int, trace: Trace, cloud: Cloud, spec: StandbySpec, first: Gateway, second: Gateway, link: Link,
-                 happened: Callable[[str], None], duplicates: Callable[[], int]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        env: Environment,
+        index: int,
+        trace: Trace,
+        cloud: Cloud,
+        spec: StandbySpec,
+        first: Gateway,
+        second: Gateway,
+        link: Link,
+        happened: Callable[[str], None],
+        duplicates: Callable[[], int],
+    ) -> None:
         self._env, self.index, self._trace, self._cloud, self.spec = env, index, trace, cloud, spec
         self.name, self.link = first.name, link
         self._happened, self._duplicates = happened, duplicates
@@ -68,19 +80,27 @@ class Pair:
         """t = 0: the preferred one leads by a lease that it was given just now."""
         if self.spec.arbiter == "cloud":
             now = self._env._now
-            self._cloud.leases.ask(LeaseRequest(self.index, self.members[0].gateway.index, now, self.spec.lease_ns), now)
+            self._cloud.leases.ask(
+                LeaseRequest(self.index, self.members[0].gateway.index, now, self.spec.lease_ns), now
+            )
         for member in self.members:
             member.begin()
 
     @property
     def leader(self) -> Gateway | None:
         """Who leads; of two, who does so in the later term."""
-        return max(self._leaders, key=lambda member: (member.term, member.preferred)).gateway if self._leaders else None
+        return (
+            max(self._leaders, key=lambda member: (member.term, member.preferred)).gateway
+            if self._leaders
+            else None
+        )
 
     @property
     def moving(self) -> bool:
         """Nobody leads, or somebody is about to."""
-        return self.leader is None or any(member.role in ("candidate", "promoting") for member in self.members)
+        return self.leader is None or any(
+            member.role in ("candidate", "promoting") for member in self.members
+        )
 
     @property
     def leaders(self) -> list[str]:
@@ -92,14 +112,17 @@ class Pair:
         """Since when nobody leads; None while somebody does."""
         return None if self._gone is None else self._gone[1]
 
-    # ---- what happens -------------------------------------------------------------------------------------------
+    # ---- what happens ----------------------------------------------------------------------------
     def leads(self, member: Member) -> None:
         """A gateway leads from now on."""
         now, name = self._env._now, member.gateway.name
         self._leaders.append(member)
         if len(self._leaders) > 1:
             if self.spec.arbiter != "none":
-                raise InvariantError(f"gateways {' and '.join(self.names)} both lead at {now} ns, although the cloud arbitrates")
+                raise InvariantError(
+                    f"gateways {' and '.join(self.names)} both lead at {now} ns, although the cloud "
+                    f"arbitrates"
+                )
             self.splits.append(Split(now, -1, self._duplicates()))
             self._trace.emit("failover", self.index, "split-brain", 0)
             self._happened(f"split-brain {self.name}")

@@ -1,17 +1,19 @@
 """The right to lead a pair, and what the two tell each other about it.
 
-Belongs here: a heartbeat's parts, by what a gateway leads and until when. Never: who does (member.py), how the cloud gives leases (leases.py).
+Belongs here: a heartbeat's parts, by what a gateway leads and until when. Never: who does (member.py), how
+the cloud gives leases (leases.py).
 
-With ``arbiter: none`` a standby that misses heartbeats leads; when the heartbeats' link is cut, both do. With ``arbiter:
-cloud`` it takes two of three to lead: oneself and the cloud's lease, or oneself and the promise of a standby that doesn't
-reach the cloud either, carried by its heartbeats: not to stand before ``misses`` periods have passed since the heartbeat
-(of a leader, or of a candidate) that it heard. Both are counted from before they were given, so whoever leads stops before
-anybody else can. So an outage of both uplinks changes nothing, or not for long when heartbeats fail in it, too; one of the
-leader's alone makes it step down, and the other leads.
+With ``arbiter: none`` a standby that misses heartbeats leads; when the heartbeats' link is cut, both do. With
+``arbiter: cloud`` it takes two of three to lead: oneself and the cloud's lease, or oneself and the promise of
+a standby that doesn't reach the cloud either, carried by its heartbeats: not to stand before ``misses``
+periods have passed since the heartbeat (of a leader, or of a candidate) that it heard. Both are counted from
+before they were given, so whoever leads stops before anybody else can. So an outage of both uplinks changes
+nothing, or not for long when heartbeats fail in it, too; one of the leader's alone makes it step down, and
+the other leads.
 
-A grant counts only when it was asked for after the last give-back: the cloud has heard both in that order. Every session
-begins with a give-back, unless its gateway leads by a lease: so one that led, yielded and asks again gets a new term, and what it has
-handed over with the old one is void.
+A grant counts only when it was asked for after the last give-back: the cloud has heard both in that order.
+Every session begins with a give-back, unless its gateway leads by a lease: so one that led, yielded and asks
+again gets a new term, and what it has handed over with the old one is void.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ HEARTBEAT_BYTES = 76
 
 
 class Beat(NamedTuple):
-    """A heartbeat. ``echo_ns``: when the heartbeat was sent to whose sender a standby promises, -1 for none; ``handed``: the sender
-    leads no more, in the receiver's favour, nor needs the lease of that term (0: it had none); ``wants``: it would like to lead."""
+    """A heartbeat. ``echo_ns``: when the heartbeat was sent to whose sender a standby promises, -1 for none;
+    ``handed``: the sender leads no more, in the receiver's favour, nor needs the lease of that term (0: it
+    had none); ``wants``: it would like to lead."""
 
     role: str
     term: int
@@ -37,14 +40,16 @@ class Beat(NamedTuple):
 
 
 class Right:
-    """Of one gateway: the cloud's lease, or the promise of a standby. What was given before it was given back is void."""
+    """Of one gateway: the cloud's lease, or the promise of a standby. What was given before it was given back
+    is void."""
 
     def __init__(self) -> None:
         self.lease_until_ns = self.promised_until_ns = 0
         self.lease_term = 0
         """of the lease by which it leads; 0 without one"""
         self.gave_back_ns = self.handed_ns = -NEVER_NS
-        """when it last told the cloud that it wants no lease, and the other one to lead: what was given before is void"""
+        """when it last told the cloud that it wants no lease, and the other one to lead: what was given
+        before is void"""
         self.cloud_heard_ns = -NEVER_NS
         """when the last question that the cloud has answered was asked"""
 

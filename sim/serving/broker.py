@@ -1,6 +1,7 @@
 """The broker in the north of a served field: clients of the real world cross the simulated uplink to it.
 
-Belongs here: their bytes on the uplink's leg, so that its trouble acts on them. Never: sockets, packets (devices/mqtt/broker.py).
+Belongs here: their bytes on the uplink's leg, so that its trouble acts on them. Never: sockets, packets
+(devices/mqtt/broker.py).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class BrokerCaller(Caller):
         """Bytes of the client set out."""
         if self.gone:
             return
-        for at in range(0, len(data), MSS_BYTES):  # piece by piece, so that a flood of small packets is many things that happen, not one
+        # piece by piece, so that a flood of small packets is many things that happen, not one
+        for at in range(0, len(data), MSS_BYTES):
             piece = data[at : at + MSS_BYTES]
             self._afoot += len(piece)
             self._stream.send_up(piece, len(piece))

@@ -1,10 +1,11 @@
-"""A served field whose gateway is judged: every sample is counted at its device, and what arrives in the north is held against that.
+"""A served field whose gateway is judged: every sample is counted at its device, and what arrives in the
+north is held against that.
 
-Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/wire/observation.py), sockets, verdicts. Each device shows the
-number k of its sample in a point of its own, the last of its model, from phase + k * poll on until the next; before the first and after the
-last it shows NO_SAMPLE.
-A sample whose k no client has read is missed (``unread``), which is known when an answer with it can't be on its way any more; one that was read
-and never arrived is lost (``unseen``).
+Belongs here: rows for a gateway that isn't ours. Never: messages (scenarios/wire/observation.py), sockets,
+verdicts. Each device shows the number k of its sample in a point of its own, the last of its model, from
+phase + k * poll on until the next; before the first and after the last it shows NO_SAMPLE.
+A sample whose k no client has read is missed (``unread``), which is known when an answer with it can't be on
+its way any more; one that was read and never arrived is lost (``unseen``).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class _NoRollout:
 
 
 class ObservedPlant(ServedPlant):
-    """Has what a judge asks of a world (ledger, latencies, phases), and no gateways. ``arrived`` is told of what a message says."""
+    """Has what a judge asks of a world (ledger, latencies, phases), and no gateways. ``arrived`` is told of
+    what a message says."""
 
     def __init__(self, spec: WorldSpec, epoch_ns: int) -> None:
         super().__init__(spec, epoch_ns)
@@ -74,7 +76,7 @@ class ObservedPlant(ServedPlant):
             self.env.call_at(device.phase_ns, self._due, index, 0)
         self.on_answer = self._answered
 
-    # ---- at the devices -------------------------------------------------------------------------------------------
+    # ---- at the devices --------------------------------------------------------------------------
     def _show(self, index: int, number: int) -> None:
         device = self.field.servers[index].device
         device.image.write_value(len(device.model.points) - 1, float(number))
@@ -89,13 +91,16 @@ class ObservedPlant(ServedPlant):
             self._current[index] = None
             self._show(index, NO_SAMPLE)
             return
-        self._current[index] = self.ledger.open_row(index, k, now, (1 << len(self.points[index])) - 1, spec.poll_ns)
+        self._current[index] = self.ledger.open_row(
+            index, k, now, (1 << len(self.points[index])) - 1, spec.poll_ns
+        )
         self._arrived[index].append(0)
         self._show(index, k)
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
 
     def _never_read(self, row: Row) -> None:
-        """No answer with it can come any more, unless it waits in the queue of a subscription, for as long as that likes."""
+        """No answer with it can come any more, unless it waits in the queue of a subscription, for as long as
+        that likes."""
         if not row.open or row.read or self.finished:
             return
         server: Any = self.field.servers[row.device]
@@ -115,7 +120,8 @@ class ObservedPlant(ServedPlant):
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
         halves = self._halves[index]
-        for half in range(point.width):  # a client may read them in one answer or in two: how it cuts its blocks is its own affair
+        # a client may read them in one answer or in two: how it cuts its blocks is its own affair
+        for half in range(point.width):
             at = 2 + 2 * (point.address + half - first)
             if first <= point.address + half < first + count:
                 halves[half] = int.from_bytes(answer[at : at + 2], "big")
@@ -130,15 +136,17 @@ class ObservedPlant(ServedPlant):
         self.field.count_samples()
 
     def got(self, index: int, samples: list[int]) -> None:
-        """An answer has come to its client that says so of the counter: those samples were read, however long ago they were due."""
+        """An answer has come to its client that says so of the counter: those samples were read, however long
+        ago they were due."""
         for k in samples:
             row = self.ledger.rows.get((index, k))
             if row is not None:
                 row.read = row.due
 
-    # ---- in the north ---------------------------------------------------------------------------------------------
+    # ---- in the north ----------------------------------------------------------------------------
     def arrived(self, index: int, k: int, mask: int, marks: Marks | None = None) -> None:
-        """Points of a device's sample k have arrived, now; ``marks``: those that aren't Good. Bad where the device had a value is missed."""
+        """Points of a device's sample k have arrived, now; ``marks``: those that aren't Good. Bad where the
+        device had a value is missed."""
         if k == NO_SAMPLE:
             return  # read before the first, or after the last
         arrived = self._arrived[index]
@@ -173,7 +181,8 @@ class ObservedPlant(ServedPlant):
     def _assess(self, row: Row, mask: int, marks: Marks) -> int:
         """Book the quality of what has arrived of a sample; returns the points that did arrive."""
         bad = 0
-        row.marks = {status: points & mask for status, points in marks.items() if points & mask}  # what came before has ended by now
+        # what came before has ended by now
+        row.marks = {status: points & mask for status, points in marks.items() if points & mask}
         self.ledger.returned(row, mask & ~sum(row.marks.values()))
         for status, points in marks.items():
             blamed = points & mask if status >= BAD else 0
@@ -190,8 +199,16 @@ class ObservedPlant(ServedPlant):
         image = NodeImage(self.field.servers[index].device)
         read = image.read(point, self.env._now)
         cell, described = image.device.image.cell(point), image.device.model.points[point]
-        raw = None if cell is None else image.device.image.read_raw(described.table, described.address, described.width)
-        return read.status >= BAD or read.value - read.value != 0.0 or (cell is not None and raw in cell.sentinels)
+        raw = (
+            None
+            if cell is None
+            else image.device.image.read_raw(described.table, described.address, described.width)
+        )
+        return (
+            read.status >= BAD
+            or read.value - read.value != 0.0
+            or (cell is not None and raw in cell.sentinels)
+        )
 
     def odd(self, what: str) -> None:
         """A message that belongs to no sample."""
@@ -199,13 +216,14 @@ class ObservedPlant(ServedPlant):
         if len(self.strangeness) < STRANGE_MAX:
             self.strangeness.append(what)
 
-    # ---- the end --------------------------------------------------------------------------------------------------
+    # ---- the end ---------------------------------------------------------------------------------
     def over(self) -> bool:
         """Nothing is due any more, and nothing is open."""
         return self.env._now >= self.spec.duration_ns and not self.ledger.open and not any(self._current)
 
     def finish(self, stopped: bool) -> None:
-        """What is open now has been lost, or was never read, or ends with a run that was ``stopped``; the books are balanced, or it is BROKEN."""
+        """What is open now has been lost, or was never read, or ends with a run that was ``stopped``; the
+        books are balanced, or it is BROKEN."""
         self.finished = True
         self.polls = self.requests
         for row in list(self.ledger.rows.values()):
@@ -229,5 +247,7 @@ class ObservedPlant(ServedPlant):
             return
         if end is End.LOST:
             self.lost.append((row.device, row.k, row.due_ns))
-        self.never_accepted[row.device, end, cause] = self.never_accepted.get((row.device, end, cause), 0) + count
+        self.never_accepted[row.device, end, cause] = (
+            self.never_accepted.get((row.device, end, cause), 0) + count
+        )
         self.latencies.never_accepted(row.device, count, row.due_ns)

@@ -1,7 +1,8 @@
 """Modbus clients of a served field: on a TCP port with many units, or on a serial line.
 
-Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU means (devices/modbus/server.py).
-What a port itself refuses it refuses at once: a unit that isn't there, and what can't be Modbus.
+Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU
+means (devices/modbus/server.py). What a port itself refuses it refuses at once: a unit that isn't there, and
+what can't be Modbus.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _NO_TARGET = 11
 class ModbusCaller(Caller):
     """A Modbus TCP client on a port on which ``devices`` (indices) are units 1, 2, ..."""
 
-    def __init__(self, plant: ServedPlant, devices: list[int], write: Write, hang_up: Callable[[], None]) -> None:
+    def __init__(
+        self, plant: ServedPlant, devices: list[int], write: Write, hang_up: Callable[[], None]
+    ) -> None:
         super().__init__(plant, write, hang_up)
         self._devices = devices
         self._ways: dict[int, _Way] = {}
@@ -29,7 +32,8 @@ class ModbusCaller(Caller):
         self._cutting = False
 
     def received(self, data: bytes) -> None:
-        """Every whole request that is there by now sets out for its device, as far as there is room; what can't be one ends the connection."""
+        """Every whole request that is there by now sets out for its device, as far as there is room; what
+        can't be one ends the connection."""
         self._buffer += data
         self._cut()
 
@@ -101,7 +105,15 @@ class _Way:
         self._server.witnesses = (lambda look: plant.on_look(index, look),)
         self._response_ns = spec.response_ns
         self._waiting = 0
-        self._stream = TcpStream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
+        self._stream = TcpStream(
+            plant.env,
+            plant.links[spec.link],
+            spec.name,
+            self._back,
+            self._asked,
+            self._broken,
+            BUS_USER_TIMEOUT_NS,
+        )
         self._stream.open = True
 
     def ask(self, frame: bytes) -> None:
@@ -132,7 +144,9 @@ class _Way:
 
     def _broken(self) -> None:
         """Nothing got through for too long: what was on its way is gone."""
-        self._caller.plant.trace.emit("bus-error", self._caller.plant.device_index[self._server.device.name], "disconnected")
+        self._caller.plant.trace.emit(
+            "bus-error", self._caller.plant.device_index[self._server.device.name], "disconnected"
+        )
         self._caller.forget(self._unit)
         waiting, self._waiting = self._waiting, 0
         self._server.leave()
@@ -149,8 +163,8 @@ class _Way:
 class LineCaller(Caller):
     """The client of a serial line, which sends whole frames: every device on the line hears them.
 
-    A frame takes its time on the wires, then a gap and the turnaround until it is heard. A device that thinks is silent, and may answer into what
-    the client says next: what is on the wires at once is garbled.
+    A frame takes its time on the wires, then a gap and the turnaround until it is heard. A device that thinks
+    is silent, and may answer into what the client says next: what is on the wires at once is garbled.
     """
 
     def __init__(self, plant: ServedPlant, line: Line, devices: list[int], write: Write) -> None:

@@ -1,7 +1,8 @@
 """A served field's MQTT devices: they publish to a broker of the real world when their plan says so.
 
-Belongs here: when a device dials, publishes, asks for a sign of life and tries again. Never: sockets, packets (devices/mqtt/device.py).
-A device's bytes cross its leg of its link on their way to the broker's socket, so a cut cable keeps them: with QoS 1 in the device's outbox.
+Belongs here: when a device dials, publishes, asks for a sign of life and tries again. Never: sockets, packets
+(devices/mqtt/device.py). A device's bytes cross its leg of its link on their way to the broker's socket, so a
+cut cable keeps them: with QoS 1 in the device's outbox.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 
 class Sender:
-    """One device. ``dial`` asks for a connection to the broker, which then calls ``opened`` or ``refused``."""
+    """One device. ``dial`` asks for a connection to the broker, which then calls ``opened`` or
+    ``refused``."""
 
     def __init__(self, plant: ServedPlant, index: int, dial: Callable[[], None]) -> None:
         self.plant, self._env, self._dial_out = plant, plant.env, dial
@@ -32,10 +34,15 @@ class Sender:
         self._env.call_at(max(self._env._now, self._spec.phase_ns), self._due, 0)
         self._env.call_at(max(self._env._now, 0), self._dial)
 
-    # ---- the connection -------------------------------------------------------------------------------------------
+    # ---- the connection --------------------------------------------------------------------------
     def _dial(self) -> None:
         stream = self._stream = TcpStream(
-            self._env, self.plant.links[self._spec.link], self._spec.name, self._at_broker, self._at_device, lambda: self._lost(stream)
+            self._env,
+            self.plant.links[self._spec.link],
+            self._spec.name,
+            self._at_broker,
+            self._at_device,
+            lambda: self._lost(stream),
         )
         stream.connect(self._dial_out)
 
@@ -43,7 +50,8 @@ class Sender:
         """The broker's socket is there; who hears it."""
         broker = self._broker = BrokerEnd(self, write, hang_up)
         stream = self._stream
-        if stream is None or stream.broken or not stream.open:  # the cable was cut meanwhile: the device dials again
+        # the cable was cut meanwhile: the device dials again
+        if stream is None or stream.broken or not stream.open:
             broker.gone = True
             hang_up()
             return broker
@@ -106,7 +114,7 @@ class Sender:
         self._env.call_in(self._backoff_ns, self._dial)
         self._backoff_ns = min(2 * self._backoff_ns, REDIAL_MAX_NS)
 
-    # ---- samples --------------------------------------------------------------------------------------------------
+    # ---- samples ---------------------------------------------------------------------------------
     def _due(self, k: int) -> None:
         self._env.call_at(self._spec.phase_ns + (k + 1) * self._spec.poll_ns, self._due, k + 1)
         slow_ns = self.device.slow_ns()

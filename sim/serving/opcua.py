@@ -1,6 +1,7 @@
 """OPC UA clients of a served field: a connection to one device's server each.
 
-Belongs here: bytes between a client and a server of sim/libraries/stacks.py, and what can't be OPC UA. Never: sockets, services.
+Belongs here: bytes between a client and a server of sim/libraries/stacks.py, and what can't be OPC UA. Never:
+sockets, services.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _CHUNKS = (b"HELF", b"OPNF", b"CLOF", b"MSGF", b"MSGC", b"MSGA")
 
 
 class _Chunks:
-    """Keeps count of a client's chunks, so that no server gathers what will never be a message (OPC 10000-6 section 7.1.2.2)."""
+    """Keeps count of a client's chunks, so that no server gathers what will never be a message (OPC 10000-6
+    section 7.1.2.2)."""
 
     def __init__(self) -> None:
         self._header = b""
@@ -46,7 +48,11 @@ class _Chunks:
             kind, size = self._header[:4], int.from_bytes(self._header[4:], "little")
             self._header = b""
             self._message_bytes += size
-            if kind not in _CHUNKS or not CHUNK_HEADER_BYTES <= size <= CHUNK_BYTES_MAX or self._message_bytes > MESSAGE_BYTES_MAX:
+            if (
+                kind not in _CHUNKS
+                or not CHUNK_HEADER_BYTES <= size <= CHUNK_BYTES_MAX
+                or self._message_bytes > MESSAGE_BYTES_MAX
+            ):
                 return False
             if kind[3:] != b"C":
                 self._message_bytes = 0
@@ -57,7 +63,15 @@ class _Chunks:
 class OpcUaCaller(Caller):
     """A client of one OPC UA device's server, whose own name for itself is ``name`` (host, port)."""
 
-    def __init__(self, plant: ServedPlant, index: int, name: tuple[str, int], peer: str, write: Write, hang_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        plant: ServedPlant,
+        index: int,
+        name: tuple[str, int],
+        peer: str,
+        write: Write,
+        hang_up: Callable[[], None],
+    ) -> None:
         from twinloop.devices.opcua.device import PORT, OpcUaServer, host_of
 
         super().__init__(plant, write, hang_up)
@@ -65,10 +79,20 @@ class OpcUaCaller(Caller):
         assert isinstance(server, OpcUaServer)
         assert stacks is not None
         self._server, self._stacks, self._response_ns, self._index = server, stacks, spec.response_ns, index
-        self._stream = TcpStream(plant.env, plant.links[spec.link], spec.name, self._back, self._asked, self._broken, BUS_USER_TIMEOUT_NS)
+        self._stream = TcpStream(
+            plant.env,
+            plant.links[spec.link],
+            spec.name,
+            self._back,
+            self._asked,
+            self._broken,
+            BUS_USER_TIMEOUT_NS,
+        )
         self._stream.open = True
         self._chunks = _Chunks()
-        self._peer: Accepted | None = stacks.accept(host_of(spec.name), PORT, self._answered, self._hung_up, peer, name)
+        self._peer: Accepted | None = stacks.accept(
+            host_of(spec.name), PORT, self._answered, self._hung_up, peer, name
+        )
         if self._peer is None:
             self._broken()
 
@@ -91,7 +115,11 @@ class OpcUaCaller(Caller):
     def _answered(self, data: bytes) -> None:
         spoilt, samples = self._server.spoilt(data), self._server.take_carried()
         if spoilt is not None:
-            self._stream.send_down((spoilt, samples if self._server.untouched else []), len(spoilt), self._response_ns + self._server.slow_ns)
+            self._stream.send_down(
+                (spoilt, samples if self._server.untouched else []),
+                len(spoilt),
+                self._response_ns + self._server.slow_ns,
+            )
 
     def _hung_up(self, at_once: bool) -> None:
         if self._stacks.over:

@@ -1,8 +1,10 @@
-"""A field that is served: the devices of a plant, and clients of the real world whose bytes cross its simulated links to them.
+"""A field that is served: the devices of a plant, and clients of the real world whose bytes cross its
+simulated links to them.
 
-Belongs here: the plant, what all of its callers have in common, limits. Never: protocols (modbus.py, opcua.py), sockets
-(devices/live/), wall clocks (pacer.py). A caller comes in with bytes at some instant; they cross the device's leg as in a run (delayed, lost, cut),
-the device answers in its own time, and what comes back is handed out. There is no second handshake: the caller has had one with us.
+Belongs here: the plant, what all of its callers have in common, limits. Never: protocols (modbus.py,
+opcua.py), sockets (devices/live/), wall clocks (pacer.py). A caller comes in with bytes at some instant; they
+cross the device's leg as in a run (delayed, lost, cut), the device answers in its own time, and what comes
+back is handed out. There is no second handshake: the caller has had one with us.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from twinloop.sim.plant import Plant
 from twinloop.sim.truth.witness import Look
 
 WAITING_MAX, WAITING_LOW = 256, 128
-"""requests of one client that are on their way or being answered: at the one it isn't read from any more, at the other it is again"""
+"""requests of one client that are on their way or being answered: at the one it isn't read from any more, at
+the other it is again"""
 SPELL_EVENTS = 20
 """between two looks at how much a turn has had to do"""
 TURN_EVENTS = 200
-"""things that happen in one turn: sockets, signals and the clock get theirs in between, however much is due"""
+"""things that happen in one turn: sockets, signals and the clock get theirs in between, however much is
+due"""
 Write = Callable[[bytes], None]
 
 
@@ -34,12 +38,14 @@ class _Nothing:
 
 
 class ServedPlant(Plant):
-    """A plant whose clients are real. Its clock is moved by whoever keeps the pace: ``put`` and ``turn``, or ``at`` and ``run_to`` at once."""
+    """A plant whose clients are real. Its clock is moved by whoever keeps the pace: ``put`` and ``turn``, or
+    ``at`` and ``run_to`` at once."""
 
     def __init__(self, spec: WorldSpec, epoch_ns: int) -> None:
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, own_brokers=False)
         self.requests = 0
-        """of clients, that a device or its port has answered or let fall; and what MQTT devices have sent of their own"""
+        """of clients, that a device or its port has answered or let fall; and what MQTT devices have sent of
+        their own"""
         self.limits: dict[str, int] = {}
         """limit -> how often it was met"""
         self.worked = 0
@@ -52,7 +58,8 @@ class ServedPlant(Plant):
         """told of each request that a Modbus device has heard, and its right answer"""
 
     def boot(self, lead_ns: int = 0) -> None:
-        """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up. ``lead_ns``: served before t = 0."""
+        """Libraries start before t = 0, then the timeline; raises InvariantError when one doesn't come up.
+        ``lead_ns``: served before t = 0."""
         self.lead_ns = lead_ns
         self.run_to(-1 - lead_ns)
         self.field.require_started()
@@ -83,7 +90,8 @@ class ServedPlant(Plant):
         return False
 
     def put(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> int:
-        """It happens at that instant, after what is due before; returns the instant, which is now when it was past."""
+        """It happens at that instant, after what is due before; returns the instant, which is now when it was
+        past."""
         at_ns = max(now_ns, self.env._now)
         self.env.call_at(at_ns, action, *arguments)
         return at_ns
@@ -105,7 +113,8 @@ class ServedPlant(Plant):
 
 
 class Caller:
-    """One client's connection. ``write`` hands bytes to it, ``hang_up`` ends it; ``full``: don't read from it until ``on_room``, then ``go_on``."""
+    """One client's connection. ``write`` hands bytes to it, ``hang_up`` ends it; ``full``: don't read from it
+    until ``on_room``, then ``go_on``."""
 
     def __init__(self, plant: ServedPlant, write: Write, hang_up: Callable[[], None]) -> None:
         self.plant, self.write, self.hang_up = plant, write, hang_up
@@ -120,7 +129,8 @@ class Caller:
         raise NotImplementedError
 
     def go_on(self) -> None:
-        """There is room, and it is an instant of the wall's again: else who has sent a lot at once would go before all others."""
+        """There is room, and it is an instant of the wall's again: else who has sent a lot at once would go
+        before all others."""
 
     def lost(self) -> None:
         """The client is no more: nothing is written any more."""

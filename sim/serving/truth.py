@@ -1,8 +1,9 @@
 """What the devices of a served field show, told to a process of ours that attaches to them.
 
-Belongs here: the sentences of that conversation as the serving side says them; the other side is elsewhere.py. Never: sockets, comparisons.
-One JSON object a line. To who comes: which devices there are, and the points of each; then each look at a device and each write to one as it
-happens, with its instant on this side's timeline. ``{"ask": n}`` is answered by ``{"asked": n, "now": instant}``, after all that was before.
+Belongs here: the sentences of that conversation as the serving side says them; the other side is
+elsewhere.py. Never: sockets, comparisons. One JSON object a line. To who comes: which devices there are, and
+the points of each; then each look at a device and each write to one as it happens, with its instant on this
+side's timeline. ``{"ask": n}`` is answered by ``{"asked": n, "now": instant}``, after all that was before.
 """
 
 from __future__ import annotations
@@ -15,14 +16,23 @@ from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 from twinloop.sim.truth.elsewhere import FORMAT, HELLO
 from twinloop.sim.truth.truth import Shown
-from twinloop.sim.truth.witness import READS, WRITES, Look, held_shown, node_shown, registers_shown, written_by
+from twinloop.sim.truth.witness import (
+    READS,
+    WRITES,
+    Look,
+    held_shown,
+    node_shown,
+    registers_shown,
+    written_by,
+)
 
 SENTENCE_BYTES_MAX = 4096
 """of one that a listener says; more ends its connection (limit ``not-twinloop``)"""
 
 
 class Showing:
-    """Hears what all devices of a plant show, and tells its listeners. Nothing is worked out while nobody listens."""
+    """Hears what all devices of a plant show, and tells its listeners. Nothing is worked out while nobody
+    listens."""
 
     def __init__(self, plant: ServedPlant) -> None:
         self.plant = plant
@@ -54,15 +64,27 @@ class Showing:
         assert isinstance(server, ModbusServer)
         device, code = server.device, look[0][0]
         if code in READS:
-            found = {point: shown[-1] for point in range(len(device.model.points)) if (shown := registers_shown(device, point, [look]))}
+            found = {
+                point: shown[-1]
+                for point in range(len(device.model.points))
+                if (shown := registers_shown(device, point, [look]))
+            }
             self._say(index, "read", found)
         elif code in WRITES:
-            self._say(index, "held", {point: held_shown(device, point) for point in written_by(device, look[0])})
+            self._say(
+                index, "held", {point: held_shown(device, point) for point in written_by(device, look[0])}
+            )
 
     def _say(self, index: int, what: str, shown: dict[int, Shown]) -> None:
         plant = self.plant
         points = plant.spec.devices[index].model.points
-        said = _sentence({"at": plant.env._now, "device": index, what: {points[point].name: list(one) for point, one in shown.items()}})
+        said = _sentence(
+            {
+                "at": plant.env._now,
+                "device": index,
+                what: {points[point].name: list(one) for point, one in shown.items()},
+            }
+        )
         for listener in list(self.listeners):
             listener.write(said)
 
@@ -70,8 +92,9 @@ class Showing:
         """Which devices there are: [name, number of its model]; of each model its points."""
         models: dict[tuple[str, ...], int] = {}
         devices = [
-            [spec.name, models.setdefault(tuple(point.name for point in spec.model.points), len(models))] for spec in self.plant.spec.devices
-        ]  # fmt: skip
+            [spec.name, models.setdefault(tuple(point.name for point in spec.model.points), len(models))]
+            for spec in self.plant.spec.devices
+        ]
         return _sentence({HELLO: FORMAT, "devices": devices, "models": [list(names) for names in models]})
 
 

@@ -23,12 +23,16 @@ class FaultComponent(Verb):
     takes = "slot"
     lasts = False
 
-    kind: str = key("cause", "cause", "what it dies of", "out-of-fuel", "dead", "unreachable", lambda spec: CAUSES)
+    kind: str = key(
+        "cause", "cause", "what it dies of", "out-of-fuel", "dead", "unreachable", lambda spec: CAUSES
+    )
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:
         """Places of components."""
-        shared = tuple(f"{gateway.name}/{place}" for gateway in spec.gateways for place in ("transform", "policy"))
+        shared = tuple(
+            f"{gateway.name}/{place}" for gateway in spec.gateways for place in ("transform", "policy")
+        )
         return shared + tuple(f"{device.gateway}/driver/{device.name}" for device in spec.devices)
 
     def check(self, site: Site, given: Sequence[str]) -> None:
@@ -76,7 +80,11 @@ class OrderUpgrade(Verb):
         found: dict[str, None] = {}
         for gateway in spec.gateways:
             polled = gateway.name if gateway.standby is None else gateway.standby.of
-            used = [gateway.transform, gateway.policy, *(device.driver for device in spec.devices if device.gateway == polled)]
+            used = [
+                gateway.transform,
+                gateway.policy,
+                *(device.driver for device in spec.devices if device.gateway == polled),
+            ]
             found |= dict.fromkeys(f"{gateway.name}/{component}" for component in used)
         return tuple(found)
 

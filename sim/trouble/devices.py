@@ -23,9 +23,12 @@ FAULTS = (*overlay.KINDS, *misbehaviour.KINDS)
 def keys_of_fault(kind: str) -> dict[str, bool]:
     """Key -> whether that kind of fault needs it; one that it doesn't need doesn't go with it."""
     return {
-        "point": kind in overlay.KINDS, "value": kind in overlay.NEEDS_AMOUNT, "delay": kind == "slow", "code": kind == "exception",
+        "point": kind in overlay.KINDS,
+        "value": kind in overlay.NEEDS_AMOUNT,
+        "delay": kind == "slow",
+        "code": kind == "exception",
         "status": kind in ("bad-status", "service-fault"),
-    }  # fmt: skip
+    }
 
 
 def _all(undo: list[Undo]) -> Undo:
@@ -48,7 +51,11 @@ def _points(spec: WorldSpec) -> Sequence[str]:
 
 
 def _writable(spec: WorldSpec) -> Sequence[str]:
-    return tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points if point.writable))
+    return tuple(
+        dict.fromkeys(
+            point.name for device in spec.devices for point in device.model.points if point.writable
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +80,22 @@ class DeviceFault(_OnDevices):
 
     name = "device-fault"
 
-    kind: str = key("kind", "text", "which one; each has keys of its own", "slow", "silent", choices=lambda spec: FAULTS)
+    kind: str = key(
+        "kind", "text", "which one; each has keys of its own", "slow", "silent", choices=lambda spec: FAULTS
+    )
     point: str = key("point", "text", "whose value is wrong", "pressure", "force", "", _points)
     value: float = key("value", "number", "by how much, in the point's unit", "4.5", "9.0", 0.0)
     share: float = key("share", "share", "of readings or requests that are hit", "50 %", "10 %", 1.0)
     delay_ns: int = key("delay", "duration", "how much longer an answer takes", "200 ms", "90 ms", 0)
     code: int = key("code", "byte", "the exception that it answers with", "4", "6", 0)
     status: int = key(
-        "status", "status", "the StatusCode that it answers with", "BadNoCommunication", "BadSensorFailure", 0, lambda spec: tuple(STATUS_CODES)
+        "status",
+        "status",
+        "the StatusCode that it answers with",
+        "BadNoCommunication",
+        "BadSensorFailure",
+        0,
+        lambda spec: tuple(STATUS_CODES),
     )
 
     def check(self, site: Site, given: Sequence[str]) -> None:
@@ -91,7 +106,9 @@ class DeviceFault(_OnDevices):
             raise Unknown("kind", "fault", kind, FAULTS)
         spoken = ("opcua",) if kind in overlay.ONLY_NODES else misbehaviour.SPOKEN.get(kind)
         if spoken is not None and protocol not in spoken:
-            raise Mistake("kind", f"{kind} is a fault of {' and '.join(spoken)}, {self.target} speaks {protocol}")
+            raise Mistake(
+                "kind", f"{kind} is a fault of {' and '.join(spoken)}, {self.target} speaks {protocol}"
+            )
         for one, needs in keys_of_fault(kind).items():
             if needs and one not in given:
                 raise Mistake(None, f'device-fault {kind} needs "{one}"')
@@ -112,10 +129,18 @@ class DeviceFault(_OnDevices):
             if self.kind in overlay.KINDS:
                 point = server.device.model.index(self.point)
                 assert point is not None  # it was checked
-                undo.append(server.device.lie(ValueFault(self.kind, point, self.value, self.share, code), now))
+                undo.append(
+                    server.device.lie(ValueFault(self.kind, point, self.value, self.share, code), now)
+                )
             else:
                 seed = stage.streams.key(f"misbehaviour/{server.device.name}/{self.kind}/{now}")
-                undo.append(server.misbehave(Misbehaviour(self.kind, seed, self.delay_ns if self.kind == "slow" else code, self.share)))
+                undo.append(
+                    server.misbehave(
+                        Misbehaviour(
+                            self.kind, seed, self.delay_ns if self.kind == "slow" else code, self.share
+                        )
+                    )
+                )
         return _all(undo)
 
     @property
@@ -139,7 +164,8 @@ class SetPoll(_OnDevices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PausePolling(_OnDevices):
-    """a device or a fleet isn't polled, as during its maintenance: nothing of it is due meanwhile, and so nothing is missed"""
+    """a device or a fleet isn't polled, as during its maintenance: nothing of it is due meanwhile, and so
+    nothing is missed"""
 
     name = "pause-polling"
 
@@ -173,12 +199,17 @@ class Write(Verb):
     def check(self, site: Site, given: Sequence[str]) -> None:
         """One device, with a point that can be written."""
         if "/" not in self.target:
-            raise Mistake("", f'expected one device, e.g. "{self.target}/1" or "{self.target}/any", got the whole fleet')
+            raise Mistake(
+                "", f'expected one device, e.g. "{self.target}/1" or "{self.target}/any", got the whole fleet'
+            )
         _, model = site.device(self.target)
         point = model.points[_point_of(self.point, model)]
         if not point.writable:
             writable = [one.name for one in model.points if one.writable]
-            raise Mistake("point", f"{self.point} of {model.name} can't be written; writable: {', '.join(writable) or 'none'}")
+            raise Mistake(
+                "point",
+                f"{self.point} of {model.name} can't be written; writable: {', '.join(writable) or 'none'}",
+            )
 
     def begin(self, stage: WholeStage, until_ns: int | None) -> None:
         """A command comes down from the cloud."""

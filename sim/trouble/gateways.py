@@ -1,6 +1,7 @@
 """Verbs on gateways: crash, shutdown, power cut, restart, throttle, squeeze, fill, clock step and skew.
 
-Belongs here: what happens to gateways. Never: what a gateway does about it (gateway.py, supervisor.py, store.py).
+Belongs here: what happens to gateways. Never: what a gateway does about it (gateway.py, supervisor.py,
+store.py).
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class _Down(_OnGateway):
         """Down until the latest end of all that overlap; one without an end keeps it down until a restart."""
         gateway = stage.gateway_of_name[self.target]
         until = NEVER_NS if until_ns is None else until_ns
-        gateway.down_until_ns = until if gateway.state in ("up", "booting") else max(gateway.down_until_ns, until)
+        gateway.down_until_ns = (
+            until if gateway.state in ("up", "booting") else max(gateway.down_until_ns, until)
+        )
         how(gateway)
         if until != NEVER_NS:
             stage.env.call_at(until, self._boot_when_over, stage, priority=TROUBLE)

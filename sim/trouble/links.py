@@ -39,9 +39,27 @@ class _Broken(Verb):
 
     on_link = True
 
-    up: bool | None = key("direction", "way", "only what goes up (to the gateway, the cloud), or only what goes down", "up", "down", None, _ways)
-    leg: str = key("leg", "text", "only what this device or gateway sends and hears", "presses/1", "presses/2", "", _legs)
-    via: str = key("gateway", "name", "only at the port of this gateway, of two that poll over the link", "gw", "gw-b", "", _gateways)
+    up: bool | None = key(
+        "direction",
+        "way",
+        "only what goes up (to the gateway, the cloud), or only what goes down",
+        "up",
+        "down",
+        None,
+        _ways,
+    )
+    leg: str = key(
+        "leg", "text", "only what this device or gateway sends and hears", "presses/1", "presses/2", "", _legs
+    )
+    via: str = key(
+        "gateway",
+        "name",
+        "only at the port of this gateway, of two that poll over the link",
+        "gw",
+        "gw-b",
+        "",
+        _gateways,
+    )
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:
@@ -55,11 +73,17 @@ class _Broken(Verb):
         if site.is_line(self.target):
             for one in ("direction", "leg", "gateway"):
                 if one in given:
-                    raise Mistake(one, f'"{self.target}" is a serial line: one pair of wires, it is cut for all and both ways')
+                    raise Mistake(
+                        one,
+                        f'"{self.target}" is a serial line: one pair of wires, it is cut for all and both '
+                        f"ways",
+                    )
         if self.leg and self.leg not in site.legs(self.target):
             raise Unknown("leg", f"leg of {self.target}", self.leg, site.legs(self.target))
         if self.via and self.via not in site.pollers(self.target):
-            raise Unknown("gateway", f"gateway that polls over {self.target}", self.via, site.pollers(self.target))
+            raise Unknown(
+                "gateway", f"gateway that polls over {self.target}", self.via, site.pollers(self.target)
+            )
 
     def rule(self) -> CutRule:
         """What the link is told."""
@@ -129,13 +153,24 @@ class Partition(Verb):
 
     name = "partition"
 
-    up: bool | None = key("direction", "way", "only what the standby says (up), or only what it hears (down)", "up", "down", None, _ways)
+    up: bool | None = key(
+        "direction",
+        "way",
+        "only what the standby says (up), or only what it hears (down)",
+        "up",
+        "down",
+        None,
+        _ways,
+    )
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:
         """Gateways of a pair."""
         standbys = [gateway for gateway in spec.gateways if gateway.standby is not None]
-        return (*(one.name for one in standbys), *(one.standby.of for one in standbys if one.standby is not None))
+        return (
+            *(one.name for one in standbys),
+            *(one.standby.of for one in standbys if one.standby is not None),
+        )
 
     def check(self, site: Site, given: Sequence[str]) -> None:
         """A gateway of a pair."""
@@ -145,7 +180,8 @@ class Partition(Verb):
             raise Unknown("", "gateway of a pair", self.target, site.pairs)
 
     def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
-        """The two don't hear each other (or one doesn't hear the other); their other links are as they are."""
+        """The two don't hear each other (or one doesn't hear the other); their other links are as they
+        are."""
         pair = next(pair for pair in stage.pairs if self.target in pair.names)
         rule = CutRule(self.up, pair.names[1])
         pair.link.rules.append(rule)
@@ -160,9 +196,13 @@ class Degrade(Verb):
     on_link = True
 
     changes: tuple[tuple[str, Any], ...] = key(
-        "to", "change", "the figures that it has then: those of a link, or a preset", "loss: 2 %", "loss: 20 %",
+        "to",
+        "change",
+        "the figures that it has then: those of a link, or a preset",
+        "loss: 2 %",
+        "loss: 20 %",
         choices=lambda spec: tuple(f"preset: {name}" for name in PRESETS),
-    )  # fmt: skip
+    )
     """fields of LinkModel and their values"""
 
     @classmethod

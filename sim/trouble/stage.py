@@ -1,6 +1,7 @@
 """The stage on which a timeline acts: what its verbs find there.
 
-Belongs here: what verbs may touch. Never: a verb, a plant or a world (sim/plant.py and sim/world.py are stages).
+Belongs here: what verbs may touch. Never: a verb, a plant or a world (sim/plant.py and sim/world.py are
+stages).
 """
 
 from __future__ import annotations

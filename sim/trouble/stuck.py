@@ -1,6 +1,8 @@
-"""Is the plant as it should be? What isn't, by name: the difference between "it will come back" and "it hangs".
+"""Is the plant as it should be? What isn't, by name: the difference between "it will come back" and "it
+hangs".
 
-Belongs here: looking at a world. Never: bounds or verdicts (scenarios/judging/thresholds.py) or what ends trouble (timeline.py).
+Belongs here: looking at a world. Never: bounds or verdicts (scenarios/judging/thresholds.py) or what ends
+trouble (timeline.py).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ HANGS_NS = 10_000_000_000
 
 
 def stuck(world: WholeStage, gateways: list[Gateway]) -> list[str]:
-    """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks without a session,
-    stores that aren't drained, links that are still cut or degraded, pairs without exactly one leader. Empty: all has come back."""
+    """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks
+    without a session, stores that aren't drained, links that are still cut or degraded, pairs without exactly
+    one leader. Empty: all has come back."""
     found: list[str] = []
     links: dict[str, None] = {}
     for gateway in gateways:
@@ -27,13 +30,23 @@ def stuck(world: WholeStage, gateways: list[Gateway]) -> list[str]:
             found.append(f"gateway {gateway.name} is {gateway.state}")
             continue
         cold = gateway.member.stands_by_cold
-        found += [f"{slot.name} is {slot.state}" for slot in gateway.rack.slots if slot.state != "ready" and not (cold and slot.state == "down")]
+        found += [
+            f"{slot.name} is {slot.state}"
+            for slot in gateway.rack.slots
+            if slot.state != "ready" and not (cold and slot.state == "down")
+        ]
         now = world.env._now
-        found += [f"the poll of {p.name} hangs" for p in gateway.pollers if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS]
+        found += [
+            f"the poll of {p.name} hangs"
+            for p in gateway.pollers
+            if p.row is not None and now - p.row.due_ns > p.slot.deadline_ns + HANGS_NS
+        ]
         if gateway.outbox.uplink.state != "up":
             found.append(f"the uplink of {gateway.name} is {gateway.outbox.uplink.state}")
         if gateway.upgrades.current is not None:
-            found.append(f"the upgrade of {gateway.upgrades.current.target} is {gateway.upgrades.current.state}")
+            found.append(
+                f"the upgrade of {gateway.upgrades.current.target} is {gateway.upgrades.current.state}"
+            )
         if gateway.outbox.backlog:
             found.append(f"{gateway.outbox.backlog} messages wait in the store of {gateway.name}")
     for pair in world.pairs:

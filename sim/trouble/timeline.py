@@ -1,10 +1,12 @@
-"""The timeline: what goes wrong and what is commanded, as entries with a verb, at an instant or after an event.
+"""The timeline: what goes wrong and what is commanded, as entries with a verb, at an instant or after an
+event.
 
 Belongs here: when entries happen and end, and the events that this makes. Never: what a verb does (links.py,
-gateways.py, components.py, devices.py) or random trouble (the plan makes entries of it). Trouble goes first at its instant.
+gateways.py, components.py, devices.py) or random trouble (the plan makes entries of it). Trouble goes first
+at its instant.
 
-An entry makes the events ``VERB TARGET`` and, when the last trouble that ends by itself has left its target, ``heal TARGET``;
-a gateway that was down boots with ``restart TARGET``.
+An entry makes the events ``VERB TARGET`` and, when the last trouble that ends by itself has left its target,
+``heal TARGET``; a gateway that was down boots with ``restart TARGET``.
 """
 
 from __future__ import annotations
@@ -86,12 +88,18 @@ class Timeline:
 
     def _told(self, action: Action, event: str) -> None:
         if VERBS[action.verb].on_link:
-            self._world.trace.emit("link", action.target, action.verb if event == "begin" else event, action.deed.detail if event == "begin" else "")
+            self._world.trace.emit(
+                "link",
+                action.target,
+                action.verb if event == "begin" else event,
+                action.deed.detail if event == "begin" else "",
+            )
         else:
             self._world.trace.emit("trouble", action.verb, action.target, event, action.deed.detail)
 
     def _react(self, event: str) -> None:
-        """Entries that wait for this event are put on the timeline; the same one at most as often as it says."""
+        """Entries that wait for this event are put on the timeline; the same one at most as often as it
+        says."""
         for waiting in self._reactions.get(event, ()):
             if waiting.left:
                 waiting.left -= 1

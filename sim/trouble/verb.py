@@ -1,7 +1,8 @@
 """What a verb of the timeline is: one class with its keys, its check, what it does and its help.
 
-Belongs here: the base of all verbs, and what they may ask of a file and find on a stage. Never: a verb (links.py, gateways.py, components.py,
-devices.py). From these classes follow the schema of an entry, ``twinloop list troubles``, the form of the terminal and the reference in docs/.
+Belongs here: the base of all verbs, and what they may ask of a file and find on a stage. Never: a verb
+(links.py, gateways.py, components.py, devices.py). From these classes follow the schema of an entry,
+``twinloop list troubles``, the form of the terminal and the reference in docs/.
 """
 
 from __future__ import annotations
@@ -16,8 +17,22 @@ from twinloop.sim.trouble.stage import Stage, WholeStage
 
 Undo = Callable[[], None]
 TYPES = (
-    "byte", "cause", "change", "duration", "interval", "name", "number", "share", "shift", "size", "skew", "status", "text", "version", "way",
-)  # fmt: skip
+    "byte",
+    "cause",
+    "change",
+    "duration",
+    "interval",
+    "name",
+    "number",
+    "share",
+    "shift",
+    "size",
+    "skew",
+    "status",
+    "text",
+    "version",
+    "way",
+)
 """how the value of a key is written in a file; scenarios/file/schema.py says what each allows"""
 
 
@@ -39,8 +54,8 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that may stand beside a verb. ``type`` is one of TYPES; ``example`` and ``other``: two values that do different things, as files spell
-    them; ``choices``: what there is in a plant, for a form."""
+    """A key that may stand beside a verb. ``type`` is one of TYPES; ``example`` and ``other``: two values
+    that do different things, as files spell them; ``choices``: what there is in a plant, for a form."""
 
     name: str
     type: str
@@ -52,16 +67,25 @@ class Key:
 
 
 def key(
-    name: str, type: str, help: str, example: str, other: str, default: Any = MISSING, choices: Callable[[WorldSpec], Sequence[str]] | None = None,
-) -> Any:  # fmt: skip
+    name: str,
+    type: str,
+    help: str,
+    example: str,
+    other: str,
+    default: Any = MISSING,
+    choices: Callable[[WorldSpec], Sequence[str]] | None = None,
+) -> Any:
     """A field of a verb's class for one key; without a default the key is needed."""
     if type not in TYPES:
         raise ValueError(f"key {name}: unknown type {type!r}; known: {', '.join(TYPES)}")
-    return field(default=default, metadata={"key": Key(name, type, help, example, other, default is MISSING, choices)})
+    return field(
+        default=default, metadata={"key": Key(name, type, help, example, other, default is MISSING, choices)}
+    )
 
 
 class Site(Protocol):
-    """What a check may ask of the plant that a file describes. Whatever it names may be missing there: that is for the check to say."""
+    """What a check may ask of the plant that a file describes. Whatever it names may be missing there: that
+    is for the check to say."""
 
     @property
     def links(self) -> Sequence[str]:
@@ -113,7 +137,8 @@ class Site(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """Something that happens to ``target``. The class's docstring is its help. ``begin`` does it, and returns what ends it."""
+    """Something that happens to ``target``. The class's docstring is its help. ``begin`` does it, and returns
+    what ends it."""
 
     target: str
 
@@ -153,8 +178,8 @@ class Verb:
         raise NotImplementedError
 
     def begin(self, stage: Any, until_ns: int | None) -> Undo | None:
-        """Do it, until then: on a Stage what happens to links and devices, on a WholeStage the rest. Returns what ends it; None: nothing does, or
-        a boot."""
+        """Do it, until then: on a Stage what happens to links and devices, on a WholeStage the rest. Returns
+        what ends it; None: nothing does, or a boot."""
         raise NotImplementedError
 
     @property

@@ -1,9 +1,12 @@
-"""Attached devices that another process of ours serves: what they showed is asked there, and held against what drivers have read.
+"""Attached devices that another process of ours serves: what they showed is asked there, and held against
+what drivers have read.
 
-Belongs here: the listening side of truth.py's conversation, its clock against ours, readings and writes that wait to be compared. Never:
-sockets, what counts as equal (truth.py). The two timelines go at the wall's pace, but began at different instants: a question that set out at
-``a`` of ours, was answered at ``s`` of theirs and came back at ``b`` of ours says that ``s`` lies between ``a`` and ``b``. A reading is
-compared when a question that set out after it has been answered: all that was shown before has then been heard. Nothing here is on the timeline.
+Belongs here: the listening side of truth.py's conversation, its clock against ours, readings and writes that
+wait to be compared. Never: sockets, what counts as equal (truth.py). The two timelines go at the wall's pace,
+but began at different instants: a question that set out at ``a`` of ours, was answered at ``s`` of theirs and
+came back at ``b`` of ours says that ``s`` lies between ``a`` and ``b``. A reading is compared when a question
+that set out after it has been answered: all that was shown before has then been heard. Nothing here is on the
+timeline.
 """
 
 from __future__ import annotations
@@ -30,16 +33,19 @@ ASKS_KEPT = 8
 DRIFT = 5000
 """two clocks may part by one part in so many"""
 POINTS_MAX, WAITING_MAX = 8192, 4096
-"""values that are kept of one device; batches and writes that wait to be compared. What is more is not compared, and is counted"""
+"""values that are kept of one device; batches and writes that wait to be compared. What is more is not
+compared, and is counted"""
 KEPT_NS, KEPT_MIN = 5 * S, 4
-"""for how long what was shown is kept, and how many of the last looks at least: what waits needs them, and stale answers are known by them"""
+"""for how long what was shown is kept, and how many of the last looks at least: what waits needs them, and
+stale answers are known by them"""
 LINE_BYTES_MAX = 16 << 20
 """of one sentence: what is longer is none of ours"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Points as they were shown (or as a write left them) at an instant of our timeline from ``first_ns`` to ``last_ns``."""
+    """Points as they were shown (or as a write left them) at an instant of our timeline from ``first_ns`` to
+    ``last_ns``."""
 
     first_ns: int
     last_ns: int
@@ -86,7 +92,7 @@ class Elsewhere:
         self.left_out = 0
         """batches and writes that found no room to wait"""
 
-    # ---- the conversation ----------------------------------------------------------------------------------------
+    # ---- the conversation ------------------------------------------------------------------------
     def ask(self) -> None:
         """What is their clock?"""
         if not self.why:
@@ -135,7 +141,9 @@ class Elsewhere:
         looks = self._looks.setdefault(of, deque())
         looks.append(look)
         held = self._held.get(of, 0) + len(look.points)
-        while len(looks) > 1 and (held > POINTS_MAX or (len(looks) > KEPT_MIN and looks[0].last_ns < look.last_ns - KEPT_NS)):
+        while len(looks) > 1 and (
+            held > POINTS_MAX or (len(looks) > KEPT_MIN and looks[0].last_ns < look.last_ns - KEPT_NS)
+        ):
             held -= len(looks[0].points)
             self._forgotten[of] = looks.popleft().last_ns
         self._held[of] = held
@@ -150,20 +158,28 @@ class Elsewhere:
             self._waiting.popleft().compare()
 
     def _ours(self, theirs_ns: int) -> tuple[int, int]:
-        """From when to when on our timeline an instant of theirs may lie; of what came before the first answer, never."""
+        """From when to when on our timeline an instant of theirs may lie; of what came before the first
+        answer, never."""
         if not self._clock:
             return -1, -1
         found = []
         for first_ns, at_ns, last_ns in self._clock:
             since_ns = theirs_ns - at_ns
             slack_ns = abs(since_ns) // DRIFT
-            found.append((last_ns - first_ns + 2 * slack_ns, since_ns + first_ns - slack_ns, since_ns + last_ns + slack_ns))
+            found.append(
+                (
+                    last_ns - first_ns + 2 * slack_ns,
+                    since_ns + first_ns - slack_ns,
+                    since_ns + last_ns + slack_ns,
+                )
+            )
         _, first_ns, last_ns = min(found)
         return first_ns, last_ns
 
-    # ---- what waits ----------------------------------------------------------------------------------------------
+    # ---- what waits ------------------------------------------------------------------------------
     def wait(self, begun_ns: int, ended_ns: int, compare: Callable[[], None]) -> None:
-        """Compare when all that was shown by then has been heard; of calls that began before anything was heard nothing is known."""
+        """Compare when all that was shown by then has been heard; of calls that began before anything was
+        heard nothing is known."""
         if self.why or self._known_ns is None or begun_ns < self._known_ns:
             return
         if len(self._waiting) >= WAITING_MAX:
@@ -176,7 +192,9 @@ class Elsewhere:
         """So much hasn't been compared yet."""
         return len(self._waiting)
 
-    def shown(self, device: str, point: str, begun_ns: int, ended_ns: int, written: bool = False) -> tuple[list[Shown], list[Shown]] | None:
+    def shown(
+        self, device: str, point: str, begun_ns: int, ended_ns: int, written: bool = False
+    ) -> tuple[list[Shown], list[Shown]] | None:
         """(what the point showed in a call, what it showed before that); None when that isn't known."""
         if point not in self.points.get(device, ()):
             self.unknown[device, point] = None
@@ -185,7 +203,9 @@ class Elsewhere:
             return None
         looks = self._looks.get((device, written), deque())
         mine = [look for look in looks if point in look.points]
-        during = [look.points[point] for look in mine if look.last_ns >= begun_ns and look.first_ns <= ended_ns]
+        during = [
+            look.points[point] for look in mine if look.last_ns >= begun_ns and look.first_ns <= ended_ns
+        ]
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
 
 
@@ -198,9 +218,12 @@ class AttachedWorld(RealWorld, Protocol):
 
 
 class ElsewhereWitness:
-    """Of an attached device: ``near`` knows what was heard on the wire, the serving process what the device showed."""
+    """Of an attached device: ``near`` knows what was heard on the wire, the serving process what the device
+    showed."""
 
-    def __init__(self, near: Witness, serving: Elsewhere, env: Environment, index: int, device: Device) -> None:
+    def __init__(
+        self, near: Witness, serving: Elsewhere, env: Environment, index: int, device: Device
+    ) -> None:
         self._near, self._serving, self._env, self._index, self._device = near, serving, env, index, device
         self._begun_ns = 0
         self.asks_later = True
@@ -213,7 +236,8 @@ class ElsewhereWitness:
         self._near.begin()
 
     def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
-        """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with that?)."""
+        """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with
+        that?)."""
         serving, device = self._serving, self._index
         name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env._now
 
@@ -221,18 +245,27 @@ class ElsewhereWitness:
             for index, value, checked in readings:
                 found = serving.shown(name, truth.point(device, index), begun_ns, ended_ns)
                 if found is None:
-                    truth.checked -= checked and (name, truth.point(device, index)) in serving.unknown  # by our own table: that says nothing
+                    # by our own table: that says nothing
+                    truth.checked -= checked and (name, truth.point(device, index)) in serving.unknown
                     continue
                 shown, before = found
                 truth.asked_elsewhere += 1
                 truth.checked += not checked
                 if not any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
-                    truth.differs(device, index, k, value, shown[-1].value if shown else float("nan"), _likely(value, shown, before))
+                    truth.differs(
+                        device,
+                        index,
+                        k,
+                        value,
+                        shown[-1].value if shown else float("nan"),
+                        _likely(value, shown, before),
+                    )
 
         serving.wait(begun_ns, ended_ns, compare)
 
     def _says(self, index: int, ordered: float, held: Shown) -> bool:
-        """Does the device hold what was ordered, rounded, and no more than what its register (as we know it) can say?"""
+        """Does the device hold what was ordered, rounded, and no more than what its register (as we know it)
+        can say?"""
         cell = self._device.image.cell(index)
         if cell is None:
             return (held.value != 0.0) == (ordered != self._device.model.points[index].offset)
@@ -241,16 +274,26 @@ class ElsewhereWitness:
     def wrote_later(self, truth: Truth, command: Command) -> None:
         """A write was called done, of which the wire doesn't say what the device holds."""
         serving = self._serving
-        name, point, begun_ns, ended_ns = truth.name(command.device), truth.point(command.device, command.point), self._begun_ns, self._env._now
+        name = truth.name(command.device)
+        point = truth.point(command.device, command.point)
+        begun_ns = self._begun_ns
+        ended_ns = self._env._now
 
         def compare() -> None:
             found = serving.shown(name, point, begun_ns, ended_ns, written=True)
             if found is None:
                 return
-            held, before = found  # another point that was written meanwhile may be somebody else's doing: what is ours the wire has told
+            # another point that was written meanwhile may be somebody else's doing: what is ours the wire has
+            # told
+            held, before = found
             if held:
                 orders = [command.value, *truth.failed_before(command)]
-                truth.held(command, held[-1].value, any(self._says(command.point, value, one) for one in held for value in orders), "")
+                truth.held(
+                    command,
+                    held[-1].value,
+                    any(self._says(command.point, value, one) for one in held for value in orders),
+                    "",
+                )
                 return
             read, read_before = serving.shown(name, point, begun_ns, ended_ns) or ([], [])
             known = [*read_before, *before, *read]  # who knows that it holds that already needn't write it

@@ -1,8 +1,10 @@
-"""A device that publishes, as a witness: what its messages said, and what became of a write that a broker has taken for it.
+"""A device that publishes, as a witness: what its messages said, and what became of a write that a broker has
+taken for it.
 
-Belongs here: which message a batch is of, orders that haven't come to the device yet. Never: packets (devices/mqtt_*.py), comparisons (truth.py).
-A driver calls a write done when the broker has it; the device hears of it later, and again when it is told twice. So an order is compared
-when the device has been told to set that point, and at the end when it never was and nobody has the message any more.
+Belongs here: which message a batch is of, orders that haven't come to the device yet. Never: packets
+(devices/mqtt_*.py), comparisons (truth.py). A driver calls a write done when the broker has it; the device
+hears of it later, and again when it is told twice. So an order is compared when the device has been told to
+set that point, and at the end when it never was and nobody has the message any more.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class MessageWitness(Nobody):
         values = self._values()
         return values is not None and values.get(self._names[index], 0) is None
 
-    # ---- writes ----------------------------------------------------------------------------------------------------
+    # ---- writes ----------------------------------------------------------------------------------
     def wrote_later(self, truth: Truth, command: Command) -> None:
         """The broker has it; the device may have heard of it already."""
         if not self._orders:
@@ -88,7 +90,9 @@ class MessageWitness(Nobody):
             strays = [point for point in points if not truth.was_ordered(command.device, point)]
             if strays:
                 truth.held(command, true, right, STRAY_SET)
-            elif command.point in points and (right or not any(held(device, command.point, value)[1] for value in truth.earlier(command))):
+            elif command.point in points and (
+                right or not any(held(device, command.point, value)[1] for value in truth.earlier(command))
+            ):
                 truth.held(command, true, right, "")  # else an earlier one has come (again)
             else:
                 left.append((truth, command, done_ns))
@@ -100,5 +104,7 @@ class MessageWitness(Nobody):
             return
         for truth, command, done_ns in self._orders:
             if done_ns <= self._env._now - GRACE_NS:
-                truth.held(command, held(self._speaker.device, command.point, command.value)[0], False, NOT_WRITTEN)
+                truth.held(
+                    command, held(self._speaker.device, command.point, command.value)[0], False, NOT_WRITTEN
+                )
         self._orders.clear()

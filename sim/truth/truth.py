@@ -1,9 +1,11 @@
-"""What devices really showed, held against what drivers say that they read, and against what a write has left in the device.
+"""What devices really showed, held against what drivers say that they read, and against what a write has left
+in the device.
 
-Belongs here: the comparison, its books, the likely kind of a difference. Never: what becomes of a sample (ledger.py, quality.py), protocols
-(witness.py says what was shown). Nobody but a simulator knows both sides. A polled value must be one that the device showed while
-the call was under way (a lying sensor's lie included: that is what it showed); a notification what the server put into it; an MQTT
-value what the message said. Nothing here is on the timeline or in the trace: a run with and without it is the same run.
+Belongs here: the comparison, its books, the likely kind of a difference. Never: what becomes of a sample
+(ledger.py, quality.py), protocols (witness.py says what was shown). Nobody but a simulator knows both sides.
+A polled value must be one that the device showed while the call was under way (a lying sensor's lie included:
+that is what it showed); a notification what the server put into it; an MQTT value what the message said.
+Nothing here is on the timeline or in the trace: a run with and without it is the same run.
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ NOT_WRITTEN, STRAY_SET = "no write came to it", "another point was set, too"
 LEAST, ROUNDED = 1e-6, 2.0**-51
 """of an integer's last digit; what multiplying by a scale may round off, relative"""
 EXACT, SINGLE = 1e-9, 3e-7
-"""how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through binary32"""
+"""how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through
+binary32"""
 
 
 class Shown(NamedTuple):
-    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others; ``single``: binary32;
+    """A value that a device showed. ``step``: of an integer, what its last digit is worth, 0 of others;
+    ``single``: binary32;
     ``valueless``: the device itself had no value there."""
 
     value: float
@@ -56,15 +60,18 @@ class Witness(Protocol):
         ...
 
     def at(self, which: int) -> None:
-        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't care."""
+        """Of what speaks by itself: the batch is of that sample, or of that instant; who is asked doesn't
+        care."""
         ...
 
     def exactly(self) -> dict[int, float]:
-        """point -> a value that it showed in this call, computed as the contract says; those that are quickly known."""
+        """point -> a value that it showed in this call, computed as the contract says; those that are quickly
+        known."""
         ...
 
     def shown(self, index: int) -> list[Shown] | None:
-        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody knows."""
+        """What the point showed in this call, the oldest first; empty: it was never read; None: nobody
+        knows."""
         ...
 
     def valueless(self, index: int, status: int) -> bool:
@@ -72,7 +79,8 @@ class Witness(Protocol):
         ...
 
     def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
-        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when nobody knows."""
+        """After a write of ``ordered``: (what the device holds, is it that, what else was written); None when
+        nobody knows."""
         ...
 
     def likely(self, index: int, value: float) -> str:
@@ -80,7 +88,8 @@ class Witness(Protocol):
         ...
 
     def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
-        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it compared?)."""
+        """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it
+        compared?)."""
         ...
 
     def wrote_later(self, truth: Truth, command: Command) -> None:
@@ -128,7 +137,8 @@ class Nobody:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One reading (``k`` of a sample) or write that wasn't right. ``true``: what the device showed, or holds; ``kind``: what it looks like."""
+    """One reading (``k`` of a sample) or write that wasn't right. ``true``: what the device showed, or holds;
+    ``kind``: what it looks like."""
 
     device: str
     point: str
@@ -138,8 +148,9 @@ class Difference:
     kind: str
 
     def __str__(self) -> str:
-        return f"{self.device} {self.point}, sample {self.k}: read {self.said!r}, the device showed {self.true!r}" + (
-            f" (looks like {self.kind})" if self.kind else ""
+        return (
+            f"{self.device} {self.point}, sample {self.k}: read {self.said!r}, the device showed "
+            f"{self.true!r}" + (f" (looks like {self.kind})" if self.kind else "")
         )
 
 
@@ -155,7 +166,10 @@ class WrongWrite:
     kind: str
 
     def __str__(self) -> str:
-        text = f"command {self.number}, {self.device} {self.point}: ordered {self.ordered!r}, the device holds {self.true!r}"
+        text = (
+            f"command {self.number}, {self.device} {self.point}: ordered {self.ordered!r}, the device holds "
+            f"{self.true!r}"
+        )
         return text + (f" ({self.kind})" if self.kind else "")
 
 
@@ -166,7 +180,8 @@ class Points(Protocol):
 
 
 class CheckedReader(Protocol):
-    """Who reads a device for a gateway: which one, its point table, who knows what was shown, how many batches nobody looks at."""
+    """Who reads a device for a gateway: which one, its point table, who knows what was shown, how many
+    batches nobody looks at."""
 
     index: int
     witness: Witness
@@ -181,8 +196,8 @@ class CheckedReader(Protocol):
 class Truth:
     """Of one run. ``wrong_of``: device -> readings that weren't what it showed.
 
-    A poller's ``unchecked`` says how many of its next batches nobody looks at: it depends on how many there were and on what happened,
-    never on what they say.
+    A poller's ``unchecked`` says how many of its next batches nobody looks at: it depends on how many there
+    were and on what happened, never on what they say.
     """
 
     def __init__(self, env: Environment, ledger: Ledger, always: list[bool]) -> None:
@@ -193,7 +208,8 @@ class Truth:
         self._everywhere_ns = -1
         self._pollers: list[CheckedReader] = []
         self.checked = self.asked_elsewhere = 0
-        """readings that were looked at; those among them of which the process that served their device was asked"""
+        """readings that were looked at; those among them of which the process that served their device was
+        asked"""
         self.wrong_of: dict[int, int] = {}
         self.first: Difference | None = None
         self._orders: dict[tuple[int, int], list[Command]] = {}
@@ -244,7 +260,12 @@ class Truth:
         self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
         if row.void:
             self.trouble(poller)
-        watchful = number < FIRST or self._always[device] or now <= self._until_ns.get(device, -1) or now <= self._everywhere_ns
+        watchful = (
+            number < FIRST
+            or self._always[device]
+            or now <= self._until_ns.get(device, -1)
+            or now <= self._everywhere_ns
+        )
         poller.unchecked = 0 if watchful else SHARE - 1
 
     def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
@@ -264,11 +285,30 @@ class Truth:
             self.checked += 1
             if any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
                 continue  # a number, where the device has said that it has none, is no agreement
-            self.differs(device, index, k, value, shown[-1].value if shown else float("nan"), witness.likely(index, value) if shown else UNREAD)
+            self.differs(
+                device,
+                index,
+                k,
+                value,
+                shown[-1].value if shown else float("nan"),
+                witness.likely(index, value) if shown else UNREAD,
+            )
             wrong.append(index)
         if witness.asks_later:
-            read = [(bit_of[point].bit_length() - 1, value) for point, value, status in zip(*batch[:3], strict=True) if status < BAD]
-            witness.read_later(self, k, [(index, value, witness.shown(index) is not None) for index, value in read if index not in wrong])
+            read = [
+                (bit_of[point].bit_length() - 1, value)
+                for point, value, status in zip(*batch[:3], strict=True)
+                if status < BAD
+            ]
+            witness.read_later(
+                self,
+                k,
+                [
+                    (index, value, witness.shown(index) is not None)
+                    for index, value in read
+                    if index not in wrong
+                ],
+            )
 
     def name(self, device: int) -> str:
         """A device's."""
@@ -290,7 +330,8 @@ class Truth:
         self._not_done[command.number] = None
 
     def wrote(self, command: Command, witness: Witness) -> None:
-        """A driver has called a write done: does the device hold what was ordered, and nothing else that wasn't?"""
+        """A driver has called a write done: does the device hold what was ordered, and nothing else that
+        wasn't?"""
         self._not_done.pop(command.number, None)
         found = witness.holds(command.point, command.value)
         if found is None:  # nobody knows yet
@@ -298,7 +339,10 @@ class Truth:
             return
         true, right, stray = found
         if not right:  # what an order said that came to nothing may have come late
-            right = any(holds is not None and holds[1] for holds in (witness.holds(command.point, value) for value in self.failed_before(command)))
+            right = any(
+                holds is not None and holds[1]
+                for holds in (witness.holds(command.point, value) for value in self.failed_before(command))
+            )
         self.held(command, true, right, stray)
 
     def was_ordered(self, device: int, point: int) -> bool:
@@ -321,18 +365,22 @@ class Truth:
             told()
 
     def held(self, command: Command, true: float, right: bool, stray: str) -> None:
-        """What the device was found to hold after a write, and whether that is right; ``stray``: what is wrong whatever it holds."""
+        """What the device was found to hold after a write, and whether that is right; ``stray``: what is
+        wrong whatever it holds."""
         self.commands_checked += 1
         if right and not stray:
             return
         self.wrong_commands[command.device] = self.wrong_commands.get(command.device, 0) + 1
         if self.first_command is None:
             point = self._points[command.device][command.point]
-            self.first_command = WrongWrite(self._names[command.device], point, command.number, command.value, true, stray)
+            self.first_command = WrongWrite(
+                self._names[command.device], point, command.number, command.value, true, stray
+            )
 
 
 def agree(value: float, shown: Shown) -> bool:
-    """Is it what was shown, to the precision of the wire's type? Integers exactly, in units of the last place of their scale."""
+    """Is it what was shown, to the precision of the wire's type? Integers exactly, in units of the last place
+    of their scale."""
     true = shown.value
     if value == true:
         return True

@@ -1,7 +1,8 @@
 """Witnesses: what a device showed while a driver's call was under way, told by whoever served it.
 
-Belongs here: one class for each way in which values come. Never: comparisons (truth.py). ``begin`` is called when a call begins; what was
-shown before doesn't count for it. ``shown`` is asked when its batch is there: None means that nobody knows.
+Belongs here: one class for each way in which values come. Never: comparisons (truth.py). ``begin`` is called
+when a call begins; what was shown before doesn't count for it. ``shown`` is asked when its batch is there:
+None means that nobody knows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ Look = tuple[bytes, bytes]
 
 
 class ServerWords(Nobody):
-    """Of a real OPC UA server, whose answers the port has heard: only what it said of values that it had none of is looked at."""
+    """Of a real OPC UA server, whose answers the port has heard: only what it said of values that it had none
+    of is looked at."""
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
@@ -52,14 +54,16 @@ class ServerWords(Nobody):
 
 
 class ModbusWitness(Nobody):
-    """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a real device."""
+    """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a
+    real device."""
 
     def __init__(self, device: Device, real: bool = False) -> None:
         self._device, self._real = device, real
         self.looks: list[Look] = []
         self._before: list[Look] = []
         self._plans: dict[bytes, list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]] = {}
-        """request -> (point, how to unpack it, where, scale, offset) of the big-endian registers in its answer"""
+        """request -> (point, how to unpack it, where, scale, offset) of the big-endian registers in its
+        answer"""
 
     def begin(self) -> None:
         """What was looked at before is what a stale answer would show."""
@@ -113,9 +117,14 @@ class ModbusWitness(Nobody):
         return any(one.valueless for one in self.shown(index) or ())
 
     def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
-        """The registers as they are (of a real device nobody knows), and whether a write of this call went elsewhere."""
+        """The registers as they are (of a real device nobody knows), and whether a write of this call went
+        elsewhere."""
         point = self._device.model.points[index]
-        strays = [request for request, answer in self.looks if request[0] in WRITES and answer[:1] == request[:1] and not _only(request, point)]
+        strays = [
+            request
+            for request, answer in self.looks
+            if request[0] in WRITES and answer[:1] == request[:1] and not _only(request, point)
+        ]
         if self._real:
             return (ordered, True, STRAY) if strays else None
         value, right = held(self._device, index, ordered)
@@ -127,20 +136,30 @@ class ModbusWitness(Nobody):
         found = _found(self.looks, point, point.address)
         if cell is None or not found:
             return ""
-        if any(close(_register(point, cell, data).value, value) for data in _found(self._before, point, point.address)):
+        if any(
+            close(_register(point, cell, data).value, value)
+            for data in _found(self._before, point, point.address)
+        ):
             return "a stale answer"
         if _register(point, cell, found[-1]).valueless:
             return "a number that means that there is no value"
         data = found[-1]
         big = data if cell.order == "be" else reorder(data, cell.order)
         for order in ORDERS:
-            if order != cell.order and close(_decoded(cell, big if order == "be" else reorder(big, order), point), value):
+            if order != cell.order and close(
+                _decoded(cell, big if order == "be" else reorder(big, order), point), value
+            ):
                 return "another word order"
         raw = float(cell.struct.unpack(big)[0])
-        if close(raw, value) or any(close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)):
+        if close(raw, value) or any(
+            close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)
+        ):
             return "another scale"
         for shift in (-1, 1):
-            if any(close(_register(point, cell, data).value, value) for data in _found(self.looks, point, point.address + shift)):
+            if any(
+                close(_register(point, cell, data).value, value)
+                for data in _found(self.looks, point, point.address + shift)
+            ):
                 return "an address that is off by one"
         return "a corrupted frame or another table"
 
@@ -158,7 +177,9 @@ def _found(looks: list[Look], point: Point, address: int) -> list[bytes]:
                 out.append(bytes((answer[2 + at // 8] >> at % 8 & 1,)) if len(answer) > 2 + at // 8 else b"")
             else:
                 out.append(answer[2 + 2 * at : 2 + 2 * (at + point.width)])
-    return [data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)]
+    return [
+        data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)
+    ]
 
 
 def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown]:
@@ -170,13 +191,19 @@ def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown
 def _touched(request: bytes) -> tuple[int, int]:
     """(first address, how many) that a write changes."""
     at = 5 if request[0] == READ_WRITE else 1
-    return int.from_bytes(request[at : at + 2], "big"), 1 if request[0] in (5, 6, 22) else int.from_bytes(request[at + 2 : at + 4], "big")
+    return int.from_bytes(request[at : at + 2], "big"), 1 if request[0] in (5, 6, 22) else int.from_bytes(
+        request[at + 2 : at + 4], "big"
+    )
 
 
 def _only(request: bytes, point: Point) -> bool:
     """Does a write touch that point and no other?"""
     first, count = _touched(request)
-    return WRITES[request[0]] == point.table and point.address <= first and first + count <= point.address + point.width
+    return (
+        WRITES[request[0]] == point.table
+        and point.address <= first
+        and first + count <= point.address + point.width
+    )
 
 
 def written_by(device: Device, request: bytes) -> list[int]:
@@ -185,23 +212,32 @@ def written_by(device: Device, request: bytes) -> list[int]:
     return [
         index
         for index, point in enumerate(device.model.points)
-        if point.table == WRITES[request[0]] and point.address < first + count and first < point.address + point.width
+        if point.table == WRITES[request[0]]
+        and point.address < first + count
+        and first < point.address + point.width
     ]
 
 
 def held_shown(device: Device, index: int) -> Shown:
     """What a point's own register holds, whatever lies on top."""
     point, cell, value = device.model.points[index], device.image.cell(index), device.image.value(index)
-    return Shown(value, 1.0) if cell is None else Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4)
+    return (
+        Shown(value, 1.0)
+        if cell is None
+        else Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4)
+    )
 
 
 def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
-    """(what a point holds, is it what was ordered), to the precision of its registers and whatever lies on top."""
+    """(what a point holds, is it what was ordered), to the precision of its registers and whatever lies on
+    top."""
     image, point = device.image, device.model.points[index]
     cell, value = image.cell(index), image.value(index)
     if cell is None:
         return value, (value != 0.0) == (ordered != point.offset)
-    return value, bytes(image.raw[point.table][cell.position : cell.position + cell.size]) == cell.encode(ordered)
+    return value, bytes(image.raw[point.table][cell.position : cell.position + cell.size]) == cell.encode(
+        ordered
+    )
 
 
 def _decoded(cell: Cell, data: bytes, point: Point) -> float:
@@ -212,7 +248,12 @@ def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
     if cell is None:
         return Shown(float(data[0]), 1.0)
     value = cell.decode(data)
-    return Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4, value - value != 0.0 or data in cell.sentinels)
+    return Shown(
+        value,
+        0.0 if cell.floating else point.scale,
+        cell.floating and cell.size == 4,
+        value - value != 0.0 or data in cell.sentinels,
+    )
 
 
 def close(one: float, other: float) -> bool:
@@ -221,7 +262,8 @@ def close(one: float, other: float) -> bool:
 
 
 class NodeWitness(Nobody):
-    """Of an OPC UA server: every look at a node that it has made, as (number, point, what it told). ``numbered``: how many there were."""
+    """Of an OPC UA server: every look at a node that it has made, as (number, point, what it told).
+    ``numbered``: how many there were."""
 
     def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]]) -> None:
         self._image, self._looks = image, looks
@@ -275,7 +317,8 @@ def node_shown(image: NodeImage, index: int, told: NodeValue) -> Shown:
 
 
 class NoticeWitness(NodeWitness):
-    """Of a subscription: the looks whose source timestamp is the batch's. ``at`` says which before ``shown`` is asked."""
+    """Of a subscription: the looks whose source timestamp is the batch's. ``at`` says which before ``shown``
+    is asked."""
 
     def __init__(self, image: NodeImage, looks: deque[tuple[int, int, NodeValue]], epoch_ns: int) -> None:
         super().__init__(image, looks)
@@ -307,7 +350,9 @@ class NoticeWitness(NodeWitness):
         """Nobody knows of what was looked at longer ago than is kept."""
         found = super().shown(index)
         if not found and self._looks and self._looks[0][0] > 1:
-            oldest_ns = min((value.source_ns for _, point, value in self._looks if point == index), default=None)
+            oldest_ns = min(
+                (value.source_ns for _, point, value in self._looks if point == index), default=None
+            )
             if oldest_ns is None or (self._epoch_ns + oldest_ns) // 1000 > self._at_us:
                 return None
         return found

@@ -1,6 +1,8 @@
-"""A release on its way down the uplink: asked for block by block, several ahead, and again where a lost session left off.
+"""A release on its way down the uplink: asked for block by block, several ahead, and again where a lost
+session left off.
 
-Belongs here: what is asked for. Never: whether the bytes are right (upgrades.py), what the cloud keeps (sim/cloud/releases.py).
+Belongs here: what is asked for. Never: whether the bytes are right (upgrades.py), what the cloud keeps
+(sim/cloud/releases.py).
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ BLOCKS_AHEAD = 8
 class Fetch:
     """One download. ``over`` fires with a cause; empty when all is here, or all that the registry has."""
 
-    def __init__(self, gateway: Gateway, upgrade: int, name: str, version: str, size_bytes: int, limit_ns: int) -> None:
+    def __init__(
+        self, gateway: Gateway, upgrade: int, name: str, version: str, size_bytes: int, limit_ns: int
+    ) -> None:
         self._gateway, self._upgrade, self._name, self._version = gateway, upgrade, name, version
         self._size_bytes = size_bytes
         self._blocks: dict[int, bytes] = {}
@@ -40,7 +44,9 @@ class Fetch:
         ahead = BLOCK_BYTES * (len(self._blocks) + BLOCKS_AHEAD)
         while self._asked < min(ahead, self._size_bytes) and self._gateway.outbox.uplink.state == "up":
             if self._asked not in self._blocks:
-                self._gateway.outbox.uplink.tell(BlockRequest(self._upgrade, self._name, self._version, self._asked))
+                self._gateway.outbox.uplink.tell(
+                    BlockRequest(self._upgrade, self._name, self._version, self._asked)
+                )
             self._asked += BLOCK_BYTES
 
     def arrived(self, block: ReleaseBlock) -> None:

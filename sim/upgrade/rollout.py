@@ -16,17 +16,28 @@ from twinloop.sim.model.spec import OfferSpec
 class Rollout:
     """Of one world. ``orders`` in the order of their issue: each ends in exactly one of ENDS."""
 
-    def __init__(self, env: Environment, trace: Trace, cloud: Cloud, gateways: dict[str, Gateway], offers: tuple[OfferSpec, ...]) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        trace: Trace,
+        cloud: Cloud,
+        gateways: dict[str, Gateway],
+        offers: tuple[OfferSpec, ...],
+    ) -> None:
         self._env, self._trace, self._cloud, self._gateways = env, trace, cloud, gateways
         self.orders: list[Upgrade] = []
         self._releases = {(offer.release.name, str(offer.release.version)): offer.release for offer in offers}
-        cloud.release_store.bytes_of.update(((offer.release.name, str(offer.release.version)), offer.data) for offer in offers)
+        cloud.release_store.bytes_of.update(
+            ((offer.release.name, str(offer.release.version)), offer.data) for offer in offers
+        )
 
     def order(self, target: str, version: str) -> None:
         """Order ``gateway/component`` to take a version; it waits for a session like any command."""
         name, _, component = target.partition("/")
         gateway = self._gateways[name]
-        upgrade = Upgrade(len(self.orders) + 1, name, component, self._releases[component, version], self._env._now)
+        upgrade = Upgrade(
+            len(self.orders) + 1, name, component, self._releases[component, version], self._env._now
+        )
         self.orders.append(upgrade)
         self._trace.emit("upgrade", gateway.index, component, version, "ordered", "")
         if not self._cloud.command(gateway.index, upgrade):

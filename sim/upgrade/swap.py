@@ -1,9 +1,10 @@
 """A swap: new instances beside the old ones, put in their place between two calls, and back.
 
 Belongs here: slots changing places. Never: when (upgrades.py) or why (trial.py).
-A slot changes places by name: pipelines look up their transform, policy and driver at each call, so that who waits for the old
-instance is served by it, and the next one asks the new one. Who doesn't serve isn't restarted when it dies; what takes a place that
-needs an instance and has none is started there. A place that is down (a cold standby's) stays so.
+A slot changes places by name: pipelines look up their transform, policy and driver at each call, so that who
+waits for the old instance is served by it, and the next one asks the new one. Who doesn't serve isn't
+restarted when it dies; what takes a place that needs an instance and has none is started there. A place that
+is down (a cold standby's) stays so.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from twinloop.sim.model.spec import ComponentSpec
 
 
 class Swap:
-    """All slots of one component on a gateway. ``old`` and ``new`` by place; ``pollers``: whose polls depend on them."""
+    """All slots of one component on a gateway. ``old`` and ``new`` by place; ``pollers``: whose polls depend
+    on them."""
 
-    def __init__(self, gateway: Gateway, old: ComponentSpec, component: Component, linked: Linked, version: Version) -> None:
+    def __init__(
+        self, gateway: Gateway, old: ComponentSpec, component: Component, linked: Linked, version: Version
+    ) -> None:
         self._gateway = gateway
         spec = replace(old, component=component, version=version)
         self.old = [slot for slot in gateway.rack.slots if slot.spec.name == old.name]
@@ -32,7 +36,9 @@ class Swap:
         self._own_names = [slot.name for slot in self.old]
         of_slot = {id(poller.slot): poller for poller in gateway.pollers}
         self._poller_of = [of_slot.get(id(slot)) for slot in self.old]
-        self.pollers: list[Poller] = [poller for poller in self._poller_of if poller is not None] or list(gateway.pollers)
+        self.pollers: list[Poller] = [poller for poller in self._poller_of if poller is not None] or list(
+            gateway.pollers
+        )
         self.fault = ""
         """what a new instance died of before the swap, in words"""
         self._fault_cause = ""
@@ -46,7 +52,7 @@ class Swap:
         self._dark_ns: dict[int, int] = {}
         gateway.rack.staged += self.new
 
-    # ---- beside -------------------------------------------------------------------------------------------------
+    # ---- beside ----------------------------------------------------------------------------------
     def start(self, place: int) -> Event:
         """Bring one of them up; the signal fires when it is ready or has failed."""
         self._watch(place)
@@ -76,14 +82,15 @@ class Swap:
         """The cause for an upgrade of what a new instance died of."""
         return {"memory-limit": "memory", "contract": "configure"}.get(self._fault_cause, self._fault_cause)
 
-    # ---- forth and back -----------------------------------------------------------------------------------------
+    # ---- forth and back --------------------------------------------------------------------------
     def forth(self) -> Event:
         """Put the new ones in their places, each between two calls; the signal fires when all are there."""
         self.swapped = True
         return self._change(self.old, self.new, self._hand_over)
 
     def back(self) -> Steps:
-        """The old ones serve again; over when all are in their places, and those that had to be started are ready or have failed."""
+        """The old ones serve again; over when all are in their places, and those that had to be started are
+        ready or have failed."""
         yield self._change(self.new, self.old, None)
         yield from self._returning
 
@@ -108,7 +115,8 @@ class Swap:
         return over
 
     def _hand_over(self, place: int) -> None:
-        """``state`` as the old one has it now: what it wrote since the copy was made goes over what the new one made of the copy."""
+        """``state`` as the old one has it now: what it wrote since the copy was made goes over what the new
+        one made of the copy."""
         old, new, seen = self.old[place], self.new[place], self._snapshots[place]
         for key, value in old.imports.values.items():
             if seen.get(key) != value:
@@ -172,7 +180,7 @@ class Swap:
             gateway.rack.staged.remove(slot)
             gateway.supervisor.stop(slot)
 
-    # ---- who can't serve ----------------------------------------------------------------------------------------
+    # ---- who can't serve -------------------------------------------------------------------------
     def _see(self, place: int, state: str) -> None:
         now = self._gateway.machine.env._now
         if state == "ready":
@@ -189,7 +197,8 @@ class Swap:
         return ""
 
     def downtime_ns(self) -> int | None:
-        """The longest that one of its places had no instance that was ready, since the swap; None when there was none."""
+        """The longest that one of its places had no instance that was ready, since the swap; None when there
+        was none."""
         if not self.swapped:
             return None
         for place in list(self._dark_since):

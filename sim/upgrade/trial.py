@@ -1,9 +1,10 @@
-"""A trial: for a while after a swap the new components are watched, and the first sign that they are worse ends it.
+"""A trial: for a while after a swap the new components are watched, and the first sign that they are worse
+ends it.
 
-Belongs here: what is looked at, and the bounds that aren't in the scenario. Never: what follows (upgrades.py).
-Looked at are this gateway's own polls of the devices concerned, whether or not it leads a pair: how many came to nothing (could not
-begin, or ended without a verdict) beside what was usual before, how many were over later than the author wants it; and faults, those during
-the swap included.
+Belongs here: what is looked at, and the bounds that aren't in the scenario. Never: what follows
+(upgrades.py). Looked at are this gateway's own polls of the devices concerned, whether or not it leads a
+pair: how many came to nothing (could not begin, or ended without a verdict) beside what was usual before, how
+many were over later than the author wants it; and faults, those during the swap included.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ class Trial:
         self._gateway, self._spec, self._swap = gateway, spec, swap
         self._began_ns = gateway.machine.env._now
         self._dark = dict.fromkeys(poller.index for poller in swap.pollers if poller.came_to_nothing)
-        """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the new version"""
-        self._before = {poller.index: sum(poller.recent) / len(poller.recent) if poller.recent else 0.0 for poller in swap.pollers}
+        """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the
+        new version"""
+        self._before = {
+            poller.index: sum(poller.recent) / len(poller.recent) if poller.recent else 0.0
+            for poller in swap.pollers
+        }
         """device -> share of its last polls that came to nothing, with the old version"""
         self._expected = self._variance = 0.0
         self.polls = self.failed = self.late = 0
@@ -50,7 +55,8 @@ class Trial:
     def _fault(self, cause: str) -> None:
         if self._swap.faults > self._spec.faults:
             self.detail = f"{self._swap.faults} faults, the last {cause}"
-            self._gateway.machine.env.call_in(0, self._end, "faults")  # when what this fault leads to has happened
+            # when what this fault leads to has happened
+            self._gateway.machine.env.call_in(0, self._end, "faults")
 
     def _polled(self, row: Row) -> None:
         """A poll is over, or couldn't begin."""
@@ -65,7 +71,11 @@ class Trial:
         self._expected += share
         self._variance += share * (1.0 - share)
         self.failed += not row.carried
-        self.late += bool(row.carried) and self._spec.latency_ns is not None and self._gateway.machine.env._now - row.due_ns > self._spec.latency_ns
+        self.late += (
+            bool(row.carried)
+            and self._spec.latency_ns is not None
+            and self._gateway.machine.env._now - row.due_ns > self._spec.latency_ns
+        )
         cause = self._worse() if self.polls >= POLLS_MIN else ""
         if cause:
             self._gateway.machine.env.call_in(0, self._end, cause)
@@ -76,12 +86,15 @@ class Trial:
             self.detail = f"{self.failed} of {self.polls} polls came to nothing"
             return "failures"
         if self._spec.latency_ns is not None and self.late > TRIAL_LATE * self.polls:
-            self.detail = f"{self.late} of {self.polls} polls were over later than {self._spec.latency_ns / 1e6:g} ms"
+            self.detail = (
+                f"{self.late} of {self.polls} polls were over later than {self._spec.latency_ns / 1e6:g} ms"
+            )
             return "latency"
         return ""
 
     def _usual(self) -> float:
-        """So many would have come to nothing with the old version, too; where that is by chance, up to so many."""
+        """So many would have come to nothing with the old version, too; where that is by chance, up to so
+        many."""
         return self._expected + SIGMAS * sqrt(self._variance)
 
     def _end(self, cause: str) -> None:

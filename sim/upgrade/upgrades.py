@@ -1,12 +1,14 @@
-"""Upgrades over the air: what a gateway does with a release that it is told to install, step by step, each with its ways to end.
+"""Upgrades over the air: what a gateway does with a release that it is told to install, step by step, each
+with its ways to end.
 
-Belongs here: the steps and their order, the installed versions. Never: the download (releases.py), what is watched after the swap
-(trial.py), how a release is signed (components/releases/registry.py).
+Belongs here: the steps and their order, the installed versions. Never: the download (releases.py), what is
+watched after the swap (trial.py), how a release is signed (components/releases/registry.py).
 
-The statement that comes with the order is checked first: signature, then version; the bytes are fetched, held against it, written to
-flash, compiled, instantiated and configured BESIDE the old instances. Each slot is swapped between two of its calls: who waits for the
-old instance is still served by it. The old instances live until the trial is over and the new version is committed, which is one write
-that a sync makes durable; whatever stops the gateway before, it comes back with the old version and the ``state`` that this had at the
+The statement that comes with the order is checked first: signature, then version; the bytes are fetched, held
+against it, written to flash, compiled, instantiated and configured BESIDE the old instances. Each slot is
+swapped between two of its calls: who waits for the old instance is still served by it. The old instances live
+until the trial is over and the new version is committed, which is one write that a sync makes durable;
+whatever stops the gateway before, it comes back with the old version and the ``state`` that this had at the
 swap. Going back takes the instances that were kept.
 """
 
@@ -38,9 +40,18 @@ COMPILE_SLICE_NS = MS
 class Upgrades:
     """Of one gateway. ``installed``: component -> (version, SHA-256 of its bytes), as its flash has it."""
 
-    def __init__(self, gateway: Gateway, spec: UpgradeSpec, trusted: Keys, components: list[ComponentSpec], cuts: RandomStream) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        spec: UpgradeSpec,
+        trusted: Keys,
+        components: list[ComponentSpec],
+        cuts: RandomStream,
+    ) -> None:
         self._gateway, self._spec, self._trusted, self._cuts = gateway, spec, trusted, cuts
-        self.installed = {one.name: (one.version, one.component.sha256) for one in components if one.version is not None}
+        self.installed = {
+            one.name: (one.version, one.component.sha256) for one in components if one.version is not None
+        }
         self.current: Upgrade | None = None
         self._waiting: deque[Upgrade] = deque()
         self._fetch: Fetch | None = None
@@ -48,7 +59,7 @@ class Upgrades:
         self._trial: Trial | None = None
         self._committing = False
 
-    # ---- orders -------------------------------------------------------------------------------------------------
+    # ---- orders ----------------------------------------------------------------------------------
     def move(self, upgrade: Upgrade, event: str, cause: str = "") -> None:
         """Take a transition of the table and trace it."""
         following = TRANSITIONS.get((upgrade.state, event))
@@ -58,7 +69,9 @@ class Upgrades:
         if following in ENDS:
             upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.machine.env._now, cause
         upgrade.state = following
-        gateway.machine.trace.emit("upgrade", gateway.index, upgrade.component, str(upgrade.release.version), following, cause)
+        gateway.machine.trace.emit(
+            "upgrade", gateway.index, upgrade.component, str(upgrade.release.version), following, cause
+        )
         if following in ENDS and event != "end-of-run":
             gateway.machine.on_event(f"{'upgraded' if following == 'done' else following} {upgrade.target}")
 
@@ -83,9 +96,15 @@ class Upgrades:
         known = self.installed.get(upgrade.component)
         upgrade.before = None if known is None else known[0]
         steps = (
-            (self._check, "believed"), (self._download, "fetched"), (self._verify, "verified"), (self._write, "written"), (self._prepare, "prepared"),
-            (self._swap, "swapped"), (self._try, "passed"), (self._commit, "committed"),
-        )  # fmt: skip
+            (self._check, "believed"),
+            (self._download, "fetched"),
+            (self._verify, "verified"),
+            (self._write, "written"),
+            (self._prepare, "prepared"),
+            (self._swap, "swapped"),
+            (self._try, "passed"),
+            (self._commit, "committed"),
+        )
         for step, event in steps:
             cause = yield from step(upgrade)
             if gateway.machine.epoch != epoch:
@@ -104,7 +123,7 @@ class Upgrades:
             self._swapping.forget()
         self.current = self._fetch = self._swapping = self._trial = None
 
-    # ---- steps: each returns the cause for which it goes no further -----------------------------------------------
+    # ---- steps: each returns the cause for which it goes no further ------------------------------
     def _check(self, upgrade: Upgrade) -> Steps:
         """Is the order signed by whom we trust, and newer than what we have?"""
         yield from self._gateway.machine.cores.hold(self._gateway.machine.budget.host("verify"))
@@ -121,7 +140,12 @@ class Upgrades:
     def _download(self, upgrade: Upgrade) -> Steps:
         release = upgrade.release
         fetch = self._fetch = Fetch(
-            self._gateway, upgrade.number, release.name, str(release.version), release.size_bytes, self._spec.fetch_ns
+            self._gateway,
+            upgrade.number,
+            release.name,
+            str(release.version),
+            release.size_bytes,
+            self._spec.fetch_ns,
         )
         fetch.begin()
         cause = yield fetch.over
@@ -133,7 +157,9 @@ class Upgrades:
         """Are these the bytes that were signed?"""
         assert self._fetch is not None
         data = self._fetch.data()
-        yield from self._gateway.machine.cores.hold(self._gateway.machine.budget.host_many("digest_kib", _kib(data)))
+        yield from self._gateway.machine.cores.hold(
+            self._gateway.machine.budget.host_many("digest_kib", _kib(data))
+        )
         return bytes_fault(upgrade.release, data)
 
     def _write(self, upgrade: Upgrade) -> Steps:
@@ -146,7 +172,8 @@ class Upgrades:
         return ""
 
     def _prepare(self, upgrade: Upgrade) -> Steps:
-        """Compile, link against the old one's grants, bring up beside the old instances, ask drivers how they are."""
+        """Compile, link against the old one's grants, bring up beside the old instances, ask drivers how they
+        are."""
         gateway = self._gateway
         assert self._fetch is not None
         data, epoch = self._fetch.data(), gateway.machine.epoch
@@ -242,7 +269,7 @@ class Upgrades:
             self._swapping.retire(self._swapping.new)
         self.move(upgrade, "refuse", cause)
 
-    # ---- what else happens --------------------------------------------------------------------------------------
+    # ---- what else happens -----------------------------------------------------------------------
     def block(self, block: ReleaseBlock) -> None:
         """A block of the download has come."""
         if self._fetch is not None:
@@ -254,7 +281,8 @@ class Upgrades:
             self._fetch.begin()
 
     def stopped(self, cause: str) -> None:
-        """The gateway is gone: an order that isn't committed comes to nothing, in one way or the other of a write that was under way."""
+        """The gateway is gone: an order that isn't committed comes to nothing, in one way or the other of a
+        write that was under way."""
         upgrade, committing = self.current, self._committing
         self._committing = False
         if upgrade is not None:

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plants import WASM
-from twinloop.components.contract.contract import LinkState, Origin, PointConfig, Reading, Settings, TextReading
+from twinloop.components.contract.contract import (
+    LinkState,
+    Origin,
+    PointConfig,
+    Reading,
+    Settings,
+    TextReading,
+)
 from twinloop.components.host.batch import StageArguments, batch_in, forward_lane, read_batch
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance

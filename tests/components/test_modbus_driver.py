@@ -14,8 +14,9 @@ from pymodbus.framer import FramerRTU
 
 from tests.plants import WASM
 from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.host.call_state import Request
 from twinloop.components.host.host import Host
-from twinloop.components.host.instance import Instance, Request
+from twinloop.components.host.instance import Instance
 
 FUEL = 50_000_000
 Answer = Callable[[bytes], Any]

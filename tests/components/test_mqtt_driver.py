@@ -17,7 +17,19 @@ from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Fault
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.fields import ProtocolError
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingreq, Pingresp, Puback, Publish, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import (
+    Connack,
+    Connect,
+    Packet,
+    PacketReader,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    encode,
+)
 
 FUEL = 50_000_000
 S = 1_000_000_000

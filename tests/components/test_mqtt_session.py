@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.components.test_mqtt_driver import FUEL, NOTHING, POINTS, TOPIC, Bus, S, ask, document, driver, publish
+from tests.components.test_mqtt_driver import (
+    FUEL,
+    NOTHING,
+    POINTS,
+    TOPIC,
+    Bus,
+    S,
+    ask,
+    document,
+    driver,
+    publish,
+)
 from twinloop.components.contract.contract import PointConfig, Settings
 from twinloop.components.host.host import Host
 from twinloop.devices.mqtt.broker import Broker

@@ -19,7 +19,18 @@ from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.mqtt.listener import MqttListener
-from twinloop.devices.mqtt.packet import Connack, Connect, Packet, PacketReader, Pingresp, Puback, Publish, Suback, Subscribe, encode
+from twinloop.devices.mqtt.packet import (
+    Connack,
+    Connect,
+    Packet,
+    PacketReader,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    encode,
+)
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.verdict import Verdict

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.components import guests
+from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
-from twinloop.components.host.instance import SLICE_FUEL, NeedsFibers
+from twinloop.components.host.instance import SLICE_FUEL
 from twinloop.components.host.outcome import Cause
 from twinloop.scenarios.cli import running
 from twinloop.scenarios.cli.main import main

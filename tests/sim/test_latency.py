@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from twinloop.sim.accounts.latency import BUS, DRIVER, QUEUE, STAGES, UPLINK, Blame, Latencies, Latency, StageTimes
+from twinloop.sim.accounts.latency import (
+    BUS,
+    DRIVER,
+    QUEUE,
+    STAGES,
+    UPLINK,
+    Blame,
+    Latencies,
+    Latency,
+    StageTimes,
+)
 from twinloop.sim.kernel.invariants import InvariantError
 
 

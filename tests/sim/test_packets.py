@@ -11,7 +11,18 @@ from tests.devices.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
-from twinloop.devices.mqtt.packet import Connack, Connect, PacketReader, Pingreq, Pingresp, Puback, Publish, Subscribe, encode, publish_parts
+from twinloop.devices.mqtt.packet import (
+    Connack,
+    Connect,
+    PacketReader,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Subscribe,
+    encode,
+    publish_parts,
+)
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud import mqtt_wire as packets
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest

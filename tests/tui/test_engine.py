@@ -18,7 +18,19 @@ from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
 from twinloop.tui.engine.final_report import final_report
-from twinloop.tui.engine.messages import Do, Done, Look, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent, Wrong
+from twinloop.tui.engine.messages import (
+    Do,
+    Done,
+    Look,
+    Pause,
+    Play,
+    Rewind,
+    RunTo,
+    RunUntil,
+    Save,
+    StepEvent,
+    Wrong,
+)
 from twinloop.tui.engine.process import answer
 
 

@@ -22,7 +22,20 @@ from twinloop.sim.world import World
 from twinloop.tui.engine import marks
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.marks import MARKS_MAX, Mark, Marks
-from twinloop.tui.engine.messages import Command, Died, Do, Done, Look, Play, Reply, Rewind, RunTo, Save, View, Wrong
+from twinloop.tui.engine.messages import (
+    Command,
+    Died,
+    Do,
+    Done,
+    Look,
+    Play,
+    Reply,
+    Rewind,
+    RunTo,
+    Save,
+    View,
+    Wrong,
+)
 
 pytestmark = pytest.mark.skipif(not marks.possible(), reason="no forks here")
 LONGER = SCENARIO.replace("duration: 20 s", "duration: 120 s").replace(

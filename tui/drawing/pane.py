@@ -15,12 +15,17 @@ from textual.widget import Widget
 
 
 class Pane(Widget):
-    """``make`` lines for (width, height); ``spent`` is told the seconds that took; ``click``: (line, height) that somebody pointed at."""
+    """``make`` lines for (width, height); ``spent`` is told the seconds that took; ``click``: (line, height)
+    that somebody pointed at."""
 
     DEFAULT_CSS = "Pane { width: 1fr; height: 1fr; }"
 
     def __init__(
-        self, name: str, make: Callable[[int, int], list[Text]], spent: Callable[[float], None], click: Callable[[int, int], None] | None = None
+        self,
+        name: str,
+        make: Callable[[int, int], list[Text]],
+        spent: Callable[[float], None],
+        click: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__(id=name)
         self.make, self._spent, self._click = make, spent, click

@@ -1,6 +1,7 @@
 """Words, bars and curves in cells of a terminal.
 
-Belongs here: figures to short text of a known width. Never: what is shown (screens/), colours of a theme (app.tcss): styles are names of Textual's.
+Belongs here: figures to short text of a known width. Never: what is shown (screens/), colours of a theme
+(app.tcss): styles are names of Textual's.
 """
 
 from __future__ import annotations
@@ -16,15 +17,44 @@ from twinloop.sim.kernel.histogram import NEVER
 BARS = " ▁▂▃▄▅▆▇█"
 OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"
 ON_DARK = TerminalTheme(
-    (18, 18, 18), (224, 224, 224),
-    [(0, 0, 0), (255, 60, 60), (60, 230, 60), (240, 240, 60), (90, 130, 255), (230, 100, 230), (60, 225, 235), (224, 224, 224)],
-)  # fmt: skip
+    (18, 18, 18),
+    (224, 224, 224),
+    [
+        (0, 0, 0),
+        (255, 60, 60),
+        (60, 230, 60),
+        (240, 240, 60),
+        (90, 130, 255),
+        (230, 100, 230),
+        (60, 225, 235),
+        (224, 224, 224),
+    ],
+)
 ON_LIGHT = TerminalTheme(
-    (255, 255, 255), (32, 32, 32),
-    [(0, 0, 0), (200, 0, 0), (0, 125, 0), (135, 120, 0), (0, 0, 190), (140, 0, 140), (0, 120, 130), (96, 96, 96)],
-)  # fmt: skip
-"""black, red, green, yellow, blue, magenta, cyan, white: of 16 colours the nearest is the one that has the name"""
-VERDICT_STYLES = {"PASS": OK, "FAIL": BAD, "NO-DATA": WARN, "UNSURE": WARN, "BROKEN": BAD, "ABORTED": WARN, "INVALID": BAD}
+    (255, 255, 255),
+    (32, 32, 32),
+    [
+        (0, 0, 0),
+        (200, 0, 0),
+        (0, 125, 0),
+        (135, 120, 0),
+        (0, 0, 190),
+        (140, 0, 140),
+        (0, 120, 130),
+        (96, 96, 96),
+    ],
+)
+"""black, red, green, yellow, blue, magenta, cyan, white: of 16 colours the nearest is the one that has the
+name"""
+VERDICT_STYLES = {
+    "PASS": OK,
+    "FAIL": BAD,
+    "NO-DATA": WARN,
+    "UNSURE": WARN,
+    "BROKEN": BAD,
+    "ABORTED": WARN,
+    "INVALID": BAD,
+}
 VERDICT_MARKS = {"PASS": "✓", "FAIL": "✗", "NO-DATA": "?", "UNSURE": "~"}
 
 
@@ -37,7 +67,10 @@ def fit(text: str, width: int) -> str:
 
 def row(cells: Sequence[tuple[str, int]], style: str = "") -> Text:
     """Cells (text, width; negative: to the right) with a blank between."""
-    shown = [fit(text, width) if width >= 0 else fit(text, -width) if len(text) > -width else text.rjust(-width) for text, width in cells]
+    shown = [
+        fit(text, width) if width >= 0 else fit(text, -width) if len(text) > -width else text.rjust(-width)
+        for text, width in cells
+    ]
     return Text(" ".join(shown), style=style, no_wrap=True, overflow="crop")
 
 

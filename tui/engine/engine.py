@@ -1,9 +1,9 @@
 """The engine: one scenario and the world that plays it, slice by slice, with what is done to it live.
 
-Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: its process (process.py), what is seen of it
-(viewing.py). It looks at its commands after at most
-SLICE_EVENTS events. Rewinding goes on from a mark (marks.py) or, without one, from a new world, and plays the same again: a run is a pure function
-of its scenario and its stamped commands.
+Belongs here: playing a world in slices between two looks at its commands, rewinding, saving. Never: its
+process (process.py), what is seen of it (viewing.py). It looks at its commands after at most
+SLICE_EVENTS events. Rewinding goes on from a mark (marks.py) or, without one, from a new world, and plays the
+same again: a run is a pure function of its scenario and its stamped commands.
 """
 
 from __future__ import annotations
@@ -69,14 +69,18 @@ class Order:
 
 
 class Engine:
-    """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError when it can't be run."""
+    """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError
+    when it can't be run."""
 
     def __init__(self, host: Host, file: Path, seed: int | None, marks: Marks | None = None) -> None:
         self.host, self.marks = host, marks
         self.loaded = load(file)
         self._expectations = read_expectations(self.loaded)
         spec = Planner(self.loaded, host, seed).world()
-        self.spec = replace(spec, offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)))
+        self.spec = replace(
+            spec,
+            offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)),
+        )
         self.live = LiveCommands([])
         self.rewinds = 0
         """how often it went back: what was seen before isn't what is seen after"""
@@ -107,9 +111,10 @@ class Engine:
         self._settled_ns = self.spec.duration_ns
         self.verdict = self.broken = ""
 
-    # ---- commands -------------------------------------------------------------------------------------------------
+    # ---- commands --------------------------------------------------------------------------------
     def mark(self) -> Reply | None:
-        """Leave a mark, if it is time for one. A reply: this process is somebody else's successor, and has that to say."""
+        """Leave a mark, if it is time for one. A reply: this process is somebody else's successor, and has
+        that to say."""
         if self.marks is None or not self.marks.due(self.world.events):
             return None
         order: Order | None = self.marks.take(self.world)
@@ -159,7 +164,10 @@ class Engine:
     def _run_to(self, command: RunTo) -> None:
         self._idle()
         if self.mode != "over":
-            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, max(command.to_ns, self.world.env._now), ""
+            self.mode = "playing"
+            self.speed = None
+            self._goal_ns = max(command.to_ns, self.world.env._now)
+            self._kind = ""
 
     def _run_until(self, command: RunUntil) -> None:
         self._idle()
@@ -190,7 +198,11 @@ class Engine:
     def progress(self) -> float:
         """Of rewinding, 0 to 1."""
         whole = self._goal_ns - self._from_ns
-        return 1.0 if self.mode != "rewinding" or whole <= 0 else max(0.0, (self.world.env._now - self._from_ns) / whole)
+        return (
+            1.0
+            if self.mode != "rewinding" or whole <= 0
+            else max(0.0, (self.world.env._now - self._from_ns) / whole)
+        )
 
     def _go_back(self, order: Order) -> None:
         self.mode, self.speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
@@ -200,7 +212,9 @@ class Engine:
         if self.mode in ("over", "rewinding"):
             return Wrong("the run is over" if self.mode == "over" else "it is being rewound")
         verb = require_verb(command.entry)
-        action, entry = live_action(self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.live.entries)}"))
+        action, entry = live_action(
+            self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.live.entries)}")
+        )
         now = max(self.world.env._now, 0)
         if now >= self.spec.duration_ns:
             return Wrong("nothing is due any more: a timeline ends with the run")
@@ -211,16 +225,29 @@ class Engine:
         return Done(f"{verb} {entry[verb]} at {action.at_ns / 1e9:.6f} s")
 
     def _save(self, command: Save) -> Done:
-        save(self.loaded, self.spec.seed, [entry for _, entry in self.live.entries], command.target, self._same_plan)
-        return Done(f"{shown_path(Path(command.target))}: the scenario with {len(self.live.entries)} live commands")
+        save(
+            self.loaded,
+            self.spec.seed,
+            [entry for _, entry in self.live.entries],
+            command.target,
+            self._same_plan,
+        )
+        return Done(
+            f"{shown_path(Path(command.target))}: the scenario with {len(self.live.entries)} live commands"
+        )
 
     def _same_plan(self, saved: Loaded) -> bool:
-        """Is it the same plant with the same components and devices? What a scenario names by a relative path lies beside it."""
+        """Is it the same plant with the same components and devices? What a scenario names by a relative path
+        lies beside it."""
         spec = Planner(saved, self.host).world()
-        return [one.component.sha256 for one in spec.components] == [one.component.sha256 for one in self.spec.components] and (
-            saved.models.digests == self.loaded.models.digests and [one.name for one in spec.devices] == [one.name for one in self.spec.devices])
+        return [one.component.sha256 for one in spec.components] == [
+            one.component.sha256 for one in self.spec.components
+        ] and (
+            saved.models.digests == self.loaded.models.digests
+            and [one.name for one in spec.devices] == [one.name for one in self.spec.devices]
+        )
 
-    # ---- playing --------------------------------------------------------------------------------------------------
+    # ---- playing ---------------------------------------------------------------------------------
     def wait_s(self) -> float | None:
         """How long to wait for a command before the next slice; None: until one comes."""
         if self.mode in ("paused", "over"):
@@ -273,7 +300,8 @@ class Engine:
                 return
 
     def _some(self, limit_ns: int, events: int) -> bool:
-        """At most so many events until then; at the end of the run it settles, and is over. True: it has come there."""
+        """At most so many events until then; at the end of the run it settles, and is over. True: it has come
+        there."""
         world, whole_ns = self.world, self.spec.duration_ns
         if self._settled_ns == whole_ns and not self._some_of_run(min(limit_ns, whole_ns), events):
             return False
@@ -322,7 +350,13 @@ def _undone(count: int) -> str:
 
 
 _HANDLERS: dict[type, Any] = {
-    Play: Engine._play, Pause: Engine._pause, StepEvent: Engine._step_event, RunTo: Engine._run_to, RunUntil: Engine._run_until,
-    Rewind: Engine._rewind, Do: Engine._do, Save: Engine._save,
-}  # fmt: skip
+    Play: Engine._play,
+    Pause: Engine._pause,
+    StepEvent: Engine._step_event,
+    RunTo: Engine._run_to,
+    RunUntil: Engine._run_until,
+    Rewind: Engine._rewind,
+    Do: Engine._do,
+    Save: Engine._save,
+}
 """command -> what carries it out"""

@@ -1,6 +1,7 @@
 """The screen's end of the engine's process: starts it, sends commands, takes what comes.
 
-Belongs here: the process and the pipe. Never: drawing. Views are asked for one at a time, so that none ever waits in the pipe: the newest wins.
+Belongs here: the process and the pipe. Never: drawing. Views are asked for one at a time, so that none ever
+waits in the pipe: the newest wins.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ QUIT_S = 5.0
 
 
 class Feed:
-    """One engine. ``take`` what it has said; ``look`` asks for a view, unless one is on its way. ``close`` it."""
+    """One engine. ``take`` what it has said; ``look`` asks for a view, unless one is on its way. ``close``
+    it."""
 
     def __init__(self, file: Path, seed: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         self._near, far = context.Pipe()
-        self._process = context.Process(target=main, args=(far, str(file), seed), daemon=True, name="twinloop engine")
+        self._process = context.Process(
+            target=main, args=(far, str(file), seed), daemon=True, name="twinloop engine"
+        )
         self._process.start()
         far.close()
         self._asked = self._over = False
@@ -66,7 +70,11 @@ class Feed:
                     if isinstance(reply, FinalReport):
                         self._over = True
                         return reply.text
-        return "no report: the engine has died\n" if self._over else f"no report: the engine didn't answer within {QUIT_S:g} s\n"
+        return (
+            "no report: the engine has died\n"
+            if self._over
+            else f"no report: the engine didn't answer within {QUIT_S:g} s\n"
+        )
 
     @property
     def alive(self) -> bool:

@@ -1,4 +1,5 @@
-"""What a session leaves on the terminal when it ends: the report of ``twinloop run``, on the run as far as it came.
+"""What a session leaves on the terminal when it ends: the report of ``twinloop run``, on the run as far as it
+came.
 
 Belongs here: closing the books and writing the report. Never: figures of its own.
 """
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def final_report(engine: Engine, width: int) -> str:
-    """The report with its colours. A run that isn't over is ABORTED, as by Ctrl-C: the engine can't go on after this."""
+    """The report with its colours. A run that isn't over is ABORTED, as by Ctrl-C: the engine can't go on
+    after this."""
     world, loaded = engine.world, engine.loaded
     notes, broken = [], engine.broken
     judged: list[Judged] = []
@@ -40,8 +42,20 @@ def final_report(engine: Engine, width: int) -> str:
     except InvariantError as error:
         broken, verdict = str(error), Verdict.BROKEN
     if engine.live.entries:
-        notes.append(f"given live: {len(engine.live.entries)}; only the scenario saved with them (w) repeats this run, the command below doesn't")
-    result = collect(loaded, world, engine.judge, judged, verdict, notes, command(loaded, world.spec.seed, Options()), engine.wall_s)
+        notes.append(
+            f"given live: {len(engine.live.entries)}; only the scenario saved with them (w) repeats this "
+            f"run, the command below doesn't"
+        )
+    result = collect(
+        loaded,
+        world,
+        engine.judge,
+        judged,
+        verdict,
+        notes,
+        command(loaded, world.spec.seed, Options()),
+        engine.wall_s,
+    )
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, highlight=False)
     report(console, replace(result, error=broken), shown_path(loaded.file))

@@ -1,7 +1,8 @@
 """What was done live, in the order in which it was stamped, and how much of it has come about.
 
-Belongs here: that list. Never: checking an entry (scenarios/planning/entries.py), stamping it (sim/session.py). A command is put on a
-world's timeline only when everything before it has happened: a mark to rewind to never holds one that may be undone.
+Belongs here: that list. Never: checking an entry (scenarios/planning/entries.py), stamping it
+(sim/session.py). A command is put on a world's timeline only when everything before it has happened: a mark
+to rewind to never holds one that may be undone.
 """
 
 from __future__ import annotations

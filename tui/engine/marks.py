@@ -1,10 +1,13 @@
-"""Marks to rewind to: forks of the engine's process that sleep at an instant each, until one is woken and goes on in its place.
+"""Marks to rewind to: forks of the engine's process that sleep at an instant each, until one is woken and
+goes on in its place.
 
-Belongs here: forking, sleeping, waking, which marks are kept. Never: what a world does. A fork shares nothing that changes: memory is copied by the
-kernel when it is written, stores' files by ``FlashFile.copy``. Linux only (``possible``); elsewhere rewinding replays from 0.
+Belongs here: forking, sleeping, waking, which marks are kept. Never: what a world does. A fork shares nothing
+that changes: memory is copied by the kernel when it is written, stores' files by ``FlashFile.copy``. Linux
+only (``possible``); elsewhere rewinding replays from 0.
 
-Every process of an engine holds the connection to the screen; the one that is awake uses it. All hang on the root's lifeline: when the root is gone,
-or whoever is awake, the others end. The root adopts orphans and outlives them (``root``).
+Every process of an engine holds the connection to the screen; the one that is awake uses it. All hang on the
+root's lifeline: when the root is gone, or whoever is awake, the others end. The root adopts orphans and
+outlives them (``root``).
 """
 
 from __future__ import annotations
@@ -57,7 +60,8 @@ class Mark:
 
 
 def root(play: Callable[[Path, Connection], int]) -> int:
-    """Run ``play(folder, lifeline)`` in a fork, and outlive it and all that come of it; returns the worst exit code (128 + N: killed by signal N).
+    """Run ``play(folder, lifeline)`` in a fork, and outlive it and all that come of it; returns the worst
+    exit code (128 + N: killed by signal N).
 
     The folder is theirs, and goes with them. SIGTERM and SIGHUP end them all.
     """
@@ -138,7 +142,8 @@ class Marks:
         return events >= self._next_events and time.monotonic() >= self._next_s and _memory_for_one()
 
     def take(self, world: World) -> Any:
-        """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with: then it is who is awake now."""
+        """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with:
+        then it is who is awake now."""
         gc.freeze()  # the collector would touch, and so copy, all that is shared
         order = None
         while True:
@@ -160,7 +165,8 @@ class Marks:
             for file, path in files:
                 file.copy(path)
             forked = os.fork()
-        except OSError:  # no room on the disk, or for another process: a mark is nothing that a run depends on
+        # no room on the disk, or for another process: a mark is nothing that a run depends on
+        except OSError:
             near.close()
             far.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -180,7 +186,8 @@ class Marks:
         return None
 
     def _sleep(self, control: Connection, folder: Path) -> Any:
-        """Until it is woken; it ends here, and its files with it, when it is told to or nobody can wake it any more."""
+        """Until it is woken; it ends here, and its files with it, when it is told to or nobody can wake it
+        any more."""
         order = None
         if self.lifeline not in wait([control, self.lifeline]):
             with contextlib.suppress(EOFError):
@@ -192,23 +199,32 @@ class Marks:
         return order
 
     def _thin(self) -> None:
-        """Too many: of those between the first and the last the one goes that is missed least, so that distances grow with age."""
+        """Too many: of those between the first and the last the one goes that is missed least, so that
+        distances grow with age."""
         if len(self.kept) <= MARKS_MAX:
             return
         now = self.kept[-1].events
-        gaps = [(self.kept[i + 1].events - self.kept[i - 1].events) / (now - self.kept[i - 1].events) for i in range(1, len(self.kept) - 1)]
+        gaps = [
+            (self.kept[i + 1].events - self.kept[i - 1].events) / (now - self.kept[i - 1].events)
+            for i in range(1, len(self.kept) - 1)
+        ]
         gone = self.kept.pop(1 + gaps.index(min(gaps)))
         _tell(gone.control, None)
 
     def wake(self, to_ns: int, order: Any) -> bool:
-        """Wake the last mark at or before ``to_ns`` with an order; True: done, and the caller must end now. False: there is none."""
+        """Wake the last mark at or before ``to_ns`` with an order; True: done, and the caller must end now.
+        False: there is none."""
         return any(_tell(mark.control, order) for mark in reversed(self.kept) if mark.at_ns <= to_ns)
 
 
 def _memory_for_one() -> bool:
     """A mark comes to own what the engine changes after it: in the worst case as much as the engine has."""
     mine = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    found = next(line for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines() if line.startswith("MemAvailable:"))
+    found = next(
+        line
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        if line.startswith("MemAvailable:")
+    )
     return int(found.split()[1]) * 1024 >= MEMORY_SPARE * mine
 
 

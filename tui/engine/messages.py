@@ -1,6 +1,8 @@
-"""What the screen and the engine's process say to one another: commands in, views out; plain, picklable, without references to a world.
+"""What the screen and the engine's process say to one another: commands in, views out; plain, picklable,
+without references to a world.
 
-Belongs here: the protocol between two processes. Never: how a command is carried out (engine.py), how a view is drawn (screens/).
+Belongs here: the protocol between two processes. Never: how a command is carried out (engine.py), how a view
+is drawn (screens/).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 
 from twinloop.sim.snapshot import Snapshot
 
-# ---- commands -----------------------------------------------------------------------------------------------------
+# ---- commands ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last of the log that is known; ``rows``: of the fleet's table."""
+    """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last of the log that is
+    known; ``rows``: of the fleet's table."""
 
     device: int = -1
     line: int = 0
@@ -77,14 +80,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """The end; the engine's process ends. ``width``: of the report that is wanted before, in cells; 0: none."""
+    """The end; the engine's process ends. ``width``: of the report that is wanted before, in cells; 0:
+    none."""
 
     width: int = 0
 
 
 Command = Play | Pause | StepEvent | RunTo | RunUntil | Rewind | Do | Save | Look | Quit
 
-# ---- replies ------------------------------------------------------------------------------------------------------
+# ---- replies -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ class GatewayInfo:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key beside a verb: must it be there, what it may look like, what there is to choose from (empty: anything)."""
+    """A key beside a verb: must it be there, what it may look like, what there is to choose from (empty:
+    anything)."""
 
     name: str
     needed: bool
@@ -196,7 +201,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """The selected device now: (value, status) of each point, its faults, its last frames, values over time by point."""
+    """The selected device now: (value, status) of each point, its faults, its last frames, values over time
+    by point."""
 
     index: int
     values: tuple[tuple[float | None, int], ...]
@@ -238,7 +244,8 @@ class InstanceRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99) of windows; -1: nothing."""
+    """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99)
+    of windows; -1: nothing."""
 
     snapshot: Snapshot
     mode: str

@@ -26,28 +26,66 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
     """All that doesn't change while it runs."""
     spec = world.spec
     coming = sorted((action.at_ns, f"{action.verb} {action.target}") for action in spec.timeline)
-    reactions = tuple(f"{one.action.verb} {one.action.target} {_delay(one.delay_ns)}after {one.event}" for one in spec.reactions)
-    bounds = [one for one in expectations if one.metric == "latency.gateway" and one.operator in ("<", "<=") and one.unit == "ns"]
+    reactions = tuple(
+        f"{one.action.verb} {one.action.target} {_delay(one.delay_ns)}after {one.event}"
+        for one in spec.reactions
+    )
+    bounds = [
+        one
+        for one in expectations
+        if one.metric == "latency.gateway" and one.operator in ("<", "<=") and one.unit == "ns"
+    ]
     budget_ns, budget = min(((int(one.bound), one.text) for one in bounds), default=(0, ""))
     gateways = tuple(
         GatewayInfo(
-            g.name, g.board.name, g.board.cores, g.board.memory_bytes, g.uplink.link, "" if g.standby is None else g.standby.of,
-            0 if g.store is None else g.store.capacity_bytes, _band(gateway),
-        ) for g, gateway in zip(spec.gateways, world.gateways, strict=True)
-    )  # fmt: skip
+            g.name,
+            g.board.name,
+            g.board.cores,
+            g.board.memory_bytes,
+            g.uplink.link,
+            "" if g.standby is None else g.standby.of,
+            0 if g.store is None else g.store.capacity_bytes,
+            _band(gateway),
+        )
+        for g, gateway in zip(spec.gateways, world.gateways, strict=True)
+    )
     return Ready(
-        loaded.scenario.name, shown_path(loaded.file), spec.seed, spec.duration_ns, tuple(_device(spec, device) for device in spec.devices), gateways,
-        _verbs(spec), tuple(coming), reactions, tuple(kinds), budget_ns, budget,
-    )  # fmt: skip
+        loaded.scenario.name,
+        shown_path(loaded.file),
+        spec.seed,
+        spec.duration_ns,
+        tuple(_device(spec, device) for device in spec.devices),
+        gateways,
+        _verbs(spec),
+        tuple(coming),
+        reactions,
+        tuple(kinds),
+        budget_ns,
+        budget,
+    )
 
 
 def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:
     def where(i: int) -> str:
         point = device.model.points[i]
-        return node_id(point) if device.protocol == "opcua" else member(point.name) if device.protocol == "mqtt" else point.address_text()
+        return (
+            node_id(point)
+            if device.protocol == "opcua"
+            else member(point.name)
+            if device.protocol == "mqtt"
+            else point.address_text()
+        )
 
     points = tuple((point.name, where(i), point.unit) for i, point in enumerate(device.model.points))
-    return DeviceInfo(device.name, spec.fleets[device.fleet], device.protocol, device.link, device.gateway, device.poll_ns, points)
+    return DeviceInfo(
+        device.name,
+        spec.fleets[device.fleet],
+        device.protocol,
+        device.link,
+        device.gateway,
+        device.poll_ns,
+        points,
+    )
 
 
 def _delay(delay_ns: int) -> str:
@@ -62,7 +100,12 @@ def _band(gateway: Gateway) -> str:
 def _verbs(spec: WorldSpec) -> tuple[VerbInfo, ...]:
     out = []
     for name, verb in VERBS.items():
-        keys = tuple(KeyInfo(key.name, key.needed, key.example, () if key.choices is None else tuple(key.choices(spec))) for key in verb.own_keys())
+        keys = tuple(
+            KeyInfo(
+                key.name, key.needed, key.example, () if key.choices is None else tuple(key.choices(spec))
+            )
+            for key in verb.own_keys()
+        )
         keys += (KeyInfo("for", verb.must_end, FOR_EXAMPLE, ()),) if verb.lasts else ()
         out.append(VerbInfo(name, verb.help(), keys, tuple(verb.targets(spec))))
     return tuple(out)

@@ -1,6 +1,7 @@
 """The engine's process: commands in, views out.
 
-Belongs here: its start and its end, who hears what. Never: what a command does (engine.py), what is in a view (viewing.py).
+Belongs here: its start and its end, who hears what. Never: what a command does (engine.py), what is in a view
+(viewing.py).
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def play(connection: Connection, file: str, seed: int | None, marks: Marks | Non
 
 
 def serve(engine: Engine, connection: Connection) -> None:
-    """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor when that returns."""
+    """Until Quit, or until this process's root is gone. Who makes a mark may be somebody else's successor
+    when that returns."""
     try:
         _serve(engine, connection)
     finally:

@@ -1,4 +1,5 @@
-"""Points a second, over the last whole stretches of simulated time: the same figures at the same instant, however it was come to.
+"""Points a second, over the last whole stretches of simulated time: the same figures at the same instant,
+however it was come to.
 
 Belongs here: counting by stretches. Never: what is counted.
 """
@@ -29,11 +30,14 @@ class Rates:
         counts[index] += points
 
     def per_s(self, now_ns: int) -> tuple[float, ...]:
-        """Of each, over the whole stretches before the one that ``now_ns`` is in; before there is one, of what has come."""
+        """Of each, over the whole stretches before the one that ``now_ns`` is in; before there is one, of
+        what has come."""
         last = now_ns // self.stretch_ns
         known = min(STRETCHES, last)
         if known <= 0:
-            return tuple(points * 1e9 / max(1, now_ns) for points in self._stretches.get(0, [0] * self._count))
+            return tuple(
+                points * 1e9 / max(1, now_ns) for points in self._stretches.get(0, [0] * self._count)
+            )
         sums = [0] * self._count
         for stretch in range(last - known, last):
             for index, points in enumerate(self._stretches.get(stretch, ())):

@@ -20,13 +20,20 @@ def view(engine: Engine, look: Look) -> View:
     world, watch = engine.world, engine.watch
     now, count = max(0, world.env._now), len(world.spec.devices)
     paced = engine.mode == "playing" and engine.speed is not None
-    meters = [(gateway.name, name, meter) for gateway in world.gateways for name, meter in gateway.machine.budget.meters.items()]
+    meters = [
+        (gateway.name, name, meter)
+        for gateway in world.gateways
+        for name, meter in gateway.machine.budget.meters.items()
+    ]
     return View(
         snapshot=take(world),
         mode=engine.mode,
         speed=float(engine.speed) if paced and engine.speed is not None else None,
         lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
-        verdicts=tuple(LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one)) for one in engine.judge.judge()),
+        verdicts=tuple(
+            LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one))
+            for one in engine.judge.judge()
+        ),
         log=watch.lines(look.line),
         carried_per_s=watch.carried.per_s(now),
         delivered_per_s=watch.delivered.per_s(now),
@@ -35,7 +42,10 @@ def view(engine: Engine, look: Look) -> View:
         values=tuple(watch.values),
         latency=watch.latency(),
         slowest=watch.slowest(),
-        instances=tuple(InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values())) for gateway, name, m in meters),
+        instances=tuple(
+            InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values()))
+            for gateway, name, m in meters
+        ),
         stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.live.entries),
         happened=tuple(watch.happened),
         device=watch.device(look.device) if 0 <= look.device < count else None,

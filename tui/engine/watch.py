@@ -1,6 +1,8 @@
-"""What the screens want to know beyond a snapshot: the log, last values, latency over time, the slowest samples, a device's frames.
+"""What the screens want to know beyond a snapshot: the log, last values, latency over time, the slowest
+samples, a device's frames.
 
-Belongs here: listening to a world without changing it. Never: drawing, commands. Everything kept has a named limit.
+Belongs here: listening to a world without changing it. Never: drawing, commands. Everything kept has a named
+limit.
 """
 
 from __future__ import annotations
@@ -35,9 +37,22 @@ HAPPENED_MAX = 1000
 SPARK_MAX = 24
 """of them in a table"""
 TOLD = (
-    "trouble", "link", "phase", "gateway", "session", "component", "role", "failover", "handover", "upgrade", "swap", "limit", "breach", "alert",
+    "trouble",
+    "link",
+    "phase",
+    "gateway",
+    "session",
+    "component",
+    "role",
+    "failover",
+    "handover",
+    "upgrade",
+    "swap",
+    "limit",
+    "breach",
+    "alert",
     "command",
-)  # fmt: skip
+)
 """kinds of records that are lines of the log; the others come with every poll"""
 
 
@@ -55,7 +70,9 @@ class Watch:
         self.values: list[tuple[float | None, int, int]] = [(None, 0, -1)] * count
         self.happened: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
         """(when, what) of the timeline's entries that have begun, those after an event too"""
-        world.timeline.on_begin.append(lambda action: self.happened.append((world.env._now, f"{action.verb} {action.target}")))
+        world.timeline.on_begin.append(
+            lambda action: self.happened.append((world.env._now, f"{action.verb} {action.target}"))
+        )
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
         self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
         self._windows: dict[int, Histogram] = {}
@@ -75,7 +92,7 @@ class Watch:
                 poller.on_batch = self._batch
                 self._pollers.setdefault(poller.index, []).append(poller)
 
-    # ---- listening ------------------------------------------------------------------------------------------------
+    # ---- listening -------------------------------------------------------------------------------
     def _took(self, records: list[Record]) -> None:
         for record in records:
             kind = record[1]
@@ -88,7 +105,10 @@ class Watch:
 
     def _words(self, record: Record) -> str:
         fields = dict(zip(KINDS[record[1]], record[2:], strict=True))
-        for key, names in (("gateway", [gateway.name for gateway in self.world.gateways]), ("device", self.world.ledger.names)):
+        for key, names in (
+            ("gateway", [gateway.name for gateway in self.world.gateways]),
+            ("device", self.world.ledger.names),
+        ):
             value = fields.get(key)
             if isinstance(value, int) and 0 <= value < len(names):
                 fields[key] = names[value]
@@ -108,7 +128,9 @@ class Watch:
         if len(heap) >= SLOWEST_MAX and total_ns <= heap[0][0]:
             return
         self._order += 1
-        poller = next((one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns), None)
+        poller = next(
+            (one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns), None
+        )
         spent = (0,) * 6 if poller is None else tuple(poller.times.spent_ns)
         k = -1 if poller is None or poller.row is None else poller.row.k
         entry = total_ns, self._order, Slow(device, k, total_ns, spent)
@@ -125,7 +147,7 @@ class Watch:
             value, _, when = self.values[row.device]
             self.values[row.device] = value, 0x80310000, when
 
-    # ---- telling --------------------------------------------------------------------------------------------------
+    # ---- telling ---------------------------------------------------------------------------------
     def lines(self, after: int) -> tuple[LogLine, ...]:
         """Of the log, those that are younger."""
         return tuple(line for line in self.log if line.number > after)
@@ -137,7 +159,9 @@ class Watch:
             value = histogram.percentile(permille)
             return -1 if value is None or value > histogram.max else value
 
-        return tuple((w * self._window_ns, rank(h, 500), rank(h, 990)) for w, h in sorted(self._windows.items()))
+        return tuple(
+            (w * self._window_ns, rank(h, 500), rank(h, 990)) for w, h in sorted(self._windows.items())
+        )
 
     def slowest(self) -> tuple[Slow, ...]:
         """The slowest first."""
@@ -159,11 +183,16 @@ class Watch:
     def faults(self, index: int) -> tuple[str, ...]:
         """What is wrong with a device now."""
         server = self.world.field.servers[index]
-        return tuple([fault.kind for fault in getattr(server, "faults", [])] + [overlay.kind for overlay in server.device.image.overlays])
+        return tuple(
+            [fault.kind for fault in getattr(server, "faults", [])]
+            + [overlay.kind for overlay in server.device.image.overlays]
+        )
 
     def row(self, index: int) -> DeviceRow:
         """One device of the table."""
-        return DeviceRow(index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]))
+        return DeviceRow(
+            index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:])
+        )
 
     def select(self, index: int) -> None:
         """Keep this device's frames, and no other's."""

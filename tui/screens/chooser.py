@@ -28,7 +28,12 @@ class Chooser(App[str]):
         options = []
         for name in library_names():
             text = load(LIBRARY / f"{name}.yaml").scenario.description
-            options.append(Option(Text.assemble((f"{name:32}", HEAD), (text, DIM), no_wrap=True, overflow="ellipsis"), id=name))
+            options.append(
+                Option(
+                    Text.assemble((f"{name:32}", HEAD), (text, DIM), no_wrap=True, overflow="ellipsis"),
+                    id=name,
+                )
+            )
         yield OptionList(*options)
         yield Footer()
 

@@ -17,7 +17,12 @@ HEAD_LINES, PLOT_LINES = 2, 5
 def lines(plan: Ready, view: View, width: int, height: int, index: int, point: int) -> list[Text]:
     """All of it; ``point``: which is plotted."""
     info, found = plan.devices[index], view.device
-    out = [Text.assemble((info.name, HEAD), f"  {info.protocol} over {info.link} to {info.gateway}, every {info.poll_ns / 1e9:g} s")]
+    out = [
+        Text.assemble(
+            (info.name, HEAD),
+            f"  {info.protocol} over {info.link} to {info.gateway}, every {info.poll_ns / 1e9:g} s",
+        )
+    ]
     if found is None or found.index != index:
         return [*out, Text("...")]
     out[0].append(f"  faults: {', '.join(found.faults)}" if found.faults else "", BAD)
@@ -30,7 +35,9 @@ def lines(plan: Ready, view: View, width: int, height: int, index: int, point: i
         cells = [(mark + name, 16), (where, 20), (number(value), -14), (unit, 8), (shown, 10)]
         out.append(row(cells, BAD if status >> 31 else WARN if status else ""))
     history = found.history[point] if point < len(found.history) else ()
-    shown = f"{info.points[point][0]} as it was read" + (f", {number(min(history))} to {number(max(history))}" if history else "")
+    shown = f"{info.points[point][0]} as it was read" + (
+        f", {number(min(history))} to {number(max(history))}" if history else ""
+    )
     out.append(Text(fit(shown, width), style=DIM))
     out += [Text(line, style="cyan", no_wrap=True) for line in curve(history, width - 1, PLOT_LINES)]
     for frame in found.frames[-max(1, height - len(out)) :]:
@@ -54,6 +61,15 @@ def point_at(plan: Ready, index: int, point: int, height: int, line: int) -> int
 
 def _frame(info: DeviceInfo, frame: Frame, width: int) -> Text:
     style = BAD if frame.way == "!" else ""
-    said = frame.data.decode(errors="replace") if frame.way == "!" else words(info.protocol, frame.way, frame.data)
+    said = (
+        frame.data.decode(errors="replace")
+        if frame.way == "!"
+        else words(info.protocol, frame.way, frame.data)
+    )
     hexed = "" if frame.way == "!" else frame.data.hex(" ")
-    return Text.assemble((f"{clock_text(frame.at_ns)} {frame.way} ", DIM), (fit(said, 30), style), " ", (fit(hexed, width - 48), DIM))
+    return Text.assemble(
+        (f"{clock_text(frame.at_ns)} {frame.way} ", DIM),
+        (fit(said, 30), style),
+        " ",
+        (fit(hexed, width - 48), DIM),
+    )

@@ -1,6 +1,7 @@
 """The table of devices: only the lines that are seen are made, so that twenty thousand cost what twenty do.
 
-Belongs here: which devices are shown, in which order, and their lines. Never: what a device is (screens/device.py).
+Belongs here: which devices are shown, in which order, and their lines. Never: what a device is
+(screens/device.py).
 """
 
 from __future__ import annotations
@@ -68,7 +69,11 @@ class FleetTable(Widget):
         if plan is None or view is None:
             return []
         wanted, columns = self.wanted, view.snapshot.devices
-        found = [i for i, one in enumerate(plan.devices) if wanted in one.name or wanted in one.fleet or wanted in one.protocol]
+        found = [
+            i
+            for i, one in enumerate(plan.devices)
+            if wanted in one.name or wanted in one.fleet or wanted in one.protocol
+        ]
         if ORDERS[self._order] == "missed":
             found.sort(key=lambda i: -int(columns.missed[i]))
         elif ORDERS[self._order] == "lost":
@@ -147,10 +152,28 @@ class FleetTable(Widget):
             faults = ", ".join(rows[i].faults) if i in rows else ""
             spark = sparkline(rows[i].history, widths[-1]) if i in rows else ""
             counts = (count_text(int(column[i])) for column in (columns.missed, columns.lost))
-            cells = (device.name, device.protocol, number(value), device.points[0][2], age, *counts, state, faults, spark)
-            style = BAD if columns.lost[i] or state == "quarantined" else WARN if status >> 31 or faults or state != "ready" else ""
+            cells = (
+                device.name,
+                device.protocol,
+                number(value),
+                device.points[0][2],
+                age,
+                *counts,
+                state,
+                faults,
+                spark,
+            )
+            style = (
+                BAD
+                if columns.lost[i] or state == "quarantined"
+                else WARN
+                if status >> 31 or faults or state != "ready"
+                else ""
+            )
             line = list(zip(cells, widths, strict=True))
             out.append(row(line, f"{style} reverse".strip() if i == self._owner.device else style))
-        note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (f', with "{self.wanted}"' if self.wanted else "")
+        note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (
+            f', with "{self.wanted}"' if self.wanted else ""
+        )
         out.append(Text(note, style=DIM))
         return out

@@ -1,4 +1,5 @@
-"""Latency: percentiles over time, the stages against the budget, the slowest samples and where their time went.
+"""Latency: percentiles over time, the stages against the budget, the slowest samples and where their time
+went.
 
 Belongs here: those lines.
 """
@@ -25,7 +26,18 @@ def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     for text in dict.fromkeys(one.band for one in plan.gateways):
         out.append(Text(fit(text, width), style=DIM))
     stack = max(10, min(STACK_MAX, width - NAMES - 6 - 10 - 14 - 5))
-    out.append(row([("slowest", NAMES), ("k", -6), ("took", -10), (" most of it", 14), ("where its time went", stack)], HEAD))
+    out.append(
+        row(
+            [
+                ("slowest", NAMES),
+                ("k", -6),
+                ("took", -10),
+                (" most of it", 14),
+                ("where its time went", stack),
+            ],
+            HEAD,
+        )
+    )
     out += [_slow(plan, slow, stack) for slow in view.slowest[: max(1, height - len(out))]]
     return out[:height]
 
@@ -48,14 +60,26 @@ def _stages(plan: Ready, view: View, width: int) -> list[Text]:
     latency = dict(view.snapshot.latency)
     wide = max(2, width - sum(abs(size) + 1 for _, size in TABLE) - 1)
     spent = [max(0, latency[name][2]) for name in STAGES]
-    whole = max(1, plan.budget_ns, sum(spent), latency["gateway"][2] if latency["gateway"][2] < 1 << 60 else 0)
+    whole = max(
+        1, plan.budget_ns, sum(spent), latency["gateway"][2] if latency["gateway"][2] < 1 << 60 else 0
+    )
     end = round(plan.budget_ns / whole * (wide - 1))
-    budget = f"{time_text(plan.budget_ns)}: {plan.budget}" if plan.budget_ns else "no expectation bounds the gateway's latency"
-    out = [Text.assemble(("budget ", HEAD), (budget, DIM)), row([*TABLE, (f"0 to {time_text(whole)}", wide)], HEAD)]
+    budget = (
+        f"{time_text(plan.budget_ns)}: {plan.budget}"
+        if plan.budget_ns
+        else "no expectation bounds the gateway's latency"
+    )
+    out = [
+        Text.assemble(("budget ", HEAD), (budget, DIM)),
+        row([*TABLE, (f"0 to {time_text(whole)}", wide)], HEAD),
+    ]
     begun = 0
     for name in ("gateway", *STAGES, "cloud"):
         p50, p95, p99 = latency[name]
-        cells = row([(name, 10), (time_text(p50), -9), (time_text(p95), -9), (time_text(p99), -9)], HEAD if name == "gateway" else "")
+        cells = row(
+            [(name, 10), (time_text(p50), -9), (time_text(p95), -9), (time_text(p99), -9)],
+            HEAD if name == "gateway" else "",
+        )
         marks = [" "] * wide
         style = ""
         if name in STAGES:
@@ -66,11 +90,16 @@ def _stages(plan: Ready, view: View, width: int) -> list[Text]:
         else:
             first, last = 0.0, min(1.0, max(0, p99) / whole) if name == "gateway" else 0.0
             style = BAD if plan.budget_ns and p99 > plan.budget_ns else OK
-        for at in range(round(first * (wide - 1)), max(round(last * (wide - 1)), round(first * (wide - 1)) + (last > first))):
+        for at in range(
+            round(first * (wide - 1)),
+            max(round(last * (wide - 1)), round(first * (wide - 1)) + (last > first)),
+        ):
             marks[min(at, wide - 1)] = "█"
         bar = Text("".join(marks), style=style)
         if plan.budget_ns:
-            bar = Text.assemble(bar[:end], ("│", HEAD if marks[end] == " " else f"bold white on {style}"), bar[end + 1 :])
+            bar = Text.assemble(
+                bar[:end], ("│", HEAD if marks[end] == " " else f"bold white on {style}"), bar[end + 1 :]
+            )
         out.append(Text.assemble(cells, " ", bar))
     return out
 
@@ -80,11 +109,17 @@ def _slow(plan: Ready, slow: Slow, wide: int) -> Text:
     most = f" {STAGES[stage]}" if any(slow.spent_ns) else " -"
     share = f"{100 * slow.spent_ns[stage] // max(1, sum(slow.spent_ns))} %" if any(slow.spent_ns) else ""
     k = str(slow.k) if slow.k >= 0 else "-"
-    cells = [(plan.devices[slow.device].name, NAMES), (k, -6), (time_text(slow.total_ns), -10), (f"{most} {share}", 14)]
+    cells = [
+        (plan.devices[slow.device].name, NAMES),
+        (k, -6),
+        (time_text(slow.total_ns), -10),
+        (f"{most} {share}", 14),
+    ]
     stack = Text()
     begun, whole = 0, max(1, sum(slow.spent_ns))
     for name, spent, colour in zip(STAGES, slow.spent_ns, COLOURS, strict=True):
         first, last = round(begun / whole * wide), round((begun + spent) / whole * wide)
-        stack.append(name[0] * (last - first), colour)  # a letter: colours alone aren't seen by everybody, nor everywhere
+        # a letter: colours alone aren't seen by everybody, nor everywhere
+        stack.append(name[0] * (last - first), colour)
         begun += spent
     return Text.assemble(row(cells), " ", stack)

@@ -16,15 +16,24 @@ def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     now = view.snapshot.now_ns
     live = dict(view.stamped)
     past = [(at, live.get(at, what), "live" if at in live else "") for at, what in view.happened]
-    coming = sorted([(at, what, "") for at, what in plan.coming if at > now] + [(at, what, "live") for at, what in view.stamped if at > now])
-    out = [_line_of_time(plan, view, width, past + coming), Text("▲ now  ! trouble  * by hand  | mark to rewind to", style=DIM), Text("")]
+    coming = sorted(
+        [(at, what, "") for at, what in plan.coming if at > now]
+        + [(at, what, "live") for at, what in view.stamped if at > now]
+    )
+    out = [
+        _line_of_time(plan, view, width, past + coming),
+        Text("▲ now  ! trouble  * by hand  | mark to rewind to", style=DIM),
+        Text(""),
+    ]
     free = height - len(out) - 3
     room = max(2, free // 2, free - max(1, len(coming) + len(plan.reactions)))
     out.append(row([("what was done", width)], HEAD))
     out += [_entry(entry, width, DIM) for entry in past[-room:]] or [Text("nothing yet", style=DIM)]
     out.append(row([("what is coming", width)], HEAD))
     follows = [Text.assemble((fit("after", 20), DIM), " ", fit(text, width - 21)) for text in plan.reactions]
-    out += [*[_entry(entry, width, "") for entry in coming], *follows][: max(1, height - len(out) - 1)] or [Text("nothing", style=DIM)]
+    out += [*[_entry(entry, width, "") for entry in coming], *follows][: max(1, height - len(out) - 1)] or [
+        Text("nothing", style=DIM)
+    ]
     out.append(Text("i: do something now, with a form   : the same, typed", style=DIM))
     return out[:height]
 

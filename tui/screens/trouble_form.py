@@ -1,6 +1,8 @@
-"""The form for trouble: a verb, its target, its keys; what will be done is shown as the entry of a timeline that it is.
+"""The form for trouble: a verb, its target, its keys; what will be done is shown as the entry of a timeline
+that it is.
 
-Belongs here: asking. Never: whether it can be done (the engine says so, and the form stays until it can), the grammar (it comes with the plan).
+Belongs here: asking. Never: whether it can be done (the engine says so, and the form stays until it can), the
+grammar (it comes with the plan).
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class TroubleForm(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Leave"), ("ctrl+s", "do", "Do it")]
 
-    def __init__(self, plan: Ready, do: Callable[[dict[str, Any]], None], verb: str = "cut", target: str = "") -> None:
+    def __init__(
+        self, plan: Ready, do: Callable[[dict[str, Any]], None], verb: str = "cut", target: str = ""
+    ) -> None:
         super().__init__()
         self._verbs = {one.name: one for one in plan.verbs}
         self._points: dict[str, list[str]] = {}
@@ -49,7 +53,9 @@ class TroubleForm(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Verbs to the left, what they are done to and with to the right."""
         with Vertical(id="form"):
-            yield Static(Text("Do something now: it becomes an entry of the timeline", style=HEAD), id="form-head")
+            yield Static(
+                Text("Do something now: it becomes an entry of the timeline", style=HEAD), id="form-head"
+            )
             with Horizontal(id="form-body"):
                 yield OptionList(*(Option(name, id=name) for name in self._verbs), id="verbs", compact=True)
                 with Vertical(id="form-right"):
@@ -70,7 +76,7 @@ class TroubleForm(ModalScreen[None]):
         await self._choose(self._verb, self._target)
         verbs.focus()
 
-    # ---- choosing --------------------------------------------------------------------------------------------------
+    # ---- choosing --------------------------------------------------------------------------------
     async def _choose(self, verb: VerbInfo, target: str) -> None:
         self._verb = verb
         self.query_one("#meaning", Static).update(Text(verb.meaning, style=DIM))
@@ -80,9 +86,19 @@ class TroubleForm(ModalScreen[None]):
         keys = self.query_one("#keys", VerticalScroll)
         await keys.remove_children()
         for key in verb.keys:
-            value = Input(id=f"key-{key.name}", placeholder="needed" if key.needed else "", compact=True, classes="key")
+            value = Input(
+                id=f"key-{key.name}", placeholder="needed" if key.needed else "", compact=True, classes="key"
+            )
             label = Label(f"{key.name}{'*' if key.needed else ''}", classes="key-name")
-            await keys.mount(Horizontal(label, value, Label("", classes="key-hint", markup=False), id=f"row-{key.name}", classes="key-row"))
+            await keys.mount(
+                Horizontal(
+                    label,
+                    value,
+                    Label("", classes="key-hint", markup=False),
+                    id=f"row-{key.name}",
+                    classes="key-row",
+                )
+            )
         self._list_targets()
         self._hint()
         self._show()
@@ -91,9 +107,15 @@ class TroubleForm(ModalScreen[None]):
         """What may stand in each field: of points only those of the target."""
         points = self._points.get(self.query_one("#target", Input).value.strip())
         for key in self._verb.keys:
-            choices = [name for name in key.choices if name in points] if key.name == "point" and points is not None else key.choices
+            choices = (
+                [name for name in key.choices if name in points]
+                if key.name == "point" and points is not None
+                else key.choices
+            )
             for line in self.query(f"#row-{key.name}"):
-                line.query_one(".key-hint", Label).update(fit(", ".join(choices) if choices else f"e.g. {key.example}", HINT))
+                line.query_one(".key-hint", Label).update(
+                    fit(", ".join(choices) if choices else f"e.g. {key.example}", HINT)
+                )
                 line.query_one(".key", Input).suggester = SuggestFromList(choices) if choices else None
 
     def _list_targets(self) -> None:
@@ -110,7 +132,12 @@ class TroubleForm(ModalScreen[None]):
 
     async def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """A verb is looked at."""
-        if event.option_list.id != "verbs" or event.option.id is None or event.option_index != event.option_list.highlighted:  # it has moved on
+        # it has moved on
+        if (
+            event.option_list.id != "verbs"
+            or event.option.id is None
+            or event.option_index != event.option_list.highlighted
+        ):
             return
         if event.option.id != self._verb.name:
             await self._choose(self._verbs[event.option.id], "")
@@ -142,7 +169,7 @@ class TroubleForm(ModalScreen[None]):
         else:
             self.action_leave()
 
-    # ---- the entry -------------------------------------------------------------------------------------------------
+    # ---- the entry -------------------------------------------------------------------------------
     def _wanted(self, key: KeyInfo) -> bool:
         """Of a fault's keys only those that go with its kind."""
         if self._verb.name != "device-fault" or key.name in ("kind", "share", "for"):
@@ -159,7 +186,10 @@ class TroubleForm(ModalScreen[None]):
         for key in self._verb.keys:
             value = self._value(key.name)
             if value and self._wanted(key):
-                parts.append(f"{key.name}: {'{' + value + '}' if ':' in value and not value.startswith('{') else value}")
+                parts.append(
+                    f"{key.name}: "
+                    f"{'{' + value + '}' if ':' in value and not value.startswith('{') else value}"
+                )
         return ", ".join(parts)
 
     def _show(self) -> None:
@@ -175,7 +205,11 @@ class TroubleForm(ModalScreen[None]):
 
     def action_do(self) -> None:
         """Now, if it is complete."""
-        missing = [key.name for key in self._verb.keys if key.needed and self._wanted(key) and not self._value(key.name)]
+        missing = [
+            key.name
+            for key in self._verb.keys
+            if key.needed and self._wanted(key) and not self._value(key.name)
+        ]
         if missing:
             self.refused(f"{self._verb.name} needs {' and '.join(missing)}")
             self.query_one(f"#key-{missing[0]}", Input).focus()

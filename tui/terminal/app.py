@@ -1,7 +1,7 @@
 """The terminal's application: keys, the clock, screens, the form for trouble.
 
-Belongs here: what a key does. Never: what a screen shows (screens/), how a run goes (engine.py). Everything that a key does goes to the engine as a
-message; what is drawn is the newest view.
+Belongs here: what a key does. Never: what a screen shows (screens/), how a run goes (engine.py). Everything
+that a key does goes to the engine as a message; what is drawn is the newest view.
 """
 
 from __future__ import annotations
@@ -26,7 +26,20 @@ from twinloop.scenarios.planning.entries import parse_entry
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.text.units import duration
 from twinloop.tui.drawing.pane import Pane
-from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, ON_DARK, ON_LIGHT, VERDICT_STYLES, WARN, bar, clock_text, fit, time_text
+from twinloop.tui.drawing.text import (
+    BAD,
+    DIM,
+    HEAD,
+    OK,
+    ON_DARK,
+    ON_LIGHT,
+    VERDICT_STYLES,
+    WARN,
+    bar,
+    clock_text,
+    fit,
+    time_text,
+)
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import (
     Died,
@@ -67,7 +80,9 @@ class Twinloop(App[int]):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
-    def __init__(self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed) -> None:
+    def __init__(
+        self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed
+    ) -> None:
         super().__init__()
         self.ansi_theme_dark, self.ansi_theme_light = ON_DARK, ON_LIGHT
         self.file, self.seed, self._start = file, seed, start
@@ -122,13 +137,17 @@ class Twinloop(App[int]):
         """The keys, by name; then Textual's own."""
         for binding in self.BINDINGS:
             if isinstance(binding, Binding) and binding.description:
-                yield SystemCommand(binding.description, f"key {binding.key_display or binding.key}", self._doing(binding.action))
+                yield SystemCommand(
+                    binding.description,
+                    f"key {binding.key_display or binding.key}",
+                    self._doing(binding.action),
+                )
         yield from super().get_system_commands(screen)
 
     def _doing(self, action: str) -> Callable[[], Any]:
         return lambda: self.run_action(action)
 
-    # ---- drawing ---------------------------------------------------------------------------------------------------
+    # ---- drawing ---------------------------------------------------------------------------------
     def _tick(self) -> None:
         """Take what came, draw it, ask for the next view; slower when drawing is slow."""
         if not self.there:  # on its way in, or out
@@ -138,7 +157,9 @@ class Twinloop(App[int]):
         for reply in self.feed.take():
             self._took(reply)
         if self.plan is not None and not self.problem:
-            self.feed.look(Look(self.device, self.log_lines[-1].number if self.log_lines else 0, self._rows()))
+            self.feed.look(
+                Look(self.device, self.log_lines[-1].number if self.log_lines else 0, self._rows())
+            )
         self.drawing_s += time.perf_counter() - began
         self.interval_s, self.drawing_s = max(FASTEST_S, min(SLOWEST_S, self.drawing_s / DRAW_SHARE)), 0.0
         self.set_timer(self.interval_s, self._tick)
@@ -188,13 +209,24 @@ class Twinloop(App[int]):
 
     def _tabs(self) -> str:
         """The panes; a click shows one."""
-        names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)]
-        marked = (f"[reverse] {text} [/]" if name == self.shown else f" {text} " for name, text in zip(PANES, names, strict=True))
-        return "".join(f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True))
+        names = [
+            f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)
+        ]
+        marked = (
+            f"[reverse] {text} [/]" if name == self.shown else f" {text} "
+            for name, text in zip(PANES, names, strict=True)
+        )
+        return "".join(
+            f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True)
+        )
 
     def _head(self) -> Text:
         if self.problem:
-            return Text.assemble(("twinloop  ", HEAD), f"{self.file}  ", ("the engine has died" if self.died else "can't be run", BAD))
+            return Text.assemble(
+                ("twinloop  ", HEAD),
+                f"{self.file}  ",
+                ("the engine has died" if self.died else "can't be run", BAD),
+            )
         if self.plan is None or self.view is None:
             return Text(f"twinloop  {self.file}  getting ready...", style=HEAD)
         plan, view = self.plan, self.view
@@ -203,38 +235,56 @@ class Twinloop(App[int]):
             pace += f" late {time_text(view.lag_ns)}"
         verdict = view.verdict.partition(":")[0]
         mode = verdict if view.mode == "over" else f"{view.mode} {pace}".strip()
-        style = VERDICT_STYLES.get(verdict, WARN) if view.mode == "over" else OK if view.mode == "playing" else WARN
+        style = (
+            VERDICT_STYLES.get(verdict, WARN)
+            if view.mode == "over"
+            else OK
+            if view.mode == "playing"
+            else WARN
+        )
         if view.mode == "rewinding":
             mode, style = f"rewinding {bar(view.progress, 10)} {100 * view.progress:.0f} %", WARN
         when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
-        return Text.assemble((fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style))
+        return Text.assemble(
+            (fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style)
+        )
 
     def instead(self, width: int) -> list[Text]:
         """What there is to see when there is no view to show; nothing when there is one."""
         if self.problem:
             head = "The engine has died; its last words:" if self.died else "This scenario can't be run:"
-            wrapped = [Text(part) for line in self.problem.splitlines() for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]]
+            wrapped = [
+                Text(part)
+                for line in self.problem.splitlines()
+                for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]
+            ]
             return [Text(head, style=BAD), *wrapped, Text(""), Text("r reads it again, q quits", style=DIM)]
         if self.plan is None or self.view is None:
             return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
         return []
 
-    def _drawn(self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int) -> list[Text]:
+    def _drawn(
+        self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int
+    ) -> list[Text]:
         instead = self.instead(width)
         if instead or self.plan is None or self.view is None:
             return instead
         return make(self.plan, replace(self.view, log=tuple(self.log_lines)), width, height)
 
     def _device(self, width: int, height: int) -> list[Text]:
-        return self._drawn(lambda plan, view, w, h: device.lines(plan, view, w, h, self.device, self.point), width, height)
+        return self._drawn(
+            lambda plan, view, w, h: device.lines(plan, view, w, h, self.device, self.point), width, height
+        )
 
     def say(self, text: str, style: str = "") -> None:
         """One line, until the next."""
         self._said = text, style
         if self.there:
-            self.base.query_one("#said", Static).update(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
+            self.base.query_one("#said", Static).update(
+                Text(text, style=style, no_wrap=True, overflow="ellipsis")
+            )
 
-    # ---- screens ---------------------------------------------------------------------------------------------------
+    # ---- screens ---------------------------------------------------------------------------------
     def action_show(self, name: str) -> None:
         """Another pane."""
         self.base.query_one("#panes", ContentSwitcher).current = name
@@ -280,7 +330,7 @@ class Twinloop(App[int]):
         """By the next column."""
         self.base.query_one(FleetTable).sort()
 
-    # ---- the clock -------------------------------------------------------------------------------------------------
+    # ---- the clock -------------------------------------------------------------------------------
     def action_play(self) -> None:
         """Go on, or stand still."""
         moving = self.view is not None and self.view.mode in ("playing", "rewinding")
@@ -309,7 +359,9 @@ class Twinloop(App[int]):
     def action_run_until(self) -> None:
         """Until there is a record of a kind."""
         if self.plan is not None:
-            self.push_screen(KindChooser(self.plan.kinds), lambda kind: self.feed.send(RunUntil(kind)) if kind else None)
+            self.push_screen(
+                KindChooser(self.plan.kinds), lambda kind: self.feed.send(RunUntil(kind)) if kind else None
+            )
 
     def action_go_to(self) -> None:
         """On or back."""
@@ -339,7 +391,7 @@ class Twinloop(App[int]):
         """To 0."""
         self._back_to(0)
 
-    # ---- typing ----------------------------------------------------------------------------------------------------
+    # ---- typing ----------------------------------------------------------------------------------
     def _ask(self, what: str, first: str, then: Callable[[str], None]) -> None:
         field = self.base.query_one("#ask", Input)
         self.base.query_one("#said", Static).update(Text(what, style=DIM))
@@ -388,12 +440,18 @@ class Twinloop(App[int]):
     def action_save(self) -> None:
         """The session as a scenario: beside its file, or here when that is a shipped one."""
         folder = Path() if self.file.is_relative_to(LIBRARY) else self.file.parent
-        self._ask("save as", str(folder / f"{self.file.stem}-live.yaml"), lambda target: self.feed.send(Save(target)))
+        self._ask(
+            "save as",
+            str(folder / f"{self.file.stem}-live.yaml"),
+            lambda target: self.feed.send(Save(target)),
+        )
 
     def action_filter(self) -> None:
         """Only devices whose name, fleet or protocol has this."""
         self.action_show("fleet")
-        self._ask("devices with", self.base.query_one(FleetTable).wanted, self.base.query_one(FleetTable).filter)
+        self._ask(
+            "devices with", self.base.query_one(FleetTable).wanted, self.base.query_one(FleetTable).filter
+        )
 
     def action_reload(self) -> None:
         """The file again, from the beginning."""

@@ -27,17 +27,33 @@ plays the rest again; what you did after that instant is undone.
 """
 
 BINDINGS = [
-    *(Binding(str(i), f"show('{name}')", name.capitalize(), show=False) for i, name in enumerate(PANES[:6], 1)),
+    *(
+        Binding(str(i), f"show('{name}')", name.capitalize(), show=False)
+        for i, name in enumerate(PANES[:6], 1)
+    ),
     Binding("question_mark", "show('help')", "Help"),
-    Binding("space", "play", "Play"), Binding("full_stop", "step_event", "Step one event", show=False),
-    Binding("s", "step", "Step 1 s", show=False), Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
-    Binding("minus", "faster(-1)", "Slower", show=False), Binding("f", "flat_out", "Flat out", show=False),
-    Binding("n", "run_until", "Run to the next ...", show=False), Binding("b", "rewind(10)", "Back 10 s", show=False),
-    Binding("0", "beginning", "To the beginning", show=False), Binding("g", "go_to", "Go to an instant", show=False),
-    Binding("i", "do", "Do"), Binding("colon", "type", "Type an entry", show=False), Binding("w", "save", "Save"),
-    Binding("r", "reload", "Read the scenario again", show=False), Binding("slash", "filter", "Filter devices", show=False),
+    Binding("space", "play", "Play"),
+    Binding("full_stop", "step_event", "Step one event", show=False),
+    Binding("s", "step", "Step 1 s", show=False),
+    Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
+    Binding("minus", "faster(-1)", "Slower", show=False),
+    Binding("f", "flat_out", "Flat out", show=False),
+    Binding("n", "run_until", "Run to the next ...", show=False),
+    Binding("b", "rewind(10)", "Back 10 s", show=False),
+    Binding("0", "beginning", "To the beginning", show=False),
+    Binding("g", "go_to", "Go to an instant", show=False),
+    Binding("i", "do", "Do"),
+    Binding("colon", "type", "Type an entry", show=False),
+    Binding("w", "save", "Save"),
+    Binding("r", "reload", "Read the scenario again", show=False),
+    Binding("slash", "filter", "Filter devices", show=False),
     Binding("o", "sort", "Sort devices", show=False),
-    Binding("up", "move(-1)", show=False), Binding("down", "move(1)", show=False), Binding("left", "point(-1)", show=False),
-    Binding("right", "point(1)", show=False), Binding("d", "toggle_dark", "Dark and light", show=False), Binding("escape", "leave", show=False),
-    Binding("enter", "open", show=False), Binding("q", "quit", "Quit"),
-]  # fmt: skip
+    Binding("up", "move(-1)", show=False),
+    Binding("down", "move(1)", show=False),
+    Binding("left", "point(-1)", show=False),
+    Binding("right", "point(1)", show=False),
+    Binding("d", "toggle_dark", "Dark and light", show=False),
+    Binding("escape", "leave", show=False),
+    Binding("enter", "open", show=False),
+    Binding("q", "quit", "Quit"),
+]

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-SPEEDS = tuple(Fraction(text) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000"))
+SPEEDS = tuple(
+    Fraction(text)
+    for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200", "500", "1000")
+)
 """simulated time in times of the wall's"""
 FASTEST_S, SLOWEST_S = 1 / 15, 1 / 4
 """between two redraws: as often as drawing allows"""

@@ -21,7 +21,9 @@ VIEWS = 3
 """of the instant, before it is drawn: the first may have been asked for earlier"""
 
 
-def picture(file: Path, seed: int | None, target: Path, at_ns: int, screen: str, size: tuple[int, int]) -> None:
+def picture(
+    file: Path, seed: int | None, target: Path, at_ns: int, screen: str, size: tuple[int, int]
+) -> None:
     """Write it as SVG; raises ScenarioError when the scenario can't be run, or the file not written."""
     drawn = _FONTS.sub("", asyncio.run(_drawn(file, seed, at_ns, screen, size)))
     try:
@@ -41,7 +43,12 @@ async def _drawn(file: Path, seed: int | None, at_ns: int, screen: str, size: tu
         def there() -> bool:
             """It stands still, and has been looked at since, with the device's details."""
             view = app.view
-            if view is not None and view.mode != "playing" and view.snapshot.now_ns >= 0 and not any(view is one for one in seen):
+            if (
+                view is not None
+                and view.mode != "playing"
+                and view.snapshot.now_ns >= 0
+                and not any(view is one for one in seen)
+            ):
                 seen.append(view)
             return len(seen) >= VIEWS
 

@@ -1,4 +1,5 @@
-"""Metrics of writes from the cloud: how many, what became of them, how long they took, whether the device holds them.
+"""Metrics of writes from the cloud: how many, what became of them, how long they took, whether the device
+holds them.
 
 Belongs here: rows on commands. Never: how they travel (sim/cloud/, sim/gateway/).
 """
@@ -14,7 +15,10 @@ from twinloop.sim.kernel.histogram import Histogram
 
 def _mine(measures: Measures, expectation: Expectation, device: int) -> bool:
     keys, spec = dict(expectation.keys), measures.world.spec
-    return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (None, spec.fleets[spec.devices[device].fleet])
+    return keys.get("device") in (None, spec.devices[device].name) and keys.get("fleet") in (
+        None,
+        spec.fleets[spec.devices[device].fleet],
+    )
 
 
 def _issued(measures: Measures, expectation: Expectation) -> float | None:
@@ -35,35 +39,76 @@ def _latency(measures: Measures, expectation: Expectation) -> float | None:
 
 
 def _done(measures: Measures, expectation: Expectation) -> float | None:
-    return sum(histogram.count for device, histogram in measures.commands_of.items() if _mine(measures, expectation, device))
+    return sum(
+        histogram.count
+        for device, histogram in measures.commands_of.items()
+        if _mine(measures, expectation, device)
+    )
 
 
 def _wrong(measures: Measures, expectation: Expectation) -> float | None:
-    return sum(count for device, count in measures.world.truth.wrong_commands.items() if _mine(measures, expectation, device))
+    return sum(
+        count
+        for device, count in measures.world.truth.wrong_commands.items()
+        if _mine(measures, expectation, device)
+    )
 
 
 def _failed(measures: Measures, expectation: Expectation) -> float | None:
     wanted = dict(expectation.keys).get("cause")
-    return sum(_mine(measures, expectation, device) and wanted in (None, cause) for device, cause in measures.failed)
+    return sum(
+        _mine(measures, expectation, device) and wanted in (None, cause) for device, cause in measures.failed
+    )
 
 
 _KEYS = ("fleet", "device")
 LATENCY = Metric(
-    name="command.latency", kind="trend", unit="ns", keys=_KEYS, statistics=TREND, read=_latency, absent=_absent,
+    name="command.latency",
+    kind="trend",
+    unit="ns",
+    keys=_KEYS,
+    statistics=TREND,
+    read=_latency,
+    absent=_absent,
     meaning="issued to written to the device; never, of those that weren't",
-)  # fmt: skip
+)
 ISSUED = Metric(
-    name="commands.issued", kind="counter", unit="count", keys=_KEYS, statistics=("count",), meaning="writes that came from the cloud", read=_issued
+    name="commands.issued",
+    kind="counter",
+    unit="count",
+    keys=_KEYS,
+    statistics=("count",),
+    meaning="writes that came from the cloud",
+    read=_issued,
 )
 DONE = Metric(
-    name="commands.done", kind="counter", unit="count", keys=_KEYS, statistics=("count",), meaning="writes that reached their device", read=_done,
+    name="commands.done",
+    kind="counter",
+    unit="count",
+    keys=_KEYS,
+    statistics=("count",),
+    meaning="writes that reached their device",
+    read=_done,
     absent=_absent,
-)  # fmt: skip
+)
 WRONG = Metric(
-    name="commands.wrong", kind="counter", unit="count", keys=_KEYS, statistics=("count",), read=_wrong, absent=_absent,
+    name="commands.wrong",
+    kind="counter",
+    unit="count",
+    keys=_KEYS,
+    statistics=("count",),
+    read=_wrong,
+    absent=_absent,
     meaning="writes that drivers called done and that the device doesn't hold",
-)  # fmt: skip
+)
 FAILED = Metric(
-    name="commands.failed", kind="counter", unit="count", keys=(*_KEYS, "cause"), statistics=("count",), meaning="writes that didn't", read=_failed,
-    absent=_absent, causes=COMMAND_CAUSES,
-)  # fmt: skip
+    name="commands.failed",
+    kind="counter",
+    unit="count",
+    keys=(*_KEYS, "cause"),
+    statistics=("count",),
+    meaning="writes that didn't",
+    read=_failed,
+    absent=_absent,
+    causes=COMMAND_CAUSES,
+)

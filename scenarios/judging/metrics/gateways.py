@@ -1,6 +1,7 @@
 """Metrics of gateways: what waits, what is stuck, cores, memory, flash, boots, faults of components.
 
-Belongs here: rows on gateways. Never: what a gateway has and spends (sim/machine/, sim/gateway/), gauges over time (judging/gauge.py).
+Belongs here: rows on gateways. Never: what a gateway has and spends (sim/machine/, sim/gateway/), gauges over
+time (judging/gauge.py).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def _cpu(measures: Measures, expectation: Expectation) -> float | None:
 
 def _memory(measures: Measures, expectation: Expectation) -> float | None:
     budgets = [gateway.machine.budget for gateway in _gateways(measures, expectation)]
-    return max(budget.memory_peak_bytes if expectation.statistic else budget.memory_bytes for budget in budgets)
+    return max(
+        budget.memory_peak_bytes if expectation.statistic else budget.memory_bytes for budget in budgets
+    )
 
 
 def _flash(measures: Measures, expectation: Expectation) -> float | None:
@@ -63,9 +66,11 @@ def _boots(measures: Measures, expectation: Expectation) -> float | None:
 def _faults(measures: Measures, expectation: Expectation) -> float | None:
     keys = dict(expectation.keys)
     return sum(
-        count for gateway in _gateways(measures, expectation) for (component, cause), count in gateway.supervisor.faults.items()
+        count
+        for gateway in _gateways(measures, expectation)
+        for (component, cause), count in gateway.supervisor.faults.items()
         if keys.get("component") in (None, component) and keys.get("cause") in (None, cause)
-    )  # fmt: skip
+    )
 
 
 def _never_called(measures: Measures, expectation: Expectation) -> str:
@@ -73,8 +78,10 @@ def _never_called(measures: Measures, expectation: Expectation) -> str:
     component = dict(expectation.keys).get("component")
     called = any(
         meter.calls or meter.instantiate_ns or meter.faults
-        for gateway in _gateways(measures, expectation) for name, meter in gateway.machine.budget.meters.items() if component in (None, name)
-    )  # fmt: skip
+        for gateway in _gateways(measures, expectation)
+        for name, meter in gateway.machine.budget.meters.items()
+        if component in (None, name)
+    )
     return "" if called else "no such component was called"
 
 
@@ -85,29 +92,68 @@ def _all_of_it(measures: Measures, expectation: Expectation, value: float) -> fl
 
 _ONE = ("gateway",)
 BACKLOG = Metric(
-    name="backlog", kind="gauge", unit="count", keys=_ONE, statistics=("max",), meaning="messages that wait in the store", read=_backlog,
-    absent=_no_store, watched=True,
-)  # fmt: skip
+    name="backlog",
+    kind="gauge",
+    unit="count",
+    keys=_ONE,
+    statistics=("max",),
+    meaning="messages that wait in the store",
+    read=_backlog,
+    absent=_no_store,
+    watched=True,
+)
 STUCK = Metric(
-    name="stuck", kind="gauge", unit="count", keys=_ONE, statistics=(), read=_stuck, watched=True,
-    meaning="gateways not up, components not ready, uplinks down, stores not drained, links in trouble; looked at every 100 ms",
-)  # fmt: skip
+    name="stuck",
+    kind="gauge",
+    unit="count",
+    keys=_ONE,
+    statistics=(),
+    read=_stuck,
+    watched=True,
+    meaning="gateways not up, components not ready, uplinks down, stores not drained, links in trouble; "
+    "looked at every 100 ms",
+)
 CPU = Metric(
-    name="gateway.cpu", kind="gauge", unit="ratio", keys=_ONE, statistics=(), meaning="share of all cores' time that was used", read=_cpu,
+    name="gateway.cpu",
+    kind="gauge",
+    unit="ratio",
+    keys=_ONE,
+    statistics=(),
+    meaning="share of all cores' time that was used",
+    read=_cpu,
     modelled=_all_of_it,
-)  # fmt: skip
+)
 MEMORY = Metric(
-    name="gateway.memory", kind="gauge", unit="bytes", keys=_ONE, statistics=("max",), meaning="instances and their linear memory", read=_memory
+    name="gateway.memory",
+    kind="gauge",
+    unit="bytes",
+    keys=_ONE,
+    statistics=("max",),
+    meaning="instances and their linear memory",
+    read=_memory,
 )
 FLASH = Metric(
     name="flash.written", kind="gauge", unit="bytes", keys=_ONE, statistics=(), read=_flash,
     meaning="written to the store's flash, its wear (a model of SQLite's pages)",
 )  # fmt: skip
 BOOT = Metric(
-    name="gateway.boot", kind="trend", unit="ns", keys=_ONE, statistics=("count", "min", "max", "mean"), meaning="power on to all components ready",
-    read=_boots, modelled=_all_of_it,
-)  # fmt: skip
+    name="gateway.boot",
+    kind="trend",
+    unit="ns",
+    keys=_ONE,
+    statistics=("count", "min", "max", "mean"),
+    meaning="power on to all components ready",
+    read=_boots,
+    modelled=_all_of_it,
+)
 FAULTS = Metric(
-    name="component.faults", kind="counter", unit="count", keys=("gateway", "component", "cause"), statistics=("count",),
-    meaning="component calls that ended in a Fault", read=_faults, absent=_never_called, causes=_CAUSES,
-)  # fmt: skip
+    name="component.faults",
+    kind="counter",
+    unit="count",
+    keys=("gateway", "component", "cause"),
+    statistics=("count",),
+    meaning="component calls that ended in a Fault",
+    read=_faults,
+    absent=_never_called,
+    causes=_CAUSES,
+)

@@ -20,7 +20,10 @@ def _cloud(measures: Measures, expectation: Expectation) -> float | None:
 
 
 def _stage(measures: Measures, expectation: Expectation) -> float | None:
-    return statistic(measures.latency(expectation).stages[STAGES.index(dict(expectation.keys)["stage"])], expectation.statistic)
+    return statistic(
+        measures.latency(expectation).stages[STAGES.index(dict(expectation.keys)["stage"])],
+        expectation.statistic,
+    )
 
 
 def _absent(measures: Measures, expectation: Expectation) -> str:
@@ -39,14 +42,36 @@ def _of_stage(measures: Measures, expectation: Expectation, value: float) -> flo
 
 
 GATEWAY = Metric(
-    name="latency.gateway", kind="trend", unit="ns", keys=PHASED, statistics=TREND, meaning="due to verdict carried out", read=_gateway,
-    absent=_absent, modelled=_of_gateway, windowed=True,
-)  # fmt: skip
+    name="latency.gateway",
+    kind="trend",
+    unit="ns",
+    keys=PHASED,
+    statistics=TREND,
+    meaning="due to verdict carried out",
+    read=_gateway,
+    absent=_absent,
+    modelled=_of_gateway,
+    windowed=True,
+)
 CLOUD = Metric(
-    name="latency.cloud", kind="trend", unit="ns", keys=PHASED, statistics=TREND, meaning="due to acknowledged by the cloud", read=_cloud,
-    absent=_absent, windowed=True,
-)  # fmt: skip
+    name="latency.cloud",
+    kind="trend",
+    unit="ns",
+    keys=PHASED,
+    statistics=TREND,
+    meaning="due to acknowledged by the cloud",
+    read=_cloud,
+    absent=_absent,
+    windowed=True,
+)
 STAGE = Metric(
-    name="latency.stage", kind="trend", unit="ns", keys=("stage", *PHASED, "version"), statistics=TREND,
-    meaning="time in one stage; version: of the component at work there", read=_stage, absent=_absent, modelled=_of_stage,
-)  # fmt: skip
+    name="latency.stage",
+    kind="trend",
+    unit="ns",
+    keys=("stage", *PHASED, "version"),
+    statistics=TREND,
+    meaning="time in one stage; version: of the component at work there",
+    read=_stage,
+    absent=_absent,
+    modelled=_of_stage,
+)

@@ -29,11 +29,13 @@ def _nothing(measures: Measures, expectation: Expectation, value: float) -> floa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time), value (what points show). ``unit``: ns, bytes, count,
-    ratio, or value (the point's own). ``statistics`` empty: it stands alone.
+    """A row. ``kind``: trend (many values), counter (how often), gauge (one value at a time), value (what
+    points show). ``unit``: ns, bytes, count, ratio, or value (the point's own). ``statistics`` empty: it
+    stands alone.
 
-    ``read``: the value of an expectation when the run has ended, in its unit; None without data. ``absent``: why there is nothing that an expectation
-    could be about (what wasn't there can't have held); empty when there is. ``modelled``: how much of a measured value is modelled CPU time.
+    ``read``: the value of an expectation when the run has ended, in its unit; None without data. ``absent``:
+    why there is nothing that an expectation could be about (what wasn't there can't have held); empty when
+    there is. ``modelled``: how much of a measured value is modelled CPU time.
     """
 
     name: str

@@ -47,13 +47,25 @@ def _splits(measures: Measures, expectation: Expectation) -> float | None:
 
 _ONE = ("gateway",)
 TAKEOVER = Metric(
-    name="failover.takeover", kind="trend", unit="ns", keys=_ONE, statistics=TREND, meaning="nobody of a pair leads any more to somebody leads",
-    read=_took(gap=False), absent=_absent,
-)  # fmt: skip
+    name="failover.takeover",
+    kind="trend",
+    unit="ns",
+    keys=_ONE,
+    statistics=TREND,
+    meaning="nobody of a pair leads any more to somebody leads",
+    read=_took(gap=False),
+    absent=_absent,
+)
 GAP = Metric(
-    name="failover.gap", kind="trend", unit="ns", keys=_ONE, statistics=TREND, read=_took(gap=True), absent=_absent,
+    name="failover.gap",
+    kind="trend",
+    unit="ns",
+    keys=_ONE,
+    statistics=TREND,
+    read=_took(gap=True),
+    absent=_absent,
     meaning="nobody of a pair leads any more to the new leader's first verdict",
-)  # fmt: skip
+)
 SPLIT_BRAIN = Metric(
     name="failover.split-brain", kind="counter", unit="count", keys=_ONE, statistics=("count",),
     meaning="how often both gateways of a pair came to lead", read=_splits, absent=_absent,

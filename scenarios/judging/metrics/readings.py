@@ -1,6 +1,8 @@
-"""Metrics of readings: what drivers returned, with which quality, and whether it was true; and values of points.
+"""Metrics of readings: what drivers returned, with which quality, and whether it was true; and values of
+points.
 
-Belongs here: rows on readings. Never: what a device showed (sim/truth/), how values are watched (judging/values.py).
+Belongs here: rows on readings. Never: what a device showed (sim/truth/), how values are watched
+(judging/values.py).
 """
 
 from __future__ import annotations
@@ -17,17 +19,33 @@ def _absent(measures: Measures, expectation: Expectation) -> str:
 
 def _wrong(measures: Measures, expectation: Expectation) -> float | None:
     devices = measures.devices(expectation)
-    return sum(count for device, count in measures.world.truth.wrong_of.items() if devices is None or device in devices)
+    return sum(
+        count
+        for device, count in measures.world.truth.wrong_of.items()
+        if devices is None or device in devices
+    )
 
 
 def _returned(wanted: str) -> Read:
     def read(measures: Measures, expectation: Expectation) -> float | None:
-        ledger, devices, named = measures.world.ledger, measures.devices(expectation), dict(expectation.keys).get("status")
-        good = sum(ledger.good_of[device] for device in (range(len(ledger.names)) if devices is None else devices))
-        others = {key: count for key, count in ledger.status_of.items() if devices is None or key[0] in devices}
-        count = good if wanted == "good" else sum(
-            count for (_, status), count in others.items() if quality(status) == wanted and named in (None, status_name(status))
-        )  # fmt: skip
+        ledger = measures.world.ledger
+        devices = measures.devices(expectation)
+        named = dict(expectation.keys).get("status")
+        good = sum(
+            ledger.good_of[device] for device in (range(len(ledger.names)) if devices is None else devices)
+        )
+        others = {
+            key: count for key, count in ledger.status_of.items() if devices is None or key[0] in devices
+        }
+        count = (
+            good
+            if wanted == "good"
+            else sum(
+                count
+                for (_, status), count in others.items()
+                if quality(status) == wanted and named in (None, status_name(status))
+            )
+        )
         if expectation.statistic == "ratio":
             total = good + sum(others.values())
             return count / total if total else None
@@ -43,9 +61,15 @@ def _watched(measures: Measures, expectation: Expectation) -> float | None:
 
 def _quality(wanted: str, keys: tuple[str, ...], meaning: str) -> Metric:
     return Metric(
-        name=f"readings.{wanted}", kind="counter", unit="count", keys=keys, statistics=COUNTER, meaning=meaning, read=_returned(wanted),
+        name=f"readings.{wanted}",
+        kind="counter",
+        unit="count",
+        keys=keys,
+        statistics=COUNTER,
+        meaning=meaning,
+        read=_returned(wanted),
         absent=_absent,
-    )  # fmt: skip
+    )
 
 
 GOOD = _quality("good", DEVICE, "readings that drivers returned with a Good status")
@@ -56,6 +80,12 @@ WRONG = Metric(
     meaning="values that drivers returned and that the device never showed", read=_wrong, absent=_absent,
 )  # fmt: skip
 VALUE = Metric(
-    name="value", kind="value", unit="value", keys=("point", *PHASED), statistics=("count", "min", "mean", "max", "last"),
-    meaning="values of a point that drivers read, in its own unit", read=_watched, watched=True,
-)  # fmt: skip
+    name="value",
+    kind="value",
+    unit="value",
+    keys=("point", *PHASED),
+    statistics=("count", "min", "mean", "max", "last"),
+    meaning="values of a point that drivers read, in its own unit",
+    read=_watched,
+    watched=True,
+)

@@ -31,7 +31,11 @@ def _due(measures: Measures, expectation: Expectation) -> int:
     """Points that were due of what an expectation is about."""
     devices, keys = measures.devices(expectation), dict(expectation.keys)
     if "phase" in keys:
-        return sum(points for (phase, device, _, _), points in measures.world.ends_in_phase.items() if _mine(phase, device, keys, devices))
+        return sum(
+            points
+            for (phase, device, _, _), points in measures.world.ends_in_phase.items()
+            if _mine(phase, device, keys, devices)
+        )
     ledger = measures.world.ledger
     return sum(ledger.due_of[d] for d in (range(len(ledger.names)) if devices is None else devices))
 
@@ -61,7 +65,11 @@ def _ended(end: End) -> Read:
         if wanted is not None and not ledger.tells_quality:
             return None
         in_phase = "phase" in keys
-        count = _count_in_phase(measures, end, cause, keys, devices) if in_phase else ledger.count(end, cause, devices)
+        count = (
+            _count_in_phase(measures, end, cause, keys, devices)
+            if in_phase
+            else ledger.count(end, cause, devices)
+        )
         if wanted is not None:
             marked = _marked_in_phase(measures, end, cause, keys, devices) if in_phase else [
                 (status, points) for (device, how, why, status), points in ledger.marked.items()
@@ -73,7 +81,9 @@ def _ended(end: End) -> Read:
     return read
 
 
-def _count_in_phase(measures: Measures, wanted: End, cause: str | None, keys: dict[str, str], devices: dict[int, None] | None) -> int:
+def _count_in_phase(
+    measures: Measures, wanted: End, cause: str | None, keys: dict[str, str], devices: dict[int, None] | None
+) -> int:
     return sum(
         points for (phase, device, end, why), points in measures.world.ends_in_phase.items()
         if _mine(phase, device, keys, devices) and end is wanted and cause in (None, why)
@@ -84,9 +94,10 @@ def _marked_in_phase(
     measures: Measures, wanted: End, cause: str | None, keys: dict[str, str], devices: dict[int, None] | None
 ) -> list[tuple[int, int]]:
     return [
-        (status, points) for (phase, device, end, why, status), points in measures.world.marked_in_phase.items()
+        (status, points)
+        for (phase, device, end, why, status), points in measures.world.marked_in_phase.items()
         if _mine(phase, device, keys, devices) and end is wanted and cause in (None, why)
-    ]  # fmt: skip
+    ]
 
 
 def _of_quality(wanted: str, count: int, marked: list[tuple[int, int]]) -> int:
@@ -98,17 +109,42 @@ def _of_quality(wanted: str, count: int, marked: list[tuple[int, int]]) -> int:
 
 def _end(end: End, keys: tuple[str, ...], meaning: str) -> Metric:
     return Metric(
-        name=f"samples.{end.value}", kind="counter", unit="count", keys=keys, statistics=COUNTER, meaning=meaning, read=_ended(end), absent=_absent,
-        causes=CAUSES[end], end=end,
-    )  # fmt: skip
+        name=f"samples.{end.value}",
+        kind="counter",
+        unit="count",
+        keys=keys,
+        statistics=COUNTER,
+        meaning=meaning,
+        read=_ended(end),
+        absent=_absent,
+        causes=CAUSES[end],
+        end=end,
+    )
 
 
 def _beside(name: str, meaning: str) -> Metric:
     read = _counted(name)
-    return Metric(name=f"samples.{name}", kind="counter", unit="count", keys=DEVICE, statistics=COUNTER, meaning=meaning, read=read, absent=_absent)
+    return Metric(
+        name=f"samples.{name}",
+        kind="counter",
+        unit="count",
+        keys=DEVICE,
+        statistics=COUNTER,
+        meaning=meaning,
+        read=read,
+        absent=_absent,
+    )
 
 
-DUE = Metric(name="samples.due", kind="counter", unit="count", keys=PHASED, statistics=("count",), meaning="samples that were due", read=_due)
+DUE = Metric(
+    name="samples.due",
+    kind="counter",
+    unit="count",
+    keys=PHASED,
+    statistics=("count",),
+    meaning="samples that were due",
+    read=_due,
+)
 DELIVERED = _end(End.DELIVERED, (*PHASED, "quality"), _DELIVERED)
 CACHED = _end(End.CACHED, (*PHASED, "quality"), "in a store at the end")
 DROPPED = _end(End.DROPPED, _ENDED, "dropped by policy or transform")

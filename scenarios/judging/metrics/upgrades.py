@@ -58,21 +58,52 @@ def _duration(measures: Measures, expectation: Expectation) -> float | None:
 
 _KEYS = ("gateway", "component")
 DOWNTIME = Metric(
-    name="upgrade.downtime", kind="trend", unit="ns", keys=_KEYS, statistics=TREND, read=_downtime, absent=_absent,
+    name="upgrade.downtime",
+    kind="trend",
+    unit="ns",
+    keys=_KEYS,
+    statistics=TREND,
+    read=_downtime,
+    absent=_absent,
     meaning="the longest that one of an upgrade's slots could not serve, from swap to end",
-)  # fmt: skip
+)
 DURATION = Metric(
-    name="upgrade.duration", kind="trend", unit="ns", keys=_KEYS, statistics=TREND, read=_duration, absent=_absent,
+    name="upgrade.duration",
+    kind="trend",
+    unit="ns",
+    keys=_KEYS,
+    statistics=TREND,
+    read=_duration,
+    absent=_absent,
     meaning="ordered to committed; never, of those that weren't",
-)  # fmt: skip
+)
 ORDERED = Metric(
-    name="upgrades.ordered", kind="counter", unit="count", keys=_KEYS, statistics=("count",), meaning="upgrades that the cloud ordered", read=_ordered
+    name="upgrades.ordered",
+    kind="counter",
+    unit="count",
+    keys=_KEYS,
+    statistics=("count",),
+    meaning="upgrades that the cloud ordered",
+    read=_ordered,
 )
 DONE = Metric(
-    name="upgrades.done", kind="counter", unit="count", keys=_KEYS, statistics=("count",), meaning="upgrades that were committed", read=_done,
+    name="upgrades.done",
+    kind="counter",
+    unit="count",
+    keys=_KEYS,
+    statistics=("count",),
+    meaning="upgrades that were committed",
+    read=_done,
     absent=_absent,
-)  # fmt: skip
+)
 FAILED = Metric(
-    name="upgrades.failed", kind="counter", unit="count", keys=(*_KEYS, "cause"), statistics=("count",), read=_failed, absent=_absent,
-    meaning="upgrades that were refused, abandoned, rolled back, or not finished", causes=(*CAUSES, *(cause.value for cause in Cause)),
-)  # fmt: skip
+    name="upgrades.failed",
+    kind="counter",
+    unit="count",
+    keys=(*_KEYS, "cause"),
+    statistics=("count",),
+    read=_failed,
+    absent=_absent,
+    meaning="upgrades that were refused, abandoned, rolled back, or not finished",
+    causes=(*CAUSES, *(cause.value for cause in Cause)),
+)

@@ -1,0 +1,62 @@
+"""What an instance keeps of the call under way: the words that the C API writes, and who waits for what.
+
+Belongs here: the state. Never: running guest code (instance.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ctypes import addressof, c_uint64
+from typing import Any, NamedTuple
+
+from twinloop.components.host.capi import get_fuel
+from twinloop.components.host.codec import Signature
+
+RESULT, ERROR, FLAG, FUEL = 0, 4, 5, 6
+"""words of a block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
+
+
+class NeedsFibers(Exception):
+    """A call of a component took longer than a slice, in a host that hoped for none: ``args[0]`` is its
+    digest. Begin anew: now the host knows."""
+
+
+class Request(NamedTuple):
+    """A parked import: ``name`` is interface.function, ``arguments`` its decoded arguments."""
+
+    name: str
+    arguments: list[Any]
+
+
+class Block:
+    """The memory of one instance that the C API writes to: its ``words``, and the addresses of some."""
+
+    __slots__ = ("at", "error_at", "flag_at", "fuel_at", "words")
+
+    def __init__(self) -> None:
+        self.words = (c_uint64 * 8)()
+        self.at = addressof(self.words)
+        self.error_at = self.at + 8 * ERROR
+        self.flag_at = self.at + 8 * FLAG
+        self.fuel_at = self.at + 8 * FUEL
+
+    def fuel(self, context: int) -> int:
+        """What the store at ``context`` has left now."""
+        get_fuel(context, self.fuel_at)
+        return self.words[FUEL]
+
+
+class Call:
+    """The call under way, or the last one. ``arguments_at``: of C values; 0: ``arguments`` are still to be
+    lowered. ``pending``: how the result of a parked import is written, and where."""
+
+    __slots__ = ("arguments", "arguments_at", "begun", "function", "future", "pending", "signature")
+
+    def __init__(self) -> None:
+        self.signature: Signature
+        self.function = 0
+        self.arguments: Sequence[Any] = ()
+        self.arguments_at = 0
+        self.begun = False
+        self.future: int | None = None
+        self.pending: tuple[Callable[[Any, int], None], int] | None = None
