@@ -37,6 +37,13 @@ CREATE INDEX first_gone ON batches (sent, lane, id);
 """
 
 
+def memory_db() -> sqlite3.Connection:
+    """The database of a store without a file."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript(SCHEMA)
+    return db
+
+
 def pages_for(size_bytes: int) -> int:
     """Pages that a commit of so many bytes of rows writes (a model: SQLite's own layout must not be in a
     run's timing)."""

@@ -1,23 +1,23 @@
-"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL, drain,
-retries, sync.
+"""Store and forward: batches that wait for the uplink, in a real SQLite file; capacity, lanes, TTL.
 
-Belongs here: rows, eviction, the order of the drain, when a sync is due. Never: sessions, or what a sync
-leaves (flash.py). Lane 3 is sent first, lane 0 evicted first.
+Belongs here: rows, eviction, which row is sent first. Never: sessions, when a row is tried (drain.py) or on
+the flash (flash_sync.py). Lane 3 is sent first, lane 0 evicted first.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.cloud.messages import Message
-from twinloop.sim.gateway.flash import SCHEMA, FlashFile
+from twinloop.sim.gateway.drain import Drain
+from twinloop.sim.gateway.flash import FlashFile, memory_db
+from twinloop.sim.gateway.flash_sync import FlashSync
 from twinloop.sim.gateway.uplink import Uplink
-from twinloop.sim.kernel.clock import Event, S, Timer
+from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStream
-from twinloop.sim.machine.machine import Keeps, Machine
+from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import StoreSpec
 
 ROW_OVERHEAD_BYTES = 48
@@ -41,37 +41,18 @@ class Store:
         self._env = machine.env
         self._machine = machine
         self._ledger = ledger
-        self._uplink = uplink
         self.spec = spec
         self.on_change: Callable[[], None] = lambda: None
         """told when there may be more or fewer messages that wait"""
-        self._file = None if spec.volatile else FlashFile(path, machine.name, cuts)
-        self._db = sqlite3.connect(":memory:", isolation_level=None) if self._file is None else self._file.db
-        if self._file is None:
-            self._db.executescript(SCHEMA)
+        self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.board.flash_bytes_per_s.value
+        self._sync = None if spec.volatile else FlashSync(machine, spec, path, cuts)
+        self._db = memory_db() if self._sync is None else self._sync.db
+        self._drain = Drain(machine, uplink, spec, self)
         self._messages: dict[int, Message] = {}
-        self._tried: dict[int, int] = {}
-        """row -> how often it was tried, where that is limited"""
         self._next = 0
         self.used_bytes = self.peak_bytes = 0
         self.waiting = self.waiting_peak = 0
         self.written = self.evicted = 0
-        self._dirty = self._dirty_bytes = 0
-        self._draining: Timer | None = None
-        self._retrying: Timer | None = None
-        self._may_drain = spec.retry_ns is None
-        self._syncing: Timer | None = None
-        self._interval_ns = max(1, S // spec.drain_per_s)
-        self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.board.flash_bytes_per_s.value
-        self._waiting_for_sync: list[Event] = []
-        self._synced_next: list[Event] = []
-        """who waits for the sync that comes, and for the one under way"""
-        self._removed: dict[int, tuple[Message, int | None]] = {}
-        """rows that have gone since the last sync began, and when they would be too old: without power they
-        come back"""
-        self._undone: list[tuple[Keeps, str, bytes | None]] = []
-        """what components' state changed in the sync under way; ``_going``: rows that go with it"""
-        self._going: dict[int, tuple[Message, int | None]] = {}
         self._expires: dict[int, int] = {}
         """row -> when it is too old, by the gateway's wall clock"""
         self._fills: list[int] = []
@@ -79,17 +60,17 @@ class Store:
     @property
     def file(self) -> FlashFile | None:
         """Its file; None: volatile."""
-        return self._file
+        return None if self._sync is None else self._sync.file
 
     @property
     def flash_bytes(self) -> int:
         """Written to the flash so far, log and database."""
-        return 0 if self._file is None else self._file.written_bytes
+        return 0 if self._sync is None else self._sync.file.written_bytes
 
     @property
     def syncs(self) -> int:
         """Finished ones."""
-        return 0 if self._file is None else self._file.syncs
+        return 0 if self._sync is None else self._sync.file.syncs
 
     # ---- rows ------------------------------------------------------------------------------------
     @staticmethod
@@ -133,12 +114,11 @@ class Store:
         )
         self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._messages[self._next] = message
-        if self._file is not None:
-            self._file.changed(self._next, there=True)
+        if self._sync is not None:
+            self._sync.inserted(self._next, size)
         self.used_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self.written += 1
-        self._dirty_bytes += size
         machine.trace.emit("stored", machine.index, message.device, message.k, len(message.body))
         if self.spec.ttl_ns is not None:
             self._expires[self._next] = machine.clock.wall(self._env._now) + self.spec.ttl_ns
@@ -164,11 +144,15 @@ class Store:
     def _changed(self, waiting: int) -> None:
         self.waiting += waiting
         self.waiting_peak = max(self.waiting_peak, self.waiting)
-        self._dirty_only()
+        self._touch()
         self.on_change()
         if self.waiting:
-            self._retry_later()
-            self.wake()
+            self._drain.retry_later()
+            self._drain.wake()
+
+    def _touch(self) -> None:
+        if self._sync is not None:
+            self._sync.touch()
 
     def _evict_one(self, lane: int) -> bool:
         """The oldest row of the lowest lane that isn't in flight and not above ``lane``."""
@@ -193,7 +177,7 @@ class Store:
             return
         sent = self._db.execute("SELECT sent FROM batches WHERE id = ?", (store_id,)).fetchone()[0]
         if sent:
-            self._env.call_in(self._interval_ns, self._expire, store_id)
+            self._env.call_in(self._drain.interval_ns, self._expire, store_id)
         else:
             self._end(message, "ttl")
 
@@ -223,157 +207,61 @@ class Store:
         store_id = message.store_id
         assert store_id is not None
         self._db.execute("DELETE FROM batches WHERE id = ?", (store_id,))
-        self._removed[store_id] = self._messages.pop(store_id), self._expires.pop(store_id, None)
-        if self._file is not None:
-            self._file.changed(store_id, there=False)
-        self._tried.pop(store_id, None)
+        del self._messages[store_id]
+        expires_ns = self._expires.pop(store_id, None)
+        if self._sync is not None:
+            self._sync.removed(store_id, message, expires_ns)
+        self._drain.forget(store_id)
         self.used_bytes -= self._row_bytes(message)
 
     def acknowledged(self, message: Message) -> None:
         """The cloud has it: the row goes."""
         if message.store_id in self._messages:
             self._remove(message)
-            self._dirty_only()
-        self.wake()
+            self._touch()
+        self._drain.wake()
 
-    def _dirty_only(self) -> None:
-        if self._file is None:
-            return
-        if not self._dirty:
-            self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
-        self._dirty += 1
-
-    # ---- sync ------------------------------------------------------------------------------------
     def on_flash(self) -> Event:
         """Fires when a sync has finished that has what was written until now; in memory at once. Never, if
         the gateway dies before."""
+        if self._sync is not None:
+            return self._sync.on_flash()
         signal = Event(self._env)
-        if self._file is None:
-            signal.fire()
-        else:
-            self._dirty_only()
-            self._waiting_for_sync.append(signal)
+        signal.fire()
         return signal
-
-    def _write_ns(self, size_bytes: int) -> int:
-        return size_bytes * S // self.flash_bytes_per_s
-
-    def _sync(self) -> None:
-        """Hand what is dirty to the flash: CPU time first, then the flash's own; while one sync runs the next
-        one waits."""
-        machine, file = self._machine, self._file
-        self._syncing = None
-        if machine.state == "down" or not self._dirty or file is None:
-            return
-        if file.syncing:
-            machine.trace.emit("limit", machine.index, "flash-behind", self._dirty)
-            machine.budget.breach("flash-behind")
-            self._syncing = self._env.call_in(self.spec.commit_ns, self._sync)
-            return
-        rows, self._dirty = self._dirty, 0
-        size_bytes, self._dirty_bytes = self._dirty_bytes, 0
-        gone, self._removed = self._removed, {}
-        self._undone = list(machine.journal)
-        machine.journal.clear()
-        self._synced_next, self._waiting_for_sync = self._waiting_for_sync, []
-        to_write = file.begin_sync(size_bytes)
-        machine.cores.work(machine.budget.host("commit"), self._write, rows, to_write, machine.epoch)
-        self._going = gone
-
-    def _write(self, rows: int, size_bytes: int, epoch: int) -> None:
-        self._env.call_in(self._write_ns(size_bytes), self._synced, rows, epoch)
-
-    def _synced(self, rows: int, epoch: int) -> None:
-        """It is on the flash."""
-        machine, file = self._machine, self._file
-        if machine.epoch != epoch or file is None or not file.syncing:
-            return  # the gateway died meanwhile
-        file.end_sync()
-        self._undone.clear()
-        self._going = {}
-        machine.trace.emit("sync", machine.index, rows)
-        told, self._synced_next = self._synced_next, []
-        for signal in told:
-            signal.fire()
 
     def flush(self) -> None:
         """Sync to the end, now: an orderly end waits for it (its time is not modelled)."""
-        file = self._file
-        if file is None:
-            return
-        if file.syncing:
-            file.end_sync()
-        if self._dirty:
-            file.begin_sync(self._dirty_bytes)
-            file.end_sync()
-            self._machine.trace.emit("sync", self._machine.index, self._dirty)
-        self._dirty = self._dirty_bytes = 0
-        self._removed, self._going = {}, {}
-        self._undone.clear()
-        self._machine.journal.clear()
+        if self._sync is not None:
+            self._sync.flush()
 
-    # ---- drain -----------------------------------------------------------------------------------
-    def wake(self) -> None:
-        """Something waits and may be sent: drain at the store's rate."""
-        if self._draining is None and self.waiting and self._may_drain and self._uplink.ready():
-            self._draining = self._env.call_in(self._interval_ns, self._drain)
+    # ---- what its drain asks ---------------------------------------------------------------------
+    def row_ids(self) -> list[int]:
+        """The rows that wait, oldest first."""
+        return [row for (row,) in self._db.execute("SELECT id FROM batches WHERE sent = 0 ORDER BY id")]
 
-    def _retry_later(self) -> None:
-        """A store that retries by the clock: the next try is one interval after the first thing that
-        waits."""
-        if self.spec.retry_ns is not None and self._retrying is None:
-            self._retrying = self._env.call_in(self.spec.retry_ns, self._retry)
+    def take_next(self) -> Message:
+        """The message that is sent first, the oldest of the highest lane; it doesn't wait any more."""
+        row = self._db.execute(
+            "SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1"
+        ).fetchone()
+        self._db.execute("UPDATE batches SET sent = 1 WHERE id = ?", row)
+        self._changed(-1)
+        return self._messages[row[0]]
 
-    def _retry(self) -> None:
-        """Everything that waits is tried once more; what was tried too often is given up."""
-        self._retrying = None
-        machine = self._machine
-        if machine.state != "up" or not self.waiting:
-            return
-        self._may_drain = self._uplink.ready()
-        if self._uplink.state != "up" and self.spec.retries is not None:
-            for (store_id,) in self._db.execute(
-                "SELECT id FROM batches WHERE sent = 0 ORDER BY id"
-            ).fetchall():
-                self._tried[store_id] = self._tried.get(store_id, 0) + 1
-                if self._tried[store_id] >= self.spec.retries:
-                    self._give_up(self._messages[store_id])
-        if self.waiting:
-            self._retry_later()
-        self.wake()
+    def has(self, message: Message) -> bool:
+        """It is still a row of the store."""
+        return message.store_id in self._messages
 
-    def _give_up(self, message: Message) -> None:
-        machine = self._machine
+    def give_up(self, store_id: int) -> None:
+        """It was tried too often: lost."""
+        machine, message = self._machine, self._messages[store_id]
         self._remove(message)
         self._changed(-1)
         machine.trace.emit("evict", machine.index, message.device, message.k, "retries")
         left = message.mask & message.row.open
         if left:
             self._ledger.close(message.row, left, End.LOST, "retries")
-
-    def _drain(self) -> None:
-        self._draining = None
-        if not self.waiting or not self._uplink.ready() or self._machine.state != "up":
-            return
-        row = self._db.execute(
-            "SELECT id FROM batches WHERE sent = 0 ORDER BY lane DESC, id LIMIT 1"
-        ).fetchone()
-        message = self._messages[row[0]]
-        self._db.execute("UPDATE batches SET sent = 1 WHERE id = ?", row)
-        self._changed(-1)
-        machine = self._machine
-        machine.cores.work(machine.budget.host("publish"), self._send, message)
-        if not self.waiting:
-            self._may_drain = self.spec.retry_ns is None
-        self.wake()
-
-    def _send(self, message: Message) -> None:
-        if message.store_id not in self._messages:
-            return
-        if self._uplink.ready():
-            self._uplink.publish(message)
-        else:
-            self.put(message)
 
     # ---- life ------------------------------------------------------------------------------------
     def crashed(self, power: bool, cause: str) -> None:
@@ -382,21 +270,17 @@ class Store:
 
         ``cause``: why what is in memory is lost.
         """
-        if self._file is None:
+        if self._sync is None:
             self._forget_all(cause)
         elif not power:
-            self._back_to_last_sync(self._file)
+            self._back_to_last_sync(self._sync)
         else:
-            self.flush()  # the kernel goes on writing
+            self._sync.flush()  # the kernel goes on writing
         self._db.execute("UPDATE batches SET sent = 0 WHERE sent = 1")
-        for timer in (self._draining, self._syncing, self._retrying):
-            if timer is not None:
-                timer.cancel()
-        self._draining = self._syncing = self._retrying = None
-        self._may_drain = self.spec.retry_ns is None
+        self._drain.stop()
+        if self._sync is not None:
+            self._sync.stop()
         self.waiting = len(self._messages)
-        self._dirty = self._dirty_bytes = 0
-        self._waiting_for_sync, self._synced_next = [], []
         self.on_change()
 
     def _forget_all(self, cause: str) -> None:
@@ -409,42 +293,40 @@ class Store:
         assert message.store_id is not None
         del self._messages[message.store_id]
         self._expires.pop(message.store_id, None)
-        self._tried.pop(message.store_id, None)
+        self._drain.forget(message.store_id)
         self.used_bytes -= self._row_bytes(message)
         left = message.mask & message.row.open
         if left:
             self._ledger.close(message.row, left, End.LOST, cause)
 
-    def _back_to_last_sync(self, file: FlashFile) -> None:
+    def _back_to_last_sync(self, sync: FlashSync) -> None:
         """What was written since is lost; what was removed since is there again, and will be sent a second
         time."""
-        there = file.cut_power()
-        self._db = file.db
-        machine = self._machine
-        for slot, key, before in [*reversed(machine.journal), *reversed(self._undone)]:
-            slot.restore_state(key, before)
-        machine.journal.clear()
-        self._undone.clear()
+        there, gone = sync.cut_power()
+        self._db = sync.db
         for store_id, message in list(self._messages.items()):
             if store_id not in there:
                 self._lose(message, "power-cut")
-        for store_id, (message, expires_ns) in {**self._going, **self._removed}.items():
+        for store_id, (message, expires_ns) in gone.items():
             if store_id in there and store_id not in self._messages:
                 self._messages[store_id] = message
                 self.used_bytes += self._row_bytes(message)
                 if expires_ns is not None:
                     self._expires[store_id] = expires_ns
                     self._env.call_in(S, self._expire, store_id)
-        self._removed, self._going = {}, {}
+
+    def wake(self) -> None:
+        """The uplink stands: what waits may be sent."""
+        self._drain.wake()
 
     def session_lost(self) -> None:
         """A store that retries by the clock waits for its next try."""
-        self._may_drain = self.spec.retry_ns is None
+        self._drain.session_lost()
 
     def boot(self) -> None:
         """The gateway is up again: what waits is tried as the store does it."""
         if self.waiting:
-            self._retry_later()
+            self._drain.retry_later()
 
     def messages(self) -> list[Message]:
         """Everything in the store, in order of arrival."""
@@ -452,7 +334,7 @@ class Store:
 
     def close(self) -> None:
         """Commit and close the file."""
-        if self._file is None:
+        if self._sync is None:
             self._db.close()
         else:
-            self._file.close()
+            self._sync.file.close()

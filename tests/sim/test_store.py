@@ -45,7 +45,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
         world = World(storing(host, *troubles, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW), seed=seed), host)
         store = world.gateways[0].outbox.store
         assert store is not None
-        file = store._file
+        file = store.file
         assert file is not None
         real, seen = file.cut_power, {"cuts": 0, "torn": 0}
 
@@ -67,7 +67,7 @@ def test_two_hundred_power_cuts_keep_every_acknowledged_batch_and_invent_none(ho
 def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None:
     power = tuple(act(int((3 + i) * S) + 130 * MS, "power-cut", "gw", int((3 + i) * S) + 400 * MS) for i in range(8))
     world = World(storing(host, *power, store=StoreSpec(commit_ns=50 * MS, flash_bytes_per_s=SLOW)), host)
-    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store.file  # type: ignore[union-attr]
     assert file is not None
     begin = file.begin_sync
 
@@ -84,7 +84,7 @@ def test_a_store_that_acknowledges_before_its_sync_is_caught(host: Host) -> None
 
 def test_a_row_that_nobody_wrote_is_caught(host: Host) -> None:
     world = World(storing(host, act(5 * S, "power-cut", "gw", 6 * S), store=StoreSpec()), host)
-    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store.file  # type: ignore[union-attr]
     assert file is not None
     world.boot()
     world.advance(4 * S)
@@ -98,7 +98,7 @@ def test_a_log_that_is_long_is_copied_into_the_database_and_the_power_may_still_
     power = act(14 * S, "power-cut", "gw", int(14.5 * S))
     spec = storing(host, power, store=StoreSpec(commit_ns=20 * MS), count=40, poll_ns=100 * MS)
     world = World(spec, host)
-    file = world.gateways[0].outbox.store._file  # type: ignore[union-attr]
+    file = world.gateways[0].outbox.store.file  # type: ignore[union-attr]
     assert file is not None
     world.boot()
     sizes = []
