@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.field.field import Field
 from twinloop.sim.field.real_port import RealWorld
 from twinloop.sim.gateway.gateway import Gateway
@@ -47,10 +46,6 @@ class Plant:
             link.name: Link(link.name, link.model, self.streams) for link in spec.links
         }
         self.gateways: list[Gateway] = []
-        self.ends_in_phase: dict[tuple[str, int, End, str], int] = {}
-        """(phase, device, end, cause) -> points, of samples that were due in a phase"""
-        self.marked_in_phase: dict[tuple[str, int, End, str, int], int] = {}
-        """the same by StatusCode, of readings that weren't Good"""
         self.field = Field(
             self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside
         )
@@ -73,22 +68,6 @@ class Plant:
         if phase.heals:
             self.timeline.end_all()
         self.happened(f"phase {phase.name}")
-
-    def phase_of(self, due_ns: int) -> str:
-        """The phase to which a sample belongs; empty for none."""
-        for phase in self.spec.phases:
-            if phase.start_ns <= due_ns < phase.end_ns:
-                return phase.name
-        return ""
-
-    def ended_in_phase(self, row: Row, mask: int, end: End, cause: str) -> None:
-        """Points of a sample have their end: it is booked in the phase in which they were due, with its
-        quality."""
-        key = self.phase_of(row.due_ns), row.device, end, cause
-        self.ends_in_phase[key] = self.ends_in_phase.get(key, 0) + mask.bit_count()
-        for status, points in (row.marks or {}).items():
-            marked = *key, status
-            self.marked_in_phase[marked] = self.marked_in_phase.get(marked, 0) + (points & mask).bit_count()
 
     def happened(self, event: str) -> None:
         """A named event of the timeline: ``heal cloud``."""

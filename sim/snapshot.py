@@ -107,7 +107,9 @@ def take(world: World) -> Snapshot:
         ),
         devices=_devices(world),
         gateways=tuple(_gateway(gateway) for gateway in world.gateways),
-        lines=tuple((name, line.busy_ns, line.longest_queue) for name, line in world.field.lines.items()),
+        lines=tuple(
+            (name, line.occupancy.busy_ns, line.longest_queue) for name, line in world.field.lines.items()
+        ),
         links=tuple((name, link.troubled) for name, link in world.links.items()),
     )
 

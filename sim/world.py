@@ -7,35 +7,29 @@ component bytes, commands) to a trace; nothing of it lives at module level, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twinloop.components.contract.contract import Settings
 from twinloop.components.host.host import Host
+from twinloop.sim.accounts.ends import Ends
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
-from twinloop.sim.accounts.schedule import SampleSchedule, put_on_timeline
+from twinloop.sim.accounts.schedule import put_on_timeline
 from twinloop.sim.cloud.cloud import Cloud
+from twinloop.sim.cloud.commands import Commands
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.gateway.listener import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
 from twinloop.sim.gateway.poller import Poller
-from twinloop.sim.gateway.reader import PointTable, point_configs, points_of, table_key
-from twinloop.sim.gateway.readers import Readers, patience
-from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS, EPOCH_NS
-from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec, WorldSpec
+from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.plant import Plant
-from twinloop.sim.redundancy.pair import Pair
-from twinloop.sim.truth.elsewhere import AttachedWorld, ElsewhereWitness
+from twinloop.sim.truth.elsewhere import AttachedWorld
 from twinloop.sim.truth.truth import Truth
 from twinloop.sim.upgrade.rollout import Rollout
-from twinloop.sim.upgrade.upgrades import Upgrades
+from twinloop.sim.wiring import Wiring
 
 PROGRESS_EVENTS = 1 << 14
 """events between two reports of progress, at which the trace is hashed too"""
@@ -43,7 +37,6 @@ WIRE_EVENTS = 200
 """the same where real devices take part: they are heard in between"""
 SETTLE_CHECK_NS = 10_000_000
 """how often the end looks whether nothing is open any more"""
-_LOST_OR_MISSED = (End.MISSED, End.LOST)
 
 
 class World(Plant):
@@ -59,205 +52,63 @@ class World(Plant):
     ) -> None:
         super().__init__(spec, -BOOT_HORIZON_NS, epoch_ns, outside=outside)
         self.host, self._outside = host, outside
-        self.finished = self.duration_over = False
-        self.closed = False
+        self.finished = self.duration_over = self.closed = False
         self.events = 0
         self.progress: Callable[[int], None] | None = None
         self.pacer: Pacer | None = None
         """keeps the wall's pace from t = 0 on; None: as fast as possible"""
-        devices = spec.devices
-        self.ledger = Ledger(
-            [d.name for d in devices], [tuple(p.name for p in d.model.points) for d in devices]
-        )
-        self.latencies = Latencies([d.fleet for d in devices], len(spec.fleets))
-        serial = dict.fromkeys(link.name for link in spec.links if link.serial_bd is not None)
-        self.truth = Truth(self.env, self.ledger, [d.link in serial for d in devices])
-        self.books = Books(self.ledger, self.latencies, self.truth)
+        self.books = self._new_books()
+        self.ends = Ends(self.env, self.trace, self.latencies, spec.phases)
+        self.ledger.on_end = self.ends.ended
         self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
-        self.ledger.on_end = self._ended
         self.cloud = Cloud(
-            self.env, self.ledger, self.latencies, self.trace, len(devices), len(spec.gateways)
+            self.env, self.ledger, self.latencies, self.trace, len(spec.devices), len(spec.gateways)
         )
-        self.never_carried: dict[tuple[int, End, str], int] = {}
-        """(device, end, cause) -> points that never got a verdict; ``never_accepted``: that never reached the
-        cloud"""
-        self.never_accepted: dict[tuple[int, End, str], int] = {}
-        self._commands = 0
-        self.commands_issued: list[Command] = []
-        self._commands_open: dict[int, Command] = {}
+        self.commands = Commands(self.trace)
         self.waiting_for: list[Callable[[], bool]] = []
-        self.commands_ended: dict[str, int] = {}
-        self.on_sample_end: list[Callable[[Row, int, End, str], None]] = []
-        """told of each that was neither delivered nor dropped"""
-        self.on_command_done: list[Callable[[Command, str | None], None]] = []
-        self.gateway_of_name: dict[str, Gateway] = {}
-        self.pairs: list[Pair] = []
-        self._pair_of: dict[str, Pair] = {}
-        """gateway -> the pair of which it is one"""
-        self.plans: list[SampleSchedule] = []
-        self._readers = Readers(self.field, epoch_ns)
-        self._tables: dict[tuple[str, str], PointTable] = {}
+        """the end waits as long as one of them says so"""
         self._folder: TemporaryDirectory[str] | None = None
+        wiring = Wiring(self, host, self.books, self.cloud, outside)
+        self.gateway_of_name, self.pairs, self.plans = wiring.gateway_of_name, wiring.pairs, wiring.plans
         try:
-            self._wire(store_path or self._temporary)
+            wiring.wire(store_path or self._temporary, self.commands.done)
+            self.rollout = Rollout(self.env, self.trace, self.cloud, self.gateway_of_name, spec.offers)
+            put_on_timeline(self.env, self.plans, spec.duration_ns)
+            self.put_trouble()
         except BaseException:
             self.close()
             raise
+
+    def _new_books(self) -> Books:
+        devices = self.spec.devices
+        points = [tuple(point.name for point in device.model.points) for device in devices]
+        ledger = Ledger([device.name for device in devices], points)
+        latencies = Latencies([device.fleet for device in devices], len(self.spec.fleets))
+        serial = dict.fromkeys(link.name for link in self.spec.links if link.serial_bd is not None)
+        return Books(
+            ledger, latencies, Truth(self.env, ledger, [device.link in serial for device in devices])
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of each sample."""
+        return self.books.ledger
+
+    @property
+    def latencies(self) -> Latencies:
+        """How long it took."""
+        return self.books.latencies
+
+    @property
+    def truth(self) -> Truth:
+        """Whether it was true."""
+        return self.books.truth
 
     def _temporary(self, gateway: str) -> Path:
         """Where a gateway's store lies when nobody wants to keep it."""
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="twinloop-")
         return Path(self._folder.name) / f"store-{gateway}.sqlite"
-
-    # ---- wiring ----------------------------------------------------------------------------------
-    def _wire(self, store_path: Callable[[str], Path]) -> None:
-        components = {component.name: component for component in self.spec.components}
-        for index, spec in enumerate(self.spec.gateways):
-            self._wire_gateway(index, spec, components, store_path(spec.name))
-        for spec in self.spec.gateways:
-            if spec.standby is not None:
-                self._wire_pair(spec.name, spec.standby)
-        for i, device in enumerate(self.spec.devices):
-            plan = SampleSchedule(self.env, self.ledger, self.trace, i, device, self.spec.duration_ns)
-            plan.source, plan.news = self.field.source(i, device), self.field.news(i, device)
-            if plan.news is not None:
-                self.ledger.asked[i] = 0
-            self.plans.append(plan)
-            pair = self._pair_of.get(device.gateway)
-            for name in (device.gateway,) if pair is None else pair.names:
-                plan.pollers.append(
-                    self._wire_device(self.gateway_of_name[name], i, device, components[device.driver])
-                )
-        for gateway in self.gateways:
-            cuts = self.streams.stream(f"upgrade/{gateway.name}/cuts")
-            gateway.upgrades = Upgrades(
-                gateway,
-                gateway.spec.upgrade,
-                self.spec.trusted,
-                [slot.spec for slot in gateway.rack.slots],
-                cuts,
-            )
-        self.rollout = Rollout(self.env, self.trace, self.cloud, self.gateway_of_name, self.spec.offers)
-        put_on_timeline(self.env, self.plans, self.spec.duration_ns)
-        self.put_trouble()
-
-    def _wire_pair(self, name: str, spec: StandbySpec) -> None:
-        mine = [i for i, device in enumerate(self.spec.devices) if device.gateway == spec.of]
-        pair = Pair(
-            self.env,
-            len(self.pairs),
-            self.trace,
-            self.cloud,
-            spec,
-            self.gateway_of_name[spec.of],
-            self.gateway_of_name[name],
-            self.links[spec.link],
-            self.happened,
-            lambda: sum(self.ledger.duplicates_of.get(i, 0) for i in mine),
-        )
-        self.pairs.append(pair)
-        self._pair_of.update(dict.fromkeys(pair.names, pair))
-        self.env.call_at(0, pair.begin, priority=TROUBLE)
-
-    def _wire_gateway(
-        self, index: int, spec: GatewaySpec, components: dict[str, ComponentSpec], store_path: Path
-    ) -> None:
-        named = spec.name if spec.standby is None else spec.standby.of
-        mine = [device for device in self.spec.devices if device.gateway == named]
-        used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
-        metered = any(components[name].cpu_ns is not None for name in used)
-        gateway = Gateway(
-            self.env,
-            self.trace,
-            index,
-            spec,
-            self.host,
-            self.books,
-            self.cloud,
-            self.links[spec.uplink.link],
-            self.streams,
-            metered,
-            store_path,
-            self.epoch_ns,
-        )
-        self.gateways.append(gateway)
-        self.gateway_of_name[spec.name] = gateway
-        gateway.pipeline.on_command = self._command_done
-        gateway.machine.on_event = self.happened
-        points, gateway.point_ids = points_of(mine)
-        shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
-        gateway.rack.transform = self._slot(
-            gateway, components[spec.transform], "transform", Settings("", points, []), shortest_ns
-        )
-        gateway.rack.policy = self._slot(
-            gateway, components[spec.policy], "policy", Settings("", points, []), shortest_ns
-        )
-
-    def _slot(
-        self,
-        gateway: Gateway,
-        spec: ComponentSpec,
-        name: str,
-        settings: Settings,
-        deadline_ns: int,
-        extra: tuple[tuple[str, str], ...] = (),
-    ) -> Slot:
-        options = dict(spec.options)
-        for key, value in extra:
-            options.setdefault(key, value)
-        settings = settings._replace(options=list(options.items()))
-        linked, meter = self.host.link(spec.component, spec.grants), gateway.machine.budget.meter(spec.name)
-        slot = Slot(
-            gateway.machine,
-            f"{gateway.name}/{name}",
-            spec,
-            linked,
-            settings,
-            meter,
-            spec.deadline_ns or deadline_ns,
-        )
-        gateway.rack.slots.append(slot)
-        return slot
-
-    def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
-        table = self._table(gateway, spec)
-        points = table.points
-        listens = spec.protocol == "mqtt" or spec.subscribed is not None
-        deadline_ns = LISTEN_DEADLINE_NS if listens else spec.poll_ns
-        if listens and driver.cpu_ns is None:
-            driver = replace(driver, cpu_ns=LISTEN_CPU_NS)
-        options = self.field.options(gateway.name, spec, driver.deadline_ns)
-        if driver.component.options is not None and not any(
-            option.name == "wait" for option in driver.component.options
-        ):
-            options = tuple(pair for pair in options if pair[0] != "wait")  # it says what it takes
-        if not listens:
-            options += patience(driver, driver.deadline_ns or deadline_ns, spec.exchanges)
-        slot = self._slot(
-            gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), deadline_ns, options
-        )
-        poller = self._readers.make(gateway, index, spec, slot, table)
-        serving = (
-            self._outside.serving(spec.name) if self._outside is not None and spec.place is not None else None
-        )
-        if serving is not None:
-            poller.witness = ElsewhereWitness(
-                poller.witness, serving, self.env, index, self.field.servers[index].device
-            )
-        gateway.add_poller(poller)
-        if self.spec.offers:
-            poller.remember()
-        return poller
-
-    def _table(self, gateway: Gateway, spec: DeviceSpec) -> PointTable:
-        """What devices of one model share on a gateway."""
-        key = gateway.name, table_key(spec)
-        if key not in self._tables:
-            self._tables[key] = PointTable(
-                point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol)
-            )
-        return self._tables[key]
 
     def stop(self) -> None:
         """End the run between two events, or in the middle of a guest's computing; safe in a signal
@@ -348,7 +199,7 @@ class World(Plant):
         for gateway in self.gateways:
             gateway.machine.busy_in_run_ns = gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns
         for line in self.field.lines.values():
-            line.busy_in_run_ns = line.busy_until(self.spec.duration_ns)
+            line.occupancy.busy_in_run_ns = line.occupancy.busy_until(self.spec.duration_ns)
 
     def unfinished(self) -> bool:
         """A command or an upgrade is under way, trouble of the timeline isn't over, a pair has no leader yet
@@ -356,7 +207,7 @@ class World(Plant):
         cloud``)."""
         return (
             self.env._now < self.timeline.last_ns
-            or bool(self._commands_open)
+            or bool(self.commands.open())
             or self.rollout.under_way()
             or any(pair.moving for pair in self.pairs)
             or any(asked() for asked in self.waiting_for)
@@ -386,7 +237,7 @@ class World(Plant):
             for row in whole.shares if isinstance(whole, SharedRow) else [whole]:
                 if row.open:
                     self._give_up(row, under_way)
-        for command in list(self._commands_open.values()):
+        for command in self.commands.open():
             self._commanded(command).pipeline.command_done(command, "end-of-run")
         if not self.env.stopped:
             ledger.audit(self.closed_form)
@@ -413,52 +264,18 @@ class World(Plant):
         return self.plans[device].closed_points()
 
     # ---- what happens ----------------------------------------------------------------------------
-    def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
-        self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
-        if self.spec.phases:
-            self.ended_in_phase(row, mask, end, cause)
-        if end is End.DELIVERED or end is End.DROPPED:
-            return
-        for told in self.on_sample_end:
-            told(row, mask, end, cause)
-        device = row.device
-        if end in _LOST_OR_MISSED:
-            never = (mask & ~row.carried).bit_count()
-            if never:
-                self.latencies.never_carried(device, never, row.due_ns)
-                self.never_carried[device, end, cause] = (
-                    self.never_carried.get((device, end, cause), 0) + never
-                )
-        self.never_accepted[device, end, cause] = (
-            self.never_accepted.get((device, end, cause), 0) + mask.bit_count()
-        )
-        self.latencies.never_accepted(device, mask.bit_count(), row.due_ns)
-
-    def next_command(self) -> int:
-        """Commands count from 1."""
-        self._commands += 1
-        return self._commands
-
     def issue(self, command: Command) -> None:
         """Send a command down to the gateway that polls the device."""
-        self.commands_issued.append(command)
-        self._commands_open[command.number] = command
+        self.commands.issue(command)
         gateway = self._commanded(command)
-        self.trace.emit("command", command.device, command.number, "issued", "")
         if not self.cloud.command(gateway.index, command):
             gateway.pipeline.command_done(command, "limit")
 
     def _commanded(self, command: Command) -> Gateway:
         """Who polls the device; of a pair, who leads or led last."""
         name = self.spec.devices[command.device].gateway
-        return self._pair_of[name].commanded if name in self._pair_of else self.gateway_of_name[name]
-
-    def _command_done(self, command: Command, cause: str | None) -> None:
-        del self._commands_open[command.number]
-        state = cause or "done"
-        self.commands_ended[state] = self.commands_ended.get(state, 0) + 1
-        for told in self.on_command_done:
-            told(command, cause)
+        pair = next((pair for pair in self.pairs if name in pair.names), None)
+        return self.gateway_of_name[name] if pair is None else pair.commanded
 
     @property
     def polls(self) -> int:

@@ -13,7 +13,8 @@ from twinloop.components.releases.registry import Registry, Version, read_privat
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.thresholds import read_expectations
 from twinloop.scenarios.judging.verdict import Verdict
-from twinloop.scenarios.planning.plan import SHIPPED, Planner
+from twinloop.scenarios.planning.components import SHIPPED
+from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.runner import Options, run
 
 ROOT = Path(__file__).parents[1]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twinloop.devices.mqtt.delivery import enqueue, fits, pump, send
 from twinloop.devices.mqtt.fields import ProtocolError
 from twinloop.devices.mqtt.packet import (
     PACKET_BYTES_MAX,
@@ -64,8 +65,6 @@ S = 1_000_000_000
 INFLIGHT_MAX = 20
 """QoS 1 messages of one session that are sent and not acknowledged (mosquitto.conf(5),
 max_inflight_messages)"""
-QUEUED_MAX = 1000
-"""QoS 1 messages that wait for one session (mosquitto.conf(5), max_queued_messages)"""
 UNRELEASED_MAX = 1000
 """QoS 2 messages of one session that have come and wait for their PUBREL"""
 SUBSCRIPTIONS_MAX = 1000
@@ -204,7 +203,7 @@ class Broker:
             done = session.inflight.pop(packet.packet, None)
             if done is not None:
                 self.on_acknowledged(session.client, done.tag)
-            self._pump(session)
+            pump(self, session)
         elif isinstance(packet, Subscribe):
             self._subscribe(session, connection, packet)
         elif isinstance(packet, Unsubscribe):
@@ -291,7 +290,7 @@ class Broker:
             )
         )
         self._resume(session, packet)
-        self._pump(session)
+        pump(self, session)
 
     def _resume(self, session: MqttSession, connect: Connect) -> None:
         """[MQTT-4.4.0-1]: what wasn't acknowledged again, in order, as far as the client takes it now; the
@@ -299,11 +298,11 @@ class Broker:
         before, session.inflight = list(session.inflight.values()), {}
         session.queued.extendleft(reversed(before[connect.receives :]))
         for copy in before[: connect.receives]:
-            if session.connection is not None and not self._fits(session.connection, copy):
+            if session.connection is not None and not fits(self, session.connection, copy):
                 self.on_gone(session.client, copy.tag, "overrun")
                 continue
             session.inflight[copy.packet] = copy
-            self._send(session, copy)
+            send(session, copy)
 
     def _subscribe(self, session: MqttSession, connection: MqttConnection, packet: Subscribe) -> None:
         codes, told = [], []
@@ -351,8 +350,10 @@ class Broker:
             session, pattern, kept = one
             self.work += 1
             qos = min(kept.qos, session.filters[pattern])
-            self._enqueue(
-                session, Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties)
+            enqueue(
+                self,
+                session,
+                Copy(kept.topic, kept.payload, None, qos, retain=True, properties=kept.properties),
             )
         self._turns = None
 
@@ -401,7 +402,8 @@ class Broker:
         clients = []
         for client, (session, granted, options) in self._asked_for(packet.topic, sender).items():
             retain = bool(packet.retain and options & AS_PUBLISHED)
-            if self._enqueue(
+            if enqueue(
+                self,
                 session,
                 Copy(
                     packet.topic,
@@ -414,65 +416,3 @@ class Broker:
             ):
                 clients.append(client)
         self.on_message(packet.topic, tag, clients)
-
-    def _enqueue(self, session: MqttSession, copy: Copy) -> bool:
-        """False when it was given up at once: QoS 0 for a client that is away, no room, or more than the
-        client takes."""
-        connection = session.connection
-        if connection is not None and connection.packet_max and not self._fits(connection, copy):
-            return False
-        if not copy.qos:
-            if connection is None:
-                return False
-            self._send(session, copy)
-            return True
-        if len(session.queued) >= QUEUED_MAX:
-            self.on_limit("mqtt-queued", session.client)
-            return False
-        session.queued.append(copy)
-        self._pump(session)
-        return True
-
-    def _fits(self, connection: MqttConnection, copy: Copy) -> bool:
-        """Does the client take so much in one packet? Else it is as if it had been sent [MQTT-3.1.2-25]."""
-        whole = connection.encode(
-            Publish(copy.topic, copy.payload, copy.qos, copy.retain, False, 1, copy.properties)
-        )
-        if not connection.packet_max or len(whole) <= connection.packet_max:
-            return True
-        self.on_limit("mqtt-packet-bytes", "" if connection.session is None else connection.session.client)
-        return False
-
-    def _pump(self, session: MqttSession) -> None:
-        """Send what waits, as far as the window allows."""
-        while (
-            session.connection is not None
-            and session.queued
-            and len(session.inflight) < session.connection.window
-        ):
-            copy = session.queued.popleft()
-            if session.connection.packet_max and not self._fits(session.connection, copy):
-                self.on_gone(session.client, copy.tag, "overrun")
-                continue
-            if not copy.sent:  # else it keeps its identifier
-                session.packet = session.packet % 65_535 + 1
-                while session.packet in session.inflight:
-                    session.packet = session.packet % 65_535 + 1
-                copy.packet = session.packet
-            session.inflight[copy.packet] = copy
-            self._send(session, copy)
-
-    @staticmethod
-    def _send(session: MqttSession, copy: Copy) -> None:
-        assert session.connection is not None
-        packet = Publish(
-            copy.topic,
-            copy.payload,
-            copy.qos,
-            copy.retain,
-            copy.sent and copy.qos > 0,
-            copy.packet,
-            copy.properties,
-        )
-        copy.sent = True
-        session.connection.send(session.connection.encode(packet), copy.tag, copy.packet)

@@ -13,12 +13,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from asyncua import ua
 from asyncua.common.callback import CallbackType
-from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 
@@ -28,6 +28,7 @@ from twinloop.devices.model.nodes import NodeImage, NodeValue, node_id
 from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.devices.opcua.faults import ORDER, SPOIL, is_fault, renumbered, sequence_numbers
 from twinloop.devices.opcua.items import LOOKING, WATCHED, Items
+from twinloop.devices.opcua.limits import OPERATIONS_MAX, bound_operations, limit_strangers
 from twinloop.devices.opcua.server import NAMESPACE, LeanInternalServer, StandardSpace
 
 S = 1_000_000_000
@@ -46,26 +47,9 @@ _AT_REST = {
 """SecondsTillShutdown, ShutdownReason, Auditing, which asyncua leaves without a value; StartTime is i=2257"""
 _TICKS_1970 = 116_444_736_000_000_000
 """100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
-_TOO_MANY_SUBSCRIPTIONS = 0x80770000
 UNSAID_MAX = 1000
 """channels of one server of which it is known how many chunks were never sent: of more, the oldest is
 forgotten"""
-
-
-OPERATIONS_MAX = {
-    "read": (1000, "i=11705"),
-    "write": (1000, "i=11707"),
-    "browse": (20, "i=11710"),
-    "translate": (200, "i=11712"),
-}
-"""nodes of one request, and where the server says so (OPC 10000-5 section 6.3.11): each takes some tens of
-milliseconds at most"""
-PUBLISHING_MIN_MS, SESSION_MAX_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_A_SESSION_MAX = 50.0, 60_000.0, 100, 20
-"""what a stranger gets: the shortest publishing interval, the longest time that a session outlives its
-connection, subscriptions of one server, and of one of its sessions: else the first client could take them
-all"""
-
-
 LOOKS_MIN, LOOKS_A_POINT, LOOKS_A_POINT_MAX = 64, 12, 1000
 """how many of the last looks at nodes are kept: at least; of each point; of each at most, however many a
 publishing interval brings"""
@@ -85,6 +69,35 @@ def endpoint(device: str) -> str:
     return f"opc.tcp://{host_of(device)}:{PORT}/"
 
 
+class _Counted:
+    """The point of which somebody counts in what answers it is said; ``index`` -1: none."""
+
+    __slots__ = ("carried", "index")
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.carried: dict[Any, list[int]] = {}
+        """task -> values of the point in the answer that it is about to write"""
+
+
+class _Times:
+    """Instants of the timeline as DateTimes; ``epoch_ns``: ns since 1970 at its 0."""
+
+    __slots__ = ("_epoch_ns", "_last")
+
+    def __init__(self, epoch_ns: int) -> None:
+        self._epoch_ns = epoch_ns
+        self._last: dict[int, Any] = {}
+
+    def of(self, at_ns: int) -> Any:
+        """The DateTime of an instant."""
+        if at_ns not in self._last:  # the nodes of one request are told of the same two
+            if len(self._last) > 1:
+                self._last.clear()
+            self._last[at_ns] = ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
+        return self._last[at_ns]
+
+
 class OpcUaServer:
     """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it,
     then it has a listener.
@@ -97,7 +110,8 @@ class OpcUaServer:
         self.image = NodeImage(device)
         self.listens_at = (host_of(device.name), PORT)
         """(host, port); change it before ``start``"""
-        self._now, self._epoch_ns = now, epoch_ns
+        self._now = now
+        self._times = _Times(epoch_ns)
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
         self._told_by_us: dict[Any, Callable[[Any, Any], ua.DataValue]] = {}
@@ -114,10 +128,7 @@ class OpcUaServer:
         self._unsaid: dict[bytes, int] = {}
         """channel -> chunks that a silent server, or one that says a fault instead, kept to itself: they use
         no sequence number"""
-        self._times: dict[int, Any] = {}
-        self._counter = -1
-        self._carried: dict[Any, list[int]] = {}
-        """task -> values of the counter in the answer that it is about to write"""
+        self._counted = _Counted()
         self._looked = 0
         kept = LOOKS_MIN + min(LOOKS_A_POINT + looks, LOOKS_A_POINT_MAX) * len(self.image.types)
         self.looks: deque[tuple[int, int, NodeValue]] = deque(maxlen=kept)
@@ -153,12 +164,11 @@ class OpcUaServer:
         self._told_by_us[_CURRENT_TIME] = self._clock
         space.set_attribute_value_callback(_CURRENT_TIME, _VALUE, self._clock)
         _STEP_MS[space] = model.step_ns / 1e6
-        self._write_standard = space.write_attribute_value
         server.iserver.callback_service.addListener(CallbackType.ItemSubscriptionCreated, self._subscribed)  # type: ignore[arg-type]  # asyncua declares a str and uses these
-        space.write_attribute_value = self._write  # type: ignore[method-assign, assignment]  # a write to a node of ours is the device's business
+        space.write_attribute_value = partial(self._write, space.write_attribute_value)  # type: ignore[method-assign]  # a write to a node of ours is the device's business
         await server.start()
-        self._bound_operations()
-        began = self._time(self._now())
+        bound_operations(server)
+        began = self._times.of(self._now())
         limits = {node: ua.Variant(most, ua.VariantType.UInt32) for most, node in OPERATIONS_MAX.values()}
         for node, variant in {
             **_AT_REST,
@@ -170,70 +180,30 @@ class OpcUaServer:
         self._told_by_us[_STATUS] = self._server_status
         space.set_attribute_value_callback(_STATUS, _VALUE, self._server_status)
 
-    def _bound_operations(self) -> None:
-        """No request may keep the others waiting for long: more than OPERATIONS_MAX is BadTooManyOperations
-        (OPC 10000-4 section 7.38)."""
-        inner: Any = self._server.iserver
-        places = {
-            "read": (inner.attribute_service, "read", "NodesToRead"),
-            "browse": (inner.view_service, "browse", "NodesToBrowse"),
-            "write": (inner.attribute_service, "write", "NodesToWrite"),
-            "translate": (inner.view_service, "translate_browsepaths_to_nodeids", ""),
-        }
-        for name, (service, method, many) in places.items():
-            serve, most = getattr(service, method), OPERATIONS_MAX[name][0]
-
-            def bounded(
-                params: Any, *more: Any, serve: Any = serve, most: int = most, many: str = many, **named: Any
-            ) -> Any:
-                if len(getattr(params, many) if many else params) > most:
-                    raise ServiceError(STATUS_CODES["BadTooManyOperations"])
-                return serve(params, *more, **named)
-
-            setattr(service, method, bounded)
-
     def count(self, index: int) -> None:
         """Keep what each answer says of that point: ``take_carried``."""
-        self._counter = index
+        self._counted.index = index
         node = next(identity for identity, point in self._index.items() if point == index)
         WATCHED[self._server.iserver.aspace] = node, self._carry
 
     def _carry(self, values: list[Any]) -> None:
         if values:
-            self._carried.setdefault(asyncio.current_task(), []).extend(int(value) for value in values)
+            self._counted.carried.setdefault(asyncio.current_task(), []).extend(
+                int(value) for value in values
+            )
 
     def counted(self) -> bool:
         """Is the counted point monitored by somebody? What he hasn't been told yet waits in a queue."""
-        return any(self._index.get(identity) == self._counter for identity, _ in self._monitored())
+        return any(self._index.get(identity) == self._counted.index for identity, _ in self._monitored())
 
     def take_carried(self) -> list[int]:
         """Values of the counted point in the answer that is being written now: a Read's own, or all that a
         Publish brings."""
-        return self._carried.pop(asyncio.current_task(), [])
+        return self._counted.carried.pop(asyncio.current_task(), [])
 
     def limit(self) -> None:
-        """Strangers may come: what they ask for is revised (OPC 10000-4 section 5.14.2.2). A server is for a
-        few clients, and shares its process."""
-        inner = self._server.iserver
-        inner.max_session_timeout_ms, inner.max_subscriptions = SESSION_MAX_MS, SUBSCRIPTIONS_MAX
-        service: Any = inner.subscription_service
-        create = service.create_subscription
-
-        def revised(params: Any) -> Any:
-            wanted = params.RequestedPublishingInterval
-            # not a number isn't, either
-            params.RequestedPublishingInterval = wanted if wanted >= PUBLISHING_MIN_MS else PUBLISHING_MIN_MS
-            return params
-
-        def bounded(params: Any, callback: Any, session: Any, *more: Any, **named: Any) -> Any:
-            if (
-                sum(one.session_id == session for one in service.subscriptions.values())
-                >= SUBSCRIPTIONS_A_SESSION_MAX
-            ):
-                raise ServiceError(_TOO_MANY_SUBSCRIPTIONS)
-            return create(revised(params), callback, session, *more, **named)
-
-        service.create_subscription = bounded
+        """Strangers may come: what they ask for is revised."""
+        limit_strangers(self._server)
 
     async def _make_nodes(self) -> None:
         """A variable for each point, below an object that is the device."""
@@ -261,13 +231,6 @@ class OpcUaServer:
             value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind
         )
 
-    def _time(self, at_ns: int) -> Any:
-        if at_ns not in self._times:  # the nodes of one request are told of the same two
-            if len(self._times) > 1:
-                self._times.clear()
-            self._times[at_ns] = ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
-        return self._times[at_ns]
-
     def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
         now_ns = self._now()
         index = self._index[identity]
@@ -277,19 +240,19 @@ class OpcUaServer:
         self.looks.append((self._looked, index, told))
         if self.on_look is not None:
             self.on_look(index, told)
-        if index == self._counter and not LOOKING.get():
+        if index == self._counted.index and not LOOKING.get():
             self._carry([value])
         variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
         return ua.DataValue(
             variant,
             ua.StatusCode(ua.UInt32(status)),
-            SourceTimestamp=self._time(source_ns),
-            ServerTimestamp=self._time(now_ns),
+            SourceTimestamp=self._times.of(source_ns),
+            ServerTimestamp=self._times.of(now_ns),
         )
 
     def _clock(self, identity: Any, attribute: Any) -> ua.DataValue:
         """The server's CurrentTime (OPC 10000-5 section 6.3.2): its timeline's."""
-        time = self._time(self._now())
+        time = self._times.of(self._now())
         return ua.DataValue(
             ua.Variant(time, ua.VariantType.DateTime), SourceTimestamp=time, ServerTimestamp=time
         )
@@ -297,23 +260,28 @@ class OpcUaServer:
     def _server_status(self, identity: Any, attribute: Any) -> ua.DataValue:
         """All of ServerStatus (OPC 10000-5 section 12.10): as it was when the server began, but for the
         time."""
-        time = self._time(self._now())
+        time = self._times.of(self._now())
         value = ua.Variant(replace(self._status, CurrentTime=time), ua.VariantType.ExtensionObject)
         return ua.DataValue(value, SourceTimestamp=time, ServerTimestamp=time)
 
-    async def _write(self, identity: Any, attribute: Any, value: ua.DataValue) -> ua.StatusCode:
+    async def _write(
+        self, standard: Any, identity: Any, attribute: Any, value: ua.DataValue
+    ) -> ua.StatusCode:
         index = self._index.get(identity)
         if index is None or attribute != _VALUE:
-            return await self._write_standard(identity, attribute, value)
-        if index == self._counter:  # of a judge: a client's write to it would be another client's sample
+            status: ua.StatusCode = await standard(identity, attribute, value)
+            return status
+        if (
+            index == self._counted.index
+        ):  # of a judge: a client's write to it would be another client's sample
             return ua.StatusCode(ua.UInt32(STATUS_CODES["BadNotWritable"]))
         variant = value.Value
         if variant is None or variant.VariantType.name != self.image.types[index] or variant.is_array:
             return ua.StatusCode(ua.UInt32(STATUS_CODES["BadTypeMismatch"]))
-        status = self.image.write(index, float(variant.Value), self._now())
-        if not status >> 31:
+        code = self.image.write(index, float(variant.Value), self._now())
+        if not code >> 31:
             self.on_write(index)
-        return ua.StatusCode(ua.UInt32(status))
+        return ua.StatusCode(ua.UInt32(code))
 
     # ---- monitored items -------------------------------------------------------------------------
     async def sample(self) -> None:

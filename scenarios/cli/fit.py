@@ -14,7 +14,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 if TYPE_CHECKING:
     from twinloop.devices.model.device import DeviceModel
     from twinloop.scenarios.twin.fit import Fitted, FittedLink, FittedPoint
-    from twinloop.scenarios.twin.shapes import Estimate
+    from twinloop.scenarios.twin.series import Estimate
 
 STEPS_SHOWN_MAX = 8
 

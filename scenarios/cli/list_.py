@@ -91,7 +91,7 @@ def _stores() -> list[tuple[str, str]]:
 def _components() -> list[tuple[str, str]]:
     from twinloop.components.contract.options import stated_options
     from twinloop.components.host.component import read_component
-    from twinloop.scenarios.planning.plan import SHIPPED
+    from twinloop.scenarios.planning.components import SHIPPED
 
     rows = []
     for file in sorted(SHIPPED.glob("*.wasm")):

@@ -18,13 +18,15 @@ from twinloop.scenarios.file.blocks import (
     Component,
     Degradation,
     Fleet,
-    Gateway,
-    Heartbeat,
     Limits,
     Link,
     Mqtt,
     OpcUa,
     Override,
+)
+from twinloop.scenarios.file.gateway_blocks import (
+    Gateway,
+    Heartbeat,
     Registry,
     Restart,
     Retry,

@@ -45,7 +45,7 @@ class Measures:
         """device -> how long each of its commands took"""
         self.failed: list[tuple[int, str]] = []
         """(device, cause) of each command that was not done"""
-        world.on_command_done.append(self._command_done)
+        world.commands.on_done.append(self._command_done)
 
     def devices(self, expectation: Expectation) -> dict[int, None] | None:
         """Indices of the devices that the keys select; None: all."""
@@ -91,7 +91,7 @@ class Measures:
         ledger, devices, keys = self.world.ledger, self.devices(expectation), dict(expectation.keys)
         if "phase" in keys:
             return not any(
-                points for (phase, device, _, _), points in self.world.ends_in_phase.items()
+                points for (phase, device, _, _), points in self.world.ends.in_phase.items()
                 if phase == keys["phase"] and (devices is None or device in devices)
             )  # fmt: skip
         return not any(
@@ -124,7 +124,11 @@ def elapsed_ns(world: World) -> int:
 def busy_ratio(world: World, line: Any) -> float:
     """Share of the duration, as far as it is over, in which a serial line was occupied."""
     elapsed = elapsed_ns(world)
-    busy = line.busy_until(world.env._now) if line.busy_in_run_ns is None else line.busy_in_run_ns
+    busy = (
+        line.occupancy.busy_until(world.env._now)
+        if line.occupancy.busy_in_run_ns is None
+        else line.occupancy.busy_in_run_ns
+    )
     return busy / elapsed if elapsed else 0.0
 
 

@@ -101,12 +101,14 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     collisions = sum(world.field.lines[name].collisions for name in named)
     where = ", ".join(name for name in named if world.field.lines[name].collisions)
     texts = [f"{collisions} times two gateways spoke at once on {where}"] if collisions else []
-    full = [name for name in named if world.field.lines[name].full_windows]
+    full = [name for name in named if world.field.lines[name].occupancy.full_windows]
     if full:
-        worst = max(full, key=lambda name: (world.field.lines[name].full_windows, asked.get(name, 0.0)))
-        line = world.field.lines[worst]
+        worst = max(
+            full, key=lambda name: (world.field.lines[name].occupancy.full_windows, asked.get(name, 0.0))
+        )
+        taken = world.field.lines[worst].occupancy
         periods = (
-            f"in {line.full_windows} of {spec.duration_ns // line.window_ns} poll periods all of its time "
+            f"in {taken.full_windows} of {spec.duration_ns // taken.window_ns} poll periods all of its time "
             f"was taken"
         )
         texts.append(
@@ -137,7 +139,7 @@ def _never(world: World, measures: Measures, expectation: Expectation) -> str:
     if not expectation.metric.startswith("latency.") or expectation.metric == "latency.stage":
         return ""
     devices = measures.devices(expectation)
-    table = world.never_carried if expectation.metric == "latency.gateway" else world.never_accepted
+    table = world.ends.never_carried if expectation.metric == "latency.gateway" else world.ends.never_accepted
     found: dict[str, int] = {}
     for (device, end, cause), count in table.items():
         if devices is None or device in devices:
@@ -165,7 +167,7 @@ def _ended(world: World, measures: Measures, expectation: Expectation) -> list[t
         marked = (
             [
                 (of, d, end, cause, status, n)
-                for (of, d, end, cause, status), n in world.marked_in_phase.items()
+                for (of, d, end, cause, status), n in world.ends.marked_in_phase.items()
             ]
             if phase is not None
             else [
@@ -180,7 +182,7 @@ def _ended(world: World, measures: Measures, expectation: Expectation) -> list[t
     else:
         ends = UNDELIVERED if wanted is End.DELIVERED else ends
         if phase is not None:
-            rows = [(of, d, end, cause, n) for (of, d, end, cause), n in world.ends_in_phase.items()]
+            rows = [(of, d, end, cause, n) for (of, d, end, cause), n in world.ends.in_phase.items()]
         else:
             rows = [(None, d, end, cause, n) for (d, end, cause), n in world.ledger.ends.items()]
     return [

@@ -120,7 +120,7 @@ class Judge:
 
     def _when(self, phase: str | None) -> Callable[[int], bool] | None:
         """Does a due instant lie in that phase? None: there is no question."""
-        return None if phase is None else lambda due_ns: self.world.phase_of(due_ns) == phase
+        return None if phase is None else lambda due_ns: self.world.ends.phase_of(due_ns) == phase
 
     # ---- after the run ---------------------------------------------------------------------------
     def judge(self) -> list[Judged]:

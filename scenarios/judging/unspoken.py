@@ -54,7 +54,7 @@ def _samples(world: World, measures: Measures, expectations: list[Expectation]) 
     if world.spec.phases:
         rows = [
             (phase, device, end, why, count)
-            for (phase, device, end, why), count in world.ends_in_phase.items()
+            for (phase, device, end, why), count in world.ends.in_phase.items()
         ]
     else:
         rows = [("", device, end, why, count) for (device, end, why), count in world.ledger.ends.items()]

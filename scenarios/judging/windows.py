@@ -43,7 +43,7 @@ class Windows:
 
     def _mine(self, device: int, due_ns: int) -> bool:
         return (self._chosen is None or device in self._chosen) and (
-            self._phase is None or self._world.phase_of(due_ns) == self._phase
+            self._phase is None or self._world.ends.phase_of(due_ns) == self._phase
         )
 
     def _window(self, due_ns: int) -> int:

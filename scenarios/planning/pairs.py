@@ -189,7 +189,7 @@ def _member(member: Any) -> dict[str, Any]:
         "role": member.role,
         "term": member.term,
         "heartbeats_sent": member.sent,
-        "heartbeats_heard": member.heard,
+        "heartbeats_heard": member.beats,
         "handover": None
         if handover is None
         else {"held": handover.held, "peak": handover.peak, "sent": handover.sent, "let_go": handover.let_go},

@@ -156,6 +156,21 @@ def _books(ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def _pace(world: World, wall_s: float) -> dict[str, Any]:
+    """How far it came, and how fast."""
+    simulated_ns = max(0, world.env._now)
+    figures = {
+        "simulated_ns": simulated_ns,
+        "wall_s": round(wall_s, 6),
+        "polls": world.polls,
+        "events": world.events,
+        "speedup": round(simulated_ns / 1e9 / wall_s, 3) if wall_s else None,
+    }
+    if world.pacer is None:
+        return figures
+    return {**figures, "pace": {"speed": float(world.pacer.speed), "lag": _histogram(world.pacer.lag)}}
+
+
 def collect(
     loaded: Loaded,
     world: World,
@@ -167,7 +182,6 @@ def collect(
     wall_s: float,
 ) -> Result:
     """Everything of a run that has ended, copied out of its world."""
-    simulated_ns = max(0, world.env._now)
     ledger = world.ledger
     latency = world.latencies.of()
     truth, unspoken = getattr(world, "truth", None), judge.unspoken()
@@ -199,20 +213,12 @@ def collect(
         "gateways": {gateway.name: _gateway(world, gateway) for gateway in world.gateways},
         "lines": {line.name: line.as_json() for line in lines},
         "links": {name: _link_figures(link.stats()) for name, link in world.links.items()},
-        "commands": {"issued": len(world.commands_issued), **world.commands_ended},
+        "commands": {"issued": len(world.commands.issued), **world.commands.ended},
         "bands": {gateway.name: band(gateway) for gateway in world.gateways},
         "notes": notes,
-        "run": {
-            "simulated_ns": simulated_ns,
-            "wall_s": round(wall_s, 6),
-            "polls": world.polls,
-            "events": world.events,
-            "speedup": round(simulated_ns / 1e9 / wall_s, 3) if wall_s else None,
-        },
+        "run": _pace(world, wall_s),
         "reproduce": reproduce,
     }
-    if world.pacer is not None:
-        data["run"]["pace"] = {"speed": float(world.pacer.speed), "lag": _histogram(world.pacer.lag)}
     places = {device.name: device.place.url for device in world.spec.devices if device.place is not None}
     if places:
         data["places"] = places
@@ -342,11 +348,11 @@ def _gateway(world: World, gateway: Any) -> dict[str, Any]:
         "breaches": gateway.machine.budget.breaches,
         "components": components,
         "uplink": {
-            "sessions": uplink.sessions,
-            "lost_sessions": uplink.lost_sessions,
-            "published": uplink.published,
-            "resent": uplink.resent,
-            "window_peak": uplink.window_peak,
+            "sessions": uplink.counts.sessions,
+            "lost_sessions": uplink.counts.lost_sessions,
+            "published": uplink.counts.published,
+            "resent": uplink.counts.resent,
+            "window_peak": uplink.counts.window_peak,
             "link": _link(world, gateway),
         },
         "store": None

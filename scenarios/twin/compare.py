@@ -23,7 +23,7 @@ from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.twin.alignment import PERIODIC, best_phase, turned
 from twinloop.scenarios.twin.fit import VALUE_MAX, good
-from twinloop.scenarios.twin.shapes import Estimate, Series, least_squares
+from twinloop.scenarios.twin.series import Estimate, Series, least_squares
 
 Array = np.ndarray[Any, Any]
 BAND = 5.0

@@ -20,7 +20,8 @@ from twinloop.devices.catalogue.recording import Recording, Track
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
-from twinloop.scenarios.twin.shapes import Estimate, Series, Shape, all_shapes, doubted, without_spikes
+from twinloop.scenarios.twin.series import Estimate, Series, without_spikes
+from twinloop.scenarios.twin.shapes import Shape, all_shapes, doubted
 from twinloop.sim.network.tcp import RTO_NS
 
 READINGS_MIN = 30

@@ -97,7 +97,7 @@ class Recorder:
                     if not poller.listens_by_itself and poller.spec.protocol != "modbus-rtu":
                         counted = self._ports[poller.index] = Counted(poller.port)
                         poller.port = counted
-        world.on_sample_end.append(self._missed)
+        world.ends.on_end.append(self._missed)
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         port = self._ports.get(poller.index)

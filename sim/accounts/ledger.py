@@ -9,6 +9,7 @@ InvariantError that names the sample.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
@@ -181,10 +182,14 @@ class Ledger:
         """of each device the points of which at least one reading had a value"""
         self.asked = [(1 << len(mine)) - 1 for mine in points]
         """of each device the points that are due, of one whose news alone is due those that were"""
-        self.duplicates = self.misordered = self.late = self.derived = 0
-        self.duplicates_of: dict[int, int] = {}
-        self.misordered_of: dict[int, int] = {}
-        self.late_of: dict[int, int] = {}
+        self.derived = 0
+        self.duplicates_of: Counter[int] = Counter()
+        """device -> points that a gateway got a second time"""
+        self.misordered_of: Counter[int] = Counter()
+        """device -> points that the cloud got after younger ones of the same device"""
+        self.late_of: Counter[int] = Counter()
+        """device -> points whose verdict came after their successor was due (of subscribed ones: a publishing
+        interval after that)"""
         self.last_touched: tuple[int, int, int] | None = None
         self.on_end: Callable[[Row, int, End, str], None] | None = None
 
@@ -281,7 +286,7 @@ class Ledger:
             row = whole
         again = mask & row.delivered
         if again:
-            self.count_duplicates(row.device, again.bit_count())
+            self.duplicates_of[row.device] += again.bit_count()
         fresh = mask & row.open
         row.delivered |= mask
         return self.close(row, fresh, End.DELIVERED) if fresh else 0
@@ -311,21 +316,20 @@ class Ledger:
         never = {device: self.asked[device] & ~self.valued[device] for device in some}
         return {device: points for device, points in never.items() if points}
 
-    def count_duplicates(self, device: int, count: int) -> None:
-        """Points that a gateway got a second time."""
-        self.duplicates += count
-        self.duplicates_of[device] = self.duplicates_of.get(device, 0) + count
+    @property
+    def duplicates(self) -> int:
+        """Points that were got a second time."""
+        return self.duplicates_of.total()
 
-    def count_misordered(self, device: int, count: int) -> None:
-        """Points that the cloud got after younger ones of the same device."""
-        self.misordered += count
-        self.misordered_of[device] = self.misordered_of.get(device, 0) + count
+    @property
+    def misordered(self) -> int:
+        """Points that the cloud got after younger ones."""
+        return self.misordered_of.total()
 
-    def count_late(self, device: int, count: int) -> None:
-        """Points whose verdict came after their successor was due (of subscribed ones: a publishing interval
-        after that)."""
-        self.late += count
-        self.late_of[device] = self.late_of.get(device, 0) + count
+    @property
+    def late(self) -> int:
+        """Points whose verdict came late."""
+        return self.late_of.total()
 
     # ---- asking ----------------------------------------------------------------------------------
     def balanced(self) -> bool:

@@ -59,7 +59,7 @@ class Cloud:
         count = fresh.bit_count()
         self._latencies.accepted(message.device, count, self._env._now - row.due_ns, row.due_ns)
         if message.k < self._highest[message.device]:
-            self._ledger.count_misordered(message.device, count)
+            self._ledger.misordered_of[message.device] += count
         else:
             self._highest[message.device] = message.k
 

@@ -324,5 +324,5 @@ class Field:
         assert timing is not None
         if name not in self.lines:
             self.lines[name] = Line(self._env, name, timing, self._links[spec.link], self._streams)
-        self.lines[name].window_ns = max(self.lines[name].window_ns, spec.poll_ns)
+        self.lines[name].occupancy.window_ns = max(self.lines[name].occupancy.window_ns, spec.poll_ns)
         return self.lines[name]

@@ -47,7 +47,7 @@ class Master:
         """Call ``start`` when the line is yours; give it back with ``release``."""
         if not self._taken:
             self._taken = True
-            self.line.taken()
+            self.line.occupancy.taken()
             start()
             return
         if len(self._queue) >= QUEUE_MAX:
@@ -61,7 +61,7 @@ class Master:
             self._queue.popleft()()
         else:
             self._taken = False
-            self.line.given_back()
+            self.line.occupancy.given_back()
 
     def overheard(self, frame: bytes) -> None:
         """Another gateway's request: to who waits for an answer it is one."""

@@ -40,12 +40,9 @@ def call(
     returns_batch: bool = False,
     arguments_at: int = 0,
 ) -> Steps:
-    """Run one call of a ready instance that is ours; returns a Fault, or None with the result in the
-    instance.
-
-    Arguments are Python values, or C values at ``arguments_at``; ``values``: how many values they lower. Work
-    is added to ``times`` under ``stage``, waiting for a core under queue, parked bus time under bus.
-    """
+    """Run one call of an instance; returns a Fault, or None with the result in it. ``arguments`` are Python
+    values, or C values at ``arguments_at``; ``values``: how many they lower. Work is added to ``times`` under
+    ``stage``, waiting for a core under queue, parked bus time under bus."""
     env, cores = machine.env, machine.cores
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
@@ -100,10 +97,13 @@ def call(
         if deadline_at - env._now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
         instance.answer(reply)
-        calls, imports = 0, 1
-        values = len(request.arguments[0]) if request.name in _SENDING else 0
-        if reply is not None and type(reply[1]) is bytes:
-            values += len(reply[1])
+        calls, imports, values = 0, 1, _bytes_between(request, reply)
+
+
+def _bytes_between(request: Request, reply: Any) -> int:
+    """How many bytes an import that parked has carried, out and back."""
+    out = len(request.arguments[0]) if request.name in _SENDING else 0
+    return out + len(reply[1]) if reply is not None and type(reply[1]) is bytes else out
 
 
 def _lifted(instance: Instance, times: StageTimes) -> int:

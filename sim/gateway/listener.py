@@ -256,7 +256,7 @@ class PushReader(Poller):
             machine.trace.emit("again", machine.index, self.index, k, self.table.mask)
             # of a share that is open no more, the other gateway was faster
             if k in self._told and (row is None or row.whole is None):
-                self._ledger.count_duplicates(self.index, self.table.mask.bit_count())
+                self._ledger.duplicates_of[self.index] += self.table.mask.bit_count()
             return
         self._refused.pop(k, None)
         now, spent = machine.env._now, times.spent_ns

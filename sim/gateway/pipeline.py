@@ -358,7 +358,7 @@ class Pipeline:
         self._latencies.carried(row.device, count, total_ns, row.due_ns, times or reader.times)
         self.machine.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > row.period_ns:
-            self._ledger.count_late(row.device, count)
+            self._ledger.late_of[row.device] += count
 
     def hold(self, reader: Reader, row: Row, verdict: Any, message: Message) -> None:
         """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it

@@ -8,6 +8,7 @@ back.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twinloop.devices.mqtt.packet import Connect, Packet, Pingreq, Publish, Subscribe
@@ -99,6 +100,19 @@ class Inbox(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class UplinkCounts:
+    """Of one uplink: sessions begun and lost, messages published and given back unacknowledged, segments sent
+    again, most messages in the window."""
+
+    sessions: int = 0
+    lost_sessions: int = 0
+    published: int = 0
+    resent: int = 0
+    retransmitted: int = 0
+    window_peak: int = 0
+
+
 class Uplink:
     """A gateway's session with the cloud."""
 
@@ -131,8 +145,7 @@ class Uplink:
         self._backoff_ns = spec.retry_first_ns
         self._timer: Timer | None = None
         self.round_trip_ns = 0
-        self.sessions = self.lost_sessions = self.published = self.resent = self.retransmitted = 0
-        self.window_peak = 0
+        self.counts = UplinkCounts()
 
     # ---- asked by the gateway --------------------------------------------------------------------
     def ready(self) -> bool:
@@ -160,9 +173,10 @@ class Uplink:
             packet = packet % 65_535 + 1
         self._packet = packet
         flight[packet] = message
-        if len(flight) > self.window_peak:
-            self.window_peak = len(flight)
-        self.published += 1
+        counts = self.counts
+        if len(flight) > counts.window_peak:
+            counts.window_peak = len(flight)
+        counts.published += 1
         message.sent_ns = self._env._now
         machine = self._machine
         machine.trace.add(
@@ -306,7 +320,7 @@ class Uplink:
         self._move("accepted")
         if not present:
             self._say(stream, SUBSCRIBE)
-        self.sessions += 1
+        self.counts.sessions += 1
         self._backoff_ns = self.spec.retry_first_ns
         self.attempts = 0
         self._cloud.session(self._machine.index, self._send_command)
@@ -334,7 +348,7 @@ class Uplink:
     def _lost(self) -> None:
         """The stream broke: back off, and give the unacknowledged messages back."""
         self._end_stream()
-        self.lost_sessions += self.state == "up"
+        self.counts.lost_sessions += self.state == "up"
         self._move("lost")
         wait_ns = self._backoff_ns
         if self.spec.retry_jitter:
@@ -344,7 +358,7 @@ class Uplink:
         flight, self._flight = self._flight, {}
         self.sender.session_lost()
         for message in flight.values():
-            self.resent += 1
+            self.counts.resent += 1
             self.sender.keep(message)
 
     def _end_stream(self) -> None:
@@ -353,7 +367,7 @@ class Uplink:
             self._timer.cancel()
             self._timer = None
         if self._stream is not None:
-            self.retransmitted += self._stream.retransmitted
+            self.counts.retransmitted += self._stream.retransmitted
             self._stream.close()
             self._stream = None
         if self._holds_file:

@@ -140,13 +140,57 @@ class LineDevice:
         done()
 
 
+class Occupancy:
+    """How long clients had a line. ``busy_ns``: somebody had it."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._users = 0
+        self._busy_since_ns = 0
+        self.window_ns = S
+        """the longest poll period of its devices: only a line that is taken all that time has no room left"""
+        self._window, self._window_busy_ns = 0, 0
+        self.full_windows = 0
+        """of them in which it was taken for LINE_FULL of the time"""
+        self.busy_ns = 0
+        self.busy_in_run_ns: int | None = None
+        """of it, until the duration was over"""
+
+    def taken(self) -> None:
+        """One more client has the line."""
+        if not self._users:
+            self._busy_since_ns = self._env._now
+        self._users += 1
+
+    def given_back(self) -> None:
+        """One client less."""
+        self._users -= 1
+        if not self._users:
+            self.busy_ns += self._env._now - self._busy_since_ns
+            self._fill(self._busy_since_ns, self._env._now)
+
+    def _fill(self, since_ns: int, until_ns: int) -> None:
+        """It was taken from then until then: count the windows that were full."""
+        while since_ns < until_ns:
+            window = since_ns // self.window_ns
+            if window != self._window:
+                self.full_windows += self._window_busy_ns >= LINE_FULL * self.window_ns
+                self._window, self._window_busy_ns = window, 0
+            ends_ns = min(until_ns, (window + 1) * self.window_ns)
+            self._window_busy_ns += ends_ns - since_ns
+            since_ns = ends_ns
+
+    def busy_until(self, now_ns: int) -> int:
+        """How long it was occupied by then, what goes on included."""
+        return self.busy_ns + (now_ns - self._busy_since_ns if self._users else 0)
+
+
 class Line:
     """One pair of wires with several devices, and gateways or other clients that ask them.
 
     A client sends one request at a time and knows nothing of the others: what is on the wires at once is
     garbled, all of it. It has the line until its answer has come or its timeout is over; a device that still
-    thinks then is silent, and may answer later, into whatever is on the wires. ``busy_ns``: how long somebody
-    had it.
+    thinks then is silent, and may answer later, into whatever is on the wires.
     """
 
     def __init__(
@@ -159,16 +203,7 @@ class Line:
         """unit id -> who has it"""
         self.listeners: list[LineListener] = []
         self._on_wire: list[Burst] = []
-        self._users = 0
-        self._busy_since_ns = 0
-        self.window_ns = S
-        """the longest poll period of its devices: only a line that is taken all that time has no room left"""
-        self._window, self._window_busy_ns = 0, 0
-        self.full_windows = 0
-        """of them in which it was taken for LINE_FULL of the time"""
-        self.busy_ns = 0
-        self.busy_in_run_ns: int | None = None
-        """of it, until the duration was over"""
+        self.occupancy = Occupancy(env)
         self.exchanges = self.timeouts = self.collisions = 0
         self.longest_queue = 0
 
@@ -230,32 +265,3 @@ class Line:
             for device in devices:
                 device.hear(frame, done)
         return False
-
-    # ---- who has it ------------------------------------------------------------------------------
-    def taken(self) -> None:
-        """One more client has the line."""
-        if not self._users:
-            self._busy_since_ns = self.env._now
-        self._users += 1
-
-    def given_back(self) -> None:
-        """One client less."""
-        self._users -= 1
-        if not self._users:
-            self.busy_ns += self.env._now - self._busy_since_ns
-            self._fill(self._busy_since_ns, self.env._now)
-
-    def _fill(self, since_ns: int, until_ns: int) -> None:
-        """It was taken from then until then: count the windows that were full."""
-        while since_ns < until_ns:
-            window = since_ns // self.window_ns
-            if window != self._window:
-                self.full_windows += self._window_busy_ns >= LINE_FULL * self.window_ns
-                self._window, self._window_busy_ns = window, 0
-            ends_ns = min(until_ns, (window + 1) * self.window_ns)
-            self._window_busy_ns += ends_ns - since_ns
-            since_ns = ends_ns
-
-    def busy_until(self, now_ns: int) -> int:
-        """How long it was occupied by then, what goes on included."""
-        return self.busy_ns + (now_ns - self._busy_since_ns if self._users else 0)

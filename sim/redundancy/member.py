@@ -22,7 +22,7 @@ from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import StandbySpec
 from twinloop.sim.network.link import Way
 from twinloop.sim.redundancy.handover import Handover
-from twinloop.sim.redundancy.right import HEARTBEAT_BYTES, Beat, Right
+from twinloop.sim.redundancy.right import HEARTBEAT_BYTES, Beat, Heard, Right
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("out", "lead"): "active",
@@ -78,20 +78,14 @@ class Member(Standalone):
         self.peer: Member
         self.role = "out"
         self.term = 0
-        self._peer_term = 0
         self.promise_ns = spec.every_ns * spec.misses
-        self._led_ns = 0
-        """when a leader was last heard, or when waiting for one began"""
-        self._echo_ns = -1
-        self._peer_heard_ns = -NEVER_NS
-        self._handed_term = 0
-        self._deferred = False
+        self._heard = Heard()
         self._right = Right()
         self._suspicion: Timer | None = None
         self._reign = 0
         """counts its times as a leader: what belongs to an earlier one comes to nothing"""
         self._joined_ns = 0
-        self.sent = self.heard = 0
+        self.sent = self.beats = 0
         self.handover = Handover(gateway, spec.handover_ns) if spec.mode == "hot" else None
         self.sends = preferred
         gateway.member = self
@@ -119,7 +113,9 @@ class Member(Standalone):
     @property
     def hands_in(self) -> bool:
         """What it holds may be all that there is: it leads, or hasn't heard a leader lately."""
-        return self.role == "active" or self._env._now - self._led_ns > SILENT_BEATS * self.spec.every_ns
+        return (
+            self.role == "active" or self._env._now - self._heard.led_ns > SILENT_BEATS * self.spec.every_ns
+        )
 
     # ---- roles -----------------------------------------------------------------------------------
     def _move(self, event: str, cause: str) -> None:
@@ -167,7 +163,7 @@ class Member(Standalone):
         """Stand by, and give a leader the time to be heard."""
         self._move("join", "up")
         self._joined_ns = self._env._now
-        self._echo_ns, self._handed_term = -1, 0
+        self._heard.echo_ns, self._heard.handed_term = -1, 0
         self._await_leader()
 
     def leave(self, handing: bool) -> None:
@@ -213,8 +209,8 @@ class Member(Standalone):
 
     def _await_leader(self) -> None:
         """A leader was heard now, or is given the time to be heard."""
-        self._led_ns = self._env._now
-        self._deferred = False
+        self._heard.led_ns = self._env._now
+        self._heard.deferred = False
         if self._suspicion is None:
             self._suspicion = self._env.call_in(self.promise_ns, self._suspect)
 
@@ -224,14 +220,14 @@ class Member(Standalone):
         if self.role != "standby":
             return
         now = self._env._now
-        left_ns = self._led_ns + self.promise_ns - now
+        left_ns = self._heard.led_ns + self.promise_ns - now
         if (
             left_ns <= 0
-            and not self._deferred
+            and not self._heard.deferred
             and not self.preferred
-            and now - self._peer_heard_ns < self.promise_ns
+            and now - self._heard.peer_ns < self.promise_ns
         ):
-            self._deferred = True  # the peer lives and leads no more than we do: it goes first
+            self._heard.deferred = True  # the peer lives and leads no more than we do: it goes first
             left_ns = DEFER_BEATS * self.spec.every_ns
         if left_ns > 0:
             self._suspicion = self._env.call_in(left_ns, self._suspect)
@@ -241,7 +237,7 @@ class Member(Standalone):
     def _stand(self, cause: str) -> None:
         self._move("stand", cause)
         if self.spec.arbiter == "none":
-            self._elect(max(self.term, self._peer_term) + 1, "nobody arbitrates")
+            self._elect(max(self.term, self._heard.peer_term) + 1, "nobody arbitrates")
         else:
             self._ask()
 
@@ -267,7 +263,7 @@ class Member(Standalone):
         lease = self._right.lease_term
         self._move("yield", cause)
         self._reign_over()
-        self._echo_ns = -1
+        self._heard.echo_ns = -1
         self._await_leader()
         self._give_back()
         if hand:
@@ -294,7 +290,7 @@ class Member(Standalone):
         """For the lease, who leads or wants to; a standby gives back what it may have, and learns that the
         cloud is there."""
         if self.role in LEADING or self.role == "candidate":
-            self._tell_cloud(True, self._handed_term)
+            self._tell_cloud(True, self._heard.handed_term)
         else:
             self._give_back()
 
@@ -376,7 +372,7 @@ class Member(Standalone):
             and now - self._joined_ns >= self.promise_ns
         )
         self._offer(
-            Beat(self.role, self.term, now, self._echo_ns if standby and not able else -1, wants=wants)
+            Beat(self.role, self.term, now, self._heard.echo_ns if standby and not able else -1, wants=wants)
         )
 
     def _offer(self, beat: Beat) -> None:
@@ -390,11 +386,11 @@ class Member(Standalone):
 
     def hear(self, beat: Beat) -> None:
         """The peer lives, and says what it is."""
-        self.heard += 1
-        self._peer_term = max(self._peer_term, beat.term)
-        self._peer_heard_ns = self._env._now if beat.role != "out" else -NEVER_NS
+        self.beats += 1
+        self._heard.peer_term = max(self._heard.peer_term, beat.term)
+        self._heard.peer_ns = self._env._now if beat.role != "out" else -NEVER_NS
         if beat.handed is not None and self.role in ("standby", "candidate"):
-            self._handed_term = beat.handed
+            self._heard.handed_term = beat.handed
             if self.role == "standby":
                 self._stand("handed over")
             elif self.spec.arbiter == "cloud":
@@ -420,7 +416,7 @@ class Member(Standalone):
             and not self._reaches_cloud()
         ):
             self._right.promised_until_ns = until_ns
-            self._elect(max(self.term, self._peer_term) + 1, "the standby's promise")
+            self._elect(max(self.term, self._heard.peer_term) + 1, "the standby's promise")
 
     def _hear_candidate(self, beat: Beat) -> None:
         """Who doesn't reach the cloud either lets the other one lead; of two that stand, the preferred
@@ -430,7 +426,7 @@ class Member(Standalone):
         if self.role == "candidate" and not self.preferred:
             self._move("hear", "the other stands")
         if self.role == "standby":
-            self._echo_ns, self._handed_term = beat.sent_ns, 0
+            self._heard.echo_ns, self._heard.handed_term = beat.sent_ns, 0
             self._await_leader()
 
     def _hear_leader(self, beat: Beat) -> None:
@@ -445,5 +441,5 @@ class Member(Standalone):
         if self.role == "candidate":
             self._move("hear", "heartbeat")
         self.term = max(self.term, beat.term)
-        self._echo_ns, self._handed_term = beat.sent_ns, 0
+        self._heard.echo_ns, self._heard.handed_term = beat.sent_ns, 0
         self._await_leader()

@@ -39,6 +39,24 @@ class Beat(NamedTuple):
     wants: bool = False
 
 
+class Heard:
+    """What one gateway has heard of the other. ``peer_ns``: when its last heartbeat came; ``peer_term``: the
+    highest term in one; ``led_ns``: when a leader was last heard, or when waiting for one began."""
+
+    __slots__ = ("deferred", "echo_ns", "handed_term", "led_ns", "peer_ns", "peer_term")
+
+    def __init__(self) -> None:
+        self.peer_ns = -NEVER_NS
+        self.peer_term = 0
+        self.led_ns = 0
+        self.echo_ns = -1
+        """when the heartbeat was sent to whose sender it promises; -1: it promises nothing"""
+        self.handed_term = 0
+        """of the lease that the other one has handed over; 0: none"""
+        self.deferred = False
+        """it has let the other one, the preferred one, go first since then"""
+
+
 class Right:
     """Of one gateway: the cloud's lease, or the promise of a standby. What was given before it was given back
     is void."""

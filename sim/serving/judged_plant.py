@@ -15,14 +15,18 @@ from typing import Any
 
 from twinloop.devices.model.nodes import NodeImage
 from twinloop.devices.model.statuses import BAD
+from twinloop.sim.accounts.ends import Ends
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Marks, Row, due_instants
-from twinloop.sim.cloud.messages import Command
+from twinloop.sim.cloud.commands import Commands
+from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.gateway.quality import CAUSE_OF
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import WorldSpec
+from twinloop.sim.redundancy.pair import Pair
 from twinloop.sim.serving.plant import ServedPlant
+from twinloop.sim.truth.truth import Truth
 
 NO_SAMPLE = (1 << 32) - 1
 """what the counter shows when nothing is due"""
@@ -33,7 +37,20 @@ STRANGE_MAX = 100
 class _NoRollout:
     """A gateway that isn't ours isn't upgraded by us."""
 
-    orders: tuple[Any, ...] = ()
+    orders: tuple[Upgrade, ...] = ()
+
+
+class _Watched:
+    """What is known of one device: the sample that it shows now, the registers of its counter as they were
+    read last, whether anything of each k has arrived, and the youngest k that has."""
+
+    __slots__ = ("arrived", "current", "halves", "youngest")
+
+    def __init__(self) -> None:
+        self.current: Row | None = None
+        self.halves: dict[int, int] = {}
+        self.arrived = bytearray()
+        self.youngest = -1
 
 
 class ObservedPlant(ServedPlant):
@@ -49,24 +66,18 @@ class ObservedPlant(ServedPlant):
         self.latencies = Latencies([device.fleet for device in devices], len(spec.fleets))
         self.ledger.on_end = self._ended
         self._books = self.ledger  # type: ignore[assignment]  # the same questions
-        self._current: list[Row | None] = [None] * len(devices)
-        self._halves: list[dict[int, int]] = [{} for _ in devices]
-        """of each device's counter, the registers as they were read last"""
-        self._arrived = [bytearray() for _ in devices]
-        """of each device, for each k: has anything of it arrived?"""
-        self._youngest = [-1] * len(devices)
+        self._watched = [_Watched() for _ in devices]
         self.lost: list[tuple[int, int, int]] = []
         """(device, k, due at) of samples of which something was read and didn't arrive"""
         self.messages = self.strange = 0
         self.strangeness: list[str] = []
         self.finished = False
-        self.never_carried: dict[tuple[int, End, str], int] = {}
-        self.never_accepted: dict[tuple[int, End, str], int] = {}
+        self.ends = Ends(self.env, self.trace, self.latencies, spec.phases, sees_gateways=False)
         self.waiting_for: list[Callable[[], bool]] = []
-        self.on_command_done: list[Callable[[Command, str | None], None]] = []
-        self.commands_issued: list[Command] = []
-        self.commands_ended: dict[str, int] = {}
-        self.pairs: list[Any] = []
+        self.commands = Commands(self.trace)
+        self.truth: Truth | None = None
+        """what a gateway that isn't ours has read is not compared with the devices here"""
+        self.pairs: list[Pair] = []
         self.rollout = _NoRollout()
         self.events = self.polls = 0
         self.pacer: Pacer | None = None
@@ -84,17 +95,17 @@ class ObservedPlant(ServedPlant):
     def _due(self, index: int, k: int) -> None:
         """Sample k is due; the one before isn't shown any more, but an answer with it may be on its way."""
         spec, now = self.spec.devices[index], self.env._now
-        before = self._current[index]
+        before = self._watched[index].current
         if before is not None and before.open and not before.read:
             self.env.call_in(BUS_USER_TIMEOUT_NS, self._never_read, before)
         if now >= self.spec.duration_ns:
-            self._current[index] = None
+            self._watched[index].current = None
             self._show(index, NO_SAMPLE)
             return
-        self._current[index] = self.ledger.open_row(
+        self._watched[index].current = self.ledger.open_row(
             index, k, now, (1 << len(self.points[index])) - 1, spec.poll_ns
         )
-        self._arrived[index].append(0)
+        self._watched[index].arrived.append(0)
         self._show(index, k)
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
 
@@ -112,14 +123,14 @@ class ObservedPlant(ServedPlant):
 
     def _answered(self, index: int, request: bytes, answer: bytes) -> None:
         """A Modbus client has its answer, a right one: were the counter's registers in it?"""
-        row, point = self._current[index], self.spec.devices[index].model.points[-1]
+        row, point = self._watched[index].current, self.spec.devices[index].model.points[-1]
         if request[0] not in (1, 2, 3, 4) and row is not None:
             self._show(index, row.k)  # it may have written to the counter
         wanted = {"holding": (3, 23), "input": (4,)}[point.table]
         if request[0] not in wanted or answer[:1] != request[:1]:
             return
         first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
-        halves = self._halves[index]
+        halves = self._watched[index].halves
         # a client may read them in one answer or in two: how it cuts its blocks is its own affair
         for half in range(point.width):
             at = 2 + 2 * (point.address + half - first)
@@ -149,14 +160,15 @@ class ObservedPlant(ServedPlant):
         device had a value is missed."""
         if k == NO_SAMPLE:
             return  # read before the first, or after the last
-        arrived = self._arrived[index]
+        watched = self._watched[index]
+        arrived = watched.arrived
         if not 0 <= k < len(arrived):
             self.odd(f"{self.ledger.names[index]}: sample {k} isn't due yet, {len(arrived)} were")
             return
         row = self.ledger.rows.get((index, k))
         if row is None:
             if arrived[k]:
-                self.ledger.count_duplicates(index, mask.bit_count())
+                self.ledger.duplicates_of[index] += mask.bit_count()
             else:
                 self.odd(f"{self.ledger.names[index]}: sample {k} arrived, but nobody has read it")
             return
@@ -174,9 +186,9 @@ class ObservedPlant(ServedPlant):
             return
         arrived[k] = 1
         self.latencies.accepted(index, fresh.bit_count(), self.env._now - row.due_ns, row.due_ns)
-        if k < self._youngest[index]:
-            self.ledger.count_misordered(index, fresh.bit_count())
-        self._youngest[index] = max(self._youngest[index], k)
+        if k < watched.youngest:
+            self.ledger.misordered_of[index] += fresh.bit_count()
+        watched.youngest = max(watched.youngest, k)
 
     def _assess(self, row: Row, mask: int, marks: Marks) -> int:
         """Book the quality of what has arrived of a sample; returns the points that did arrive."""
@@ -219,7 +231,11 @@ class ObservedPlant(ServedPlant):
     # ---- the end ---------------------------------------------------------------------------------
     def over(self) -> bool:
         """Nothing is due any more, and nothing is open."""
-        return self.env._now >= self.spec.duration_ns and not self.ledger.open and not any(self._current)
+        return self.env._now >= self.spec.duration_ns and not self.ledger.open and not self._shows()
+
+    def _shows(self) -> bool:
+        """Some device shows a sample now."""
+        return any(watched.current is not None for watched in self._watched)
 
     def finish(self, stopped: bool) -> None:
         """What is open now has been lost, or was never read, or ends with a run that was ``stopped``; the
@@ -231,7 +247,7 @@ class ObservedPlant(ServedPlant):
                 self.ledger.close(row, row.open, End.LOST, "end-of-run" if stopped else "unseen")
             else:
                 self.ledger.close(row, row.open, End.MISSED, "end-of-run" if stopped else "unread")
-        if self.env._now >= self.spec.duration_ns and not any(self._current):
+        if self.env._now >= self.spec.duration_ns and not self._shows():
             self.ledger.audit(self._closed_form)
 
     def _closed_form(self, index: int) -> int:
@@ -239,15 +255,6 @@ class ObservedPlant(ServedPlant):
         return due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * len(self.points[index])
 
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
-        self.trace.add((self.env._now, "end", row.device, row.k, mask, end.value, cause))
-        count = mask.bit_count()
-        if self.spec.phases:
-            self.ended_in_phase(row, mask, end, cause)
-        if end is End.DELIVERED:
-            return
+        self.ends.ended(row, mask, end, cause)
         if end is End.LOST:
             self.lost.append((row.device, row.k, row.due_ns))
-        self.never_accepted[row.device, end, cause] = (
-            self.never_accepted.get((row.device, end, cause), 0) + count
-        )
-        self.latencies.never_accepted(row.device, count, row.due_ns)

@@ -189,7 +189,7 @@ class LineCaller(Caller):
         self._wait()
         line = self._line
         line.exchanges += 1
-        line.taken()
+        line.occupancy.taken()
         burst = line.begin()
         if burst.garbled:
             self.plant.met("line-collision")
@@ -209,7 +209,7 @@ class LineCaller(Caller):
     def _passed(self) -> None:
         """The answer is out, or there is none."""
         self._over()
-        self._line.given_back()
+        self._line.occupancy.given_back()
 
     def came(self, frame: bytes, answered: Answered) -> None:
         """A device has spoken."""

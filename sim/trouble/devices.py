@@ -216,4 +216,4 @@ class Write(Verb):
         device = stage.device_index[self.target]
         point = stage.spec.devices[device].model.index(self.point)
         assert point is not None  # it was checked
-        stage.issue(Command(stage.next_command(), device, point, self.value, stage.env._now))
+        stage.issue(Command(stage.commands.next_number(), device, point, self.value, stage.env._now))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twinloop.sim.accounts.schedule import SampleSchedule
+from twinloop.sim.cloud.commands import Commands
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.field import Field
 from twinloop.sim.gateway.gateway import Gateway
@@ -55,10 +56,7 @@ class WholeStage(Stage, Protocol):
     pairs: list[Pair]
     rollout: Rollout
     gateway_of_name: dict[str, Gateway]
-
-    def next_command(self) -> int:
-        """Commands count from 1."""
-        ...
+    commands: Commands
 
     def issue(self, command: Command) -> None:
         """Send a command down to the gateway that polls the device."""

@@ -15,8 +15,9 @@ from tests.conformance.test_opcua_items import Told, arm, watch
 from twinloop.devices.catalogue.catalog import model
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.overlay import ValueFault
-from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX, OpcUaServer
+from twinloop.devices.opcua.device import OpcUaServer
 from twinloop.devices.opcua.items import WATCHED
+from twinloop.devices.opcua.limits import SUBSCRIPTIONS_A_SESSION_MAX
 
 __all__ = ("arm",)
 

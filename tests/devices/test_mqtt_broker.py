@@ -13,7 +13,8 @@ from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.mqtt import broker as mqtt_broker
 from twinloop.devices.mqtt import retained as mqtt_retained
-from twinloop.devices.mqtt.broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, QUEUED_MAX, UNRELEASED_MAX, Broker
+from twinloop.devices.mqtt.broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, UNRELEASED_MAX, Broker
+from twinloop.devices.mqtt.delivery import QUEUED_MAX
 from twinloop.devices.mqtt.device import OUTBOX_MAX, MqttDevice
 from twinloop.devices.mqtt.packet import (
     Connack,

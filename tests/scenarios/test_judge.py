@@ -183,7 +183,7 @@ def test_nobody_comes_and_somebody_stops_it(tmp_path: Path) -> None:
 
 def read(plant: ObservedPlant, index: int) -> None:
     """A client has just read the counter."""
-    row = plant._current[index]
+    row = plant._watched[index].current
     assert row is not None
     plant.got(index, [row.k])
 

@@ -27,7 +27,7 @@ import twinloop.devices.live.pty
 import twinloop.devices.live.tcp
 from twinloop.components.host.host import Host
 from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscribe, encode
-from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX
+from twinloop.devices.opcua.limits import SUBSCRIPTIONS_A_SESSION_MAX
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import find, load, load_text
 from twinloop.scenarios.planning.plan import Planner

@@ -26,7 +26,8 @@ from twinloop.scenarios.twin.alignment import best_phase, turned
 from twinloop.scenarios.twin.compare import compare
 from twinloop.scenarios.twin.fit import fit, model_of
 from twinloop.scenarios.twin.recorder import Recorder, recordable
-from twinloop.scenarios.twin.shapes import Series, all_shapes
+from twinloop.scenarios.twin.series import Series
+from twinloop.scenarios.twin.shapes import all_shapes
 from twinloop.scenarios.twin.twin import resumed, twin
 from twinloop.sim.model.spec import WorldSpec
 

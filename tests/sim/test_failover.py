@@ -78,7 +78,7 @@ def test_a_partition_hits_the_pair_only_and_only_the_way_that_it_says(host: Host
     assert bool(seen.world.ledger.duplicates) == led_twice
     assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
     assert seen.world.latencies.of().gateway.max < 2 * S
-    assert seen.world.gateways[0].outbox.uplink.lost_sessions == 0
+    assert seen.world.gateways[0].outbox.uplink.counts.lost_sessions == 0
 
 
 def test_an_outage_of_both_uplinks_changes_nothing_while_heartbeats_come(host: Host) -> None:
@@ -212,11 +212,11 @@ def test_commands_go_to_whoever_leads(host: Host) -> None:
     spec = paired(small(host, at(5.05, "crash", "gw", 4), *writes), "warm")
     done: list[Any] = []
     world = World(spec, host)
-    world.on_command_done.append(lambda command, cause: done.append((command.value, cause)))
+    world.commands.on_done.append(lambda command, cause: done.append((command.value, cause)))
     world.run()
     world.close()
     assert sorted(done) == [(1.0, None), (2.0, None), (3.0, None)], "the one sent in the gap is kept for the new leader"
-    assert world.commands_ended == {"done": 3}
+    assert world.commands.ended == {"done": 3}
 
 
 def test_after_a_split_brain_commands_go_to_the_one_that_stays(host: Host) -> None:
@@ -226,7 +226,7 @@ def test_after_a_split_brain_commands_go_to_the_one_that_stays(host: Host) -> No
     seen = Seen(paired(small(host, *timeline, *writes), "warm", "none"), host)
     assert len(seen.pair.splits) == 1
     assert seen.pair.leaders == ["gw"]
-    assert seen.world.commands_ended == {"done": 2}
+    assert seen.world.commands.ended == {"done": 2}
 
 
 def test_a_write_that_waits_at_one_that_leads_no_more_is_refused(host: Host) -> None:
@@ -236,8 +236,8 @@ def test_a_write_that_waits_at_one_that_leads_no_more_is_refused(host: Host) -> 
     timeline = at(4, "crash", "gw", 4), at(8.3, "device-fault", "presses/1", 2, kind="silent"), *writes
     seen = Seen(paired(small(host, *timeline, drivers=slow), "warm", preempt=True), host)
     assert [(t.old, t.new) for t in seen.pair.takeovers] == [("gw", "gw-b"), ("gw-b", "gw")]
-    assert sum(seen.world.commands_ended.values()) == 3
-    assert seen.world.commands_ended.get("standby", 0) >= 1
+    assert sum(seen.world.commands.ended.values()) == 3
+    assert seen.world.commands.ended.get("standby", 0) >= 1
 
 
 # ---- two masters on one line ----------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_a_hot_pair_collides_on_a_serial_line_and_a_warm_one_does_not(host: Host
     line = hot.field.lines["plant/1"]
     assert line.collisions > 0
     assert hot.ledger.count(End.MISSED) > 0
-    assert line.busy_ns <= hot.env.now
+    assert line.occupancy.busy_ns <= hot.env.now
     warm = run(paired(spec, "warm"), host)
     assert warm.field.lines["plant/1"].collisions == 0
     assert warm.ledger.count(End.DELIVERED) == warm.ledger.due
@@ -388,7 +388,7 @@ def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
     spec = replace(spec, links=tuple(replace(link, model=beats) if link.name == "hb" else link for link in spec.links))
     world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
-    assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert len(world.commands.issued) == sum(world.commands.ended.values())
     assert [gateway.machine.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"
     assert arbiter == "none" or not world.pairs[0].splits  # and two leaders would have been an InvariantError
     for takeover in world.pairs[0].takeovers:

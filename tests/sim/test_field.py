@@ -133,7 +133,7 @@ def test_writes_reach_the_process(host: Host) -> None:
     timeline = tuple(act(2500 * MS, "write", f"presses/{n}", point="setpoint", value=7.5) for n in (1, 2, 3))
     world = run(mixed(host, ("modbus-tcp", "opcua", "mqtt"), duration_ns=5 * S, timeline=timeline), host)
     conserved(world)
-    assert world.commands_ended == {"done": 3}
+    assert world.commands.ended == {"done": 3}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (3, 0)
     for server in world.field.servers:
         device = server.device
@@ -263,7 +263,7 @@ def test_nothing_of_the_field_is_lost_silently(
     )
     world = run(paired(spec, mode) if mode else spec, host)
     conserved(world)
-    assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert len(world.commands.issued) == sum(world.commands.ended.values())
     assert world.truth.wrong_writes == 0, world.truth.first_command
     assert world.truth.wrong == 0, world.truth.first
     assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"

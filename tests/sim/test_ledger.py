@@ -144,9 +144,9 @@ def test_counts_by_state_cause_and_device() -> None:
 def test_duplicates_misordered_and_late_by_device() -> None:
     books = ledger()
     for device, count in ((0, 2), (1, 5), (0, 1)):
-        books.count_duplicates(device, count)
-        books.count_misordered(device, count + 10)
-        books.count_late(device, count + 20)
+        books.duplicates_of[device] += count
+        books.misordered_of[device] += count + 10
+        books.late_of[device] += count + 20
     assert (books.duplicates, books.duplicates_of) == (8, {0: 3, 1: 5})
     assert (books.misordered, books.misordered_of) == (38, {0: 23, 1: 15})
     assert (books.late, books.late_of) == (68, {0: 43, 1: 25})

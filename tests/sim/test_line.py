@@ -74,9 +74,9 @@ def test_times_of_characters_and_gaps() -> None:
 
 def test_a_fresh_line() -> None:
     wires = line()
-    assert (wires.busy_ns, wires.busy_in_run_ns, wires.exchanges, wires.timeouts, wires.collisions, wires.longest_queue) == (0, None, 0, 0, 0, 0)
-    assert (wires.window_ns, wires.full_windows, wires.devices, wires.listeners) == (S, 0, {}, [])
-    assert wires.busy_until(5) == 0
+    assert (wires.occupancy.busy_ns, wires.occupancy.busy_in_run_ns, wires.exchanges, wires.timeouts, wires.collisions, wires.longest_queue) == (0, None, 0, 0, 0, 0)
+    assert (wires.occupancy.window_ns, wires.occupancy.full_windows, wires.devices, wires.listeners) == (S, 0, {}, [])
+    assert wires.occupancy.busy_until(5) == 0
     assert wires.up is wires.link.legs("plant/1")[0]
     assert wires.down is wires.link.legs("plant/1")[1]
 
@@ -231,32 +231,32 @@ def test_an_answer_that_is_lost_ends_all_the_same() -> None:
 def test_busy_is_while_anybody_has_it() -> None:
     wires = line()
     run(wires, 100)
-    wires.taken()
+    wires.occupancy.taken()
     run(wires, 130)
-    assert wires.busy_until(130) == 30
-    wires.taken()
+    assert wires.occupancy.busy_until(130) == 30
+    wires.occupancy.taken()
     run(wires, 150)
-    wires.given_back()
-    assert wires.busy_ns == 0
+    wires.occupancy.given_back()
+    assert wires.occupancy.busy_ns == 0
     run(wires, 160)
-    wires.given_back()
-    assert (wires.busy_ns, wires.busy_until(500)) == (60, 60)
+    wires.occupancy.given_back()
+    assert (wires.occupancy.busy_ns, wires.occupancy.busy_until(500)) == (60, 60)
     run(wires, 200)
-    wires.taken()
-    assert wires.busy_until(210) == 70
+    wires.occupancy.taken()
+    assert wires.occupancy.busy_until(210) == 70
     run(wires, 230)
-    wires.given_back()
-    assert wires.busy_ns == 90
+    wires.occupancy.given_back()
+    assert wires.occupancy.busy_ns == 90
 
 
 def test_windows_that_were_full() -> None:
     """98 % of the time: of windows of 1000 ns those that were taken for 980 ns or more; the one that goes on isn't counted yet."""
     wires = line()
-    wires.window_ns = 1000
+    wires.occupancy.window_ns = 1000
     assert LINE_FULL == 0.98
     for since, until in ((0, 980), (1000, 1979), (2000, 2500), (2510, 3500), (3500, 3990), (4000, 6600), (8000, 8979), (8979, 8980), (9100, 9101), (11_000, 11_001)):
         wires._fill(since, until)
-    assert wires.full_windows == 6, "0, 2, 3, 4, 5 and 8; not 1, 6, 7, 9"
+    assert wires.occupancy.full_windows == 6, "0, 2, 3, 4, 5 and 8; not 1, 6, 7, 9"
     exact = line()
     exact.window_ns = 1000
     exact._fill(0, 979)

@@ -37,8 +37,8 @@ def test_a_fresh_plant_has_what_a_judge_asks_for() -> None:
     found = plant()
     assert (found.messages, found.strange, found.strangeness, found.finished, found.lost) == (0, 0, [], False, [])
     assert (found.events, found.polls, found.pacer, found.pairs, found.rollout.orders) == (0, 0, None, [], ())
-    assert (found.never_carried, found.never_accepted, found.ends_in_phase, found.marked_in_phase) == ({}, {}, {}, {})
-    assert (found.waiting_for, found.on_command_done, found.commands_issued, found.commands_ended) == ([], [], [], {})
+    assert (found.ends.never_carried, found.ends.never_accepted, found.ends.in_phase, found.ends.marked_in_phase) == ({}, {}, {}, {})
+    assert (found.waiting_for, found.commands.on_done, found.commands.issued, found.commands.ended) == ([], [], [], {})
     assert found.ledger.names == ["d/1"]
     assert len(found.latencies.fleets) == 1
 
@@ -201,9 +201,9 @@ def test_what_is_open_at_the_end(stopped: bool, read_end: tuple[End, str], unrea
     assert found.ledger.ends == {(0, *read_end): 4, (0, *unread_end): 2}
     assert found.lost == [(0, 0, 100 * MS), (0, 2, 2100 * MS)]
     assert (found.polls, found.finished) == (17, True)
-    assert found.never_accepted == {(0, *read_end): 4, (0, *unread_end): 2}
+    assert found.ends.never_accepted == {(0, *read_end): 4, (0, *unread_end): 2}
     assert found.latencies.of().cloud.never == 6
-    assert found.ends_in_phase == {("early", 0, *read_end): 2, ("late", 0, *read_end): 2, ("late", 0, *unread_end): 2}
+    assert found.ends.in_phase == {("early", 0, *read_end): 2, ("late", 0, *read_end): 2, ("late", 0, *unread_end): 2}
 
 
 def test_it_is_over_when_nothing_is_due_or_open() -> None:
@@ -219,7 +219,7 @@ def test_it_is_over_when_nothing_is_due_or_open() -> None:
     assert found.over()
     found.finish(stopped=False)
     assert found.ledger.ends == {(0, End.DELIVERED, ""): 6}
-    assert found.never_accepted == {}
+    assert found.ends.never_accepted == {}
 
 
 def test_books_that_lack_a_sample_are_found_at_the_end() -> None:

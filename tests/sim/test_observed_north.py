@@ -46,10 +46,10 @@ def test_older_ones_after_younger_are_misordered() -> None:
     to(found, 2150 * MS)
     for k in (1, 0, 2):
         arrives(found, 0, k, BOTH)
-    assert (found.ledger.misordered_of, found._youngest) == ({0: 2}, [2])
+    assert (found.ledger.misordered_of, found._watched[0].youngest) == ({0: 2}, 2)
     first = plant()
     to(first, 150 * MS)
-    assert first._youngest == [-1]
+    assert first._watched[0].youngest == -1
     two = plant(MODEL, MODEL)
     to(two, 350 * MS)
     for _ in range(2):
@@ -120,8 +120,8 @@ def test_quality_is_told_by_phase() -> None:
     to(found, 2150 * MS)
     for k in range(3):
         arrives(found, 0, k, BOTH, {UNCERTAIN: 0b01})
-    assert found.marked_in_phase == {("early", 0, End.DELIVERED, "", UNCERTAIN): 1, ("late", 0, End.DELIVERED, "", UNCERTAIN): 2}
-    assert found.ends_in_phase == {("early", 0, End.DELIVERED, ""): 2, ("late", 0, End.DELIVERED, ""): 4}
+    assert found.ends.marked_in_phase == {("early", 0, End.DELIVERED, "", UNCERTAIN): 1, ("late", 0, End.DELIVERED, "", UNCERTAIN): 2}
+    assert found.ends.in_phase == {("early", 0, End.DELIVERED, ""): 2, ("late", 0, End.DELIVERED, ""): 4}
 
 
 def test_all_bad_is_all_missed_and_has_arrived() -> None:

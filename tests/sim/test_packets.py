@@ -97,7 +97,7 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
     spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
     world = run(spec, host)
     conserved(world)
-    assert world.commands_ended == {"done": 1}
+    assert world.commands.ended == {"done": 1}
     sent = [packet for found, _ in up for packet in found]
     got = [packet for found, _ in down for packet in found]
     assert all(len(found) == 1 and around == TLS_RECORD_BYTES for found, around in [*up, *down])
@@ -114,5 +114,5 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
 def test_identifiers_begin_again_and_pass_over_those_in_flight(host: Host) -> None:
     world = run(plant(host, count=1, duration_ns=2 * S), host)
     uplink = world.gateways[0].outbox.uplink
-    assert uplink._packet == uplink.published
+    assert uplink._packet == uplink.counts.published
     assert encode(Connack(True)) == packets.connack(True)

@@ -107,13 +107,13 @@ def test_a_gateway_that_is_down_puts_nothing_on_its_lines(host: Host) -> None:
 def test_a_command_in_flight_when_its_session_breaks_is_sent_again(host: Host, trouble: Action) -> None:
     write = act(3 * S, "write", "presses/1", point="setpoint", value=3.0)
     world = run(plant(host, count=1, duration_ns=40 * S, timeline=(write, trouble)), host)
-    assert world.commands_ended == {"done": 1}
+    assert world.commands.ended == {"done": 1}
 
 
 def test_a_command_that_never_arrives_ends_with_the_run(host: Host) -> None:
     write = act(3 * S, "write", "presses/1", point="setpoint", value=3.0)
     world = run(plant(host, count=1, duration_ns=5 * S, settle_ns=0, timeline=(cut(1, 60), write)), host)
-    assert world.commands_ended == {"end-of-run": 1}
+    assert world.commands.ended == {"end-of-run": 1}
 
 
 def test_a_restart_does_not_double_the_drain(host: Host) -> None:

@@ -38,7 +38,7 @@ def test_the_line_is_busy_for_what_its_characters_take(host: Host, bits: int, tu
     conserved(world)
     wires = world.field.lines["plant/1"]
     assert wires.exchanges == 40
-    assert wires.busy_ns == pytest.approx(40 * LineTiming(9600, bits, turnaround_ms * MS).exchange_ns(8, 5 + 2 * 16, MS), rel=1e-6)
+    assert wires.occupancy.busy_ns == pytest.approx(40 * LineTiming(9600, bits, turnaround_ms * MS).exchange_ns(8, 5 + 2 * 16, MS), rel=1e-6)
 
 
 def test_parity_makes_silence_of_a_damaged_frame(host: Host) -> None:
@@ -58,7 +58,7 @@ def test_a_slow_device_holds_the_line_and_delays_the_others(host: Host) -> None:
     world, free = run(spec, host), run(replace(spec, timeline=()), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
-    assert world.field.lines["plant/1"].busy_ns - free.field.lines["plant/1"].busy_ns == 20 * 90 * MS
+    assert world.field.lines["plant/1"].occupancy.busy_ns - free.field.lines["plant/1"].occupancy.busy_ns == 20 * 90 * MS
     assert world.latencies.of().gateway.percentile(500) - free.latencies.of().gateway.percentile(500) == pytest.approx(90 * MS, rel=0.05)  # type: ignore[operator]
 
 
@@ -66,7 +66,7 @@ def test_what_the_check_foresees_is_what_the_run_measures(host: Host) -> None:
     for count, turnaround_ms in ((8, 0), (8, 5), (30, 0)):
         spec = line(host, count=count, link={"turnaround_ns": turnaround_ms * MS}, poll_ns=2 * S)
         foreseen = line_utilisation(spec)["plant/1"]
-        busy = run(spec, host).field.lines["plant/1"].busy_ns / (40 * S)
+        busy = run(spec, host).field.lines["plant/1"].occupancy.busy_ns / (40 * S)
         assert busy == pytest.approx(min(1.0, foreseen), rel=0.06), (count, turnaround_ms)
         assert any("can't all be held" in text for text in warnings(spec)) is (foreseen > 1)
 

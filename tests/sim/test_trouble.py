@@ -227,7 +227,7 @@ def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(
     timeline = (act(3 * S + 700_000, "fault-component", "gw/driver/presses/1", kind="stuck"), act(6 * S, "write", "presses/1", point="setpoint", value=1.0))
     world = run(plant(host, count=1, duration_ns=10 * S, timeline=timeline, serial_bd=serial_bd), host)
     conserved(world)
-    assert world.commands_ended == {"done": 1}
+    assert world.commands.ended == {"done": 1}
     assert world.ledger.count(End.DELIVERED) >= 8 * POINTS
 
 

@@ -16,7 +16,7 @@ from tests.sim.test_world import conserved
 from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import DeviceModel
-from twinloop.sim import world as world_module
+from twinloop.sim import wiring
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import point_configs
@@ -34,7 +34,7 @@ def believing(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointConfig], P
     def changed(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
         return [change(point) for point in point_configs(model, first, protocol)]
 
-    monkeypatch.setattr(world_module, "point_configs", changed)
+    monkeypatch.setattr(wiring, "point_configs", changed)
 
 
 BELIEFS: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
@@ -77,7 +77,7 @@ def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.Mo
     assert world.truth.wrong_writes == 1
     assert world.truth.first_command is not None
     assert (world.truth.first_command.ordered, world.truth.first_command.point) == (4.5, "setpoint")
-    assert world.commands_ended == {"done": 1}
+    assert world.commands.ended == {"done": 1}
 
 
 PUBLISHED: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
@@ -94,7 +94,7 @@ def test_a_write_that_a_broker_has_taken_is_held_against_the_device(host: Host, 
     believing(monkeypatch, change)
     write = act(2 * S, "write", "presses/1", point="setpoint", value=4.5)
     world = run(mixed(host, ("mqtt",), duration_ns=20 * S, timeline=(write,)), host)
-    assert world.commands_ended == {"done": 1}
+    assert world.commands.ended == {"done": 1}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 1)
     assert world.truth.first_command is not None
     assert world.truth.first_command.kind == kind
@@ -119,7 +119,7 @@ def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, check
     cut = act(1 * S, "cut", "plant", heals_s * S, leg="presses/1")
     writes = tuple(act(at_s * S, "write", "presses/1", point="setpoint", value=value) for at_s, value in ((2, 4.5), (3, 7.0)))
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=(cut, *writes), settle_ns=1 * S), host)
-    assert world.commands_ended == {"done": 2}
+    assert world.commands.ended == {"done": 2}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (checked, 0)
 
 
@@ -134,7 +134,7 @@ def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monke
     monkeypatch.setattr(Pipeline, "write", behind)
     orders = tuple(act((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
     world = run(plant(host, count=1, timeline=orders, duration_ns=15 * S), host)
-    assert (world.commands_ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)
+    assert (world.commands.ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)
 
 
 @pytest.mark.parametrize("first", ["setpoint", "pressure"])
@@ -151,7 +151,7 @@ def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, firs
     points = tuple(replace(point, writable=True) for point in model.points)
     spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
     world = run(spec, host)
-    assert world.commands_ended.get("done") == 1
+    assert world.commands.ended.get("done") == 1
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (1, 0), world.truth.first_command
 
 

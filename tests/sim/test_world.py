@@ -88,7 +88,7 @@ def test_an_outage_is_survived_by_the_store(host: Host) -> None:
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
     gateway = world.gateways[0]
-    assert gateway.outbox.uplink.lost_sessions == 1
+    assert gateway.outbox.uplink.counts.lost_sessions == 1
     assert gateway.outbox.store is not None
     assert gateway.outbox.store.waiting_peak > 50
     assert world.latencies.of().gateway.percentile(990) < 5 * MS, "a reading never waits for the uplink"
@@ -176,7 +176,7 @@ def test_a_write_reaches_the_device_and_the_next_reading(host: Host) -> None:
     seen: list[Any] = []
     write = act(3 * S, "write", "presses/2", point="setpoint", value=4.5)
     world = World(plant(host, count=3, duration_ns=6 * S, timeline=(write,)), host)
-    world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
+    world.commands.on_done.append(lambda command, cause: seen.append((world.env.now, cause)))
     world.run()
     world.close()
     ((at, cause),) = seen
@@ -188,7 +188,7 @@ def test_a_write_waits_for_the_session_and_is_done_after_the_outage(host: Host) 
     seen: list[Any] = []
     write = act(15 * S, "write", "presses/2", point="setpoint", value=4.5)
     world = World(plant(host, count=3, duration_ns=60 * S, timeline=(cut(2, 20), write)), host)
-    world.on_command_done.append(lambda command, cause: seen.append((world.env.now, cause)))
+    world.commands.on_done.append(lambda command, cause: seen.append((world.env.now, cause)))
     world.run()
     world.close()
     assert [cause for _, cause in seen] == [None]
@@ -203,7 +203,7 @@ def test_a_serial_line_is_one_exchange_at_a_time(host: Host) -> None:
     timing = line.timing
     assert timing.character_ns == 11 * S // 9600
     exchange = timing.exchange_ns(8, 5 + 2 * 16, MS)
-    assert line.busy_ns == pytest.approx(line.exchanges * exchange, rel=1e-6)
+    assert line.occupancy.busy_ns == pytest.approx(line.exchanges * exchange, rel=1e-6)
     assert line.exchanges == 40
 
 
@@ -213,7 +213,7 @@ def test_a_line_that_is_asked_for_too_much_overruns_and_queues(host: Host) -> No
     assert world.ledger.by_cause(End.MISSED)["overrun"] > 500
     line = world.field.lines["plant/1"]
     assert line.longest_queue > 10
-    assert line.busy_ns > 0.97 * 10 * S
+    assert line.occupancy.busy_ns > 0.97 * 10 * S
 
 
 def test_overrun_queue_keeps_one(host: Host) -> None:
@@ -353,7 +353,7 @@ def test_nothing_is_lost_silently_whatever_happens(
     world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
     assert all(one.state in ENDS for one in world.rollout.orders)
-    assert len(world.commands_issued) == sum(world.commands_ended.values())
+    assert len(world.commands.issued) == sum(world.commands.ended.values())
     assert world.gateways[0].machine.budget.memory_bytes == 0, "every instance was given back"
 
 

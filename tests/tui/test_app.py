@@ -64,7 +64,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert await press("f") == Play(None)
         assert isinstance(await press("b"), Rewind)
         assert await press("0") == Rewind(0)
-        await until(pilot, lambda: app.view is not None and app.view.rewinds == 2 and app.view.mode == "paused")
+        await until(pilot, lambda: app.view is not None and app.view.rewind.count == 2 and app.view.mode == "paused")
         view_now = app.view
         assert view_now is not None
         for mode in ("rewinding", "playing"):
@@ -78,7 +78,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert await typed("1 s") == Rewind(1 * S)
         await press("g")
         await typed("soon")
-        assert app._said[1] == "red"
+        assert app.prompt.said[1] == "red"
         await press("n")
         assert isinstance(app.screen, KindChooser)
         assert await press("down", "enter") == RunUntil("link")
@@ -90,7 +90,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert await typed("cut: cloud") == Do({"cut": "cloud"})
         await press("colon")
         await typed("[")
-        assert app._said[1] == "red"
+        assert app.prompt.said[1] == "red"
         await press("w")
         assert await press("enter") == Save(str(file.with_name("seen-live.yaml")))
         for i, name in enumerate(PANES[:6], 1):
@@ -99,9 +99,9 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         await press("question_mark")
         assert app.shown == "help"
         await press("2", "down", "down", "enter")
-        assert (app.shown, app.device) == ("device", 2)
+        assert (app.shown, app.chosen.device) == ("device", 2)
         await press("right", "down", "left", "up", "right")
-        assert app.point == 1
+        assert app.chosen.point == 1
         await press("slash")
         await typed("tank")
         assert [app.plan.devices[i].name for i in app.base.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
@@ -146,18 +146,18 @@ def test_the_mouse(host: Host, file: Path) -> None:
         await pilot.click("#tabs", offset=(15, 0))
         assert app.shown == "fleet"
         await pilot.click(FleetTable, offset=(5, 3))
-        assert app.device == 2
+        assert app.chosen.device == 2
         table = app.base.query_one(FleetTable)
         table.on_mouse_scroll_down(None)  # type: ignore[arg-type]
-        assert app.device == 5
+        assert app.chosen.device == 5
         table.on_mouse_scroll_up(None)  # type: ignore[arg-type]
-        assert app.device == 2
+        assert app.chosen.device == 2
         await pilot.press("3")
         await pilot.pause()
         await pilot.click("#device", offset=(5, 4))
-        assert app.point == 2
+        assert app.chosen.point == 2
         await pilot.click("#device", offset=(5, 0))
-        assert app.point == 2, "that line is no point's"
+        assert app.chosen.point == 2, "that line is no point's"
         await pilot.click("FooterKey", offset=(1, 0))
         assert app.shown == "help"
 
@@ -177,7 +177,7 @@ def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host
         assert form.entry_text() == "cut: plant, for: 4 s"
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is app.base)
-        assert app._said[0].startswith("cut plant at ")
+        assert app.prompt.said[0].startswith("cut plant at ")
         await pilot.press("f")
         await until(pilot, lambda: app.view is not None and app.view.mode == "over")
         assert app.view is not None
@@ -189,7 +189,7 @@ def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host
         await pilot.pause()
         assert "live  cut: plant, for: 4 s" in text_of(app)
         await pilot.press("w", "enter")
-        await until(pilot, lambda: "1 live commands" in app._said[0])
+        await until(pilot, lambda: "1 live commands" in app.prompt.said[0])
 
     app = with_app(file, body, start=inline(host))
     assert app.view is not None
@@ -213,7 +213,7 @@ def test_a_key_goes_back_to_what_a_fresh_run_comes_to(host: Host, file: Path) ->
         assert [line.text for line in app.log_lines if line.kind == "link"] == ["cloud cut", "cloud heal"]
         assert app.view is not None
         await pilot.press("b")
-        await until(pilot, lambda: app.view is not None and app.view.rewinds == 1 and app.view.mode == "paused" and bool(app.log_lines))
+        await until(pilot, lambda: app.view is not None and app.view.rewind.count == 1 and app.view.mode == "paused" and bool(app.log_lines))
         seen.append(app.view)
         assert [line.text for line in app.log_lines if line.kind == "link"] == [], "nothing of what lies before it now"
 
@@ -276,13 +276,13 @@ def test_redraws_adapt_to_what_drawing_takes(host: Host, file: Path) -> None:
     """15 a second, or 4 when it takes long."""
 
     async def body(app: Twinloop, pilot: Any) -> None:
-        await until(pilot, lambda: app.interval_s == FASTEST_S)
+        await until(pilot, lambda: app.pace.interval_s == FASTEST_S)
         pane = app.base.query_one("#overview", Pane)
         really = pane.make
         pane.make = lambda width, height: (time.sleep(0.1), really(width, height))[1]
-        await until(pilot, lambda: app.interval_s == SLOWEST_S)
+        await until(pilot, lambda: app.pace.interval_s == SLOWEST_S)
         pane.make = really
-        await until(pilot, lambda: app.interval_s == FASTEST_S)
+        await until(pilot, lambda: app.pace.interval_s == FASTEST_S)
         assert (round(1 / FASTEST_S), round(1 / SLOWEST_S)) == (15, 4)
 
     with_app(file, body, start=inline(host))
@@ -305,7 +305,7 @@ def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(host:
 def test_a_correction_may_have_fewer_devices_and_a_mistake_is_seen_on_every_screen(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.press("2", "down", "down", "down", "down", "down", "down", "enter", "right")
-        assert (app.device, app.point) == (6, 1)
+        assert (app.chosen.device, app.chosen.point) == (6, 1)
         file.write_text(SCENARIO.replace("count: 4", "count: 1"), encoding="utf-8")
         await pilot.press("r")
         await until(pilot, lambda: app.view is not None)

@@ -81,7 +81,7 @@ class Seat:
         for number, at_ns in enumerate((40 * S, 80 * S), 2):
             found = self.go(RunTo(at_ns))
             ends = time.monotonic() + WAIT_S
-            while len(found.marks) < number:
+            while len(found.rewind.marks) < number:
                 assert time.monotonic() < ends, "no mark was made"
                 time.sleep(0.05)
                 found = self.go(RunTo(at_ns))
@@ -113,8 +113,8 @@ def test_a_woken_mark_is_a_fresh_run_to_that_instant(host: Host, file: Path, mon
         one.go(Do({"cut": "plant", "for": "1 s"}))
         end = one.play()
         assert end.mode == "over"
-        assert len(end.marks) > 1, "it has left marks on its way"
-        assert list(end.marks) == sorted(end.marks)
+        assert len(end.rewind.marks) > 1, "it has left marks on its way"
+        assert list(end.rewind.marks) == sorted(end.rewind.marks)
         fresh = engine(host, file)
         fresh.handle(RunTo(20 * S))
         go(fresh)
@@ -208,7 +208,7 @@ def test_a_killed_root_takes_everybody_with_it(file: Path) -> None:
     """Whoever is awake, and who sleeps: they hold their end of a pipe, and it ends."""
     with seat(file, LONGER) as one:
         end = one.play()
-        assert len(end.marks) > 1
+        assert len(end.rewind.marks) > 1
         assert one.feed._process.pid is not None
         one.feed._process.kill()
         ends = time.monotonic() + WAIT_S

@@ -68,6 +68,17 @@ class Order:
     reply: Done
 
 
+@dataclass(slots=True)
+class Goal:
+    """Whereto it plays: an instant; ``from_ns``: where a way back began; ``kind``: until there is a record of
+    it more than the ``seen``."""
+
+    at_ns: int = 0
+    from_ns: int = 0
+    kind: str = ""
+    seen: int = 0
+
+
 class Engine:
     """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError
     when it can't be run."""
@@ -82,13 +93,12 @@ class Engine:
             offers=(*spec.offers, *(offer for offer in on_offer(self.loaded) if offer not in spec.offers)),
         )
         self.live = LiveCommands([])
-        self.rewinds = 0
-        """how often it went back: what was seen before isn't what is seen after"""
         self.mode = "paused"
         self.speed: Fraction | None = None
         """of a paced run; None: as fast as it goes"""
-        self._goal_ns = self._from_ns = 0
-        self._kind = ""
+        self._goal = Goal()
+        self.rewinds = 0
+        """how often it went back: what was seen before isn't what is seen after"""
         self.verdict = self.broken = ""
         """once it is over; what is broken"""
         self.wall_s = 0.0
@@ -141,7 +151,7 @@ class Engine:
         self._idle()
         if self.mode == "over":
             return
-        self.speed, self._goal_ns, self._kind = play.speed, NEVER_AGAIN, ""
+        self.speed, self._goal = play.speed, Goal(NEVER_AGAIN)
         if play.speed is not None:
             self.pacer = Pacer(play.speed)
             self.pacer.begin(max(0, self.world.env._now))
@@ -166,14 +176,14 @@ class Engine:
         if self.mode != "over":
             self.mode = "playing"
             self.speed = None
-            self._goal_ns = max(command.to_ns, self.world.env._now)
-            self._kind = ""
+            self._goal = Goal(max(command.to_ns, self.world.env._now))
 
     def _run_until(self, command: RunUntil) -> None:
         self._idle()
         if self.mode != "over":
-            self.mode, self.speed, self._goal_ns, self._kind = "playing", None, NEVER_AGAIN, command.kind
-            self._seen = self.watch.seen.get(command.kind, 0)
+            self.mode, self.speed = "playing", None
+            seen = self.watch.seen.get(command.kind, 0)
+            self._goal = Goal(NEVER_AGAIN, kind=command.kind, seen=seen)
 
     def _rewind(self, command: Rewind) -> Done:
         """Wakes a mark, which does the rest: then this process is over. Without one: from 0."""
@@ -192,21 +202,22 @@ class Engine:
     @property
     def goal_ns(self) -> int:
         """Where it stands, or will when it has been rewound."""
-        return self._goal_ns if self.mode == "rewinding" else max(0, self.world.env._now)
+        return self._goal.at_ns if self.mode == "rewinding" else max(0, self.world.env._now)
 
     @property
     def progress(self) -> float:
         """Of rewinding, 0 to 1."""
-        whole = self._goal_ns - self._from_ns
+        whole = self._goal.at_ns - self._goal.from_ns
         return (
             1.0
             if self.mode != "rewinding" or whole <= 0
-            else max(0.0, (self.world.env._now - self._from_ns) / whole)
+            else max(0.0, (self.world.env._now - self._goal.from_ns) / whole)
         )
 
     def _go_back(self, order: Order) -> None:
-        self.mode, self.speed, self._goal_ns, self._kind = "rewinding", None, order.to_ns, ""
-        self._from_ns, self.rewinds = max(0, self.world.env._now), order.rewinds
+        self.mode, self.speed = "rewinding", None
+        self._goal = Goal(order.to_ns, max(0, self.world.env._now))
+        self.rewinds = order.rewinds
 
     def _do(self, command: Do) -> Reply:
         if self.mode in ("over", "rewinding"):
@@ -277,25 +288,25 @@ class Engine:
         self.wall_s += time.perf_counter() - began
 
     def _slice(self) -> None:
-        limit_ns = self._goal_ns
+        limit_ns = self._goal.at_ns
         if self.speed is not None and self.mode == "playing":
             limit_ns = min(limit_ns, self.pacer.position_ns())
             next_ns = self._next_ns()
             if next_ns is not None and 0 <= next_ns <= limit_ns:
                 self.pacer.late(next_ns)
-        if self._kind:
+        if self._goal.kind:
             self._until_kind(limit_ns)
             return
         reached = self._some(limit_ns, SLICE_EVENTS)
-        if reached and limit_ns == self._goal_ns and self.mode != "over":
+        if reached and limit_ns == self._goal.at_ns and self.mode != "over":
             self.mode = "paused"
 
     def _until_kind(self, limit_ns: int) -> None:
         """One event at a time, so that it stands still right behind the record."""
         for _ in range(SLICE_EVENTS // 10):
             self._some(limit_ns, 1)
-            if self.watch.seen.get(self._kind, 0) > self._seen:
-                self.mode, self._kind = "paused", ""
+            if self.watch.seen.get(self._goal.kind, 0) > self._goal.seen:
+                self.mode, self._goal.kind = "paused", ""
             if self.mode != "playing":
                 return
 

@@ -243,6 +243,20 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RewindView:
+    """What there is to know of going back."""
+
+    progress: float = 1.0
+    """of rewinding, 0 to 1"""
+    goal_ns: int = 0
+    """where it stands, or will when it has been rewound"""
+    count: int = 0
+    """how often it went back so far"""
+    marks: tuple[int, ...] = ()
+    """instants from which rewinding can go on at once"""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99)
     of windows; -1: nothing."""
@@ -272,14 +286,7 @@ class View:
     verdict: str = ""
     """once it is over; so the trace's digest"""
     digest: str = ""
-    progress: float = 1.0
-    """of rewinding, 0 to 1"""
-    goal_ns: int = 0
-    """where it stands, or will when it has been rewound"""
-    rewinds: int = 0
-    """how often it went back so far"""
-    marks: tuple[int, ...] = ()
-    """instants from which rewinding can go on at once"""
+    rewind: RewindView = RewindView()
 
 
 @dataclass(frozen=True, slots=True)

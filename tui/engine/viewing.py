@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinloop.scenarios.report.console import measured_text
 from twinloop.sim.snapshot import take
-from twinloop.tui.engine.messages import InstanceRow, LiveVerdict, Look, View
+from twinloop.tui.engine.messages import InstanceRow, LiveVerdict, Look, RewindView, View
 
 if TYPE_CHECKING:
     from twinloop.tui.engine.engine import Engine
@@ -51,10 +51,12 @@ def view(engine: Engine, look: Look) -> View:
         device=watch.device(look.device) if 0 <= look.device < count else None,
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
         digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
-        progress=engine.progress,
-        goal_ns=engine.goal_ns,
-        rewinds=engine.rewinds,
-        marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
+        rewind=RewindView(
+            progress=engine.progress,
+            goal_ns=engine.goal_ns,
+            count=engine.rewinds,
+            marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
+        ),
     )
 
 

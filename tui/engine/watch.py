@@ -85,7 +85,7 @@ class Watch:
         self._port: _Tapped | None = None
         world.trace.sinks.append(self._took)
         world.latencies.watch_windows(False, self._carried, self._never)
-        world.on_sample_end.append(self._ended)
+        world.ends.on_end.append(self._ended)
         self._pollers: dict[int, list[Poller]] = {}
         for gateway in world.gateways:
             for poller in gateway.pollers:

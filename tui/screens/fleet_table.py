@@ -32,8 +32,11 @@ class TableOwner(Protocol):
 
     plan: Ready | None
     view: View | None
-    device: int
-    """which one is chosen"""
+
+    @property
+    def device(self) -> int:
+        """Which one is chosen."""
+        ...
 
     def say(self, text: str, style: str = "") -> None:
         """Tell the user."""

@@ -44,7 +44,7 @@ def _line_of_time(plan: Ready, view: View, width: int, entries: list[tuple[int, 
     def put(at_ns: int, mark: str) -> None:
         marks[max(0, min(width - 1, at_ns * (width - 1) // plan.duration_ns))] = mark
 
-    for at_ns in view.marks:
+    for at_ns in view.rewind.marks:
         if at_ns:  # the beginning is always there to go back to
             put(at_ns, "|")
     for at_ns, _, live in entries:

@@ -6,10 +6,9 @@ that a key does goes to the engine as a message; what is drawn is the newest vie
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,17 +27,9 @@ from twinloop.scenarios.text.units import duration
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.drawing.text import (
     BAD,
-    DIM,
-    HEAD,
     OK,
     ON_DARK,
     ON_LIGHT,
-    VERDICT_STYLES,
-    WARN,
-    bar,
-    clock_text,
-    fit,
-    time_text,
 )
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import (
@@ -64,12 +55,22 @@ from twinloop.tui.screens import device, gateway, latency, overview, trouble
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.kind_chooser import KindChooser
 from twinloop.tui.screens.trouble_form import TroubleForm
-from twinloop.tui.terminal.keys import BINDINGS, HELP, PANES
-from twinloop.tui.terminal.pace import DRAW_SHARE, FASTEST_S, LATE_NS, SLOWEST_S, SPEEDS
+from twinloop.tui.terminal import head
+from twinloop.tui.terminal.keys import BINDINGS, HELP
+from twinloop.tui.terminal.pace import FASTEST_S, SPEEDS, Redraws
+from twinloop.tui.terminal.prompt import Prompt
 
 LOG_LINES = 500
 """that a screen may show"""
 SECOND = 1_000_000_000
+
+
+@dataclass
+class Chosen:
+    """Which device is looked at, and which of its points."""
+
+    device: int = 0
+    point: int = 0
 
 
 class Twinloop(App[int]):
@@ -88,15 +89,14 @@ class Twinloop(App[int]):
         self.file, self.seed, self._start = file, seed, start
         self.plan: Ready | None = None
         self.view: View | None = None
-        self.problem = self.report = ""
-        self.died = False
+        self._ended: Refused | Died | None = None
+        """the engine can't run it, or has died"""
+        self.report = ""
         self.log_lines: list[LogLine] = []
-        self.device, self.point = 0, 0
+        self.chosen = Chosen()
         self._speed = SPEEDS.index(Fraction(1))
-        self._asking: Callable[[str], None] | None = None
-        self._said: tuple[str, str] = ("", "")
-        self.interval_s, self.drawing_s = FASTEST_S, 0.0
-        """between two redraws; what drawing has taken since the last"""
+        self.prompt = Prompt(lambda: self.base if self.there else None)
+        self.pace = Redraws()
         self.feed = start(file, seed)
 
     def compose(self) -> ComposeResult:
@@ -158,15 +158,19 @@ class Twinloop(App[int]):
             self._took(reply)
         if self.plan is not None and not self.problem:
             self.feed.look(
-                Look(self.device, self.log_lines[-1].number if self.log_lines else 0, self._rows())
+                Look(self.chosen.device, self.log_lines[-1].number if self.log_lines else 0, self._rows())
             )
-        self.drawing_s += time.perf_counter() - began
-        self.interval_s, self.drawing_s = max(FASTEST_S, min(SLOWEST_S, self.drawing_s / DRAW_SHARE)), 0.0
-        self.set_timer(self.interval_s, self._tick)
+        self.pace.spent(time.perf_counter() - began)
+        self.set_timer(self.pace.next_s(), self._tick)
 
     def spent(self, seconds: float) -> None:
         """On drawing a pane."""
-        self.drawing_s += seconds
+        self.pace.spent(seconds)
+
+    @property
+    def device(self) -> int:
+        """Which device is looked at."""
+        return self.chosen.device
 
     def _rows(self) -> tuple[int, ...]:
         return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()
@@ -174,16 +178,16 @@ class Twinloop(App[int]):
     def _took(self, reply: Reply) -> None:
         form = self.screen if isinstance(self.screen, TroubleForm) else None
         if isinstance(reply, Ready):
-            self.plan, self.problem = reply, ""
+            self.plan, self._ended = reply, None
         elif isinstance(reply, View):
-            if self.view is not None and reply.rewinds != self.view.rewinds:
+            if self.view is not None and reply.rewind.count != self.view.rewind.count:
                 self.log_lines = []  # it went back: what happened is asked for anew
             else:
                 self.log_lines = [*self.log_lines, *reply.log][-LOG_LINES:]
             self.view = reply
             self.redraw()
         elif isinstance(reply, Refused | Died):
-            self.problem, self.died = reply.text, isinstance(reply, Died)
+            self._ended = reply
             if form is not None:
                 form.action_leave()
             self.redraw()
@@ -200,68 +204,22 @@ class Twinloop(App[int]):
         """Head and the pane that is seen."""
         if not self.there:
             return
-        self.base.query_one("#head", Static).update(self._head())
-        self.base.query_one("#tabs", Static).update(self._tabs())
+        top = head.head(str(self.file), self._ended, self.plan, self.view)
+        self.base.query_one("#head", Static).update(top)
+        self.base.query_one("#tabs", Static).update(head.tabs(self.shown))
         switcher = self.base.query_one("#panes", ContentSwitcher)
         if switcher.visible_content is not None:
             for widget in (switcher.visible_content, *switcher.visible_content.children):
                 widget.refresh()
 
-    def _tabs(self) -> str:
-        """The panes; a click shows one."""
-        names = [
-            f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)
-        ]
-        marked = (
-            f"[reverse] {text} [/]" if name == self.shown else f" {text} "
-            for name, text in zip(PANES, names, strict=True)
-        )
-        return "".join(
-            f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True)
-        )
-
-    def _head(self) -> Text:
-        if self.problem:
-            return Text.assemble(
-                ("twinloop  ", HEAD),
-                f"{self.file}  ",
-                ("the engine has died" if self.died else "can't be run", BAD),
-            )
-        if self.plan is None or self.view is None:
-            return Text(f"twinloop  {self.file}  getting ready...", style=HEAD)
-        plan, view = self.plan, self.view
-        pace = f"{view.speed:g}x" if view.speed is not None else "flat out" if view.mode == "playing" else ""
-        if view.lag_ns > LATE_NS:
-            pace += f" late {time_text(view.lag_ns)}"
-        verdict = view.verdict.partition(":")[0]
-        mode = verdict if view.mode == "over" else f"{view.mode} {pace}".strip()
-        style = (
-            VERDICT_STYLES.get(verdict, WARN)
-            if view.mode == "over"
-            else OK
-            if view.mode == "playing"
-            else WARN
-        )
-        if view.mode == "rewinding":
-            mode, style = f"rewinding {bar(view.progress, 10)} {100 * view.progress:.0f} %", WARN
-        when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
-        return Text.assemble(
-            (fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", (mode, style)
-        )
-
     def instead(self, width: int) -> list[Text]:
         """What there is to see when there is no view to show; nothing when there is one."""
-        if self.problem:
-            head = "The engine has died; its last words:" if self.died else "This scenario can't be run:"
-            wrapped = [
-                Text(part)
-                for line in self.problem.splitlines()
-                for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]
-            ]
-            return [Text(head, style=BAD), *wrapped, Text(""), Text("r reads it again, q quits", style=DIM)]
-        if self.plan is None or self.view is None:
-            return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
-        return []
+        return head.instead(self._ended, self.plan, self.view, width)
+
+    @property
+    def problem(self) -> str:
+        """Why it can't be run, or how the engine died; empty: neither."""
+        return "" if self._ended is None else self._ended.text
 
     def _drawn(
         self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int
@@ -273,16 +231,14 @@ class Twinloop(App[int]):
 
     def _device(self, width: int, height: int) -> list[Text]:
         return self._drawn(
-            lambda plan, view, w, h: device.lines(plan, view, w, h, self.device, self.point), width, height
+            lambda plan, view, w, h: device.lines(plan, view, w, h, self.chosen.device, self.chosen.point),
+            width,
+            height,
         )
 
     def say(self, text: str, style: str = "") -> None:
         """One line, until the next."""
-        self._said = text, style
-        if self.there:
-            self.base.query_one("#said", Static).update(
-                Text(text, style=style, no_wrap=True, overflow="ellipsis")
-            )
+        self.prompt.say(text, style)
 
     # ---- screens ---------------------------------------------------------------------------------
     def action_show(self, name: str) -> None:
@@ -305,15 +261,15 @@ class Twinloop(App[int]):
     def action_point(self, by: int) -> None:
         """The next point."""
         if self.plan is not None:
-            self.point = (self.point + by) % len(self.plan.devices[self.device].points)
+            self.chosen.point = (self.chosen.point + by) % len(self.plan.devices[self.chosen.device].points)
             self.redraw()
 
     def click_point(self, line: int, height: int) -> None:
         """The point on that line of the device's pane."""
         if self.plan is not None:
-            found = device.point_at(self.plan, self.device, self.point, height, line)
+            found = device.point_at(self.plan, self.chosen.device, self.chosen.point, height, line)
             if found is not None:
-                self.point = found
+                self.chosen.point = found
                 self.redraw()
 
     def action_open(self) -> None:
@@ -323,8 +279,8 @@ class Twinloop(App[int]):
 
     def choose(self, index: int) -> None:
         """This device is looked at."""
-        if index != self.device:
-            self.device, self.point = index, 0
+        if index != self.chosen.device:
+            self.chosen = Chosen(index)
 
     def action_sort(self) -> None:
         """By the next column."""
@@ -366,7 +322,7 @@ class Twinloop(App[int]):
     def action_go_to(self) -> None:
         """On or back."""
         now = max(0, self.view.snapshot.now_ns) if self.view is not None else 0
-        self._ask("to which instant, e.g. 90 s", f"{now / 1e9:g} s", self._go_to)
+        self.prompt.ask("to which instant, e.g. 90 s", f"{now / 1e9:g} s", self._go_to)
 
     def _go_to(self, text: str) -> None:
         try:
@@ -374,7 +330,7 @@ class Twinloop(App[int]):
         except ValueError as error:
             self.say(str(error), BAD)
             return
-        if self.view is not None and at_ns <= self.view.goal_ns:
+        if self.view is not None and at_ns <= self.view.rewind.goal_ns:
             self._back_to(at_ns)
         else:
             self.feed.send(RunTo(at_ns))
@@ -385,36 +341,20 @@ class Twinloop(App[int]):
     def action_rewind(self, seconds: int) -> None:
         """So many seconds back."""
         if self.view is not None:
-            self._back_to(self.view.goal_ns - seconds * SECOND)
+            self._back_to(self.view.rewind.goal_ns - seconds * SECOND)
 
     def action_beginning(self) -> None:
         """To 0."""
         self._back_to(0)
 
     # ---- typing ----------------------------------------------------------------------------------
-    def _ask(self, what: str, first: str, then: Callable[[str], None]) -> None:
-        field = self.base.query_one("#ask", Input)
-        self.base.query_one("#said", Static).update(Text(what, style=DIM))
-        field.placeholder, field.value, self._asking = what, first, then
-        field.remove_class("hidden")
-        field.disabled = False
-        field.focus()
-
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """What was asked for."""
-        asking, text = self._asking, event.value
-        self.action_leave()
-        if asking is not None:
-            asking(text)
+        self.prompt.submitted(event.value)
 
     def action_leave(self) -> None:
         """Nothing is asked any more."""
-        self._asking = None
-        self.say(*self._said)
-        field = self.base.query_one("#ask", Input)
-        field.add_class("hidden")
-        field.disabled = True
-        self.base.set_focus(None)
+        self.prompt.leave()
 
     def action_do(self) -> None:
         """A form, for what is seen."""
@@ -422,14 +362,14 @@ class Twinloop(App[int]):
             return
         verb, target = "cut", ""
         if self.shown in ("fleet", "device"):
-            verb, target = "device-fault", self.plan.devices[self.device].name
+            verb, target = "device-fault", self.plan.devices[self.chosen.device].name
         elif self.shown == "gateway":
             verb, target = "crash", self.plan.gateways[0].name
         self.push_screen(TroubleForm(self.plan, lambda entry: self.feed.send(Do(entry)), verb, target))
 
     def action_type(self) -> None:
         """An entry of a timeline, now."""
-        self._ask("an entry, e.g. cut: cloud, for: 20 s", "", self._do)
+        self.prompt.ask("an entry, e.g. cut: cloud, for: 20 s", "", self._do)
 
     def _do(self, text: str) -> None:
         try:
@@ -440,7 +380,7 @@ class Twinloop(App[int]):
     def action_save(self) -> None:
         """The session as a scenario: beside its file, or here when that is a shipped one."""
         folder = Path() if self.file.is_relative_to(LIBRARY) else self.file.parent
-        self._ask(
+        self.prompt.ask(
             "save as",
             str(folder / f"{self.file.stem}-live.yaml"),
             lambda target: self.feed.send(Save(target)),
@@ -449,7 +389,7 @@ class Twinloop(App[int]):
     def action_filter(self) -> None:
         """Only devices whose name, fleet or protocol has this."""
         self.action_show("fleet")
-        self._ask(
+        self.prompt.ask(
             "devices with", self.base.query_one(FleetTable).wanted, self.base.query_one(FleetTable).filter
         )
 
@@ -457,8 +397,8 @@ class Twinloop(App[int]):
         """The file again, from the beginning."""
         self.feed.close()
         self.plan = self.view = None
-        self.problem, self.log_lines = "", []
-        self.device = self.point = 0  # it may have fewer now
+        self._ended, self.log_lines = None, []
+        self.chosen = Chosen()  # it may have fewer devices now
         self.feed = self._start(self.file, self.seed)
         self.redraw()
 

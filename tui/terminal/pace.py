@@ -1,6 +1,6 @@
 """How fast the clock may go, and how often the screen is drawn.
 
-Belongs here: figures. Never: the clock (engine.py).
+Belongs here: figures, and when the next redraw is. Never: the clock (engine.py).
 """
 
 from __future__ import annotations
@@ -18,3 +18,23 @@ DRAW_SHARE = 0.3
 """of the time that drawing may take"""
 LATE_NS = 100_000_000
 """behind the pace (p99) from which it is said"""
+
+
+class Redraws:
+    """Slower when drawing is slow."""
+
+    def __init__(self) -> None:
+        self.interval_s = FASTEST_S
+        """between two redraws"""
+        self._drawing_s = 0.0
+        """what drawing has taken since the last"""
+
+    def spent(self, seconds: float) -> None:
+        """On drawing a pane."""
+        self._drawing_s += seconds
+
+    def next_s(self) -> float:
+        """How long until the next redraw."""
+        self.interval_s = max(FASTEST_S, min(SLOWEST_S, self._drawing_s / DRAW_SHARE))
+        self._drawing_s = 0.0
+        return self.interval_s

@@ -22,7 +22,7 @@ def _mine(measures: Measures, expectation: Expectation, device: int) -> bool:
 
 
 def _issued(measures: Measures, expectation: Expectation) -> float | None:
-    return sum(_mine(measures, expectation, command.device) for command in measures.world.commands_issued)
+    return sum(_mine(measures, expectation, command.device) for command in measures.world.commands.issued)
 
 
 def _absent(measures: Measures, expectation: Expectation) -> str:

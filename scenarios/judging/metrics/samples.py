@@ -33,7 +33,7 @@ def _due(measures: Measures, expectation: Expectation) -> int:
     if "phase" in keys:
         return sum(
             points
-            for (phase, device, _, _), points in measures.world.ends_in_phase.items()
+            for (phase, device, _, _), points in measures.world.ends.in_phase.items()
             if _mine(phase, device, keys, devices)
         )
     ledger = measures.world.ledger
@@ -85,7 +85,7 @@ def _count_in_phase(
     measures: Measures, wanted: End, cause: str | None, keys: dict[str, str], devices: dict[int, None] | None
 ) -> int:
     return sum(
-        points for (phase, device, end, why), points in measures.world.ends_in_phase.items()
+        points for (phase, device, end, why), points in measures.world.ends.in_phase.items()
         if _mine(phase, device, keys, devices) and end is wanted and cause in (None, why)
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def _marked_in_phase(
 ) -> list[tuple[int, int]]:
     return [
         (status, points)
-        for (phase, device, end, why, status), points in measures.world.marked_in_phase.items()
+        for (phase, device, end, why, status), points in measures.world.ends.marked_in_phase.items()
         if _mine(phase, device, keys, devices) and end is wanted and cause in (None, why)
     ]
 

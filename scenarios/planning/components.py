@@ -1,0 +1,125 @@
+"""Components of a scenario: in which role each is used, its bytes, whether its grants will do.
+
+Belongs here: what a component's block says. Never: calling one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from twinloop.components.host.component import Component, ComponentRefused
+from twinloop.components.host.host import Host
+from twinloop.components.releases.registry import Version
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.load import NAME_BYTES_MAX, Loaded
+from twinloop.scenarios.planning.names import named
+from twinloop.scenarios.text.document import Location
+from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.sim.model.spec import ComponentSpec
+
+SHIPPED = Path(__file__).parents[2] / "components" / "wasm"
+"""the components that ship"""
+
+
+class ComponentPlanner:
+    """Of one scenario; errors carry the place in the file."""
+
+    def __init__(self, loaded: Loaded, host: Host) -> None:
+        self._loaded = loaded
+        self._scenario = loaded.scenario
+        self._host = host
+
+    def parts(self) -> list[Callable[[], object]]:
+        """What can be wrong with them, each for itself; nothing where a role is wrong: the whole says so."""
+        try:
+            roles = self.roles()
+        except ScenarioError:
+            return []
+        return [
+            partial(self._component, name, component, roles)
+            for name, component in self._scenario.components.items()
+        ]
+
+    def roles(self) -> dict[str, tuple[str, Location]]:
+        """component -> (role, where it is used so)."""
+        roles: dict[str, tuple[str, Location]] = {}
+
+        def use(name: str, role: str, at: Location) -> None:
+            before = roles.setdefault(name, (role, at))
+            if before[0] != role:
+                raise self._loaded.document.error(
+                    at, f'component "{name}" is used as {before[0]} and as {role}'
+                )
+
+        for name, fleet in self._scenario.fleets.items():
+            use(fleet.driver, "driver", ("fleets", name, "driver"))
+        for name, gateway in self._scenario.gateways.items():
+            for role in ("transform", "policy"):
+                use(
+                    self._known(getattr(gateway, role), ("gateways", name, role)),
+                    role,
+                    ("gateways", name, role),
+                )
+        for name, override in self._scenario.overrides.items():
+            if override.driver is not None:
+                use(override.driver, "driver", ("fleets", name, "driver"))
+        return roles
+
+    def components(self) -> list[ComponentSpec]:
+        """All of them; raises ScenarioError."""
+        roles = self.roles()
+        return [
+            self._component(name, component, roles) for name, component in self._scenario.components.items()
+        ]
+
+    def _component(
+        self, name: str, component: schema.Component, roles: dict[str, tuple[str, Location]]
+    ) -> ComponentSpec:
+        at: Location = ("components", name)
+        if name not in roles:
+            raise self._loaded.document.error(at, f'component "{name}" is used by no fleet and no gateway')
+        loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
+        try:
+            self._host.link(loaded, component.grants)
+        except ComponentRefused as error:
+            raise self._loaded.document.error((*at, "grants"), f"{component.wasm} {error}") from error
+        limits = component.limits
+        if "state" in limits.model_fields_set and "state" not in component.grants:
+            raise self._loaded.document.error(
+                (*at, "limits", "state"),
+                "it limits what is granted as state, and that isn't: add state to grants",
+            )
+        return ComponentSpec(
+            name=name,
+            role=roles[name][0],
+            component=loaded,
+            grants=tuple(component.grants),
+            options=tuple(component.options.items()),
+            cpu_ns=limits.cpu,
+            deadline_ns=limits.deadline,
+            memory_bytes=limits.memory,
+            state_bytes=limits.state,
+            version=None if component.version is None else Version.parse(component.version),
+        )
+
+    def _known(self, name: str, at: Location) -> str:
+        named(self._loaded, "component", name, self._scenario.components, at)
+        return name
+
+    def _load(self, wasm: str, role: str, at: Location) -> Component:
+        if len(wasm) > NAME_BYTES_MAX:
+            raise self._loaded.document.error(at, f"a file name of more than {NAME_BYTES_MAX} characters")
+        beside = self._loaded.file.parent / wasm
+        path = beside if beside.exists() or not (SHIPPED / wasm).exists() else SHIPPED / wasm
+        try:
+            return self._host.load(path, role)
+        except ComponentRefused as error:
+            shipped = sorted(file.name for file in SHIPPED.glob("*.wasm"))
+            hint = (
+                f" (looked beside the scenario and among the shipped: {', '.join(shipped)})"
+                if not path.exists()
+                else ""
+            )
+            raise self._loaded.document.error(at, f"{wasm}: {error}{hint}") from error

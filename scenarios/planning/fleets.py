@@ -1,0 +1,244 @@
+"""Fleets to the devices of a plan: models, periods, phases, unit ids, what one device does otherwise.
+
+Belongs here: what a fleet's block and its overrides say. Never: components (components.py), gateways
+(gateways.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from twinloop.devices.model.device import DeviceModel
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.planning.feasibility import exchanges
+from twinloop.scenarios.planning.names import named
+from twinloop.scenarios.text.document import Location
+from twinloop.scenarios.text.errors import unknown
+from twinloop.sim.kernel.random import RandomStreams
+from twinloop.sim.model.spec import DeviceSpec, MqttSpec, OpcUaSpec
+
+KEEP_ALIVE_MAX_S = 65_535
+PUBLISH_VALUES_MAX = 5000
+"""of one publishing interval: about what fits into the 256 KiB that opcua-driver takes of one message"""
+_SUBSCRIBED = ("mode", "sampling", "publishing", "queue")
+"""options of opcua-driver that a subscribed fleet sets"""
+_PERIODS = {
+    "polled": ("poll", "is polled", ("poll", "response", "overrun")),
+    "mqtt": ("publish", "publishes", ("publish", "mqtt")),
+    "subscribed": ("sampling", "is sampled", ("sampling", "opcua", "response")),
+}
+"""how a device comes to be read -> (the key of its period, in words, the keys that go with it)"""
+UNIT_IDS = 247
+"""MODBUS over Serial Line V1.02 section 2.2: addresses 1 to 247"""
+
+
+class FleetPlanner:
+    """Of one scenario; errors carry the place in the file."""
+
+    def __init__(self, loaded: Loaded, seed: int) -> None:
+        self._loaded = loaded
+        self._scenario = loaded.scenario
+        self._seed = seed
+        self._unit_ids: dict[tuple[str, int], int] = {}
+        """(serial link, line) -> the last unit id given"""
+
+    def parts(self, index: int, name: str, fleet: schema.Fleet) -> list[Callable[[], object]]:
+        """What can be wrong with a fleet, each for itself, and then the whole of it."""
+        at: Location = ("fleets", name)
+        named = (
+            ("link", fleet.link, self._scenario.links),
+            ("gateway", fleet.gateway, self._scenario.gateways),
+        )
+        return [
+            partial(self._model, fleet, at),
+            *(partial(self._known, kind, one, known, (*at, kind)) for kind, one, known in named),
+            partial(self._known, "component", fleet.driver, self._scenario.components, (*at, "driver")),
+            partial(self._period, fleet, at),
+            partial(self._fleet, index, name, fleet),
+        ]
+
+    def devices(self) -> list[DeviceSpec]:
+        """All of them; raises ScenarioError."""
+        self._unit_ids.clear()
+        devices: list[DeviceSpec] = []
+        for fleet_index, (name, fleet) in enumerate(self._scenario.fleets.items()):
+            devices += self._fleet(fleet_index, name, fleet)
+        known = {device.name: i for i, device in enumerate(devices)}
+        for name, override in self._scenario.overrides.items():
+            at: Location = ("fleets", name)
+            if name not in known:
+                raise self._loaded.document.error(at, unknown("device", name, known))
+            device = devices[known[name]]
+            listened_to = device.protocol == "mqtt" or device.subscribed is not None
+            for key in ("poll", "response") if listened_to else ():
+                if getattr(override, key) is not None:
+                    does = "publishes" if device.protocol == "mqtt" else "is sampled"
+                    raise self._loaded.document.error(
+                        (*at, key), f'"{key}" does not go with {device.protocol} here: such a device {does}'
+                    )
+            if override.driver is not None:
+                named(self._loaded, "component", override.driver, self._scenario.components, (*at, "driver"))
+            devices[known[name]] = replace(
+                device,
+                poll_ns=override.poll or device.poll_ns,
+                driver=override.driver or device.driver,
+                response_ns=device.response_ns if override.response is None else override.response,
+                phase_ns=min(device.phase_ns, (override.poll or device.poll_ns) - 1),
+                model=self._own(override, device, at),
+            )
+        return devices
+
+    def _known(self, kind: str, name: str, known: Mapping[str, object], at: Location) -> None:
+        named(self._loaded, kind, name, known, at)
+
+    def _own(self, override: schema.Override, device: DeviceSpec, at: Location) -> DeviceModel:
+        """A device's own beginning instead of its fleet's."""
+        if override.twin is None:
+            return device.model
+        model = self._loaded.models.of(self._scenario.fleets[device.name.partition("/")[0]].device, at)
+        return self._loaded.models.twin(model, override.twin, (*at, "twin"))
+
+    def _fleet(self, index: int, name: str, fleet: schema.Fleet) -> list[DeviceSpec]:
+        at: Location = ("fleets", name)
+        model = self._model(fleet, at)
+        link = named(self._loaded, "link", fleet.link, self._scenario.links, (*at, "link"))
+        named(self._loaded, "gateway", fleet.gateway, self._scenario.gateways, (*at, "gateway"))
+        named(self._loaded, "component", fleet.driver, self._scenario.components, (*at, "driver"))
+        period = self._period(fleet, at)
+        serial = link.serial is not None
+        if serial != (fleet.protocol == "modbus-rtu"):
+            wants = "a serial line (serial: ...)" if fleet.protocol == "modbus-rtu" else "a network link"
+            raise self._loaded.document.error(
+                (*at, "link"),
+                f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}',
+            )
+        lines = link.lines or 1
+        response = fleet.response
+        if response is None:
+            response = model.serial_response_ns if serial else model.response_ns
+        streams = RandomStreams(self._seed)
+        out = []
+        for i in range(fleet.count):
+            line = i % lines + 1
+            unit = self._unit_ids[fleet.link, line] = (
+                self._unit_ids.get((fleet.link, line), 0) + 1 if serial else 1
+            )
+            if unit > UNIT_IDS:
+                raise self._loaded.document.error(
+                    (*at, "count"),
+                    f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} '
+                    f"unit ids",
+                )
+            phase = {"spread": i * period // fleet.count, "aligned": 0}.get(fleet.phase)
+            if phase is None:
+                phase = streams.stream(f"phase/{name}").below(period)
+            out.append(
+                DeviceSpec(
+                    name=f"{name}/{i + 1}",
+                    fleet=index,
+                    model=model,
+                    protocol=fleet.protocol,
+                    unit_id=unit,
+                    poll_ns=period,
+                    phase_ns=phase,
+                    overrun=fleet.overrun,
+                    link=fleet.link,
+                    line=line,
+                    gateway=fleet.gateway,
+                    driver=fleet.driver,
+                    response_ns=response,
+                    mqtt=self._mqtt(fleet, at),
+                    subscribed=self._subscribed(fleet, at),
+                    exchanges=exchanges(
+                        model, fleet.protocol, tuple(self._scenario.components[fleet.driver].options.items())
+                    ),
+                )
+            )
+        return out
+
+    def _period(self, fleet: schema.Fleet, at: Location) -> int:
+        """How often its devices are polled, publish, or are sampled."""
+        subscribed = fleet.protocol == "opcua" and (
+            "sampling" in fleet.model_fields_set or "opcua" in fleet.model_fields_set
+        )
+        kind = "subscribed" if subscribed else "mqtt" if fleet.protocol == "mqtt" else "polled"
+        wanted, does, allowed = _PERIODS[kind]
+        for key in ("poll", "publish", "sampling", "mqtt", "opcua", "response", "overrun"):
+            if key in fleet.model_fields_set and key not in allowed:
+                raise self._loaded.document.error(
+                    (*at, key), f'"{key}" does not go with {fleet.protocol} here: such a device {does}'
+                )
+        period: int | None = getattr(fleet, wanted)
+        if period is None:
+            raise self._loaded.document.error(
+                at, f'missing key "{wanted}": how often a device {does}, e.g. "1 s"'
+            )
+        return period
+
+    def _subscribed(self, fleet: schema.Fleet, at: Location) -> OpcUaSpec | None:
+        if fleet.sampling is None:
+            given = self._scenario.components[fleet.driver].options if fleet.protocol == "opcua" else {}
+            for key in _SUBSCRIBED:
+                if key in given and (key, given[key]) != ("mode", "read"):
+                    text = (
+                        f"its devices are polled (fleet {at[-1]}): who wants to subscribe says sampling "
+                        f"there, in place of poll"
+                    )
+                    raise self._loaded.document.error(("components", fleet.driver, "with", key), text)
+            return None
+        block = fleet.opcua or schema.OpcUa()
+        for where, value in (
+            ((*at, "sampling"), fleet.sampling),
+            ((*at, "opcua", "publishing"), block.publishing),
+        ):
+            if value % 1_000_000 or value < 1_000_000:
+                raise self._loaded.document.error(
+                    where, "expected whole milliseconds (OPC 10000-4 section 7.6, Duration)"
+                )
+        for key in _SUBSCRIBED:
+            if key in self._scenario.components[fleet.driver].options:
+                raise self._loaded.document.error(
+                    ("components", fleet.driver, "with", key),
+                    f"the fleet says that: its devices are subscribed to ({fleet.driver})",
+                )
+        model = self._model(fleet, at)
+        values = min(block.queue, -(-block.publishing // max(fleet.sampling, model.step_ns))) * len(
+            model.points
+        )
+        if values > PUBLISH_VALUES_MAX:
+            many = (
+                f"a publishing interval may bring {values} values of a device, {PUBLISH_VALUES_MAX} are taken"
+            )
+            raise self._loaded.document.error(
+                (*at, "opcua"), f"{many}: publish more often, or shorten the queue"
+            )
+        return OpcUaSpec(block.publishing, block.queue)
+
+    def _mqtt(self, fleet: schema.Fleet, at: Location) -> MqttSpec:
+        block = fleet.mqtt or schema.Mqtt()
+        seconds, rest = divmod(block.keep_alive, 1_000_000_000)
+        if rest or not 1 <= seconds <= KEEP_ALIVE_MAX_S:
+            raise self._loaded.document.error(
+                (*at, "mqtt", "keep-alive"),
+                f"expected whole seconds, 1 s to {KEEP_ALIVE_MAX_S} s (MQTT 3.1.1 section 3.1.2.10)",
+            )
+        given = self._scenario.components[fleet.driver].options if fleet.protocol == "mqtt" else {}
+        for key in ("client", "topic"):
+            if key in given:
+                raise self._loaded.document.error(
+                    ("components", fleet.driver, "with", key),
+                    f'"{key}" is each device\'s own: samples are known by it',
+                )
+        return MqttSpec(block.qos, block.retain, seconds)
+
+    def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
+        model = self._loaded.models.of(fleet.device, (*at, "device"))
+        if fleet.protocol not in model.protocols:
+            raise self._loaded.document.error(
+                (*at, "protocol"),
+                f"a {fleet.device} speaks {', '.join(model.protocols)}, not {fleet.protocol}",
+            )
+        return model if fleet.twin is None else self._loaded.models.twin(model, fleet.twin, (*at, "twin"))

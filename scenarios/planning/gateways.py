@@ -1,0 +1,172 @@
+"""Gateways of a scenario: board, uplink, store, supervision, how much memory the instances reserve.
+
+Belongs here: what a gateway's block says. Never: pairs (pairs.py), upgrades (upgrades.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.planning import upgrades
+from twinloop.scenarios.planning.names import named
+from twinloop.scenarios.planning.pairs import standby_spec
+from twinloop.scenarios.text.document import Location
+from twinloop.scenarios.text.errors import ScenarioError, unknown
+from twinloop.sim.model.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
+from twinloop.sim.model.spec import DeviceSpec, GatewaySpec, RestartSpec, StoreSpec, UplinkSpec
+from twinloop.sim.model.store_presets import STORE_PRESETS
+
+
+class GatewayPlanner:
+    """Of one scenario; errors carry the place in the file. ``boards``: other ones for some gateways, from the
+    command line. ``notes``: what a reader of the result should know."""
+
+    def __init__(self, loaded: Loaded, boards: dict[str, str]) -> None:
+        self._loaded = loaded
+        self._scenario = loaded.scenario
+        self._boards = boards
+        self.notes: list[str] = []
+
+    def parts(self, name: str, gateway: schema.Gateway) -> list[Callable[[], object]]:
+        """What can be wrong with it, each for itself, and then the whole of it."""
+        at: Location = ("gateways", name)
+        store, standby = gateway.store, gateway.standby
+        parts: list[Callable[[], object]] = [
+            partial(self._board, name, gateway),
+            partial(self._uplink_link, gateway, at),
+            *(
+                partial(
+                    named,
+                    self._loaded,
+                    "component",
+                    getattr(gateway, role),
+                    self._scenario.components,
+                    (*at, role),
+                )
+                for role in ("transform", "policy")
+            ),
+        ]
+        if store is not None:
+            parts.append(partial(self._store, store, (*at, "store")))
+        if standby is not None:
+            parts.append(partial(standby_spec, self._loaded, name, standby))
+        return [*parts, partial(self.gateway, name, gateway, [])]
+
+    def gateway(self, name: str, gateway: schema.Gateway, devices: list[DeviceSpec]) -> GatewaySpec:
+        """One of them; ``devices``: of the whole scenario. Raises ScenarioError."""
+        at: Location = ("gateways", name)
+        board = self._board(name, gateway)
+        self._uplink_link(gateway, at)
+        uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.supervision
+        spans = (
+            ("retry", ("uplink", "retry"), retry.first, retry.max),
+            ("supervision", ("supervision",), restart.first, restart.max),
+        )
+        for what, where, first, largest in spans:
+            if first > largest:
+                raise self._loaded.document.error((*at, *where), f"{what}: first is larger than max")
+        if "upgrade" in gateway.model_fields_set and self._scenario.registry is None:
+            raise self._loaded.document.error(
+                (*at, "upgrade"),
+                "nothing can be upgraded without a registry: add registry: {path: ..., trust: [....pub]}",
+            )
+        store = gateway.store
+        standby = None if gateway.standby is None else standby_spec(self._loaded, name, gateway.standby)
+        polled = name if standby is None else standby.of
+        instances = (
+            sum(device.gateway == polled for device in devices) + 2 + upgrades.beside(self._loaded, name)
+        )
+        return GatewaySpec(
+            name=name,
+            board=board,
+            transform=gateway.transform,
+            policy=gateway.policy,
+            uplink=UplinkSpec(
+                uplink.link,
+                uplink.window,
+                retry.first,
+                retry.max,
+                retry.jitter,
+                uplink.keep_alive,
+                uplink.user_timeout,
+            ),
+            store=None if store is None else self._store(store, (*at, "store")),
+            restart=RestartSpec(
+                restart.first,
+                restart.max,
+                *restart.quarantine,
+                restart.jitter,
+                restart.status,
+                restart.watchdog,
+            ),
+            small_reservation=self._small_reservation(name, gateway, board, instances),
+            files=gateway.max_open_files,
+            standby=standby,
+            upgrade=upgrades.upgrade_spec(gateway.upgrade),
+        )
+
+    def _board(self, name: str, gateway: schema.Gateway) -> Board:
+        board_name = self._boards.get(name, gateway.board)
+        if board_name in BOARDS:
+            return BOARDS[board_name]
+        if name in self._boards:
+            raise ScenarioError("--board", None, "", unknown("board", board_name, BOARDS))
+        raise self._loaded.document.error(("gateways", name, "board"), unknown("board", board_name, BOARDS))
+
+    def _uplink_link(self, gateway: schema.Gateway, at: Location) -> None:
+        link = named(self._loaded, "link", gateway.uplink.link, self._scenario.links, (*at, "uplink", "link"))
+        if link.serial is not None:
+            raise self._loaded.document.error(
+                (*at, "uplink", "link"), "an uplink needs a network link, this one is serial"
+            )
+
+    def _store(self, store: schema.Store, at: Location) -> StoreSpec:
+        if store.preset is not None and store.preset not in STORE_PRESETS:
+            raise self._loaded.document.error(
+                (*at, "preset"), unknown("store preset", store.preset, STORE_PRESETS)
+            )
+        spec = StoreSpec() if store.preset is None else STORE_PRESETS[store.preset].spec
+        given: dict[str, Any] = {
+            "capacity_bytes": store.capacity,
+            "drain_per_s": store.drain,
+            "commit_ns": store.commit,
+            "ttl_ns": store.ttl,
+            "retry_ns": store.retry,
+            "volatile": None if store.medium is None else store.medium == "memory",
+            "refuse": None if store.evict is None else store.evict == "none",
+            "retries": store.retries,
+            "flash_bytes_per_s": store.flash,
+        }
+        spec = replace(spec, **{name: value for name, value in given.items() if value is not None})
+        if spec.retries is not None and spec.retry_ns is None:
+            raise self._loaded.document.error(
+                (*at, "retries"), '"retries" needs "retry": how often what waits is tried'
+            )
+        for key, value in (("flash", store.flash), ("commit", store.commit)):
+            if spec.volatile and value is not None:
+                raise self._loaded.document.error(
+                    (*at, key),
+                    f'"{key}" does not go with a store in memory: nothing of it is written to flash',
+                )
+        return spec
+
+    def _small_reservation(self, name: str, gateway: schema.Gateway, board: Board, instances: int) -> bool:
+        fits = instances_that_fit(board)
+        if gateway.reservation == "64 MiB" or instances <= fits:
+            return gateway.reservation == "64 MiB"
+        needs = (
+            f"{instances} instances reserve {instances * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
+        )
+        if gateway.reservation == "4 GiB" or board.runtime == "pulley":
+            text = f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB"
+            raise self._loaded.document.error(("gateways", name, "reservation"), text)
+        self.notes.append(
+            f"gateway {name}: {needs}, {board.name} holds {fits} ({board.va_bits} bits): "
+            "memories reserve 64 MiB instead, guest code costs x1.7 (x1.3 to x2.2)"
+        )
+        return True
