@@ -109,7 +109,7 @@ def test_every_file_is_imported_by_something() -> None:
     texts = [path.read_text() for path in [*sources(), *others]]
     everything = "\n".join(texts) + (ROOT / "pyproject.toml").read_text() + (ROOT / "Makefile").read_text()
     named = dict.fromkeys(re.findall(r"[\w.]+", everything))  # module.name, as a whole or at the head of a longer one
-    for found in re.findall(r"from twinloop\.([\w.]+) import ([^\n]*)", everything):
+    for found in re.findall(r"from twinloop\.([\w.]+) import (\([^)]*\)|[^\n]*)", everything):
         named.update((f"twinloop.{found[0]}.{leaf}", None) for leaf in re.findall(r"\w+", found[1]))
     known = dict.fromkeys(".".join(one.split(".")[:end]) for one in named for end in range(1, one.count(".") + 2))
     for path in sources():

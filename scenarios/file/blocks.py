@@ -2,8 +2,8 @@
 its default, its meaning.
 
 Belongs here: shapes of single blocks. Never: gateways (gateway_blocks.py), what happens and when (schema.py),
-what needs two blocks to check (scenarios/planning/). Durations are integers of nanoseconds once read, sizes bytes, ratios 0 to 1. The
-text below a key is its help: in editors, and in docs/reference/keys.md.
+what needs two blocks to check (scenarios/planning/). Durations are integers of nanoseconds once read, sizes
+bytes, ratios 0 to 1. The text below a key is its help: in editors, and in docs/reference/keys.md.
 """
 
 from __future__ import annotations
