@@ -21,6 +21,7 @@ from twinloop.devices.model.signal import KINDS, Signal
 from twinloop.scenarios.cli import main
 from twinloop.scenarios.file.model_file import ModelFile, PointBlock, SignalBlock, read_model
 from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.states import TABLES
 
 DOCS = Path(__file__).parents[1] / "docs"
 CAUSES_PAGE = (DOCS / "causes.md").read_text()
@@ -161,3 +162,12 @@ def test_a_package_of_ones_own_brings_a_device_and_a_command(installed: Path) ->
 
 def test_the_groups_of_entry_points_are_those_of_the_code() -> None:
     assert [named(row[0])[0] for row in rows(f"\n## All\n{PACKAGE_PAGE}", "## All")] == [catalog.ENTRY_POINTS, main.ENTRY_POINTS]
+
+
+def test_every_state_of_the_figure_is_explained() -> None:
+    page = (DOCS / "states.md").read_text()
+    headings = {"gateway": "## Gateway", "component": "## Component", "uplink session": "## Uplink session", "role in a pair": "## Role in a pair", "upgrade": "## Upgrade"}
+    assert list(headings) == list(TABLES)
+    for name, heading in headings.items():
+        known = {state for (origin, _), to in TABLES[name].items() for state in (origin, to)}
+        assert sorted(named(row[0])[0] for row in rows(page, heading)) == sorted(known), name
