@@ -20,6 +20,7 @@ from twinloop.devices.model.points import SENTINELS_MAX
 from twinloop.devices.model.signal import KINDS, Signal
 from twinloop.scenarios.cli import main
 from twinloop.scenarios.file.model_file import ModelFile, PointBlock, SignalBlock, read_model
+from twinloop.scenarios.judging.verdict import EXIT_CODES
 from twinloop.sim.accounts.ledger import CAUSES, End
 from twinloop.sim.states import TABLES
 
@@ -171,3 +172,8 @@ def test_every_state_of_the_figure_is_explained() -> None:
     for name, heading in headings.items():
         known = {state for (origin, _), to in TABLES[name].items() for state in (origin, to)}
         assert sorted(named(row[0])[0] for row in rows(page, heading)) == sorted(known), name
+
+
+def test_the_readmes_verdicts_are_those_of_the_program() -> None:
+    told = {row[0]: row[1] for row in rows((DOCS.parent / "README.md").read_text(), "## The verdict") if row[0] != "(error)"}
+    assert told == {verdict.value: str(code) for verdict, code in EXIT_CODES.items()}
