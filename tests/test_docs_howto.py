@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 import twinloop
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.report.console import report
 
 ROOT = Path(__file__).parents[1]
 HOWTO = ROOT / "docs" / "howto"
@@ -114,3 +117,12 @@ def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
     assert result.samples.delivered == result.samples.due > 0
     with pytest.raises(twinloop.ScenarioError, match="a number is the only option"):
         twinloop.run(twinloop.Scenario.of(changed.changed({"components": {"calibrate": {"with": {"offset": None, "gain": "2"}}}}).data, tmp_path))
+
+
+def test_the_full_line_that_the_page_of_causes_quotes() -> None:
+    result = twinloop.run(scenario("slow"))
+    told = io.StringIO()
+    report(Console(file=told, width=200), result, "slow.yaml")
+    quoted = (HOWTO.parent / "causes.md").read_text().split("```text\n")[1].split("```")[0]
+    words = " ".join(told.getvalue().split())
+    assert [line for line in quoted.splitlines() if " ".join(line.split()) not in words] == []
