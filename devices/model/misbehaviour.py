@@ -154,15 +154,15 @@ _RTU: dict[str, Spoil] = {
 
 KINDS: dict[str, str] = {
     "silent": "no answer",
-    "slow": "the answer takes longer",
+    "slow": "the answer takes longer, by `delay`",
     "busy": "exception 06, server device busy (OPC UA: BadTooManyOperations)",
-    "exception": "that exception code (Modbus)",
+    "exception": "the answer is the exception `code` (Modbus)",
     "truncated": "half an answer",
     "wrong-transaction": "another transaction id (Modbus TCP)",
     "wrong-unit": "another unit id (Modbus)",
-    "length-lie": "a byte count two larger than what follows, else a whole frame",
+    "length-lie": "a frame whose byte count is two too large",
     "bad-crc": "a wrong CRC (Modbus RTU)",
-    "service-fault": "a ServiceFault with that StatusCode (OPC UA)",
+    "service-fault": "a ServiceFault with the StatusCode `status` (OPC UA)",
     "session-kill": "the server has forgotten its sessions, or a share of them, once (OPC UA)",
 }
 """kind of misbehaviour -> what comes"""

@@ -105,12 +105,12 @@ _SHOW: dict[str, Callable[[Overlay, bytes, int], bytes]] = {
 
 KINDS: dict[str, str] = {
     "stuck": "the point keeps the value that it had",
-    "drift": "the value runs away, by so many units a second",
-    "spike": "the value is off by so many units",
+    "drift": "the value drifts away by `value` units a second",
+    "spike": "the value is wrong by `value` units",
     "dropout": "all registers of the point are zero",
     "nan": "NaN, or the registers that SunSpec reserves for a value that isn't there",
-    "force": "the reading is that value, whatever the process does",
-    "bad-status": "the point has that StatusCode (OPC UA)",
+    "force": "the reading is `value`, whatever the device measures",
+    "bad-status": "the point has the StatusCode `status` (OPC UA)",
     "frozen-timestamp": "the point's source timestamp stands still, its value doesn't (OPC UA)",
 }
 """kind of value fault -> what is read"""

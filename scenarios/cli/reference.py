@@ -56,7 +56,8 @@ def _metrics() -> str:
     text = (
         "What an expectation can measure: `statistic(metric{key=value}) <= bound`. Keys in braces choose "
         "fleets, devices, gateways, phases.\n"
-        "`twinloop list metrics` prints the same.\n"
+        "One that stands alone is written without a statistic: `gateway.cpu <= 60 %`. `twinloop list "
+        "metrics` prints the same.\n"
     )
     return f"{WRITTEN_BY}\n# Metrics\n\n{text}\n{table}"
 
@@ -105,7 +106,9 @@ def _type(one: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(filter(None, map(_type, one["anyOf"]))))
     if "$ref" in one:
         name = one["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return (
+            "[trouble](troubles.md), without times" if name == "Deed" else f"[{name}](keys.md#{name.lower()})"
+        )
     if KIND in one:
         return f"{one[KIND]}, e.g. `{one['examples'][0]}`"
     if "enum" in one:

@@ -66,7 +66,7 @@ def _named(value: Any) -> str:
 
 
 class Override(Block):
-    """What one device of a fleet does otherwise."""
+    """Settings of one device that differ from those of its fleet; the key is `fleet/number`."""
 
     poll: PositiveDuration | None = None
     """How often this one device is polled. Left out: as its fleet. Not for devices that publish (MQTT) or are
@@ -160,7 +160,7 @@ class Fleet(Block):
 
 
 class Bursts(Block):
-    """Gilbert-Elliott: ratios per packet."""
+    """Losses in bursts: a link has a good and a bad state (Gilbert-Elliott model)."""
 
     p: Ratio
     """Chance per packet (on a serial line per frame) that the link changes from its good state to its bad
@@ -208,7 +208,7 @@ class Degradation(Block):
 
 
 class Link(Degradation):
-    """A network link from a preset with changes, or serial lines."""
+    """A network link, or a group of serial lines (with ``serial``). A link may start from a ``preset``."""
 
     preset: Name | None = None
     """Start from the figures of this preset (`twinloop list links`); the other keys of the link replace
@@ -231,8 +231,7 @@ class Link(Degradation):
 
 
 class Limits(Block):
-    """Of one instance: CPU time and simulated time of one call, linear memory for life, bytes of
-    ``state``."""
+    """Limits of one instance of a component: time of one call, memory, stored state."""
 
     cpu: PositiveDuration | None = None
     """CPU time of one call on the simulated board; a call that needs more ends with a fault (`out-of-fuel`).
@@ -250,7 +249,7 @@ class Limits(Block):
 
 
 class Component(Block):
-    """A component: its bytes, which version they are, what it is granted, its limits, its own options."""
+    """A WebAssembly component: its file, what it may use, its limits, its options."""
 
     wasm: str
     """File of the component, relative to the scenario; if it isn't there, the name of a shipped component

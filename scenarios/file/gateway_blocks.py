@@ -26,7 +26,7 @@ from twinloop.scenarios.text.quantities import (
 
 
 class Retry(Block):
-    """Reconnects: doubling from first to max, plus or minus jitter."""
+    """How long to wait before connecting again; the wait doubles from ``first`` to ``max``."""
 
     first: Interval = units.DURATIONS["s"]
     """Wait before the first attempt to reconnect. After each failed attempt the wait doubles; a session that
@@ -38,7 +38,7 @@ class Retry(Block):
 
 
 class Uplink(Block):
-    """The way to the cloud."""
+    """The gateway's connection to the cloud."""
 
     link: Name
     """Name of the network link to the cloud. It can't be a serial link or one for heartbeats."""
@@ -56,7 +56,7 @@ class Uplink(Block):
 
 
 class Store(Block):
-    """Store and forward: a preset that behaves like a documented gateway's, figures, or a preset with other
+    """Where messages wait while they can't be sent: a preset, figures, or a preset with some other
     figures."""
 
     preset: Name | None = None

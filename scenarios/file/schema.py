@@ -54,7 +54,7 @@ from twinloop.sim.trouble import verbs
 
 
 class Change(Degradation):
-    """What a link degrades to: a preset, or figures, or a preset with other figures."""
+    """The figures of a link while it is degraded: a preset, figures, or a preset with some other figures."""
 
     preset: Name | None = None
     """The link gets all figures of this preset (`twinloop list links`); the other keys replace single
@@ -145,8 +145,8 @@ class Entry(Deed):
 
 
 class Trouble(Block):
-    """Random trouble: on average ``mtbf`` after the last has ended one of ``actions``, for ``mttr`` on
-    average."""
+    """Faults at random times: one of ``actions`` begins, on average ``mtbf`` after the last one has ended,
+    and lasts ``mttr`` on average."""
 
     mtbf: Interval
     """Mean time from the end of one fault to the start of the next, and until the first one. The real times
@@ -168,8 +168,8 @@ class Trouble(Block):
 
 
 class Phase(Block):
-    """A named stretch of the run. ``recover-within``: all trouble ends when it begins, and that long after
-    nothing may be stuck."""
+    """A named part of the run. With ``recover-within`` all trouble ends when it begins, and after that time
+    everything must work again."""
 
     name: Name
     """Name of the phase, for expectations (`{phase=NAME}`) and for the key `phase` of entries. Each name may
@@ -212,8 +212,7 @@ class Observe(Block):
 
 
 class Pace(Block):
-    """Where real sockets take part: up to which 99th percentile of lateness what was measured counts. Beyond
-    it a run is INVALID."""
+    """How late this computer may be when real sockets take part. If it is later, the run is INVALID."""
 
     tolerance: PositiveDuration = 10_000_000
     """How late this computer may be, at the 99th percentile, when real sockets take part (`attach`, `serve
@@ -221,7 +220,7 @@ class Pace(Block):
 
 
 class Scenario(Block):
-    """A whole file."""
+    """The whole file."""
 
     format: Annotated[int, Field(ge=format_1.FORMAT, le=format_1.FORMAT)]
     """Version of the file format, 2. Files of format 1 still run, with a note; `twinloop migrate` rewrites

@@ -24,7 +24,13 @@ class FaultComponent(Verb):
     lasts = False
 
     kind: str = key(
-        "cause", "cause", "what it dies of", "out-of-fuel", "dead", "unreachable", lambda spec: CAUSES
+        "cause",
+        "cause",
+        "the cause of the fault; left out: unreachable",
+        "out-of-fuel",
+        "dead",
+        "unreachable",
+        lambda spec: CAUSES,
     )
 
     @classmethod

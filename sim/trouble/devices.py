@@ -76,16 +76,30 @@ class _OnDevices(Verb):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFault(_OnDevices):
-    """a device or a fleet has a fault (kinds below)"""
+    """a device or a fleet has a fault of a kind"""
 
     name = "device-fault"
 
     kind: str = key(
-        "kind", "text", "which one; each has keys of its own", "slow", "silent", choices=lambda spec: FAULTS
+        "kind",
+        "text",
+        "the kind of fault; each kind has keys of its own",
+        "slow",
+        "silent",
+        choices=lambda spec: FAULTS,
     )
     point: str = key("point", "text", "whose value is wrong", "pressure", "force", "", _points)
-    value: float = key("value", "number", "by how much, in the point's unit", "4.5", "9.0", 0.0)
-    share: float = key("share", "share", "of readings or requests that are hit", "50 %", "10 %", 1.0)
+    value: float = key(
+        "value",
+        "number",
+        "how large the fault is, in the point's unit; force: the value that is read",
+        "4.5",
+        "9.0",
+        0.0,
+    )
+    share: float = key(
+        "share", "share", "the share of readings or requests that are hit; left out: all", "50 %", "10 %", 1.0
+    )
     delay_ns: int = key("delay", "duration", "how much longer an answer takes", "200 ms", "90 ms", 0)
     code: int = key("code", "byte", "the exception that it answers with", "4", "6", 0)
     status: int = key(
@@ -155,7 +169,7 @@ class SetPoll(_OnDevices):
 
     name = "set-poll"
 
-    period_ns: int = key("poll", "interval", "the period that holds then", "2 s", "200 ms")
+    period_ns: int = key("poll", "interval", "the new period", "2 s", "200 ms")
 
     def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
         """Every device of the target is due every ``period_ns``."""
@@ -164,8 +178,7 @@ class SetPoll(_OnDevices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PausePolling(_OnDevices):
-    """a device or a fleet isn't polled, as during its maintenance: nothing of it is due meanwhile, and so
-    nothing is missed"""
+    """a device or a fleet isn't polled, as during maintenance: no sample of it is due, so none is missed"""
 
     name = "pause-polling"
 

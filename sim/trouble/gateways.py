@@ -111,7 +111,7 @@ class Throttle(_OnGateway):
 
     name = "throttle"
 
-    amount: float = key("speed", "share", "of its full speed", "50 %", "10 %")
+    amount: float = key("speed", "share", "its speed, as a share of its full speed", "50 %", "10 %")
     """over 0, at most 1"""
 
     def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
@@ -121,11 +121,11 @@ class Throttle(_OnGateway):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitMemory(_OnGateway):
-    """a gateway's RAM shrinks to what is left"""
+    """other programs take a gateway's memory"""
 
     name = "limit-memory"
 
-    size_bytes: int = key("leave", "size", "what components may have of it in all", "8 MiB", "0 B")
+    size_bytes: int = key("leave", "size", "how much memory all components together may have", "8 MiB", "0 B")
 
     def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
         """Somebody else on the board takes the rest."""
@@ -134,11 +134,11 @@ class LimitMemory(_OnGateway):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill(_OnGateway):
-    """a gateway's flash has only so much room left"""
+    """other programs fill a gateway's flash"""
 
     name = "fill"
 
-    size_bytes: int = key("leave", "size", "by how much its store may grow", "8 MiB", "0 B")
+    size_bytes: int = key("leave", "size", "how many bytes the store may still grow by", "8 MiB", "0 B")
 
     def check(self, site: Site, given: Sequence[str]) -> None:
         """A gateway with a store on flash."""

@@ -70,7 +70,7 @@ LATENCY = Metric(
     statistics=TREND,
     read=_latency,
     absent=_absent,
-    meaning="issued to written to the device; never, of those that weren't",
+    meaning="from issue until written to the device; a write that failed counts as never",
 )
 ISSUED = Metric(
     name="commands.issued",
@@ -107,7 +107,7 @@ FAILED = Metric(
     unit="count",
     keys=(*_KEYS, "cause"),
     statistics=("count",),
-    meaning="writes that didn't",
+    meaning="writes that failed",
     read=_failed,
     absent=_absent,
     causes=COMMAND_CAUSES,

@@ -110,7 +110,7 @@ STUCK = Metric(
     statistics=(),
     read=_stuck,
     watched=True,
-    meaning="gateways not up, components not ready, uplinks down, stores not drained, links in trouble; "
+    meaning="gateways not up, components not ready, uplinks down, stores not empty, links in trouble; "
     "looked at every 100 ms",
 )
 CPU = Metric(
@@ -134,7 +134,7 @@ MEMORY = Metric(
 )
 FLASH = Metric(
     name="flash.written", kind="gauge", unit="bytes", keys=_ONE, statistics=(), read=_flash,
-    meaning="written to the store's flash, its wear (a model of SQLite's pages)",
+    meaning="bytes written to the store's flash: its wear (by a model of SQLite's pages)",
 )  # fmt: skip
 BOOT = Metric(
     name="gateway.boot",
@@ -142,7 +142,7 @@ BOOT = Metric(
     unit="ns",
     keys=_ONE,
     statistics=("count", "min", "max", "mean"),
-    meaning="power on to all components ready",
+    meaning="from power on until all are ready",
     read=_boots,
     modelled=_all_of_it,
 )
@@ -152,7 +152,7 @@ FAULTS = Metric(
     unit="count",
     keys=("gateway", "component", "cause"),
     statistics=("count",),
-    meaning="component calls that ended in a Fault",
+    meaning="calls of components that ended in a fault",
     read=_faults,
     absent=_never_called,
     causes=_CAUSES,

@@ -52,7 +52,7 @@ TAKEOVER = Metric(
     unit="ns",
     keys=_ONE,
     statistics=TREND,
-    meaning="nobody of a pair leads any more to somebody leads",
+    meaning="how long nobody of a pair led",
     read=_took(gap=False),
     absent=_absent,
 )
@@ -64,7 +64,7 @@ GAP = Metric(
     statistics=TREND,
     read=_took(gap=True),
     absent=_absent,
-    meaning="nobody of a pair leads any more to the new leader's first verdict",
+    meaning="from when nobody of a pair led until the new leader's first verdict",
 )
 SPLIT_BRAIN = Metric(
     name="failover.split-brain", kind="counter", unit="count", keys=_ONE, statistics=("count",),

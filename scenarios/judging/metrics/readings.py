@@ -73,8 +73,14 @@ def _quality(wanted: str, keys: tuple[str, ...], meaning: str) -> Metric:
 
 
 GOOD = _quality("good", DEVICE, "readings that drivers returned with a Good status")
-UNCERTAIN = _quality("uncertain", (*DEVICE, "status"), "with an Uncertain status, or one of them by name")
-BAD = _quality("bad", (*DEVICE, "status"), "with a Bad status, or one of them by name")
+UNCERTAIN = _quality(
+    "uncertain",
+    (*DEVICE, "status"),
+    "readings that drivers returned with an Uncertain status, or with one status by name",
+)
+BAD = _quality(
+    "bad", (*DEVICE, "status"), "readings that drivers returned with a Bad status, or with one status by name"
+)
 WRONG = Metric(
     name="readings.wrong", kind="counter", unit="count", keys=DEVICE, statistics=("count",),
     meaning="values that drivers returned and that the device never showed", read=_wrong, absent=_absent,

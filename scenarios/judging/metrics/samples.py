@@ -12,8 +12,8 @@ from twinloop.scenarios.judging.metrics.metric import COUNTER, DEVICE, PHASED, M
 from twinloop.sim.accounts.ledger import CAUSES, End
 
 _ENDED = (*PHASED, "cause", "quality")
-_DELIVERED = "acknowledged by the cloud; quality: the driver's, whatever a transform made of it"
-_MISSED = "no value was read: there was no reading, or a Bad one of the driver's own"
+_DELIVERED = "acknowledged by the cloud; quality: as the driver returned it, even if a transform changed it"
+_MISSED = "no value was read: the driver returned nothing, or a Bad status although the device had a value"
 
 
 def _absent(measures: Measures, expectation: Expectation) -> str:
@@ -146,11 +146,11 @@ DUE = Metric(
     read=_due,
 )
 DELIVERED = _end(End.DELIVERED, (*PHASED, "quality"), _DELIVERED)
-CACHED = _end(End.CACHED, (*PHASED, "quality"), "in a store at the end")
+CACHED = _end(End.CACHED, (*PHASED, "quality"), "still in a store at the end of the run")
 DROPPED = _end(End.DROPPED, _ENDED, "dropped by policy or transform")
 EVICTED = _end(End.EVICTED, _ENDED, "evicted from a store")
 MISSED = _end(End.MISSED, _ENDED, _MISSED)
-LOST = _end(End.LOST, _ENDED, "ended after a reading existed")
+LOST = _end(End.LOST, _ENDED, "a value was read, and it is gone")
 DUPLICATES = _beside("duplicates", "delivered again")
 MISORDERED = _beside("misordered", "delivered after younger ones of the device")
-LATE = _beside("late", "verdict after the successor was due")
+LATE = _beside("late", "verdict carried out after the device's next sample was due")

@@ -65,7 +65,8 @@ DOWNTIME = Metric(
     statistics=TREND,
     read=_downtime,
     absent=_absent,
-    meaning="the longest that one of an upgrade's slots could not serve, from swap to end",
+    meaning="the longest time for which an instance that was upgraded could not be called, from the swap to "
+    "the end",
 )
 DURATION = Metric(
     name="upgrade.duration",
@@ -75,7 +76,7 @@ DURATION = Metric(
     statistics=TREND,
     read=_duration,
     absent=_absent,
-    meaning="ordered to committed; never, of those that weren't",
+    meaning="from the order until the commit; an upgrade that wasn't committed counts as never",
 )
 ORDERED = Metric(
     name="upgrades.ordered",
