@@ -36,7 +36,7 @@ class Session:
     def stamp(self, action: Action) -> Action:
         """The action as a timeline would have it; it isn't on the world's yet."""
         env = self.world.env
-        at_ns = after = max(env._now, 0) + 1
+        at_ns = after = max(env.now, 0) + 1
         taken = [other.at_ns for other in self.stamped]
         # an entry of a file comes before whatever ends or begins then, this one would behind it
         while at_ns in taken or env.trouble_at(at_ns):

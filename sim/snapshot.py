@@ -95,7 +95,7 @@ def take(world: World) -> Snapshot:
         *zip(STAGES, latency.stages, strict=True),
     ]
     return Snapshot(
-        now_ns=world.env._now,
+        now_ns=world.env.now,
         duration_ns=world.spec.duration_ns,
         events=world.events,
         due=ledger.due,

@@ -60,7 +60,7 @@ class World(Plant):
         self.books = self._new_books()
         self.ends = Ends(self.env, self.trace, self.latencies, spec.phases)
         self.ledger.on_end = self.ends.ended
-        self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env._now))
+        self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env.now))
         self.cloud = Cloud(
             self.env, self.ledger, self.latencies, self.trace, len(spec.devices), len(spec.gateways)
         )
@@ -168,12 +168,13 @@ class World(Plant):
         self.events += done
         self.trace.flush()
         if self.progress is not None:
-            self.progress(self.env._now)
+            self.progress(self.env.now)
         return done < events
 
     def _by_now(self, until_ns: int, pacer: Pacer) -> int:
         """Up to where it is time: gateways boot as fast as they can, and nobody waits for nothing."""
-        next_ns: int = self.env._queue[0][0] if self.env._queue else until_ns + 1  # type: ignore[assignment]
+        due_ns = self.env.next_ns
+        next_ns = until_ns + 1 if due_ns is None else due_ns
         if min(next_ns, until_ns) < 0 or (next_ns > until_ns and not pacer.wire):
             return until_ns
         return min(until_ns, pacer.reach(min(next_ns, until_ns)))
@@ -206,7 +207,7 @@ class World(Plant):
         or has one that is being made, or an expectation waits for something (``... within 60 s after heal
         cloud``)."""
         return (
-            self.env._now < self.timeline.last_ns
+            self.env.now < self.timeline.last_ns
             or bool(self.commands.open())
             or self.rollout.under_way()
             or any(pair.moving for pair in self.pairs)

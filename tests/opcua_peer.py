@@ -38,7 +38,7 @@ class Peer:
         self.hung_up = False
         self.device = Device(kind or model("press-sensor"), DEVICE, 1, 5)
         with self.stacks.inside():
-            self.server = OpcUaServer(self.device, standard_space(), lambda: self.env._now, EPOCH_NS)
+            self.server = OpcUaServer(self.device, standard_space(), lambda: self.env.now, EPOCH_NS)
             self.stacks.loop.run_until_complete(self.stacks.start(host_of(DEVICE), self.server.start()))
         self.connection: Accepted | None = None
 

@@ -73,7 +73,7 @@ class GaugeWatch:
 
     def _happened(self, event: str) -> None:
         if event == self._expectation.event:
-            now = self._world.env._now
+            now = self._world.env.now
             self._since.append(now)
             if self._expectation.within_ns is not None:
                 self._on_their_way += [
@@ -93,14 +93,14 @@ class GaugeWatch:
         self._changed(0)
         within = self._expectation.within_ns
         self._looking = within is None or bool(self._since)
-        if within is not None and self._since and self._world.env._now - self._since[0] >= within:
+        if within is not None and self._since and self._world.env.now - self._since[0] >= within:
             self._stuck = self._stuck_now()
             self._looking = False
         if self._looking and not self._world.finished:
             self._world.env.call_in(LOOK_EVERY_NS, self._look)
 
     def _changed(self, _: int) -> None:
-        value, now = self._value(), self._world.env._now
+        value, now = self._value(), self._world.env.now
         self._worst = max(self._worst, value)
         holds = self._expectation.holds(value)
         if self._expectation.never:
@@ -114,7 +114,7 @@ class GaugeWatch:
     def pending(self) -> bool:
         """Still waiting for the gauge after an event."""
         limit = self._expectation.within_ns
-        return limit is not None and any(self._world.env._now - since <= limit for since in self._since)
+        return limit is not None and any(self._world.env.now - since <= limit for since in self._since)
 
     def judged(self) -> Judged:
         """The verdict at the end."""
@@ -137,7 +137,7 @@ class GaugeWatch:
         )
 
     def _what_is_left(self) -> str:
-        watched = self._world.env._now - self._since[0]
+        watched = self._world.env.now - self._since[0]
         span = (
             ""
             if watched >= (self._expectation.within_ns or 0)

@@ -68,7 +68,7 @@ class Measures:
         if cause is not None:
             self.failed.append((command.device, cause))
             return
-        took = self.world.env._now - command.issued_ns
+        took = self.world.env.now - command.issued_ns
         self.commands_of.setdefault(command.device, Histogram()).add(took)
 
     def latency(self, expectation: Expectation) -> Latency:
@@ -117,7 +117,7 @@ def elapsed_ns(world: World) -> int:
     return (
         world.spec.duration_ns
         if getattr(world, "duration_over", False)
-        else max(0, min(world.env._now, world.spec.duration_ns))
+        else max(0, min(world.env.now, world.spec.duration_ns))
     )
 
 
@@ -125,7 +125,7 @@ def busy_ratio(world: World, line: Any) -> float:
     """Share of the duration, as far as it is over, in which a serial line was occupied."""
     elapsed = elapsed_ns(world)
     busy = (
-        line.occupancy.busy_until(world.env._now)
+        line.occupancy.busy_until(world.env.now)
         if line.occupancy.busy_in_run_ns is None
         else line.occupancy.busy_in_run_ns
     )

@@ -77,7 +77,7 @@ class ValueWatch:
     def _read_unasked(self, poller: Reader, batch: Batch) -> None:
         """What a subscription tells when it is made, or a broker of a retained message, is no sample that was
         due: a value it is."""
-        self._look(poller, self._world.env._now, batch)
+        self._look(poller, self._world.env.now, batch)
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         self._look(poller, row.due_ns, batch)
@@ -98,7 +98,7 @@ class ValueWatch:
         self._least = value if first or value < self._least else self._least
         self._most = value if first or value > self._most else self._most
         self._last = self._latest[device] = value
-        now = self._world.env._now
+        now = self._world.env.now
         if self._expectation.never and self._broken is None and self._expectation.holds(value):
             self._broken = now, self._world.spec.devices[device].name, value
         if self._since and self._holds():
@@ -114,7 +114,7 @@ class ValueWatch:
 
     def _happened(self, event: str) -> None:
         if event == self._expectation.event:
-            self._since.append(self._world.env._now)
+            self._since.append(self._world.env.now)
             self._latest.clear()
 
     def _due_after(self, device: int, at_ns: int) -> bool:
@@ -127,7 +127,7 @@ class ValueWatch:
     def pending(self) -> bool:
         """Still waiting after an event."""
         limit = self._expectation.within_ns
-        return limit is not None and any(self._world.env._now - since <= limit for since in self._since)
+        return limit is not None and any(self._world.env.now - since <= limit for since in self._since)
 
     def judged(self) -> tuple[Verdict, float | None, str]:
         """(verdict, what was measured, why) at the end."""

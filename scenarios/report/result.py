@@ -158,7 +158,7 @@ def _books(ledger: Ledger) -> dict[str, Any]:
 
 def _pace(world: World, wall_s: float) -> dict[str, Any]:
     """How far it came, and how fast."""
-    simulated_ns = max(0, world.env._now)
+    simulated_ns = max(0, world.env.now)
     figures = {
         "simulated_ns": simulated_ns,
         "wall_s": round(wall_s, 6),

@@ -101,7 +101,7 @@ class Recorder:
 
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         port = self._ports.get(poller.index)
-        now = self._world.env._now
+        now = self._world.env.now
         took = poller.times.spent_ns[BUS] if port is not None and port.exchanges == 1 else ""
         if port is not None:
             port.exchanges = 0
@@ -122,7 +122,7 @@ class Recorder:
         code = STATUS_CODES[_STATUS.get(cause, "BadUnexpectedError")]
         for i, point in enumerate(self._world.spec.devices[row.device].model.points):
             if mask >> i & 1:
-                self._write(row.device, [self._world.env._now, point.name, "", code, point.unit, ""])
+                self._write(row.device, [self._world.env.now, point.name, "", code, point.unit, ""])
 
     def _write(self, index: int, fields: list[Any]) -> None:
         try:

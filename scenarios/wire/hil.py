@@ -95,8 +95,8 @@ class Hil:
         def heard(data: bytes, tag: Any, packet: int) -> None:
             listener.received(data)
 
-        connection = north.broker.connection(heard, lambda: None, env._now)
-        listener.connected(lambda data: connection.received(data, env._now))
+        connection = north.broker.connection(heard, lambda: None, env.now)
+        listener.connected(lambda data: connection.received(data, env.now))
 
     @property
     def ends_ns(self) -> int:
@@ -119,7 +119,7 @@ class Hil:
             self.plant.met("broker-lost")
             why = self.listener.why or "the connection was lost"
             self.told.append(
-                f"at {show_duration(self.plant.env._now)} the broker couldn't be heard for a while: {why}"
+                f"at {show_duration(self.plant.env.now)} the broker couldn't be heard for a while: {why}"
             )
         self.listener.lost()
 

@@ -84,7 +84,7 @@ class Sockets:
         """Something comes from outside: it happens now, in the world's next turn."""
         assert self._world is not None
         env = self._world.env
-        env.call_at(max(self.pacer.position_ns(), env._now), action, *arguments)
+        env.call_at(max(self.pacer.position_ns(), env.now), action, *arguments)
         self._loop.stop()
 
     def _met(self, limit: str) -> None:

@@ -8,7 +8,6 @@ entry, the next of them: a thousand entries that are due within a second make ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import Protocol
 
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow, due_instants
@@ -117,7 +116,7 @@ class SampleSchedule:
         return over
 
     def _switch(self) -> None:
-        now = self._env._now
+        now = self._env.now
         if self.hurried is not None:
             self.hurried.over = True
             self.hurried = None
@@ -230,7 +229,7 @@ class Round(Occurrence):
         """The next plan is due; a device with a phase of several periods isn't yet in the first of them."""
         plans, at = self._plans, self._at
         if self._cycle >= plans[at].first_cycle and plans[at].hurried is None:
-            plans[at].due(self._env._now)
+            plans[at].due(self._env.now)
         at += 1
         if at == len(plans):
             at = 0
@@ -240,7 +239,7 @@ class Round(Occurrence):
         due_ns = self._starts_ns + plans[at].offset_ns
         if due_ns < self._duration_ns:
             env = self._env
-            heappush(env._queue, (due_ns, START, next(env._eid), self))  # type: ignore[misc]  # ``env.expect``, written out
+            env.expect(due_ns, self, START)
 
 
 def put_on_timeline(env: Environment, plans: list[SampleSchedule], duration_ns: int) -> None:

@@ -57,7 +57,7 @@ class Cloud:
             return
         self.accepted += 1
         count = fresh.bit_count()
-        self._latencies.accepted(message.device, count, self._env._now - row.due_ns, row.due_ns)
+        self._latencies.accepted(message.device, count, self._env.now - row.due_ns, row.due_ns)
         if message.k < self._highest[message.device]:
             self._ledger.misordered_of[message.device] += count
         else:

@@ -155,7 +155,7 @@ class Field:
                 if spec.subscribed is None
                 else AFOOT * -(-(spec.subscribed.publishing_ns + S) // spec.poll_ns)
             )
-            server = OpcUaServer(device, standard_space(), lambda: self._env._now, self._epoch_ns, afoot)
+            server = OpcUaServer(device, standard_space(), lambda: self._env.now, self._epoch_ns, afoot)
             self._starts.append((device.name, self.stacks.start(host_of(device.name), server.start())))
         return server
 

@@ -65,7 +65,7 @@ class BrokerSite:
         env.call_in(TICK_NS, self._tick)
 
     def _tick(self) -> None:
-        self.broker.tick(self.env._now)
+        self.broker.tick(self.env.now)
         self.env.call_in(TICK_NS, self._tick)
 
     def add_receiver(self, index: int, client: str, receiver: Hears) -> None:
@@ -144,7 +144,7 @@ class Publisher:
 
     def _opened(self, stream: TcpStream) -> None:
         self._connection = self._site.broker.connection(
-            lambda data, tag, packet: self._up(stream, data), lambda: self._up(stream, END), self._env._now
+            lambda data, tag, packet: self._up(stream, data), lambda: self._up(stream, END), self._env.now
         )
         self.device.connected(lambda data, tag: self._say(stream, data, tag))
         self._timer = self._env.call_in(self.device.keep_alive_s * S // 2, self._ping, stream)
@@ -165,12 +165,12 @@ class Publisher:
         if k is not None:
             self._afoot.pop(k, None)
         if self._connection is not None:
-            self._connection.received(data, self._env._now, None if k is None else (self._index, k))
+            self._connection.received(data, self._env.now, None if k is None else (self._index, k))
 
     def _at_device(self, data: Any) -> None:
         if self._stream is None:
             return
-        if data is END or not self.device.received(data, self._env._now):
+        if data is END or not self.device.received(data, self._env.now):
             self._stream.break_off()
         elif self.device.accepted:
             self._backoff_ns = REDIAL_FIRST_NS
@@ -190,7 +190,7 @@ class Publisher:
             self._timer.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.lost(self._env._now)
+            connection.lost(self._env.now)
         afoot, self._afoot = self._afoot, {}
         for k in afoot:
             self._site.device_gone(self._index, k, "disconnected")
@@ -205,11 +205,11 @@ class Publisher:
             self._late[k] = None
             self._env.call_in(slow_ns, self._publish_late, k)
         else:
-            self.device.publish(k, self._env._now)
+            self.device.publish(k, self._env.now)
 
     def _publish_late(self, k: int) -> None:
         del self._late[k]
-        self.device.publish(k, self._env._now)
+        self.device.publish(k, self._env.now)
 
 
 class MqttPort(DialoguePort):
@@ -252,7 +252,7 @@ class MqttPort(DialoguePort):
         self._peer = self._site.broker.connection(
             lambda data, tag, packet: self._from_broker(stream, data, tag, packet),
             lambda: self._hung_up(stream),
-            self._env._now,
+            self._env.now,
         )
         return True
 
@@ -278,7 +278,7 @@ class MqttPort(DialoguePort):
 
     def _asked(self, data: bytes) -> None:
         if self._peer is not None:
-            self._peer.received(data, self._env._now)
+            self._peer.received(data, self._env.now)
 
     def _arrived(self, data: Any) -> None:
         if data is END:
@@ -307,7 +307,7 @@ class MqttPort(DialoguePort):
     def _left(self) -> None:
         peer, self._peer = self._peer, None
         if peer is not None:
-            peer.lost(self._env._now)
+            peer.lost(self._env.now)
         afoot, self._afoot = self._afoot, {}
         self._tags.clear()
         for k in afoot:

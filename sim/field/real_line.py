@@ -63,12 +63,12 @@ class AttachedLine:
         if self._far is None:
             return False
         self.user = user
-        if self.up.offer(len(frame), self.env._now):
+        if self.up.offer(len(frame), self.env.now):
             self._far.write(frame)
         return True
 
     def _heard(self, frame: bytes) -> None:
-        if self.user is not None and self.down.offer(len(frame), self.env._now):
+        if self.user is not None and self.down.offer(len(frame), self.env.now):
             self.user.heard(frame)
 
     def _lost(self) -> None:
@@ -108,7 +108,7 @@ class AttachedSerialPort:
         if len(request) > SEND_BYTES_MAX:
             self._refuse(exchange, request)
             return exchange.event
-        self._env.call_at(self._env._now + limit_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + limit_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._line.take(lambda: self._transmit(exchange, request))
         return exchange.event
 
@@ -119,14 +119,14 @@ class AttachedSerialPort:
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange, data)
             return exchange.event
-        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._line.take(lambda: self._transmit(exchange, data))
         return exchange.event
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(frame, timeout_ns, Event(self._env))
-        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._look()
         return exchange.event
 
@@ -164,7 +164,7 @@ class AttachedSerialPort:
             self._env.call_in(sent_ns, self._finish, exchange, OK_NOTHING)
         else:
             self._env.call_at(
-                self._env._now + sent_ns + exchange.timeout_ns,
+                self._env.now + sent_ns + exchange.timeout_ns,
                 self._finish,
                 exchange,
                 TIMEOUT,

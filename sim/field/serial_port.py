@@ -134,7 +134,7 @@ class SerialPort:
         if len(request) > SEND_BYTES_MAX:
             self._refuse(exchange)
             return exchange.event
-        self._env.call_at(self._env._now + limit_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + limit_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._master.take(lambda: self._transmit(exchange))
         return exchange.event
 
@@ -145,7 +145,7 @@ class SerialPort:
         if len(data) > SEND_BYTES_MAX:
             self._refuse(exchange)
             return exchange.event
-        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         self._master.take(lambda: self._transmit(exchange))
         return exchange.event
 
@@ -153,7 +153,7 @@ class SerialPort:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(b"", frame, timeout_ns, Event(self._env))
         self.by_silence = frame[0] == "silence"
-        self._env.call_at(self._env._now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
+        self._env.call_at(self._env.now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
         exchange.sent = True
         self.look()
         return exchange.event
@@ -205,7 +205,7 @@ class SerialPort:
         if exchange.framing is None:
             self._finish(exchange, OK_NOTHING)
         else:
-            self._env.call_at(self._env._now + exchange.timeout_ns, self._timed_out, exchange, priority=LATE)
+            self._env.call_at(self._env.now + exchange.timeout_ns, self._timed_out, exchange, priority=LATE)
 
     def _asked(self, exchange: _Exchange, request: bytes | None) -> None:
         """At the devices. Who only sent holds the line until an answer has passed, if there is one."""

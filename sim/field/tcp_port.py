@@ -145,7 +145,7 @@ class TcpPort:
         if stream is not None and stream.open and not self._buffer and len(request) <= BUFFER_BYTES_MAX:
             # All is well: the request's arrival is known, and the answer's will be, so that no timer is
             # needed (``_asked`` sees to it).
-            now = self._env._now
+            now = self._env.now
             event = self._waiting = Event(self._env)
             self._framing = reply
             self._deadline_ns = now + (timeout_ns if timeout_ns < limit_ns else limit_ns)
@@ -175,8 +175,8 @@ class TcpPort:
     def _wait(self, frame: Any, timeout_ns: int, limit_ns: int) -> Event:
         event = Event(self._env)
         self._waiting, self._framing = event, frame
-        self._answer_ns, self._limit_at = timeout_ns, self._env._now + limit_ns
-        self._deadline_ns = self._env._now + min(timeout_ns, limit_ns)
+        self._answer_ns, self._limit_at = timeout_ns, self._env.now + limit_ns
+        self._deadline_ns = self._env.now + min(timeout_ns, limit_ns)
         if self._stream is None:
             self._finish(DISCONNECTED)
             return event
@@ -189,7 +189,7 @@ class TcpPort:
         """Keep the time of the exchange; while all is well its end is known and needs no timer."""
         if self._waiting is not None and self._timer is None:
             self._timer = self._env.call_at(
-                max(self._env._now, self._deadline_ns), self._timed_out, self._waiting, priority=LATE
+                max(self._env.now, self._deadline_ns), self._timed_out, self._waiting, priority=LATE
             )
 
     def _drop(self) -> None:
@@ -264,7 +264,7 @@ class TcpPort:
         if self._framing is OPENING:
             self._finish(OK_NOTHING)
             return
-        self._deadline_ns = min(self._env._now + self._answer_ns, self._limit_at)
+        self._deadline_ns = min(self._env.now + self._answer_ns, self._limit_at)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -275,12 +275,12 @@ class TcpPort:
         stream = self._stream
         if stream is None:
             return
-        answers = self.server.respond_tcp(data, self._env._now)
+        answers = self.server.respond_tcp(data, self._env.now)
         if answers is None:
             stream.break_off()
             return
         arrives = NEVER_NS
-        at_ns, by_ns = self._env._now + self._response_ns + self.server.slow_ns, self._deadline_ns
+        at_ns, by_ns = self._env.now + self._response_ns + self.server.slow_ns, self._deadline_ns
         for answer in answers:
             arrives = stream.down.send(answer, len(answer), at_ns, by_ns)
         if arrives >= self._deadline_ns:

@@ -49,16 +49,16 @@ def call(
     spent = times.spent_ns
     deadline_at, calls, imports = 0, 1, 0
     while True:
-        asked = env._now
+        asked = env.now
         if cores.free:
             cores.free -= 1
         else:
             yield cores.wait()
-            times.waited(env._now - asked, "core")
+            times.waited(env.now - asked, "core")
             if instance.closed:
                 cores.release(0)
                 return instance.fault
-        start = imported.segment_start_ns = env._now
+        start = imported.segment_start_ns = env.now
         if calls:
             deadline_at = start + slot.deadline_ns
             if arguments_at:
@@ -81,21 +81,21 @@ def call(
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault)
-        if env._now >= deadline_at:
+        if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
-        parked, left_ns = env._now, deadline_at - env._now
+        parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
             reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[0] == "f" else stage] += env._now - parked
+        spent[BUS if request.name[0] == "f" else stage] += env.now - parked
         if instance.closed:
             return instance.fault
-        if env._now >= deadline_at:
+        if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {slot.deadline_ns} ns in all")
-        if deadline_at - env._now < slot.fuel_limit_ns:
-            instance.limit_fuel(meter.profile.fuel_for(deadline_at - env._now))
+        if deadline_at - env.now < slot.fuel_limit_ns:
+            instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports, values = 0, 1, _bytes_between(request, reply)
 

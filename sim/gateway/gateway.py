@@ -165,12 +165,12 @@ class Gateway:
         machine = self.machine
         if machine.epoch != epoch:
             return  # crashed at the instant at which it was switched on
-        began = machine.env._now
+        began = machine.env.now
         if not self.member.starts_cold:
             yield from [self.supervisor.start(slot) for slot in self.rack.slots]
         if machine.epoch != epoch:
             return
-        boot_ns = machine.env._now - began
+        boot_ns = machine.env.now - began
         self.boots.append(boot_ns)
         machine.move("booted")
         machine.trace.emit("boot", self.index, len(self.rack.slots), boot_ns)
@@ -215,11 +215,11 @@ class Gateway:
 
     def _shut_down(self, epoch: int) -> Steps:
         machine = self.machine
-        until = machine.env._now + SHUTDOWN_GRACE_NS
+        until = machine.env.now + SHUTDOWN_GRACE_NS
         while (
             machine.epoch == epoch
             and any(poller.row is not None for poller in self.pollers)
-            and machine.env._now < until
+            and machine.env.now < until
         ):
             yield SHUTDOWN_CHECK_NS
         if machine.epoch != epoch:

@@ -143,7 +143,7 @@ class PushReader(Poller):
         self.gone(k, "disconnected")
 
     def _took(self, k: int, packet: int) -> None:
-        self._taken.append(Taken(k, packet, self.machine.env._now, list(self.times.spent_ns)))
+        self._taken.append(Taken(k, packet, self.machine.env.now, list(self.times.spent_ns)))
 
     def _discarded(self, packet: int) -> None:
         """The driver acknowledges a message that it hasn't returned: it had it before, or doesn't want it."""
@@ -179,7 +179,7 @@ class PushReader(Poller):
         machine, member = self.machine, self.pipeline.member
         if self.slot.state != "ready" or machine.state != "up":
             return False
-        return member.polls or (machine.env._now < 0 and member.listens_before_start)
+        return member.polls or (machine.env.now < 0 and member.listens_before_start)
 
     # ---- the process -----------------------------------------------------------------------------
     def _work(self) -> Steps:
@@ -200,7 +200,7 @@ class PushReader(Poller):
 
     def _listen(self) -> Steps:
         """One call; returns for how long the driver should be left alone."""
-        machine, slot, began = self.machine, self.slot, self.machine.env._now
+        machine, slot, began = self.machine, self.slot, self.machine.env.now
         times, generation = StageTimes(), slot.generation
         self.before, self.times = self.times, times
         self._listening = True
@@ -223,9 +223,7 @@ class PushReader(Poller):
             if cause != "timeout":
                 return LISTEN_RETRY_NS
             return (
-                0
-                if self._commands or self._status_due
-                else max(0, LISTEN_MIN_NS - (machine.env._now - began))
+                0 if self._commands or self._status_due else max(0, LISTEN_MIN_NS - (machine.env.now - began))
             )
         taken = self._next_taken()
         if taken is None:  # what it returns nobody has sent now: no sample
@@ -238,7 +236,7 @@ class PushReader(Poller):
 
     def _pause_ns(self, began_ns: int) -> int:
         """For how long a driver that has returned what nobody sent is left alone."""
-        return max(0, LISTEN_MIN_NS - (self.machine.env._now - began_ns))
+        return max(0, LISTEN_MIN_NS - (self.machine.env.now - began_ns))
 
     def _next_taken(self) -> Taken | None:
         """What the batch that has just been returned is of: the first message that the driver has taken."""
@@ -259,7 +257,7 @@ class PushReader(Poller):
                 self._ledger.duplicates_of[self.index] += self.table.mask.bit_count()
             return
         self._refused.pop(k, None)
-        now, spent = machine.env._now, times.spent_ns
+        now, spent = machine.env.now, times.spent_ns
         if taken_ns >= began_ns:
             for stage, before_ns in enumerate(spent_before):
                 spent[stage] -= before_ns

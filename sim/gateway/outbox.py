@@ -44,7 +44,7 @@ class Outbox:
         """The WIT's link-state, as the gateway believes it."""
         uplink, store = self.uplink, self.store
         used = 0.0 if store is None else store.used_bytes / store.spec.capacity_bytes
-        since = self._env._now - uplink.since_ns
+        since = self._env.now - uplink.since_ns
         return uplink.state == "up", since, 0 if store is None else store.waiting, uplink.round_trip_ns, used
 
     # ---- what the uplink reports -----------------------------------------------------------------

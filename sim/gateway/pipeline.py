@@ -76,7 +76,7 @@ class Pipeline:
     def poll(self, reader: Reader, row: Row) -> Steps:
         """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the
         uplink's care."""
-        times, now = reader.times, self._env._now
+        times, now = reader.times, self._env.now
         if now > row.due_ns:
             times.behind(now - row.due_ns, reader.before, "the poll before")
         generation = reader.slot.generation
@@ -126,9 +126,9 @@ class Pipeline:
                 if cores.free:  # ``Cores.hold`` written out
                     cores.free -= 1
                 else:
-                    asked = self._env._now
+                    asked = self._env.now
                     yield cores.wait()
-                    times.waited(self._env._now - asked, "core")
+                    times.waited(self._env.now - asked, "core")
                 yield work_ns
                 cores.release(work_ns)
                 times.spent_ns[UPLINK] += work_ns
@@ -199,9 +199,9 @@ class Pipeline:
         """
         env, times = self._env, reader.times
         if slot.serving:
-            asked = env._now
+            asked = env.now
             yield slot.wait()
-            times.waited(env._now - asked, slot.name)
+            times.waited(env.now - asked, slot.name)
         slot.serving = True
         generation = slot.generation
         if slot.state != "ready":
@@ -229,15 +229,15 @@ class Pipeline:
         if cores.free:
             cores.free -= 1
         else:
-            asked = env._now
+            asked = env.now
             yield cores.wait()
-            times.waited(env._now - asked, "core")
+            times.waited(env.now - asked, "core")
             if instance.closed:
                 cores.release(0)
                 slot.release(generation)
                 return instance.fault
         imports = slot.imports
-        imports.segment_start_ns = env._now
+        imports.segment_start_ns = env.now
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
         values += CONSTANT_VALUES
         if stage == TRANSFORM and instance.fault is None:
@@ -349,7 +349,7 @@ class Pipeline:
         never a standby's, unless it had led when it read them (``late``)."""
         # a batch may hold points beside those that were due, and readings without a value
         mask &= row.due & ~row.void
-        now = self._env._now
+        now = self._env.now
         member, total_ns = self.member, now - row.due_ns
         count = mask.bit_count() if member is ALONE else member.carried(row, mask, late)
         row.carried |= mask

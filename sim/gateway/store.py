@@ -108,7 +108,7 @@ class Store:
             self._ledger.names[message.device],
             message.k,
             f"{message.mask:x}",
-            self._env._now,
+            self._env.now,
             0,
             message.body,
         )
@@ -121,7 +121,7 @@ class Store:
         self.written += 1
         machine.trace.emit("stored", machine.index, message.device, message.k, len(message.body))
         if self.spec.ttl_ns is not None:
-            self._expires[self._next] = machine.clock.wall(self._env._now) + self.spec.ttl_ns
+            self._expires[self._next] = machine.clock.wall(self._env.now) + self.spec.ttl_ns
             self._env.call_in(self.spec.ttl_ns, self._expire, self._next)
         self._changed(1)
 
@@ -171,7 +171,7 @@ class Store:
         if message is None:
             return
         machine = self._machine
-        left_ns = self._expires[store_id] - machine.clock.wall(self._env._now)
+        left_ns = self._expires[store_id] - machine.clock.wall(self._env.now)
         if left_ns > 0 or machine.state == "down":
             self._env.call_in(max(left_ns, S), self._expire, store_id)
             return
@@ -188,7 +188,7 @@ class Store:
 
     def _expire_if_due(self, store_id: int) -> None:
         if self._machine.state != "down" and self._expires[store_id] <= self._machine.clock.wall(
-            self._env._now
+            self._env.now
         ):
             self._expire(store_id)
 

@@ -56,7 +56,7 @@ class Subscriber(PushReader):
 
     def due(self, row: Row) -> None:
         """Some values are news now: they will come, if somebody watches."""
-        now, step_ns = self.machine.env._now, self.spec.model.step_ns
+        now, step_ns = self.machine.env.now, self.spec.model.step_ns
         if not self.port.watched() or self.machine.state != "up":
             self._not_polled(row, self._by_state("disconnected"))
             return
@@ -72,7 +72,7 @@ class Subscriber(PushReader):
         return False
 
     def _framed(self) -> None:
-        self._frame = Taken(0, 0, self.machine.env._now, list(self.times.spent_ns))
+        self._frame = Taken(0, 0, self.machine.env.now, list(self.times.spent_ns))
         self._unasked = 0
 
     def _forgotten(self) -> None:

@@ -137,7 +137,7 @@ class Supervisor:
         if slot in self._rack.staged:  # it serves nobody: who needs it again starts it
             self.stop(slot)
             return
-        now = machine.env._now
+        now = machine.env.now
         slot.history.faults.append(now)
         while slot.history.faults and slot.history.faults[0] <= now - restart.window_ns:
             slot.history.faults.pop(0)

@@ -135,7 +135,7 @@ class Uplink:
         self._jitter = jitter
         env = self._env = machine.env
         self.state = "down"
-        self.since_ns = env._now
+        self.since_ns = env.now
         self._stream: TcpStream | None = None
         self._holds_file = False
         self._flight: dict[int, Message] = {}
@@ -177,11 +177,11 @@ class Uplink:
         if len(flight) > counts.window_peak:
             counts.window_peak = len(flight)
         counts.published += 1
-        message.sent_ns = self._env._now
+        message.sent_ns = self._env.now
         machine = self._machine
         machine.trace.add(
             (
-                self._env._now,
+                self._env.now,
                 "publish",
                 machine.index,
                 message.device,
@@ -204,7 +204,7 @@ class Uplink:
         if following is None:
             raise InvariantError(f"uplink of {self._machine.name}: {event!r} in state {self.state!r}")
         if (following == "up") != (self.state == "up"):
-            self.since_ns = self._env._now
+            self.since_ns = self._env.now
         self.state = following
         self._machine.trace.emit("session", self._machine.index, following, self.attempts)
 
@@ -266,7 +266,7 @@ class Uplink:
         """At the cloud: anything but a sample."""
         cloud, index = self._cloud, self._machine.index
         if isinstance(what, LeaseRequest):
-            answer = cloud.leases.ask(what, self._env._now)
+            answer = cloud.leases.ask(what, self._env.now)
             self._reply(stream, publish(answer, 0), answer)
         elif isinstance(what, BlockRequest):
             block = cloud.release_store.block(what)
@@ -341,7 +341,7 @@ class Uplink:
         message = self._flight.pop(packet, None)
         if message is None:
             return
-        took_ns = self._env._now - message.sent_ns
+        took_ns = self._env.now - message.sent_ns
         self.round_trip_ns = took_ns if not self.round_trip_ns else (7 * self.round_trip_ns + took_ns) // 8
         self.sender.acknowledged(message)
 

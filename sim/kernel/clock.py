@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 import simpy
@@ -117,7 +117,7 @@ class Task(Occurrence):
         self.done = False
         self.value: Any = None
         """what the generator returned"""
-        heappush(env._queue, (env._now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not one of simpy's
+        heappush(env._queue, (env.now, START, next(env._eid), self))  # type: ignore[misc]  # ours, not one of simpy's
 
     def happen(self, value: Any = None) -> None:
         """Its pause is over, or its signal has fired with ``value``: run to the next wait."""
@@ -140,7 +140,7 @@ class Task(Occurrence):
         if self.done:
             self._steps.close()  # it was stopped from within
         else:
-            heappush(env._queue, (env._now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
+            heappush(env._queue, (env.now + wanted, NORMAL, next(env._eid), self))  # type: ignore[misc]
 
     def stop(self) -> None:
         """It runs no further: what it waits for comes to nobody."""
@@ -150,18 +150,32 @@ class Task(Occurrence):
 
 
 class Environment(simpy.Environment):
-    """SimPy's environment in which ``now`` is an int of nanoseconds."""
+    """SimPy's environment in which ``now`` is an int of nanoseconds, and a plain attribute: it is read some
+    hundred times for each sample. SimPy's own code finds it under its own name."""
 
-    _now: int
+    now: int = 0
 
     def __init__(self, initial_time: int = 0) -> None:
         super().__init__(initial_time)
         self.stopped = False
         """set from a signal handler: the loop ends between two events"""
 
+    @property
+    def _now(self) -> int:  # SimPy has a property over an attribute, we the reverse
+        return self.now
+
+    @_now.setter
+    def _now(self, now_ns: int) -> None:
+        self.now = now_ns
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next thing is due; None: nothing is."""
+        return self._queue[0][0] if self._queue else None  # type: ignore[return-value]  # SimPy says float
+
     def schedule(self, event: SimpyEvent, priority: Any = NORMAL, delay: Any = 0) -> None:
         """Put one of SimPy's own events on the timeline."""
-        heappush(self._queue, (self._now + delay, priority, next(self._eid), Turn(event)))  # type: ignore[misc]
+        heappush(self._queue, (self.now + delay, priority, next(self._eid), Turn(event)))  # type: ignore[misc]
 
     def call_at(
         self, at_ns: int, action: Callable[..., None], *arguments: Any, priority: int = NORMAL
@@ -179,18 +193,23 @@ class Environment(simpy.Environment):
     def call_in(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> Timer:
         """Call ``action(*arguments)`` after ``delay_ns`` (0 or more)."""
         timer = Timer(action, arguments)
-        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
+        heappush(self._queue, (self.now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
         return timer
 
     def expect(self, at_ns: int, occurrence: Occurrence, priority: int = NORMAL) -> None:
         """Let it happen at ``at_ns`` (not in the past); it must not be on the timeline already."""
         heappush(self._queue, (at_ns, priority, next(self._eid), occurrence))  # type: ignore[misc]
 
+    def drop(self, kept: Callable[[Any], bool]) -> None:
+        """Nothing of the timeline will happen, but for the occurrences of which ``kept`` says so."""
+        self._queue[:] = [entry for entry in self._queue if kept(entry[3])]
+        heapify(self._queue)
+
     def step(self) -> None:
         """The next thing that is due."""
         if not self._queue:
             raise EmptySchedule
-        self._now, _, _, occurrence = heappop(self._queue)  # type: ignore[assignment]
+        self.now, _, _, occurrence = heappop(self._queue)  # type: ignore[assignment]
         occurrence.happen()  # type: ignore[attr-defined]
 
     def run_to(self, until_ns: int, ledger: Balance, limit: int) -> int:
@@ -203,7 +222,7 @@ class Environment(simpy.Environment):
         for events in range(limit):
             if self.stopped or not queue or queue[0][0] > until_ns:
                 return events
-            self._now, _, _, occurrence = heappop(queue)
+            self.now, _, _, occurrence = heappop(queue)
             occurrence.happen()
             if ledger.due != ledger.open + ledger.ended:
                 ledger.require_balance()

@@ -69,7 +69,7 @@ class Trace:
 
     def emit(self, *record: Any) -> None:
         """Append (now, kind, fields...); fields are ints and short strings, in the order of KINDS."""
-        self.add((self._env._now, *record))
+        self.add((self._env.now, *record))
 
     def flush(self) -> None:
         """Hash what has come and hand it to the sinks; the loop does so every few thousand events."""

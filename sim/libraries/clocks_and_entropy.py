@@ -57,7 +57,7 @@ def _datetime(env: Environment, epoch_ns: int) -> Any:
     epoch = real.fromtimestamp(epoch_ns // S, _DATETIME.timezone.utc)
 
     def at(tz: Any) -> Any:
-        moment = epoch + _DATETIME.timedelta(microseconds=(epoch_ns % S + env._now) // 1000)
+        moment = epoch + _DATETIME.timedelta(microseconds=(epoch_ns % S + env.now) // 1000)
         return moment.astimezone(tz) if tz is not None else moment.replace(tzinfo=None)
 
     class Kind(type):
@@ -81,7 +81,7 @@ def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> di
     entropy = _bytes(streams.stream("libraries/entropy"))
 
     def seconds() -> float:
-        return env._now / S
+        return env.now / S
 
     def blocked(_: float) -> None:
         raise InvariantError(
@@ -89,12 +89,12 @@ def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> di
         )
 
     clocks = {
-        "time": lambda: (epoch_ns + env._now) / S,
-        "time_ns": lambda: epoch_ns + env._now,
+        "time": lambda: (epoch_ns + env.now) / S,
+        "time_ns": lambda: epoch_ns + env.now,
         "monotonic": seconds,
-        "monotonic_ns": lambda: env._now,
+        "monotonic_ns": lambda: env.now,
         "perf_counter": seconds,
-        "perf_counter_ns": lambda: env._now,
+        "perf_counter_ns": lambda: env.now,
         "sleep": blocked,
     }
     moment = _datetime(env, epoch_ns)
@@ -109,7 +109,7 @@ def _replacements(env: Environment, streams: RandomStreams, epoch_ns: int) -> di
         if hasattr(seeded, name) and name not in ("Random", "SystemRandom")
     }
     utc: dict[str, Any] = {
-        "localtime": lambda at_s=None: _TIME.gmtime((epoch_ns + env._now) / S if at_s is None else at_s),
+        "localtime": lambda at_s=None: _TIME.gmtime((epoch_ns + env.now) / S if at_s is None else at_s),
         "strftime": lambda text, moment=None: _TIME.strftime(
             text, utc["gmtime"]() if moment is None else moment
         ),

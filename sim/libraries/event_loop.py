@@ -121,13 +121,13 @@ class EventLoop(asyncio.BaseEventLoop):
     # ---- time ------------------------------------------------------------------------------------
     def time(self) -> float:
         """Simulated seconds."""
-        return self.env._now / S
+        return self.env.now / S
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
         """At this instant, in turn."""
         self._check_closed()  # type: ignore[attr-defined]  # as BaseEventLoop does
         handle = _Soon(callback, arguments, self, context)
-        self.env.expect(self.env._now, handle, NORMAL)  # type: ignore[arg-type]
+        self.env.expect(self.env.now, handle, NORMAL)  # type: ignore[arg-type]
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
@@ -142,7 +142,7 @@ class EventLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[..., Any], *arguments: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """After some seconds, rounded up to a nanosecond."""
-        at_ns = self.env._now - int(-delay * S // 1)
+        at_ns = self.env.now - int(-delay * S // 1)
         return self._at(at_ns, at_ns / S, callback, arguments, context)
 
     def _at(
@@ -151,7 +151,7 @@ class EventLoop(asyncio.BaseEventLoop):
         self._check_closed()  # type: ignore[attr-defined]  # as BaseEventLoop does
         handle = _Later(when, callback, arguments, self, context)
         handle._scheduled = True
-        self.env.expect(max(self.env._now, at_ns), handle, NORMAL)  # type: ignore[arg-type]
+        self.env.expect(max(self.env.now, at_ns), handle, NORMAL)  # type: ignore[arg-type]
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -159,16 +159,16 @@ class EventLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """What ``run_forever`` does again and again: the next thing on the timeline."""
-        if not self.env._queue:
+        if self.env.next_ns is None:
             raise InvariantError(
                 "nothing is on the timeline any more, and somebody still waits: nobody can wake it"
             )
-        if self.env._now != self._instant_ns:
-            self._instant_ns, self._turns = self.env._now, 0
+        if self.env.now != self._instant_ns:
+            self._instant_ns, self._turns = self.env.now, 0
         self._turns += 1
         if self._turns > TURNS_MAX:
             raise InvariantError(
-                f"more than {TURNS_MAX} things happened at {self.env._now} ns: somebody asks again and "
+                f"more than {TURNS_MAX} things happened at {self.env.now} ns: somebody asks again and "
                 f"again without waiting"
             )
         self.env.step()

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
-from heapq import heapify
 from typing import Any
 
 from twinloop.sim.kernel.clock import Environment
@@ -78,10 +77,8 @@ class Stacks:
         if self.over:
             return
         self.over = self.loop.leaving = True
-        queue: list[Any] = self.loop.env._queue
         # a task that is about to go on can only be ended so
-        queue[:] = [entry for entry in queue if isinstance(entry[3], asyncio.Handle)]
-        heapify(queue)
+        self.loop.env.drop(lambda occurrence: isinstance(occurrence, asyncio.Handle))
         with self.inside():
             for _ in range(GOODBYES_MAX):  # a task that ends may start another, to clear up
                 tasks = list(asyncio.all_tasks(self.loop))

@@ -50,12 +50,12 @@ class Cores:
 
     def hold(self, time_ns: int) -> Steps:
         """Take a core, hold it for ``time_ns``; returns the time spent waiting for it."""
-        asked = self.env._now
+        asked = self.env.now
         if self.free:
             self.free -= 1
         else:
             yield self.wait()
-        waited = self.env._now - asked
+        waited = self.env.now - asked
         if time_ns:
             yield time_ns
         self.release(time_ns)
@@ -89,7 +89,7 @@ class _Work(Occurrence):
 
     def start(self) -> None:
         env = self._cores.env
-        env.expect(env._now + self._time_ns, self)
+        env.expect(env.now + self._time_ns, self)
 
     def happen(self) -> None:
         cores = self._cores

@@ -113,7 +113,7 @@ class LineDevice:
         if self.busy:
             return False
         env, server = self._line.env, self.server
-        answer = server.respond_rtu(request, env._now)
+        answer = server.respond_rtu(request, env.now)
         if answer is None:
             return False
         self.busy = True
@@ -159,15 +159,15 @@ class Occupancy:
     def taken(self) -> None:
         """One more client has the line."""
         if not self._users:
-            self._busy_since_ns = self._env._now
+            self._busy_since_ns = self._env.now
         self._users += 1
 
     def given_back(self) -> None:
         """One client less."""
         self._users -= 1
         if not self._users:
-            self.busy_ns += self._env._now - self._busy_since_ns
-            self._fill(self._busy_since_ns, self._env._now)
+            self.busy_ns += self._env.now - self._busy_since_ns
+            self._fill(self._busy_since_ns, self._env.now)
 
     def _fill(self, since_ns: int, until_ns: int) -> None:
         """It was taken from then until then: count the windows that were full."""
@@ -238,7 +238,7 @@ class Line:
 
     def carry(self, way: Way, frame: bytes, burst: Burst) -> bytes | None:
         """What comes out at the other end of the wires: the frame, a damaged one, or nothing."""
-        arrivals = way.offer(len(frame), self.env._now)
+        arrivals = way.offer(len(frame), self.env.now)
         if not arrivals:
             return None
         return self.damaged(frame) if arrivals[0][1] or burst.garbled else frame

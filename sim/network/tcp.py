@@ -12,10 +12,9 @@ link slower than its timer); a link's rate alone limits throughput.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import Any
 
-from twinloop.sim.kernel.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
+from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, Occurrence, S
 from twinloop.sim.network.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -52,7 +51,7 @@ class _Segment(Occurrence):
         if self.by_ns is not None:
             half.leave(self, self.by_ns)
             return
-        if way.link.rules and way.passes(self.size_bytes, stream.env._now) is None:
+        if way.link.rules and way.passes(self.size_bytes, stream.env.now) is None:
             half.retry(self)  # the timer has run since it was sent
             return
         self.arrived = True
@@ -94,33 +93,33 @@ class _Half:
         segment = _Segment(self, payload, size_bytes, at_ns)
         self.flight.append(segment)
         env = self.stream.env
-        if at_ns > env._now:  # it meets the link as it is then
+        if at_ns > env.now:  # it meets the link as it is then
             segment.by_ns = by_ns
-            heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]
+            env.expect(at_ns, segment)
             return at_ns
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
             self.retry(segment)
         else:
-            heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # ``env.expect``, written out
+            env.expect(arrives, segment)
         return arrives
 
     def leave(self, segment: _Segment, by_ns: int) -> None:
         """The device has its answer."""
         stream, segment.by_ns = self.stream, None
         env = stream.env
-        arrives = self.way.transit(segment.size_bytes, env._now)
+        arrives = self.way.transit(segment.size_bytes, env.now)
         if arrives == NEVER_NS:
             self.retry(segment)
             return
-        heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]
+        env.expect(arrives, segment)
         if arrives >= by_ns and stream.troubled is not None:
             stream.troubled()
 
     def _attempt(self, segment: _Segment) -> None:
         if self.stream.broken or segment.arrived:
             return
-        now = self.stream.env._now
+        now = self.stream.env.now
         if now - segment.first_ns >= self.stream.user_timeout_ns:
             self.stream.break_off()
             return
@@ -137,7 +136,7 @@ class _Half:
         stream = self.stream
         self.retransmitted += 1
         ends = min(segment.sent_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
-        stream.env.call_at(max(stream.env._now, ends), self._attempt, segment)
+        stream.env.call_at(max(stream.env.now, ends), self._attempt, segment)
         segment.rto_ns = min(2 * segment.rto_ns, RTO_MAX_NS)
         if stream.troubled is not None:
             stream.troubled()
@@ -181,12 +180,12 @@ class TcpStream:
 
     def connect(self, opened: Callable[[], None]) -> None:
         """Three-way handshake: ``opened`` after SYN and SYN-ACK; ``lost`` after the user timeout."""
-        started = self.env._now
+        started = self.env.now
 
         def attempt(rto_ns: int) -> None:
             if self.open or self.broken:
                 return
-            now = self.env._now
+            now = self.env.now
             if now - started >= self.user_timeout_ns:
                 self.break_off()
                 return
@@ -197,7 +196,7 @@ class TcpStream:
             self.env.call_in(min(rto_ns, left), attempt, 2 * rto_ns)
 
         def answer() -> None:
-            now = self.env._now
+            now = self.env.now
             if self.open or self.broken or self.up.way.passes(HEADER_BYTES, now) is None:
                 return
             for at, corrupted in self.down.way.offer(HEADER_BYTES, now)[:1]:
@@ -205,7 +204,7 @@ class TcpStream:
                     self.env.call_at(at, done)
 
         def done() -> None:
-            if self.open or self.broken or self.down.way.passes(HEADER_BYTES, self.env._now) is None:
+            if self.open or self.broken or self.down.way.passes(HEADER_BYTES, self.env.now) is None:
                 return
             self.open = True
             opened()
@@ -215,11 +214,11 @@ class TcpStream:
     def send_up(self, payload: Any, size_bytes: int) -> int:
         """To the far end; returns when it arrives, NEVER_NS when that isn't known (or the stream is broken:
         ``lost`` has said so)."""
-        return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env._now)
+        return NEVER_NS if self.broken else self.up.send(payload, size_bytes, self.env.now)
 
     def send_down(self, payload: Any, size_bytes: int, in_ns: int = 0, by_ns: int = NEVER_NS) -> int:
         """To the near end, in ``in_ns`` from now; returns as ``_Half.send``."""
-        return NEVER_NS if self.broken else self.down.send(payload, size_bytes, self.env._now + in_ns, by_ns)
+        return NEVER_NS if self.broken else self.down.send(payload, size_bytes, self.env.now + in_ns, by_ns)
 
     def close(self) -> None:
         """Forget the connection and what is in flight; ``lost`` is not called."""

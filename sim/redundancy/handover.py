@@ -47,7 +47,7 @@ class Handover:
         gateway = self._gateway
         row.carried |= message.mask
         self._held.append(
-            HeldVerdict(gateway.machine.env._now, poller, row, verdict, message, tuple(poller.times.spent_ns))
+            HeldVerdict(gateway.machine.env.now, poller, row, verdict, message, tuple(poller.times.spent_ns))
         )
         self.held += 1
         if len(self._held) > MESSAGES_MAX:
@@ -61,7 +61,7 @@ class Handover:
         if not self._watching and self._held:
             self._watching = True
             self._gateway.machine.env.call_at(
-                max(self._gateway.machine.env._now, self._held[0].since_ns + self.window_ns), self._look
+                max(self._gateway.machine.env.now, self._held[0].since_ns + self.window_ns), self._look
             )
 
     def _look(self) -> None:
@@ -70,7 +70,7 @@ class Handover:
         gateway = self._gateway
         if gateway.member.sends:
             return
-        while self._held and self._held[0].since_ns + self.window_ns <= gateway.machine.env._now:
+        while self._held and self._held[0].since_ns + self.window_ns <= gateway.machine.env.now:
             self._let_go(self._held.popleft(), "unseen")
         self._watch()
 
@@ -121,7 +121,7 @@ class Handover:
         times = StageTimes()
         times.spent_ns = list(held.spent_ns)
         times.spent_ns[UPLINK] += work_ns
-        times.behind(gateway.machine.env._now - held.row.due_ns - sum(times.spent_ns), None, "promotion")
+        times.behind(gateway.machine.env.now - held.row.due_ns - sum(times.spent_ns), None, "promotion")
         gateway.pipeline.alert(held.row, message.mask, held.verdict)
         gateway.pipeline.carried(held.poller, held.row, message.mask, held.verdict[0], times, late=True)
         if direct and gateway.outbox.uplink.ready():

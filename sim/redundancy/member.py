@@ -108,14 +108,12 @@ class Member(Standalone):
     @property
     def starts_cold(self) -> bool:  # type: ignore[override]  # it depends
         """Its components are brought up at its promotion, not at its boot."""
-        return self.spec.mode == "cold" and not (self.preferred and self._env._now < 0)
+        return self.spec.mode == "cold" and not (self.preferred and self._env.now < 0)
 
     @property
     def hands_in(self) -> bool:
         """What it holds may be all that there is: it leads, or hasn't heard a leader lately."""
-        return (
-            self.role == "active" or self._env._now - self._heard.led_ns > SILENT_BEATS * self.spec.every_ns
-        )
+        return self.role == "active" or self._env.now - self._heard.led_ns > SILENT_BEATS * self.spec.every_ns
 
     # ---- roles -----------------------------------------------------------------------------------
     def _move(self, event: str, cause: str) -> None:
@@ -141,7 +139,7 @@ class Member(Standalone):
         """t = 0: the preferred one leads, the other stands by."""
         if self.preferred:
             self.term = 1
-            self._right.leased(self._env._now + self.spec.lease_ns, 1)
+            self._right.leased(self._env.now + self.spec.lease_ns, 1)
             self._move("lead", "configured")
             self._lead()
         else:
@@ -155,14 +153,14 @@ class Member(Standalone):
 
     def booted(self) -> None:
         """The gateway is up again: it stands by, whatever it was."""
-        if self._env._now >= 0:
+        if self._env.now >= 0:
             self.join()
             self._talk()
 
     def join(self) -> None:
         """Stand by, and give a leader the time to be heard."""
         self._move("join", "up")
-        self._joined_ns = self._env._now
+        self._joined_ns = self._env.now
         self._heard.echo_ns, self._heard.handed_term = -1, 0
         self._await_leader()
 
@@ -174,7 +172,7 @@ class Member(Standalone):
         self._move("leave", "down")
         self._reign_over()
         if handing and led:
-            self._offer(Beat("out", self.term, self._env._now, handed=lease))
+            self._offer(Beat("out", self.term, self._env.now, handed=lease))
 
     def hand_in(self) -> None:
         """The gateway shuts down, and perhaps nobody else has what it holds: into the store."""
@@ -205,11 +203,11 @@ class Member(Standalone):
 
     def _reign_over(self) -> None:
         self._reign += 1
-        self._right.give_up(self._env._now)
+        self._right.give_up(self._env.now)
 
     def _await_leader(self) -> None:
         """A leader was heard now, or is given the time to be heard."""
-        self._heard.led_ns = self._env._now
+        self._heard.led_ns = self._env.now
         self._heard.deferred = False
         if self._suspicion is None:
             self._suspicion = self._env.call_in(self.promise_ns, self._suspect)
@@ -219,7 +217,7 @@ class Member(Standalone):
         self._suspicion = None
         if self.role != "standby":
             return
-        now = self._env._now
+        now = self._env.now
         left_ns = self._heard.led_ns + self.promise_ns - now
         if (
             left_ns <= 0
@@ -267,7 +265,7 @@ class Member(Standalone):
         self._await_leader()
         self._give_back()
         if hand:
-            self._offer(Beat("standby", self.term, self._env._now, handed=lease))
+            self._offer(Beat("standby", self.term, self._env.now, handed=lease))
 
     # ---- the right to lead -----------------------------------------------------------------------
     def _lead(self) -> None:
@@ -296,19 +294,19 @@ class Member(Standalone):
 
     def _give_back(self) -> None:
         if self.spec.arbiter == "cloud":
-            self._right.gave_back_ns = self._env._now
+            self._right.gave_back_ns = self._env.now
             self._tell_cloud(False, 0)
 
     def _tell_cloud(self, want: bool, handed: int) -> None:
         request = LeaseRequest(
-            self.pair.index, self.gateway.index, self._env._now, self.spec.lease_ns, want, handed
+            self.pair.index, self.gateway.index, self._env.now, self.spec.lease_ns, want, handed
         )
         self.gateway.outbox.uplink.tell(request)
 
     def _reaches_cloud(self) -> bool:
         return (
             self.gateway.outbox.uplink.state == "up"
-            and self._env._now - self._right.cloud_heard_ns < self.spec.lease_ns // 2
+            and self._env.now - self._right.cloud_heard_ns < self.spec.lease_ns // 2
         )
 
     def session_up(self) -> None:
@@ -328,7 +326,7 @@ class Member(Standalone):
         if self.role == "standby":
             self._give_back()  # too late
         elif (
-            answer.sent_ns > self._right.gave_back_ns and self._env._now < answer.sent_ns + self.spec.lease_ns
+            answer.sent_ns > self._right.gave_back_ns and self._env.now < answer.sent_ns + self.spec.lease_ns
         ):
             self._right.leased(answer.sent_ns + self.spec.lease_ns, answer.term)
             if self.role == "candidate":
@@ -341,7 +339,7 @@ class Member(Standalone):
         if self._reign != reign:
             return
         until_ns = self._right.until_ns
-        if until_ns <= self._env._now:
+        if until_ns <= self._env.now:
             self._yield("neither lease nor promise", hand=True)
         else:
             self._env.call_at(until_ns, self._check, reign)
@@ -359,7 +357,7 @@ class Member(Standalone):
         if self.gateway.machine.epoch != epoch or self.role == "out":
             return
         self.sent += 1
-        now = self._env._now
+        now = self._env.now
         if self.role == "candidate":  # it can't wait for its next question
             self._ask()
         standby = self.role == "standby"
@@ -376,19 +374,19 @@ class Member(Standalone):
         )
 
     def _offer(self, beat: Beat) -> None:
-        for at, damaged in self._way.offer(HEARTBEAT_BYTES, self._env._now):
+        for at, damaged in self._way.offer(HEARTBEAT_BYTES, self._env.now):
             if not damaged:
                 self._env.call_at(at, self._arrives, beat)
 
     def _arrives(self, beat: Beat) -> None:
-        if self._way.passes(HEARTBEAT_BYTES, self._env._now) is not None and self.peer.role != "out":
+        if self._way.passes(HEARTBEAT_BYTES, self._env.now) is not None and self.peer.role != "out":
             self.peer.hear(beat)
 
     def hear(self, beat: Beat) -> None:
         """The peer lives, and says what it is."""
         self.beats += 1
         self._heard.peer_term = max(self._heard.peer_term, beat.term)
-        self._heard.peer_ns = self._env._now if beat.role != "out" else -NEVER_NS
+        self._heard.peer_ns = self._env.now if beat.role != "out" else -NEVER_NS
         if beat.handed is not None and self.role in ("standby", "candidate"):
             self._heard.handed_term = beat.handed
             if self.role == "standby":
@@ -412,7 +410,7 @@ class Member(Standalone):
         elif (
             self.role == "candidate"
             and self.spec.arbiter == "cloud"
-            and until_ns > self._env._now
+            and until_ns > self._env.now
             and not self._reaches_cloud()
         ):
             self._right.promised_until_ns = until_ns

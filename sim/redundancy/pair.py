@@ -79,7 +79,7 @@ class Pair:
     def begin(self) -> None:
         """t = 0: the preferred one leads by a lease that it was given just now."""
         if self.spec.arbiter == "cloud":
-            now = self._env._now
+            now = self._env.now
             self._cloud.leases.ask(
                 LeaseRequest(self.index, self.members[0].gateway.index, now, self.spec.lease_ns), now
             )
@@ -115,7 +115,7 @@ class Pair:
     # ---- what happens ----------------------------------------------------------------------------
     def leads(self, member: Member) -> None:
         """A gateway leads from now on."""
-        now, name = self._env._now, member.gateway.name
+        now, name = self._env.now, member.gateway.name
         self._leaders.append(member)
         if len(self._leaders) > 1:
             if self.spec.arbiter != "none":
@@ -143,7 +143,7 @@ class Pair:
 
     def leads_no_more(self, member: Member) -> None:
         """A gateway leads no more."""
-        now = self._env._now
+        now = self._env.now
         self._leaders.remove(member)
         if self._leaders:
             split = self.splits[-1]
@@ -158,7 +158,7 @@ class Pair:
         """Points of a share have got their verdict: how many of them for the first time."""
         whole = row.whole
         if self.takeovers and self.takeovers[-1].first_ns < 0:
-            self.takeovers[-1] = self.takeovers[-1]._replace(first_ns=self._env._now)
+            self.takeovers[-1] = self.takeovers[-1]._replace(first_ns=self._env.now)
         if whole is None:
             return mask.bit_count()
         fresh = mask & ~whole.carried
@@ -169,4 +169,4 @@ class Pair:
         """The run is over: what still goes on ends."""
         if len(self._leaders) > 1:
             split = self.splits[-1]
-            self.splits[-1] = Split(split.began_ns, self._env._now, self._duplicates() - split.duplicates)
+            self.splits[-1] = Split(split.began_ns, self._env.now, self._duplicates() - split.duplicates)

@@ -28,10 +28,10 @@ class North:
         self.broker = Broker()
         self.broker.on_limit = lambda limit, client: plant.met(limit)
         self.broker.later = self._later
-        plant.env.call_at(max(0, plant.env._now), self._tick)
+        plant.env.call_at(max(0, plant.env.now), self._tick)
 
     def _tick(self) -> None:
-        self.broker.tick(self.plant.env._now)
+        self.broker.tick(self.plant.env.now)
         self.plant.env.call_in(TICK_NS, self._tick)
 
     def _later(self, rest: Callable[[], None]) -> None:
@@ -59,7 +59,7 @@ class BrokerCaller(Caller):
         self._stream.open = True
         self._afoot = 0
         """bytes of the client that are on their way"""
-        self._connection = north.broker.connection(self._say, lambda: self._say(END, None, 0), env._now)
+        self._connection = north.broker.connection(self._say, lambda: self._say(END, None, 0), env.now)
 
     def received(self, data: bytes) -> None:
         """Bytes of the client set out."""
@@ -76,7 +76,7 @@ class BrokerCaller(Caller):
 
     def _asked(self, data: bytes) -> None:
         self._afoot -= len(data)
-        self._north.do(self._connection.received, data, self.plant.env._now)
+        self._north.do(self._connection.received, data, self.plant.env.now)
         if self.full and self._afoot < AFOOT_BYTES_MAX // 2 and not self.gone:
             self.full = False
             self.on_room()
@@ -101,4 +101,4 @@ class BrokerCaller(Caller):
         """The client is no more: its will is due."""
         super().lost()
         self._stream.close()
-        self._connection.lost(self.plant.env._now)
+        self._connection.lost(self.plant.env.now)

@@ -94,7 +94,7 @@ class ObservedPlant(ServedPlant):
 
     def _due(self, index: int, k: int) -> None:
         """Sample k is due; the one before isn't shown any more, but an answer with it may be on its way."""
-        spec, now = self.spec.devices[index], self.env._now
+        spec, now = self.spec.devices[index], self.env.now
         before = self._watched[index].current
         if before is not None and before.open and not before.read:
             self.env.call_in(BUS_USER_TIMEOUT_NS, self._never_read, before)
@@ -116,7 +116,7 @@ class ObservedPlant(ServedPlant):
             return
         server: Any = self.field.servers[row.device]
         waits = self.spec.devices[row.device].protocol == "opcua" and server.counted()
-        if waits and self.env._now < self.spec.duration_ns + self.spec.settle_ns:
+        if waits and self.env.now < self.spec.duration_ns + self.spec.settle_ns:
             self.env.call_in(BUS_USER_TIMEOUT_NS, self._never_read, row)
         else:
             self.ledger.close(row, row.open, End.MISSED, "unread")
@@ -185,7 +185,7 @@ class ObservedPlant(ServedPlant):
         if not fresh:
             return
         arrived[k] = 1
-        self.latencies.accepted(index, fresh.bit_count(), self.env._now - row.due_ns, row.due_ns)
+        self.latencies.accepted(index, fresh.bit_count(), self.env.now - row.due_ns, row.due_ns)
         if k < watched.youngest:
             self.ledger.misordered_of[index] += fresh.bit_count()
         watched.youngest = max(watched.youngest, k)
@@ -209,7 +209,7 @@ class ObservedPlant(ServedPlant):
     def _valueless(self, index: int, point: int) -> bool:
         """Has the device itself no value there, now or when this sample was due?"""
         image = NodeImage(self.field.servers[index].device)
-        read = image.read(point, self.env._now)
+        read = image.read(point, self.env.now)
         cell, described = image.device.image.cell(point), image.device.model.points[point]
         raw = (
             None
@@ -231,7 +231,7 @@ class ObservedPlant(ServedPlant):
     # ---- the end ---------------------------------------------------------------------------------
     def over(self) -> bool:
         """Nothing is due any more, and nothing is open."""
-        return self.env._now >= self.spec.duration_ns and not self.ledger.open and not self._shows()
+        return self.env.now >= self.spec.duration_ns and not self.ledger.open and not self._shows()
 
     def _shows(self) -> bool:
         """Some device shows a sample now."""
@@ -247,7 +247,7 @@ class ObservedPlant(ServedPlant):
                 self.ledger.close(row, row.open, End.LOST, "end-of-run" if stopped else "unseen")
             else:
                 self.ledger.close(row, row.open, End.MISSED, "end-of-run" if stopped else "unread")
-        if self.env._now >= self.spec.duration_ns and not self._shows():
+        if self.env.now >= self.spec.duration_ns and not self._shows():
             self.ledger.audit(self._closed_form)
 
     def _closed_form(self, index: int) -> int:

@@ -122,7 +122,7 @@ class _Way:
         self._stream.send_up(frame, len(frame))
 
     def _asked(self, frame: bytes) -> None:
-        answers = self._server.respond_tcp(frame, self._env._now)
+        answers = self._server.respond_tcp(frame, self._env.now)
         if not answers:
             self._over()
             self._caller.fell(1)

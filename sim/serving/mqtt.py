@@ -31,8 +31,8 @@ class Sender:
         self._broker: BrokerEnd | None = None
         self._backoff_ns = REDIAL_FIRST_NS
         self._timer: Timer | None = None
-        self._env.call_at(max(self._env._now, self._spec.phase_ns), self._due, 0)
-        self._env.call_at(max(self._env._now, 0), self._dial)
+        self._env.call_at(max(self._env.now, self._spec.phase_ns), self._due, 0)
+        self._env.call_at(max(self._env.now, 0), self._dial)
 
     # ---- the connection --------------------------------------------------------------------------
     def _dial(self) -> None:
@@ -82,7 +82,7 @@ class Sender:
         stream = self._stream
         if stream is None:
             return
-        if not self.device.received(data, self._env._now):
+        if not self.device.received(data, self._env.now):
             stream.break_off()
         elif self.device.accepted:
             self._backoff_ns = REDIAL_FIRST_NS
@@ -124,7 +124,7 @@ class Sender:
             self._publish(k)
 
     def _publish(self, k: int) -> None:
-        self.device.publish(k, self._env._now)
+        self.device.publish(k, self._env.now)
 
 
 class BrokerEnd(Caller):

@@ -69,7 +69,7 @@ class ServedPlant(Plant):
     @property
     def next_ns(self) -> int | None:
         """When something is due next."""
-        return self.env._queue[0][0] if self.env._queue else None  # type: ignore[return-value]
+        return self.env.next_ns
 
     def run_to(self, until_ns: int) -> None:
         """Let everything happen that is due by then."""
@@ -92,7 +92,7 @@ class ServedPlant(Plant):
     def put(self, now_ns: int, action: Callable[..., None], *arguments: Any) -> int:
         """It happens at that instant, after what is due before; returns the instant, which is now when it was
         past."""
-        at_ns = max(now_ns, self.env._now)
+        at_ns = max(now_ns, self.env.now)
         self.env.call_at(at_ns, action, *arguments)
         return at_ns
 

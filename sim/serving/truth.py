@@ -80,7 +80,7 @@ class Showing:
         points = plant.spec.devices[index].model.points
         said = _sentence(
             {
-                "at": plant.env._now,
+                "at": plant.env.now,
                 "device": index,
                 what: {points[point].name: list(one) for point, one in shown.items()},
             }
@@ -122,7 +122,7 @@ class TruthCaller(Caller):
             if type(asked) is not int:
                 self._refuse()
                 return
-            self.write(_sentence({"asked": asked, "now": self.plant.env._now}))
+            self.write(_sentence({"asked": asked, "now": self.plant.env.now}))
         if len(self._buffer) > SENTENCE_BYTES_MAX:
             self._refuse()
 

@@ -135,7 +135,7 @@ class DeviceFault(_OnDevices):
 
     def begin(self, stage: Stage, until_ns: int | None) -> Undo:
         """Every device of the target has it."""
-        now = stage.env._now
+        now = stage.env.now
         code = self.code or self.status
         undo: list[Undo] = []
         for index in stage.devices_of(self.target):
@@ -229,4 +229,4 @@ class Write(Verb):
         device = stage.device_index[self.target]
         point = stage.spec.devices[device].model.index(self.point)
         assert point is not None  # it was checked
-        stage.issue(Command(stage.commands.next_number(), device, point, self.value, stage.env._now))
+        stage.issue(Command(stage.commands.next_number(), device, point, self.value, stage.env.now))

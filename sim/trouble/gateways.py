@@ -49,7 +49,7 @@ class _Down(_OnGateway):
 
     def _boot_when_over(self, stage: WholeStage) -> None:
         gateway = stage.gateway_of_name[self.target]
-        if gateway.down_until_ns > stage.env._now:
+        if gateway.down_until_ns > stage.env.now:
             return
         if gateway.state == "stopping":  # the time was too short for a clean end
             gateway.crash()
@@ -101,7 +101,7 @@ class RestartGateway(_OnGateway):
     def begin(self, stage: WholeStage, until_ns: int | None) -> None:
         """Crash if it is up, then boot."""
         gateway = stage.gateway_of_name[self.target]
-        gateway.down_until_ns = stage.env._now
+        gateway.down_until_ns = stage.env.now
         gateway.restart()
 
 
@@ -179,5 +179,5 @@ class ClockSkew(_OnGateway):
     def begin(self, stage: WholeStage, until_ns: int | None) -> Undo:
         """They run fast or slow."""
         clock = stage.gateway_of_name[self.target].machine.clock
-        clock.skew(stage.env._now, self.ppb)
-        return lambda: clock.skew(stage.env._now, -self.ppb)
+        clock.skew(stage.env.now, self.ppb)
+        return lambda: clock.skew(stage.env.now, -self.ppb)

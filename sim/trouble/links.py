@@ -138,7 +138,7 @@ class _Flapping:
             self._link.rules.remove(self._rule)
         self._stage.trace.emit("link", self._link.name, "down" if self._down else "up", "flap")
         lasts_ns = self._flap.down_ns if self._down else self._flap.up_ns
-        self._stage.env.call_at(self._stage.env._now + lasts_ns, self._turn, priority=TROUBLE)
+        self._stage.env.call_at(self._stage.env.now + lasts_ns, self._turn, priority=TROUBLE)
 
     def end(self) -> None:
         """The contact is good again."""

@@ -35,7 +35,7 @@ def stuck(world: WholeStage, gateways: list[Gateway]) -> list[str]:
             for slot in gateway.rack.slots
             if slot.state != "ready" and not (cold and slot.state == "down")
         ]
-        now = world.env._now
+        now = world.env.now
         found += [
             f"the poll of {p.name} hangs"
             for p in gateway.pollers

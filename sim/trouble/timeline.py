@@ -70,7 +70,7 @@ class Timeline:
             if gateway.state == "stopping":
                 gateway.crash()
             if gateway.state == "down":
-                gateway.down_until_ns = self._world.env._now
+                gateway.down_until_ns = self._world.env.now
                 gateway.boot()
                 self._world.happened(f"restart {gateway.name}")
 
@@ -104,7 +104,7 @@ class Timeline:
             if waiting.left:
                 waiting.left -= 1
                 reaction = waiting.reaction
-                at = self._world.env._now + reaction.delay_ns
+                at = self._world.env.now + reaction.delay_ns
                 until = None if reaction.for_ns is None else at + reaction.for_ns
                 self.add(replace(reaction.action, at_ns=at, until_ns=until))
 

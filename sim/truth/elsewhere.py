@@ -232,14 +232,14 @@ class ElsewhereWitness:
 
     def begin(self) -> None:
         """A call begins."""
-        self._begun_ns = self._env._now
+        self._begun_ns = self._env.now
         self._near.begin()
 
     def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
         """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with
         that?)."""
         serving, device = self._serving, self._index
-        name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env._now
+        name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env.now
 
         def compare() -> None:
             for index, value, checked in readings:
@@ -277,7 +277,7 @@ class ElsewhereWitness:
         name = truth.name(command.device)
         point = truth.point(command.device, command.point)
         begun_ns = self._begun_ns
-        ended_ns = self._env._now
+        ended_ns = self._env.now
 
         def compare() -> None:
             found = serving.shown(name, point, begun_ns, ended_ns, written=True)

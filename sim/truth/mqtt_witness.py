@@ -74,7 +74,7 @@ class MessageWitness(Nobody):
         """The broker has it; the device may have heard of it already."""
         if not self._orders:
             truth.on_finish.append(self._finish)
-        self._orders.append((truth, command, self._env._now))
+        self._orders.append((truth, command, self._env.now))
         self._compare(self._set)
 
     def _was_set(self, points: list[int]) -> None:
@@ -103,7 +103,7 @@ class MessageWitness(Nobody):
         if not self._speaker.accepted or self._on_its_way():
             return
         for truth, command, done_ns in self._orders:
-            if done_ns <= self._env._now - GRACE_NS:
+            if done_ns <= self._env.now - GRACE_NS:
                 truth.held(
                     command, held(self._speaker.device, command.point, command.value)[0], False, NOT_WRITTEN
                 )

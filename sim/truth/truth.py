@@ -242,7 +242,7 @@ class Truth:
 
     def trouble(self, poller: CheckedReader) -> None:
         """From now on look at everything of that device for a while."""
-        self._until_ns[poller.index] = self._env._now + WATCHFUL_NS
+        self._until_ns[poller.index] = self._env.now + WATCHFUL_NS
         poller.unchecked = 0
 
     def trouble_everywhere(self, now_ns: int) -> None:
@@ -255,7 +255,7 @@ class Truth:
 
     def look(self, poller: CheckedReader, row: Row, batch: Batch) -> None:
         """A driver has returned a batch that is looked at; how long until the next one?"""
-        device, now = row.device, self._env._now
+        device, now = row.device, self._env.now
         number = self._batches[device] = self._batches.get(device, 0) + 1
         self.check(device, row.k, batch, poller.table.bit_of, poller.witness)
         if row.void:

@@ -36,7 +36,7 @@ class Rollout:
         name, _, component = target.partition("/")
         gateway = self._gateways[name]
         upgrade = Upgrade(
-            len(self.orders) + 1, name, component, self._releases[component, version], self._env._now
+            len(self.orders) + 1, name, component, self._releases[component, version], self._env.now
         )
         self.orders.append(upgrade)
         self._trace.emit("upgrade", gateway.index, component, version, "ordered", "")

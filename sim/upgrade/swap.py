@@ -182,7 +182,7 @@ class Swap:
 
     # ---- who can't serve -------------------------------------------------------------------------
     def _see(self, place: int, state: str) -> None:
-        now = self._gateway.machine.env._now
+        now = self._gateway.machine.env.now
         if state == "ready":
             if place in self._dark_since:
                 self._dark_ns[place] = self._dark_ns.get(place, 0) + now - self._dark_since.pop(place)

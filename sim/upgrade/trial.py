@@ -30,7 +30,7 @@ class Trial:
 
     def __init__(self, gateway: Gateway, spec: UpgradeSpec, swap: Swap) -> None:
         self._gateway, self._spec, self._swap = gateway, spec, swap
-        self._began_ns = gateway.machine.env._now
+        self._began_ns = gateway.machine.env.now
         self._dark = dict.fromkeys(poller.index for poller in swap.pollers if poller.came_to_nothing)
         """devices whose last poll before the trial came to nothing: that theirs do so now says nothing of the
         new version"""
@@ -74,7 +74,7 @@ class Trial:
         self.late += (
             bool(row.carried)
             and self._spec.latency_ns is not None
-            and self._gateway.machine.env._now - row.due_ns > self._spec.latency_ns
+            and self._gateway.machine.env.now - row.due_ns > self._spec.latency_ns
         )
         cause = self._worse() if self.polls >= POLLS_MIN else ""
         if cause:

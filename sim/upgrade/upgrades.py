@@ -67,7 +67,7 @@ class Upgrades:
             raise InvariantError(f"upgrade of {upgrade.target}: {event!r} in state {upgrade.state!r}")
         gateway = self._gateway
         if following in ENDS:
-            upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.machine.env._now, cause
+            upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.machine.env.now, cause
         upgrade.state = following
         gateway.machine.trace.emit(
             "upgrade", gateway.index, upgrade.component, str(upgrade.release.version), following, cause

@@ -39,7 +39,7 @@ def replay(host: Host) -> Iterator[Replay]:
 
 
 def truth(peer: Peer) -> list[float]:
-    return [peer.server.image.read(i, peer.env._now).value for i in range(len(peer.device.model.points))]
+    return [peer.server.image.read(i, peer.env.now).value for i in range(len(peer.device.model.points))]
 
 
 def test_readings_are_the_values_of_the_nodes_with_their_source_timestamps(host: Host, peer: Peer) -> None:
@@ -81,7 +81,7 @@ def test_writes_have_the_nodes_type_and_are_refused_by_name(host: Host, peer: Pe
 def test_a_bad_status_is_the_points_own_and_an_old_source_timestamp_is_uncertain(host: Host, peer: Peer) -> None:
     instance = driver(host, **{"max-age": "10 s"})
     bus = Bus(peer.talk)
-    over = [peer.device.lie(ValueFault("bad-status", 3, status=STATUS_CODES["BadOutOfService"]), peer.env._now)]
+    over = [peer.device.lie(ValueFault("bad-status", 3, status=STATUS_CODES["BadOutOfService"]), peer.env.now)]
     statuses = [r.status for r in ask(instance, bus).value.readings]
     assert statuses[3] == STATUS_CODES["BadOutOfService"]
     assert {status for i, status in enumerate(statuses) if i != 3} == {0x40900000}, "the driver's clock is 42 s ahead of the server's"

@@ -42,14 +42,14 @@ class LiveBus(Bus):
 
 def subscribed(host: Host, peer: Peer, **options: str) -> tuple[Instance, LiveBus]:
     given = {"mode": "subscribe", "publishing": "1 s", "sampling": "500 ms", "wait": "5 s", **options}
-    clock = {"clock.now": lambda: EPOCH_NS + peer.env._now, "clock.monotonic": lambda: 1000 * S + peer.env._now}
+    clock = {"clock.now": lambda: EPOCH_NS + peer.env.now, "clock.monotonic": lambda: 1000 * S + peer.env.now}
     return driver(host, clock=clock, **given), LiveBus(peer)
 
 
 def seen(instance: Instance, bus: LiveBus, until_ns: int) -> list[Any]:
     """Every batch that comes until then."""
     batches = []
-    while bus.peer.env._now < until_ns:
+    while bus.peer.env.now < until_ns:
         result = ask(instance, bus)
         if result.ok:
             batches.append(result.value.readings)
@@ -88,7 +88,7 @@ def test_writes_go_between_and_lose_no_notification(host: Host) -> None:
     assert count
     for value in (1.0, 2.0, 3.0):
         assert ask(instance, bus, "write-register", (9, value)).ok
-        batches = seen(instance, bus, peer.env._now + 2 * S)
+        batches = seen(instance, bus, peer.env.now + 2 * S)
         assert [r.value for batch in batches for r in batch if r.point == 9] == [value]
         assert len({batch[0].measured for batch in batches}) >= 3
     assert bus.resets == 0
@@ -129,16 +129,16 @@ def test_status_changes_are_news_and_a_missing_node_is_refused(host: Host) -> No
     peer = Peer()
     instance, bus = subscribed(host, peer)
     seen(instance, bus, 2 * S)
-    over = peer.device.lie(ValueFault("bad-status", 9, status=STATUS_CODES["BadOutOfService"]), peer.env._now)
-    batches = seen(instance, bus, peer.env._now + 3 * S)
+    over = peer.device.lie(ValueFault("bad-status", 9, status=STATUS_CODES["BadOutOfService"]), peer.env.now)
+    batches = seen(instance, bus, peer.env.now + 3 * S)
     assert [r.status for batch in batches for r in batch if r.point == 9] == [STATUS_CODES["BadOutOfService"]]
     over()
-    batches = seen(instance, bus, peer.env._now + 3 * S)
+    batches = seen(instance, bus, peer.env.now + 3 * S)
     assert [(r.status, r.value) for batch in batches for r in batch if r.point == 9] == [(0, 6.0)]
     instance.close()
     from twinloop.components.contract.contract import PointConfig
 
-    clock = {"clock.now": lambda: EPOCH_NS + peer.env._now, "clock.monotonic": lambda: peer.env._now}
+    clock = {"clock.now": lambda: EPOCH_NS + peer.env.now, "clock.monotonic": lambda: peer.env.now}
     lost = driver(host, points=[PointConfig(0, "p", "ns=2;s=nowhere", "", 1.0, 0.0, None, None)], clock=clock, mode="subscribe")
     assert ask(lost, LiveBus(peer)) == (False, ("rejected", STATUS_CODES["BadNodeIdUnknown"]))
     lost.close()

@@ -146,7 +146,7 @@ def simulated_opcua(device: Device, program: Program) -> None:
     logging.disable(logging.CRITICAL)
 
     async def both() -> None:
-        server = OpcUaServer(device, standard_space(), lambda: env._now, EPOCH_NS)
+        server = OpcUaServer(device, standard_space(), lambda: env.now, EPOCH_NS)
         server.listens_at = "plc", 4840
         await stacks.start("plc", server.start())
         await program("opc.tcp://plc:4840/", server)

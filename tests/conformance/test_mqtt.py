@@ -111,12 +111,12 @@ def run(kind: str, program: Program) -> None:
             broker = Broker()
 
             async def serve() -> None:
-                await stacks.loop.create_server(lambda: Modelled(broker, lambda: env._now), "broker", 1883)
+                await stacks.loop.create_server(lambda: Modelled(broker, lambda: env.now), "broker", 1883)
 
             async def tick() -> None:
                 while True:
                     await asyncio.sleep(5)
-                    broker.tick(env._now)
+                    broker.tick(env.now)
 
             await stacks.start("broker", serve())
             stacks.start("broker", tick())

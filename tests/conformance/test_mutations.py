@@ -197,8 +197,8 @@ def test_mutated_opcua_requests_disturb_nobody(host: Host) -> None:
         peer.connection, peer.hung_up = standing, False
         result = reads_on()
         standing = peer.connection
-        asked_ns = peer.env._now - 1_000_000  # a talk lasts a millisecond
-        expected = [[round(peer.server.image.read(i, at_ns).value, 3) for i in range(10)] for at_ns in (asked_ns, peer.env._now)]
+        asked_ns = peer.env.now - 1_000_000  # a talk lasts a millisecond
+        expected = [[round(peer.server.image.read(i, at_ns).value, 3) for i in range(10)] for at_ns in (asked_ns, peer.env.now)]
         assert [round(r.value, 3) for r in result.value.readings] in expected
 
     def rest() -> None:

@@ -46,7 +46,7 @@ class Talk:
         self.serving.heard(b"".join(json.dumps(one).encode() + b"\n" for one in said))
 
     def at(self, now_ns: int) -> None:
-        self.now_ns = self.env._now = now_ns
+        self.now_ns = self.env.now = now_ns
 
     def clock(self, there_ns: int = 0, back_ns: int = 0) -> None:
         """A question, answered after so long, and heard so long after that."""
@@ -55,7 +55,7 @@ class Talk:
         theirs_ns = self.now_ns + self.ahead_ns
         self.now_ns += back_ns
         self.say({"asked": self.asked[-1], "now": theirs_ns})
-        self.env._now = self.now_ns
+        self.env.now = self.now_ns
 
     def show(self, at_ns: int, what: str = "read", device: int = 0, **points: float) -> None:
         self.say({"at": at_ns + self.ahead_ns, "device": device, what: {point: [value, 0.1, False, False] for point, value in points.items()}})

@@ -111,12 +111,12 @@ def simulated(host: Host, case: Case) -> list[Any]:
 
 
 def ask_through(plant_: ServedPlant, case: Case, ended: Ended, port_of: Callable[[int], Any]) -> None:
-    began = plant_.env._now
+    began = plant_.env.now
     for index, (at_ns, unit, timeout_ns) in enumerate(case.asks):
 
         def asking(index: int = index, unit: int = unit, timeout_ns: int = timeout_ns) -> Steps:
             ok, value = yield port_of(unit).transact(ASKS[unit], SILENCE, timeout_ns, 10 * S)
-            ended.end(index, plant_.env._now - began, value if ok else None)
+            ended.end(index, plant_.env.now - began, value if ok else None)
 
         def ask(asking: Callable[[], Steps] = asking) -> None:
             Task(plant_.env, asking())
@@ -128,7 +128,7 @@ def ask_through(plant_: ServedPlant, case: Case, ended: Ended, port_of: Callable
 def served(host: Host, case: Case) -> list[Any]:
     """A client with a timeout of its own on a served line: what is written to it in time is its answer, 3.5 characters later."""
     plant_, ended = open_plant(host, case), Ended(len(case.asks))
-    began, env = plant_.env._now, plant_.env
+    began, env = plant_.env.now, plant_.env
     waiting: list[int] = []
 
     def written(frame: bytes) -> None:
@@ -138,12 +138,12 @@ def served(host: Host, case: Case) -> list[Any]:
     def answered(index: int, frame: bytes) -> None:
         if index in waiting:
             waiting.remove(index)
-            ended.end(index, env._now - began, frame)
+            ended.end(index, env.now - began, frame)
 
     def gave_up(index: int) -> None:
         if index in waiting:
             waiting.remove(index)
-            ended.end(index, env._now - began, None)
+            ended.end(index, env.now - began, None)
 
     caller = LineCaller(plant_, plant_.field.line(plant_.spec.devices[0]), [0, 1], written)
     for index, (at_ns, unit, timeout_ns) in enumerate(case.asks):
@@ -216,7 +216,7 @@ def test_d6_what_is_sent_has_a_size_and_a_time(host: Host, size: int) -> None:
     refused = ports[0].send(bytes(size), S)
     assert refused.value == (False, ("other", "more than 4096 bytes at once"))
     assert ports[0].transact(bytes(size), SILENCE, S, S).value[0] is False
-    began = plant_.env._now
+    began = plant_.env.now
     slow = ports[0].send(bytes(4000), 100 * MS)
     plant_.run_to(began + 100 * MS)
     assert slow.value == (False, ("timeout", None)), "its characters take 4.6 s"

@@ -84,7 +84,7 @@ def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
     drawn = []
     for seed in (1, 1, 2):
         with neutralised(env, RandomStreams(seed)):
-            env._now = 90 * S
+            env.now = 90 * S
             assert module.time.time() == EPOCH_NS / S + 90  # type: ignore[attr-defined]
             assert module.time.monotonic() == module.monotonic() == 90.0  # type: ignore[attr-defined]
             assert module.datetime.utcnow().second == 30  # type: ignore[attr-defined]

@@ -75,7 +75,7 @@ def ran(spec: WorldSpec, host: Host, paced: Pacer | None) -> tuple[str, int, int
         assert world.run()
     finally:
         world.close()
-    return world.trace.digest(), world.events, world.env._now
+    return world.trace.digest(), world.events, world.env.now
 
 
 @pytest.mark.parametrize("speed", ["1", "37.5"])
@@ -95,7 +95,7 @@ def test_a_paced_world_stops_when_told(host: Host) -> None:
     world.progress = lambda now_ns: world.stop() if now_ns > S else None
     try:
         assert not world.run()
-        assert S < world.env._now < 2 * S
+        assert S < world.env.now < 2 * S
     finally:
         world.close()
 

@@ -45,7 +45,7 @@ class Desk:
         self.caller: Any = None
 
     def write(self, data: bytes) -> None:
-        self.heard.append((self.plant.env._now, data))
+        self.heard.append((self.plant.env.now, data))
 
     def hang_up(self) -> None:
         self.hung_up = True
@@ -292,7 +292,7 @@ def test_an_opcua_client_is_greeted_and_a_chatterer_cut_off(host: Host) -> None:
         desk.heard.clear()
         desk.caller = OpcUaCaller(desk.plant, 0, ("127.0.0.1", 4999), "127.0.0.1", desk.write, desk.hang_up)
         desk.hung_up = False
-        at_ns = desk.plant.env._now + S
+        at_ns = desk.plant.env.now + S
         desk.say(at_ns, data)
         desk.plant.run_to(at_ns + S)
         assert [answer[:3] for _, answer in desk.heard][:1] == [b"ACK"] * answers
@@ -323,16 +323,16 @@ class Port:
             self.sender.refused()
             return
         connections: list[Any] = []
-        end = self.sender.opened(lambda data: connections[0].received(data, self.plant.env._now), lambda: connections[0].lost(self.plant.env._now))
-        connections.append(self.broker.connection(lambda data, tag, packet: end.received(data), end.lost, self.plant.env._now))
+        end = self.sender.opened(lambda data: connections[0].received(data, self.plant.env.now), lambda: connections[0].lost(self.plant.env.now))
+        connections.append(self.broker.connection(lambda data, tag, packet: end.received(data), end.lost, self.plant.env.now))
         self.ends.append(end)
 
     def _watched(self, data: bytes, tag: Any, packet: int) -> None:
         for one in self._reader.feed(data):
             if isinstance(one, Publish):
-                self.heard.append((self.plant.env._now, one))
+                self.heard.append((self.plant.env.now, one))
                 if one.qos:
-                    self.watcher.received(encode(Puback(one.packet)), self.plant.env._now)
+                    self.watcher.received(encode(Puback(one.packet)), self.plant.env.now)
 
     def samples(self) -> list[tuple[int, dict[str, Any]]]:
         return [(at_ns, json.loads(one.payload)) for at_ns, one in self.heard if one.topic == "plant/presses/1"]

@@ -48,7 +48,7 @@ def test_d10_retained_messages_for_many_subscriptions_are_many_turns(host: Host)
     caller = north.accept(came.extend, lambda: None)
     plant.put(0, caller.received, encode(Connect("greedy")) + encode(Subscribe(1, tuple((pattern, 0) for pattern in filters))))
     turns, most = 0, 0
-    while not plant.turn(plant.env._now + S):
+    while not plant.turn(plant.env.now + S):
         turns, most = turns + 1, max(most, plant.worked)
     assert most <= TURN_EVENTS + SPELL_EVENTS * (RETAINED_A_TURN + RETAINED_A_TURN // 20)
     assert turns > 10

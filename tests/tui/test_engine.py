@@ -129,15 +129,15 @@ def test_the_clock(host: Host, file: Path) -> None:
     assert one.world.events >= 1
     one.handle(RunUntil("trouble"))
     go(one)
-    assert 12_000_000_000 <= one.world.env._now < 12_100_000_000, "the write"
+    assert 12_000_000_000 <= one.world.env.now < 12_100_000_000, "the write"
     one.handle(Play(Fraction(1000)))
     assert one.mode == "playing"
     for _ in range(3):
         one.slice()
     one.handle(Pause())
-    at = one.world.env._now
+    at = one.world.env.now
     one.slice()
-    assert one.world.env._now == at
+    assert one.world.env.now == at
     one.handle(Play(None))
     go(one)
     assert one.mode == "over"
@@ -170,7 +170,7 @@ def test_frames_and_values_of_the_chosen_device(host: Host, file: Path) -> None:
     one = engine(host, file)
     for index, way in ((1, b"\x03"), (5, b"\x03"), (6, b"MSGF")):
         answer(one, Look(index))
-        one.handle(RunTo(max(0, one.world.env._now) + 3_000_000_000))
+        one.handle(RunTo(max(0, one.world.env.now) + 3_000_000_000))
         go(one)
         found = view(one, index).device
         assert found is not None
@@ -204,7 +204,7 @@ def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
         reply = one.handle(Do(entry))
         assert isinstance(reply, Done), (entry, reply)
         done.append(verb.name)
-        one.handle(RunTo(one.world.env._now + 500_000_000))
+        one.handle(RunTo(one.world.env.now + 500_000_000))
         go(one)
     assert [verb.name for verb in one.plan.verbs if verb.name not in done] == ["partition"], "there is no pair"
     one.handle(Play(None))
@@ -270,7 +270,7 @@ def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, 
     assert not any(action in arguments for action, _ in one.live.entries for arguments in waiting), "nothing that is undone later waits in a world"
     stopped = one.handle(Pause())
     assert isinstance(stopped, Done)
-    now = one.world.env._now
+    now = one.world.env.now
     assert one.mode == "paused"
     assert all(action.at_ns <= now for action, _ in one.live.entries), "what lies before it isn't done"
     assert view(one).rewind.count == 2

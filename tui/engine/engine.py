@@ -154,7 +154,7 @@ class Engine:
         self.speed, self._goal = play.speed, Goal(NEVER_AGAIN)
         if play.speed is not None:
             self.pacer = Pacer(play.speed)
-            self.pacer.begin(max(0, self.world.env._now))
+            self.pacer.begin(max(0, self.world.env.now))
         self.mode = "playing"
 
     def _pause(self, _: Pause) -> Done | None:
@@ -176,7 +176,7 @@ class Engine:
         if self.mode != "over":
             self.mode = "playing"
             self.speed = None
-            self._goal = Goal(max(command.to_ns, self.world.env._now))
+            self._goal = Goal(max(command.to_ns, self.world.env.now))
 
     def _run_until(self, command: RunUntil) -> None:
         self._idle()
@@ -202,7 +202,7 @@ class Engine:
     @property
     def goal_ns(self) -> int:
         """Where it stands, or will when it has been rewound."""
-        return self._goal.at_ns if self.mode == "rewinding" else max(0, self.world.env._now)
+        return self._goal.at_ns if self.mode == "rewinding" else max(0, self.world.env.now)
 
     @property
     def progress(self) -> float:
@@ -211,12 +211,12 @@ class Engine:
         return (
             1.0
             if self.mode != "rewinding" or whole <= 0
-            else max(0.0, (self.world.env._now - self._goal.from_ns) / whole)
+            else max(0.0, (self.world.env.now - self._goal.from_ns) / whole)
         )
 
     def _go_back(self, order: Order) -> None:
         self.mode, self.speed = "rewinding", None
-        self._goal = Goal(order.to_ns, max(0, self.world.env._now))
+        self._goal = Goal(order.to_ns, max(0, self.world.env.now))
         self.rewinds = order.rewinds
 
     def _do(self, command: Do) -> Reply:
@@ -226,7 +226,7 @@ class Engine:
         action, entry = live_action(
             self.loaded, command.entry, self.world.streams.stream(f"live/{len(self.live.entries)}")
         )
-        now = max(self.world.env._now, 0)
+        now = max(self.world.env.now, 0)
         if now >= self.spec.duration_ns:
             return Wrong("nothing is due any more: a timeline ends with the run")
         if action.until_ns is not None:
@@ -265,13 +265,9 @@ class Engine:
             return None
         if self.speed is None or self.mode == "rewinding":
             return 0.0
-        next_ns = self._next_ns()
+        next_ns = self.world.env.next_ns
         left_ns = 0 if next_ns is None else self.pacer.wall_at(max(0, next_ns))[0]
         return min(IDLE_S, max(0.0, left_ns / 1e9))
-
-    def _next_ns(self) -> int | None:
-        queue: list[Any] = self.world.env._queue
-        return queue[0][0] if queue else None
 
     def slice(self) -> None:
         """Some of what is due."""
@@ -291,7 +287,7 @@ class Engine:
         limit_ns = self._goal.at_ns
         if self.speed is not None and self.mode == "playing":
             limit_ns = min(limit_ns, self.pacer.position_ns())
-            next_ns = self._next_ns()
+            next_ns = self.world.env.next_ns
             if next_ns is not None and 0 <= next_ns <= limit_ns:
                 self.pacer.late(next_ns)
         if self._goal.kind:

@@ -179,7 +179,7 @@ class Marks:
             self._mine = [folder]
             return self._sleep(near, folder)
         near.close()
-        self.kept.append(Mark(max(0, world.env._now), world.events, far))
+        self.kept.append(Mark(max(0, world.env.now), world.events, far))
         self._thin()
         ended = time.monotonic()
         self._next_s = ended + (ended - began) / MARK_SHARE

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def view(engine: Engine, look: Look) -> View:
     """As it is now."""
     world, watch = engine.world, engine.watch
-    now, count = max(0, world.env._now), len(world.spec.devices)
+    now, count = max(0, world.env.now), len(world.spec.devices)
     paced = engine.mode == "playing" and engine.speed is not None
     meters = [
         (gateway.name, name, meter)

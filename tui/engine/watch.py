@@ -71,7 +71,7 @@ class Watch:
         self.happened: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
         """(when, what) of the timeline's entries that have begun, those after an event too"""
         world.timeline.on_begin.append(
-            lambda action: self.happened.append((world.env._now, f"{action.verb} {action.target}"))
+            lambda action: self.happened.append((world.env.now, f"{action.verb} {action.target}"))
         )
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
         self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
@@ -115,7 +115,7 @@ class Watch:
         return " ".join(str(value) for key, value in fields.items() if value != "" and key != "mask")
 
     def _batch(self, poller: Reader, row: Sample, batch: Batch) -> None:
-        now, index = self.world.env._now, poller.index
+        now, index = self.world.env.now, poller.index
         if batch.points:
             self.values[index] = batch.values[0], batch.statuses[0], now
             if len(batch.values) == len(poller.table.ids):
@@ -123,7 +123,7 @@ class Watch:
 
     def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
         self._windows.setdefault(due_ns // self._window_ns, Histogram()).add(total_ns, points)
-        self.carried.add(self._fleet_of[device], self.world.env._now, points)
+        self.carried.add(self._fleet_of[device], self.world.env.now, points)
         heap = self._slowest
         if len(heap) >= SLOWEST_MAX and total_ns <= heap[0][0]:
             return
@@ -172,7 +172,7 @@ class Watch:
         self.select(index)
         server = self.world.field.servers[index]
         device = server.device
-        device.advance(max(0, self.world.env._now))
+        device.advance(max(0, self.world.env.now))
         values = []
         for i in range(len(device.model.points)):
             values.append((device.image.value(i), device.status(i)))
@@ -225,7 +225,7 @@ class _Tapped:
         return self._heard(self.port.receive(frame, timeout_ns))
 
     def _keep(self, way: str, data: bytes) -> None:
-        self.frames.append(Frame(self._env._now, way, bytes(data)))
+        self.frames.append(Frame(self._env.now, way, bytes(data)))
 
     def _answer(self, value: Any) -> None:
         ok, payload = value
