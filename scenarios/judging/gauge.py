@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.trouble.stuck import LOOK_EVERY_NS, stuck
-from twinloop.sim.world import World
 
 NAMED_MAX = 5
 """of what is stuck, by name"""
@@ -28,7 +28,7 @@ class GaugeWatch:
     is dead, and hasn't noticed, has an empty store.
     """
 
-    def __init__(self, world: World, expectation: Expectation) -> None:
+    def __init__(self, world: Run, expectation: Expectation) -> None:
         self._world, self._expectation = world, expectation
         keys = dict(expectation.keys)
         self._gateways = [g for g in world.gateways if keys.get("gateway") in (None, g.name)]

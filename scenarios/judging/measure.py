@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.run import Run
 from twinloop.sim.accounts.latency import BUS, STAGES, Latency
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.kernel.histogram import NEVER, Histogram
-from twinloop.sim.world import World
 
 PERMILLE = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p99.9": 999}
 """percentile statistics, by nearest rank"""
@@ -39,7 +39,7 @@ def modelled(latency: Latency, name: str, only: int | None = None) -> float:
 class Measures:
     """Made before the run (it listens to commands), asked after it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Run) -> None:
         self.world = world
         self.commands_of: dict[int, Histogram] = {}
         """device -> how long each of its commands took"""
@@ -83,8 +83,7 @@ class Measures:
 
     def failed_upgrades(self) -> list[Upgrade]:
         """Orders that weren't carried out; of a world that orders none, none."""
-        rollout = getattr(self.world, "rollout", None)
-        return [] if rollout is None else [one for one in rollout.orders if one.state != "done"]
+        return [one for one in self.world.rollout.orders if one.state != "done"]
 
     def none_due(self, expectation: Expectation) -> bool:
         """Was no sample due of all that it is about?"""
@@ -99,7 +98,7 @@ class Measures:
         )
 
 
-def cpu_ratio(world: World, gateway: Any) -> float:
+def cpu_ratio(world: Run, gateway: Any) -> float:
     """Share of all cores' time from t = 0 to the end of the duration (or to now, before it) that was used;
     boot and settling left out."""
     elapsed = elapsed_ns(world)
@@ -112,16 +111,14 @@ def cpu_ratio(world: World, gateway: Any) -> float:
     )
 
 
-def elapsed_ns(world: World) -> int:
+def elapsed_ns(world: Run) -> int:
     """How much of the duration is over; 0 of a run that hasn't come to its beginning."""
     return (
-        world.spec.duration_ns
-        if getattr(world, "duration_over", False)
-        else max(0, min(world.env.now, world.spec.duration_ns))
+        world.spec.duration_ns if world.duration_over else max(0, min(world.env.now, world.spec.duration_ns))
     )
 
 
-def busy_ratio(world: World, line: Any) -> float:
+def busy_ratio(world: Run, line: Any) -> float:
     """Share of the duration, as far as it is over, in which a serial line was occupied."""
     elapsed = elapsed_ns(world)
     busy = (

@@ -10,12 +10,12 @@ from twinloop.devices.model.statuses import quality, status_name
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures, cpu_ratio
 from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
+from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.feasibility import line_utilisation
 from twinloop.scenarios.planning.pairs import stories
 from twinloop.sim.accounts.latency import Blame
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.world import World
 
 CORES_FULL = 0.95
 """share of all cores' time from which a gateway's CPU is named as having no room left"""
@@ -29,7 +29,7 @@ OF_PAIRS = ("unseen", "no-active")
 """causes that only gateways in a pair have"""
 
 
-def reason(world: World, measures: Measures, expectation: Expectation, blame: Blame | None) -> str:
+def reason(world: Run, measures: Measures, expectation: Expectation, blame: Blame | None) -> str:
     """One sentence on a broken expectation; empty when there is nothing to say beyond its value."""
     metric = expectation.metric
     if metric == "gateway.cpu":
@@ -65,7 +65,7 @@ def reason(world: World, measures: Measures, expectation: Expectation, blame: Bl
     return "; ".join(filter(None, texts))
 
 
-def _may_be_slowness(world: World, measures: Measures, expectation: Expectation) -> bool:
+def _may_be_slowness(world: Run, measures: Measures, expectation: Expectation) -> bool:
     """Of samples that were counted: did any end in a way that a line or a core without room leads to? Of
     latencies always."""
     if not expectation.metric.startswith("samples."):
@@ -73,7 +73,7 @@ def _may_be_slowness(world: World, measures: Measures, expectation: Expectation)
     return any(cause in OF_SLOWNESS for _, _, cause, _ in _ended(world, measures, expectation))
 
 
-def _spender(world: World, expectation: Expectation) -> str:
+def _spender(world: Run, expectation: Expectation) -> str:
     """Who spent a gateway's CPU time."""
     name = dict(expectation.keys).get("gateway")
     gateways = [gateway for gateway in world.gateways if name in (None, gateway.name)]
@@ -88,7 +88,7 @@ def _spender(world: World, expectation: Expectation) -> str:
     return f"{who} spent {100 * most / total:.0f} % of the CPU time" if total else ""
 
 
-def _busy_line(world: World, measures: Measures, expectation: Expectation) -> str:
+def _busy_line(world: Run, measures: Measures, expectation: Expectation) -> str:
     """The serial line that had no room left, for expectations that its devices can break."""
     if not expectation.metric.startswith(("latency.", "samples.")):
         return ""
@@ -118,7 +118,7 @@ def _busy_line(world: World, measures: Measures, expectation: Expectation) -> st
     return "; ".join(texts)
 
 
-def _busy_cores(world: World, measures: Measures, expectation: Expectation) -> str:
+def _busy_cores(world: Run, measures: Measures, expectation: Expectation) -> str:
     """The gateways whose cores had no room left, for expectations that they can break."""
     if not expectation.metric.startswith(("latency.", "samples.")):
         return ""
@@ -134,7 +134,7 @@ def _busy_cores(world: World, measures: Measures, expectation: Expectation) -> s
     )
 
 
-def _never(world: World, measures: Measures, expectation: Expectation) -> str:
+def _never(world: Run, measures: Measures, expectation: Expectation) -> str:
     """The samples that never got a verdict, by cause, for expectations on latency."""
     if not expectation.metric.startswith("latency.") or expectation.metric == "latency.stage":
         return ""
@@ -153,7 +153,7 @@ def _never(world: World, measures: Measures, expectation: Expectation) -> str:
     )
 
 
-def _ended(world: World, measures: Measures, expectation: Expectation) -> list[tuple[int, End, str, int]]:
+def _ended(world: Run, measures: Measures, expectation: Expectation) -> list[tuple[int, End, str, int]]:
     """(device, end, cause, points) of what an expectation on samples counts: with a quality those that have
     it, by their status; of what should have been delivered all that wasn't."""
     wanted = SAMPLE_ENDS.get(expectation.metric)
@@ -195,7 +195,7 @@ def _ended(world: World, measures: Measures, expectation: Expectation) -> list[t
     ]
 
 
-def _ends(world: World, measures: Measures, expectation: Expectation) -> str:
+def _ends(world: Run, measures: Measures, expectation: Expectation) -> str:
     """What became of the samples of an expectation that counts them: the causes, the device that was hit
     most, who led then."""
     wanted = SAMPLE_ENDS.get(expectation.metric)

@@ -19,6 +19,7 @@ from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.judging.reasons import reason
+from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.unspoken import unspoken
 from twinloop.scenarios.judging.values import ValueWatch
 from twinloop.scenarios.judging.verdict import Verdict, overall
@@ -27,7 +28,6 @@ from twinloop.scenarios.text import units
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.accounts.latency import Blame
 from twinloop.sim.kernel.histogram import NEVER
-from twinloop.sim.world import World
 
 
 def _read(loaded: Loaded, index: int) -> Expectation:
@@ -72,7 +72,7 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
 class Judge:
     """Watches a world on behalf of its expectations; ``judge`` when the run has ended."""
 
-    def __init__(self, world: World, expectations: list[Expectation]) -> None:
+    def __init__(self, world: Run, expectations: list[Expectation]) -> None:
         self.world, self.expectations = world, expectations
         self.blames: dict[Expectation, Blame] = {}
         self._watched: dict[Expectation, GaugeWatch] = {}

@@ -8,17 +8,17 @@ from __future__ import annotations
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
+from twinloop.scenarios.judging.run import Run
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.world import World
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
 
 
-def unspoken(world: World, measures: Measures, expectations: list[Expectation]) -> dict[str, int]:
+def unspoken(world: Run, measures: Measures, expectations: list[Expectation]) -> dict[str, int]:
     """``missed``, ``lost``, ``evicted`` and ``wrong`` points, ``commands_failed`` and ``upgrades_failed``:
     those that there are."""
     out = {**_samples(world, measures, expectations), "commands_failed": 0, "upgrades_failed": 0}
-    truth = getattr(world, "truth", None)
+    truth = world.truth
     for metric, wrong in (
         (("readings.wrong", truth.wrong_of), ("commands.wrong", truth.wrong_commands))
         if truth is not None
@@ -50,7 +50,7 @@ def unspoken(world: World, measures: Measures, expectations: list[Expectation]) 
     return {what: count for what, count in out.items() if count}
 
 
-def _samples(world: World, measures: Measures, expectations: list[Expectation]) -> dict[str, int]:
+def _samples(world: Run, measures: Measures, expectations: list[Expectation]) -> dict[str, int]:
     if world.spec.phases:
         rows = [
             (phase, device, end, why, count)

@@ -14,12 +14,12 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.statuses import BAD
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expressions import ExpressionError
+from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.histogram import NEVER
-from twinloop.sim.world import World
 
 
 def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]) -> None:
@@ -48,7 +48,7 @@ class ValueWatch:
 
     def __init__(
         self,
-        world: World,
+        world: Run,
         expectation: Expectation,
         devices: dict[int, None] | None,
         when: Callable[[int], bool] | None,
@@ -68,8 +68,9 @@ class ValueWatch:
         self._broken: tuple[int, str, float] | None = None
         self._since: list[int] = []
         self._took: list[int] = []
-        world.books.on_readings.append(self._read)
-        world.books.on_unasked.append(self._read_unasked)
+        if world.books is not None:
+            world.books.on_readings.append(self._read)
+            world.books.on_unasked.append(self._read_unasked)
         if expectation.within_ns is not None:
             world.on_happened.append(self._happened)
             world.waiting_for.append(self.pending)

@@ -11,16 +11,16 @@ from __future__ import annotations
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expectation_names import AT_WORK
 from twinloop.scenarios.judging.measure import modelled, statistic
+from twinloop.scenarios.judging.run import Run
 from twinloop.sim.accounts.latency import BUS, QUEUE, STAGES, Latency, StageTimes
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.histogram import Histogram
-from twinloop.sim.world import World
 
 
 class Windows:
     """Of one expectation. ``chosen``: its devices, None for all."""
 
-    def __init__(self, world: World, expectation: Expectation, chosen: dict[int, None] | None) -> None:
+    def __init__(self, world: Run, expectation: Expectation, chosen: dict[int, None] | None) -> None:
         self._world, self._expectation, self._chosen = world, expectation, chosen
         keys = dict(expectation.keys)
         self._phase = keys.get("phase")

@@ -6,6 +6,7 @@ Belongs here: what only upgrades have. Never: what a gateway does with a release
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def warnings(spec: WorldSpec) -> list[str]:
     return out
 
 
-def stories(orders: list[Upgrade]) -> list[str]:
+def stories(orders: Sequence[Upgrade]) -> list[str]:
     """What became of each upgrade, in words."""
     out = []
     for one in orders:
@@ -197,7 +198,7 @@ def stories(orders: list[Upgrade]) -> list[str]:
     )
 
 
-def figures(orders: list[Upgrade]) -> list[dict[str, Any]]:
+def figures(orders: Sequence[Upgrade]) -> list[dict[str, Any]]:
     """Upgrades in the result."""
     return [
         {

@@ -17,6 +17,7 @@ from twinloop.devices.model.statuses import quality, status_name
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.measure import busy_ratio, cpu_ratio
+from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.thresholds import Judge
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning import pairs, upgrades
@@ -26,7 +27,6 @@ from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.network.link import LegStats
 from twinloop.sim.truth.truth import Truth
-from twinloop.sim.world import World
 
 FORMAT = 1
 VALUELESS_MAX = 1000
@@ -156,7 +156,7 @@ def _books(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _pace(world: World, wall_s: float) -> dict[str, Any]:
+def _pace(world: Run, wall_s: float) -> dict[str, Any]:
     """How far it came, and how fast."""
     simulated_ns = max(0, world.env.now)
     figures = {
@@ -173,7 +173,7 @@ def _pace(world: World, wall_s: float) -> dict[str, Any]:
 
 def collect(
     loaded: Loaded,
-    world: World,
+    world: Run,
     judge: Judge,
     judged: list[Judged],
     verdict: Verdict,
@@ -184,7 +184,7 @@ def collect(
     """Everything of a run that has ended, copied out of its world."""
     ledger = world.ledger
     latency = world.latencies.of()
-    truth, unspoken = getattr(world, "truth", None), judge.unspoken()
+    truth, unspoken = world.truth, judge.unspoken()
     lines = [
         LineFigures(n, round(busy_ratio(world, x), 6), x.exchanges, x.timeouts, x.longest_queue)
         for n, x in world.field.lines.items()
@@ -314,7 +314,7 @@ def _histogram(histogram: Histogram) -> dict[str, Any]:
     }
 
 
-def _gateway(world: World, gateway: Any) -> dict[str, Any]:
+def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
     faults: dict[str, int] = {}
     for (_, cause), count in gateway.supervisor.faults.items():
         faults[cause] = faults.get(cause, 0) + count
@@ -383,7 +383,7 @@ def _link_figures(stats: LegStats) -> dict[str, int]:
     return {name: getattr(stats, name) for name in LegStats.__slots__}
 
 
-def _link(world: World, gateway: Any) -> dict[str, int]:
+def _link(world: Run, gateway: Any) -> dict[str, int]:
     stats = world.links[gateway.spec.uplink.link].stats(gateway.name)
     return {
         "offered": stats.offered,

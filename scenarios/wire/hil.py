@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from twinloop.devices.mqtt.listener import KEEP_ALIVE_S, MqttListener
 from twinloop.scenarios.file.load import Loaded, known_as
@@ -26,7 +26,6 @@ from twinloop.sim.serving.plant import Caller, Write
 
 if TYPE_CHECKING:
     from twinloop.sim.serving.broker import North
-    from twinloop.sim.world import World
 
 JUDGED = (
     "latency.cloud",
@@ -56,7 +55,7 @@ class Hil:
             for expectation in self._expectations
             if expectation.metric in JUDGED and not expectation.within_ns
         ]
-        self._judge = Judge(cast("World", plant), mine)  # it has what these ask of a world
+        self._judge = Judge(plant, mine)
         self._observation = Observation(loaded, plant.spec)
         self.listener = MqttListener(
             f"twinloop-{secrets.token_hex(8)}", self._observation.pattern, self._heard
@@ -156,9 +155,7 @@ class Hil:
             *self._stories(),
         ]
         reproduce = f"twinloop serve {known_as(self.loaded.file)} --judge --seed {plant.spec.seed}"
-        result = collect(
-            self.loaded, cast("World", plant), self._judge, every, verdict, notes, reproduce, wall_s
-        )
+        result = collect(self.loaded, plant, self._judge, every, verdict, notes, reproduce, wall_s)
         names = plant.ledger.names
         lost = [
             {"device": names[device], "k": k, "due_ns": due_ns}

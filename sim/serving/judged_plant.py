@@ -21,12 +21,12 @@ from twinloop.sim.accounts.ledger import End, Ledger, Marks, Row, due_instants
 from twinloop.sim.cloud.commands import Commands
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.quality import CAUSE_OF
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.redundancy.pair import Pair
 from twinloop.sim.serving.plant import ServedPlant
-from twinloop.sim.truth.truth import Truth
 
 NO_SAMPLE = (1 << 32) - 1
 """what the counter shows when nothing is due"""
@@ -75,8 +75,6 @@ class ObservedPlant(ServedPlant):
         self.ends = Ends(self.env, self.trace, self.latencies, spec.phases, sees_gateways=False)
         self.waiting_for: list[Callable[[], bool]] = []
         self.commands = Commands(self.trace)
-        self.truth: Truth | None = None
-        """what a gateway that isn't ours has read is not compared with the devices here"""
         self.pairs: list[Pair] = []
         self.rollout = _NoRollout()
         self.events = self.polls = 0
@@ -86,6 +84,23 @@ class ObservedPlant(ServedPlant):
             self._show(index, NO_SAMPLE)
             self.env.call_at(device.phase_ns, self._due, index, 0)
         self.on_answer = self._answered
+
+    @property
+    def truth(self) -> None:
+        """What a gateway that isn't ours has read is not known here."""
+        return
+
+    books = truth
+
+    @property
+    def gateway_of_name(self) -> dict[str, Gateway]:
+        """None is ours."""
+        return {}
+
+    @property
+    def duration_over(self) -> bool:
+        """What follows is settling."""
+        return self.env.now >= self.spec.duration_ns
 
     # ---- at the devices --------------------------------------------------------------------------
     def _show(self, index: int, number: int) -> None:

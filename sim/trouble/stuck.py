@@ -7,8 +7,13 @@ trouble (timeline.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.trouble.stage import WholeStage
+from twinloop.sim.kernel.clock import Environment
+from twinloop.sim.network.link import Link
+from twinloop.sim.redundancy.pair import Pair
 
 LOOK_EVERY_NS = 100_000_000
 """how often somebody who waits for it looks: what is measured is late by up to this"""
@@ -16,7 +21,19 @@ HANGS_NS = 10_000_000_000
 """beyond a call's deadline: nothing that a poll waits for takes that long"""
 
 
-def stuck(world: WholeStage, gateways: list[Gateway]) -> list[str]:
+class Seen(Protocol):
+    """The world that is looked at."""
+
+    env: Environment
+    links: dict[str, Link]
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """Of gateways."""
+        ...
+
+
+def stuck(world: Seen, gateways: Sequence[Gateway]) -> list[str]:
     """What is not (yet) as it should be: gateways that aren't up, components that aren't ready, uplinks
     without a session, stores that aren't drained, links that are still cut or degraded, pairs without exactly
     one leader. Empty: all has come back."""

@@ -47,10 +47,11 @@ def _done(measures: Measures, expectation: Expectation) -> float | None:
 
 
 def _wrong(measures: Measures, expectation: Expectation) -> float | None:
+    truth = measures.world.truth
+    if truth is None:
+        return None
     return sum(
-        count
-        for device, count in measures.world.truth.wrong_commands.items()
-        if _mine(measures, expectation, device)
+        count for device, count in truth.wrong_commands.items() if _mine(measures, expectation, device)
     )
 
 

@@ -18,12 +18,11 @@ def _absent(measures: Measures, expectation: Expectation) -> str:
 
 
 def _wrong(measures: Measures, expectation: Expectation) -> float | None:
+    truth = measures.world.truth
+    if truth is None:
+        return None
     devices = measures.devices(expectation)
-    return sum(
-        count
-        for device, count in measures.world.truth.wrong_of.items()
-        if devices is None or device in devices
-    )
+    return sum(count for device, count in truth.wrong_of.items() if devices is None or device in devices)
 
 
 def _returned(wanted: str) -> Read:
