@@ -12,24 +12,19 @@ from twinloop.sim.gateway import slot, uplink
 from twinloop.sim.machine import machine
 from twinloop.sim.redundancy import member
 
-TABLES: dict[str, dict[tuple[str, str], str]] = {
-    "gateway": machine.TRANSITIONS, "component": slot.TRANSITIONS, "uplink session": uplink.TRANSITIONS,
-    "role in a pair": member.TRANSITIONS, "upgrade": orders.TRANSITIONS,
-}  # fmt: skip
-"""what has states -> (state, event) -> state"""
+TABLES = (
+    machine.TRANSITIONS,
+    slot.TRANSITIONS,
+    uplink.TRANSITIONS,
+    member.TRANSITIONS,
+    orders.TRANSITIONS,
+)
+"""what has states"""
 
 
 def figure() -> str:
     """One line a state: its events and where they lead."""
-    lines = []
-    for name, table in TABLES.items():
-        lines.append(name)
-        states = dict.fromkeys(state for state, _ in table)
-        width = max(len(state) for state in states)
-        for state in states:
-            steps = ", ".join(f"{event} -> {to}" for (origin, event), to in table.items() if origin == state)
-            lines.append(f"  {state:<{width}}  {steps}")
-    return "\n".join(lines)
+    return "\n".join(table.figure() for table in TABLES)
 
 
 if __name__ == "__main__":

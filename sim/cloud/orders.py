@@ -7,43 +7,47 @@ Belongs here: an order's states, the causes of its end. Never: the steps (sim/up
 from __future__ import annotations
 
 from twinloop.components.releases.registry import Release, Version
+from twinloop.sim.kernel.state_machine import StateMachine
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("ordered", "told"): "waiting",
-    ("waiting", "begin"): "checking",
-    ("checking", "believed"): "fetching",
-    ("fetching", "fetched"): "verifying",
-    ("verifying", "verified"): "writing",
-    ("writing", "written"): "preparing",
-    ("preparing", "prepared"): "swapping",
-    ("swapping", "swapped"): "trial",
-    ("trial", "passed"): "committing",
-    ("committing", "committed"): "done",
-    **{
-        (state, "refuse"): "refused"
-        for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing")
+TRANSITIONS = StateMachine(
+    "upgrade",
+    {
+        ("ordered", "told"): "waiting",
+        ("waiting", "begin"): "checking",
+        ("checking", "believed"): "fetching",
+        ("fetching", "fetched"): "verifying",
+        ("verifying", "verified"): "writing",
+        ("writing", "written"): "preparing",
+        ("preparing", "prepared"): "swapping",
+        ("swapping", "swapped"): "trial",
+        ("trial", "passed"): "committing",
+        ("committing", "committed"): "done",
+        **{
+            (state, "refuse"): "refused"
+            for state in ("ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing")
+        },
+        **{
+            (state, "give-up"): "abandoned"
+            for state in ("waiting", "checking", "fetching", "verifying", "writing", "preparing")
+        },
+        **{(state, "go-back"): "rolled-back" for state in ("swapping", "trial", "committing")},
+        **{
+            (state, "end-of-run"): "unfinished"
+            for state in (
+                "ordered",
+                "waiting",
+                "checking",
+                "fetching",
+                "verifying",
+                "writing",
+                "preparing",
+                "swapping",
+                "trial",
+                "committing",
+            )
+        },
     },
-    **{
-        (state, "give-up"): "abandoned"
-        for state in ("waiting", "checking", "fetching", "verifying", "writing", "preparing")
-    },
-    **{(state, "go-back"): "rolled-back" for state in ("swapping", "trial", "committing")},
-    **{
-        (state, "end-of-run"): "unfinished"
-        for state in (
-            "ordered",
-            "waiting",
-            "checking",
-            "fetching",
-            "verifying",
-            "writing",
-            "preparing",
-            "swapping",
-            "trial",
-            "committing",
-        )
-    },
-}
+)
 """(state, event) -> state of an upgrade on a gateway"""
 ENDS = ("done", "refused", "abandoned", "rolled-back", "unfinished")
 CAUSES = (

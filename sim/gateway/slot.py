@@ -14,7 +14,7 @@ from twinloop.components.contract.contract import Settings
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
 from twinloop.sim.kernel.clock import Event, S
-from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
@@ -27,18 +27,21 @@ FUEL_PER_CALL_MAX = 1 << 40
 STATE_KEY_BYTES_MAX = 256
 STATE_VALUE_BYTES_MAX = 64 << 10
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("down", "start"): "starting",
-    ("starting", "ready"): "ready",
-    ("starting", "fault"): "backoff",
-    ("starting", "stop"): "down",
-    ("ready", "fault"): "backoff",
-    ("ready", "stop"): "down",
-    ("backoff", "start"): "starting",
-    ("backoff", "quarantine"): "quarantined",
-    ("backoff", "stop"): "down",
-    ("quarantined", "stop"): "down",
-}
+TRANSITIONS = StateMachine(
+    "component",
+    {
+        ("down", "start"): "starting",
+        ("starting", "ready"): "ready",
+        ("starting", "fault"): "backoff",
+        ("starting", "stop"): "down",
+        ("ready", "fault"): "backoff",
+        ("ready", "stop"): "down",
+        ("backoff", "start"): "starting",
+        ("backoff", "quarantine"): "quarantined",
+        ("backoff", "stop"): "down",
+        ("quarantined", "stop"): "down",
+    },
+)
 """(state, event) -> state of a component on a gateway; anything else is our mistake"""
 
 _OK: tuple[bool, Any] = (True, None)
@@ -115,9 +118,7 @@ class Slot:
     # ---- life ------------------------------------------------------------------------------------
     def move(self, event: str, cause: str = "") -> None:
         """Take a transition of the table and trace it."""
-        following = TRANSITIONS.get((self.state, event))
-        if following is None:
-            raise InvariantError(f"component {self.name}: {event!r} in state {self.state!r}")
+        following = TRANSITIONS.after(self.name, self.state, event)
         self.state = following
         self._machine.trace.emit("component", self._machine.index, self.name, following, cause)
         if self.on_move is not None:

@@ -33,22 +33,26 @@ from twinloop.sim.cloud.releases import BlockRequest, ReleaseBlock
 from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import RandomStream
+from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import UplinkSpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import TcpStream
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("down", "dial"): "connecting",
-    ("connecting", "accepted"): "up",
-    ("connecting", "lost"): "waiting",
-    ("up", "lost"): "waiting",
-    ("waiting", "dial"): "connecting",
-    ("connecting", "stop"): "down",
-    ("up", "stop"): "down",
-    ("waiting", "stop"): "down",
-    ("down", "stop"): "down",
-}
+TRANSITIONS = StateMachine(
+    "uplink session",
+    {
+        ("down", "dial"): "connecting",
+        ("connecting", "accepted"): "up",
+        ("connecting", "lost"): "waiting",
+        ("up", "lost"): "waiting",
+        ("waiting", "dial"): "connecting",
+        ("connecting", "stop"): "down",
+        ("up", "stop"): "down",
+        ("waiting", "stop"): "down",
+        ("down", "stop"): "down",
+    },
+)
 """(state, event) -> state of the session"""
 
 _HELLO, _SERVER_HELLO = b"client hello", b"server hello"
@@ -200,9 +204,7 @@ class Uplink:
 
     # ---- the session -----------------------------------------------------------------------------
     def _move(self, event: str) -> None:
-        following = TRANSITIONS.get((self.state, event))
-        if following is None:
-            raise InvariantError(f"uplink of {self._machine.name}: {event!r} in state {self.state!r}")
+        following = TRANSITIONS.after(self._machine.name, self.state, event)
         if (following == "up") != (self.state == "up"):
             self.since_ns = self._env.now
         self.state = following

@@ -11,22 +11,25 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twinloop.sim.kernel.clock import Environment, Event
-from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.cores import Cores
 from twinloop.sim.model.boards import Board
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("down", "boot"): "booting",
-    ("booting", "booted"): "up",
-    ("booting", "crash"): "down",
-    ("up", "crash"): "down",
-    ("up", "shutdown"): "stopping",
-    ("stopping", "stopped"): "down",
-    ("stopping", "crash"): "down",
-}
+TRANSITIONS = StateMachine(
+    "gateway",
+    {
+        ("down", "boot"): "booting",
+        ("booting", "booted"): "up",
+        ("booting", "crash"): "down",
+        ("up", "crash"): "down",
+        ("up", "shutdown"): "stopping",
+        ("stopping", "stopped"): "down",
+        ("stopping", "crash"): "down",
+    },
+)
 """(state, event) -> state of a gateway"""
 
 
@@ -84,9 +87,7 @@ class Machine:
 
     def move(self, event: str) -> None:
         """Take a transition of the table and trace it."""
-        following = TRANSITIONS.get((self.state, event))
-        if following is None:
-            raise InvariantError(f"gateway {self.name}: {event!r} in state {self.state!r}")
+        following = TRANSITIONS.after(self.name, self.state, event)
         self.state = following
         self.trace.emit("gateway", self.index, following)
 

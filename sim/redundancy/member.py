@@ -18,26 +18,29 @@ from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.gateway.standalone import Standalone
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Steps, Task, Timer
-from twinloop.sim.kernel.invariants import InvariantError
+from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.model.spec import StandbySpec
 from twinloop.sim.network.link import Way
 from twinloop.sim.redundancy.handover import Handover
 from twinloop.sim.redundancy.right import HEARTBEAT_BYTES, Beat, Heard, Right
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("out", "lead"): "active",
-    ("out", "join"): "standby",
-    ("standby", "stand"): "candidate",
-    ("candidate", "hear"): "standby",
-    ("candidate", "elect"): "promoting",
-    ("promoting", "ready"): "active",
-    ("promoting", "yield"): "standby",
-    ("active", "yield"): "standby",
-    ("standby", "leave"): "out",
-    ("candidate", "leave"): "out",
-    ("promoting", "leave"): "out",
-    ("active", "leave"): "out",
-}
+TRANSITIONS = StateMachine(
+    "role in a pair",
+    {
+        ("out", "lead"): "active",
+        ("out", "join"): "standby",
+        ("standby", "stand"): "candidate",
+        ("candidate", "hear"): "standby",
+        ("candidate", "elect"): "promoting",
+        ("promoting", "ready"): "active",
+        ("promoting", "yield"): "standby",
+        ("active", "yield"): "standby",
+        ("standby", "leave"): "out",
+        ("candidate", "leave"): "out",
+        ("promoting", "leave"): "out",
+        ("active", "leave"): "out",
+    },
+)
 """(role, event) -> role of a gateway in its pair"""
 
 LEADING = ("active", "promoting")
@@ -117,9 +120,7 @@ class Member(Standalone):
 
     # ---- roles -----------------------------------------------------------------------------------
     def _move(self, event: str, cause: str) -> None:
-        following = TRANSITIONS.get((self.role, event))
-        if following is None:
-            raise InvariantError(f"gateway {self.gateway.name}: {event!r} in role {self.role!r}")
+        following = TRANSITIONS.after(self.gateway.name, self.role, event)
         before, self.role = self.role, following
         gateway = self.gateway
         gateway.machine.trace.emit("role", gateway.index, following, self.term, cause)

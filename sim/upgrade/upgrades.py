@@ -24,7 +24,6 @@ from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import MS, S, Steps, Task
-from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import ComponentSpec, UpgradeSpec
 from twinloop.sim.upgrade.download import Fetch
@@ -62,9 +61,7 @@ class Upgrades:
     # ---- orders ----------------------------------------------------------------------------------
     def move(self, upgrade: Upgrade, event: str, cause: str = "") -> None:
         """Take a transition of the table and trace it."""
-        following = TRANSITIONS.get((upgrade.state, event))
-        if following is None:
-            raise InvariantError(f"upgrade of {upgrade.target}: {event!r} in state {upgrade.state!r}")
+        following = TRANSITIONS.after(upgrade.target, upgrade.state, event)
         gateway = self._gateway
         if following in ENDS:
             upgrade.stage, upgrade.ended_ns, upgrade.cause = upgrade.state, gateway.machine.env.now, cause

@@ -293,7 +293,7 @@ def test_every_role_can_be_left_and_reached() -> None:
 
 def test_a_role_that_is_not_in_the_table_is_ours(host: Host) -> None:
     world = World(paired(small(host)), host)
-    with pytest.raises(InvariantError, match="gateway gw: 'elect' in role 'out'"):
+    with pytest.raises(InvariantError, match="role in a pair gw: 'elect' in state 'out'"):
         world.pairs[0].members[0]._move("elect", "")
     world.close()
 
