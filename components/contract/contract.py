@@ -20,6 +20,14 @@ def interface(name: str) -> str:
     return f"{PACKAGE}/{name}@{VERSION}"
 
 
+Result = tuple[bool, Any]
+"""a WIT result as a host function answers it: (is it ok, the value or the error)"""
+Framing = tuple[str, Any]
+"""a WIT framing: (case, its payload): where a reply ends"""
+Verdict = tuple[str, Any]
+"""a WIT verdict: (case, its payload): a lane, or a text"""
+
+
 class PointConfig(NamedTuple):
     """One point as a guest sees it; value = raw * scale + offset, ``low`` and ``high`` in the driver's
     unit."""

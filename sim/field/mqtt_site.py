@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twinloop.components.contract.contract import Result
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.devices.mqtt.session import MqttConnection
@@ -270,7 +271,7 @@ class MqttPort(DialoguePort):
             self._afoot[k] = None
         stream.send_down((data, k, packet), len(data))
 
-    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+    def _put(self, data: bytes) -> Result | None:
         refused = super()._put(data)
         if refused is None and len(data) == 4 and data[:2] == _PUBACK:
             self.on_settled(int.from_bytes(data[2:], "big"))
@@ -290,7 +291,7 @@ class MqttPort(DialoguePort):
             self._tags.append((self._written_bytes, k, packet))
         super()._arrived(content)
 
-    def _finish(self, value: tuple[bool, Any]) -> None:
+    def _finish(self, value: Result) -> None:
         if value[0] and value[1]:
             self._read_bytes += len(value[1])
             while self._tags and self._tags[0][0] <= self._read_bytes:

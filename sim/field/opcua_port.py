@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twinloop.components.contract.contract import Result
 from twinloop.sim.field.files import Client
 from twinloop.sim.field.tcp_port import END, DialoguePort
 from twinloop.sim.kernel.clock import Environment
@@ -63,7 +64,7 @@ class StackPort(DialoguePort):
         """Does a subscription stand over this connection?"""
         return self._peer is not None and self._served.watches(self._peer.get_protocol())
 
-    def _finish(self, value: tuple[bool, Any]) -> None:
+    def _finish(self, value: Result) -> None:
         if value[0] and value[1]:
             self.on_frame()
         super()._finish(value)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
+from twinloop.components.contract.contract import Framing, Result
 from twinloop.sim.field.real_port import Peer, RealWorld, Told
 from twinloop.sim.field.serial_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
 from twinloop.sim.field.tcp_port import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
@@ -82,7 +82,7 @@ class _Exchange:
 
     __slots__ = ("event", "framing", "on_wire", "over", "timeout_ns")
 
-    def __init__(self, framing: Any, timeout_ns: int, event: Event) -> None:
+    def __init__(self, framing: Framing | None, timeout_ns: int, event: Event) -> None:
         self.framing, self.timeout_ns, self.event = framing, timeout_ns, event
         self.over = self.on_wire = False
 
@@ -100,7 +100,7 @@ class AttachedSerialPort:
         """told of each (request, frame that came after it) that its driver gets"""
 
     # ---- the contract ----------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last
         character, ``limit_ns`` from now."""
         self._request = request
@@ -123,7 +123,7 @@ class AttachedSerialPort:
         self._line.take(lambda: self._transmit(exchange, data))
         return exchange.event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Framing, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(frame, timeout_ns, Event(self._env))
         self._env.call_at(self._env.now + timeout_ns, self._finish, exchange, TIMEOUT, priority=LATE)
@@ -201,7 +201,7 @@ class AttachedSerialPort:
             self._buffer = self._buffer[len(frame) :]
             self._finish(exchange, (True, frame), True)
 
-    def _finish(self, exchange: _Exchange, value: tuple[bool, Any], off: bool = False) -> None:
+    def _finish(self, exchange: _Exchange, value: Result, off: bool = False) -> None:
         """Its caller is told, once; ``off``: the line is free again (a caller that gave up early leaves it
         blocked until its timeout)."""
         if exchange.on_wire and (off or value is OK_NOTHING):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twinloop.components.contract.contract import Framing, Result
 from twinloop.devices.model.device import Device
 from twinloop.sim.field.tcp_port import END, DialoguePort
 from twinloop.sim.kernel.clock import Event
@@ -92,12 +93,12 @@ class AttachedPort(DialoguePort):
         self.told: Told = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """As a DialoguePort's; the request is kept for who wants to know what was asked."""
         self._request = request
         return super().transact(request, reply, timeout_ns, limit_ns)
 
-    def _finish(self, value: tuple[bool, Any]) -> None:
+    def _finish(self, value: Result) -> None:
         if value[0] and value[1]:
             self.told(self._request, value[1])
         super()._finish(value)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
+from twinloop.components.contract.contract import Framing, Result
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.field.tcp_port import OK_NOTHING, TIMEOUT, cut_frame
 from twinloop.sim.kernel.clock import LATE, Environment, Event
@@ -23,7 +23,7 @@ SEND_BYTES_MAX = 4096
 """of one frame that a driver sends: sixteen of Modbus's longest; more is refused (limit ``line-send``)"""
 BUFFER_BYTES_MAX = 64 << 10
 """unread bytes of a gateway's end; beyond it they are dropped"""
-SEND_TOO_LONG: tuple[bool, Any] = (False, ("other", f"more than {SEND_BYTES_MAX} bytes at once"))
+SEND_TOO_LONG: Result = (False, ("other", f"more than {SEND_BYTES_MAX} bytes at once"))
 
 
 def _nothing() -> None:
@@ -96,7 +96,7 @@ class _Exchange:
 
     __slots__ = ("event", "framing", "holds", "over", "request", "sent", "timeout_ns")
 
-    def __init__(self, request: bytes, framing: Any, timeout_ns: int, event: Event) -> None:
+    def __init__(self, request: bytes, framing: Framing | None, timeout_ns: int, event: Event) -> None:
         self.request, self.framing, self.timeout_ns, self.event = request, framing, timeout_ns, event
         self.over = self.holds = self.sent = False
 
@@ -127,7 +127,7 @@ class SerialPort:
         return exchange is not None and exchange.sent and not exchange.over and exchange.framing is not None
 
     # ---- the contract ----------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """Wait for the line, send, wait for the answer; ``timeout_ns`` runs from the request's last
         character, ``limit_ns`` from now."""
         exchange = self._current = _Exchange(request, reply, timeout_ns, Event(self._env))
@@ -149,7 +149,7 @@ class SerialPort:
         self._master.take(lambda: self._transmit(exchange))
         return exchange.event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Framing, timeout_ns: int) -> Event:
         """What came after the last frame, or what comes within ``timeout_ns``."""
         exchange = self._current = _Exchange(b"", frame, timeout_ns, Event(self._env))
         self.by_silence = frame[0] == "silence"
@@ -259,7 +259,7 @@ class SerialPort:
             exchange.holds = False
             self._master.release()
 
-    def _finish(self, exchange: _Exchange, value: tuple[bool, Any]) -> None:
+    def _finish(self, exchange: _Exchange, value: Result) -> None:
         if exchange.over:
             return
         exchange.over = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twinloop.components.contract.contract import Framing, Result
 from twinloop.sim.field.files import Client
 from twinloop.sim.kernel.clock import LATE, MS, NEVER_NS, Environment, Event, Timer
 from twinloop.sim.kernel.trace import Trace
@@ -30,18 +31,18 @@ END = object()
 OPENING: tuple[str, Any] = ("opening", None)
 """in a framing's place: what is waited for is the connection"""
 
-OK_NOTHING: tuple[bool, Any] = (True, None)
-TIMEOUT: tuple[bool, Any] = (False, ("timeout", None))
-DISCONNECTED: tuple[bool, Any] = (False, ("disconnected", None))
-NO_FILE: tuple[bool, Any] = (False, ("other", "too many open files"))
-FULL: tuple[bool, Any] = (False, ("other", "too many unsent bytes"))
-TOO_LONG: tuple[bool, Any] = (False, ("too-long", REPLY_BYTES_MAX))
+OK_NOTHING: Result = (True, None)
+TIMEOUT: Result = (False, ("timeout", None))
+DISCONNECTED: Result = (False, ("disconnected", None))
+NO_FILE: Result = (False, ("other", "too many open files"))
+FULL: Result = (False, ("other", "too many unsent bytes"))
+TOO_LONG: Result = (False, ("too-long", REPLY_BYTES_MAX))
 
 
 class Port(Protocol):
     """One device's own line or connection, as its driver sees it."""
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """Send, then wait for one frame, at most ``timeout_ns`` from when the medium is ours: a line that is
         free, a connection that is open.
         ``limit_ns``: the call's deadline, however long that takes."""
@@ -51,7 +52,7 @@ class Port(Protocol):
         """Send only, once the medium is ours, which must be within ``timeout_ns``."""
         ...
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Framing, timeout_ns: int) -> Event:
         """Wait for one frame."""
         ...
 
@@ -65,7 +66,7 @@ class Port(Protocol):
         ...
 
 
-def cut_frame(buffer: bytes, framing: Any) -> tuple[bytes | None, bool]:
+def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
     """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
     tag, value = framing
     if tag == "length-field":
@@ -134,12 +135,12 @@ class TcpPort:
         self._deadline_ns = 0
         self._answer_ns = self._limit_at = 0
         """how long an answer is waited for once the connection is open, and until when at most"""
-        self._framing: Any = None
+        self._framing: Framing = ("silence", None)
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
 
     # ---- the contract ----------------------------------------------------------------------------
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""
         stream = self._stream
         if stream is not None and stream.open and not self._buffer and len(request) <= BUFFER_BYTES_MAX:
@@ -168,11 +169,11 @@ class TcpPort:
         event.fire(refused or OK_NOTHING)
         return event
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Framing, timeout_ns: int) -> Event:
         """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
         return self._wait(frame, timeout_ns, timeout_ns)
 
-    def _wait(self, frame: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def _wait(self, frame: Framing, timeout_ns: int, limit_ns: int) -> Event:
         event = Event(self._env)
         self._waiting, self._framing = event, frame
         self._answer_ns, self._limit_at = timeout_ns, self._env.now + limit_ns
@@ -218,7 +219,7 @@ class TcpPort:
         self.reset()
 
     # ---- the connection --------------------------------------------------------------------------
-    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+    def _put(self, data: bytes) -> Result | None:
         """Hand bytes to the connection, opening it first if need be; returns why not: too many wait for it to
         open, or no socket is left."""
         if sum(map(len, self._unsent)) + len(data) > BUFFER_BYTES_MAX:
@@ -326,7 +327,7 @@ class TcpPort:
                 self._drop()
             self._finish(TIMEOUT)
 
-    def _finish(self, value: tuple[bool, Any]) -> None:
+    def _finish(self, value: Result) -> None:
         event, timer = self._waiting, self._timer
         self._waiting = self._timer = None
         if timer is not None:
@@ -350,14 +351,14 @@ class DialoguePort(TcpPort):
         """its driver keeps state with the connection: one that was lost between two calls isn't dialled anew
         behind its back"""
 
-    def _put(self, data: bytes) -> tuple[bool, Any] | None:
+    def _put(self, data: bytes) -> Result | None:
         """As ``TcpPort``'s; a driver that doesn't know yet that its connection is gone is told."""
         if self._untold:
             self._untold = False
             return DISCONNECTED
         return super()._put(data)
 
-    def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+    def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """As ``TcpPort``'s; nothing is known of when the answer comes."""
         refused = self._put(request)
         self._listening = False
@@ -372,7 +373,7 @@ class DialoguePort(TcpPort):
         self._listening = False
         return super().send(data, timeout_ns)
 
-    def receive(self, frame: Any, timeout_ns: int) -> Event:
+    def receive(self, frame: Framing, timeout_ns: int) -> Event:
         """As ``TcpPort``'s; over at once when it was nudged before and nothing is there."""
         self._listening = True
         event = super().receive(frame, timeout_ns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twinloop.components.contract.contract import Verdict
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
@@ -293,7 +294,7 @@ class Pipeline:
 
     def _decided(
         self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None
-    ) -> list[tuple[Any, int]]:
+    ) -> list[tuple[Verdict, int]]:
         """What the policy has decided, held against the contract: verdicts and the points that they are
         about."""
         ledger = self._ledger
@@ -318,7 +319,9 @@ class Pipeline:
             return []
         return groups
 
-    def _composed(self, reader: Reader, row: Row, mask: int, verdict: Any, batch: Batch) -> Message | None:
+    def _composed(
+        self, reader: Reader, row: Row, mask: int, verdict: Verdict, batch: Batch
+    ) -> Message | None:
         """What the policy said with these points, as a message to be handed on; None when they are dropped,
         which is done at once."""
         tag, payload = verdict
@@ -360,7 +363,7 @@ class Pipeline:
         if total_ns > row.period_ns:
             self._ledger.late_of[row.device] += count
 
-    def hold(self, reader: Reader, row: Row, verdict: Any, message: Message) -> None:
+    def hold(self, reader: Reader, row: Row, verdict: Verdict, message: Message) -> None:
         """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it
         stores it."""
         if not self.member.hold(reader, row, verdict, message):
@@ -368,7 +371,7 @@ class Pipeline:
             self.carried(reader, row, message.mask, "cache", late=True)
             self.outbox.keep(message)
 
-    def alert(self, row: Row, mask: int, verdict: Any) -> None:
+    def alert(self, row: Row, mask: int, verdict: Verdict) -> None:
         """The policy has raised an alert, if it has."""
         if verdict[0] == "alert":
             self.machine.trace.emit(
@@ -417,7 +420,11 @@ def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
     return "deadline" if outcome.cause is Cause.DEADLINE else otherwise
 
 
-def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tuple[Any, int]] | str:
+Decision = tuple[Verdict, list[tuple[int, Verdict]]]
+"""a policy's answer: the whole batch's verdict, and points with another"""
+
+
+def verdict_groups(decision: Decision, kept: int, bit_of: dict[int, int]) -> list[tuple[Verdict, int]] | str:
     """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is
     broken."""
     whole, exceptions = decision
@@ -425,7 +432,7 @@ def verdict_groups(decision: Any, kept: int, bit_of: dict[int, int]) -> list[tup
         return f"verdict other({whole[1]!r})"
     if not exceptions:
         return [(whole, kept)]
-    groups: dict[Any, int] = {}
+    groups: dict[Verdict, int] = {}
     named = 0
     for point, verdict in exceptions:
         bit = bit_of.get(point, 0)

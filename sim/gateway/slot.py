@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twinloop.components.contract.contract import Settings
+from twinloop.components.contract.contract import Result, Settings
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
 from twinloop.sim.kernel.clock import Event, S
@@ -44,7 +44,7 @@ TRANSITIONS = StateMachine(
 )
 """(state, event) -> state of a component on a gateway; anything else is our mistake"""
 
-_OK: tuple[bool, Any] = (True, None)
+_OK: Result = (True, None)
 
 
 class Slot:
@@ -291,7 +291,7 @@ class Imports:
         return sorted(self.values)
 
     # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) ----
-    def write_state(self, key: str, value: bytes) -> tuple[bool, Any]:
+    def write_state(self, key: str, value: bytes) -> Result:
         """``state.set``'s result; on ok the caller parks the guest until the store has synced."""
         size = len(key.encode())
         if size > STATE_KEY_BYTES_MAX:

@@ -6,8 +6,7 @@ Belongs here: what a gateway asks of its part, and the answers of one that stand
 
 from __future__ import annotations
 
-from typing import Any
-
+from twinloop.components.contract.contract import Verdict
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud.leases import LeaseAnswer
 from twinloop.sim.cloud.messages import Message
@@ -55,7 +54,7 @@ class Standalone:
         """Points have got their verdict: how many of them count; ``late``: it led when it read them."""
         return mask.bit_count()
 
-    def hold(self, poller: Reader, row: Row, verdict: Any, message: Message) -> bool:
+    def hold(self, poller: Reader, row: Row, verdict: Verdict, message: Message) -> bool:
         """Keep a verdict that isn't ours to carry out (any more); False: nobody does."""
         return False
 

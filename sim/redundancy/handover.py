@@ -8,8 +8,9 @@ holds, and what comes twice is counted; when it shuts down and hears no leader, 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from twinloop.components.contract.contract import Verdict
 from twinloop.sim.accounts.latency import UPLINK, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Message
@@ -28,7 +29,7 @@ class HeldVerdict(NamedTuple):
     since_ns: int
     poller: Reader
     row: Row
-    verdict: Any
+    verdict: Verdict
     message: Message
     spent_ns: tuple[int, ...]
 
@@ -42,7 +43,7 @@ class Handover:
         self._watching = False
         self.held = self.peak = self.sent = self.let_go = 0
 
-    def hold(self, poller: Reader, row: Row, verdict: Any, message: Message) -> None:
+    def hold(self, poller: Reader, row: Row, verdict: Verdict, message: Message) -> None:
         """Keep a verdict that isn't ours to carry out today."""
         gateway = self._gateway
         row.carried |= message.mask

@@ -9,8 +9,9 @@ By what a gateway may lead is told in right.py.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+from twinloop.components.contract.contract import Verdict
 from twinloop.sim.accounts.ledger import Row, Share
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import Message
@@ -195,7 +196,7 @@ class Member(Standalone):
             row.cared |= mask
         return count
 
-    def hold(self, poller: Reader, row: Row, verdict: Any, message: Message) -> bool:
+    def hold(self, poller: Reader, row: Row, verdict: Verdict, message: Message) -> bool:
         """A hot standby keeps it for a while."""
         if self.handover is None:
             return False

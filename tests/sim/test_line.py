@@ -255,17 +255,17 @@ def test_windows_that_were_full() -> None:
     wires.occupancy.window_ns = 1000
     assert LINE_FULL == 0.98
     for since, until in ((0, 980), (1000, 1979), (2000, 2500), (2510, 3500), (3500, 3990), (4000, 6600), (8000, 8979), (8979, 8980), (9100, 9101), (11_000, 11_001)):
-        wires._fill(since, until)
+        wires.occupancy._fill(since, until)
     assert wires.occupancy.full_windows == 6, "0, 2, 3, 4, 5 and 8; not 1, 6, 7, 9"
     exact = line()
-    exact.window_ns = 1000
-    exact._fill(0, 979)
-    exact._fill(1000, 1001)
-    assert exact.full_windows == 0
+    exact.occupancy.window_ns = 1000
+    exact.occupancy._fill(0, 979)
+    exact.occupancy._fill(1000, 1001)
+    assert exact.occupancy.full_windows == 0
     fresh = line()
-    fresh.window_ns = 1000
-    fresh._fill(5000, 5000)
+    fresh.occupancy.window_ns = 1000
+    fresh.occupancy._fill(5000, 5000)
     assert fresh._window == 0
-    fresh._fill(1000, 2000)
-    fresh._fill(2000, 2001)
-    assert fresh.full_windows == 1
+    fresh.occupancy._fill(1000, 2000)
+    fresh.occupancy._fill(2000, 2001)
+    assert fresh.occupancy.full_windows == 1
