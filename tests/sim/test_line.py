@@ -265,7 +265,7 @@ def test_windows_that_were_full() -> None:
     fresh = line()
     fresh.occupancy.window_ns = 1000
     fresh.occupancy._fill(5000, 5000)
-    assert fresh._window == 0
+    assert fresh.occupancy._window == 0
     fresh.occupancy._fill(1000, 2000)
     fresh.occupancy._fill(2000, 2001)
     assert fresh.occupancy.full_windows == 1
