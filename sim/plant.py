@@ -47,7 +47,14 @@ class Plant:
         }
         self.gateways: list[Gateway] = []
         self.field = Field(
-            self.env, self.trace, self.streams, spec, self.links, epoch_ns, own_brokers, outside
+            env=self.env,
+            trace=self.trace,
+            streams=self.streams,
+            spec=spec,
+            links=self.links,
+            epoch_ns=epoch_ns,
+            own_brokers=own_brokers,
+            outside=outside,
         )
 
     def put_trouble(self) -> None:

@@ -62,7 +62,14 @@ class Wiring:
             if mine.standby is not None:
                 self._wire_pair(mine.name, mine.standby)
         for i, device in enumerate(spec.devices):
-            plan = SampleSchedule(plant.env, self._books.ledger, plant.trace, i, device, spec.duration_ns)
+            plan = SampleSchedule(
+                env=plant.env,
+                ledger=self._books.ledger,
+                trace=plant.trace,
+                index=i,
+                spec=device,
+                duration_ns=spec.duration_ns,
+            )
             plan.source, plan.news = plant.field.source(i, device), plant.field.news(i, device)
             if plan.news is not None:
                 self._books.ledger.asked[i] = 0
@@ -85,16 +92,16 @@ class Wiring:
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
         mine = [i for i, device in enumerate(self._plant.spec.devices) if device.gateway == spec.of]
         pair = Pair(
-            self._plant.env,
-            len(self.pairs),
-            self._plant.trace,
-            self._cloud,
-            spec,
-            self.gateway_of_name[spec.of],
-            self.gateway_of_name[name],
-            self._plant.links[spec.link],
-            self._plant.happened,
-            lambda: sum(self._books.ledger.duplicates_of.get(i, 0) for i in mine),
+            env=self._plant.env,
+            index=len(self.pairs),
+            trace=self._plant.trace,
+            cloud=self._cloud,
+            spec=spec,
+            first=self.gateway_of_name[spec.of],
+            second=self.gateway_of_name[name],
+            link=self._plant.links[spec.link],
+            happened=self._plant.happened,
+            duplicates=lambda: sum(self._books.ledger.duplicates_of.get(i, 0) for i in mine),
         )
         self.pairs.append(pair)
         self._pair_of.update(dict.fromkeys(pair.names, pair))
@@ -108,18 +115,18 @@ class Wiring:
         used = dict.fromkeys([spec.transform, spec.policy, *(device.driver for device in mine)])
         metered = any(components[name].cpu_ns is not None for name in used)
         gateway = Gateway(
-            self._plant.env,
-            self._plant.trace,
-            index,
-            spec,
-            self._host,
-            self._books,
-            self._cloud,
-            self._plant.links[spec.uplink.link],
-            self._plant.streams,
-            metered,
-            store_path,
-            self._plant.epoch_ns,
+            env=self._plant.env,
+            trace=self._plant.trace,
+            index=index,
+            spec=spec,
+            host=self._host,
+            books=self._books,
+            cloud=self._cloud,
+            link=self._plant.links[spec.uplink.link],
+            streams=self._plant.streams,
+            metered=metered,
+            store_path=store_path,
+            epoch_ns=self._plant.epoch_ns,
         )
         self._plant.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
@@ -149,13 +156,13 @@ class Wiring:
         settings = settings._replace(options=list(options.items()))
         linked, meter = self._host.link(spec.component, spec.grants), gateway.machine.budget.meter(spec.name)
         slot = Slot(
-            gateway.machine,
-            f"{gateway.name}/{name}",
-            spec,
-            linked,
-            settings,
-            meter,
-            spec.deadline_ns or deadline_ns,
+            machine=gateway.machine,
+            name=f"{gateway.name}/{name}",
+            spec=spec,
+            linked=linked,
+            settings=settings,
+            meter=meter,
+            deadline_ns=spec.deadline_ns or deadline_ns,
         )
         gateway.rack.slots.append(slot)
         return slot

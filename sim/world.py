@@ -62,7 +62,12 @@ class World(Plant):
         self.ledger.on_end = self.ends.ended
         self.on_happened.append(lambda event: self.truth.trouble_everywhere(self.env.now))
         self.cloud = Cloud(
-            self.env, self.ledger, self.latencies, self.trace, len(spec.devices), len(spec.gateways)
+            env=self.env,
+            ledger=self.ledger,
+            latencies=self.latencies,
+            trace=self.trace,
+            devices=len(spec.devices),
+            gateways=len(spec.gateways),
         )
         self.commands = Commands(self.trace)
         self.waiting_for: list[Callable[[], bool]] = []

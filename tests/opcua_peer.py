@@ -36,7 +36,7 @@ class Peer:
         fresh_counters()
         self.heard: list[bytes] = []
         self.hung_up = False
-        self.device = Device(kind or model("press-sensor"), DEVICE, 1, 5)
+        self.device = Device(model=kind or model("press-sensor"), name=DEVICE, unit_id=1, key=5)
         with self.stacks.inside():
             self.server = OpcUaServer(self.device, standard_space(), lambda: self.env.now, EPOCH_NS)
             self.stacks.loop.run_until_complete(self.stacks.start(host_of(DEVICE), self.server.start()))

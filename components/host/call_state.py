@@ -28,7 +28,7 @@ class Request(NamedTuple):
     arguments: list[Any]
 
 
-class Block:
+class CallWords:
     """The memory of one instance that the C API writes to: its ``words``, and the addresses of some."""
 
     __slots__ = ("at", "error_at", "flag_at", "fuel_at", "words")
@@ -46,7 +46,7 @@ class Block:
         return self.words[FUEL]
 
 
-class Call:
+class CallState:
     """The call under way, or the last one. ``arguments_at``: of C values; 0: ``arguments`` are still to be
     lowered. ``pending``: how the result of a parked import is written, and where."""
 

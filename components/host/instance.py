@@ -23,7 +23,16 @@ from wasmtime import component as wc
 from twinloop.components.contract.errors import HostError
 from twinloop.components.host import capi
 from twinloop.components.host.batch import Held
-from twinloop.components.host.call_state import ERROR, FLAG, FUEL, RESULT, Block, Call, NeedsFibers, Request
+from twinloop.components.host.call_state import (
+    ERROR,
+    FLAG,
+    FUEL,
+    RESULT,
+    CallState,
+    CallWords,
+    NeedsFibers,
+    Request,
+)
 from twinloop.components.host.capi import (
     func_call,
     func_call_async,
@@ -98,9 +107,9 @@ class Instance:
         self.lent = False
         """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls
         ``release``"""
-        self.block = Block()
+        self.block = CallWords()
         self.result_at = self.block.at
-        self._call = Call()
+        self._call = CallState()
         self._functions: dict[str, tuple[Signature, int, Any]] = {}
         """signature, address, and what keeps the address alive"""
         self._fibers = linked.parks or host.fibers or linked.component.sha256 in host.long

@@ -213,6 +213,7 @@ class Call:
 
     def __init__(
         self,
+        *,
         loop: asyncio.AbstractEventLoop,
         at: tuple[str, int],
         heard: Callable[[bytes], None],

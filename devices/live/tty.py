@@ -29,6 +29,7 @@ class Tty:
 
     def __init__(
         self,
+        *,
         loop: asyncio.AbstractEventLoop,
         path: str,
         rate_bd: int,

@@ -156,7 +156,9 @@ class Device:
             else image.read_raw(point.table, point.address, point.width)
         )
         key = mixed(self._key, now_ns + 1000 * len(self.model.points) + fault.point)
-        overlay = Overlay(fault, cell, bytes(seen or b""), key, now_ns, self._step_ns)
+        overlay = Overlay(
+            fault=fault, cell=cell, frozen=bytes(seen or b""), key=key, start_ns=now_ns, step_ns=self._step_ns
+        )
         image.overlays.append(overlay)
         image.now_ns = now_ns
         return lambda: image.overlays.remove(overlay)

@@ -37,7 +37,7 @@ class Overlay:
     __slots__ = ("_fault", "_key", "_step_ns", "cell", "frozen", "start_ns")
 
     def __init__(
-        self, fault: ValueFault, cell: Cell | None, frozen: bytes, key: int, start_ns: int, step_ns: int
+        self, *, fault: ValueFault, cell: Cell | None, frozen: bytes, key: int, start_ns: int, step_ns: int
     ) -> None:
         self._fault, self.cell, self.frozen = fault, cell, frozen
         self._key, self.start_ns, self._step_ns = key, start_ns, step_ns

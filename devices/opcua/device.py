@@ -80,7 +80,7 @@ class _Counted:
         """task -> values of the point in the answer that it is about to write"""
 
 
-class _Times:
+class _DateTimes:
     """Instants of the timeline as DateTimes; ``epoch_ns``: ns since 1970 at its 0."""
 
     __slots__ = ("_epoch_ns", "_last")
@@ -111,7 +111,7 @@ class OpcUaServer:
         self.listens_at = (host_of(device.name), PORT)
         """(host, port); change it before ``start``"""
         self._now = now
-        self._times = _Times(epoch_ns)
+        self._times = _DateTimes(epoch_ns)
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
         self._told_by_us: dict[Any, Callable[[Any, Any], ua.DataValue]] = {}

@@ -103,7 +103,14 @@ class Sockets:
     # ---- what sim/field/real_port.Outside asks for -----------------------------------------------
     def call(self, place: PlaceSpec, heard: Heard, lost: Lost) -> Peer:
         """Connect to a device."""
-        far = Call(self._loop, (place.host, place.port), heard, lost, self._enter, self._met)
+        far = Call(
+            loop=self._loop,
+            at=(place.host, place.port),
+            heard=heard,
+            lost=lost,
+            enter=self._enter,
+            met=self._met,
+        )
         self._open[far] = None
         return far
 
@@ -114,13 +121,13 @@ class Sockets:
         assert link.serial_bd is not None
         try:
             far = Tty(
-                self._loop,
-                place.path,
-                link.serial_bd,
-                link.framing,
-                lambda frame: self._enter(heard, frame),
-                lambda: self._enter(lost),
-                self._met,
+                loop=self._loop,
+                path=place.path,
+                rate_bd=link.serial_bd,
+                framing=link.framing,
+                heard=lambda frame: self._enter(heard, frame),
+                lost=lambda: self._enter(lost),
+                met=self._met,
             )
         except OSError as error:
             self.refused[place.url] = error.strerror or str(error)
@@ -139,7 +146,12 @@ class Sockets:
             one = self._serving[url] = Elsewhere(self.pacer.position_ns)
             at = parts.hostname or "", parts.port or 0
             call = Call(
-                self._loop, at, one.heard, one.lost, lambda action, *arguments: action(*arguments), self._met
+                loop=self._loop,
+                at=at,
+                heard=one.heard,
+                lost=one.lost,
+                enter=lambda action, *arguments: action(*arguments),
+                met=self._met,
             )
             one.write = call.write
             self._open[call] = None

@@ -218,7 +218,12 @@ class Wire:
 
             def accept(client: TcpConnection, index: int = index) -> OpcUaCaller:
                 return OpcUaCaller(
-                    self.plant, index, client.name, str(client.peer[0]), client.write, client.hang_up
+                    plant=self.plant,
+                    index=index,
+                    name=client.name,
+                    peer=str(client.peer[0]),
+                    write=client.write,
+                    hang_up=client.hang_up,
                 )
 
             bound = await self._listen(accept, host, port, "--opcua-port")

@@ -66,7 +66,14 @@ class SampleSchedule:
     )
 
     def __init__(
-        self, env: Environment, ledger: Ledger, trace: Trace, index: int, spec: DeviceSpec, duration_ns: int
+        self,
+        *,
+        env: Environment,
+        ledger: Ledger,
+        trace: Trace,
+        index: int,
+        spec: DeviceSpec,
+        duration_ns: int,
     ) -> None:
         self._env, self._ledger, self._trace, self._index = env, ledger, trace, index
         self.duration_ns = duration_ns

@@ -29,6 +29,7 @@ class Cloud:
 
     def __init__(
         self,
+        *,
         env: Environment,
         ledger: Ledger,
         latencies: Latencies,

@@ -74,6 +74,7 @@ class Field:
 
     def __init__(
         self,
+        *,
         env: Environment,
         trace: Trace,
         streams: RandomStreams,
@@ -272,33 +273,42 @@ class Field:
             assert self.stacks is not None
             assert isinstance(server, OpcUaServer)
             return StackPort(
-                self._env,
-                self._trace,
-                index,
-                link,
-                server,
-                self.stacks,
-                (host_of(spec.name), PORT),
-                spec.name,
-                spec.response_ns,
-                client,
+                env=self._env,
+                trace=self._trace,
+                device=index,
+                link=link,
+                served=server,
+                stacks=self.stacks,
+                at=(host_of(spec.name), PORT),
+                leg=spec.name,
+                response_ns=spec.response_ns,
+                client=client,
             )
         assert isinstance(server, ModbusServer)
         if self._timing[spec.link] is None:
             if client.second:
                 server = ModbusServer(server.device, server)
-            return TcpPort(self._env, self._trace, index, link, server, spec.name, spec.response_ns, client)
+            return TcpPort(
+                env=self._env,
+                trace=self._trace,
+                device=index,
+                link=link,
+                server=server,
+                leg=spec.name,
+                response_ns=spec.response_ns,
+                client=client,
+            )
         line = self.line(spec)
         if (client.name, line.name) not in self._masters:
             self._masters[client.name, line.name] = Master(line)
         return SerialPort(
-            self._env,
-            self._trace,
-            index,
-            line,
-            server,
-            spec.response_ns,
-            self._masters[client.name, line.name],
+            env=self._env,
+            trace=self._trace,
+            device=index,
+            line=line,
+            server=server,
+            response_ns=spec.response_ns,
+            master=self._masters[client.name, line.name],
         )
 
     def _real(self, client: Client, index: int, spec: DeviceSpec, place: PlaceSpec) -> Port:
@@ -309,12 +319,26 @@ class Field:
         wire = self._wires[spec.link]
         if not place.path:
             return AttachedPort(
-                self._outside, place, self._env, self._trace, index, wire, None, spec.name, 0, client
+                self._outside,
+                place,
+                env=self._env,
+                trace=self._trace,
+                device=index,
+                link=wire,
+                server=None,
+                leg=spec.name,
+                response_ns=0,
+                client=client,
             )
         if place.path not in self._real_lines:
             of = next(link for link in self._spec.links if link.name == spec.link)
             self._real_lines[place.path] = AttachedLine(
-                self._env, f"{spec.link}/{spec.line}", self._outside, place, of, wire
+                env=self._env,
+                name=f"{spec.link}/{spec.line}",
+                outside=self._outside,
+                place=place,
+                spec=of,
+                link=wire,
             )
         return AttachedSerialPort(self._env, self._trace, index, self._real_lines[place.path])
 

@@ -139,7 +139,12 @@ class Publisher:
     # ---- the connection --------------------------------------------------------------------------
     def _dial(self) -> None:
         stream = self._stream = TcpStream(
-            self._env, self._site.link, self.device.device.name, self._at_broker, self._at_device, self._lost
+            env=self._env,
+            link=self._site.link,
+            leg=self.device.device.name,
+            near=self._at_broker,
+            far=self._at_device,
+            lost=self._lost,
         )
         stream.connect(lambda: self._opened(stream))
 
@@ -235,7 +240,16 @@ class MqttPort(DialoguePort):
     )
 
     def __init__(self, env: Environment, trace: Trace, device: int, site: BrokerSite, client: Client) -> None:
-        super().__init__(env, trace, device, site.link, None, BROKER_LEG, 0, client)
+        super().__init__(
+            env=env,
+            trace=trace,
+            device=device,
+            link=site.link,
+            server=None,
+            leg=BROKER_LEG,
+            response_ns=0,
+            client=client,
+        )
         self._site = site
         self._peer: MqttConnection | None = None
         self._afoot: dict[int, None] = {}

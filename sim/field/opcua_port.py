@@ -40,6 +40,7 @@ class StackPort(DialoguePort):
 
     def __init__(
         self,
+        *,
         env: Environment,
         trace: Trace,
         device: int,
@@ -51,7 +52,16 @@ class StackPort(DialoguePort):
         response_ns: int,
         client: Client,
     ) -> None:
-        super().__init__(env, trace, device, link, None, leg, response_ns, client)
+        super().__init__(
+            env=env,
+            trace=trace,
+            device=device,
+            link=link,
+            server=None,
+            leg=leg,
+            response_ns=response_ns,
+            client=client,
+        )
         self._served, self._stacks, self._at = served, stacks, at
         self.stateful = True
         self._peer: Accepted | None = None

@@ -24,7 +24,7 @@ class AttachedLine:
     """One serial port and everybody who uses it. ``name``: the leg of the link that its trouble hits."""
 
     def __init__(
-        self, env: Environment, name: str, outside: RealWorld, place: PlaceSpec, spec: LinkSpec, link: Link
+        self, *, env: Environment, name: str, outside: RealWorld, place: PlaceSpec, spec: LinkSpec, link: Link
     ) -> None:
         assert spec.timing is not None
         self.env, self.timing = env, spec.timing

@@ -85,8 +85,8 @@ class AttachedPort(DialoguePort):
 
     __slots__ = ("_far", "_outside", "_place", "_request", "told")
 
-    def __init__(self, outside: RealWorld, place: PlaceSpec, *wiring: Any) -> None:
-        super().__init__(*wiring)
+    def __init__(self, outside: RealWorld, place: PlaceSpec, **wiring: Any) -> None:
+        super().__init__(**wiring)
         self._outside, self._place = outside, place
         self._far: Peer | None = None
         self._request = b""

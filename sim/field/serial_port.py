@@ -106,6 +106,7 @@ class SerialPort:
 
     def __init__(
         self,
+        *,
         env: Environment,
         trace: Trace,
         device: int,

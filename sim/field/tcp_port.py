@@ -117,6 +117,7 @@ class TcpPort:
 
     def __init__(
         self,
+        *,
         env: Environment,
         trace: Trace,
         device: int,
@@ -240,15 +241,15 @@ class TcpPort:
     def _connect(self) -> None:
         self.server.reset()
         stream = self._stream = TcpStream(
-            self._env,
-            self._link,
-            self._leg,
-            self._arrived,
-            self._asked,
-            self._lost,
-            BUS_USER_TIMEOUT_NS,
-            self._client.name,
-            self._client.second,
+            env=self._env,
+            link=self._link,
+            leg=self._leg,
+            near=self._arrived,
+            far=self._asked,
+            lost=self._lost,
+            user_timeout_ns=BUS_USER_TIMEOUT_NS,
+            via=self._client.name,
+            second=self._client.second,
         )
         stream.troubled = self._arm
         stream.connect(self._opened)
@@ -344,8 +345,8 @@ class DialoguePort(TcpPort):
 
     __slots__ = ("_listening", "_nudged", "_untold", "stateful")
 
-    def __init__(self, *wiring: Any) -> None:
-        super().__init__(*wiring)
+    def __init__(self, **wiring: Any) -> None:
+        super().__init__(**wiring)
         self._nudged = self._listening = self._untold = False
         self.stateful = False
         """its driver keeps state with the connection: one that was lost between two calls isn't dialled anew
@@ -396,15 +397,15 @@ class DialoguePort(TcpPort):
 
     def _connect(self) -> None:
         stream = self._stream = TcpStream(
-            self._env,
-            self._link,
-            self._leg,
-            self._arrived,
-            self._asked,
-            self._lost,
-            BUS_USER_TIMEOUT_NS,
-            self._client.name,
-            self._client.second,
+            env=self._env,
+            link=self._link,
+            leg=self._leg,
+            near=self._arrived,
+            far=self._asked,
+            lost=self._lost,
+            user_timeout_ns=BUS_USER_TIMEOUT_NS,
+            via=self._client.name,
+            second=self._client.second,
         )
         stream.connect(self._opened)
 

@@ -81,6 +81,7 @@ class Gateway:
 
     def __init__(
         self,
+        *,
         env: Environment,
         trace: Trace,
         index: int,
@@ -98,23 +99,37 @@ class Gateway:
         budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
         syncs = spec.store is not None and not spec.store.volatile
         machine = self.machine = Machine(
-            env, index, spec.name, spec.board, trace, budget, WallClock(epoch_ns), syncs
+            env=env,
+            index=index,
+            name=spec.name,
+            board=spec.board,
+            trace=trace,
+            budget=budget,
+            clock=WallClock(epoch_ns),
+            syncs=syncs,
         )
         self.rack = Rack()
         self.supervisor = Supervisor(
             machine, self.rack, host, spec.restart, streams.stream(f"supervisor/{spec.name}/backoff")
         )
         self.supervisor.on_round, self.supervisor.on_bite = self._ask_all, self.restart
-        uplink = Uplink(machine, cloud, self, spec.uplink, link, streams.stream(f"uplink/{spec.name}/retry"))
+        uplink = Uplink(
+            machine=machine,
+            cloud=cloud,
+            receiver=self,
+            spec=spec.uplink,
+            link=link,
+            jitter=streams.stream(f"uplink/{spec.name}/retry"),
+        )
         store = None
         if spec.store is not None:
             store = Store(
-                machine,
-                books.ledger,
-                uplink,
-                spec.store,
-                store_path,
-                streams.stream(f"power-cut/{spec.name}"),
+                machine=machine,
+                ledger=books.ledger,
+                uplink=uplink,
+                spec=spec.store,
+                path=store_path,
+                cuts=streams.stream(f"power-cut/{spec.name}"),
             )
             machine.flash = store
         for _ in range(STORE_FILES if syncs else 0):

@@ -58,6 +58,7 @@ class PushReader(Poller):
 
     def __init__(
         self,
+        *,
         pipeline: Pipeline,
         index: int,
         spec: DeviceSpec,
@@ -77,7 +78,7 @@ class PushReader(Poller):
         self._told: dict[int, None] = {}
         """the samples that this gateway was told of, the last TOLD_MAX of them"""
         self._listening = False
-        super().__init__(pipeline, index, spec, slot, port, table)
+        super().__init__(pipeline=pipeline, index=index, spec=spec, slot=slot, port=port, table=table)
         self._listen_to(port)
         slot.on_ready = self.rouse
 

@@ -28,7 +28,7 @@ class Poller(Reader):
     listens_by_itself = False
 
     def __init__(
-        self, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable
+        self, *, pipeline: Pipeline, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable
     ) -> None:
         super().__init__(index, spec, slot, port, table)
         self.pipeline, self.machine, self._ledger = pipeline, pipeline.machine, pipeline.books.ledger

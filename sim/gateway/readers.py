@@ -64,7 +64,7 @@ class Readers:
         port = self._field.port(client, index, spec)
         if spec.subscribed is not None:
             return self._subscriber(gateway, port, index, spec, slot, table)
-        polled = Poller(gateway.pipeline, index, spec, slot, port, table)
+        polled = Poller(pipeline=gateway.pipeline, index=index, spec=spec, slot=slot, port=port, table=table)
         polled.witness = self._witness(index, spec, port)
         return polled
 
@@ -76,7 +76,14 @@ class Readers:
 
         assert isinstance(port, StackPort)
         subscriber = Subscriber(
-            gateway.pipeline, index, spec, slot, port, table, self._field.news_of[index], self._epoch_ns
+            pipeline=gateway.pipeline,
+            index=index,
+            spec=spec,
+            slot=slot,
+            port=port,
+            table=table,
+            news=self._field.news_of[index],
+            epoch_ns=self._epoch_ns,
         )
         image, looks = self._node_looks(index)
         subscriber.witness = NoticeWitness(image, looks, self._epoch_ns)
@@ -88,7 +95,14 @@ class Readers:
         site, name = self._field.sites[spec.link], client_of(gateway.name, spec.name)
         broker = self._field.broker_port(client, index, spec)
         receiver = PushReader(
-            gateway.pipeline, index, spec, slot, broker, table, name, lambda k: site.holds(name, index, k)
+            pipeline=gateway.pipeline,
+            index=index,
+            spec=spec,
+            slot=slot,
+            port=broker,
+            table=table,
+            client=name,
+            holds=lambda k: site.holds(name, index, k),
         )
         site.add_receiver(index, name, receiver)
         speaker = self._field.servers[index]

@@ -75,6 +75,7 @@ class Slot:
 
     def __init__(
         self,
+        *,
         machine: Machine,
         name: str,
         spec: ComponentSpec,
@@ -128,7 +129,15 @@ class Slot:
 
     def sibling(self, name: str, spec: ComponentSpec, linked: Linked) -> Slot:
         """A slot for the same work with another component; it begins with a copy of what ``state`` keeps."""
-        slot = Slot(self._machine, name, spec, linked, self.settings, self.meter, self.deadline_ns)
+        slot = Slot(
+            machine=self._machine,
+            name=name,
+            spec=spec,
+            linked=linked,
+            settings=self.settings,
+            meter=self.meter,
+            deadline_ns=self.deadline_ns,
+        )
         slot.imports.values = dict(self.imports.values)
         return slot
 

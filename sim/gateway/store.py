@@ -31,6 +31,7 @@ class Store:
 
     def __init__(
         self,
+        *,
         machine: Machine,
         ledger: Ledger,
         uplink: Uplink,

@@ -32,6 +32,7 @@ class Subscriber(PushReader):
 
     def __init__(
         self,
+        *,
         pipeline: Pipeline,
         index: int,
         spec: DeviceSpec,
@@ -49,7 +50,16 @@ class Subscriber(PushReader):
         self._unasked = 0
         self._seen_ns = 0
         """the instant of the batch that has come, on the timeline"""
-        super().__init__(pipeline, index, spec, slot, port, table, "", lambda k: False)  # type: ignore[arg-type]
+        super().__init__(
+            pipeline=pipeline,
+            index=index,
+            spec=spec,
+            slot=slot,
+            port=port,  # type: ignore[arg-type]
+            table=table,
+            client="",
+            holds=lambda k: False,
+        )
 
     def _listen_to(self, port: StackPort) -> None:  # type: ignore[override]
         port.on_frame, port.on_reset = self._framed, self._forgotten

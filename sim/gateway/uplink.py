@@ -124,6 +124,7 @@ class Uplink:
 
     def __init__(
         self,
+        *,
         machine: Machine,
         cloud: Cloud,
         receiver: Inbox,
@@ -221,12 +222,12 @@ class Uplink:
             return
         self._holds_file = True
         stream = self._stream = TcpStream(
-            self._env,
-            self._link,
-            self._machine.name,
-            self._down,
-            self._up,
-            self._lost,
+            env=self._env,
+            link=self._link,
+            leg=self._machine.name,
+            near=self._down,
+            far=self._up,
+            lost=self._lost,
             user_timeout_ns=self.spec.user_timeout_ns,
         )
         stream.connect(lambda: self._greet(stream))

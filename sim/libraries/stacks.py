@@ -62,13 +62,13 @@ class Stacks:
         if listener is None:
             return None
         return Accepted(
-            self.loop,
-            listener.factory,
-            listener.context,
-            name or (host, port),
-            (peer, self.network.next_port()),
-            answer,
-            hang_up,
+            loop=self.loop,
+            factory=listener.factory,
+            context=listener.context,
+            name=name or (host, port),
+            peer=(peer, self.network.next_port()),
+            answer=answer,
+            hang_up=hang_up,
         )
 
     def close(self) -> None:
@@ -96,6 +96,7 @@ class Accepted(asyncio.Transport):
 
     def __init__(
         self,
+        *,
         loop: EventLoop,
         factory: Callable[[], Any],
         context: Context,

@@ -190,12 +190,12 @@ class SimulatedConnection:
         self.ends = Transport(loop, self, True), Transport(loop, self, False)
         self.lost: Callable[[Exception], Any] = self.both_lost
         self.stream = TcpStream(
-            loop.env,
-            link,
-            leg,
-            self.ends[0].arrived,
-            self.ends[1].arrived,
-            lambda: self.lost(TimeoutError(110, "connection timed out")),
+            env=loop.env,
+            link=link,
+            leg=leg,
+            near=self.ends[0].arrived,
+            far=self.ends[1].arrived,
+            lost=lambda: self.lost(TimeoutError(110, "connection timed out")),
             user_timeout_ns=user_timeout_ns,
         )
 

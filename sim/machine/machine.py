@@ -57,6 +57,7 @@ class Machine:
 
     def __init__(
         self,
+        *,
         env: Environment,
         index: int,
         name: str,

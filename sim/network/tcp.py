@@ -159,6 +159,7 @@ class TcpStream:
 
     def __init__(
         self,
+        *,
         env: Environment,
         link: Link,
         leg: str,

@@ -45,6 +45,7 @@ class Pair:
 
     def __init__(
         self,
+        *,
         env: Environment,
         index: int,
         trace: Trace,

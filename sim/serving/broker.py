@@ -55,7 +55,9 @@ class BrokerCaller(Caller):
         super().__init__(north.plant, write, hang_up)
         env = north.plant.env
         self._north = north
-        self._stream = TcpStream(env, north.link, north.leg, self._back, self._asked, self._broken)
+        self._stream = TcpStream(
+            env=env, link=north.link, leg=north.leg, near=self._back, far=self._asked, lost=self._broken
+        )
         self._stream.open = True
         self._afoot = 0
         """bytes of the client that are on their way"""

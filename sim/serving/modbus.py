@@ -106,13 +106,13 @@ class _Way:
         self._response_ns = spec.response_ns
         self._waiting = 0
         self._stream = TcpStream(
-            plant.env,
-            plant.links[spec.link],
-            spec.name,
-            self._back,
-            self._asked,
-            self._broken,
-            BUS_USER_TIMEOUT_NS,
+            env=plant.env,
+            link=plant.links[spec.link],
+            leg=spec.name,
+            near=self._back,
+            far=self._asked,
+            lost=self._broken,
+            user_timeout_ns=BUS_USER_TIMEOUT_NS,
         )
         self._stream.open = True
 

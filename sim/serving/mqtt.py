@@ -37,12 +37,12 @@ class Sender:
     # ---- the connection --------------------------------------------------------------------------
     def _dial(self) -> None:
         stream = self._stream = TcpStream(
-            self._env,
-            self.plant.links[self._spec.link],
-            self._spec.name,
-            self._at_broker,
-            self._at_device,
-            lambda: self._lost(stream),
+            env=self._env,
+            link=self.plant.links[self._spec.link],
+            leg=self._spec.name,
+            near=self._at_broker,
+            far=self._at_device,
+            lost=lambda: self._lost(stream),
         )
         stream.connect(self._dial_out)
 

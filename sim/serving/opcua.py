@@ -65,6 +65,7 @@ class OpcUaCaller(Caller):
 
     def __init__(
         self,
+        *,
         plant: ServedPlant,
         index: int,
         name: tuple[str, int],
@@ -80,13 +81,13 @@ class OpcUaCaller(Caller):
         assert stacks is not None
         self._server, self._stacks, self._response_ns, self._index = server, stacks, spec.response_ns, index
         self._stream = TcpStream(
-            plant.env,
-            plant.links[spec.link],
-            spec.name,
-            self._back,
-            self._asked,
-            self._broken,
-            BUS_USER_TIMEOUT_NS,
+            env=plant.env,
+            link=plant.links[spec.link],
+            leg=spec.name,
+            near=self._back,
+            far=self._asked,
+            lost=self._broken,
+            user_timeout_ns=BUS_USER_TIMEOUT_NS,
         )
         self._stream.open = True
         self._chunks = _Chunks()

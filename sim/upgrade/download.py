@@ -19,7 +19,7 @@ class Fetch:
     """One download. ``over`` fires with a cause; empty when all is here, or all that the registry has."""
 
     def __init__(
-        self, gateway: Gateway, upgrade: int, name: str, version: str, size_bytes: int, limit_ns: int
+        self, *, gateway: Gateway, upgrade: int, name: str, version: str, size_bytes: int, limit_ns: int
     ) -> None:
         self._gateway, self._upgrade, self._name, self._version = gateway, upgrade, name, version
         self._size_bytes = size_bytes

@@ -137,12 +137,12 @@ class Upgrades:
     def _download(self, upgrade: Upgrade) -> Steps:
         release = upgrade.release
         fetch = self._fetch = Fetch(
-            self._gateway,
-            upgrade.number,
-            release.name,
-            str(release.version),
-            release.size_bytes,
-            self._spec.fetch_ns,
+            gateway=self._gateway,
+            upgrade=upgrade.number,
+            name=release.name,
+            version=str(release.version),
+            size_bytes=release.size_bytes,
+            limit_ns=self._spec.fetch_ns,
         )
         fetch.begin()
         cause = yield fetch.over

@@ -21,7 +21,7 @@ ARMS: dict[str, Any] = {"simulated": simulated_opcua, "loopback": loopback_opcua
 @pytest.fixture(params=ARMS)
 def arm(request: pytest.FixtureRequest) -> Any:
     def run(program: Program) -> None:
-        ARMS[request.param](Device(model("press-sensor"), "presses/1", 1, 5), program)
+        ARMS[request.param](Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5), program)
 
     return run
 

@@ -34,7 +34,7 @@ def arm(request: pytest.FixtureRequest) -> Any:
     ), step_ns=100_000_000)
 
     def run(program: Program) -> None:
-        ARMS[request.param](Device(moved, "presses/1", 1, 5), program)
+        ARMS[request.param](Device(model=moved, name="presses/1", unit_id=1, key=5), program)
 
     return run
 

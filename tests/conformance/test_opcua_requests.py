@@ -112,4 +112,4 @@ def test_one_session_cant_take_all_subscriptions(run: Callable[..., None]) -> No
             assert refused.value.code == ua.StatusCodes.BadTooManySubscriptions
             assert await other.create_subscription(1000, Told())
 
-    run(Device(model("press-sensor"), "presses/1", 1, 5), program)
+    run(Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5), program)

@@ -15,7 +15,7 @@ ASK_RTU = bytes.fromhex("010300000002c40b")
 
 
 def servers() -> tuple[ModbusServer, ModbusServer]:
-    return ModbusServer(Device(model("press-sensor"), "d", 1, 5)), ModbusServer(Device(model("press-sensor"), "d", 1, 5))
+    return ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5)), ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5))
 
 
 def tcp(kind: str, amount: int = 0) -> tuple[bytes, list[bytes] | None]:

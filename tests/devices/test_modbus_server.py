@@ -17,7 +17,7 @@ def device(**values: int) -> Device:
     """Tables as the specification's examples need them."""
     points = [Point(f"h{i}", "holding", i, writable=True) for i in range(200)] + [Point(f"i{i}", "input", i) for i in range(20)]
     points += [Point(f"c{i}", "coil", i, writable=True) for i in range(200)] + [Point(f"d{i}", "discrete", 196 + i) for i in range(22)]
-    found = Device(DeviceModel("spec", "tables of the specification's examples", "ours", ("modbus-tcp",), tuple(points)), "spec/1", 1, 0)
+    found = Device(model=DeviceModel("spec", "tables of the specification's examples", "ours", ("modbus-tcp",), tuple(points)), name="spec/1", unit_id=1, key=0)
     found.advance(0)
     for key, value in values.items():
         table, address = key.split("_")
@@ -102,7 +102,7 @@ def test_section_7_exceptions(request_hex: str, answer: str) -> None:
 
 def test_identification_is_the_devices_own() -> None:
     """Section 6.21: basic objects, streamed or one by one."""
-    answer = ModbusServer(Device(model("press-sensor"), "p/1", 1, 0)).respond_pdu(bytes.fromhex("2b0e0100"), 0)
+    answer = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0)).respond_pdu(bytes.fromhex("2b0e0100"), 0)
     assert answer[:7].hex() == "2b0e0181000003"
     assert b"press-sensor" in answer
 
@@ -116,7 +116,7 @@ def test_there_is_a_test_for_each_deviation() -> None:
 def test_b10_what_cannot_be_written_is_exception_02(request_: str) -> None:
     """Registers 0 to 99 can be written, 100 to 199 can't: section 6, an address that is not allowable for the server."""
     points = [Point(f"{table[0]}{i}", table, i, writable=i < 100) for table in ("holding", "coil") for i in range(200)]
-    found = Device(DeviceModel("half", "half of it is read-only", "ours", ("modbus-tcp",), tuple(points)), "half/1", 1, 0)
+    found = Device(model=DeviceModel("half", "half of it is read-only", "ours", ("modbus-tcp",), tuple(points)), name="half/1", unit_id=1, key=0)
     found.advance(0)
     code = int(request_[:2], 16)
     assert ask(found, request_) == f"{code | 0x80:02X} 02"

@@ -236,7 +236,7 @@ def test_mutated_clients_disturb_nobody() -> None:
 
 # ---- a device ---------------------------------------------------------------------------------------------------------
 def device(qos: int = 1, retain: bool = False) -> MqttDevice:
-    return MqttDevice(Device(model("press-sensor"), "presses/1", 1, 5), qos, retain, 30, 0)
+    return MqttDevice(Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5), qos, retain, 30, 0)
 
 
 class Wire:

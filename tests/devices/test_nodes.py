@@ -15,7 +15,7 @@ PRESSURE, TEMPERATURE, CYCLES, SETPOINT = 0, 1, 6, 9
 
 
 def news() -> tuple[Device, News]:
-    device = Device(model("press-sensor"), "d/1", 1, 5)
+    device = Device(model=model("press-sensor"), name="d/1", unit_id=1, key=5)
     return device, News(NodeImage(device))
 
 

@@ -25,7 +25,7 @@ def test_variables_of_instances_become_points_with_their_types_and_ranges() -> N
         ("Running", "ns=2;i=6005", "Boolean", False), ("Setpoint", "ns=2;s=Mixer.Setpoint", "Double", True)]  # fmt: skip
     assert (model.points[0].low, model.points[0].high) == (0.0, 1500.0)
     assert model.protocols == ("opcua",)
-    device = Device(model, "m/1", 1, 5)
+    device = Device(model=model, name="m/1", unit_id=1, key=5)
     device.advance(0)
     assert [round(device.image.value(i)) for i in range(5)] == [420, 38, 1207, 1, 420]
 
@@ -47,7 +47,7 @@ def test_a_client_sees_the_file_as_it_is_and_values_that_move() -> None:
             await setpoint.write_value(500.0)
             assert server.device.image.value(4) == 500.0
 
-    simulated_opcua(Device(nodeset_model(MIXER, "m"), "mixers/1", 1, 5), program)
+    simulated_opcua(Device(model=nodeset_model(MIXER, "m"), name="mixers/1", unit_id=1, key=5), program)
 
 
 def test_the_driver_reads_and_writes_it(host: Host) -> None:

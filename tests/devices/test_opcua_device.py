@@ -33,7 +33,7 @@ def peer() -> Iterator[Peer]:
 
 
 def image() -> NodeImage:
-    return NodeImage(Device(model("press-sensor"), "d/1", 1, 5))
+    return NodeImage(Device(model=model("press-sensor"), name="d/1", unit_id=1, key=5))
 
 
 def test_types_and_ids_of_nodes() -> None:

@@ -28,7 +28,7 @@ def _quiet() -> Any:
 
 
 def field(*hosts: str) -> Field:
-    return Field(hosts, delay_ns=MS, jitter_ns=0)
+    return Field(env=hosts, delay_ns=MS, jitter_ns=0)
 
 
 async def tree(client: Client) -> dict[str, tuple[Any, ...]]:

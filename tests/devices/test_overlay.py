@@ -34,11 +34,11 @@ def read(device: Device, now_ns: int) -> tuple[float, float, float]:
 
 
 def lying(fault: ValueFault, start_ns: int = 5 * S) -> tuple[Device, list[tuple[float, float, float]]]:
-    device = Device(MODEL, "d", 1, 9)
+    device = Device(model=MODEL, name="d", unit_id=1, key=9)
     end = device.lie(fault, start_ns)
     seen = [read(device, start_ns + i * S) for i in range(4)]
     end()
-    assert read(device, start_ns + 3 * S) == read(Device(MODEL, "d", 1, 9), start_ns + 3 * S), "nothing stays"
+    assert read(device, start_ns + 3 * S) == read(Device(model=MODEL, name="d", unit_id=1, key=9), start_ns + 3 * S), "nothing stays"
     return device, seen
 
 
@@ -61,7 +61,7 @@ def test_what_does_not_fit_saturates() -> None:
 
 
 def test_not_a_number_by_type() -> None:
-    device = Device(MODEL, "d", 1, 9)
+    device = Device(model=MODEL, name="d", unit_id=1, key=9)
     for point in range(3):
         device.lie(ValueFault("nan", point), 0)
     device.advance(S)
@@ -73,17 +73,17 @@ def test_not_a_number_by_type() -> None:
 
 
 def test_a_share_of_steps_is_hit_and_always_the_same_ones() -> None:
-    device = Device(MODEL, "d", 1, 9)
+    device = Device(model=MODEL, name="d", unit_id=1, key=9)
     device.lie(ValueFault("dropout", 0, share=0.25), 0)
     hit = [read(device, i * S)[0] == 0.0 for i in range(400)]
     assert 60 < sum(hit) < 140
-    again = Device(MODEL, "d", 1, 9)
+    again = Device(model=MODEL, name="d", unit_id=1, key=9)
     again.lie(ValueFault("dropout", 0, share=0.25), 0)
     assert [read(again, i * S)[0] == 0.0 for i in range(399, -1, -1)] == hit[::-1]
 
 
 def test_coils_stick_drop_and_are_forced() -> None:
-    device = Device(MODEL, "d", 1, 9)
+    device = Device(model=MODEL, name="d", unit_id=1, key=9)
     free = [device.advance(i * S) or device.image.read_bits("coil", 7, 1) for i in range(4)]
     assert [True] in free
     assert [False] in free
@@ -97,7 +97,7 @@ def test_coils_stick_drop_and_are_forced() -> None:
 
 
 def test_a_read_that_cuts_a_lying_point_in_half_gets_its_half() -> None:
-    device = Device(MODEL, "d", 1, 9)
+    device = Device(model=MODEL, name="d", unit_id=1, key=9)
     device.lie(ValueFault("force", 0, by=1.0), 0)
     device.advance(S)
     assert device.image.read_raw("holding", 1, 1) == struct.pack(">f", 1.0)[2:]
@@ -108,7 +108,7 @@ def test_a_mask_write_does_not_make_a_lie_permanent() -> None:
     from twinloop.devices.catalogue.catalog import model
     from twinloop.devices.modbus.server import ModbusServer
 
-    server = ModbusServer(Device(model("press-sensor"), "d", 1, 5))
+    server = ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5))
     index = server.device.model.index("setpoint")
     assert index is not None
     at = server.device.model.points[index].address

@@ -14,7 +14,7 @@ PLANTS = ["tank", "motor", "heater", "meter", "pv-day"]
 
 
 def device(name: str, key: int = 5) -> Device:
-    return Device(catalog.model(name), f"{name}/1", 1, key)
+    return Device(model=catalog.model(name), name=f"{name}/1", unit_id=1, key=key)
 
 
 def values(found: Device, now_s: float) -> dict[str, float]:

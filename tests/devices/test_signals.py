@@ -96,7 +96,7 @@ def test_integers_round_and_saturate_as_a_converter_does(value: float) -> None:
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_model_answers_its_points_and_moves(name: str) -> None:
     model = catalog.model(name)
-    device = Device(model, f"{name}/1", 1, 7)
+    device = Device(model=model, name=f"{name}/1", unit_id=1, key=7)
     device.advance(0)
     before = {table: bytes(raw) for table, raw in device.image.raw.items()}
     device.advance(3_600 * 10**9)
@@ -106,7 +106,7 @@ def test_every_model_answers_its_points_and_moves(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "number"), [("energy-meter", 203), ("pv-inverter", 103), ("weather-station", 307), ("battery", 802)])
 def test_sunspec_maps_are_the_published_ones(name: str, number: int) -> None:
-    device = Device(catalog.model(name), "d/1", 1, 0)
+    device = Device(model=catalog.model(name), name="d/1", unit_id=1, key=0)
     words = device.image.read_words
     assert words("holding", BASE, 2) == [0x5375, 0x6E53], "SunS"
     assert words("holding", MODEL_BASE, 1) == [number]
@@ -130,7 +130,7 @@ def test_sunspec_maps_are_the_published_ones(name: str, number: int) -> None:
 
 
 def test_a_written_point_stays() -> None:
-    device = Device(catalog.model("press-sensor"), "p/1", 1, 0)
+    device = Device(model=catalog.model("press-sensor"), name="p/1", unit_id=1, key=0)
     index = catalog.model("press-sensor").index("setpoint")
     assert index is not None
     device.image.write_value(index, 42.0)

@@ -30,7 +30,7 @@ def tables(image: RegisterImage) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [name for name in catalog.names() if catalog.model(name).process is None])
 def test_every_model_of_the_catalog(name: str) -> None:
     model = catalog.model(name)
-    device = Device(model, "d", 1, 77)
+    device = Device(model=model, name="d", unit_id=1, key=77)
     for step in (0, 1, 2, 5, 40, 400, 7, 8, 8, 1000):
         device.advance(step * model.step_ns)
         assert tables(device.image) == written_one_by_one(model, 77, step), step
@@ -68,7 +68,7 @@ def test_random_maps_with_gaps_orders_and_coils(data: st.DataObject, key: int) -
         points.append(point)
         addresses[table] += point.width
     model = DeviceModel("random", "", "ours", ("modbus-tcp",), tuple(points), step_ns=1000)
-    device = Device(model, "d", 1, key)
+    device = Device(model=model, name="d", unit_id=1, key=key)
     for step in (0, 3, 4, 30, 2):
         device.advance(step * 1000)
         assert tables(device.image) == written_one_by_one(model, key, step)

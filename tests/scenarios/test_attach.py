@@ -100,7 +100,7 @@ def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int |
     device = next(device for device in spec.devices if device.name == name)
     index = device.model.index(point)
     assert index is not None
-    model = Device(device.model, name, 1, RandomStreams(spec.seed).key(f"device/{name}"))
+    model = Device(model=device.model, name=name, unit_id=1, key=RandomStreams(spec.seed).key(f"device/{name}"))
     values = []
     for step in range(2000):
         model.advance(step * device.model.step_ns)

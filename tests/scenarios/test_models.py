@@ -72,7 +72,7 @@ def test_another_recording_is_another_scenario(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_recording_shows_what_it_showed() -> None:
-    device = Device(parse(RECORDING.splitlines()).model("recording/x.csv"), "d/1", 1, 5)
+    device = Device(model=parse(RECORDING.splitlines()).model("recording/x.csv"), name="d/1", unit_id=1, key=5)
     image = NodeImage(device)
     assert [point.unit for point in device.model.points] == ["l/s", "m"]
     assert device.model.lasts_ns == 3 * S
@@ -184,7 +184,7 @@ def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
     for raw in load_model(number)["group"]["points"]:
         where[at] = raw
         at += raw["size"]
-    device = Device(model, "s/1", 1, 5)
+    device = Device(model=model, name="s/1", unit_id=1, key=5)
     device.advance(10 * S)
     words = device.image.read_words("holding", 40_070, at - 40_070)
     assert words is not None

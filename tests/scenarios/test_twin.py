@@ -175,7 +175,7 @@ def test_a_model_file_keeps_every_figure(tmp_path: Path) -> None:
             (p.name, p.table, p.address, p.type, p.scale, p.unit, p.low, p.high, p.writable) for p in model.points
         ]
         for key in (1, 2):
-            one, other = Device(model, "d", 1, key), Device(again, "d", 1, key)
+            one, other = Device(model=model, name="d", unit_id=1, key=key), Device(model=again, name="d", unit_id=1, key=key)
             for step in (0, 3, 500):
                 one.advance(step * model.step_ns)
                 other.advance(step * model.step_ns)
@@ -215,7 +215,7 @@ def test_a_twin_begins_where_the_recording_ends(recorded: Path) -> None:
     model = catalog.model("press-sensor")
     made = twin(model, recording, "recording/presses-1.csv")
     assert made.name == "press-sensor from recording/presses-1.csv"
-    device = Device(made, "twin", 1, 5)
+    device = Device(model=made, name="twin", unit_id=1, key=5)
     device.advance(0)
     last = {name: track.values[-1] for name, track in recording.tracks.items()}
     shown = {point.name: device.image.value(i) for i, point in enumerate(made.points)}

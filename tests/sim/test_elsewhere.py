@@ -39,7 +39,7 @@ class Talk:
         self.truth = Truth(self.env, Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
         level = Point("level", "holding", 0, "u16", scale=0.1, signal=Signal("constant", 1.0), writable=True)
         model = DeviceModel("m", "one register", "ours", ("modbus-tcp",), (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))))
-        self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0, Device(model, "m/1", 1, 5))
+        self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0, Device(model=model, name="m/1", unit_id=1, key=5))
         self.say(HELLO)
 
     def say(self, *said: dict[str, Any]) -> None:

@@ -103,7 +103,7 @@ def simulated(host: Host, case: Case) -> list[Any]:
     line = plant_.field.line(plant_.spec.devices[0])
     master = Master(line)
     ports = [
-        SerialPort(plant_.env, plant_.trace, i, line, plant_.field.servers[i], case.response_ns, master)  # type: ignore[arg-type]
+        SerialPort(env=plant_.env, trace=plant_.trace, device=i, line=line, server=plant_.field.servers[i], response_ns=case.response_ns, master=master)  # type: ignore[arg-type]
         for i in range(2)
     ]
     ask_through(plant_, case, ended, lambda unit: ports[unit - 1])
@@ -173,7 +173,7 @@ def attached(host: Host, case: Case) -> list[Any]:
 
     link = plant_.spec.links[0]
     place = PlaceSpec("rtu:///dev/x", path="/dev/x")
-    line = AttachedLine(plant_.env, "plant/1", Outside(), place, link, Link("bare", LinkModel(), RandomStreams(1)))  # type: ignore[arg-type]
+    line = AttachedLine(env=plant_.env, name="plant/1", outside=Outside(), place=place, spec=link, link=Link("bare", LinkModel(), RandomStreams(1)))  # type: ignore[arg-type]
     ports = [AttachedSerialPort(plant_.env, plant_.trace, i, line) for i in range(2)]
     ask_through(plant_, case, ended, lambda unit: ports[unit - 1])
     return ended.ends
@@ -212,7 +212,7 @@ def test_d6_what_is_sent_has_a_size_and_a_time(host: Host, size: int) -> None:
     plant_ = open_plant(host, CASES["in time"])
     line = plant_.field.line(plant_.spec.devices[0])
     master = Master(line)
-    ports = [SerialPort(plant_.env, plant_.trace, i, line, plant_.field.servers[i], MS, master) for i in range(2)]  # type: ignore[arg-type]
+    ports = [SerialPort(env=plant_.env, trace=plant_.trace, device=i, line=line, server=plant_.field.servers[i], response_ns=MS, master=master) for i in range(2)]  # type: ignore[arg-type]
     refused = ports[0].send(bytes(size), S)
     assert refused.value == (False, ("other", "more than 4096 bytes at once"))
     assert ports[0].transact(bytes(size), SILENCE, S, S).value[0] is False

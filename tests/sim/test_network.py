@@ -108,8 +108,8 @@ def test_rules_are_asked_in_order_and_a_cut_may_be_one_way() -> None:
 
 def wired(found: Link, **changes: Any) -> tuple[Environment, TcpStream, list[Any]]:
     env, log = Environment(), list[Any]()
-    stream = TcpStream(env, found, "leg", lambda p: log.append(("near", env.now, p)), lambda p: log.append(("far", env.now, p)),
-                    lambda: log.append(("lost", env.now)), **changes)  # fmt: skip
+    stream = TcpStream(env=env, link=found, leg="leg", near=lambda p: log.append(("near", env.now, p)), far=lambda p: log.append(("far", env.now, p)),
+                    lost=lambda: log.append(("lost", env.now)), **changes)  # fmt: skip
     return env, stream, log
 
 

@@ -290,7 +290,7 @@ def test_an_opcua_client_is_greeted_and_a_chatterer_cut_off(host: Host) -> None:
     desk = Desk(bare(mixed(host, ("opcua",)), delay_ns=MS))
     for data, answers in ((HELLO[:4] + len(HELLO).to_bytes(4, "little") + HELLO[8:], 1), (b"GET / HTTP/1.1\r\n\r\n", 0)):
         desk.heard.clear()
-        desk.caller = OpcUaCaller(desk.plant, 0, ("127.0.0.1", 4999), "127.0.0.1", desk.write, desk.hang_up)
+        desk.caller = OpcUaCaller(plant=desk.plant, index=0, name=("127.0.0.1", 4999), peer="127.0.0.1", write=desk.write, hang_up=desk.hang_up)
         desk.hung_up = False
         at_ns = desk.plant.env.now + S
         desk.say(at_ns, data)

@@ -290,7 +290,7 @@ def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
     from twinloop.devices.model.nodes import NodeImage, NodeValue
     from twinloop.sim.truth.witness import NoticeWitness
 
-    image = NodeImage(Device(model("press-sensor"), "presses/1", 1, 5))
+    image = NodeImage(Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5))
     looks = deque([(7, 0, NodeValue(1.0, 0, 5 * S)), (8, 0, NodeValue(2.0, 0, 6 * S))])
     witness = NoticeWitness(image, looks, EPOCH_NS)
     for at_s, known in ((4, None), (5, [1.0]), (6, [2.0]), (7, [])):
