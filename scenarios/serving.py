@@ -71,7 +71,7 @@ async def serve(
         spec, left_out = served(Planner(loaded, own, seed).world(), broker is not None)
     finally:
         own.close()
-    if broker is None and all(device.protocol == "mqtt" for device in spec.devices):
+    if broker is None and all(device.speaks.publishes for device in spec.devices):
         raise ScenarioError(
             str(loaded.file), None, "", "all its devices publish: say where, with broker=(host, port)"
         )

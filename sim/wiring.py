@@ -170,7 +170,7 @@ class Wiring:
     def _wire_device(self, gateway: Gateway, index: int, spec: DeviceSpec, driver: ComponentSpec) -> Poller:
         table = self._table(gateway, spec)
         points = table.points
-        listens = spec.protocol == "mqtt" or spec.subscribed is not None
+        listens = spec.listened_to
         deadline_ns = LISTEN_DEADLINE_NS if listens else spec.poll_ns
         if listens and driver.cpu_ns is None:
             driver = replace(driver, cpu_ns=LISTEN_CPU_NS)

@@ -11,10 +11,10 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from twinloop.devices.catalogue import plants
-from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.catalogue.sunspec import SunSpecPoint, load_model, sunspec_map
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
+from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 
 ENTRY_POINTS = "twinloop.devices"
@@ -113,7 +113,7 @@ _PRESS_POINTS = (
 
 def _press_sensor() -> DeviceModel:
     title = "Hydraulic press, 10 points from holding register 0"
-    return DeviceModel("press-sensor", title, "ours", PROTOCOLS, _PRESS_POINTS, step_ns=500_000_000)
+    return DeviceModel("press-sensor", title, "ours", EVERY, _PRESS_POINTS, step_ns=500_000_000)
 
 
 def _sunspec(
@@ -124,7 +124,7 @@ def _sunspec(
         f"SunSpec model {number} ({load_model(number)['group'].get('label', '')}), JSON shipped by pysunspec2"
     )
     return DeviceModel(
-        name, title, source, PROTOCOLS, points, constants, vendor="SunSpec sample", step_ns=step_ns
+        name, title, source, EVERY, points, constants, vendor="SunSpec sample", step_ns=step_ns
     )
 
 

@@ -11,9 +11,9 @@ from twinloop.devices.catalogue.sunspec import SunSpecPoint, sunspec_map
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Heater, Motor, PowerMeter, PvDay, Tank
+from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 
-PROTOCOLS = ("modbus-tcp", "modbus-rtu", "opcua", "mqtt")
 """that all shipped models speak: registers, or the same points as nodes or members of a payload"""
 LIMIT_REGISTER = 40_200
 """of the PV inverter: vendor's own, behind the SunSpec map"""
@@ -63,7 +63,7 @@ def tank() -> DeviceModel:
         _shows("high", "discrete", 0),
         _shows("running", "discrete", 1),
     )
-    return DeviceModel("tank", "Tank with pump and valve", "ours", PROTOCOLS, points, process=Tank)
+    return DeviceModel("tank", "Tank with pump and valve", "ours", EVERY, points, process=Tank)
 
 
 def motor() -> DeviceModel:
@@ -81,7 +81,7 @@ def motor() -> DeviceModel:
         _shows("starts", "input", 12, "u16"),
         _shows("tripped", "discrete", 0),
     )
-    return DeviceModel("motor", "Induction motor on a drive", "ours", PROTOCOLS, points, process=Motor)
+    return DeviceModel("motor", "Induction motor on a drive", "ours", EVERY, points, process=Motor)
 
 
 def heater() -> DeviceModel:
@@ -94,9 +94,7 @@ def heater() -> DeviceModel:
         _shows("energy", "input", 4, "u32", "Wh"),
         _shows("ready", "discrete", 0),
     )
-    return DeviceModel(
-        "heater", "Heated vessel with a PI controller", "ours", PROTOCOLS, points, process=Heater
-    )
+    return DeviceModel("heater", "Heated vessel with a PI controller", "ours", EVERY, points, process=Heater)
 
 
 def meter() -> DeviceModel:
@@ -114,7 +112,7 @@ def meter() -> DeviceModel:
         "meter",
         "Energy meter whose counters count",
         "ours",
-        PROTOCOLS,
+        EVERY,
         points,
         process=PowerMeter,
         step_ns=1_000_000_000,
@@ -145,7 +143,7 @@ def pv_day() -> DeviceModel:
         "pv-day",
         "PV inverter from ten in the morning on",
         "SunSpec model 103, JSON shipped by pysunspec2; limit and irradiance: ours",
-        PROTOCOLS,
+        EVERY,
         (*points, limit, sun),
         constants,
         process=PvDay,

@@ -15,10 +15,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Process
+from twinloop.devices.model.protocols import EVERY
 
 ROWS_MAX = 5_000_000
 """of one recording: a day of 50 points a second"""
@@ -71,7 +71,7 @@ class Recording(NamedTuple):
             name,
             f"Recording of {len(points)} points over {self.lasts_ns / 1e9:g} s",
             name,
-            PROTOCOLS,
+            EVERY,
             points,
             step_ns=STEP_NS,
             process=lambda key, dt_s: Replay(self.tracks),

@@ -11,9 +11,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.catalogue.sunspec import TYPES, SunSpecPoint, load_model, published, sunspec_map
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 
 PREFIX = "sunspec/"
@@ -79,6 +79,4 @@ def sunspec_model(number: int) -> DeviceModel:
     points, constants = sunspec_map(number, tuple(implemented))
     source = f"SunSpec model {number} ({group.get('label', '')}), JSON shipped by pysunspec2; values ours"
     title = group.get("label") or f"SunSpec model {number}"
-    return DeviceModel(
-        f"{PREFIX}{number}", title, source, PROTOCOLS, points, constants, vendor="SunSpec sample"
-    )
+    return DeviceModel(f"{PREFIX}{number}", title, source, EVERY, points, constants, vendor="SunSpec sample")

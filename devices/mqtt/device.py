@@ -48,11 +48,6 @@ def topic_of(device: str) -> str:
     return f"{TOPIC_PREFIX}{device}"
 
 
-def member(point: str) -> str:
-    """The path of a point in a payload, in mqtt-driver's syntax."""
-    return f"values.{point}"
-
-
 class MqttDevice:
     """``send(bytes, tag)`` is set while a connection stands; ``on_gone(k, why)``: a sample was given up by
     the device itself."""

@@ -214,7 +214,7 @@ def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list
     from twinloop.scenarios.wire.wire import served
 
     spec, left_out = served(scenario_of(file, seed)[1], broker)
-    if not broker and all(device.protocol == "mqtt" for device in spec.devices):
+    if not broker and all(device.speaks.publishes for device in spec.devices):
         raise ScenarioError(file, None, "", "all its devices publish: say where, with --broker mqtt://HOST")
     return spec, left_out
 

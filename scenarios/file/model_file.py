@@ -17,9 +17,9 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
 from twinloop.devices.catalogue import catalog
-from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import WIDTHS, Point
+from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.schema import Block
@@ -95,7 +95,7 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
     points = tuple(_point(document, point, block, found.step) for point, block in found.points.items())
     try:
         if found.like is None:
-            return DeviceModel(name, found.title, found.source, PROTOCOLS, points, step_ns=found.step)
+            return DeviceModel(name, found.title, found.source, EVERY, points, step_ns=found.step)
         if found.like not in catalog.names() or catalog.model(found.like).process is not None:
             known = [one for one in catalog.names() if catalog.model(one).process is None]
             raise document.error(("like",), unknown("device", found.like, known))

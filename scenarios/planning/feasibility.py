@@ -103,7 +103,7 @@ def _impatient(spec: WorldSpec) -> list[str]:
     links = {link.name: link for link in spec.links}
     drivers = {component.name: component for component in spec.components}
     for device in spec.devices:
-        if device.protocol == "mqtt" or device.subscribed is not None or device.driver not in drivers:
+        if device.listened_to or device.driver not in drivers:
             continue
         name = device.driver
         link = links[device.link]
@@ -114,7 +114,7 @@ def _impatient(spec: WorldSpec) -> list[str]:
         except ValueError:
             continue  # none is given, or one that the component refuses
         tries = 1 + _number(options.get("retries"), 0)
-        connecting_ns = 0 if device.protocol == "modbus-rtu" else min(2 * link.model.delay_ns, timeout_ns)
+        connecting_ns = 0 if device.speaks.serial else min(2 * link.model.delay_ns, timeout_ns)
         if connecting_ns + tries * timeout_ns >= deadline_ns:
             asked = f"{tries} times {show_duration(timeout_ns)}" if tries > 1 else show_duration(timeout_ns)
             first = (
@@ -140,9 +140,9 @@ def _far(spec: WorldSpec) -> list[str]:
     drivers = {component.name: component for component in spec.components}
     for device in spec.devices:
         link = links[device.link]
-        if device.protocol == "modbus-rtu" or device.driver not in drivers:
+        if device.speaks.serial or device.driver not in drivers:
             continue
-        polled = device.protocol != "mqtt" and device.subscribed is None
+        polled = not device.listened_to
         deadline_ns = drivers[device.driver].deadline_ns or device.poll_ns
         there_and_back_ns = 2 * link.model.delay_ns
         takes_ns = there_and_back_ns + device.exchanges * (there_and_back_ns + device.response_ns)
@@ -189,9 +189,7 @@ def warnings(spec: WorldSpec) -> list[str]:
                 f"s: then its last values are held"
             )
     drivers = {component.name: component for component in spec.components}
-    for driver in dict.fromkeys(
-        device.driver for device in spec.devices if device.protocol == "mqtt" or device.subscribed is not None
-    ):
+    for driver in dict.fromkeys(device.driver for device in spec.devices if device.listened_to):
         deadline_ns = drivers[driver].deadline_ns or LISTEN_DEADLINE_NS
         try:
             wait_ns = positive_duration(dict(drivers[driver].options).get("wait", ""))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning.feasibility import exchanges
@@ -72,10 +73,10 @@ class FleetPlanner:
             if name not in known:
                 raise self._loaded.document.error(at, unknown("device", name, known))
             device = devices[known[name]]
-            listened_to = device.protocol == "mqtt" or device.subscribed is not None
+            listened_to = device.listened_to
             for key in ("poll", "response") if listened_to else ():
                 if getattr(override, key) is not None:
-                    does = "publishes" if device.protocol == "mqtt" else "is sampled"
+                    does = "publishes" if device.speaks.publishes else "is sampled"
                     raise self._loaded.document.error(
                         (*at, key), f'"{key}" does not go with {device.protocol} here: such a device {does}'
                     )
@@ -108,9 +109,9 @@ class FleetPlanner:
         named(self._loaded, "gateway", fleet.gateway, self._scenario.gateways, (*at, "gateway"))
         named(self._loaded, "component", fleet.driver, self._scenario.components, (*at, "driver"))
         period = self._period(fleet, at)
-        serial = link.serial is not None
-        if serial != (fleet.protocol == "modbus-rtu"):
-            wants = "a serial line (serial: ...)" if fleet.protocol == "modbus-rtu" else "a network link"
+        serial, speaks = link.serial is not None, PROTOCOLS[fleet.protocol]
+        if serial != speaks.serial:
+            wants = "a serial line (serial: ...)" if speaks.serial else "a network link"
             raise self._loaded.document.error(
                 (*at, "link"),
                 f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}',
@@ -161,10 +162,11 @@ class FleetPlanner:
 
     def _period(self, fleet: schema.Fleet, at: Location) -> int:
         """How often its devices are polled, publish, or are sampled."""
-        subscribed = fleet.protocol == "opcua" and (
+        speaks = PROTOCOLS[fleet.protocol]
+        subscribed = speaks.subscribable and (
             "sampling" in fleet.model_fields_set or "opcua" in fleet.model_fields_set
         )
-        kind = "subscribed" if subscribed else "mqtt" if fleet.protocol == "mqtt" else "polled"
+        kind = "subscribed" if subscribed else "mqtt" if speaks.publishes else "polled"
         wanted, does, allowed = _PERIODS[kind]
         for key in ("poll", "publish", "sampling", "mqtt", "opcua", "response", "overrun"):
             if key in fleet.model_fields_set and key not in allowed:
@@ -180,7 +182,11 @@ class FleetPlanner:
 
     def _subscribed(self, fleet: schema.Fleet, at: Location) -> OpcUaSpec | None:
         if fleet.sampling is None:
-            given = self._scenario.components[fleet.driver].options if fleet.protocol == "opcua" else {}
+            given = (
+                self._scenario.components[fleet.driver].options
+                if PROTOCOLS[fleet.protocol].subscribable
+                else {}
+            )
             for key in _SUBSCRIBED:
                 if key in given and (key, given[key]) != ("mode", "read"):
                     text = (
@@ -225,7 +231,7 @@ class FleetPlanner:
                 (*at, "mqtt", "keep-alive"),
                 f"expected whole seconds, 1 s to {KEEP_ALIVE_MAX_S} s (MQTT 3.1.1 section 3.1.2.10)",
             )
-        given = self._scenario.components[fleet.driver].options if fleet.protocol == "mqtt" else {}
+        given = self._scenario.components[fleet.driver].options if PROTOCOLS[fleet.protocol].publishes else {}
         for key in ("client", "topic"):
             if key in given:
                 raise self._loaded.document.error(

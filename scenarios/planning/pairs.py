@@ -112,7 +112,7 @@ def warnings(spec: WorldSpec) -> list[str]:
                     f"{show_duration(round_trip_ns)} is renewed late: it will be given up again and again"
                 )
         if standby.mode == "hot" and any(
-            device.gateway == standby.of and device.protocol == "modbus-rtu" for device in devices
+            device.gateway == standby.of and device.speaks.serial for device in devices
         ):
             out.append(
                 f"gateways {standby.of} and {gateway.name} both poll serial lines: their requests will "

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.links import idle_keys, link_model, model_changes, not_on_a_line
@@ -185,7 +186,7 @@ class FileSite:
             for name, block in gateways.items()
             if block.standby is not None and block.standby.heartbeat.link == link
         ]
-        if any(block.link == link and block.protocol == "mqtt" for block in fleets.values()):
+        if any(block.link == link and PROTOCOLS[block.protocol].publishes for block in fleets.values()):
             legs.append(BROKER_LEG)
         return legs
 

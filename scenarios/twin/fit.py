@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.catalogue.recording import Recording, Track
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
+from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.twin.series import Estimate, Series, without_spikes
 from twinloop.scenarios.twin.shapes import Shape, all_shapes, doubted
@@ -340,9 +340,7 @@ def model_of(fitted: Fitted, name: str, source: str, like: DeviceModel | None) -
         )  # fmt: skip
         if not points:
             raise ValueError("no point of it could be fitted")
-        return DeviceModel(
-            name, f"Fitted to {len(points)} points", source, PROTOCOLS, points, step_ns=step_ns
-        )
+        return DeviceModel(name, f"Fitted to {len(points)} points", source, EVERY, points, step_ns=step_ns)
     known = [point.name for point in like.points]
     strange = [point.name for point in fitted.points if point.name not in known]
     if strange:

@@ -94,7 +94,7 @@ class Recorder:
                 if poller.index in self.rows and gateway.name == poller.spec.gateway:
                     poller.on_batch = self._read
                     # a line's times say nothing of a network
-                    if not poller.listens_by_itself and poller.spec.protocol != "modbus-rtu":
+                    if not poller.listens_by_itself and not poller.spec.speaks.serial:
                         counted = self._ports[poller.index] = Counted(poller.port)
                         poller.port = counted
         world.ends.on_end.append(self._missed)

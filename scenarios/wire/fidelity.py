@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twinloop.scenarios.text.errors import ScenarioError
-from twinloop.scenarios.wire.places import SCHEMES, places, shown_at
+from twinloop.scenarios.wire.places import places, shown_at
 from twinloop.sim.model.spec import LinkSpec, WorldSpec
 
 PATIENCE = (1, 4, 16)
@@ -48,7 +48,7 @@ class OtherProcess:
 def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
     """Serve the devices of a scenario from a process of its own, for as long as this lasts; raises
     ScenarioError."""
-    wanted = [device for device in spec.devices if device.protocol in SCHEMES.values()]
+    wanted = [device for device in spec.devices if device.speaks.scheme]
     if not wanted:
         raise ScenarioError(
             "--clock", None, "", "no device of it is reached over a wire: wire is for Modbus and OPC UA"
@@ -137,7 +137,7 @@ def _loopback(where: dict[str, str]) -> int:
 
 def over_loopback(spec: WorldSpec, loopback_ns: int) -> WorldSpec:
     """The scenario with the loopback's delay on each network link that devices are on."""
-    mine = {device.link for device in spec.devices if device.protocol in SCHEMES.values()}
+    mine = {device.link for device in spec.devices if device.speaks.scheme}
 
     def slower(link: LinkSpec) -> LinkSpec:
         if link.name not in mine or link.serial_bd is not None:

@@ -69,7 +69,7 @@ def counted(loaded: Loaded, spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
     left_out: dict[str, list[str]] = {}
     for device in spec.devices:
         nodeset = "a NodeSet has no room for a counter" if device.model.nodeset else ""
-        why = "mqtt devices publish by themselves" if device.protocol == "mqtt" else nodeset
+        why = "mqtt devices publish by themselves" if device.speaks.publishes else nodeset
         if why:
             left_out.setdefault(why, []).append(device.name)
             continue

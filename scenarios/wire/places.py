@@ -13,14 +13,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from twinloop.devices.model.nodes import node_address
+from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
 
-SCHEMES = {"tcp": "modbus-tcp", "rtu": "modbus-rtu", "opc.tcp": "opcua"}
-"""scheme of a place -> protocol of the device that may be there"""
-PORTS = {"tcp": 502, "opc.tcp": 4840}
-"""registered for Modbus and OPC UA (IANA, mbap, opcua-tcp)"""
+SCHEMES = {speaks.scheme: speaks for speaks in PROTOCOLS.values() if speaks.scheme}
+"""scheme of a place -> what the device speaks that may be there"""
 UNIT_MAX = 247
 NODES_NAMED = 3
 """of those that a server lacks"""
@@ -70,9 +69,8 @@ def _of_map(file: Path, key: str) -> dict[str, str]:
     """device -> what the map says of it under that key, empty where it says nothing."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        found = {
-            str(device): entry for device, entry in data.items() if entry["protocol"] in SCHEMES.values()
-        }
+        real = [name for name, speaks in PROTOCOLS.items() if speaks.scheme]
+        found = {str(device): entry for device, entry in data.items() if entry["protocol"] in real}
         return {
             device: str(entry["url"] if key == "url" else entry.get(key, ""))
             for device, entry in found.items()
@@ -181,8 +179,8 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         raise wrong(str(error)) from error
     if parts.scheme not in SCHEMES:
         raise wrong(f"expected {_FORMS}")
-    if SCHEMES[parts.scheme] != device.protocol:
-        raise wrong(f"{device.name} speaks {device.protocol}, not {SCHEMES[parts.scheme]}")
+    if parts.scheme != device.speaks.scheme:
+        raise wrong(f"{device.name} speaks {device.protocol}, not {SCHEMES[parts.scheme].name}")
     if parts.username is not None or parts.fragment:
         raise wrong(f"expected {_FORMS}, without user or fragment")
     if parts.scheme == "rtu":
@@ -197,7 +195,7 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
     if not host or parts.query or port == 0:
         raise wrong(f"expected {_FORMS}")
     unit = _unit(parts.path.strip("/") or "1", wrong) if parts.scheme == "tcp" else device.unit_id
-    return unit, PlaceSpec(url, host, port or PORTS[parts.scheme])
+    return unit, PlaceSpec(url, host, port or device.speaks.port)
 
 
 def _unit(text: str, wrong: Callable[[str], ScenarioError]) -> int:

@@ -56,7 +56,7 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
     ``uplink``: a link that is served, too.
     """
     links = {uplink, *(device.link for device in spec.devices)}
-    silent = [device for device in spec.devices if device.protocol == "mqtt" and not broker]
+    silent = [device for device in spec.devices if device.speaks.publishes and not broker]
     left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
 

@@ -123,10 +123,10 @@ class Field:
     def _server(self, index: int, spec: DeviceSpec, device: Device) -> Server:
         if spec.place is not None:
             return Absent(device)
-        if spec.protocol == "opcua":
-            return self._opcua(device, spec)
-        if spec.protocol != "mqtt":
+        if spec.speaks.registers:
             return ModbusServer(device)
+        if not spec.speaks.publishes:
+            return self._opcua(device, spec)
         speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
         if not self._own_brokers:
             return speaker
@@ -234,7 +234,7 @@ class Field:
 
     def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
         """What a sample that is due sets off at the device."""
-        if spec.protocol == "mqtt":
+        if spec.speaks.publishes:
             return self.sites[spec.link].publishers[index].publish
         if spec.subscribed is None:
             return None

@@ -14,8 +14,7 @@ from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.batch import Batch, StageArguments, read_batch
 from twinloop.components.host.instance import Instance
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.nodes import node_address
-from twinloop.devices.mqtt.device import member
+from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.sim.accounts.latency import StageTimes
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
@@ -28,29 +27,25 @@ from twinloop.sim.truth.truth import Nobody, Witness
 def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:
     """The points of a model for components, with ids from ``first`` on. Only registers need scaling: nodes
     and payloads hold engineering values."""
-    if protocol == "mqtt":
-        return [
-            PointConfig(first + i, p.name, member(p.name), p.unit, 1.0, 0.0, p.low, p.high)
-            for i, p in enumerate(model.points)
-        ]
-    if protocol == "opcua":
-        return [
-            PointConfig(first + i, p.name, node_address(p), p.unit, 1.0, 0.0, p.low, p.high)
-            for i, p in enumerate(model.points)
-        ]
+    speaks = PROTOCOLS[protocol]
     return [
-        PointConfig(first + i, p.name, p.address_text(), p.unit, p.scale, p.offset, p.low, p.high)
+        PointConfig(
+            first + i,
+            p.name,
+            speaks.address(p),
+            p.unit,
+            p.scale if speaks.registers else 1.0,
+            p.offset if speaks.registers else 0.0,
+            p.low,
+            p.high,
+        )
         for i, p in enumerate(model.points)
     ]
 
 
 def table_key(device: DeviceSpec) -> str:
     """Devices for which this is the same have the same point table."""
-    return (
-        device.model.name
-        if device.protocol.startswith("modbus")
-        else f"{device.model.name} over {device.protocol}"
-    )
+    return device.model.name if device.speaks.registers else f"{device.model.name} over {device.protocol}"
 
 
 def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:

@@ -59,7 +59,7 @@ class Readers:
         ``source`` of each sample."""
         machine = gateway.machine
         client = Client(gateway.name, machine.budget.files, machine.take_file, gateway.name != spec.gateway)
-        if spec.protocol == "mqtt":
+        if spec.speaks.publishes:
             return self._listener(gateway, client, index, spec, slot, table)
         port = self._field.port(client, index, spec)
         if spec.subscribed is not None:
@@ -116,11 +116,11 @@ class Readers:
 
     def _witness(self, index: int, spec: DeviceSpec, port: Port) -> Witness:
         """Who knows what a polled device shows on that way to it."""
-        if spec.protocol == "opcua" and isinstance(port, AttachedPort):
-            words = ServerWords()
-            port.told, port.stateful = words.heard, True
-            return words
-        if spec.protocol == "opcua":
+        if not spec.speaks.registers:
+            if isinstance(port, AttachedPort):
+                words = ServerWords()
+                port.told, port.stateful = words.heard, True
+                return words
             return NodeWitness(*self._node_looks(index))
         witness = ModbusWitness(self._field.servers[index].device, spec.place is not None)
         if isinstance(port, AttachedPort):

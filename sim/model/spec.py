@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from twinloop.components.host.component import Component
 from twinloop.components.releases.registry import Keys, Release, Version
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.sim.model.boards import Board
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.network.serial_line import LineTiming
@@ -122,6 +123,16 @@ class DeviceSpec:
     """of a real device that is polled in its place"""
     exchanges: int = 1
     """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
+
+    @property
+    def speaks(self) -> DeviceProtocol:
+        """Its protocol."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def listened_to(self) -> bool:
+        """It isn't polled: it publishes, or is subscribed to."""
+        return self.speaks.publishes or self.subscribed is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +260,13 @@ class Happening(Protocol):
     @property
     def target(self) -> str:
         """To what it happens."""
-        ...
 
     @property
     def detail(self) -> str:
         """What a record of the trace says of it beside verb and target."""
-        ...
 
     def begin(self, stage: Any, until_ns: int | None) -> Callable[[], None] | None:
         """Do it; returns what ends it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ _MESSAGE_HEAD_BYTES = 24
 
 def words(protocol: str, way: str, data: bytes) -> str:
     """``way``: > to the device, < from it."""
-    return (_READERS[protocol](way, data) if protocol in _READERS else "") or f"{len(data)} bytes"
+    return (READERS[protocol](way, data) if protocol in READERS else "") or f"{len(data)} bytes"
 
 
 def _modbus(way: str, pdu: bytes) -> str:
@@ -113,7 +113,7 @@ def _mqtt(way: str, data: bytes) -> str:
     )
 
 
-_READERS: dict[str, Callable[[str, bytes], str]] = {
+READERS: dict[str, Callable[[str, bytes], str]] = {
     "modbus-tcp": lambda way, data: _modbus(way, data[7:]),
     "modbus-rtu": lambda way, data: _modbus(way, data[1:-2]),
     "opcua": _opcua,

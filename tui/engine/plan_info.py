@@ -5,8 +5,6 @@ Belongs here: that copy. Never: anything that changes while it runs.
 
 from __future__ import annotations
 
-from twinloop.devices.model.nodes import node_id
-from twinloop.devices.mqtt.device import member
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.report.console import band_text
@@ -68,13 +66,7 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
 def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:
     def where(i: int) -> str:
         point = device.model.points[i]
-        return (
-            node_id(point)
-            if device.protocol == "opcua"
-            else member(point.name)
-            if device.protocol == "mqtt"
-            else point.address_text()
-        )
+        return device.speaks.shown(point)
 
     points = tuple((point.name, where(i), point.unit) for i, point in enumerate(device.model.points))
     return DeviceInfo(
