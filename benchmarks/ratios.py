@@ -25,6 +25,7 @@ import simpy
 from benchmarks import paired
 from benchmarks.opcua import Servers, resident_kb
 from benchmarks.probe import stock, typed
+from benchmarks.steps import closures_to_generated
 from benchmarks.wire import LASTS_S, serve
 from twinloop.components.host.host import Host
 from twinloop.scenarios.collector import COLLECTOR
@@ -51,6 +52,7 @@ OPCUA_MAX = 1250.0
 publishing interval of 1 s"""
 OPCUA_KB_MAX = 1024.0
 SEEN_MIN = 0.7
+STEP_MIN = 1.6
 """polls per CPU second of the engine behind the TUI, looked at 15 times a second, against a run that nobody
 sees"""
 OPCUA_SERVERS = 200
@@ -297,6 +299,17 @@ def seen(host: Host) -> Row:
     )
 
 
+def stepped() -> Row:
+    """The step of one device."""
+    samples = [closures_to_generated() for _ in range(SAMPLES)]
+    value = statistics.median(closures / generated for closures, generated in samples)
+    closures, generated = (statistics.median(column) for column in zip(*samples, strict=True))
+    detail = f"{closures:.1f} and {generated:.1f} µs for ten points"
+    return Row(
+        "a device's step by closures to a generated one", value, f">= {STEP_MIN}", value >= STEP_MIN, detail
+    )
+
+
 def _beside(connection: Connection) -> None:
     def work(folder: Path, lifeline: Connection) -> int:
         file = folder / "bench.yaml"
@@ -356,7 +369,15 @@ def main() -> int:
         f"{SAMPLES} interleaved"
     )
     host = Host(fibers=False)  # as in `twinloop run`
-    rows = [typed_calls(host), *against_before(), trouble_cost(host), *growth(host), *opcua(), seen(host)]
+    rows = [
+        typed_calls(host),
+        *against_before(),
+        trouble_cost(host),
+        *growth(host),
+        *opcua(),
+        stepped(),
+        seen(host),
+    ]
     host.close()
     for row in rows:
         print(
