@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests import compiled, processes
 from twinloop.components.host.host import Host
+from twinloop.scenarios import collector
 
 settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ)
 """the suite tries the same examples each time, the soak new ones"""
 settings.load_profile("suite")
+
+compiled.install()
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all of twinloop for itself
+gc.set_threshold(100_000, 50, 1000)
+collector.GROWTH_BYTES = 512 << 20
+"""a whole collection looks at all tests and at all that libraries have loaded: half a second, a hundred times in a suite"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """What was started for tests ends with them."""
+    yield
+    processes.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,8 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from asyncua import Server
 
+from tests import processes
 from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.catalogue.recording import Recording, parse
@@ -73,18 +73,17 @@ points:
 
 
 @contextmanager
-def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tuple[Path, processes.Forked]]:
     """The scenario's field in a process of its own: (its map, the process)."""
     (folder / "s.yaml").write_text(text, encoding="utf-8")
     at = folder / "map.json"
-    command = [sys.executable, "-m", "twinloop", "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = processes.twinloop("serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at))
     try:
-        assert process.stdout is not None
         for _ in range(devices):
-            assert process.stdout.readline(), process.stderr.read() if process.stderr else ""
+            assert process.stdout.readline(), process.stderr.read()
         while not at.exists() or not at.read_text(encoding="utf-8").endswith("}\n"):
             assert process.poll() is None
+            time.sleep(0.005)
         yield at, process
     finally:
         process.send_signal(signal.SIGTERM)

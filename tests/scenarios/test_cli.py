@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests import processes
 from tests.plants import WASM
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import LIBRARY
@@ -322,8 +323,7 @@ def test_fleets_that_share_a_line_share_its_unit_ids(tiny: Path, capsys: pytest.
 def test_ctrl_c_is_130_aborted_and_leaves_files_that_open(tiny: Path, tmp_path: Path) -> None:
     changed(tiny, "duration: 5 s", "duration: 50 h")
     out = tmp_path / "o"
-    command = [sys.executable, "-m", "twinloop", "run", str(tiny), "--out", str(out), "--json", str(tmp_path / "r.json")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = processes.twinloop("run", str(tiny), "--out", str(out), "--json", str(tmp_path / "r.json"))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not ((out / "run.sqlite").exists() and (out / "run.sqlite").stat().st_size > 100_000):
         time.sleep(0.05)

@@ -6,8 +6,6 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 
+from tests import processes
 from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.model.misbehaviour import Misbehaviour
@@ -69,21 +68,18 @@ expect:
 """
 
 
-def serve(folder: Path, *more: str) -> subprocess.Popen[str]:
+def serve(folder: Path, *more: str) -> processes.Forked:
     (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    command = [sys.executable, "-m", "twinloop", "serve", str(folder / "s.yaml"), "--judge", "--port", "0", "--opcua-port", "0"]
-    command += ["--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    flags = ["--judge", "--port", "0", "--opcua-port", "0", "--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
+    return processes.twinloop("serve", str(folder / "s.yaml"), *flags)
 
 
-def gateway(folder: Path, port: int, kind: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.scenarios.gateways", str(folder / "map.json"), str(port), kind, "14"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
+def gateway(folder: Path, port: int, kind: str) -> processes.Forked:
+    return processes.Forked("tests.scenarios.gateways", (str(folder / "map.json"), str(port), kind, "14"))
 
 
-def told(process: subprocess.Popen[str]) -> int:
+def told(process: processes.Forked) -> int:
     """The broker's port, when the map is there."""
-    assert process.stdout is not None
     port = int(process.stdout.readline().rpartition(":")[2])
     assert [process.stdout.readline().split()[0] for _ in range(3)] == ["presses/1", "presses/2", "tanks/1"]
     return port
@@ -138,7 +134,7 @@ def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
             await reader.read(100)
             judge = serve(tmp_path, "--broker", f"mqtt://127.0.0.1:{port}", "--lead", "4 s")
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, judge.stdout.readline)  # type: ignore[union-attr]
+            await loop.run_in_executor(None, judge.stdout.readline)
             other = gateway(tmp_path, port, "keeps")
             try:
                 out, errors = await loop.run_in_executor(None, lambda: judge.communicate(timeout=60))

@@ -24,7 +24,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     file = tmp_path_factory.mktemp("mbpoll") / "served.yaml"
     file.write_text(SCENARIO)
     with command(file) as process:
-        assert process.stdout is not None
         yield dict(process.stdout.readline().split() for _ in range(7))
         process.terminate()
         process.communicate(timeout=60)

@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import termios
 import time
 import tty
@@ -25,6 +23,7 @@ from pymodbus.framer import FramerRTU
 
 import twinloop.devices.live.pty
 import twinloop.devices.live.tcp
+from tests import processes
 from twinloop.components.host.host import Host
 from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscribe, encode
 from twinloop.devices.opcua.device import SUBSCRIPTIONS_A_SESSION_MAX
@@ -342,9 +341,8 @@ def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
-def command(file: Path, *flags: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "twinloop", "serve", str(file), "--port", "0", "--opcua-port", "0", *flags]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def command(file: Path, *flags: str) -> processes.Forked:
+    return processes.twinloop("serve", str(file), "--port", "0", "--opcua-port", "0", *flags)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -352,7 +350,6 @@ def test_signals_close_it_cleanly(tmp_path: Path, number: int) -> None:
     file, found = tmp_path / "served.yaml", tmp_path / "map.json"
     file.write_text(SCENARIO)
     with command(file, "--map", str(found)) as process:
-        assert process.stdout is not None
         table = [process.stdout.readline().split() for _ in range(7)]
         data = json.loads(found.read_text()) if found.exists() else None
         process.send_signal(number)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 import signal as signals
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import processes
 from twinloop.components.host.host import Host
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.recording import Recording, parse
@@ -349,13 +349,12 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
     (tmp_path / "model" / "fast.yaml").write_text(FAST, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(WIRE, encoding="utf-8")
     at = tmp_path / "map.json"
-    command = [sys.executable, "-m", "twinloop", "serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = processes.twinloop("serve", str(tmp_path / "s.yaml"), "--port", "0", "--map", str(at))
     try:
-        assert process.stdout is not None
         assert process.stdout.readline()
         while not at.exists() or not at.read_text(encoding="utf-8").endswith("}\n"):
             assert process.poll() is None
+            time.sleep(0.005)
         assert main(["record", str(tmp_path / "s.yaml"), "--for", "9 s", "--map", str(at), "--out", str(tmp_path / "recording")]) == 0
     finally:
         process.send_signal(signals.SIGTERM)
