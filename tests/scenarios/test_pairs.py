@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.file.load import LIBRARY, load, load_text
+from twinloop.scenarios.file.load import LIBRARY, load_text
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.timeline import possible_events
-from twinloop.scenarios.runner import Options, run
 from twinloop.sim.kernel.clock import MS, S
 
 TEXT = (LIBRARY / "failover-hot.yaml").read_text()
@@ -101,8 +101,8 @@ def test_events_of_a_pair_are_known() -> None:
     ]  # fmt: skip
 
 
-def test_a_result_has_the_pair_with_its_takeovers(host: Host) -> None:
-    result = run(load(LIBRARY / "failover-hot.yaml"), Options(), host).data
+def test_a_result_has_the_pair_with_its_takeovers(shipped_runs: ShippedRuns) -> None:
+    result = shipped_runs("failover-hot").data
     pair = result["pairs"]["gw"]
     assert pair["gateways"] == ["gw", "gw-b"]
     assert pair["leaders"] == ["gw-b"]
@@ -114,5 +114,5 @@ def test_a_result_has_the_pair_with_its_takeovers(host: Host) -> None:
     assert members["gw-b"]["role"] == "active"
     assert members["gw-b"]["handover"]["sent"] > 20
     assert members["gw"]["heartbeats_sent"] > 300
-    split = run(load(LIBRARY / "failover-split-brain.yaml"), Options(), host).data
+    split = shipped_runs("failover-split-brain").data
     assert split["pairs"]["gw"]["splits"][0]["duplicates"] == split["ledger"]["duplicates"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.plants import WASM
+from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.file.load import LIBRARY, load, load_text
+from twinloop.scenarios.file.load import LIBRARY, load_text
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.timeline import possible_events
-from twinloop.scenarios.runner import Options, run
 from twinloop.sim.kernel.clock import S
 
 TEXT = (LIBRARY / "upgrade.yaml").read_text().replace("path: registry", f"path: {LIBRARY}/registry").replace("[registry/", f"[{LIBRARY}/registry/")
@@ -101,8 +101,8 @@ def test_what_is_not_said_has_a_default(host: Host) -> None:
     assert (spec.trial_ns, spec.faults, spec.failures, spec.latency_ns, spec.fetch_ns) == (30 * S, 2, 0.2, None, 600 * S)
 
 
-def test_a_result_has_every_upgrade_with_its_cause(host: Host) -> None:
-    data = run(load(LIBRARY / "upgrade-refused.yaml"), Options(), host).data
+def test_a_result_has_every_upgrade_with_its_cause(shipped_runs: ShippedRuns) -> None:
+    data = shipped_runs("upgrade-refused").data
     assert [(one["component"], one["to"], one["state"], one["cause"], one["stage"]) for one in data["upgrades"]][:4] == [
         ("normalize", "0.9.0", "refused", "downgrade", "checking"), ("normalize", "1.0.0", "refused", "version-reused", "checking"),
         ("normalize", "1.2.0", "refused", "unknown-key", "checking"), ("normalize", "1.3.0", "refused", "bad-signature", "checking"),
