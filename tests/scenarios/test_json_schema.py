@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
 from tests.scenarios.test_cli import TINY
@@ -19,6 +20,8 @@ from twinloop.scenarios.text import quantities
 from twinloop.scenarios.text.quantities import KIND
 
 SCHEMA = json_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
+"""made once: jsonschema.validate would hold the whole schema against the schema of schemas each time"""
 QUANTITIES = {
     name: found for name, one in vars(quantities).items() if hasattr(one, "__metadata__")
     for found in [TypeAdapter(one)] if KIND in found.json_schema()
@@ -31,6 +34,10 @@ def fields() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
 def test_every_key_says_what_it_means() -> None:
     found = fields()
     assert len(found) > 150
@@ -39,7 +46,7 @@ def test_every_key_says_what_it_means() -> None:
 
 @pytest.mark.parametrize("name", library_names())
 def test_a_shipped_scenario_is_of_the_schema(name: str) -> None:
-    jsonschema.validate(load(LIBRARY / f"{name}.yaml").document.data, SCHEMA)
+    VALIDATOR.validate(load(LIBRARY / f"{name}.yaml").document.data)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,7 @@ def test_what_a_single_block_cannot_be_is_refused(key: str, value: Any) -> None:
     data = yaml.safe_load(TINY)
     data["timeline"] = [{"at": "1 s", "cut": "cloud", "for": "1 s"}]
     data["links"]["plant"] = {"preset": "lan", "loss": "1 %"}
-    jsonschema.validate(data, SCHEMA)
+    VALIDATOR.validate(data)
 
     def put(node: Any) -> bool:
         if isinstance(node, dict):
@@ -65,7 +72,17 @@ def test_what_a_single_block_cannot_be_is_refused(key: str, value: Any) -> None:
 
     assert put(data)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, SCHEMA)
+        VALIDATOR.validate(data)
+
+
+TOLD = {name: adapter.json_schema() for name, adapter in QUANTITIES.items()}
+"""made once, not for every example"""
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_the_example_of_a_quantity_is_one(name: str) -> None:
+    assert re.search(TOLD[name]["pattern"], TOLD[name]["examples"][0])
+    QUANTITIES[name].validate_python(TOLD[name]["examples"][0])
 
 
 @pytest.mark.parametrize("name", QUANTITIES)
@@ -76,10 +93,7 @@ def test_what_a_single_block_cannot_be_is_refused(key: str, value: Any) -> None:
     st.just("5 in 60 s"),
 ))  # fmt: skip
 def test_whatever_is_taken_is_of_the_pattern_that_editors_are_told(name: str, text: str) -> None:
-    adapter = QUANTITIES[name]
-    schema = adapter.json_schema()
-    assert re.search(schema["pattern"], schema["examples"][0])
-    adapter.validate_python(schema["examples"][0])
+    adapter, schema = QUANTITIES[name], TOLD[name]
     try:
         adapter.validate_python(text)
     except ValidationError:

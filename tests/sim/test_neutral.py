@@ -23,6 +23,8 @@ from twinloop.sim.libraries.clocks_and_entropy import PACKAGES, neutralised
 LOADED = ("asyncua", "asyncua.server", "asyncua.client", "pymodbus.client", "pymodbus.server", "amqtt.client", "amqtt.broker")
 SOURCES = {"time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_counter_ns|process_time|sleep", "datetime": r"now|utcnow|today",
            "random": r"\w+", "secrets": r"\w+", "uuid": r"uuid1|uuid4|getnode", "os": r"urandom|getrandom"}  # fmt: skip
+MAYBE = re.compile("|".join([rf"\bfrom\s+({'|'.join(SOURCES)})\s+import\b", *(rf"\b{module}\b[\s)\\]*\.\s*({names})\b" for module, names in SOURCES.items())]))
+"""text without any of this has no place that is looked for"""
 KNOWN = Path(__file__).with_name("clock_sources.txt")
 """one line a place: module, function, what it asks; written by ``python -m tests.sim.test_neutral``"""
 
@@ -38,8 +40,8 @@ def asked() -> list[str]:
         for path in sorted(root.rglob("*.py")):
             name = ".".join([package, *path.relative_to(root).with_suffix("").parts])
             text = path.read_text(encoding="utf-8")
-            if not re.search(r"\b(time|datetime|random|secrets|uuid|urandom)\b", text):
-                continue
+            if not MAYBE.search(text):
+                continue  # parsing what libraries have generated takes seconds
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and re.fullmatch(SOURCES.get(node.value.id, "(?!)"), node.attr):
                     found.append(f"{name} {node.value.id}.{node.attr}")
