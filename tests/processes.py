@@ -30,15 +30,16 @@ from typing import Any, TextIO
 from tests import compiled
 
 ROOT = Path(__file__).parents[1]
-IMPORTED = ("twinloop.scenarios.cli.main", "twinloop.scenarios.runner", "twinloop.scenarios.wire.wire", "twinloop.scenarios.wire.hil", "asyncua", "pymodbus.client")
-REQUEST_BYTES_MAX = 1 << 16
+IMPORTED = ("twinloop.scenarios.cli.main", "twinloop.scenarios.runner", "twinloop.scenarios.wire.wire", "twinloop.scenarios.wire.hil", "asyncua", "pymodbus.client",
+            "twinloop.tui.engine.process")  # fmt: skip
+REQUEST_BYTES_MAX, DESCRIPTORS_MAX = 1 << 16, 8
 
 
 # ---- the process that forks -------------------------------------------------------------------------------------------
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
     """Forks until nobody asks any more. Comes back in each fork with what is to be run, and with None in the end."""
     while True:
-        data, found, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, 3)
+        data, found, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, DESCRIPTORS_MAX)
         if not data:
             with contextlib.suppress(ChildProcessError):
                 while True:
@@ -54,11 +55,11 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
                 pass
 
 
-def _kept(wanted: dict[str, Any], out: int, errors: int, told: int) -> dict[str, Any]:
+def _kept(wanted: dict[str, Any], out: int, errors: int, told: int, *more: int) -> dict[str, Any]:
     """In a process between: it tells the fork's id, waits for it, tells how it ended. Comes back in the fork, whose streams are its own."""
     number = os.fork()
     if number:
-        for descriptor in (out, errors):
+        for descriptor in (out, errors, *more):
             os.close(descriptor)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.write(told, f"{number}\n".encode())
@@ -71,6 +72,7 @@ def _kept(wanted: dict[str, Any], out: int, errors: int, told: int) -> dict[str,
         os.dup2(descriptor, stream)
         os.close(descriptor)
     os.chdir(wanted["folder"])
+    wanted["arguments"] += map(str, more)
     return wanted
 
 
@@ -90,13 +92,13 @@ def _main() -> None:
 
 # ---- what a test holds ------------------------------------------------------------------------------------------------
 class Forked:
-    """As subprocess.Popen with pipes and text; ``cpu_s`` is what it has used, when it has ended."""
+    """As subprocess.Popen with pipes and text; ``cpu_s`` is what it has used, when it has ended. Its last arguments are its numbers of ``descriptors``."""
 
-    def __init__(self, module: str, arguments: Sequence[str], folder: Path = ROOT) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], folder: Path = ROOT, descriptors: Sequence[int] = ()) -> None:
         self.returncode: int | None = None
         self.cpu_s = 0.0
         pipes = [os.pipe() for _ in range(3)]
-        _FORKS.ask({"module": module, "arguments": list(arguments), "folder": str(folder)}, [written for _, written in pipes])
+        _FORKS.ask({"module": module, "arguments": list(arguments), "folder": str(folder)}, [*(written for _, written in pipes), *descriptors])
         for _, written in pipes:
             os.close(written)
         self.stdout: TextIO = os.fdopen(pipes[0][0], encoding="utf-8")
