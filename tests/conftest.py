@@ -19,9 +19,19 @@ settings.load_profile("suite")
 
 compiled.install()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all of twinloop for itself
-gc.set_threshold(100_000, 50, 1000)
 collector.GROWTH_BYTES = 512 << 20
 """a whole collection looks at all tests and at all that libraries have loaded: half a second, a hundred times in a suite"""
+gc.disable()
+_GROWN_BYTES = 256 << 20
+_clean_bytes = [collector.resident_bytes() or 0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Garbage is looked for between tests, when so much more lies in memory than after it was looked for last."""
+    if (collector.resident_bytes() or 0) - _clean_bytes[0] > _GROWN_BYTES:
+        gc.collect()
+        _clean_bytes[0] = collector.resident_bytes() or 0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,8 +22,8 @@ from twinloop.components.host.outcome import Cause
 from twinloop.scenarios.cli import running
 from twinloop.scenarios.cli.main import main
 
-BEGUN_S = 1.0
-"""of CPU time: three times what it takes until the guest is called. A busy machine takes longer, and no more of it"""
+BEGUN_S = 0.5
+"""of CPU time: twice what it takes until the guest is called. A busy machine takes longer, and no more of it"""
 HEARD_S, TRIES = 3.0, 3
 """a second, and what Python takes to leave; a machine whose cores others use, too, takes more CPU time for the same. Who is deaf is so in every try,
 for the minute that is waited for it"""
