@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from asyncua import Client, Server, ua
 
-from tests.sim.stacks import Field, on
+from tests.sim.libraries.stacks import Field, on
 from twinloop.devices.opcua.server import NAMESPACE, NodeOverlay, StandardSpace, fresh_counters, serve, standard_space
 from twinloop.sim.kernel.clock import MS
 

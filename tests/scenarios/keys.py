@@ -241,9 +241,9 @@ NOT_WALKED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("fleets", "overrides", "links", "components", "gateways", "registry", "timeline", "phases", "random-faults"), BLOCKS),
     },
     "Entry": {
-        **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/test_timeline.py"), "gateway": "tests/sim/test_failover.py",
-        "status": "tests/sim/test_field.py", "version": "tests/scenarios/test_upgrades.py", "to": "Change",
-        **dict.fromkeys(("partition", "degrade", "restart", "upgrade"), "tests/sim/test_trouble.py, test_failover.py, test_ota.py"),
+        **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/test_timeline.py"), "gateway": "tests/sim/redundancy/test_failover.py",
+        "status": "tests/sim/field/test_field.py", "version": "tests/scenarios/test_upgrades.py", "to": "Change",
+        **dict.fromkeys(("partition", "degrade", "restart", "upgrade"), "tests/sim/trouble/test_trouble.py, test_failover.py, test_ota.py"),
     },
     "Trouble": dict.fromkeys(("mtbf", "mttr", "actions", "from", "until", "phase"), "tests/scenarios/test_timeline.py, test_phases.py"),
     "Phase": dict.fromkeys(("name", "for", "recover-within"), "tests/scenarios/test_phases.py"),

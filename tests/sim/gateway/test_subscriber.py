@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.plants import component, paired, run
-from tests.sim.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
+from tests.sim.field.test_field import beside, missed, mixed, moments, shares, spans, ua_faults
 from tests.sim.test_world import conserved
 from twinloop.components.host.batch import Batch, read_batch
 from twinloop.components.host.host import Host

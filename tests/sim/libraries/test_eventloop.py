@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.sim.stacks import PROGRAMS, Field, digest
+from tests.sim.libraries.stacks import PROGRAMS, Field, digest
 from twinloop.sim.kernel.clock import MS, S, Task
 from twinloop.sim.kernel.invariants import InvariantError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 # ---- the stacks -----------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ def test_unmodified_stacks_leave_the_same_bytes_in_every_process() -> None:
     found = []
     for seed in ("0", "1", "random"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-m", "tests.sim.stacks", *PROGRAMS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-m", "tests.sim.libraries.stacks", *PROGRAMS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
         found.append(done.stdout.split())
     assert found[0] == found[1] == found[2]
     assert len(set(found[0])) == len(PROGRAMS)

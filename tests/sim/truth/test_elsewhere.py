@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sim.test_field import mixed
-from tests.sim.test_served import Desk, bare
+from tests.sim.field.test_field import mixed
+from tests.sim.serving.test_served import Desk, bare
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device, DeviceModel

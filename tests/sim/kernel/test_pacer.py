@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from tests.plants import plant
-from tests.sim.test_field import mixed
+from tests.sim.field.test_field import mixed
 from twinloop.components.host.host import Host
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.pacer import SLICE_NS, SPEED_MAX, Pacer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twinloop.sim.kernel.trace import KINDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def written() -> list[tuple[str, int, str]]:

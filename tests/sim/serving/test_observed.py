@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
+from tests.sim.serving.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.sim.accounts.ledger import End

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from tests.plants import paired
-from tests.sim.pair_runs import Seen, at, small
+from tests.sim.redundancy.pair_runs import Seen, at, small
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, S

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.stacks import Field, on
+from tests.sim.libraries.stacks import Field, on
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.libraries.transport import HERE, WRITE_BYTES_MAX, WRITE_HIGH_BYTES
 from twinloop.sim.network.rule import CutRule

@@ -26,7 +26,7 @@ SOURCES = {"time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_count
 MAYBE = re.compile("|".join([rf"\bfrom\s+({'|'.join(SOURCES)})\s+import\b", *(rf"\b{module}\b[\s)\\]*\.\s*({names})\b" for module, names in SOURCES.items())]))
 """text without any of this has no place that is looked for"""
 KNOWN = Path(__file__).with_name("clock_sources.txt")
-"""one line a place: module, function, what it asks; written by ``python -m tests.sim.test_neutral``"""
+"""one line a place: module, function, what it asks; written by ``python -m tests.sim.libraries.test_neutral``"""
 
 
 def asked() -> list[str]:

@@ -1,7 +1,7 @@
 """One tiny golden trace, record by record: two presses, two polls, a lossy field link, a cut uplink.
 
 It changes whenever the engine's timing or a guest's bytes do; look at the difference, then write it anew with
-``python -m tests.sim.test_golden``.
+``python -m tests.sim.kernel.test_golden``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "tiny.trace"
+GOLDEN = Path(__file__).parents[2] / "golden" / "tiny.trace"
 
 
 def trace(host: Host) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.plants import driver, paired, plant, run
-from tests.sim.pair_runs import Seen, at, small
-from tests.sim.test_field import mixed
+from tests.sim.field.test_field import mixed
+from tests.sim.redundancy.pair_runs import Seen, at, small
 from tests.sim.test_world import conserved
 from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.host import Host

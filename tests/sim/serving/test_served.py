@@ -10,7 +10,7 @@ import pytest
 from pymodbus.framer import FramerRTU
 
 from tests.plants import plant
-from tests.sim.test_field import mixed
+from tests.sim.field.test_field import mixed
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device
 from twinloop.devices.mqtt.broker import Broker

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.components import guests
 from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
-from tests.sim.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
+from tests.sim.upgrade.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
 from twinloop.components.releases.registry import Version, sign
@@ -24,7 +24,7 @@ from twinloop.sim.model.spec import Action, OfferSpec, StoreSpec
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 # ---- the way that it should go --------------------------------------------------------------------------------------

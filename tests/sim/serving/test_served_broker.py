@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.sim.test_field import mixed
-from tests.sim.test_served import bare
+from tests.sim.field.test_field import mixed
+from tests.sim.serving.test_served import bare
 from twinloop.components.host.host import Host
 from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscribe, encode
 from twinloop.devices.mqtt.retained import RETAINED_A_TURN

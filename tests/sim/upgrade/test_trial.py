@@ -9,7 +9,7 @@ import pytest
 
 from tests.components import guests
 from tests.plants import WASM, component, driver, offer, paired, plant, upgradable
-from tests.sim.upgrade_runs import SHIPPED, Run, order, shipped, small
+from tests.sim.upgrade.upgrade_runs import SHIPPED, Run, order, shipped, small
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Version
 from twinloop.sim.accounts.ledger import End

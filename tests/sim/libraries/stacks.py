@@ -1,4 +1,4 @@
-"""Unmodified protocol stacks in simulated time, as programs: ``python -m tests.sim.stacks modbus`` prints what crossed the wire, hashed.
+"""Unmodified protocol stacks in simulated time, as programs: ``python -m tests.sim.libraries.stacks modbus`` prints what crossed the wire, hashed.
 
 Belongs here: one run of each library, for tests that compare processes. Never: assertions.
 """

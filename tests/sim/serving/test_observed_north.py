@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.sim.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
+from tests.sim.serving.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE, arrives, plant, to
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal

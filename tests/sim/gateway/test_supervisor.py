@@ -133,5 +133,5 @@ def test_every_transition_is_in_the_trace(host: Host) -> None:
 
 
 def test_the_readme_shows_the_tables_as_they_are() -> None:
-    shown = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
+    shown = (Path(__file__).parents[3] / "docs" / "states.md").read_text()
     assert "\n".join(f"    {line}" for line in figure().splitlines()) in shown, "run python -m sim.states"

@@ -156,7 +156,7 @@ def test_a_process_ends_with_a_thousand_parked_calls_and_exit_code_0() -> None:
         world.close()
         host.close()
     """)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert done.stdout == "1000\n", done.stderr
     assert done.returncode == 0, done.stderr
 

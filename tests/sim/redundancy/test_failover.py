@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.plants import driver, on_lines, paired, plant, run
-from tests.sim.pair_runs import Seen, at, small
+from tests.sim.redundancy.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import BETTER, End, Ledger, SharedRow
