@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.keys import BY_CLASS
+from tests.scenarios.file.keys import BY_CLASS
 from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.devices.model import misbehaviour, overlay

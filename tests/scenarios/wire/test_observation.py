@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.test_judge import SCENARIO, observed, read
+from tests.scenarios.wire.test_judge import SCENARIO, observed, read
 from twinloop.components.host.host import Host
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.devices.model.statuses import STATUS_CODES

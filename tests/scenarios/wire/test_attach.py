@@ -33,7 +33,7 @@ from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import PlaceSpec, WorldSpec
 
-MIXER = Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixer.xml"
+MIXER = Path(__file__).parents[3] / "scenarios" / "library" / "nodeset" / "mixer.xml"
 SCENARIO = """\
 format: 2
 name: attached

@@ -27,7 +27,7 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.world import World
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def folder_of_four(tmp_path: Path) -> Path:

@@ -22,7 +22,7 @@ from tests.plants import WASM
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import LIBRARY
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = """\
 format: 2
 name: tiny

@@ -15,7 +15,7 @@ import pytest
 
 from tests import processes
 from tests.components import guests
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import SLICE_FUEL, NeedsFibers
 from twinloop.components.host.outcome import Cause

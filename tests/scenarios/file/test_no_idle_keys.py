@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios import keys
-from tests.scenarios.keys import DEGRADATION, TABLE, VERBS, Key, text
+from tests.scenarios.file import keys
+from tests.scenarios.file.keys import DEGRADATION, TABLE, VERBS, Key, text
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import load_text
@@ -23,7 +23,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.network.presets import PRESETS
 
-FILE = Path(__file__).parents[2] / "scenarios" / "library" / "keys.yaml"
+FILE = Path(__file__).parents[3] / "scenarios" / "library" / "keys.yaml"
 """beside the library's registry"""
 SOAK = "TWINLOOP_SOAK" in os.environ
 PLANNED = ("scenario_digest", "notes", "reproduce", "expectations", "versions")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.test_serve import SCENARIO, command
+from tests.scenarios.wire.test_serve import SCENARIO, command
 
 MISSING = shutil.which("mbpoll") is None
 pytestmark = pytest.mark.skipif(MISSING and not os.environ.get("TWINLOOP_NEEDS_MBPOLL"), reason="mbpoll isn't installed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_attach import SCENARIO
+from tests.scenarios.wire.test_attach import SCENARIO
 from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.live.loopback import plain_round_trip_ns

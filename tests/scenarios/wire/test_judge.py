@@ -75,7 +75,7 @@ def serve(folder: Path, *more: str) -> processes.Forked:
 
 
 def gateway(folder: Path, port: int, kind: str) -> processes.Forked:
-    return processes.Forked("tests.scenarios.gateways", (str(folder / "map.json"), str(port), kind, "14"))
+    return processes.Forked("tests.scenarios.wire.gateways", (str(folder / "map.json"), str(port), kind, "14"))
 
 
 def told(process: processes.Forked) -> int:

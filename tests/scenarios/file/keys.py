@@ -233,7 +233,7 @@ BY_CLASS = [name for name in verbs.VERBS if name not in VERBS and name not in ("
 """verbs that need no row of their own"""
 VERBS |= {name: by_class(verbs.VERBS[name]) for name in BY_CLASS}
 BLOCKS = "a block of its own"
-RUNS = "what runs, and where: tests/scenarios/test_cli.py"
+RUNS = "what runs, and where: tests/scenarios/cli/test_cli.py"
 NOT_WALKED: dict[str, dict[str, str]] = {
     "Scenario": {
         **dict.fromkeys(("format", "name", "description", "incident", "expect"), "a plan of what to judge or to read"), "pace": "wire alone",
@@ -241,17 +241,17 @@ NOT_WALKED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("fleets", "overrides", "links", "components", "gateways", "registry", "timeline", "phases", "random-faults"), BLOCKS),
     },
     "Entry": {
-        **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/test_timeline.py"), "gateway": "tests/sim/redundancy/test_failover.py",
-        "status": "tests/sim/field/test_field.py", "version": "tests/scenarios/test_upgrades.py", "to": "Change",
+        **dict.fromkeys(("every", "after", "times", "phase"), "tests/scenarios/planning/test_timeline.py"), "gateway": "tests/sim/redundancy/test_failover.py",
+        "status": "tests/sim/field/test_field.py", "version": "tests/scenarios/planning/test_upgrades.py", "to": "Change",
         **dict.fromkeys(("partition", "degrade", "restart", "upgrade"), "tests/sim/trouble/test_trouble.py, test_failover.py, test_ota.py"),
     },
-    "Trouble": dict.fromkeys(("mtbf", "mttr", "actions", "from", "until", "phase"), "tests/scenarios/test_timeline.py, test_phases.py"),
-    "Phase": dict.fromkeys(("name", "for", "recover-within"), "tests/scenarios/test_phases.py"),
-    "Observe": dict.fromkeys(("topic", "sequence", "value", "status", "each", "sample"), "serve --judge alone: tests/scenarios/test_observation.py"),
-    "Pace": {"tolerance": "wire alone: tests/scenarios/test_fidelity.py"},
+    "Trouble": dict.fromkeys(("mtbf", "mttr", "actions", "from", "until", "phase"), "tests/scenarios/planning/test_timeline.py, test_phases.py"),
+    "Phase": dict.fromkeys(("name", "for", "recover-within"), "tests/scenarios/planning/test_phases.py"),
+    "Observe": dict.fromkeys(("topic", "sequence", "value", "status", "each", "sample"), "serve --judge alone: tests/scenarios/wire/test_observation.py"),
+    "Pace": {"tolerance": "wire alone: tests/scenarios/wire/test_fidelity.py"},
     "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS), "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},
     "Uplink": {"link": RUNS}, "Standby": {"of": RUNS, "heartbeat": BLOCKS}, "Heartbeat": {"link": RUNS},
-    "Override": {"driver": RUNS, "twin": "tests/scenarios/test_twin.py"}, "Fleet": {"twin": "tests/scenarios/test_twin.py", "protocol": "the table's five kinds of fleets"},
+    "Override": {"driver": RUNS, "twin": "tests/scenarios/twin/test_twin.py"}, "Fleet": {"twin": "tests/scenarios/twin/test_twin.py", "protocol": "the table's five kinds of fleets"},
     "Degradation": dict.fromkeys(DEGRADATION, "Link, Change"), "Link": {"turnaround": "Link, serial"},
 }  # fmt: skip
 """block -> its keys that the table leaves out, and why"""

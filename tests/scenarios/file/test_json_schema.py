@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.scenarios.file.json_schema import json_schema
 from twinloop.scenarios.file.load import LIBRARY, library_names, load
 from twinloop.scenarios.text import quantities

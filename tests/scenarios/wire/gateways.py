@@ -1,6 +1,6 @@
 """Two small gateways of a third kind, over sockets: one keeps what it couldn't send, one forgets it. What ``serve --judge`` tells apart.
 
-``python -m tests.scenarios.gateways MAP BROKER_PORT keeps|forgets SECONDS``: polls every device of a map that serve has written.
+``python -m tests.scenarios.wire.gateways MAP BROKER_PORT keeps|forgets SECONDS``: polls every device of a map that serve has written.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.format_1 import text_of_today
