@@ -69,3 +69,4 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 
 clean:
 	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
