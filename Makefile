@@ -36,7 +36,7 @@ bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is brok
 	$(BIN)/python -m benchmarks.ratios
 
 coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
-	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/test_models.py
+	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/file/test_models.py
 	$(BIN)/coverage report
 
 docs: $(VENV)/.dev            ## docs/ as a site in build/docs; a link that leads nowhere is an error
@@ -69,3 +69,4 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 
 clean:
 	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests import compiled, processes
 from twinloop.components.host.host import Host
+from twinloop.scenarios import collector
 
 settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ)
 """the suite tries the same examples each time, the soak new ones"""
 settings.load_profile("suite")
+
+compiled.install()
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all of twinloop for itself
+collector.GROWTH_BYTES = 512 << 20
+"""a whole collection looks at all tests and at all that libraries have loaded: half a second, a hundred times in a suite"""
+gc.disable()
+_GROWN_BYTES = 256 << 20
+_clean_bytes = [collector.resident_bytes() or 0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Garbage is looked for between tests, when so much more lies in memory than after it was looked for last."""
+    if (collector.resident_bytes() or 0) - _clean_bytes[0] > _GROWN_BYTES:
+        gc.collect()
+        _clean_bytes[0] = collector.resident_bytes() or 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """What was started for tests ends with them."""
+    yield
+    processes.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,15 @@ STORE = StoreSpec()
 WASM = Path(__file__).parent.parent / "components" / "wasm"
 
 
+@cache
+def shipped(name: str) -> bytes:
+    """Of a component that is built from guests/: read once."""
+    return (WASM / f"{name}.wasm").read_bytes()
+
+
 def component(host: Host, name: str, role: str, grants: tuple[str, ...], wasm: bytes | None = None, **changes: Any) -> ComponentSpec:
     """A shipped component by file name, or inline text."""
-    loaded = host.load(WASM / f"{name}.wasm" if wasm is None else wasm, role)
+    loaded = host.load(shipped(name) if wasm is None else wasm, role)
     return ComponentSpec(name, role, loaded, grants, **changes)
 
 
@@ -91,9 +98,15 @@ def offer(name: str, version: str, data: bytes) -> OfferSpec:
     return OfferSpec(sign(name, Version.parse(version), data, DEMO_KEY), data)
 
 
+@cache
+def usual_offer(name: str) -> OfferSpec:
+    """Release 1.1.0 of a shipped component, signed once."""
+    return offer(name, "1.1.0", marked(shipped(name), "1.1.0"))
+
+
 def upgradable(spec: WorldSpec, *offers: OfferSpec, **upgrade: Any) -> WorldSpec:
     """The same plant with 1.0.0 of everything installed, a registry, and the usual ``marked`` releases 1.1.0 of the shipped components."""
-    usual = [offer(name, "1.1.0", marked((WASM / f"{name}.wasm").read_bytes(), "1.1.0")) for name in ("modbus-driver", "normalize", "route")]
+    usual = [usual_offer(name) for name in ("modbus-driver", "normalize", "route")]
     components = tuple(replace(one, version=Version(1, 0, 0)) for one in spec.components)
     gateways = tuple(replace(one, upgrade=UpgradeSpec(**{"trial_ns": 2 * S, **upgrade})) for one in spec.gateways)
     return replace(spec, components=components, gateways=gateways, offers=(*usual, *offers), trusted=trust(DEMO_KEY.public_key()))

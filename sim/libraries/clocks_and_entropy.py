@@ -4,8 +4,8 @@ entropy.
 Belongs here: finding and replacing names in loaded modules. Never: a clock of our own. Names are found by
 identity after everything is imported (a module imported later isn't seen, hence ``MODULES``), and put back
 afterwards; one such run at a time in a process. Not covered: names captured as default arguments, and
-OpenSSL's randomness. What a library's upgrade brings anew fails a test (tests/sim/test_neutral.py holds the
-list of what is replaced).
+OpenSSL's randomness. What a library's upgrade brings anew fails a test (tests/sim/libraries/test_neutral.py
+holds the list of what is replaced).
 """
 
 from __future__ import annotations

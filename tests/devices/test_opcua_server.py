@@ -9,14 +9,21 @@ from typing import Any
 import pytest
 from asyncua import Client, Server, ua
 
-from tests.sim.stacks import Field, on
-from twinloop.devices.opcua.server import NAMESPACE, NodeOverlay, StandardSpace, fresh_counters, serve
+from tests.sim.libraries.stacks import Field, on
+from twinloop.devices.opcua.server import (
+    NAMESPACE,
+    NodeOverlay,
+    StandardSpace,
+    fresh_counters,
+    serve,
+    standard_space,
+)
 from twinloop.sim.kernel.clock import MS
 
 
 @pytest.fixture(scope="module")
 def standard() -> StandardSpace:
-    return StandardSpace()
+    return standard_space()  # it is filled once a process, and nobody changes it
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +34,10 @@ def _quiet() -> Any:
     logging.disable(logging.NOTSET)
 
 
+BROWSED_AT_ONCE = 100
+"""a request for each of 3000 nodes is 6000 messages over the network"""
+
+
 def field(*hosts: str) -> Field:
     return Field(env=hosts, delay_ns=MS, jitter_ns=0)
 
@@ -34,15 +45,17 @@ def field(*hosts: str) -> Field:
 async def tree(client: Client) -> dict[str, tuple[Any, ...]]:
     """Every node below the root: class, name, and what it refers to."""
     seen: dict[str, tuple[Any, ...]] = {}
-    waiting = [client.nodes.root]
+    waiting = {client.nodes.root.nodeid.to_string(): client.nodes.root}
     while waiting:
-        node = waiting.pop()
-        key = node.nodeid.to_string()
-        if key in seen:
-            continue
-        references = await node.get_references(direction=ua.BrowseDirection.Forward)
-        seen[key] = tuple(sorted((r.ReferenceTypeId.to_string(), r.NodeId.to_string(), r.BrowseName.Name or "", int(r.NodeClass)) for r in references))
-        waiting += [client.get_node(r.NodeId) for r in references]
+        asked = dict(list(waiting.items())[:BROWSED_AT_ONCE])
+        found: dict[str, Any] = {}
+        for key, (_, result) in zip(asked, await client.browse_nodes(list(asked.values())), strict=True):
+            result.StatusCode.check()
+            told = [(r.NodeId.to_string(), r) for r in result.References if r.IsForward]
+            seen[key] = tuple(sorted((r.ReferenceTypeId.to_string(), name, r.BrowseName.Name or "", int(r.NodeClass)) for name, r in told))
+            found.update(told)
+        waiting = {key: node for key, node in waiting.items() if key not in asked}
+        waiting |= {key: client.get_node(r.NodeId) for key, r in found.items() if key not in seen}
     return seen
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.scenarios.test_serve import SCENARIO
+from tests.scenarios.wire.test_serve import SCENARIO
 
 HERE = Path(__file__).resolve().parent
 

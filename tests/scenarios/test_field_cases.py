@@ -3,13 +3,12 @@ nobody is blamed who did right. The letters are those of the hunt that found the
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.scenarios.cases import COMPONENTS, SPARSE, result, scenario, text_of
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
@@ -178,11 +177,9 @@ def test_d11_what_has_no_end_is_not_read(tmp_path: Path, capsys: pytest.CaptureF
     assert "Traceback" not in capsys.readouterr().err
     (tmp_path / "q.yaml").write_text(scenario(tmp_path, duration="1" * 30_000))
     (tmp_path / "flow.yaml").write_text("format: 2\nfleets: [" + ",".join("1" * 900_000) + "]\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "twinloop", "check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")], cwd=ROOT, capture_output=True, timeout=20,
-        check=False,
-    )
-    assert done.returncode == 3
+    with processes.twinloop("check", str(tmp_path / "q.yaml"), str(tmp_path / "flow.yaml")) as check:  # in another process, that can be ended
+        check.communicate(20)
+    assert check.returncode == 3
 
 
 def test_e1_room_is_asked_for_once_over_all_gateways(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,13 @@ looks at what has changed and writes them anew with ``python -m tests.scenarios.
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from tests.scenarios.keys import BY_CLASS
+from tests.scenarios.file.keys import BY_CLASS
+from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.devices.model import misbehaviour, overlay
 from twinloop.scenarios.file.load import LIBRARY, library_names, load
@@ -23,21 +22,18 @@ from twinloop.scenarios.judging.verdict import exit_code
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.verbs import value_of
-from twinloop.scenarios.report.console import report
 from twinloop.scenarios.runner import Options, run
 
 DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 
 
 @pytest.mark.parametrize("name", library_names())
-def test_a_shipped_scenario_is_what_it_says_and_its_trace_is_that_of_before(host: Host, name: str) -> None:
+def test_a_shipped_scenario_is_what_it_says_and_its_trace_is_that_of_before(host: Host, shipped_runs: ShippedRuns, name: str) -> None:
     loaded = load(LIBRARY / f"{name}.yaml")
     expected = read_expect(LIBRARY / f"{name}.expect")
-    result = run(loaded, Options(), host)
-    text = io.StringIO()
-    report(Console(file=text, width=100), result, name)
+    result = shipped_runs(name)
     foreseen = "\n".join(warnings(Planner(loaded, host).world()))
-    assert not differences(expected, result.data, exit_code(result.verdict), text.getvalue(), foreseen)
+    assert not differences(expected, result.data, exit_code(result.verdict), result.printed, foreseen)
     assert result.data["digest"] == json.loads(DIGESTS.read_text())[name]
     ledger = result.data["ledger"]
     ended = sum(value if isinstance(value, int) else sum(value.values()) for key, value in ledger.items() if key in

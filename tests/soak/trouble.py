@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tests.scenarios.keys import BY_CLASS
+from tests.scenarios.file.keys import BY_CLASS
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.overlay import KINDS as POINT_FAULTS
 from twinloop.devices.model.overlay import NEEDS_AMOUNT, NOT_ON_A_COIL, ONLY_NODES

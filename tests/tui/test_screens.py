@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.tui.scene import S, engine, go, view
 from twinloop.components.host.host import Host
 from twinloop.tui.drawing.text import clock_text, count_text, curve, fit, rate_text, sparkline
@@ -45,8 +44,9 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     one.handle(RunTo(1 << 62))
     go(one)
     seen = view(one)
-    done = subprocess.run([sys.executable, "-m", "twinloop", "run", str(file), "--json", str(tmp_path / "r.json")], capture_output=True, check=True)
-    assert done.returncode == 0
+    with processes.twinloop("run", str(file), "--json", str(tmp_path / "r.json")) as run:
+        run.communicate()
+    assert run.returncode == 0
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
     assert seen.digest == result["digest"]
     ranks = dict(seen.snapshot.latency)
