@@ -34,9 +34,9 @@ class Frames:
     """Bytes in, frames out: ``heard`` gets each, ``met`` is told of limits."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], met: Callable[[str], None]
+        self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], on_limit: Callable[[str], None]
     ) -> None:
-        self._loop, self._heard, self._met = loop, heard, met
+        self._loop, self._heard, self._on_limit = loop, heard, on_limit
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -53,7 +53,7 @@ class Frames:
         self._timer = None
         frame, self._buffer = self._buffer, b""
         if len(frame) > FRAME_BYTES_MAX:
-            self._met("line-overlong")
+            self._on_limit("line-overlong")
         elif frame:
             self._heard(frame)
 
@@ -66,14 +66,14 @@ class Frames:
 class SerialLine:
     """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits."""
 
-    def __init__(self, heard: Callable[[bytes], None], met: Callable[[str], None]) -> None:
-        self._met = met
+    def __init__(self, heard: Callable[[bytes], None], on_limit: Callable[[str], None]) -> None:
+        self._on_limit = on_limit
         self._near, self._far = os.openpty()
         tty.setraw(self._far)  # its end stays open here: else a client that closes its own would end the line
         os.set_blocking(self._near, False)
         self.path = os.ttyname(self._far)
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames(self._loop, heard, met)
+        self._frames = Frames(self._loop, heard, on_limit)
         self._written_s = 0.0
         self._loop.add_reader(self._near, self._read)
         self._freeing = self._loop.call_later(FREED_S, self._free)
@@ -97,7 +97,7 @@ class SerialLine:
         except BlockingIOError:
             written = 0
         if written < len(data):
-            self._met("line-unread")
+            self._on_limit("line-unread")
 
     def close(self) -> None:
         """The line is taken away."""

@@ -62,7 +62,7 @@ class TcpConnection(asyncio.Protocol):
         )
         listener = self._listener
         if len(listener.connections) >= CONNECTIONS_MAX:
-            listener.met("connections")
+            listener.on_limit("connections")
             self._transport.abort()
             return
         listener.connections[self] = None
@@ -125,7 +125,7 @@ class TcpConnection(asyncio.Protocol):
             return
         transport.write(data)
         if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-            self._listener.met("client-unread")
+            self._listener.on_limit("client-unread")
             transport.abort()
 
     def hang_up(self) -> None:
@@ -137,8 +137,8 @@ class TcpConnection(asyncio.Protocol):
 class TcpListener:
     """A port that is listened on. ``enter`` runs what a client sets off, ``met`` is told of limits."""
 
-    def __init__(self, accept: Accept, enter: Enter, met: Callable[[str], None]) -> None:
-        self.accept, self.enter, self.met = accept, enter, met
+    def __init__(self, accept: Accept, enter: Enter, on_limit: Callable[[str], None]) -> None:
+        self.accept, self.enter, self.on_limit = accept, enter, on_limit
         self.connections: dict[TcpConnection, None] = {}
         self._server: asyncio.Server | None = None
 
@@ -169,10 +169,10 @@ class Dialer:
         accept: Accept,
         refused: Callable[[], None],
         enter: Enter,
-        met: Callable[[str], None],
+        on_limit: Callable[[str], None],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.accept, self.enter, self.met = accept, enter, met
+        self.accept, self.enter, self.on_limit = accept, enter, on_limit
         self._refused = refused
         self._loop = loop or asyncio.get_running_loop()
         self.connections: dict[TcpConnection, None] = {}
@@ -219,16 +219,16 @@ class Call:
         heard: Callable[[bytes], None],
         lost: Callable[[], None],
         enter: Enter,
-        met: Callable[[str], None],
+        on_limit: Callable[[str], None],
     ) -> None:
         self._heard, self._lost = heard, lost
         self._connection: TcpConnection | None = None
         self._unsent: list[bytes] = []
         self._over = False
-        self._dialer = Dialer(self._met, self.lost, enter, met, loop)
+        self._dialer = Dialer(self._accepted, self.lost, enter, on_limit, loop)
         self._dialer.dial(*at)
 
-    def _met(self, connection: TcpConnection) -> Call:
+    def _accepted(self, connection: TcpConnection) -> Call:
         if self._over:
             connection.hang_up()
             return self

@@ -36,15 +36,15 @@ class Tty:
         framing: str,
         heard: Callable[[bytes], None],
         lost: Callable[[], None],
-        met: Callable[[str], None],
+        on_limit: Callable[[str], None],
     ) -> None:
         bits, parity, stop = (8, "N", 1) if _pseudo(path) else (int(framing[0]), framing[1], int(framing[2]))
         try:
             self._port = serial.Serial(path, rate_bd, bits, parity, stop, timeout=0, write_timeout=0)
         except (ValueError, termios.error) as error:  # a rate or a framing that the port hasn't got
             raise OSError(str(error)) from error
-        self._loop, self._lost, self._met = loop, lost, met
-        self._frames = Frames(loop, heard, met)
+        self._loop, self._lost, self._on_limit = loop, lost, on_limit
+        self._frames = Frames(loop, heard, on_limit)
         self._file = self._port.fileno()
         os.set_blocking(self._file, False)
         loop.add_reader(self._file, self._read)
@@ -71,7 +71,7 @@ class Tty:
         except OSError:
             written = 0
         if written < len(data):
-            self._met("line-unsent")
+            self._on_limit("line-unsent")
 
     def hang_up(self) -> None:
         """It is closed; twice is once."""

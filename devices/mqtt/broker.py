@@ -142,9 +142,9 @@ class Broker:
 
     def end(self, connection: MqttConnection, now_ns: int, will: bool) -> None:
         """The connection is over; a session that isn't to be kept goes with it."""
-        if connection.over:
+        if connection.closed:
             return
-        connection.over = True
+        connection.closed = True
         self.connections.pop(connection, None)
         session, connect = connection.session, connection.connect
         last = connect.will if will and connect is not None else None

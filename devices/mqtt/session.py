@@ -120,7 +120,7 @@ class MqttConnection:
         """bytes of one packet (0: any) and messages that aren't acknowledged, that the client takes"""
         self.session: MqttSession | None = None
         self.connect: Connect | None = None
-        self.over = False
+        self.closed = False
         self.heard_ns = now_ns
 
     def _other(self, kind: int, flags: int, body: bytes) -> Packet | None:
@@ -145,14 +145,14 @@ class MqttConnection:
     def received(self, data: bytes, now_ns: int, tag: Any = None) -> None:
         """Bytes from the client; ``tag``: of the messages in them. What breaks the protocol ends the
         connection."""
-        if self.over:
+        if self.closed:
             return
         self.heard_ns = now_ns
         try:
             for packet in self._reader.feed(data):
                 self._broker.work += 1
                 self._broker.handle(self, packet, now_ns, tag)
-                if self.over:
+                if self.closed:
                     return
         except (LevelError, ClientError) as error:
             self.send(error.answer, None, 0)

@@ -109,7 +109,7 @@ async def _serve(
             wire.observe(hil, *broker)
             await _welcome(hil, wire, broker)
         tell(endpoints, map_file, _counters(plant.spec), aside)
-        await until(wire, lambda: plant.over() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns)
+        await until(wire, lambda: plant.complete() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns)
         hil.hear_no_more(stopped=wire.stopped.is_set())
     finally:
         await wire.close()

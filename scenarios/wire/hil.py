@@ -64,7 +64,7 @@ class Hil:
         """hangs up at a broker that isn't ours; who dials sets it"""
         self.deaf: list[str] = []
         """why what was published is not known"""
-        self.told: list[str] = []
+        self.deaf_times: list[str] = []
         """when the broker couldn't be heard; its session has kept what came meanwhile, if it says so"""
         self.north: North | None = None
         self._over = self._stopped = False
@@ -115,9 +115,9 @@ class Hil:
     def lost(self) -> None:
         """The broker's connection is lost."""
         if self.listener.listening and not self._over:
-            self.plant.met("broker-lost")
+            self.plant.limit_met("broker-lost")
             why = self.listener.why or "the connection was lost"
-            self.told.append(
+            self.deaf_times.append(
                 f"at {show_duration(self.plant.env.now)} the broker couldn't be heard for a while: {why}"
             )
         self.listener.lost()
@@ -173,7 +173,7 @@ class Hil:
 
     def _stories(self) -> list[str]:
         """What was lost and what was strange, by name."""
-        plant, told = self.plant, list(self.told[:NAMED_MAX])
+        plant, told = self.plant, list(self.deaf_times[:NAMED_MAX])
         lost = sorted(plant.lost)
         if lost:
             shown = [

@@ -87,7 +87,7 @@ class Sockets:
         env.call_at(max(self.pacer.position_ns(), env.now), action, *arguments)
         self._loop.stop()
 
-    def _met(self, limit: str) -> None:
+    def _limit_met(self, limit: str) -> None:
         assert self._world is not None
         self._world.trace.emit("limit", "outside", limit, 1)
         self.limits[limit] = self.limits.get(limit, 0) + 1
@@ -109,7 +109,7 @@ class Sockets:
             heard=heard,
             lost=lost,
             enter=self._enter,
-            met=self._met,
+            on_limit=self._limit_met,
         )
         self._open[far] = None
         return far
@@ -127,7 +127,7 @@ class Sockets:
                 framing=link.framing,
                 heard=lambda frame: self._enter(heard, frame),
                 lost=lambda: self._enter(lost),
-                met=self._met,
+                on_limit=self._limit_met,
             )
         except OSError as error:
             self.refused[place.url] = error.strerror or str(error)
@@ -151,7 +151,7 @@ class Sockets:
                 heard=one.heard,
                 lost=one.lost,
                 enter=lambda action, *arguments: action(*arguments),
-                met=self._met,
+                on_limit=self._limit_met,
             )
             one.write = call.write
             self._open[call] = None

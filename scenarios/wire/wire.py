@@ -139,7 +139,7 @@ class Wire:
         mistake of ours."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self.plant.met("files")
+            self.plant.limit_met("files")
         else:
             loop.default_exception_handler(context)
 
@@ -167,7 +167,7 @@ class Wire:
             lambda client: observer.opened(client.write, client.hang_up),
             observer.lost,
             self.enter,
-            self.plant.met,
+            self.plant.limit_met,
         )
         self._dialers.append(dialer)
         dialer.dial(host, port)
@@ -234,7 +234,7 @@ class Wire:
         return found
 
     async def _listen(self, accept: Callable[[TcpConnection], Any], host: str, port: int, flag: str) -> int:
-        listener = TcpListener(accept, self.enter, self.plant.met)
+        listener = TcpListener(accept, self.enter, self.plant.limit_met)
         if port > LAST_PORT:
             raise ScenarioError(
                 flag, None, "", f"the devices need ports up to {port}, the last one is {LAST_PORT}"
@@ -256,7 +256,7 @@ class Wire:
         found = []
         for some in lines.values():
             callers: list[LineCaller] = []
-            line = SerialLine(partial(self._from_line, callers), self.plant.met)
+            line = SerialLine(partial(self._from_line, callers), self.plant.limit_met)
             callers.append(
                 LineCaller(
                     self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write
@@ -267,6 +267,10 @@ class Wire:
                 device = self.plant.spec.devices[index]
                 found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
         return found
+
+    @staticmethod
+    def _refused(senders: list[Sender]) -> None:
+        senders[0].refused()
 
     def _from_line(self, callers: list[LineCaller], frame: bytes) -> None:
         self.enter(callers[0].received, frame)
@@ -280,8 +284,9 @@ class Wire:
             def accept(client: TcpConnection, senders: list[Sender] = senders) -> Any:
                 return senders[0].opened(client.write, client.hang_up)
 
-            dialer = Dialer(accept, lambda senders=senders: senders[0].refused(), self.enter, self.plant.met)  # type: ignore[misc]
-            senders.append(Sender(self.plant, index, lambda dialer=dialer: dialer.dial(host, port)))  # type: ignore[misc]
+            refused = partial(self._refused, senders)
+            dialer = Dialer(accept, refused, self.enter, self.plant.limit_met)
+            senders.append(Sender(self.plant, index, partial(dialer.dial, host, port)))
             self._dialers.append(dialer)
             found.append(
                 Endpoint(

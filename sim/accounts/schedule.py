@@ -125,7 +125,7 @@ class SampleSchedule:
     def _switch(self) -> None:
         now = self._env.now
         if self.hurried is not None:
-            self.hurried.over = True
+            self.hurried.ended = True
             self.hurried = None
         if self._pauses:
             self.stretches.append((0, 0, now))
@@ -202,16 +202,16 @@ class SampleSchedule:
 class _Hurry(Occurrence):
     """A plan of its own for one device, while it lasts."""
 
-    __slots__ = ("_at_ns", "_env", "_period_ns", "_plan", "over")
+    __slots__ = ("_at_ns", "_env", "_period_ns", "_plan", "ended")
 
     def __init__(self, env: Environment, plan: SampleSchedule, first_ns: int, period_ns: int) -> None:
         self._env, self._plan, self._period_ns, self._at_ns = env, plan, period_ns, first_ns
-        self.over = False
+        self.ended = False
         if first_ns < plan.duration_ns:
             env.expect(first_ns, self, START)
 
     def happen(self) -> None:
-        if self.over:
+        if self.ended:
             return
         self._plan.due(self._at_ns)
         self._at_ns += self._period_ns

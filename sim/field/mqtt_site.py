@@ -262,7 +262,7 @@ class MqttPort(DialoguePort):
         self.on_reset: Callable[[], None] = lambda: None
         self.on_gone: Callable[[int], None] = lambda k: None
 
-    def _met(self, stream: TcpStream) -> bool:
+    def _reach_far_end(self, stream: TcpStream) -> bool:
         self._written_bytes = self._read_bytes = 0
         self._peer = self._site.broker.connection(
             lambda data, tag, packet: self._from_broker(stream, data, tag, packet),

@@ -84,7 +84,7 @@ class StackPort(DialoguePort):
         super().reset()
         self.on_reset()
 
-    def _met(self, stream: TcpStream) -> bool:
+    def _reach_far_end(self, stream: TcpStream) -> bool:
         self._peer = self._stacks.accept(
             *self._at,
             lambda data: self._answered(stream, data),
@@ -99,7 +99,7 @@ class StackPort(DialoguePort):
             stream.send_down(spoilt, len(spoilt), self._response_ns + self._served.slow_ns)
 
     def _hung_up(self, stream: TcpStream, at_once: bool) -> None:
-        if self._stacks.over:
+        if self._stacks.closed:
             return
         if at_once:
             stream.break_off()

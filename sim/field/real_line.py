@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from twinloop.components.contract.contract import Framing, Result
-from twinloop.sim.field.real_port import Peer, RealWorld, Told
+from twinloop.sim.field.real_port import OnExchange, Peer, RealWorld
 from twinloop.sim.field.serial_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
 from twinloop.sim.field.tcp_port import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
 from twinloop.sim.kernel.clock import LATE, Environment, Event
@@ -80,11 +80,11 @@ class AttachedLine:
 class _Exchange:
     """A request on its way. ``over``: its caller has its answer; ``on_wire``: the line is its own."""
 
-    __slots__ = ("event", "framing", "on_wire", "over", "timeout_ns")
+    __slots__ = ("ended", "event", "framing", "on_wire", "timeout_ns")
 
     def __init__(self, framing: Framing | None, timeout_ns: int, event: Event) -> None:
         self.framing, self.timeout_ns, self.event = framing, timeout_ns, event
-        self.over = self.on_wire = False
+        self.ended = self.on_wire = False
 
 
 class AttachedSerialPort:
@@ -96,7 +96,7 @@ class AttachedSerialPort:
         self._buffer = b""
         self._current: _Exchange | None = None
         self._request = b""
-        self.told: Told = lambda request, reply: None
+        self.on_exchange: OnExchange = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
     # ---- the contract ----------------------------------------------------------------------------
@@ -138,19 +138,19 @@ class AttachedSerialPort:
         """The driver is gone: nobody waits, a request that isn't on the wire yet never goes out."""
         self._buffer = b""
         exchange, self._current = self._current, None
-        if exchange is not None and not exchange.over:
-            exchange.over = True
+        if exchange is not None and not exchange.ended:
+            exchange.ended = True
             self._env.call_in(0, exchange.event.fire, TIMEOUT)
 
     def _refuse(self, exchange: _Exchange, data: bytes) -> None:
         """More than a line takes at a time."""
         self._trace.emit("limit", self._index, "line-send", len(data))
-        exchange.over = True
+        exchange.ended = True
         exchange.event.fire(SEND_TOO_LONG)
 
     # ---- an exchange -----------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange, frame: bytes) -> None:
-        if exchange.over:
+        if exchange.ended:
             self._line.release()
             return
         self._buffer = b""
@@ -214,13 +214,13 @@ class AttachedSerialPort:
                 (timing.turnaround_ns if value[0] else timing.gap_ns)
                 + (timing.gap_ns if value[0] and not silent else 0)
             )
-        if exchange.over:
+        if exchange.ended:
             return
-        exchange.over = True
+        exchange.ended = True
         if self._current is exchange and exchange.framing is not None:
             self._current = None
         if value[0] and value[1]:
-            self.told(self._request, value[1])
+            self.on_exchange(self._request, value[1])
         if not value[0]:
             self._trace.emit("bus-error", self._index, value[1][0])
         exchange.event.fire(value)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Heard = Callable[[bytes], None]
 Lost = Callable[[], None]
-Told = Callable[[bytes, bytes], None]
+OnExchange = Callable[[bytes, bytes], None]
 
 
 class Peer(Protocol):
@@ -83,14 +83,14 @@ class AttachedPort(DialoguePort):
     """A real device behind a TCP connection. What its driver sends crosses the link, rules and all, then a
     socket."""
 
-    __slots__ = ("_far", "_outside", "_place", "_request", "told")
+    __slots__ = ("_far", "_outside", "_place", "_request", "on_exchange")
 
     def __init__(self, outside: RealWorld, place: PlaceSpec, **wiring: Any) -> None:
         super().__init__(**wiring)
         self._outside, self._place = outside, place
         self._far: Peer | None = None
         self._request = b""
-        self.told: Told = lambda request, reply: None
+        self.on_exchange: OnExchange = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
     def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
@@ -100,10 +100,10 @@ class AttachedPort(DialoguePort):
 
     def _finish(self, value: Result) -> None:
         if value[0] and value[1]:
-            self.told(self._request, value[1])
+            self.on_exchange(self._request, value[1])
         super()._finish(value)
 
-    def _met(self, stream: TcpStream) -> bool:
+    def _reach_far_end(self, stream: TcpStream) -> bool:
         self._far = self._outside.call(
             self._place, lambda data: self._came(stream, data), lambda: self._gone(stream)
         )

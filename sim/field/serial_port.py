@@ -94,11 +94,11 @@ class _Exchange:
     """One request on its way over a line. ``over``: its caller knows; ``holds``: the line is still its
     own."""
 
-    __slots__ = ("event", "framing", "holds", "over", "request", "sent", "timeout_ns")
+    __slots__ = ("ended", "event", "framing", "holds", "request", "sent", "timeout_ns")
 
     def __init__(self, request: bytes, framing: Framing | None, timeout_ns: int, event: Event) -> None:
         self.request, self.framing, self.timeout_ns, self.event = request, framing, timeout_ns, event
-        self.over = self.holds = self.sent = False
+        self.ended = self.holds = self.sent = False
 
 
 class SerialPort:
@@ -125,7 +125,7 @@ class SerialPort:
     def waits(self) -> bool:
         """Is an answer awaited?"""
         exchange = self._current
-        return exchange is not None and exchange.sent and not exchange.over and exchange.framing is not None
+        return exchange is not None and exchange.sent and not exchange.ended and exchange.framing is not None
 
     # ---- the contract ----------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
@@ -168,20 +168,20 @@ class SerialPort:
         """The driver is gone: nobody waits, a request that isn't on the wire yet never goes out."""
         self.reset()
         exchange, self._current = self._current, None
-        if exchange is not None and not exchange.over:
-            exchange.over = True
+        if exchange is not None and not exchange.ended:
+            exchange.ended = True
             self._env.call_in(0, exchange.event.fire, TIMEOUT)
 
     def _refuse(self, exchange: _Exchange) -> None:
         """More than a line takes at a time."""
         self._trace.emit("limit", self._index, "line-send", len(exchange.request))
-        exchange.over = True
+        exchange.ended = True
         exchange.event.fire(SEND_TOO_LONG)
 
     # ---- an exchange -----------------------------------------------------------------------------
     def _transmit(self, exchange: _Exchange) -> None:
         """The line is ours: the request's characters go out."""
-        if exchange.over:
+        if exchange.ended:
             self._master.release()
             return
         line, master = self._line, self._master
@@ -230,7 +230,7 @@ class SerialPort:
             exchange is None
             or exchange.framing is None
             or not exchange.sent
-            or exchange.over
+            or exchange.ended
             or not master.buffer
             or master.user is not self
         ):
@@ -261,9 +261,9 @@ class SerialPort:
             self._master.release()
 
     def _finish(self, exchange: _Exchange, value: Result) -> None:
-        if exchange.over:
+        if exchange.ended:
             return
-        exchange.over = True
+        exchange.ended = True
         if self._current is exchange and exchange.framing is not None:
             self._current = None
         if not value[0]:

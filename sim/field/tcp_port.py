@@ -341,7 +341,7 @@ class TcpPort:
 
 class DialoguePort(TcpPort):
     """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass
-    knows: ``_met``, ``_asked``, ``_left``."""
+    knows: ``_reach_far_end``, ``_asked``, ``_left``."""
 
     __slots__ = ("_listening", "_nudged", "_untold", "stateful")
 
@@ -413,12 +413,12 @@ class DialoguePort(TcpPort):
         stream = self._stream
         if stream is None:
             return
-        if self._met(stream):
+        if self._reach_far_end(stream):
             super()._opened()
         else:
             stream.break_off()  # refused
 
-    def _met(self, stream: TcpStream) -> bool:
+    def _reach_far_end(self, stream: TcpStream) -> bool:
         """The far end learns of the connection; False when nobody is there."""
         raise NotImplementedError
 

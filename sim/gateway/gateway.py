@@ -48,7 +48,7 @@ class Installs(Protocol):
 
     current: Upgrade | None
 
-    def told(self, upgrade: Upgrade) -> None:
+    def take_order(self, upgrade: Upgrade) -> None:
         """An order has come down."""
         ...
 
@@ -316,7 +316,7 @@ class Gateway:
 
     def order(self, upgrade: Upgrade) -> None:
         """An order to install a release has come down."""
-        self.upgrades.told(upgrade)
+        self.upgrades.take_order(upgrade)
 
     def block(self, block: ReleaseBlock) -> None:
         """A block of its bytes."""

@@ -119,14 +119,14 @@ class Readers:
         if not spec.speaks.registers:
             if isinstance(port, AttachedPort):
                 words = ServerWords()
-                port.told, port.stateful = words.heard, True
+                port.on_exchange, port.stateful = words.heard, True
                 return words
             return NodeWitness(*self._node_looks(index))
         witness = ModbusWitness(self._field.servers[index].device, spec.place is not None)
         if isinstance(port, AttachedPort):
-            port.told = witness.heard_tcp
+            port.on_exchange = witness.heard_tcp
         elif isinstance(port, AttachedSerialPort):
-            port.told = witness.heard_rtu
+            port.on_exchange = witness.heard_rtu
         else:
             assert isinstance(port, TcpPort | SerialPort)
             port.server.witnesses = (*port.server.witnesses, witness.looks.append)

@@ -33,7 +33,7 @@ class Stacks:
         self.network = Network(env)
         self.loop = EventLoop(env, self.network)
         self._patched = PatchedLibraries(env, streams, epoch_ns=epoch_ns)
-        self.over = False
+        self.closed = False
         """nothing that happens from now on has an effect"""
 
     def inside(self) -> AbstractContextManager[Any]:
@@ -74,9 +74,9 @@ class Stacks:
     def close(self) -> None:
         """The world is over: what lay on its timeline is dropped, tasks end, the libraries have their clocks
         again."""
-        if self.over:
+        if self.closed:
             return
-        self.over = self.loop.leaving = True
+        self.closed = self.loop.leaving = True
         # a task that is about to go on can only be ended so
         self.loop.env.drop(lambda occurrence: isinstance(occurrence, asyncio.Handle))
         with self.inside():

@@ -26,7 +26,7 @@ class North:
     def __init__(self, plant: ServedPlant, link: Link, leg: str) -> None:
         self.plant, self.link, self.leg = plant, link, leg
         self.broker = Broker()
-        self.broker.on_limit = lambda limit, client: plant.met(limit)
+        self.broker.on_limit = lambda limit, client: plant.limit_met(limit)
         self.broker.later = self._later
         plant.env.call_at(max(0, plant.env.now), self._tick)
 
@@ -74,7 +74,7 @@ class BrokerCaller(Caller):
             self._stream.send_up(piece, len(piece))
         if self._afoot >= AFOOT_BYTES_MAX and not self.full:
             self.full = True
-            self.plant.met("broker-unread")
+            self.plant.limit_met("broker-unread")
 
     def _asked(self, data: bytes) -> None:
         self._afoot -= len(data)

@@ -244,7 +244,7 @@ class ObservedPlant(ServedPlant):
             self.strangeness.append(what)
 
     # ---- the end ---------------------------------------------------------------------------------
-    def over(self) -> bool:
+    def complete(self) -> bool:
         """Nothing is due any more, and nothing is open."""
         return self.env.now >= self.spec.duration_ns and not self.ledger.open and not self._shows()
 

@@ -44,7 +44,7 @@ class ModbusCaller(Caller):
         while len(buffer) - at >= MBAP_BYTES and not self.gone and not self.full:
             length = int.from_bytes(buffer[at + 4 : at + 6], "big")
             if buffer[at + 2 : at + 4] != b"\0\0" or not 2 <= length <= PDU_BYTES_MAX + 1:
-                self.plant.met("not-modbus")
+                self.plant.limit_met("not-modbus")
                 self.lost()
                 self.hang_up()
                 break
@@ -192,7 +192,7 @@ class LineCaller(Caller):
         line.occupancy.taken()
         burst = line.begin()
         if burst.garbled:
-            self.plant.met("line-collision")
+            self.plant.limit_met("line-collision")
         self.plant.env.call_in(line.timing.frame_ns(len(data)), self._sent, data, burst)
 
     def _sent(self, data: bytes, burst: Burst) -> None:

@@ -26,7 +26,7 @@ class Sender:
         server = plant.field.servers[index]
         assert isinstance(server, MqttDevice)
         self.device, self._spec = server, plant.spec.devices[index]
-        server.on_limit = plant.met
+        server.on_limit = plant.limit_met
         self._stream: TcpStream | None = None
         self._broker: BrokerEnd | None = None
         self._backoff_ns = REDIAL_FIRST_NS
@@ -61,7 +61,7 @@ class Sender:
 
     def refused(self) -> None:
         """Nobody listens there, or nobody is found."""
-        self.plant.met("broker-refused")
+        self.plant.limit_met("broker-refused")
         if self._stream is not None:
             self._stream.break_off()
 

@@ -102,7 +102,7 @@ class OpcUaCaller(Caller):
         if self.gone:
             return
         if not self._chunks.right(data):
-            self.plant.met("not-opcua")
+            self.plant.limit_met("not-opcua")
             self._broken()
             return
         self._wait()
@@ -123,7 +123,7 @@ class OpcUaCaller(Caller):
             )
 
     def _hung_up(self, at_once: bool) -> None:
-        if self._stacks.over:
+        if self._stacks.closed:
             return
         if at_once:
             self._stream.break_off()

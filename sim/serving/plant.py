@@ -103,7 +103,7 @@ class ServedPlant(Plant):
     def got(self, index: int, samples: list[int]) -> None:
         """An answer of an OPC UA device has come to its client, which says that of the samples' counter."""
 
-    def met(self, limit: str) -> None:
+    def limit_met(self, limit: str) -> None:
         """A named limit was met."""
         self.limits[limit] = self.limits.get(limit, 0) + 1
 
@@ -140,7 +140,7 @@ class Caller:
         self._waiting += 1
         if self._waiting >= WAITING_MAX and not self.full:
             self.full = True
-            self.plant.met("client-requests")
+            self.plant.limit_met("client-requests")
 
     def _over(self, count: int = 1) -> None:
         """So many requests are on their way no more."""

@@ -127,7 +127,7 @@ class TruthCaller(Caller):
             self._refuse()
 
     def _refuse(self) -> None:
-        self.plant.met("not-twinloop")
+        self.plant.limit_met("not-twinloop")
         self.lost()
         self.hang_up()
 

@@ -27,7 +27,7 @@ class Fetch:
         self._asked = 0
         self._end = size_bytes
         """where the registry's bytes end, as far as is known"""
-        self.over = Event(gateway.machine.env)
+        self.done = Event(gateway.machine.env)
         self.finished = False
         self.restarts = 0
         """how often a session was lost in between"""
@@ -72,7 +72,7 @@ class Fetch:
 
     def _finish(self, cause: str) -> None:
         self.finished = True
-        self.over.fire(cause)
+        self.done.fire(cause)
 
     def stop(self) -> None:
         """The gateway is gone."""

@@ -43,7 +43,7 @@ class Trial:
         self.polls = self.failed = self.late = 0
         self.detail = ""
         """what it was, in words"""
-        self.over = Event(gateway.machine.env)
+        self.done = Event(gateway.machine.env)
         self.finished = False
         swap.on_fault = self._fault
         for poller in swap.pollers:
@@ -107,7 +107,7 @@ class Trial:
             else:
                 cause = self._worse()
         self.stop()
-        self.over.fire(cause)
+        self.done.fire(cause)
 
     def stop(self) -> None:
         """Nothing is watched any more."""

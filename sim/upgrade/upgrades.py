@@ -72,7 +72,7 @@ class Upgrades:
         if following in ENDS and event != "end-of-run":
             gateway.machine.on_event(f"{'upgraded' if following == 'done' else following} {upgrade.target}")
 
-    def told(self, upgrade: Upgrade) -> None:
+    def take_order(self, upgrade: Upgrade) -> None:
         """An order has come down: it waits its turn."""
         self.move(upgrade, "told")
         if len(self._waiting) >= WAITING_MAX:
@@ -145,7 +145,7 @@ class Upgrades:
             limit_ns=self._spec.fetch_ns,
         )
         fetch.begin()
-        cause = yield fetch.over
+        cause = yield fetch.done
         upgrade.sessions = fetch.restarts + 1
         upgrade.fetched_bytes = len(fetch.data())
         return cause
@@ -229,7 +229,7 @@ class Upgrades:
         swap = self._swapping
         assert swap is not None
         trial = self._trial = Trial(self._gateway, self._spec, swap)
-        cause = yield trial.over
+        cause = yield trial.done
         upgrade.detail = trial.detail
         return cause
 

@@ -54,7 +54,7 @@ class Bus:
             self.unread += self._talk(data)
             return
         assert self.broker is not None
-        if self._connection is None or self._connection.over:
+        if self._connection is None or self._connection.closed:
             self._connection = self.broker.connection(lambda got, tag, packet: self.hear(got), lambda: None, self.now_ns)
         self._connection.received(data, self.now_ns)
 

@@ -233,7 +233,7 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
             plant.at(3_600_000_000, hil._heard, "plant/presses/1", b'{"seq": 1, "v": 1}')
             assert "nobody has read it" in plant.strangeness[-1]
             plant.run_to(9_000_000_000)
-            assert plant.over() is False, "two samples were read and are on their way"
+            assert plant.complete() is False, "two samples were read and are on their way"
             result = hil.result([], 1.0)
         assert result.verdict is Verdict.FAIL
         assert result.data["ledger"]["lost"] == {"unseen": 20}

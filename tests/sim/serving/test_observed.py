@@ -21,7 +21,7 @@ from twinloop.sim.serving.modbus import ModbusCaller
 # ---- at the devices ---------------------------------------------------------------------------------------------------
 def test_a_device_shows_which_sample_is_due() -> None:
     found = plant(MODEL, MODEL)
-    assert (shown(found), shown(found, 1), found.ledger.due, found.over()) == (NO_SAMPLE, NO_SAMPLE, 0, False)
+    assert (shown(found), shown(found, 1), found.ledger.due, found.complete()) == (NO_SAMPLE, NO_SAMPLE, 0, False)
     for at_ms, first, second in ((99, None, None), (100, 0, None), (299, 0, None), (300, 0, 0), (1100, 1, 0), (2300, 2, 2), (3099, 2, 2), (3100, None, 2)):
         to(found, at_ms * MS)
         expected = [NO_SAMPLE if k is None else k for k in (first, second)]
@@ -194,7 +194,7 @@ def test_samples_that_are_unknown_or_over_are_not_read() -> None:
 def test_what_is_open_at_the_end(stopped: bool, read_end: tuple[End, str], unread_end: tuple[End, str]) -> None:
     found = plant(phases=(PhaseSpec("early", 0, S, False), PhaseSpec("late", S, 3 * S, False)))
     to(found, 2150 * MS)
-    assert not found.over()
+    assert not found.complete()
     found.got(0, [0, 2])
     found.requests = 17
     found.finish(stopped)
@@ -210,13 +210,13 @@ def test_it_is_over_when_nothing_is_due_or_open() -> None:
     found = plant()
     for k in range(3):
         to(found, 150 * MS + k * S)
-        assert not found.over()
+        assert not found.complete()
         arrives(found, 0, k, BOTH)
-    assert not found.over()
+    assert not found.complete()
     to(found, 3 * S)
-    assert not found.over(), "the counter still shows the last one"
+    assert not found.complete(), "the counter still shows the last one"
     to(found, 3100 * MS)
-    assert found.over()
+    assert found.complete()
     found.finish(stopped=False)
     assert found.ledger.ends == {(0, End.DELIVERED, ""): 6}
     assert found.ends.never_accepted == {}
@@ -234,10 +234,10 @@ def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
     assert early.ledger.due == 6, "a run that was stopped before its end has no closed form to meet"
     exact = plant(duration_ns=2100 * MS)
     to(exact, 2100 * MS)
-    assert (exact.ledger.due, shown(exact), exact.over()) == (4, NO_SAMPLE, False), "a sample isn't due at the very end"
+    assert (exact.ledger.due, shown(exact), exact.complete()) == (4, NO_SAMPLE, False), "a sample isn't due at the very end"
     for k in range(2):
         arrives(exact, 0, k, BOTH)
-    assert exact.over()
+    assert exact.complete()
     exact.ledger.due_of[0] -= 1
     with pytest.raises(Exception, match="closed form"):
         exact.finish(stopped=False)
