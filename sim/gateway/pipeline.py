@@ -71,7 +71,7 @@ class Pipeline:
         self._on_readings = books.on_readings
         self.member: Standalone = ALONE
         self.alerts = 0
-        self.on_command: Callable[[Command, str | None], None] = _ignore
+        self.on_command: Callable[[Command, str | None], None] = lambda command, cause: None
         """told of each command that has ended, and why it failed (None: it didn't)"""
 
     def poll(self, reader: Reader, row: Row) -> Steps:
@@ -446,7 +446,3 @@ def verdict_groups(decision: Decision, kept: int, bit_of: dict[int, int]) -> lis
     if rest:
         groups[whole] = groups.get(whole, 0) | rest
     return list(groups.items())
-
-
-def _ignore(command: Command, cause: str | None) -> None:
-    """Nobody asked."""

@@ -147,13 +147,17 @@ def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
         lost: list[int] = []
         loop = asyncio.get_running_loop()
         for i in range(50):
-            call = twinloop.devices.live.tcp.Call(loop, at, lambda data: None, lambda i=i: lost.append(i), lambda action, *a: action(*a), lambda limit: None)
+            call = twinloop.devices.live.tcp.Call(
+                loop=loop, at=at, heard=lambda data: None, lost=lambda i=i: lost.append(i), enter=lambda action, *a: action(*a), on_limit=lambda limit: None
+            )
             call.write(b"hello")
             while len(lost) <= i:
                 await asyncio.sleep(0.001)
         assert lost == list(range(50))
         refused: list[int] = []
-        twinloop.devices.live.tcp.Call(loop, ("a..b", 1), lambda data: None, lambda: refused.append(1), lambda action, *a: action(*a), lambda limit: None)
+        twinloop.devices.live.tcp.Call(
+            loop=loop, at=("a..b", 1), heard=lambda data: None, lost=lambda: refused.append(1), enter=lambda action, *a: action(*a), on_limit=lambda limit: None
+        )
         while not refused:
             await asyncio.sleep(0.001)
         server.close()

@@ -39,7 +39,7 @@ BROWSED_AT_ONCE = 100
 
 
 def field(*hosts: str) -> Field:
-    return Field(env=hosts, delay_ns=MS, jitter_ns=0)
+    return Field(hosts, delay_ns=MS, jitter_ns=0)
 
 
 async def tree(client: Client) -> dict[str, tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from tests.scenarios.expected import SHIPPED
 from twinloop.scenarios.file.load import LIBRARY, library_names
 
 BAD = [name for name in library_names() if name.startswith("field/") and not name.endswith("-fixed")]
@@ -24,6 +25,6 @@ def test_a_pair_differs_in_a_setting_only(name: str) -> None:
         assert bad.get(same) == good.get(same), same
     differing = [key for key in bad if bad[key] != good[key] and key not in ("name", "description")]
     assert len(differing) == 1, differing
-    verdicts = [yaml.safe_load((LIBRARY / f"{one}.expect").read_text()) for one in (name, f"{name}-fixed")]
+    verdicts = [yaml.safe_load((SHIPPED / f"{one}.expect").read_text()) for one in (name, f"{name}-fixed")]
     assert [verdict["verdict"] for verdict in verdicts] == ["FAIL", "PASS"]
     assert verdicts[0]["says"], "the observable that must appear"

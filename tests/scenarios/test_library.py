@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.expected import SHIPPED, differences, figure, read_expect
 from tests.scenarios.file.keys import BY_CLASS
 from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.devices.model import misbehaviour, overlay
 from twinloop.scenarios.file.load import LIBRARY, library_names, load
 from twinloop.scenarios.file.schema import VERBS
-from twinloop.scenarios.judging.expectation_file import differences, figure, read_expect
 from twinloop.scenarios.judging.verdict import exit_code
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
@@ -30,7 +30,7 @@ DIGESTS = Path(__file__).parents[1] / "golden" / "library.json"
 @pytest.mark.parametrize("name", library_names())
 def test_a_shipped_scenario_is_what_it_says_and_its_trace_is_that_of_before(host: Host, shipped_runs: ShippedRuns, name: str) -> None:
     loaded = load(LIBRARY / f"{name}.yaml")
-    expected = read_expect(LIBRARY / f"{name}.expect")
+    expected = read_expect(SHIPPED / f"{name}.expect")
     result = shipped_runs(name)
     foreseen = "\n".join(warnings(Planner(loaded, host).world()))
     assert not differences(expected, result.data, exit_code(result.verdict), result.printed, foreseen)

@@ -107,7 +107,7 @@ async def opcua(uplink: Uplink, device: str, entry: dict[str, str]) -> None:
 
 async def main(map_file: str, port: int, kind: str, seconds: float) -> None:
     devices = json.loads(Path(map_file).read_text(encoding="utf-8"))
-    uplink = Uplink(machine=port, cloud=kind == "forgets")
+    uplink = Uplink(port, kind == "forgets")
     tasks = [asyncio.create_task(uplink.run())]
     tcp = {name: entry for name, entry in devices.items() if entry["protocol"] == "modbus-tcp"}
     if tcp:

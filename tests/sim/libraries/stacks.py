@@ -181,7 +181,7 @@ def digest(name: str, **figures: Any) -> tuple[str, list[Any]]:
     program, hosts = PROGRAMS[name]
     for module in ("asyncua", "amqtt.client", "amqtt.broker", "pymodbus.client", "pymodbus.server"):
         __import__(module)
-    field = Field(env=hosts, **{"loss": 0.02, **figures})
+    field = Field(hosts, **{"loss": 0.02, **figures})
     field.run(program)
     field.wire.update(repr(field.log).encode())
     logging.disable(logging.NOTSET)

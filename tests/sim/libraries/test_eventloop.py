@@ -79,13 +79,13 @@ def test_time_is_the_simulations_and_rounded_up_to_a_nanosecond() -> None:
         cancelled.cancel()
         await asyncio.sleep(3)
 
-    field = Field(env=())
+    field = Field(())
     field.run(program)
     assert field.log == [100 * MS, 100 * MS + 1, 100 * MS + 2_500 * MS]
 
 
 def test_simpy_tasks_and_coroutines_wait_for_each_other() -> None:
-    field = Field(env=())
+    field = Field(())
     seen: list[Any] = []
 
     async def answer(after_s: float, value: Any) -> Any:
@@ -113,7 +113,7 @@ def test_what_nobody_can_wake_is_said_to_hang() -> None:
         await field.loop.create_future()
 
     with pytest.raises(InvariantError, match="nobody can wake it"):
-        Field(env=()).run(program)
+        Field(()).run(program)
 
 
 def test_a_callback_that_fails_stops_the_run() -> None:
@@ -122,7 +122,7 @@ def test_a_callback_that_fails_stops_the_run() -> None:
         await asyncio.sleep(2)
 
     with pytest.raises(InvariantError, match="in the event loop") as caught:
-        Field(env=()).run(program)
+        Field(()).run(program)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
@@ -133,7 +133,7 @@ def test_threads_are_calls_at_once() -> None:
             await field.loop.run_in_executor(None, lambda: 1 // 0)
         assert field.env.now == 0
 
-    field = Field(env=())
+    field = Field(())
     field.run(program)
     assert field.log == [7]
 
@@ -143,7 +143,7 @@ def test_a_coroutine_that_spins_is_said_to() -> None:
         while True:
             await asyncio.sleep(0)
 
-    place = Field(env=())
+    place = Field(())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("twinloop.sim.libraries.event_loop.TURNS_MAX", 1000)
         with pytest.raises(InvariantError, match="without waiting"):
@@ -151,7 +151,7 @@ def test_a_coroutine_that_spins_is_said_to() -> None:
 
 
 def test_a_closed_loop_does_nothing_more() -> None:
-    place = Field(env=())
+    place = Field(())
     place.loop.call_later(1, lambda: place.log.append("never"))
     place.loop.close()
     while place.env._queue:

@@ -55,7 +55,7 @@ async def pair(field: Field) -> tuple[Talk, Talk]:
 
 
 def quiet(**figures: Any) -> Field:
-    return Field(env=("plc-1",), **{"delay_ns": 10 * MS, "jitter_ns": 0, **figures})
+    return Field(("plc-1",), **{"delay_ns": 10 * MS, "jitter_ns": 0, **figures})
 
 
 def test_a_handshake_takes_a_round_trip_and_bytes_come_in_order_whatever_is_lost() -> None:
@@ -216,7 +216,7 @@ def test_any_address_is_that_of_the_host_that_listens() -> None:
         with pytest.raises(OSError, match="only the hub is between"):
             await on("plc-1", field.loop.create_connection(lambda: Talk(field, "client"), "plc-2", 9))
 
-    Field(env=("plc-1", "plc-2"), delay_ns=MS, jitter_ns=0).run(program)
+    Field(("plc-1", "plc-2"), delay_ns=MS, jitter_ns=0).run(program)
 
 
 def test_nothing_comes_after_a_close() -> None:

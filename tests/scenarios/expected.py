@@ -1,4 +1,4 @@
-"""``x.expect`` beside a scenario ``x.yaml``: what a run of it must come to, for those who ship scenarios.
+"""``shipped/x.expect``: what a run of the shipped scenario ``x.yaml`` must come to.
 
 Belongs here: the format and the comparison. Keys: ``verdict``, ``exit``; ``figures``: path into the JSON
 result -> ``{min, max}``; ``says``: texts of the report; ``warns``: texts of ``twinloop check``. No digests:
@@ -14,6 +14,7 @@ import yaml
 
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
 
+SHIPPED = Path(__file__).parent / "shipped"
 _KEYS = ("verdict", "exit", "figures", "says", "warns")
 
 
