@@ -186,8 +186,14 @@ class World(Plant):
 
     def _settle(self) -> None:
         at = self.spec.duration_ns
+        last = at + self.spec.settle_ns
         while not self.settled(at):
-            at = min(self.spec.duration_ns + self.spec.settle_ns, at + SETTLE_CHECK_NS)
+            at += SETTLE_CHECK_NS
+            next_ns = self.env.next_ns
+            if self.pacer is None and (next_ns is None or next_ns > at):
+                # nothing changes until then, whoever looks
+                at = last if next_ns is None else at - (at - next_ns) // SETTLE_CHECK_NS * SETTLE_CHECK_NS
+            at = min(last, at)
             self.advance(at)
 
     def settled(self, at_ns: int) -> bool:
