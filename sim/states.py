@@ -8,8 +8,9 @@ orders.py have them).
 from __future__ import annotations
 
 from twinloop.sim.cloud import orders
-from twinloop.sim.gateway import slot, uplink
+from twinloop.sim.gateway import slot
 from twinloop.sim.machine import machine
+from twinloop.sim.north import uplink
 from twinloop.sim.redundancy import member
 
 TABLES = (

@@ -13,7 +13,7 @@ ROOMS = {
     "components": ("contract", "host", "releases", ""),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
-        "kernel", "network", "model", "accounts", "cloud", "libraries", "field", "truth", "machine", "gateway", "redundancy", "upgrade", "trouble", "", "serving",
+        "kernel", "network", "model", "accounts", "cloud", "libraries", "field", "truth", "machine", "north", "gateway", "redundancy", "upgrade", "trouble", "", "serving",
     ),
     "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "cli"),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("components", "devices", "sim", "scenarios", "tui")
 FILE_LINES_MAX = 430
 FUNCTION_LINES_MAX = 70
+ATTRIBUTES_MAX = 20
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "common", "misc", "base")
 TRANSCENDENTALS = {"sin", "cos", "tan", "exp", "log", "log2", "log10", "pow", "power", "arcsin", "arccos", "arctan", "arctan2", "sinh", "tanh"}
 CLOCKS = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "now", "utcnow", "today", "sleep"}
@@ -115,3 +116,30 @@ def test_every_file_is_imported_by_something() -> None:
     for path in sources():
         module = name(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         assert f"twinloop.{module}" in known or module in known, f"{name(path)} is imported by nothing"
+
+
+def attributes(node: ast.ClassDef) -> dict[str, None]:
+    """What a class and its methods give an instance, its bases' left out."""
+    found: dict[str, None] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = None
+        elif isinstance(statement, ast.Assign):
+            found.update((target.id, None) for target in statement.targets if isinstance(target, ast.Name) and target.id != "__slots__")
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            for inner in ast.walk(statement):
+                if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and isinstance(inner.value, ast.Name) and inner.value.id == "self":
+                    found[inner.attr] = None
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=name)
+def test_a_class_has_at_most_twenty_attributes(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            assert len(attributes(node)) <= ATTRIBUTES_MAX, f"{node.name}: {', '.join(attributes(node))}"
+
+
+def test_attributes_are_counted() -> None:
+    text = "class A:\n    x: int\n    y = 1\n    def f(self):\n        self.z, self.x = 1, 2\n        self.w.v = 3\n"
+    assert list(attributes(next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)))) == ["x", "y", "z"]

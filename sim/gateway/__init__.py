@@ -1,1 +1,1 @@
-"""One gateway: its life, components in slots, the way of a sample, its store and uplink, its limits."""
+"""One gateway: its life, components in slots, the way of a sample, who reads devices, its limits."""

@@ -18,14 +18,11 @@ from twinloop.sim.cloud.messages import Command
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.outbox import Outbox
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.standalone import Standalone
-from twinloop.sim.gateway.store import Store
 from twinloop.sim.gateway.supervisor import Supervisor
-from twinloop.sim.gateway.uplink import Uplink
 from twinloop.sim.kernel.clock import MS, Environment, S, Steps, Task
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
@@ -34,6 +31,9 @@ from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import GatewaySpec
 from twinloop.sim.network.link import Link
+from twinloop.sim.north.outbox import Outbox
+from twinloop.sim.north.store import Store
+from twinloop.sim.north.uplink import Uplink
 
 STORE_FILES = 3
 """of an SQLite database in WAL mode: itself, its log, the log's index"""

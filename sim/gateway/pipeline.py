@@ -17,7 +17,6 @@ from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline
-from twinloop.sim.gateway.outbox import Outbox
 from twinloop.sim.gateway.quality import assess
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.reader import Reader
@@ -26,6 +25,7 @@ from twinloop.sim.gateway.standalone import ALONE, Standalone
 from twinloop.sim.gateway.supervisor import Supervisor
 from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.north.outbox import Outbox
 
 _MISSED = {
     "rejected": "rejected",

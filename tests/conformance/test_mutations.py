@@ -1,6 +1,6 @@
 """Valid frames, mutated, against our servers: each is followed by a valid request that must be answered right; memory stays flat.
 
-100 000 in the soak, shared by MBAP, RTU, OPC UA (here) and MQTT (tests/devices/test_mqtt_broker.py); fewer in the suite.
+100 000 in the soak, shared by MBAP, RTU, OPC UA (here) and MQTT (tests/devices/mqtt/test_mqtt_broker.py); fewer in the suite.
 """
 
 from __future__ import annotations

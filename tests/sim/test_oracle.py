@@ -298,7 +298,7 @@ def test_the_oracle_shares_no_code_with_twinloop() -> None:
 
 @pytest.mark.parametrize(
     ("where", "wrong"),
-    [("twinloop.sim.network.tcp.RTO_NS", 300 * MS), ("twinloop.sim.field.tcp_port.BUS_USER_TIMEOUT_NS", 5 * S), ("twinloop.sim.gateway.store.ROW_OVERHEAD_BYTES", 90), ("twinloop.sim.network.tcp.SYN_RTO_NS", 3 * S)],
+    [("twinloop.sim.network.tcp.RTO_NS", 300 * MS), ("twinloop.sim.field.tcp_port.BUS_USER_TIMEOUT_NS", 5 * S), ("twinloop.sim.north.store.ROW_OVERHEAD_BYTES", 90), ("twinloop.sim.network.tcp.SYN_RTO_NS", 3 * S)],
 )
 def test_the_oracle_notices_what_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch, where: str, wrong: int) -> None:
     """A figure of the engine's is changed: within the suite's plants some book differs."""

@@ -16,8 +16,8 @@ from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go, view
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load, load_text
 from twinloop.scenarios.planning.plan import Planner
-from twinloop.sim.gateway.flash import FlashFile
 from twinloop.sim.kernel.random import RandomStreams
+from twinloop.sim.north.flash import FlashFile
 from twinloop.sim.world import World
 from twinloop.tui.engine import marks
 from twinloop.tui.engine.feed import Feed

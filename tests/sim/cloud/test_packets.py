@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from amqtt.mqtt.publish import PublishPacket
 
-from tests.devices.test_mqtt_packet import by_amqtt
+from tests.devices.mqtt.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host

@@ -13,12 +13,12 @@ from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.ledger import End
-from twinloop.sim.gateway.flash import FlashFile, pages_for
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import Action, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
+from twinloop.sim.north.flash import FlashFile, pages_for
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World
 

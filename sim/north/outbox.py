@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.cloud.messages import Message
-from twinloop.sim.gateway.store import Store
-from twinloop.sim.gateway.uplink import Uplink
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.north.store import Store
+from twinloop.sim.north.uplink import Uplink
 
 
 class Outbox:

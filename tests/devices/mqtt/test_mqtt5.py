@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.devices.test_mqtt_broker import Client, connected
+from tests.devices.mqtt.test_mqtt_broker import Client, connected
 from twinloop.devices.mqtt.broker import UNRELEASED_MAX, Broker
 from twinloop.devices.mqtt.packet import PACKET_BYTES_MAX, Connack, Connect, Puback, Publish, encode
 

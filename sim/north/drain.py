@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from twinloop.sim.cloud.messages import Message
-from twinloop.sim.gateway.uplink import Uplink
 from twinloop.sim.kernel.clock import S, Timer
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import StoreSpec
+from twinloop.sim.north.uplink import Uplink
 
 
 class Waiting(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 
-from tests.devices.test_paho import Served, served, soon
+from tests.devices.mqtt.test_paho import Served, served, soon
 
 __all__ = ["served"]  # a fixture
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto isn't installed")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.devices.test_mqtt_broker import connected
+from tests.devices.mqtt.test_mqtt_broker import connected
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.devices.mqtt.fields import matches
 from twinloop.devices.mqtt.packet import Publish, Subscribe, Unsubscribe, encode

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.cloud.messages import Message
-from twinloop.sim.gateway.drain import Drain
-from twinloop.sim.gateway.flash import FlashFile, memory_db
-from twinloop.sim.gateway.flash_sync import FlashSync
-from twinloop.sim.gateway.uplink import Uplink
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import StoreSpec
+from twinloop.sim.north.drain import Drain
+from twinloop.sim.north.flash import FlashFile, memory_db
+from twinloop.sim.north.flash_sync import FlashSync
+from twinloop.sim.north.uplink import Uplink
 
 ROW_OVERHEAD_BYTES = 48
 """charged to the capacity for each row beside its body: columns, b-tree cell, index entry (ours, from

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinloop.sim.cloud.messages import Message
-from twinloop.sim.gateway.flash import FlashFile
 from twinloop.sim.kernel.clock import Event, S, Timer
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Keeps, Machine
 from twinloop.sim.model.spec import StoreSpec
+from twinloop.sim.north.flash import FlashFile
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,0 +1,1 @@
+"""A gateway's way north: the session with the cloud, and the store behind it."""
