@@ -61,6 +61,21 @@ def test_being_looked_at_changes_nothing(host: Host, file: Path) -> None:
     one.world.close()
 
 
+def test_samples_on_their_way_break_no_share(host: Host, file: Path) -> None:
+    """Half a second after they were due some are neither here nor lost: what has ended is judged."""
+    file.write_text(SCENARIO.replace("expect:", "expect:\n  - ratio(samples.delivered) == 100 %"), encoding="utf-8")
+    one = engine(host, file)
+    on_their_way = 0
+    for ms in range(3000, 4000, 20):
+        one.handle(RunTo(ms * 1_000_000))
+        go(one)
+        seen = view(one)
+        assert [one.verdict for one in seen.verdicts if one.text == "ratio(samples.delivered) == 100 %"] == ["PASS"]
+        on_their_way += one.world.ledger.open > 0
+    assert on_their_way > 10, "else it was tried with nothing open"
+    one.world.close()
+
+
 def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file: Path, tmp_path: Path) -> None:
     one = engine(host, file)
     one.handle(RunTo(3_000_000_000))

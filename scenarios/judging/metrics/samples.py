@@ -28,7 +28,8 @@ def _share(expectation: Expectation, count: int, due: int) -> float | None:
 
 
 def _due(measures: Measures, expectation: Expectation) -> int:
-    """Points that were due of what an expectation is about."""
+    """Points that were due of what an expectation is about. While the run goes on those that have ended: what
+    is on its way is neither here nor lost."""
     devices, keys = measures.devices(expectation), dict(expectation.keys)
     if "phase" in keys:
         return sum(
@@ -37,6 +38,9 @@ def _due(measures: Measures, expectation: Expectation) -> int:
             if _mine(phase, device, keys, devices)
         )
     ledger = measures.world.ledger
+    if not measures.world.finished:
+        ended = ledger.ends.items()
+        return sum(points for (device, _, _), points in ended if devices is None or device in devices)
     return sum(ledger.due_of[d] for d in (range(len(ledger.names)) if devices is None else devices))
 
 
