@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.file.load import Loaded, load, of_an_old_format
+from twinloop.scenarios.file.load import Loaded, load, of_an_old_format, of_ignored_packages
 from twinloop.scenarios.judging.thresholds import expectation_errors
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
@@ -53,7 +53,8 @@ def checked(file: Path) -> Checked:
         ]
         if not mistakes:
             found.spec = planner.world()
-            found.warnings, found.notes = [*of_an_old_format(loaded), *warnings(found.spec)], planner.notes
+            found.warnings += [*of_an_old_format(loaded), *of_ignored_packages(loaded), *warnings(found.spec)]
+            found.notes = planner.notes
             refused = _refused(loaded, found.spec, host)
             found.errors += [] if refused is None else [refused]
     finally:

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
 from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.catalogue.plants import PROTOCOLS
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import WIDTHS, Point
@@ -96,11 +97,8 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
     try:
         if found.like is None:
             return DeviceModel(name, found.title, found.source, PROTOCOLS, points, step_ns=found.step)
-        if found.like not in catalog.names() or catalog.model(found.like).process is not None:
-            known = [one for one in catalog.names() if catalog.model(one).process is None]
-            raise document.error(("like",), unknown("device", found.like, known))
         return replace(
-            catalog.model(found.like),
+            _like(document, found.like),
             name=name,
             title=found.title,
             source=found.source,
@@ -109,6 +107,18 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
         )
     except ValueError as error:
         raise document.error(("points",), str(error)) from error
+
+
+def _like(document: Document, name: str) -> DeviceModel:
+    """The model that a file's is like; raises ScenarioError."""
+    try:
+        found = catalog.model(name) if name in catalog.names() else None
+    except PackageError as error:
+        raise document.error(("like",), str(error)) from error
+    if found is None or found.process is not None:
+        known = [model.name for model in catalog.usable()[0] if model.process is None]
+        raise document.error(("like",), unknown("device", name, known))
+    return found
 
 
 def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Point:
