@@ -54,3 +54,14 @@ def warn_of_ignored(name: str, ours: Collection[str]) -> None:
     """Say on stderr which entry points have the name of a command and aren't it."""
     for text in packages.ignored(ENTRY_POINTS, ours).get(name, ()):
         print(f"warning: {printable(text)}", file=sys.stderr)
+
+
+def help_rows(ours: Collection[str]) -> list[tuple[str, str]]:
+    """(name, what it is) for the help; another package's code isn't run for that."""
+    return [(name, _about(point)) for name, point in commands(ours).items()]
+
+
+def _about(point: EntryPoint) -> str:
+    if not packages.is_ours(point):
+        return f"Of {packages.package_of(point)}."
+    return str(point.load().__doc__).partition("\n\n")[0]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import twinloop
@@ -36,8 +37,21 @@ from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 
+class _Whole(TyperGroup):
+    """Its help tells of all commands, those found by entry point too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Our own, then the others."""
+        super().format_commands(ctx, formatter)
+        found = elsewhere.help_rows(_COMMANDS)
+        if found:
+            with formatter.section("More commands"):
+                formatter.write_dl(found)
+
+
 app = typer.Typer(
     name="twinloop",
+    cls=_Whole,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -126,3 +126,11 @@ def test_of_two_packages_the_first_by_name_is_used(install: Install, capsys: pyt
     install("twinloop.commands", "points = acme_things:fine")
     assert main(["points"]) == 0
     assert 'of the package zeta 1.2 isn\'t used: the name "points" is that of the package acme 1.2' in capsys.readouterr().err
+
+
+def test_the_help_lists_commands_of_other_rooms_and_packages(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("twinloop.commands", "points = nomodule:f")
+    assert main(["--help"]) == 0
+    rows = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert "tui See the plant, hold the clock, cause the trouble." in rows
+    assert "points Of the package acme 1.2." in rows
