@@ -13,7 +13,8 @@ from pathlib import Path
 
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import Loaded, load, of_an_old_format, of_ignored_packages
-from twinloop.scenarios.judging.thresholds import expectation_errors
+from twinloop.scenarios.judging.thresholds import expectation_errors, read_expectations
+from twinloop.scenarios.planning.earliest import in_vain
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.text.errors import ScenarioError
@@ -53,13 +54,22 @@ def checked(file: Path) -> Checked:
         ]
         if not mistakes:
             found.spec = planner.world()
-            found.warnings += [*of_an_old_format(loaded), *of_ignored_packages(loaded), *warnings(found.spec)]
+            if not found.errors:  # they are no use before the expectations can be read
+                found.warnings += [*of_an_old_format(loaded), *of_ignored_packages(loaded)]
+                found.warnings += foreseen(loaded, found.spec)
             found.notes = planner.notes
             refused = _refused(loaded, found.spec, host)
             found.errors += [] if refused is None else [refused]
     finally:
         host.close()
     return found
+
+
+def foreseen(loaded: Loaded, spec: WorldSpec) -> list[str]:
+    """Everything that can be said of a plan before it runs, in words; raises ScenarioError for an expectation
+    that can't be read."""
+    awaited = [(f"expectation {one.text}", one.event) for one in read_expectations(loaded) if one.event]
+    return [*warnings(spec), *in_vain(spec, awaited)]
 
 
 def _refused(loaded: Loaded, spec: WorldSpec, host: Host) -> ScenarioError | None:
