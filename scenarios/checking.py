@@ -46,12 +46,11 @@ def checked(file: Path) -> Checked:
         return found
     host = Host()
     try:
-        found.errors += expectation_errors(loaded)
         planner = Planner(loaded, host)
-        mistakes = planner.mistakes()
-        found.errors += [
-            mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]
-        ]
+        wrong, mistakes = expectation_errors(loaded), planner.mistakes()
+        # a file that several places name, such as a model's, is wrong once
+        every = {str(one): one for mistake in [*wrong, *mistakes] for one in mistake.all}
+        found.errors += every.values()
         if not mistakes:
             found.spec = planner.world()
             if not found.errors:  # they are no use before the expectations can be read
