@@ -285,7 +285,7 @@ def _again(
     if second.verdict is Verdict.ABORTED:
         return second
     if divergence is None and second.data["digest"] == first.data["digest"]:
-        return first
+        return replace(first, agreed=f"checked: a second run had the same {comparison.count} events")
     text = divergence or f"digests differ: {first.data['digest']} and {second.data['digest']}"
     data = {**first.data, "verdict": Verdict.BROKEN.value, "divergence": text}
     return replace(first, verdict=Verdict.BROKEN, data=data, error="two runs differ", divergence=text)

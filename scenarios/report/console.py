@@ -71,6 +71,8 @@ def report(console: Console, result: Result, file: str) -> None:
         console.print(f"[bold red]{escape(result.error)}[/]")
     if result.divergence:
         console.print(escape(result.divergence))
+    if result.agreed:
+        console.print(escape(result.agreed))
     run = data["run"]
     speed = (
         f", {run['speedup']:{'.0f' if run['speedup'] >= 10 else '.2g'}} times real time"
