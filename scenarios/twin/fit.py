@@ -195,7 +195,8 @@ def _link(recording: Recording, response_ns: int) -> tuple[FittedLink | None, st
     """(the link, or why there is none). Exchanges that open a connection (the first, and after one that
     brought nothing) aren't counted."""
     if not recording.exchanges:
-        return None, "it doesn't say how long exchanges took (column took_ns)"
+        column = "column took_ns is empty" if recording.timed else "it has no column took_ns"
+        return None, f"it doesn't say how long exchanges took: {column}"
     took = [ns for (_, before), (_, ns) in pairwise(recording.exchanges) if before >= 0]
     came = [ns for ns in took if ns >= 0]
     if len(came) < EXCHANGES_MIN:

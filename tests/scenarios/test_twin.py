@@ -384,3 +384,9 @@ def test_a_model_without_a_map_is_laid_out_anew(recorded: Path) -> None:
     model = model_of(fit(of(recorded, 1)), "m", "s", None)
     assert [(point.table, point.address, point.type) for point in model.points[:2]] == [("holding", 0, "f64"), ("holding", 4, "f64")]
     assert len(model.points) == 10
+
+
+@pytest.mark.parametrize(("head", "row", "said"), [("", "", "it has no column took_ns"), (",unit,took_ns", ",,", "column took_ns is empty")])
+def test_a_column_that_is_empty_is_not_called_missing(head: str, row: str, said: str) -> None:
+    rows = [f"{i * 1_000_000_000},pressure,{100 + i % 3},0{row}" for i in range(100)]
+    assert f"how long exchanges took: {said}" in fit(parse([f"ns,point,value,status{head}", *rows])).why_no_link
