@@ -16,7 +16,7 @@ from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.report.result import Result
-from twinloop.scenarios.text.units import show_duration, show_ratio, show_size
+from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
 from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
@@ -183,8 +183,8 @@ def measured_text(one: Judged) -> str:
     if unit == "bytes":
         return show_size(value)
     if unit == "value":
-        return f"{value:g} {one.expectation.bound_unit}".rstrip()
-    return show_ratio(value) if unit == "ratio" else f"{value:g}"
+        return f"{show_number(value)} {one.expectation.bound_unit}".rstrip()
+    return show_ratio(value) if unit == "ratio" else show_number(value)
 
 
 def _expectations(console: Console, judged: list[Judged]) -> None:

@@ -384,4 +384,6 @@ def test_boards_print_source_and_band_with_every_figure(capsys: pytest.CaptureFi
     assert main(["boards"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and "default instances" not in line]
     assert len(rows) == 4 * 15
+    assert not [row for row in rows if "e+" in row.split("x/÷")[0]]
+    assert any("16800 us" in row for row in rows)
     assert all("x/÷" in row and len(row.split("x/÷")[1].split()) > 1 for row in rows)
