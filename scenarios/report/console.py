@@ -6,6 +6,7 @@ Belongs here: words and tables. Never: figures that aren't in the Result.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -33,6 +34,17 @@ NAMED_MAX = 8
 """points without a value, by name"""
 _BUSY = 0.9
 """share of a line's time from which the report names it"""
+
+
+UNWRAPPED = 100_000
+"""columns of what is no terminal: whoever reads it, a program or a file, wants its lines whole"""
+
+
+def console_of(aside: bool) -> Console:
+    """Where reports go: to stdout, or ``aside`` to stderr."""
+    stream = sys.stderr if aside else sys.stdout
+    width = None if stream.isatty() else UNWRAPPED
+    return Console(stderr=aside, highlight=False, soft_wrap=True, width=width)
 
 
 def header(console: Console, data: dict[str, Any], file: str) -> None:
@@ -190,6 +202,9 @@ def measured_text(one: Judged) -> str:
 def _expectations(console: Console, judged: list[Judged]) -> None:
     if not judged:
         return
+    if console.width >= UNWRAPPED:
+        _expectations_unwrapped(console, judged)
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -204,6 +219,18 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")
     console.print(table)
+    console.print()
+
+
+def _expectations_unwrapped(console: Console, judged: list[Judged]) -> None:
+    """The same without a column that is as wide as the longest reason."""
+    wide = max(len(one.expectation.text) for one in judged)
+    figures = max(len(measured_text(one)) for one in judged)
+    for one in judged:
+        mark, text = _MARKS.get(one.verdict, "!"), one.expectation.text
+        console.print(escape(f"{mark}  {text:<{wide}}  {measured_text(one):>{figures}}"))
+        if one.why:
+            console.print(escape(f"   {one.why}"))
     console.print()
 
 

@@ -111,6 +111,21 @@ def test_fail_is_1_and_says_how_to_repeat(tiny: Path, capsys: pytest.CaptureFixt
     assert "reproduce: twinloop run" in out
 
 
+def test_a_report_that_no_terminal_shows_is_not_wrapped(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "count(samples.lost{gateway=gw, fleet=presses, phase=calm-before-the-storm}) == 0"
+    changed(tiny, "count(samples.lost) == 0", f"{long}\n  - backlog == 0 within 10 ms after cut cloud")
+    changed(tiny, "expect:", "phases:\n  - {name: calm-before-the-storm, for: 4 s}\ntimeline:\n  - {at: 2 s, cut: cloud, for: 2 s}\nexpect:")
+    changed(tiny, "<= 50 ms", "<= 1 ms")
+    longer = tiny.parent / f"{'a-long-name-' * 10}.yaml"
+    longer.write_text(tiny.read_text())
+    assert main(["run", str(tiny), str(longer)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(f"✓  {long} ") and line.endswith("  0")]
+    assert [line for line in lines if line.startswith("   ") and "stage bus took" in line]
+    assert [line for line in lines if line.split()[:1] == ["FAIL"] and line.split()[1].endswith(longer.name)]
+    assert not [line for line in lines if len(line) > 1000]
+
+
 def test_no_data_is_4(tiny: Path) -> None:
     changed(tiny, "count(samples.lost) == 0", "p99(command.latency) <= 1 s")
     assert run_json(tiny)[0] == 4
