@@ -27,6 +27,7 @@ from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report import document
 from twinloop.scenarios.report.folder import Folder
 from twinloop.scenarios.report.result import Result, collect
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.places import attached, require_nodes
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
@@ -285,7 +286,9 @@ def _again(
     if second.verdict is Verdict.ABORTED:
         return second
     if divergence is None and second.data["digest"] == first.data["digest"]:
-        return replace(first, agreed=f"checked: a second run had the same {comparison.count} events")
+        return replace(
+            first, agreed=f"checked: a second run had {number_of(comparison.count, 'event')}, the same"
+        )
     text = divergence or f"digests differ: {first.data['digest']} and {second.data['digest']}"
     data = {**first.data, "verdict": Verdict.BROKEN.value, "divergence": text}
     return replace(first, verdict=Verdict.BROKEN, data=data, error="two runs differ", divergence=text)

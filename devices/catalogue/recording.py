@@ -69,9 +69,10 @@ class Recording(NamedTuple):
             Point(point, "holding", 4 * i, "f64", unit=self.units[point], output=point)
             for i, point in enumerate(self.tracks)
         )
+        counted = "1 point" if len(points) == 1 else f"{len(points)} points"
         return DeviceModel(
             name,
-            f"Recording of {len(points)} points over {self.lasts_ns / 1e9:g} s",
+            f"Recording of {counted} over {self.lasts_ns / 1e9:g} s",
             name,
             PROTOCOLS,
             points,

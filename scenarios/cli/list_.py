@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from twinloop.scenarios.text.errors import ScenarioError, printable, unknown
+from twinloop.scenarios.text.words import number_of
 
 _KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "troubles")
 
@@ -55,7 +56,7 @@ def _devices() -> list[tuple[str, str]]:
 
     models, _ = catalog.usable()
     rows = [
-        (m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}")
+        (m.name, f"{m.title}; {number_of(len(m.points), 'point')}; {', '.join(m.protocols)}; map: {m.source}")
         for m in models
     ]
     rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))

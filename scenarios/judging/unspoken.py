@@ -9,6 +9,7 @@ from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
 from twinloop.scenarios.judging.run import Run
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.ledger import End
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
@@ -104,5 +105,5 @@ def unspoken_text(found: dict[str, int]) -> str:
         parts.append(" and ".join(samples) + " samples")
     for key, noun in (("commands_failed", "failed command"), ("upgrades_failed", "failed upgrade")):
         if key in found:
-            parts.append(f"{found[key]} {noun}{'s' if found[key] > 1 else ''}")
+            parts.append(f"{number_of(found[key], noun)}")
     return ", ".join(parts)

@@ -18,6 +18,7 @@ from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
@@ -97,7 +98,7 @@ def report(console: Console, result: Result, file: str) -> None:
     console.print(
         f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} "
         f"simulated in {run['wall_s']:.1f} s"
-        f"{speed}, {run['polls']} polls{beside(data['unspoken'], result.verdict)}"
+        f"{speed}, {number_of(run['polls'], 'poll')}{beside(data['unspoken'], result.verdict)}"
     )
     if result.verdict is Verdict.NO_DATA and not result.judged:
         console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
@@ -137,12 +138,13 @@ def _wrong(console: Console, truth: dict[str, Any] | None) -> None:
         return
     if truth["wrong"]:
         console.print(
-            f"[bold red]wrong[/]  {truth['wrong']} readings are not what their device showed; "
-            f"{escape(truth['example'])}"
+            f"[bold red]wrong[/]  {number_of(truth['wrong'], 'reading is', 'readings are')} not what the "
+            f"device showed; {escape(truth['example'])}"
         )
     if truth["commands_wrong"]:
         console.print(
-            f"[bold red]wrong[/]  {truth['commands_wrong']} writes were called done and are not; "
+            f"[bold red]wrong[/]  "
+            f"{number_of(truth['commands_wrong'], 'write was', 'writes were')} called done and not; "
             f"{escape(truth['command_example'])}"
         )
     if truth["wrong"] or truth["commands_wrong"]:
@@ -325,7 +327,7 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
         uplink, store = figures["uplink"], figures["store"]
         text = (
             f"  uplink  {uplink['published']} published, {uplink['resent']} given back, "
-            f"{uplink['lost_sessions']} sessions lost"
+            f"{number_of(uplink['lost_sessions'], 'session')} lost"
         )
         if store:
             text += (
@@ -349,6 +351,6 @@ def _lines(console: Console, result: Result) -> None:
         if line.busy_ratio >= _BUSY or line.timeouts:
             console.print(
                 f"[yellow]line {escape(line.name)}[/] busy {100 * line.busy_ratio:.0f} % of the time, "
-                f"{line.exchanges} exchanges, "
-                f"{line.timeouts} timeouts, up to {line.longest_queue} waiting"
+                f"{number_of(line.exchanges, 'exchange')}, "
+                f"{number_of(line.timeouts, 'timeout')}, up to {line.longest_queue} waiting"
             )

@@ -18,6 +18,7 @@ from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from twinloop.scenarios.report.result import Result, collect
 from twinloop.scenarios.text.units import show_duration
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.observation import Observation
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
@@ -141,8 +142,8 @@ class Hil:
         kept = plant.pacer is None or plant.pacer.kept(self.loaded.scenario.pace.tolerance)
         if self.listener.lost_session:
             self.deaf.append(
-                f"the broker had forgotten us {self.listener.lost_session} times: what was published "
-                f"meanwhile is unknown"
+                f"the broker had forgotten us {number_of(self.listener.lost_session, 'time')}: what was "
+                f"published meanwhile is unknown"
             )
         verdict = Verdict.BROKEN if error else on_the_wire(verdict, kept and not self.deaf)
         unknown = [one.metric for one in self._expectations if one not in known]
@@ -187,11 +188,11 @@ class Hil:
         if plant.strange:
             shown = list(dict.fromkeys(plant.strangeness))
             told.append(
-                f"{plant.strange} messages belong to no sample: "
+                f"{number_of(plant.strange, 'message belongs', 'messages belong')} to no sample: "
                 f"{'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}"
             )
         for what, count in sorted(self.north.broker.broken_by.items()) if self.north is not None else ():
-            told.append(f"{count} connections broke MQTT: {what}")
+            told.append(f"{number_of(count, 'connection')} broke MQTT: {what}")
         if not plant.messages:
             told.append(f"nothing arrived on {self._observation.pattern}")
         return told

@@ -381,7 +381,7 @@ def test_what_could_not_be_heard_makes_it_invalid(host: Host) -> None:
         plant.close()
     assert result.verdict is Verdict.INVALID
     assert any("the broker couldn't be heard for a while: the connection was lost" in note for note in result.notes)
-    assert any("the broker had forgotten us 1 times" in note for note in result.notes)
+    assert any("the broker had forgotten us 1 time:" in note for note in result.notes)
     assert any("at the end the broker couldn't be heard" in note for note in result.notes)
 
 

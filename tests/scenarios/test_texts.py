@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from tests.scenarios.test_cli import TINY
+from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.text.units import show_duration, show_number, show_size
+from twinloop.scenarios.text.words import number_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +27,19 @@ def test_a_figure_that_rounds_up_to_a_thousand_has_no_exponent() -> None:
     assert show_duration(1_234_000_000) == "1.23 s"
     assert show_size(1023 * 1024) == "1023 KiB"
     assert show_size(1536) == "1.5 KiB"
+
+
+def test_what_is_counted_is_one_or_many() -> None:
+    assert [number_of(count, "warning") for count in (0, 1, 2)] == ["0 warnings", "1 warning", "2 warnings"]
+    assert number_of(1, "timeline entry", "timeline entries") == "1 timeline entry"
+    assert number_of(3, "message waits", "messages wait") == "3 messages wait"
+
+
+def test_check_and_run_count_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.yaml"
+    text = TINY.replace("count: 3", "count: 1").partition("expect:")[0]
+    file.write_text(f"{text}timeline:\n  - {{at: 2 s, cut: cloud, for: 90 s}}\nexpect:\n  - backlog == 0 within 10 s after heal cloud\n")
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out.endswith("x.yaml: ok, 1 warning, 1 device, 1 timeline entry, 1 expectation\n")
+    main(["run", str(file)])
+    assert re.search(r"\b1 (sessions|polls|exchanges)\b", capsys.readouterr().out) is None
