@@ -20,6 +20,7 @@ from twinloop.scenarios.report.result import Result, collect
 from twinloop.scenarios.text.units import show_duration
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.observation import Observation
+from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.serving.judged_plant import ObservedPlant
@@ -160,7 +161,7 @@ class Hil:
         names = plant.ledger.names
         lost = [
             {"device": names[device], "k": k, "due_ns": due_ns}
-            for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]
+            for device, k, due_ns in sorted(dict.fromkeys(plant.lost))[:LISTED_MAX]
         ]
         observed = {
             "messages": plant.messages,
@@ -175,14 +176,17 @@ class Hil:
     def _stories(self) -> list[str]:
         """What was lost and what was strange, by name."""
         plant, told = self.plant, list(self.told[:NAMED_MAX])
-        lost = sorted(plant.lost)
+        lost = sorted(dict.fromkeys(plant.lost))
         if lost:
+            ends = plant.ledger.ends.items()
+            points = sum(count for (_, end, _), count in ends if end is End.LOST)
             shown = [
                 f"{plant.ledger.names[device]} k={k} (due at {show_duration(due_ns)})"
                 for device, k, due_ns in lost[:NAMED_MAX]
             ]
             told.append(
-                f"{len(lost)} samples were read and never arrived: "
+                f"{number_of(points, 'sample')} (of {number_of(len(lost), 'instant')} at which a device had "
+                f"some due) {'was' if points == 1 else 'were'} read and never arrived: "
                 f"{', '.join(shown)}{', ...' if lost[NAMED_MAX:] else ''}"
             )
         if plant.strange:
