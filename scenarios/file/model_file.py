@@ -27,6 +27,7 @@ from twinloop.scenarios.file.schema import Block
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.quantities import Duration, PositiveDuration
+from twinloop.scenarios.text.units import exact_duration
 
 FORMAT = 1
 _HEX = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
@@ -168,7 +169,7 @@ def write_model(model: DeviceModel, like: str | None = None) -> str:
         "format": FORMAT,
         "title": model.title,
         "source": model.source,
-        "step": f"{model.step_ns} ns",
+        "step": exact_duration(model.step_ns),
     }
     data |= ({} if like is None else {"like": like}) | {"points": points}
     return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
@@ -186,7 +187,7 @@ def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
     for key, value in point.signal._asdict().items():
         if key == "kind" or value == getattr(_DEFAULT, key):
             continue
-        signal[key] = f"{value * step_ns} ns" if key in ("period", "phase") else value
+        signal[key] = exact_duration(value * step_ns) if key in ("period", "phase") else value
     if point.signal.kind in ("ramp", "sine", "square", "step"):
-        signal["period"] = f"{point.signal.period * step_ns} ns"
+        signal["period"] = exact_duration(point.signal.period * step_ns)
     return shown | {"signal": signal}

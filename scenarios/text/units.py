@@ -181,6 +181,14 @@ def show_duration(value_ns: int | float) -> str:
     return f"{_of_three_digits(value_ns)} ns" if value_ns else "0 s"
 
 
+def exact_duration(value_ns: int) -> str:
+    """A duration for a file: all its digits, in the unit that fits; ``duration`` reads the same from it."""
+    for unit in ("s", "ms", "us"):
+        if abs(value_ns) >= DURATIONS[unit]:
+            return f"{Decimal(value_ns) / DURATIONS[unit]:f} {unit}"
+    return f"{value_ns} ns" if value_ns else "0 s"
+
+
 def _of_three_digits(value: float) -> str:
     """All digits before the point, where they are more."""
     text = f"{value:.3g}"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.scenarios.test_cli import TINY
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.text.units import show_duration, show_number, show_size
+from twinloop.scenarios.planning.entries import stamped
+from twinloop.scenarios.text.units import duration, exact_duration, show_duration, show_number, show_size
 from twinloop.scenarios.text.words import number_of
 
 
@@ -43,3 +44,16 @@ def test_check_and_run_count_in_words(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.endswith("x.yaml: ok, 1 warning, 1 device, 1 timeline entry, 1 expectation\n")
     main(["run", str(file)])
     assert re.search(r"\b1 (sessions|polls|exchanges)\b", capsys.readouterr().out) is None
+
+
+@pytest.mark.parametrize(
+    ("value_ns", "text"),
+    [(0, "0 s"), (1, "1 ns"), (1_500, "1.5 us"), (500_000_000, "500 ms"), (20_000_000_001, "20.000000001 s"), (7_200_000_000_000, "7200 s"), ((1 << 60) - 1, "1152921504.606846975 s")],
+)  # fmt: skip
+def test_a_duration_in_a_file_is_exact_and_readable(value_ns: int, text: str) -> None:
+    assert exact_duration(value_ns) == text
+    assert duration(text) == value_ns
+
+
+def test_a_command_given_live_is_stamped_so() -> None:
+    assert stamped({"cut": "cloud", "for": "15 s"}, 20_000_000_001) == {"at": "20.000000001 s", "cut": "cloud", "for": "15 s"}

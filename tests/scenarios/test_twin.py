@@ -188,7 +188,7 @@ def test_what_is_no_model_file_is_refused_with_its_line(tmp_path: Path, capsys: 
     good = write_model(catalog.model("press-sensor"))
     cases = [
         ("format: 1", "format: 2", "expected 1"), ("type: f32", "type: f33", "expected 'u16'"), ("kind: sine", "kind: sinus", 'did you mean "sine"'),
-        ("step: 500000000 ns", "step: 0 s", "over 0"), ("address: 2\n", "address: 1\n", "both lie at holding 1"), ("title:", "titel:", "titel"),
+        ("step: 500 ms", "step: 0 s", "over 0"), ("address: 2\n", "address: 1\n", "both lie at holding 1"), ("title:", "titel:", "titel"),
     ]  # fmt: skip
     for old, new, message in cases:
         assert old in good
