@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from twinloop.sim.world import World
 
 
+STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of"
+"""of the flag ``--strict``: what ``exit_code`` makes of it"""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout."""

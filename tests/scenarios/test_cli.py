@@ -126,6 +126,13 @@ def test_a_report_that_no_terminal_shows_is_not_wrapped(tiny: Path, capsys: pyte
     assert not [line for line in lines if len(line) > 1000]
 
 
+@pytest.mark.parametrize("command", ["run", "attach"])
+def test_strict_says_all_that_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--strict exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of" in told
+
+
 def test_no_data_is_4(tiny: Path) -> None:
     changed(tiny, "count(samples.lost) == 0", "p99(command.latency) <= 1 s")
     assert run_json(tiny)[0] == 4
