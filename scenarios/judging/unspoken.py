@@ -102,8 +102,9 @@ def unspoken_text(found: dict[str, int]) -> str:
     parts = []
     samples = [f"{found[what]} {what}" for what in SAMPLES if what in found]
     if samples:
-        parts.append(" and ".join(samples) + " samples")
+        one = sum(found.get(what, 0) for what in SAMPLES) == 1
+        parts.append(f"{' and '.join(samples)} {'sample' if one else 'samples'}")
     for key, noun in (("commands_failed", "failed command"), ("upgrades_failed", "failed upgrade")):
         if key in found:
-            parts.append(f"{number_of(found[key], noun)}")
+            parts.append(number_of(found[key], noun))
     return ", ".join(parts)

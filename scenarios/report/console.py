@@ -171,7 +171,7 @@ def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | 
         bad = sum(count for status, count in statuses.items() if not status.startswith("Uncertain"))
         if bad and not end.startswith("missed"):
             console.print(
-                f"  {bad} of the {end} have no value: "
+                f"  {bad} of the {end} {'has' if bad == 1 else 'have'} no value: "
                 f"{escape(', '.join(f'{status} {count}' for status, count in statuses.items()))}"
             )
     if quality["valueless_count"]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.scenarios.test_cli import TINY
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.planning.entries import stamped
 from twinloop.scenarios.text.units import duration, exact_duration, show_duration, show_number, show_size
 from twinloop.scenarios.text.words import number_of
@@ -57,3 +58,8 @@ def test_a_duration_in_a_file_is_exact_and_readable(value_ns: int, text: str) ->
 
 def test_a_command_given_live_is_stamped_so() -> None:
     assert stamped({"cut": "cloud", "for": "15 s"}, 20_000_000_001) == {"at": "20.000000001 s", "cut": "cloud", "for": "15 s"}
+
+
+def test_what_no_expectation_speaks_of_is_counted_in_words() -> None:
+    assert unspoken_text({"missed": 1, "commands_failed": 1}) == "1 missed sample, 1 failed command"
+    assert unspoken_text({"missed": 1, "lost": 1, "upgrades_failed": 2}) == "1 missed and 1 lost samples, 2 failed upgrades"
