@@ -10,6 +10,8 @@ import sys
 from collections.abc import Collection
 from importlib.metadata import EntryPoint
 
+from typer.exceptions import TyperException
+
 from twinloop.components.contract.errors import HostLimitError
 from twinloop.devices.catalogue import packages
 from twinloop.devices.catalogue.packages import PackageError
@@ -19,8 +21,16 @@ from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""
 
-_KNOWN_TO_MAIN = (ScenarioError, DeviceRefused, HostLimitError, InvariantError)
-"""what twinloop raises when such a command calls it: whose fault it is, is known without us"""
+_KNOWN_TO_MAIN = (
+    ScenarioError,
+    PackageError,
+    DeviceRefused,
+    HostLimitError,
+    InvariantError,
+    TyperException,
+)
+"""what twinloop, or the library of its command line, raises when such a command calls it: whose fault that is
+stands in the type"""
 
 
 def commands(ours: Collection[str]) -> dict[str, EntryPoint]:

@@ -19,6 +19,9 @@ def leaves(arguments): raise SystemExit(4)
 def breaks(arguments): return {}["x"]
 def texts(arguments): return "done"
 def fine(arguments): return 0
+def asks(arguments):
+    from twinloop.scenarios.text.errors import ScenarioError
+    raise ScenarioError("plant.yaml", 3, "$.x", "expected y")
 """
 Install = Callable[..., None]
 
@@ -90,6 +93,12 @@ def test_a_broken_command_is_named(value: str, message: str, install: Install, c
     err = capsys.readouterr().err
     assert f'error: the entry point "points = {value}" in twinloop.commands of the package acme 1.2 {message}' in err
     assert len(err.splitlines()) == 1
+
+
+def test_whose_fault_it_is_stays_known_when_a_command_calls_twinloop(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("twinloop.commands", "points = acme_things:asks")
+    assert main(["points"]) == 3
+    assert capsys.readouterr().err == "error: plant.yaml:3: $.x: expected y\n"
 
 
 def test_a_command_may_leave_as_it_likes(install: Install) -> None:
