@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.file.load import Loaded, load, of_an_old_format
-from twinloop.scenarios.judging.thresholds import expectation_errors
+from twinloop.scenarios.file.load import Loaded, load, of_an_old_format, of_ignored_packages
+from twinloop.scenarios.judging.thresholds import expectation_errors, read_expectations
+from twinloop.scenarios.planning.earliest import in_vain
 from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.text.errors import ScenarioError
@@ -45,20 +46,29 @@ def checked(file: Path) -> Checked:
         return found
     host = Host()
     try:
-        found.errors += expectation_errors(loaded)
         planner = Planner(loaded, host)
-        mistakes = planner.mistakes()
-        found.errors += [
-            mistake for mistake in mistakes if str(mistake) not in [str(known) for known in found.errors]
-        ]
+        wrong, mistakes = expectation_errors(loaded), planner.mistakes()
+        # a file that several places name, such as a model's, is wrong once
+        every = {str(one): one for mistake in [*wrong, *mistakes] for one in mistake.all}
+        found.errors += every.values()
         if not mistakes:
             found.spec = planner.world()
-            found.warnings, found.notes = [*of_an_old_format(loaded), *warnings(found.spec)], planner.notes
+            if not found.errors:  # they are no use before the expectations can be read
+                found.warnings += [*of_an_old_format(loaded), *of_ignored_packages(loaded)]
+                found.warnings += foreseen(loaded, found.spec)
+            found.notes = planner.notes
             refused = _refused(loaded, found.spec, host)
             found.errors += [] if refused is None else [refused]
     finally:
         host.close()
     return found
+
+
+def foreseen(loaded: Loaded, spec: WorldSpec) -> list[str]:
+    """Everything that can be said of a plan before it runs, in words; raises ScenarioError for an expectation
+    that can't be read."""
+    awaited = [(f"expectation {one.text}", one.event) for one in read_expectations(loaded) if one.event]
+    return [*warnings(spec), *in_vain(spec, awaited)]
 
 
 def _refused(loaded: Loaded, spec: WorldSpec, host: Host) -> ScenarioError | None:

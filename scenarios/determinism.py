@@ -41,7 +41,8 @@ class Comparison:
         self._lines = iter(lines)  # type: ignore[call-overload]  # an open text file
         self._last: list[str] = []
         self._difference: str | None = None
-        self._count = 0
+        self.count = 0
+        """events that were the same"""
 
     def take(self, records: list[Record]) -> None:
         """Compare records with those of the first run."""
@@ -53,13 +54,13 @@ class Comparison:
             if line is None or line.rstrip("\n") != mine:
                 self._differs(None if line is None else line.rstrip("\n"), mine)
                 return
-            self._count += 1
+            self.count += 1
             self._last = [*self._last[1 - _CONTEXT :], mine]
 
     def _differs(self, first: str | None, second: str | None) -> None:
         before = "".join(f"\n    both     {_shown(line)}" for line in self._last)
         self._difference = (
-            f"event {self._count + 1} is the first that differs:{before}\n    run 1    {_shown(first)}\n    "
+            f"event {self.count + 1} is the first that differs:{before}\n    run 1    {_shown(first)}\n    "
             f"run 2    {_shown(second)}"
         )
 

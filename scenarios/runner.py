@@ -16,18 +16,18 @@ from pathlib import Path
 
 from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
-from twinloop.scenarios.checking import refusal
+from twinloop.scenarios.checking import foreseen, refusal
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.determinism import Comparison, RecordedTrace
-from twinloop.scenarios.file.load import Loaded, known_as, of_an_old_format
+from twinloop.scenarios.file.load import Loaded, known_as, of_an_old_format, of_ignored_packages
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
-from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report import document
 from twinloop.scenarios.report.folder import Folder
 from twinloop.scenarios.report.result import Result, collect
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.places import attached, require_nodes
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
@@ -102,7 +102,8 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
     try:
         planner = Planner(loaded, host, options.seed, options.boards)
         spec = planner.world()
-        planner.notes += [*of_an_old_format(loaded), *(f"foreseen: {text}" for text in warnings(spec))]
+        planner.notes += [*of_an_old_format(loaded), *of_ignored_packages(loaded)]
+        planner.notes += [f"foreseen: {text}" for text in foreseen(loaded, spec)]
         if options.wire:
             return _on_loopback(loaded, spec, host, options, planner.notes)
         spec, notes = attached(spec, options.places)
@@ -285,7 +286,9 @@ def _again(
     if second.verdict is Verdict.ABORTED:
         return second
     if divergence is None and second.data["digest"] == first.data["digest"]:
-        return first
+        return replace(
+            first, agreed=f"checked: a second run had {number_of(comparison.count, 'event')}, the same"
+        )
     text = divergence or f"digests differ: {first.data['digest']} and {second.data['digest']}"
     data = {**first.data, "verdict": Verdict.BROKEN.value, "divergence": text}
     return replace(first, verdict=Verdict.BROKEN, data=data, error="two runs differ", divergence=text)

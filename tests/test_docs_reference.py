@@ -18,7 +18,7 @@ from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import POINTS_MAX, DeviceModel
 from twinloop.devices.model.points import SENTINELS_MAX
 from twinloop.devices.model.signal import KINDS, Signal
-from twinloop.scenarios.cli import main
+from twinloop.scenarios.cli import elsewhere
 from twinloop.scenarios.file.model_file import ModelFile, PointBlock, SignalBlock, read_model
 from twinloop.scenarios.judging.verdict import EXIT_CODES
 from twinloop.sim.accounts.ledger import CAUSES, End
@@ -162,7 +162,7 @@ def test_a_package_of_ones_own_brings_a_device_and_a_command(installed: Path) ->
 
 
 def test_the_groups_of_entry_points_are_those_of_the_code() -> None:
-    assert [named(row[0])[0] for row in rows(f"\n## All\n{PACKAGE_PAGE}", "## All")] == [catalog.ENTRY_POINTS, main.ENTRY_POINTS]
+    assert [named(row[0])[0] for row in rows(f"\n## All\n{PACKAGE_PAGE}", "## All")] == [catalog.ENTRY_POINTS, elsewhere.ENTRY_POINTS]
 
 
 def test_every_state_of_the_figure_is_explained() -> None:

@@ -49,7 +49,7 @@ def test_the_steps_in_the_terminal(host: Host, plant: Path) -> None:
         assert "FAIL" in text_of(app)
         assert "3620 lost" in text_of(app)
         await pilot.press("w", "enter")
-        await until(pilot, lambda: "1 live commands" in app.prompt.said[0])
+        await until(pilot, lambda: "1 live command" in app.prompt.said[0])
 
     with_app(plant, fails, start=inline(host))
     saved = plant.with_name("my-plant-live.yaml")

@@ -52,7 +52,10 @@ def _seed(text: str) -> int:
 
 
 def command(arguments: list[str]) -> int:
-    """The command with the arguments after its name; returns the exit code."""
+    """See the plant, hold the clock, cause the trouble.
+
+    Takes the arguments after the command's name; returns the exit code.
+    """
     try:
         return _run(_parser().parse_args(arguments))
     except ScenarioError as error:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 
-from twinloop.devices.catalogue import plants
+from twinloop.devices.catalogue import packages, plants
+from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.catalogue.sunspec import SunSpecPoint, load_model, sunspec_map
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
@@ -200,23 +200,32 @@ _SHIPPED: dict[str, Callable[[], DeviceModel]] = {
 
 def names() -> list[str]:
     """All known device models, shipped ones first."""
-    return [
-        *_SHIPPED,
-        *(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _SHIPPED),
-    ]
+    return [*_SHIPPED, *packages.by_name(ENTRY_POINTS, _SHIPPED)]
 
 
 @cache
 def model(name: str) -> DeviceModel:
-    """The device model of that name; raises KeyError for an unknown one."""
+    """The device model of that name; raises KeyError for an unknown one, PackageError for one of another
+    package that can't be made."""
     if name in _SHIPPED:
         return _SHIPPED[name]()
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            found = point.load()()
-            if not isinstance(found, DeviceModel):
-                raise TypeError(
-                    f"entry point {point.value} returned {type(found).__name__}, expected a DeviceModel"
-                )
-            return found
-    raise KeyError(name)
+    found = packages.called(packages.by_name(ENTRY_POINTS, _SHIPPED)[name], DeviceModel)
+    assert isinstance(found, DeviceModel)
+    return found
+
+
+def usable() -> tuple[list[DeviceModel], dict[str, PackageError]]:
+    """All device models that can be made, and by name why the others can't."""
+    made, broken = [], {}
+    for name in names():
+        try:
+            made.append(model(name))
+        except PackageError as error:
+            broken[name] = error
+    return made, broken
+
+
+def ignored(name: str | None = None) -> list[str]:
+    """What to say of entry points that aren't used because their name, or just this one, is another's."""
+    found = packages.ignored(ENTRY_POINTS, _SHIPPED)
+    return [text for one, texts in found.items() if name in (None, one) for text in texts]

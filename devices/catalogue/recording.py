@@ -60,6 +60,8 @@ class Recording(NamedTuple):
     exchanges: list[tuple[int, int]] = []
     """(ns from the beginning, ns that it took, -1: nothing came), one for each instant with a ``took_ns`` or
     with one of UNANSWERED"""
+    timed: bool = False
+    """it has the column ``took_ns``, which may be empty"""
 
     def model(self, name: str) -> DeviceModel:
         """A device that shows it: a 64-bit float a point, from holding register 0 on."""
@@ -67,9 +69,10 @@ class Recording(NamedTuple):
             Point(point, "holding", 4 * i, "f64", unit=self.units[point], output=point)
             for i, point in enumerate(self.tracks)
         )
+        counted = "1 point" if len(points) == 1 else f"{len(points)} points"
         return DeviceModel(
             name,
-            f"Recording of {len(points)} points over {self.lasts_ns / 1e9:g} s",
+            f"Recording of {counted} over {self.lasts_ns / 1e9:g} s",
             name,
             EVERY,
             points,
@@ -154,7 +157,7 @@ def parse(lines: Iterable[str]) -> Recording:
         track.statuses.append(status)
     if first is None or last is None:
         raise RecordingError(1, "no rows")
-    return Recording(tracks, units, last - first, exchanges)
+    return Recording(tracks, units, last - first, exchanges, TOOK in header)
 
 
 def _status(text: str) -> int:

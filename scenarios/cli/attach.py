@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.running import Outputs, run_all
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
 from twinloop.scenarios.text.errors import ScenarioError
 
 
@@ -31,7 +31,7 @@ def attach(
     out: Annotated[
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="UNSURE exits with 1")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
 ) -> int:
     """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT],
     rtu:///dev/ttyX[?unit=N], opc.tcp://HOST[:PORT]/.

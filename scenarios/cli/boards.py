@@ -5,6 +5,7 @@ from __future__ import annotations
 
 def boards() -> int:
     """Print the boards: what a unit of fuel, a call and a value cost there, with source and band."""
+    from twinloop.scenarios.text.units import show_number
     from twinloop.sim.model.boards import BOARDS, instances_that_fit  # --help must stay quick
 
     print("modelled figures, none calibrated on a board; x/÷ is the band of 90 % of cases\n")
@@ -25,6 +26,7 @@ def boards() -> int:
             *((f"host: {name}", figure, 1000, "us") for name, figure in board.host_ns.items()),
         ]
         for name, figure, scale, unit in rows:
-            print(f"  {name:<18} {figure.value / scale:>9.4g} {unit}  x/÷ {figure.band:<4g} {figure.source}")
+            shown = show_number(figure.value / scale, 4)
+            print(f"  {name:<18} {shown:>9} {unit}  x/÷ {figure.band:<4g} {figure.source}")
         print()
     return 0

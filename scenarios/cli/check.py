@@ -10,6 +10,7 @@ import typer
 
 from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
 from twinloop.scenarios.text.errors import printable, shown_path
+from twinloop.scenarios.text.words import number_of
 
 
 def check(
@@ -38,11 +39,11 @@ def check(
             print(f"warning: {shown_path(file)}: {warning}", file=sys.stderr)
         for note in found.notes:
             print(f"note: {shown_path(file)}: {note}", file=sys.stderr)
-        told = "ok" if not found.warnings else f"ok, {len(found.warnings)} warnings"
+        told = "ok" if not found.warnings else f"ok, {number_of(len(found.warnings), 'warning')}"
         print(
-            f"{shown_path(file)}: {told}, {len(found.spec.devices)} devices, {len(found.spec.timeline)} "
-            f"timeline entries, "
-            f"{len(found.loaded.scenario.expect)} expectations"
+            f"{shown_path(file)}: {told}, {number_of(len(found.spec.devices), 'device')}, "
+            f"{number_of(len(found.spec.timeline), 'timeline entry', 'timeline entries')}, "
+            f"{number_of(len(found.loaded.scenario.expect), 'expectation')}"
         )
         if found.warnings and strict and not code:
             code = 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.words import number_of
 
 if TYPE_CHECKING:
     from twinloop.devices.model.device import DeviceModel
@@ -92,7 +93,7 @@ def _write(target: Path, text: str, model: DeviceModel) -> None:
             file.write(text)
     except OSError as error:
         raise ScenarioError("--out", None, "", f"{shown_path(target)}: {error.strerror}") from error
-    print(f"{shown_path(target)}: {len(model.points)} points")
+    print(f"{shown_path(target)}: {number_of(len(model.points), 'point')}")
 
 
 def _told(point: FittedPoint) -> list[str]:
@@ -100,8 +101,8 @@ def _told(point: FittedPoint) -> list[str]:
     if shape is None:
         return [f"not fitted: {point.why}"]
     lines = [
-        f"{shape.signal.kind}, {point.readings} readings"
-        + (f", {point.spikes} spikes left out" if point.spikes else "")
+        f"{shape.signal.kind}, {number_of(point.readings, 'reading')}"
+        + (f", {number_of(point.spikes, 'spike')} left out" if point.spikes else "")
     ]
     if point.lean:
         lines.append(
@@ -128,7 +129,7 @@ def _tell_link(fitted: Fitted) -> None:
     if link is None:
         print(f"link: not fitted: {fitted.why_no_link}")
         return
-    print(f"link: {link.exchanges} exchanges, {_of_link(link)}")
+    print(f"link: {number_of(link.exchanges, 'exchange')}, {_of_link(link)}")
     delay = round(link.delay_ns.value / 1000)
     jitter = round(min(link.jitter_ns.value, link.delay_ns.value) / 1000)
     keys = f"delay: {delay} us, jitter: {jitter} us"

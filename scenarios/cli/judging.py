@@ -12,14 +12,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from twinloop.devices.live.tcp import say
 from twinloop.devices.model.nodes import node_id
 from twinloop.scenarios.cli.running import Outputs, Ran, write_out
 from twinloop.scenarios.cli.telling import tell, until
 from twinloop.scenarios.judging.verdict import exit_code
-from twinloop.scenarios.report.console import report
+from twinloop.scenarios.report.console import console_of, report
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
 from twinloop.scenarios.wire.hil import Hil
 from twinloop.scenarios.wire.observation import counted
@@ -72,11 +70,7 @@ def judge_gateway(
         result = hil.result(notes, time.perf_counter() - began)
     finally:
         plant.close()
-    report(
-        Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True),
-        result,
-        shown_path(loaded.file),
-    )
+    report(console_of(aside=outputs.json_file == "-"), result, shown_path(loaded.file))
     code = exit_code(result.verdict)
     write_out([Ran(loaded.file, result, code)], outputs, strict=False)
     return code

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.text.errors import ScenarioError, unknown
+from twinloop.scenarios.text.errors import ScenarioError, printable, unknown
+from twinloop.scenarios.text.words import number_of
 
 _KINDS = ("scenarios", "devices", "links", "stores", "components", "metrics", "troubles")
 
@@ -22,7 +24,20 @@ def list_(
     width = max((len(name) for name, _ in found), default=0)
     for name, text in found:
         print(f"{name:<{width}}  {text}")
+    if kind == "devices":
+        _tell_of_packages()
     return 0
+
+
+def _tell_of_packages() -> None:
+    """Which devices of other packages can't be used, and why; the others are listed all the same."""
+    from twinloop.devices.catalogue import catalog
+
+    broken = catalog.usable()[1]
+    for name, error in broken.items():
+        print(f"left out: {name}: {printable(str(error))}", file=sys.stderr)
+    for text in catalog.ignored():
+        print(f"warning: {printable(text)}", file=sys.stderr)
 
 
 def rows(kind: str) -> list[tuple[str, str]]:
@@ -39,9 +54,9 @@ def _scenarios() -> list[tuple[str, str]]:
 def _devices() -> list[tuple[str, str]]:
     from twinloop.devices.catalogue import catalog
 
-    models = [catalog.model(name) for name in catalog.names()]
+    models, _ = catalog.usable()
     rows = [
-        (m.name, f"{m.title}; {len(m.points)} points; {', '.join(m.protocols)}; map: {m.source}")
+        (m.name, f"{m.title}; {number_of(len(m.points), 'point')}; {', '.join(m.protocols)}; map: {m.source}")
         for m in models
     ]
     rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))

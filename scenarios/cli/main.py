@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import twinloop
 from twinloop.components.contract.errors import HostLimitError
+from twinloop.devices.catalogue.packages import PackageError
 from twinloop.scenarios.cli import (
     attach,
     boards,
     check,
     compare,
+    elsewhere,
     fit,
     list_,
     migrate,
@@ -34,11 +36,22 @@ from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE,
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
 
-ENTRY_POINTS = "twinloop.commands"
-"""a third room's command: a callable taking the arguments after its name and returning an exit code"""
+
+class _Whole(TyperGroup):
+    """Its help tells of all commands, those found by entry point too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Our own, then the others."""
+        super().format_commands(ctx, formatter)
+        found = elsewhere.help_rows(_COMMANDS)
+        if found:
+            with formatter.section("More commands"):
+                formatter.write_dl(found)
+
 
 app = typer.Typer(
     name="twinloop",
+    cls=_Whole,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -95,10 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code. Never a traceback for a user's mistake."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
-            return _elsewhere(arguments)
+        if arguments and not arguments[0].startswith("-"):
+            elsewhere.warn_of_ignored(arguments[0], _COMMANDS)
+            if arguments[0] not in _COMMANDS:
+                return _elsewhere(arguments)
         return app(arguments, standalone_mode=False) or 0
-    except ScenarioError as error:
+    except (ScenarioError, PackageError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
     except DeviceRefused as error:
         print(f"error: {printable(': '.join(map(str, error.args)))}", file=sys.stderr)
@@ -122,10 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _elsewhere(arguments: list[str]) -> int:
-    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    found = elsewhere.commands(_COMMANDS)
     name = arguments[0]
     if name in found:
-        return int(found[name].load()(arguments[1:]) or 0)
+        return elsewhere.call(found[name], arguments[1:])
     known = [*_COMMANDS, *found]
     close = nearest(name, known)
     hint = f'; did you mean "{close}"?' if close else ";"

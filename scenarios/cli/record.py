@@ -10,6 +10,7 @@ import typer
 
 from twinloop.scenarios.cli.running import interruptible
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.words import number_of
 
 if TYPE_CHECKING:
     from twinloop.sim.model.spec import WorldSpec
@@ -74,7 +75,9 @@ def record(
             for note in world.outside_notes():
                 print(f"note: {note}", file=sys.stderr)
         for index, path in recorder.files.items():
-            print(f"{world.ledger.names[index]}  {shown_path(path)}  {recorder.rows[index]} rows")
+            print(
+                f"{world.ledger.names[index]}  {shown_path(path)}  {number_of(recorder.rows[index], 'row')}"
+            )
         return 0 if ended else 130
     finally:
         host.close()

@@ -59,9 +59,9 @@ def add(
                 refusals.append(str(error))
         if len(refusals) == len(EXPORTS):
             raise ScenarioError("registry add", None, "", f"{wasm}: fits no role: {refusals[0]}")
-        release = Registry(registry).add(
-            name or wasm.stem, Version.parse(version), data, read_private_key(key)
-        )
+        into, called, number = Registry(registry), name or wasm.stem, Version.parse(version)
+        known = into.folder(called, number).exists()
+        release = into.add(called, number, data, read_private_key(key))
     except ComponentRefused as error:
         raise ScenarioError("registry add", None, "", f"{wasm}: {error}") from error
     except RegistryError as error:
@@ -72,7 +72,7 @@ def add(
         host.close()
     print(
         f"{release.name} {release.version}  {release.size_bytes} bytes  sha256 {release.sha256}  key "
-        f"{release.key}"
+        f"{release.key}{'  (nothing is new: the same bytes were there already)' if known else ''}"
     )
     return 0
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from twinloop.scenarios.cli.finding import expand
-from twinloop.scenarios.cli.running import Outputs, run_all
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
 from twinloop.scenarios.text.errors import ScenarioError
 
 CLOCKS = ("virtual", "paced", "wire")
@@ -36,7 +36,7 @@ def run(
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="UNSURE exits with 1, and PASS beside what no expectation speaks of"),
+        typer.Option("--strict", help=STRICT_HELP),
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="run twice and show the first differing event")

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from twinloop.sim.world import World
 
 
+STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of"
+"""of the flag ``--strict``: what ``exit_code`` makes of it"""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout."""
@@ -65,15 +69,13 @@ class Ran:
 
 def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     """Run scenarios, report each, write what was asked for; returns the worst exit code."""
-    from rich.console import Console  # --help must not wait for it
-
-    from twinloop.scenarios.report.console import report
+    from twinloop.scenarios.report.console import console_of, report  # --help must not wait for it
     from twinloop.scenarios.report.total import total
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
-    console = Console(stderr=outputs.json_file == "-", highlight=False, soft_wrap=True)
+    console = console_of(aside=outputs.json_file == "-")
     ran: list[Ran] = []
     out = outputs.out
     stems = [file.stem for file in scenarios]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.words import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +85,8 @@ def status(wire: Wire) -> str:
 
     lag, plant = wire.pacer.lag, wire.plant
     text = (
-        f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, {wire.clients} "
-        f"clients, {plant.requests} requests"
+        f"{show_duration(wire.pacer.position_ns() // 1_000_000_000 * 1_000_000_000)}, "
+        f"{number_of(wire.clients, 'client')}, {number_of(plant.requests, 'request')}"
     )
     if lag.count:
         p50, p99 = lag.percentile(500), lag.percentile(990)

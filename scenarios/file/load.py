@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from twinloop.devices.catalogue import catalog
 from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.models import Models
@@ -48,6 +49,12 @@ def of_an_old_format(loaded: Loaded) -> list[str]:
         f"it is of format 1 ({', '.join(loaded.old_words[1:]) or 'nothing else'} have other names today): "
         f"twinloop migrate rewrites it"
     ]
+
+
+def of_ignored_packages(loaded: Loaded) -> list[str]:
+    """What to tell of other packages' devices that have the name of one that the file uses, and aren't it."""
+    names = dict.fromkeys(fleet.device for fleet in loaded.scenario.fleets.values())
+    return [text for name in names for text in catalog.ignored(name)]
 
 
 def load(file: Path) -> Loaded:

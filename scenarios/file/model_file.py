@@ -17,6 +17,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
 from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import WIDTHS, Point
 from twinloop.devices.model.protocols import EVERY
@@ -26,6 +27,7 @@ from twinloop.scenarios.file.schema import Block
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.quantities import Duration, PositiveDuration
+from twinloop.scenarios.text.units import exact_duration
 
 FORMAT = 1
 _HEX = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
@@ -96,11 +98,8 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
     try:
         if found.like is None:
             return DeviceModel(name, found.title, found.source, EVERY, points, step_ns=found.step)
-        if found.like not in catalog.names() or catalog.model(found.like).process is not None:
-            known = [one for one in catalog.names() if catalog.model(one).process is None]
-            raise document.error(("like",), unknown("device", found.like, known))
         return replace(
-            catalog.model(found.like),
+            _like(document, found.like),
             name=name,
             title=found.title,
             source=found.source,
@@ -109,6 +108,18 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
         )
     except ValueError as error:
         raise document.error(("points",), str(error)) from error
+
+
+def _like(document: Document, name: str) -> DeviceModel:
+    """The model that a file's is like; raises ScenarioError."""
+    try:
+        found = catalog.model(name) if name in catalog.names() else None
+    except PackageError as error:
+        raise document.error(("like",), str(error)) from error
+    if found is None or found.process is not None:
+        known = [model.name for model in catalog.usable()[0] if model.process is None]
+        raise document.error(("like",), unknown("device", name, known))
+    return found
 
 
 def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Point:
@@ -158,7 +169,7 @@ def write_model(model: DeviceModel, like: str | None = None) -> str:
         "format": FORMAT,
         "title": model.title,
         "source": model.source,
-        "step": f"{model.step_ns} ns",
+        "step": exact_duration(model.step_ns),
     }
     data |= ({} if like is None else {"like": like}) | {"points": points}
     return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
@@ -176,7 +187,7 @@ def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
     for key, value in point.signal._asdict().items():
         if key == "kind" or value == getattr(_DEFAULT, key):
             continue
-        signal[key] = f"{value * step_ns} ns" if key in ("period", "phase") else value
+        signal[key] = exact_duration(value * step_ns) if key in ("period", "phase") else value
     if point.signal.kind in ("ramp", "sine", "square", "step"):
-        signal["period"] = f"{point.signal.period * step_ns} ns"
+        signal["period"] = exact_duration(point.signal.period * step_ns)
     return shown | {"signal": signal}

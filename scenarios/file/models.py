@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.catalogue.recording import Recording, RecordingError, parse
 from twinloop.devices.catalogue.sunspec import published
 from twinloop.devices.catalogue.sunspec_any import PREFIX, sunspec_model
@@ -74,7 +75,10 @@ class Models:
         if name not in catalog.names():
             others = [f"{PREFIX}N", f"{RECORDING}FILE.csv", f"{NODESET}FILE.xml", f"{FILE}FILE.yaml"]
             raise self._document.error(at, unknown("device", name, [*catalog.names(), *others]))
-        return catalog.model(name)
+        try:
+            return catalog.model(name)
+        except PackageError as error:
+            raise self._document.error(at, str(error)) from error
 
     def _sunspec(self, name: str, at: Location) -> DeviceModel:
         number = name.removeprefix(PREFIX)

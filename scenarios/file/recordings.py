@@ -34,9 +34,7 @@ def read_recording(file: Path) -> Recording:
 
 def model_named(name: str, flag: str) -> DeviceModel:
     """A shipped model, sunspec/N, or a model file by its path; raises ScenarioError."""
-    if name in catalog.names():
-        return catalog.model(name)
-    if name.startswith(PREFIX):
+    if name in catalog.names() or name.startswith(PREFIX):
         return Models(Document(Path(flag), {}, {}), Path()).of(name, ())
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):

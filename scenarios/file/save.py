@@ -29,7 +29,7 @@ _Dumper.add_representer(str, _text)
 
 
 def as_text(loaded: Loaded, seed: int, entries: list[dict[str, Any]]) -> str:
-    """The file. ``entries`` are as in a file, with ``at`` in ns."""
+    """The file. ``entries`` are as in a file, with ``at`` to the nanosecond."""
     data = {**loaded.document.data, "seed": seed}
     data["timeline"] = [*(data.get("timeline") or []), *entries]
     shown = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

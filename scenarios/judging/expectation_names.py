@@ -16,7 +16,7 @@ from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expressions import ExpressionError
 from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.judging.values import check_point
-from twinloop.scenarios.planning.timeline import possible_events
+from twinloop.scenarios.planning.timeline import possible_events, wrong_event
 from twinloop.scenarios.text.errors import unknown
 from twinloop.sim.accounts.latency import STAGES
 
@@ -40,9 +40,9 @@ def check_names(loaded: Loaded, expectation: Expectation) -> None:
     if expectation.metric == "value":
         check_point(expectation, _meant(loaded, expectation))
     if expectation.event:
-        events = possible_events(loaded)
-        if expectation.event not in events:
-            raise ExpressionError(unknown("event", expectation.event, events))
+        wrong = wrong_event(loaded, expectation.event, possible_events(loaded))
+        if wrong is not None:
+            raise ExpressionError(wrong)
 
 
 def _known(loaded: Loaded) -> dict[str, Iterable[str]]:

@@ -11,6 +11,7 @@ from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.trouble.stuck import LOOK_EVERY_NS, stuck
@@ -65,7 +66,13 @@ class GaugeWatch:
             if message.mask & message.row.open and id(message) in flying
         ]
         afoot = (
-            [f"{len(self._on_their_way)} messages that were sent before haven't arrived"]
+            [
+                number_of(
+                    len(self._on_their_way),
+                    "message that was sent before hasn't arrived",
+                    "messages that were sent before haven't arrived",
+                )
+            ]
             if self._on_their_way
             else []
         )

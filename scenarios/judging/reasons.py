@@ -14,6 +14,7 @@ from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.feasibility import line_utilisation
 from twinloop.scenarios.planning.pairs import stories
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.latency import Blame
 from twinloop.sim.accounts.ledger import End
 
@@ -100,7 +101,7 @@ def _busy_line(world: Run, measures: Measures, expectation: Expectation) -> str:
     named = [name for name in world.field.lines if name in mine]
     collisions = sum(world.field.lines[name].collisions for name in named)
     where = ", ".join(name for name in named if world.field.lines[name].collisions)
-    texts = [f"{collisions} times two gateways spoke at once on {where}"] if collisions else []
+    texts = [f"{number_of(collisions, 'time')} two gateways spoke at once on {where}"] if collisions else []
     full = [name for name in named if world.field.lines[name].occupancy.full_windows]
     if full:
         worst = max(
@@ -148,7 +149,7 @@ def _never(world: Run, measures: Measures, expectation: Expectation) -> str:
     if not found:
         return ""
     return (
-        f"{sum(found.values())} samples never got there, most of them "
+        f"{number_of(sum(found.values()), 'sample')} never got there, most of them "
         f"{max(found, key=lambda name: found[name])}"
     )
 
@@ -215,7 +216,7 @@ def _ends(world: Run, measures: Measures, expectation: Expectation) -> str:
         return ""
     most = sorted(causes, key=lambda name: -causes[name])
     text = ", ".join(f"{causes[name]} {name}" for name in most[:NAMED_CAUSES])
-    text += f" and {len(most) - NAMED_CAUSES} more causes" if len(most) > NAMED_CAUSES else ""
+    text += f" and {number_of(len(most) - NAMED_CAUSES, 'more cause')}" if len(most) > NAMED_CAUSES else ""
     worst = max(hit, key=lambda device: hit[device])
     if len(hit) > 1 and hit[worst] > MOSTLY * sum(hit.values()):
         text += f", most of them of {world.ledger.names[worst]}"

@@ -217,5 +217,5 @@ def _shown(expectation: Expectation, value: float) -> str:
         if expectation.unit == "ns"
         else units.show_ratio(value)
         if expectation.unit == "ratio"
-        else f"{value:g}"
+        else units.show_number(value)
     )

@@ -9,6 +9,7 @@ from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
 from twinloop.scenarios.judging.run import Run
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.ledger import End
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
@@ -101,8 +102,9 @@ def unspoken_text(found: dict[str, int]) -> str:
     parts = []
     samples = [f"{found[what]} {what}" for what in SAMPLES if what in found]
     if samples:
-        parts.append(" and ".join(samples) + " samples")
+        one = sum(found.get(what, 0) for what in SAMPLES) == 1
+        parts.append(f"{' and '.join(samples)} {'sample' if one else 'samples'}")
     for key, noun in (("commands_failed", "failed command"), ("upgrades_failed", "failed upgrade")):
         if key in found:
-            parts.append(f"{found[key]} {noun}{'s' if found[key] > 1 else ''}")
+            parts.append(number_of(found[key], noun))
     return ", ".join(parts)

@@ -17,6 +17,7 @@ from twinloop.scenarios.judging.expressions import ExpressionError
 from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.histogram import NEVER
@@ -184,5 +185,9 @@ class ValueWatch:
         return (
             Verdict.FAIL,
             NEVER,
-            (f"{missing} devices had no value after the event{last}" if missing else f"it never held{last}"),
+            (
+                f"{number_of(missing, 'device')} had no value after the event{last}"
+                if missing
+                else f"it never held{last}"
+            ),
         )

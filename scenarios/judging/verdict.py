@@ -18,8 +18,9 @@ class Verdict(StrEnum):
     INVALID = "INVALID"
     """this machine couldn't keep the wire's pace"""
     FAIL = "FAIL"
-    """differs over seeds"""
+    """an expectation doesn't hold, or what was read was never shown and no expectation speaks of it"""
     NO_DATA = "NO-DATA"
+    """an expectation had nothing to measure, or there is none"""
     UNSURE = "UNSURE"
     """inside the board's band"""
     PASS = "PASS"  # noqa: S105  # no password

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from twinloop.components.contract.contract import GRANTABLE
 from twinloop.components.host.component import Component, ComponentRefused
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Version
@@ -85,6 +86,7 @@ class ComponentPlanner:
             self._host.link(loaded, component.grants)
         except ComponentRefused as error:
             raise self._loaded.document.error((*at, "grants"), f"{component.wasm} {error}") from error
+        self._check_grants(component, roles[name][0], (*at, "grants"))
         limits = component.limits
         if "state" in limits.model_fields_set and "state" not in component.grants:
             raise self._loaded.document.error(
@@ -103,6 +105,13 @@ class ComponentPlanner:
             state_bytes=limits.state,
             version=None if component.version is None else Version.parse(component.version),
         )
+
+    def _check_grants(self, component: schema.Component, role: str, at: Location) -> None:
+        known = GRANTABLE[role]
+        for index, grant in enumerate(component.grants):
+            if grant not in known:
+                text = f"a {role} can't be granted {grant}; what it can be granted: {', '.join(known)}"
+                raise self._loaded.document.error((*at, index), text)
 
     def _known(self, name: str, at: Location) -> str:
         named(self._loaded, "component", name, self._scenario.components, at)

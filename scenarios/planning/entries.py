@@ -19,6 +19,7 @@ from twinloop.scenarios.planning.timeline import drawn, happening
 from twinloop.scenarios.planning.verbs import check_span, find
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.units import exact_duration
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import Action
 from twinloop.sim.trouble.verbs import VERBS
@@ -57,7 +58,7 @@ def live_action(loaded: Loaded, entry: dict[str, Any], draws: RandomStream) -> t
 
 def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:
     """The entry as a file has it."""
-    return {"at": f"{at_ns} ns", **entry}
+    return {"at": exact_duration(at_ns), **entry}
 
 
 def require_verb(entry: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from twinloop.devices.model.device import DeviceModel
 from twinloop.scenarios.planning import pairs, upgrades
 from twinloop.scenarios.text.units import positive_duration, show_duration
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.gateway.listener import LISTEN_DEADLINE_NS
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
 from twinloop.sim.network.serial_line import LineTiming
@@ -149,8 +150,8 @@ def _far(spec: WorldSpec) -> list[str]:
         fleet = spec.fleets[device.fleet]
         if polled and takes_ns >= deadline_ns:
             takes = (
-                f"connecting and {device.exchanges} exchanges take {show_duration(takes_ns)} over "
-                f"{device.link}"
+                f"connecting and {number_of(device.exchanges, 'exchange')} take {show_duration(takes_ns)} "
+                f"over {device.link}"
             )
             cure = "they are killed; a longer poll or deadline, or fewer blocks (gap, block)"
             out[f"fleet {fleet}: {takes}, its calls' deadline is {show_duration(deadline_ns)}: {cure}"] = None

@@ -12,6 +12,7 @@ from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.units import show_duration
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.model.spec import StandbySpec, WorldSpec
 from twinloop.sim.redundancy.member import QUESTIONS
 from twinloop.sim.redundancy.pair import Pair
@@ -147,8 +148,8 @@ def stories(pair: Pair) -> list[str]:
         out.append(
             f"split brain: {first} and {second} both led from {split.began_ns / 1e9:g} s to "
             f"{split.ended_ns / 1e9:g} s, "
-            f"heartbeats over {pair.link.name} did not come and nobody arbitrates; {split.duplicates} "
-            f"samples came twice"
+            f"heartbeats over {pair.link.name} did not come and nobody arbitrates; "
+            f"{number_of(split.duplicates, 'sample')} came twice"
         )
     return (
         out

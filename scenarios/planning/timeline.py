@@ -17,7 +17,7 @@ from twinloop.scenarios.planning.upgrades import OUTCOMES
 from twinloop.scenarios.planning.verbs import check_span, find, value_of
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.document import Location
-from twinloop.scenarios.text.errors import unknown
+from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.random import RandomStream, RandomStreams
 from twinloop.sim.model.spec import Action, Reaction
 from twinloop.sim.trouble.verb import Verb
@@ -85,8 +85,9 @@ def _reaction(
             f'"{entry.after}"'
         )
         raise error((*at, "after"), text)
-    if found["event"] not in events:
-        raise error((*at, "after"), unknown("event", found["event"], events))
+    wrong = wrong_event(loaded, found["event"], events)
+    if wrong is not None:
+        raise error((*at, "after"), wrong)
     try:
         delay = 0 if found["delay"] is None else units.duration(found["delay"])
     except ValueError as problem:
@@ -165,6 +166,32 @@ def possible_events(loaded: Loaded) -> list[str]:
                 elif verb.lasts and ends:
                     out[f"heal {name}"] = None
     return list(out)
+
+
+def wrong_event(loaded: Loaded, event: str, events: list[str]) -> str | None:
+    """What is wrong with the name of an event. Nothing is while an entry or a pair isn't sound: it might be
+    what the event comes from, and its own mistake is told of. ``events``: ``possible_events``."""
+    if event in events or not _sound(loaded):
+        return None
+    return unknown("event", event, events)
+
+
+def _sound(loaded: Loaded) -> bool:
+    """Can all that events come from be understood?"""
+    scenario = loaded.scenario
+    deeds: list[tuple[schema.Deed, Location]] = [
+        (entry, ("timeline", index)) for index, entry in enumerate(scenario.timeline)
+    ]
+    for index, block in enumerate(scenario.random_faults):
+        at: Location = ("random-faults", index, "actions")
+        deeds += [(deed, (*at, number)) for number, deed in enumerate(block.actions)]
+    try:
+        for deed, place in deeds:
+            find(loaded, deed, place)
+    except (ScenarioError, KeyError):  # a name that is missing is told of where it stands
+        return False
+    pairs = [gateway.standby.of for gateway in scenario.gateways.values() if gateway.standby is not None]
+    return all(of in scenario.gateways for of in pairs)
 
 
 def _spelled_out(loaded: Loaded, target: str) -> list[str]:

@@ -23,6 +23,7 @@ from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import show_duration
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.model.spec import OfferSpec, UpgradeSpec, WorldSpec
 
@@ -194,7 +195,7 @@ def stories(orders: Sequence[Upgrade]) -> list[str]:
     return (
         out
         if len(out) <= STORIES_MAX
-        else [*out[:STORIES_MAX], f"and {len(out) - STORIES_MAX} more upgrades"]
+        else [*out[:STORIES_MAX], f"and {number_of(len(out) - STORIES_MAX, 'more upgrade')}"]
     )
 
 

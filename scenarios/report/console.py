@@ -6,6 +6,7 @@ Belongs here: words and tables. Never: figures that aren't in the Result.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.report.result import Result
-from twinloop.scenarios.text.units import show_duration, show_ratio, show_size
+from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
@@ -33,6 +35,17 @@ NAMED_MAX = 8
 """points without a value, by name"""
 _BUSY = 0.9
 """share of a line's time from which the report names it"""
+
+
+UNWRAPPED = 100_000
+"""columns of what is no terminal: whoever reads it, a program or a file, wants its lines whole"""
+
+
+def console_of(aside: bool) -> Console:
+    """Where reports go: to stdout, or ``aside`` to stderr."""
+    stream = sys.stderr if aside else sys.stdout
+    width = None if stream.isatty() else UNWRAPPED
+    return Console(stderr=aside, highlight=False, soft_wrap=True, width=width)
 
 
 def header(console: Console, data: dict[str, Any], file: str) -> None:
@@ -71,6 +84,8 @@ def report(console: Console, result: Result, file: str) -> None:
         console.print(f"[bold red]{escape(result.error)}[/]")
     if result.divergence:
         console.print(escape(result.divergence))
+    if result.agreed:
+        console.print(escape(result.agreed))
     run = data["run"]
     speed = (
         f", {run['speedup']:{'.0f' if run['speedup'] >= 10 else '.2g'}} times real time"
@@ -83,7 +98,7 @@ def report(console: Console, result: Result, file: str) -> None:
     console.print(
         f"\n[{STYLES[result.verdict]}]{result.verdict.value}[/]  {show_duration(run['simulated_ns'])} "
         f"simulated in {run['wall_s']:.1f} s"
-        f"{speed}, {run['polls']} polls{beside(data['unspoken'], result.verdict)}"
+        f"{speed}, {number_of(run['polls'], 'poll')}{beside(data['unspoken'], result.verdict)}"
     )
     if result.verdict is Verdict.NO_DATA and not result.judged:
         console.print("nothing is expected of this run: add expect, e.g. count(samples.missed) == 0")
@@ -123,12 +138,13 @@ def _wrong(console: Console, truth: dict[str, Any] | None) -> None:
         return
     if truth["wrong"]:
         console.print(
-            f"[bold red]wrong[/]  {truth['wrong']} readings are not what their device showed; "
-            f"{escape(truth['example'])}"
+            f"[bold red]wrong[/]  {number_of(truth['wrong'], 'reading is', 'readings are')} not what the "
+            f"device showed; {escape(truth['example'])}"
         )
     if truth["commands_wrong"]:
         console.print(
-            f"[bold red]wrong[/]  {truth['commands_wrong']} writes were called done and are not; "
+            f"[bold red]wrong[/]  "
+            f"{number_of(truth['commands_wrong'], 'write was', 'writes were')} called done and not; "
             f"{escape(truth['command_example'])}"
         )
     if truth["wrong"] or truth["commands_wrong"]:
@@ -155,7 +171,7 @@ def _quality(console: Console, quality: dict[str, Any], truth: dict[str, Any] | 
         bad = sum(count for status, count in statuses.items() if not status.startswith("Uncertain"))
         if bad and not end.startswith("missed"):
             console.print(
-                f"  {bad} of the {end} have no value: "
+                f"  {bad} of the {end} {'has' if bad == 1 else 'have'} no value: "
                 f"{escape(', '.join(f'{status} {count}' for status, count in statuses.items()))}"
             )
     if quality["valueless_count"]:
@@ -181,12 +197,15 @@ def measured_text(one: Judged) -> str:
     if unit == "bytes":
         return show_size(value)
     if unit == "value":
-        return f"{value:g} {one.expectation.bound_unit}".rstrip()
-    return show_ratio(value) if unit == "ratio" else f"{value:g}"
+        return f"{show_number(value)} {one.expectation.bound_unit}".rstrip()
+    return show_ratio(value) if unit == "ratio" else show_number(value)
 
 
 def _expectations(console: Console, judged: list[Judged]) -> None:
     if not judged:
+        return
+    if console.width >= UNWRAPPED:
+        _expectations_unwrapped(console, judged)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column()
@@ -202,6 +221,18 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")
     console.print(table)
+    console.print()
+
+
+def _expectations_unwrapped(console: Console, judged: list[Judged]) -> None:
+    """The same without a column that is as wide as the longest reason."""
+    wide = max(len(one.expectation.text) for one in judged)
+    figures = max(len(measured_text(one)) for one in judged)
+    for one in judged:
+        mark, text = _MARKS.get(one.verdict, "!"), one.expectation.text
+        console.print(escape(f"{mark}  {text:<{wide}}  {measured_text(one):>{figures}}"))
+        if one.why:
+            console.print(escape(f"   {one.why}"))
     console.print()
 
 
@@ -296,7 +327,7 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
         uplink, store = figures["uplink"], figures["store"]
         text = (
             f"  uplink  {uplink['published']} published, {uplink['resent']} given back, "
-            f"{uplink['lost_sessions']} sessions lost"
+            f"{number_of(uplink['lost_sessions'], 'session')} lost"
         )
         if store:
             text += (
@@ -320,6 +351,6 @@ def _lines(console: Console, result: Result) -> None:
         if line.busy_ratio >= _BUSY or line.timeouts:
             console.print(
                 f"[yellow]line {escape(line.name)}[/] busy {100 * line.busy_ratio:.0f} % of the time, "
-                f"{line.exchanges} exchanges, "
-                f"{line.timeouts} timeouts, up to {line.longest_queue} waiting"
+                f"{number_of(line.exchanges, 'exchange')}, "
+                f"{number_of(line.timeouts, 'timeout')}, up to {line.longest_queue} waiting"
             )

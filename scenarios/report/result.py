@@ -68,6 +68,8 @@ class Result:
     """what was broken, for BROKEN"""
     divergence: str = ""
     """the first differing event, with --check"""
+    agreed: str = ""
+    """that a second run was the same, with --check"""
 
     @property
     def passed(self) -> bool:

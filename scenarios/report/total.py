@@ -12,6 +12,7 @@ from rich.table import Table
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, Verdict, worst
 from twinloop.scenarios.report.console import STYLES, beside
 from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.text.words import number_of
 
 ERROR, NOT_STRICTLY = "ERROR", ", but not by --strict"
 _ERROR_WORDS = {MACHINE: "this machine", INTERNAL_ERROR: "internal error"}
@@ -58,8 +59,9 @@ def why(result: Result) -> str:
         if one.verdict is result.verdict and one.verdict is not Verdict.PASS:
             return one.expectation.text
     truth = result.data.get("truth")
-    if result.verdict is Verdict.FAIL and truth is not None and truth["wrong"] + truth["commands_wrong"]:
-        return f"{truth['wrong'] + truth['commands_wrong']} values are not what devices showed"
+    wrong = 0 if truth is None else truth["wrong"] + truth["commands_wrong"]
+    if result.verdict is Verdict.FAIL and wrong:
+        return f"{number_of(wrong, 'value is', 'values are')} not what devices showed"
     if result.verdict is Verdict.NO_DATA and not result.judged:
         return "nothing is expected"
     if result.verdict is Verdict.INVALID and result.notes:

@@ -164,16 +164,35 @@ def faults_in_window(text: Any) -> tuple[int, int]:
     return int(found.group(1)), positive_duration(found.group(2))
 
 
+def show_number(value: float, digits: int = 6) -> str:
+    """A number for people: so many digits that count, whole numbers with all of theirs, no exponent where
+    others have to read it (very small ones have one)."""
+    if abs(value) >= 10**digits or value % 1 == 0:
+        return f"{value:.0f}"
+    text = f"{value:.{digits}g}"
+    return text if "e+" not in text else f"{value:.0f}"
+
+
 def show_duration(value_ns: int | float) -> str:
     """A duration for people: three digits and the unit that fits."""
     for unit, scale in (("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3)):
         if abs(value_ns) >= scale and not (unit in ("min", "h") and abs(value_ns) < 2 * scale):
-            return (
-                f"{value_ns / scale:.3g} {unit}"
-                if abs(value_ns) < 1000 * scale
-                else f"{value_ns / scale:.0f} {unit}"
-            )
-    return f"{value_ns:.3g} ns" if value_ns else "0 s"
+            return f"{_of_three_digits(value_ns / scale)} {unit}"
+    return f"{_of_three_digits(value_ns)} ns" if value_ns else "0 s"
+
+
+def exact_duration(value_ns: int) -> str:
+    """A duration for a file: all its digits, in the unit that fits; ``duration`` reads the same from it."""
+    for unit in ("s", "ms", "us"):
+        if abs(value_ns) >= DURATIONS[unit]:
+            return f"{Decimal(value_ns) / DURATIONS[unit]:f} {unit}"
+    return f"{value_ns} ns" if value_ns else "0 s"
+
+
+def _of_three_digits(value: float) -> str:
+    """All digits before the point, where they are more."""
+    text = f"{value:.3g}"
+    return text if "e+" not in text else f"{value:.0f}"
 
 
 def show_ratio(value: float) -> str:
@@ -200,5 +219,5 @@ def show_size(value_bytes: int | float) -> str:
     """A size for people."""
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if abs(value_bytes) >= scale:
-            return f"{value_bytes / scale:.3g} {unit}"
+            return f"{_of_three_digits(value_bytes / scale)} {unit}"
     return f"{value_bytes:.0f} B"

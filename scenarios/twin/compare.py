@@ -21,6 +21,7 @@ from twinloop.devices.catalogue.recording import Recording, Track
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.twin.alignment import PERIODIC, best_phase, turned
 from twinloop.scenarios.twin.fit import VALUE_MAX, good
 from twinloop.scenarios.twin.series import Estimate, Series, least_squares
@@ -109,7 +110,10 @@ def _point(
     at, y = at[once], y[once]
     if len(y) < 2 * BLOCK_MIN:
         return Compared(
-            point.name, point.unit, len(y), why=f"readings of {len(y)} steps, {2 * BLOCK_MIN} are needed"
+            point.name,
+            point.unit,
+            len(y),
+            why=f"readings of {number_of(len(y), 'step')}, {2 * BLOCK_MIN} are needed",
         )
     simulated = None if simulated is None else simulated[once]
     said = simulated if simulated is not None else _expected(point.signal, at, y, step_ns)

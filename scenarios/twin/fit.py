@@ -20,6 +20,7 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.twin.series import Estimate, Series, without_spikes
 from twinloop.scenarios.twin.shapes import Shape, all_shapes, doubted
 from twinloop.sim.network.tcp import RTO_NS
@@ -195,11 +196,15 @@ def _link(recording: Recording, response_ns: int) -> tuple[FittedLink | None, st
     """(the link, or why there is none). Exchanges that open a connection (the first, and after one that
     brought nothing) aren't counted."""
     if not recording.exchanges:
-        return None, "it doesn't say how long exchanges took (column took_ns)"
+        column = "column took_ns is empty" if recording.timed else "it has no column took_ns"
+        return None, f"it doesn't say how long exchanges took: {column}"
     took = [ns for (_, before), (_, ns) in pairwise(recording.exchanges) if before >= 0]
     came = [ns for ns in took if ns >= 0]
     if len(came) < EXCHANGES_MIN:
-        return None, f"{len(came)} exchanges were answered, {EXCHANGES_MIN} are needed"
+        return (
+            None,
+            f"{number_of(len(came), 'exchange was', 'exchanges were')} answered, {EXCHANGES_MIN} are needed",
+        )
     least = float(np.quantile(came, 0.05))
     usual = float(np.median([ns for ns in came if ns < least + RTO_NS / 2]))
     if (
@@ -340,7 +345,9 @@ def model_of(fitted: Fitted, name: str, source: str, like: DeviceModel | None) -
         )  # fmt: skip
         if not points:
             raise ValueError("no point of it could be fitted")
-        return DeviceModel(name, f"Fitted to {len(points)} points", source, EVERY, points, step_ns=step_ns)
+        return DeviceModel(
+            name, f"Fitted to {number_of(len(points), 'point')}", source, EVERY, points, step_ns=step_ns
+        )
     known = [point.name for point in like.points]
     strange = [point.name for point in fitted.points if point.name not in known]
     if strange:

@@ -18,7 +18,9 @@ from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from twinloop.scenarios.report.result import Result, collect
 from twinloop.scenarios.text.units import show_duration
+from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.observation import Observation
+from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.serving.judged_plant import ObservedPlant
@@ -141,8 +143,8 @@ class Hil:
         kept = plant.pacer is None or plant.pacer.kept(self.loaded.scenario.pace.tolerance)
         if self.listener.lost_session:
             self.deaf.append(
-                f"the broker had forgotten us {self.listener.lost_session} times: what was published "
-                f"meanwhile is unknown"
+                f"the broker had forgotten us {number_of(self.listener.lost_session, 'time')}: what was "
+                f"published meanwhile is unknown"
             )
         verdict = Verdict.BROKEN if error else on_the_wire(verdict, kept and not self.deaf)
         unknown = [one.metric for one in self._expectations if one not in known]
@@ -159,7 +161,7 @@ class Hil:
         names = plant.ledger.names
         lost = [
             {"device": names[device], "k": k, "due_ns": due_ns}
-            for device, k, due_ns in sorted(plant.lost)[:LISTED_MAX]
+            for device, k, due_ns in sorted(dict.fromkeys(plant.lost))[:LISTED_MAX]
         ]
         observed = {
             "messages": plant.messages,
@@ -174,24 +176,27 @@ class Hil:
     def _stories(self) -> list[str]:
         """What was lost and what was strange, by name."""
         plant, told = self.plant, list(self.deaf_times[:NAMED_MAX])
-        lost = sorted(plant.lost)
+        lost = sorted(dict.fromkeys(plant.lost))
         if lost:
+            ends = plant.ledger.ends.items()
+            points = sum(count for (_, end, _), count in ends if end is End.LOST)
             shown = [
                 f"{plant.ledger.names[device]} k={k} (due at {show_duration(due_ns)})"
                 for device, k, due_ns in lost[:NAMED_MAX]
             ]
             told.append(
-                f"{len(lost)} samples were read and never arrived: "
+                f"{number_of(points, 'sample')} (of {number_of(len(lost), 'instant')} at which a device had "
+                f"some due) {'was' if points == 1 else 'were'} read and never arrived: "
                 f"{', '.join(shown)}{', ...' if lost[NAMED_MAX:] else ''}"
             )
         if plant.strange:
             shown = list(dict.fromkeys(plant.strangeness))
             told.append(
-                f"{plant.strange} messages belong to no sample: "
+                f"{number_of(plant.strange, 'message belongs', 'messages belong')} to no sample: "
                 f"{'; '.join(shown[:3])}{'; ...' if shown[3:] else ''}"
             )
         for what, count in sorted(self.north.broker.broken_by.items()) if self.north is not None else ():
-            told.append(f"{count} connections broke MQTT: {what}")
+            told.append(f"{number_of(count, 'connection')} broke MQTT: {what}")
         if not plant.messages:
             told.append(f"nothing arrived on {self._observation.pattern}")
         return told

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from twinloop.devices.live.alarm import Alarm
 from twinloop.devices.live.tcp import Call
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec
 from twinloop.sim.truth.elsewhere import Elsewhere
@@ -64,12 +65,14 @@ class Sockets:
                     f"{url} has no {', '.join(named[:UNKNOWN_NAMED])}{more}: what they showed isn't known"
                 )
         told += [
-            f"{url}: {one.left_out} samples and writes found no room to wait for it"
+            f"{url}: {number_of(one.left_out, 'sample or write', 'samples and writes')} found no room to "
+            f"wait for it"
             for url, one in self._serving.items()
             if one.left_out
         ]
         return told + [
-            f"limit {name} was met {count} times at real devices" for name, count in self.limits.items()
+            f"limit {name} was met {number_of(count, 'time')} at real devices"
+            for name, count in self.limits.items()
         ]
 
     def begin(self, world: World, begins_ns: int | None = None) -> None:

@@ -65,7 +65,8 @@ def stuck(world: Seen, gateways: Sequence[Gateway]) -> list[str]:
                 f"the upgrade of {gateway.upgrades.current.target} is {gateway.upgrades.current.state}"
             )
         if gateway.outbox.backlog:
-            found.append(f"{gateway.outbox.backlog} messages wait in the store of {gateway.name}")
+            waits = "message waits" if gateway.outbox.backlog == 1 else "messages wait"
+            found.append(f"{gateway.outbox.backlog} {waits} in the store of {gateway.name}")
     for pair in world.pairs:
         if any(member.gateway in gateways for member in pair.members):
             links.setdefault(pair.link.name)

@@ -29,6 +29,7 @@ from twinloop.components.releases.registry import (
     trust,
     write_keys,
 )
+from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import LIBRARY
 
 TRUSTED = trust(DEMO_KEY.public_key())
@@ -181,3 +182,15 @@ def test_the_shipped_registry_is_what_it_says() -> None:
 def test_unfit_releases_are_components(name: str, version: str, role: str, host: Host) -> None:
     _, data = Registry(LIBRARY / "registry").read(name, Version.parse(version))
     assert host.load(data, role).role == role
+
+
+def test_the_command_says_when_the_same_bytes_were_there_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wasm, (private, _) = tmp_path / "route.wasm", write_keys(tmp_path / "release")
+    wasm.write_bytes(ROUTE)
+    command = ["registry", "add", str(tmp_path / "r"), str(wasm), "--version", "1.2.0", "--key", str(private)]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert "route 1.2.0  " in first
+    assert "nothing is new" not in first
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"{first.rstrip()}  (nothing is new: the same bytes were there already)\n"

@@ -189,7 +189,7 @@ def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host
         await pilot.pause()
         assert "live  cut: plant, for: 4 s" in text_of(app)
         await pilot.press("w", "enter")
-        await until(pilot, lambda: "1 live commands" in app.prompt.said[0])
+        await until(pilot, lambda: "1 live command" in app.prompt.said[0])
 
     app = with_app(file, body, start=inline(host))
     assert app.view is not None

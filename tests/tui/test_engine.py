@@ -116,7 +116,7 @@ def test_rewinding_is_a_fresh_run_to_that_instant(host: Host, file: Path) -> Non
     go(one)
     back = one.handle(Rewind(9_000_000_000))
     assert isinstance(back, Done)
-    assert "1 live commands after it are undone" in back.text
+    assert "1 live command after it is undone" in back.text
     assert one.mode == "rewinding"
     assert isinstance(one.handle(Do({"crash": "gw"})), Wrong)
     go(one)

@@ -25,6 +25,7 @@ from twinloop.scenarios.planning.entries import live_action, require_verb, stamp
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.upgrades import on_offer
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.pacer import Pacer
@@ -244,7 +245,8 @@ class Engine:
             self._same_plan,
         )
         return Done(
-            f"{shown_path(Path(command.target))}: the scenario with {len(self.live.entries)} live commands"
+            f"{shown_path(Path(command.target))}: the scenario with "
+            f"{number_of(len(self.live.entries), 'live command')}"
         )
 
     def _same_plan(self, saved: Loaded) -> bool:
@@ -353,7 +355,11 @@ class Engine:
 
 
 def _undone(count: int) -> str:
-    return f"; {count} live commands after it are undone" if count else ""
+    return (
+        f"; {number_of(count, 'live command')} after it {'is' if count == 1 else 'are'} undone"
+        if count
+        else ""
+    )
 
 
 _HANDLERS: dict[type, Any] = {

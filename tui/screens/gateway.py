@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.snapshot import GatewayRow
 from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
 from twinloop.tui.engine.messages import GatewayInfo, Ready, View
@@ -39,7 +40,9 @@ def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     if len(out) > height:
         out = [
             *out[: height - 1],
-            Text(f"and {len(out) - height + 1} more lines: a taller window shows them", style=DIM),
+            Text(
+                f"and {number_of(len(out) - height + 1, 'more line')}: a taller window shows all", style=DIM
+            ),
         ]
     return [
         Text.assemble(line) if line.cell_len <= width else Text(fit(line.plain, width), style=line.style)
@@ -58,13 +61,13 @@ def _gateway(info: GatewayInfo, gateway: GatewayRow, view: View, index: int) -> 
         (info.name, HEAD),
         f"  {info.board}  ",
         (gateway.state, style),
-        f"  uplink {gateway.uplink}{more}  {view.restarts[index]} restarts",
+        f"  uplink {gateway.uplink}{more}  {number_of(view.restarts[index], 'restart')}",
     )
     out = [
         head, Text(f"  cores   {bar(load, 20)} {100 * load:.2f} % of {gateway.cores}"),
         Text(f"  memory  {bar(memory, 20)} {size_text(gateway.memory_bytes)} of {size_text(info.ram_bytes)}"),
     ]  # fmt: skip
-    waits = f"{gateway.backlog} messages, {gateway.in_flight} in flight"
+    waits = f"{number_of(gateway.backlog, 'message')}, {gateway.in_flight} in flight"
     if info.store_bytes:
         out.append(
             Text(

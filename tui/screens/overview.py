@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from rich.text import Text
 
+from twinloop.scenarios.text.words import number_of
 from twinloop.tui.drawing.text import (
     BAD,
     DIM,
@@ -99,7 +100,7 @@ def _topology(plan: Ready, view: View, width: int, most: int) -> list[Text]:
         more = len(fleets) - most + 1
         fleets = [
             *sorted(fleets, key=lambda one: one[0])[: most - 1],
-            (3, Text(f"and {more} more fleets", style=DIM)),
+            (3, Text(f"and {number_of(more, 'more fleet')}", style=DIM)),
         ]
     return [*out, *(text for _, text in fleets)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -111,6 +112,28 @@ def test_fail_is_1_and_says_how_to_repeat(tiny: Path, capsys: pytest.CaptureFixt
     assert "reproduce: twinloop run" in out
 
 
+def test_a_report_that_no_terminal_shows_is_not_wrapped(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "count(samples.lost{gateway=gw, fleet=presses, phase=calm-before-the-storm}) == 0"
+    changed(tiny, "count(samples.lost) == 0", f"{long}\n  - backlog == 0 within 10 ms after cut cloud")
+    changed(tiny, "expect:", "phases:\n  - {name: calm-before-the-storm, for: 4 s}\ntimeline:\n  - {at: 2 s, cut: cloud, for: 2 s}\nexpect:")
+    changed(tiny, "<= 50 ms", "<= 1 ms")
+    longer = tiny.parent / f"{'a-long-name-' * 10}.yaml"
+    longer.write_text(tiny.read_text())
+    assert main(["run", str(tiny), str(longer)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(f"✓  {long} ") and line.endswith("  0")]
+    assert [line for line in lines if line.startswith("   ") and "stage bus took" in line]
+    assert [line for line in lines if line.split()[:1] == ["FAIL"] and line.split()[1].endswith(longer.name)]
+    assert not [line for line in lines if len(line) > 1000]
+
+
+@pytest.mark.parametrize("command", ["run", "attach"])
+def test_strict_says_all_that_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--strict exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of" in told
+
+
 def test_no_data_is_4(tiny: Path) -> None:
     changed(tiny, "count(samples.lost) == 0", "p99(command.latency) <= 1 s")
     assert run_json(tiny)[0] == 4
@@ -147,8 +170,11 @@ def test_several_files_take_the_worst_code_and_a_suite_each(tiny: Path, tmp_path
     assert main(["run", str(tiny), str(bad)]) == 1
 
 
-def test_check_compares_two_runs(tiny: Path) -> None:
+def test_check_compares_two_runs_and_says_so(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_json(tiny, "--check")[0] == 0
+    assert len(re.findall(r"^checked: a second run had [1-9][0-9]+ events, the same$", capsys.readouterr().out, re.MULTILINE)) == 1
+    assert run_json(tiny)[0] == 0
+    assert "checked" not in capsys.readouterr().out.replace("150 of 150 checked against", "")
 
 
 def test_a_paced_run_takes_its_time_and_is_the_same(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -380,4 +406,6 @@ def test_boards_print_source_and_band_with_every_figure(capsys: pytest.CaptureFi
     assert main(["boards"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and "default instances" not in line]
     assert len(rows) == 4 * 15
+    assert not [row for row in rows if "e+" in row.split("x/÷")[0]]
+    assert any("16800 us" in row for row in rows)
     assert all("x/÷" in row and len(row.split("x/÷")[1].split()) > 1 for row in rows)

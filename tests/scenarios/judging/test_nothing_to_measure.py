@@ -107,7 +107,7 @@ SILENT = {"device-fault": "m/1", "kind": "silent"}
 @pytest.mark.parametrize(
     ("timeline", "bound", "why"),
     [
-        ([("3 s", "1 s"), ("15 s", "4.5 s")], "1000 bar", "1 devices had no value after the event"),
+        ([("3 s", "1 s"), ("15 s", "4.5 s")], "1000 bar", "1 device had no value after the event"),
         ([("3 s", "100 ms"), ("15 s", "4.5 s")], "-1000 bar", "later than the span"),
         ([("3 s", "1 s")], "1000 bar", "it never held"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file import schema
-from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.file.load import LIBRARY, load_text
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.planning.timeline import possible_events
 from twinloop.sim.kernel.clock import MS, S
@@ -194,3 +195,35 @@ def test_a_mistake_in_random_trouble(name: str, tmp_path: Path, capsys: pytest.C
     file.write_text(text(faults=(block,)))
     assert main(["check", str(file)]) == 3
     assert message in capsys.readouterr().err
+
+
+ONE_MISTAKE = {
+    "timeline": ("timeline:\n  - {at: 1 s, cut: clod, for: 1 s}\n  - {after: heal cloud, cut: plant, for: 1 s}\n", 'unknown link "clod"; did you mean "cloud"?'),
+    "random faults": ("random-faults:\n  - {mtbf: 1 s, mttr: 1 s, actions: [{cut: clod}]}\n", 'unknown link "clod"; did you mean "cloud"?'),
+    "key": ("timeline:\n  - {at: 1 s, cut: cloud, point: force, for: 1 s}\n", '"point" does not go with cut'),
+}
+
+
+@pytest.mark.parametrize("name", ONE_MISTAKE)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_entry_that_is_wrong_makes_no_mistake_of_what_waits_for_it(name: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks, message = ONE_MISTAKE[name]
+    file = tmp_path / "x.yaml"
+    file.write_text(TINY.replace("expect:\n", f"{blocks}expect:\n  - backlog == 0 within 10 s after heal cloud\n"))
+    assert main([command, str(file)]) == 3
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_pair_that_is_wrong_makes_no_mistake_of_what_waits_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (LIBRARY / "failover-hot.yaml").read_text()
+    of = re.search(r"of: ([a-z0-9-]+)", text)
+    assert of is not None
+    file = tmp_path / "x.yaml"
+    changed = text.replace(of[0], "of: nobody").replace("expect:\n", f"expect:\n  - backlog == 0 within 10 s after promote {of[1]}\n", 1)
+    file.write_text(changed)
+    assert main(["check", str(file)]) == 3
+    err = capsys.readouterr().err
+    assert 'unknown gateway "nobody"' in err
+    assert "unknown event" not in err

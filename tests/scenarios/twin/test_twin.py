@@ -188,7 +188,7 @@ def test_what_is_no_model_file_is_refused_with_its_line(tmp_path: Path, capsys: 
     good = write_model(catalog.model("press-sensor"))
     cases = [
         ("format: 1", "format: 2", "expected 1"), ("type: f32", "type: f33", "expected 'u16'"), ("kind: sine", "kind: sinus", 'did you mean "sine"'),
-        ("step: 500000000 ns", "step: 0 s", "over 0"), ("address: 2\n", "address: 1\n", "both lie at holding 1"), ("title:", "titel:", "titel"),
+        ("step: 500 ms", "step: 0 s", "over 0"), ("address: 2\n", "address: 1\n", "both lie at holding 1"), ("title:", "titel:", "titel"),
     ]  # fmt: skip
     for old, new, message in cases:
         assert old in good
@@ -383,3 +383,9 @@ def test_a_model_without_a_map_is_laid_out_anew(recorded: Path) -> None:
     model = model_of(fit(of(recorded, 1)), "m", "s", None)
     assert [(point.table, point.address, point.type) for point in model.points[:2]] == [("holding", 0, "f64"), ("holding", 4, "f64")]
     assert len(model.points) == 10
+
+
+@pytest.mark.parametrize(("head", "row", "said"), [("", "", "it has no column took_ns"), (",unit,took_ns", ",,", "column took_ns is empty")])
+def test_a_column_that_is_empty_is_not_called_missing(head: str, row: str, said: str) -> None:
+    rows = [f"{i * 1_000_000_000},pressure,{100 + i % 3},0{row}" for i in range(100)]
+    assert f"how long exchanges took: {said}" in fit(parse([f"ns,point,value,status{head}", *rows])).why_no_link
