@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests import compiled, processes
+from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.host import Host
 from twinloop.scenarios import collector
 
@@ -48,3 +49,12 @@ def host() -> Iterator[Host]:
     yield found
     assert found.live == 0, "a test left component instances open"
     found.close()
+
+
+@pytest.fixture(scope="session")
+def shipped_runs(host: Host, tmp_path_factory: pytest.TempPathFactory) -> ShippedRuns:
+    """A shipped scenario's name -> what it came to in this suite."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shipped-runs"
+    folder.mkdir(exist_ok=True)
+    return ShippedRuns(folder, host)

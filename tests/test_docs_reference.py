@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import twinloop
+from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.outcome import Cause
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import POINTS_MAX, DeviceModel
@@ -59,8 +60,8 @@ for state in ("missed", "lost", "evicted", "dropped"):
 
 
 @pytest.mark.parametrize("scenario", SEEN_IN)
-def test_a_cause_is_seen_in_the_scenario_that_its_row_names(scenario: str) -> None:
-    ledger = twinloop.run(scenario).data["ledger"]
+def test_a_cause_is_seen_in_the_scenario_that_its_row_names(shipped_runs: ShippedRuns, scenario: str) -> None:
+    ledger = shipped_runs(scenario).data["ledger"]
     assert [(state, cause) for state, cause in SEEN_IN[scenario] if not ledger[state].get(cause)] == []
 
 
