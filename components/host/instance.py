@@ -282,7 +282,8 @@ class Instance:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
-        left = self._fuel_left = self.block.fuel(self.context)
+        get_fuel(self.context, self.block.fuel_at)
+        left = self._fuel_left = self.block.words[FUEL]
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:

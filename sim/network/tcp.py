@@ -12,9 +12,10 @@ link slower than its timer); a link's rate alone limits throughput.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any
 
-from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, Occurrence, S
+from twinloop.sim.kernel.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
 from twinloop.sim.network.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -101,7 +102,7 @@ class _Half:
         if arrives == NEVER_NS:
             self.retry(segment)
         else:
-            env.expect(arrives, segment)
+            heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
         return arrives
 
     def leave(self, segment: _Segment, by_ns: int) -> None:
@@ -112,7 +113,7 @@ class _Half:
         if arrives == NEVER_NS:
             self.retry(segment)
             return
-        env.expect(arrives, segment)
+        heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
         if arrives >= by_ns and stream.troubled is not None:
             stream.troubled()
 
