@@ -29,6 +29,7 @@ test-foreign: $(VENV)/.dev    ## npm's modbus-serial and node-opcua against `twi
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

@@ -19,9 +19,12 @@ settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ
 settings.load_profile("suite")
 
 compiled.install()
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all of twinloop for itself
+os.environ.pop(
+    "PYTHONDONTWRITEBYTECODE", None
+)  # else each process that a test starts compiles all of twinloop for itself
 collector.GROWTH_BYTES = 512 << 20
-"""a whole collection looks at all tests and at all that libraries have loaded: half a second, a hundred times in a suite"""
+"""a whole collection looks at all tests and at all that libraries have loaded: half a second, a hundred times
+in a suite"""
 gc.disable()
 _GROWN_BYTES = 256 << 20
 _clean_bytes = [collector.resident_bytes() or 0]
@@ -29,7 +32,8 @@ _clean_bytes = [collector.resident_bytes() or 0]
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Garbage is looked for between tests, when so much more lies in memory than after it was looked for last."""
+    """Garbage is looked for between tests, when so much more lies in memory than after it was looked for
+    last."""
     if (collector.resident_bytes() or 0) - _clean_bytes[0] > _GROWN_BYTES:
         gc.collect()
         _clean_bytes[0] = collector.resident_bytes() or 0
@@ -44,7 +48,8 @@ def _forks() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[Host]:
-    """Compiling a component takes longer than most tests: one host serves them all; worlds close their own instances."""
+    """Compiling a component takes longer than most tests: one host serves them all; worlds close their own
+    instances."""
     found = Host()
     yield found
     assert found.live == 0, "a test left component instances open"

@@ -1,4 +1,5 @@
-"""An OPC UA server at the other end of a driver under test: asyncua's own, at one instant of simulated time, or its answers, replayed."""
+"""An OPC UA server at the other end of a driver under test: asyncua's own, at one instant of simulated time,
+or its answers, replayed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ OPN_SEQUENCE_AT = 12 + POLICY_BYTES + 8
 
 
 class Peer:
-    """A device's server, asked byte by byte: ``talk`` gives all that comes back within ``wait_s`` of simulated time."""
+    """A device's server, asked byte by byte: ``talk`` gives all that comes back within ``wait_s`` of
+    simulated time."""
 
     def __init__(self, kind: DeviceModel | None = None) -> None:
         self.env = Environment()
@@ -48,7 +50,9 @@ class Peer:
             self.connection.gone()
         self.hung_up = False
         made: list[Accepted | None] = []
-        self.connection = self.stacks.accept(host_of(DEVICE), PORT, self.heard.append, lambda at_once: self._gone(made[0]), "gw")
+        self.connection = self.stacks.accept(
+            host_of(DEVICE), PORT, self.heard.append, lambda at_once: self._gone(made[0]), "gw"
+        )
         made.append(self.connection)
 
     def _gone(self, connection: Accepted | None) -> None:
@@ -82,14 +86,30 @@ def frames(data: bytes) -> list[bytes]:
 
 
 def driver(
-    host: Host, kind: DeviceModel | None = None, points: list[PointConfig] | None = None, clock: dict[str, Any] | None = None, **options: str
+    host: Host,
+    kind: DeviceModel | None = None,
+    points: list[PointConfig] | None = None,
+    clock: dict[str, Any] | None = None,
+    **options: str,
 ) -> Instance:
     """A configured opcua-driver. Its clock says 42 s, unless it is given one (``clock``: imports by name)."""
     kind = kind or model("press-sensor")
     if points is None:
-        points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(kind.points)]
-    handlers = {"clock.now": lambda: EPOCH_NS + 42_000_000_000, "clock.monotonic": lambda: 42_000_000_000, "log.log": lambda level, text: None, **(clock or {})}
-    instance = host.instantiate(host.link(host.load(WASM / "opcua-driver.wasm", "driver"), ["fieldbus", "clock", "log"]), handlers, FUEL)
+        points = [
+            PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high)
+            for i, p in enumerate(kind.points)
+        ]
+    handlers = {
+        "clock.now": lambda: EPOCH_NS + 42_000_000_000,
+        "clock.monotonic": lambda: 42_000_000_000,
+        "log.log": lambda level, text: None,
+        **(clock or {}),
+    }
+    instance = host.instantiate(
+        host.link(host.load(WASM / "opcua-driver.wasm", "driver"), ["fieldbus", "clock", "log"]),
+        handlers,
+        FUEL,
+    )
     given = {"protocol": "opcua", "endpoint": endpoint(DEVICE), "timeout": "1 s", **options}
     instance.begin("configure", (Settings(DEVICE, points, list(given.items())),), FUEL)
     instance.advance()
@@ -97,7 +117,8 @@ def driver(
 
 
 class Bus:
-    """What `fieldbus` does for a driver whose bytes go to ``talk`` (request -> bytes that come back; None: nothing does)."""
+    """What `fieldbus` does for a driver whose bytes go to ``talk`` (request -> bytes that come back; None:
+    nothing does)."""
 
     def __init__(self, talk: Callable[[bytes], bytes | None]) -> None:
         self.talk, self.unread, self.sent = talk, b"", b""
@@ -132,7 +153,8 @@ def ask(instance: Instance, bus: Bus, export: str = "read-sensor", arguments: tu
 
 
 class Replay:
-    """Answers that a real server gave, by the kind of request, with the numbers of the request that is answered now."""
+    """Answers that a real server gave, by the kind of request, with the numbers of the request that is
+    answered now."""
 
     def __init__(self, peer: Peer, host: Host) -> None:
         self.answers: dict[bytes, bytes] = {}

@@ -1,10 +1,13 @@
-"""Processes of ``python -m MODULE`` without what each of them costs before it does anything: imports, and OPC UA's standard nodes, two seconds of CPU time.
+"""Processes of ``python -m MODULE`` without what each of them costs before it does anything: imports, and OPC
+UA's standard nodes, two seconds of CPU time.
 
-One process a test worker imports all of that and then does nothing but fork: a fork is a process of its own, with its own arguments, streams,
-signals and exit code. For tests that need another process to talk to. How Python itself begins (PYTHONHASHSEED, Ctrl-C during the imports, what
-is imported at all) is tested with ``subprocess``, which begins from nothing.
+One process a test worker imports all of that and then does nothing but fork: a fork is a process of its own,
+with its own arguments, streams, signals and exit code. For tests that need another process to talk to. How
+Python itself begins (PYTHONHASHSEED, Ctrl-C during the imports, what is imported at all) is tested with
+``subprocess``, which begins from nothing.
 
-Belongs here: the process that forks (``python -m tests.processes``), and what a test holds of a fork. Never: what is run in it.
+Belongs here: the process that forks (``python -m tests.processes``), and what a test holds of a fork. Never:
+what is run in it.
 """
 
 from __future__ import annotations
@@ -30,14 +33,22 @@ from typing import Any, TextIO
 from tests import compiled
 
 ROOT = Path(__file__).parents[1]
-IMPORTED = ("twinloop.scenarios.cli.main", "twinloop.scenarios.runner", "twinloop.scenarios.wire.wire", "twinloop.scenarios.wire.hil", "asyncua", "pymodbus.client",
-            "twinloop.tui.engine.process")  # fmt: skip
+IMPORTED = (
+    "twinloop.scenarios.cli.main",
+    "twinloop.scenarios.runner",
+    "twinloop.scenarios.wire.wire",
+    "twinloop.scenarios.wire.hil",
+    "asyncua",
+    "pymodbus.client",
+    "twinloop.tui.engine.process",
+)
 REQUEST_BYTES_MAX, DESCRIPTORS_MAX = 1 << 16, 8
 
 
-# ---- the process that forks -------------------------------------------------------------------------------------------
+# ---- the process that forks ----------------------------------------------------------------------
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
-    """Forks until nobody asks any more. Comes back in each fork with what is to be run, and with None in the end."""
+    """Forks until nobody asks any more. Comes back in each fork with what is to be run, and with None in the
+    end."""
     while True:
         data, found, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, DESCRIPTORS_MAX)
         if not data:
@@ -56,7 +67,8 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
 
 
 def _kept(wanted: dict[str, Any], out: int, errors: int, told: int, *more: int) -> dict[str, Any]:
-    """In a process between: it tells the fork's id, waits for it, tells how it ended. Comes back in the fork, whose streams are its own."""
+    """In a process between: it tells the fork's id, waits for it, tells how it ended. Comes back in the fork,
+    whose streams are its own."""
     number = os.fork()
     if number:
         for descriptor in (out, errors, *more):
@@ -65,7 +77,9 @@ def _kept(wanted: dict[str, Any], out: int, errors: int, told: int, *more: int) 
         os.write(told, f"{number}\n".encode())
         _, status, used = os.wait4(number, 0)
         with contextlib.suppress(BrokenPipeError):  # nobody may be interested any more
-            os.write(told, json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]).encode())
+            os.write(
+                told, json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]).encode()
+            )
         os._exit(0)
     os.close(told)
     for descriptor, stream in ((out, 1), (errors, 2)):
@@ -90,15 +104,21 @@ def _main() -> None:
         runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
 
 
-# ---- what a test holds ------------------------------------------------------------------------------------------------
+# ---- what a test holds ---------------------------------------------------------------------------
 class Forked:
-    """As subprocess.Popen with pipes and text; ``cpu_s`` is what it has used, when it has ended. Its last arguments are its numbers of ``descriptors``."""
+    """As subprocess.Popen with pipes and text; ``cpu_s`` is what it has used, when it has ended. Its last
+    arguments are its numbers of ``descriptors``."""
 
-    def __init__(self, module: str, arguments: Sequence[str], folder: Path = ROOT, descriptors: Sequence[int] = ()) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[str], folder: Path = ROOT, descriptors: Sequence[int] = ()
+    ) -> None:
         self.returncode: int | None = None
         self.cpu_s = 0.0
         pipes = [os.pipe() for _ in range(3)]
-        _FORKS.ask({"module": module, "arguments": list(arguments), "folder": str(folder)}, [*(written for _, written in pipes), *descriptors])
+        _FORKS.ask(
+            {"module": module, "arguments": list(arguments), "folder": str(folder)},
+            [*(written for _, written in pipes), *descriptors],
+        )
         for _, written in pipes:
             os.close(written)
         self.stdout: TextIO = os.fdopen(pipes[0][0], encoding="utf-8")
@@ -146,7 +166,10 @@ class Forked:
             said[index] = stream.read()
 
         ends = None if timeout is None else time.monotonic() + timeout
-        readers = [threading.Thread(target=read, args=pair, daemon=True) for pair in enumerate((self.stdout, self.stderr))]
+        readers = [
+            threading.Thread(target=read, args=pair, daemon=True)
+            for pair in enumerate((self.stdout, self.stderr))
+        ]
         for reader in readers:
             reader.start()
         for reader in readers:
@@ -159,7 +182,9 @@ class Forked:
     def __enter__(self) -> Forked:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self.kill()
         self.wait()
@@ -186,7 +211,9 @@ class _Forks:
         if self._requests is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             command = [sys.executable, "-m", "tests.processes", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
             theirs.close()
             self._requests = ours
         socket.send_fds(self._requests, [json.dumps(wanted).encode()], descriptors)

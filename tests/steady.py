@@ -1,4 +1,5 @@
-"""For tests over real sockets at the wall's pace: on a shared machine everything may stand still for longer than a poll.
+"""For tests over real sockets at the wall's pace: on a shared machine everything may stand still for longer
+than a poll.
 
 Belongs here: noticing that, and trying again. A failure without a standstill is a failure at once.
 """
@@ -43,7 +44,8 @@ class _Stalls:
 
 
 def steady(test: Callable[..., None]) -> Callable[..., None]:
-    """A test that may fail when the machine stood still for STALL_S meanwhile; then it is tried again in a folder of its own."""
+    """A test that may fail when the machine stood still for STALL_S meanwhile; then it is tried again in a
+    folder of its own."""
 
     @functools.wraps(test)
     def tried(*args: Any, tmp_path: Path, **kwargs: Any) -> None:

@@ -1,5 +1,5 @@
-"""What docs/ shows is what happens: Python runs as a reader would copy it, each whole scenario has the verdict that its first line says and prints
-what stands below it."""
+"""What docs/ shows is what happens: Python runs as a reader would copy it, each whole scenario has the
+verdict that its first line says and prints what stands below it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 BLOCKS = [
     pytest.param(found[1], id=f"{page.stem}-{number}")
     for page in sorted(DOCS.rglob("*.md"))
-    for number, found in enumerate(re.finditer(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL), 1)
+    for number, found in enumerate(
+        re.finditer(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL), 1
+    )
 ]
 
 
@@ -37,13 +39,19 @@ def test_there_are_blocks() -> None:
 
 @pytest.mark.parametrize("name", pages())
 def test_reference_pages_are_what_the_program_prints(name: str) -> None:
-    assert (DOCS / "reference" / name).read_text() == pages()[name], "run python -m twinloop.scenarios.cli.reference"
+    assert (DOCS / "reference" / name).read_text() == pages()[name], (
+        "run python -m twinloop.scenarios.cli.reference"
+    )
 
 
 SCENARIOS = [
     pytest.param(found[3], found[2], found[4] or "", id=f"{page.stem}-{found[1]}")
     for page in sorted(DOCS.rglob("*.md"))
-    for found in re.finditer(r"^```yaml\n(?=# (\S+)\.yaml: (\S+)\n)(.*?)^```\n(?:\n(?:(?!```|#)[^\n]*\n)*```text\n(.*?)^```)?", page.read_text(), re.MULTILINE | re.DOTALL)
+    for found in re.finditer(
+        r"^```yaml\n(?=# (\S+)\.yaml: (\S+)\n)(.*?)^```\n(?:\n(?:(?!```|#)[^\n]*\n)*```text\n(.*?)^```)?",
+        page.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
 ]
 
 

@@ -1,4 +1,5 @@
-"""Hand-written reference pages name what the code has: causes, keys of model files, entry points; nothing can be forgotten there."""
+"""Hand-written reference pages name what the code has: causes, keys of model files, entry points; nothing can
+be forgotten there."""
 
 from __future__ import annotations
 
@@ -48,8 +49,12 @@ def test_every_cause_of_a_state_is_explained(end: End) -> None:
 
 
 def test_every_state_and_every_fault_is_explained() -> None:
-    assert sorted(named(row[0])[0] for row in rows(CAUSES_PAGE, "## The states")) == sorted(end.value for end in End)
-    assert sorted(name for row in rows(CAUSES_PAGE, "## Faults of components") for name in named(row[0])) == sorted(one.value for one in Cause)
+    assert sorted(named(row[0])[0] for row in rows(CAUSES_PAGE, "## The states")) == sorted(
+        end.value for end in End
+    )
+    assert sorted(
+        name for row in rows(CAUSES_PAGE, "## Faults of components") for name in named(row[0])
+    ) == sorted(one.value for one in Cause)
 
 
 SEEN_IN: dict[str, list[tuple[str, str]]] = {}
@@ -83,7 +88,10 @@ def key_rows(heading: str) -> dict[str, tuple[str, str]]:
     return {named(row[0])[0]: (row[1], row[2]) for row in cells}
 
 
-@pytest.mark.parametrize(("heading", "block"), [("## The file", ModelFile), ("## A point", PointBlock), ("## A signal", SignalBlock)])
+@pytest.mark.parametrize(
+    ("heading", "block"),
+    [("## The file", ModelFile), ("## A point", PointBlock), ("## A signal", SignalBlock)],
+)
 def test_every_key_of_a_model_file_is_explained(heading: str, block: type[BaseModel]) -> None:
     told = key_rows(heading)
     assert list(told) == list(block.model_fields)
@@ -93,17 +101,23 @@ def test_every_key_of_a_model_file_is_explained(heading: str, block: type[BaseMo
         if get_origin(field.annotation) is Literal:
             assert named(kind) == [str(one) for one in get_args(field.annotation)], key
         if not field.is_required() and default.startswith("`") and default != "`level`":
-            assert default.strip("`") == (str(field.default).lower() if isinstance(field.default, bool) else str(field.default)), key
+            assert default.strip("`") == (
+                str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            ), key
 
 
 def test_every_kind_of_signal_is_explained() -> None:
-    assert [named(row[0])[0] for row in rows(MODEL_PAGE, "## A signal")] == list(get_args(SignalBlock.model_fields["kind"].annotation))
+    assert [named(row[0])[0] for row in rows(MODEL_PAGE, "## A signal")] == list(
+        get_args(SignalBlock.model_fields["kind"].annotation)
+    )
     assert sorted(KINDS) == sorted(get_args(SignalBlock.model_fields["kind"].annotation))
 
 
 @pytest.mark.parametrize("page", ["model-file.md", "howto/your-device.md"])
 def test_a_model_file_is_read_and_polled(page: str, tmp_path: Path) -> None:
-    found = re.findall(r"^```yaml\n# (model/\S+\.yaml)\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^```yaml\n# (model/\S+\.yaml)\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL
+    )
     assert len(found) == 1
     name, text = found[0]
     read_model(text, Path(name), name)
@@ -122,7 +136,14 @@ MODEL_DEFAULTS = Signal()
 
 def test_defaults_that_are_told_in_words() -> None:
     assert MODEL_DEFAULTS.period == 600
-    assert read_model(MODEL_PAGE.split("# model/pump.yaml\n")[1].split("```")[0].replace("like: press-sensor\n", ""), Path("x"), "x").response_ns == 1_000_000
+    assert (
+        read_model(
+            MODEL_PAGE.split("# model/pump.yaml\n")[1].split("```")[0].replace("like: press-sensor\n", ""),
+            Path("x"),
+            "x",
+        ).response_ns
+        == 1_000_000
+    )
     assert DeviceModel.__dataclass_fields__["serial_response_ns"].default == 5_000_000
     assert (POINTS_MAX, SENTINELS_MAX) == (500, 4)
 
@@ -135,12 +156,29 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of the page, built and installed into a folder of its own."""
     folder = tmp_path_factory.mktemp("package")
     files = re.findall(r"^```(?:toml|py|yaml)\n# (\S+)\n(.*?)^```", PACKAGE_PAGE, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in files] == ["pyproject.toml", "acme_twinloop/devices.py", "acme_twinloop/points.py", "cooling.yaml"]
+    assert [name for name, _ in files] == [
+        "pyproject.toml",
+        "acme_twinloop/devices.py",
+        "acme_twinloop/points.py",
+        "cooling.yaml",
+    ]
     (folder / "acme_twinloop").mkdir()
     (folder / "acme_twinloop" / "__init__.py").touch()
     for name, text in files:
         (folder / name).write_text(text)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--target", str(folder / "site"), str(folder)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder / "site"),
+        str(folder),
+    ]
     subprocess.run(pip, check=True)
     return folder
 
@@ -148,7 +186,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def twinloop_command(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     search = os.pathsep.join([str(installed / "site"), str(DOCS.parent)])
     command = [sys.executable, "-m", "twinloop", *arguments]
-    return subprocess.run(command, cwd=installed, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search})
+    return subprocess.run(
+        command,
+        cwd=installed,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": search},
+    )
 
 
 def test_a_package_of_ones_own_brings_a_device_and_a_command(installed: Path) -> None:
@@ -163,18 +208,35 @@ def test_a_package_of_ones_own_brings_a_device_and_a_command(installed: Path) ->
 
 
 def test_the_groups_of_entry_points_are_those_of_the_code() -> None:
-    assert [named(row[0])[0] for row in rows(f"\n## All\n{PACKAGE_PAGE}", "## All")] == [catalog.ENTRY_POINTS, elsewhere.ENTRY_POINTS]
+    assert [named(row[0])[0] for row in rows(f"\n## All\n{PACKAGE_PAGE}", "## All")] == [
+        catalog.ENTRY_POINTS,
+        elsewhere.ENTRY_POINTS,
+    ]
 
 
 def test_every_state_of_the_figure_is_explained() -> None:
     page = (DOCS / "states.md").read_text()
-    headings = {"gateway": "## Gateway", "component": "## Component", "uplink session": "## Uplink session", "role in a pair": "## Role in a pair", "upgrade": "## Upgrade"}
+    headings = {
+        "gateway": "## Gateway",
+        "component": "## Component",
+        "uplink session": "## Uplink session",
+        "role in a pair": "## Role in a pair",
+        "upgrade": "## Upgrade",
+    }
     assert list(headings) == [table.of for table in TABLES]
     for name, heading in headings.items():
-        known = {state for (origin, _), to in next(table for table in TABLES if table.of == name).items() for state in (origin, to)}
+        known = {
+            state
+            for (origin, _), to in next(table for table in TABLES if table.of == name).items()
+            for state in (origin, to)
+        }
         assert sorted(named(row[0])[0] for row in rows(page, heading)) == sorted(known), name
 
 
 def test_the_readmes_verdicts_are_those_of_the_program() -> None:
-    told = {row[0]: row[1] for row in rows((DOCS.parent / "README.md").read_text(), "## The verdict") if row[0] != "(error)"}
+    told = {
+        row[0]: row[1]
+        for row in rows((DOCS.parent / "README.md").read_text(), "## The verdict")
+        if row[0] != "(error)"
+    }
     assert told == {verdict.value: str(code) for verdict, code in EXIT_CODES.items()}

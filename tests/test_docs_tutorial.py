@@ -1,4 +1,5 @@
-"""The tutorial's way through the terminal: its keys lead from a PASS to the FAIL that it tells of, and from there to a PASS."""
+"""The tutorial's way through the terminal: its keys lead from a PASS to the FAIL that it tells of, and from
+there to a PASS."""
 
 from __future__ import annotations
 
@@ -30,7 +31,16 @@ def plant(tmp_path: Path) -> Path:
 
 
 def test_the_steps_in_the_terminal(host: Host, plant: Path) -> None:
-    for step in ("press `g`", "type `20 s`", "Press `:`, type `cut: cloud, for: 15 s`", "Press `f`", "`3620 lost`", "Press `w`", "Press `q`", "press `r`"):
+    for step in (
+        "press `g`",
+        "type `20 s`",
+        "Press `:`, type `cut: cloud, for: 15 s`",
+        "Press `f`",
+        "`3620 lost`",
+        "Press `w`",
+        "Press `q`",
+        "press `r`",
+    ):
         assert step.lower() in PAGE.lower(), step
 
     async def typed(app: Twinloop, pilot: Any, text: str) -> None:
@@ -40,7 +50,14 @@ def test_the_steps_in_the_terminal(host: Host, plant: Path) -> None:
     async def fails(app: Twinloop, pilot: Any) -> None:
         await pilot.press("g")
         await typed(app, pilot, "20 s")
-        await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns >= 19_000_000_000 and app.view.mode == "paused")
+        await until(
+            pilot,
+            lambda: (
+                app.view is not None
+                and app.view.snapshot.now_ns >= 19_000_000_000
+                and app.view.mode == "paused"
+            ),
+        )
         await pilot.press("colon")
         await typed(app, pilot, "cut: cloud, for: 15 s")
         await until(pilot, lambda: app.prompt.said[0].startswith("cut cloud at "))

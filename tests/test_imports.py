@@ -1,4 +1,5 @@
-"""What an import or a command may load: a static graph can't see deferred imports, so subprocesses look at sys.modules."""
+"""What an import or a command may load: a static graph can't see deferred imports, so subprocesses look at
+sys.modules."""
 
 from __future__ import annotations
 
@@ -7,7 +8,12 @@ import sys
 
 
 def modules_after(code: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.splitlines()[-1].split()
 
 
@@ -17,7 +23,9 @@ def test_help_loads_neither_the_tui_nor_the_engine() -> None:
 
 
 def test_run_loads_neither_textual_nor_asyncua() -> None:
-    loaded = modules_after("from twinloop.scenarios.cli.main import main; main(['check', 'quickstart'])\nimport twinloop.scenarios.runner")
+    loaded = modules_after(
+        "from twinloop.scenarios.cli.main import main; main(['check', 'quickstart'])\nimport twinloop.scenarios.runner"
+    )
     assert not {"textual", "asyncua"} & set(loaded)
 
 

@@ -1,4 +1,5 @@
-"""What is installed: one package, whole, whether the wheel comes from the tree or from the source distribution, beside folders of any name."""
+"""What is installed: one package, whole, whether the wheel comes from the tree or from the source
+distribution, beside folders of any name."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def ran(*command: str, cwd: Path = ROOT, **environment: str) -> str:
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -25,7 +28,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     ran(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder))
     (source,) = folder.glob("*.tar.gz")
-    ran(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source))
+    ran(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(source),
+    )
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         assert {name.split("/")[0] for name in packed.namelist()} == {"twinloop", "twinloop-0.1.0.dist-info"}
@@ -38,12 +52,38 @@ def test_it_runs_beside_folders_of_the_same_names_as_its_rooms(installed: Path, 
     for room in ("sim", "devices", "components", "scenarios", "tui"):
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text("raise RuntimeError('somebody else')\n")
-    where = ran(sys.executable, "-c", "import twinloop; print(twinloop.__file__)", cwd=tmp_path, PYTHONPATH=str(installed))
+    where = ran(
+        sys.executable,
+        "-c",
+        "import twinloop; print(twinloop.__file__)",
+        cwd=tmp_path,
+        PYTHONPATH=str(installed),
+    )
     assert Path(where.strip()).is_relative_to(installed)
-    told = ran(sys.executable, "-m", "twinloop", "run", "field/faster-than-the-line-fixed", cwd=tmp_path, PYTHONPATH=str(installed))
+    told = ran(
+        sys.executable,
+        "-m",
+        "twinloop",
+        "run",
+        "field/faster-than-the-line-fixed",
+        cwd=tmp_path,
+        PYTHONPATH=str(installed),
+    )
     assert "PASS" in told.splitlines()[-1]
     picture = tmp_path / "seen.svg"
-    ran(sys.executable, "-m", "twinloop", "tui", "quickstart", "--screenshot", str(picture), "--at", "5s", cwd=tmp_path, PYTHONPATH=str(installed))
+    ran(
+        sys.executable,
+        "-m",
+        "twinloop",
+        "tui",
+        "quickstart",
+        "--screenshot",
+        str(picture),
+        "--at",
+        "5s",
+        cwd=tmp_path,
+        PYTHONPATH=str(installed),
+    )
     assert picture.read_text().startswith("<svg")
 
 

@@ -1,4 +1,5 @@
-"""What README and docs show is what there is: their scenario runs, their trouble is accepted, what they name exists."""
+"""What README and docs show is what there is: their scenario runs, their trouble is accepted, what they name
+exists."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def block(heading: str) -> str:
 
 def test_every_whole_scenario_passes_as_it_stands(host: Host) -> None:
     """Copied and run, with nothing beside it that no expectation speaks of but what a lossy link costs."""
-    blocks = ["".join(line[4:] or "\n" for line in found.splitlines(keepends=True)) for found in re.findall(r"\n\n((?:    .*\n|\n)+)", README)]
+    blocks = [
+        "".join(line[4:] or "\n" for line in found.splitlines(keepends=True))
+        for found in re.findall(r"\n\n((?:    .*\n|\n)+)", README)
+    ]
     whole = [text for text in blocks if text.startswith("format: 2")]
     assert len(whole) == README.count("    format: 2\n") >= 1
     for text in whole:
@@ -45,7 +49,9 @@ def test_every_whole_scenario_passes_as_it_stands(host: Host) -> None:
 def test_its_expectations_on_values_hold_of_its_scenario(host: Host) -> None:
     scenario = block("# A scenario\n")
     expected = block("### Values\n").replace("expect:\n", "")
-    result = run(load_text(scenario.replace("count: 100", "count: 5") + expected, Path("readme.yaml")), Options(), host)
+    result = run(
+        load_text(scenario.replace("count: 100", "count: 5") + expected, Path("readme.yaml")), Options(), host
+    )
     assert result.verdict is Verdict.PASS
     assert len(result.data["expectations"]) == 7
 
@@ -56,17 +62,27 @@ def test_its_pair_is_accepted(host: Host) -> None:
     whole["gateways"] = pair
     whole["links"] |= {name: {"preset": "lan"} for name in ("cloud-a", "cloud-b", "beat")}
     del whole["links"]["cloud"], whole["timeline"], whole["expect"]
-    whole["timeline"] = [{"at": "1 s", "partition": "gw"}, {"at": "2 s", "cut": "plant", "gateway": "gw"}, {"after": "promote gw-b", "crash": "gw"}]
+    whole["timeline"] = [
+        {"at": "1 s", "partition": "gw"},
+        {"at": "2 s", "cut": "plant", "gateway": "gw"},
+        {"after": "promote gw-b", "crash": "gw"},
+    ]
     spec = Planner(load_text(yaml.safe_dump(whole), Path("readme.yaml")), host).world()
     assert spec.gateways[1].standby is not None
 
 
 def test_its_upgrade_is_accepted(host: Host, tmp_path: Path) -> None:
     text = block("### Upgrades\n")
-    upgrade, whole = yaml.safe_load(text[text.index("components:") :]), yaml.safe_load(block("# A scenario\n"))
+    upgrade = yaml.safe_load(text[text.index("components:") :])
+    whole = yaml.safe_load(block("# A scenario\n"))
     whole["components"] |= upgrade.pop("components")
     whole = {**whole, **upgrade}
-    Registry(tmp_path / "registry").add("route", Version(1, 1, 0), (SHIPPED / "route.wasm").read_bytes(), read_private_key(write_keys(tmp_path / "keys" / "release")[0]))
+    Registry(tmp_path / "registry").add(
+        "route",
+        Version(1, 1, 0),
+        (SHIPPED / "route.wasm").read_bytes(),
+        read_private_key(write_keys(tmp_path / "keys" / "release")[0]),
+    )
     spec = Planner(load_text(yaml.safe_dump(whole), tmp_path / "readme.yaml"), host).world()
     assert [offer.release.name for offer in spec.offers] == ["route"]
     assert spec.gateways[0].upgrade.latency_ns == 20_000_000
@@ -85,7 +101,9 @@ def test_its_field_is_accepted(host: Host) -> None:
 
 def test_its_trouble_is_accepted(host: Host) -> None:
     scenario, trouble = block("# A scenario\n"), block("### Trouble\n")
-    with_trouble = scenario[: scenario.index("timeline:")].replace("duration: 2 min", "duration: 4 min") + trouble
+    with_trouble = (
+        scenario[: scenario.index("timeline:")].replace("duration: 2 min", "duration: 4 min") + trouble
+    )
     loaded = load_text(with_trouble, Path("readme.yaml"))
     spec = Planner(loaded, host).world()
     assert len(spec.timeline) > 5

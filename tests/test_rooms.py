@@ -13,19 +13,42 @@ ROOMS = {
     "components": ("contract", "host", "releases", ""),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
-        "kernel", "network", "model", "accounts", "cloud", "libraries", "field", "truth", "machine", "north", "gateway", "redundancy", "upgrade", "trouble", "", "serving",
+        "kernel",
+        "network",
+        "model",
+        "accounts",
+        "cloud",
+        "libraries",
+        "field",
+        "truth",
+        "machine",
+        "north",
+        "gateway",
+        "redundancy",
+        "upgrade",
+        "trouble",
+        "",
+        "serving",
     ),
     "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "cli"),
     "tui": ("engine", "drawing", "screens", "terminal", ""),
-}  # fmt: skip
+}
 """each folder's rooms, from the ground up; "" is the folder itself"""
+
+
 def modules() -> dict[str, Path]:
     """Name below ``twinloop`` -> file."""
     found = {}
     for top in ("components", "devices", "sim", "scenarios", "tui"):
         for path in (ROOT / top).rglob("*.py"):
             if "guests" not in path.parts:
-                found[path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")] = path
+                found[
+                    path.relative_to(ROOT)
+                    .with_suffix("")
+                    .as_posix()
+                    .replace("/", ".")
+                    .removesuffix(".__init__")
+                ] = path
     return found
 
 
@@ -43,13 +66,18 @@ def imports() -> dict[str, dict[str, None]]:
                     target = f"{module}.{alias.name}" if f"{module}.{alias.name}" in known else module
                     found[target] = None
             elif isinstance(node, ast.Import):
-                found.update((alias.name.removeprefix("twinloop."), None) for alias in node.names if alias.name.startswith("twinloop."))
+                found.update(
+                    (alias.name.removeprefix("twinloop."), None)
+                    for alias in node.names
+                    if alias.name.startswith("twinloop.")
+                )
         found.pop(name, None)
     return graph
 
 
 def circles(graph: dict[str, dict[str, None]]) -> list[list[str]]:
-    """Groups of modules that import each other, round about: strongly connected components of more than one (Tarjan 1972)."""
+    """Groups of modules that import each other, round about: strongly connected components of more than one
+    (Tarjan 1972)."""
     number: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -83,9 +111,12 @@ def room_of(module: str) -> str:
 
 def test_rooms_import_downward() -> None:
     upward = [
-        f"{name} imports {other}" for name, found in imports().items() for top in [name.partition(".")[0]] for other in found
+        f"{name} imports {other}"
+        for name, found in imports().items()
+        for top in [name.partition(".")[0]]
+        for other in found
         if other.startswith(f"{top}.") and ROOMS[top].index(room_of(other)) > ROOMS[top].index(room_of(name))
-    ]  # fmt: skip
+    ]
     assert upward == []
 
 
@@ -115,5 +146,15 @@ def test_nobody_imports_a_room_past_the_package() -> None:
         if path.name == "once.py":
             continue  # it runs in old trees, too
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not [one for one in names if one.split(".")[0] in ("components", "devices", "sim", "scenarios", "tui")], path
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not [
+                one
+                for one in names
+                if one.split(".")[0] in ("components", "devices", "sim", "scenarios", "tui")
+            ], path

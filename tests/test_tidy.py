@@ -16,7 +16,23 @@ FILE_LINES_MAX = 430
 FUNCTION_LINES_MAX = 70
 ATTRIBUTES_MAX = 20
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "common", "misc", "base")
-TRANSCENDENTALS = {"sin", "cos", "tan", "exp", "log", "log2", "log10", "pow", "power", "arcsin", "arccos", "arctan", "arctan2", "sinh", "tanh"}
+TRANSCENDENTALS = {
+    "sin",
+    "cos",
+    "tan",
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "pow",
+    "power",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "arctan2",
+    "sinh",
+    "tanh",
+}
 CLOCKS = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "now", "utcnow", "today", "sleep"}
 SOCKETS = ("socket", "ssl", "selectors")
 RANDOMNESS_HOMES = ("sim/kernel/random.py",)
@@ -24,7 +40,9 @@ CLOCK_HOMES = ("sim/kernel/pacer.py", "devices/live/")
 
 
 def sources(rooms: tuple[str, ...] = ROOMS) -> list[Path]:
-    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py") if "guests" not in path.parts)
+    return sorted(
+        path for room in rooms for path in (ROOT / room).rglob("*.py") if "guests" not in path.parts
+    )
 
 
 @cache
@@ -64,15 +82,29 @@ def calls(parsed: ast.AST) -> Iterator[tuple[str, str]]:
 def test_no_clock_no_randomness_no_transcendentals_in_simulated_rooms(path: Path) -> None:
     parsed = tree(path)
     found = list(calls(parsed))
-    imported = {alias.name.split(".")[0] for node in ast.walk(parsed) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {(node.module or "").split(".")[0] for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom)}
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(parsed)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        (node.module or "").split(".")[0] for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom)
+    }
     if not any(name(path).startswith(home) for home in CLOCK_HOMES):
         assert not [pair for pair in found if pair[0] in ("time", "datetime") and pair[1] in CLOCKS]
         assert "datetime" not in imported
         assert "time" not in imported
     assert "random" not in imported
-    taken = {alias.name for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom) and node.module == "math" for alias in node.names}
-    assert "math" not in imported or taken == {"sqrt"}, "IEEE 754 rounds a square root exactly; everything else in math is libm's"
+    taken = {
+        alias.name
+        for node in ast.walk(parsed)
+        if isinstance(node, ast.ImportFrom) and node.module == "math"
+        for alias in node.names
+    }
+    assert "math" not in imported or taken == {"sqrt"}, (
+        "IEEE 754 rounds a square root exactly; everything else in math is libm's"
+    )
     assert not [pair for pair in found if pair[0] in ("np", "numpy") and pair[1] in TRANSCENDENTALS]
     if name(path) not in RANDOMNESS_HOMES:
         assert not [pair for pair in found if pair == ("np", "random")]
@@ -83,7 +115,11 @@ def test_no_sockets_outside_live(path: Path) -> None:
     if "live" in path.parts:
         return
     for node in ast.walk(tree(path)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [getattr(node, "module", None) or ""]
+        )
         assert not [module for module in names if module.split(".")[0] in SOCKETS]
 
 
@@ -102,17 +138,27 @@ def test_no_set_is_iterated(path: Path) -> None:
 def test_nothing_is_swallowed(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ExceptHandler):
-            assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), f"line {node.lineno}: except: pass"
+            assert not (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)), (
+                f"line {node.lineno}: except: pass"
+            )
 
 
 def test_every_file_is_imported_by_something() -> None:
-    others = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "twinloop").glob("*.py")]
+    others = [
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+        *(ROOT / "twinloop").glob("*.py"),
+    ]
     texts = [path.read_text() for path in [*sources(), *others]]
     everything = "\n".join(texts) + (ROOT / "pyproject.toml").read_text() + (ROOT / "Makefile").read_text()
-    named = dict.fromkeys(re.findall(r"[\w.]+", everything))  # module.name, as a whole or at the head of a longer one
+    named = dict.fromkeys(
+        re.findall(r"[\w.]+", everything)
+    )  # module.name, as a whole or at the head of a longer one
     for found in re.findall(r"from twinloop\.([\w.]+) import (\([^)]*\)|[^\n]*)", everything):
         named.update((f"twinloop.{found[0]}.{leaf}", None) for leaf in re.findall(r"\w+", found[1]))
-    known = dict.fromkeys(".".join(one.split(".")[:end]) for one in named for end in range(1, one.count(".") + 2))
+    known = dict.fromkeys(
+        ".".join(one.split(".")[:end]) for one in named for end in range(1, one.count(".") + 2)
+    )
     for path in sources():
         module = name(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         assert f"twinloop.{module}" in known or module in known, f"{name(path)} is imported by nothing"
@@ -125,10 +171,19 @@ def attributes(node: ast.ClassDef) -> dict[str, None]:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             found[statement.target.id] = None
         elif isinstance(statement, ast.Assign):
-            found.update((target.id, None) for target in statement.targets if isinstance(target, ast.Name) and target.id != "__slots__")
+            found.update(
+                (target.id, None)
+                for target in statement.targets
+                if isinstance(target, ast.Name) and target.id != "__slots__"
+            )
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             for inner in ast.walk(statement):
-                if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and isinstance(inner.value, ast.Name) and inner.value.id == "self":
+                if (
+                    isinstance(inner, ast.Attribute)
+                    and isinstance(inner.ctx, ast.Store)
+                    and isinstance(inner.value, ast.Name)
+                    and inner.value.id == "self"
+                ):
                     found[inner.attr] = None
     return found
 
@@ -142,4 +197,6 @@ def test_a_class_has_at_most_twenty_attributes(path: Path) -> None:
 
 def test_attributes_are_counted() -> None:
     text = "class A:\n    x: int\n    y = 1\n    def f(self):\n        self.z, self.x = 1, 2\n        self.w.v = 3\n"
-    assert list(attributes(next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)))) == ["x", "y", "z"]
+    assert list(
+        attributes(next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)))
+    ) == ["x", "y", "z"]

@@ -21,7 +21,9 @@ def resolved() -> dict[str, Any]:
     beside = Path(sysconfig.get_path("scripts")) / "wasm-tools"
     tool = str(beside) if beside.exists() else shutil.which("wasm-tools")
     assert tool, "wasm-tools is part of the extra dev"
-    done = subprocess.run([tool, "component", "wit", str(WIT), "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [tool, "component", "wit", str(WIT), "--json"], capture_output=True, text=True, check=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -47,7 +49,10 @@ def described(resolved: dict[str, Any], wit: Any) -> str:
     if "record" in kind:
         return f"record{{{','.join(f['name'] + ':' + described(resolved, f['type']) for f in kind['record']['fields'])}}}"
     if "variant" in kind:
-        cases = [c["name"] + (f"({described(resolved, c['type'])})" if c.get("type") is not None else "") for c in kind["variant"]["cases"]]
+        cases = [
+            c["name"] + (f"({described(resolved, c['type'])})" if c.get("type") is not None else "")
+            for c in kind["variant"]["cases"]
+        ]
         return f"variant{{{','.join(cases)}}}"
     return f"enum{{{','.join(c['name'] for c in kind['enum']['cases'])}}}"
 
@@ -73,8 +78,14 @@ def test_the_host_checks_what_the_wit_says(resolved: dict[str, Any], name: str) 
         ("driver-status", contract.DriverStatus),
     ],
 )  # fmt: skip
-def test_python_mirrors_have_the_fields_of_the_wit(resolved: dict[str, Any], record: str, mirror: Any) -> None:
-    definition = next(t for t in resolved["types"] if t.get("name") == record and isinstance(t["kind"], dict) and "record" in t["kind"])
+def test_python_mirrors_have_the_fields_of_the_wit(
+    resolved: dict[str, Any], record: str, mirror: Any
+) -> None:
+    definition = next(
+        t
+        for t in resolved["types"]
+        if t.get("name") == record and isinstance(t["kind"], dict) and "record" in t["kind"]
+    )
     fields = [field["name"].replace("-", "_") for field in definition["kind"]["record"]["fields"]]
     assert list(mirror._fields) == fields
 

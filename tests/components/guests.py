@@ -67,12 +67,24 @@ _REALLOC = """\
 OK_AT_1024 = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.const 1024)"
 
 
-def driver_text(read_sensor: str, imports: str = "", arguments: str = "", memory_pages: int = 1, configure: str = OK_AT_1024, lowered: str = "", health: int = 0) -> bytes:
-    """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error> at 2048.
+def driver_text(
+    read_sensor: str,
+    imports: str = "",
+    arguments: str = "",
+    memory_pages: int = 1,
+    configure: str = OK_AT_1024,
+    lowered: str = "",
+    health: int = 0,
+) -> bytes:
+    """A driver whose ``read-sensor`` is that core code; it returns a pointer to a result<batch, driver-error>
+    at 2048.
 
     ``EMPTY`` in it stands for an ok batch without readings.
     """
-    empty = " ".join(f"(i64.store (i32.const {at}) (i64.const 0))" for at in (2048, 2056, 2064)) + " (i32.const 2048)"
+    empty = (
+        " ".join(f"(i64.store (i32.const {at}) (i64.const 0))" for at in (2048, 2056, 2064))
+        + " (i32.const 2048)"
+    )
     body = read_sensor.replace("EMPTY", empty)
     with_memory = 'with "libc" (instance $libc)'
     environment = f'(with "env" (instance{_exports(imports)}))' if imports else ""
@@ -134,7 +146,9 @@ def trapping() -> bytes:
 
 def growing() -> bytes:
     """Asks for memory without end and traps when refused."""
-    return driver_text("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)")
+    return driver_text(
+        "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)"
+    )
 
 
 def out_of_bounds() -> bytes:
@@ -169,10 +183,13 @@ def sleeping(time_ns: int) -> bytes:
 
 
 def working(before: int, sleep_ns: int, after: int) -> bytes:
-    """Computes, sleeps, computes: two CPU segments around one wait. ``before`` and ``after`` are loop turns."""
+    """Computes, sleeps, computes: two CPU segments around one wait. ``before`` and ``after`` are loop
+    turns."""
     spin = "(local.set 0 (i32.const {n})) (loop $l{i} (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l{i} (local.get 0)))"
     return driver_text(
-        f"{spin.format(n=before, i=1)} (call $sleep (i64.const {sleep_ns})) {spin.format(n=after, i=2)} EMPTY", CLOCK, SLEEP_ARGUMENTS
+        f"{spin.format(n=before, i=1)} (call $sleep (i64.const {sleep_ns})) {spin.format(n=after, i=2)} EMPTY",
+        CLOCK,
+        SLEEP_ARGUMENTS,
     )
 
 
@@ -184,8 +201,9 @@ def clock_watching(turns: int) -> bytes:
         "(local.set 1 (i64.sub (call $monotonic) (local.get 1))) "
         "(i32.store (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 2)) "
         "(i32.store (i32.const 2056) (i32.wrap_i64 (i64.div_u (local.get 1) (i64.const 1000)))) (i32.const 2048)",
-        CLOCK, SLEEP_ARGUMENTS,
-    )  # fmt: skip
+        CLOCK,
+        SLEEP_ARGUMENTS,
+    )
 
 
 STATE = f"""
@@ -207,7 +225,8 @@ STATE_ARGUMENTS = """
 
 
 def keeping(value_bytes: int) -> bytes:
-    """Gets key "k", then sets it to that many bytes; returns ``rejected``: 1000 if there was one, plus 1 if set failed, plus 10 * the error's case."""
+    """Gets key "k", then sets it to that many bytes; returns ``rejected``: 1000 if there was one, plus 1 if
+    set failed, plus 10 * the error's case."""
     return driver_text(
         f"""(i32.store8 (i32.const 512) (i32.const 107))
         (call $get (i32.const 512) (i32.const 1) (i32.const 640))
@@ -216,8 +235,10 @@ def keeping(value_bytes: int) -> bytes:
         (i32.store (i32.const 2056) (i32.add (i32.mul (i32.load8_u (i32.const 640)) (i32.const 1000))
           (i32.add (i32.load8_u (i32.const 704)) (i32.mul (i32.mul (i32.load8_u (i32.const 704)) (i32.load8_u (i32.const 712))) (i32.const 10)))))
         (i32.const 2048)""",
-        STATE, STATE_ARGUMENTS, lowered=STATE_LOWERED,
-    )  # fmt: skip
+        STATE,
+        STATE_ARGUMENTS,
+        lowered=STATE_LOWERED,
+    )
 
 
 def slow_transform(sleep_ns: int) -> bytes:

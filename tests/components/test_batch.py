@@ -47,12 +47,23 @@ readings = st.lists(
     max_size=12,
     unique_by=lambda reading: reading.point,
 )
-texts = st.lists(st.builds(TextReading, st.integers(0, 11), st.text(max_size=20), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)), max_size=3)
+texts = st.lists(
+    st.builds(
+        TextReading,
+        st.integers(0, 11),
+        st.text(max_size=20),
+        st.integers(0, 2**32 - 1),
+        st.integers(0, 2**64 - 1),
+    ),
+    max_size=3,
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(readings=readings, texts=texts)
-def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[Reading], texts: list[TextReading]) -> None:
+def test_a_batch_reads_the_same_in_place_and_by_type(
+    host: Host, readings: list[Reading], texts: list[TextReading]
+) -> None:
     with open_stage(host, "normalize", "transform", []) as stage:
         stage.begin("transform-readings", (Origin("d", 1), (readings, texts)), FUEL)
         stage.advance()
@@ -62,18 +73,32 @@ def test_a_batch_reads_the_same_in_place_and_by_type(host: Host, readings: list[
         assert lists[0] == len(readings)
         assert lists[2] == len(texts)
         in_place = read_batch(lists)
-        assert list(zip(*in_place[:4], strict=True)) == [tuple(reading) for reading in decoded.readings] == [tuple(reading) for reading in readings]
-        assert [tuple(text) for text in in_place.texts] == [tuple(text) for text in decoded.texts] == [tuple(text) for text in texts]
+        assert (
+            list(zip(*in_place[:4], strict=True))
+            == [tuple(reading) for reading in decoded.readings]
+            == [tuple(reading) for reading in readings]
+        )
+        assert (
+            [tuple(text) for text in in_place.texts]
+            == [tuple(text) for text in decoded.texts]
+            == [tuple(text) for text in texts]
+        )
 
 
 @pytest.mark.parametrize("count", [0, 1, 500, 501, 700])
 def test_a_batch_of_any_length(host: Host, count: int) -> None:
     points = [PointConfig(i, f"p{i}", "holding:0", "", 1.0, 0.0, None, None) for i in range(count)]
-    instance = host.instantiate(host.link(host.load(WASM / "normalize.wasm", "transform"), ["log"]), {}, 100 * FUEL)
+    instance = host.instantiate(
+        host.link(host.load(WASM / "normalize.wasm", "transform"), ["log"]), {}, 100 * FUEL
+    )
     instance.begin("configure", (Settings("", points, []),), 100 * FUEL)
     instance.advance()
     assert instance.result().ok
-    instance.begin("transform-readings", (Origin("d", 1), ([Reading(i, float(i), 0, 7) for i in range(count)], [])), 100 * FUEL)
+    instance.begin(
+        "transform-readings",
+        (Origin("d", 1), ([Reading(i, float(i), 0, 7) for i in range(count)], [])),
+        100 * FUEL,
+    )
     instance.advance()
     lists = batch_in(instance.result_at)
     assert lists is not None
@@ -84,7 +109,10 @@ def test_a_batch_of_any_length(host: Host, count: int) -> None:
 def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
     batch = ([Reading(3, 1.5, 0, 7)], [])
     state = LinkState(True, 11, 12, 13, 0.5)
-    with open_stage(host, "normalize", "transform", []) as transform, open_stage(host, "route", "policy", [("down", "drop"), ("lane", "2")]) as policy:
+    with (
+        open_stage(host, "normalize", "transform", []) as transform,
+        open_stage(host, "route", "policy", [("down", "drop"), ("lane", "2")]) as policy,
+    ):
         transform.begin("transform-readings", (Origin("presses/1", 5), batch), FUEL)
         transform.advance()
         block = StageArguments("presses/1")
@@ -109,7 +137,8 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
 
 
 def test_strings_numbers_and_nothing_survive_both_ways(host: Host) -> None:
-    """settings hold nested lists, tuples, options, strings: the guest reads them all and names the option it refuses."""
+    """settings hold nested lists, tuples, options, strings: the guest reads them all and names the option it
+    refuses."""
     instance = host.instantiate(host.link(host.load(WASM / "route.wasm", "policy"), []), {}, FUEL)
     points = [PointConfig(0, "grüß", "holding:0", "°C", -1.5, 2.0**60, None, float("inf"))]
     instance.begin("configure", (Settings("gerät/1", points, [("bögus", "1")]),), FUEL)

@@ -19,7 +19,14 @@ framings = st.one_of(
     st.just(("silence", None)),
     st.tuples(st.sampled_from(["exactly", "some"]), st.integers(0, 2**32 - 1)),
     st.tuples(
-        st.just("length-field"), st.builds(LengthField, st.integers(0, 255), st.integers(0, 255), st.booleans(), st.integers(-(2**31), 2**31 - 1))
+        st.just("length-field"),
+        st.builds(
+            LengthField,
+            st.integers(0, 255),
+            st.integers(0, 255),
+            st.booleans(),
+            st.integers(-(2**31), 2**31 - 1),
+        ),
     ),
 )
 

@@ -1,4 +1,5 @@
-"""What a guest can do wrong ends as a Fault with one cause; after it the store is dead, and nothing of ours is hurt."""
+"""What a guest can do wrong ends as a Fault with one cause; after it the store is dead, and nothing of ours
+is hurt."""
 
 from __future__ import annotations
 

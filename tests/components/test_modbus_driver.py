@@ -1,4 +1,5 @@
-"""The C driver against a device that is right, slow, wrong or hostile: readings, typed errors, never a wrong reading."""
+"""The C driver against a device that is right, slow, wrong or hostile: readings, typed errors, never a wrong
+reading."""
 
 from __future__ import annotations
 
@@ -39,7 +40,12 @@ def driver(host: Host, points: list[PointConfig], **options: str) -> Iterator[In
     instance.close()
 
 
-def ask(instance: Instance, answer: Callable[[Request], Any], export: str = "read-sensor", arguments: tuple[Any, ...] = ()) -> Any:
+def ask(
+    instance: Instance,
+    answer: Callable[[Request], Any],
+    export: str = "read-sensor",
+    arguments: tuple[Any, ...] = (),
+) -> Any:
     instance.begin(export, arguments, FUEL)
     instance.advance()
     while instance.request is not None:
@@ -93,7 +99,12 @@ def test_points_are_grouped_into_block_reads_and_scaled(host: Host) -> None:
         seen.append(pdu)
         return registers(bytes(range(250)))(pdu)
 
-    points = [point(1, "holding:10"), point(2, "holding:0:u16", 0.1, 5.0), point(3, "holding:40"), point(4, "holding:5:u32")]
+    points = [
+        point(1, "holding:10"),
+        point(2, "holding:0:u16", 0.1, 5.0),
+        point(3, "holding:40"),
+        point(4, "holding:5:u32"),
+    ]
     with driver(host, points) as instance:
         values = {r.point: r.value for r in ask(instance, tcp(reply)).value.readings}
     assert [pdu.hex() for pdu in seen] == ["030000000b", "0300280001"]
@@ -114,12 +125,27 @@ HOSTILE: dict[str, tuple[Callable[[bytes], Any], tuple[str, Any]]] = {
     "disconnected": (lambda adu: (False, ("disconnected", None)), ("bus", ("disconnected", None))),
     "exception": (lambda adu: (True, adu[:4] + b"\0\3" + adu[6:7] + b"\x83\x02"), ("rejected", 2)),
     "wrong unit": (lambda adu: (True, adu[:4] + b"\0\5\x09\x03\x02\0\1"), ("malformed", "unit")),
-    "wrong function": (lambda adu: (True, adu[:4] + b"\0\5" + adu[6:7] + b"\x04\x02\0\1"), ("malformed", "function")),
-    "length lie": (lambda adu: (True, adu[:4] + b"\0\x50" + adu[6:7] + b"\x03\x02\0\1"), ("malformed", "length")),
-    "byte count lie": (lambda adu: (True, adu[:4] + b"\0\5" + adu[6:7] + b"\x03\x20\0\1"), ("malformed", "byte count")),
+    "wrong function": (
+        lambda adu: (True, adu[:4] + b"\0\5" + adu[6:7] + b"\x04\x02\0\1"),
+        ("malformed", "function"),
+    ),
+    "length lie": (
+        lambda adu: (True, adu[:4] + b"\0\x50" + adu[6:7] + b"\x03\x02\0\1"),
+        ("malformed", "length"),
+    ),
+    "byte count lie": (
+        lambda adu: (True, adu[:4] + b"\0\5" + adu[6:7] + b"\x03\x20\0\1"),
+        ("malformed", "byte count"),
+    ),
     "truncated": (lambda adu: (True, adu[:4]), ("malformed", "length")),
-    "protocol": (lambda adu: (True, adu[:2] + b"\0\1\0\5" + adu[6:7] + b"\x03\x02\0\1"), ("malformed", "protocol")),
-    "future transaction": (lambda adu: (True, b"\xee\xee\0\0\0\5" + adu[6:7] + b"\x03\x02\0\1"), ("malformed", "transaction")),
+    "protocol": (
+        lambda adu: (True, adu[:2] + b"\0\1\0\5" + adu[6:7] + b"\x03\x02\0\1"),
+        ("malformed", "protocol"),
+    ),
+    "future transaction": (
+        lambda adu: (True, b"\xee\xee\0\0\0\5" + adu[6:7] + b"\x03\x02\0\1"),
+        ("malformed", "transaction"),
+    ),
     "empty": (lambda adu: (True, b""), ("malformed", "length")),
 }
 
@@ -128,7 +154,10 @@ HOSTILE: dict[str, tuple[Callable[[bytes], Any], tuple[str, Any]]] = {
 def test_a_hostile_answer_is_a_typed_error(host: Host, name: str) -> None:
     answer, expected = HOSTILE[name]
     with driver(host, [point(1, "holding:0")]) as instance:
-        result = ask(instance, lambda request: answer(request.arguments[0]) if request.name == "fieldbus.transact" else None)
+        result = ask(
+            instance,
+            lambda request: answer(request.arguments[0]) if request.name == "fieldbus.transact" else None,
+        )
         assert result == (False, expected)
         result = ask(instance, tcp(registers(b"\0\7")))
         assert result.value.readings[0].value == 7.0, "the next poll is answered right"
@@ -142,7 +171,9 @@ def test_every_truncation_and_bit_flip_of_an_answer_is_refused_or_right(host: Ho
             def answer(request: Request, bit: int = flip) -> Any:
                 if request.name != "fieldbus.transact":
                     return False, ("timeout", None)
-                frame = bytearray(request.arguments[0][:4] + b"\0\5" + request.arguments[0][6:7] + b"\x03\x02\0\1")
+                frame = bytearray(
+                    request.arguments[0][:4] + b"\0\5" + request.arguments[0][6:7] + b"\x03\x02\0\1"
+                )
                 frame[bit // 8] ^= 1 << bit % 8
                 return True, bytes(frame)
 
@@ -212,7 +243,9 @@ def test_rtu_checks_the_crc(host: Host) -> None:
         ("holding:4:f32", 1.0, 42.0, "10000400020442280000"), ("holding:4:i16", 1.0, -1.0, "060004ffff"),
     ],
 )  # fmt: skip
-def test_writes_undo_scale_and_choose_their_function(host: Host, address: str, scale: float, value: float, pdu: str) -> None:
+def test_writes_undo_scale_and_choose_their_function(
+    host: Host, address: str, scale: float, value: float, pdu: str
+) -> None:
     seen: list[str] = []
 
     def reply(request: bytes) -> bytes:
@@ -224,8 +257,19 @@ def test_writes_undo_scale_and_choose_their_function(host: Host, address: str, s
     assert seen == [pdu]
 
 
-@pytest.mark.parametrize(("address", "value"), [("holding:4:u16", 70000.0), ("holding:4:u16", -1.0), ("input:4", 1.0), ("holding:0:bit1", 1.0), ("holding:4:f32", 1e39)])
-def test_what_can_not_be_written_is_said_without_touching_the_bus(host: Host, address: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [
+        ("holding:4:u16", 70000.0),
+        ("holding:4:u16", -1.0),
+        ("input:4", 1.0),
+        ("holding:0:bit1", 1.0),
+        ("holding:4:f32", 1e39),
+    ],
+)
+def test_what_can_not_be_written_is_said_without_touching_the_bus(
+    host: Host, address: str, value: float
+) -> None:
     with driver(host, [point(1, address)]) as instance:
         result = ask(instance, lambda request: pytest.fail("touched the bus"), "write-register", (1, value))
         assert result.value[0] == "other"
@@ -241,7 +285,9 @@ def test_what_can_not_be_written_is_said_without_touching_the_bus(host: Host, ad
         ([point(1, "holding:0", 0.0)], {}, ("bad-address", "holding:0")),
     ],
 )  # fmt: skip
-def test_bad_settings_are_refused_by_name(host: Host, points: list[PointConfig], options: dict[str, str], error: tuple[str, str]) -> None:
+def test_bad_settings_are_refused_by_name(
+    host: Host, points: list[PointConfig], options: dict[str, str], error: tuple[str, str]
+) -> None:
     linked = host.link(host.load(WASM / "modbus-driver.wasm", "driver"), ["fieldbus", "clock", "log"])
     instance = host.instantiate(linked, {"clock.now": lambda: 0, "log.log": lambda level, text: None}, FUEL)
     instance.begin("configure", (Settings("d", points, list(options.items())),), FUEL)
@@ -254,13 +300,18 @@ def test_bad_settings_are_refused_by_name(host: Host, points: list[PointConfig],
 
 
 def said(answer: bytes, asked: bytes, rtu: bool) -> list[int] | None:
-    """The registers that a frame says, if it is a right answer to a read of three; as the specification has it, in Python."""
+    """The registers that a frame says, if it is a right answer to a read of three; as the specification has
+    it, in Python."""
     if rtu:
         if len(answer) < 5 or FramerRTU.compute_CRC(answer[:-2]) != int.from_bytes(answer[-2:], "big"):
             return None
         unit, pdu = answer[0], answer[1:-2]
     else:
-        if len(answer) < 9 or answer[:4] != asked[:2] + b"\0\0" or int.from_bytes(answer[4:6], "big") != len(answer) - 6:
+        if (
+            len(answer) < 9
+            or answer[:4] != asked[:2] + b"\0\0"
+            or int.from_bytes(answer[4:6], "big") != len(answer) - 6
+        ):
             return None
         unit, pdu = answer[6], answer[7:]
     if unit != 1 or len(pdu) != 8 or pdu[:2] != b"\x03\x06":
@@ -270,7 +321,8 @@ def said(answer: bytes, asked: bytes, rtu: bool) -> list[int] | None:
 
 @pytest.mark.parametrize("protocol", ["modbus-tcp", "modbus-rtu"])
 def test_no_mutation_of_an_answer_becomes_a_wrong_reading(host: Host, protocol: str) -> None:
-    """What the driver takes for a reading is what a right frame says; else a typed error. The valid answer that follows is read right."""
+    """What the driver takes for a reading is what a right frame says; else a typed error. The valid answer
+    that follows is read right."""
     chance, rtu = random.Random(17), protocol == "modbus-rtu"
     rounds = 12_500 if os.environ.get("TWINLOOP_SOAK") else 2000
     errors: dict[str, int] = {}
@@ -299,7 +351,12 @@ def test_no_mutation_of_an_answer_becomes_a_wrong_reading(host: Host, protocol: 
                 elif kind == 2:
                     data += chance.randbytes(chance.randint(1, 9))
                 elif kind == 3:
-                    struct.pack_into(">H", data, chance.randrange(min(9, len(data) - 1)), chance.choice((0, 1, 2, 8, 254, 0xFFFF)))
+                    struct.pack_into(
+                        ">H",
+                        data,
+                        chance.randrange(min(9, len(data) - 1)),
+                        chance.choice((0, 1, 2, 8, 254, 0xFFFF)),
+                    )
                 elif kind == 4:
                     a, b = sorted((chance.randrange(len(data)), chance.randrange(len(data))))
                     data = data[:b] + data[a:]
@@ -314,6 +371,11 @@ def test_no_mutation_of_an_answer_becomes_a_wrong_reading(host: Host, protocol: 
             else:
                 errors[result.value[0]] = errors.get(result.value[0], 0) + 1
                 assert result.value[0] in ("bus", "rejected", "malformed")
-            result = ask(instance, lambda request: (True, right(request.arguments[0])) if request.name == "fieldbus.transact" else None)
+            result = ask(
+                instance,
+                lambda request: (
+                    (True, right(request.arguments[0])) if request.name == "fieldbus.transact" else None
+                ),
+            )
             assert [reading.value for reading in result.value.readings] == [7.0, 8.0, 9.0]
     assert errors["malformed"] > rounds / 2

@@ -1,4 +1,5 @@
-"""The C driver for MQTT against the broker model, and against packets that are spoilt: right readings, typed errors, never a wrong reading."""
+"""The C driver for MQTT against the broker model, and against packets that are spoilt: right readings, typed
+errors, never a wrong reading."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ from twinloop.devices.mqtt.packet import (
 FUEL = 50_000_000
 S = 1_000_000_000
 TOPIC = "plant/presses/1"
-POINTS = [PointConfig(i, name, f"values.{name}", "", 1.0, 0.0, None, None) for i, name in enumerate(("a", "b", "c"))]
+POINTS = [
+    PointConfig(i, name, f"values.{name}", "", 1.0, 0.0, None, None) for i, name in enumerate(("a", "b", "c"))
+]
 
 
 class Bus:
@@ -55,7 +58,9 @@ class Bus:
             return
         assert self.broker is not None
         if self._connection is None or self._connection.closed:
-            self._connection = self.broker.connection(lambda got, tag, packet: self.hear(got), lambda: None, self.now_ns)
+            self._connection = self.broker.connection(
+                lambda got, tag, packet: self.hear(got), lambda: None, self.now_ns
+            )
         self._connection.received(data, self.now_ns)
 
     def hear(self, data: bytes) -> None:
@@ -80,10 +85,18 @@ class Bus:
 
 
 def driver(host: Host, bus: Bus, points: list[PointConfig] | None = None, **options: str) -> Instance:
-    clock = {"clock.now": lambda: bus.now_ns, "clock.monotonic": lambda: bus.now_ns, "log.log": lambda level, text: None}
-    instance = host.instantiate(host.link(host.load(WASM / "mqtt-driver.wasm", "driver"), ["fieldbus", "clock", "log"]), clock, FUEL)
+    clock = {
+        "clock.now": lambda: bus.now_ns,
+        "clock.monotonic": lambda: bus.now_ns,
+        "log.log": lambda level, text: None,
+    }
+    instance = host.instantiate(
+        host.link(host.load(WASM / "mqtt-driver.wasm", "driver"), ["fieldbus", "clock", "log"]), clock, FUEL
+    )
     given = {"protocol": "mqtt", "topic": TOPIC, "client": "gw:presses/1", **options}
-    instance.begin("configure", (Settings("presses/1", POINTS if points is None else points, list(given.items())),), FUEL)
+    instance.begin(
+        "configure", (Settings("presses/1", POINTS if points is None else points, list(given.items())),), FUEL
+    )
     instance.advance()
     return instance
 
@@ -165,13 +178,20 @@ def test_retained_and_foreign_messages_are_no_batch_and_a_last_will_is_a_status(
 
 
 def test_points_that_the_payload_lacks_are_absent_texts_travel_beside_and_paths_go_deep(host: Host) -> None:
-    points = [PointConfig(1, "x", "values.deep.x", "", 2.0, 1.0, None, None), PointConfig(2, "mode", "mode", "", 1.0, 0.0, None, None),
-              PointConfig(3, "gone", "values.gone", "", 1.0, 0.0, None, None), PointConfig(4, "list", "values.list", "", 1.0, 0.0, None, None)]  # fmt: skip
+    points = [
+        PointConfig(1, "x", "values.deep.x", "", 2.0, 1.0, None, None),
+        PointConfig(2, "mode", "mode", "", 1.0, 0.0, None, None),
+        PointConfig(3, "gone", "values.gone", "", 1.0, 0.0, None, None),
+        PointConfig(4, "list", "values.list", "", 1.0, 0.0, None, None),
+    ]
     bus = Bus(broker=Broker())
     instance = driver(host, bus, points, time="at")
     ask(instance, bus)
     assert bus.broker is not None
-    publish(bus.broker, b'{"at": 7000, "mode":"au\\u00E9to \\ud83d\\ude00 \\ud800 \\n", "values":{"list":[1,{"x":2}],"deep":{"x":3},"x":9}}')
+    publish(
+        bus.broker,
+        b'{"at": 7000, "mode":"au\\u00E9to \\ud83d\\ude00 \\ud800 \\n", "values":{"list":[1,{"x":2}],"deep":{"x":3},"x":9}}',
+    )
     batch = ask(instance, bus).value
     assert batch.readings == [(1, 7.0, 0, 7 * S), (4, 0.0, 0x80740000, 7 * S)]
     assert [(t.point, t.value) for t in batch.texts] == [(2, "au\u00e9to \U0001f600 \ufffd \n")]
@@ -187,7 +207,15 @@ def test_keep_alive_and_a_broker_that_stays_silent(host: Host) -> None:
     assert bus.broker is not None
     bus.broker.tick(bus.now_ns)
     assert len(bus.broker.connections) == 1
-    mute = Bus(lambda data: encode(Connack(False)) if data[0] == 0x10 else encode(Suback(1, (1, 1))) if data[0] == 0x82 else b"")
+    mute = Bus(
+        lambda data: (
+            encode(Connack(False))
+            if data[0] == 0x10
+            else encode(Suback(1, (1, 1)))
+            if data[0] == 0x82
+            else b""
+        )
+    )
     deaf = driver(host, mute, **{"keep-alive": "30 s", "wait": "100 s", "timeout": "3 s"})
     assert ask(deaf, mute) == (False, ("bus", ("disconnected", None)))
     assert mute.resets == 1
@@ -211,17 +239,30 @@ def test_writes_are_published_and_wait_for_the_broker(host: Host) -> None:
     instance = driver(host, bus)
     assert bus.broker is not None
     seen: list[bytes] = []
-    watcher = bus.broker.connection(lambda data, tag, packet: seen.extend(p.payload for p in PacketReader().feed(data) if isinstance(p, Publish)), lambda: None, 0)
+    watcher = bus.broker.connection(
+        lambda data, tag, packet: seen.extend(
+            p.payload for p in PacketReader().feed(data) if isinstance(p, Publish)
+        ),
+        lambda: None,
+        0,
+    )
     watcher.received(encode(Connect("w")) + encode(Subscribe(1, ((f"{TOPIC}/set", 0),))), 0)
     for value in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0):
         assert ask(instance, bus, "write-register", (1, value)).ok
-    assert [json.loads(payload) for payload in seen] == [{"b": pytest.approx(v, abs=1e-9)} for v in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0)]
+    assert [json.loads(payload) for payload in seen] == [
+        {"b": pytest.approx(v, abs=1e-9)} for v in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0)
+    ]
     assert ask(instance, bus, "write-register", (9, 1.0)) == (False, ("no-such-point", 9))
-    assert ask(instance, bus, "write-register", (1, float("nan"))) == (False, ("other", "a number that JSON can't say"))
+    assert ask(instance, bus, "write-register", (1, float("nan"))) == (
+        False,
+        ("other", "a number that JSON can't say"),
+    )
     seen.clear()
     for value in (1e300, -1e-10, 1.23456789e-7, 5e-324, 123456.789012345, -0.0):
         assert ask(instance, bus, "write-register", (1, value)).ok, value
-    assert [json.loads(payload)["b"] for payload in seen] == [pytest.approx(v, rel=1e-15) for v in (1e300, -1e-10, 1.23456789e-7, 5e-324, 123456.789012345, 0.0)]
+    assert [json.loads(payload)["b"] for payload in seen] == [
+        pytest.approx(v, rel=1e-15) for v in (1e300, -1e-10, 1.23456789e-7, 5e-324, 123456.789012345, 0.0)
+    ]
     publish(bus.broker, document(a=1))
     assert ask(instance, bus, "write-register", (1, 1.0)).ok, "a message that came first waits"
     assert ask(instance, bus).value.readings[0].value == 1.0
@@ -239,13 +280,36 @@ def test_options_out_of_range_are_refused_by_name(host: Host, option: str, value
     instance.close()
 
 
-BAD_JSON = [b"", b"{", b"}", b"[1,]", b'{"a":}', b'{"a":1,}', b'{"a":01}', b'{"a":1.}', b'{"a":.5}', b'{"a":1e}', b'{"a":+1}', b'{"a":"\x01"}', b'{"a":"\\x"}',
-            b'{"a":"\\u12g4"}', b'{"a":"', b"nul", b'{"a":1} x', b'{a:1}', b"[" * 40 + b"]" * 40, b'{"a" 1}', b"\xff"]  # fmt: skip
+BAD_JSON = [
+    b"",
+    b"{",
+    b"}",
+    b"[1,]",
+    b'{"a":}',
+    b'{"a":1,}',
+    b'{"a":01}',
+    b'{"a":1.}',
+    b'{"a":.5}',
+    b'{"a":1e}',
+    b'{"a":+1}',
+    b'{"a":"\x01"}',
+    b'{"a":"\\x"}',
+    b'{"a":"\\u12g4"}',
+    b'{"a":"',
+    b"nul",
+    b'{"a":1} x',
+    b"{a:1}",
+    b"[" * 40 + b"]" * 40,
+    b'{"a" 1}',
+    b"\xff",
+]
 
 
 @pytest.mark.parametrize("payload", BAD_JSON, ids=range(len(BAD_JSON)))
 @pytest.mark.parametrize("qos", [0, 1])
-def test_a_payload_that_is_no_json_is_malformed_and_the_next_is_right(host: Host, payload: bytes, qos: int) -> None:
+def test_a_payload_that_is_no_json_is_malformed_and_the_next_is_right(
+    host: Host, payload: bytes, qos: int
+) -> None:
     bus = Bus(broker=Broker())
     instance = driver(host, bus)
     ask(instance, bus)
@@ -304,7 +368,8 @@ def test_a_hostile_broker_is_a_typed_error(host: Host, name: str) -> None:
 
 
 def test_no_mutation_of_what_a_broker_sends_becomes_a_wrong_reading(host: Host) -> None:
-    """What the driver takes for a reading is what our own decoder and json find in the bytes; else a typed error. Then a valid message is read."""
+    """What the driver takes for a reading is what our own decoder and json find in the bytes; else a typed
+    error. Then a valid message is read."""
     chance = random.Random(13)
     bus = Bus(broker=Broker())
     assert bus.broker is not None
@@ -314,7 +379,9 @@ def test_no_mutation_of_what_a_broker_sends_becomes_a_wrong_reading(host: Host) 
     rounds = 25_000 if os.environ.get("TWINLOOP_SOAK") else 3000
     number = 0
     for k in range(rounds):
-        payload = json.dumps({"ts": 5000, "values": {"a": chance.choice((1.5, -2, 1e9)), "b": k, "c": 0}}).encode()
+        payload = json.dumps(
+            {"ts": 5000, "values": {"a": chance.choice((1.5, -2, 1e9)), "b": k, "c": 0}}
+        ).encode()
         data = bytearray(encode(Publish(TOPIC, payload, k % 2, packet=k % 2 and 1 + k % 60_000)))
         kind = chance.randrange(5)
         if kind == 0:
@@ -331,7 +398,11 @@ def test_no_mutation_of_what_a_broker_sends_becomes_a_wrong_reading(host: Host) 
             data = bytearray(encode(Publish(TOPIC, payload[: chance.randrange(len(payload))], 0)))
         bus.hear(bytes(data))
         try:
-            told = [json.loads(packet.payload) for packet in PacketReader().feed(bytes(data)) if isinstance(packet, Publish)]
+            told = [
+                json.loads(packet.payload)
+                for packet in PacketReader().feed(bytes(data))
+                if isinstance(packet, Publish)
+            ]
         except (ProtocolError, ValueError):
             told = None  # type: ignore[assignment]
         result = ask(instance, bus)
@@ -344,11 +415,18 @@ def test_no_mutation_of_what_a_broker_sends_becomes_a_wrong_reading(host: Host) 
             result = ask(instance, bus)
         assert not isinstance(result, Fault), (bytes(data), result)
         errors[result.value[0]] = errors.get(result.value[0], 0) + 1
-        for _ in range(4):  # a half packet lies in the stream until the driver finds out: then the connection is new
+        for _ in range(
+            4
+        ):  # a half packet lies in the stream until the driver finds out: then the connection is new
             number += 1
             publish(bus.broker, document(a=number), 0)
             result = ask(instance, bus)
-            if not isinstance(result, Fault) and result.ok and result.value.readings and result.value.readings[0].value == float(number):
+            if (
+                not isinstance(result, Fault)
+                and result.ok
+                and result.value.readings
+                and result.value.readings[0].value == float(number)
+            ):
                 break
             bus._connection.lost(bus.now_ns)
             bus.unread = b""

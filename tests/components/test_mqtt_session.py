@@ -1,4 +1,5 @@
-"""The life of an MQTT session at the driver: what a broker may do with identifiers, backlogs, long messages, and a host that comes and goes."""
+"""The life of an MQTT session at the driver: what a broker may do with identifiers, backlogs, long messages,
+and a host that comes and goes."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def test_a_backlog_comes_before_the_answer_to_the_subscription(host: Host) -> No
     bus._connection.lost(bus.now_ns)
     filler = "x" * 15_000
     for k in range(20):
-        bus.broker.publish(Publish(TOPIC, json.dumps({"values": {"a": k}, "filler": filler}).encode(), 1, packet=1), None)
+        bus.broker.publish(
+            Publish(TOPIC, json.dumps({"values": {"a": k}, "filler": filler}).encode(), 1, packet=1), None
+        )
     instance.close()
     bus.unread = b""
     instance = driver(host, bus)
@@ -76,9 +79,14 @@ def test_a_backlog_comes_before_the_answer_to_the_subscription(host: Host) -> No
 
 @pytest.mark.parametrize("size", [17_000, 270_000, 600_000])
 @pytest.mark.parametrize("qos", [0, 1])
-def test_a_message_that_is_too_long_is_refused_acknowledged_and_read_past(host: Host, size: int, qos: int) -> None:
+def test_a_message_that_is_too_long_is_refused_acknowledged_and_read_past(
+    host: Host, size: int, qos: int
+) -> None:
     instance, bus = session(host)
-    bus.hear(encode(Publish(TOPIC, b"x" * size, qos, packet=qos and 7)) + encode(Publish(TOPIC, document(a=5), qos, packet=qos and 8)))
+    bus.hear(
+        encode(Publish(TOPIC, b"x" * size, qos, packet=qos and 7))
+        + encode(Publish(TOPIC, document(a=5), qos, packet=qos and 8))
+    )
     message = "payload too long" if size < 262_144 else "message too long"
     assert ask(instance, bus) == (False, ("malformed", message))
     assert ask(instance, bus).value.readings[0].value == 5.0
@@ -105,7 +113,10 @@ def test_many_points_cost_one_walk(host: Host) -> None:
 
 
 def test_names_with_escapes_match_and_what_comes_twice_counts_last(host: Host) -> None:
-    points = [PointConfig(0, "t", "values.temp\u00e9rature", "", 1.0, 0.0, None, None), PointConfig(1, "b", "values.b", "", 1.0, 0.0, None, None)]
+    points = [
+        PointConfig(0, "t", "values.temp\u00e9rature", "", 1.0, 0.0, None, None),
+        PointConfig(1, "b", "values.b", "", 1.0, 0.0, None, None),
+    ]
     bus = Bus(broker=Broker())
     instance = driver(host, bus, points)
     assert ask(instance, bus) == NOTHING
@@ -153,7 +164,11 @@ def test_a_nudge_does_not_break_a_handshake_or_a_write(host: Host) -> None:
             return super().answer(request)
 
     def talk(data: bytes) -> bytes:
-        late.append({0x10: encode(Connack(False)), 0x82: encode(Suback(1, (1, 1))), 0x32: encode(Puback(2))}.get(data[0], b""))
+        late.append(
+            {0x10: encode(Connack(False)), 0x82: encode(Suback(1, (1, 1))), 0x32: encode(Puback(2))}.get(
+                data[0], b""
+            )
+        )
         return b""
 
     bus = Slow(talk)

@@ -1,4 +1,5 @@
-"""The C driver for OPC UA against asyncua's server, and against answers that are spoilt: right readings, typed errors, never a wrong reading."""
+"""The C driver for OPC UA against asyncua's server, and against answers that are spoilt: right readings,
+typed errors, never a wrong reading."""
 
 from __future__ import annotations
 
@@ -70,28 +71,49 @@ def test_writes_have_the_nodes_type_and_are_refused_by_name(host: Host, peer: Pe
     assert ask(instance, bus, "write-register", (9, 7.5)).ok, "its type is learnt first"
     assert truth(peer)[9] == 7.5
     assert ask(instance, bus).value.readings[9].value == 7.5
-    assert ask(instance, bus, "write-register", (9, 1e39)) == (False, ("other", "value does not fit the node's type"))
-    assert ask(instance, bus, "write-register", (9, 17.0)) == (False, ("rejected", STATUS_CODES["BadOutOfRange"]))
-    assert ask(instance, bus, "write-register", (0, 1.0)) == (False, ("rejected", STATUS_CODES["BadNotWritable"]))
+    assert ask(instance, bus, "write-register", (9, 1e39)) == (
+        False,
+        ("other", "value does not fit the node's type"),
+    )
+    assert ask(instance, bus, "write-register", (9, 17.0)) == (
+        False,
+        ("rejected", STATUS_CODES["BadOutOfRange"]),
+    )
+    assert ask(instance, bus, "write-register", (0, 1.0)) == (
+        False,
+        ("rejected", STATUS_CODES["BadNotWritable"]),
+    )
     assert ask(instance, bus, "write-register", (77, 1.0)) == (False, ("no-such-point", 77))
     assert truth(peer)[9] == 7.5
     instance.close()
 
 
-def test_a_bad_status_is_the_points_own_and_an_old_source_timestamp_is_uncertain(host: Host, peer: Peer) -> None:
+def test_a_bad_status_is_the_points_own_and_an_old_source_timestamp_is_uncertain(
+    host: Host, peer: Peer
+) -> None:
     instance = driver(host, **{"max-age": "10 s"})
     bus = Bus(peer.talk)
-    over = [peer.device.lie(ValueFault("bad-status", 3, status=STATUS_CODES["BadOutOfService"]), peer.env.now)]
+    over = [
+        peer.device.lie(ValueFault("bad-status", 3, status=STATUS_CODES["BadOutOfService"]), peer.env.now)
+    ]
     statuses = [r.status for r in ask(instance, bus).value.readings]
     assert statuses[3] == STATUS_CODES["BadOutOfService"]
-    assert {status for i, status in enumerate(statuses) if i != 3} == {0x40900000}, "the driver's clock is 42 s ahead of the server's"
+    assert {status for i, status in enumerate(statuses) if i != 3} == {0x40900000}, (
+        "the driver's clock is 42 s ahead of the server's"
+    )
     for end in over:
         end()
     instance.close()
 
 
 def test_addresses_of_every_kind_and_wrong_ones(host: Host, peer: Peer) -> None:
-    good = ["i=2258", "ns=0;i=2258", "ns=2;s=pressure", "ns=2;g=72962B91-FA75-4AE6-8D28-B404DC7DAF63", "ns=2;b=M/RbKBsRVkePCePcx24oRA=="]
+    good = [
+        "i=2258",
+        "ns=0;i=2258",
+        "ns=2;s=pressure",
+        "ns=2;g=72962B91-FA75-4AE6-8D28-B404DC7DAF63",
+        "ns=2;b=M/RbKBsRVkePCePcx24oRA==",
+    ]
     points = [PointConfig(i, f"p{i}", address, "", 1.0, 0.0, None, None) for i, address in enumerate(good)]
     instance = driver(host, points=points)
     readings = {r.point: r for r in ask(instance, Bus(peer.talk)).value.readings}
@@ -99,7 +121,18 @@ def test_addresses_of_every_kind_and_wrong_ones(host: Host, peer: Peer) -> None:
     assert readings[2].status == 0
     assert readings[3].status == readings[4].status == STATUS_CODES["BadNodeIdUnknown"]
     instance.close()
-    for bad in ("", "pressure", "ns=2", "ns=65536;i=1", "i=-1", "i=4294967296", "ns=2;x=1", "g=72962B91", "b=*", "s="):
+    for bad in (
+        "",
+        "pressure",
+        "ns=2",
+        "ns=65536;i=1",
+        "i=-1",
+        "i=4294967296",
+        "ns=2;x=1",
+        "g=72962B91",
+        "b=*",
+        "s=",
+    ):
         instance = driver(host, points=[PointConfig(0, "p", bad, "", 1.0, 0.0, None, None)])
         assert instance.result().value[0] == "bad-address", bad
         instance.close()
@@ -130,9 +163,13 @@ def test_namespaces_by_uri_are_looked_up_in_each_session(host: Host, peer: Peer)
 
 
 def test_a_namespace_that_the_server_lacks_is_an_error_by_name(host: Host, peer: Peer) -> None:
-    points = [PointConfig(0, "a", "nsu=urn:other%3B%25x;s=pressure", "", 1.0, 0.0, None, None), PointConfig(1, "b", "ns=2;s=pressure", "", 1.0, 0.0, None, None)]
+    points = [
+        PointConfig(0, "a", "nsu=urn:other%3B%25x;s=pressure", "", 1.0, 0.0, None, None),
+        PointConfig(1, "b", "ns=2;s=pressure", "", 1.0, 0.0, None, None),
+    ]
     said: list[str] = []
-    instance, bus = driver(host, points=points, clock={"log.log": lambda level, text: said.append(text)}), Bus(peer.talk)
+    instance = driver(host, points=points, clock={"log.log": lambda level, text: said.append(text)})
+    bus = Bus(peer.talk)
     assert ask(instance, bus) == (False, ("rejected", STATUS_CODES["BadNodeIdUnknown"]))
     assert "the server has no namespace urn:other;%x" in said
     instance.close()
@@ -154,11 +191,16 @@ def test_options_out_of_range_are_refused_by_name(host: Host, option: str, value
 
 
 def test_a_text_travels_beside_the_numbers(host: Host, peer: Peer) -> None:
-    points = [PointConfig(4, "uri", "i=2261", "", 1.0, 0.0, None, None), PointConfig(5, "pressure", "ns=2;s=pressure", "", 2.0, 1.0, None, None)]
+    points = [
+        PointConfig(4, "uri", "i=2261", "", 1.0, 0.0, None, None),
+        PointConfig(5, "pressure", "ns=2;s=pressure", "", 2.0, 1.0, None, None),
+    ]
     instance = driver(host, points=points)  # Server_ServerStatus_BuildInfo_ProductName
     batch = ask(instance, Bus(peer.talk)).value
     assert [(t.point, t.value, t.status) for t in batch.texts] == [(4, "FreeOpcUa Python Server", 0)]
-    assert [(r.point, r.value) for r in batch.readings] == [(5, pytest.approx(2 * truth(peer)[0] + 1, rel=1e-6))]
+    assert [(r.point, r.value) for r in batch.readings] == [
+        (5, pytest.approx(2 * truth(peer)[0] + 1, rel=1e-6))
+    ]
     instance.close()
 
 
@@ -187,14 +229,16 @@ def test_many_points_go_in_blocks_and_large_requests_in_chunks(host: Host) -> No
     peer.close()
 
 
-# ---- hostile answers ------------------------------------------------------------------------------------------------
+# ---- hostile answers -----------------------------------------------------------------------------
 def flip(answer: bytes, at: int, value: int) -> bytes:
     return answer[:at] + bytes((value,)) + answer[at + 1 :]
 
 
 def msg_only(change: Any) -> Any:
     """Spoils the answer to Read only."""
-    return lambda answer: change(answer) if answer[:3] == b"MSG" and answer[24:28] == b"\x01\x00\x7a\x02" else answer
+    return lambda answer: (
+        change(answer) if answer[:3] == b"MSG" and answer[24:28] == b"\x01\x00\x7a\x02" else answer
+    )
 
 
 ERR = b"ERRF" + struct.pack("<III", 16, 0x80800000, 0)
@@ -210,19 +254,39 @@ HOSTILE: dict[str, tuple[Any, Any]] = {
     "a request that never was": (msg_only(lambda a: flip(a, 20, 99)), ("malformed", "request id")),
     "another handle": (msg_only(lambda a: flip(a, 36, 99)), ("malformed", "request handle")),
     "another response": (msg_only(lambda a: flip(a, 26, 1)), ("malformed", "response type")),
-    "an abort": (msg_only(lambda a: b"MSGA" + struct.pack("<I", 32) + a[8:24] + struct.pack("<Ii", 0x80B80000, -1)), ("rejected", 0x80B80000)),
-    "an abort of nothing": (msg_only(lambda a: b"MSGA" + struct.pack("<I", 32) + a[8:24] + bytes(8)), ("malformed", "abort")),
+    "an abort": (
+        msg_only(lambda a: b"MSGA" + struct.pack("<I", 32) + a[8:24] + struct.pack("<Ii", 0x80B80000, -1)),
+        ("rejected", 0x80B80000),
+    ),
+    "an abort of nothing": (
+        msg_only(lambda a: b"MSGA" + struct.pack("<I", 32) + a[8:24] + bytes(8)),
+        ("malformed", "abort"),
+    ),
     "a chunk of no kind": (msg_only(lambda a: flip(a, 3, 0x58)), ("malformed", "chunk type")),
-    "a length beyond all": (msg_only(lambda a: a[:4] + struct.pack("<I", 1 << 30) + a[8:]), ("bus", ("too-long", 65_536))),
+    "a length beyond all": (
+        msg_only(lambda a: a[:4] + struct.pack("<I", 1 << 30) + a[8:]),
+        ("bus", ("too-long", 65_536)),
+    ),
     "no channel": (lambda a: a[:8] if a[:3] == b"OPN" else a, ("bus", ("timeout", None))),
-    "another policy": (lambda a: a.replace(b"#None", b"#Nine") if a[:3] == b"OPN" else a, ("malformed", "security policy")),
-    "tiny buffers": (lambda a: a[:12] + struct.pack("<II", 512, 512) + a[20:] if a[:3] == b"ACK" else a, ("malformed", "buffer sizes")),
-    "a long acknowledge": (lambda a: a[:4] + struct.pack("<I", 32) + a[8:] + bytes(4) if a[:3] == b"ACK" else a, ("malformed", "acknowledge")),
+    "another policy": (
+        lambda a: a.replace(b"#None", b"#Nine") if a[:3] == b"OPN" else a,
+        ("malformed", "security policy"),
+    ),
+    "tiny buffers": (
+        lambda a: a[:12] + struct.pack("<II", 512, 512) + a[20:] if a[:3] == b"ACK" else a,
+        ("malformed", "buffer sizes"),
+    ),
+    "a long acknowledge": (
+        lambda a: a[:4] + struct.pack("<I", 32) + a[8:] + bytes(4) if a[:3] == b"ACK" else a,
+        ("malformed", "acknowledge"),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_a_typed_error_and_the_next_poll_is_right(host: Host, replay: Replay, name: str) -> None:
+def test_a_hostile_answer_is_a_typed_error_and_the_next_poll_is_right(
+    host: Host, replay: Replay, name: str
+) -> None:
     spoil, expected = HOSTILE[name]
     instance = driver(host)
     bus = Bus(replay.talk)
@@ -231,7 +295,12 @@ def test_a_hostile_answer_is_a_typed_error_and_the_next_poll_is_right(host: Host
     replay.spoil = lambda answer: answer
     later = ask(instance, bus)
     if not later.ok:  # half a frame lay in the stream: the second timeout drops the connection
-        assert later.value in (("bus", ("timeout", None)), ("bus", ("too-long", 65_536)), ("malformed", "message type"), ("malformed", "sequence number"))
+        assert later.value in (
+            ("bus", ("timeout", None)),
+            ("bus", ("too-long", 65_536)),
+            ("malformed", "message type"),
+            ("malformed", "sequence number"),
+        )
         later = ask(instance, bus)
     assert later.value == replay.values
     instance.close()
@@ -241,7 +310,13 @@ def test_a_hostile_answer_is_a_typed_error_and_the_next_poll_is_right(host: Host
 def test_a_service_fault_keeps_its_code(host: Host, status: str) -> None:
     peer = Peer()
     instance = driver(host)
-    bus = Bus(lambda data: peer.server.spoilt(peer.talk(data)) if data[:3] == b"MSG" and data[24:28] == b"\x01\x00\x77\x02" else peer.talk(data))
+    bus = Bus(
+        lambda data: (
+            peer.server.spoilt(peer.talk(data))
+            if data[:3] == b"MSG" and data[24:28] == b"\x01\x00\x77\x02"
+            else peer.talk(data)
+        )
+    )
     assert ask(instance, bus).ok
     over = peer.server.misbehave(Misbehaviour("service-fault", 1, STATUS_CODES[status]))
     assert ask(instance, bus) == (False, ("rejected", STATUS_CODES[status]))
@@ -271,7 +346,11 @@ def decoded(answer: bytes) -> list[tuple[float, int]] | None:
     out = []
     for result in response.Results:
         variant, status = result.Value, 0 if result.StatusCode is None else result.StatusCode.value
-        number = None if variant is None or isinstance(variant.Value, str | bytes | list) or variant.Value is None else variant.Value
+        number = (
+            None
+            if variant is None or isinstance(variant.Value, str | bytes | list) or variant.Value is None
+            else variant.Value
+        )
         out.append((float(number) if isinstance(number, int | float | bool) else float("nan"), status))
     return out
 
@@ -285,7 +364,12 @@ def mutated(answer: bytes, random: random.Random) -> bytes:
             data[random.randrange(len(data))] = random.randrange(256)
     elif kind == 1:
         at = random.randrange(0, len(data) - 3)
-        struct.pack_into("<I", data, at, random.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 65_536, len(data))))
+        struct.pack_into(
+            "<I",
+            data,
+            at,
+            random.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 65_536, len(data))),
+        )
     elif kind == 2:
         data = data[: random.randrange(len(data))]
         if len(data) >= 8:
@@ -303,14 +387,17 @@ def mutated(answer: bytes, random: random.Random) -> bytes:
 
 
 def test_no_mutation_of_an_answer_becomes_a_wrong_reading(host: Host, replay: Replay) -> None:
-    """Held against asyncua's own decoder: what the driver takes for a reading is what the bytes say; else a typed error or a Fault."""
+    """Held against asyncua's own decoder: what the driver takes for a reading is what the bytes say; else a
+    typed error or a Fault."""
     chance = random.Random(11)
     rounds = 25_000 if os.environ.get("TWINLOOP_SOAK") else 4000
     errors: dict[str, int] = {}
     instance = driver(host)
     bus = Bus(replay.talk)
     for _ in range(rounds):
-        target = chance.choice((b"ACK", b"OPN", b"\x01\x00\xd0\x01", b"\x01\x00\xd6\x01", *[b"\x01\x00\x7a\x02"] * 6))
+        target = chance.choice(
+            (b"ACK", b"OPN", b"\x01\x00\xd0\x01", b"\x01\x00\xd6\x01", *[b"\x01\x00\x7a\x02"] * 6)
+        )
         came: list[bytes] = []
 
         def spoil(answer: bytes, target: bytes = target, came: list[bytes] = came) -> bytes:
@@ -336,8 +423,15 @@ def test_no_mutation_of_an_answer_becomes_a_wrong_reading(host: Host, replay: Re
             told = decoded(frames(came[0])[0])
             for reading in result.value.readings:
                 value, status = told[reading.point]  # type: ignore[index]
-                assert reading.status >> 31 or (reading.value == value and reading.status == status), (came[0].hex(), reading, value, status)
-        for _ in range(3):  # a valid answer follows and is read right, at the latest when the connection is new
+                assert reading.status >> 31 or (reading.value == value and reading.status == status), (
+                    came[0].hex(),
+                    reading,
+                    value,
+                    status,
+                )
+        for _ in range(
+            3
+        ):  # a valid answer follows and is read right, at the latest when the connection is new
             result = ask(instance, bus)
             if not isinstance(result, Fault) and result.ok:
                 break

@@ -1,4 +1,5 @@
-"""The life of an OPC UA session at the driver: renewed, refused, left in order, given up in time; memory that stays flat."""
+"""The life of an OPC UA session at the driver: renewed, refused, left in order, given up in time; memory that
+stays flat."""
 
 from __future__ import annotations
 
@@ -52,9 +53,20 @@ def timed(host: Host, clock: Clock, **options: str) -> Instance:
     from twinloop.devices.catalogue.catalog import model
     from twinloop.devices.model.nodes import node_id
 
-    points = [PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high) for i, p in enumerate(model("press-sensor").points)]
-    handlers = {"clock.now": lambda: clock.now_ns, "clock.monotonic": lambda: clock.now_ns, "log.log": lambda level, text: None}
-    instance = host.instantiate(host.link(host.load(WASM / "opcua-driver.wasm", "driver"), ["fieldbus", "clock", "log"]), handlers, FUEL)
+    points = [
+        PointConfig(i, p.name, node_id(p), p.unit, 1.0, 0.0, p.low, p.high)
+        for i, p in enumerate(model("press-sensor").points)
+    ]
+    handlers = {
+        "clock.now": lambda: clock.now_ns,
+        "clock.monotonic": lambda: clock.now_ns,
+        "log.log": lambda level, text: None,
+    }
+    instance = host.instantiate(
+        host.link(host.load(WASM / "opcua-driver.wasm", "driver"), ["fieldbus", "clock", "log"]),
+        handlers,
+        FUEL,
+    )
     given = {"protocol": "opcua", "endpoint": endpoint(DEVICE), "timeout": "1 s", **options}
     instance.begin("configure", (Settings(DEVICE, points, list(given.items())),), FUEL)
     instance.advance()
@@ -73,7 +85,9 @@ def test_a_token_is_renewed_at_three_quarters_of_its_life_and_reads_go_on(host: 
     clock, seen = Clock(), list[bytes]()
     instance, bus = timed(host, clock), TimedBus(counted(replay, seen), clock)
     assert ask(instance, bus).ok
-    lifetime_ms = struct.unpack_from("<I", replay.answers[b"OPN"], OPN_SEQUENCE_AT + 8 + 4 + 8 + 4 + 4 + 1 + 4 + 3 + 4 + 4 + 4 + 8)[0]
+    lifetime_ms = struct.unpack_from(
+        "<I", replay.answers[b"OPN"], OPN_SEQUENCE_AT + 8 + 4 + 8 + 4 + 4 + 1 + 4 + 3 + 4 + 4 + 4 + 8
+    )[0]
     assert lifetime_ms == 3_600_000
     seen.clear()
     clock.now_ns += lifetime_ms * 750_000 - 1
@@ -98,7 +112,12 @@ def test_a_renewal_that_is_refused_makes_a_new_channel_within_the_poll(host: Hos
             return answer
         renewals[0] = 1
         body = OPN_SEQUENCE_AT + 8
-        fault = b"\x01\x00\x8d\x01" + answer[body + 4 : body + 16] + struct.pack("<IBi", 0x80100000, 0, -1) + b"\0\0\0"
+        fault = (
+            b"\x01\x00\x8d\x01"
+            + answer[body + 4 : body + 16]
+            + struct.pack("<IBi", 0x80100000, 0, -1)
+            + b"\0\0\0"
+        )
         whole = answer[:body] + fault
         return whole[:4] + struct.pack("<I", len(whole)) + whole[8:]
 
@@ -132,7 +151,9 @@ def test_who_gives_a_session_up_says_so(host: Host) -> None:
     peer.close()
 
 
-def test_configure_again_leaves_the_bus_alone_and_the_next_poll_begins_anew(host: Host, replay: Replay) -> None:
+def test_configure_again_leaves_the_bus_alone_and_the_next_poll_begins_anew(
+    host: Host, replay: Replay
+) -> None:
     clock, seen = Clock(), list[bytes]()
     instance, bus = timed(host, clock), TimedBus(counted(replay, seen), clock)
     assert ask(instance, bus).ok
@@ -180,7 +201,9 @@ def test_late_answers_of_any_kind_are_put_aside(host: Host, replay: Replay) -> N
         return answer[:at] + struct.pack("<I", sequence) + answer[at + 4 :]
 
     first = struct.unpack_from("<I", late[0], 16)[0]
-    chunks = [renumbered(late[0][:3] + kind + late[0][4:], first + i) for i, kind in enumerate([b"C"] * 8 + [b"F"])]
+    chunks = [
+        renumbered(late[0][:3] + kind + late[0][4:], first + i) for i, kind in enumerate([b"C"] * 8 + [b"F"])
+    ]
     replay.sequence = first + 8
 
     def with_late(answer: bytes) -> bytes:
@@ -202,7 +225,13 @@ def test_a_fault_without_a_handle_keeps_its_code(host: Host, replay: Replay) -> 
     def fault(answer: bytes) -> bytes:
         if answer[24:28] != b"\x01\x00\x7a\x02":
             return answer
-        body = b"\x01\x00\x8d\x01" + answer[28:36] + bytes(4) + struct.pack("<IBi", STATUS_CODES["BadInternalError"], 0, -1) + b"\0\0\0"
+        body = (
+            b"\x01\x00\x8d\x01"
+            + answer[28:36]
+            + bytes(4)
+            + struct.pack("<IBi", STATUS_CODES["BadInternalError"], 0, -1)
+            + b"\0\0\0"
+        )
         return answer[:4] + struct.pack("<I", 24 + len(body)) + answer[8:24] + body
 
     replay.spoil = fault
@@ -217,7 +246,10 @@ def test_a_fault_without_a_handle_keeps_its_code(host: Host, replay: Replay) -> 
 def test_what_is_no_number_is_not_written(host: Host, replay: Replay, value: float) -> None:
     instance, bus = driver(host), Bus(replay.talk)
     assert ask(instance, bus).ok
-    assert ask(instance, bus, "write-register", (9, value)) == (False, ("other", "value does not fit the node's type"))
+    assert ask(instance, bus, "write-register", (9, value)) == (
+        False,
+        ("other", "value does not fit the node's type"),
+    )
     instance.close()
 
 

@@ -1,4 +1,5 @@
-"""The C driver with a subscription, against asyncua's server in simulated time: each change once, in order, in batches of one instant."""
+"""The C driver with a subscription, against asyncua's server in simulated time: each change once, in order,
+in batches of one instant."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ def test_first_all_points_then_what_changes_at_each_step_once_and_in_order(host:
             assert reading.value == pytest.approx(true.value, rel=1e-6)
             assert reading.value != shown[reading.point], "news only"
             shown[reading.point] = reading.value
-    assert 9 not in [r.point for batch in batches[1:] for r in batch], "a set value that nobody changes is told once"
+    assert 9 not in [r.point for batch in batches[1:] for r in batch], (
+        "a set value that nobody changes is told once"
+    )
     instance.close()
     peer.close()
 
@@ -119,7 +122,9 @@ def test_a_subscription_that_falls_silent_is_given_up(host: Host) -> None:
     talk, bus.talk = bus.talk, lambda data: None
     peer.heard = type("Deaf", (list,), {"append": lambda self, data: None})()
     results = [ask(instance, bus) for _ in range(4)]
-    assert ("bus", ("disconnected", None)) in [result.value for result in results if not result.ok] or bus.resets > 0
+    assert ("bus", ("disconnected", None)) in [
+        result.value for result in results if not result.ok
+    ] or bus.resets > 0
     bus.talk = talk
     instance.close()
     peer.close()
@@ -139,7 +144,12 @@ def test_status_changes_are_news_and_a_missing_node_is_refused(host: Host) -> No
     from twinloop.components.contract.contract import PointConfig
 
     clock = {"clock.now": lambda: EPOCH_NS + peer.env.now, "clock.monotonic": lambda: peer.env.now}
-    lost = driver(host, points=[PointConfig(0, "p", "ns=2;s=nowhere", "", 1.0, 0.0, None, None)], clock=clock, mode="subscribe")
+    lost = driver(
+        host,
+        points=[PointConfig(0, "p", "ns=2;s=nowhere", "", 1.0, 0.0, None, None)],
+        clock=clock,
+        mode="subscribe",
+    )
     assert ask(lost, LiveBus(peer)) == (False, ("rejected", STATUS_CODES["BadNodeIdUnknown"]))
     lost.close()
     peer.close()
@@ -156,7 +166,17 @@ def test_a_queue_keeps_the_last_values(host: Host) -> None:
     peer.close()
 
 
-@pytest.mark.parametrize(("option", "value"), [("mode", "poll"), ("publishing", "0 s"), ("sampling", "1 us"), ("queue", "0"), ("queue", "1001"), ("wait", "1 ns")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("mode", "poll"),
+        ("publishing", "0 s"),
+        ("sampling", "1 us"),
+        ("queue", "0"),
+        ("queue", "1001"),
+        ("wait", "1 ns"),
+    ],
+)
 def test_options_out_of_range_are_refused_by_name(host: Host, option: str, value: str) -> None:
     instance = driver(host, **{option: value})
     assert instance.result() == (False, ("bad-option", option))

@@ -46,10 +46,21 @@ def test_a_signature_covers_everything_that_a_release_states() -> None:
     changes = {"name": "rout", "version": Version(1, 2, 4), "size_bytes": len(ROUTE) + 1, "sha256": "0" * 64}
     for field, value in changes.items():
         assert signature_fault(replace(good, **{field: value}), TRUSTED) == "bad-signature", field
-    assert signature_fault(replace(good, signature=good.signature[:-1] + bytes([good.signature[-1] ^ 1])), TRUSTED) == "bad-signature"
+    assert (
+        signature_fault(
+            replace(good, signature=good.signature[:-1] + bytes([good.signature[-1] ^ 1])), TRUSTED
+        )
+        == "bad-signature"
+    )
     assert signature_fault(replace(good, signature=b""), TRUSTED) == "bad-signature"
     assert signature_fault(replace(good, key=key_id(STRANGERS_KEY.public_key())), TRUSTED) == "unknown-key"
-    assert signature_fault(sign("route", Version(1, 2, 3), ROUTE, STRANGERS_KEY), trust(STRANGERS_KEY.public_key(), DEMO_KEY.public_key())) == ""
+    assert (
+        signature_fault(
+            sign("route", Version(1, 2, 3), ROUTE, STRANGERS_KEY),
+            trust(STRANGERS_KEY.public_key(), DEMO_KEY.public_key()),
+        )
+        == ""
+    )
 
 
 def test_bytes_are_held_against_size_and_digest() -> None:
@@ -75,7 +86,9 @@ def test_a_flipped_bit_is_never_believed(data: bytes, minor: int, bit: int) -> N
     assert signature_fault(replace(good, signature=bytes(forged)), TRUSTED) == "bad-signature"
 
 
-@pytest.mark.parametrize("text", ["1.2", "1.2.3.4", "v1.2.3", "01.2.3", "1.2.x", "", "1.2.3-rc1", "1.2.1000000000"])
+@pytest.mark.parametrize(
+    "text", ["1.2", "1.2.3.4", "v1.2.3", "01.2.3", "1.2.x", "", "1.2.3-rc1", "1.2.1000000000"]
+)
 def test_versions_are_three_numbers(text: str) -> None:
     with pytest.raises(ValueError, match="expected a version"):
         Version.parse(text)
@@ -92,7 +105,9 @@ def test_a_release_is_read_as_it_was_written(tmp_path: Path) -> None:
     registry.add("route", Version(1, 10, 0), marked(ROUTE, "x"), DEMO_KEY)
     assert registry.versions("route") == [(1, 2, 3), (1, 10, 0)]
     assert registry.fault("route", Version(1, 10, 0), TRUSTED) == ""
-    assert sorted(path.name for path in (tmp_path / "registry" / "route").iterdir()) == ["1.10.0", "1.2.3"], "nothing half done is left"
+    assert sorted(path.name for path in (tmp_path / "registry" / "route").iterdir()) == ["1.10.0", "1.2.3"], (
+        "nothing half done is left"
+    )
 
 
 def test_a_released_version_never_changes(tmp_path: Path) -> None:
@@ -109,7 +124,9 @@ def test_a_released_version_never_changes(tmp_path: Path) -> None:
     ({"name": "../x"}, "name: expected"), ({"version": "1.0"}, "expected a version"), ({"signature": "%"}, "signature: expected base64"),
     ({"extra": 1}, "expected an object with"), ({"name": "normalize"}, "lies where route 1.0.0 should"),
 ])  # fmt: skip
-def test_a_statement_that_is_none_is_named_with_its_file(change: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_a_statement_that_is_none_is_named_with_its_file(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
     registry = Registry(tmp_path)
     registry.add("route", Version(1, 0, 0), ROUTE, DEMO_KEY)
     file = tmp_path / "route" / "1.0.0" / "release.json"
@@ -158,9 +175,11 @@ def test_keys_are_written_once_and_read_by_kind(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="a key is never overwritten"):
         write_keys(tmp_path / "keys" / "release")
     for wrong, read, message in (
-        (public, read_private_key, "this is the public half"), (private, read_public_key, "this is the private half"),
-        (WASM / "route.wasm", read_public_key, "not a PEM file of one"), (tmp_path / "none.pub", read_public_key, "No such file"),
-    ):  # fmt: skip
+        (public, read_private_key, "this is the public half"),
+        (private, read_public_key, "this is the private half"),
+        (WASM / "route.wasm", read_public_key, "not a PEM file of one"),
+        (tmp_path / "none.pub", read_public_key, "No such file"),
+    ):
         with pytest.raises(RegistryError, match=message) as caught:
             read(wrong)
         assert str(wrong) in str(caught.value)
@@ -169,22 +188,34 @@ def test_keys_are_written_once_and_read_by_kind(tmp_path: Path) -> None:
 def test_the_shipped_registry_is_what_it_says() -> None:
     registry = Registry(LIBRARY / "registry")
     trusted = trust(read_public_key(LIBRARY / "registry" / "demo.pub"))
-    faults = {(name, version): registry.fault(name, Version.parse(version), trusted) for name, version, _, _ in RELEASES}
+    faults = {
+        (name, version): registry.fault(name, Version.parse(version), trusted)
+        for name, version, _, _ in RELEASES
+    }
     bad = {key: fault for key, fault in faults.items() if fault}
     assert bad == {
-        ("normalize", "1.2.0"): "unknown-key", ("normalize", "1.3.0"): "bad-signature", ("normalize", "1.4.0"): "wrong-digest",
+        ("normalize", "1.2.0"): "unknown-key",
+        ("normalize", "1.3.0"): "bad-signature",
+        ("normalize", "1.4.0"): "wrong-digest",
         ("normalize", "1.5.0"): "truncated",
-    }  # fmt: skip
-    assert sorted(faults) == sorted((name, str(version)) for name in registry.names() for version in registry.versions(name))
+    }
+    assert sorted(faults) == sorted(
+        (name, str(version)) for name in registry.names() for version in registry.versions(name)
+    )
 
 
-@pytest.mark.parametrize(("name", "version", "role"), [("route", "1.2.0", "policy"), ("route", "1.3.0", "policy"), ("modbus-driver", "1.2.0", "driver")])
+@pytest.mark.parametrize(
+    ("name", "version", "role"),
+    [("route", "1.2.0", "policy"), ("route", "1.3.0", "policy"), ("modbus-driver", "1.2.0", "driver")],
+)
 def test_unfit_releases_are_components(name: str, version: str, role: str, host: Host) -> None:
     _, data = Registry(LIBRARY / "registry").read(name, Version.parse(version))
     assert host.load(data, role).role == role
 
 
-def test_the_command_says_when_the_same_bytes_were_there_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_when_the_same_bytes_were_there_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     wasm, (private, _) = tmp_path / "route.wasm", write_keys(tmp_path / "release")
     wasm.write_bytes(ROUTE)
     command = ["registry", "add", str(tmp_path / "r"), str(wasm), "--version", "1.2.0", "--key", str(private)]
@@ -193,4 +224,6 @@ def test_the_command_says_when_the_same_bytes_were_there_already(tmp_path: Path,
     assert "route 1.2.0  " in first
     assert "nothing is new" not in first
     assert main(command) == 0
-    assert capsys.readouterr().out == f"{first.rstrip()}  (nothing is new: the same bytes were there already)\n"
+    assert (
+        capsys.readouterr().out == f"{first.rstrip()}  (nothing is new: the same bytes were there already)\n"
+    )

@@ -12,13 +12,16 @@ from twinloop.components.host.host import Host
 
 FUEL = 100_000_000
 POINTS = [
-    PointConfig(0, "oven", "x", "degF", 1.0, 0.0, 32.0, 212.0), PointConfig(1, "pressure", "x", "bar", 1.0, 0.0, None, 16.0),
+    PointConfig(0, "oven", "x", "degF", 1.0, 0.0, 32.0, 212.0),
+    PointConfig(1, "pressure", "x", "bar", 1.0, 0.0, None, 16.0),
     PointConfig(2, "spare", "x", "", 1.0, 0.0, None, None),
-]  # fmt: skip
+]
 BAD = 0x800A0000
 
 
-def call(host: Host, name: str, role: str, options: dict[str, str], export: str, *calls: tuple[Any, ...]) -> list[Any]:
+def call(
+    host: Host, name: str, role: str, options: dict[str, str], export: str, *calls: tuple[Any, ...]
+) -> list[Any]:
     instance = host.instantiate(host.link(host.load(WASM / f"{name}.wasm", role), ["log"]), {}, FUEL)
     instance.begin("configure", (Settings("", POINTS, list(options.items())),), FUEL)
     instance.advance()
@@ -34,16 +37,26 @@ def call(host: Host, name: str, role: str, options: dict[str, str], export: str,
 
 
 def transform(host: Host, options: dict[str, str], *readings: Reading, name: str = "normalize") -> list[Any]:
-    (result,) = call(host, name, "transform", options, "transform-readings", (Origin("d", 0), (list(readings), [])))
+    (result,) = call(
+        host, name, "transform", options, "transform-readings", (Origin("d", 0), (list(readings), []))
+    )
     return [(r.point, r.value, r.status) for r in result.value.readings] if result.ok else [result.value]
 
 
 def test_units_are_converted_exactly(host: Host) -> None:
-    assert transform(host, {"convert": "degF->degC, bar->kPa"}, Reading(0, 212.0, 0, 0), Reading(1, 1.5, 0, 0)) == [(0, 100.0, 0), (1, 150.0, 0)]
+    assert transform(
+        host, {"convert": "degF->degC, bar->kPa"}, Reading(0, 212.0, 0, 0), Reading(1, 1.5, 0, 0)
+    ) == [(0, 100.0, 0), (1, 150.0, 0)]
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"), [("mark", [(1, 17.0, 0x40940000)]), ("clamp", [(1, 16.0, 0x40940000)]), ("drop", []), ("off", [(1, 17.0, 0)])]
+    ("mode", "expected"),
+    [
+        ("mark", [(1, 17.0, 0x40940000)]),
+        ("clamp", [(1, 16.0, 0x40940000)]),
+        ("drop", []),
+        ("off", [(1, 17.0, 0)]),
+    ],
 )
 def test_range_checks(host: Host, mode: str, expected: list[Any]) -> None:
     assert transform(host, {"range": mode}, Reading(1, 17.0, 0, 0)) == expected
@@ -66,8 +79,13 @@ def test_bad_options_are_refused(host: Host, options: dict[str, str]) -> None:
 
 
 def test_smooth_gives_the_median_of_its_window_per_device(host: Host) -> None:
-    batches = [(Origin(device, k), ([Reading(1, value, 0, 0)], [])) for k, (device, value) in enumerate([("a", 1), ("a", 9), ("b", 50), ("a", 2), ("a", 3)])]
-    results = call(host, "smooth", "transform", {"window": "3", "passes": "2"}, "transform-readings", *batches)
+    batches = [
+        (Origin(device, k), ([Reading(1, value, 0, 0)], []))
+        for k, (device, value) in enumerate([("a", 1), ("a", 9), ("b", 50), ("a", 2), ("a", 3)])
+    ]
+    results = call(
+        host, "smooth", "transform", {"window": "3", "passes": "2"}, "transform-readings", *batches
+    )
     assert [r.value.readings[0].value for r in results] == [1.0, 5.0, 50.0, 2.0, 3.0]
 
 
@@ -89,7 +107,9 @@ UP, DOWN = LinkState(True, 0, 0, 0, 0.0), LinkState(False, 0, 0, 0, 0.0)
         ({"bad": "drop"}, UP, ("forward", 1), [(0, ("drop", "bad status"))]),
     ],
 )
-def test_route_decides_by_rules_and_link(host: Host, options: dict[str, str], state: LinkState, verdict: Any, exceptions: list[Any]) -> None:
+def test_route_decides_by_rules_and_link(
+    host: Host, options: dict[str, str], state: LinkState, verdict: Any, exceptions: list[Any]
+) -> None:
     status = BAD if "bad" in options else 0
     batch = ([Reading(0, 50.0, status, 0), Reading(1, 9.0, 0, 0), Reading(2, 0.0, 0, 0)], [])
     (result,) = call(host, "route", "policy", options, "decide", (Origin("d", 0), batch, state))

@@ -36,7 +36,7 @@ Ask = Callable[[bytes], bytes | None]
 """a whole frame -> the whole answer, None for none"""
 
 
-# ---- Modbus -----------------------------------------------------------------------------------------------------------
+# ---- Modbus --------------------------------------------------------------------------------------
 class _Balanced:
     def require_balance(self) -> None:
         """Nothing to balance."""
@@ -56,7 +56,16 @@ def simulated_tcp(server: ModbusServer) -> Iterator[Ask]:
     """Over a link with delay and loss, through the port that a driver has."""
     env, streams = Environment(), RandomStreams(3)
     link = Link("plant", LinkModel(delay_ns=MS, loss=0.1), streams)
-    port = TcpPort(env=env, trace=Trace(env), device=0, link=link, server=server, leg="d/1", response_ns=MS, client=Client("gw", Files(None), lambda: True))
+    port = TcpPort(
+        env=env,
+        trace=Trace(env),
+        device=0,
+        link=link,
+        server=server,
+        leg="d/1",
+        response_ns=MS,
+        client=Client("gw", Files(None), lambda: True),
+    )
 
     def ask(frame: bytes) -> bytes | None:
         ok, value = _until(env, port.transact(frame, MBAP, 20 * S, 20 * S))
@@ -70,7 +79,9 @@ def simulated_rtu(server: ModbusServer) -> Iterator[Ask]:
     """Over a serial line."""
     env, streams = Environment(), RandomStreams(3)
     line = Line(env, "line/1", LineTiming(19_200), Link("line", LinkModel(), streams), streams)
-    port = SerialPort(env=env, trace=Trace(env), device=0, line=line, server=server, response_ns=MS, master=Master(line))
+    port = SerialPort(
+        env=env, trace=Trace(env), device=0, line=line, server=server, response_ns=MS, master=Master(line)
+    )
 
     def ask(frame: bytes) -> bytes | None:
         ok, value = _until(env, port.transact(frame, SILENCE, S, S))
@@ -133,7 +144,7 @@ def loopback_tcp(server: ModbusServer) -> Iterator[Ask]:
         served.close()
 
 
-# ---- OPC UA -----------------------------------------------------------------------------------------------------------
+# ---- OPC UA --------------------------------------------------------------------------------------
 Program = Callable[[str, OpcUaServer], Coroutine[Any, Any, None]]
 """(endpoint, server) -> what a client does"""
 

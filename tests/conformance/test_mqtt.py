@@ -1,4 +1,5 @@
-"""MQTT 3.1.1 on two arms: our broker model, and amqtt's broker in simulated time. The same clients say the same packets and must hear the same.
+"""MQTT 3.1.1 on two arms: our broker model, and amqtt's broker in simulated time. The same clients say the
+same packets and must hear the same.
 
 Where amqtt 0.12.1 departs from the standard, ``DEPARTS`` names it and the body expects it there.
 """
@@ -83,7 +84,9 @@ class Modelled(asyncio.Protocol):
         self._broker, self._now = broker, now
 
     def connection_made(self, transport: Any) -> None:
-        self._connection = self._broker.connection(lambda data, tag, packet: transport.write(data), transport.close, self._now())
+        self._connection = self._broker.connection(
+            lambda data, tag, packet: transport.write(data), transport.close, self._now()
+        )
 
     def data_received(self, data: bytes) -> None:
         self._connection.received(data, self._now())
@@ -123,7 +126,9 @@ def run(kind: str, program: Program) -> None:
             await program(dial)
             return
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-        theirs = Amqtt({"listeners": {"default": {"type": "tcp", "bind": "0.0.0.0:1883"}}, "plugins": plugins})
+        theirs = Amqtt(
+            {"listeners": {"default": {"type": "tcp", "bind": "0.0.0.0:1883"}}, "plugins": plugins}
+        )
         await stacks.start("broker", theirs.start())
         await program(dial)
         await theirs.shutdown()
@@ -141,7 +146,9 @@ def arm(request: pytest.FixtureRequest) -> Callable[[Program], None]:
     return lambda program: run(request.param, lambda dial: program(dial, request.param == "amqtt"))
 
 
-async def connected(dial: Any, name: str, clean: bool = True, *filters: tuple[str, int], **rest: Any) -> Client:
+async def connected(
+    dial: Any, name: str, clean: bool = True, *filters: tuple[str, int], **rest: Any
+) -> Client:
     client: Client = await dial()
     assert await client.say(Connect(name, clean, **rest)) == [Connack(False)]
     if filters:
@@ -155,7 +162,8 @@ def payloads(came: list[Packet]) -> list[tuple[bytes, int, bool]]:
 
 def test_publish_and_subscribe_at_both_qualities(arm: Any) -> None:
     async def program(dial: Any, amqtt: bool) -> None:
-        reader, plain = await connected(dial, "reader", True, ("plant/+/x", 1)), await connected(dial, "plain", True, ("plant/#", 0))
+        reader = await connected(dial, "reader", True, ("plant/+/x", 1))
+        plain = await connected(dial, "plain", True, ("plant/#", 0))
         writer = await connected(dial, "writer")
         assert await writer.say(Publish("plant/a/x", b"1", 1, packet=5)) == [Puback(5)]
         came = await reader.hear()
@@ -220,7 +228,11 @@ def test_a_kept_session_gets_what_it_missed() -> None:
 
 def test_what_is_no_mqtt_ends_the_connection() -> None:
     async def program(dial: Any) -> None:
-        for said in (b"GET / HTTP/1.1\r\n\r\n", encode(Pingreq()), b"\x10\x0c\x00\x04MQTX\x04\x02\x00\x0a\x00\x00"):
+        for said in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            encode(Pingreq()),
+            b"\x10\x0c\x00\x04MQTX\x04\x02\x00\x0a\x00\x00",
+        ):
             client = await dial()
             client.transport.write(said)
             await asyncio.sleep(30)

@@ -1,6 +1,8 @@
-"""Valid frames, mutated, against our servers: each is followed by a valid request that must be answered right; memory stays flat.
+"""Valid frames, mutated, against our servers: each is followed by a valid request that must be answered
+right; memory stays flat.
 
-100 000 in the soak, shared by MBAP, RTU, OPC UA (here) and MQTT (tests/devices/mqtt/test_mqtt_broker.py); fewer in the suite.
+100 000 in the soak, shared by MBAP, RTU, OPC UA (here) and MQTT (tests/devices/mqtt/test_mqtt_broker.py);
+fewer in the suite.
 """
 
 from __future__ import annotations
@@ -23,10 +25,22 @@ from twinloop.devices.modbus.server import ModbusServer
 SOAK = bool(os.environ.get("TWINLOOP_SOAK"))
 ROUNDS = 25_000 if SOAK else 4000
 OPCUA_ROUNDS = 25_000 if SOAK else 400
-PDUS = [bytes.fromhex(text) for text in (
-    "0300000005", "0400000002", "0100130013", "0200c40016", "0500acff00", "0600010003", "0f0013000a02cd01", "100001000204000a0102", "16000400f20025",
-    "1700030006000e00030600ff00ff00ff", "2b0e0100",
-)]  # fmt: skip
+PDUS = [
+    bytes.fromhex(text)
+    for text in (
+        "0300000005",
+        "0400000002",
+        "0100130013",
+        "0200c40016",
+        "0500acff00",
+        "0600010003",
+        "0f0013000a02cd01",
+        "100001000204000a0102",
+        "16000400f20025",
+        "1700030006000e00030600ff00ff00ff",
+        "2b0e0100",
+    )
+]
 
 
 def mbap(pdu: bytes, transaction: int, unit: int = 1) -> bytes:
@@ -43,13 +57,20 @@ def mutated(frame: bytes, others: list[bytes], chance: random.Random) -> bytes:
     data = bytearray(frame)
     kind = chance.randrange(8)
     if kind == 0:
-        struct.pack_into(">H", data, chance.choice((0, 2, 4)) if len(data) > 6 else 0, chance.choice((0, 1, 2, 6, 253, 254, 255, 300, 0x7FFF, 0xFFFF)))
+        struct.pack_into(
+            ">H",
+            data,
+            chance.choice((0, 2, 4)) if len(data) > 6 else 0,
+            chance.choice((0, 1, 2, 6, 253, 254, 255, 300, 0x7FFF, 0xFFFF)),
+        )
     elif kind == 1:
         data[chance.randrange(min(8, len(data)))] = chance.randrange(256)
     elif kind == 2:
         data[min(7, len(data) - 1)] = chance.randrange(256)
     elif kind == 3 and len(data) >= 12:
-        struct.pack_into(">H", data, chance.choice((8, 10)), chance.choice((0, 1, 125, 126, 2000, 2001, 0x7FFF, 0xFFFF)))
+        struct.pack_into(
+            ">H", data, chance.choice((8, 10)), chance.choice((0, 1, 125, 126, 2000, 2001, 0x7FFF, 0xFFFF))
+        )
     elif kind == 4:
         del data[chance.randrange(len(data)) :]
     elif kind == 5:
@@ -65,7 +86,8 @@ def mutated(frame: bytes, others: list[bytes], chance: random.Random) -> bytes:
 
 
 def flat(rounds: int, once: Callable[[int], None], rest: Callable[[], None] = lambda: None) -> None:
-    """Memory after the first quarter and at the end: objects that stay would show. ``rest``: what lets timers run out."""
+    """Memory after the first quarter and at the end: objects that stay would show. ``rest``: what lets timers
+    run out."""
     for number in range(rounds // 4):
         once(number)
     rest()
@@ -109,7 +131,8 @@ def test_mutated_mbap_frames_whole_split_and_pipelined() -> None:
 
 
 def test_a_mutated_mbap_frame_within_a_stream_costs_at_most_its_connection() -> None:
-    """What follows on the same connection is answered, or the connection was cut off: never an answer to something that wasn't asked."""
+    """What follows on the same connection is answered, or the connection was cut off: never an answer to
+    something that wasn't asked."""
     chance = random.Random(8)
     server = ModbusServer(device(holding_199=7))
     others = [mbap(pdu, 5) for pdu in PDUS]
@@ -140,7 +163,9 @@ def test_mutated_rtu_frames() -> None:
             silent += 1
         else:
             assert FramerRTU.compute_CRC(answer[:-2]) == int.from_bytes(answer[-2:], "big")
-            assert FramerRTU.compute_CRC(frame[:-2]) == int.from_bytes(frame[-2:], "big"), "only a frame with a right CRC is answered"
+            assert FramerRTU.compute_CRC(frame[:-2]) == int.from_bytes(frame[-2:], "big"), (
+                "only a frame with a right CRC is answered"
+            )
         server.device.image.write("holding", 199, [7])
         assert server.respond_rtu(rtu(bytes.fromhex("0300c70001")), 0) == rtu(bytes.fromhex("03020007"))
 
@@ -149,7 +174,8 @@ def test_mutated_rtu_frames() -> None:
 
 
 def test_mutated_opcua_requests_disturb_nobody(host: Host) -> None:
-    """A hostile client beside one that reads: the latter's answers stay right, and a hostile one may come again."""
+    """A hostile client beside one that reads: the latter's answers stay right, and a hostile one may come
+    again."""
     chance = random.Random(10)
     peer = Peer()
     requests: list[bytes] = []
@@ -169,7 +195,8 @@ def test_mutated_opcua_requests_disturb_nobody(host: Host) -> None:
     hung_up = 0
 
     def reads_on() -> Any:
-        """At once, or in a new session when somebody has taken its own over: an anonymous session is anybody's who knows its token."""
+        """At once, or in a new session when somebody has taken its own over: an anonymous session is
+        anybody's who knows its token."""
         for _ in range(3):
             result = ask(reader, bus)
             if result.ok:
@@ -198,7 +225,10 @@ def test_mutated_opcua_requests_disturb_nobody(host: Host) -> None:
         result = reads_on()
         standing = peer.connection
         asked_ns = peer.env.now - 1_000_000  # a talk lasts a millisecond
-        expected = [[round(peer.server.image.read(i, at_ns).value, 3) for i in range(10)] for at_ns in (asked_ns, peer.env.now)]
+        expected = [
+            [round(peer.server.image.read(i, at_ns).value, 3) for i in range(10)]
+            for at_ns in (asked_ns, peer.env.now)
+        ]
         assert [round(r.value, 3) for r in result.value.readings] in expected
 
     def rest() -> None:

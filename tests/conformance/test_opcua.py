@@ -1,4 +1,5 @@
-"""The OPC UA service set (OPC 10000-4 section 5) on two arms: asyncua's client in simulated time, and over a loopback socket."""
+"""The OPC UA service set (OPC 10000-4 section 5) on two arms: asyncua's client in simulated time, and over a
+loopback socket."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def test_discovery(arm: Any) -> None:
 
     async def program(url: str, server: OpcUaServer) -> None:
         endpoints = await Client(url).connect_and_get_server_endpoints()
-        assert [(one.SecurityPolicyUri.rsplit("#")[1], int(one.SecurityMode)) for one in endpoints] == [("None", 1)]
+        assert [(one.SecurityPolicyUri.rsplit("#")[1], int(one.SecurityMode)) for one in endpoints] == [
+            ("None", 1)
+        ]
         assert 0 in [int(token.TokenType) for token in endpoints[0].UserIdentityTokens]
         assert await Client(url).connect_and_find_servers()
 
@@ -44,7 +47,10 @@ def test_sessions(arm: Any) -> None:
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as one, Client(url) as other:
             assert one.uaclient.protocol is not other.uaclient.protocol
-            assert await one.get_node("ns=2;s=pressure").read_value() == await other.get_node("ns=2;s=pressure").read_value()
+            assert (
+                await one.get_node("ns=2;s=pressure").read_value()
+                == await other.get_node("ns=2;s=pressure").read_value()
+            )
         client = Client(url)
         await client.connect()
         server.kill_sessions()
@@ -61,7 +67,9 @@ def test_sessions(arm: Any) -> None:
     arm(program)
 
 
-@pytest.mark.parametrize(("wanted", "source", "server"), [(0, True, False), (1, False, True), (2, True, True), (3, False, False)])
+@pytest.mark.parametrize(
+    ("wanted", "source", "server"), [(0, True, False), (1, False, True), (2, True, True), (3, False, False)]
+)
 def test_the_timestamps_that_were_asked_for(arm: Any, wanted: int, source: bool, server: bool) -> None:
     """7.40 TimestampsToReturn, of a device's node and of one of the server's own."""
 
@@ -69,15 +77,23 @@ def test_the_timestamps_that_were_asked_for(arm: Any, wanted: int, source: bool,
         async with Client(url) as client:
             for node in ("ns=2;s=pressure", "i=2255"):
                 params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn(wanted))
-                params.NodesToRead.append(ua.ReadValueId(NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value))
+                params.NodesToRead.append(
+                    ua.ReadValueId(NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value)
+                )
                 for _ in range(2):
                     (value,) = await client.uaclient.read(params)
                     assert value.Value.Value is not None
                     if node != "i=2255":
-                        assert (value.SourceTimestamp is not None, value.ServerTimestamp is not None) == (source, server)
+                        assert (value.SourceTimestamp is not None, value.ServerTimestamp is not None) == (
+                            source,
+                            server,
+                        )
                         assert not source or not server or value.SourceTimestamp <= value.ServerTimestamp
                     else:
-                        assert (value.SourceTimestamp is None or source, value.ServerTimestamp is None or server) == (True, True)
+                        assert (
+                            value.SourceTimestamp is None or source,
+                            value.ServerTimestamp is None or server,
+                        ) == (True, True)
 
     arm(program)
 
@@ -86,7 +102,11 @@ def test_timestamps_that_do_not_exist(arm: Any) -> None:
     async def program(url: str, device: OpcUaServer) -> None:
         async with Client(url) as client:
             params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Invalid)
-            params.NodesToRead.append(ua.ReadValueId(NodeId=ua.NodeId.from_string("ns=2;s=pressure"), AttributeId=ua.AttributeIds.Value))
+            params.NodesToRead.append(
+                ua.ReadValueId(
+                    NodeId=ua.NodeId.from_string("ns=2;s=pressure"), AttributeId=ua.AttributeIds.Value
+                )
+            )
             with pytest.raises(ua.uaerrors.BadTimestampsToReturnInvalid):
                 await client.uaclient.read(params)
 
@@ -100,7 +120,9 @@ def test_browse_and_translate(arm: Any) -> None:
         async with Client(url) as client:
             folder = await client.nodes.objects.get_child([ua.QualifiedName("presses/1", 2)])
             children = await folder.get_children()
-            assert [child.nodeid.to_string() for child in children] == [f"ns=2;s={point.name}" for point in server.device.model.points]
+            assert [child.nodeid.to_string() for child in children] == [
+                f"ns=2;s={point.name}" for point in server.device.model.points
+            ]
             assert (await folder.get_child("2:stroke")).nodeid.to_string() == "ns=2;s=stroke"
             with pytest.raises(ua.uaerrors.BadNoMatch):
                 await folder.get_child("2:nowhere")
@@ -110,13 +132,16 @@ def test_browse_and_translate(arm: Any) -> None:
 
 
 def test_read(arm: Any) -> None:
-    """5.11.2: values with their types, StatusCodes and the source's timestamp, which this client asks for; each node's refusal is its own."""
+    """5.11.2: values with their types, StatusCodes and the source's timestamp, which this client asks for;
+    each node's refusal is its own."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         device = server.device
         async with Client(url) as client:
             nodes = [client.get_node(f"ns=2;s={point.name}") for point in device.model.points]
-            got = await client.uaclient.read_attributes([*(node.nodeid for node in nodes), ua.NodeId("nowhere", 2)], ua.AttributeIds.Value)
+            got = await client.uaclient.read_attributes(
+                [*(node.nodeid for node in nodes), ua.NodeId("nowhere", 2)], ua.AttributeIds.Value
+            )
             assert [one.StatusCode.value for one in got] == [0] * 10 + [STATUS_CODES["BadNodeIdUnknown"]]
             assert [one.Value.VariantType.name for one in got[:10]] == server.image.types
             for one in got[:10]:
@@ -130,13 +155,16 @@ def test_read(arm: Any) -> None:
             assert (bad.StatusCode.value, bad.Value.Value) == (STATUS_CODES["BadOutOfService"], None)
             over()
             device.lie(ValueFault("frozen-timestamp", 0), 0)
-            assert (await nodes[0].read_data_value()).SourceTimestamp.isoformat() == "2026-01-01T00:00:00+00:00"
+            assert (
+                await nodes[0].read_data_value()
+            ).SourceTimestamp.isoformat() == "2026-01-01T00:00:00+00:00"
 
     arm(program)
 
 
 def test_write(arm: Any) -> None:
-    """5.11.4: what can be written is, of its own type and within its range; anything else is refused by name and changes nothing."""
+    """5.11.4: what can be written is, of its own type and within its range; anything else is refused by name
+    and changes nothing."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
@@ -144,9 +172,11 @@ def test_write(arm: Any) -> None:
             await node.write_value(7.5, ua.VariantType.Float)
             assert await node.read_value() == 7.5
             refused = [
-                (ua.Variant(7.5, ua.VariantType.Double), ua.uaerrors.BadTypeMismatch), (ua.Variant("x", ua.VariantType.String), ua.uaerrors.BadTypeMismatch),
-                (ua.Variant([1.0, 2.0], ua.VariantType.Float), ua.uaerrors.BadTypeMismatch), (ua.Variant(99.0, ua.VariantType.Float), ua.uaerrors.BadOutOfRange),
-            ]  # fmt: skip
+                (ua.Variant(7.5, ua.VariantType.Double), ua.uaerrors.BadTypeMismatch),
+                (ua.Variant("x", ua.VariantType.String), ua.uaerrors.BadTypeMismatch),
+                (ua.Variant([1.0, 2.0], ua.VariantType.Float), ua.uaerrors.BadTypeMismatch),
+                (ua.Variant(99.0, ua.VariantType.Float), ua.uaerrors.BadOutOfRange),
+            ]
             for variant, error in refused:
                 with pytest.raises(error):
                     await node.write_value(ua.DataValue(variant))
@@ -155,7 +185,10 @@ def test_write(arm: Any) -> None:
             with pytest.raises(ua.uaerrors.BadNodeIdUnknown):
                 await client.get_node("ns=2;s=nowhere").write_value(1.0, ua.VariantType.Float)
             with pytest.raises(ua.uaerrors.BadUserAccessDenied):
-                await node.write_attribute(ua.AttributeIds.BrowseName, ua.DataValue(ua.Variant(ua.QualifiedName("x", 2), ua.VariantType.QualifiedName)))
+                await node.write_attribute(
+                    ua.AttributeIds.BrowseName,
+                    ua.DataValue(ua.Variant(ua.QualifiedName("x", 2), ua.VariantType.QualifiedName)),
+                )
             assert await node.read_value() == 7.5
 
     arm(program)

@@ -1,5 +1,6 @@
-"""Monitored items as the standard has them (OPC 10000-4 sections 5.13 and 7.22), asked by asyncua's own client on both arms: one client's filter
-harms nobody else, deadbands are held against what was reported last, what can't be had is refused."""
+"""Monitored items as the standard has them (OPC 10000-4 sections 5.13 and 7.22), asked by asyncua's own
+client on both arms: one client's filter harms nobody else, deadbands are held against what was reported last,
+what can't be had is refused."""
 
 from __future__ import annotations
 
@@ -28,10 +29,18 @@ RAMP = Signal("ramp", 0.0, 100.0, 1000)
 @pytest.fixture(params=ARMS)
 def arm(request: pytest.FixtureRequest) -> Any:
     base = model("press-sensor")
-    moved = replace(base, points=tuple(
-        replace(p, signal=RAMP) if p.name == "pressure" else replace(p, signal=Signal("counter", 100.0, 1.0)) if p.name == "cycles" else p
-        for p in base.points
-    ), step_ns=100_000_000)
+    moved = replace(
+        base,
+        points=tuple(
+            replace(p, signal=RAMP)
+            if p.name == "pressure"
+            else replace(p, signal=Signal("counter", 100.0, 1.0))
+            if p.name == "cycles"
+            else p
+            for p in base.points
+        ),
+        step_ns=100_000_000,
+    )
 
     def run(program: Program) -> None:
         ARMS[request.param](Device(model=moved, name="presses/1", unit_id=1, key=5), program)
@@ -52,24 +61,41 @@ class Told:
 
 
 async def watch(
-    client: Client, told: Told, wanted: Any = None, name: str = "pressure", every_ms: int = 100, queue: int = 100, oldest: bool = True, times: int = 2,
-) -> Any:  # fmt: skip
+    client: Client,
+    told: Told,
+    wanted: Any = None,
+    name: str = "pressure",
+    every_ms: int = 100,
+    queue: int = 100,
+    oldest: bool = True,
+    times: int = 2,
+) -> Any:
     subscription = await client.create_subscription(every_ms, told)
     node = client.get_node(f"ns=2;s={name}")
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor = ua.ReadValueId(NodeId=node.nodeid, AttributeId=ua.AttributeIds.Value)
     request.MonitoringMode = ua.MonitoringMode.Reporting
-    request.RequestedParameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=queue, DiscardOldest=oldest)
-    subscription._monitored_items[7] = type("Item", (), {"client_handle": 7, "node": node, "attribute": ua.AttributeIds.Value, "server_handle": None})()
+    request.RequestedParameters = ua.MonitoringParameters(
+        ClientHandle=7, SamplingInterval=50.0, Filter=wanted, QueueSize=queue, DiscardOldest=oldest
+    )
+    subscription._monitored_items[7] = type(
+        "Item",
+        (),
+        {"client_handle": 7, "node": node, "attribute": ua.AttributeIds.Value, "server_handle": None},
+    )()
     params = ua.CreateMonitoredItemsParameters(
-        SubscriptionId=subscription.subscription_id, ItemsToCreate=[request], TimestampsToReturn=ua.TimestampsToReturn(times)
+        SubscriptionId=subscription.subscription_id,
+        ItemsToCreate=[request],
+        TimestampsToReturn=ua.TimestampsToReturn(times),
     )
     (result,) = await client.uaclient.create_monitored_items(params)
     return result
 
 
 def deadband(kind: Any, width: float) -> Any:
-    return ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValue, DeadbandType=int(kind), DeadbandValue=width)
+    return ua.DataChangeFilter(
+        Trigger=ua.DataChangeTrigger.StatusValue, DeadbandType=int(kind), DeadbandValue=width
+    )
 
 
 def test_b1_one_clients_filter_silences_nobody_else(arm: Any) -> None:
@@ -81,27 +107,34 @@ def test_b1_one_clients_filter_silences_nobody_else(arm: Any) -> None:
             await watch(one, plain)
             await watch(other, narrow, deadband(ua.DeadbandType.Absolute, 0.25))
             await asyncio.sleep(0.5)
-            end = server.device.lie(ValueFault("bad-status", 0, status=STATUS_CODES["BadOutOfService"]), server._now())
+            end = server.device.lie(
+                ValueFault("bad-status", 0, status=STATUS_CODES["BadOutOfService"]), server._now()
+            )
             await asyncio.sleep(0.5)
             end()
             before = len(plain.values), len(narrow.values)
             await asyncio.sleep(1.2)
             assert len(plain.values) >= before[0] + 8, "all goes on"
             assert len(narrow.values) >= before[1] + 2
-            assert STATUS_CODES["BadOutOfService"] in narrow.statuses, "a change of status passes every deadband"
+            assert STATUS_CODES["BadOutOfService"] in narrow.statuses, (
+                "a change of status passes every deadband"
+            )
 
     arm(program)
 
 
 def test_b2_a_deadband_goes_on_after_a_value_that_is_no_number(arm: Any) -> None:
-    """OPC 10000-4 section 7.10: one notification when it begins to be NaN; a number after that is a change past every deadband."""
+    """OPC 10000-4 section 7.10: one notification when it begins to be NaN; a number after that is a change
+    past every deadband."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         plain, narrow, stamped = Told(), Told(), Told()
         async with Client(url) as one, Client(url) as other, Client(url) as third:
             await watch(one, plain)
             await watch(other, narrow, deadband(ua.DeadbandType.Absolute, 0.01))
-            wide = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp, DeadbandType=1, DeadbandValue=1000.0)
+            wide = ua.DataChangeFilter(
+                Trigger=ua.DataChangeTrigger.StatusValueTimestamp, DeadbandType=1, DeadbandValue=1000.0
+            )
             await watch(third, stamped, wide)
             await asyncio.sleep(0.5)
             end = server.device.lie(ValueFault("nan", 0), server._now())
@@ -112,16 +145,29 @@ def test_b2_a_deadband_goes_on_after_a_value_that_is_no_number(arm: Any) -> None
             for told in (plain, narrow, stamped):
                 assert sum(value != value for value in told.values) == 1
             assert len(narrow.values) >= before + 2
-            assert len(stamped.values) == 3, "the first, none, and a number again: with a deadband the timestamp is no news"
+            assert len(stamped.values) == 3, (
+                "the first, none, and a number again: with a deadband the timestamp is no news"
+            )
 
     arm(program)
 
 
 @pytest.mark.parametrize(
-    ("queue", "oldest", "marks"), [(3, True, [0x480, 0, 0]), (3, False, [0, 0, 0x480]), (2, True, [0x480, 0]), (1, True, [0]), (0, True, [0]), (100, True, None)]
+    ("queue", "oldest", "marks"),
+    [
+        (3, True, [0x480, 0, 0]),
+        (3, False, [0, 0, 0x480]),
+        (2, True, [0x480, 0]),
+        (1, True, [0]),
+        (0, True, [0]),
+        (100, True, None),
+    ],
 )
-def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, marks: list[int] | None) -> None:
-    """OPC 10000-4 section 5.13.1.5: the neighbour of what was let go has the Overflow bit; a queue of one value never has. A step is 100 ms."""
+def test_b8_a_queue_that_overflows_says_so(
+    arm: Any, queue: int, oldest: bool, marks: list[int] | None
+) -> None:
+    """OPC 10000-4 section 5.13.1.5: the neighbour of what was let go has the Overflow bit; a queue of one
+    value never has. A step is 100 ms."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         told = Told()
@@ -139,7 +185,9 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
             assert statuses == marks * (len(values) // len(marks))
             if oldest:
                 last = values[: len(marks)]
-                assert [b - a for a, b in itertools.pairwise(last)] == [1.0] * (len(marks) - 1), "the youngest are kept"
+                assert [b - a for a, b in itertools.pairwise(last)] == [1.0] * (len(marks) - 1), (
+                    "the youngest are kept"
+                )
             else:
                 assert values[1] - values[0] == 1.0
                 assert values[2] - values[1] > 3.0, "the newest takes the last place"
@@ -148,7 +196,8 @@ def test_b8_a_queue_that_overflows_says_so(arm: Any, queue: int, oldest: bool, m
 
 
 def test_items_are_modified_as_they_are_made(arm: Any) -> None:
-    """5.13.3: the queue is revised, what doesn't fit any more is let go, the other end of it is kept; an unknown item is refused."""
+    """5.13.3: the queue is revised, what doesn't fit any more is let go, the other end of it is kept; an
+    unknown item is refused."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         told = Told()
@@ -159,19 +208,26 @@ def test_items_are_modified_as_they_are_made(arm: Any) -> None:
             async def modify(item: int, **wanted: Any) -> Any:
                 parameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, **wanted)
                 params = ua.ModifyMonitoredItemsParameters(
-                    SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Both,
-                    ItemsToModify=[ua.MonitoredItemModifyRequest(MonitoredItemId=item, RequestedParameters=parameters)],
-                )  # fmt: skip
+                    SubscriptionId=subscription,
+                    TimestampsToReturn=ua.TimestampsToReturn.Both,
+                    ItemsToModify=[
+                        ua.MonitoredItemModifyRequest(MonitoredItemId=item, RequestedParameters=parameters)
+                    ],
+                )
                 (result,) = await client.uaclient.modify_monitored_items(params)
                 return result
 
             unknown = await modify(made.MonitoredItemId + 99, QueueSize=3)
             assert unknown.StatusCode.value == 0x80420000, "BadMonitoredItemIdInvalid"
             default = await modify(made.MonitoredItemId, QueueSize=0)
-            assert (default.StatusCode.value, default.RevisedQueueSize) == (0, 1), "7.21: 0 is the default, which is one for data"
+            assert (default.StatusCode.value, default.RevisedQueueSize) == (0, 1), (
+                "7.21: 0 is the default, which is one for data"
+            )
             most = await modify(made.MonitoredItemId, QueueSize=99_999)
             assert (most.StatusCode.value, most.RevisedQueueSize) == (0, 10_000)
-            refused = await modify(made.MonitoredItemId, QueueSize=3, Filter=deadband(ua.DeadbandType.Absolute, -1.0))
+            refused = await modify(
+                made.MonitoredItemId, QueueSize=3, Filter=deadband(ua.DeadbandType.Absolute, -1.0)
+            )
             assert refused.StatusCode.value == 0x808E0000, "BadDeadbandFilterInvalid"
             await asyncio.sleep(0.3)
             changed = await modify(made.MonitoredItemId, QueueSize=3, DiscardOldest=False)
@@ -188,7 +244,8 @@ def test_items_are_modified_as_they_are_made(arm: Any) -> None:
 
 @pytest.mark.parametrize("oldest", [True, False])
 def test_a_queue_that_is_made_shorter_lets_go_of_the_right_end(arm: Any, oldest: bool) -> None:
-    """Some ten values wait when the queue is made one of two; and the timestamps are those that are asked for now."""
+    """Some ten values wait when the queue is made one of two; and the timestamps are those that are asked for
+    now."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         stamps: list[Any] = []
@@ -204,11 +261,20 @@ def test_a_queue_that_is_made_shorter_lets_go_of_the_right_end(arm: Any, oldest:
             await asyncio.sleep(1.3)
             begun = len(told.values)
             (subscription,) = client.uaclient._subscription_callbacks
-            parameters = ua.MonitoringParameters(ClientHandle=7, SamplingInterval=50.0, QueueSize=2, DiscardOldest=oldest)
-            await client.uaclient.modify_monitored_items(ua.ModifyMonitoredItemsParameters(
-                SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Neither,
-                ItemsToModify=[ua.MonitoredItemModifyRequest(MonitoredItemId=made.MonitoredItemId, RequestedParameters=parameters)],
-            ))  # fmt: skip
+            parameters = ua.MonitoringParameters(
+                ClientHandle=7, SamplingInterval=50.0, QueueSize=2, DiscardOldest=oldest
+            )
+            await client.uaclient.modify_monitored_items(
+                ua.ModifyMonitoredItemsParameters(
+                    SubscriptionId=subscription,
+                    TimestampsToReturn=ua.TimestampsToReturn.Neither,
+                    ItemsToModify=[
+                        ua.MonitoredItemModifyRequest(
+                            MonitoredItemId=made.MonitoredItemId, RequestedParameters=parameters
+                        )
+                    ],
+                )
+            )
             await asyncio.sleep(2.5)
             assert told.statuses[begun : begun + 2] == ([0x480, 0] if oldest else [0, 0x480])
             gap = told.values[begun + 1] - told.values[begun]
@@ -220,7 +286,12 @@ def test_a_queue_that_is_made_shorter_lets_go_of_the_right_end(arm: Any, oldest:
 
 def test_b8_notifications_have_the_timestamps_that_were_asked_for(arm: Any) -> None:
     async def program(url: str, server: OpcUaServer) -> None:
-        for wanted, expected in ((0, {(True, False)}), (1, {(False, True)}), (2, {(True, True)}), (3, {(False, False)})):
+        for wanted, expected in (
+            (0, {(True, False)}),
+            (1, {(False, True)}),
+            (2, {(True, True)}),
+            (3, {(False, False)}),
+        ):
             seen: list[tuple[bool, bool]] = []
 
             class Times(Told):
@@ -260,14 +331,17 @@ def test_b1_a_librarys_exception_ends_one_item(arm: Any, monkeypatch: pytest.Mon
 
 
 def test_b2_a_slow_drift_is_reported_when_it_has_gone_far_enough(arm: Any) -> None:
-    """+0.1 each 100 ms, deadband 0.25: every third step, for a change must be larger than the deadband (section 7.22.2)."""
+    """+0.1 each 100 ms, deadband 0.25: every third step, for a change must be larger than the deadband
+    (section 7.22.2)."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         told = Told()
         async with Client(url) as client:
             await watch(client, told, deadband(ua.DeadbandType.Absolute, 0.25))
             await asyncio.sleep(2.05)
-            steps = [round((b or 0) - (a or 0), 4) for a, b in zip(told.values, told.values[1:], strict=False)]
+            steps = [
+                round((b or 0) - (a or 0), 4) for a, b in zip(told.values, told.values[1:], strict=False)
+            ]
             assert len(steps) >= 4
             assert min(steps) == 0.3, "more where this machine stood still"
 
@@ -299,8 +373,11 @@ def test_b8_the_revised_sampling_interval_is_how_often_values_move(arm: Any) -> 
     arm(program)
 
 
-def test_b3_b4_each_answer_is_known_by_what_it_says_of_the_counter(arm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Publish brings every value that waited in its queue; what has nothing to do with the counter brings none; a Read brings one."""
+def test_b3_b4_each_answer_is_known_by_what_it_says_of_the_counter(
+    arm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Publish brings every value that waited in its queue; what has nothing to do with the counter brings
+    none; a Read brings one."""
     carried: list[list[int]] = []
 
     async def program(url: str, server: OpcUaServer) -> None:
@@ -314,7 +391,9 @@ def test_b3_b4_each_answer_is_known_by_what_it_says_of_the_counter(arm: Any, mon
             carry(values)
 
         monkeypatch.setattr(server, "_carry", counted)
-        monkeypatch.setitem(WATCHED, server._server.iserver.aspace, (WATCHED[server._server.iserver.aspace][0], counted))
+        monkeypatch.setitem(
+            WATCHED, server._server.iserver.aspace, (WATCHED[server._server.iserver.aspace][0], counted)
+        )
         async with Client(url) as client:
             await client.nodes.server_state.read_value()
             await client.get_node("ns=2;s=pressure").read_value()
@@ -340,7 +419,14 @@ def test_b8_the_servers_clock_goes_and_can_be_watched(arm: Any) -> None:
             clock = client.get_node(ua.NodeId(2258))
             first = await clock.read_value()
             told: list[Any] = []
-            subscription = await client.create_subscription(100, type("Handler", (), {"datachange_notification": lambda self, node, value, data: told.append(value)})())
+            subscription = await client.create_subscription(
+                100,
+                type(
+                    "Handler",
+                    (),
+                    {"datachange_notification": lambda self, node, value, data: told.append(value)},
+                )(),
+            )
             await subscription.subscribe_data_change(clock)
             await asyncio.sleep(0.6)
             passed = (await clock.read_value() - first).total_seconds()
@@ -356,7 +442,10 @@ def test_b1_no_request_keeps_the_others_waiting(arm: Any) -> None:
 
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
-            said = [await client.get_node(node).read_value() for node in ("i=11705", "i=11707", "i=11710", "i=11712")]
+            said = [
+                await client.get_node(node).read_value()
+                for node in ("i=11705", "i=11707", "i=11710", "i=11712")
+            ]
             assert said == [1000, 1000, 20, 200]
             node = client.get_node("ns=2;s=pressure")
             assert len(await client.read_values([node] * 1000)) == 1000
@@ -374,7 +463,8 @@ def test_b1_no_request_keeps_the_others_waiting(arm: Any) -> None:
 
 
 def test_b8_the_servers_status_is_whole(arm: Any) -> None:
-    """OPC 10000-5 sections 6.3.2 and 12.10: the structure moves with its parts, which all have a value, and can be watched."""
+    """OPC 10000-5 sections 6.3.2 and 12.10: the structure moves with its parts, which all have a value, and
+    can be watched."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
@@ -385,7 +475,14 @@ def test_b8_the_servers_status_is_whole(arm: Any) -> None:
             started = await client.get_node(ua.NodeId(2257)).read_value()
             assert first.StartTime == started <= first.CurrentTime
             told: list[Any] = []
-            subscription = await client.create_subscription(100, type("Handler", (), {"datachange_notification": lambda self, node, value, data: told.append(value)})())
+            subscription = await client.create_subscription(
+                100,
+                type(
+                    "Handler",
+                    (),
+                    {"datachange_notification": lambda self, node, value, data: told.append(value)},
+                )(),
+            )
             await subscription.subscribe_data_change(whole)
             await asyncio.sleep(0.6)
             second = await whole.read_value()
@@ -395,7 +492,9 @@ def test_b8_the_servers_status_is_whole(arm: Any) -> None:
             assert 0.0 <= (clock - second.CurrentTime).total_seconds() < 5.0
             assert len(told) >= 3
             assert [one.CurrentTime for one in told] == sorted(one.CurrentTime for one in told)
-            parts = [await client.get_node(ua.NodeId(number)).read_value() for number in (2259, 2992, 2993, 2994)]
+            parts = [
+                await client.get_node(ua.NodeId(number)).read_value() for number in (2259, 2992, 2993, 2994)
+            ]
             assert [parts[0], parts[1], parts[2].Text or "", parts[3]] == [0, 0, "", False]
 
     arm(program)
@@ -408,13 +507,17 @@ def test_b8_what_cannot_be_sent_again_is_refused(arm: Any) -> None:
 
             async def republish(number: int, of: int) -> Any:
                 request = ua.RepublishRequest()
-                request.Parameters = ua.RepublishParameters(SubscriptionId=of, RetransmitSequenceNumber=number)
+                request.Parameters = ua.RepublishParameters(
+                    SubscriptionId=of, RetransmitSequenceNumber=number
+                )
                 return await client.uaclient.protocol.send_request(request)
 
             with pytest.raises(ua.uaerrors.BadMessageNotAvailable):
                 await republish(4711, subscription.subscription_id)
             with pytest.raises(ua.uaerrors.BadSubscriptionIdInvalid):
                 await republish(1, 987654)
-            assert (await client.get_node("ns=2;s=pressure").read_data_value()).StatusCode.is_good(), "the session stands"
+            assert (await client.get_node("ns=2;s=pressure").read_data_value()).StatusCode.is_good(), (
+                "the session stands"
+            )
 
     arm(program)

@@ -1,5 +1,5 @@
-"""What clients may ask that the shipped driver never does: parts of values, writes with a status, items that change their name, many
-subscriptions. Asked by asyncua's own client on both arms."""
+"""What clients may ask that the shipped driver never does: parts of values, writes with a status, items that
+change their name, many subscriptions. Asked by asyncua's own client on both arms."""
 
 from __future__ import annotations
 
@@ -23,13 +23,20 @@ __all__ = ("arm",)
 
 
 async def read(client: Client, node: str, index_range: str | None) -> Any:
-    asked = ua.ReadValueId(NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value, IndexRange=index_range)
+    asked = ua.ReadValueId(
+        NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value, IndexRange=index_range
+    )
     (value,) = await client.uaclient.read(ua.ReadParameters(NodesToRead=[asked]))
     return value
 
 
 async def write(client: Client, node: str, value: Any, index_range: str | None = None) -> int:
-    asked = ua.WriteValue(NodeId=ua.NodeId.from_string(node), AttributeId=ua.AttributeIds.Value, Value=value, IndexRange=index_range)
+    asked = ua.WriteValue(
+        NodeId=ua.NodeId.from_string(node),
+        AttributeId=ua.AttributeIds.Value,
+        Value=value,
+        IndexRange=index_range,
+    )
     (status,) = await client.uaclient.write(ua.WriteParameters(NodesToWrite=[asked]))
     return int(status.value)
 
@@ -47,7 +54,9 @@ def test_a_part_of_a_value(arm: Any) -> None:
                 assert refused.StatusCode.value == ua.StatusCodes.BadIndexRangeInvalid, index_range
             assert (await read(client, "ns=9;s=nix", "0")).StatusCode.value == ua.StatusCodes.BadNodeIdUnknown
             end = server.device.lie(ValueFault("nan", 6), server._now())
-            assert (await read(client, "ns=2;s=cycles", "0")).StatusCode.value == ua.StatusCodes.BadSensorFailure, "there is no value at all"
+            assert (
+                await read(client, "ns=2;s=cycles", "0")
+            ).StatusCode.value == ua.StatusCodes.BadSensorFailure, "there is no value at all"
             end()
             namespaces = (await read(client, "i=2255", None)).Value.Value
             assert len(namespaces) >= 3
@@ -59,7 +68,8 @@ def test_a_part_of_a_value(arm: Any) -> None:
 
 
 def test_a_write_says_a_value_and_nothing_else(arm: Any) -> None:
-    """OPC 10000-4 section 5.11.4: a part of a value, or a value that is said to be bad, isn't taken, and changes nothing."""
+    """OPC 10000-4 section 5.11.4: a part of a value, or a value that is said to be bad, isn't taken, and
+    changes nothing."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         async with Client(url) as client:
@@ -78,10 +88,15 @@ def test_a_write_says_a_value_and_nothing_else(arm: Any) -> None:
 
 
 def test_b3_what_waits_is_known_whatever_becomes_of_its_item(arm: Any) -> None:
-    """An item that gets another handle while values of it wait: the Publish that brings them says values of that node."""
+    """An item that gets another handle while values of it wait: the Publish that brings them says values of
+    that node."""
 
     async def program(url: str, server: OpcUaServer) -> None:
-        node = next(identity for identity, point in server._index.items() if server.device.model.points[point].name == "cycles")
+        node = next(
+            identity
+            for identity, point in server._index.items()
+            if server.device.model.points[point].name == "cycles"
+        )
         said: list[Any] = []
         WATCHED[server._server.iserver.aspace] = node, said.extend
         async with Client(url) as client:
@@ -89,10 +104,17 @@ def test_b3_what_waits_is_known_whatever_becomes_of_its_item(arm: Any) -> None:
             (subscription,) = client.uaclient._subscription_callbacks
             await asyncio.sleep(0.8)
             parameters = ua.MonitoringParameters(ClientHandle=8, SamplingInterval=50.0, QueueSize=100)
-            await client.uaclient.modify_monitored_items(ua.ModifyMonitoredItemsParameters(
-                SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Both,
-                ItemsToModify=[ua.MonitoredItemModifyRequest(MonitoredItemId=made.MonitoredItemId, RequestedParameters=parameters)],
-            ))  # fmt: skip
+            await client.uaclient.modify_monitored_items(
+                ua.ModifyMonitoredItemsParameters(
+                    SubscriptionId=subscription,
+                    TimestampsToReturn=ua.TimestampsToReturn.Both,
+                    ItemsToModify=[
+                        ua.MonitoredItemModifyRequest(
+                            MonitoredItemId=made.MonitoredItemId, RequestedParameters=parameters
+                        )
+                    ],
+                )
+            )
             await asyncio.sleep(2.6)
             assert said == [said[0] + step for step in range(len(said))], "none is left out"
             assert len(said) > 20

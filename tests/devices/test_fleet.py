@@ -31,10 +31,22 @@ def test_every_model_of_the_catalog(name: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(shapes=st.lists(st.tuples(signals, st.sampled_from(["u16", "i16", "u32", "i32", "f32"])), min_size=1, max_size=4))
+@given(
+    shapes=st.lists(
+        st.tuples(signals, st.sampled_from(["u16", "i16", "u32", "i32", "f32"])), min_size=1, max_size=4
+    )
+)
 def test_random_signals_in_every_type(shapes: list[tuple[object, str]]) -> None:
     points = tuple(
-        Point(f"p{i}", "holding", 3 * i, kind, scale=1.0 if kind == "f32" else 0.1, offset=0.0 if kind == "f32" else -3.0, signal=signal)  # type: ignore[arg-type]
+        Point(
+            f"p{i}",
+            "holding",
+            3 * i,
+            kind,
+            scale=1.0 if kind == "f32" else 0.1,
+            offset=0.0 if kind == "f32" else -3.0,
+            signal=signal,
+        )  # type: ignore[arg-type]
         for i, (signal, kind) in enumerate(shapes)
     )
     same(DeviceModel("random", "", "ours", ("modbus-tcp",), points, step_ns=1000), (0, 3, 4, 30, 2))

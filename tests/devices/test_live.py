@@ -1,4 +1,5 @@
-"""Sockets and pseudo-terminals by themselves: limits, and bytes that come before anybody is there to take them."""
+"""Sockets and pseudo-terminals by themselves: limits, and bytes that come before anybody is there to take
+them."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def test_a_line_that_nobody_reads_drops_what_does_not_fit() -> None:
 
 
 def test_nothing_is_lost_while_the_plant_is_behind() -> None:
-    """What a client sets off happens in turn, later: its bytes wait for its caller, who is told of its end after them."""
+    """What a client sets off happens in turn, later: its bytes wait for its caller, who is told of its end
+    after them."""
 
     class Transport:
         paused = False
@@ -117,7 +119,9 @@ def test_nothing_is_lost_while_the_plant_is_behind() -> None:
 
     told: list[Any] = []
     later: list[Callable[[], None]] = []
-    listener = TcpListener(lambda client: Caller(), lambda call, *given: later.append(lambda: call(*given)), lambda limit: None)
+    listener = TcpListener(
+        lambda client: Caller(), lambda call, *given: later.append(lambda: call(*given)), lambda limit: None
+    )
     connection, transport = TcpConnection(listener), Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.data_received(b"first")
@@ -139,7 +143,9 @@ def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
 
     async def body() -> None:
         def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             writer.transport.abort()
 
         server = await asyncio.start_server(reset, "127.0.0.1", 0)
@@ -148,7 +154,12 @@ def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
         loop = asyncio.get_running_loop()
         for i in range(50):
             call = twinloop.devices.live.tcp.Call(
-                loop=loop, at=at, heard=lambda data: None, lost=lambda i=i: lost.append(i), enter=lambda action, *a: action(*a), on_limit=lambda limit: None
+                loop=loop,
+                at=at,
+                heard=lambda data: None,
+                lost=lambda i=i: lost.append(i),
+                enter=lambda action, *a: action(*a),
+                on_limit=lambda limit: None,
             )
             call.write(b"hello")
             while len(lost) <= i:
@@ -156,7 +167,12 @@ def test_whoever_is_hung_up_on_at_once_hears_of_it() -> None:
         assert lost == list(range(50))
         refused: list[int] = []
         twinloop.devices.live.tcp.Call(
-            loop=loop, at=("a..b", 1), heard=lambda data: None, lost=lambda: refused.append(1), enter=lambda action, *a: action(*a), on_limit=lambda limit: None
+            loop=loop,
+            at=("a..b", 1),
+            heard=lambda data: None,
+            lost=lambda: refused.append(1),
+            enter=lambda action, *a: action(*a),
+            on_limit=lambda limit: None,
         )
         while not refused:
             await asyncio.sleep(0.001)

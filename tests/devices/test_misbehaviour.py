@@ -1,4 +1,5 @@
-"""Devices that speak wrongly: the bytes that come, and that each is followed by right ones when the fault has ended."""
+"""Devices that speak wrongly: the bytes that come, and that each is followed by right ones when the fault has
+ended."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ ASK_RTU = bytes.fromhex("010300000002c40b")
 
 
 def servers() -> tuple[ModbusServer, ModbusServer]:
-    return ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5)), ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5))
+    return ModbusServer(Device(model=model("press-sensor"), name="d", unit_id=1, key=5)), ModbusServer(
+        Device(model=model("press-sensor"), name="d", unit_id=1, key=5)
+    )
 
 
 def tcp(kind: str, amount: int = 0) -> tuple[bytes, list[bytes] | None]:
@@ -99,7 +102,8 @@ def test_every_kind_has_an_effect(kind: str) -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
-    """Every pair and triple of kinds, whatever order they began in, on answers of every kind; afterwards the device answers well."""
+    """Every pair and triple of kinds, whatever order they began in, on answers of every kind; afterwards the
+    device answers well."""
     from itertools import permutations
 
     requests = {"tcp": [ASK_TCP, bytes.fromhex("002a00000006010600000001")],
@@ -110,7 +114,9 @@ def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
             _, server = servers()
             ends = [server.misbehave(Misbehaviour(kind, i + 1, 4)) for i, kind in enumerate(some)]
             for request in requests[protocol]:
-                answer = server.respond_tcp(request, 0) if protocol == "tcp" else server.respond_rtu(request, 0)
+                answer = (
+                    server.respond_tcp(request, 0) if protocol == "tcp" else server.respond_rtu(request, 0)
+                )
                 if "silent" in some:
                     assert not answer
                 elif "truncated" in some and answer:

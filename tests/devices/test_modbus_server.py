@@ -1,4 +1,5 @@
-"""The Modbus server: worked examples quoted by section, the exception matrix, its deviations, byte equality with pymodbus."""
+"""The Modbus server: worked examples quoted by section, the exception matrix, its deviations, byte equality
+with pymodbus."""
 
 from __future__ import annotations
 
@@ -15,9 +16,20 @@ from twinloop.devices.model.points import Point
 
 def device(**values: int) -> Device:
     """Tables as the specification's examples need them."""
-    points = [Point(f"h{i}", "holding", i, writable=True) for i in range(200)] + [Point(f"i{i}", "input", i) for i in range(20)]
-    points += [Point(f"c{i}", "coil", i, writable=True) for i in range(200)] + [Point(f"d{i}", "discrete", 196 + i) for i in range(22)]
-    found = Device(model=DeviceModel("spec", "tables of the specification's examples", "ours", ("modbus-tcp",), tuple(points)), name="spec/1", unit_id=1, key=0)
+    points = [Point(f"h{i}", "holding", i, writable=True) for i in range(200)] + [
+        Point(f"i{i}", "input", i) for i in range(20)
+    ]
+    points += [Point(f"c{i}", "coil", i, writable=True) for i in range(200)] + [
+        Point(f"d{i}", "discrete", 196 + i) for i in range(22)
+    ]
+    found = Device(
+        model=DeviceModel(
+            "spec", "tables of the specification's examples", "ours", ("modbus-tcp",), tuple(points)
+        ),
+        name="spec/1",
+        unit_id=1,
+        key=0,
+    )
     found.advance(0)
     for key, value in values.items():
         table, address = key.split("_")
@@ -29,7 +41,8 @@ def ask(found: Device, request: str) -> str:
     return ModbusServer(found).respond_pdu(bytes.fromhex(request), 0).hex(" ").upper()
 
 
-# MODBUS Application Protocol Specification V1.1b3, the worked example of each section: hex as printed, addresses from 0.
+# MODBUS Application Protocol Specification V1.1b3, the worked example of each section: hex as printed,
+# addresses from 0.
 def test_section_6_1_read_coils() -> None:
     found = device()
     found.image.write("coil", 19, [int(bit) for bit in "1011001111010110101"])
@@ -43,7 +56,10 @@ def test_section_6_2_read_discrete_inputs() -> None:
 
 
 def test_section_6_3_read_holding_registers() -> None:
-    assert ask(device(holding_107=0x022B, holding_108=0, holding_109=0x64), "03 00 6B 00 03") == "03 06 02 2B 00 00 00 64"
+    assert (
+        ask(device(holding_107=0x022B, holding_108=0, holding_109=0x64), "03 00 6B 00 03")
+        == "03 06 02 2B 00 00 00 64"
+    )
 
 
 def test_section_6_4_read_input_registers() -> None:
@@ -82,7 +98,10 @@ def test_section_6_16_mask_write_register() -> None:
 
 def test_section_6_17_read_write_multiple_registers() -> None:
     found = device(holding_3=0x00FE, holding_4=0x0ACD, holding_5=1, holding_6=3, holding_7=13, holding_8=255)
-    assert ask(found, "17 00 03 00 06 00 0E 00 03 06 00 FF 00 FF 00 FF") == "17 0C 00 FE 0A CD 00 01 00 03 00 0D 00 FF"
+    assert (
+        ask(found, "17 00 03 00 06 00 0E 00 03 06 00 FF 00 FF 00 FF")
+        == "17 0C 00 FE 0A CD 00 01 00 03 00 0D 00 FF"
+    )
     assert found.image.read_words("holding", 14, 3) == [0xFF] * 3
 
 
@@ -102,7 +121,9 @@ def test_section_7_exceptions(request_hex: str, answer: str) -> None:
 
 def test_identification_is_the_devices_own() -> None:
     """Section 6.21: basic objects, streamed or one by one."""
-    answer = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0)).respond_pdu(bytes.fromhex("2b0e0100"), 0)
+    answer = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0)).respond_pdu(
+        bytes.fromhex("2b0e0100"), 0
+    )
     assert answer[:7].hex() == "2b0e0181000003"
     assert b"press-sensor" in answer
 
@@ -114,13 +135,25 @@ def test_there_is_a_test_for_each_deviation() -> None:
 @pytest.mark.parametrize("request_", ["06 00 64 00 01", "10 00 63 00 02 04 00 01 00 02", "16 00 64 00 F2 00 25", "05 00 64 FF 00", "0F 00 64 00 01 01 01",
                                       "17 00 00 00 01 00 64 00 01 02 00 05"])  # fmt: skip
 def test_b10_what_cannot_be_written_is_exception_02(request_: str) -> None:
-    """Registers 0 to 99 can be written, 100 to 199 can't: section 6, an address that is not allowable for the server."""
-    points = [Point(f"{table[0]}{i}", table, i, writable=i < 100) for table in ("holding", "coil") for i in range(200)]
-    found = Device(model=DeviceModel("half", "half of it is read-only", "ours", ("modbus-tcp",), tuple(points)), name="half/1", unit_id=1, key=0)
+    """Registers 0 to 99 can be written, 100 to 199 can't: section 6, an address that is not allowable for the
+    server."""
+    points = [
+        Point(f"{table[0]}{i}", table, i, writable=i < 100)
+        for table in ("holding", "coil")
+        for i in range(200)
+    ]
+    found = Device(
+        model=DeviceModel("half", "half of it is read-only", "ours", ("modbus-tcp",), tuple(points)),
+        name="half/1",
+        unit_id=1,
+        key=0,
+    )
     found.advance(0)
     code = int(request_[:2], 16)
     assert ask(found, request_) == f"{code | 0x80:02X} 02"
-    assert found.image.read_words("holding", 99, 2) == [0, 0], "nothing was written, not even the part that could be"
+    assert found.image.read_words("holding", 99, 2) == [0, 0], (
+        "nothing was written, not even the part that could be"
+    )
 
 
 def tcp(unit: int, pdu: str, transaction: int = 1) -> bytes:

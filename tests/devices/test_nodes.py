@@ -1,4 +1,5 @@
-"""What is news of a device's nodes: a value or a status that is another than at the last look, once a step."""
+"""What is news of a device's nodes: a value or a status that is another than at the last look, once a
+step."""
 
 from __future__ import annotations
 

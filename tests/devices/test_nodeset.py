@@ -1,4 +1,5 @@
-"""NodeSet2 files: which nodes are points, what an OPC UA client sees of the whole file, and files that are none."""
+"""NodeSet2 files: which nodes are points, what an OPC UA client sees of the whole file, and files that are
+none."""
 
 from __future__ import annotations
 
@@ -21,8 +22,12 @@ MIXER = (Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixe
 def test_variables_of_instances_become_points_with_their_types_and_ranges() -> None:
     model = nodeset_model(MIXER, "nodeset/mixer.xml")
     assert [(p.name, p.node, p.node_type, p.writable) for p in model.points] == [
-        ("Speed", "ns=2;i=6001", "Double", False), ("Torque", "ns=2;i=6003", "Float", False), ("Batches", "ns=2;i=6004", "UInt32", False),
-        ("Running", "ns=2;i=6005", "Boolean", False), ("Setpoint", "ns=2;s=Mixer.Setpoint", "Double", True)]  # fmt: skip
+        ("Speed", "ns=2;i=6001", "Double", False),
+        ("Torque", "ns=2;i=6003", "Float", False),
+        ("Batches", "ns=2;i=6004", "UInt32", False),
+        ("Running", "ns=2;i=6005", "Boolean", False),
+        ("Setpoint", "ns=2;s=Mixer.Setpoint", "Double", True),
+    ]
     assert (model.points[0].low, model.points[0].high) == (0.0, 1500.0)
     assert model.protocols == ("opcua",)
     device = Device(model=model, name="m/1", unit_id=1, key=5)
@@ -67,12 +72,26 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no XML": (lambda text: "hello", "XML: "),
     "another document": (lambda text: "<a xmlns='x'/>", "expected a UANodeSet"),
     "cut": (lambda text: text[:2000], "XML: "),
-    "an entity": (lambda text: text.replace("<UANodeSet", "<!DOCTYPE a [<!ENTITY b 'c'>]><UANodeSet", 1), "document type declaration"),
-    "another model needed": (lambda text: text.replace('RequiredModel ModelUri="http://opcfoundation.org/UA/"', 'RequiredModel ModelUri="http://opcfoundation.org/UA/DI/"'),
-                             "needs the model http://opcfoundation.org/UA/DI/, which isn't in the file"),
-    "nothing below Objects": (lambda text: text.replace(">i=85<", ">i=86<"), "no variable that holds a number lies below the Objects folder"),
-    "a value that is none": (lambda text: text.replace("<uax:UInt32>1207<", "<uax:UInt32>many<"), "a node that asyncua can't read"),
-}  # fmt: skip
+    "an entity": (
+        lambda text: text.replace("<UANodeSet", "<!DOCTYPE a [<!ENTITY b 'c'>]><UANodeSet", 1),
+        "document type declaration",
+    ),
+    "another model needed": (
+        lambda text: text.replace(
+            'RequiredModel ModelUri="http://opcfoundation.org/UA/"',
+            'RequiredModel ModelUri="http://opcfoundation.org/UA/DI/"',
+        ),
+        "needs the model http://opcfoundation.org/UA/DI/, which isn't in the file",
+    ),
+    "nothing below Objects": (
+        lambda text: text.replace(">i=85<", ">i=86<"),
+        "no variable that holds a number lies below the Objects folder",
+    ),
+    "a value that is none": (
+        lambda text: text.replace("<uax:UInt32>1207<", "<uax:UInt32>many<"),
+        "a node that asyncua can't read",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -110,12 +110,17 @@ def test_every_fault_of_a_server(peer: Peer) -> None:
     server.spoilt(read)
     assert server.slow_ns == 7
     over()
-    for kind, code in (("service-fault", STATUS_CODES["BadTimeout"]), ("busy", STATUS_CODES["BadTooManyOperations"])):
+    for kind, code in (
+        ("service-fault", STATUS_CODES["BadTimeout"]),
+        ("busy", STATUS_CODES["BadTooManyOperations"]),
+    ):
         for answer in said[2:]:
             fault = spoilt(server, answer, kind, code)
             assert fault is not None
             assert int.from_bytes(fault[4:8], "little") == len(fault)
-            assert fault[8:24] == answer[8:24], "channel, token, sequence number and request id are the answer's own"
+            assert fault[8:24] == answer[8:24], (
+                "channel, token, sequence number and request id are the answer's own"
+            )
             body = Buffer(fault[24:])
             assert nodeid_from_binary(body) == ua.NodeId(397)
             header = struct_from_binary(ua.ResponseHeader, body)
@@ -131,7 +136,12 @@ def test_every_fault_of_a_server(peer: Peer) -> None:
         told = server.spoilt(answer)
         assert told is not None
         assert server.untouched, "the same, numbered on: four chunks were never sent"
-        assert told == answer[:at] + struct.pack("<I", int.from_bytes(answer[at : at + 4], "little") - 4 & 0xFFFFFFFF) + answer[at + 4 :]
+        assert (
+            told
+            == answer[:at]
+            + struct.pack("<I", int.from_bytes(answer[at : at + 4], "little") - 4 & 0xFFFFFFFF)
+            + answer[at + 4 :]
+        )
     assert {kind for kind, spoken in SPOKEN.items() if "opcua" in spoken} == {
         "silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"}  # fmt: skip
 
@@ -145,7 +155,8 @@ def test_two_faults_at_a_time(peer: Peer) -> None:
 
 
 def test_who_says_nothing_uses_no_sequence_number(peer: Peer) -> None:
-    """A server that loses every third answer is met with timeouts, never with a broken channel (OPC 10000-6 section 6.7.2.4)."""
+    """A server that loses every third answer is met with timeouts, never with a broken channel (OPC 10000-6
+    section 6.7.2.4)."""
     host = Host()
     instance, bus = driver(host), Bus(lambda data: peer.server.spoilt(peer.talk(data)))
     assert ask(instance, bus).ok
@@ -169,7 +180,8 @@ def number_of(message: bytes | None) -> int:
 
 
 def test_sequence_numbers_of_many_chunks_and_many_channels() -> None:
-    """Channel 7 says three chunks too few, and one for three: whoever else is silent meanwhile, its next number is the next one."""
+    """Channel 7 says three chunks too few, and one for three: whoever else is silent meanwhile, its next
+    number is the next one."""
     server = OpcUaServer.__new__(OpcUaServer)
     server.faults, server._unsaid = [], {}
     three = chunk(b"C", 7, 6) + chunk(b"C", 7, 7) + chunk(b"F", 7, 8)

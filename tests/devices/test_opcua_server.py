@@ -1,4 +1,5 @@
-"""OPC UA servers over a shared address space: the same as stock ones to a client, apart from each other, small."""
+"""OPC UA servers over a shared address space: the same as stock ones to a client, apart from each other,
+small."""
 
 from __future__ import annotations
 
@@ -52,7 +53,12 @@ async def tree(client: Client) -> dict[str, tuple[Any, ...]]:
         for key, (_, result) in zip(asked, await client.browse_nodes(list(asked.values())), strict=True):
             result.StatusCode.check()
             told = [(r.NodeId.to_string(), r) for r in result.References if r.IsForward]
-            seen[key] = tuple(sorted((r.ReferenceTypeId.to_string(), name, r.BrowseName.Name or "", int(r.NodeClass)) for name, r in told))
+            seen[key] = tuple(
+                sorted(
+                    (r.ReferenceTypeId.to_string(), name, r.BrowseName.Name or "", int(r.NodeClass))
+                    for name, r in told
+                )
+            )
             found.update(told)
         waiting = {key: node for key, node in waiting.items() if key not in asked}
         waiting |= {key: client.get_node(r.NodeId) for key, r in found.items() if key not in seen}
@@ -88,7 +94,10 @@ def test_a_client_sees_the_same_nodes_as_of_a_stock_server(standard: StandardSpa
 
 def test_servers_do_not_see_each_others_writes_and_nodes(standard: StandardSpace) -> None:
     async def program(place: Field) -> None:
-        servers = [await on(f"plc-{i}", serve(standard, f"press-{i}", f"plc-{i}", 4840, {"temperature": float(i)})) for i in (1, 2)]
+        servers = [
+            await on(f"plc-{i}", serve(standard, f"press-{i}", f"plc-{i}", 4840, {"temperature": float(i)}))
+            for i in (1, 2)
+        ]
         async with Client("opc.tcp://plc-1:4840/") as one, Client("opc.tcp://plc-2:4840/") as other:
             for number, client in ((1, one), (2, other)):
                 node = client.get_node(f"ns=2;s=press-{number}.temperature")
@@ -110,7 +119,9 @@ def test_servers_do_not_see_each_others_writes_and_nodes(standard: StandardSpace
 
 def test_a_changed_value_is_published_and_written_values_come_back(standard: StandardSpace) -> None:
     async def program(place: Field) -> None:
-        server, nodes = await on("plc", serve(standard, "press", "plc", 4840, {"temperature": 20.0, "setpoint": 1.0}))
+        server, nodes = await on(
+            "plc", serve(standard, "press", "plc", 4840, {"temperature": 20.0, "setpoint": 1.0})
+        )
         await nodes["setpoint"].set_writable()
 
         class Changes:
@@ -136,11 +147,15 @@ def test_a_changed_value_is_published_and_written_values_come_back(standard: Sta
 
 
 def test_a_server_is_small_and_copies_what_it_touches(standard: StandardSpace) -> None:
-    """The stock one holds 6000 nodes of its own; memory is counted in nodes, which no other process disturbs."""
+    """The stock one holds 6000 nodes of its own; memory is counted in nodes, which no other process
+    disturbs."""
     held: list[int] = []
 
     async def program(place: Field) -> None:
-        servers = [await on(f"plc-{i}", serve(standard, f"press-{i}", f"plc-{i}", 4840, {"a": 1.0, "b": 2.0})) for i in range(20)]
+        servers = [
+            await on(f"plc-{i}", serve(standard, f"press-{i}", f"plc-{i}", 4840, {"a": 1.0, "b": 2.0}))
+            for i in range(20)
+        ]
         for server, _ in servers:
             nodes = server.iserver.aspace._nodes
             assert isinstance(nodes, NodeOverlay)

@@ -33,5 +33,6 @@ OUT = ua.DataValue(None, ua.StatusCode(ua.UInt32(STATUS_CODES["BadOutOfService"]
     ],
 )  # fmt: skip
 def test_a_server_that_has_no_value_says_so(frames: list[bytes], status: str, said: bool) -> None:
-    """By a StatusCode, or by a number that is none: what its driver then makes of that is the device's own state."""
+    """By a StatusCode, or by a number that is none: what its driver then makes of that is the device's own
+    state."""
     assert said_no_value(frames, STATUS_CODES[status]) is said

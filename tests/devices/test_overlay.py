@@ -30,7 +30,9 @@ def read(device: Device, now_ns: int) -> tuple[float, float, float]:
     assert words is not None
     assert b"".join(word.to_bytes(2, "big") for word in words) == raw, "both ways of reading agree"
     cells = [device.image.cell(i) for i in range(3)]
-    return tuple(cell.decode(raw[cell.position : cell.position + cell.size]) for cell in cells if cell is not None)  # type: ignore[return-value]
+    return tuple(
+        cell.decode(raw[cell.position : cell.position + cell.size]) for cell in cells if cell is not None
+    )  # type: ignore[return-value]
 
 
 def lying(fault: ValueFault, start_ns: int = 5 * S) -> tuple[Device, list[tuple[float, float, float]]]:
@@ -38,7 +40,9 @@ def lying(fault: ValueFault, start_ns: int = 5 * S) -> tuple[Device, list[tuple[
     end = device.lie(fault, start_ns)
     seen = [read(device, start_ns + i * S) for i in range(4)]
     end()
-    assert read(device, start_ns + 3 * S) == read(Device(model=MODEL, name="d", unit_id=1, key=9), start_ns + 3 * S), "nothing stays"
+    assert read(device, start_ns + 3 * S) == read(
+        Device(model=MODEL, name="d", unit_id=1, key=9), start_ns + 3 * S
+    ), "nothing stays"
     return device, seen
 
 
@@ -92,7 +96,9 @@ def test_coils_stick_drop_and_are_forced() -> None:
     end()
     for by, expected in ((1.0, [True]), (0.0, [False])):
         end = device.lie(ValueFault("force", 3, by=by), 8 * S)
-        assert all((device.advance(i * S) or device.image.read_bits("coil", 7, 1)) == expected for i in range(8, 12))
+        assert all(
+            (device.advance(i * S) or device.image.read_bits("coil", 7, 1)) == expected for i in range(8, 12)
+        )
         end()
 
 
@@ -114,7 +120,10 @@ def test_a_mask_write_does_not_make_a_lie_permanent() -> None:
     at = server.device.model.points[index].address
     before = server.device.image.read_raw("holding", at, 2)
     end = server.device.lie(ValueFault("force", index, by=99.0), 0)
-    assert server.respond_pdu(bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0", 0) == bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0"
+    assert (
+        server.respond_pdu(bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0", 0)
+        == bytes((22,)) + at.to_bytes(2, "big") + b"\xff\xff\0\0"
+    )
     end()
     assert server.device.image.read_raw("holding", at, 2) == before
 

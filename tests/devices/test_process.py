@@ -36,7 +36,9 @@ def test_looking_changes_nothing(name: str) -> None:
         values(often, second / 2)
     assert values(often, 60) == values(once, 60)
     assert values(device(name, 6), 60) != values(once, 60), "another device"
-    assert values(device(name), -600) == values(device(name), 0), "before the beginning it is as at the beginning"
+    assert values(device(name), -600) == values(device(name), 0), (
+        "before the beginning it is as at the beginning"
+    )
 
 
 @pytest.mark.parametrize("name", PLANTS)
@@ -47,7 +49,9 @@ def test_a_write_acts_from_the_next_step_on_and_not_before(name: str) -> None:
     for point in writable:
         put(found, 30, **{point.name: 0.0 if point.table == "coil" else (point.high or 1.0) / 2})
     now = values(found, 30)
-    assert {n: v for n, v in now.items() if n not in [p.name for p in writable]} == {n: v for n, v in before.items() if n not in [p.name for p in writable]}
+    assert {n: v for n, v in now.items() if n not in [p.name for p in writable]} == {
+        n: v for n, v in before.items() if n not in [p.name for p in writable]
+    }
 
 
 def test_what_flows_in_and_not_out_stands_in_the_tank() -> None:
@@ -96,7 +100,9 @@ def test_a_heater_reaches_its_set_value_and_holds_it() -> None:
     held = values(found, 3600)
     assert held["temperature"] == pytest.approx(65.0, abs=0.5)
     assert held["ready"] == 1.0
-    assert held["output"] == pytest.approx(100 * (65 - 20) / 0.02 / 6000, rel=0.1), "what is lost is what is given"
+    assert held["output"] == pytest.approx(100 * (65 - 20) / 0.02 / 6000, rel=0.1), (
+        "what is lost is what is given"
+    )
     put(found, 3600, setpoint=40.0)
     assert values(found, 7200)["temperature"] == pytest.approx(40.0, abs=0.5)
     put(found, 7200, enable=0.0)

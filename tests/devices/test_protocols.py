@@ -21,9 +21,19 @@ def test_a_point_has_an_address_in_each() -> None:
     point = Point("flow", "holding", 40, "f32", unit="m3/h")
     told = {name: speaks.address(point) for name, speaks in PROTOCOLS.items()}
     register = "holding:40:f32:be"
-    assert told == {"modbus-tcp": register, "modbus-rtu": register, "opcua": "ns=2;s=flow", "mqtt": "values.flow"}
+    assert told == {
+        "modbus-tcp": register,
+        "modbus-rtu": register,
+        "opcua": "ns=2;s=flow",
+        "mqtt": "values.flow",
+    }
 
 
 def test_ports_and_schemes_are_those_of_the_registry() -> None:
     found = {name: (speaks.scheme, speaks.port) for name, speaks in PROTOCOLS.items()}
-    assert found == {"modbus-tcp": ("tcp", 502), "modbus-rtu": ("rtu", 0), "opcua": ("opc.tcp", 4840), "mqtt": ("", 0)}
+    assert found == {
+        "modbus-tcp": ("tcp", 502),
+        "modbus-rtu": ("rtu", 0),
+        "opcua": ("opc.tcp", 4840),
+        "mqtt": ("", 0),
+    }

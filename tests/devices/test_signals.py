@@ -1,4 +1,5 @@
-"""Signals are pure functions of (key, k); images hold what they say; the catalog's maps are the published ones."""
+"""Signals are pure functions of (key, k); images hold what they say; the catalog's maps are the published
+ones."""
 
 from __future__ import annotations
 
@@ -104,7 +105,10 @@ def test_every_model_answers_its_points_and_moves(name: str) -> None:
     assert model.source
 
 
-@pytest.mark.parametrize(("name", "number"), [("energy-meter", 203), ("pv-inverter", 103), ("weather-station", 307), ("battery", 802)])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("energy-meter", 203), ("pv-inverter", 103), ("weather-station", 307), ("battery", 802)],
+)
 def test_sunspec_maps_are_the_published_ones(name: str, number: int) -> None:
     device = Device(model=catalog.model(name), name="d/1", unit_id=1, key=0)
     words = device.image.read_words
@@ -141,10 +145,22 @@ def test_a_written_point_stays() -> None:
 WRONG = {
     "a kind": (Point("p", "holding", 0, signal=Signal("sinus")), "unknown signal 'sinus'; known: constant"),
     "a period of 0": (Point("p", "holding", 0, signal=Signal("sine", period=0)), "a signal's period is 1 to"),
-    "a negative period": (Point("p", "holding", 0, signal=Signal("sine", period=-4)), "a signal's period is 1 to"),
-    "a phase": (Point("p", "holding", 0, signal=Signal("sine", period=4, phase=4)), "a signal's phase is a step of its period of 4, or -1, got 4"),
-    "a start": (Point("p", "holding", 0, signal=Signal("walk", start=float("inf"))), "a signal's start is a finite number, got inf"),
-    "a level": (Point("p", "holding", 0, signal=Signal("constant", float("nan"))), "a signal's level is a finite number, got nan"),
+    "a negative period": (
+        Point("p", "holding", 0, signal=Signal("sine", period=-4)),
+        "a signal's period is 1 to",
+    ),
+    "a phase": (
+        Point("p", "holding", 0, signal=Signal("sine", period=4, phase=4)),
+        "a signal's phase is a step of its period of 4, or -1, got 4",
+    ),
+    "a start": (
+        Point("p", "holding", 0, signal=Signal("walk", start=float("inf"))),
+        "a signal's start is a finite number, got inf",
+    ),
+    "a level": (
+        Point("p", "holding", 0, signal=Signal("constant", float("nan"))),
+        "a signal's level is a finite number, got nan",
+    ),
     "a scale": (Point("p", "holding", 0, scale=0.0), "scale not 0"),
     "a type": (Point("p", "holding", 0, "u17"), "unknown type 'u17'"),
     "an order": (Point("p", "holding", 0, "u32", "middle"), "unknown order 'middle'"),

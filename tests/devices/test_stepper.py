@@ -24,7 +24,9 @@ def written_one_by_one(model: DeviceModel, key: int, step: int) -> dict[str, byt
 
 
 def tables(image: RegisterImage) -> dict[str, Any]:
-    return {name: bytes(raw) for name, raw in image.raw.items()} | {name: bits.tolist() for name, bits in image.bits.items()}
+    return {name: bytes(raw) for name, raw in image.raw.items()} | {
+        name: bits.tolist() for name, bits in image.bits.items()
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in catalog.names() if catalog.model(name).process is None])
@@ -36,19 +38,29 @@ def test_every_model_of_the_catalog(name: str) -> None:
         assert tables(device.image) == written_one_by_one(model, 77, step), step
 
 
-numbers = st.one_of(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.sampled_from([1e39, -1e39, 3.4028235e38, -3.4028235677973366e38, 1e300, -1e300]))
+numbers = st.one_of(
+    st.floats(-1e4, 1e4),
+    st.floats(-1e4, 1e4),
+    st.sampled_from([1e39, -1e39, 3.4028235e38, -3.4028235677973366e38, 1e300, -1e300]),
+)
 """also what no register holds: integers saturate, an f32 becomes an infinity"""
-
 
 
 @st.composite
 def signals_(draw: st.DrawFn) -> Signal:
     period = draw(st.integers(1, 50))
     return Signal(
-        draw(st.sampled_from(KINDS)), draw(numbers), draw(numbers), period, draw(st.floats(0, 1)), draw(st.sampled_from([0.0, 0.5, 3.0])),
-        draw(st.sampled_from([0.0, 2.0])), draw(st.sampled_from([0.0, 0.25, -1e-3])), draw(st.integers(-1, period - 1)),
+        draw(st.sampled_from(KINDS)),
+        draw(numbers),
+        draw(numbers),
+        period,
+        draw(st.floats(0, 1)),
+        draw(st.sampled_from([0.0, 0.5, 3.0])),
+        draw(st.sampled_from([0.0, 2.0])),
+        draw(st.sampled_from([0.0, 0.25, -1e-3])),
+        draw(st.integers(-1, period - 1)),
         draw(st.none() | numbers),
-    )  # fmt: skip
+    )
 
 
 signals = signals_()
@@ -62,9 +74,23 @@ def test_random_maps_with_gaps_orders_and_coils(data: st.DataObject, key: int) -
         table = data.draw(st.sampled_from(list(addresses)))
         kind = "u16" if table == "coil" else data.draw(st.sampled_from(list(WIDTHS)))
         addresses[table] += data.draw(st.sampled_from([0, 0, 3]))
-        scale, offset = (1.0, 0.0) if kind[0] == "f" else data.draw(st.sampled_from([(1.0, 0.0), (0.1, 0.0), (10.0, -5.0)]))
+        scale, offset = (
+            (1.0, 0.0)
+            if kind[0] == "f"
+            else data.draw(st.sampled_from([(1.0, 0.0), (0.1, 0.0), (10.0, -5.0)]))
+        )
         order, writable = data.draw(st.sampled_from(("be", *ORDERS))), data.draw(st.booleans())
-        point = Point(f"p{i}", table, addresses[table], kind, order, scale=scale, offset=offset, signal=data.draw(signals), writable=writable)
+        point = Point(
+            f"p{i}",
+            table,
+            addresses[table],
+            kind,
+            order,
+            scale=scale,
+            offset=offset,
+            signal=data.draw(signals),
+            writable=writable,
+        )
         points.append(point)
         addresses[table] += point.width
     model = DeviceModel("random", "", "ours", ("modbus-tcp",), tuple(points), step_ns=1000)

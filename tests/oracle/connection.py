@@ -1,7 +1,8 @@
-"""A TCP connection over a way that loses packets: three-way handshake, segments in order, each with a timer of its own.
+"""A TCP connection over a way that loses packets: three-way handshake, segments in order, each with a timer
+of its own.
 
-Sources: RFC 9293 (handshake), RFC 6298 (a timer that doubles: 200 ms for data, Linux's least; 1 s for SYN, section 2.1), RFC 5482 (the user timeout).
-Belongs here: when bytes arrive. Never: what they mean.
+Sources: RFC 9293 (handshake), RFC 6298 (a timer that doubles: 200 ms for data, Linux's least; 1 s for SYN,
+section 2.1), RFC 5482 (the user timeout). Belongs here: when bytes arrive. Never: what they mean.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from tests.oracle.timeline import CLOSE_NS, Timeline
 
 
 class Way:
-    """One direction: ``carry`` says when a packet arrives, None if never. Packets are numbered as they are offered."""
+    """One direction: ``carry`` says when a packet arrives, None if never. Packets are numbered as they are
+    offered."""
 
     def __init__(
-        self, time: Timeline, delay_ns: int, lost: frozenset[int], cuts: tuple[tuple[int, int], ...], slow: tuple[tuple[int, int, int], ...],
-    ) -> None:  # fmt: skip
+        self,
+        time: Timeline,
+        delay_ns: int,
+        lost: frozenset[int],
+        cuts: tuple[tuple[int, int], ...],
+        slow: tuple[tuple[int, int, int], ...],
+    ) -> None:
         self.time, self.delay_ns, self.lost, self.cuts, self.slow = time, delay_ns, lost, cuts, slow
         self.offered = 0
         self._last: tuple[int, bool] = -CLOSE_NS, False
@@ -36,7 +43,9 @@ class Way:
         for since, until, _ in self.slow:
             self.time.compare(when, since)
             self.time.compare(when, until)
-        return next((delay_ns for since, until, delay_ns in self.slow if since <= when < until), self.delay_ns)
+        return next(
+            (delay_ns for since, until, delay_ns in self.slow if since <= when < until), self.delay_ns
+        )
 
     def carry(self) -> int | None:
         """A packet leaves now; one that meets a pulled cable has no number."""
@@ -66,9 +75,16 @@ class Connection:
     """``up`` leads to ``far``, ``down`` to ``near``. ``broke`` is called when it ends against its will."""
 
     def __init__(
-        self, time: Timeline, up: Way, down: Way, user_timeout_ns: int,
-        far: Callable[[Any], None], near: Callable[[Any], None], opened: Callable[[], None], broke: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        time: Timeline,
+        up: Way,
+        down: Way,
+        user_timeout_ns: int,
+        far: Callable[[Any], None],
+        near: Callable[[Any], None],
+        opened: Callable[[], None],
+        broke: Callable[[], None],
+    ) -> None:
         self.time, self.ways, self.user_timeout_ns = time, (up, down), user_timeout_ns
         self.takers, self.opened, self.broke = (far, near), opened, broke
         self.flights: tuple[list[Segment], list[Segment]] = ([], [])
@@ -101,7 +117,9 @@ class Connection:
         arrives = self.ways[0].carry()
         if arrives is not None:
             self.time.at(arrives, self._say_syn_ack)
-        self.time.at(min(now + timer_ns, self._began_ns + self.user_timeout_ns), lambda: self._say_syn(2 * timer_ns))
+        self.time.at(
+            min(now + timer_ns, self._began_ns + self.user_timeout_ns), lambda: self._say_syn(2 * timer_ns)
+        )
 
     def _say_syn_ack(self) -> None:
         if self.open or self.over:

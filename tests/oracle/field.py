@@ -1,6 +1,7 @@
 """How a driver asks its device: over a connection, or over a serial line that others use, too.
 
-Belongs here: one exchange, and what comes of it: True (the answer), "timeout", "disconnected" or "malformed". Never: what a poll makes of it.
+Belongs here: one exchange, and what comes of it: True (the answer), "timeout", "disconnected" or "malformed".
+Never: what a poll makes of it.
 """
 
 from __future__ import annotations
@@ -99,7 +100,16 @@ class TcpField:
             return
         self.unsent.append(number)
         if connection is None:
-            self.connection = Connection(self.time, self.up, self.down, FIELD_USER_TIMEOUT_NS, self._at_device, self._give, self._opened, self._broke)
+            self.connection = Connection(
+                self.time,
+                self.up,
+                self.down,
+                FIELD_USER_TIMEOUT_NS,
+                self._at_device,
+                self._give,
+                self._opened,
+                self._broke,
+            )
 
     def _opened(self) -> None:
         unsent, self.unsent = self.unsent, []
@@ -127,7 +137,8 @@ class TcpField:
 
 
 class SerialLine:
-    """Two wires, 11 bits a character, 3.5 characters of silence after each frame; who asks has them until it knows what came of it."""
+    """Two wires, 11 bits a character, 3.5 characters of silence after each frame; who asks has them until it
+    knows what came of it."""
 
     def __init__(self, time: Timeline, plant: Plant) -> None:
         assert plant.line_bd is not None
@@ -172,7 +183,8 @@ class SerialLine:
 
 
 class SerialField:
-    """A device on a line. Its answer comes well before its timeout, or never: who plans a plant sees to that."""
+    """A device on a line. Its answer comes well before its timeout, or never: who plans a plant sees to
+    that."""
 
     def __init__(self, line: SerialLine, device: Device, price: Price) -> None:
         self.line, self.device, self.price = line, device, price

@@ -1,7 +1,8 @@
 """What the books of a small plant must hold: ``books(plant, price)``.
 
-Belongs here: polls, and the whole. Never: how an exchange or an uplink works. CPU time has no price here that could be right: the same plant is
-worked out with several, constant and random ones, and where the answers differ, only CPU time could tell, and nothing is claimed of it.
+Belongs here: polls, and the whole. Never: how an exchange or an uplink works. CPU time has no price here that
+could be right: the same plant is worked out with several, constant and random ones, and where the answers
+differ, only CPU time could tell, and nothing is claimed of it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,13 @@ class Whole:
         self.north = North(self.time, plant, price, self._ended)
         line = None if plant.line_bd is None else SerialLine(self.time, plant)
         self.pollers = {
-            device.name: Poller(self, device, TcpField(self.time, plant, device, price) if line is None else SerialField(line, device, price))
+            device.name: Poller(
+                self,
+                device,
+                TcpField(self.time, plant, device, price)
+                if line is None
+                else SerialField(line, device, price),
+            )
             for device in plant.devices
         }
 
@@ -98,7 +105,9 @@ def books(plant: Plant, price: Price) -> Books:
     cuts, slow = (*plant.cloud.cuts, *plant.field_cuts), (*plant.cloud.slow, *plant.field_slow)
     calm_ns = max((*(until for _, until in cuts), *(until for _, until, _ in slow)), default=0)
     until_ns = plant.duration_ns + plant.settle_ns
-    while whole.time.now < until_ns and (len(whole.books.ends) < due or whole.time.now < calm_ns):  # it has settled: nothing is open or to come
+    while whole.time.now < until_ns and (
+        len(whole.books.ends) < due or whole.time.now < calm_ns
+    ):  # it has settled: nothing is open or to come
         whole.time.run(min(whole.time.now + LOOKS_NS, until_ns))
     whole.north.finish()
     for name, poller in whole.pollers.items():

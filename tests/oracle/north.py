@@ -1,7 +1,8 @@
 """The way to the cloud: a session that breaks and comes back, and the store that waits for it.
 
-Belongs here: what becomes of a message. Never: where it comes from. A session stands when four flights have passed: hello, answer, connect,
-acknowledgement; each message is acknowledged by itself, at most ``window`` are under way.
+Belongs here: what becomes of a message. Never: where it comes from. A session stands when four flights have
+passed: hello, answer, connect, acknowledgement; each message is acknowledged by itself, at most ``window``
+are under way.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ class Message:
 
     def __init__(self, device: str, k: int, points: tuple[int, ...], names: list[str]) -> None:
         self.device, self.k, self.points = device, k, points
-        body = {"device": device, "seq": k, "t": EPOCH_DIGITS, "values": {names[point]: 5.0 for point in points}}
+        body = {
+            "device": device,
+            "seq": k,
+            "t": EPOCH_DIGITS,
+            "values": {names[point]: 5.0 for point in points},
+        }
         self.size_bytes = len(json.dumps(body, separators=(",", ":"))) + ROW_BYTES
         self.there = self.gone = False
         self.row: int | None = None
@@ -34,9 +40,13 @@ class Message:
 class North:
     """``ended(message, how)`` is told of each end; a message ends once."""
 
-    def __init__(self, time: Timeline, plant: Plant, price: Price, ended: Callable[[Message, str], None]) -> None:
+    def __init__(
+        self, time: Timeline, plant: Plant, price: Price, ended: Callable[[Message, str], None]
+    ) -> None:
         self.time, self.cloud, self.price, self.ended = time, plant.cloud, price, ended
-        self.ways = tuple(Way(time, plant.cloud.delay_ns, frozenset(), plant.cloud.cuts, plant.cloud.slow) for _ in range(2))
+        self.ways = tuple(
+            Way(time, plant.cloud.delay_ns, frozenset(), plant.cloud.cuts, plant.cloud.slow) for _ in range(2)
+        )
         self.connection: Connection | None = None
         self.up = False
         self.flight: list[Message] = []
@@ -49,7 +59,7 @@ class North:
         self.duplicates = 0
         self._dial()
 
-    # ---- the session ----------------------------------------------------------------------------------------------
+    # ---- the session -----------------------------------------------------------------------------
     def _dial(self) -> None:
         def at_cloud(what: Any) -> None:
             if isinstance(what, Message):
@@ -64,7 +74,14 @@ class North:
             self.time.at(self.time.now + self.price(), lambda: self._answered(connection, what[1]))
 
         connection = Connection(
-            self.time, self.ways[0], self.ways[1], self.cloud.user_timeout_ns, at_cloud, at_gateway, lambda: connection.send(0, "hello"), self._broke
+            self.time,
+            self.ways[0],
+            self.ways[1],
+            self.cloud.user_timeout_ns,
+            at_cloud,
+            at_gateway,
+            lambda: connection.send(0, "hello"),
+            self._broke,
         )
         self.connection = connection
 
@@ -91,7 +108,7 @@ class North:
         for message in flight:
             self._keep(message)
 
-    # ---- messages ---------------------------------------------------------------------------------------------------
+    # ---- messages --------------------------------------------------------------------------------
     def ready(self) -> bool:
         """May one more go up?"""
         return self.up and len(self.flight) < self.cloud.window
@@ -148,7 +165,9 @@ class North:
         if row not in self.rows:
             return
         if row in self.sent:
-            self.time.at(self.time.now + S // self.cloud.store.drain_per_s, lambda: self._expire(message, row))
+            self.time.at(
+                self.time.now + S // self.cloud.store.drain_per_s, lambda: self._expire(message, row)
+            )
             return
         self._forget(message)
         self._end(message, "evicted ttl")
@@ -173,7 +192,9 @@ class North:
         row = min(waiting)
         self.sent[row] = None
         message = self.rows[row]
-        self.time.at(self.time.now + self.price(), lambda: self._send(message) if self.ready() else self._keep(message))
+        self.time.at(
+            self.time.now + self.price(), lambda: self._send(message) if self.ready() else self._keep(message)
+        )
         self._wake()
 
     def finish(self) -> None:

@@ -1,6 +1,8 @@
-"""What a small plant is, in plain numbers: what the oracle and the test that builds the same plant in twinloop both read.
+"""What a small plant is, in plain numbers: what the oracle and the test that builds the same plant in
+twinloop both read.
 
-Belongs here: descriptions. Never: behaviour. Times are ns on the timeline; a packet's number is its place among those offered one way of a leg.
+Belongs here: descriptions. Never: behaviour. Times are ns on the timeline; a packet's number is its place
+among those offered one way of a leg.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ S = 1_000 * MS
 
 @dataclass(frozen=True)
 class Wire:
-    """A device's leg of a link, or a whole serial line. ``lost_up``, ``lost_down``: numbers of packets (from 0) that are lost."""
+    """A device's leg of a link, or a whole serial line. ``lost_up``, ``lost_down``: numbers of packets (from
+    0) that are lost."""
 
     delay_ns: int = 0
     lost_up: frozenset[int] = frozenset()
@@ -22,7 +25,8 @@ class Wire:
 
 @dataclass(frozen=True)
 class Device:
-    """One Modbus device: due at phase + k * period. ``points``: of each block that the driver reads, how many points lie in it."""
+    """One Modbus device: due at phase + k * period. ``points``: of each block that the driver reads, how many
+    points lie in it."""
 
     name: str
     phase_ns: int
@@ -63,7 +67,8 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Plant:
-    """One gateway, its devices, its cloud. ``line_bd``: the devices are on one serial line, whose losses ``line`` names."""
+    """One gateway, its devices, its cloud. ``line_bd``: the devices are on one serial line, whose losses
+    ``line`` names."""
 
     duration_ns: int
     settle_ns: int
@@ -79,8 +84,9 @@ class Plant:
 
 @dataclass
 class Books:
-    """(device, k, point) -> state and cause, as text; ``duplicates``: points that the cloud got a second time; ``close_calls``: how often the order of
-    two events decided something that are too near to each other to be told apart."""
+    """(device, k, point) -> state and cause, as text; ``duplicates``: points that the cloud got a second
+    time; ``close_calls``: how often the order of two events decided something that are too near to each other
+    to be told apart."""
 
     ends: dict[tuple[str, int, int], str] = field(default_factory=dict)
     duplicates: int = 0

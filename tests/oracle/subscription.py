@@ -1,7 +1,8 @@
 """What must come of the samples of a subscribed OPC UA device whose points swing to and fro.
 
-A point is due when its value is another than at the last look; a device is looked at once a step, at the first sampling instant in it; what holds at
-the beginning is no news. Belongs here: due instants, and what may come of each beside pulled cables. Never: how a subscription is made.
+A point is due when its value is another than at the last look; a device is looked at once a step, at the
+first sampling instant in it; what holds at the beginning is no news. Belongs here: due instants, and what may
+come of each beside pulled cables. Never: how a subscription is made.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ BREAKS_NS = 3 * S
 LAST_TRY_NS = 1400 * MS
 """before that a segment is sent for the last time: 200, 400, 800 ms after the try before"""
 SILENT_INTERVALS = 2
-"""for so many publishing intervals a driver may hear nothing without taking the subscription for dead; after more it is its own to decide"""
+"""for so many publishing intervals a driver may hear nothing without taking the subscription for dead; after
+more it is its own to decide"""
 RECOVERS_NS = 8 * S
-"""a driver has its subscription again within that time after the cable is back: its timeouts, the pauses between its tries, a handshake"""
+"""a driver has its subscription again within that time after the cable is back: its timeouts, the pauses
+between its tries, a handshake"""
 MADE_NS = 2 * S
 """the first subscription stands by then"""
 

@@ -16,12 +16,13 @@ Waiting = Generator[Callable[[Callable[[Any], None]], None], Any, Any]
 
 
 CLOSE_NS = 1_000_000
-"""two events that lie so near to each other may come in the other order: a few steps of a gateway's differ by less"""
+"""two events that lie so near to each other may come in the other order: a few steps of a gateway's differ by
+less"""
 
 
 class Timeline:
-    """``at`` plans, ``run`` lets it happen, ``tell`` runs a story. ``close_calls``: how often the order of two events that are nearer than CLOSE_NS
-    decided something: then nothing should be claimed."""
+    """``at`` plans, ``run`` lets it happen, ``tell`` runs a story. ``close_calls``: how often the order of
+    two events that are nearer than CLOSE_NS decided something: then nothing should be claimed."""
 
     def __init__(self) -> None:
         self.close_calls = 0

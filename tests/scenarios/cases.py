@@ -19,7 +19,11 @@ from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.runner import Options, run
 
 COMPONENTS: dict[str, Any] = {
-    "modbus-driver": {"wasm": "modbus-driver.wasm", "grants": ["fieldbus", "clock", "log"], "with": {"timeout": "200 ms"}},
+    "modbus-driver": {
+        "wasm": "modbus-driver.wasm",
+        "grants": ["fieldbus", "clock", "log"],
+        "with": {"timeout": "200 ms"},
+    },
     "normalize": {"wasm": "normalize.wasm", "grants": ["log"]},
     "route": {"wasm": "route.wasm", "grants": ["log"]},
 }
@@ -34,18 +38,42 @@ points:
 """
 
 
-def scenario(tmp_path: Path, fleet: dict[str, Any] | None = None, models: dict[str, str] | None = None, **changes: Any) -> str:
-    """The base of section A: a fleet ``m`` on Modbus TCP through the shipped components, a perfect uplink, a store."""
+def scenario(
+    tmp_path: Path, fleet: dict[str, Any] | None = None, models: dict[str, str] | None = None, **changes: Any
+) -> str:
+    """The base of section A: a fleet ``m`` on Modbus TCP through the shipped components, a perfect uplink, a
+    store."""
     (tmp_path / "model").mkdir(exist_ok=True)
     for name, text in (models or {}).items():
         (tmp_path / "model" / name).write_text(text, encoding="utf-8")
-    fleet = {"device": "press-sensor", "protocol": "modbus-tcp", "poll": "1 s", "link": "plant", "gateway": "gw", "driver": "modbus-driver", **(fleet or {})}
+    fleet = {
+        "device": "press-sensor",
+        "protocol": "modbus-tcp",
+        "poll": "1 s",
+        "link": "plant",
+        "gateway": "gw",
+        "driver": "modbus-driver",
+        **(fleet or {}),
+    }
     whole: dict[str, Any] = {
-        "format": 2, "name": "case", "duration": "20 s", "grace": "20 s", "fleets": {"m": {key: value for key, value in fleet.items() if value is not None}},
-        "links": {"plant": {"preset": "lan"}, "cloud": {}}, "components": COMPONENTS,
-        "gateways": {"gw": {"board": "raspberry-pi-4", "transform": "normalize", "policy": "route", "uplink": {"link": "cloud"}, "store": {}}},
+        "format": 2,
+        "name": "case",
+        "duration": "20 s",
+        "grace": "20 s",
+        "fleets": {"m": {key: value for key, value in fleet.items() if value is not None}},
+        "links": {"plant": {"preset": "lan"}, "cloud": {}},
+        "components": COMPONENTS,
+        "gateways": {
+            "gw": {
+                "board": "raspberry-pi-4",
+                "transform": "normalize",
+                "policy": "route",
+                "uplink": {"link": "cloud"},
+                "store": {},
+            }
+        },
         "expect": ["count(samples.missed) == 0"],
-    }  # fmt: skip
+    }
     whole.update(changes)
     return yaml.safe_dump({key: value for key, value in whole.items() if value is not None}, sort_keys=False)
 

@@ -1,6 +1,8 @@
-"""Runs of shipped scenarios: each is run once a suite, by whichever worker asks for it first; the others read what it came to.
+"""Runs of shipped scenarios: each is run once a suite, by whichever worker asks for it first; the others read
+what it came to.
 
-Belongs here: running them as they are, keeping what came of it. Never: assertions, or a run with other options.
+Belongs here: running them as they are, keeping what came of it. Never: assertions, or a run with other
+options.
 """
 
 from __future__ import annotations

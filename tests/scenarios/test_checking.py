@@ -19,7 +19,9 @@ points:
 """
 
 
-def test_mistakes_of_a_model_file_are_each_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_of_a_model_file_are_each_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "m.yaml").write_text(MODEL)
     file = tmp_path / "x.yaml"
@@ -32,11 +34,18 @@ def test_mistakes_of_a_model_file_are_each_told_once(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize(("component", "role"), [("normalize", "transform"), ("route", "policy")])
-def test_a_grant_that_a_role_can_not_have_is_a_mistake(component: str, role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_grant_that_a_role_can_not_have_is_a_mistake(
+    component: str, role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "x.yaml"
-    file.write_text(TINY.replace(f"{component}.wasm, grants: [log]", f"{component}.wasm, grants: [log, fieldbus]"))
+    file.write_text(
+        TINY.replace(f"{component}.wasm, grants: [log]", f"{component}.wasm, grants: [log, fieldbus]")
+    )
     for command in ("check", "run"):
         assert main([command, str(file)]) == 3
         err = capsys.readouterr().err
-        assert f"$.components.{component}.grants[1]: a {role} can't be granted fieldbus; what it can be granted: clock, log, state" in err
+        assert (
+            f"$.components.{component}.grants[1]: a {role} can't be granted fieldbus; what it can be granted: clock, log, state"
+            in err
+        )
         assert len(err.splitlines()) == 1

@@ -17,7 +17,9 @@ def test_a_mistake_has_a_place_and_no_line_of_a_file_in_which_it_isnt() -> None:
 
 
 def test_the_command_that_repeats_a_run_is_not_another_runs() -> None:
-    changed = twinloop.load("quickstart").changed(duration="2 s", timeline=[], expect=["count(samples.lost) == 0"])
+    changed = twinloop.load("quickstart").changed(
+        duration="2 s", timeline=[], expect=["count(samples.lost) == 0"]
+    )
     again = changed.changed(seed=3)
     assert again.file == changed.file
     result = twinloop.run(again)

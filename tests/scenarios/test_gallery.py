@@ -1,4 +1,5 @@
-"""The gallery of incidents: each has an address and a twin that differs in its setting and not in what happens or must hold."""
+"""The gallery of incidents: each has an address and a twin that differs in its setting and not in what
+happens or must hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What other packages bring and break: a line that names them, never a traceback, and nobody else's trouble."""
+"""What other packages bring and break: a line that names them, never a traceback, and nobody else's
+trouble."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("line", BROKEN)
-def test_a_broken_device_is_named_and_costs_no_other(line: str, install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_device_is_named_and_costs_no_other(
+    line: str, install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.devices", line)
     name = line.partition(" ")[0]
     told = f'the entry point "{line}" in twinloop.devices of the package acme 1.2 {BROKEN[line]}'
@@ -73,7 +76,9 @@ def test_a_broken_device_is_named_and_costs_no_other(line: str, install: Install
         model_named(name, "--like")
     assert str(wrong.value) == f"--like: $: {told}"
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "m.yaml").write_text(f"format: 1\ntitle: t\nsource: s\nstep: 1 s\nlike: {name}\npoints: {{a: {{table: input, address: 0}}}}\n")
+    (tmp_path / "model" / "m.yaml").write_text(
+        f"format: 1\ntitle: t\nsource: s\nstep: 1 s\nlike: {name}\npoints: {{a: {{table: input, address: 0}}}}\n"
+    )
     file.write_text(TINY.replace("press-sensor", "model/m.yaml"))
     assert main(["check", str(file)]) == 3
     assert f"m.yaml:5: $.like: {told}" in capsys.readouterr().err
@@ -87,15 +92,22 @@ def test_a_broken_device_is_named_and_costs_no_other(line: str, install: Install
         ("acme_things:texts", "returned a value of type str, expected an exit code"),
     ],
 )  # fmt: skip
-def test_a_broken_command_is_named(value: str, message: str, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_command_is_named(
+    value: str, message: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.commands", f"points = {value}")
     assert main(["points"]) == 3
     err = capsys.readouterr().err
-    assert f'error: the entry point "points = {value}" in twinloop.commands of the package acme 1.2 {message}' in err
+    assert (
+        f'error: the entry point "points = {value}" in twinloop.commands of the package acme 1.2 {message}'
+        in err
+    )
     assert len(err.splitlines()) == 1
 
 
-def test_whose_fault_it_is_stays_known_when_a_command_calls_twinloop(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whose_fault_it_is_stays_known_when_a_command_calls_twinloop(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.commands", "points = acme_things:asks")
     assert main(["points"]) == 3
     assert capsys.readouterr().err == "error: plant.yaml:3: $.x: expected y\n"
@@ -107,7 +119,9 @@ def test_a_command_may_leave_as_it_likes(install: Install) -> None:
         main(["points"])
 
 
-def test_a_name_that_is_taken_is_told(install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_taken_is_told(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.devices", "press-sensor = acme_things:nothing")
     told = 'the entry point "press-sensor = acme_things:nothing" in twinloop.devices of the package acme 1.2 isn\'t used: the name "press-sensor" is twinloop\'s own'
     assert main(["list", "devices"]) == 0
@@ -124,20 +138,29 @@ def test_a_name_that_is_taken_is_told(install: Install, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("boards", []), ("tui", ["--help"])])
-def test_a_command_of_ours_stays_ours_and_says_so(name: str, arguments: list[str], install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_of_ours_stays_ours_and_says_so(
+    name: str, arguments: list[str], install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.commands", f"{name} = acme_things:breaks")
     assert main([name, *arguments]) == 0
-    assert f'isn\'t used: the name "{name}" is twinloop\'s own' in capsys.readouterr().err
+    assert f"isn't used: the name \"{name}\" is twinloop's own" in capsys.readouterr().err
 
 
-def test_of_two_packages_the_first_by_name_is_used(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_two_packages_the_first_by_name_is_used(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.commands", "points = acme_things:breaks", package="zeta")
     install("twinloop.commands", "points = acme_things:fine")
     assert main(["points"]) == 0
-    assert 'of the package zeta 1.2 isn\'t used: the name "points" is that of the package acme 1.2' in capsys.readouterr().err
+    assert (
+        'of the package zeta 1.2 isn\'t used: the name "points" is that of the package acme 1.2'
+        in capsys.readouterr().err
+    )
 
 
-def test_the_help_lists_commands_of_other_rooms_and_packages(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_commands_of_other_rooms_and_packages(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("twinloop.commands", "points = nomodule:f")
     assert main(["--help"]) == 0
     rows = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}

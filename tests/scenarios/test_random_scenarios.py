@@ -26,16 +26,31 @@ def test_a_scenario_is_its_seed() -> None:
 
 
 def test_books_that_do_not_add_up_are_found() -> None:
-    books = {"due": 10, "open": 0, "delivered": 7, "cached": 0, "dropped": {}, "evicted": {}, "missed": {"timeout": 2}, "lost": {"crash": 1}}
+    books = {
+        "due": 10,
+        "open": 0,
+        "delivered": 7,
+        "cached": 0,
+        "dropped": {},
+        "evicted": {},
+        "missed": {"timeout": 2},
+        "lost": {"crash": 1},
+    }
     assert not books_differ({"ledger": books, "commands": {"issued": 2, "done": 1, "failed": 1}})
     assert books_differ({"ledger": {**books, "delivered": 8}, "commands": {}})
     assert books_differ({"ledger": books, "commands": {"issued": 1}})
 
 
 def test_a_soak_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Known is what this very tree has found good: not what was wrong, what another tree has found, what was cut off."""
+    """Known is what this very tree has found good: not what was wrong, what another tree has found, what was
+    cut off."""
     good = {"verdict": "PASS", "wrong": "", "due": 5, "tree": soak.tree()}
-    lines = [{"seed": 1, **good}, {"seed": 2, **good, "wrong": "odd"}, {"seed": 3, **good, "tree": "another"}, {"seed": 4, **good}]
+    lines = [
+        {"seed": 1, **good},
+        {"seed": 2, **good, "wrong": "odd"},
+        {"seed": 3, **good, "tree": "another"},
+        {"seed": 4, **good},
+    ]
     texts = [json.dumps(line) for line in lines]
     (tmp_path / "results.jsonl").write_text("\n".join([*texts[:3], texts[3][:9]]))
     assert list(soak.known(tmp_path / "results.jsonl")) == [1]

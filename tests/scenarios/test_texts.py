@@ -40,9 +40,13 @@ def test_what_is_counted_is_one_or_many() -> None:
 def test_check_and_run_count_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "x.yaml"
     text = TINY.replace("count: 3", "count: 1").partition("expect:")[0]
-    file.write_text(f"{text}timeline:\n  - {{at: 2 s, cut: cloud, for: 90 s}}\nexpect:\n  - backlog == 0 within 10 s after heal cloud\n")
+    file.write_text(
+        f"{text}timeline:\n  - {{at: 2 s, cut: cloud, for: 90 s}}\nexpect:\n  - backlog == 0 within 10 s after heal cloud\n"
+    )
     assert main(["check", str(file)]) == 0
-    assert capsys.readouterr().out.endswith("x.yaml: ok, 1 warning, 1 device, 1 timeline entry, 1 expectation\n")
+    assert capsys.readouterr().out.endswith(
+        "x.yaml: ok, 1 warning, 1 device, 1 timeline entry, 1 expectation\n"
+    )
     main(["run", str(file)])
     assert re.search(r"\b1 (sessions|polls|exchanges)\b", capsys.readouterr().out) is None
 
@@ -57,9 +61,16 @@ def test_a_duration_in_a_file_is_exact_and_readable(value_ns: int, text: str) ->
 
 
 def test_a_command_given_live_is_stamped_so() -> None:
-    assert stamped({"cut": "cloud", "for": "15 s"}, 20_000_000_001) == {"at": "20.000000001 s", "cut": "cloud", "for": "15 s"}
+    assert stamped({"cut": "cloud", "for": "15 s"}, 20_000_000_001) == {
+        "at": "20.000000001 s",
+        "cut": "cloud",
+        "for": "15 s",
+    }
 
 
 def test_what_no_expectation_speaks_of_is_counted_in_words() -> None:
     assert unspoken_text({"missed": 1, "commands_failed": 1}) == "1 missed sample, 1 failed command"
-    assert unspoken_text({"missed": 1, "lost": 1, "upgrades_failed": 2}) == "1 missed and 1 lost samples, 2 failed upgrades"
+    assert (
+        unspoken_text({"missed": 1, "lost": 1, "upgrades_failed": 2})
+        == "1 missed and 1 lost samples, 2 failed upgrades"
+    )

@@ -1,6 +1,8 @@
-"""``python -m tests.soak``: so many random scenarios, each twice, some in another folder and paced; goes on where it was stopped.
+"""``python -m tests.soak``: so many random scenarios, each twice, some in another folder and paced; goes on
+where it was stopped.
 
-Belongs here: which ones, remembering. Never: what a scenario holds (plants.py, trouble.py), how it is run (trial.py). Exit code 1 when something is
+Belongs here: which ones, remembering. Never: what a scenario holds (plants.py, trouble.py), how it is run
+(trial.py). Exit code 1 when something is
 wrong: then the file of the scenario lies in the folder, and its line in ``results.jsonl`` says what.
 """
 
@@ -26,7 +28,8 @@ TRIES = 40
 
 @cache
 def tree() -> str:
-    """A digest of everything that a result depends on: the rooms' sources, the guests, and what draws scenarios."""
+    """A digest of everything that a result depends on: the rooms' sources, the guests, and what draws
+    scenarios."""
     digest = hashlib.sha256()
     for folder in ("components", "devices", "scenarios", "sim", "tests/soak"):
         for file in sorted((ROOT / folder).rglob("*")):
@@ -36,7 +39,8 @@ def tree() -> str:
 
 
 def known(results: Path) -> dict[int, dict[str, Any]]:
-    """What was found before, of this very tree, and wasn't wrong; a last line that was cut off is forgotten."""
+    """What was found before, of this very tree, and wasn't wrong; a last line that was cut off is
+    forgotten."""
     found = {}
     for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
         try:
@@ -50,11 +54,18 @@ def known(results: Path) -> dict[int, dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 1 when anything was wrong, or is missing."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=Path, default=Path("out/soak"), help="where results are kept; a second call goes on there")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("out/soak"),
+        help="where results are kept; a second call goes on there",
+    )
     chosen = parser.parse_args(arguments)
     folder = folder_for(chosen.folder)
     results = folder / "results.jsonl"
@@ -62,9 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
     found = known(results)
     results.write_text("".join(json.dumps(one) + "\n" for one in found.values()), encoding="utf-8")
     left = [(seed, str(folder)) for seed in seeds if seed not in found]
-    print(f"{len(seeds)} scenarios, {len(seeds) - len(left)} known from before, {len(left)} to run", flush=True)
+    print(
+        f"{len(seeds)} scenarios, {len(seeds) - len(left)} known from before, {len(left)} to run", flush=True
+    )
     began = time.monotonic()
-    with results.open("a", encoding="utf-8") as file, multiprocessing.get_context("spawn").Pool(chosen.jobs, calm, maxtasksperchild=TRIES) as pool:
+    with (
+        results.open("a", encoding="utf-8") as file,
+        multiprocessing.get_context("spawn").Pool(chosen.jobs, calm, maxtasksperchild=TRIES) as pool,
+    ):
         for done, one in enumerate(pool.imap_unordered(work, left), 1):
             found[one["seed"]] = one = {**one, "tree": tree()}
             file.write(json.dumps(one) + "\n")
@@ -84,7 +100,9 @@ def summary(found: list[dict[str, Any]], wanted: int) -> int:
     wrong = [one for one in found if one["wrong"]]
     due, paced, misread = (sum(one.get(key, 0) for one in found) for key in ("due", "paced", "misread"))
     told = ", ".join(f"{count} {name}" for name, count in sorted(verdicts.items()))
-    print(f"{len(found)} of {wanted} scenarios ({told}); {due} samples, {misread} readings wrong; {paced} also paced in another folder; {len(wrong)} scenarios wrong")
+    print(
+        f"{len(found)} of {wanted} scenarios ({told}); {due} samples, {misread} readings wrong; {paced} also paced in another folder; {len(wrong)} scenarios wrong"
+    )
     return int(bool(wrong) or len(found) < wanted)
 
 

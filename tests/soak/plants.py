@@ -1,7 +1,7 @@
 """Random scenario files: fleets of every protocol, links, gateways, pairs, components with their options.
 
-Belongs here: what a plant is made of. Never: what happens to it (trouble.py) or how it is run (__main__.py). All of it is valid: a scenario that
-is refused is a mistake here, or in what refuses it.
+Belongs here: what a plant is made of. Never: what happens to it (trouble.py) or how it is run (__main__.py).
+All of it is valid: a scenario that is refused is a mistake here, or in what refuses it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,16 @@ class Draft:
     def text(self, seed: int) -> str:
         """As a file: JSON is YAML."""
         whole = {
-            "format": 2, "name": f"random-{seed}", "seed": seed, "duration": f"{self.duration_s} s", "fleets": self.fleets, "links": self.links,
-            "components": self.components, "gateways": self.gateways, **self.more,
-        }  # fmt: skip
+            "format": 2,
+            "name": f"random-{seed}",
+            "seed": seed,
+            "duration": f"{self.duration_s} s",
+            "fleets": self.fleets,
+            "links": self.links,
+            "components": self.components,
+            "gateways": self.gateways,
+            **self.more,
+        }
         return json.dumps(whole, indent=1)
 
 
@@ -55,8 +62,9 @@ def random_scenario(seed: int) -> str:
     for i in range(draw.randint(1, 4)):
         fleet(draft, f"fleet-{i + 1}", draw.choice(main))
     draft.components |= {
-        "normalize": {"wasm": "normalize.wasm", "grants": ["log"]}, "route": {"wasm": "route.wasm", "grants": ["log"], **options(draw, ROUTE)},
-    }  # fmt: skip
+        "normalize": {"wasm": "normalize.wasm", "grants": ["log"]},
+        "route": {"wasm": "route.wasm", "grants": ["log"], **options(draw, ROUTE)},
+    }
     if upgrades:
         for block in draft.components.values():
             if block["wasm"] in ("modbus-driver.wasm", "normalize.wasm", "route.wasm"):
@@ -66,7 +74,7 @@ def random_scenario(seed: int) -> str:
     return draft.text(seed)
 
 
-# ---- links ------------------------------------------------------------------------------------------------------------
+# ---- links ---------------------------------------------------------------------------------------
 def network(draw: Random, preset: str) -> Block:
     """A preset, sometimes with figures of its own."""
     block: Block = {"preset": preset}
@@ -95,7 +103,7 @@ def serial(draw: Random) -> Block:
     return block
 
 
-# ---- components ---------------------------------------------------------------------------------------------------------
+# ---- components ----------------------------------------------------------------------------------
 ROUTE: Block = {"lane": ("0", "1", "2"), "bad": ("drop", "forward")}
 MODBUS: Block = {"timeout": ("100 ms", "200 ms", "600 ms"), "retries": ("0", "1", "2"), "gap": ("0", "8")}
 OPCUA: Block = {"timeout": ("300 ms", "900 ms")}
@@ -108,7 +116,8 @@ def options(draw: Random, known: Block) -> Block:
 
 
 def driver(draft: Draft, protocol: str) -> str:
-    """The name of a driver for that protocol, made on first use; sometimes a second one with other options."""
+    """The name of a driver for that protocol, made on first use; sometimes a second one with other
+    options."""
     draw = draft.draw
     kind = "modbus" if protocol.startswith("modbus") else protocol
     name = f"{kind}-driver" if draw.random() < 0.8 else f"{kind}-driver-2"
@@ -121,16 +130,20 @@ def driver(draft: Draft, protocol: str) -> str:
     return name
 
 
-# ---- fleets -------------------------------------------------------------------------------------------------------------
+# ---- fleets --------------------------------------------------------------------------------------
 def fleet(draft: Draft, name: str, gateway_name: str) -> None:
     """Devices of one kind, spoken to in one of five ways."""
     draw = draft.draw
     way = draw.choice(("modbus-tcp", "modbus-tcp", "modbus-rtu", "opcua", "subscribed", "mqtt"))
     protocol = "opcua" if way == "subscribed" else way
     block: Block = {
-        "device": draw.choice(DEVICES), "protocol": protocol, "count": draw.randint(1, 6), "link": draw.choice(("plant", "plant-2")),
-        "gateway": gateway_name, "driver": driver(draft, protocol),
-    }  # fmt: skip
+        "device": draw.choice(DEVICES),
+        "protocol": protocol,
+        "count": draw.randint(1, 6),
+        "link": draw.choice(("plant", "plant-2")),
+        "gateway": gateway_name,
+        "driver": driver(draft, protocol),
+    }
     if way == "opcua" and draw.random() < 0.3:
         block["device"] = "nodeset/mixer.xml"
     period = f"{draw.choice((200, 500, 1000, 2000, 3300))} ms"
@@ -142,9 +155,16 @@ def fleet(draft: Draft, name: str, gateway_name: str) -> None:
     if way == "mqtt":
         block["publish"] = period
         if draw.random() < 0.5:
-            block["mqtt"] = {"qos": draw.choice((0, 1)), "retain": draw.random() < 0.3, "keep-alive": draw.choice(("2 s", "30 s"))}
+            block["mqtt"] = {
+                "qos": draw.choice((0, 1)),
+                "retain": draw.random() < 0.3,
+                "keep-alive": draw.choice(("2 s", "30 s")),
+            }
     elif way == "subscribed":
-        block |= {"sampling": period, "opcua": {"publishing": f"{draw.choice((200, 1000, 3000))} ms", "queue": draw.choice((1, 3, 10))}}
+        block |= {
+            "sampling": period,
+            "opcua": {"publishing": f"{draw.choice((200, 1000, 3000))} ms", "queue": draw.choice((1, 3, 10))},
+        }
     else:
         block["poll"] = period
         if draw.random() < 0.3:
@@ -158,13 +178,18 @@ def fleet(draft: Draft, name: str, gateway_name: str) -> None:
         draft.fleets[f"{name}/1"] = {"poll": "700 ms"}
 
 
-# ---- gateways -----------------------------------------------------------------------------------------------------------
+# ---- gateways ------------------------------------------------------------------------------------
 def gateway(draft: Draft, name: str) -> Block:
     """A gateway with a link of its own to the cloud."""
     draw = draft.draw
     link = f"cloud-{name}"
     draft.links[link] = network(draw, draw.choice(PRESETS))
-    block: Block = {"board": draw.choice(BOARDS), "transform": "normalize", "policy": "route", "uplink": {"link": link}}
+    block: Block = {
+        "board": draw.choice(BOARDS),
+        "transform": "normalize",
+        "policy": "route",
+        "uplink": {"link": link},
+    }
     if draw.random() < 0.5:
         block["uplink"] |= {"window": draw.choice((1, 4, 32)), "retry": {"first": "500 ms", "max": "5 s"}}
     if draw.random() < 0.3:
@@ -182,7 +207,10 @@ def store(draw: Random) -> Block:
     """Store and forward."""
     if draw.random() < 0.3:
         return {"preset": draw.choice(("iot-edge", "greengrass", "edgex"))}
-    block: Block = {"capacity": draw.choice(("8 KiB", "64 KiB", "16 MiB")), "drain": f"{draw.choice((5, 50, 200))} /s"}
+    block: Block = {
+        "capacity": draw.choice(("8 KiB", "64 KiB", "16 MiB")),
+        "drain": f"{draw.choice((5, 50, 200))} /s",
+    }
     if draw.random() < 0.3:
         block["ttl"] = f"{draw.randint(2, 20)} s"
     if draw.random() < 0.3:
@@ -198,7 +226,10 @@ def pair(draft: Draft) -> None:
     draft.links["beat"] = network(draw, "lan")
     second = gateway(draft, "gw-b")
     standby: Block = {
-        "of": "gw", "mode": draw.choice(("hot", "warm", "cold")), "heartbeat": {"link": "beat", "every": "200 ms", "misses": draw.choice((3, 5))},
-        "arbiter": draw.choice(("cloud", "none")), "preempt": draw.random() < 0.3,
-    }  # fmt: skip
+        "of": "gw",
+        "mode": draw.choice(("hot", "warm", "cold")),
+        "heartbeat": {"link": "beat", "every": "200 ms", "misses": draw.choice((3, 5))},
+        "arbiter": draw.choice(("cloud", "none")),
+        "preempt": draw.random() < 0.3,
+    }
     draft.gateways["gw-b"] = {**second, "standby": standby}

@@ -1,6 +1,7 @@
 """One random scenario in every way that it can be run, and what is wrong with it.
 
-Belongs here: running, comparing. Never: what a scenario holds (plants.py, trouble.py), which ones are run (__main__.py).
+Belongs here: running, comparing. Never: what a scenario holds (plants.py, trouble.py), which ones are run
+(__main__.py).
 """
 
 from __future__ import annotations
@@ -56,7 +57,12 @@ def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
     out: dict[str, Any] = {"seed": seed, "wrong": ""}
     try:
         first = run(load(file), Options(check=True), host)
-        out |= {"verdict": first.verdict.value, "digest": first.data["digest"], "due": first.data["ledger"]["due"], "misread": first.data["truth"]["wrong"]}
+        out |= {
+            "verdict": first.verdict.value,
+            "digest": first.data["digest"],
+            "due": first.data["ledger"]["due"],
+            "misread": first.data["truth"]["wrong"],
+        }
         out["wrong"] = books_differ(first.data)
         if first.verdict in (Verdict.BROKEN, Verdict.ABORTED):
             out["wrong"] = f"{first.verdict.value}: {first.error} {first.divergence or ''}"

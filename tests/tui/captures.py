@@ -1,6 +1,8 @@
-"""What a terminal shows: captured in tmux, committed as text, drawn again without a terminal by test_captures.py.
+"""What a terminal shows: captured in tmux, committed as text, drawn again without a terminal by
+test_captures.py.
 
-``python -m tests.tui.captures`` makes them anew (needs tmux). Belongs here: the way through the screens, on both arms.
+``python -m tests.tui.captures`` makes them anew (needs tmux). Belongs here: the way through the screens, on
+both arms.
 """
 
 from __future__ import annotations
@@ -22,10 +24,27 @@ SETTLED_S = 1.0
 """several redraws"""
 
 WAY: tuple[tuple[str, str], ...] = (
-    ("wait", "paused"), ("key", "g"), ("key", "ctrl+u"), ("type", "7 s"), ("key", "enter"), ("wait", "0:00:07.000"), ("show", "outage"),
-    ("key", "i"), ("show", "form"), ("key", "escape"), ("key", "n"), ("show", "kinds"), ("key", "escape"), ("key", "f"), ("wait", "PASS"),
-    *(step for i, name in enumerate(PANES, 1) for step in (("key", str(i) if name != "help" else "question_mark"), ("show", name))),
-)  # fmt: skip
+    ("wait", "paused"),
+    ("key", "g"),
+    ("key", "ctrl+u"),
+    ("type", "7 s"),
+    ("key", "enter"),
+    ("wait", "0:00:07.000"),
+    ("show", "outage"),
+    ("key", "i"),
+    ("show", "form"),
+    ("key", "escape"),
+    ("key", "n"),
+    ("show", "kinds"),
+    ("key", "escape"),
+    ("key", "f"),
+    ("wait", "PASS"),
+    *(
+        step
+        for i, name in enumerate(PANES, 1)
+        for step in (("key", str(i) if name != "help" else "question_mark"), ("show", name))
+    ),
+)
 """key, type: press; wait: until the head says so; show: what is on the screen, under that name"""
 
 
@@ -37,7 +56,9 @@ _KEYS = {"ctrl+u": "C-u", "enter": "Enter", "escape": "Escape", "question_mark":
 
 
 def _tmux(*arguments: str) -> str:
-    return subprocess.run(["tmux", "-L", "twinloop-captures", *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["tmux", "-L", "twinloop-captures", *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def in_tmux(size: tuple[int, int]) -> Iterator[tuple[str, str]]:
@@ -46,7 +67,17 @@ def in_tmux(size: tuple[int, int]) -> Iterator[tuple[str, str]]:
         file = Path(folder) / "seen.yaml"
         file.write_text(SCENARIO, encoding="utf-8")
         command = f"exec {sys.executable} -m scenarios.cli.main tui {file}"
-        _tmux("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), "-c", str(Path(__file__).parents[2]), command)
+        _tmux(
+            "new-session",
+            "-d",
+            "-x",
+            str(size[0]),
+            "-y",
+            str(size[1]),
+            "-c",
+            str(Path(__file__).parents[2]),
+            command,
+        )
         try:
             for what, text in WAY:
                 if what == "show":

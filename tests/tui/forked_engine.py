@@ -1,6 +1,8 @@
-"""The engine's process of a Feed without what its start costs (tests/processes.py): a fork of one that has imported everything.
+"""The engine's process of a Feed without what its start costs (tests/processes.py): a fork of one that has
+imported everything.
 
-Belongs here: what a Feed asks of multiprocessing. The start itself is tested by test_feed.py and test_terminal.py, which do without this.
+Belongs here: what a Feed asks of multiprocessing. The start itself is tested by test_feed.py and
+test_terminal.py, which do without this.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from twinloop.tui.engine.process import main
 class Process:
     """As multiprocessing.Process, for the engine's alone."""
 
-    def __init__(self, target: Callable[..., None], args: tuple[Any, Any, Any], daemon: bool, name: str) -> None:
+    def __init__(
+        self, target: Callable[..., None], args: tuple[Any, Any, Any], daemon: bool, name: str
+    ) -> None:
         assert target is main
         self._args = args
         self._forked: Forked | None = None
@@ -31,7 +35,11 @@ class Process:
 
     def start(self) -> None:
         connection, file, seed = self._args
-        self._forked = Forked("tests.tui.forked_engine", (file, "" if seed is None else str(seed)), descriptors=[connection.fileno()])
+        self._forked = Forked(
+            "tests.tui.forked_engine",
+            (file, "" if seed is None else str(seed)),
+            descriptors=[connection.fileno()],
+        )
         del self._args
 
     def join(self, timeout: float | None = None) -> None:

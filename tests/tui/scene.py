@@ -1,4 +1,5 @@
-"""One small scenario and an engine for it, in this process: no pipe, no second process, every wait is a turn of its own."""
+"""One small scenario and an engine for it, in this process: no pipe, no second process, every wait is a turn
+of its own."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ def view(one: Engine, device: int = -1, rows: tuple[int, ...] = ()) -> View:
 
 
 class Inline:
-    """Behaves like a Feed; its engine plays one slice whenever it is listened to. In a thread, for a world may have an event loop of its own."""
+    """Behaves like a Feed; its engine plays one slice whenever it is listened to. In a thread, for a world
+    may have an event loop of its own."""
 
     def __init__(self, host: Host, file: Path, seed: int | None) -> None:
         self.replies: list[Reply] = []
@@ -100,7 +102,11 @@ class Inline:
     look = send
 
     def _handle(self, engine: Engine, command: Command) -> None:
-        reply = FinalReport(final_report(engine, command.width)) if isinstance(command, Quit) else answer(engine, command)
+        reply = (
+            FinalReport(final_report(engine, command.width))
+            if isinstance(command, Quit)
+            else answer(engine, command)
+        )
         if reply is not None:
             self.replies.append(pickle.loads(pickle.dumps(reply)))
 
@@ -138,7 +144,10 @@ async def until(pilot: Any, holds: Callable[[], bool]) -> None:
 
 
 def with_app(
-    file: Path, body: Callable[[Twinloop, Any], Awaitable[None]], size: tuple[int, int] = (100, 30), start: Callable[[Path, int | None], Feed] = Feed
+    file: Path,
+    body: Callable[[Twinloop, Any], Awaitable[None]],
+    size: tuple[int, int] = (100, 30),
+    start: Callable[[Path, int | None], Feed] = Feed,
 ) -> Twinloop:
     app = Twinloop(file, None, start)
 

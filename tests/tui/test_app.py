@@ -1,4 +1,5 @@
-"""The terminal: keys, the mouse, panes, trouble by a form, a wrong scenario, a dead engine. Most with an engine in this process, some with the real one."""
+"""The terminal: keys, the mouse, panes, trouble by a form, a wrong scenario, a dead engine. Most with an
+engine in this process, some with the real one."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert await press("f") == Play(None)
         assert isinstance(await press("b"), Rewind)
         assert await press("0") == Rewind(0)
-        await until(pilot, lambda: app.view is not None and app.view.rewind.count == 2 and app.view.mode == "paused")
+        await until(
+            pilot, lambda: app.view is not None and app.view.rewind.count == 2 and app.view.mode == "paused"
+        )
         view_now = app.view
         assert view_now is not None
         for mode in ("rewinding", "playing"):
@@ -113,7 +116,12 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert app.feed is not feed
         await until(pilot, lambda: app.view is not None)
         await press("q")
-        keys = [key for binding in Twinloop.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")]
+        keys = [
+            key
+            for binding in Twinloop.BINDINGS
+            if isinstance(binding, Binding)
+            for key in binding.key.split(",")
+        ]
         assert [key for key in keys if key not in done] == []
 
     app = with_app(file, body, start=inline(host))
@@ -130,7 +138,11 @@ def test_every_key_is_in_the_command_palette(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.pause()
         titles = [one.title for one in app.get_system_commands(app.screen)]
-        shown = [binding.description for binding in Twinloop.BINDINGS if isinstance(binding, Binding) and binding.description]
+        shown = [
+            binding.description
+            for binding in Twinloop.BINDINGS
+            if isinstance(binding, Binding) and binding.description
+        ]
         assert [title for title in shown if title not in titles] == []
         command = next(one for one in app.get_system_commands(app.screen) if one.title == "Step 1 s")
         await command.callback()
@@ -167,7 +179,12 @@ def test_the_mouse(host: Host, file: Path) -> None:
 def test_trouble_by_the_form_is_seen_in_the_ledger_and_in_the_log_and_saved(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.press("s")
-        await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns >= 900_000_000 and app.view.mode == "paused")
+        await until(
+            pilot,
+            lambda: (
+                app.view is not None and app.view.snapshot.now_ns >= 900_000_000 and app.view.mode == "paused"
+            ),
+        )
         await pilot.press("i", "enter")
         form = app.screen
         assert isinstance(form, TroubleForm)
@@ -207,15 +224,30 @@ def test_a_key_goes_back_to_what_a_fresh_run_comes_to(host: Host, file: Path) ->
             await pilot.press("g")
             app.base.query_one("#ask", Input).value = text
             await pilot.press("enter")
-            await until(pilot, lambda: app.view is not None and app.view.mode == "paused" and app.view.snapshot.now_ns > 14 * S)
+            await until(
+                pilot,
+                lambda: (
+                    app.view is not None and app.view.mode == "paused" and app.view.snapshot.now_ns > 14 * S
+                ),
+            )
 
         await go_to("15 s")
         assert [line.text for line in app.log_lines if line.kind == "link"] == ["cloud cut", "cloud heal"]
         assert app.view is not None
         await pilot.press("b")
-        await until(pilot, lambda: app.view is not None and app.view.rewind.count == 1 and app.view.mode == "paused" and bool(app.log_lines))
+        await until(
+            pilot,
+            lambda: (
+                app.view is not None
+                and app.view.rewind.count == 1
+                and app.view.mode == "paused"
+                and bool(app.log_lines)
+            ),
+        )
         seen.append(app.view)
-        assert [line.text for line in app.log_lines if line.kind == "link"] == [], "nothing of what lies before it now"
+        assert [line.text for line in app.log_lines if line.kind == "link"] == [], (
+            "nothing of what lies before it now"
+        )
 
     seen: list[Any] = []
     with_app(file, body, start=inline(host))
@@ -240,7 +272,12 @@ def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, fi
         assert "needs kind" in str(form.query_one("#refusal", Static).render())
         form.query_one("#key-kind", Input).value = "exception"
         await pilot.pause()
-        assert [one.id for one in form.query(".key-row") if one.display] == ["row-kind", "row-share", "row-code", "row-for"]
+        assert [one.id for one in form.query(".key-row") if one.display] == [
+            "row-kind",
+            "row-share",
+            "row-code",
+            "row-for",
+        ]
         form.query_one("#key-code", Input).value = "777"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "777" in str(form.query_one("#refusal", Static).render()))
@@ -260,12 +297,17 @@ def test_the_form_knows_every_verb_and_stays_until_it_can_be_done(host: Host, fi
             keys = [f"key-{key.name}" for key in verb.keys]
 
             def chosen(name: str = verb.name, keys: list[str] = keys) -> bool:
-                return form.entry_text().startswith(f"{name}: ") and [one.id for one in form.query(".key").results(Input)] == keys
+                return (
+                    form.entry_text().startswith(f"{name}: ")
+                    and [one.id for one in form.query(".key").results(Input)] == keys
+                )
 
             await until(pilot, chosen)
         form.query_one("#target", Input).value = "tank"
         await pilot.pause()
-        assert [str(option.prompt) for option in form.query_one("#targets", OptionList).options] == ["tanks/1"]
+        assert [str(option.prompt) for option in form.query_one("#targets", OptionList).options] == [
+            "tanks/1"
+        ]
         await pilot.click("#leave")
         assert app.screen is app.base
 
@@ -302,7 +344,9 @@ def test_a_wrong_scenario_is_a_clear_screen_and_a_key_reads_its_correction(host:
     with_app(file, body, start=inline(host))
 
 
-def test_a_correction_may_have_fewer_devices_and_a_mistake_is_seen_on_every_screen(host: Host, file: Path) -> None:
+def test_a_correction_may_have_fewer_devices_and_a_mistake_is_seen_on_every_screen(
+    host: Host, file: Path
+) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.press("2", "down", "down", "down", "down", "down", "down", "enter", "right")
         assert (app.chosen.device, app.chosen.point) == (6, 1)
@@ -353,9 +397,12 @@ def test_a_dead_engine_is_said(file: Path) -> None:
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
-        (["a", "b"], "unrecognized arguments: b"), (["quickstrat"], 'did you mean "quickstart"'), (["none.yaml"], "no such scenario"),
-        (["--seed", "x", "quickstart"], "--seed"), (["--sed"], "unrecognized arguments: --sed"),
-    ):  # fmt: skip
+        (["a", "b"], "unrecognized arguments: b"),
+        (["quickstrat"], 'did you mean "quickstart"'),
+        (["none.yaml"], "no such scenario"),
+        (["--seed", "x", "quickstart"], "--seed"),
+        (["--sed"], "unrecognized arguments: --sed"),
+    ):
         assert command(arguments) == 3
         assert message in capsys.readouterr().err
     assert command(["--help"]) == 0
@@ -369,18 +416,28 @@ def test_a_run_imports_no_textual() -> None:
 def test_a_picture_without_a_terminal(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At an instant; what is drawn is what the engine says of that instant."""
     target = tmp_path / "device.svg"
-    assert command([str(file), "--screenshot", str(target), "--at", "7s", "--screen", "device", "--size", "100x30"]) == 0
+    assert (
+        command(
+            [str(file), "--screenshot", str(target), "--at", "7s", "--screen", "device", "--size", "100x30"]
+        )
+        == 0
+    )
     drawn = target.read_text(encoding="utf-8").replace("&#160;", " ")
     assert drawn.startswith("<svg")
     assert "0:00:07.000 of" in drawn
     assert "presses/1" in drawn
     assert "read holding" in drawn
-    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", ""), "nothing is fetched to see it"
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "").replace(
+        "https://www.textualize.io", ""
+    ), "nothing is fetched to see it"
     for arguments, message in (
-        (["--screenshot", str(tmp_path / "no" / "x.svg")], "no such folder"), (["--screenshot", "x.svg", "--at", "soon"], "--at"),
-        (["--screenshot", "x.svg", "--screen", "all"], "unknown screen"), (["--screenshot", "x.svg", "--size", "9x9"], "--size"),
-        (["--at", "7s"], "goes with --screenshot"), ([], "needs a terminal"),
-    ):  # fmt: skip
+        (["--screenshot", str(tmp_path / "no" / "x.svg")], "no such folder"),
+        (["--screenshot", "x.svg", "--at", "soon"], "--at"),
+        (["--screenshot", "x.svg", "--screen", "all"], "unknown screen"),
+        (["--screenshot", "x.svg", "--size", "9x9"], "--size"),
+        (["--at", "7s"], "goes with --screenshot"),
+        ([], "needs a terminal"),
+    ):
         assert command([str(file), *arguments]) == 3
         assert message in capsys.readouterr().err
     assert command(["--screenshot", "x.svg"]) == 3

@@ -1,4 +1,5 @@
-"""Captures of a real terminal: each screen draws the same today without one, no head is cut, figures are those of ``--json`` at that instant."""
+"""Captures of a real terminal: each screen draws the same today without one, no head is cut, figures are
+those of ``--json`` at that instant."""
 
 from __future__ import annotations
 
@@ -30,8 +31,17 @@ def test_each_screen_is_what_was_captured(host: Host, file: Path, size: tuple[in
     async def body(app: Twinloop, pilot: Any) -> None:
         for what, text in WAY:
             if what == "show":
-                await until(pilot, lambda: app.shown != "fleet" or (app.view is not None and [one.index for one in app.view.rows] == list(
-                    app.base.query_one(FleetTable).seen())))  # fmt: skip
+                await until(
+                    pilot,
+                    lambda: (
+                        app.shown != "fleet"
+                        or (
+                            app.view is not None
+                            and [one.index for one in app.view.rows]
+                            == list(app.base.query_one(FleetTable).seen())
+                        )
+                    ),
+                )
                 app.redraw()
                 await pilot.pause()
                 shown[text] = text_of(app)
@@ -44,20 +54,29 @@ def test_each_screen_is_what_was_captured(host: Host, file: Path, size: tuple[in
 
     with_app(file, body, size, inline(host))
     for name in NAMES:
-        assert shown[name] == path(name, size).read_text(encoding="utf-8"), f"{name}: python -m tests.tui.captures"
+        assert shown[name] == path(name, size).read_text(encoding="utf-8"), (
+            f"{name}: python -m tests.tui.captures"
+        )
 
 
 def test_there_is_one_of_each_and_no_other() -> None:
-    assert sorted(one.name for one in FOLDER.iterdir()) == sorted(path(name, size).name for name in NAMES for size in SIZES)
+    assert sorted(one.name for one in FOLDER.iterdir()) == sorted(
+        path(name, size).name for name in NAMES for size in SIZES
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_no_head_is_cut(size: tuple[int, int]) -> None:
-    """Of a table every column's name is there in full, in its order; nothing is wider or higher than the window."""
+    """Of a table every column's name is there in full, in its order; nothing is wider or higher than the
+    window."""
     heads = {
-        "overview": overview.HEADS, "outage": overview.HEADS, "fleet": FLEET, "device": ("point", "at", "value", "unit", "status"),
-        "gateway": tuple(name.strip() for name, _ in gateway.TABLE), "latency": ("stage", "p50", "p95", "p99", "0 to 50 ms"),
-    }  # fmt: skip
+        "overview": overview.HEADS,
+        "outage": overview.HEADS,
+        "fleet": FLEET,
+        "device": ("point", "at", "value", "unit", "status"),
+        "gateway": tuple(name.strip() for name, _ in gateway.TABLE),
+        "latency": ("stage", "p50", "p95", "p99", "0 to 50 ms"),
+    }
     for name in NAMES:
         lines = path(name, size).read_text(encoding="utf-8").splitlines()
         assert len(lines) == size[1], name
@@ -66,7 +85,9 @@ def test_no_head_is_cut(size: tuple[int, int]) -> None:
         if name in heads:
             pattern = r"\s+".join(re.escape(head) for head in heads[name])
             assert any(re.fullmatch(rf"\s*{pattern}\s*", line) for line in lines), (name, heads[name])
-    assert path("outage", size).read_text(encoding="utf-8").count("cloud ✗") == 3, "each fleet's way to the cloud is cut"
+    assert path("outage", size).read_text(encoding="utf-8").count("cloud ✗") == 3, (
+        "each fleet's way to the cloud is cut"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +101,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_figures_are_those_of_the_json_at_that_instant(result: dict[str, Any], size: tuple[int, int]) -> None:
-    """Counts, percentiles, verdicts, and who spent what: of the run's end, as the captured screen and ``twinloop run --json`` have them."""
+    """Counts, percentiles, verdicts, and who spent what: of the run's end, as the captured screen and
+    ``twinloop run --json`` have them."""
     from twinloop.scenarios.text.units import show_duration
     from twinloop.tui.drawing.text import count_text
 
@@ -95,7 +117,11 @@ def test_figures_are_those_of_the_json_at_that_instant(result: dict[str, Any], s
     for one in result["expectations"]:
         assert re.search(rf"✓ {re.escape(one['expression'])}\s", text), one
     table = path("latency", size).read_text(encoding="utf-8")
-    for name, ranks in (("gateway", latency["gateway"]), *latency["stages"].items(), ("cloud", latency["cloud"])):
+    for name, ranks in (
+        ("gateway", latency["gateway"]),
+        *latency["stages"].items(),
+        ("cloud", latency["cloud"]),
+    ):
         cells = r"\s+".join(show_duration(ranks[rank]) for rank in ("p50_ns", "p95_ns", "p99_ns"))
         assert re.search(rf"^ {name}\s+{cells}\s", table, re.MULTILINE), name
     components = path("gateway", size).read_text(encoding="utf-8")

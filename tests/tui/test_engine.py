@@ -1,4 +1,5 @@
-"""The engine behind the terminal: it plays what a headless run plays, takes commands in time, rewinds, and saves what reproduces it."""
+"""The engine behind the terminal: it plays what a headless run plays, takes commands in time, rewinds, and
+saves what reproduces it."""
 
 from __future__ import annotations
 
@@ -63,25 +64,34 @@ def test_being_looked_at_changes_nothing(host: Host, file: Path) -> None:
 
 def test_samples_on_their_way_break_no_share(host: Host, file: Path) -> None:
     """Half a second after they were due some are neither here nor lost: what has ended is judged."""
-    file.write_text(SCENARIO.replace("expect:", "expect:\n  - ratio(samples.delivered) == 100 %"), encoding="utf-8")
+    file.write_text(
+        SCENARIO.replace("expect:", "expect:\n  - ratio(samples.delivered) == 100 %"), encoding="utf-8"
+    )
     one = engine(host, file)
     on_their_way = 0
     for ms in range(3000, 4000, 20):
         one.handle(RunTo(ms * 1_000_000))
         go(one)
         seen = view(one)
-        assert [one.verdict for one in seen.verdicts if one.text == "ratio(samples.delivered) == 100 %"] == ["PASS"]
+        assert [one.verdict for one in seen.verdicts if one.text == "ratio(samples.delivered) == 100 %"] == [
+            "PASS"
+        ]
         on_their_way += one.world.ledger.open > 0
     assert on_their_way > 10, "else it was tried with nothing open"
     one.world.close()
 
 
-def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file: Path, tmp_path: Path) -> None:
+def test_what_is_done_live_is_saved_and_reproduces_the_session(
+    host: Host, file: Path, tmp_path: Path
+) -> None:
     one = engine(host, file)
     one.handle(RunTo(3_000_000_000))
     go(one)
-    entries: list[dict[str, Any]] = [{"cut": "plant", "for": "2 s"}, {"device-fault": "presses/any", "kind": "exception", "code": 4, "for": "1 s"},
-                                     {"write": "presses/2", "point": "setpoint", "value": 4.5}]  # fmt: skip
+    entries: list[dict[str, Any]] = [
+        {"cut": "plant", "for": "2 s"},
+        {"device-fault": "presses/any", "kind": "exception", "code": 4, "for": "1 s"},
+        {"write": "presses/2", "point": "setpoint", "value": 4.5},
+    ]
     for entry in entries:
         assert isinstance(one.handle(Do(entry)), Done)
     one.handle(RunTo(10_000_000_000))
@@ -91,7 +101,9 @@ def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file:
     go(one)
     seen = view(one)
     assert [text.partition(":")[0] for _, text in seen.stamped] == ["cut", "device-fault", "write", "crash"]
-    assert any(line.kind == "gateway" and "booting" in line.text and line.at_ns > 10_000_000_000 for line in seen.log)
+    assert any(
+        line.kind == "gateway" and "booting" in line.text and line.at_ns > 10_000_000_000 for line in seen.log
+    )
     assert {state for state, _, count in seen.snapshot.ends if count} >= {"delivered", "missed"}
     target = tmp_path / "again.yaml"
     assert isinstance(one.handle(Save(str(target))), Done)
@@ -104,7 +116,8 @@ def test_what_is_done_live_is_saved_and_reproduces_the_session(host: Host, file:
 
 
 def test_rewinding_is_a_fresh_run_to_that_instant(host: Host, file: Path) -> None:
-    """What was done before it is done again, what was done after it isn't; and from there it goes on as ever."""
+    """What was done before it is done again, what was done after it isn't; and from there it goes on as
+    ever."""
     one = engine(host, file)
     one.handle(RunTo(4_000_000_000))
     go(one)
@@ -172,7 +185,9 @@ def test_the_clock(host: Host, file: Path) -> None:
         ({"cut": "cloud", "device-fault": "presses"}, "expected exactly one of"), ({"device-fault": "presses", "kind": "sad"}, "unknown fault"),
     ],
 )  # fmt: skip
-def test_an_entry_that_cannot_be_is_refused_as_in_a_file(host: Host, file: Path, entry: dict[str, Any], message: str) -> None:
+def test_an_entry_that_cannot_be_is_refused_as_in_a_file(
+    host: Host, file: Path, entry: dict[str, Any], message: str
+) -> None:
     one = engine(host, file)
     reply = one.handle(Do(entry))
     assert isinstance(reply, Wrong)
@@ -198,9 +213,12 @@ def test_frames_and_values_of_the_chosen_device(host: Host, file: Path) -> None:
 
 
 def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
-    """With targets and keys as the form offers them; releases come from the registry, though the file orders none."""
+    """With targets and keys as the form offers them; releases come from the registry, though the file orders
+    none."""
     registry = Path("scenarios/library/registry").resolve()
-    text = SCENARIO.replace("timeline:\n", f"registry: {{path: {registry}, trust: [{registry}/demo.pub]}}\ntimeline:\n")
+    text = SCENARIO.replace(
+        "timeline:\n", f"registry: {{path: {registry}, trust: [{registry}/demo.pub]}}\ntimeline:\n"
+    )
     file.write_text(text.replace("wasm: route.wasm,", "wasm: route.wasm, version: 1.0.0,"), encoding="utf-8")
     one = engine(host, file)
     one.handle(RunTo(2_000_000_000))
@@ -210,7 +228,13 @@ def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
     for verb in one.plan.verbs:
         if not verb.targets:
             continue
-        entry: dict[str, Any] = {verb.name: "gw/route" if verb.name == "upgrade" else "presses/2" if verb.name == "write" else verb.targets[0]}
+        entry: dict[str, Any] = {
+            verb.name: "gw/route"
+            if verb.name == "upgrade"
+            else "presses/2"
+            if verb.name == "write"
+            else verb.targets[0]
+        }
         for key in verb.keys:
             if key.needed:
                 entry[key.name] = given.get(key.name, key.choices[0] if key.choices else key.example)
@@ -221,7 +245,9 @@ def test_every_verb_can_be_done_live_and_saved(host: Host, file: Path) -> None:
         done.append(verb.name)
         one.handle(RunTo(one.world.env.now + 500_000_000))
         go(one)
-    assert [verb.name for verb in one.plan.verbs if verb.name not in done] == ["partition"], "there is no pair"
+    assert [verb.name for verb in one.plan.verbs if verb.name not in done] == ["partition"], (
+        "there is no pair"
+    )
     one.handle(Play(None))
     go(one)
     assert one.broken == ""
@@ -246,7 +272,8 @@ def saved(one: Any, host: Host, target: Path) -> str:
 
 
 def test_a_command_at_the_instant_at_which_an_earlier_one_ends(host: Host, file: Path) -> None:
-    """Both would lie at now + 1 ns; live, the end is on the timeline first, in a file the entry would be. Two at once keep their order."""
+    """Both would lie at now + 1 ns; live, the end is on the timeline first, in a file the entry would be. Two
+    at once keep their order."""
     one = engine(host, file)
     for second in (3, 4, 5):
         one.handle(RunTo(second * 1_000_000_000))
@@ -254,14 +281,18 @@ def test_a_command_at_the_instant_at_which_an_earlier_one_ends(host: Host, file:
         for entry in ({"cut": "plant", "for": "1 s"}, {"crash": "gw", "for": "500 ms"}):
             assert isinstance(one.handle(Do(entry)), Done)
     at = [action.at_ns for action, _ in one.live.entries]
-    assert at == [3_000_000_001, 3_000_000_002, 4_000_000_002, 4_000_000_003, 5_000_000_001, 5_000_000_003], "the first instants that are free"
+    assert at == [3_000_000_001, 3_000_000_002, 4_000_000_002, 4_000_000_003, 5_000_000_001, 5_000_000_003], (
+        "the first instants that are free"
+    )
     one.handle(Play(None))
     go(one)
     assert saved(one, host, file.with_name("again.yaml")) == one.digest()
     one.world.close()
 
 
-def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(
+    host: Host, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("twinloop.tui.engine.engine.SLICE_EVENTS", 300)
     one = engine(host, file)
     for second in (4, 8, 12):
@@ -282,7 +313,9 @@ def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, 
     assert len(one.live.entries) == 3
     one.slice()
     waiting = [entry[3].arguments for entry in one.world.env._queue if isinstance(entry[3], Timer)]
-    assert not any(action in arguments for action, _ in one.live.entries for arguments in waiting), "nothing that is undone later waits in a world"
+    assert not any(action in arguments for action, _ in one.live.entries for arguments in waiting), (
+        "nothing that is undone later waits in a world"
+    )
     stopped = one.handle(Pause())
     assert isinstance(stopped, Done)
     now = one.world.env.now
@@ -297,7 +330,9 @@ def test_a_rewind_during_a_rewind_counts_from_where_the_first_leads(host: Host, 
 
 def test_a_file_saved_where_it_is_another_scenario_is_refused(host: Host, file: Path, tmp_path: Path) -> None:
     """Its own component lies beside it; elsewhere the shipped one of that name would be taken."""
-    (file.parent / "normalize.wasm").write_bytes(Path("scenarios/library/registry/normalize/1.1.0/normalize.wasm").read_bytes())
+    (file.parent / "normalize.wasm").write_bytes(
+        Path("scenarios/library/registry/normalize/1.1.0/normalize.wasm").read_bytes()
+    )
     one = engine(host, file)
     (tmp_path / "elsewhere").mkdir()
     reply = one.handle(Save(str(tmp_path / "elsewhere" / "again.yaml")))
@@ -305,7 +340,11 @@ def test_a_file_saved_where_it_is_another_scenario_is_refused(host: Host, file: 
     assert "save it there" in reply.text
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert isinstance(one.handle(Save(str(file.with_name("again.yaml")))), Done)
-    for name, message in ((str(tmp_path / "no" / "x.yaml"), "No such file"), ("a\0b", "null"), (str(tmp_path), "exists")):
+    for name, message in (
+        (str(tmp_path / "no" / "x.yaml"), "No such file"),
+        ("a\0b", "null"),
+        (str(tmp_path), "exists"),
+    ):
         reply = one.handle(Save(name))
         assert isinstance(reply, Wrong)
         assert message in reply.text
@@ -354,7 +393,12 @@ def test_typed_entries(typed: str, entry: dict[str, Any]) -> None:
 
 
 def test_what_follows_an_event_is_told(host: Host, file: Path) -> None:
-    file.write_text(SCENARIO.replace("timeline:\n", "timeline:\n  - {after: heal cloud + 1 s, write: tanks/1, point: pump, value: 1}\n"), encoding="utf-8")
+    file.write_text(
+        SCENARIO.replace(
+            "timeline:\n", "timeline:\n  - {after: heal cloud + 1 s, write: tanks/1, point: pump, value: 1}\n"
+        ),
+        encoding="utf-8",
+    )
     one = engine(host, file)
     assert one.plan.reactions == ("write tanks/1 1 s after heal cloud",)
     one.handle(RunTo(11_000_000_000))
@@ -364,7 +408,9 @@ def test_what_follows_an_event_is_told(host: Host, file: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [Play(None), StepEvent()])
-def test_a_broken_promise_of_ours_is_the_end_and_is_in_the_report(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch, command: Any) -> None:
+def test_a_broken_promise_of_ours_is_the_end_and_is_in_the_report(
+    host: Host, file: Path, monkeypatch: pytest.MonkeyPatch, command: Any
+) -> None:
     """Found while it plays, flat out or by one step: BROKEN, never PASS, and the engine lives."""
     one = engine(host, file)
 

@@ -24,7 +24,9 @@ def test_modbus(way: str, frame: str, said: str) -> None:
 
 
 def test_rtu_has_a_unit_in_front_and_a_checksum_behind() -> None:
-    assert words("modbus-rtu", ">", bytes.fromhex("11 03 006b 0003 7687")) == "read holding 107, 3"  # the serial line's guide V1.02
+    assert (
+        words("modbus-rtu", ">", bytes.fromhex("11 03 006b 0003 7687")) == "read holding 107, 3"
+    )  # the serial line's guide V1.02
     assert words("modbus-rtu", "<", b"") == "0 bytes"
 
 
@@ -35,11 +37,17 @@ def test_opcua_services_have_the_names_of_the_standard() -> None:
         assert names[number].endswith("_Encoding_DefaultBinary"), number
     head = b"MSGF" + bytes(20)
     assert words("opcua", ">", head + bytes.fromhex("0100 7702")) == "Read request, 28 bytes"
-    assert words("opcua", "<", b"MSGC" + bytes(20) + bytes.fromhex("0100 7a02")) == "Read response (a part), 28 bytes"
+    assert (
+        words("opcua", "<", b"MSGC" + bytes(20) + bytes.fromhex("0100 7a02"))
+        == "Read response (a part), 28 bytes"
+    )
     assert words("opcua", ">", b"HELF" + bytes(20)) == "hello"
     assert words("opcua", ">", b"??") == "2 bytes"
 
 
 def test_mqtt() -> None:
-    assert words("mqtt", "<", encode(Publish("plant/a", b"12", 0)) + encode(Pingreq())) == "publish plant/a: 2 bytes, pingreq"
+    assert (
+        words("mqtt", "<", encode(Publish("plant/a", b"12", 0)) + encode(Pingreq()))
+        == "publish plant/a: 2 bytes, pingreq"
+    )
     assert words("mqtt", "<", b"\xf0\x00") == "2 bytes"

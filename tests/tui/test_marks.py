@@ -39,7 +39,8 @@ from twinloop.tui.engine.messages import (
 
 pytestmark = pytest.mark.skipif(not marks.possible(), reason="no forks here")
 LONGER = SCENARIO.replace("duration: 20 s", "duration: 120 s").replace(
-    "timeline:\n", "timeline:\n  - {at: 15 s, power-cut: gw, for: 2 s}\n  - {at: 40 s, cut: cloud, for: 20 s}\n"
+    "timeline:\n",
+    "timeline:\n  - {at: 15 s, power-cut: gw, for: 2 s}\n  - {at: 40 s, cut: cloud, for: 20 s}\n",
 )
 
 
@@ -76,7 +77,8 @@ class Seat:
         return self.until(lambda view: self.views >= enough and view.mode in ("paused", "over"))
 
     def play(self) -> View:
-        """To the end, with a mark at 40 s and at 80 s at the least: however slow the machine is, it is waited for."""
+        """To the end, with a mark at 40 s and at 80 s at the least: however slow the machine is, it is waited
+        for."""
         assert self.view is not None
         for number, at_ns in enumerate((40 * S, 80 * S), 2):
             found = self.go(RunTo(at_ns))
@@ -102,11 +104,25 @@ def seat(file: Path, text: str) -> Iterator[Seat]:
 def settled(found: View) -> tuple[Any, ...]:
     """What is the same however an instant was come to."""
     shot = found.snapshot
-    return (shot.now_ns, shot.events, shot.due, shot.ends, shot.latency, shot.gateways, found.values, found.latency, found.slowest, found.stamped,
-            found.carried_per_s, found.delivered_per_s)  # fmt: skip
+    return (
+        shot.now_ns,
+        shot.events,
+        shot.due,
+        shot.ends,
+        shot.latency,
+        shot.gateways,
+        found.values,
+        found.latency,
+        found.slowest,
+        found.stamped,
+        found.carried_per_s,
+        found.delivered_per_s,
+    )
 
 
-def test_a_woken_mark_is_a_fresh_run_to_that_instant(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_woken_mark_is_a_fresh_run_to_that_instant(
+    host: Host, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a power cut behind it, a store that fills, commands before and after; twice back and on again."""
     with seat(file, LONGER) as one:
         one.go(RunTo(20 * S))
@@ -121,7 +137,9 @@ def test_a_woken_mark_is_a_fresh_run_to_that_instant(host: Host, file: Path, mon
         fresh.handle(Do({"cut": "plant", "for": "1 s"}))
         for to_ns in (90 * S, 50 * S, 16 * S):
             back = one.go(Rewind(to_ns))
-            assert [reply.text for reply in one.said if isinstance(reply, Done)][-1].startswith(f"back to {to_ns // S} s")
+            assert [reply.text for reply in one.said if isinstance(reply, Done)][-1].startswith(
+                f"back to {to_ns // S} s"
+            )
             again = engine(host, file)
             if to_ns > 20 * S:
                 again.handle(RunTo(20 * S))
@@ -132,7 +150,9 @@ def test_a_woken_mark_is_a_fresh_run_to_that_instant(host: Host, file: Path, mon
             assert settled(back) == settled(view(again, 2))
             again.world.close()
             over = one.go(Play(None))
-            assert (over.digest == end.digest) is (to_ns > 20 * S), "the command before it is done again, the one after it isn't"
+            assert (over.digest == end.digest) is (to_ns > 20 * S), (
+                "the command before it is done again, the one after it isn't"
+            )
         fresh.handle(Play(None))
         go(fresh)
         assert end.digest == fresh.digest()
@@ -160,7 +180,9 @@ def test_no_mark_of_a_replay_holds_what_is_undone_later(host: Host, file: Path) 
         again.close()
 
 
-def test_without_room_for_a_mark_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
+def test_without_room_for_a_mark_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host
+) -> None:
     world = World(Planner(load_text(SCENARIO, Path("seen.yaml")), host).world(), host)
     found = Marks(tmp_path, Pipe(duplex=False)[0])
 
@@ -188,7 +210,9 @@ def test_marks_are_few_and_lie_closer_the_younger_they_are(tmp_path: Path) -> No
     assert (events[0], events[-1], len(events)) == (0, 59, MARKS_MAX)
     gaps = [later - earlier for earlier, later in pairwise(events)]
     assert gaps[0] > gaps[-1]
-    assert all(59 - earlier <= 4 * max(1, 59 - later) for earlier, later in pairwise(events[1:-1])), "no hole in between"
+    assert all(59 - earlier <= 4 * max(1, 59 - later) for earlier, later in pairwise(events[1:-1])), (
+        "no hole in between"
+    )
     ended = [number for number, near in enumerate(told) if near.poll() and near.recv() is None]
     assert [number for number in range(60) if number not in ended] == events, "those that go are told"
 
@@ -212,13 +236,16 @@ def test_a_killed_root_takes_everybody_with_it(file: Path) -> None:
         assert one.feed._process.pid is not None
         one.feed._process.kill()
         ends = time.monotonic() + WAIT_S
-        while not any(isinstance(reply, Died) for reply in one.feed.take()):  # the last holder of the other end has gone
+        while not any(
+            isinstance(reply, Died) for reply in one.feed.take()
+        ):  # the last holder of the other end has gone
             assert time.monotonic() < ends, "somebody still holds the connection"
             time.sleep(0.01)
 
 
 def test_a_copied_store_is_left_alone_by_the_other_process(tmp_path: Path) -> None:
-    """Without a fork: what a copy is made of, uncommitted rows aside, and that the original isn't touched by who adopts it."""
+    """Without a fork: what a copy is made of, uncommitted rows aside, and that the original isn't touched by
+    who adopts it."""
     original = FlashFile(tmp_path / "a.sqlite", "gw", RandomStreams(1).stream("cuts"))
     original.db.execute("INSERT INTO batches (id, lane, sent) VALUES (1, 0, 0)")
     original.changed(1, there=True)
@@ -237,7 +264,10 @@ def test_a_copied_store_is_left_alone_by_the_other_process(tmp_path: Path) -> No
     original.db.execute("INSERT INTO batches (id, lane, sent) VALUES (3, 0, 0)")
     original.changed(3, there=True)
     assert original.cut_power() == {1: None, 2: None}
-    assert before == ((tmp_path / "gone-a.sqlite").read_bytes(), (tmp_path / "gone-a.sqlite-wal").read_bytes())
+    assert before == (
+        (tmp_path / "gone-a.sqlite").read_bytes(),
+        (tmp_path / "gone-a.sqlite-wal").read_bytes(),
+    )
     assert mine == before[0]
     original.close()
     for connection in original._inherited:

@@ -17,17 +17,20 @@ from twinloop.tui.screens import device, gateway, latency, overview, trouble
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
 def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tuple[int, int]) -> None:
-    """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures are those of the snapshot."""
+    """Pure functions of a view: no more lines than there are, heads are whole from 80 cells on, and figures
+    are those of the snapshot."""
     one = engine(host, file)
     for at_ns in (0, 7 * S, 10 * S):
         one.handle(RunTo(at_ns))
         go(one)
         seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
         shown = {
-            "overview": overview.lines(one.plan, seen, width, height), "gateway": gateway.lines(one.plan, seen, width, height),
-            "latency": latency.lines(one.plan, seen, width, height), "trouble": trouble.lines(one.plan, seen, width, height),
+            "overview": overview.lines(one.plan, seen, width, height),
+            "gateway": gateway.lines(one.plan, seen, width, height),
+            "latency": latency.lines(one.plan, seen, width, height),
+            "trouble": trouble.lines(one.plan, seen, width, height),
             "device": device.lines(one.plan, seen, width, height, 1, 0),
-        }  # fmt: skip
+        }
         for name, lines in shown.items():
             assert 0 < len(lines) <= height, name
             for line in lines if width >= 78 else []:
@@ -52,12 +55,21 @@ def test_figures_are_those_of_the_json_at_the_same_instant(host: Host, file: Pat
     ranks = dict(seen.snapshot.latency)
     for name in ("gateway", "cloud"):
         assert ranks[name] == tuple(result["latency"][name][rank] for rank in ("p50_ns", "p95_ns", "p99_ns"))
-    assert {one.component: one.fuel for one in seen.instances} == {name: figures["fuel"] for name, figures in result["gateways"]["gw"]["components"].items()}
+    assert {one.component: one.fuel for one in seen.instances} == {
+        name: figures["fuel"] for name, figures in result["gateways"]["gw"]["components"].items()
+    }
     one.world.close()
 
 
 def test_words_bars_and_curves() -> None:
-    assert [count_text(count) for count in (0, 9999, 10_000, 123_456, 2_500_000, 10**12)] == ["0", "9999", "10 k", "123 k", "2.5 M", "1000 G"]
+    assert [count_text(count) for count in (0, 9999, 10_000, 123_456, 2_500_000, 10**12)] == [
+        "0",
+        "9999",
+        "10 k",
+        "123 k",
+        "2.5 M",
+        "1000 G",
+    ]
     assert [rate_text(per_s) for per_s in (0.0, 0.25, 199.96, 20_000.0)] == ["0", "0.25", "200", "20 k"]
     assert clock_text(3_723_456_000_000) == "1:02:03.456"
     assert fit("abcdef", 4) == "abc…"

@@ -27,16 +27,38 @@ def with_length(properties: bytes) -> bytes:
     return bytes((len(properties),)) + properties
 
 
-def hello(client: str = "n", clean: bool = True, properties: bytes = b"", will: bytes = b"", keep_alive_s: int = 0, bits: int = 0) -> bytes:
+def hello(
+    client: str = "n",
+    clean: bool = True,
+    properties: bytes = b"",
+    will: bytes = b"",
+    keep_alive_s: int = 0,
+    bits: int = 0,
+) -> bytes:
     flags = clean << 1 | bool(will) << 2 | bits
-    return packet(0x10, b"\0\x04MQTT\x05" + bytes((flags,)) + keep_alive_s.to_bytes(2, "big") + with_length(properties) + text(client) + will)
+    return packet(
+        0x10,
+        b"\0\x04MQTT\x05"
+        + bytes((flags,))
+        + keep_alive_s.to_bytes(2, "big")
+        + with_length(properties)
+        + text(client)
+        + will,
+    )
 
 
 def subscribe(*filters: tuple[str, int], properties: bytes = b"") -> bytes:
-    return packet(0x82, b"\0\x01" + with_length(properties) + b"".join(text(name) + bytes((options,)) for name, options in filters))
+    return packet(
+        0x82,
+        b"\0\x01"
+        + with_length(properties)
+        + b"".join(text(name) + bytes((options,)) for name, options in filters),
+    )
 
 
-def publish(topic: str, payload: bytes, properties: bytes = b"", first: int = 0x30, number: bytes = b"") -> bytes:
+def publish(
+    topic: str, payload: bytes, properties: bytes = b"", first: int = 0x30, number: bytes = b""
+) -> bytes:
     return packet(first, text(topic) + number + with_length(properties) + payload)
 
 
@@ -51,7 +73,9 @@ class Newer:
     def __init__(self, broker: Broker, *said: bytes, now_ns: int = 0) -> None:
         self.heard: list[bytes] = []
         self.closed = False
-        self.connection = broker.connection(lambda data, tag, number: self.heard.append(data), self._closed, now_ns)
+        self.connection = broker.connection(
+            lambda data, tag, number: self.heard.append(data), self._closed, now_ns
+        )
         if said:
             self.say(*said, now_ns=now_ns)
 
@@ -65,7 +89,8 @@ class Newer:
 
 
 def test_a_client_is_told_what_the_broker_takes() -> None:
-    """3.2.2.3: receive maximum, maximum packet size, no subscription identifiers, no shared subscriptions; a name for who has none."""
+    """3.2.2.3: receive maximum, maximum packet size, no subscription identifiers, no shared subscriptions; a
+    name for who has none."""
     assert (UNRELEASED_MAX, PACKET_BYTES_MAX) == (0x03E8, 0x40000)
     broker = Broker()
     assert Newer(broker).say(hello()) == [packet(0x20, b"\0\0" + with_length(OFFERED))]
@@ -78,7 +103,17 @@ def test_a_message_takes_its_properties_to_who_understands_them() -> None:
     """3.3.2.3: handed on as they came; a client of 3.1.1 gets the payload."""
     broker = Broker()
     newer, older = Newer(broker, hello("a"), subscribe(("t", 1))), connected(broker, "b", True, ("t", 1))
-    properties = bytes.fromhex("01 01 02 0000003C") + b"\x03" + text("text/plain") + b"\x08" + text("back") + b"\x09\0\x02xy" + b"\x26" + text("k") + text("v")
+    properties = (
+        bytes.fromhex("01 01 02 0000003C")
+        + b"\x03"
+        + text("text/plain")
+        + b"\x08"
+        + text("back")
+        + b"\x09\0\x02xy"
+        + b"\x26"
+        + text("k")
+        + text("v")
+    )
     writer = Newer(broker, hello("w"))
     newer.heard.clear()
     assert writer.say(publish("t", b"1", properties, 0x32, b"\0\x07")) == [packet(0x40, b"\0\x07")]
@@ -86,7 +121,9 @@ def test_a_message_takes_its_properties_to_who_understands_them() -> None:
     assert older.came[-1] == Publish("t", b"1", 1, packet=1)
     writer.say(publish("t", b"2", properties, 0x31))
     late = Newer(broker, hello("c"))
-    assert late.say(subscribe(("t", 0)))[1] == packet(0x31, text("t") + with_length(properties) + b"2"), "retained with them"
+    assert late.say(subscribe(("t", 0)))[1] == packet(0x31, text("t") + with_length(properties) + b"2"), (
+        "retained with them"
+    )
 
 
 def test_exactly_once_from_a_client_of_5() -> None:
@@ -95,7 +132,9 @@ def test_exactly_once_from_a_client_of_5() -> None:
     assert writer.say(publish("t", b"1", b"", 0x34, b"\0\x07")) == [packet(0x50, b"\0\x07")]
     assert writer.say(publish("t", b"1", b"", 0x3C, b"\0\x07")) == [packet(0x50, b"\0\x07")]
     assert writer.say(packet(0x62, b"\0\x07\0\0")) == [packet(0x70, b"\0\x07")]
-    assert writer.say(packet(0x62, b"\0\x07")) == [packet(0x70, b"\0\x07\x92")], "3.7.2.1: packet identifier not found"
+    assert writer.say(packet(0x62, b"\0\x07")) == [packet(0x70, b"\0\x07\x92")], (
+        "3.7.2.1: packet identifier not found"
+    )
     assert [one.payload for one in reader.came if isinstance(one, Publish)] == [b"1"]
 
 
@@ -115,7 +154,9 @@ def test_options_of_a_subscription(options: int, own: int, retained: int, flags:
     bridge.heard.clear()
     writer.say(publish("t/3", b"theirs", first=0x31))
     assert bridge.heard == [publish("t/3", b"theirs", first=flags)]
-    assert len(bridge.say(subscribe(("t/#", options & 0x0C | 0x10)))) == 1, "retain handling 1: only for a subscription that is new"
+    assert len(bridge.say(subscribe(("t/#", options & 0x0C | 0x10)))) == 1, (
+        "retain handling 1: only for a subscription that is new"
+    )
 
 
 def test_no_local_on_one_topic_and_an_overlap() -> None:
@@ -166,7 +207,8 @@ def test_a_session_is_kept_for_as_long_as_it_says() -> None:
 
 
 def test_a_will_waits_for_who_comes_back() -> None:
-    """3.1.3.2.2: the delay, or the session's end, whichever is first; an ordinary DISCONNECT takes it away, reason 0x04 doesn't."""
+    """3.1.3.2.2: the delay, or the session's end, whichever is first; an ordinary DISCONNECT takes it away,
+    reason 0x04 doesn't."""
     broker = Broker()
     reader = Newer(broker, hello("r"), subscribe(("gone", 0)))
     will = with_length(bytes.fromhex("18 00000005") + b"\x03" + text("t")) + text("gone") + text("x")
@@ -199,7 +241,9 @@ def test_a_will_waits_for_who_comes_back() -> None:
 def test_limits_of_a_client() -> None:
     """3.1.2.11.3 and .4: so many that aren't acknowledged, so large a packet."""
     broker = Broker()
-    client = Newer(broker, hello(properties=bytes.fromhex("21 0002 27 00000014"), clean=False), subscribe(("t", 1)))
+    client = Newer(
+        broker, hello(properties=bytes.fromhex("21 0002 27 00000014"), clean=False), subscribe(("t", 1))
+    )
     writer = connected(broker, "w")
     limits: list[str] = []
     broker.on_limit = lambda limit, name: limits.append(f"{limit} {name}")
@@ -216,7 +260,8 @@ def test_limits_of_a_client() -> None:
 
 
 def test_who_comes_back_with_smaller_limits_is_sent_no_more_than_that() -> None:
-    """3.1.2.11.3 and .4 hold for what is sent again, too: the rest waits behind it, what is too large is given up."""
+    """3.1.2.11.3 and .4 hold for what is sent again, too: the rest waits behind it, what is too large is
+    given up."""
     broker = Broker()
     writer, first = connected(broker, "w"), Newer(broker, hello(properties=EXPIRES), subscribe(("t", 1)))
     for k in range(6):
@@ -228,7 +273,9 @@ def test_who_comes_back_with_smaller_limits_is_sent_no_more_than_that() -> None:
     back = Newer(broker)
     heard = back.say(hello(clean=False, properties=EXPIRES + bytes.fromhex("21 0003 27 00000014")))
     assert [data[-1:] for data in heard[1:]] == [b"0", b"2", b"3"]
-    assert [(data[0], data[6]) for data in heard[1:]] == [(0x3A, 1), (0x3A, 3), (0x3A, 4)], "again, by their identifiers"
+    assert [(data[0], data[6]) for data in heard[1:]] == [(0x3A, 1), (0x3A, 3), (0x3A, 4)], (
+        "again, by their identifiers"
+    )
     assert gone == [("n", "overrun")]
     rest = [data[-1:] for number in (1, 3, 4, 5, 6) for data in back.say(packet(0x40, bytes((0, number))))]
     assert rest == [b"4", b"5"]
@@ -297,12 +344,19 @@ def test_mutated_clients_of_5_disturb_nobody() -> None:
     will = with_length(bytes.fromhex("18 00000001")) + text("w") + text("x")
     good = b"".join(
         (
-            hello("m", properties=EXPIRES + b"\x26" + text("k") + text("v"), will=will), subscribe(("a/#", 0x05), ("b", 0x28)),
-            publish("a/b", b"payload", b"\x02\0\0\0\x09", 0x34, b"\0\x03"), packet(0x62, b"\0\x03\0"), packet(0x40, b"\0\x01\x10\0"),
-            packet(0xA2, b"\0\x04\0" + text("b")), b"\xc0\0", publish("c", b"", first=0x31), packet(0xE0, b"\x04\0"),
+            hello("m", properties=EXPIRES + b"\x26" + text("k") + text("v"), will=will),
+            subscribe(("a/#", 0x05), ("b", 0x28)),
+            publish("a/b", b"payload", b"\x02\0\0\0\x09", 0x34, b"\0\x03"),
+            packet(0x62, b"\0\x03\0"),
+            packet(0x40, b"\0\x01\x10\0"),
+            packet(0xA2, b"\0\x04\0" + text("b")),
+            b"\xc0\0",
+            publish("c", b"", first=0x31),
+            packet(0xE0, b"\x04\0"),
         )
-    )  # fmt: skip
-    reader, writer = connected(broker, "r", True, ("probe", 0), keep_alive_s=0), connected(broker, "p", keep_alive_s=0)
+    )
+    reader = connected(broker, "r", True, ("probe", 0), keep_alive_s=0)
+    writer = connected(broker, "p", keep_alive_s=0)
     for k in range(25_000 if os.environ.get("TWINLOOP_SOAK") else 3000):
         data = bytearray(good)
         for _ in range(chance.randint(1, 4)):
@@ -335,7 +389,8 @@ def test_mutated_clients_of_5_disturb_nobody() -> None:
 
 @pytest.mark.parametrize(("head", "goes_on"), [(b"\0\x06MQIsdp\x03", True), (b"\0\x04MQTT\x04", False)])
 def test_b6_packets_of_mqtt_3_1_may_say_that_they_are_sent_again(head: bytes, goes_on: bool) -> None:
-    """DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL is MQTT 3.1's (MQTT V3.1, 2.1); 3.1.1 calls it malformed [MQTT-2.2.2-2]."""
+    """DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL is MQTT 3.1's (MQTT V3.1, 2.1); 3.1.1 calls it malformed
+    [MQTT-2.2.2-2]."""
     for again in (b"\x8a\x06\0\x01\0\x01a\0", b"\xaa\x05\0\x01\0\x01a", b"\x6a\x02\0\x09"):
         client = Client(Broker())
         body = head + b"\x02\0\x3c\0\x01c"

@@ -1,4 +1,5 @@
-"""The broker model: who gets what, what a session keeps, wills, limits, hostile clients; and a device that publishes to it."""
+"""The broker model: who gets what, what a session keeps, wills, limits, hostile clients; and a device that
+publishes to it."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ class Client:
         return list(self.came)
 
 
-def connected(broker: Broker, name: str, clean: bool = True, *filters: tuple[str, int], **rest: Any) -> Client:
+def connected(
+    broker: Broker, name: str, clean: bool = True, *filters: tuple[str, int], **rest: Any
+) -> Client:
     client = Client(broker)
     assert isinstance(client.say(Connect(name, clean, **rest))[0], Connack)
     if filters:
@@ -69,7 +72,9 @@ def connected(broker: Broker, name: str, clean: bool = True, *filters: tuple[str
 
 def test_messages_go_to_who_asked_with_the_lower_qos() -> None:
     broker = Broker()
-    reader, other, writer = connected(broker, "a", True, ("plant/+", 1)), connected(broker, "b", True, ("plant/x", 0)), connected(broker, "w")
+    reader = connected(broker, "a", True, ("plant/+", 1))
+    other = connected(broker, "b", True, ("plant/x", 0))
+    writer = connected(broker, "w")
     reader.came.clear()
     other.came.clear()
     assert writer.say(Publish("plant/x", b"1", 1, packet=7)) == [Puback(7)]
@@ -98,7 +103,9 @@ def test_a_kept_session_gets_what_it_missed_in_order_and_again_what_it_did_not_a
     assert came[0] == Connack(True)
     assert [(p.payload, p.dup, p.packet) for p in came[1:] if isinstance(p, Publish)] == [
         (b"1", True, 2), (b"2", True, 3), (b"3", False, 4), (b"4", False, 5)]  # fmt: skip
-    assert Client(broker).say(Connect("a", True)) == [Connack(False)], "a clean one begins anew, and takes the name over"
+    assert Client(broker).say(Connect("a", True)) == [Connack(False)], (
+        "a clean one begins anew, and takes the name over"
+    )
     assert again.closed
 
 
@@ -129,7 +136,9 @@ def test_retained_messages_and_wills() -> None:
     reader = connected(broker, "r", True, ("d/#", 1))
     assert reader.came[-1] == Publish("d/status", b"online", 1, True, packet=1)
     dying.connection.lost(0)
-    assert reader.came[-1] == Publish("d/status", b"offline", 1, False, packet=2), "a live message isn't marked as retained"
+    assert reader.came[-1] == Publish("d/status", b"offline", 1, False, packet=2), (
+        "a live message isn't marked as retained"
+    )
     leaving = connected(broker, "d", True, will=Will("d/status", b"offline", 1, True))
     leaving.say(Disconnect())
     assert leaving.closed
@@ -179,7 +188,14 @@ def test_limits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "packets", [(Pingreq(),), (Connect("a"), Connect("a")), (Connect("a"), Suback(1, (0,))), (Connect("a"), Connack(False))], ids=str
+    "packets",
+    [
+        (Pingreq(),),
+        (Connect("a"), Connect("a")),
+        (Connect("a"), Suback(1, (0,))),
+        (Connect("a"), Connack(False)),
+    ],
+    ids=str,
 )
 def test_a_packet_that_has_no_business_there_ends_the_connection(packets: tuple[Packet, ...]) -> None:
     broker = Broker()
@@ -194,8 +210,16 @@ def test_mutated_clients_disturb_nobody() -> None:
     """Each followed by a valid publish that must reach its reader; what the broker keeps stays bounded."""
     chance = random.Random(5)
     broker = Broker()
-    script = [Connect("m", True, 10, Will("w", b"x", 1)), Subscribe(2, (("a/#", 1), ("b", 0))), Publish("a/b", b"payload", 1, packet=3),
-              Puback(1), Unsubscribe(4, ("b",)), Pingreq(), Publish("c", b"", 0, True), Disconnect()]  # fmt: skip
+    script = [
+        Connect("m", True, 10, Will("w", b"x", 1)),
+        Subscribe(2, (("a/#", 1), ("b", 0))),
+        Publish("a/b", b"payload", 1, packet=3),
+        Puback(1),
+        Unsubscribe(4, ("b",)),
+        Pingreq(),
+        Publish("c", b"", 0, True),
+        Disconnect(),
+    ]
     good = b"".join(encode(packet) for packet in script)
     reader, writer = connected(broker, "r", True, ("probe", 0)), connected(broker, "p")
     rounds = 25_000 if os.environ.get("TWINLOOP_SOAK") else 3000
@@ -234,9 +258,11 @@ def test_mutated_clients_disturb_nobody() -> None:
     assert len(broker.kept.messages) < 600 + rounds // 10
 
 
-# ---- a device ---------------------------------------------------------------------------------------------------------
+# ---- a device ------------------------------------------------------------------------------------
 def device(qos: int = 1, retain: bool = False) -> MqttDevice:
-    return MqttDevice(Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5), qos, retain, 30, 0)
+    return MqttDevice(
+        Device(model=model("press-sensor"), name="presses/1", unit_id=1, key=5), qos, retain, 30, 0
+    )
 
 
 class Wire:
@@ -278,7 +304,9 @@ def test_what_a_device_could_not_say_waits_and_the_oldest_goes_first() -> None:
     assert speaker.holds(3)
     reader = connected(broker, "r", True, ("plant/presses/1", 1))
     Wire(speaker, broker)
-    assert len([p for p in reader.came if isinstance(p, Publish)]) == INFLIGHT_MAX, "as many as the reader's window takes"
+    assert len([p for p in reader.came if isinstance(p, Publish)]) == INFLIGHT_MAX, (
+        "as many as the reader's window takes"
+    )
     assert not speaker.holds(3)
 
 
@@ -308,7 +336,14 @@ def test_writes_and_faults_of_a_device() -> None:
     speaker.on_gone = lambda k, why: gone.append((k, why))
     reader, writer = connected(broker, "r", True, ("plant/presses/1", 0)), connected(broker, "w")
     Wire(speaker, broker)
-    for payload in (b'{"setpoint":7.5}', b"{", b"[1]", b'{"setpoint":true}', b'{"pressure":1,"nowhere":2}', b'{"setpoint":99}'):
+    for payload in (
+        b'{"setpoint":7.5}',
+        b"{",
+        b"[1]",
+        b'{"setpoint":true}',
+        b'{"pressure":1,"nowhere":2}',
+        b'{"setpoint":99}',
+    ):
         writer.say(Publish("plant/presses/1/set", payload, 1, packet=9))
     speaker.publish(0, 0)
     assert b'"setpoint":7.5}' in reader.came[-1].payload  # type: ignore[union-attr]
@@ -338,9 +373,15 @@ def test_a_device_leaves_a_broker_that_speaks_wrongly() -> None:
     assert speaker.ping()
 
 
-# ---- what ordinary bridges are (B6) ---------------------------------------------------------------------------------------
+# ---- what ordinary bridges are (B6) --------------------------------------------------------------
 def hello(name: bytes, level: int, client: bytes = b"b") -> bytes:
-    body = len(name).to_bytes(2, "big") + name + bytes((level, 2, 0, 10)) + len(client).to_bytes(2, "big") + client
+    body = (
+        len(name).to_bytes(2, "big")
+        + name
+        + bytes((level, 2, 0, 10))
+        + len(client).to_bytes(2, "big")
+        + client
+    )
     return bytes((0x10, len(body))) + body
 
 
@@ -352,19 +393,23 @@ def hello(name: bytes, level: int, client: bytes = b"b") -> bytes:
     ],
 )  # fmt: skip
 def test_b6_every_protocol_level_gets_an_answer(name: bytes, level: int, answer: str) -> None:
-    """[MQTT-3.1.2-2], MQTT 5.0 section 3.2.2: 0x84 is Unsupported Protocol Version, 0x81 a CONNECT of level 5 that isn't one (the rest of it is
-    3.1.1's); bridges set the highest bit of the level."""
+    """[MQTT-3.1.2-2], MQTT 5.0 section 3.2.2: 0x84 is Unsupported Protocol Version, 0x81 a CONNECT of level 5
+    that isn't one (the rest of it is 3.1.1's); bridges set the highest bit of the level."""
     broker, sent, closed = Broker(), [], []
-    connection = broker.connection(lambda data, tag, packet: sent.append(data), lambda: closed.append(True), 0)
+    connection = broker.connection(
+        lambda data, tag, packet: sent.append(data), lambda: closed.append(True), 0
+    )
     connection.received(hello(name, level), 0)
     assert b"".join(sent) == bytes.fromhex(answer)
     assert bool(closed) is (bytes.fromhex(answer)[3] != 0)
 
 
 def test_b6_a_bridge_isnt_sent_its_own_messages() -> None:
-    """Who sets the highest bit of its level is a broker itself, and has them; what others retain it hears as retained."""
+    """Who sets the highest bit of its level is a broker itself, and has them; what others retain it hears as
+    retained."""
     broker = Broker()
-    bridge, writer = connected(broker, "b", True, ("both/#", 1), bridge=True), connected(broker, "w", True, ("both/#", 1))
+    bridge = connected(broker, "b", True, ("both/#", 1), bridge=True)
+    writer = connected(broker, "w", True, ("both/#", 1))
     assert bridge.say(Publish("both/x", b"own", 1, packet=1)) == [Puback(1)]
     assert writer.came[-1] == Publish("both/x", b"own", 1, packet=1)
     writer.say(Publish("both/x", b"theirs", 0, True))
@@ -377,14 +422,18 @@ def test_b6_qos_2_is_delivered_exactly_once() -> None:
     broker = Broker()
     reader, writer = connected(broker, "r", True, ("a", 1)), connected(broker, "w", False)
     assert writer.say(Publish("a", b"1", 2, packet=7)) == [Pubrec(7)]
-    assert writer.say(Publish("a", b"1", 2, dup=True, packet=7)) == [Pubrec(7)], "sent again: the same message"
+    assert writer.say(Publish("a", b"1", 2, dup=True, packet=7)) == [Pubrec(7)], (
+        "sent again: the same message"
+    )
     assert writer.say(Pubrel(7)) == [Pubcomp(7)]
     assert writer.say(Pubrel(7)) == [Pubcomp(7)]
     assert writer.say(Publish("a", b"2", 2, packet=7)) == [Pubrec(7)], "released: another one"
     assert [packet.payload for packet in reader.came if isinstance(packet, Publish)] == [b"1", b"2"]
     again = Client(broker)
     again.say(Connect("w", False))
-    assert again.say(Publish("a", b"2", 2, dup=True, packet=7)) == [Pubrec(7)], "the session has kept what wasn't released"
+    assert again.say(Publish("a", b"2", 2, dup=True, packet=7)) == [Pubrec(7)], (
+        "the session has kept what wasn't released"
+    )
     assert len([packet for packet in reader.came if isinstance(packet, Publish)]) == 2
 
 
@@ -396,7 +445,9 @@ def test_b6_a_will_of_any_qos(qos: int) -> None:
     client.say(Connect("w", True, will=Will("gone", b"x", qos)))
     reader.came.clear()
     client.connection.lost(0)
-    assert [(packet.payload, packet.qos) for packet in reader.came if isinstance(packet, Publish)] == [(b"x", min(qos, 1))]
+    assert [(packet.payload, packet.qos) for packet in reader.came if isinstance(packet, Publish)] == [
+        (b"x", min(qos, 1))
+    ]
 
 
 def test_a_session_to_keep_needs_a_name() -> None:

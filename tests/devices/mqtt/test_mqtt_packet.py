@@ -1,4 +1,5 @@
-"""MQTT 3.1.1 packets: the standard's figures, every packet there and back however it is split, amqtt's codec, and what must be refused."""
+"""MQTT 3.1.1 packets: the standard's figures, every packet there and back however it is split, amqtt's codec,
+and what must be refused."""
 
 from __future__ import annotations
 
@@ -37,19 +38,23 @@ from twinloop.devices.mqtt.packet import (
 
 VECTORS: dict[str, tuple[Packet, str]] = {
     "3.1.2 figure 3.6, 3.1.3": (
-        Connect("c", True, 10, Will("w", b"x", 1), "u", b"p"), "10 19 00 04 4D 51 54 54 04 CE 00 0A 00 01 63 00 01 77 00 01 78 00 01 75 00 01 70",
+        Connect("c", True, 10, Will("w", b"x", 1), "u", b"p"),
+        "10 19 00 04 4D 51 54 54 04 CE 00 0A 00 01 63 00 01 77 00 01 78 00 01 75 00 01 70",
     ),
     "3.2 figure 3.8": (Connack(True), "20 02 01 00"),
     "3.3 figure 3.11": (Publish("a/b", b"", 1, packet=10), "32 07 00 03 61 2F 62 00 0A"),
     "3.4": (Puback(0x1234), "40 02 12 34"),
-    "3.8 figure 3.20 to 3.23": (Subscribe(10, (("a/b", 1), ("c/d", 2))), "82 0E 00 0A 00 03 61 2F 62 01 00 03 63 2F 64 02"),
+    "3.8 figure 3.20 to 3.23": (
+        Subscribe(10, (("a/b", 1), ("c/d", 2))),
+        "82 0E 00 0A 00 03 61 2F 62 01 00 03 63 2F 64 02",
+    ),
     "3.9 figure 3.26": (Suback(10, (0, 2, 0x80)), "90 05 00 0A 00 02 80"),
     "3.10 figure 3.30": (Unsubscribe(10, ("a/b", "c/d")), "A2 0C 00 0A 00 03 61 2F 62 00 03 63 2F 64"),
     "3.11": (Unsuback(10), "B0 02 00 0A"),
     "3.12": (Pingreq(), "C0 00"),
     "3.13": (Pingresp(), "D0 00"),
     "3.14": (Disconnect(), "E0 00"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("section", VECTORS)
@@ -59,7 +64,10 @@ def test_the_standards_figures(section: str) -> None:
     assert PacketReader().feed(bytes.fromhex(text)) == [packet]
 
 
-@pytest.mark.parametrize(("size", "length"), [(0, "00"), (127, "7F"), (128, "80 01"), (16_383, "FF 7F"), (16_384, "80 80 01"), (200_000, "C0 9A 0C")])
+@pytest.mark.parametrize(
+    ("size", "length"),
+    [(0, "00"), (127, "7F"), (128, "80 01"), (16_383, "FF 7F"), (16_384, "80 80 01"), (200_000, "C0 9A 0C")],
+)
 def test_remaining_length(size: int, length: str) -> None:
     """2.2.3, table 2.4 and its algorithm."""
     payload = bytes(size - 3) if size >= 3 else b""
@@ -72,7 +80,9 @@ def test_remaining_length(size: int, length: str) -> None:
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
-topics = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=12)
+topics = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=12
+)
 numbers = st.integers(1, 65_535)
 
 
@@ -83,16 +93,29 @@ def made(kind: Any, *fields: Any) -> Any:
 
 wills = st.none() | made(Will, topics, st.binary(max_size=9), st.integers(0, 1), st.booleans())
 packets = st.one_of(
-    made(Connect, texts.filter(bool), st.booleans(), st.integers(0, 65_535), wills, texts, st.none() | st.binary(max_size=9)),
+    made(
+        Connect,
+        texts.filter(bool),
+        st.booleans(),
+        st.integers(0, 65_535),
+        wills,
+        texts,
+        st.none() | st.binary(max_size=9),
+    ),
     made(Connack, st.just(False), st.integers(0, 5)),
     made(Publish, topics, st.binary(max_size=300), st.just(0), st.booleans(), st.just(False), st.just(0)),
     made(Publish, topics, st.binary(max_size=300), st.just(1), st.booleans(), st.booleans(), numbers),
     made(Puback, numbers),
-    made(Subscribe, numbers, st.lists(st.tuples(topics, st.integers(0, 2)), min_size=1, max_size=4).map(tuple)),
+    made(
+        Subscribe, numbers, st.lists(st.tuples(topics, st.integers(0, 2)), min_size=1, max_size=4).map(tuple)
+    ),
     made(Suback, numbers, st.lists(st.sampled_from([0, 1, 2, 0x80]), min_size=1, max_size=4).map(tuple)),
     made(Unsubscribe, numbers, st.lists(topics, min_size=1, max_size=4).map(tuple)),
-    made(Unsuback, numbers), st.just(Pingreq()), st.just(Pingresp()), st.just(Disconnect()),
-)  # fmt: skip
+    made(Unsuback, numbers),
+    st.just(Pingreq()),
+    st.just(Pingresp()),
+    st.just(Disconnect()),
+)
 
 
 @given(st.lists(packets, max_size=5), st.lists(st.integers(1, 40), max_size=60))
@@ -117,7 +140,13 @@ def by_amqtt(kind: Any, data: bytes) -> Any:
 def test_amqtt_reads_what_we_write_and_writes_what_we_read() -> None:
     ours = Publish("plant/press", b'{"a":1}', 1, True, False, 77)
     theirs = by_amqtt(PublishPacket, encode(ours))
-    assert (theirs.topic_name, bytes(theirs.data), theirs.qos, theirs.retain_flag, theirs.packet_id) == ("plant/press", b'{"a":1}', 1, True, 77)
+    assert (theirs.topic_name, bytes(theirs.data), theirs.qos, theirs.retain_flag, theirs.packet_id) == (
+        "plant/press",
+        b'{"a":1}',
+        1,
+        True,
+        77,
+    )
     assert PacketReader().feed(bytes(theirs.to_bytes())) == [ours]
     asked = by_amqtt(SubscribePacket, encode(Subscribe(9, (("plant/#", 1), ("x/+", 0)))))
     assert asked.payload.topics == [("plant/#", 1), ("x/+", 0)]
@@ -171,12 +200,22 @@ def test_what_breaks_the_protocol_is_refused_with_the_reason(name: str) -> None:
 def test_topics_and_filters_match_as_the_standard_says() -> None:
     """4.7.1.2, 4.7.1.3, 4.7.2."""
     for pattern, topic, expected in [
-        ("sport/tennis/player1/#", "sport/tennis/player1", True), ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", True),
-        ("sport/#", "sport", True), ("#", "anything/at/all", True), ("sport/tennis/+", "sport/tennis/player1", True),
-        ("sport/tennis/+", "sport/tennis/player1/ranking", False), ("sport/+", "sport", False), ("sport/+", "sport/", True), ("+/+", "/finance", True),
-        ("/+", "/finance", True), ("+", "/finance", False), ("#", "$SYS/x", False), ("+/monitor/Clients", "$SYS/monitor/Clients", False),
-        ("$SYS/#", "$SYS/x", True), ("a", "A", False),
-    ]:  # fmt: skip
+        ("sport/tennis/player1/#", "sport/tennis/player1", True),
+        ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", True),
+        ("sport/#", "sport", True),
+        ("#", "anything/at/all", True),
+        ("sport/tennis/+", "sport/tennis/player1", True),
+        ("sport/tennis/+", "sport/tennis/player1/ranking", False),
+        ("sport/+", "sport", False),
+        ("sport/+", "sport/", True),
+        ("+/+", "/finance", True),
+        ("/+", "/finance", True),
+        ("+", "/finance", False),
+        ("#", "$SYS/x", False),
+        ("+/monitor/Clients", "$SYS/monitor/Clients", False),
+        ("$SYS/#", "$SYS/x", True),
+        ("a", "A", False),
+    ]:
         assert matches(pattern, topic) is expected, (pattern, topic)
     for wrong in ("sport/tennis#", "sport/tennis/#/ranking", "sport+", "", "a" * 1025):
         with pytest.raises(ProtocolError):

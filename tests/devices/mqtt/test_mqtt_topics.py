@@ -1,4 +1,5 @@
-"""Many filters, many retained messages: each topic finds its filters, and nobody waits for another's subscription."""
+"""Many filters, many retained messages: each topic finds its filters, and nobody waits for another's
+subscription."""
 
 from __future__ import annotations
 
@@ -18,8 +19,13 @@ PATTERNS = st.lists(st.sampled_from(["a", "b", "", "+", "$s"]), min_size=1, max_
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(PATTERNS, st.booleans(), st.booleans()), max_size=12), st.lists(LEVELS, min_size=1, max_size=6))
-def test_a_tree_finds_what_filter_by_filter_is_found(made: list[tuple[list[str], bool, bool]], topics: list[list[str]]) -> None:
+@given(
+    st.lists(st.tuples(PATTERNS, st.booleans(), st.booleans()), max_size=12),
+    st.lists(LEVELS, min_size=1, max_size=6),
+)
+def test_a_tree_finds_what_filter_by_filter_is_found(
+    made: list[tuple[list[str], bool, bool]], topics: list[list[str]]
+) -> None:
     """Filters are added and taken away; each topic finds those that match it by 4.7, each once."""
     tree, held = FilterTree(), dict[str, None]()
     for levels, rest, stays in made:
@@ -31,7 +37,10 @@ def test_a_tree_finds_what_filter_by_filter_is_found(made: list[tuple[list[str],
             tree.discard("never/there")
             del held[pattern]
         for topic in ("/".join(levels) or "a" for levels in topics):
-            assert sorted(tree.found(topic)) == sorted(one for one in held if matches(one, topic)), (held, topic)
+            assert sorted(tree.found(topic)) == sorted(one for one in held if matches(one, topic)), (
+                held,
+                topic,
+            )
 
 
 def test_a_message_doesnt_look_at_each_filter_of_a_client() -> None:
@@ -44,7 +53,8 @@ def test_a_message_doesnt_look_at_each_filter_of_a_client() -> None:
 
 
 def test_what_is_replaced_while_retained_messages_are_told_isnt_told_twice() -> None:
-    """A subscription's retained messages go out in turns; what is published meanwhile comes as itself, and what a client unsubscribes ends."""
+    """A subscription's retained messages go out in turns; what is published meanwhile comes as itself, and
+    what a client unsubscribes ends."""
     broker, rest = Broker(), list[Callable[[], None]]()
     for number in range(450):
         broker.publish(Publish(f"d/{number}", b"old", 0, retain=True), None)
@@ -95,10 +105,18 @@ def test_a_kept_session_hears_all_that_was_retained_though_it_was_away_meanwhile
 def test_the_same_filter_again_begins_anew_and_ends_what_was_begun() -> None:
     broker, rest = waiting()
     reader = connected(broker, "r")
-    reader.connection.received(b"".join(encode(one) for one in (Subscribe(1, (("t/#", 0),)), Unsubscribe(2, ("t/#",)), Subscribe(3, (("t/#", 0),)))), 0)
+    reader.connection.received(
+        b"".join(
+            encode(one)
+            for one in (Subscribe(1, (("t/#", 0),)), Unsubscribe(2, ("t/#",)), Subscribe(3, (("t/#", 0),)))
+        ),
+        0,
+    )
     let(rest)
     told = [packet.topic for packet in reader.came if isinstance(packet, Publish)]
-    assert told[100:] == [f"t/{number}" for number in range(250)], "a turn of the first, and all of the second"
+    assert told[100:] == [f"t/{number}" for number in range(250)], (
+        "a turn of the first, and all of the second"
+    )
 
 
 def test_many_subscriptions_that_nothing_matches_keep_nothing() -> None:
@@ -121,5 +139,7 @@ def test_who_subscribes_beside_a_long_telling_has_his_turn_behind_it() -> None:
     second.say(Subscribe(1, (("t/7", 0),)))
     broker.publish(Publish("t/7", b"2", 0, retain=True), None)
     let(rest)
-    assert [packet.payload for packet in second.came if isinstance(packet, Publish)] == [b"2"], "what came meanwhile came as itself"
+    assert [packet.payload for packet in second.came if isinstance(packet, Publish)] == [b"2"], (
+        "what came meanwhile came as itself"
+    )
     assert len({packet.topic for packet in first.came if isinstance(packet, Publish)}) > 150

@@ -43,7 +43,9 @@ class Served:
 
         with client:
             with self.lock:
-                connection = self.broker.connection(lambda data, tag, number: client.sendall(data), hang_up, time.monotonic_ns())
+                connection = self.broker.connection(
+                    lambda data, tag, number: client.sendall(data), hang_up, time.monotonic_ns()
+                )
             try:
                 while data := client.recv(4096):
                     with self.lock:
@@ -90,25 +92,43 @@ def pahos(served: Served, name: str, **connect: Any) -> Iterator[tuple[Any, list
 
 
 def test_paho_is_at_home(served: Served) -> None:
-    """Connect, subscribe with options, publish with every QoS and properties, be replaced: as its own code reads the answers."""
+    """Connect, subscribe with options, publish with every QoS and properties, be replaced: as its own code
+    reads the answers."""
     with pahos(served, "reader") as (reader, came), pahos(served, "writer") as (writer, _):
         flags, code, properties = reader.codes[0]
         assert (flags.session_present, code.is_failure) == (False, False)
-        assert (properties.ReceiveMaximum, properties.MaximumPacketSize, properties.SharedSubscriptionAvailable) == (1000, 262_144, 0)
-        reader.subscribe([("plant/#", SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)), ("$share/g/x", SubscribeOptions(qos=1))])
+        assert (
+            properties.ReceiveMaximum,
+            properties.MaximumPacketSize,
+            properties.SharedSubscriptionAvailable,
+        ) == (1000, 262_144, 0)
+        reader.subscribe(
+            [
+                ("plant/#", SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)),
+                ("$share/g/x", SubscribeOptions(qos=1)),
+            ]
+        )
         soon(lambda: len(reader.codes) == 2)
         assert [code.value for code in reader.codes[1]] == [1, 0x9E]
         of_message = Properties(PacketTypes.PUBLISH)
-        of_message.ContentType, of_message.UserProperty, of_message.ResponseTopic = "application/json", ("unit", "bar"), "answers/1"
+        of_message.ContentType = "application/json"
+        of_message.UserProperty = ("unit", "bar")
+        of_message.ResponseTopic = "answers/1"
         for qos in range(3):
-            writer.publish(f"plant/{qos}", b"%d" % qos, qos, retain=True, properties=of_message).wait_for_publish(20)
+            writer.publish(
+                f"plant/{qos}", b"%d" % qos, qos, retain=True, properties=of_message
+            ).wait_for_publish(20)
         reader.publish("plant/own", b"x", 1).wait_for_publish(20)
         soon(lambda: len(came) == 3)
         assert [(one.topic, one.payload, one.qos, one.retain) for one in came] == [
             ("plant/0", b"0", 0, True), ("plant/1", b"1", 1, True), ("plant/2", b"2", 1, True)
         ]  # fmt: skip
         told = came[2].properties
-        assert (told.ContentType, told.UserProperty, told.ResponseTopic) == ("application/json", [("unit", "bar")], "answers/1")
+        assert (told.ContentType, told.UserProperty, told.ResponseTopic) == (
+            "application/json",
+            [("unit", "bar")],
+            "answers/1",
+        )
         reader.unsubscribe("plant/#")
         with pahos(served, "writer"):
             soon(lambda: isinstance(writer.codes[-1], ReasonCode))

@@ -1,4 +1,5 @@
-"""A signal is heard within a second, whatever a guest does: loops for ever, or asks for memory in vain; and what one call may cost is bounded."""
+"""A signal is heard within a second, whatever a guest does: loops for ever, or asks for memory in vain; and
+what one call may cost is bounded."""
 
 from __future__ import annotations
 
@@ -24,10 +25,11 @@ from twinloop.scenarios.cli import running
 from twinloop.scenarios.cli.main import main
 
 BEGUN_S = 0.5
-"""of CPU time: twice what it takes until the guest is called. A busy machine takes longer, and no more of it"""
+"""of CPU time: twice what it takes until the guest is called. A busy machine takes longer, and no more of
+it"""
 HEARD_S, TRIES = 3.0, 3
-"""a second, and what Python takes to leave; a machine whose cores others use, too, takes more CPU time for the same. Who is deaf is so in every try,
-for the minute that is waited for it"""
+"""a second, and what Python takes to leave; a machine whose cores others use, too, takes more CPU time for
+the same. Who is deaf is so in every try, for the minute that is waited for it"""
 TICKS = os.sysconf("SC_CLK_TCK")
 LOOPS = "(loop $l (br $l)) (unreachable)"
 BEGS = "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) (unreachable)"
@@ -49,7 +51,11 @@ gateways:
 expect:
   - count(samples.missed) == 0
 """
-FLEETS = {"polled": "protocol: modbus-tcp, poll: 100 s", "mqtt": "protocol: mqtt, publish: 100 s", "subscribed": "protocol: opcua, sampling: 1 s"}
+FLEETS = {
+    "polled": "protocol: modbus-tcp, poll: 100 s",
+    "mqtt": "protocol: mqtt, publish: 100 s",
+    "subscribed": "protocol: opcua, sampling: 1 s",
+}
 
 
 @pytest.mark.parametrize("fleet", FLEETS)
@@ -64,13 +70,22 @@ def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str
 
 
 def cost_of_a_signal(folder: Path) -> float:
-    """CPU seconds from the signal to the end; 0 of a run that was over before. Either way its result is written."""
+    """CPU seconds from the signal to the end; 0 of a run that was over before. Either way its result is
+    written."""
     with processes.twinloop("run", str(folder / "s.yaml"), "--json", str(folder / "r.json")) as process:
         used = 0.0
         while used < BEGUN_S and process.poll() is None:
             time.sleep(0.02)
             with contextlib.suppress(FileNotFoundError):  # it has just ended
-                used = sum(map(float, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / TICKS
+                used = (
+                    sum(
+                        map(
+                            float,
+                            Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13],
+                        )
+                    )
+                    / TICKS
+                )
         running = process.poll() is None
         process.send_signal(signal.SIGTERM)
         process.communicate(60)
@@ -80,9 +95,15 @@ def cost_of_a_signal(folder: Path) -> float:
     return 0.0 if ended else process.cpu_s - used
 
 
-def test_a_signal_after_the_last_event_breaks_off_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It comes while the first of two scenarios is being reported: its result is written whole, and the second one isn't begun."""
-    monkeypatch.setattr("twinloop.scenarios.report.console.report", lambda console, result, file: os.kill(os.getpid(), signal.SIGTERM))
+def test_a_signal_after_the_last_event_breaks_off_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes while the first of two scenarios is being reported: its result is written whole, and the
+    second one isn't begun."""
+    monkeypatch.setattr(
+        "twinloop.scenarios.report.console.report",
+        lambda console, result, file: os.kill(os.getpid(), signal.SIGTERM),
+    )
     files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
     for file in files:
         file.write_text(TINY)
@@ -90,10 +111,14 @@ def test_a_signal_after_the_last_event_breaks_off_no_report(tmp_path: Path, monk
     results = json.loads((tmp_path / "r.json").read_text())["results"]
     assert [one["verdict"] for one in results] == ["PASS"]
     assert "ABORTED  2 scenarios: 1 PASS, 1 not run" in capsys.readouterr().out
-    assert main(["run", str(files[0]), "--json", str(tmp_path / "r.json")]) == 0, "nothing was left to be done"
+    assert main(["run", str(files[0]), "--json", str(tmp_path / "r.json")]) == 0, (
+        "nothing was left to be done"
+    )
 
 
-def test_a_signal_breaks_off_no_file_after_a_scenario_that_never_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_breaks_off_no_file_after_a_scenario_that_never_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last scenario can't be read; the signal comes when the results of the first are written."""
     (tmp_path / "good.yaml").write_text(TINY)
     (tmp_path / "bad.yaml").write_text("format: 2\nfleets: {}\n")
@@ -104,7 +129,18 @@ def test_a_signal_breaks_off_no_file_after_a_scenario_that_never_began(tmp_path:
         write(*what)
 
     monkeypatch.setattr(running, "write_out", hurried)
-    assert main(["run", str(tmp_path / "good.yaml"), str(tmp_path / "bad.yaml"), "--json", str(tmp_path / "r.json")]) == 3
+    assert (
+        main(
+            [
+                "run",
+                str(tmp_path / "good.yaml"),
+                str(tmp_path / "bad.yaml"),
+                "--json",
+                str(tmp_path / "r.json"),
+            ]
+        )
+        == 3
+    )
     results = json.loads((tmp_path / "r.json").read_text())["results"]
     assert [one["code"] for one in results] == [0, 3]
 
@@ -136,7 +172,9 @@ def test_signals_in_every_phase_of_a_scenario() -> None:
 def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
     host = Host()
     try:
-        instance = host.instantiate(host.link(host.load(guests.driver_text(BEGS), "driver"), ()), {}, 10**9, 1 << 20)
+        instance = host.instantiate(
+            host.link(host.load(guests.driver_text(BEGS), "driver"), ()), {}, 10**9, 1 << 20
+        )
         began = time.process_time()
         instance.begin("read-sensor", (), 10**12)
         instance.advance()
@@ -148,13 +186,16 @@ def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
 
 
 def test_without_fibers_a_long_call_is_met_once_and_then_known() -> None:
-    """The first call that is longer than a slice can't be continued; the second time it is made on a fiber, to the same end."""
+    """The first call that is longer than a slice can't be continued; the second time it is made on a fiber,
+    to the same end."""
     counts = "(local $i i32) (loop $l (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $l (i32.lt_u (local.get $i) (i32.const 9000000)))) EMPTY"
     quick, thorough = Host(fibers=False), Host()
     try:
         fuel: list[int | None] = []
         for host in (quick, quick, thorough):
-            instance = host.instantiate(host.link(host.load(guests.driver_text(counts), "driver"), ()), {}, 10**9)
+            instance = host.instantiate(
+                host.link(host.load(guests.driver_text(counts), "driver"), ()), {}, 10**9
+            )
             instance.begin("read-sensor", (), 10**9)
             try:
                 fuel.append(instance.advance())

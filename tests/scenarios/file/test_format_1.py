@@ -1,4 +1,5 @@
-"""Files of format 1: they mean what they meant, and ``twinloop migrate`` makes files of today's of them, comments and layout kept."""
+"""Files of format 1: they mean what they meant, and ``twinloop migrate`` makes files of today's of them,
+comments and layout kept."""
 
 from __future__ import annotations
 
@@ -17,10 +18,19 @@ from twinloop.scenarios.file.load import LIBRARY, library_names, load, load_data
 from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.text.errors import ScenarioError
 
-ENTRY = {"fault-component": "inject", "limit-memory": "squeeze", "set-poll": "repoll", "device-fault": "fault", "direction": "way"}
-OLD = TINY.replace("format: 2", "format: 1").replace("grace: 10 s\n", "").replace(
-    "expect:",
-    """\
+ENTRY = {
+    "fault-component": "inject",
+    "limit-memory": "squeeze",
+    "set-poll": "repoll",
+    "device-fault": "fault",
+    "direction": "way",
+}
+OLD = (
+    TINY.replace("format: 2", "format: 1")
+    .replace("grace: 10 s\n", "")
+    .replace(
+        "expect:",
+        """\
 settle: "20 s"   # longer than any retry
 timeline:
   # what went wrong that night
@@ -40,7 +50,9 @@ phases:
 expect:
   - stuck == 0 within 5 s after fault presses/1
 """,
-).replace("uplink: {link: cloud}", "uplink: {link: cloud}, restart: {first: 50 ms}, files: 64")
+    )
+    .replace("uplink: {link: cloud}", "uplink: {link: cloud}, restart: {first: 50 ms}, files: 64")
+)
 
 
 def as_it_was(data: dict[str, Any]) -> dict[str, Any]:
@@ -58,11 +70,22 @@ def as_it_was(data: dict[str, Any]) -> dict[str, Any]:
     if out.get("timeline"):
         out["timeline"] = [entry(one) for one in out["timeline"]]
     if "faults" in out:
-        out["faults"] = [{("do" if k == "actions" else k): ([entry(one) for one in v] if k == "actions" else v) for k, v in block.items()} for block in out["faults"]]
+        out["faults"] = [
+            {
+                ("do" if k == "actions" else k): ([entry(one) for one in v] if k == "actions" else v)
+                for k, v in block.items()
+            }
+            for block in out["faults"]
+        ]
     if "phases" in out:
-        out["phases"] = [{("converge" if k == "recover-within" else k): v for k, v in block.items()} for block in out["phases"]]
+        out["phases"] = [
+            {("converge" if k == "recover-within" else k): v for k, v in block.items()}
+            for block in out["phases"]
+        ]
     names = {"supervision": "restart", "max-open-files": "files"}
-    out["gateways"] = {name: {names.get(k, k): v for k, v in block.items()} for name, block in out["gateways"].items()}
+    out["gateways"] = {
+        name: {names.get(k, k): v for k, v in block.items()} for name, block in out["gateways"].items()
+    }
     if "expect" in out:
         for new, old in ENTRY.items():
             out["expect"] = [one.replace(f" after {new} ", f" after {old} ") for one in out["expect"]]
@@ -81,7 +104,9 @@ def test_every_shipped_scenario_means_the_same_in_both_formats(name: str) -> Non
     assert loaded.old_words[0] == "format: 1"
 
 
-def test_a_file_is_rewritten_with_its_comments_and_its_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_rewritten_with_its_comments_and_its_layout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "old.yaml").write_text(OLD)
     before = load(tmp_path / "old.yaml")
     assert main(["migrate", "--stdout", str(tmp_path / "old.yaml")]) == 0
@@ -91,11 +116,20 @@ def test_a_file_is_rewritten_with_its_comments_and_its_layout(tmp_path: Path, ca
     today = (tmp_path / "old.yaml").read_text()
     assert len(today.splitlines()) == len(OLD.splitlines())
     for words in (
-        'grace: "20 s"   # longer than any retry', "  # what went wrong that night", '"device-fault": presses/1, kind: silent', "direction: up",
-        '    "set-poll": presses   # as fast as it was', '{after: "set-poll presses", fault-component: gw/policy}   # an event of another name',
-        "limit-memory: gw", "random-faults:", "actions: [{cut: cloud, direction: down}, {device-fault: presses/any, kind: silent}]",
-        "recover-within: 1 s", "after device-fault presses/1", "supervision: {first: 50 ms}, max-open-files: 64", "format: 2",
-    ):  # fmt: skip
+        'grace: "20 s"   # longer than any retry',
+        "  # what went wrong that night",
+        '"device-fault": presses/1, kind: silent',
+        "direction: up",
+        '    "set-poll": presses   # as fast as it was',
+        '{after: "set-poll presses", fault-component: gw/policy}   # an event of another name',
+        "limit-memory: gw",
+        "random-faults:",
+        "actions: [{cut: cloud, direction: down}, {device-fault: presses/any, kind: silent}]",
+        "recover-within: 1 s",
+        "after device-fault presses/1",
+        "supervision: {first: 50 ms}, max-open-files: 64",
+        "format: 2",
+    ):
         assert words in today, words
     assert load(tmp_path / "old.yaml").scenario == before.scenario
     capsys.readouterr()
@@ -121,13 +155,24 @@ def test_it_runs_and_says_so(host: Host, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (OLD.replace("kind: silent, for: 1 s", "kind: slient, for: 1 s"), 'old.yaml:{line}: $.timeline[0].kind: unknown fault "slient"'),
-        (TINY.replace("expect:", "faults: []\nexpect:"), 'unknown key "faults", which is "random-faults" since format 2'),
+        (
+            OLD.replace("kind: silent, for: 1 s", "kind: slient, for: 1 s"),
+            'old.yaml:{line}: $.timeline[0].kind: unknown fault "slient"',
+        ),
+        (
+            TINY.replace("expect:", "faults: []\nexpect:"),
+            'unknown key "faults", which is "random-faults" since format 2',
+        ),
         (TINY.replace("format: 2", "format: 3"), "$.format"),
-        (TINY.replace("format: 2", "format: 1").replace("expect:", "settle: 2 s\nexpect:"), "$.grace: duplicate key, first given in line 5"),
+        (
+            TINY.replace("format: 2", "format: 1").replace("expect:", "settle: 2 s\nexpect:"),
+            "$.grace: duplicate key, first given in line 5",
+        ),
     ],
 )
-def test_a_mistake_is_named_at_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+def test_a_mistake_is_named_at_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
     (tmp_path / "old.yaml").write_text(text)
     assert main(["check", str(tmp_path / "old.yaml")]) == 3
     line = next((i + 1 for i, one in enumerate(text.splitlines()) if "slient" in one), 0)
@@ -149,7 +194,9 @@ def test_what_an_alias_repeats_is_replaced_once(tmp_path: Path) -> None:
     assert load_text(text).scenario == load_text(today).scenario
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_written_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
             file.write(data[:10])

@@ -1,4 +1,5 @@
-"""The JSON Schema that editors get: a help for every key, what there is by name, and no file refused that a run takes."""
+"""The JSON Schema that editors get: a help for every key, what there is by name, and no file refused that a
+run takes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ QUANTITIES = {
 
 def fields() -> list[tuple[str, dict[str, Any]]]:
     return [
-        (f"{name}.{key}", one) for name, block in {"": SCHEMA, **SCHEMA["$defs"]}.items() for key, one in block.get("properties", {}).items()
+        (f"{name}.{key}", one)
+        for name, block in {"": SCHEMA, **SCHEMA["$defs"]}.items()
+        for key, one in block.get("properties", {}).items()
     ]
 
 

@@ -1,4 +1,5 @@
-"""What ``device:`` may name: shipped models, SunSpec by number, recordings; and every way in which a recording can be wrong."""
+"""What ``device:`` may name: shipped models, SunSpec by number, recordings; and every way in which a
+recording can be wrong."""
 
 from __future__ import annotations
 
@@ -72,7 +73,9 @@ def test_another_recording_is_another_scenario(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_recording_shows_what_it_showed() -> None:
-    device = Device(model=parse(RECORDING.splitlines()).model("recording/x.csv"), name="d/1", unit_id=1, key=5)
+    device = Device(
+        model=parse(RECORDING.splitlines()).model("recording/x.csv"), name="d/1", unit_id=1, key=5
+    )
     image = NodeImage(device)
     assert [point.unit for point in device.model.points] == ["l/s", "m"]
     assert device.model.lasts_ns == 3 * S
@@ -85,7 +88,10 @@ def test_a_recording_shows_what_it_showed() -> None:
 
 def test_a_short_recording_is_foreseen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(scenario(tmp_path, "recording/x.csv"))]) == 0
-    assert "recording/x.csv lasts 3 s, the scenario 5 s: then its last values are held" in capsys.readouterr().err
+    assert (
+        "recording/x.csv lasts 3 s, the scenario 5 s: then its last values are held"
+        in capsys.readouterr().err
+    )
 
 
 WRONG: dict[str, tuple[str, int, str]] = {
@@ -98,12 +104,18 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "value is no number": ("ns,point,value,status\n1,a,x,\n", 2, "value 'x': not a number"),
     "value isn't finite": ("ns,point,value,status\n1,a,nan,\n", 2, "a Good value is a finite number"),
     "status": ("ns,point,value,status\n1,a,1,0x1FFFFFFFF\n", 2, "status '0x1FFFFFFFF': not a number"),
-    "a point's name": ("ns,point,value,status\n1,a.b,1,\n", 2, "point 'a.b': expected letters, digits, - and _"),
+    "a point's name": (
+        "ns,point,value,status\n1,a.b,1,\n",
+        2,
+        "point 'a.b': expected letters, digits, - and _",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_recording_that_is_none_is_refused_with_its_line(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recording_that_is_none_is_refused_with_its_line(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     text, line, message = WRONG[name]
     with pytest.raises(RecordingError) as raised:
         parse(text.splitlines())
@@ -121,7 +133,9 @@ def test_a_recording_that_is_none_is_refused_with_its_line(tmp_path: Path, name:
         ("recording/none.csv", "none.csv: No such file or directory"), ("recording/", "Is a directory"), ("tnak", 'did you mean "tank"?'),
     ],
 )  # fmt: skip
-def test_a_model_that_does_not_exist_is_named(tmp_path: Path, device: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_does_not_exist_is_named(
+    tmp_path: Path, device: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", str(scenario(tmp_path, device))]) == 3
     assert message in capsys.readouterr().err
 
@@ -162,14 +176,23 @@ def test_keys_of_another_protocol_are_refused(tmp_path: Path, old: str, new: str
 
 @pytest.mark.parametrize("status", ["BadSensorFailur", "Badly"])
 def test_a_status_code_has_a_name(tmp_path: Path, status: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp", "opcua").replace("modbus-driver", "opcua-driver")
+    text = (
+        SCENARIO.replace("DEVICE", "tank")
+        .replace("modbus-tcp", "opcua")
+        .replace("modbus-driver", "opcua-driver")
+    )
     file = tmp_path / "named.yaml"
-    file.write_text(text.replace("expect:", f"timeline:\n  - {{at: 1 s, device-fault: presses/1, kind: bad-status, point: level, status: {status}, for: 1 s}}\nexpect:"))
+    file.write_text(
+        text.replace(
+            "expect:",
+            f"timeline:\n  - {{at: 1 s, device-fault: presses/1, kind: bad-status, point: level, status: {status}, for: 1 s}}\nexpect:",
+        )
+    )
     assert main(["check", str(file)]) == 3
     assert f'unknown StatusCode "{status}"' in capsys.readouterr().err
 
 
-# ---- SunSpec ----------------------------------------------------------------------------------------------------------
+# ---- SunSpec -------------------------------------------------------------------------------------
 WITHOUT_NUMBERS = (302, 303, 304, 63002)
 
 
@@ -195,7 +218,9 @@ def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
         raw = where[point.address]
         assert raw["size"] == point.width
         factor = raw.get("sf")
-        if isinstance(factor, str):  # what a client computes with the factor that it reads is the engineering value
+        if isinstance(
+            factor, str
+        ):  # what a client computes with the factor that it reads is the engineering value
             place = next(address for address, one in where.items() if one["name"] == factor)
             exponent = words[place - 40_070] - (0x10000 if words[place - 40_070] & 0x8000 else 0)
             assert point.scale == pytest.approx(10.0**exponent)
@@ -223,9 +248,18 @@ SUBSCRIBED = ("opcua, count: 2, sampling", "opcua-driver")
     ],
 )  # fmt: skip
 def test_what_a_fleet_that_speaks_unasked_can_not_have(
-    tmp_path: Path, fleet: tuple[str, str], old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    fleet: tuple[str, str],
+    old: str,
+    new: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", fleet[0]).replace("modbus-driver", fleet[1])
+    text = (
+        SCENARIO.replace("DEVICE", "tank")
+        .replace("modbus-tcp, count: 2, poll", fleet[0])
+        .replace("modbus-driver", fleet[1])
+    )
     file = tmp_path / "named.yaml"
     file.write_text(text)
     assert main(["check", str(file)]) == 0
@@ -234,17 +268,28 @@ def test_what_a_fleet_that_speaks_unasked_can_not_have(
     assert message in capsys.readouterr().err
 
 
-def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = SCENARIO.replace("DEVICE", "tank").replace("modbus-tcp, count: 2, poll", "mqtt, count: 2, publish")
     file = tmp_path / "named.yaml"
     file.write_text(text)
     assert main(["run", str(file)]) == 3
     assert "refused its settings: bad-option 'protocol' (it doesn't speak mqtt)" in capsys.readouterr().err
     limits = "grants: [fieldbus, clock, log], limits: {deadline: 8 s}, with: {wait: 9 s}}"
-    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", limits))
+    file.write_text(
+        text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", limits)
+    )
     assert main(["check", str(file)]) == 0
-    assert "it waits 9 s for news, its calls' deadline is 8 s: it is killed waiting; a shorter wait, or" in capsys.readouterr().err
-    file.write_text(text.replace("modbus-driver", "mqtt-driver").replace("grants: [fieldbus, clock, log]}", limits.replace(", with: {wait: 9 s}", "")))
+    assert (
+        "it waits 9 s for news, its calls' deadline is 8 s: it is killed waiting; a shorter wait, or"
+        in capsys.readouterr().err
+    )
+    file.write_text(
+        text.replace("modbus-driver", "mqtt-driver").replace(
+            "grants: [fieldbus, clock, log]}", limits.replace(", with: {wait: 9 s}", "")
+        )
+    )
     assert main(["check", str(file)]) == 0
     assert "killed" not in capsys.readouterr().err
 
@@ -256,7 +301,9 @@ def test_a_driver_of_another_protocol_and_a_deadline_that_kills_are_named(tmp_pa
         ("ns,point,value,status\n1,a," + "x" * 500 + ",\n", "not a number"),
     ],
 )  # fmt: skip
-def test_an_absurd_recording_is_one_clear_line(tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_absurd_recording_is_one_clear_line(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", str(scenario(tmp_path, "recording/x.csv", text))]) == 3
     err = capsys.readouterr().err
     assert message in err

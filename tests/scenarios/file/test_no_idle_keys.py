@@ -1,6 +1,8 @@
-"""No key that does nothing: two values that ought to differ give another trace or another printed figure, or the second is refused.
+"""No key that does nothing: two values that ought to differ give another trace or another printed figure, or
+the second is refused.
 
-Each key by itself here, and each figure over some presets; over all of them, and each pair of keys of a block, in `make soak`.
+Each key by itself here, and each figure over some presets; over all of them, and each pair of keys of a
+block, in `make soak`.
 """
 
 from __future__ import annotations
@@ -40,17 +42,25 @@ def outcome(host: Host, scenario: str) -> str:
             seen[scenario] = f"refused: {error}"
         else:
             data = {key: value for key, value in result.data.items() if key not in PLANNED}
-            data["run"] = {key: value for key, value in data["run"].items() if key not in ("wall_s", "speedup")}
+            data["run"] = {
+                key: value for key, value in data["run"].items() if key not in ("wall_s", "speedup")
+            }
             seen[scenario] = json.dumps(data, sort_keys=True)
     return seen[scenario]
 
 
 def compare(host: Host, base: Any, path: tuple[Any, ...], name: str, key: Key, *context: Any) -> str:
     """Empty, or why the key does nothing."""
-    one, other = (outcome(host, text(base, path, *context, key.beside, {name: value})) for value in (key.one, key.other))
+    one, other = (
+        outcome(host, text(base, path, *context, key.beside, {name: value})) for value in (key.one, key.other)
+    )
     beside = f" beside {context}" if context else ""
     if key.refused:
-        return "" if other.startswith("refused") and name in other and not one.startswith("refused") else f"{name}: expected a refusal, got {other[:200]}"
+        return (
+            ""
+            if other.startswith("refused") and name in other and not one.startswith("refused")
+            else f"{name}: expected a refusal, got {other[:200]}"
+        )
     for value, came in ((key.one, one), (key.other, other)):
         if came.startswith("refused"):
             return f"{name}: {value!r} is {came}"
@@ -62,12 +72,22 @@ def test_the_table_knows_every_key_of_the_file() -> None:
     walked: dict[str, dict[str, None]] = {}
     for label, (_, _, table) in TABLE.items():
         walked.setdefault(label.partition(",")[0], {}).update(dict.fromkeys(table))
-    walked["Entry"] = dict.fromkeys([*schema.VERBS, "at", *(key for _, table in VERBS.values() for key in table)])
-    blocks = [one for one in vars(schema).values() if isinstance(one, type) and issubclass(one, schema.Block) and one not in (schema.Block, schema.Deed)]
+    walked["Entry"] = dict.fromkeys(
+        [*schema.VERBS, "at", *(key for _, table in VERBS.values() for key in table)]
+    )
+    blocks = [
+        one
+        for one in vars(schema).values()
+        if isinstance(one, type) and issubclass(one, schema.Block) and one not in (schema.Block, schema.Deed)
+    ]
     missing = []
     for block in blocks:
         known = walked.get(block.__name__, {}).keys() | keys.NOT_WALKED.get(block.__name__, {}).keys()
-        missing += [f"{block.__name__}.{field.alias or name}" for name, field in block.model_fields.items() if (field.alias or name) not in known]
+        missing += [
+            f"{block.__name__}.{field.alias or name}"
+            for name, field in block.model_fields.items()
+            if (field.alias or name) not in known
+        ]
     assert not missing
 
 
@@ -97,7 +117,11 @@ def test_each_key_of_a_verb_does_something(host: Host, verb: str) -> None:
 def test_each_figure_of_a_link_does_something_over_each_preset(host: Host, preset: str) -> None:
     base = keys.plant()
     base["links"]["cloud"] = {"preset": preset}
-    idle = [found for name, key in DEGRADATION.items() if (found := compare(host, base, ("links", "cloud"), name, key))]
+    idle = [
+        found
+        for name, key in DEGRADATION.items()
+        if (found := compare(host, base, ("links", "cloud"), name, key))
+    ]
     assert not idle, idle
 
 
@@ -107,7 +131,11 @@ def test_each_figure_of_a_store_does_something_over_each_preset(host: Host, pres
     figures = {name: key for name, key in table.items() if name != "preset"}
     if STORE_PRESETS[preset].spec.volatile:
         figures |= {name: Key(keys.ABSENT, figures[name].other, refused=True) for name in ("commit", "flash")}
-    idle = [found for name, key in figures.items() if (found := compare(host, base, path, name, key, {"preset": preset}))]
+    idle = [
+        found
+        for name, key in figures.items()
+        if (found := compare(host, base, path, name, key, {"preset": preset}))
+    ]
     assert not idle, idle
 
 
@@ -119,7 +147,12 @@ def test_each_key_does_something_beside_each_other(host: Host, block: str) -> No
     for first, second in permutations(table, 2):
         context = {**table[first].beside, first: table[first].other}
         known = outcome(host, text(base, path, context))
-        if table[first].deadly or table[first].refused or table[second].beside.keys() & context.keys() or known.startswith("refused"):
+        if (
+            table[first].deadly
+            or table[first].refused
+            or table[second].beside.keys() & context.keys()
+            or known.startswith("refused")
+        ):
             continue
         found = compare(host, base, path, second, table[second], context)
         if found and " is refused" not in found and not table[second].refused:

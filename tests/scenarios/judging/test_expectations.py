@@ -47,7 +47,12 @@ def test_quantities_that_are_refused(read: Any, text: Any) -> None:
 
 def test_the_grammar() -> None:
     found = parse("p99.9(latency.stage{stage=bus, fleet=presses}) <= 20 ms")
-    assert (found.statistic, found.metric, dict(found.keys), found.bound) == ("p99.9", "latency.stage", {"stage": "bus", "fleet": "presses"}, 20e6)
+    assert (found.statistic, found.metric, dict(found.keys), found.bound) == (
+        "p99.9",
+        "latency.stage",
+        {"stage": "bus", "fleet": "presses"},
+        20e6,
+    )
     within = parse("backlog{gateway=gw} == 0 within 60 s after heal cloud")
     assert (within.within_ns, within.event, within.statistic) == (60 * 10**9, "heal cloud", "")
     assert parse("never backlog > 1000").never
@@ -80,13 +85,27 @@ def judged(host: Host, *expectations: str, **changes: str) -> Result:
 
 def test_values_of_every_kind_are_measured(host: Host) -> None:
     result = judged(
-        host, "count(latency.gateway) == 150", "min(latency.gateway{device=presses/2}) >= 1 ms", "max(latency.cloud{fleet=presses}) <= 1 s",
-        "count(samples.due{device=presses/1}) == 50", "ratio(samples.delivered) == 100 %", "count(samples.missed{cause=timeout}) == 0",
-        "backlog == 0", "never backlog > 5", "max(backlog) == 0", "gateway.cpu{gateway=gw} <= 5 %", "gateway.memory <= 64 MiB",
-        "max(gateway.boot) <= 100 ms", "count(component.faults{cause=deadline}) == 0", "count(commands.issued) == 0",
-        "mean(latency.stage{stage=driver}) <= 1 ms", "p99(latency.gateway) <= 50 ms over 2 s",
-    )  # fmt: skip
-    assert [(one.expectation.text, one.verdict.value) for one in result.judged if one.verdict is not Verdict.PASS] == []
+        host,
+        "count(latency.gateway) == 150",
+        "min(latency.gateway{device=presses/2}) >= 1 ms",
+        "max(latency.cloud{fleet=presses}) <= 1 s",
+        "count(samples.due{device=presses/1}) == 50",
+        "ratio(samples.delivered) == 100 %",
+        "count(samples.missed{cause=timeout}) == 0",
+        "backlog == 0",
+        "never backlog > 5",
+        "max(backlog) == 0",
+        "gateway.cpu{gateway=gw} <= 5 %",
+        "gateway.memory <= 64 MiB",
+        "max(gateway.boot) <= 100 ms",
+        "count(component.faults{cause=deadline}) == 0",
+        "count(commands.issued) == 0",
+        "mean(latency.stage{stage=driver}) <= 1 ms",
+        "p99(latency.gateway) <= 50 ms over 2 s",
+    )
+    assert [
+        (one.expectation.text, one.verdict.value) for one in result.judged if one.verdict is not Verdict.PASS
+    ] == []
 
 
 def test_a_window_that_breaks_is_named(host: Host) -> None:
@@ -104,14 +123,23 @@ def test_who_spent_a_broken_budget_is_named(host: Host) -> None:
 def test_what_selects_nothing_measures_nothing(host: Host) -> None:
     (one,) = judged(host, "p99(latency.gateway{fleet=presses, device=presses/1}) <= 1 s").judged
     assert one.verdict is Verdict.PASS
-    text = TINY.replace("  gw: {", "  spare: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}\n  gw: {")
+    text = TINY.replace(
+        "  gw: {",
+        "  spare: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}\n  gw: {",
+    )
     text = text.split("expect:")[0] + "expect:\n  - p99(latency.gateway{gateway=spare}) <= 1 ms\n"
     (one,) = run(load_text(text, Path("t.yaml")), Options(), host).judged
     assert one.verdict is Verdict.NO_DATA
 
 
 def test_later_than_any_bound_counts_for_every_statistic(host: Host) -> None:
-    result = judged(host, "max(latency.gateway) <= 1 s", "mean(latency.gateway) <= 1 s", "min(latency.gateway) <= 1 s", plant="{preset: lan, loss: 100 %}")
+    result = judged(
+        host,
+        "max(latency.gateway) <= 1 s",
+        "mean(latency.gateway) <= 1 s",
+        "min(latency.gateway) <= 1 s",
+        plant="{preset: lan, loss: 100 %}",
+    )
     assert [one.verdict for one in result.judged] == [Verdict.FAIL] * 3
     assert "missed{timeout}" in result.judged[0].why
 
@@ -127,12 +155,18 @@ def test_a_count_is_not_modelled_and_has_no_band(host: Host) -> None:
 
 
 def test_the_band_holds_for_every_statistic_of_time(host: Host) -> None:
-    result = judged(host, "max(latency.stage{stage=driver}) <= 20 us", "mean(latency.stage{stage=driver}) <= 20 us")
+    result = judged(
+        host, "max(latency.stage{stage=driver}) <= 20 us", "mean(latency.stage{stage=driver}) <= 20 us"
+    )
     assert [one.verdict for one in result.judged] == [Verdict.UNSURE] * 2
 
 
 def test_windows_without_samples_count_as_none(host: Host) -> None:
-    (one,) = judged(host, "count(latency.gateway) >= 1 over 500 ms", presses="{device: press-sensor, protocol: modbus-tcp, count: 1, poll: 2 s, link: plant, gateway: gw, driver: modbus-driver}").judged
+    (one,) = judged(
+        host,
+        "count(latency.gateway) >= 1 over 500 ms",
+        presses="{device: press-sensor, protocol: modbus-tcp, count: 1, poll: 2 s, link: plant, gateway: gw, driver: modbus-driver}",
+    ).judged
     assert (one.verdict, one.measured) == (Verdict.FAIL, 0)
 
 
@@ -161,7 +195,9 @@ def test_a_broken_ledger_is_broken_with_the_first_sample(host: Host, monkeypatch
     assert result.data["broken"] == result.error
 
 
-def test_a_run_that_differs_is_shown_with_its_first_event(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_differs_is_shown_with_its_first_event(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from twinloop.sim.kernel.random import RandomStreams
 
     calls = iter(range(10**9))

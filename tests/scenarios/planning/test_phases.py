@@ -1,4 +1,5 @@
-"""Phases: where they lie, whose samples are whose, that trouble ends, and that what doesn't come back is named."""
+"""Phases: where they lie, whose samples are whose, that trouble ends, and that what doesn't come back is
+named."""
 
 from __future__ import annotations
 
@@ -20,32 +21,46 @@ PHASES = "phases:\n  - {name: calm, for: 10 s}\n  - {name: chaos, for: 20 s}\n  
 LONG = TINY.replace("duration: 5 s", "duration: 60 s")
 
 
-def text(*entries: str, expect: tuple[str, ...] = (), faults: tuple[str, ...] = (), phases: str = PHASES) -> str:
+def text(
+    *entries: str, expect: tuple[str, ...] = (), faults: tuple[str, ...] = (), phases: str = PHASES
+) -> str:
     timeline = "timeline:\n" + "".join(f"  - {{{entry}}}\n" for entry in entries) if entries else ""
     random = "random-faults:\n" + "".join(f"  - {{{entry}}}\n" for entry in faults) if faults else ""
     expected = "expect:\n" + "".join(f"  - {line}\n" for line in expect or ("count(samples.lost) >= 0",))
     return LONG[: LONG.index("expect:")] + phases + timeline + random + expected
 
 
-def judged(host: Host, *entries: str, expect: tuple[str, ...] = (), faults: tuple[str, ...] = ()) -> dict[str, Any]:
+def judged(
+    host: Host, *entries: str, expect: tuple[str, ...] = (), faults: tuple[str, ...] = ()
+) -> dict[str, Any]:
     result = run(load_text(text(*entries, expect=expect, faults=faults), Path("t.yaml")), Options(), host)
     return {one.expectation.text: (one.verdict.value, one.measured, one.why) for one in result.judged}
 
 
 def test_phases_follow_one_another_and_the_rest_is_in_none(host: Host) -> None:
     spec = Planner(load_text(text(), Path("t.yaml")), host).world()
-    assert spec.phases == (PhaseSpec("calm", 0, 10 * S), PhaseSpec("chaos", 10 * S, 30 * S), PhaseSpec("heal", 30 * S, 50 * S, heals=True))
+    assert spec.phases == (
+        PhaseSpec("calm", 0, 10 * S),
+        PhaseSpec("chaos", 10 * S, 30 * S),
+        PhaseSpec("heal", 30 * S, 50 * S, heals=True),
+    )
 
 
 def test_an_entrys_times_count_from_its_phase(host: Host) -> None:
-    entries = ("phase: chaos, at: 2 s, restart: gw", "phase: chaos, every: 6 s, restart: gw", "phase: heal, every: 5 s, after: 1 s, times: 2, restart: gw")
+    entries = (
+        "phase: chaos, at: 2 s, restart: gw",
+        "phase: chaos, every: 6 s, restart: gw",
+        "phase: heal, every: 5 s, after: 1 s, times: 2, restart: gw",
+    )
     spec = Planner(load_text(text(*entries), Path("t.yaml")), host).world()
     assert [action.at_ns // S for action in spec.timeline] == [12, 16, 22, 28, 31, 36]
 
 
 def test_random_trouble_keeps_to_its_phase_and_out_of_the_healing(host: Host) -> None:
     block = "mtbf: 200 ms, actions: [{restart: gw}]"
-    chaos = Planner(load_text(text(faults=(f"phase: chaos, {block}",)), Path("t.yaml")), host).world().timeline
+    chaos = (
+        Planner(load_text(text(faults=(f"phase: chaos, {block}",)), Path("t.yaml")), host).world().timeline
+    )
     free = Planner(load_text(text(faults=(block,)), Path("t.yaml")), host).world().timeline
     assert all(10 * S <= action.at_ns < 30 * S for action in chaos)
     assert len(chaos) > 50
@@ -55,10 +70,15 @@ def test_random_trouble_keeps_to_its_phase_and_out_of_the_healing(host: Host) ->
 
 def test_samples_and_latencies_are_counted_by_the_phase_in_which_they_were_due(host: Host) -> None:
     expect = (
-        "count(samples.due{phase=calm}) == 300", "count(samples.due{phase=chaos}) == 600", "count(samples.missed{phase=calm}) == 0",
-        "count(samples.missed{phase=chaos,cause=timeout}) >= 100", "ratio(samples.missed{phase=chaos,device=presses/2}) >= 90 %",
-        "max(latency.gateway{phase=heal}) <= 50 ms", "p99(latency.gateway{phase=chaos}) <= 50 ms", "count(latency.cloud{phase=calm}) == 300",
-    )  # fmt: skip
+        "count(samples.due{phase=calm}) == 300",
+        "count(samples.due{phase=chaos}) == 600",
+        "count(samples.missed{phase=calm}) == 0",
+        "count(samples.missed{phase=chaos,cause=timeout}) >= 100",
+        "ratio(samples.missed{phase=chaos,device=presses/2}) >= 90 %",
+        "max(latency.gateway{phase=heal}) <= 50 ms",
+        "p99(latency.gateway{phase=chaos}) <= 50 ms",
+        "count(latency.cloud{phase=calm}) == 300",
+    )
     found = judged(host, "phase: chaos, at: 0 s, device-fault: presses/2, kind: silent", expect=expect)
     verdicts = {line: found[line][0] for line in expect}
     assert verdicts.pop(expect[6]) == "FAIL"
@@ -69,8 +89,12 @@ def test_samples_and_latencies_are_counted_by_the_phase_in_which_they_were_due(h
 
 def test_what_stands_ends_when_the_healing_begins(host: Host) -> None:
     """A cut without an end, a gateway that is off, a fault, a throttle: all of it."""
-    entries = ("phase: chaos, at: 1 s, cut: cloud", "phase: chaos, at: 2 s, shutdown: gw", "phase: chaos, at: 1 s, device-fault: presses, kind: silent",
-               "phase: chaos, at: 1 s, throttle: gw, speed: 1 %")  # fmt: skip
+    entries = (
+        "phase: chaos, at: 1 s, cut: cloud",
+        "phase: chaos, at: 2 s, shutdown: gw",
+        "phase: chaos, at: 1 s, device-fault: presses, kind: silent",
+        "phase: chaos, at: 1 s, throttle: gw, speed: 1 %",
+    )
     found = judged(host, *entries, expect=("count(samples.missed{phase=heal}) <= 60", "stuck == 0"))
     assert [verdict for verdict, _, _ in found.values()] == ["PASS"] * 3
     assert found["stuck == 0 within 10 s after phase heal"][1] <= 10 * S
@@ -88,8 +112,20 @@ def test_what_does_not_come_back_is_named(host: Host) -> None:
 
 
 def test_the_healing_makes_events_that_may_be_waited_for(host: Host) -> None:
-    entries = ("phase: chaos, at: 1 s, cut: cloud", "phase: chaos, at: 2 s, crash: gw", "after: heal cloud, write: presses/1, point: setpoint, value: 1.0")
-    found = judged(host, *entries, expect=("stuck == 0 within 20 s after heal cloud", "stuck == 0 within 20 s after restart gw", "count(commands.issued) == 1"))
+    entries = (
+        "phase: chaos, at: 1 s, cut: cloud",
+        "phase: chaos, at: 2 s, crash: gw",
+        "after: heal cloud, write: presses/1, point: setpoint, value: 1.0",
+    )
+    found = judged(
+        host,
+        *entries,
+        expect=(
+            "stuck == 0 within 20 s after heal cloud",
+            "stuck == 0 within 20 s after restart gw",
+            "count(commands.issued) == 1",
+        ),
+    )
     assert [verdict for verdict, _, _ in found.values()] == ["PASS"] * 4
 
 
@@ -100,20 +136,51 @@ def test_after_a_heal_without_phases(host: Host) -> None:
 
 MISTAKES = {
     "two of one name": (text(phases=PHASES + "  - {name: calm, for: 1 s}\n"), 'a second phase "calm"'),
-    "longer than the run": (text(phases=PHASES.replace("20 s, recover", "40 s, recover")), "ends 10 s after the run's duration"),
-    "a converge longer than its phase": (text(phases=PHASES.replace("recover-within: 10 s", "recover-within: 21 s")), "is longer than the phase itself"),
-    "an unknown phase": (text("phase: chaso, at: 1 s, restart: gw"), 'unknown phase "chaso"; did you mean "chaos"?'),
-    "a phase of none": (text("phase: chaos, at: 1 s, restart: gw", phases=""), 'unknown phase "chaos"; the scenario has no phases'),
+    "longer than the run": (
+        text(phases=PHASES.replace("20 s, recover", "40 s, recover")),
+        "ends 10 s after the run's duration",
+    ),
+    "a converge longer than its phase": (
+        text(phases=PHASES.replace("recover-within: 10 s", "recover-within: 21 s")),
+        "is longer than the phase itself",
+    ),
+    "an unknown phase": (
+        text("phase: chaso, at: 1 s, restart: gw"),
+        'unknown phase "chaso"; did you mean "chaos"?',
+    ),
+    "a phase of none": (
+        text("phase: chaos, at: 1 s, restart: gw", phases=""),
+        'unknown phase "chaos"; the scenario has no phases',
+    ),
     "beyond the phase": (text("phase: chaos, at: 21 s, restart: gw"), "lies after the end of phase chaos"),
-    "at the very end of a phase": (text("phase: chaos, at: 20 s, cut: cloud"), "lies after the end of phase chaos"),
-    "a memory that is filled": (text("at: 1 s, fill: gw, leave: 1 KiB").replace("store: {capacity: 1 MiB}", "store: {preset: greengrass}"),
-                                "gateway gw has no store on flash"),
-    "a phase of an event": (text("phase: chaos, after: phase heal, restart: gw"), '"phase" goes with "at" and "every"'),
-    "from in a phase": (text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, actions: [{restart: gw}]",)), '"from" does not go with "phase"'),
-    "a phase in an expectation": (text(expect=("count(samples.missed{phase=chaso}) == 0",)), 'unknown phase "chaso"; did you mean "chaos"?'),
-    "a phase of a stage": (text(expect=("p99(latency.stage{stage=bus,phase=chaso}) <= 1 s",)), 'unknown phase "chaso"; did you mean "chaos"?'),
+    "at the very end of a phase": (
+        text("phase: chaos, at: 20 s, cut: cloud"),
+        "lies after the end of phase chaos",
+    ),
+    "a memory that is filled": (
+        text("at: 1 s, fill: gw, leave: 1 KiB").replace(
+            "store: {capacity: 1 MiB}", "store: {preset: greengrass}"
+        ),
+        "gateway gw has no store on flash",
+    ),
+    "a phase of an event": (
+        text("phase: chaos, after: phase heal, restart: gw"),
+        '"phase" goes with "at" and "every"',
+    ),
+    "from in a phase": (
+        text(faults=("phase: chaos, from: 1 s, mtbf: 1 s, actions: [{restart: gw}]",)),
+        '"from" does not go with "phase"',
+    ),
+    "a phase in an expectation": (
+        text(expect=("count(samples.missed{phase=chaso}) == 0",)),
+        'unknown phase "chaso"; did you mean "chaos"?',
+    ),
+    "a phase of a stage": (
+        text(expect=("p99(latency.stage{stage=bus,phase=chaso}) <= 1 s",)),
+        'unknown phase "chaso"; did you mean "chaos"?',
+    ),
     "a statistic of stuck": (text(expect=("max(stuck) == 0",)), "max does not go with stuck (a gauge)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)

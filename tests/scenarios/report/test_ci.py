@@ -1,5 +1,5 @@
-"""What CI sees of a run: totals, one document, exit codes, folders, and what a verdict says of what nobody asked. The letters are those of the hunt
-that found the cases."""
+"""What CI sees of a run: totals, one document, exit codes, folders, and what a verdict says of what nobody
+asked. The letters are those of the hunt that found the cases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def folder_of_four(tmp_path: Path) -> Path:
     return plant
 
 
-def test_a11_several_scenarios_end_with_a_table_and_one_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a11_several_scenarios_end_with_a_table_and_one_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plant = folder_of_four(tmp_path)
     code = main(["run", str(plant), "--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")])
     told = capsys.readouterr()
@@ -50,12 +52,18 @@ def test_a11_several_scenarios_end_with_a_table_and_one_verdict(tmp_path: Path, 
     assert "compose.yaml" in told.err
     document = json.loads((tmp_path / "r.json").read_text())
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
-    assert [(one["kind"], one["verdict"], one["code"]) for one in document["results"]] == [("result", "FAIL", 1), ("error", None, 3), ("result", "PASS", 0)]
+    assert [(one["kind"], one["verdict"], one["code"]) for one in document["results"]] == [
+        ("result", "FAIL", 1),
+        ("error", None, 3),
+        ("result", "PASS", 0),
+    ]
     suites = ET.parse(tmp_path / "r.xml").getroot()  # written just now by us
     assert [suite.get("errors") for suite in suites] == ["0", "1", "0"]
 
 
-def test_a11_a_folder_without_a_scenario_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a11_a_folder_without_a_scenario_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "compose.yaml").write_text("services: {}\n")
     assert main(["run", str(tmp_path)]) == 3
     assert "no scenario in this folder" in capsys.readouterr().err
@@ -89,22 +97,43 @@ def test_without_expectations_nothing_can_hold(tmp_path: Path, host: Host) -> No
 
 def test_an_expectation_over_samples_of_which_none_was_due_has_no_data(tmp_path: Path, host: Host) -> None:
     phases = [{"name": "before", "for": "1 ms"}, {"name": "rest", "for": "10 s"}]
-    found = result(tmp_path, host, fleet={"phase": "aligned"}, phases=[phases[0], phases[1]], duration="20 s",
-                   overrides=None, expect=["count(samples.missed{phase=rest}) == 0", "count(samples.missed{device=m/1,phase=before}) == 0"])  # fmt: skip
+    found = result(
+        tmp_path,
+        host,
+        fleet={"phase": "aligned"},
+        phases=[phases[0], phases[1]],
+        duration="20 s",
+        overrides=None,
+        expect=[
+            "count(samples.missed{phase=rest}) == 0",
+            "count(samples.missed{device=m/1,phase=before}) == 0",
+        ],
+    )
     assert [one.verdict for one in found.judged] == [Verdict.PASS, Verdict.PASS]
-    late = result(tmp_path, host, fleet={"poll": "30 s", "count": 2}, expect=["count(samples.missed{device=m/2}) == 0", "count(samples.lost) == 0"])
+    late = result(
+        tmp_path,
+        host,
+        fleet={"poll": "30 s", "count": 2},
+        expect=["count(samples.missed{device=m/2}) == 0", "count(samples.lost) == 0"],
+    )
     assert [one.verdict for one in late.judged] == [Verdict.PASS, Verdict.PASS]
-    never = result(tmp_path, host, fleet={"poll": "60 s", "count": 2}, expect=["count(samples.missed{device=m/2}) == 0"])
+    never = result(
+        tmp_path, host, fleet={"poll": "60 s", "count": 2}, expect=["count(samples.missed{device=m/2}) == 0"]
+    )
     assert never.judged[0].verdict is Verdict.NO_DATA
 
 
-def test_a_pass_beside_what_nobody_speaks_of_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pass_beside_what_nobody_speaks_of_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cut = [{"at": "5 s", "cut": "plant", "for": "5 s"}]
     (tmp_path / "s.yaml").write_text(scenario(tmp_path, timeline=cut, expect=["count(samples.lost) == 0"]))
     assert main(["run", str(tmp_path / "s.yaml")]) == 0
     assert "; beside it 50 missed samples of which no expectation speaks" in capsys.readouterr().out
     assert main(["run", str(tmp_path / "s.yaml"), "--strict"]) == 1
-    (tmp_path / "s.yaml").write_text(scenario(tmp_path, timeline=cut, expect=["count(samples.lost) == 0", "count(samples.missed) <= 50"]))
+    (tmp_path / "s.yaml").write_text(
+        scenario(tmp_path, timeline=cut, expect=["count(samples.lost) == 0", "count(samples.missed) <= 50"])
+    )
     assert main(["run", str(tmp_path / "s.yaml"), "--strict"]) == 0
 
 
@@ -132,7 +161,17 @@ def test_d7_a_full_disk_keeps_the_other_results(tmp_path: Path) -> None:
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / ".twinloop-out").write_text("")
     (tmp_path / "out" / "a" / "run.sqlite").symlink_to("/dev/full")
-    code = main(["run", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), "--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json")])
+    code = main(
+        [
+            "run",
+            str(tmp_path / "a.yaml"),
+            str(tmp_path / "b.yaml"),
+            "--out",
+            str(tmp_path / "out"),
+            "--json",
+            str(tmp_path / "r.json"),
+        ]
+    )
     document = json.loads((tmp_path / "r.json").read_text())
     assert [one["kind"] for one in document["results"]] == ["error", "result"]
     assert code in (3, 71)
@@ -160,10 +199,15 @@ def test_d8_only_what_a_run_has_written_goes(tmp_path: Path, capsys: pytest.Capt
         ("count(commands.wrong{device=m/1}) == 0", 5), ("count(commands.wrong{device=m/2}) <= 2", 3),
     ],
 )  # fmt: skip
-def test_an_expectation_speaks_of_wrong_values_of_its_own_devices_only(tmp_path: Path, host: Host, expect: str, unspoken: int) -> None:
+def test_an_expectation_speaks_of_wrong_values_of_its_own_devices_only(
+    tmp_path: Path, host: Host, expect: str, unspoken: int
+) -> None:
     """m/2 has 3 wrong readings and 2 wrong writes; whoever speaks of m/1 alone says nothing of that."""
     writes = [{"at": "1.5 s", "write": f"m/{number}", "point": "setpoint", "value": 6} for number in (1, 2)]
-    loaded = load_text(scenario(tmp_path, fleet={"count": 2}, duration="3 s", timeline=writes, expect=[expect]), tmp_path / "case.yaml")
+    loaded = load_text(
+        scenario(tmp_path, fleet={"count": 2}, duration="3 s", timeline=writes, expect=[expect]),
+        tmp_path / "case.yaml",
+    )
     world = World(Planner(loaded, host).world(), host)
     try:
         judge = Judge(world, read_expectations(loaded))
@@ -184,10 +228,15 @@ def test_an_expectation_speaks_of_wrong_values_of_its_own_devices_only(tmp_path:
         ("count(samples.delivered{fleet=m}) > 20", False), ("ratio(samples.delivered) >= 20 %", True), ("count(samples.missed) <= 100", True),
     ],
 )  # fmt: skip
-def test_who_says_that_some_arrived_says_nothing_of_the_others(tmp_path: Path, host: Host, expect: str, spoken: bool) -> None:
+def test_who_says_that_some_arrived_says_nothing_of_the_others(
+    tmp_path: Path, host: Host, expect: str, spoken: bool
+) -> None:
     """Half of 10 s is cut off: 50 of 100 points or so are missed beside a PASS."""
     loaded = load_text(
-        scenario(tmp_path, duration="10 s", expect=[expect], timeline=[{"at": "0 s", "cut": "plant", "for": "5 s"}]), tmp_path / "case.yaml"
+        scenario(
+            tmp_path, duration="10 s", expect=[expect], timeline=[{"at": "0 s", "cut": "plant", "for": "5 s"}]
+        ),
+        tmp_path / "case.yaml",
     )
     result = run(loaded, Options(), host)
     assert result.verdict is Verdict.PASS
@@ -204,14 +253,39 @@ def test_who_says_that_some_arrived_says_nothing_of_the_others(tmp_path: Path, h
     ],
 )  # fmt: skip
 def test_what_makes_the_exit_code_is_in_junit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], expect: list[str], flags: list[str], code: int, kind: str, text: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    expect: list[str],
+    flags: list[str],
+    code: int,
+    kind: str,
+    text: str,
 ) -> None:
     cut = [{"at": "0 s", "cut": "plant", "for": "4500 ms"}]
-    (tmp_path / "a.yaml").write_text(scenario(tmp_path, duration="10 s", expect=expect, timeline=cut), encoding="utf-8")
-    (tmp_path / "b.yaml").write_text(scenario(tmp_path, duration="1 s", expect=["count(samples.missed) == 0"]), encoding="utf-8")
-    assert main(["run", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), "--junit", str(tmp_path / "r.xml"), *flags]) == code
+    (tmp_path / "a.yaml").write_text(
+        scenario(tmp_path, duration="10 s", expect=expect, timeline=cut), encoding="utf-8"
+    )
+    (tmp_path / "b.yaml").write_text(
+        scenario(tmp_path, duration="1 s", expect=["count(samples.missed) == 0"]), encoding="utf-8"
+    )
+    assert (
+        main(
+            [
+                "run",
+                str(tmp_path / "a.yaml"),
+                str(tmp_path / "b.yaml"),
+                "--junit",
+                str(tmp_path / "r.xml"),
+                *flags,
+            ]
+        )
+        == code
+    )
     first, second = ET.parse(tmp_path / "r.xml").getroot()
-    assert [first.get("failures"), first.get("errors")] == [str(int(kind == "failure")), str(int(kind == "error"))]
+    assert [first.get("failures"), first.get("errors")] == [
+        str(int(kind == "failure")),
+        str(int(kind == "error")),
+    ]
     assert [second.get("failures"), second.get("errors")] == ["0", "0"]
     if text:
         assert first.findall(f"testcase[@name='run']/{kind}")[0].get("message") == text
@@ -220,16 +294,26 @@ def test_what_makes_the_exit_code_is_in_junit(
     assert last.startswith(f"{word}  2 scenarios: ")
 
 
-def test_the_last_line_of_several_is_what_the_exit_code_says(capsys: pytest.CaptureFixture[str], tmp_path: Path, host: Host) -> None:
-    """BROKEN beside a file that can't be read: 2 is worse than 3. A wrong value alone is a failure of the run."""
+def test_the_last_line_of_several_is_what_the_exit_code_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, host: Host
+) -> None:
+    """BROKEN beside a file that can't be read: 2 is worse than 3. A wrong value alone is a failure of the
+    run."""
     from rich.console import Console
 
     good = result(tmp_path, host, duration="2 s", expect=["count(samples.missed) == 0"])
-    wrong = replace(good, verdict=Verdict.FAIL, data={**good.data, "truth": {**good.data["truth"], "wrong": 3}, "unspoken": {"wrong": 3}})
+    wrong = replace(
+        good,
+        verdict=Verdict.FAIL,
+        data={**good.data, "truth": {**good.data["truth"], "wrong": 3}, "unspoken": {"wrong": 3}},
+    )
     broken = replace(good, verdict=Verdict.BROKEN, error="the books don't add up")
     refused = ScenarioError("x.yaml", 1, "$", "no")
     total(Console(width=200), [("a", good, 0), ("b", refused, 3), ("c", broken, 2), ("d", wrong, 1)], 0)
-    assert capsys.readouterr().out.strip().splitlines()[-1] == "BROKEN  4 scenarios: 1 PASS, 1 ERROR, 1 BROKEN, 1 FAIL"
+    assert (
+        capsys.readouterr().out.strip().splitlines()[-1]
+        == "BROKEN  4 scenarios: 1 PASS, 1 ERROR, 1 BROKEN, 1 FAIL"
+    )
     write_junit(tmp_path / "w.xml", [(tmp_path / "d.yaml", wrong)], strict=False)
     failures = ET.parse(tmp_path / "w.xml").getroot().findall("testsuite/testcase[@name='run']/failure")
     assert [one.get("message") for one in failures] == ["FAIL: 3 values are not what devices showed"]

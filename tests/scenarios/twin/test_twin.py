@@ -1,4 +1,5 @@
-"""``fit``, ``compare`` and ``twin:``: parameters that are known are recovered within what is said of them, a device that drifts is named."""
+"""``fit``, ``compare`` and ``twin:``: parameters that are known are recovered within what is said of them, a
+device that drifts is named."""
 
 from __future__ import annotations
 
@@ -52,17 +53,35 @@ timeline:
 """
 
 SHAPES = {
-    "sine": lambda n: (Signal("sine", 6.0, 1.5, n, noise=0.05), 0.0, {"level": 6.0, "swing": 1.5, "period_s": n, "noise": 0.05, "drift a day": 0.0}),
+    "sine": lambda n: (
+        Signal("sine", 6.0, 1.5, n, noise=0.05),
+        0.0,
+        {"level": 6.0, "swing": 1.5, "period_s": n, "noise": 0.05, "drift a day": 0.0},
+    ),
     "square": lambda n: (
-        Signal("square", 12.0, 240.0, n, 0.4, noise=1.2), 0.0, {"level": 12.0, "swing": 240.0, "period_s": n, "noise": 1.2, "duty": 0.4}
+        Signal("square", 12.0, 240.0, n, 0.4, noise=1.2),
+        0.0,
+        {"level": 12.0, "swing": 240.0, "period_s": n, "noise": 1.2, "duty": 0.4},
     ),
     "ramp": lambda n: (Signal("ramp", 1.0, 240.0, n), 0.1, {"level": 1.0, "swing": 240.0, "period_s": n}),
-    "reversion": lambda n: (Signal("reversion", 55.0, 0.3, duty=0.1), 0.0, {"level": 55.0, "pull a step": 0.1, "swing a step": 0.3}),
+    "reversion": lambda n: (
+        Signal("reversion", 55.0, 0.3, duty=0.1),
+        0.0,
+        {"level": 55.0, "pull a step": 0.1, "swing a step": 0.3},
+    ),
     "walk": lambda n: (Signal("walk", 3.0, 0.3), 0.0, {"swing a step": 0.3}),
     "counter": lambda n: (Signal("counter", 12.0, 0.4), 1.0, {"level": 12.0, "rate a second": 0.4}),
-    "constant": lambda n: (Signal("constant", 6.0, noise=0.3, drift=0.001), 0.0, {"level": 6.0, "noise": 0.3, "drift a day": 86.4}),
-    "step": lambda n: (Signal("step", 6.0, 3.0, 300, noise=0.3), 0.0, {"level": 6.0, "swing": 3.0, "at_s": 300.0, "noise": 0.3}),
-}  # fmt: skip
+    "constant": lambda n: (
+        Signal("constant", 6.0, noise=0.3, drift=0.001),
+        0.0,
+        {"level": 6.0, "noise": 0.3, "drift a day": 86.4},
+    ),
+    "step": lambda n: (
+        Signal("step", 6.0, 3.0, 300, noise=0.3),
+        0.0,
+        {"level": 6.0, "swing": 3.0, "at_s": 300.0, "noise": 0.3},
+    ),
+}
 
 
 def readings(signal: Signal, quantum: float, key: int, count: int) -> Series:
@@ -73,7 +92,8 @@ def readings(signal: Signal, quantum: float, key: int, count: int) -> Series:
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_known_parameters_are_recovered_within_what_is_said_of_them(kind: str) -> None:
-    """Two standard errors are to hold 95 of 100 times; of 40 recordings here, at least 33 for each figure (binomial: less once in 2000)."""
+    """Two standard errors are to hold 95 of 100 times; of 40 recordings here, at least 33 for each figure
+    (binomial: less once in 2000)."""
     draws = random.Random(17)
     held: dict[str, int] = {}
     right = 0
@@ -84,7 +104,9 @@ def test_known_parameters_are_recovered_within_what_is_said_of_them(kind: str) -
         right += shape.signal.kind == kind
         if shape.signal.kind == kind:
             for name, true in truth.items():
-                held[name] = held.get(name, 0) + (abs(shape.estimates[name].value - true) <= shape.estimates[name].error)
+                held[name] = held.get(name, 0) + (
+                    abs(shape.estimates[name].value - true) <= shape.estimates[name].error
+                )
     assert right >= 38
     assert {name: count for name, count in held.items() if count < 33 * right / 40} == {}
 
@@ -116,7 +138,8 @@ def of(folder: Path, number: int) -> Recording:
 
 
 def test_a_link_is_recovered_from_how_long_exchanges_took(recorded: Path) -> None:
-    """Three legs of one link, each with draws of its own: two of three within two standard errors, all within four."""
+    """Three legs of one link, each with draws of its own: two of three within two standard errors, all within
+    four."""
     truth = {"delay_ns": 2e6, "jitter_ns": 5e5, "p": 0.01, "r": 0.4, "loss": 0.01 / 0.41}
     within = dict.fromkeys(truth, 0)
     for number in (1, 2, 3):
@@ -133,10 +156,23 @@ def test_a_link_is_recovered_from_how_long_exchanges_took(recorded: Path) -> Non
     assert min(within.values()) >= 2, within
 
 
-def test_a_device_that_drifts_is_named_with_the_hour(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_device_that_drifts_is_named_with_the_hour(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [str(recorded / "recording" / f"presses-{n}.csv") for n in (1, 2, 3)]
     (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    code = main(["compare", *files, "--scenario", str(tmp_path / "s.yaml"), "--fleet", "presses", "--json", str(tmp_path / "c.json")])
+    code = main(
+        [
+            "compare",
+            *files,
+            "--scenario",
+            str(tmp_path / "s.yaml"),
+            "--fleet",
+            "presses",
+            "--json",
+            str(tmp_path / "c.json"),
+        ]
+    )
     assert code == 1
     said = [line for line in capsys.readouterr().out.splitlines() if "LEFT" in line]
     assert len(said) == 2
@@ -151,7 +187,9 @@ def test_a_device_that_drifts_is_named_with_the_hour(recorded: Path, tmp_path: P
     assert main(["compare", files[0], "--model", "press-sensor"]) == 0
 
 
-def test_a_fitted_model_is_a_device_of_a_scenario(recorded: Path, tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fitted_model_is_a_device_of_a_scenario(
+    recorded: Path, tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Written, read back, run, recorded: it shows what it was fitted to."""
     file = str(recorded / "recording" / "presses-1.csv")
     assert main(["fit", file, "--like", "press-sensor", "--out", str(tmp_path / "model" / "press.yaml")]) == 0
@@ -162,34 +200,53 @@ def test_a_fitted_model_is_a_device_of_a_scenario(recorded: Path, tmp_path: Path
     text = SCENARIO.replace("device: press-sensor", "device: model/press.yaml").split("timeline:")[0]
     spec = planned(host, text, tmp_path)
     model = spec.devices[0].model
-    assert [point.address for point in model.points] == [point.address for point in catalog.model("press-sensor").points]
+    assert [point.address for point in model.points] == [
+        point.address for point in catalog.model("press-sensor").points
+    ]
     assert compare(of(recorded, 1), model)[0].left_ns is None
-    assert load_text(text, tmp_path / "s.yaml").models.of("model/press.yaml", ()).source.startswith("fitted to presses-1.csv (sha256 ")
+    assert (
+        load_text(text, tmp_path / "s.yaml")
+        .models.of("model/press.yaml", ())
+        .source.startswith("fitted to presses-1.csv (sha256 ")
+    )
 
 
 def test_a_model_file_keeps_every_figure(tmp_path: Path) -> None:
     for name in ("press-sensor", "energy-meter", "battery"):
         model = catalog.model(name)
         again = read_model(write_model(model), tmp_path / "m.yaml", name)
-        assert [(p.name, p.table, p.address, p.type, p.scale, p.unit, p.low, p.high, p.writable) for p in again.points] == [
-            (p.name, p.table, p.address, p.type, p.scale, p.unit, p.low, p.high, p.writable) for p in model.points
+        assert [
+            (p.name, p.table, p.address, p.type, p.scale, p.unit, p.low, p.high, p.writable)
+            for p in again.points
+        ] == [
+            (p.name, p.table, p.address, p.type, p.scale, p.unit, p.low, p.high, p.writable)
+            for p in model.points
         ]
         for key in (1, 2):
-            one, other = Device(model=model, name="d", unit_id=1, key=key), Device(model=again, name="d", unit_id=1, key=key)
+            one = Device(model=model, name="d", unit_id=1, key=key)
+            other = Device(model=again, name="d", unit_id=1, key=key)
             for step in (0, 3, 500):
                 one.advance(step * model.step_ns)
                 other.advance(step * model.step_ns)
-                assert [one.image.value(i) for i in range(len(model.points))] == [other.image.value(i) for i in range(len(model.points))]
+                assert [one.image.value(i) for i in range(len(model.points))] == [
+                    other.image.value(i) for i in range(len(model.points))
+                ]
     with pytest.raises(ValueError, match="moves by physics"):
         write_model(catalog.model("tank"))
 
 
-def test_what_is_no_model_file_is_refused_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_model_file_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = write_model(catalog.model("press-sensor"))
     cases = [
-        ("format: 1", "format: 2", "expected 1"), ("type: f32", "type: f33", "expected 'u16'"), ("kind: sine", "kind: sinus", 'did you mean "sine"'),
-        ("step: 500 ms", "step: 0 s", "over 0"), ("address: 2\n", "address: 1\n", "both lie at holding 1"), ("title:", "titel:", "titel"),
-    ]  # fmt: skip
+        ("format: 1", "format: 2", "expected 1"),
+        ("type: f32", "type: f33", "expected 'u16'"),
+        ("kind: sine", "kind: sinus", 'did you mean "sine"'),
+        ("step: 500 ms", "step: 0 s", "over 0"),
+        ("address: 2\n", "address: 1\n", "both lie at holding 1"),
+        ("title:", "titel:", "titel"),
+    ]
     for old, new, message in cases:
         assert old in good
         (tmp_path / "m.yaml").write_text(good.replace(old, new, 1), encoding="utf-8")
@@ -220,9 +277,15 @@ def test_a_twin_begins_where_the_recording_ends(recorded: Path) -> None:
     last = {name: track.values[-1] for name, track in recording.tracks.items()}
     shown = {point.name: device.image.value(i) for i, point in enumerate(made.points)}
     for name, tolerance in (
-        ("pressure", 0.25), ("temperature", 1e-4), ("vibration", 0.011), ("oil-level", 0.11), ("cycles", 1.0), ("energy", 1.0), ("state", 0.0),
+        ("pressure", 0.25),
+        ("temperature", 1e-4),
+        ("vibration", 0.011),
+        ("oil-level", 0.11),
+        ("cycles", 1.0),
+        ("energy", 1.0),
+        ("state", 0.0),
         ("setpoint", 0.0),
-    ):  # fmt: skip
+    ):
         value = shown[name]
         assert value is not None
         assert abs(value - last[name]) <= tolerance, name
@@ -234,7 +297,9 @@ def test_counters_and_writes_go_on_after_a_gap() -> None:
     track = parse(["ns,point,value,status", "0,a,5,0", "1000000000,a,6,0", "4000000000,b,1,0"]).tracks["a"]
     assert resumed(Signal("counter", 0.0, 1.0), track, 4_000_000_000, 1_000_000_000).level == 9.0
     assert resumed(Signal("constant", 2.0, noise=0.1), track, 4_000_000_000, 1_000_000_000).level == 5.5
-    assert resumed(Signal("step", 2.0, 3.0, 9), track, 4_000_000_000, 1_000_000_000) == Signal("constant", 6.0, 0.0, 9)
+    assert resumed(Signal("step", 2.0, 3.0, 9), track, 4_000_000_000, 1_000_000_000) == Signal(
+        "constant", 6.0, 0.0, 9
+    )
 
 
 PHYSICS = """\
@@ -253,8 +318,11 @@ gateways:
 """
 
 
-def test_physics_goes_on_and_is_compared_with_the_inputs_that_were_recorded(tmp_path: Path, host: Host) -> None:
-    """The pump of a tank is switched off; its twin in a scenario begins at the level of then; beside the model it stays in its band."""
+def test_physics_goes_on_and_is_compared_with_the_inputs_that_were_recorded(
+    tmp_path: Path, host: Host
+) -> None:
+    """The pump of a tank is switched off; its twin in a scenario begins at the level of then; beside the
+    model it stays in its band."""
 
     def record(text: str, folder: str) -> Recording:
         with opened(recordable(planned(host, text, tmp_path), 120_000_000_000), host) as world:
@@ -272,8 +340,17 @@ def test_physics_goes_on_and_is_compared_with_the_inputs_that_were_recorded(tmp_
     assert abs(second.tracks["level"].values[0] - first.tracks["level"].values[-1]) < 0.01
     assert abs(second.tracks["level"].values[0] - 1.5) > 0.05, "where a tank begins otherwise"
     assert second.tracks["pump"].values[0] == 0.0
-    leaking = {**first.tracks, "level": first.tracks["level"]._replace(values=[v - 0.0005 * i for i, v in enumerate(first.tracks["level"].values)])}
-    (level,) = [point for point in compare(first._replace(tracks=leaking), catalog.model("tank")) if point.point == "level"]
+    leaking = {
+        **first.tracks,
+        "level": first.tracks["level"]._replace(
+            values=[v - 0.0005 * i for i, v in enumerate(first.tracks["level"].values)]
+        ),
+    }
+    (level,) = [
+        point
+        for point in compare(first._replace(tracks=leaking), catalog.model("tank"))
+        if point.point == "level"
+    ]
     assert level.left_ns is not None
     overridden = PHYSICS.replace("fleets:\n", "fleets:\n  tanks/1: {twin: recording/tanks-1.csv}\n")
     assert planned(host, overridden, tmp_path).devices[0].model.name == "tank from recording/tanks-1.csv"
@@ -289,11 +366,18 @@ def test_physics_goes_on_and_is_compared_with_the_inputs_that_were_recorded(tmp_
         ("twin: recording/other.csv", "it has no Good reading of tank's points"),
     ],
 )
-def test_a_twin_that_cannot_be(tmp_path: Path, given: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_twin_that_cannot_be(
+    tmp_path: Path, given: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "recording").mkdir()
     (tmp_path / "recording" / "empty.csv").write_text("ns,point,value,status\n", encoding="utf-8")
-    (tmp_path / "recording" / "other.csv").write_text("ns,point,value,status\n1,nothing,1,0\n", encoding="utf-8")
-    (tmp_path / "s.yaml").write_text(PHYSICS.replace("device: tank,", f"device: tank, {given},") + "expect: [count(samples.lost) == 0]\n", encoding="utf-8")
+    (tmp_path / "recording" / "other.csv").write_text(
+        "ns,point,value,status\n1,nothing,1,0\n", encoding="utf-8"
+    )
+    (tmp_path / "s.yaml").write_text(
+        PHYSICS.replace("device: tank,", f"device: tank, {given},") + "expect: [count(samples.lost) == 0]\n",
+        encoding="utf-8",
+    )
     assert main(["check", str(tmp_path / "s.yaml")]) == 3
     assert message in capsys.readouterr().err
 
@@ -303,14 +387,18 @@ def test_commands_that_cannot_be(tmp_path: Path, recorded: Path, capsys: pytest.
     (tmp_path / "short.csv").write_text("ns,point,value,status\n1,pressure,1,0\n", encoding="utf-8")
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     cases = [
-        (["compare", file], "say which model"), (["compare", file, "--fleet", "presses"], "say which model"),
-        (["compare", file, "--model", "pres-sensor"], 'did you mean "press-sensor"'), (["compare", file, "--model", "meter"], "it has no point of meter"),
+        (["compare", file], "say which model"),
+        (["compare", file, "--fleet", "presses"], "say which model"),
+        (["compare", file, "--model", "pres-sensor"], 'did you mean "press-sensor"'),
+        (["compare", file, "--model", "meter"], "it has no point of meter"),
         (["compare", str(tmp_path / "none.csv"), "--model", "tank"], "none.csv: No such file"),
         (["compare", str(tmp_path / "wrong.csv"), "--model", "tank"], "wrong.csv:1: expected the header"),
         (["compare", file, "--scenario", "quickstart", "--fleet", "pressen"], 'unknown fleet "pressen"'),
-        (["fit", str(tmp_path / "short.csv")], "no two Good readings of a point"), (["fit", file, "--like", "motor"], "motor has no point pressure"),
-        (["fit", file, "--response", "fast"], "--response"), (["record", "quickstart", "--for", "soon"], "--for"),
-    ]  # fmt: skip
+        (["fit", str(tmp_path / "short.csv")], "no two Good readings of a point"),
+        (["fit", file, "--like", "motor"], "motor has no point pressure"),
+        (["fit", file, "--response", "fast"], "--response"),
+        (["record", "quickstart", "--for", "soon"], "--for"),
+    ]
     for arguments, message in cases:
         assert main(arguments) == 3, arguments
         assert message in capsys.readouterr().err, arguments
@@ -343,9 +431,12 @@ points:
 """
 
 
-def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over real sockets, from another process: parameters within four standard errors (which readings are taken isn't the same each time, and two hold
-    95 times of 100); the one that drifts is named, with the second."""
+def test_a_served_device_is_recorded_fitted_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over real sockets, from another process: parameters within four standard errors (which readings are
+    taken isn't the same each time, and two hold 95 times of 100); the one that drifts is named, with the
+    second."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "fast.yaml").write_text(FAST, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(WIRE, encoding="utf-8")
@@ -356,7 +447,21 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
         while not at.exists() or not at.read_text(encoding="utf-8").endswith("}\n"):
             assert process.poll() is None
             time.sleep(0.005)
-        assert main(["record", str(tmp_path / "s.yaml"), "--for", "9 s", "--map", str(at), "--out", str(tmp_path / "recording")]) == 0
+        assert (
+            main(
+                [
+                    "record",
+                    str(tmp_path / "s.yaml"),
+                    "--for",
+                    "9 s",
+                    "--map",
+                    str(at),
+                    "--out",
+                    str(tmp_path / "recording"),
+                ]
+            )
+            == 0
+        )
     finally:
         process.send_signal(signals.SIGTERM)
         process.communicate(timeout=20)
@@ -365,8 +470,15 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
     assert fitted["pressure"] is not None
     assert fitted["flow"] is not None
     assert fitted["pressure"].signal.kind == "sine"
-    for shape, name, true in ((fitted["pressure"], "level", 6.0), (fitted["pressure"], "swing", 1.5), (fitted["flow"], "level", 3.0)):
-        assert abs(shape.estimates[name].value - true) <= 2.0 * shape.estimates[name].error, (name, shape.estimates[name])
+    for shape, name, true in (
+        (fitted["pressure"], "level", 6.0),
+        (fitted["pressure"], "swing", 1.5),
+        (fitted["flow"], "level", 3.0),
+    ):
+        assert abs(shape.estimates[name].value - true) <= 2.0 * shape.estimates[name].error, (
+            name,
+            shape.estimates[name],
+        )
     assert abs(fitted["pressure"].estimates["period_s"].value - 1.26) < 0.01
     capsys.readouterr()
     files = [str(tmp_path / "recording" / f"fast-{n}.csv") for n in (1, 2)]
@@ -381,11 +493,19 @@ def test_a_served_device_is_recorded_fitted_and_compared(tmp_path: Path, capsys:
 
 def test_a_model_without_a_map_is_laid_out_anew(recorded: Path) -> None:
     model = model_of(fit(of(recorded, 1)), "m", "s", None)
-    assert [(point.table, point.address, point.type) for point in model.points[:2]] == [("holding", 0, "f64"), ("holding", 4, "f64")]
+    assert [(point.table, point.address, point.type) for point in model.points[:2]] == [
+        ("holding", 0, "f64"),
+        ("holding", 4, "f64"),
+    ]
     assert len(model.points) == 10
 
 
-@pytest.mark.parametrize(("head", "row", "said"), [("", "", "it has no column took_ns"), (",unit,took_ns", ",,", "column took_ns is empty")])
+@pytest.mark.parametrize(
+    ("head", "row", "said"),
+    [("", "", "it has no column took_ns"), (",unit,took_ns", ",,", "column took_ns is empty")],
+)
 def test_a_column_that_is_empty_is_not_called_missing(head: str, row: str, said: str) -> None:
     rows = [f"{i * 1_000_000_000},pressure,{100 + i % 3},0{row}" for i in range(100)]
-    assert f"how long exchanges took: {said}" in fit(parse([f"ns,point,value,status{head}", *rows])).why_no_link
+    assert (
+        f"how long exchanges took: {said}" in fit(parse([f"ns,point,value,status{head}", *rows])).why_no_link
+    )

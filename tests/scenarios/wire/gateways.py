@@ -1,6 +1,8 @@
-"""Two small gateways of a third kind, over sockets: one keeps what it couldn't send, one forgets it. What ``serve --judge`` tells apart.
+"""Two small gateways of a third kind, over sockets: one keeps what it couldn't send, one forgets it. What
+``serve --judge`` tells apart.
 
-``python -m tests.scenarios.wire.gateways MAP BROKER_PORT keeps|forgets SECONDS``: polls every device of a map that serve has written.
+``python -m tests.scenarios.wire.gateways MAP BROKER_PORT keeps|forgets SECONDS``: polls every device of a map
+that serve has written.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ POLL_S, ANSWER_S = 0.03, 0.25
 
 
 class Uplink:
-    """One message at a time, acknowledged or sent again; a gateway that ``forgets`` drops what it has when its connection is lost."""
+    """One message at a time, acknowledged or sent again; a gateway that ``forgets`` drops what it has when
+    its connection is lost."""
 
     def __init__(self, port: int, forgets: bool) -> None:
         self._port, self._forgets = port, forgets
@@ -55,7 +58,9 @@ class Uplink:
                 data = await asyncio.wait_for(reader.read(4096), ANSWER_S)
                 if not data:
                     raise EOFError
-                got.extend(one for one in packets.feed(data) if not isinstance(one, Publish))  # amqtt sends what nobody has asked for
+                got.extend(
+                    one for one in packets.feed(data) if not isinstance(one, Publish)
+                )  # amqtt sends what nobody has asked for
             return got.popleft()
 
         try:
@@ -89,9 +94,13 @@ async def modbus(uplink: Uplink, devices: dict[str, dict[str, str]]) -> None:
     while True:
         for device, entry in devices.items():
             address = int(entry["counter"].split()[1])
-            answer = await client.read_holding_registers(0, count=address + 2, device_id=int(entry["url"].rpartition("/")[2]))
+            answer = await client.read_holding_registers(
+                0, count=address + 2, device_id=int(entry["url"].rpartition("/")[2])
+            )
             words = answer.registers
-            last[device] = send(uplink, device, words[address] << 16 | words[address + 1], last[device], words)
+            last[device] = send(
+                uplink, device, words[address] << 16 | words[address + 1], last[device], words
+            )
         await asyncio.sleep(POLL_S)
 
 
@@ -112,7 +121,11 @@ async def main(map_file: str, port: int, kind: str, seconds: float) -> None:
     tcp = {name: entry for name, entry in devices.items() if entry["protocol"] == "modbus-tcp"}
     if tcp:
         tasks.append(asyncio.create_task(modbus(uplink, tcp)))
-    tasks += [asyncio.create_task(opcua(uplink, name, entry)) for name, entry in devices.items() if entry["protocol"] == "opcua"]
+    tasks += [
+        asyncio.create_task(opcua(uplink, name, entry))
+        for name, entry in devices.items()
+        if entry["protocol"] == "opcua"
+    ]
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()

@@ -1,4 +1,5 @@
-"""``twinloop attach`` and ``record``: the simulated gateway against devices that ``serve`` exposes in another process."""
+"""``twinloop attach`` and ``record``: the simulated gateway against devices that ``serve`` exposes in another
+process."""
 
 from __future__ import annotations
 
@@ -77,7 +78,9 @@ def serving(folder: Path, text: str = SCENARIO, devices: int = 7) -> Iterator[tu
     """The scenario's field in a process of its own: (its map, the process)."""
     (folder / "s.yaml").write_text(text, encoding="utf-8")
     at = folder / "map.json"
-    process = processes.twinloop("serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at))
+    process = processes.twinloop(
+        "serve", str(folder / "s.yaml"), "--port", "0", "--opcua-port", "0", "--map", str(at)
+    )
     try:
         for _ in range(devices):
             assert process.stdout.readline(), process.stderr.read()
@@ -95,12 +98,15 @@ def planned(host: Host, text: str = SCENARIO) -> WorldSpec:
 
 
 def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int | None:
-    """By how many steps the device that was served is ahead of the readings: every one of them is what its model shows then, or within a quarter of a
-    step after that (a request takes its time on a busy machine, and the next step may have begun)."""
+    """By how many steps the device that was served is ahead of the readings: every one of them is what its
+    model shows then, or within a quarter of a step after that (a request takes its time on a busy machine,
+    and the next step may have begun)."""
     device = next(device for device in spec.devices if device.name == name)
     index = device.model.index(point)
     assert index is not None
-    model = Device(model=device.model, name=name, unit_id=1, key=RandomStreams(spec.seed).key(f"device/{name}"))
+    model = Device(
+        model=device.model, name=name, unit_id=1, key=RandomStreams(spec.seed).key(f"device/{name}")
+    )
     values = []
     for step in range(2000):
         model.advance(step * device.model.step_ns)
@@ -109,21 +115,49 @@ def shown(spec: WorldSpec, name: str, recording: Recording, point: str) -> int |
     for ahead in range(1500):
         for early in (0, device.model.step_ns // 4, device.model.step_ns // 2, 3 * device.model.step_ns // 4):
             begins = [ahead * device.model.step_ns + early + ns for ns in track.at_ns]
-            may = [{values[ns // device.model.step_ns], values[(ns + device.model.step_ns // 4) // device.model.step_ns]} for ns in begins]
-            if all(any(abs(one - value) <= 1e-5 * max(1.0, abs(value)) for one in shows) for shows, value in zip(may, track.values, strict=True)):
+            may = [
+                {
+                    values[ns // device.model.step_ns],
+                    values[(ns + device.model.step_ns // 4) // device.model.step_ns],
+                }
+                for ns in begins
+            ]
+            if all(
+                any(abs(one - value) <= 1e-5 * max(1.0, abs(value)) for one in shows)
+                for shows, value in zip(may, track.values, strict=True)
+            ):
                 return ahead
     return None
 
 
 @steady
-def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Modbus TCP, RTU on a pseudo-terminal, OPC UA: recorded by one process, served by another, equal to the model's values."""
+def test_readings_are_what_the_other_process_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Modbus TCP, RTU on a pseudo-terminal, OPC UA: recorded by one process, served by another, equal to the
+    model's values."""
     with serving(tmp_path) as (at, _):
-        assert main(["record", str(tmp_path / "s.yaml"), "--for", "3 s", "--map", str(at), "--out", str(tmp_path / "rec")]) == 0
+        assert (
+            main(
+                [
+                    "record",
+                    str(tmp_path / "s.yaml"),
+                    "--for",
+                    "3 s",
+                    "--map",
+                    str(at),
+                    "--out",
+                    str(tmp_path / "rec"),
+                ]
+            )
+            == 0
+        )
         said = capsys.readouterr()
         assert "tanks/1 is polled, not subscribed to" in said.err
         (tmp_path / "s.yaml").write_text(SCENARIO + WRITES, encoding="utf-8")
-        code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])
+        code = main(
+            ["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")]
+        )
         out = capsys.readouterr().out
         assert code == 0, out
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]
@@ -134,33 +168,56 @@ def test_readings_are_what_the_other_process_serves(tmp_path: Path, capsys: pyte
     assert result["reproduce"].endswith(f" --map {at}")
     truth = result["truth"]
     assert (truth["wrong"], truth["commands_wrong"], truth["commands_checked"]) == (0, 0, 2)
-    assert truth["asked_elsewhere"] >= 300, "all but what was read before the other process had said what time it is"
+    assert truth["asked_elsewhere"] >= 300, (
+        "all but what was read before the other process had said what time it is"
+    )
     assert "of them by asking the process that serves them" in out
     host = Host()
     try:
         spec = planned(host)
     finally:
         host.close()
-    for name, point in (("presses/2", "pressure"), ("presses/3", "temperature"), ("meters/2", "voltage"), ("tanks/1", "level")):
-        recording = parse((tmp_path / "rec" / f"{name.replace('/', '-')}.csv").read_text(encoding="utf-8").splitlines())
+    for name, point in (
+        ("presses/2", "pressure"),
+        ("presses/3", "temperature"),
+        ("meters/2", "voltage"),
+        ("tanks/1", "level"),
+    ):
+        recording = parse(
+            (tmp_path / "rec" / f"{name.replace('/', '-')}.csv").read_text(encoding="utf-8").splitlines()
+        )
         assert len(recording.tracks[point].values) == (12 if name[0] == "p" else 6)
-        least = {"p": 12, "m": 0, "t": 5}[name[0]]  # a line has no network; OPC UA's first poll takes several exchanges
+        least = {"p": 12, "m": 0, "t": 5}[
+            name[0]
+        ]  # a line has no network; OPC UA's first poll takes several exchanges
         assert least <= len(recording.exchanges) <= least + (name[0] == "t")
         assert shown(spec, name, recording, point) is not None, (name, point)
 
 
 @steady
-def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its own table can't say so: read by that, every value is right. A device that somebody else puts elsewhere isn't asked for."""
+def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own table can't say so: read by that, every value is right. A device that somebody else puts
+    elsewhere isn't asked for."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "press.yaml").write_text(BELIEVED, encoding="utf-8")
     with serving(tmp_path) as (at, _):
-        text = SCENARIO.replace("device: press-sensor", "device: model/press.yaml").replace("duration: 3 s", "duration: 2 s")
+        text = SCENARIO.replace("device: press-sensor", "device: model/press.yaml").replace(
+            "duration: 3 s", "duration: 2 s"
+        )
         (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
-        codes = [main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])]
+        codes = [
+            main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(tmp_path / "r.json")])
+        ]
         out = capsys.readouterr().out
         found = json.loads(at.read_text(encoding="utf-8"))
-        pairs = [part for name, entry in found.items() if name.startswith("presses") for part in ("--device", f"{name}={entry['url']}")]
+        pairs = [
+            part
+            for name, entry in found.items()
+            if name.startswith("presses")
+            for part in ("--device", f"{name}={entry['url']}")
+        ]
         codes.append(main(["attach", str(tmp_path / "s.yaml"), *pairs]))
     assert codes == [1, 0], out
     truth = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"][0]["truth"]
@@ -170,16 +227,26 @@ def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serve
     assert truth["example"].endswith("(looks like another scale)")
 
 
-LINE = "\n".join(line for line in SCENARIO.splitlines() if not line.startswith(("  presses:", "  tanks:", "  plant:", "  opcua-driver:")))
+LINE = "\n".join(
+    line
+    for line in SCENARIO.splitlines()
+    if not line.startswith(("  presses:", "  tanks:", "  plant:", "  opcua-driver:"))
+)
 LINE = LINE.replace("19200 Bd", "9600 Bd").replace("count(samples.missed) == 0", "count(samples.missed) >= 0")
 
 
 @steady
-def test_a4_a_served_line_and_a_simulated_one_agree_on_what_is_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A whole answer takes more than 15 ms at 9600 Bd: over a real pseudo-terminal, too, 6 ms are too few for it, and 400 ms enough."""
+def test_a4_a_served_line_and_a_simulated_one_agree_on_what_is_too_late(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A whole answer takes more than 15 ms at 9600 Bd: over a real pseudo-terminal, too, 6 ms are too few for
+    it, and 400 ms enough."""
     with serving(tmp_path, LINE, 2) as (at, _):
         for timeout, delivered, cause in (("6 ms", 0, "timeout"), ("400 ms", 84, "")):
-            text = LINE.replace("grants: [fieldbus, clock, log]}", f"grants: [fieldbus, clock, log], with: {{timeout: {timeout}}}}}")
+            text = LINE.replace(
+                "grants: [fieldbus, clock, log]}",
+                f"grants: [fieldbus, clock, log], with: {{timeout: {timeout}}}}}",
+            )
             (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
             for command in (["run"], ["attach", "--map", str(at)]):
                 main([command[0], str(tmp_path / "t.yaml"), *command[1:], "--json", str(tmp_path / "r.json")])
@@ -202,7 +269,9 @@ def test_a_server_that_is_pulled_is_an_outage_in_the_ledger(tmp_path: Path, host
             assert sum(causes.values()) + delivered == 564
             assert delivered >= 180
             assert sum(causes.values()) >= 180
-            assert not [cause for cause in causes if cause not in ("disconnected", "timeout", "overrun")], causes
+            assert not [cause for cause in causes if cause not in ("disconnected", "timeout", "overrun")], (
+                causes
+            )
             assert all(gateway.state == "up" and not gateway.supervisor.faults for gateway in world.gateways)
 
 
@@ -211,16 +280,29 @@ def test_nobody_there(host: Host) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf, socket.create_server(("127.0.0.1", 0)) as shut:
         free, mute = shut.getsockname()[1], deaf.getsockname()[1]
         shut.close()
-        found = {"presses/1": f"tcp://127.0.0.1:{free}", "presses/2": f"tcp://127.0.0.1:{mute}/9", "meters/1": "rtu:///dev/ttyNone?unit=7"}
+        found = {
+            "presses/1": f"tcp://127.0.0.1:{free}",
+            "presses/2": f"tcp://127.0.0.1:{mute}/9",
+            "meters/1": "rtu:///dev/ttyNone?unit=7",
+        }
         spec, notes = attached(planned(host), found)
         assert notes == []
         assert spec.devices[1].unit_id == 9
         assert spec.devices[3].place == PlaceSpec("rtu:///dev/ttyNone?unit=7", path="/dev/ttyNone")
         with opened(spec, host, None, True) as world:
             assert world.run()
-            by_device = {name: {cause: n for (d, end, cause), n in world.ledger.ends.items() if d == i} for i, name in enumerate(world.ledger.names)}
+            by_device = {
+                name: {cause: n for (d, end, cause), n in world.ledger.ends.items() if d == i}
+                for i, name in enumerate(world.ledger.names)
+            }
         assert by_device["presses/1"] == {"disconnected": 120}
-        assert set(by_device["presses/2"]) <= {"timeout", "overrun", "disconnected", "deadline", "driver-fault"}
+        assert set(by_device["presses/2"]) <= {
+            "timeout",
+            "overrun",
+            "disconnected",
+            "deadline",
+            "driver-fault",
+        }
         assert by_device["meters/1"] == {"disconnected": 42}
         assert by_device["meters/2"] == {"": 42}
 
@@ -229,10 +311,17 @@ def test_a_cut_acts_on_real_devices(tmp_path: Path, host: Host) -> None:
     """In front of their sockets; afterwards they are polled again."""
     text = SCENARIO.replace("250 ms", "500 ms") + "timeline:\n  - {at: 400 ms, cut: plant, for: 1 s}\n"
     with serving(tmp_path) as (at, _):
-        spec, _ = attached(planned(host, text), {name: url for name, url in places([], at).items() if name.startswith("presses")})
+        spec, _ = attached(
+            planned(host, text),
+            {name: url for name, url in places([], at).items() if name.startswith("presses")},
+        )
         with opened(spec, host, None, True) as world:
             later: list[int] = []
-            world.latencies.watch_windows(True, lambda device, points, ns, due_ns: later.append(due_ns) if not device else None, lambda *_: None)
+            world.latencies.watch_windows(
+                True,
+                lambda device, points, ns, due_ns: later.append(due_ns) if not device else None,
+                lambda *_: None,
+            )
             assert world.run()
             assert world.ledger.count(End.MISSED, devices=[0, 1, 2]) >= 3 * 2 * 10
             assert world.ledger.count(End.MISSED, devices=[3, 4]) == 0
@@ -275,7 +364,10 @@ def test_two_in_one_place_and_nothing_at_all(host: Host, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_done_to_a_real_device_is_said(host: Host) -> None:
-    text = SCENARIO + "timeline:\n  - {at: 1 s, device-fault: presses, kind: silent, for: 1 s}\n  - {at: 1 s, degrade: plant, to: {delay: 5 ms}, for: 1 s}\n"
+    text = (
+        SCENARIO
+        + "timeline:\n  - {at: 1 s, device-fault: presses, kind: silent, for: 1 s}\n  - {at: 1 s, degrade: plant, to: {delay: 5 ms}, for: 1 s}\n"
+    )
     spec, notes = attached(planned(host, text), {"presses/3": "tcp://h"})
     assert notes == [
         "device-fault presses at 1 s: nothing happens to presses/3: real devices",
@@ -286,7 +378,10 @@ def test_what_cannot_be_done_to_a_real_device_is_said(host: Host) -> None:
 
 def test_a_recording_of_the_model_itself_and_missed_samples(host: Host, tmp_path: Path) -> None:
     """Nothing is attached: as fast as possible; what was missed is a row with a Bad status."""
-    text = SCENARIO + "timeline:\n  - {at: 1 s, device-fault: presses/1, kind: silent, for: 1 s}\n  - {at: 1 s, cut: cloud, for: 1 s}\n"
+    text = (
+        SCENARIO
+        + "timeline:\n  - {at: 1 s, device-fault: presses/1, kind: silent, for: 1 s}\n  - {at: 1 s, cut: cloud, for: 1 s}\n"
+    )
     spec = recordable(planned(host, text), 4_000_000_000)
     assert [action.verb for action in spec.timeline] == ["device-fault"]
     with opened(spec, host) as world:
@@ -299,7 +394,11 @@ def test_a_recording_of_the_model_itself_and_missed_samples(host: Host, tmp_path
     statuses = recording.tracks["pressure"].statuses
     assert 0 < sum(status >> 31 for status in statuses) < len(statuses) == 16
     assert sum(took >= 0 for _, took in recording.exchanges) == statuses.count(0)
-    assert 0 < sum(took < 0 for _, took in recording.exchanges) == sum(status == 0x800A0000 for status in statuses)
+    assert (
+        0
+        < sum(took < 0 for _, took in recording.exchanges)
+        == sum(status == 0x800A0000 for status in statuses)
+    )
     with opened(spec, host) as world, pytest.raises(ScenarioError, match=r"presses-1\.csv: File exists"):
         Recorder(world, [0], tmp_path)
 
@@ -341,7 +440,8 @@ expect: ["ratio(samples.delivered{quality=good}) == 100 %"]
 
 @contextmanager
 def mixer_elsewhere(nodes: bool) -> Iterator[str]:
-    """asyncua's own server with a namespace of somebody else's before the mixer's; without ``nodes`` it has that one only. Gives its URL."""
+    """asyncua's own server with a namespace of somebody else's before the mixer's; without ``nodes`` it has
+    that one only. Gives its URL."""
     loop, started, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     url: list[str] = []
 
@@ -369,7 +469,9 @@ def mixer_elsewhere(nodes: bool) -> Iterator[str]:
 
 
 @steady
-def test_b5_a_server_with_other_namespace_indexes_is_read_by_uri(tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_b5_a_server_with_other_namespace_indexes_is_read_by_uri(
+    tmp_path: Path, host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "nodeset").mkdir()
     (tmp_path / "nodeset" / "mixer.xml").write_bytes(MIXER.read_bytes())
     (tmp_path / "s.yaml").write_text(MIXERS)
@@ -380,4 +482,7 @@ def test_b5_a_server_with_other_namespace_indexes_is_read_by_uri(tmp_path: Path,
     with mixer_elsewhere(False) as url:
         assert main(["attach", str(tmp_path / "s.yaml"), "--device", f"mixers/1={url}"]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert f"mixers/1: the server at {url} has 0 of 5 nodes; it doesn't know nsu=urn:twinloop:mixer;i=6001" in said
+    assert (
+        f"mixers/1: the server at {url} has 0 of 5 nodes; it doesn't know nsu=urn:twinloop:mixer;i=6001"
+        in said
+    )

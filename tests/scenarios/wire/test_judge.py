@@ -1,4 +1,5 @@
-"""``serve --judge``: small gateways over sockets, messages, books; what a gateway that isn't ours is told apart by."""
+"""``serve --judge``: small gateways over sockets, messages, books; what a gateway that isn't ours is told
+apart by."""
 
 from __future__ import annotations
 
@@ -81,12 +82,27 @@ expect:
 
 def serve(folder: Path, *more: str) -> processes.Forked:
     (folder / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    flags = ["--judge", "--port", "0", "--opcua-port", "0", "--map", str(folder / "map.json"), "--json", str(folder / "r.json"), "--junit", str(folder / "r.xml"), *more]
+    flags = [
+        "--judge",
+        "--port",
+        "0",
+        "--opcua-port",
+        "0",
+        "--map",
+        str(folder / "map.json"),
+        "--json",
+        str(folder / "r.json"),
+        "--junit",
+        str(folder / "r.xml"),
+        *more,
+    ]
     return processes.twinloop("serve", str(folder / "s.yaml"), *flags)
 
 
 def gateway(folder: Path, port: int, kind: str) -> processes.Forked:
-    return processes.Forked("tests.scenarios.wire.gateways", (str(folder / "map.json"), str(port), kind, "14"))
+    return processes.Forked(
+        "tests.scenarios.wire.gateways", (str(folder / "map.json"), str(port), kind, "14")
+    )
 
 
 def told(process: processes.Forked) -> int:
@@ -98,7 +114,9 @@ def told(process: processes.Forked) -> int:
 
 @pytest.mark.parametrize(("kind", "code"), [("keeps", 0), ("forgets", 1)])
 @steady
-def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_path: Path, kind: str, code: int) -> None:
+def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(
+    tmp_path: Path, kind: str, code: int
+) -> None:
     judge = serve(tmp_path, "--broker-port", "0", "--lead", "3 s")
     other = gateway(tmp_path, told(judge), kind)
     try:
@@ -132,7 +150,8 @@ def test_a_gateway_that_loses_its_buffer_fails_and_one_that_keeps_it_passes(tmp_
 
 @steady
 def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
-    """An amqtt broker between them: what it brings is judged as well; retained messages and a former run's queue aren't."""
+    """An amqtt broker between them: what it brings is judged as well; retained messages and a former run's
+    queue aren't."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -142,7 +161,10 @@ def test_a_broker_that_is_not_ours(tmp_path: Path) -> None:
         await broker.start()
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(encode(Connect("somebody")) + encode(Publish("plant/presses/1", b'{"seq": 1, "v": 1}', 0, retain=True)))
+            writer.write(
+                encode(Connect("somebody"))
+                + encode(Publish("plant/presses/1", b'{"seq": 1, "v": 1}', 0, retain=True))
+            )
             await reader.read(100)
             judge = serve(tmp_path, "--broker", f"mqtt://127.0.0.1:{port}", "--lead", "4 s")
             loop = asyncio.get_running_loop()
@@ -185,7 +207,7 @@ def read(plant: ObservedPlant, index: int) -> None:
     plant.got(index, [row.k])
 
 
-# ---- books --------------------------------------------------------------------------------------------------------
+# ---- books ---------------------------------------------------------------------------------------
 def observed(host: Host, text: str = SCENARIO) -> tuple[ObservedPlant, Hil]:
     loaded = load_text(text, Path("s.yaml"))
     kept, _ = counted(loaded, Planner(loaded, host).world())
@@ -209,10 +231,13 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
             assert plant.ledger.count(End.DELIVERED) == 10
             assert plant.ledger.duplicates == 10
             for topic, payload, why in (
-                ("plant/presses/9", b"{}", "no device's"), ("plant/presses/1", b"{", "not JSON"), ("plant/presses/1", b'{"seq": 1.5}', "no whole number"),
-                ("plant/presses/1", b'{"seq": true, "v": 1}', "no whole number"), ("plant/presses/1", b'{"seq": 7, "v": 1}', "isn't due yet, 1 were"),
+                ("plant/presses/9", b"{}", "no device's"),
+                ("plant/presses/1", b"{", "not JSON"),
+                ("plant/presses/1", b'{"seq": 1.5}', "no whole number"),
+                ("plant/presses/1", b'{"seq": true, "v": 1}', "no whole number"),
+                ("plant/presses/1", b'{"seq": 7, "v": 1}', "isn't due yet, 1 were"),
                 ("plant/presses/1", b"[" * 100_000, "not JSON"),
-            ):  # fmt: skip
+            ):
                 before = plant.strange
                 plant.at(120_000_000, hil._heard, topic, payload)
                 assert plant.strange == before + 1
@@ -230,7 +255,9 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
             read(plant, 1)
             read(plant, 2)
             plant.run_to(500_000_000 + BUS_USER_TIMEOUT_NS)
-            assert plant.ledger.by_cause(End.MISSED) == {"unread": 30}, "presses/1 k=1, presses/2 k=0, tanks/1 k=0: it can't come any more"
+            assert plant.ledger.by_cause(End.MISSED) == {"unread": 30}, (
+                "presses/1 k=1, presses/2 k=0, tanks/1 k=0: it can't come any more"
+            )
             plant.at(3_600_000_000, hil._heard, "plant/presses/1", b'{"seq": 1, "v": 1}')
             assert "nobody has read it" in plant.strangeness[-1]
             plant.run_to(9_000_000_000)
@@ -238,7 +265,10 @@ def test_what_is_read_and_what_arrives(host: Host) -> None:
             result = hil.result([], 1.0)
         assert result.verdict is Verdict.FAIL
         assert result.data["ledger"]["lost"] == {"unseen": 20}
-        assert [(one["device"], one["k"]) for one in result.data["observed"]["lost"]] == [("presses/2", 2), ("tanks/1", 1)]
+        assert [(one["device"], one["k"]) for one in result.data["observed"]["lost"]] == [
+            ("presses/2", 2),
+            ("tanks/1", 1),
+        ]
         assert result.data["ledger"]["due"] == 250
         assert result.data["ledger"]["open"] == 0
     finally:
@@ -263,19 +293,28 @@ def test_a_counter_is_behind_the_registers_and_is_seen_by_each_protocol(host: Ho
             assert plant.ledger.rows[0, 1].read
             plant.run_to(600_000_000)
             plant._answered(0, bytes((3, 0, 0, 0, 18)), answer)
-            assert not plant.ledger.rows[0, 2].read, "an answer that comes late is of the sample that it shows"
+            assert not plant.ledger.rows[0, 2].read, (
+                "an answer that comes late is of the sample that it shows"
+            )
     finally:
         plant.close()
 
 
 def test_flags_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str], host: Host) -> None:
     (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
-    (tmp_path / "n.yaml").write_text(SCENARIO.replace("observe:", "description:").replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', "x"), encoding="utf-8")
+    (tmp_path / "n.yaml").write_text(
+        SCENARIO.replace("observe:", "description:").replace(
+            '{topic: "plant/{device}", sequence: $.seq, value: $.v}', "x"
+        ),
+        encoding="utf-8",
+    )
     cases = [
-        (["s.yaml", "--judge", "--for", "3 s"], "with --judge it lasts as long as"), (["s.yaml", "--json", "-"], "goes with --judge"),
-        (["n.yaml", "--judge"], 'missing key "observe"'), (["s.yaml", "--judge", "--lead", "soon"], "--lead"),
+        (["s.yaml", "--judge", "--for", "3 s"], "with --judge it lasts as long as"),
+        (["s.yaml", "--json", "-"], "goes with --judge"),
+        (["n.yaml", "--judge"], 'missing key "observe"'),
+        (["s.yaml", "--judge", "--lead", "soon"], "--lead"),
         (["s.yaml", "--judge", "--json", str(tmp_path / "no" / "r.json")], "no such folder"),
-    ]  # fmt: skip
+    ]
     for arguments, message in cases:
         assert main(["serve", str(tmp_path / arguments[0]), *arguments[1:]]) == 3
         assert message in capsys.readouterr().err
@@ -286,7 +325,8 @@ def test_flags_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_listener_comes_back_whatever_happens() -> None:
-    """A refusal, garbage, a broker that has forgotten it or doesn't answer: each ends the connection, none ends the listening."""
+    """A refusal, garbage, a broker that has forgotten it or doesn't answer: each ends the connection, none
+    ends the listening."""
     heard: list[tuple[str, bytes]] = []
     sent: list[Packet] = []
     reader = PacketReader()
@@ -304,7 +344,9 @@ def test_the_listener_comes_back_whatever_happens() -> None:
     assert listener.received(encode(Suback(1, (1,))))
     assert listener.listening
     assert listener.lost_session == 0
-    assert listener.received(encode(Publish("plant/x", b"old", 0, retain=True)) + encode(Publish("plant/x", b"new", 1, packet=4)))
+    assert listener.received(
+        encode(Publish("plant/x", b"old", 0, retain=True)) + encode(Publish("plant/x", b"new", 1, packet=4))
+    )
     assert heard == [("plant/x", b"new")]
     assert sent[-1] == Puback(4)
     assert listener.ping()
@@ -312,7 +354,11 @@ def test_the_listener_comes_back_whatever_happens() -> None:
     assert listener.ping()
     assert not listener.ping(), "the last one wasn't answered"
     assert listener.why == "it doesn't answer"
-    for data, why in ((encode(Connack(False, 3)), "code 3"), (b"\xff\xff\xff\xff\xff", ""), (encode(Connack(True)) + encode(Suback(1, (0x80,))), "refuses the subs")):
+    for data, why in (
+        (encode(Connack(False, 3)), "code 3"),
+        (b"\xff\xff\xff\xff\xff", ""),
+        (encode(Connack(True)) + encode(Suback(1, (0x80,))), "refuses the subs"),
+    ):
         listener.lost()
         assert not listener.listening
         connect()
@@ -327,7 +373,8 @@ def test_the_listener_comes_back_whatever_happens() -> None:
 
 
 def test_only_a_right_answer_that_arrives_is_a_reading(host: Host) -> None:
-    """A spoilt one, one that was cut off on its way, one whose client is gone: the sample hasn't been read."""
+    """A spoilt one, one that was cut off on its way, one whose client is gone: the sample hasn't been
+    read."""
     plant, _ = observed(host)
     request = bytes((0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 18))
     try:
@@ -377,7 +424,9 @@ def test_what_could_not_be_heard_makes_it_invalid(host: Host) -> None:
     finally:
         plant.close()
     assert result.verdict is Verdict.INVALID
-    assert any("the broker couldn't be heard for a while: the connection was lost" in note for note in result.notes)
+    assert any(
+        "the broker couldn't be heard for a while: the connection was lost" in note for note in result.notes
+    )
     assert any("the broker had forgotten us 1 time:" in note for note in result.notes)
     assert any("at the end the broker couldn't be heard" in note for note in result.notes)
 
@@ -398,11 +447,26 @@ def test_a_stop_while_it_settles_is_aborted(host: Host) -> None:
     assert result.data["ledger"]["lost"] == {"end-of-run": 10}
 
 
-def test_b_what_keeps_it_from_judging_is_in_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_b_what_keeps_it_from_judging_is_in_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A result of before must not stand in for it."""
     (tmp_path / "bad.yaml").write_text("format: 2\nname: x\n", encoding="utf-8")
     (tmp_path / "r.json").write_text("{}", encoding="utf-8")
-    assert main(["serve", str(tmp_path / "bad.yaml"), "--judge", "--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")]) == 3
+    assert (
+        main(
+            [
+                "serve",
+                str(tmp_path / "bad.yaml"),
+                "--judge",
+                "--json",
+                str(tmp_path / "r.json"),
+                "--junit",
+                str(tmp_path / "r.xml"),
+            ]
+        )
+        == 3
+    )
     (one,) = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["results"]
     assert (one["kind"], one["code"]) == ("error", 3)
     assert 'missing key "duration"' in one["error"]

@@ -28,33 +28,67 @@ def test_paths_and_payloads(host: Host) -> None:
             json_path(wrong)
 
     def reads(observe: str, topic: str, payload: str) -> Any:
-        loaded = load_text(SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), Path("s.yaml"))
+        loaded = load_text(
+            SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe),
+            Path("s.yaml"),
+        )
         spec, _ = counted(loaded, Planner(loaded, host).world())
         return Observation(loaded, spec).read(topic, payload.encode())
 
-    assert reads('{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}', "p/presses/2/temperature", "[7, 1.5]") == [(1, 7, 2, {})]
-    assert reads('{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}', "p/presses/2/temperature", "[7, null]") == [(1, 7, 0, {})]
-    assert reads('{topic: "p/{device}", sequence: $.k, value: "$.values.{point}"}', "p/presses/1", '{"k": 1, "values": {"force": 1, "state": 0, "x": 1}}') == [
-        (0, 1, 1 << 2 | 1 << 8, {})
+    assert reads(
+        '{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}',
+        "p/presses/2/temperature",
+        "[7, 1.5]",
+    ) == [(1, 7, 2, {})]
+    assert reads(
+        '{topic: "p/{device}/{point}", sequence: "$[0]", value: "$[1]"}',
+        "p/presses/2/temperature",
+        "[7, null]",
+    ) == [(1, 7, 0, {})]
+    assert reads(
+        '{topic: "p/{device}", sequence: $.k, value: "$.values.{point}"}',
+        "p/presses/1",
+        '{"k": 1, "values": {"force": 1, "state": 0, "x": 1}}',
+    ) == [(0, 1, 1 << 2 | 1 << 8, {})]
+    assert reads(
+        '{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": 2}]}'
+    ) == [(2, 1, 1023, {}), (2, 2, 1023, {})]
+    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": 3}')[0].endswith(
+        "no list where each sample is to be"
+    )
+    parts = reads(
+        '{topic: "p/{device}", each: $.all, sequence: $.k}',
+        "p/tanks/1",
+        '{"all": [{"k": 1}, {"k": "2"}, {"k": 3}]}',
+    )
+    assert [part if isinstance(part, str) else part[1] for part in parts] == [
+        1,
+        "topic p/tanks/1: no whole number where the sequence is to be",
+        3,
     ]
-    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": 2}]}') == [(2, 1, 1023, {}), (2, 2, 1023, {})]
-    assert reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": 3}')[0].endswith("no list where each sample is to be")
-    parts = reads('{topic: "p/{device}", each: $.all, sequence: $.k}', "p/tanks/1", '{"all": [{"k": 1}, {"k": "2"}, {"k": 3}]}')
-    assert [part if isinstance(part, str) else part[1] for part in parts] == [1, "topic p/tanks/1: no whole number where the sequence is to be", 3]
-    assert reads('{topic: "p/{device}", sequence: $.k, value: $.v}', "p/tanks/1", '{"k": 1, "v": NaN}') == [(2, 1, 0, {})]
+    assert reads('{topic: "p/{device}", sequence: $.k, value: $.v}', "p/tanks/1", '{"k": 1, "v": NaN}') == [
+        (2, 1, 0, {})
+    ]
     marked = '{topic: "p/{device}", sequence: $.k, value: "$.v.{point}", status: "$.s.{point}"}'
     bad, worst = 1 << 31, STATUS_CODES["BadSensorFailure"]
-    assert reads(marked, "p/presses/1", '{"k": 1, "v": {"pressure": 1, "force": null}, "s": {"force": "BadSensorFailure", "pressure": "good"}}') == [
-        (0, 1, 0b101, {worst: 0b100})
-    ]
-    assert reads(marked, "p/presses/1", '{"k": 1, "v": {"pressure": 1}, "s": {"pressure": "Bad", "force": 2156724224}}')[0][3] == {bad: 1, 2156724224: 0b100}
+    assert reads(
+        marked,
+        "p/presses/1",
+        '{"k": 1, "v": {"pressure": 1, "force": null}, "s": {"force": "BadSensorFailure", "pressure": "good"}}',
+    ) == [(0, 1, 0b101, {worst: 0b100})]
+    assert reads(
+        marked, "p/presses/1", '{"k": 1, "v": {"pressure": 1}, "s": {"pressure": "Bad", "force": 2156724224}}'
+    )[0][3] == {bad: 1, 2156724224: 0b100}
     assert "is no status" in reads(marked, "p/presses/1", '{"k": 1, "v": {}, "s": {"pressure": "fine"}}')[0]
 
 
 def test_quality_where_the_gateway_tells_it(host: Host) -> None:
-    """A Bad reading of a point that had a value is missed; of one whose device had none it is delivered as Bad; without status nothing is known."""
+    """A Bad reading of a point that had a value is missed; of one whose device had none it is delivered as
+    Bad; without status nothing is known."""
     text = SCENARIO.replace("value: $.v", 'value: "$.v.{point}", status: "$.s.{point}"').replace(
-        "expect:", "expect:\n  - count(samples.delivered{quality=bad}) == 1\n  - count(samples.missed{cause=bad}) == 1")  # fmt: skip
+        "expect:",
+        "expect:\n  - count(samples.delivered{quality=bad}) == 1\n  - count(samples.missed{cause=bad}) == 1",
+    )
     plant, hil = observed(host, text)
     try:
         with plant.field.inside():
@@ -71,24 +105,31 @@ def test_quality_where_the_gateway_tells_it(host: Host) -> None:
             assert plant.ledger.by_cause(End.MISSED) == {"bad": 1}
             marked = {(how, status): count for (_, how, _, status), count in plant.ledger.marked.items()}
             assert marked == {
-                (End.DELIVERED, STATUS_CODES["BadSensorFailure"]): 1, (End.MISSED, STATUS_CODES["BadNoData"]): 1,
+                (End.DELIVERED, STATUS_CODES["BadSensorFailure"]): 1,
+                (End.MISSED, STATUS_CODES["BadNoData"]): 1,
                 (End.DELIVERED, STATUS_CODES["UncertainLastUsableValue"]): 1,
-            }  # fmt: skip
+            }
             assert plant.ledger.good_of[0] == 7
-            assert plant.ledger.valueless() == {0: 1 << 0 | 1 << 8}, "pressure and state: nothing else is blamed"
+            assert plant.ledger.valueless() == {0: 1 << 0 | 1 << 8}, (
+                "pressure and state: nothing else is blamed"
+            )
             result = hil.result([], 1.0)
         assert result.data["quality"]["readings"]["bad"] == {"BadSensorFailure": 1, "BadNoData": 1}
         by_text = {one.expectation.text: one.verdict for one in result.judged}
         assert by_text["count(samples.delivered{quality=bad}) == 1"] is Verdict.PASS
     finally:
         plant.close()
-    plain, judge = observed(host, SCENARIO.replace("expect:", "expect:\n  - count(samples.delivered{quality=bad}) == 0"))
+    plain, judge = observed(
+        host, SCENARIO.replace("expect:", "expect:\n  - count(samples.delivered{quality=bad}) == 0")
+    )
     try:
         with plain.field.inside():
             plain.boot()
             plain.run_to(100_000_000)
             result = judge.result([], 1.0)
-        assert next(one.verdict for one in result.judged if "quality" in one.expectation.text) is Verdict.NO_DATA
+        assert (
+            next(one.verdict for one in result.judged if "quality" in one.expectation.text) is Verdict.NO_DATA
+        )
     finally:
         plain.close()
 
@@ -106,7 +147,11 @@ def test_quality_where_the_gateway_tells_it(host: Host) -> None:
         ('{topic: "{device}", sequenze: $.k}', 'did you mean "sequence"'),
     ],
 )
-def test_an_observation_that_cannot_be(tmp_path: Path, observe: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "s.yaml").write_text(SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), encoding="utf-8")
+def test_an_observation_that_cannot_be(
+    tmp_path: Path, observe: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.yaml").write_text(
+        SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), encoding="utf-8"
+    )
     assert main(["serve", str(tmp_path / "s.yaml"), "--judge", "--port", "0", "--broker-port", "0"]) == 3
     assert message in capsys.readouterr().err

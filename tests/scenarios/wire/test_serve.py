@@ -1,4 +1,5 @@
-"""``twinloop serve`` with real clients: sockets, pseudo-terminals, signals. Nothing here depends on how fast this machine is."""
+"""``twinloop serve`` with real clients: sockets, pseudo-terminals, signals. Nothing here depends on how fast
+this machine is."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ async def on_the_wire(plant: ServedPlant) -> AsyncIterator[tuple[Wire, dict[str,
     assert wire.failure is None
 
 
-def serving(host: Host, body: Callable[[Wire, dict[str, Endpoint]], Awaitable[None]], text: str = SCENARIO) -> None:
+def serving(
+    host: Host, body: Callable[[Wire, dict[str, Endpoint]], Awaitable[None]], text: str = SCENARIO
+) -> None:
     """Run ``body`` against the scenario, served in this process; it has a minute."""
     spec, _ = served(Planner(load_text(text, Path("served.yaml")), host).world(), False)
     plant = ServedPlant(spec, EPOCH_NS)
@@ -108,11 +111,18 @@ def test_pymodbus_reads_and_writes(host: Host) -> None:
         device = wire.plant.field.servers[2].device
         point = device.model.points[9]
         assert not (await client.write_registers(point.address, [0x4060, 0], device_id=3)).isError()
-        assert (await client.read_holding_registers(point.address, count=2, device_id=3)).registers == [0x4060, 0]
+        assert (await client.read_holding_registers(point.address, count=2, device_id=3)).registers == [
+            0x4060,
+            0,
+        ]
         assert (await client.read_holding_registers(9999, count=1, device_id=3)).exception_code == 2
         assert (await client.read_holding_registers(0, count=1, device_id=4)).exception_code == 11
-        assert (await client.read_holding_registers(0, count=1, device_id=2)).exception_code == 4, "its fault, of the timeline"
-        many = await asyncio.gather(*(client.read_holding_registers(0, count=10, device_id=1 + 2 * (i % 2)) for i in range(40)))
+        assert (await client.read_holding_registers(0, count=1, device_id=2)).exception_code == 4, (
+            "its fault, of the timeline"
+        )
+        many = await asyncio.gather(
+            *(client.read_holding_registers(0, count=10, device_id=1 + 2 * (i % 2)) for i in range(40))
+        )
         assert all(len(answer.registers) == 10 for answer in many)
         client.close()
         assert wire.plant.requests == 45
@@ -149,7 +159,8 @@ def test_whoever_opens_the_terminal_is_on_the_line(host: Host) -> None:
 
 
 def test_a_client_that_comes_later_reads_its_own_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody reads is nobody's: RTU has no transaction id. And who claimed the line alone (TIOCEXCL) and left has it no more."""
+    """What nobody reads is nobody's: RTU has no transaction id. And who claimed the line alone (TIOCEXCL) and
+    left has it no more."""
     monkeypatch.setattr(twinloop.devices.live.pty, "FREED_S", 0.1)
 
     async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
@@ -208,7 +219,10 @@ def test_asyncua_reads_writes_browses_and_subscribes(host: Host) -> None:
         async with Client(found["tanks/2"].url) as client:
             (endpoint,) = await client.get_endpoints()
             assert endpoint.EndpointUrl == found["tanks/2"].url
-            folders = {(await child.read_browse_name()).Name: child for child in await client.nodes.objects.get_children()}
+            folders = {
+                (await child.read_browse_name()).Name: child
+                for child in await client.nodes.objects.get_children()
+            }
             folder = folders["tanks/2"]
             nodes = {(await node.read_browse_name()).Name: node for node in await folder.get_children()}
             assert set(nodes) == {point.name for point in wire.plant.spec.devices[5].model.points}
@@ -223,7 +237,9 @@ def test_asyncua_reads_writes_browses_and_subscribes(host: Host) -> None:
             assert await node.read_value() == 1
             assert await heard.values.get() != first, "a tank's level moves"
             moment = (await node.read_data_value()).SourceTimestamp
-            assert abs(moment.timestamp() * 1e9 - EPOCH_NS - wire.pacer.position_ns()) < 10e9, "the epoch that was asked for"
+            assert abs(moment.timestamp() * 1e9 - EPOCH_NS - wire.pacer.position_ns()) < 10e9, (
+                "the epoch that was asked for"
+            )
 
     serving(host, body)
 
@@ -259,10 +275,15 @@ def test_devices_publish_to_a_broker_that_nobody_here_wrote(host: Host) -> None:
     async def all_of_it() -> None:
         wire = Wire(plant, Pacer())
         found = await wire.open("127.0.0.1", 0, 0, ("127.0.0.1", port))
-        assert [endpoint.url for endpoint in found] == [f"mqtt://127.0.0.1:{port}/plant/roofs/{i}" for i in (1, 2, 3)]
+        assert [endpoint.url for endpoint in found] == [
+            f"mqtt://127.0.0.1:{port}/plant/roofs/{i}" for i in (1, 2, 3)
+        ]
         while not plant.limits.get("broker-refused"):
             await asyncio.sleep(0.01)
-        config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}, "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}}
+        config = {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}},
+        }
         broker = Amqtt(config)
         await broker.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -288,7 +309,9 @@ def test_devices_publish_to_a_broker_that_nobody_here_wrote(host: Host) -> None:
         plant.close()
 
 
-def test_strangers_are_sent_away_and_nobody_else_hears_of_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_are_sent_away_and_nobody_else_hears_of_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(twinloop.devices.live.tcp, "CONNECTIONS_MAX", 5)
 
     async def body(wire: Wire, found: dict[str, Endpoint]) -> None:
@@ -322,10 +345,12 @@ def test_what_can_not_be_served_is_named(host: Host) -> None:
     spec, left_out = served(Planner(load_text(SCENARIO, Path("served.yaml")), host).world(), False)
     assert [action.verb for action in spec.timeline] == ["device-fault"]
     assert left_out == [
-        "2 mqtt devices: they need --broker", "crash gw at 1 s: it happens to a gateway, or beyond one",
-        "cut cloud at 1 s: it happens to a gateway, or beyond one", "device-fault roofs at 1 s: its devices aren't served",
+        "2 mqtt devices: they need --broker",
+        "crash gw at 1 s: it happens to a gateway, or beyond one",
+        "cut cloud at 1 s: it happens to a gateway, or beyond one",
+        "device-fault roofs at 1 s: its devices aren't served",
         "write tanks/1 at 1 s: it happens to a gateway, or beyond one",
-    ]  # fmt: skip
+    ]
 
 
 def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
@@ -340,7 +365,7 @@ def test_every_shipped_scenario_with_a_field_can_be_served(host: Host) -> None:
             plant.close()
 
 
-# ---- the command ----------------------------------------------------------------------------------------------------
+# ---- the command ---------------------------------------------------------------------------------
 def command(file: Path, *flags: str) -> processes.Forked:
     return processes.twinloop("serve", str(file), "--port", "0", "--opcua-port", "0", *flags)
 
@@ -356,7 +381,15 @@ def test_signals_close_it_cleanly(tmp_path: Path, number: int) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out == ""
-    assert [name for name, _ in table] == ["presses/1", "presses/2", "presses/3", "meters/1", "meters/2", "tanks/1", "tanks/2"]
+    assert [name for name, _ in table] == [
+        "presses/1",
+        "presses/2",
+        "presses/3",
+        "meters/1",
+        "meters/2",
+        "tanks/1",
+        "tanks/2",
+    ]
     assert "Traceback" not in err
     assert "left out: 2 mqtt devices" in err
     assert "served " in err
@@ -366,7 +399,10 @@ def test_signals_close_it_cleanly(tmp_path: Path, number: int) -> None:
 def test_it_ends_after_a_while_and_writes_its_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, found = tmp_path / "served.yaml", tmp_path / "map.json"
     file.write_text(SCENARIO)
-    assert main(["serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found), "--for", "10 ms"]) == 0
+    assert (
+        main(["serve", str(file), "--port", "0", "--opcua-port", "0", "--map", str(found), "--for", "10 ms"])
+        == 0
+    )
     assert json.loads(found.read_text())["presses/1"]["protocol"] == "modbus-tcp"
     assert "tanks/2    opc.tcp://127.0.0.1:" in capsys.readouterr().out
 
@@ -379,7 +415,9 @@ def test_it_ends_after_a_while_and_writes_its_map(tmp_path: Path, capsys: pytest
         (("--port", "65536"), "65535"), (("--port", "x"), "--port"),
     ],
 )  # fmt: skip
-def test_mistakes_are_refused(tmp_path: Path, flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_refused(
+    tmp_path: Path, flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "served.yaml"
     file.write_text(SCENARIO)
     assert main(["serve", str(file), "--opcua-port", "0", *flags]) == 3

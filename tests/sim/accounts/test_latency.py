@@ -46,7 +46,9 @@ def test_time_in_the_queue_is_kept_by_what_it_waited_for() -> None:
 def test_a_blame_names_the_stage_and_what_was_waited_for() -> None:
     blame = Blame(10, None, None)
     assert (blame.stage(), blame.share(), blame.waited_for()) == (None, 0.0, None)
-    blame.samples, blame.spent_ns, blame.waited_ns = 2, [1, 2, 5, 0, 0, 2], {"core": 3, "gw/policy": 3, "a": 2}
+    blame.samples = 2
+    blame.spent_ns = [1, 2, 5, 0, 0, 2]
+    blame.waited_ns = {"core": 3, "gw/policy": 3, "a": 2}
     assert (blame.stage(), blame.share(), blame.waited_for()) == ("bus", 0.5, "gw/policy")
     blame.waited_ns = {"zz": 1, "core": 9}
     assert blame.waited_for() == "core", "the longest, not the last by name"
@@ -67,7 +69,12 @@ def test_stages_and_totals_go_to_the_devices_fleet() -> None:
     assert list(all_of.devices) == [2]
     first, second = all_of.fleets
     assert [stage.max for stage in first.stages] == [10, 20, 30, 0, 0, 40]
-    assert (first.gateway.max, second.gateway.max, second.stages[DRIVER].max, second.cloud.max) == (100, 50, 50, 900)
+    assert (first.gateway.max, second.gateway.max, second.stages[DRIVER].max, second.cloud.max) == (
+        100,
+        50,
+        50,
+        900,
+    )
     assert (second.cloud.min, all_of.devices[2].cloud.min) == (800, 900)
     before = all_of.devices[2]
     all_of.watch(2)
@@ -96,7 +103,9 @@ def test_what_waits_is_counted_when_it_is_much_or_asked_for() -> None:
     assert (latency.gateway.count, latency.cloud.count) == (0, 0)
     latency.add_carried(1, 5000, [0, 0, 5000, 0, 0, 0])
     latency.add_cloud(3, 5000)
-    assert (latency.gateway.count, latency.cloud.count, latency.stages[BUS].max) == (2048, 4094, 5000), "what is full counts both"
+    assert (latency.gateway.count, latency.cloud.count, latency.stages[BUS].max) == (2048, 4094, 5000), (
+        "what is full counts both"
+    )
     latency.fold()
     assert (latency.gateway.count, latency.cloud.count) == (2048, 4097)
     latency.fold()
@@ -141,14 +150,22 @@ def test_what_never_comes_is_beyond_any_bound() -> None:
     all_of.never_accepted(0, 6, 0)
     all_of.never_carried(1, 1, 0)
     all_of.never_accepted(1, 1, 0)
-    assert [(one.gateway.never, one.cloud.never) for one in (*all_of.fleets, all_of.devices[1])] == [(5, 6), (4, 5), (4, 5)]
+    assert [(one.gateway.never, one.cloud.never) for one in (*all_of.fleets, all_of.devices[1])] == [
+        (5, 6),
+        (4, 5),
+        (4, 5),
+    ]
 
 
 def test_windows_are_told_of_the_gateway_or_of_the_cloud() -> None:
     all_of = Latencies([0], 1)
     told: list[tuple[Any, ...]] = []
     for cloud, name in ((False, "gateway"), (True, "cloud")):
-        all_of.watch_windows(cloud, lambda *what, name=name: told.append((name, *what)), lambda *what, name=name: told.append((f"never {name}", *what)))
+        all_of.watch_windows(
+            cloud,
+            lambda *what, name=name: told.append((name, *what)),
+            lambda *what, name=name: told.append((f"never {name}", *what)),
+        )
     work = times(0, 7)
     stages: list[tuple[Any, ...]] = []
     all_of.watch_stages(lambda *what: stages.append(what))
@@ -156,7 +173,12 @@ def test_windows_are_told_of_the_gateway_or_of_the_cloud() -> None:
     all_of.accepted(0, 2, 8, 80)
     all_of.never_carried(0, 3, 90)
     all_of.never_accepted(0, 4, 100)
-    assert told == [("gateway", 0, 1, 7, 70), ("cloud", 0, 2, 8, 80), ("never gateway", 0, 3, 90), ("never cloud", 0, 4, 100)]
+    assert told == [
+        ("gateway", 0, 1, 7, 70),
+        ("cloud", 0, 2, 8, 80),
+        ("never gateway", 0, 3, 90),
+        ("never cloud", 0, 4, 100),
+    ]
     assert stages == [(0, 1, work, 70)]
 
 
@@ -172,8 +194,16 @@ def test_blame_is_for_what_is_beyond_the_bound_of_the_devices_asked_and_then() -
     all_of.carried(0, 2, 11, 100, times(4, 7, waited={"core": 4}))
     all_of.carried(1, 3, 20, 99, times(6, 0, 14, waited={"core": 2, "gw/policy": 4}))
     all_of.carried(1, 1, 30, 0, times(0, 0, 30))
-    assert (everything.samples, everything.spent_ns, everything.waited_ns) == (6, [26, 14, 72, 0, 0, 0], {"core": 14, "gw/policy": 12})
-    assert (one.samples, one.spent_ns, one.waited_ns) == (4, [18, 0, 72, 0, 0, 0], {"core": 6, "gw/policy": 12})
+    assert (everything.samples, everything.spent_ns, everything.waited_ns) == (
+        6,
+        [26, 14, 72, 0, 0, 0],
+        {"core": 14, "gw/policy": 12},
+    )
+    assert (one.samples, one.spent_ns, one.waited_ns) == (
+        4,
+        [18, 0, 72, 0, 0, 0],
+        {"core": 6, "gw/policy": 12},
+    )
     assert early.samples == 4
     assert everything.stage() == "bus"
 
@@ -184,7 +214,8 @@ def test_names_of_stages() -> None:
 
 
 def test_behind_a_poll_the_bus_has_its_share() -> None:
-    """The poll before took 1000 ns: 600 on the bus, 100 of its queue for something outside. Of 500 ns behind it 350 aren't modelled."""
+    """The poll before took 1000 ns: 600 on the bus, 100 of its queue for something outside. Of 500 ns behind
+    it 350 aren't modelled."""
     before = times(200, 200, 600)
     before.waited_ns, before.outside_ns = {}, 100
     mine = StageTimes()
@@ -208,6 +239,7 @@ def test_what_wasnt_modelled_of_queues_is_counted_where_there_was_some() -> None
         one = times(10, 0, 0)
         one.waited_ns, one.outside_ns = {}, outside_ns
         all_of.carried(device, 3, 10, 0, one)
-    assert [(latency.outside.count, latency.outside.max) for latency in (all_of.of(), all_of.of(fleets=[0]), all_of.of(devices={1: None}))] == [
-        (6, 9), (3, 5), (3, 9)
-    ]  # fmt: skip
+    assert [
+        (latency.outside.count, latency.outside.max)
+        for latency in (all_of.of(), all_of.of(fleets=[0]), all_of.of(devices={1: None}))
+    ] == [(6, 9), (3, 5), (3, 9)]

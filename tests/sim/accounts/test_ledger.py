@@ -1,4 +1,5 @@
-"""The ledger by itself: what each question answers after hand-made histories; shared rows; words of its errors."""
+"""The ledger by itself: what each question answers after hand-made histories; shared rows; words of its
+errors."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def shared(books: Ledger, led: int | None = 0, device: int = 0, k: int = 0, hold
     return row
 
 
-# ---- rows -------------------------------------------------------------------------------------------------------------
+# ---- rows ----------------------------------------------------------------------------------------
 def test_a_fresh_row_is_open_and_nothing_else() -> None:
     row = Row(1, 2, 3, 0b101, 7)
     assert (row.device, row.k, row.due_ns, row.period_ns, row.due, row.open) == (1, 2, 3, 7, 0b101, 0b101)
@@ -36,9 +37,10 @@ def test_a_fresh_row_is_open_and_nothing_else() -> None:
     assert plain.period_ns == NEVER_NS
     assert not isinstance(plain, SharedRow)
     whole = shared(books, None)
-    assert [(one.device, one.k, one.due_ns, one.open, one.period_ns, one.led, one.cared, one.whole is whole) for one in whole.shares] == [
-        (0, 0, 0, ALL, 1000, False, 0, True)
-    ] * 2
+    assert [
+        (one.device, one.k, one.due_ns, one.open, one.period_ns, one.led, one.cared, one.whole is whole)
+        for one in whole.shares
+    ] == [(0, 0, 0, ALL, 1000, False, 0, True)] * 2
     assert whole.given_up == []
     fresh = books.open_row(1, 9, 0, ALL, 1000, 2)
     assert isinstance(fresh, SharedRow)
@@ -51,13 +53,23 @@ def test_opening_and_closing_are_counted() -> None:
     assert books.balanced()
     assert (books.due, books.open, books.ended, books.due_of, books.last_touched) == (0, 0, 0, [0, 0], None)
     first, second = books.open_row(0, 0, 0, ALL), books.open_row(1, 0, 0, 0b11)
-    assert (books.due, books.open, books.ended, books.due_of, books.last_touched) == (5, 5, 0, [3, 2], (1, 0, 0b11))
+    assert (books.due, books.open, books.ended, books.due_of, books.last_touched) == (
+        5,
+        5,
+        0,
+        [3, 2],
+        (1, 0, 0b11),
+    )
     told: list[tuple[Row, int, End, str]] = []
     books.on_end = lambda *what: told.append(what)
     assert books.close(first, 0b101, End.MISSED, "timeout") == 0b101
     assert books.close(first, 0b010, End.LOST, "crash") == 0b010
     assert books.deliver(second, 0b01) == 0b01
-    assert told == [(first, 0b101, End.MISSED, "timeout"), (first, 0b010, End.LOST, "crash"), (second, 0b01, End.DELIVERED, "")]
+    assert told == [
+        (first, 0b101, End.MISSED, "timeout"),
+        (first, 0b010, End.LOST, "crash"),
+        (second, 0b01, End.DELIVERED, ""),
+    ]
     assert (books.due, books.open, books.ended, books.last_touched) == (5, 1, 4, (1, 0, 0b01))
     assert list(books.rows) == [(1, 0)]
     assert second.delivered == 0b01
@@ -120,13 +132,18 @@ def test_an_audit_looks_at_rows_counters_and_the_closed_form() -> None:
         books.audit(lambda device: 2 * device)
 
 
-# ---- counters ---------------------------------------------------------------------------------------------------------
+# ---- counters ------------------------------------------------------------------------------------
 def test_counts_by_state_cause_and_device() -> None:
     books = ledger()
     for device, k, end, cause in (
-        (0, 0, End.MISSED, "timeout"), (0, 1, End.MISSED, "bad"), (1, 0, End.MISSED, "timeout"), (1, 1, End.LOST, "end-of-run"),
-        (1, 2, End.MISSED, "end-of-run"), (0, 2, End.DELIVERED, ""), (1, 3, End.CACHED, ""),
-    ):  # fmt: skip
+        (0, 0, End.MISSED, "timeout"),
+        (0, 1, End.MISSED, "bad"),
+        (1, 0, End.MISSED, "timeout"),
+        (1, 1, End.LOST, "end-of-run"),
+        (1, 2, End.MISSED, "end-of-run"),
+        (0, 2, End.DELIVERED, ""),
+        (1, 3, End.CACHED, ""),
+    ):
         books.close(books.open_row(device, k, 0, ALL), ALL, end, cause)
     assert books.count() == 21
     assert books.count(End.MISSED) == 12
@@ -166,7 +183,7 @@ def test_a_second_delivery_is_a_duplicate_and_no_end() -> None:
     assert books.duplicates == 2
 
 
-# ---- quality ----------------------------------------------------------------------------------------------------------
+# ---- quality -------------------------------------------------------------------------------------
 def test_the_quality_of_what_ends() -> None:
     books = ledger()
     row = books.open_row(0, 0, 0, ALL)
@@ -177,8 +194,10 @@ def test_the_quality_of_what_ends() -> None:
     more.marks = {UNCERTAIN: 0b001}
     books.deliver(more, ALL)
     assert books.marked == {
-        (0, End.DELIVERED, "", BAD): 1, (0, End.DELIVERED, "", UNCERTAIN): 2, (0, End.LOST, "crash", UNCERTAIN): 1,
-    }  # fmt: skip
+        (0, End.DELIVERED, "", BAD): 1,
+        (0, End.DELIVERED, "", UNCERTAIN): 2,
+        (0, End.LOST, "crash", UNCERTAIN): 1,
+    }
     plain = books.open_row(0, 2, 0, ALL)
     books.deliver(plain, ALL)
     assert sum(books.marked.values()) == 4
@@ -191,7 +210,11 @@ def test_what_drivers_returned() -> None:
     row.marks = {UNCERTAIN: 0b010, BAD: 0b100}
     books.returned(row, 0b001)
     books.returned(row, 0b001)
-    assert (books.good_of, books.status_of, books.valued) == ([2, 0], {(0, UNCERTAIN): 2, (0, BAD): 2}, [0b011, 0])
+    assert (books.good_of, books.status_of, books.valued) == (
+        [2, 0],
+        {(0, UNCERTAIN): 2, (0, BAD): 2},
+        [0b011, 0],
+    )
     assert books.readings == 6
     assert books.valueless() == {0: 0b100}
     row.marks = None
@@ -210,7 +233,7 @@ def test_what_drivers_returned() -> None:
     assert alone.valueless() == {0: 0b110}
 
 
-# ---- shares -----------------------------------------------------------------------------------------------------------
+# ---- shares --------------------------------------------------------------------------------------
 def test_a_shared_row_ends_when_the_last_holder_gives_it_up() -> None:
     books = ledger()
     row = shared(books, None, holders=3)
@@ -233,7 +256,13 @@ def test_a_shared_row_ends_when_the_last_holder_gives_it_up() -> None:
 
 @pytest.mark.parametrize(("worse", "better"), [(a, b) for i, a in enumerate(BETTER) for b in BETTER[i + 1 :]])
 def test_of_two_that_did_not_lead_the_better_end_holds(worse: End, better: End) -> None:
-    causes = {End.MISSED: "timeout", End.LOST: "crash", End.EVICTED: "ttl", End.DROPPED: "policy", End.CACHED: ""}
+    causes = {
+        End.MISSED: "timeout",
+        End.LOST: "crash",
+        End.EVICTED: "ttl",
+        End.DROPPED: "policy",
+        End.CACHED: "",
+    }
     for order in permutations((worse, better)):
         books = ledger()
         row = shared(books, None)
@@ -310,9 +339,17 @@ def test_a_delivery_by_one_ends_it_for_all() -> None:
 
 
 def test_due_instants() -> None:
-    assert [due_instants(0, 10, 30), due_instants(0, 10, 31), due_instants(9, 10, 30), due_instants(29, 10, 30), due_instants(30, 10, 30)] == [3, 4, 3, 1, 0]
+    assert [
+        due_instants(0, 10, 30),
+        due_instants(0, 10, 31),
+        due_instants(9, 10, 30),
+        due_instants(29, 10, 30),
+        due_instants(30, 10, 30),
+    ] == [3, 4, 3, 1, 0]
     assert due_instants(31, 10, 30) == 0
     for phase in range(5):
         for period in range(1, 4):
             for duration in range(12):
-                assert due_instants(phase, period, duration) == len([at for at in range(phase, 40, period) if at < duration])
+                assert due_instants(phase, period, duration) == len(
+                    [at for at in range(phase, 40, period) if at < duration]
+                )

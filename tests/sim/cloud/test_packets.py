@@ -1,4 +1,5 @@
-"""What crosses an uplink is MQTT: every packet is read back by our decoder and by amqtt's, and bytes that say something else are noticed."""
+"""What crosses an uplink is MQTT: every packet is read back by our decoder and by amqtt's, and bytes that say
+something else are noticed."""
 
 from __future__ import annotations
 
@@ -47,7 +48,12 @@ def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int) -> None:
     assert packets.take_sample(data, one) == 77
     assert publish_parts(data) == (b"twinloop/presses/1", 77, one.body)
     theirs = by_amqtt(PublishPacket, data)
-    assert (theirs.topic_name, bytes(theirs.data), theirs.packet_id, theirs.qos) == ("twinloop/presses/1", one.body, 77, 1)
+    assert (theirs.topic_name, bytes(theirs.data), theirs.packet_id, theirs.qos) == (
+        "twinloop/presses/1",
+        one.body,
+        77,
+        1,
+    )
 
 
 def test_an_acknowledgement_is_one() -> None:
@@ -57,7 +63,15 @@ def test_an_acknowledgement_is_one() -> None:
 def test_bytes_that_say_something_else_are_noticed() -> None:
     one = message()
     data = packets.sample(one, 1)
-    for spoilt in (data[:-1], data + b"x", data.replace(b"presses/1", b"presses/2"), b"\x30" + data[1:], b"", b"\x32\xff\xff\xff\xff", data[:3]):
+    for spoilt in (
+        data[:-1],
+        data + b"x",
+        data.replace(b"presses/1", b"presses/2"),
+        b"\x30" + data[1:],
+        b"",
+        b"\x32\xff\xff\xff\xff",
+        data[:3],
+    ):
         with pytest.raises(InvariantError, match="doesn't say what was sent"):
             packets.take_sample(spoilt, one)
     command = Command(4, 0, 9, 7.5, 0)
@@ -68,12 +82,17 @@ def test_bytes_that_say_something_else_are_noticed() -> None:
 
 
 THINGS: list[tuple[Any, str, int]] = [
-    (Command(4, 0, 9, 7.5, 0), packets.COMMANDS, 1), (LeaseRequest(0, 1, 5, S), packets.LEASES, 0), (LeaseAnswer(5, True, 2), packets.LEASES, 0),
-    (BlockRequest(1, "route", "1.2.0", 16_384), packets.BLOCKS, 0), (ReleaseBlock(1, 16_384, bytes(16_384)), packets.BLOCKS, 0),
-]  # fmt: skip
+    (Command(4, 0, 9, 7.5, 0), packets.COMMANDS, 1),
+    (LeaseRequest(0, 1, 5, S), packets.LEASES, 0),
+    (LeaseAnswer(5, True, 2), packets.LEASES, 0),
+    (BlockRequest(1, "route", "1.2.0", 16_384), packets.BLOCKS, 0),
+    (ReleaseBlock(1, 16_384, bytes(16_384)), packets.BLOCKS, 0),
+]
 
 
-@pytest.mark.parametrize(("thing", "topic", "qos"), THINGS, ids=[type(thing).__name__ for thing, _, _ in THINGS])
+@pytest.mark.parametrize(
+    ("thing", "topic", "qos"), THINGS, ids=[type(thing).__name__ for thing, _, _ in THINGS]
+)
 def test_orders_questions_and_answers_are_publishes(thing: Any, topic: str, qos: int) -> None:
     packet = packets.take(packets.publish(thing, 9), thing)
     assert isinstance(packet, Publish)
@@ -81,19 +100,36 @@ def test_orders_questions_and_answers_are_publishes(thing: Any, topic: str, qos:
 
 
 def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything on the wire of a run with commands, an upgrade and a pair is a packet; the order of a session's is the standard's."""
+    """Everything on the wire of a run with commands, an upgrade and a pair is a packet; the order of a
+    session's is the standard's."""
     up: list[Any] = []
     down: list[Any] = []
     send_up, send_down = TcpStream.send_up, TcpStream.send_down
 
     def seen(into: list[Any], payload: Any, size_bytes: int) -> None:
         data = payload[0] if isinstance(payload, tuple) else b""
-        if isinstance(data, bytes) and data and not data.endswith(b"hello") and payload[1].__class__ is not int:
+        if (
+            isinstance(data, bytes)
+            and data
+            and not data.endswith(b"hello")
+            and payload[1].__class__ is not int
+        ):
             into.append((PacketReader().feed(data), size_bytes - len(data)))
 
-    monkeypatch.setattr(TcpStream, "send_up", lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size))
-    monkeypatch.setattr(TcpStream, "send_down", lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when))
-    timeline = (act(2 * S, "write", "presses/1", point="setpoint", value=7.5), act(3 * S, "upgrade", "gw/route", version="1.1.0"))
+    monkeypatch.setattr(
+        TcpStream,
+        "send_up",
+        lambda self, payload, size: seen(up, payload, size) or send_up(self, payload, size),
+    )
+    monkeypatch.setattr(
+        TcpStream,
+        "send_down",
+        lambda self, payload, size, *when: seen(down, payload, size) or send_down(self, payload, size, *when),
+    )
+    timeline = (
+        act(2 * S, "write", "presses/1", point="setpoint", value=7.5),
+        act(3 * S, "upgrade", "gw/route", version="1.1.0"),
+    )
     spec = upgradable(paired(plant(host, count=2, duration_ns=6 * S, timeline=timeline)))
     world = run(spec, host)
     conserved(world)
@@ -104,8 +140,18 @@ def test_the_session_is_one_of_mqtt(host: Host, monkeypatch: pytest.MonkeyPatch)
     assert isinstance(sent[0], Connect)
     assert [type(packet) for packet in sent].count(Connect) == 2
     assert [type(packet) for packet in sent].count(Subscribe) == 2
-    assert {packet.topic for packet in sent if isinstance(packet, Publish)} <= {"twinloop/presses/1", "twinloop/presses/2", packets.LEASES, packets.BLOCKS}
-    assert {packet.topic for packet in got if isinstance(packet, Publish)} == {packets.COMMANDS, packets.UPGRADES, packets.LEASES, packets.BLOCKS}
+    assert {packet.topic for packet in sent if isinstance(packet, Publish)} <= {
+        "twinloop/presses/1",
+        "twinloop/presses/2",
+        packets.LEASES,
+        packets.BLOCKS,
+    }
+    assert {packet.topic for packet in got if isinstance(packet, Publish)} == {
+        packets.COMMANDS,
+        packets.UPGRADES,
+        packets.LEASES,
+        packets.BLOCKS,
+    }
     assert any(isinstance(packet, Puback) for packet in sent), "orders are acknowledged"
     assert any(isinstance(packet, Pingreq) for packet in sent)
     assert any(isinstance(packet, Pingresp) for packet in got)

@@ -1,4 +1,5 @@
-"""OPC UA and MQTT devices beside Modbus ones: samples find their ends whatever happens, sessions come back, stages add up."""
+"""OPC UA and MQTT devices beside Modbus ones: samples find their ends whatever happens, sessions come back,
+stages add up."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ POINTS = 10
 
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is 250 or 120 ms later)."""
+    """Whatever happens: a batch is taken for the sample whose instant its payload states (a slow device's is
+    250 or 120 ms later)."""
     accepted = Pipeline.accepted
 
     def checked(pipeline: Pipeline, poller: Any, row: Any, fault: Any, generation: int) -> Any:
@@ -47,18 +49,38 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def mixed(
-    host: Host, protocols: tuple[str, ...], qos: int = 1, drivers: dict[str, ComponentSpec] | None = None, **changes: object
+    host: Host,
+    protocols: tuple[str, ...],
+    qos: int = 1,
+    drivers: dict[str, ComponentSpec] | None = None,
+    **changes: object,
 ) -> WorldSpec:
     """``presses/1`` .. speak these protocols, in order."""
     spec = plant(host, count=len(protocols), **changes)  # type: ignore[arg-type]
     usual = {
         "modbus-tcp": driver(host),
-        "opcua": component(host, "opcua-driver", "driver", ("fieldbus", "clock", "log"), options=(("timeout", "300 ms"),), cpu_ns=20 * MS, deadline_ns=2 * S),
-        "mqtt": component(host, "mqtt-driver", "driver", ("fieldbus", "clock", "log"), options=(("timeout", "2 s"),), cpu_ns=20 * MS),
+        "opcua": component(
+            host,
+            "opcua-driver",
+            "driver",
+            ("fieldbus", "clock", "log"),
+            options=(("timeout", "300 ms"),),
+            cpu_ns=20 * MS,
+            deadline_ns=2 * S,
+        ),
+        "mqtt": component(
+            host,
+            "mqtt-driver",
+            "driver",
+            ("fieldbus", "clock", "log"),
+            options=(("timeout", "2 s"),),
+            cpu_ns=20 * MS,
+        ),
         **(drivers or {}),
     }
     devices = tuple(
-        replace(device, protocol=protocol, driver=usual[protocol].name, mqtt=MqttSpec(qos=qos)) for device, protocol in zip(spec.devices, protocols, strict=True)
+        replace(device, protocol=protocol, driver=usual[protocol].name, mqtt=MqttSpec(qos=qos))
+        for device, protocol in zip(spec.devices, protocols, strict=True)
     )
     named = {usual[protocol].name: usual[protocol] for protocol in protocols}
     others = tuple(one for one in spec.components if one.role != "driver")
@@ -83,23 +105,35 @@ def test_all_is_well(host: Host) -> None:
 
 @pytest.mark.parametrize(("qos", "lost"), [(1, 0), (0, 40)])
 def test_a_crash_costs_a_kept_session_nothing(host: Host, qos: int, lost: int) -> None:
-    """The gateway is away from 3.2 s to 6.2 s and needs a moment to connect: with QoS 0 three or four samples are gone, with QoS 1 none."""
-    spec = mixed(host, ("mqtt",), qos, duration_ns=10 * S, timeline=(act(3200 * MS, "crash", "gw", 6200 * MS),))
+    """The gateway is away from 3.2 s to 6.2 s and needs a moment to connect: with QoS 0 three or four samples
+    are gone, with QoS 1 none."""
+    spec = mixed(
+        host, ("mqtt",), qos, duration_ns=10 * S, timeline=(act(3200 * MS, "crash", "gw", 6200 * MS),)
+    )
     world = run(spec, host)
     conserved(world)
     assert missed(world, 0) in ((0,) if not lost else (lost - POINTS, lost))
     assert world.ledger.count(End.LOST) == 0
     if lost:
-        assert missed(world, 0) == missed(world, 0, "gateway-down") + missed(world, 0, "disconnected") + missed(world, 0, "driver-fault")
+        assert missed(world, 0) == missed(world, 0, "gateway-down") + missed(
+            world, 0, "disconnected"
+        ) + missed(world, 0, "driver-fault")
 
 
 @pytest.mark.parametrize("at_ms", range(3000, 3010))
 def test_what_the_gateway_had_read_and_not_acknowledged_comes_again(host: Host, at_ms: int) -> None:
     """A crash at any moment of a sample's way: at worst a duplicate, never a loss."""
-    world = run(mixed(host, ("mqtt",), duration_ns=6 * S, timeline=(act(at_ms * MS, "crash", "gw", (at_ms + 500) * MS),)), host)
+    world = run(
+        mixed(
+            host, ("mqtt",), duration_ns=6 * S, timeline=(act(at_ms * MS, "crash", "gw", (at_ms + 500) * MS),)
+        ),
+        host,
+    )
     conserved(world)
     assert world.ledger.count(End.DELIVERED) + world.ledger.count(End.LOST) == world.ledger.due
-    assert world.ledger.count(End.LOST) in (0, POINTS), "handed to the uplink, whose window died with the gateway"
+    assert world.ledger.count(End.LOST) in (0, POINTS), (
+        "handed to the uplink, whose window died with the gateway"
+    )
 
 
 def test_a_broker_that_is_away_for_long_is_an_outage_and_no_crash(host: Host) -> None:
@@ -120,13 +154,20 @@ def test_a_driver_that_dies_beside_a_message_gets_it_again(host: Host) -> None:
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
 
 
-def test_a_session_that_is_killed_costs_no_sample_and_a_server_that_is_cut_off_costs_its_polls(host: Host) -> None:
-    timeline = (act(2500 * MS, "device-fault", "presses/1", kind="session-kill"), act(4500 * MS, "cut", "plant", 7500 * MS, leg="presses/2"))
+def test_a_session_that_is_killed_costs_no_sample_and_a_server_that_is_cut_off_costs_its_polls(
+    host: Host,
+) -> None:
+    timeline = (
+        act(2500 * MS, "device-fault", "presses/1", kind="session-kill"),
+        act(4500 * MS, "cut", "plant", 7500 * MS, leg="presses/2"),
+    )
     world = run(mixed(host, ("opcua", "opcua"), duration_ns=12 * S, timeline=timeline), host)
     conserved(world)
     assert missed(world, 0) == 0
     assert 20 <= missed(world, 1) <= 50
-    assert missed(world, 1) == missed(world, 1, "timeout") + missed(world, 1, "disconnected") + missed(world, 1, "overrun")
+    assert missed(world, 1) == missed(world, 1, "timeout") + missed(world, 1, "disconnected") + missed(
+        world, 1, "overrun"
+    )
 
 
 def test_writes_reach_the_process(host: Host) -> None:
@@ -144,7 +185,10 @@ def test_writes_reach_the_process(host: Host) -> None:
 
 @pytest.mark.parametrize("mode", ["hot", "warm", "cold"])
 def test_a_pair_takes_over_devices_that_speak_by_themselves(host: Host, mode: str) -> None:
-    spec = paired(mixed(host, ("opcua", "mqtt", "mqtt"), duration_ns=12 * S, timeline=(act(4200 * MS, "crash", "gw"),)), mode)
+    spec = paired(
+        mixed(host, ("opcua", "mqtt", "mqtt"), duration_ns=12 * S, timeline=(act(4200 * MS, "crash", "gw"),)),
+        mode,
+    )
     world = run(spec, host)
     conserved(world)
     lost = world.ledger.count(End.MISSED) + world.ledger.count(End.LOST)
@@ -154,7 +198,9 @@ def test_a_pair_takes_over_devices_that_speak_by_themselves(host: Host, mode: st
 
 
 def test_a_slow_device_is_late_by_what_it_is_slow(host: Host) -> None:
-    slow = tuple(act(2 * S, "device-fault", f"presses/{n}", 6 * S, kind="slow", delay_ns=120 * MS) for n in (1, 2))
+    slow = tuple(
+        act(2 * S, "device-fault", f"presses/{n}", 6 * S, kind="slow", delay_ns=120 * MS) for n in (1, 2)
+    )
     world = run(mixed(host, ("opcua", "mqtt"), duration_ns=8 * S, timeline=slow), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -162,7 +208,8 @@ def test_a_slow_device_is_late_by_what_it_is_slow(host: Host) -> None:
 
 
 def test_a_connection_that_loses_acknowledgements_shifts_nobodys_identity(host: Host) -> None:
-    """The driver knows what comes again and throws it away by itself: what it returns next is another sample."""
+    """The driver knows what comes again and throws it away by itself: what it returns next is another
+    sample."""
     cut = act(4500 * MS, "cut", "plant", 9500 * MS, leg="broker", up=True)
     world = run(mixed(host, ("mqtt",), duration_ns=20 * S, timeline=(cut,)), host)
     conserved(world)
@@ -198,7 +245,9 @@ def test_a_queue_that_overflows_while_the_gateway_is_away_ends_its_samples_at_on
 
 
 def test_a_driver_that_is_quarantined_says_so_of_what_still_waits(host: Host) -> None:
-    killed = tuple(act(2 * S + n * 2 * S, "fault-component", "gw/driver/presses/1", kind="unreachable") for n in range(8))
+    killed = tuple(
+        act(2 * S + n * 2 * S, "fault-component", "gw/driver/presses/1", kind="unreachable") for n in range(8)
+    )
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=killed, settle_ns=S), host)
     conserved(world)
     assert world.gateways[0].supervisor.quarantined == 1
@@ -226,30 +275,65 @@ def test_a_world_can_be_closed_between_any_two_events(host: Host) -> None:
 def test_a_thousand_killed_sessions_use_nothing_up(host: Host) -> None:
     from asyncua.server.internal_session import InternalSession
 
-    timeline = tuple(act(S + n * 10 * MS, "device-fault", "presses/1", kind="session-kill") for n in range(100))
+    timeline = tuple(
+        act(S + n * 10 * MS, "device-fault", "presses/1", kind="session-kill") for n in range(100)
+    )
     world = run(mixed(host, ("opcua",), duration_ns=3 * S, poll_ns=10 * MS, timeline=timeline), host)
     conserved(world)
     assert missed(world, 0) == 0
     assert InternalSession._current_connections <= 1
 
 
-ua_faults = st.sampled_from(["silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"])
+ua_faults = st.sampled_from(
+    ["silent", "slow", "busy", "truncated", "length-lie", "service-fault", "session-kill"]
+)
 mq_faults = st.sampled_from(["silent", "slow", "truncated"])
 moments, spans, shares = st.integers(0, 9 * S), st.integers(MS, 12 * S), st.sampled_from([0.3, 1.0])
 of_the_field = st.one_of(
-    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/1", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
-    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, share=s), moments, spans, mq_faults, shares),
-    st.builds(lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["broker", "presses/1", "presses/2"])),
+    st.builds(
+        lambda t, d, k, s: act(
+            t, "device-fault", "presses/1", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s
+        ),
+        moments,
+        spans,
+        ua_faults,
+        shares,
+    ),
+    st.builds(
+        lambda t, d, k, s: act(t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, share=s),
+        moments,
+        spans,
+        mq_faults,
+        shares,
+    ),
+    st.builds(
+        lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg),
+        moments,
+        spans,
+        st.sampled_from(["broker", "presses/1", "presses/2"]),
+    ),
     st.builds(lambda t, d, up: act(t, "cut", "plant", t + d, up=up), moments, spans, st.booleans()),
     st.builds(
-        lambda t, n, value: act(t, "write", f"presses/{n}", point="setpoint", value=value), moments, st.integers(1, 3), st.sampled_from([3.0, 4.25, 7.0])
+        lambda t, n, value: act(t, "write", f"presses/{n}", point="setpoint", value=value),
+        moments,
+        st.integers(1, 3),
+        st.sampled_from([3.0, 4.25, 7.0]),
     ),
-    st.builds(lambda t, n, cause: act(t, "fault-component", f"gw/driver/presses/{n}", kind=cause), moments, st.integers(1, 3), st.sampled_from(["unreachable", "dead"])),
-)  # fmt: skip
+    st.builds(
+        lambda t, n, cause: act(t, "fault-component", f"gw/driver/presses/{n}", kind=cause),
+        moments,
+        st.integers(1, 3),
+        st.sampled_from(["unreachable", "dead"]),
+    ),
+)
 beside = actions.filter(lambda action: action.verb not in ("fault", "upgrade", "write"))
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     timeline=st.lists(st.one_of(of_the_field, of_the_field, beside), max_size=6), qos=st.integers(0, 1), seed=st.integers(0, 9),
     mode=st.sampled_from(["", "", "hot", "warm", "cold"]), loss=st.sampled_from([0.0, 0.05]),
@@ -259,11 +343,21 @@ def test_nothing_of_the_field_is_lost_silently(
     host: Host, timeline: list[Action], qos: int, seed: int, mode: str, loss: float, store: StoreSpec | None
 ) -> None:
     spec = mixed(
-        host, ("opcua", "mqtt", "mqtt"), qos, duration_ns=10 * S, timeline=tuple(timeline), seed=seed, loss=loss, store=store, settle_ns=30 * S
+        host,
+        ("opcua", "mqtt", "mqtt"),
+        qos,
+        duration_ns=10 * S,
+        timeline=tuple(timeline),
+        seed=seed,
+        loss=loss,
+        store=store,
+        settle_ns=30 * S,
     )
     world = run(paired(spec, mode) if mode else spec, host)
     conserved(world)
     assert len(world.commands.issued) == sum(world.commands.ended.values())
     assert world.truth.wrong_writes == 0, world.truth.first_command
     assert world.truth.wrong == 0, world.truth.first
-    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"
+    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), (
+        "every instance was given back"
+    )

@@ -1,4 +1,5 @@
-"""Subscribed OPC UA devices: news finds its end whatever happens, and a batch is the sample of the instant that it states."""
+"""Subscribed OPC UA devices: news finds its end whatever happens, and a batch is the sample of the instant
+that it states."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ POINT_FAULTS = ["bad-status", "frozen-timestamp", "stuck", "drift", "nan"]
 
 @pytest.fixture(autouse=True)
 def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever happens: the source timestamps of a batch are one instant, that of the sample for which it is taken."""
+    """Whatever happens: the source timestamps of a batch are one instant, that of the sample for which it is
+    taken."""
     accepted = Pipeline.accepted
     wrong: list[tuple[int, ...]] = []
 
@@ -42,7 +44,10 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             batch = read_batch(lists)
             told = [at - EPOCH_NS for at in batch.times]
             step_ns = poller.spec.model.step_ns
-            if any(at != row.due_ns // step_ns * step_ns // US * US for at in told) or min(poller.times.spent_ns) < 0:
+            if (
+                any(at != row.due_ns // step_ns * step_ns // US * US for at in told)
+                or min(poller.times.spent_ns) < 0
+            ):
                 wrong.append((row.due_ns, *told))
         return accepted(pipeline, poller, row, fault, generation)
 
@@ -52,14 +57,22 @@ def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def subscribed(host: Host, count: int = 2, spec: OpcUaSpec = USUAL, **changes: Any) -> WorldSpec:
-    opcua = component(host, "opcua-driver", "driver", ("fieldbus", "clock", "log"), options=(("timeout", "300 ms"),), cpu_ns=20 * MS)
+    opcua = component(
+        host,
+        "opcua-driver",
+        "driver",
+        ("fieldbus", "clock", "log"),
+        options=(("timeout", "300 ms"),),
+        cpu_ns=20 * MS,
+    )
     changes = {"duration_ns": 20 * S, "poll_ns": 500 * MS, **changes}
     world = mixed(host, ("opcua",) * count, drivers={"opcua": opcua}, **changes)
     return replace(world, devices=tuple(replace(device, subscribed=spec) for device in world.devices))
 
 
 def test_all_is_well(host: Host) -> None:
-    """Of what changes all is delivered, within a publishing interval; the first looks, before the subscription stands, are missed by name."""
+    """Of what changes all is delivered, within a publishing interval; the first looks, before the
+    subscription stands, are missed by name."""
     world = run(subscribed(host), host)
     conserved(world)
     due = world.ledger.due
@@ -72,27 +85,36 @@ def test_all_is_well(host: Host) -> None:
 
 def test_a_longer_publishing_interval_is_a_longer_wait_and_no_loss(host: Host) -> None:
     """At 5 s ten instants wait in the queue of each item, and come as ten batches."""
-    fast, slow = (run(subscribed(host, 1, OpcUaSpec(publishing_ns=every_ns)), host) for every_ns in (S, 5 * S))
+    fast, slow = (
+        run(subscribed(host, 1, OpcUaSpec(publishing_ns=every_ns)), host) for every_ns in (S, 5 * S)
+    )
     assert slow.ledger.due == fast.ledger.due
     assert slow.ledger.count(End.MISSED) <= 10
     assert slow.latencies.of().gateway.percentile(500) > 2 * fast.latencies.of().gateway.percentile(500)  # type: ignore[operator]
 
 
 def test_what_overflows_the_queue_is_missed_and_named(host: Host) -> None:
-    """A queue of two keeps the youngest two (OPC 10000-4 section 7.21, discardOldest) of the ten instants between two publishings."""
+    """A queue of two keeps the youngest two (OPC 10000-4 section 7.21, discardOldest) of the ten instants
+    between two publishings."""
     world = run(subscribed(host, 1, OpcUaSpec(publishing_ns=5 * S, queue=2), settle_ns=10 * S), host)
     conserved(world)
     unread = world.ledger.count(End.MISSED, "unread")
-    assert unread + world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED, "disconnected") == world.ledger.due
+    assert (
+        unread + world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED, "disconnected")
+        == world.ledger.due
+    )
     assert unread > world.ledger.count(End.DELIVERED)
 
 
 def test_a_crash_costs_what_was_news_meanwhile(host: Host) -> None:
-    """A subscription isn't kept like an MQTT session: away from 5 s to 8 s, and what the server held is gone with the connection."""
+    """A subscription isn't kept like an MQTT session: away from 5 s to 8 s, and what the server held is gone
+    with the connection."""
     world = run(subscribed(host, timeline=(act(5 * S, "crash", "gw", 8 * S),)), host)
     conserved(world)
     assert world.ledger.count(End.MISSED, "gateway-down") >= 2 * 6 * 5
-    assert world.ledger.count(End.MISSED, "unread") <= 20, "news to the server alone, or open when the subscription began anew"
+    assert world.ledger.count(End.MISSED, "unread") <= 20, (
+        "news to the server alone, or open when the subscription began anew"
+    )
     assert world.ledger.count(End.DELIVERED) > world.ledger.due // 2
 
 
@@ -123,8 +145,12 @@ def test_news_with_a_frozen_timestamp_is_missed_as_the_devices(host: Host) -> No
 
 
 def test_a_bad_status_is_news_once(host: Host) -> None:
-    bad = act(5 * S, "device-fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000)
-    quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), (bad,)))
+    bad = act(
+        5 * S, "device-fault", "presses/1", 14 * S, kind="bad-status", point="pressure", code=0x808C0000
+    )
+    quiet, world = (
+        run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), (bad,))
+    )
     conserved(world)
     assert 10 <= quiet.ledger.due - world.ledger.due <= 18
     assert missed(world, 0) == 0, "a status comes like a value"
@@ -139,13 +165,23 @@ def test_a_hot_pair_subscribes_twice(host: Host) -> None:
 
 def stepping(spec: WorldSpec, step_ns: int) -> WorldSpec:
     """The same with devices that live in other steps."""
-    return replace(spec, devices=tuple(replace(device, model=replace(device.model, step_ns=step_ns)) for device in spec.devices))
+    return replace(
+        spec,
+        devices=tuple(
+            replace(device, model=replace(device.model, step_ns=step_ns)) for device in spec.devices
+        ),
+    )
 
 
 def test_several_frozen_timestamps_cost_no_other_value(host: Host) -> None:
     """What was frozen at different instants comes in batches of its own, whichever comes first."""
-    frozen = tuple(act(at_ns, "device-fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point) for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")])
-    quiet, world = (run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), frozen))
+    frozen = tuple(
+        act(at_ns, "device-fault", "presses/1", 14 * S, kind="frozen-timestamp", point=point)
+        for at_ns, point in [(5 * S, "pressure"), (5700 * MS, "force")]
+    )
+    quiet, world = (
+        run(subscribed(host, 1, timeline=timeline, settle_ns=5 * S), host) for timeline in ((), frozen)
+    )
     conserved(world)
     assert world.ledger.due == quiet.ledger.due
     assert 30 <= missed(world, 0, "device") <= 36
@@ -154,9 +190,16 @@ def test_several_frozen_timestamps_cost_no_other_value(host: Host) -> None:
 
 @pytest.mark.parametrize("at_ms", [230, 400, 730, 900])
 def test_a_device_is_looked_at_once_a_step(host: Host, at_ms: int) -> None:
-    """Sampled faster than it steps, or written to within a step: there is no news between two steps, and none is lost."""
-    writes = tuple(act(2 * S + i * S + at_ms * MS, "write", "presses/1", point="setpoint", value=float(i % 5)) for i in range(8))
-    slow, fast = (run(subscribed(host, 1, poll_ns=every_ns, timeline=writes, settle_ns=5 * S), host) for every_ns in (500 * MS, 100 * MS))
+    """Sampled faster than it steps, or written to within a step: there is no news between two steps, and none
+    is lost."""
+    writes = tuple(
+        act(2 * S + i * S + at_ms * MS, "write", "presses/1", point="setpoint", value=float(i % 5))
+        for i in range(8)
+    )
+    slow, fast = (
+        run(subscribed(host, 1, poll_ns=every_ns, timeline=writes, settle_ns=5 * S), host)
+        for every_ns in (500 * MS, 100 * MS)
+    )
     for world in (slow, fast):
         conserved(world)
         assert world.ledger.count(End.DELIVERED) == world.ledger.due
@@ -165,8 +208,19 @@ def test_a_device_is_looked_at_once_a_step(host: Host, at_ms: int) -> None:
 
 @pytest.mark.parametrize("publishing_ns", [100 * MS, 7 * S, 30 * S])
 def test_a_quiet_subscription_lives(host: Host, publishing_ns: int) -> None:
-    """Keep-alives come often enough for the driver and for the session's timeout, whatever the publishing interval."""
-    world = run(subscribed(host, 1, OpcUaSpec(publishing_ns, 1000), duration_ns=150 * S, settle_ns=2 * publishing_ns, poll_ns=50 * S), host)
+    """Keep-alives come often enough for the driver and for the session's timeout, whatever the publishing
+    interval."""
+    world = run(
+        subscribed(
+            host,
+            1,
+            OpcUaSpec(publishing_ns, 1000),
+            duration_ns=150 * S,
+            settle_ns=2 * publishing_ns,
+            poll_ns=50 * S,
+        ),
+        host,
+    )
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due > 10
 
@@ -182,25 +236,41 @@ def test_a_run_may_end_with_news_under_way(host: Host) -> None:
 def test_a_driver_waits_within_the_deadline_of_its_component(host: Host, deadline_ns: int) -> None:
     """A device that says nothing for longer than that is none that hangs."""
     spec = subscribed(host, 1, poll_ns=15 * S, duration_ns=60 * S, settle_ns=5 * S)
-    world = run(replace(spec, components=tuple(replace(one, deadline_ns=deadline_ns) if one.role == "driver" else one for one in spec.components)), host)
+    world = run(
+        replace(
+            spec,
+            components=tuple(
+                replace(one, deadline_ns=deadline_ns) if one.role == "driver" else one
+                for one in spec.components
+            ),
+        ),
+        host,
+    )
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
     assert world.gateways[0].supervisor.faults == {}
 
 
 def test_the_slower_one_of_a_hot_pair_sends_nothing_twice_by_itself(host: Host) -> None:
-    """Their publishing phases differ after a crash: what the other one has delivered meanwhile is no sample of this one's."""
+    """Their publishing phases differ after a crash: what the other one has delivered meanwhile is no sample
+    of this one's."""
     spec = stepping(subscribed(host, 1, OpcUaSpec(queue=40), poll_ns=100 * MS, settle_ns=20 * S), 100 * MS)
-    quiet, crashed = (run(paired(replace(spec, timeline=timeline), "hot"), host) for timeline in ((), (act(3 * S, "crash", "gw", 6370 * MS),)))
+    quiet, crashed = (
+        run(paired(replace(spec, timeline=timeline), "hot"), host)
+        for timeline in ((), (act(3 * S, "crash", "gw", 6370 * MS),))
+    )
     for world in (quiet, crashed):
         conserved(world)
         assert world.ledger.count(End.DELIVERED) == world.ledger.due
     assert quiet.ledger.duplicates == 0
-    assert crashed.ledger.duplicates <= 2 * 20 * 11, "what the standby had kept, and what lay on its way when the leader crashed"
+    assert crashed.ledger.duplicates <= 2 * 20 * 11, (
+        "what the standby had kept, and what lay on its way when the leader crashed"
+    )
 
 
 def test_what_was_taken_before_it_was_due_is_no_sample(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first notification, of a subscription that was made in the same step: it can't have come in less than no time."""
+    """A first notification, of a subscription that was made in the same step: it can't have come in less than
+    no time."""
     world = World(subscribed(host, 1), host)
     (poller,) = world.gateways[0].pollers
     assert isinstance(poller, Subscriber)
@@ -210,7 +280,9 @@ def test_what_was_taken_before_it_was_due_is_no_sample(host: Host, monkeypatch: 
         poller._due[row.k], poller._instant[EPOCH_NS + 500 * MS] = row, row.k
         poller._frame = Taken(0, 0, taken_ns, [0] * 6)
         count = len(poller.table.ids)
-        batch = Batch(tuple(poller.table.ids), (1.0,) * count, (0,) * count, (EPOCH_NS + 500 * MS,) * count, ())
+        batch = Batch(
+            tuple(poller.table.ids), (1.0,) * count, (0,) * count, (EPOCH_NS + 500 * MS,) * count, ()
+        )
         monkeypatch.setattr("twinloop.sim.gateway.subscriber.read_batch", lambda lists, batch=batch: batch)
         poller.times.lists = (0, 0, 0, 0, 0)
         taken = poller._next_taken()
@@ -226,23 +298,67 @@ def test_a_step_of_odd_nanoseconds_is_told_in_microseconds(host: Host) -> None:
 
 
 of_opcua = st.one_of(
-    st.builds(lambda t, d, k, s: act(t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s), moments, spans, ua_faults, shares),
-    st.builds(lambda t, d, k: act(t, "device-fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000), moments, spans, st.sampled_from(POINT_FAULTS)),
-    st.builds(lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg), moments, spans, st.sampled_from(["presses/1", "presses/2"])),
-    st.builds(lambda t, d, every: act(t, "set-poll", "presses/2", t + d, period_ns=every), moments, spans, st.sampled_from([30 * MS, 5 * S])),
-)  # fmt: skip
+    st.builds(
+        lambda t, d, k, s: act(
+            t, "device-fault", "presses/2", t + d, kind=k, delay_ns=250 * MS, code=0x80100000, share=s
+        ),
+        moments,
+        spans,
+        ua_faults,
+        shares,
+    ),
+    st.builds(
+        lambda t, d, k: act(t, "device-fault", "presses/1", t + d, kind=k, point="pressure", code=0x80100000),
+        moments,
+        spans,
+        st.sampled_from(POINT_FAULTS),
+    ),
+    st.builds(
+        lambda t, d, leg: act(t, "cut", "plant", t + d, leg=leg),
+        moments,
+        spans,
+        st.sampled_from(["presses/1", "presses/2"]),
+    ),
+    st.builds(
+        lambda t, d, every: act(t, "set-poll", "presses/2", t + d, period_ns=every),
+        moments,
+        spans,
+        st.sampled_from([30 * MS, 5 * S]),
+    ),
+)
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 16, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 16,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     timeline=st.lists(st.one_of(of_opcua, of_opcua, beside), max_size=6), mode=st.sampled_from(["", "", "hot", "warm", "cold"]),
     publishing_ns=st.sampled_from([200 * MS, S, 3 * S]), queue=st.sampled_from([1, 2, 10]), seed=st.integers(0, 9),
     store=st.sampled_from([None, StoreSpec(), StoreSpec(capacity_bytes=4000, ttl_ns=3 * S)]),
 )  # fmt: skip
 def test_whatever_happens_every_sample_has_one_end(
-    host: Host, timeline: list[Action], mode: str, publishing_ns: int, queue: int, seed: int, store: StoreSpec | None
+    host: Host,
+    timeline: list[Action],
+    mode: str,
+    publishing_ns: int,
+    queue: int,
+    seed: int,
+    store: StoreSpec | None,
 ) -> None:
-    spec = subscribed(host, 3, OpcUaSpec(publishing_ns, queue), duration_ns=10 * S, timeline=tuple(timeline), seed=seed, store=store, settle_ns=30 * S)
+    spec = subscribed(
+        host,
+        3,
+        OpcUaSpec(publishing_ns, queue),
+        duration_ns=10 * S,
+        timeline=tuple(timeline),
+        seed=seed,
+        store=store,
+        settle_ns=30 * S,
+    )
     world = run(paired(spec, mode) if mode else spec, host)
     conserved(world)
-    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), "every instance was given back"
+    assert all(gateway.machine.budget.memory_bytes == 0 for gateway in world.gateways), (
+        "every instance was given back"
+    )

@@ -49,23 +49,39 @@ def faults(records: list[Any], name: str) -> list[int]:
 def test_backoff_doubles_to_its_maximum_within_its_jitter(host: Host) -> None:
     trapping = component(host, "trapping", "driver", (), guests.trapping(), deadline_ns=S)
     restart = RestartSpec(first_ns=100 * MS, max_ns=800 * MS, faults=99, jitter=0.5)
-    _, records = traced(supervised(host, restart, count=1, duration_ns=20 * S, drivers={1: trapping}, settle_ns=2 * S), host)
-    waits = [start - fault for fault, start in zip(faults(records, "gw/driver/presses/1"), starts(records, "gw/driver/presses/1"), strict=False)]
+    _, records = traced(
+        supervised(host, restart, count=1, duration_ns=20 * S, drivers={1: trapping}, settle_ns=2 * S), host
+    )
+    waits = [
+        start - fault
+        for fault, start in zip(
+            faults(records, "gw/driver/presses/1"), starts(records, "gw/driver/presses/1"), strict=False
+        )
+    ]
     assert len(waits) > 10
     for i, wait in enumerate(waits):
         nominal = min(100 * MS << i, 800 * MS)
         assert nominal // 2 <= wait <= nominal * 3 // 2
     assert len(dict.fromkeys(waits)) > 8, "jitter"
     even = RestartSpec(first_ns=100 * MS, max_ns=800 * MS, faults=99, jitter=0.0)
-    _, records = traced(supervised(host, even, count=1, duration_ns=20 * S, drivers={1: trapping}, settle_ns=2 * S), host)
-    waits = [start - fault for fault, start in zip(faults(records, "gw/driver/presses/1"), starts(records, "gw/driver/presses/1"), strict=False)]
+    _, records = traced(
+        supervised(host, even, count=1, duration_ns=20 * S, drivers={1: trapping}, settle_ns=2 * S), host
+    )
+    waits = [
+        start - fault
+        for fault, start in zip(
+            faults(records, "gw/driver/presses/1"), starts(records, "gw/driver/presses/1"), strict=False
+        )
+    ]
     assert waits[:6] == [100 * MS, 200 * MS, 400 * MS, 800 * MS, 800 * MS, 800 * MS]
 
 
 def test_backoffs_of_many_do_not_march_in_step(host: Host) -> None:
     """All drivers die at once; without jitter they would all come back at once."""
     restart = RestartSpec(first_ns=S, max_ns=8 * S, jitter=0.3)
-    died = tuple(act(5 * S, "fault-component", f"gw/driver/presses/{i + 1}", kind="unreachable") for i in range(20))
+    died = tuple(
+        act(5 * S, "fault-component", f"gw/driver/presses/{i + 1}", kind="unreachable") for i in range(20)
+    )
     _, records = traced(supervised(host, restart, count=20, duration_ns=10 * S, timeline=died), host)
     began = sorted(r[0] for r in records if r[1] == "component" and r[4] == "starting" and r[0] > 5 * S)
     assert len(began) == 20
@@ -77,31 +93,63 @@ def test_drivers_are_asked_and_a_change_is_an_event(host: Host) -> None:
     silent = act(int(5.5 * S), "device-fault", "presses/2", int(9.5 * S), kind="silent")
     world, records = traced(supervised(host, restart, count=4, duration_ns=20 * S, timeline=(silent,)), host)
     said = [(r[2], r[3]) for r in records if r[1] == "status" and r[2] == "gw/driver/presses/2"]
-    assert said == [("gw/driver/presses/2", "ok"), ("gw/driver/presses/2", "degraded"), ("gw/driver/presses/2", "ok")]
+    assert said == [
+        ("gw/driver/presses/2", "ok"),
+        ("gw/driver/presses/2", "degraded"),
+        ("gw/driver/presses/2", "ok"),
+    ]
     assert world.gateways[0].supervisor.faults == {}
     calls = world.gateways[0].machine.budget.meters["modbus-driver"].calls
-    assert calls > run(plant(host, count=4, duration_ns=20 * S, timeline=(silent,)), host).gateways[0].machine.budget.meters["modbus-driver"].calls
+    assert (
+        calls
+        > run(plant(host, count=4, duration_ns=20 * S, timeline=(silent,)), host)
+        .gateways[0]
+        .machine.budget.meters["modbus-driver"]
+        .calls
+    )
 
 
 def test_a_driver_that_says_failed_is_restarted_and_quarantined_in_the_end(host: Host) -> None:
     failed = component(host, "failed", "driver", (), guests.driver_text("EMPTY", health=2), deadline_ns=S)
-    world, _ = traced(supervised(host, RestartSpec(status_ns=S), count=3, duration_ns=30 * S, drivers={2: failed}), host)
+    world, _ = traced(
+        supervised(host, RestartSpec(status_ns=S), count=3, duration_ns=30 * S, drivers={2: failed}), host
+    )
     assert world.gateways[0].supervisor.faults == {("failed", "unhealthy"): 5}
     assert world.gateways[0].supervisor.quarantined == 1
     assert world.ledger.count(End.MISSED, "quarantined") > 0
 
 
 def test_the_watchdog_resets_a_gateway_whose_core_is_hogged(host: Host) -> None:
-    """One core, a driver without a CPU limit that computes until its deadline of 3 s: nothing else gets the core."""
+    """One core, a driver without a CPU limit that computes until its deadline of 3 s: nothing else gets the
+    core."""
     hog = component(host, "hog", "driver", (), guests.looping(), deadline_ns=3 * S)
-    drivers = {1: hog, **{i: component(host, "modbus-driver", "driver", ("fieldbus", "clock", "log"), options=(("timeout", "200 ms"),)) for i in (2, 3)}}
-    changes: dict[str, Any] = {"count": 3, "duration_ns": 10 * S, "board": "beaglebone-black", "drivers": drivers}
+    drivers = {
+        1: hog,
+        **{
+            i: component(
+                host,
+                "modbus-driver",
+                "driver",
+                ("fieldbus", "clock", "log"),
+                options=(("timeout", "200 ms"),),
+            )
+            for i in (2, 3)
+        },
+    }
+    changes: dict[str, Any] = {
+        "count": 3,
+        "duration_ns": 10 * S,
+        "board": "beaglebone-black",
+        "drivers": drivers,
+    }
     bitten, records = traced(supervised(host, RestartSpec(watchdog_ns=S, faults=99), **changes), host)
     assert bitten.gateways[0].supervisor.bites >= 2
     assert bitten.gateways[0].machine.budget.breaches["watchdog"] == bitten.gateways[0].supervisor.bites
     assert len(bitten.gateways[0].boots) == 1 + bitten.gateways[0].supervisor.bites
     first = next(r for r in records if r[1] == "breach" and r[3] == "watchdog")
-    assert 3 * S // 4 <= first[0] <= S, "a second after the last kick, which was at most a quarter before the hog began at 0"
+    assert 3 * S // 4 <= first[0] <= S, (
+        "a second after the last kick, which was at most a quarter before the hog began at 0"
+    )
     patient, _ = traced(supervised(host, RestartSpec(watchdog_ns=5 * S, faults=99), **changes), host)
     assert patient.gateways[0].supervisor.bites == 0
 
@@ -121,12 +169,20 @@ def test_every_state_can_be_left_and_reached(table: dict[tuple[str, str], str]) 
 
 def test_every_transition_is_in_the_trace(host: Host) -> None:
     """States of a component, read from the trace alone, follow the table."""
-    died = (*(act(at * S, "fault-component", "gw/transform", kind="unreachable") for at in (3, 4, 5, 6, 7)), act(12 * S, "restart", "gw"))
-    _, records = traced(supervised(host, RestartSpec(first_ns=10 * MS), count=2, duration_ns=20 * S, timeline=died), host)
+    died = (
+        *(act(at * S, "fault-component", "gw/transform", kind="unreachable") for at in (3, 4, 5, 6, 7)),
+        act(12 * S, "restart", "gw"),
+    )
+    _, records = traced(
+        supervised(host, RestartSpec(first_ns=10 * MS), count=2, duration_ns=20 * S, timeline=died), host
+    )
     state = "down"
     seen = [r[4] for r in records if r[1] == "component" and r[3] == "gw/transform"]
     for following in seen:
-        assert following in [to for (origin, _), to in slot.TRANSITIONS.items() if origin == state], (state, following)
+        assert following in [to for (origin, _), to in slot.TRANSITIONS.items() if origin == state], (
+            state,
+            following,
+        )
         state = following
     assert "quarantined" in seen
     assert seen[-1] == "ready"

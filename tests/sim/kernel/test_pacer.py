@@ -18,7 +18,8 @@ DAY_S = 86_400
 
 
 class Wall:
-    """A clock of the wall that only sleeping moves: each sleep takes ``over_ns`` longer than asked for, in turn."""
+    """A clock of the wall that only sleeping moves: each sleep takes ``over_ns`` longer than asked for, in
+    turn."""
 
     def __init__(self, *over_ns: int) -> None:
         self.now_ns, self.over_ns, self.sleeps = 123_456_789, over_ns or (0,), 0
@@ -39,7 +40,9 @@ def test_a_day_drifts_by_nothing(speed: str) -> None:
     """86 400 things, each waited for with sleeps that take too long: the last is as late as one of them."""
     wall = Wall(0, 70_000, 3)
     paced, began = pacer(wall, speed), wall.now_ns
-    step, lasts_s = (1000, DAY_S // 4) if Fraction(speed) < 1 else (1, DAY_S)  # slowly it takes as many sleeps as four days
+    step, lasts_s = (
+        (1000, DAY_S // 4) if Fraction(speed) < 1 else (1, DAY_S)
+    )  # slowly it takes as many sleeps as four days
     for second in range(0, lasts_s + 1, step):
         while paced.reach(second * S) < second * S:
             pass

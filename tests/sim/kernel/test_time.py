@@ -28,7 +28,9 @@ def sleeper(host: Host, text: bytes, name: str = "other", **changes: object) -> 
 def test_two_cpu_segments_and_one_wait_add(host: Host) -> None:
     """Not the maximum of them, not the wait beside the first segment: the sum, to the nanosecond."""
     wait_ns = 250_000
-    world = World(plant(host, count=1, drivers={1: sleeper(host, guests.working(5_000, wait_ns, 9_000))}), host)
+    world = World(
+        plant(host, count=1, drivers={1: sleeper(host, guests.working(5_000, wait_ns, 9_000))}), host
+    )
     world.boot()
     gateway, slot, env = world.gateways[0], world.gateways[0].pollers[0].slot, world.env
     times, meter = StageTimes(), slot.meter
@@ -57,7 +59,8 @@ def test_the_guest_sees_time_pass_while_it_computes(host: Host) -> None:
     tag, microseconds = slot.instance.result().value
     assert tag == "rejected"
     profile = gateway.machine.budget.profile
-    least, most = turns * 5 * profile.fuel_ps // 10**6, turns * 7 * profile.fuel_ps // 10**6 + profile.import_ps // 10**6 + 1
+    least = turns * 5 * profile.fuel_ps // 10**6
+    most = turns * 7 * profile.fuel_ps // 10**6 + profile.import_ps // 10**6 + 1
     assert least <= microseconds <= most
     world.close()
 
@@ -80,7 +83,8 @@ def test_a_component_costs_exactly_what_the_profile_gives(host: Host) -> None:
 
 
 def test_stages_add_up_under_contention_and_the_queue_is_named(host: Host) -> None:
-    """Twenty devices due at one instant on one slow core: they queue, first come first served (the sum is asserted inside)."""
+    """Twenty devices due at one instant on one slow core: they queue, first come first served (the sum is
+    asserted inside)."""
     world = World(plant(host, count=20, duration_ns=3 * S, board="beaglebone-black", phase_ns=0), host)
     blame = world.latencies.blame(5 * MS, None)
     world.run()
@@ -95,7 +99,9 @@ def test_a_driver_that_loops_is_cut_at_its_cpu_limit_restarted_and_quarantined(h
     healthy = run(plant(host, count=100, duration_ns=20 * S), host)
     looping = component(host, "looping", "driver", (), guests.looping(), cpu_ns=10 * MS)
     spec = plant(host, count=100, duration_ns=20 * S, drivers={3: looping})
-    apart = tuple(replace(device, fleet=1) if device.name == "presses/3" else device for device in spec.devices)
+    apart = tuple(
+        replace(device, fleet=1) if device.name == "presses/3" else device for device in spec.devices
+    )
     world = run(replace(spec, devices=apart, fleets=("presses", "rogue")), host)
     gateway, ledger = world.gateways[0], world.ledger
     meter = gateway.machine.budget.meters["looping"]
@@ -105,11 +111,14 @@ def test_a_driver_that_loops_is_cut_at_its_cpu_limit_restarted_and_quarantined(h
     assert meter.fuel_ns // 5 == pytest.approx(10 * MS, rel=0.01)
     third = world.device_index["presses/3"]
     assert ledger.count(devices=[third]) == ledger.due_of[third] == 200
-    assert {cause: ledger.count(cause=cause, devices=[third]) for cause in ("driver-fault", "quarantined")} == {"driver-fault": 50, "quarantined": 150}
+    assert {
+        cause: ledger.count(cause=cause, devices=[third]) for cause in ("driver-fault", "quarantined")
+    } == {"driver-fault": 50, "quarantined": 150}
     others = [d for d in range(100) if d != third]
     assert ledger.count(devices=others) == 99 * 200
     for rank in (500, 990, 999):
-        theirs, before = world.latencies.of(fleets=[0]).gateway.percentile(rank), healthy.latencies.of().gateway.percentile(rank)
+        theirs = world.latencies.of(fleets=[0]).gateway.percentile(rank)
+        before = healthy.latencies.of().gateway.percentile(rank)
         assert theirs is not None
         assert before is not None
         assert theirs <= 1.1 * before
@@ -156,7 +165,13 @@ def test_a_process_ends_with_a_thousand_parked_calls_and_exit_code_0() -> None:
         world.close()
         host.close()
     """)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
     assert done.stdout == "1000\n", done.stderr
     assert done.returncode == 0, done.stderr
 

@@ -11,16 +11,29 @@ ROOT = Path(__file__).parents[3]
 
 
 def written() -> list[tuple[str, int, str]]:
-    """(kind, fields, where) of each ``trace.emit("kind", ...)`` and ``trace.add((now, "kind", ...))`` whose kind is spelled out."""
+    """(kind, fields, where) of each ``trace.emit("kind", ...)`` and ``trace.add((now, "kind", ...))`` whose
+    kind is spelled out."""
     found = []
-    for file in [*(ROOT / "sim").rglob("*.py"), *(ROOT / "scenarios").rglob("*.py"), *(ROOT / "devices").rglob("*.py")]:
+    for file in [
+        *(ROOT / "sim").rglob("*.py"),
+        *(ROOT / "scenarios").rglob("*.py"),
+        *(ROOT / "devices").rglob("*.py"),
+    ]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not ast.unparse(node.func.value).endswith("trace"):
+            if (
+                not isinstance(node, ast.Call)
+                or not isinstance(node.func, ast.Attribute)
+                or not ast.unparse(node.func.value).endswith("trace")
+            ):
                 continue
             where = f"{file.name}:{node.lineno}"
             if node.func.attr == "emit" and isinstance(node.args[0], ast.Constant):
                 found.append((str(node.args[0].value), len(node.args) - 1, where))
-            elif node.func.attr == "add" and isinstance(node.args[0], ast.Tuple) and isinstance(node.args[0].elts[1], ast.Constant):
+            elif (
+                node.func.attr == "add"
+                and isinstance(node.args[0], ast.Tuple)
+                and isinstance(node.args[0].elts[1], ast.Constant)
+            ):
                 found.append((str(node.args[0].elts[1].value), len(node.args[0].elts) - 2, where))
     return found
 

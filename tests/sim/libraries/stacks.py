@@ -1,4 +1,5 @@
-"""Unmodified protocol stacks in simulated time, as programs: ``python -m tests.sim.libraries.stacks modbus`` prints what crossed the wire, hashed.
+"""Unmodified protocol stacks in simulated time, as programs: ``python -m tests.sim.libraries.stacks modbus``
+prints what crossed the wire, hashed.
 
 Belongs here: one run of each library, for tests that compare processes. Never: assertions.
 """
@@ -23,9 +24,13 @@ from twinloop.sim.network.link import Link, LinkModel
 class Field:
     """A hub and some hosts on one link, a loop, and everything that crossed the wire."""
 
-    def __init__(self, hosts: tuple[str, ...], seed: int = 7, user_timeout_ns: int = 10_000 * MS, **figures: Any) -> None:
+    def __init__(
+        self, hosts: tuple[str, ...], seed: int = 7, user_timeout_ns: int = 10_000 * MS, **figures: Any
+    ) -> None:
         self.env, self.streams = Environment(), RandomStreams(seed)
-        self.link = Link("plant", LinkModel(**{"delay_ns": MS, "jitter_ns": 100 * US, **figures}), self.streams)
+        self.link = Link(
+            "plant", LinkModel(**{"delay_ns": MS, "jitter_ns": 100 * US, **figures}), self.streams
+        )
         self.network = Network(self.env, user_timeout_ns)
         self.loop = EventLoop(self.env, self.network)
         self.wire = hashlib.sha256()
@@ -45,7 +50,9 @@ class Field:
         arrived, field = Transport.arrived, self
 
         def heard(end: Transport, content: Any) -> None:
-            field.wire.update(f"{field.env.now} {end.get_extra_info('sockname')} {content if isinstance(content, bytes) else 'end'!r}".encode())
+            field.wire.update(
+                f"{field.env.now} {end.get_extra_info('sockname')} {content if isinstance(content, bytes) else 'end'!r}".encode()
+            )
             arrived(end, content)
 
         Transport.arrived = heard  # type: ignore[method-assign]
@@ -98,8 +105,14 @@ async def opcua(field: Field) -> None:
     from asyncua import Client, Server, ua
     from asyncua.server.internal_session import InternalSession
 
-    for name in ("_counter", "_auth_counter", "_current_connections"):  # class attributes: of the process, not of a run
-        setattr(InternalSession, name, {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0}[name])
+    for name in (
+        "_counter",
+        "_auth_counter",
+        "_current_connections",
+    ):  # class attributes: of the process, not of a run
+        setattr(
+            InternalSession, name, {"_counter": 10, "_auth_counter": 1000, "_current_connections": 0}[name]
+        )
 
     async def serve() -> Any:
         server = Server()
@@ -131,7 +144,10 @@ async def mqtt(field: Field) -> None:
     from amqtt.client import MQTTClient
     from amqtt.mqtt.constants import QOS_1
 
-    settings = {"listeners": {"default": {"type": "tcp", "bind": "0.0.0.0:1883"}}, "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}}
+    settings = {
+        "listeners": {"default": {"type": "tcp", "bind": "0.0.0.0:1883"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
     broker = Broker(settings)
     await on("broker", broker.start())
     reader, writer = MQTTClient(client_id="reader"), MQTTClient(client_id="writer")
@@ -141,7 +157,12 @@ async def mqtt(field: Field) -> None:
     for k in range(5):
         await writer.publish("plant/press", str(k).encode(), qos=QOS_1)
         message = await reader.deliver_message()
-        field.log.append((field.env.now, message.data.decode() if isinstance(message.data, bytes) else bytes(message.data).decode()))
+        field.log.append(
+            (
+                field.env.now,
+                message.data.decode() if isinstance(message.data, bytes) else bytes(message.data).decode(),
+            )
+        )
         await asyncio.sleep(1)
     await reader.disconnect()
     await writer.disconnect()
@@ -166,13 +187,18 @@ async def crowd(field: Field) -> None:
                 group.create_task(one(number))
     except ExceptionGroup:
         field.log.append(tuple(order))
-    done, _ = await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.001, number)) for number in range(400)])
+    done, _ = await asyncio.wait(
+        [asyncio.ensure_future(asyncio.sleep(0.001, number)) for number in range(400)]
+    )
     field.log.append(tuple(task.result() for task in done))
 
 
 PROGRAMS: dict[str, tuple[Callable[[Field], Coroutine[Any, Any, Any]], tuple[str, ...]]] = {
-    "modbus": (modbus, ("plc-1", "plc-2", "plc-3")), "opcua": (opcua, ("plc-1",)), "mqtt": (mqtt, ("broker",)), "crowd": (crowd, ()),
-}  # fmt: skip
+    "modbus": (modbus, ("plc-1", "plc-2", "plc-3")),
+    "opcua": (opcua, ("plc-1",)),
+    "mqtt": (mqtt, ("broker",)),
+    "crowd": (crowd, ()),
+}
 
 
 def digest(name: str, **figures: Any) -> tuple[str, list[Any]]:

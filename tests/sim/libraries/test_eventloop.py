@@ -1,4 +1,5 @@
-"""asyncio in simulated time: unmodified stacks, one order of things, a network that delays, loses, cuts and resets."""
+"""asyncio in simulated time: unmodified stacks, one order of things, a network that delays, loses, cuts and
+resets."""
 
 from __future__ import annotations
 
@@ -19,12 +20,19 @@ from twinloop.sim.kernel.invariants import InvariantError
 ROOT = Path(__file__).parents[3]
 
 
-# ---- the stacks -----------------------------------------------------------------------------------------------------
+# ---- the stacks ----------------------------------------------------------------------------------
 def test_unmodified_stacks_leave_the_same_bytes_in_every_process() -> None:
     found = []
     for seed in ("0", "1", "random"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-m", "tests.sim.libraries.stacks", *PROGRAMS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.sim.libraries.stacks", *PROGRAMS],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found.append(done.stdout.split())
     assert found[0] == found[1] == found[2]
     assert len(set(found[0])) == len(PROGRAMS)
@@ -50,7 +58,9 @@ def test_a_real_opc_ua_subscription_publishes_by_the_simulated_clock() -> None:
     values = [value for _, value in changes]
     assert values == sorted(values)
     gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(changes[1:])]
-    assert all(abs(gap % (500 * MS) - 500 * MS) < MS or gap % (500 * MS) < MS for gap in gaps), "every 500 ms, or a multiple"
+    assert all(abs(gap % (500 * MS) - 500 * MS) < MS or gap % (500 * MS) < MS for gap in gaps), (
+        "every 500 ms, or a multiple"
+    )
 
 
 def test_a_real_broker_delivers_qos_1() -> None:
@@ -65,7 +75,7 @@ def test_four_hundred_tasks_in_sets_end_in_one_order() -> None:
     assert results == tuple(range(400))
 
 
-# ---- time -----------------------------------------------------------------------------------------------------------
+# ---- time ----------------------------------------------------------------------------------------
 def test_time_is_the_simulations_and_rounded_up_to_a_nanosecond() -> None:
     async def program(field: Field) -> None:
         loop, env = field.loop, field.env

@@ -1,4 +1,5 @@
-"""Clocks and entropy of protocol libraries: what is replaced, that nothing new has come, that everything is put back."""
+"""Clocks and entropy of protocol libraries: what is replaced, that nothing new has come, that everything is
+put back."""
 
 from __future__ import annotations
 
@@ -20,17 +21,40 @@ from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.libraries.clocks_and_entropy import PACKAGES, neutralised
 
-LOADED = ("asyncua", "asyncua.server", "asyncua.client", "pymodbus.client", "pymodbus.server", "amqtt.client", "amqtt.broker")
-SOURCES = {"time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_counter_ns|process_time|sleep", "datetime": r"now|utcnow|today",
-           "random": r"\w+", "secrets": r"\w+", "uuid": r"uuid1|uuid4|getnode", "os": r"urandom|getrandom"}  # fmt: skip
-MAYBE = re.compile("|".join([rf"\bfrom\s+({'|'.join(SOURCES)})\s+import\b", *(rf"\b{module}\b[\s)\\]*\.\s*({names})\b" for module, names in SOURCES.items())]))
+LOADED = (
+    "asyncua",
+    "asyncua.server",
+    "asyncua.client",
+    "pymodbus.client",
+    "pymodbus.server",
+    "amqtt.client",
+    "amqtt.broker",
+)
+SOURCES = {
+    "time": r"time|monotonic|perf_counter|time_ns|monotonic_ns|perf_counter_ns|process_time|sleep",
+    "datetime": r"now|utcnow|today",
+    "random": r"\w+",
+    "secrets": r"\w+",
+    "uuid": r"uuid1|uuid4|getnode",
+    "os": r"urandom|getrandom",
+}
+MAYBE = re.compile(
+    "|".join(
+        [
+            rf"\bfrom\s+({'|'.join(SOURCES)})\s+import\b",
+            *(rf"\b{module}\b[\s)\\]*\.\s*({names})\b" for module, names in SOURCES.items()),
+        ]
+    )
+)
 """text without any of this has no place that is looked for"""
 KNOWN = Path(__file__).with_name("clock_sources.txt")
-"""one line a place: module, function, what it asks; written by ``python -m tests.sim.libraries.test_neutral``"""
+"""one line a place: module, function, what it asks; written by ``python -m
+tests.sim.libraries.test_neutral``"""
 
 
 def asked() -> list[str]:
-    """Every place in the libraries' sources that asks a clock or entropy, found in the text: what an upgrade brings shows up here."""
+    """Every place in the libraries' sources that asks a clock or entropy, found in the text: what an upgrade
+    brings shows up here."""
     found: list[str] = []
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
@@ -43,7 +67,11 @@ def asked() -> list[str]:
             if not MAYBE.search(text):
                 continue  # parsing what libraries have generated takes seconds
             for node in ast.walk(ast.parse(text)):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and re.fullmatch(SOURCES.get(node.value.id, "(?!)"), node.attr):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Name)
+                    and re.fullmatch(SOURCES.get(node.value.id, "(?!)"), node.attr)
+                ):
                     found.append(f"{name} {node.value.id}.{node.attr}")
                 elif isinstance(node, ast.ImportFrom) and node.module in SOURCES:
                     found += [f"{name} from {node.module} import {alias.name}" for alias in node.names]
@@ -52,14 +80,20 @@ def asked() -> list[str]:
 
 def test_an_upgrade_that_brings_a_new_clock_or_entropy_source_fails_here() -> None:
     known, now = KNOWN.read_text().splitlines(), asked()
-    assert [line for line in now if line not in known] == [], "look whether sim/libraries/clocks_and_entropy.py covers it, then write the list anew"
+    assert [line for line in now if line not in known] == [], (
+        "look whether sim/libraries/clocks_and_entropy.py covers it, then write the list anew"
+    )
     assert [line for line in known if line not in now] == []
 
 
 def test_what_a_library_holds_is_replaced_and_put_back() -> None:
     for module in LOADED:
         importlib.import_module(module)
-    before = {name: dict(vars(module)) for name, module in sys.modules.items() if module is not None and name.split(".")[0] in PACKAGES}
+    before = {
+        name: dict(vars(module))
+        for name, module in sys.modules.items()
+        if module is not None and name.split(".")[0] in PACKAGES
+    }
     env = Environment()
     with neutralised(env, RandomStreams(1)) as names:
         assert "asyncua.server.internal_subscription.time" in names
@@ -81,7 +115,9 @@ def library(text: str) -> object:
 
 
 def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
-    module = library("import time, os, uuid, random, secrets\nfrom time import monotonic, sleep\nfrom datetime import datetime\nfrom random import randint")
+    module = library(
+        "import time, os, uuid, random, secrets\nfrom time import monotonic, sleep\nfrom datetime import datetime\nfrom random import randint"
+    )
     env = Environment()
     drawn = []
     for seed in (1, 1, 2):
@@ -99,7 +135,13 @@ def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
             assert len(module.secrets.token_hex(nbytes=4)) == 8  # type: ignore[attr-defined]
             with pytest.raises(InvariantError, match=r"time\.sleep inside the simulation"):
                 module.sleep(1)  # type: ignore[attr-defined]
-            values = module.os.urandom(12), module.uuid.uuid4(), module.random.random(), module.randint(0, 10**9), module.secrets.token_hex(4)  # type: ignore[attr-defined]
+            values = (
+                module.os.urandom(12),
+                module.uuid.uuid4(),
+                module.random.random(),
+                module.randint(0, 10**9),
+                module.secrets.token_hex(4),
+            )  # type: ignore[attr-defined]
             drawn.append(values)
     del sys.modules["amqtt.made_for_a_test"]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -109,7 +151,11 @@ def test_clocks_are_simulated_and_entropy_is_seeded() -> None:
 
 
 def test_one_at_a_time() -> None:
-    with neutralised(Environment(), RandomStreams(1)), pytest.raises(InvariantError, match="two simulations"), neutralised(Environment(), RandomStreams(1)):
+    with (
+        neutralised(Environment(), RandomStreams(1)),
+        pytest.raises(InvariantError, match="two simulations"),
+        neutralised(Environment(), RandomStreams(1)),
+    ):
         pass
     with neutralised(Environment(), RandomStreams(1)):
         pass

@@ -81,7 +81,11 @@ def test_a_close_comes_after_what_was_written_and_both_hear_of_it() -> None:
         assert client.transport.is_closing()
         await asyncio.sleep(1)
         assert server.got == b"last words"
-        assert field.log == [(began, "client", "NoneType"), (began + 10 * MS, "server", "eof"), (began + 10 * MS, "server", "NoneType")]
+        assert field.log == [
+            (began, "client", "NoneType"),
+            (began + 10 * MS, "server", "eof"),
+            (began + 10 * MS, "server", "NoneType"),
+        ]
         assert not field.network.connections
 
     quiet().run(program)
@@ -113,7 +117,10 @@ def test_a_cut_stalls_a_connection_and_breaks_it_after_the_user_timeout() -> Non
         client.transport.write(b"lost")
         began = field.env.now
         await asyncio.sleep(20)
-        assert [(name, what) for _, name, what in field.log] == [("client", "TimeoutError"), ("server", "TimeoutError")]
+        assert [(name, what) for _, name, what in field.log] == [
+            ("client", "TimeoutError"),
+            ("server", "TimeoutError"),
+        ]
         assert field.log[0][0] == began + 10 * S
 
     quiet().run(program)
@@ -199,7 +206,11 @@ def test_protocols_run_on_their_own_hosts_all_their_life() -> None:
     field = quiet()
     field.run(program)
     said = [(name, what) for _, name, what in field.log]
-    assert [what for name, what in said if name == "server"] == ["made on 'plc-1'", "data on 'plc-1'", "lost on 'plc-1' True"]
+    assert [what for name, what in said if name == "server"] == [
+        "made on 'plc-1'",
+        "data on 'plc-1'",
+        "lost on 'plc-1' True",
+    ]
     assert [what for name, what in said if name == "client"] == ["made on ''", "lost on '' True"]
 
 
@@ -227,7 +238,10 @@ def test_nothing_comes_after_a_close() -> None:
 
     async def program(field: Field) -> None:
         there: list[Once] = []
-        await on("plc-1", field.loop.create_server(lambda: there.append(Once(field, "server")) or there[-1], "plc-1", 9))  # type: ignore[func-returns-value]
+        await on(
+            "plc-1",
+            field.loop.create_server(lambda: there.append(Once(field, "server")) or there[-1], "plc-1", 9),
+        )  # type: ignore[func-returns-value]
         _, client = await field.loop.create_connection(lambda: Talk(field, "client"), "plc-1", 9)
         client.transport.write(b"1")
         client.transport.write(b"2")
@@ -259,7 +273,9 @@ def test_who_connects_from_a_leg_goes_down_it() -> None:
     async def program(field: Field) -> None:
         there: list[Talk] = []
         await field.loop.create_server(lambda: there.append(Talk(field, "hub")) or there[-1], "gateway", 9)  # type: ignore[func-returns-value]
-        _, device = await on("plc-1", field.loop.create_connection(lambda: Talk(field, "device"), "gateway", 9))
+        _, device = await on(
+            "plc-1", field.loop.create_connection(lambda: Talk(field, "device"), "gateway", 9)
+        )
         field.link.rules.append(CutRule(True, None))
         device.transport.write(b"reading")
         there[0].transport.write(b"answer")

@@ -1,5 +1,5 @@
-"""Pipelines that share a gateway share its cores, its memory, its files: who takes too much is named, and the others are hurt no more
-than they must be."""
+"""Pipelines that share a gateway share its cores, its memory, its files: who takes too much is named, and the
+others are hurt no more than they must be."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_connection_that_is_lost_gives_its_file_to_another(host: Host) -> None
 def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) -> None:
     """The devices have taken all files while the uplink was away."""
     quick = UplinkSpec("cloud", user_timeout_ns=S, retry_max_ns=S)
-    spec = limited(host, 15, duration_ns=20 * S, timeline=(cut(3, 4), act(12 * S, "cut", "plant", 16 * S)), uplink=quick)
+    spec = limited(
+        host, 15, duration_ns=20 * S, timeline=(cut(3, 4), act(12 * S, "cut", "plant", 16 * S)), uplink=quick
+    )
     world = run(spec, host)
     conserved(world)
     assert world.ledger.count(End.LOST) == 0
@@ -55,7 +57,10 @@ def test_an_uplink_without_a_socket_backs_off_and_nothing_is_lost(host: Host) ->
 
 
 def test_files_are_counted_right_over_any_number_of_lives(host: Host) -> None:
-    lives = tuple(act(at * S, verb, "gw", (at + 1) * S) for at, verb in ((2, "crash"), (4, "power-cut"), (6, "shutdown")))
+    lives = tuple(
+        act(at * S, verb, "gw", (at + 1) * S)
+        for at, verb in ((2, "crash"), (4, "power-cut"), (6, "shutdown"))
+    )
     world = World(limited(host, 100, timeline=lives), host)
     world.boot()
     world.advance(int(9.5 * S))
@@ -66,10 +71,13 @@ def test_files_are_counted_right_over_any_number_of_lives(host: Host) -> None:
 
 
 def test_a_pipeline_that_computes_makes_the_others_wait_and_is_named(host: Host) -> None:
-    """One core: a driver that computes for tens of milliseconds takes it from everybody else at every poll."""
+    """One core: a driver that computes for tens of milliseconds takes it from everybody else at every
+    poll."""
     heavy = component(host, "heavy", "driver", ("clock",), guests.working(200_000, 1, 1_000), deadline_ns=S)
     calm = run(plant(host, count=6, duration_ns=10 * S, board="beaglebone-black", phase_ns=0), host)
-    spec = plant(host, count=6, duration_ns=10 * S, board="beaglebone-black", phase_ns=0, drivers={1: heavy, 2: heavy})
+    spec = plant(
+        host, count=6, duration_ns=10 * S, board="beaglebone-black", phase_ns=0, drivers={1: heavy, 2: heavy}
+    )
     world = World(spec, host)
     blame = world.latencies.blame(20 * MS, None)
     world.run()
@@ -81,7 +89,12 @@ def test_a_pipeline_that_computes_makes_the_others_wait_and_is_named(host: Host)
 
 
 def test_out_of_memory_hits_the_largest_first_and_the_board_says_so(host: Host) -> None:
-    spec = plant(host, count=6, duration_ns=10 * S, timeline=(act(3 * S, "limit-memory", "gw", 6 * S, size_bytes=700_000),))
+    spec = plant(
+        host,
+        count=6,
+        duration_ns=10 * S,
+        timeline=(act(3 * S, "limit-memory", "gw", 6 * S, size_bytes=700_000),),
+    )
     world = run(spec, host)
     conserved(world)
     assert world.gateways[0].supervisor.faults[("modbus-driver", "memory-limit")] >= 1

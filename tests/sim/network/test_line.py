@@ -1,4 +1,5 @@
-"""The wires by themselves: who hears what, what collides, how long they are taken; devices stand in for servers."""
+"""The wires by themselves: who hears what, what collides, how long they are taken; devices stand in for
+servers."""
 
 from __future__ import annotations
 
@@ -55,7 +56,13 @@ TIMING = LineTiming(9600)
 
 
 def line(timing: LineTiming = TIMING, **figures: Any) -> Line:
-    return Line(Environment(), "plant/1", timing, Link("plant", LinkModel(**figures), RandomStreams(3)), RandomStreams(3))
+    return Line(
+        Environment(),
+        "plant/1",
+        timing,
+        Link("plant", LinkModel(**figures), RandomStreams(3)),
+        RandomStreams(3),
+    )
 
 
 def run(wires: Line, until_ns: int) -> None:
@@ -63,25 +70,40 @@ def run(wires: Line, until_ns: int) -> None:
     wires.env.run_to(until_ns, Balanced(), 10_000)
 
 
-# ---- timing -----------------------------------------------------------------------------------------------------------
+# ---- timing --------------------------------------------------------------------------------------
 def test_times_of_characters_and_gaps() -> None:
     assert (TIMING.character_ns, TIMING.frame_ns(8), TIMING.gap_ns) == (1_145_833, 9_166_666, 4_010_416)
     assert LineTiming(19_200).gap_ns == 7 * 11 * S // (2 * 19_200)
     assert LineTiming(19_201).gap_ns == GAP_FIXED_NS == 1750 * US
-    assert LineTiming(9600, 11, 3 * MS).exchange_ns(8, 7, 5 * MS) == 9_166_666 + 8_020_833 + 2 * (4_010_416 + 3 * MS) + 5 * MS
+    assert (
+        LineTiming(9600, 11, 3 * MS).exchange_ns(8, 7, 5 * MS)
+        == 9_166_666 + 8_020_833 + 2 * (4_010_416 + 3 * MS) + 5 * MS
+    )
     assert TIMING.frame_ns(0) == 0
 
 
 def test_a_fresh_line() -> None:
     wires = line()
-    assert (wires.occupancy.busy_ns, wires.occupancy.busy_in_run_ns, wires.exchanges, wires.timeouts, wires.collisions, wires.longest_queue) == (0, None, 0, 0, 0, 0)
-    assert (wires.occupancy.window_ns, wires.occupancy.full_windows, wires.devices, wires.listeners) == (S, 0, {}, [])
+    assert (
+        wires.occupancy.busy_ns,
+        wires.occupancy.busy_in_run_ns,
+        wires.exchanges,
+        wires.timeouts,
+        wires.collisions,
+        wires.longest_queue,
+    ) == (0, None, 0, 0, 0, 0)
+    assert (wires.occupancy.window_ns, wires.occupancy.full_windows, wires.devices, wires.listeners) == (
+        S,
+        0,
+        {},
+        [],
+    )
     assert wires.occupancy.busy_until(5) == 0
     assert wires.up is wires.link.legs("plant/1")[0]
     assert wires.down is wires.link.legs("plant/1")[1]
 
 
-# ---- devices ----------------------------------------------------------------------------------------------------------
+# ---- devices -------------------------------------------------------------------------------------
 def test_a_device_thinks_speaks_and_is_heard_by_all() -> None:
     wires = line()
     server: Any = Server(7)
@@ -116,7 +138,9 @@ def test_who_has_no_answer_stays_free() -> None:
     assert len(server.heard) == 1
 
 
-@pytest.mark.parametrize(("faults", "untouched", "right"), [(0, True, True), (1, True, True), (1, False, False)])
+@pytest.mark.parametrize(
+    ("faults", "untouched", "right"), [(0, True, True), (1, True, True), (1, False, False)]
+)
 def test_an_answer_is_right_unless_a_fault_spoils_it(faults: int, untouched: bool, right: bool) -> None:
     """Whether there are faults is no matter: one with a share of 1 % spoils one answer of a hundred."""
     wires = line()
@@ -160,7 +184,7 @@ def test_two_with_one_unit_both_hear_and_collide() -> None:
     assert all(frame not in (b"answer", b"other!") for _, frame, _ in ear.log)
 
 
-# ---- the wires --------------------------------------------------------------------------------------------------------
+# ---- the wires -----------------------------------------------------------------------------------
 def test_what_is_on_the_wires_at_once_is_garbled() -> None:
     wires = line()
     first = wires.begin()
@@ -198,8 +222,15 @@ def test_a_frame_arrives_damaged_or_not_at_all() -> None:
 def test_any_bit_may_flip() -> None:
     wires = line()
     assert wires.noise is not line().noise
-    assert [wires.noise.word() for _ in range(3)] == [word.word() for word in [RandomStreams(3).stream("line/plant/1/corrupt-bit")] for _ in range(3)]
-    places = [next((i, byte) for i, byte in enumerate(found) if byte) for _ in range(400) for found in [wires.damaged(bytes(3))] if found]
+    assert [wires.noise.word() for _ in range(3)] == [
+        word.word() for word in [RandomStreams(3).stream("line/plant/1/corrupt-bit")] for _ in range(3)
+    ]
+    places = [
+        next((i, byte) for i, byte in enumerate(found) if byte)
+        for _ in range(400)
+        for found in [wires.damaged(bytes(3))]
+        if found
+    ]
     assert {i for i, _ in places} == {0, 1, 2}
     assert {byte for _, byte in places} == {1 << i for i in range(8)}
     full = wires.damaged(b"\xff\xff")
@@ -227,7 +258,7 @@ def test_an_answer_that_is_lost_ends_all_the_same() -> None:
     assert wires.begin().garbled is False, "and its burst is over"
 
 
-# ---- who has it -------------------------------------------------------------------------------------------------------
+# ---- who has it ----------------------------------------------------------------------------------
 def test_busy_is_while_anybody_has_it() -> None:
     wires = line()
     run(wires, 100)
@@ -250,11 +281,23 @@ def test_busy_is_while_anybody_has_it() -> None:
 
 
 def test_windows_that_were_full() -> None:
-    """98 % of the time: of windows of 1000 ns those that were taken for 980 ns or more; the one that goes on isn't counted yet."""
+    """98 % of the time: of windows of 1000 ns those that were taken for 980 ns or more; the one that goes on
+    isn't counted yet."""
     wires = line()
     wires.occupancy.window_ns = 1000
     assert LINE_FULL == 0.98
-    for since, until in ((0, 980), (1000, 1979), (2000, 2500), (2510, 3500), (3500, 3990), (4000, 6600), (8000, 8979), (8979, 8980), (9100, 9101), (11_000, 11_001)):
+    for since, until in (
+        (0, 980),
+        (1000, 1979),
+        (2000, 2500),
+        (2510, 3500),
+        (3500, 3990),
+        (4000, 6600),
+        (8000, 8979),
+        (8979, 8980),
+        (9100, 9101),
+        (11_000, 11_001),
+    ):
         wires.occupancy._fill(since, until)
     assert wires.occupancy.full_windows == 6, "0, 2, 3, 4, 5 and 8; not 1, 6, 7, 9"
     exact = line()

@@ -1,7 +1,8 @@
-"""A serial line obeys its wires: one table of cases, by hand computation, one body, three arms: simulated, served, attached to what is served.
+"""A serial line obeys its wires: one table of cases, by hand computation, one body, three arms: simulated,
+served, attached to what is served.
 
-9600 Bd, 11 bits: a character takes 1 145 833 ns, 3.5 of them 4 010 416 ns. A read of one register is a request of 8 characters (9 166 666 ns) and
-an answer of 7 (8 020 833 ns).
+9600 Bd, 11 bits: a character takes 1 145 833 ns, 3.5 of them 4 010 416 ns. A read of one register is a
+request of 8 characters (9 166 666 ns) and an answer of 7 (8 020 833 ns).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ ASKS = {1: bytes.fromhex("010300000001840a"), 2: bytes.fromhex("0203000000018439
 
 @dataclass(frozen=True)
 class Case:
-    """``asks``: (when, unit, timeout). ``ends``: for each when it is over, and with what: unit of the answer, or 0 for a timeout."""
+    """``asks``: (when, unit, timeout). ``ends``: for each when it is over, and with what: unit of the answer,
+    or 0 for a timeout."""
 
     asks: tuple[tuple[int, int, int], ...]
     ends: tuple[tuple[int, int], ...]
@@ -56,23 +58,37 @@ CASES = {
     "at the very instant of its timeout": Case(((0, 1, EXACT),), ((whole(20 * MS), 1),)),
     "a nanosecond late": Case(((0, 1, EXACT - 1),), ((REQUEST + EXACT - 1, 0),)),
     "thirty milliseconds are too few (A4)": Case(((0, 1, 30 * MS),), ((REQUEST + 30 * MS, 0),)),
-    "a turnaround longer than the timeout (A4)": Case(((0, 1, 50 * MS),), ((REQUEST + 50 * MS, 0),), turnaround_ns=100 * MS),
+    "a turnaround longer than the timeout (A4)": Case(
+        ((0, 1, 50 * MS),), ((REQUEST + 50 * MS, 0),), turnaround_ns=100 * MS
+    ),
     "who thinks leaves the line silent (A5)": Case(
-        ((0, 1, 100 * MS), (NEXT, 2, 500 * MS)), ((REQUEST + 100 * MS, 0), (NEXT + whole(20 * MS), 2)), slow_ns=680 * MS
+        ((0, 1, 100 * MS), (NEXT, 2, 500 * MS)),
+        ((REQUEST + 100 * MS, 0), (NEXT + whole(20 * MS), 2)),
+        slow_ns=680 * MS,
     ),
     "a late answer is taken for the next one's (A5)": Case(
-        ((0, 1, 100 * MS), (NEXT, 2, 500 * MS)), ((REQUEST + 100 * MS, 0), (whole(120 * MS), 1)), response_ns=40 * MS, slow_ns=80 * MS
-    ),
-    "a late answer collides with the next request (A5)": Case(
-        ((0, 1, 100 * MS), (NEXT, 2, 200 * MS)), ((REQUEST + 100 * MS, 0), (NEXT + REQUEST + 200 * MS, 0)),
+        ((0, 1, 100 * MS), (NEXT, 2, 500 * MS)),
+        ((REQUEST + 100 * MS, 0), (whole(120 * MS), 1)),
+        response_ns=40 * MS,
         slow_ns=80 * MS,
     ),
-}  # fmt: skip
+    "a late answer collides with the next request (A5)": Case(
+        ((0, 1, 100 * MS), (NEXT, 2, 200 * MS)),
+        ((REQUEST + 100 * MS, 0), (NEXT + REQUEST + 200 * MS, 0)),
+        slow_ns=80 * MS,
+    ),
+}
 
 
 def spec_of(host: Host, case: Case) -> WorldSpec:
     spec = plant(host, count=2, serial_bd=9600, response_ns=case.response_ns, phase_ns=0)
-    return replace(spec, links=(LinkSpec("plant", LinkModel(), 9600, turnaround_ns=case.turnaround_ns, parity=True), spec.links[1]))
+    return replace(
+        spec,
+        links=(
+            LinkSpec("plant", LinkModel(), 9600, turnaround_ns=case.turnaround_ns, parity=True),
+            spec.links[1],
+        ),
+    )
 
 
 def open_plant(host: Host, case: Case) -> ServedPlant:
@@ -103,7 +119,15 @@ def simulated(host: Host, case: Case) -> list[Any]:
     line = plant_.field.line(plant_.spec.devices[0])
     master = Master(line)
     ports = [
-        SerialPort(env=plant_.env, trace=plant_.trace, device=i, line=line, server=plant_.field.servers[i], response_ns=case.response_ns, master=master)  # type: ignore[arg-type]
+        SerialPort(
+            env=plant_.env,
+            trace=plant_.trace,
+            device=i,
+            line=line,
+            server=plant_.field.servers[i],
+            response_ns=case.response_ns,
+            master=master,
+        )  # type: ignore[arg-type]
         for i in range(2)
     ]
     ask_through(plant_, case, ended, lambda unit: ports[unit - 1])
@@ -126,7 +150,8 @@ def ask_through(plant_: ServedPlant, case: Case, ended: Ended, port_of: Callable
 
 
 def served(host: Host, case: Case) -> list[Any]:
-    """A client with a timeout of its own on a served line: what is written to it in time is its answer, 3.5 characters later."""
+    """A client with a timeout of its own on a served line: what is written to it in time is its answer, 3.5
+    characters later."""
     plant_, ended = open_plant(host, case), Ended(len(case.asks))
     began, env = plant_.env.now, plant_.env
     waiting: list[int] = []
@@ -159,7 +184,9 @@ def attached(host: Host, case: Case) -> list[Any]:
     plant_, ended = open_plant(host, case), Ended(len(case.asks))
 
     class Outside:
-        def open(self, place: PlaceSpec, link: LinkSpec, heard: Callable[[bytes], None], lost: Callable[[], None]) -> Any:
+        def open(
+            self, place: PlaceSpec, link: LinkSpec, heard: Callable[[bytes], None], lost: Callable[[], None]
+        ) -> Any:
             caller = LineCaller(plant_, plant_.field.line(plant_.spec.devices[0]), [0, 1], heard)
 
             class Far:
@@ -173,7 +200,14 @@ def attached(host: Host, case: Case) -> list[Any]:
 
     link = plant_.spec.links[0]
     place = PlaceSpec("rtu:///dev/x", path="/dev/x")
-    line = AttachedLine(env=plant_.env, name="plant/1", outside=Outside(), place=place, spec=link, link=Link("bare", LinkModel(), RandomStreams(1)))  # type: ignore[arg-type]
+    line = AttachedLine(
+        env=plant_.env,
+        name="plant/1",
+        outside=Outside(),
+        place=place,
+        spec=link,
+        link=Link("bare", LinkModel(), RandomStreams(1)),
+    )  # type: ignore[arg-type]
     ports = [AttachedSerialPort(plant_.env, plant_.trace, i, line) for i in range(2)]
     ask_through(plant_, case, ended, lambda unit: ports[unit - 1])
     return ended.ends
@@ -186,13 +220,26 @@ def test_the_line_obeys_its_wires(host: Host, arm: Callable[[Host, Case], list[A
 
 
 def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
-    """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's bus stage is 558 ms."""
+    """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's
+    bus stage is 558 ms."""
     from tests.plants import driver, run
     from twinloop.devices.catalogue.catalog import model
 
-    one = replace(model("press-sensor"), name="one", points=(replace(model("press-sensor").points[4], address=0, type="u16"),))
-    spec = plant(host, count=2, serial_bd=9600, phase_ns=0, poll_ns=5 * S, duration_ns=5 * S, response_ns=20 * MS,
-                 drivers={i: driver(host, options=(("timeout", "500 ms"),), deadline_ns=4 * S) for i in (1, 2)})  # fmt: skip
+    one = replace(
+        model("press-sensor"),
+        name="one",
+        points=(replace(model("press-sensor").points[4], address=0, type="u16"),),
+    )
+    spec = plant(
+        host,
+        count=2,
+        serial_bd=9600,
+        phase_ns=0,
+        poll_ns=5 * S,
+        duration_ns=5 * S,
+        response_ns=20 * MS,
+        drivers={i: driver(host, options=(("timeout", "500 ms"),), deadline_ns=4 * S) for i in (1, 2)},
+    )
     spec = replace(spec, devices=tuple(replace(device, model=one) for device in spec.devices),
                    timeline=(act(0, "device-fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
@@ -206,13 +253,25 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
 
 @pytest.mark.parametrize("size", [4097, 1 << 20])
 def test_d6_what_is_sent_has_a_size_and_a_time(host: Host, size: int) -> None:
-    """A driver that sends a megabyte is refused, and nobody waits; one that sends what takes longer than it said has a timeout."""
+    """A driver that sends a megabyte is refused, and nobody waits; one that sends what takes longer than it
+    said has a timeout."""
     from twinloop.sim.field.serial_port import Master, SerialPort
 
     plant_ = open_plant(host, CASES["in time"])
     line = plant_.field.line(plant_.spec.devices[0])
     master = Master(line)
-    ports = [SerialPort(env=plant_.env, trace=plant_.trace, device=i, line=line, server=plant_.field.servers[i], response_ns=MS, master=master) for i in range(2)]  # type: ignore[arg-type]
+    ports = [
+        SerialPort(
+            env=plant_.env,
+            trace=plant_.trace,
+            device=i,
+            line=line,
+            server=plant_.field.servers[i],
+            response_ns=MS,
+            master=master,
+        )
+        for i in range(2)
+    ]  # type: ignore[arg-type]
     refused = ports[0].send(bytes(size), S)
     assert refused.value == (False, ("other", "more than 4096 bytes at once"))
     assert ports[0].transact(bytes(size), SILENCE, S, S).value[0] is False

@@ -1,4 +1,5 @@
-"""Links by themselves, draw by draw: the same named streams are asked beside them, and say what must come of each packet."""
+"""Links by themselves, draw by draw: the same named streams are asked beside them, and say what must come of
+each packet."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class Says:
         return self.verdict
 
 
-# ---- a link -----------------------------------------------------------------------------------------------------------
+# ---- a link --------------------------------------------------------------------------------------
 def test_legs_are_made_once_and_a_second_gateway_shares_them() -> None:
     found = link()
     up, down = found.legs("a")
@@ -48,7 +49,12 @@ def test_legs_are_made_once_and_a_second_gateway_shares_them() -> None:
     assert second != (up, down)
     assert second[0].via == "gw-b"
     assert found.legs("a", "gw-b", second=True) == second
-    assert [way._name for way in (up, down, *second)] == ["link/l/a/up", "link/l/a/down", "link/l/a@gw-b/up", "link/l/a@gw-b/down"]
+    assert [way._name for way in (up, down, *second)] == [
+        "link/l/a/up",
+        "link/l/a/down",
+        "link/l/a@gw-b/up",
+        "link/l/a@gw-b/down",
+    ]
 
 
 def test_degradations_overlap_and_are_taken_back_one_by_one() -> None:
@@ -77,7 +83,12 @@ def test_stats_of_a_leg_and_of_all() -> None:
             found.legs(leg)[0].offer(10, 0)
     found.legs("a")[1].offer(10, 0)
     found.legs("a", "gw-b", second=True)[0].offer(10, 0)
-    assert (found.stats().offered, found.stats("a").offered, found.stats("b").offered, found.stats("c").offered) == (7, 4, 3, 0)
+    assert (
+        found.stats().offered,
+        found.stats("a").offered,
+        found.stats("b").offered,
+        found.stats("c").offered,
+    ) == (7, 4, 3, 0)
     assert ("c", "") in found._legs, "a leg that is asked for is one"
     assert found.stats("a").lost == 0
 
@@ -93,7 +104,7 @@ def test_a_plain_model_has_delay_jitter_loss_and_rate_only(figures: dict[str, An
     assert LinkModel(**figures).plain is plain
 
 
-# ---- rules ------------------------------------------------------------------------------------------------------------
+# ---- rules ---------------------------------------------------------------------------------------
 def test_the_first_rule_that_has_something_to_say_decides() -> None:
     found = link()
     way = found.legs("leg", "gw")[0]
@@ -128,7 +139,7 @@ def test_an_offer_meets_the_rules_first() -> None:
     assert other.legs("leg")[0].transit(40, 11) == 120
 
 
-# ---- rate and queue ---------------------------------------------------------------------------------------------------
+# ---- rate and queue ------------------------------------------------------------------------------
 @pytest.mark.parametrize("how", ["offer", "transit"])
 def test_a_rate_serialises_and_its_queue_is_exact(how: str) -> None:
     """8 bit/s: a byte a second. 3 bytes may wait; equal to the queue fits."""
@@ -153,12 +164,16 @@ def test_a_rate_serialises_and_its_queue_is_exact(how: str) -> None:
     assert (odd.transit(1, 0) if how == "transit" else odd.offer(1, 0)[0][0]) == 8 * S // 3
 
 
-# ---- loss, damage, copies, order --------------------------------------------------------------------------------------
+# ---- loss, damage, copies, order -----------------------------------------------------------------
 @pytest.mark.parametrize("how", ["offer", "transit"])
 def test_random_loss_draw_by_draw(how: str) -> None:
     way, coin = link(delay_ns=10, loss=0.3).legs("leg")[0], draws("loss")
     expected = [not hits(coin, 0.3) for _ in range(500)]
-    arrivals = [way.transit(10, i) for i in range(500)] if how == "transit" else [(way.offer(10, i) or [(NEVER_NS, False)])[0][0] for i in range(500)]
+    arrivals = (
+        [way.transit(10, i) for i in range(500)]
+        if how == "transit"
+        else [(way.offer(10, i) or [(NEVER_NS, False)])[0][0] for i in range(500)]
+    )
     assert arrivals == [i + 10 if there else NEVER_NS for i, there in enumerate(expected)]
     assert (way.stats.offered, way.stats.lost) == (500, expected.count(False))
 
@@ -213,7 +228,9 @@ def test_damage_and_copies_draw_by_draw() -> None:
 def test_a_damaged_segment_never_comes_and_a_copy_means_nothing() -> None:
     way = link(delay_ns=5, corrupt=0.3, duplicate=0.4).legs("leg")[0]
     corrupt = draws("corrupt")
-    assert [way.transit(10, i) for i in range(300)] == [NEVER_NS if hits(corrupt, 0.3) else i + 5 for i in range(300)]
+    assert [way.transit(10, i) for i in range(300)] == [
+        NEVER_NS if hits(corrupt, 0.3) else i + 5 for i in range(300)
+    ]
     rated = link(delay_ns=5, rate_bps=8, corrupt=1e-18).legs("leg")[0]
     assert rated.transit(3, 2) == 3 * S + 7
 

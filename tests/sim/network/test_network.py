@@ -35,13 +35,17 @@ def link(**figures: Any) -> Link:
     return Link("l", LinkModel(**figures), RandomStreams(5))
 
 
-def arrivals(found: Link, packets: int, size_bytes: int = 100, apart_ns: int = MS) -> list[list[tuple[int, bool]]]:
+def arrivals(
+    found: Link, packets: int, size_bytes: int = 100, apart_ns: int = MS
+) -> list[list[tuple[int, bool]]]:
     way = found.legs("leg")[0]
     return [way.offer(size_bytes, i * apart_ns) for i in range(packets)]
 
 
 def test_delay_jitter_and_rate() -> None:
-    times = [at - i * MS for i, ((at, _),) in enumerate(arrivals(link(delay_ns=10 * MS, jitter_ns=2 * MS), 2000))]
+    times = [
+        at - i * MS for i, ((at, _),) in enumerate(arrivals(link(delay_ns=10 * MS, jitter_ns=2 * MS), 2000))
+    ]
     assert min(times) >= 8 * MS
     assert max(times) <= 12 * MS
     assert abs(sum(times) / 2000 - 10 * MS) < 100_000
@@ -72,7 +76,9 @@ def test_duplicates_damage_and_reordering() -> None:
     found = arrivals(link(delay_ns=10 * MS, duplicate=0.1, corrupt=0.2, reorder=0.05), 5000)
     assert sum(len(result) == 2 for result in found) / 5000 == pytest.approx(0.1, abs=0.02)
     assert sum(result[0][1] for result in found) / 5000 == pytest.approx(0.2, abs=0.02)
-    assert sum(result[0][0] == i * MS for i, result in enumerate(found)) / 5000 == pytest.approx(0.05, abs=0.01)
+    assert sum(result[0][0] == i * MS for i, result in enumerate(found)) / 5000 == pytest.approx(
+        0.05, abs=0.01
+    )
 
 
 def test_one_trouble_moves_no_draw_of_another() -> None:
@@ -108,8 +114,15 @@ def test_rules_are_asked_in_order_and_a_cut_may_be_one_way() -> None:
 
 def wired(found: Link, **changes: Any) -> tuple[Environment, TcpStream, list[Any]]:
     env, log = Environment(), list[Any]()
-    stream = TcpStream(env=env, link=found, leg="leg", near=lambda p: log.append(("near", env.now, p)), far=lambda p: log.append(("far", env.now, p)),
-                    lost=lambda: log.append(("lost", env.now)), **changes)  # fmt: skip
+    stream = TcpStream(
+        env=env,
+        link=found,
+        leg="leg",
+        near=lambda p: log.append(("near", env.now, p)),
+        far=lambda p: log.append(("far", env.now, p)),
+        lost=lambda: log.append(("lost", env.now)),
+        **changes,
+    )
     return env, stream, log
 
 
@@ -154,15 +167,30 @@ def test_what_is_in_flight_when_a_cut_falls_is_sent_again() -> None:
     env.call_at(5 * MS, found.rules.append, cut)
     env.call_at(300 * MS, found.rules.remove, cut)
     env.run_to(10 * S, Balanced(), 1000)
-    assert log == [("far", 200 * MS + 400 * MS + 10 * MS, "x")], "RFC 6298 section 5.1: the timer runs from when it was sent"
+    assert log == [("far", 200 * MS + 400 * MS + 10 * MS, "x")], (
+        "RFC 6298 section 5.1: the timer runs from when it was sent"
+    )
 
 
 @pytest.mark.parametrize(
     ("cut_ms", "healed_ms", "comes_ms"),
-    [(0, 300, 460), (0, 500, 660), (0, 645, 660), (0, 700, 1060), (100, 300, 460), (100, 455, 660), (455, 458, 460), (455, 800, 1060), (470, 800, 460)],
+    [
+        (0, 300, 460),
+        (0, 500, 660),
+        (0, 645, 660),
+        (0, 700, 1060),
+        (100, 300, 460),
+        (100, 455, 660),
+        (455, 458, 460),
+        (455, 800, 1060),
+        (470, 800, 460),
+    ],
 )
-def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(cut_ms: int, healed_ms: int, comes_ms: int) -> None:
-    """A device thinks for 450 ms, and the way takes 10: lost is what leaves or arrives while the cable is pulled, and sent again after 200 and 400 ms."""
+def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(
+    cut_ms: int, healed_ms: int, comes_ms: int
+) -> None:
+    """A device thinks for 450 ms, and the way takes 10: lost is what leaves or arrives while the cable is
+    pulled, and sent again after 200 and 400 ms."""
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found)
     stream.open = True
@@ -174,21 +202,29 @@ def test_an_answer_meets_the_cable_as_it_is_when_it_leaves(cut_ms: int, healed_m
     assert log == [("near", comes_ms * MS, "y")]
 
 
-@pytest.mark.parametrize(("since_ms", "until_ms", "comes_ms"), [(140, 1200, None), (300, 1200, None), (0, 140, 410), (0, 300, 410), (420, 1200, 410)])
-def test_an_answer_meets_a_degraded_link_as_it_is_when_it_leaves(since_ms: int, until_ms: int, comes_ms: int | None) -> None:
+@pytest.mark.parametrize(
+    ("since_ms", "until_ms", "comes_ms"),
+    [(140, 1200, None), (300, 1200, None), (0, 140, 410), (0, 300, 410), (420, 1200, 410)],
+)
+def test_an_answer_meets_a_degraded_link_as_it_is_when_it_leaves(
+    since_ms: int, until_ms: int, comes_ms: int | None
+) -> None:
     """It leaves at 400 ms: all is lost from then until then."""
     found = link(delay_ns=10 * MS)
     env, stream, log = wired(found)
     stream.open = True
     stream.env.call_at(150 * MS, stream.send_down, "y", 100, 250 * MS)
-    env.call_at(since_ms * MS, lambda: env.call_at(until_ms * MS, found.restore, found.degrade({"loss": 1.0})))
+    env.call_at(
+        since_ms * MS, lambda: env.call_at(until_ms * MS, found.restore, found.degrade({"loss": 1.0}))
+    )
     env.run_to(10 * S, Balanced(), 1000)
     assert len(log) == 1
     assert (log[0][1] == comes_ms * MS) if comes_ms else log[0][1] > until_ms * MS
 
 
 def test_serial_timing() -> None:
-    """MODBUS over Serial Line V1.02 section 2.5.1.1: 11 bits a character, 3.5 characters; 1.750 ms above 19200 Bd."""
+    """MODBUS over Serial Line V1.02 section 2.5.1.1: 11 bits a character, 3.5 characters; 1.750 ms above
+    19200 Bd."""
     assert LineTiming(9600).gap_ns == 7 * 11 * S // (2 * 9600)
     assert LineTiming(115_200).gap_ns == 1_750_000
     assert LineTiming(9600).exchange_ns(8, 7, 0) == pytest.approx((15 + 7) * 11 / 9600 * S, abs=5)
@@ -211,7 +247,9 @@ def test_where_a_frame_ends(buffer: bytes, framing: Any, frame: bytes | None, to
 
 def test_streams_are_named_and_golden() -> None:
     """The same words on every machine and numpy: a change here changes every trace."""
-    one, again, other = RandomStreams(7).stream("a"), RandomStreams(7).stream("a"), RandomStreams(7).stream("b")
+    one = RandomStreams(7).stream("a")
+    again = RandomStreams(7).stream("a")
+    other = RandomStreams(7).stream("b")
     words = [one.word() for _ in range(100)]
     assert words == [again.word() for _ in range(100)]
     assert words != [other.word() for _ in range(100)]
@@ -297,7 +335,9 @@ def test_the_last_holder_closes_a_row_and_delivery_closes_it_at_once() -> None:
         ((End.DROPPED, "policy"), (End.EVICTED, "ttl"), (End.DROPPED, "policy")),
     ],
 )
-def test_a_point_that_all_have_given_up_ends_as_the_best_of_it(first: tuple[End, str], second: tuple[End, str], holds: tuple[End, str]) -> None:
+def test_a_point_that_all_have_given_up_ends_as_the_best_of_it(
+    first: tuple[End, str], second: tuple[End, str], holds: tuple[End, str]
+) -> None:
     ledger = Ledger(["a/1"], [("p",)])
     row = ledger.open_row(0, 0, 0, 1, holders=2)
     assert isinstance(row, SharedRow)

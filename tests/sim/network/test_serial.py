@@ -1,4 +1,5 @@
-"""Serial lines: characters, parity, turnaround, a slow device that holds the line, and the arithmetic that foresees it."""
+"""Serial lines: characters, parity, turnaround, a slow device that holds the line, and the arithmetic that
+foresees it."""
 
 from __future__ import annotations
 
@@ -19,9 +20,13 @@ from twinloop.sim.network.serial_line import LineTiming
 from twinloop.sim.trouble.verbs import act
 
 
-def line(host: Host, count: int = 4, link: dict[str, Any] | None = None, corrupt: float = 0.0, **changes: Any) -> WorldSpec:
+def line(
+    host: Host, count: int = 4, link: dict[str, Any] | None = None, corrupt: float = 0.0, **changes: Any
+) -> WorldSpec:
     spec = plant(host, count=count, serial_bd=9600, **{"duration_ns": 40 * S, "poll_ns": 4 * S, **changes})
-    return replace(spec, links=(LinkSpec("plant", LinkModel(corrupt=corrupt), 9600, **(link or {})), spec.links[1]))
+    return replace(
+        spec, links=(LinkSpec("plant", LinkModel(corrupt=corrupt), 9600, **(link or {})), spec.links[1])
+    )
 
 
 def test_a_character_has_ten_or_eleven_bits() -> None:
@@ -29,7 +34,10 @@ def test_a_character_has_ten_or_eleven_bits() -> None:
     assert LineTiming(9600).character_ns == 11 * S // 9600
     assert LineTiming(9600, 10).character_ns == 10 * S // 9600
     assert LineTiming(9600, 10).gap_ns == 35 * S // 9600
-    assert LineTiming(19_200, 11, 2 * MS).exchange_ns(8, 7, MS) == LineTiming(19_200).exchange_ns(8, 7, MS) + 4 * MS
+    assert (
+        LineTiming(19_200, 11, 2 * MS).exchange_ns(8, 7, MS)
+        == LineTiming(19_200).exchange_ns(8, 7, MS) + 4 * MS
+    )
 
 
 @pytest.mark.parametrize(("bits", "turnaround_ms"), [(11, 0), (10, 0), (11, 3)])
@@ -38,7 +46,9 @@ def test_the_line_is_busy_for_what_its_characters_take(host: Host, bits: int, tu
     conserved(world)
     wires = world.field.lines["plant/1"]
     assert wires.exchanges == 40
-    assert wires.occupancy.busy_ns == pytest.approx(40 * LineTiming(9600, bits, turnaround_ms * MS).exchange_ns(8, 5 + 2 * 16, MS), rel=1e-6)
+    assert wires.occupancy.busy_ns == pytest.approx(
+        40 * LineTiming(9600, bits, turnaround_ms * MS).exchange_ns(8, 5 + 2 * 16, MS), rel=1e-6
+    )
 
 
 def test_parity_makes_silence_of_a_damaged_frame(host: Host) -> None:
@@ -58,8 +68,13 @@ def test_a_slow_device_holds_the_line_and_delays_the_others(host: Host) -> None:
     world, free = run(spec, host), run(replace(spec, timeline=()), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) == world.ledger.due
-    assert world.field.lines["plant/1"].occupancy.busy_ns - free.field.lines["plant/1"].occupancy.busy_ns == 20 * 90 * MS
-    assert world.latencies.of().gateway.percentile(500) - free.latencies.of().gateway.percentile(500) == pytest.approx(90 * MS, rel=0.05)  # type: ignore[operator]
+    assert (
+        world.field.lines["plant/1"].occupancy.busy_ns - free.field.lines["plant/1"].occupancy.busy_ns
+        == 20 * 90 * MS
+    )
+    assert world.latencies.of().gateway.percentile(500) - free.latencies.of().gateway.percentile(
+        500
+    ) == pytest.approx(90 * MS, rel=0.05)  # type: ignore[operator]
 
 
 def test_what_the_check_foresees_is_what_the_run_measures(host: Host) -> None:

@@ -27,7 +27,11 @@ class Seen:
         self.at_crash: dict[tuple[int, int, int], None] = {}
         """points that were open and in no store when the gateway crashed"""
         self.world = world = World(spec, host)
-        world.trace.sinks.append(lambda records: self.records.extend(r for r in records if r[1] in ("role", "failover", "handover", "limit")))
+        world.trace.sinks.append(
+            lambda records: self.records.extend(
+                r for r in records if r[1] in ("role", "failover", "handover", "limit")
+            )
+        )
         told = world.ledger.on_end
         assert told is not None
 
@@ -53,9 +57,15 @@ class Seen:
 
     def _look(self) -> None:
         store = self.world.gateways[0].outbox.store
-        stored = {(m.row.device, m.row.k, bit): None for m in (store.messages() if store is not None else []) for bit in bits(m.mask)}
+        stored = {
+            (m.row.device, m.row.k, bit): None
+            for m in (store.messages() if store is not None else [])
+            for bit in bits(m.mask)
+        }
         for (device, k), row in self.world.ledger.rows.items():
-            self.at_crash.update({(device, k, bit): None for bit in bits(row.open) if (device, k, bit) not in stored})
+            self.at_crash.update(
+                {(device, k, bit): None for bit in bits(row.open) if (device, k, bit) not in stored}
+            )
 
     def ended_as(self, *ends: End) -> set[tuple[int, int, int]]:
         return {point for point, (end, _) in self.ends.items() if end in ends}

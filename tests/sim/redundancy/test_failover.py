@@ -27,7 +27,7 @@ from twinloop.sim.world import World
 LINE_DEADLINE_NS = 3 * S
 
 
-# ---- who leads ------------------------------------------------------------------------------------------------------
+# ---- who leads -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("mode", ["hot", "warm", "cold"])
 def test_without_an_arbiter_a_cut_cable_is_a_split_brain_and_ends_with_it(host: Host, mode: str) -> None:
     seen = Seen(paired(small(host, at(5, "cut", "hb", 5)), mode, "none"), host)
@@ -50,8 +50,12 @@ def test_of_two_pairs_each_has_its_own_duplicates(host: Host) -> None:
         for one in spec.gateways
     )  # fmt: skip
     links = tuple(replace(link, name=names[link.name]) for link in spec.links if link.name in names)
-    devices = tuple(replace(device, gateway="gx") if i % 2 else device for i, device in enumerate(spec.devices))
-    world = run(replace(spec, gateways=(*spec.gateways, *others), links=(*spec.links, *links), devices=devices), host)
+    devices = tuple(
+        replace(device, gateway="gx") if i % 2 else device for i, device in enumerate(spec.devices)
+    )
+    world = run(
+        replace(spec, gateways=(*spec.gateways, *others), links=(*spec.links, *links), devices=devices), host
+    )
     conserved(world)
     (first,), (second,) = (pair.splits for pair in world.pairs)
     assert 50 < first.duplicates < second.duplicates
@@ -63,7 +67,12 @@ def test_of_two_pairs_each_has_its_own_duplicates(host: Host) -> None:
 def test_with_an_arbiter_the_same_cable_changes_nothing(host: Host, mode: str, trouble: str) -> None:
     way = {"one way": True, "other way": False}.get(trouble)
     lossy = trouble == "lossy"
-    seen = Seen(paired(small(host, *([] if lossy else [at(5, "cut", "hb", 5, up=way)])), mode, loss=0.6 if lossy else 0.0), host)
+    seen = Seen(
+        paired(
+            small(host, *([] if lossy else [at(5, "cut", "hb", 5, up=way)])), mode, loss=0.6 if lossy else 0.0
+        ),
+        host,
+    )
     assert seen.pair.splits == seen.pair.takeovers == []
     assert seen.pair.leaders == ["gw"]
     assert seen.world.ledger.count(End.DELIVERED) == seen.world.ledger.due
@@ -71,7 +80,9 @@ def test_with_an_arbiter_the_same_cable_changes_nothing(host: Host, mode: str, t
 
 
 @pytest.mark.parametrize(("up", "led_twice"), [(None, True), (True, True), (False, False)])
-def test_a_partition_hits_the_pair_only_and_only_the_way_that_it_says(host: Host, up: bool | None, led_twice: bool) -> None:
+def test_a_partition_hits_the_pair_only_and_only_the_way_that_it_says(
+    host: Host, up: bool | None, led_twice: bool
+) -> None:
     """``up``: what the preferred one says doesn't come; its standby's silence costs nothing."""
     seen = Seen(paired(small(host, at(5, "partition", "gw", 4, up=up)), "hot", "none"), host)
     assert bool(seen.pair.splits) == led_twice
@@ -89,7 +100,8 @@ def test_an_outage_of_both_uplinks_changes_nothing_while_heartbeats_come(host: H
 
 
 def test_the_first_lease_is_the_clouds_too(host: Host) -> None:
-    """No question of the first leader's gets through, the standby's does: it is refused until that lease has ended."""
+    """No question of the first leader's gets through, the standby's does: it is refused until that lease has
+    ended."""
     dark = at(0, "partition", "gw", 0.6), at(0, "cut", "cloud", 0.23)
     seen = Seen(paired(small(host, *dark), "hot"), host)
     assert seen.pair.splits == []
@@ -97,7 +109,9 @@ def test_the_first_lease_is_the_clouds_too(host: Host) -> None:
 
 def test_without_cloud_and_heartbeats_nobody_may_lead(host: Host) -> None:
     """Neither has two of three: the samples of a hot pair are kept by nobody for good, and that is said."""
-    spec = paired(small(host, at(4, "cut", "cloud", 6), at(4, "cut", "cloud-b", 6), at(4, "cut", "hb", 6)), "warm")
+    spec = paired(
+        small(host, at(4, "cut", "cloud", 6), at(4, "cut", "cloud-b", 6), at(4, "cut", "hb", 6)), "warm"
+    )
     seen = Seen(spec, host)
     (takeover,) = seen.pair.takeovers
     assert 4 * S < takeover.gone_ns < 6 * S
@@ -108,7 +122,8 @@ def test_without_cloud_and_heartbeats_nobody_may_lead(host: Host) -> None:
 
 
 def test_two_that_hear_each_other_find_a_leader_without_the_cloud(host: Host) -> None:
-    """Both uplinks are away for long, and heartbeats fail for a moment in it: a promise makes a leader, too."""
+    """Both uplinks are away for long, and heartbeats fail for a moment in it: a promise makes a leader,
+    too."""
     dark = at(2, "cut", "cloud", 20), at(2, "cut", "cloud-b", 20)
     for blip in (at(6, "cut", "hb", 1), at(6, "restart", "gw")):
         seen = Seen(paired(small(host, *dark, blip, duration_ns=25 * S), "warm"), host)
@@ -129,14 +144,25 @@ def test_one_that_hangs_loses_its_lease(host: Host) -> None:
 
 def slow_uplinks(spec: WorldSpec, delay_ns: int, jitter_ns: int = 0, loss: float = 0.0) -> WorldSpec:
     model = LinkModel(delay_ns=delay_ns, jitter_ns=jitter_ns, loss=loss, rate_bps=10_000_000)
-    return replace(spec, links=tuple(replace(link, model=model) if link.name.startswith("cloud") else link for link in spec.links))
+    return replace(
+        spec,
+        links=tuple(
+            replace(link, model=model) if link.name.startswith("cloud") else link for link in spec.links
+        ),
+    )
 
 
 @pytest.mark.parametrize("delay_ms", [30, 150, 280, 600])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_grant_that_was_given_back_meanwhile_is_void(host: Host, delay_ms: int, seed: int) -> None:
-    """Answers that take longer than a lease or a promise: whoever leads does so alone (else World.run raises)."""
-    spec = paired(small(host, at(4, "cut", "hb", 6), seed=seed, duration_ns=25 * S), "warm", every_ns=100 * MS, lease_ns=600 * MS)
+    """Answers that take longer than a lease or a promise: whoever leads does so alone (else World.run
+    raises)."""
+    spec = paired(
+        small(host, at(4, "cut", "hb", 6), seed=seed, duration_ns=25 * S),
+        "warm",
+        every_ns=100 * MS,
+        lease_ns=600 * MS,
+    )
     seen = Seen(slow_uplinks(spec, delay_ms * MS, delay_ms * MS // 5, 0.01), host)
     assert seen.pair.splits == []
 
@@ -147,7 +173,9 @@ def test_a_lease_that_was_handed_over_and_given_back_is_another_one() -> None:
     leases.ask(LeaseRequest(0, 0, S, 4 * S, want=False), S)
     again = leases.ask(LeaseRequest(0, 0, S + 1, 4 * S), S + 1)
     assert (again.granted, again.term) == (True, 2)
-    assert not leases.ask(LeaseRequest(0, 1, 2 * S, 4 * S, handed=1), 2 * S).granted, "handed over in the term before"
+    assert not leases.ask(LeaseRequest(0, 1, 2 * S, 4 * S, handed=1), 2 * S).granted, (
+        "handed over in the term before"
+    )
 
 
 def test_a_leader_without_its_uplink_hands_over_at_once(host: Host) -> None:
@@ -174,7 +202,10 @@ def test_an_orderly_shutdown_says_goodbye(host: Host, arbiter: str) -> None:
 
 
 def test_a_goodbye_reaches_a_candidate(host: Host) -> None:
-    seen = Seen(paired(small(host, at(5, "cut", "hb", 1.03), at(6.05, "shutdown", "gw", 4)), "hot", lease_ns=3 * S), host)
+    seen = Seen(
+        paired(small(host, at(5, "cut", "hb", 1.03), at(6.05, "shutdown", "gw", 4)), "hot", lease_ns=3 * S),
+        host,
+    )
     assert seen.pair.takeovers[0].led_ns - seen.pair.takeovers[0].gone_ns < 200 * MS
 
 
@@ -188,9 +219,15 @@ def test_both_down_is_missed_until_one_is_back(host: Host) -> None:
 
 
 def test_the_old_active_one_drains_what_it_had_stored_when_it_comes_back(host: Host) -> None:
-    """Its uplink goes, then it crashes; the standby leads. What it had stored arrives late and is nobody's loss."""
+    """Its uplink goes, then it crashes; the standby leads. What it had stored arrives late and is nobody's
+    loss."""
     window = UplinkSpec("cloud", window=4)
-    spec = paired(small(host, at(4, "cut", "cloud", 5), at(4.9, "crash", "gw", 4), uplink=window), "warm", every_ns=500 * MS, lease_ns=5 * S)
+    spec = paired(
+        small(host, at(4, "cut", "cloud", 5), at(4.9, "crash", "gw", 4), uplink=window),
+        "warm",
+        every_ns=500 * MS,
+        lease_ns=5 * S,
+    )
     seen = Seen(spec, host)
     assert seen.world.latencies.of().cloud.max > 4 * S
     stored = seen.due_in(int(4.2 * S), int(4.85 * S)) - set(seen.at_crash)
@@ -199,7 +236,8 @@ def test_the_old_active_one_drains_what_it_had_stored_when_it_comes_back(host: H
 
 
 def test_a_hogged_leader_is_late_with_its_heartbeats(host: Host) -> None:
-    """The heartbeat needs a core: who is too busy to send one is taken for dead, and only the arbiter prevents two leaders."""
+    """The heartbeat needs a core: who is too busy to send one is taken for dead, and only the arbiter
+    prevents two leaders."""
     slow = at(4, "throttle", "gw", 6, amount=0.000_01)
     alone = Seen(paired(small(host, slow), "hot", "none"), host)
     assert len(alone.pair.splits) == 1
@@ -208,19 +246,24 @@ def test_a_hogged_leader_is_late_with_its_heartbeats(host: Host) -> None:
 
 
 def test_commands_go_to_whoever_leads(host: Host) -> None:
-    writes = [at(t, "write", "presses/2", point="setpoint", value=v) for t, v in ((3, 1.0), (5.3, 2.0), (12, 3.0))]
+    writes = [
+        at(t, "write", "presses/2", point="setpoint", value=v) for t, v in ((3, 1.0), (5.3, 2.0), (12, 3.0))
+    ]
     spec = paired(small(host, at(5.05, "crash", "gw", 4), *writes), "warm")
     done: list[Any] = []
     world = World(spec, host)
     world.commands.on_done.append(lambda command, cause: done.append((command.value, cause)))
     world.run()
     world.close()
-    assert sorted(done) == [(1.0, None), (2.0, None), (3.0, None)], "the one sent in the gap is kept for the new leader"
+    assert sorted(done) == [(1.0, None), (2.0, None), (3.0, None)], (
+        "the one sent in the gap is kept for the new leader"
+    )
     assert world.commands.ended == {"done": 3}
 
 
 def test_after_a_split_brain_commands_go_to_the_one_that_stays(host: Host) -> None:
-    """Both restart in the dark and lead in equal terms: the preferred one stays, though the other was the last to lead."""
+    """Both restart in the dark and lead in equal terms: the preferred one stays, though the other was the
+    last to lead."""
     timeline = at(3, "cut", "hb", 4), at(3, "restart", "gw"), at(3, "restart", "gw-b")
     writes = [at(t, "write", "presses/2", point="setpoint", value=1.0) for t in (9, 12)]
     seen = Seen(paired(small(host, *timeline, *writes), "warm", "none"), host)
@@ -240,7 +283,7 @@ def test_a_write_that_waits_at_one_that_leads_no_more_is_refused(host: Host) -> 
     assert seen.world.commands.ended.get("standby", 0) >= 1
 
 
-# ---- two masters on one line ----------------------------------------------------------------------------------------
+# ---- two masters on one line ---------------------------------------------------------------------
 def test_a_hot_pair_collides_on_a_serial_line_and_a_warm_one_does_not(host: Host) -> None:
     patient = {i + 1: driver(host, deadline_ns=LINE_DEADLINE_NS) for i in range(4)}
     spec = plant(host, count=4, duration_ns=20 * S, poll_ns=4 * S, serial_bd=9600, drivers=patient)
@@ -259,10 +302,12 @@ def test_a_cut_for_one_gateway_only_is_seen_by_that_one_only(host: Host) -> None
     seen = Seen(paired(small(host, at(5, "cut", "plant", 3, via="gw-b")), "hot"), host)
     assert seen.ended_as(End.DELIVERED) == set(seen.ends)
     grey = Seen(paired(small(host, at(5, "cut", "plant", 3, via="gw")), "hot"), host)
-    assert {grey.ends[point] for point in grey.ended_as(End.LOST, End.MISSED)} == {(End.MISSED, "timeout")}, "gw led; that gw-b had read them helped nobody"
+    assert {grey.ends[point] for point in grey.ended_as(End.LOST, End.MISSED)} == {(End.MISSED, "timeout")}, (
+        "gw led; that gw-b had read them helped nobody"
+    )
 
 
-# ---- the parts ------------------------------------------------------------------------------------------------------
+# ---- the parts -----------------------------------------------------------------------------------
 def test_a_lease_has_one_holder_until_it_ends_is_given_back_or_handed_over() -> None:
     leases = Leases()
 
@@ -342,27 +387,80 @@ def test_a_pair_is_as_deterministic_as_one(host: Host) -> None:
     assert run(replace(spec, seed=8), host).trace.digest() != digests[0]
 
 
-# ---- whatever happens -----------------------------------------------------------------------------------------------
+# ---- whatever happens ----------------------------------------------------------------------------
 moments, spans = st.integers(0, 9 * S), st.integers(MS, 12 * S)
 of_pairs = st.one_of(
-    st.builds(lambda t, d, link, up: act(t, "cut", link, t + d, up=up), moments, spans, st.sampled_from(["hb", "cloud-b"]), st.sampled_from([None, True, False])),
-    st.builds(lambda t, d, up: act(t, "partition", "gw", t + d, up=up), moments, spans, st.sampled_from([None, True, False])),
-    st.builds(lambda t, d, via: act(t, "cut", "plant", t + d, via=via), moments, spans, st.sampled_from(["gw", "gw-b"])),
-    st.builds(lambda t, d, down, up: act(t, "flap", "hb", t + d, down_ns=down, up_ns=up), moments, spans, st.integers(MS, 3 * S), st.integers(MS, 3 * S)),
-    st.builds(lambda t, d, verb: act(t, verb, "gw-b", t + d), moments, spans, st.sampled_from(["crash", "shutdown", "power-cut"])),
+    st.builds(
+        lambda t, d, link, up: act(t, "cut", link, t + d, up=up),
+        moments,
+        spans,
+        st.sampled_from(["hb", "cloud-b"]),
+        st.sampled_from([None, True, False]),
+    ),
+    st.builds(
+        lambda t, d, up: act(t, "partition", "gw", t + d, up=up),
+        moments,
+        spans,
+        st.sampled_from([None, True, False]),
+    ),
+    st.builds(
+        lambda t, d, via: act(t, "cut", "plant", t + d, via=via),
+        moments,
+        spans,
+        st.sampled_from(["gw", "gw-b"]),
+    ),
+    st.builds(
+        lambda t, d, down, up: act(t, "flap", "hb", t + d, down_ns=down, up_ns=up),
+        moments,
+        spans,
+        st.integers(MS, 3 * S),
+        st.integers(MS, 3 * S),
+    ),
+    st.builds(
+        lambda t, d, verb: act(t, verb, "gw-b", t + d),
+        moments,
+        spans,
+        st.sampled_from(["crash", "shutdown", "power-cut"]),
+    ),
     st.builds(lambda t: act(t, "restart", "gw-b"), moments),
-    st.builds(lambda t, d, speed: act(t, "throttle", "gw-b", t + d, amount=speed), moments, spans, st.sampled_from([0.000_01, 0.5])),
-    st.builds(lambda t, d, left: act(t, "limit-memory", "gw-b", t + d, size_bytes=left), moments, spans, st.sampled_from([0, 1_500_000])),
-    st.builds(lambda t, slot, cause: act(t, "fault-component", slot, kind=cause), moments, st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]), st.sampled_from(["unreachable", "dead"])),
-    st.builds(lambda t, what: act(t, "upgrade", f"gw-b/{what[0]}", version=what[1]), moments, st.sampled_from(RELEASES)),
-)  # fmt: skip
+    st.builds(
+        lambda t, d, speed: act(t, "throttle", "gw-b", t + d, amount=speed),
+        moments,
+        spans,
+        st.sampled_from([0.000_01, 0.5]),
+    ),
+    st.builds(
+        lambda t, d, left: act(t, "limit-memory", "gw-b", t + d, size_bytes=left),
+        moments,
+        spans,
+        st.sampled_from([0, 1_500_000]),
+    ),
+    st.builds(
+        lambda t, slot, cause: act(t, "fault-component", slot, kind=cause),
+        moments,
+        st.sampled_from(["gw-b/transform", "gw-b/driver/presses/1"]),
+        st.sampled_from(["unreachable", "dead"]),
+    ),
+    st.builds(
+        lambda t, what: act(t, "upgrade", f"gw-b/{what[0]}", version=what[1]),
+        moments,
+        st.sampled_from(RELEASES),
+    ),
+)
 after = st.builds(
     lambda event, reaction: replace(reaction, event=event),
-    st.sampled_from(["promote gw-b", "step-down gw", "split-brain gw", "promote gw", "heal hb", "step-down gw-b"]), reactions,
-)  # fmt: skip
+    st.sampled_from(
+        ["promote gw-b", "step-down gw", "split-brain gw", "promote gw", "heal hb", "step-down gw-b"]
+    ),
+    reactions,
+)
 
 
-@settings(max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 100,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     timeline=st.lists(st.one_of(of_pairs, actions), min_size=1, max_size=6), follow=st.lists(st.one_of(after, reactions), max_size=2),
     mode=st.sampled_from(["hot", "warm", "cold"]), arbiter=st.sampled_from(["cloud", "none"]), preempt=st.booleans(),
@@ -372,24 +470,56 @@ after = st.builds(
     window=st.sampled_from([1, 32]), serial=st.sampled_from([None, None, None, 19_200]), loss=st.sampled_from([0.0, 0.3]),
 )  # fmt: skip
 def test_a_pair_loses_nothing_silently_and_an_arbiter_allows_one_leader(
-    host: Host, timeline: list[Action], follow: list[Reaction], mode: str, arbiter: str, preempt: bool, handover_ms: int, lease_ms: int,
-    every_ms: int, misses: int, uplink_ms: int, beat_ms: int,
-    store: StoreSpec | None, seed: int, window: int, serial: int | None, loss: float,
-) -> None:  # fmt: skip
+    host: Host,
+    timeline: list[Action],
+    follow: list[Reaction],
+    mode: str,
+    arbiter: str,
+    preempt: bool,
+    handover_ms: int,
+    lease_ms: int,
+    every_ms: int,
+    misses: int,
+    uplink_ms: int,
+    beat_ms: int,
+    store: StoreSpec | None,
+    seed: int,
+    window: int,
+    serial: int | None,
+    loss: float,
+) -> None:
     spec = plant(
-        host, count=3, duration_ns=10 * S, timeline=tuple(timeline), store=store, seed=seed, loss=0.02, settle_ns=20 * S,
-        uplink=UplinkSpec("cloud", window=window), serial_bd=serial,
-    )  # fmt: skip
+        host,
+        count=3,
+        duration_ns=10 * S,
+        timeline=tuple(timeline),
+        store=store,
+        seed=seed,
+        loss=0.02,
+        settle_ns=20 * S,
+        uplink=UplinkSpec("cloud", window=window),
+        serial_bd=serial,
+    )
     if serial is not None:
         spec = replace(spec, timeline=on_lines(spec.timeline))
-    keys = {"preempt": preempt, "handover_ns": handover_ms * MS, "lease_ns": lease_ms * MS, "every_ns": every_ms * MS, "misses": misses}
+    keys = {
+        "preempt": preempt,
+        "handover_ns": handover_ms * MS,
+        "lease_ns": lease_ms * MS,
+        "every_ns": every_ms * MS,
+        "misses": misses,
+    }
     spec = slow_uplinks(paired(spec, mode, arbiter, **keys), uplink_ms * MS, uplink_ms * MS // 4, 0.01)
     beats = LinkModel(delay_ns=beat_ms * MS, jitter_ns=beat_ms * MS // 2, loss=loss)
-    spec = replace(spec, links=tuple(replace(link, model=beats) if link.name == "hb" else link for link in spec.links))
+    spec = replace(
+        spec, links=tuple(replace(link, model=beats) if link.name == "hb" else link for link in spec.links)
+    )
     world = run(offered(replace(spec, reactions=tuple(follow))), host)
     conserved(world)
     assert len(world.commands.issued) == sum(world.commands.ended.values())
-    assert [gateway.machine.budget.memory_bytes for gateway in world.gateways] == [0, 0], "every instance was given back"
+    assert [gateway.machine.budget.memory_bytes for gateway in world.gateways] == [0, 0], (
+        "every instance was given back"
+    )
     assert arbiter == "none" or not world.pairs[0].splits  # and two leaders would have been an InvariantError
     for takeover in world.pairs[0].takeovers:
         assert takeover.led_ns >= takeover.gone_ns

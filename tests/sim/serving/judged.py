@@ -17,28 +17,59 @@ from twinloop.sim.network.link import LinkModel
 from twinloop.sim.serving.judged_plant import ObservedPlant
 
 POINTS = (
-    Point("p", "holding", 0, signal=Signal("constant", 3.0)), Point("q", "holding", 1, signal=Signal("constant", 4.0), nan=(0xFFFF,)),
+    Point("p", "holding", 0, signal=Signal("constant", 3.0)),
+    Point("q", "holding", 1, signal=Signal("constant", 4.0), nan=(0xFFFF,)),
     Point("sample", "holding", 10, "u32"),
-)  # fmt: skip
+)
 MODEL = DeviceModel("judged", "two points and their counter", "ours", ("modbus-tcp", "opcua"), POINTS)
 INPUTS = replace(MODEL, name="judged-too", points=tuple(replace(point, table="input") for point in POINTS))
 BAD, WORSE, UNCERTAIN = 0x80000000, 0x808C0000, 0x40000000
 BOTH = 0b11
 
 
-def plant(*models: DeviceModel, duration_ns: int = 3 * S, phases: tuple[PhaseSpec, ...] = (), protocol: str = "modbus-tcp", **changes: Any) -> ObservedPlant:
+def plant(
+    *models: DeviceModel,
+    duration_ns: int = 3 * S,
+    phases: tuple[PhaseSpec, ...] = (),
+    protocol: str = "modbus-tcp",
+    **changes: Any,
+) -> ObservedPlant:
     """One device of each model: due at 100, 1100, 2100 ms; the second 200 ms later."""
     devices = tuple(
         replace(
             DeviceSpec(
-                name=f"d/{i + 1}", fleet=0, model=model, protocol=protocol, unit_id=1, poll_ns=S, phase_ns=100 * MS + i * 200 * MS, overrun="skip",
-                link="plant", line=1, gateway="gw", driver="driver", response_ns=MS,
+                name=f"d/{i + 1}",
+                fleet=0,
+                model=model,
+                protocol=protocol,
+                unit_id=1,
+                poll_ns=S,
+                phase_ns=100 * MS + i * 200 * MS,
+                overrun="skip",
+                link="plant",
+                line=1,
+                gateway="gw",
+                driver="driver",
+                response_ns=MS,
             ),
             **changes,
         )
         for i, model in enumerate(models or (MODEL,))
-    )  # fmt: skip
-    found = ObservedPlant(WorldSpec(1, duration_ns, S, ("d",), devices, (LinkSpec("plant", LinkModel(delay_ns=MS)),), (), (), phases=phases), 0)
+    )
+    found = ObservedPlant(
+        WorldSpec(
+            1,
+            duration_ns,
+            S,
+            ("d",),
+            devices,
+            (LinkSpec("plant", LinkModel(delay_ns=MS)),),
+            (),
+            (),
+            phases=phases,
+        ),
+        0,
+    )
     found.boot()
     return found
 

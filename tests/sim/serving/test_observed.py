@@ -1,4 +1,5 @@
-"""The judge's books by themselves, at the devices: counters, what clients read, and what is left at the end."""
+"""The judge's books by themselves, at the devices: counters, what clients read, and what is left at the
+end."""
 
 from __future__ import annotations
 
@@ -18,11 +19,25 @@ from twinloop.sim.serving.judged_plant import NO_SAMPLE, ObservedPlant
 from twinloop.sim.serving.modbus import ModbusCaller
 
 
-# ---- at the devices ---------------------------------------------------------------------------------------------------
+# ---- at the devices ------------------------------------------------------------------------------
 def test_a_device_shows_which_sample_is_due() -> None:
     found = plant(MODEL, MODEL)
-    assert (shown(found), shown(found, 1), found.ledger.due, found.complete()) == (NO_SAMPLE, NO_SAMPLE, 0, False)
-    for at_ms, first, second in ((99, None, None), (100, 0, None), (299, 0, None), (300, 0, 0), (1100, 1, 0), (2300, 2, 2), (3099, 2, 2), (3100, None, 2)):
+    assert (shown(found), shown(found, 1), found.ledger.due, found.complete()) == (
+        NO_SAMPLE,
+        NO_SAMPLE,
+        0,
+        False,
+    )
+    for at_ms, first, second in (
+        (99, None, None),
+        (100, 0, None),
+        (299, 0, None),
+        (300, 0, 0),
+        (1100, 1, 0),
+        (2300, 2, 2),
+        (3099, 2, 2),
+        (3100, None, 2),
+    ):
         to(found, at_ms * MS)
         expected = [NO_SAMPLE if k is None else k for k in (first, second)]
         assert [shown(found), shown(found, 1)] == expected, at_ms
@@ -35,10 +50,26 @@ def test_a_device_shows_which_sample_is_due() -> None:
 
 def test_a_fresh_plant_has_what_a_judge_asks_for() -> None:
     found = plant()
-    assert (found.messages, found.strange, found.strangeness, found.finished, found.lost) == (0, 0, [], False, [])
+    assert (found.messages, found.strange, found.strangeness, found.finished, found.lost) == (
+        0,
+        0,
+        [],
+        False,
+        [],
+    )
     assert (found.events, found.polls, found.pacer, found.pairs, found.rollout.orders) == (0, 0, None, [], ())
-    assert (found.ends.never_carried, found.ends.never_accepted, found.ends.in_phase, found.ends.marked_in_phase) == ({}, {}, {}, {})
-    assert (found.waiting_for, found.commands.on_done, found.commands.issued, found.commands.ended) == ([], [], [], {})
+    assert (
+        found.ends.never_carried,
+        found.ends.never_accepted,
+        found.ends.in_phase,
+        found.ends.marked_in_phase,
+    ) == ({}, {}, {}, {})
+    assert (found.waiting_for, found.commands.on_done, found.commands.issued, found.commands.ended) == (
+        [],
+        [],
+        [],
+        {},
+    )
     assert found.ledger.names == ["d/1"]
     assert len(found.latencies.fleets) == 1
 
@@ -85,7 +116,9 @@ def test_what_waits_in_a_subscriptions_queue_is_not_given_up_before_the_end() ->
     to(ends, 6 * S - 1)
     assert ends.ledger.ended == 0
     to(ends, 1100 * MS + 2 * BUS_USER_TIMEOUT_NS)
-    assert (ends.ledger.ended > 0, (0, 0) in ends.ledger.rows) == (True, False), "after it has settled nothing waits"
+    assert (ends.ledger.ended > 0, (0, 0) in ends.ledger.rows) == (True, False), (
+        "after it has settled nothing waits"
+    )
 
 
 def test_a_late_end_is_no_second_one() -> None:
@@ -100,7 +133,7 @@ def test_a_late_end_is_no_second_one() -> None:
     assert sum(found.ledger.ends.values()) == found.ledger.due == 6
 
 
-# ---- what clients read ------------------------------------------------------------------------------------------------
+# ---- what clients read ---------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("model", "request_", "reply", "read"),
     [
@@ -111,7 +144,9 @@ def test_a_late_end_is_no_second_one() -> None:
         (MODEL, ask(10, 1, 23) + bytes(8), answer(23, 0), False), (MODEL, ask(10, 2, 23) + bytes(8), answer(23, 0, 0), True), (MODEL, ask(10, 2), answer(3, 0xFFFF, 0xFFFF), False),
     ],
 )  # fmt: skip
-def test_an_answer_is_read_if_the_whole_counter_is_in_it(model: DeviceModel, request_: bytes, reply: bytes, read: bool) -> None:
+def test_an_answer_is_read_if_the_whole_counter_is_in_it(
+    model: DeviceModel, request_: bytes, reply: bytes, read: bool
+) -> None:
     """Function codes of MODBUS Application Protocol V1.1b3; 23 reads holding registers, too."""
     found = plant(model)
     to(found, 150 * MS)
@@ -189,9 +224,17 @@ def test_samples_that_are_unknown_or_over_are_not_read() -> None:
     assert [row.read for row in found.ledger.rows.values()] == [BOTH, 0]
 
 
-# ---- the end ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("stopped", "read_end", "unread_end"), [(False, (End.LOST, "unseen"), (End.MISSED, "unread")), (True, (End.LOST, "end-of-run"), (End.MISSED, "end-of-run"))])
-def test_what_is_open_at_the_end(stopped: bool, read_end: tuple[End, str], unread_end: tuple[End, str]) -> None:
+# ---- the end -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("stopped", "read_end", "unread_end"),
+    [
+        (False, (End.LOST, "unseen"), (End.MISSED, "unread")),
+        (True, (End.LOST, "end-of-run"), (End.MISSED, "end-of-run")),
+    ],
+)
+def test_what_is_open_at_the_end(
+    stopped: bool, read_end: tuple[End, str], unread_end: tuple[End, str]
+) -> None:
     found = plant(phases=(PhaseSpec("early", 0, S, False), PhaseSpec("late", S, 3 * S, False)))
     to(found, 2150 * MS)
     assert not found.complete()
@@ -203,7 +246,11 @@ def test_what_is_open_at_the_end(stopped: bool, read_end: tuple[End, str], unrea
     assert (found.polls, found.finished) == (17, True)
     assert found.ends.never_accepted == {(0, *read_end): 4, (0, *unread_end): 2}
     assert found.latencies.of().cloud.never == 6
-    assert found.ends.in_phase == {("early", 0, *read_end): 2, ("late", 0, *read_end): 2, ("late", 0, *unread_end): 2}
+    assert found.ends.in_phase == {
+        ("early", 0, *read_end): 2,
+        ("late", 0, *read_end): 2,
+        ("late", 0, *unread_end): 2,
+    }
 
 
 def test_it_is_over_when_nothing_is_due_or_open() -> None:
@@ -234,7 +281,9 @@ def test_books_that_lack_a_sample_are_found_at_the_end() -> None:
     assert early.ledger.due == 6, "a run that was stopped before its end has no closed form to meet"
     exact = plant(duration_ns=2100 * MS)
     to(exact, 2100 * MS)
-    assert (exact.ledger.due, shown(exact), exact.complete()) == (4, NO_SAMPLE, False), "a sample isn't due at the very end"
+    assert (exact.ledger.due, shown(exact), exact.complete()) == (4, NO_SAMPLE, False), (
+        "a sample isn't due at the very end"
+    )
     for k in range(2):
         arrives(exact, 0, k, BOTH)
     assert exact.complete()
@@ -269,14 +318,18 @@ def test_who_has_asked_nobody_has_no_samples() -> None:
     found = plant()
     to(found, 150 * MS)
     found.arrived(0, 0, BOTH)
-    assert (found.ledger.count(End.DELIVERED), found.strangeness) == (0, ["d/1: sample 0 arrived, but nobody has read it"])
+    assert (found.ledger.count(End.DELIVERED), found.strangeness) == (
+        0,
+        ["d/1: sample 0 arrived, but nobody has read it"],
+    )
     to(found, 100 * MS + S + BUS_USER_TIMEOUT_NS)
     assert found.ledger.by_cause(End.MISSED) == {"unread": 2}
 
 
 @pytest.mark.parametrize("order", [(10, 11), (11, 10)])
 def test_a_counter_may_be_read_in_two_answers(order: tuple[int, int]) -> None:
-    """How a client cuts its blocks is its own affair; half a number is none, and whose number it is both halves say."""
+    """How a client cuts its blocks is its own affair; half a number is none, and whose number it is both
+    halves say."""
     found = plant()
     to(found, 1150 * MS)
     registers = {10: 0, 11: 1}

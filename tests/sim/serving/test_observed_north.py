@@ -27,7 +27,9 @@ def test_what_arrives_is_delivered_once() -> None:
     arrives(found, 0, 0, BOTH)
     assert found.ledger.duplicates == 3
     windows: list[Any] = []
-    found.latencies.watch_windows(True, lambda *what: windows.append(what), lambda *what: windows.append(what))
+    found.latencies.watch_windows(
+        True, lambda *what: windows.append(what), lambda *what: windows.append(what)
+    )
     to(found, 1200 * MS)
     arrives(found, 0, 1, 0b10)
     found.finish(stopped=True)
@@ -68,9 +70,11 @@ def test_messages_that_belong_to_no_sample() -> None:
     to(found, 100 * MS + S + BUS_USER_TIMEOUT_NS)
     found.arrived(0, 0, BOTH)
     assert found.strangeness == [
-        "d/1: sample 2 isn't due yet, 2 were", "d/1: sample -1 isn't due yet, 2 were", "d/1: sample 0 has arrived without a usable value",
+        "d/1: sample 2 isn't due yet, 2 were",
+        "d/1: sample -1 isn't due yet, 2 were",
+        "d/1: sample 0 has arrived without a usable value",
         "d/1: sample 0 arrived, but nobody has read it",
-    ]  # fmt: skip
+    ]
     assert found.ledger.count(End.DELIVERED) == 0
     for _ in range(2 * STRANGE_MAX):
         found.odd("odd")
@@ -86,9 +90,20 @@ def test_bad_where_the_device_had_a_value_is_missed() -> None:
     arrives(found, 0, 0, BOTH)
     assert found.ledger.duplicates == 2, "of a sample of which something has arrived"
     arrives(found, 0, 1, BOTH, {BAD | 0x0A0000: 0b10, UNCERTAIN: 0b01})
-    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 2}
-    assert found.ledger.marked == {(0, End.MISSED, "bad", WORSE): 1, (0, End.MISSED, "timeout", BAD | 0x0A0000): 1, (0, End.DELIVERED, "", UNCERTAIN): 1}
-    assert (found.ledger.good_of, found.ledger.status_of) == ([1], {(0, WORSE): 1, (0, BAD | 0x0A0000): 1, (0, UNCERTAIN): 1})
+    assert found.ledger.ends == {
+        (0, End.MISSED, "bad"): 1,
+        (0, End.MISSED, "timeout"): 1,
+        (0, End.DELIVERED, ""): 2,
+    }
+    assert found.ledger.marked == {
+        (0, End.MISSED, "bad", WORSE): 1,
+        (0, End.MISSED, "timeout", BAD | 0x0A0000): 1,
+        (0, End.DELIVERED, "", UNCERTAIN): 1,
+    }
+    assert (found.ledger.good_of, found.ledger.status_of) == (
+        [1],
+        {(0, WORSE): 1, (0, BAD | 0x0A0000): 1, (0, UNCERTAIN): 1},
+    )
 
 
 def test_several_statuses_in_one_message() -> None:
@@ -97,17 +112,27 @@ def test_several_statuses_in_one_message() -> None:
     found.field.servers[0].device.image.write_value(3, 0.0)
     to(found, 150 * MS)
     arrives(found, 0, 0, 0b111, {WORSE: 0b001, BAD | 0x0A0000: 0b010, UNCERTAIN: 0b1000})
-    assert found.ledger.ends == {(0, End.MISSED, "bad"): 1, (0, End.MISSED, "timeout"): 1, (0, End.DELIVERED, ""): 1}
-    assert found.ledger.status_of == {(0, WORSE): 1, (0, BAD | 0x0A0000): 1}, "what isn't in the message has no status"
+    assert found.ledger.ends == {
+        (0, End.MISSED, "bad"): 1,
+        (0, End.MISSED, "timeout"): 1,
+        (0, End.DELIVERED, ""): 1,
+    }
+    assert found.ledger.status_of == {(0, WORSE): 1, (0, BAD | 0x0A0000): 1}, (
+        "what isn't in the message has no status"
+    )
     low_bits = plant()
     to(low_bits, 150 * MS)
     arrives(low_bits, 0, 0, BOTH, {(BAD | 0x0A0000) + 0x401: BOTH})
-    assert low_bits.ledger.ends == {(0, End.MISSED, "timeout"): 2}, "flags in the low half say nothing of the cause"
+    assert low_bits.ledger.ends == {(0, End.MISSED, "timeout"): 2}, (
+        "flags in the low half say nothing of the cause"
+    )
 
 
 def test_some_of_what_is_bad_has_no_value() -> None:
     none = Signal("constant", 65535.0)
-    found = plant(replace(MODEL, name="half-sick", points=(POINTS[0], replace(POINTS[1], signal=none), POINTS[2])))
+    found = plant(
+        replace(MODEL, name="half-sick", points=(POINTS[0], replace(POINTS[1], signal=none), POINTS[2]))
+    )
     to(found, 150 * MS)
     arrives(found, 0, 0, 0b01, {WORSE: 0b11})
     assert found.ledger.ends == {(0, End.MISSED, "bad"): 1}
@@ -120,7 +145,10 @@ def test_quality_is_told_by_phase() -> None:
     to(found, 2150 * MS)
     for k in range(3):
         arrives(found, 0, k, BOTH, {UNCERTAIN: 0b01})
-    assert found.ends.marked_in_phase == {("early", 0, End.DELIVERED, "", UNCERTAIN): 1, ("late", 0, End.DELIVERED, "", UNCERTAIN): 2}
+    assert found.ends.marked_in_phase == {
+        ("early", 0, End.DELIVERED, "", UNCERTAIN): 1,
+        ("late", 0, End.DELIVERED, "", UNCERTAIN): 2,
+    }
     assert found.ends.in_phase == {("early", 0, End.DELIVERED, ""): 2, ("late", 0, End.DELIVERED, ""): 4}
 
 
@@ -135,9 +163,16 @@ def test_all_bad_is_all_missed_and_has_arrived() -> None:
 
 
 def test_bad_where_the_device_itself_has_no_value_is_delivered_as_bad() -> None:
-    """A sentinel that the point declares is in the register; the same pattern in a point that declares none is a value."""
+    """A sentinel that the point declares is in the register; the same pattern in a point that declares none
+    is a value."""
     none = Signal("constant", 65535.0)
-    found = plant(replace(MODEL, name="sick", points=(replace(POINTS[0], signal=none), replace(POINTS[1], signal=none), POINTS[2])))
+    found = plant(
+        replace(
+            MODEL,
+            name="sick",
+            points=(replace(POINTS[0], signal=none), replace(POINTS[1], signal=none), POINTS[2]),
+        )
+    )
     to(found, 150 * MS)
     assert found._valueless(0, 1)
     assert not found._valueless(0, 0)
@@ -161,4 +196,8 @@ def test_without_status_quality_is_unknown() -> None:
     found.ledger.tells_quality = False
     to(found, 150 * MS)
     arrives(found, 0, 0, BOTH, {BAD: BOTH})
-    assert (found.ledger.ends, found.ledger.marked, found.ledger.readings) == ({(0, End.DELIVERED, ""): 2}, {}, 0)
+    assert (found.ledger.ends, found.ledger.marked, found.ledger.readings) == (
+        {(0, End.DELIVERED, ""): 2},
+        {},
+        0,
+    )

@@ -29,7 +29,10 @@ from twinloop.sim.trouble.verbs import act
 
 def bare(spec: WorldSpec, *timeline: Action, **link: Any) -> WorldSpec:
     """Without gateways; the field's link has no delay but what is said."""
-    links = tuple(replace(one, model=LinkModel(**link)) if one.name == "plant" and one.timing is None else one for one in spec.links)
+    links = tuple(
+        replace(one, model=LinkModel(**link)) if one.name == "plant" and one.timing is None else one
+        for one in spec.links
+    )
     return replace(spec, gateways=(), components=(), timeline=timeline, links=links)
 
 
@@ -51,7 +54,9 @@ class Desk:
         self.hung_up = True
 
     def modbus(self) -> Desk:
-        self.caller = ModbusCaller(self.plant, list(range(len(self.plant.spec.devices))), self.write, self.hang_up)
+        self.caller = ModbusCaller(
+            self.plant, list(range(len(self.plant.spec.devices))), self.write, self.hang_up
+        )
         self.caller.on_room = self._room
         return self
 
@@ -68,7 +73,13 @@ class Desk:
 
 
 def read(number: int, unit: int, address: int = 0, count: int = 6) -> bytes:
-    return number.to_bytes(2, "big") + b"\0\0\0\x06" + bytes((unit, 3)) + address.to_bytes(2, "big") + count.to_bytes(2, "big")
+    return (
+        number.to_bytes(2, "big")
+        + b"\0\0\0\x06"
+        + bytes((unit, 3))
+        + address.to_bytes(2, "big")
+        + count.to_bytes(2, "big")
+    )
 
 
 def registers(device: Device, at_ns: int, count: int = 6) -> bytes:
@@ -102,7 +113,9 @@ def test_pipelined_and_split_requests_are_all_answered_in_order(host: Host) -> N
     desk.say(S, whole, *(whole[i : i + 1] for i in range(len(whole))), whole[:30], whole[30:])
     desk.plant.run_to(2 * S)
     for unit in (1, 2):
-        assert [answer[1] for _, answer in desk.heard if answer[6] == unit] == [n for n in range(10) if n % 2 + 1 == unit] * 3
+        assert [answer[1] for _, answer in desk.heard if answer[6] == unit] == [
+            n for n in range(10) if n % 2 + 1 == unit
+        ] * 3
     desk.close()
 
 
@@ -114,7 +127,10 @@ def test_a_unit_that_is_not_there_is_refused_at_once(host: Host, unit: int) -> N
     desk.close()
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\0\1\0\1\0\6\1\3\0\0\0\1", b"\0\1\0\0\0\1\1", b"\0\1\0\0\xff\xff\1\3"])
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\0\1\0\1\0\6\1\3\0\0\0\1", b"\0\1\0\0\0\1\1", b"\0\1\0\0\xff\xff\1\3"],
+)
 def test_what_is_no_modbus_ends_the_connection(host: Host, data: bytes) -> None:
     desk = Desk(bare(plant(host, count=2))).modbus()
     desk.say(S, read(1, 1), data, read(2, 1))
@@ -158,7 +174,8 @@ def test_who_asks_too_much_is_not_read_from_until_there_is_room(host: Host) -> N
 
 
 def test_who_sends_a_lot_at_once_waits_for_the_wall_between(host: Host) -> None:
-    """What lies in a client's buffer goes on when the outside says so: the plant's own time would be all his."""
+    """What lies in a client's buffer goes on when the outside says so: the plant's own time would be all
+    his."""
     desk = Desk(bare(plant(host, count=2), delay_ns=MS)).modbus()
     desk.say(S, b"".join(read(number, number % 2 + 1) for number in range(3 * WAITING_MAX)))
     desk.plant.run_to(2 * S)
@@ -183,7 +200,8 @@ def test_a_turn_is_bounded_however_much_is_due(host: Host) -> None:
 
 
 def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
-    """A cut cable delays what TCP repeats, one for too long loses it; a slow device is slow, a stuck sensor stuck, another device neither."""
+    """A cut cable delays what TCP repeats, one for too long loses it; a slow device is slow, a stuck sensor
+    stuck, another device neither."""
     timeline = (
         act(S, "cut", "plant", 2 * S, leg="presses/1"), act(10 * S, "cut", "plant", 20 * S, leg="presses/1"),
         act(30 * S, "device-fault", "presses/1", 40 * S, kind="slow", delay_ns=700 * MS),
@@ -196,7 +214,9 @@ def test_trouble_of_the_timeline_is_on_the_wire(host: Host) -> None:
         desk.say(at_ns, read(1, 1), read(2, 2))
     desk.plant.run_to(70 * S)
     of = {unit: [(at_ns, answer) for at_ns, answer in desk.heard if answer[6] == unit] for unit in (1, 2)}
-    assert [at_ns for at_ns, _ in of[2]] == [at_ns + response_ns for at_ns in (1500 * MS, 12 * S, 25 * S, 31 * S, 51 * S, 59 * S)]
+    assert [at_ns for at_ns, _ in of[2]] == [
+        at_ns + response_ns for at_ns in (1500 * MS, 12 * S, 25 * S, 31 * S, 51 * S, 59 * S)
+    ]
     first, third, slow, stuck, still = of[1]
     assert 2 * S <= first[0] < 3 * S
     assert [third[0], slow[0]] == [25 * S + response_ns, 31 * S + response_ns + 700 * MS]
@@ -232,7 +252,7 @@ def test_a_client_that_leaves_leaves_nothing(host: Host) -> None:
     desk.close()
 
 
-# ---- lines ----------------------------------------------------------------------------------------------------------
+# ---- lines ---------------------------------------------------------------------------------------
 def rtu(unit: int, pdu: bytes) -> bytes:
     frame = bytes((unit,)) + pdu
     return frame + FramerRTU.compute_CRC(frame).to_bytes(2, "big")
@@ -240,7 +260,10 @@ def rtu(unit: int, pdu: bytes) -> bytes:
 
 def line(host: Host, *timeline: Action) -> Desk:
     spec = plant(host, count=3, serial_bd=9600)
-    spec = bare(replace(spec, devices=tuple(replace(device, unit_id=i + 1) for i, device in enumerate(spec.devices))), *timeline)
+    spec = bare(
+        replace(spec, devices=tuple(replace(device, unit_id=i + 1) for i, device in enumerate(spec.devices))),
+        *timeline,
+    )
     desk = Desk(spec)
     desk.caller = LineCaller(desk.plant, desk.plant.field.line(spec.devices[0]), [0, 1, 2], desk.write)
     return desk
@@ -255,15 +278,21 @@ def test_a_line_takes_its_time(host: Host) -> None:
     desk.say(S, rtu(2, ASK))
     desk.plant.run_to(2 * S)
     ((at_ns, answer),) = desk.heard
-    assert answer == rtu(2, b"\x03\x0c" + registers(desk.plant.field.servers[1].device, S + 8 * 11 * S // 9600))
+    assert answer == rtu(
+        2, b"\x03\x0c" + registers(desk.plant.field.servers[1].device, S + 8 * 11 * S // 9600)
+    )
     character_ns = 11 * S / 9600
-    assert at_ns == pytest.approx(S + (8 + 3.5 + 17) * character_ns + desk.plant.spec.devices[1].response_ns, abs=20)
+    assert at_ns == pytest.approx(
+        S + (8 + 3.5 + 17) * character_ns + desk.plant.spec.devices[1].response_ns, abs=20
+    )
     desk.close()
 
 
 def test_on_a_line_strangers_broadcasts_and_noise_are_silence(host: Host) -> None:
     desk = line(host)
-    for second, frame in enumerate((rtu(9, ASK), b"garbage", rtu(1, ASK)[:-1] + b"\0", rtu(0, b"\x06\0\x12\0\1"), b""), 1):
+    for second, frame in enumerate(
+        (rtu(9, ASK), b"garbage", rtu(1, ASK)[:-1] + b"\0", rtu(0, b"\x06\0\x12\0\1"), b""), 1
+    ):
         desk.say(second * S, frame)
     desk.say(8 * S, rtu(3, ASK))
     desk.plant.run_to(9 * S)
@@ -282,15 +311,31 @@ def test_two_requests_at_a_time_garble_each_other(host: Host) -> None:
     desk.close()
 
 
-# ---- OPC UA ---------------------------------------------------------------------------------------------------------
-HELLO = b"HELF\x38\0\0\0" + b"\0\0\0\0" + b"\xff\xff\0\0" * 2 + b"\0\0\0\0" * 2 + b"\x18\0\0\0opc.tcp://presses-1:4840"
+# ---- OPC UA --------------------------------------------------------------------------------------
+HELLO = (
+    b"HELF\x38\0\0\0"
+    + b"\0\0\0\0"
+    + b"\xff\xff\0\0" * 2
+    + b"\0\0\0\0" * 2
+    + b"\x18\0\0\0opc.tcp://presses-1:4840"
+)
 
 
 def test_an_opcua_client_is_greeted_and_a_chatterer_cut_off(host: Host) -> None:
     desk = Desk(bare(mixed(host, ("opcua",)), delay_ns=MS))
-    for data, answers in ((HELLO[:4] + len(HELLO).to_bytes(4, "little") + HELLO[8:], 1), (b"GET / HTTP/1.1\r\n\r\n", 0)):
+    for data, answers in (
+        (HELLO[:4] + len(HELLO).to_bytes(4, "little") + HELLO[8:], 1),
+        (b"GET / HTTP/1.1\r\n\r\n", 0),
+    ):
         desk.heard.clear()
-        desk.caller = OpcUaCaller(plant=desk.plant, index=0, name=("127.0.0.1", 4999), peer="127.0.0.1", write=desk.write, hang_up=desk.hang_up)
+        desk.caller = OpcUaCaller(
+            plant=desk.plant,
+            index=0,
+            name=("127.0.0.1", 4999),
+            peer="127.0.0.1",
+            write=desk.write,
+            hang_up=desk.hang_up,
+        )
         desk.hung_up = False
         at_ns = desk.plant.env.now + S
         desk.say(at_ns, data)
@@ -300,9 +345,10 @@ def test_an_opcua_client_is_greeted_and_a_chatterer_cut_off(host: Host) -> None:
     desk.close()
 
 
-# ---- MQTT -----------------------------------------------------------------------------------------------------------
+# ---- MQTT ----------------------------------------------------------------------------------------
 class Port:
-    """A broker of the real world as the senders of a plant meet it: our model, at once; ``there``: does it listen?"""
+    """A broker of the real world as the senders of a plant meet it: our model, at once; ``there``: does it
+    listen?"""
 
     def __init__(self, plant: ServedPlant) -> None:
         self.plant, self.broker, self.there = plant, Broker(), True
@@ -323,8 +369,13 @@ class Port:
             self.sender.refused()
             return
         connections: list[Any] = []
-        end = self.sender.opened(lambda data: connections[0].received(data, self.plant.env.now), lambda: connections[0].lost(self.plant.env.now))
-        connections.append(self.broker.connection(lambda data, tag, packet: end.received(data), end.lost, self.plant.env.now))
+        end = self.sender.opened(
+            lambda data: connections[0].received(data, self.plant.env.now),
+            lambda: connections[0].lost(self.plant.env.now),
+        )
+        connections.append(
+            self.broker.connection(lambda data, tag, packet: end.received(data), end.lost, self.plant.env.now)
+        )
         self.ends.append(end)
 
     def _watched(self, data: bytes, tag: Any, packet: int) -> None:
@@ -335,7 +386,9 @@ class Port:
                     self.watcher.received(encode(Puback(one.packet)), self.plant.env.now)
 
     def samples(self) -> list[tuple[int, dict[str, Any]]]:
-        return [(at_ns, json.loads(one.payload)) for at_ns, one in self.heard if one.topic == "plant/presses/1"]
+        return [
+            (at_ns, json.loads(one.payload)) for at_ns, one in self.heard if one.topic == "plant/presses/1"
+        ]
 
 
 def publishing(host: Host, *timeline: Action, qos: int = 1) -> Port:
@@ -375,7 +428,9 @@ def test_a_broker_that_is_not_there_is_tried_again_ever_more_seldom(host: Host) 
     assert 5 <= port.dials == port.plant.limits["broker-refused"] <= 8
     port.there = True
     port.plant.run_to(100 * S)
-    assert len({payload["ts"] for _, payload in port.samples()}) == 100, "QoS 1: the outbox of a hundred holds them"
+    assert len({payload["ts"] for _, payload in port.samples()}) == 100, (
+        "QoS 1: the outbox of a hundred holds them"
+    )
     port.ends[-1].lost()
     port.plant.run_to(110 * S)
     assert len(port.ends) == 2, "it calls again"

@@ -15,7 +15,8 @@ from twinloop.sim.serving.plant import SPELL_EVENTS, TURN_EVENTS, ServedPlant
 
 
 def test_d10_a_flood_at_the_broker_is_many_turns(host: Host) -> None:
-    """5 000 small messages at once: no turn takes many more than TURN_EVENTS of them, so that others' sockets are heard in between."""
+    """5 000 small messages at once: no turn takes many more than TURN_EVENTS of them, so that others' sockets
+    are heard in between."""
     spec = bare(mixed(host, ("modbus-tcp",), poll_ns=S))
     plant = ServedPlant(spec, EPOCH_NS)
     plant.boot()
@@ -36,7 +37,8 @@ def test_d10_a_flood_at_the_broker_is_many_turns(host: Host) -> None:
 
 
 def test_d10_retained_messages_for_many_subscriptions_are_many_turns(host: Host) -> None:
-    """One SUBSCRIBE with ten filters, seven of them different, that each match 3 000 retained messages: all of them are told, and others have their turn in between."""
+    """One SUBSCRIBE with ten filters, seven of them different, that each match 3 000 retained messages: all
+    of them are told, and others have their turn in between."""
     plant = ServedPlant(bare(mixed(host, ("modbus-tcp",), poll_ns=S)), EPOCH_NS)
     plant.boot()
     north = North(plant, plant.links["cloud"], "gw")
@@ -46,12 +48,18 @@ def test_d10_retained_messages_for_many_subscriptions_are_many_turns(host: Host)
         north.broker.publish(Publish(f"a/{number}", b"1", 0, retain=True), None)
     came = bytearray()
     caller = north.accept(came.extend, lambda: None)
-    plant.put(0, caller.received, encode(Connect("greedy")) + encode(Subscribe(1, tuple((pattern, 0) for pattern in filters))))
+    plant.put(
+        0,
+        caller.received,
+        encode(Connect("greedy")) + encode(Subscribe(1, tuple((pattern, 0) for pattern in filters))),
+    )
     turns, most = 0, 0
     while not plant.turn(plant.env.now + S):
         turns, most = turns + 1, max(most, plant.worked)
     assert most <= TURN_EVENTS + SPELL_EVENTS * (RETAINED_A_TURN + RETAINED_A_TURN // 20)
     assert turns > 10
     told = [packet for packet in PacketReader().feed(bytes(came)) if isinstance(packet, Publish)]
-    assert len(told) == len(dict.fromkeys(filters)) * 3000, "the same filter again is told once, from the last time"
+    assert len(told) == len(dict.fromkeys(filters)) * 3000, (
+        "the same filter again is told once, from the last time"
+    )
     plant.close()

@@ -31,7 +31,7 @@ def during(host: Host, action: Action, **changes: Any) -> World:
     return world
 
 
-# ---- links ----------------------------------------------------------------------------------------------------------
+# ---- links ---------------------------------------------------------------------------------------
 def test_a_one_way_cut_lets_the_samples_through_and_no_acknowledgement(host: Host) -> None:
     """The cloud has them, the gateway doesn't know: it sends them again."""
     down = during(host, act(5 * S, "cut", "cloud", 8 * S, up=False), uplink=UplinkSpec("cloud", window=1024))
@@ -57,12 +57,14 @@ def test_a_flapping_uplink_loses_nothing_and_comes_back(host: Host) -> None:
 
 
 def test_a_field_link_may_degrade_to_another_model(host: Host) -> None:
-    slow = during(host, act(5 * S, "degrade", "plant", 15 * S, changes=(("delay_ns", 40 * MS), ("jitter_ns", 0))))
+    slow = during(
+        host, act(5 * S, "degrade", "plant", 15 * S, changes=(("delay_ns", 40 * MS), ("jitter_ns", 0)))
+    )
     assert slow.latencies.of().gateway.max > 80 * MS
     assert missed(slow) == {}
 
 
-# ---- gateways -------------------------------------------------------------------------------------------------------
+# ---- gateways ------------------------------------------------------------------------------------
 def test_a_clean_shutdown_loses_nothing_and_a_crash_does(host: Host) -> None:
     cut = act(3 * S, "cut", "cloud", 18 * S)
     wide = UplinkSpec("cloud", window=1024, user_timeout_ns=60 * S)
@@ -73,13 +75,20 @@ def test_a_clean_shutdown_loses_nothing_and_a_crash_does(host: Host) -> None:
     conserved(crash)
     assert clean.ledger.count(End.LOST) == 0
     assert crash.ledger.by_cause(End.LOST)["crash"] > 400
-    assert missed(clean)["gateway-down"] == missed(crash)["gateway-down"] == (10 * 4 + 1) * POINTS, "one was due while it booted"
+    assert missed(clean)["gateway-down"] == missed(crash)["gateway-down"] == (10 * 4 + 1) * POINTS, (
+        "one was due while it booted"
+    )
     assert clean.gateways[0].state == "up"
 
 
 def test_a_shutdown_waits_for_polls_under_way_and_not_for_ever(host: Host) -> None:
     sleeper = component(host, "other", "driver", ("clock",), guests.sleeping(1 << 62), deadline_ns=15 * S)
-    world = World(plant(host, count=2, duration_ns=20 * S, drivers={1: sleeper}, timeline=(act(5 * S, "shutdown", "gw"),)), host)
+    world = World(
+        plant(
+            host, count=2, duration_ns=20 * S, drivers={1: sleeper}, timeline=(act(5 * S, "shutdown", "gw"),)
+        ),
+        host,
+    )
     limits: list[Any] = []
     world.trace.sinks.append(lambda records: limits.extend(r for r in records if r[1] == "limit"))
     world.run()
@@ -101,7 +110,14 @@ def test_a_power_cut_takes_what_was_not_synced_and_brings_back_what_was_removed(
     torn = power.ledger.by_cause(End.LOST)["power-cut"] - crash.ledger.by_cause(End.LOST)["crash"]
     assert 0 < torn <= 2 * 10 * POINTS + POINTS, "beside the window, what was stored since the last sync"
     quick = UplinkSpec("cloud", user_timeout_ns=2 * S, retry_max_ns=S)
-    drained = plant(host, count=10, duration_ns=20 * S, store=store, uplink=quick, timeline=(cut, act(int(11.05 * S), "power-cut", "gw", 13 * S)))
+    drained = plant(
+        host,
+        count=10,
+        duration_ns=20 * S,
+        store=store,
+        uplink=quick,
+        timeline=(cut, act(int(11.05 * S), "power-cut", "gw", 13 * S)),
+    )
     draining = run(drained, host)
     conserved(draining)
     assert draining.ledger.duplicates > 0, "acknowledged, removed, not synced: sent again"
@@ -113,19 +129,33 @@ def test_a_throttled_cpu_takes_longer_and_recovers(host: Host) -> None:
     slow = run(replace(spec, timeline=(act(0, "throttle", "gw", amount=0.25),)), host)
     for_a_while = run(replace(spec, timeline=(act(5 * S, "throttle", "gw", 10 * S, amount=0.25),)), host)
     conserved(slow)
-    meter, slowed = free.gateways[0].machine.budget.meters["modbus-driver"], slow.gateways[0].machine.budget.meters["modbus-driver"]
+    meter = free.gateways[0].machine.budget.meters["modbus-driver"]
+    slowed = slow.gateways[0].machine.budget.meters["modbus-driver"]
     assert meter.fuel == slowed.fuel
     assert slowed.cpu_ns == pytest.approx(4 * meter.cpu_ns, rel=0.05), "configure was before it"
     assert slow.latencies.of().gateway.percentile(500) > free.latencies.of().gateway.percentile(500)  # type: ignore[operator]
-    assert meter.cpu_ns < for_a_while.gateways[0].machine.budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
+    assert (
+        meter.cpu_ns < for_a_while.gateways[0].machine.budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
+    )
     assert for_a_while.gateways[0].machine.budget.speed == 1.0
 
 
 def test_a_throttled_cpu_cuts_a_call_at_less_fuel(host: Host) -> None:
     looping = component(host, "looping", "driver", (), guests.looping(), cpu_ns=10 * MS)
     free = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}), host)
-    slow = run(plant(host, count=2, duration_ns=2 * S, drivers={1: looping}, timeline=(act(0, "throttle", "gw", amount=0.5),)), host)
-    assert slow.gateways[0].machine.budget.meters["looping"].fuel == pytest.approx(free.gateways[0].machine.budget.meters["looping"].fuel / 2, rel=0.01)
+    slow = run(
+        plant(
+            host,
+            count=2,
+            duration_ns=2 * S,
+            drivers={1: looping},
+            timeline=(act(0, "throttle", "gw", amount=0.5),),
+        ),
+        host,
+    )
+    assert slow.gateways[0].machine.budget.meters["looping"].fuel == pytest.approx(
+        free.gateways[0].machine.budget.meters["looping"].fuel / 2, rel=0.01
+    )
 
 
 def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host) -> None:
@@ -139,18 +169,24 @@ def test_a_squeeze_kills_the_largest_first_and_only_as_many_as_needed(host: Host
     squeezed = act(int(4.5 * S), "limit-memory", "gw", 8 * S, size_bytes=total - largest - 1)
     world = World(replace(spec, timeline=(squeezed,)), host)
     died: list[Any] = []
-    world.trace.sinks.append(lambda records: died.extend(r[4] for r in records if r[1] == "breach" and r[0] == squeezed.at_ns))
+    world.trace.sinks.append(
+        lambda records: died.extend(r[4] for r in records if r[1] == "breach" and r[0] == squeezed.at_ns)
+    )
     world.run()
     world.close()
     conserved(world)
-    assert [sizes[name] for name in died] == sorted(sizes.values(), reverse=True)[:2], "two had to go: one and a byte were missing"
+    assert [sizes[name] for name in died] == sorted(sizes.values(), reverse=True)[:2], (
+        "two had to go: one and a byte were missing"
+    )
     assert world.gateways[0].machine.budget.breaches["memory"] >= 2
     assert all(slot.state in ("ready", "down", "quarantined") for slot in world.gateways[0].rack.slots)
 
 
 def test_a_full_flash_loses_new_samples_by_name_and_keeps_the_old(host: Host) -> None:
     cut = act(1 * S, "cut", "cloud", 15 * S)
-    spec = plant(host, count=10, duration_ns=20 * S, timeline=(cut, act(5 * S, "fill", "gw", 10 * S, size_bytes=5000)))
+    spec = plant(
+        host, count=10, duration_ns=20 * S, timeline=(cut, act(5 * S, "fill", "gw", 10 * S, size_bytes=5000))
+    )
     world = run(spec, host)
     conserved(world)
     assert world.ledger.by_cause(End.LOST)["no-store"] > 100
@@ -160,7 +196,13 @@ def test_a_full_flash_loses_new_samples_by_name_and_keeps_the_old(host: Host) ->
 
 def test_a_clock_that_jumps_ahead_expires_the_store(host: Host) -> None:
     cut = act(2 * S, "cut", "cloud", 18 * S)
-    spec = plant(host, count=4, duration_ns=20 * S, store=StoreSpec(ttl_ns=3600 * S), uplink=UplinkSpec("cloud", window=1))
+    spec = plant(
+        host,
+        count=4,
+        duration_ns=20 * S,
+        store=StoreSpec(ttl_ns=3600 * S),
+        uplink=UplinkSpec("cloud", window=1),
+    )
     right = run(replace(spec, timeline=(cut,)), host)
     ahead = run(replace(spec, timeline=(cut, act(10 * S, "clock-step", "gw", shift_ns=2 * 3600 * S))), host)
     conserved(ahead)
@@ -170,34 +212,55 @@ def test_a_clock_that_jumps_ahead_expires_the_store(host: Host) -> None:
 
 def test_components_see_the_gateways_clock(host: Host) -> None:
     stamps: dict[str, list[bytes]] = {}
-    for name, action in {"right": (), "stepped": (act(0, "clock-step", "gw", shift_ns=-5 * S),), "fast": (act(0, "clock-skew", "gw", ppb=10**8),)}.items():
+    for name, action in {
+        "right": (),
+        "stepped": (act(0, "clock-step", "gw", shift_ns=-5 * S),),
+        "fast": (act(0, "clock-skew", "gw", ppb=10**8),),
+    }.items():
         world = World(plant(host, count=1, duration_ns=3 * S, timeline=action), host)
         bodies = stamps[name] = []
         accept = world.cloud.accept
-        world.cloud.accept = lambda gateway, message, accept=accept, bodies=bodies: (bodies.append(message.body), accept(gateway, message))[1]  # type: ignore[method-assign, misc]
+        world.cloud.accept = lambda gateway, message, accept=accept, bodies=bodies: (
+            bodies.append(message.body),
+            accept(gateway, message),
+        )[1]  # type: ignore[method-assign, misc]
         world.run()
         world.close()
-    times = {name: [int(body.split(b'"t":')[1].split(b",")[0]) for body in bodies] for name, bodies in stamps.items()}
+    times = {
+        name: [int(body.split(b'"t":')[1].split(b",")[0]) for body in bodies]
+        for name, bodies in stamps.items()
+    }
     assert [a - b for a, b in zip(times["right"], times["stepped"], strict=True)] == [5 * S] * 3
     gained = [a - b for a, b in zip(times["fast"], times["right"], strict=True)]
     assert gained[1] == pytest.approx(S // 10, rel=0.01)
     assert gained[2] == pytest.approx(2 * S // 10, rel=0.01)
 
 
-# ---- components -----------------------------------------------------------------------------------------------------
+# ---- components ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("slot", ["gw/transform", "gw/policy", "gw/driver/presses/3"])
 def test_an_injected_fault_is_a_restart_and_costs_the_samples_of_its_backoff(host: Host, slot: str) -> None:
     world = during(host, act(5 * S, "fault-component", slot, kind="unreachable"))
     supervisor = world.gateways[0].supervisor
     assert sum(supervisor.faults.values()) == 1
     assert supervisor.restarts == 1
-    assert world.ledger.count(End.DELIVERED) >= world.ledger.due - 3 * POINTS * (10 if slot == "gw/transform" else 2)
+    assert world.ledger.count(End.DELIVERED) >= world.ledger.due - 3 * POINTS * (
+        10 if slot == "gw/transform" else 2
+    )
 
 
 @pytest.mark.parametrize("at_ns", [int((5.0 + i * 0.00002) * S) for i in range(0, 60, 3)])
 def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) -> None:
     for slot in ("gw/transform", "gw/policy", "gw/driver/presses/1"):
-        world = run(plant(host, count=3, duration_ns=8 * S, phase_ns=0, timeline=(act(at_ns, "fault-component", slot, kind="stuck"),)), host)
+        world = run(
+            plant(
+                host,
+                count=3,
+                duration_ns=8 * S,
+                phase_ns=0,
+                timeline=(act(at_ns, "fault-component", slot, kind="stuck"),),
+            ),
+            host,
+        )
         conserved(world)
         assert world.gateways[0].machine.budget.memory_bytes == 0
         assert sum(world.gateways[0].supervisor.faults.values()) == 1, "one fault is one fault"
@@ -209,7 +272,9 @@ def test_a_component_may_die_at_any_instant_of_a_poll(host: Host, at_ns: int) ->
 @pytest.mark.parametrize("at_us", range(0, 12_000, 400))
 def test_a_component_may_die_while_somebody_waits_for_a_core(host: Host, slot: str, at_us: int) -> None:
     died = act(2 * S + at_us * 1000, "fault-component", slot, kind="unreachable")
-    world = run(plant(host, count=12, duration_ns=5 * S, board="beaglebone-black", phase_ns=0, timeline=(died,)), host)
+    world = run(
+        plant(host, count=12, duration_ns=5 * S, board="beaglebone-black", phase_ns=0, timeline=(died,)), host
+    )
     conserved(world)
     assert sum(world.gateways[0].supervisor.faults.values()) == 1
 
@@ -223,15 +288,20 @@ def test_a_call_that_ends_late_does_not_kill_the_instance_that_has_come_after(ho
 
 
 @pytest.mark.parametrize("serial_bd", [None, 19_200])
-def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(host: Host, serial_bd: int | None) -> None:
-    timeline = (act(3 * S + 700_000, "fault-component", "gw/driver/presses/1", kind="stuck"), act(6 * S, "write", "presses/1", point="setpoint", value=1.0))
+def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(
+    host: Host, serial_bd: int | None
+) -> None:
+    timeline = (
+        act(3 * S + 700_000, "fault-component", "gw/driver/presses/1", kind="stuck"),
+        act(6 * S, "write", "presses/1", point="setpoint", value=1.0),
+    )
     world = run(plant(host, count=1, duration_ns=10 * S, timeline=timeline, serial_bd=serial_bd), host)
     conserved(world)
     assert world.commands.ended == {"done": 1}
     assert world.ledger.count(End.DELIVERED) >= 8 * POINTS
 
 
-# ---- devices --------------------------------------------------------------------------------------------------------
+# ---- devices -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("kind", "causes"),
     [
@@ -239,7 +309,9 @@ def test_a_driver_that_dies_on_the_bus_is_followed_by_one_that_polls_and_writes(
         ("wrong-unit", {"malformed"}), ("length-lie", {"malformed"}),
     ],
 )  # fmt: skip
-def test_devices_that_speak_wrongly_are_missed_by_name_and_heal(host: Host, kind: str, causes: set[str]) -> None:
+def test_devices_that_speak_wrongly_are_missed_by_name_and_heal(
+    host: Host, kind: str, causes: set[str]
+) -> None:
     world = during(host, act(5 * S, "device-fault", "presses/2", 15 * S, kind=kind))
     second = world.device_index["presses/2"]
     assert set(missed(world)) == causes
@@ -251,7 +323,15 @@ def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
     """And the code is in the trace."""
     events: list[Any] = []
     for code in (4, 6):
-        world = World(plant(host, count=10, duration_ns=20 * S, timeline=(act(5 * S, "device-fault", "presses", 6 * S, kind="exception", code=code),)), host)
+        world = World(
+            plant(
+                host,
+                count=10,
+                duration_ns=20 * S,
+                timeline=(act(5 * S, "device-fault", "presses", 6 * S, kind="exception", code=code),),
+            ),
+            host,
+        )
         world.trace.sinks.append(events.extend)
         world.run()
         world.close()
@@ -262,7 +342,9 @@ def test_an_exception_code_is_a_rejected_poll(host: Host) -> None:
 
 
 def test_a_bad_crc_on_a_line_costs_the_retry_and_then_the_sample(host: Host) -> None:
-    world = during(host, act(0, "device-fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3)
+    world = during(
+        host, act(0, "device-fault", "presses/1", kind="bad-crc", share=0.5), serial_bd=19_200, count=3
+    )
     free = during(host, act(0, "set-poll", "presses/1", 1, period_ns=S), serial_bd=19_200, count=3)
     assert world.field.lines["plant/1"].exchanges > free.field.lines["plant/1"].exchanges
     assert set(missed(world)) <= {"malformed"}
@@ -277,13 +359,26 @@ def test_a_slow_device_is_late_or_a_timeout(host: Host) -> None:
 
 
 def test_a_sensor_that_is_out_of_range_is_marked_and_may_raise_an_alert(host: Host) -> None:
-    spec = plant(host, count=5, duration_ns=20 * S, policy=component(host, "route", "policy", ("log",), options=(("alert", "pressure>15"),)))
-    world = run(replace(spec, timeline=(act(5 * S, "device-fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),)), host)
+    spec = plant(
+        host,
+        count=5,
+        duration_ns=20 * S,
+        policy=component(host, "route", "policy", ("log",), options=(("alert", "pressure>15"),)),
+    )
+    world = run(
+        replace(
+            spec,
+            timeline=(
+                act(5 * S, "device-fault", "presses", 10 * S, kind="force", point="pressure", value=15.5),
+            ),
+        ),
+        host,
+    )
     conserved(world)
     assert world.gateways[0].pipeline.alerts == 5 * 5 * POINTS or world.gateways[0].pipeline.alerts == 5 * 5
 
 
-# ---- load -----------------------------------------------------------------------------------------------------------
+# ---- load ----------------------------------------------------------------------------------------
 def test_a_faster_poll_is_more_samples_by_the_closed_form_and_ends(host: Host) -> None:
     world = during(host, act(5 * S, "set-poll", "presses", 10 * S, period_ns=200 * MS))
     assert world.ledger.due == 10 * POINTS * (15 + 25)
@@ -299,12 +394,20 @@ def test_late_is_later_than_the_successor_that_was_due_then(host: Host) -> None:
 
 
 def test_clocks_stay_within_what_a_timestamp_holds(host: Host) -> None:
-    far = tuple(act(S + i * S // 10, "clock-step", "gw", shift_ns=shift) for i, shift in enumerate([-(10**18), -(10**18), 10**18, 10**18, *[10**18] * 12]))
-    conserved(run(plant(host, count=2, duration_ns=6 * S, timeline=far, store=StoreSpec(ttl_ns=3600 * S)), host))
+    far = tuple(
+        act(S + i * S // 10, "clock-step", "gw", shift_ns=shift)
+        for i, shift in enumerate([-(10**18), -(10**18), 10**18, 10**18, *[10**18] * 12])
+    )
+    conserved(
+        run(plant(host, count=2, duration_ns=6 * S, timeline=far, store=StoreSpec(ttl_ns=3600 * S)), host)
+    )
 
 
 def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
-    both = (act(2 * S, "set-poll", "presses", 10 * S, period_ns=500 * MS), act(4 * S, "set-poll", "presses/1", 6 * S, period_ns=100 * MS))
+    both = (
+        act(2 * S, "set-poll", "presses", 10 * S, period_ns=500 * MS),
+        act(4 * S, "set-poll", "presses/1", 6 * S, period_ns=100 * MS),
+    )
     world = run(plant(host, count=4, duration_ns=12 * S, timeline=both), host)
     conserved(world)
     first = world.device_index["presses/1"]
@@ -313,14 +416,21 @@ def test_faster_polls_overlap_and_the_last_one_holds(host: Host) -> None:
 
 
 def test_more_than_a_line_can_hold_is_an_overrun(host: Host) -> None:
-    world = during(host, act(5 * S, "set-poll", "presses", 15 * S, period_ns=100 * MS), serial_bd=9600, count=4)
+    world = during(
+        host, act(5 * S, "set-poll", "presses", 15 * S, period_ns=100 * MS), serial_bd=9600, count=4
+    )
     assert missed(world)["overrun"] > 50
 
 
-# ---- after an event -------------------------------------------------------------------------------------------------
+# ---- after an event ------------------------------------------------------------------------------
 def test_an_entry_may_follow_an_event(host: Host) -> None:
     follows = Reaction("heal cloud", 2 * S, 1, 3 * S, act(0, "crash", "gw"))
-    spec = plant(host, count=4, duration_ns=20 * S, timeline=(act(3 * S, "cut", "cloud", 5 * S), act(10 * S, "cut", "cloud", 11 * S)))
+    spec = plant(
+        host,
+        count=4,
+        duration_ns=20 * S,
+        timeline=(act(3 * S, "cut", "cloud", 5 * S), act(10 * S, "cut", "cloud", 11 * S)),
+    )
     world = World(replace(spec, reactions=(follows,)), host)
     seen: list[tuple[int, str]] = []
     world.on_happened.append(lambda event: seen.append((world.env.now, event)))
@@ -328,13 +438,21 @@ def test_an_entry_may_follow_an_event(host: Host) -> None:
     world.close()
     conserved(world)
     assert seen == [
-        (3 * S, "cut cloud"), (5 * S, "heal cloud"), (7 * S, "crash gw"), (10 * S, "cut cloud"), (10 * S, "restart gw"), (11 * S, "heal cloud"),
-    ] or seen[:3] == [(3 * S, "cut cloud"), (5 * S, "heal cloud"), (7 * S, "crash gw")]  # fmt: skip
+        (3 * S, "cut cloud"),
+        (5 * S, "heal cloud"),
+        (7 * S, "crash gw"),
+        (10 * S, "cut cloud"),
+        (10 * S, "restart gw"),
+        (11 * S, "heal cloud"),
+    ] or seen[:3] == [(3 * S, "cut cloud"), (5 * S, "heal cloud"), (7 * S, "crash gw")]
     assert sum(event == "crash gw" for _, event in seen) == 1
 
 
 def test_troubles_that_overlap_on_one_target_heal_once(host: Host) -> None:
-    both = (act(2 * S, "device-fault", "presses/1", 6 * S, kind="silent"), act(3 * S, "device-fault", "presses/1", 9 * S, kind="stuck", point="force"))
+    both = (
+        act(2 * S, "device-fault", "presses/1", 6 * S, kind="silent"),
+        act(3 * S, "device-fault", "presses/1", 9 * S, kind="stuck", point="force"),
+    )
     world = World(plant(host, count=2, duration_ns=12 * S, timeline=both), host)
     seen: list[tuple[int, str]] = []
     world.on_happened.append(lambda event: seen.append((world.env.now, event)))
@@ -343,11 +461,10 @@ def test_troubles_that_overlap_on_one_target_heal_once(host: Host) -> None:
     assert [(at, event) for at, event in seen if event.startswith("heal")] == [(9 * S, "heal presses/1")]
 
 
-
-
-# ---- a pause --------------------------------------------------------------------------------------------------------
+# ---- a pause -------------------------------------------------------------------------------------
 def test_nothing_is_due_of_what_is_paused(host: Host) -> None:
-    """Not at the instant of its beginning, and again at that of its end; of two that overlap until the last has ended."""
+    """Not at the instant of its beginning, and again at that of its end; of two that overlap until the last
+    has ended."""
     pauses = act(4 * S, "pause-polling", "presses", 8 * S), act(6 * S, "pause-polling", "presses/1", 12 * S)
     world = run(plant(host, count=3, duration_ns=20 * S, timeline=pauses), host)
     conserved(world)
@@ -358,14 +475,30 @@ def test_nothing_is_due_of_what_is_paused(host: Host) -> None:
 
 def test_a_pause_goes_over_a_faster_poll_which_goes_on_after_it(host: Host) -> None:
     faster = act(2 * S, "set-poll", "presses", 10 * S, period_ns=500 * MS)
-    world = run(plant(host, count=1, duration_ns=12 * S, timeline=(faster, act(4 * S, "pause-polling", "presses", 7 * S))), host)
+    world = run(
+        plant(
+            host,
+            count=1,
+            duration_ns=12 * S,
+            timeline=(faster, act(4 * S, "pause-polling", "presses", 7 * S)),
+        ),
+        host,
+    )
     conserved(world)
     assert world.ledger.due == POINTS * (2 + 4 + 6 + 2)
 
 
 def test_a_pause_without_an_end_lasts_and_what_is_under_way_ends(host: Host) -> None:
     slow = act(0, "device-fault", "presses", kind="slow", delay_ns=100 * MS)
-    world = run(plant(host, count=2, duration_ns=20 * S, timeline=(slow, act(5 * S + 50 * MS, "pause-polling", "presses"))), host)
+    world = run(
+        plant(
+            host,
+            count=2,
+            duration_ns=20 * S,
+            timeline=(slow, act(5 * S + 50 * MS, "pause-polling", "presses")),
+        ),
+        host,
+    )
     conserved(world)
     assert world.ledger.due == POINTS * (6 + 5), "the sixth of the first was under way"
     assert world.ledger.count(End.DELIVERED) == world.ledger.due

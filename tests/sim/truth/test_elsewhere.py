@@ -1,4 +1,5 @@
-"""Attached devices that another process serves: what it tells, and what is made of that, without sockets. Two clocks, delays, lies, losses."""
+"""Attached devices that another process serves: what it tells, and what is made of that, without sockets. Two
+clocks, delays, lies, losses."""
 
 from __future__ import annotations
 
@@ -38,8 +39,16 @@ class Talk:
         self.env: Any = SimpleNamespace(_now=0)
         self.truth = Truth(self.env, Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
         level = Point("level", "holding", 0, "u16", scale=0.1, signal=Signal("constant", 1.0), writable=True)
-        model = DeviceModel("m", "one register", "ours", ("modbus-tcp",), (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))))
-        self.witness = ElsewhereWitness(Nobody(), self.serving, self.env, 0, Device(model=model, name="m/1", unit_id=1, key=5))
+        model = DeviceModel(
+            "m",
+            "one register",
+            "ours",
+            ("modbus-tcp",),
+            (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))),
+        )
+        self.witness = ElsewhereWitness(
+            Nobody(), self.serving, self.env, 0, Device(model=model, name="m/1", unit_id=1, key=5)
+        )
         self.say(HELLO)
 
     def say(self, *said: dict[str, Any]) -> None:
@@ -58,7 +67,13 @@ class Talk:
         self.env.now = self.now_ns
 
     def show(self, at_ns: int, what: str = "read", device: int = 0, **points: float) -> None:
-        self.say({"at": at_ns + self.ahead_ns, "device": device, what: {point: [value, 0.1, False, False] for point, value in points.items()}})
+        self.say(
+            {
+                "at": at_ns + self.ahead_ns,
+                "device": device,
+                what: {point: [value, 0.1, False, False] for point, value in points.items()},
+            }
+        )
 
     def read(self, begun_ns: int, ended_ns: int, level: float, k: int = 0) -> None:
         """A call that returned that."""
@@ -86,7 +101,12 @@ def test_a_reading_is_compared_when_all_that_was_shown_has_been_heard() -> None:
     assert talk.serving.waiting == 1
     talk.show(2 * S + 2 * MS, level=4.5)
     talk.clock()
-    assert (talk.truth.checked, talk.truth.asked_elsewhere, talk.truth.wrong, talk.serving.waiting) == (1, 1, 0, 0)
+    assert (talk.truth.checked, talk.truth.asked_elsewhere, talk.truth.wrong, talk.serving.waiting) == (
+        1,
+        1,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,9 @@ def test_a_reading_is_compared_when_all_that_was_shown_has_been_heard() -> None:
         (4.4, [(1999, 4.4), (2001, 4.5)], "a stale answer"), (4.4, [(1999, 4.4)], UNREAD), (4.5, [(2006, 4.5)], UNREAD),
     ],
 )  # fmt: skip
-def test_what_wasnt_shown_in_the_call_is_wrong(level: float, shown: list[tuple[int, float]], kind: str) -> None:
+def test_what_wasnt_shown_in_the_call_is_wrong(
+    level: float, shown: list[tuple[int, float]], kind: str
+) -> None:
     talk = Talk(ahead_ns=3600 * S)
     talk.at(1 * S)
     talk.clock()
@@ -106,7 +128,12 @@ def test_what_wasnt_shown_in_the_call_is_wrong(level: float, shown: list[tuple[i
     talk.clock()
     assert talk.truth.wrong == 1
     assert talk.truth.first is not None
-    assert (talk.truth.first.device, talk.truth.first.point, talk.truth.first.k, talk.truth.first.kind) == ("m/1", "level", 7, kind)
+    assert (talk.truth.first.device, talk.truth.first.point, talk.truth.first.k, talk.truth.first.kind) == (
+        "m/1",
+        "level",
+        7,
+        kind,
+    )
 
 
 @given(
@@ -116,7 +143,8 @@ def test_what_wasnt_shown_in_the_call_is_wrong(level: float, shown: list[tuple[i
 def test_whatever_the_clocks_and_delays_what_was_shown_is_right(
     ahead_ns: int, answers: list[tuple[int, int]], begun_ns: int, lasted_ns: int, at_ns: int
 ) -> None:
-    """And what was shown longer before or after than the quickest answer took (and the clocks may have drifted) is not."""
+    """And what was shown longer before or after than the quickest answer took (and the clocks may have
+    drifted) is not."""
     talk = Talk(ahead_ns)
     for there_ns, back_ns in answers:
         talk.clock(there_ns, back_ns)
@@ -135,7 +163,8 @@ def test_whatever_the_clocks_and_delays_what_was_shown_is_right(
 
 
 def test_nothing_is_said_of_what_nobody_knows() -> None:
-    """Calls before their clock was known, points that aren't served there, a connection that is lost, looks that had to be forgotten."""
+    """Calls before their clock was known, points that aren't served there, a connection that is lost, looks
+    that had to be forgotten."""
     talk = Talk()
     talk.read(0, 5 * MS, 1.0)
     talk.at(1 * S)
@@ -153,7 +182,12 @@ def test_nothing_is_said_of_what_nobody_knows() -> None:
     assert talk.serving.waiting == 1
     talk.serving.lost()
     talk.clock()
-    assert (talk.truth.checked, talk.truth.wrong, talk.serving.waiting, talk.serving.why) == (0, 0, 0, "the connection was lost")
+    assert (talk.truth.checked, talk.truth.wrong, talk.serving.waiting, talk.serving.why) == (
+        0,
+        0,
+        0,
+        "the connection was lost",
+    )
 
 
 def test_a_point_that_isnt_served_there_is_named_and_not_checked() -> None:
@@ -177,7 +211,17 @@ def test_there_is_room_for_so_much_to_wait() -> None:
     assert (talk.serving.waiting, talk.serving.left_out) == (WAITING_MAX, 3)
 
 
-@pytest.mark.parametrize("said", [b"Hello\n", b"[]\n", b'{"asked":5,"now":1}\n', b'{"twinloop-shown":2}\n', b'{"at":1,"device":9,"read":{}}\n', b"[" * 99999 + b"\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Hello\n",
+        b"[]\n",
+        b'{"asked":5,"now":1}\n',
+        b'{"twinloop-shown":2}\n',
+        b'{"at":1,"device":9,"read":{}}\n',
+        b"[" * 99999 + b"\n",
+    ],
+)
 def test_what_cant_be_understood_ends_the_conversation(said: bytes) -> None:
     talk = Talk()
     talk.serving.heard(said)
@@ -191,7 +235,9 @@ def test_what_cant_be_understood_ends_the_conversation(said: bytes) -> None:
         ({"speed": 4.5}, {"level": 4.4}, NOT_WRITTEN), ({}, {"level": 4.5}, None), ({}, {"level": 4.4}, NOT_WRITTEN),
     ],
 )  # fmt: skip
-def test_a_write_is_held_against_what_it_left_there(held: dict[str, float], read: dict[str, float], kind: str | None) -> None:
+def test_a_write_is_held_against_what_it_left_there(
+    held: dict[str, float], read: dict[str, float], kind: str | None
+) -> None:
     """A device whose last digit is worth 0.1 was ordered to hold 4.5."""
     talk = Talk(ahead_ns=5 * S)
     talk.at(1 * S)
@@ -202,7 +248,10 @@ def test_a_write_is_held_against_what_it_left_there(held: dict[str, float], read
     if held:
         talk.show(2 * S + 1 * MS, "held", **held)
     talk.clock()
-    assert (talk.truth.commands_checked, talk.truth.wrong_writes) == (1 if kind is not None or held else 0, 0 if kind is None else 1)
+    assert (talk.truth.commands_checked, talk.truth.wrong_writes) == (
+        1 if kind is not None or held else 0,
+        0 if kind is None else 1,
+    )
     assert (talk.truth.first_command and talk.truth.first_command.kind) == kind
 
 
@@ -233,21 +282,26 @@ def test_only_an_order_that_failed_may_come_late() -> None:
         assert talk.truth.wrong_writes == wrong
 
 
-# ---- the serving side ------------------------------------------------------------------------------------------------
+# ---- the serving side ----------------------------------------------------------------------------
 class Listener:
     """Somebody at a served field's truth."""
 
     def __init__(self, desk: Desk, showing: Showing) -> None:
         self.said: list[dict[str, Any]] = []
         self.gone = False
-        self.caller = TruthCaller(showing, lambda data: self.said.extend(json.loads(line) for line in data.splitlines()), self._hung_up)
+        self.caller = TruthCaller(
+            showing,
+            lambda data: self.said.extend(json.loads(line) for line in data.splitlines()),
+            self._hung_up,
+        )
 
     def _hung_up(self) -> None:
         self.gone = True
 
 
 def test_a_served_field_tells_what_it_shows_and_takes(host: Host) -> None:
-    """Reads and writes of Modbus, by name and value, at the instant at which the device answered; what is refused is no write."""
+    """Reads and writes of Modbus, by name and value, at the instant at which the device answered; what is
+    refused is no write."""
     desk = Desk(bare(mixed(host, ("modbus-tcp",)), delay_ns=2 * MS)).modbus()
     listener = Listener(desk, Showing(desk.plant))
     points = desk.plant.spec.devices[0].model.points
@@ -263,7 +317,12 @@ def test_a_served_field_tells_what_it_shows_and_takes(host: Host) -> None:
     assert look["read"][points[0].name][0] == value
     at = next(i for i, point in enumerate(points) if point.writable and point.table == "holding")
     data = bytes(2 * points[at].width)
-    head = b"\1\x10" + points[at].address.to_bytes(2, "big") + points[at].width.to_bytes(2, "big") + bytes((len(data),))
+    head = (
+        b"\1\x10"
+        + points[at].address.to_bytes(2, "big")
+        + points[at].width.to_bytes(2, "big")
+        + bytes((len(data),))
+    )
     desk.say(2 * S, b"\0\2\0\0" + (len(head) + len(data)).to_bytes(2, "big") + head + data)
     desk.plant.run_to(3 * S)
     assert listener.said[2]["held"][points[at].name][0] == points[at].offset

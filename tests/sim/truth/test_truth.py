@@ -1,5 +1,5 @@
-"""The truth check: what drivers say against what devices showed. A driver that believes another table is caught, and told how it looks; one
-that is right never is, whatever the field does."""
+"""The truth check: what drivers say against what devices showed. A driver that believes another table is
+caught, and told how it looks; one that is right never is, whatever the field does."""
 
 from __future__ import annotations
 
@@ -38,14 +38,22 @@ def believing(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointConfig], P
 
 
 BELIEFS: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
-    "word order": (lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")), "another word order"),
+    "word order": (
+        lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")),
+        "another word order",
+    ),
     "scale": (lambda p: p._replace(scale=p.scale * 10.0) if p.name == "stroke" else p, "another scale"),
-    "address": (lambda p: p._replace(address=p.address.replace(":7:u16", ":8:u16")) if p.name == "vibration" else p, "an address that is off by one"),
+    "address": (
+        lambda p: p._replace(address=p.address.replace(":7:u16", ":8:u16")) if p.name == "vibration" else p,
+        "an address that is off by one",
+    ),
 }
 
 
 @pytest.mark.parametrize("belief", BELIEFS)
-def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: pytest.MonkeyPatch, belief: str) -> None:
+def test_a_driver_that_believes_another_table_is_named(
+    host: Host, monkeypatch: pytest.MonkeyPatch, belief: str
+) -> None:
     change, kind = BELIEFS[belief]
     believing(monkeypatch, change)
     world = run(plant(host, count=2), host)
@@ -55,11 +63,21 @@ def test_a_driver_that_believes_another_table_is_named(host: Host, monkeypatch: 
     assert world.ledger.count(End.DELIVERED) == world.ledger.due, "nobody else would have noticed"
 
 
-def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The device states its sentinel: a driver that knows it has no value there, one that doesn't returns 65535 as if that were one."""
-    spec = plant(host, count=1, duration_ns=10 * S, timeline=(act(2 * S, "device-fault", "presses/1", 8 * S, kind="nan", point="vibration"),))
+def test_a_number_that_means_that_there_is_no_value_is_none(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device states its sentinel: a driver that knows it has no value there, one that doesn't returns
+    65535 as if that were one."""
+    spec = plant(
+        host,
+        count=1,
+        duration_ns=10 * S,
+        timeline=(act(2 * S, "device-fault", "presses/1", 8 * S, kind="nan", point="vibration"),),
+    )
     model = spec.devices[0].model
-    points = tuple(replace(point, nan=(0xFFFF,)) if point.name == "vibration" else point for point in model.points)
+    points = tuple(
+        replace(point, nan=(0xFFFF,)) if point.name == "vibration" else point for point in model.points
+    )
     spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
     right = run(spec, host)
     assert (right.truth.wrong, right.ledger.status_of) == (0, {(0, 0x809B0000): 6})
@@ -71,7 +89,10 @@ def test_a_number_that_means_that_there_is_no_value_is_none(host: Host, monkeypa
 
 
 def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")) if p.name == "setpoint" else p)
+    believing(
+        monkeypatch,
+        lambda p: p._replace(address=p.address.replace(":f32:be", ":f32:sw")) if p.name == "setpoint" else p,
+    )
     write = act(2 * S, "write", "presses/1", point="setpoint", value=4.5)
     world = run(plant(host, count=1, timeline=(write,)), host)
     assert world.truth.wrong_writes == 1
@@ -82,13 +103,21 @@ def test_a_write_that_went_elsewhere_is_named(host: Host, monkeypatch: pytest.Mo
 
 PUBLISHED: dict[str, tuple[Callable[[PointConfig], PointConfig], str]] = {
     "another scale": (lambda p: p._replace(scale=10.0) if p.name == "setpoint" else p, ""),
-    "another point": (lambda p: p._replace(address="values.stroke") if p.name == "setpoint" else p, STRAY_SET),
-    "no point at all": (lambda p: p._replace(address="values.set-point") if p.name == "setpoint" else p, NOT_WRITTEN),
+    "another point": (
+        lambda p: p._replace(address="values.stroke") if p.name == "setpoint" else p,
+        STRAY_SET,
+    ),
+    "no point at all": (
+        lambda p: p._replace(address="values.set-point") if p.name == "setpoint" else p,
+        NOT_WRITTEN,
+    ),
 }
 
 
 @pytest.mark.parametrize("belief", PUBLISHED)
-def test_a_write_that_a_broker_has_taken_is_held_against_the_device(host: Host, monkeypatch: pytest.MonkeyPatch, belief: str) -> None:
+def test_a_write_that_a_broker_has_taken_is_held_against_the_device(
+    host: Host, monkeypatch: pytest.MonkeyPatch, belief: str
+) -> None:
     """The driver is told that it is done before the device has heard of it."""
     change, kind = PUBLISHED[belief]
     believing(monkeypatch, change)
@@ -115,15 +144,21 @@ def test_a_date_that_isnt_a_whole_microsecond_changes_nothing(host: Host) -> Non
 
 @pytest.mark.parametrize(("heals_s", "checked"), [(8, 2), (100, 0)])
 def test_a_device_that_is_away_hears_of_it_later(host: Host, heals_s: int, checked: int) -> None:
-    """The broker keeps two orders for it: they are compared when it has heard of them, and nothing is said as long as it hasn't."""
+    """The broker keeps two orders for it: they are compared when it has heard of them, and nothing is said as
+    long as it hasn't."""
     cut = act(1 * S, "cut", "plant", heals_s * S, leg="presses/1")
-    writes = tuple(act(at_s * S, "write", "presses/1", point="setpoint", value=value) for at_s, value in ((2, 4.5), (3, 7.0)))
+    writes = tuple(
+        act(at_s * S, "write", "presses/1", point="setpoint", value=value)
+        for at_s, value in ((2, 4.5), (3, 7.0))
+    )
     world = run(mixed(host, ("mqtt",), duration_ns=40 * S, timeline=(cut, *writes), settle_ns=1 * S), host)
     assert world.commands.ended == {"done": 2}
     assert (world.truth.commands_checked, world.truth.wrong_writes) == (checked, 0)
 
 
-def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_writes_what_was_ordered_before_is_wrong(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a connection that answers each request nothing that was done comes again."""
     write, last = Pipeline.write, [0.0]
 
@@ -132,20 +167,32 @@ def test_a_driver_that_writes_what_was_ordered_before_is_wrong(host: Host, monke
         return write(pipeline, reader, point, before)
 
     monkeypatch.setattr(Pipeline, "write", behind)
-    orders = tuple(act((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11))
+    orders = tuple(
+        act((1 + n) * S, "write", "presses/1", point="setpoint", value=float(n)) for n in range(1, 11)
+    )
     world = run(plant(host, count=1, timeline=orders, duration_ns=15 * S), host)
-    assert (world.commands.ended, world.truth.commands_checked, world.truth.wrong_writes) == ({"done": 10}, 10, 10)
+    assert (world.commands.ended, world.truth.commands_checked, world.truth.wrong_writes) == (
+        {"done": 10},
+        10,
+        10,
+    )
 
 
 @pytest.mark.parametrize("first", ["setpoint", "pressure"])
 def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, first: str) -> None:
     """The broker has it, its driver wasn't told: then it comes before the next one, which is right."""
     timeline = (
-        act(2 * S, "cut", "plant", 10 * S, leg="presses/1"), act(3 * S, "cut", "plant", 7 * S, leg="broker", up=False),
-        act(3100 * MS, "write", "presses/1", point="setpoint", value=5.0), act(8 * S, "write", "presses/1", point="setpoint", value=7.0),
-    )  # fmt: skip
+        act(2 * S, "cut", "plant", 10 * S, leg="presses/1"),
+        act(3 * S, "cut", "plant", 7 * S, leg="broker", up=False),
+        act(3100 * MS, "write", "presses/1", point="setpoint", value=5.0),
+        act(8 * S, "write", "presses/1", point="setpoint", value=7.0),
+    )
     if first == "pressure":
-        timeline = (*timeline[:2], act(3100 * MS, "write", "presses/1", point="pressure", value=5.0), timeline[3])
+        timeline = (
+            *timeline[:2],
+            act(3100 * MS, "write", "presses/1", point="pressure", value=5.0),
+            timeline[3],
+        )
     spec = mixed(host, ("mqtt",), duration_ns=30 * S, timeline=timeline)
     model = spec.devices[0].model
     points = tuple(replace(point, writable=True) for point in model.points)
@@ -157,12 +204,23 @@ def test_an_order_that_failed_may_come_to_a_device_all_the_same(host: Host, firs
 
 def troubled(spec: WorldSpec) -> WorldSpec:
     points = [point.name for point in spec.devices[0].model.points]
-    lies = [act(i * S // 2, "device-fault", "presses", (i + 1) * S // 2, kind=kind, point=points[i], value=3.0)
-            for i, kind in enumerate(("stuck", "dropout", "force"))]  # fmt: skip
+    lies = [
+        act(i * S // 2, "device-fault", "presses", (i + 1) * S // 2, kind=kind, point=points[i], value=3.0)
+        for i, kind in enumerate(("stuck", "dropout", "force"))
+    ]
     return replace(spec, timeline=(*lies, act(2 * S, "cut", "plant", 3 * S), act(4 * S, "restart", "gw")))
 
 
-@pytest.mark.parametrize("changes", [{}, {"serial_bd": 19_200, "poll_ns": 2 * S}, {"device": "tank"}, {"device": "energy-meter"}, {"loss": 0.05}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"serial_bd": 19_200, "poll_ns": 2 * S},
+        {"device": "tank"},
+        {"device": "energy-meter"},
+        {"loss": 0.05},
+    ],
+)
 def test_a_driver_that_is_right_is_never_blamed(host: Host, changes: dict[str, object]) -> None:
     world = run(troubled(plant(host, count=3, duration_ns=20 * S, **changes)), host)  # type: ignore[arg-type]
     conserved(world)
@@ -188,7 +246,15 @@ def test_how_much_is_checked(host: Host) -> None:
     calm = run(plant(host, count=1, duration_ns=200 * S), host)
     assert calm.truth.readings == 2000
     assert calm.truth.checked == 10 * (FIRST + (200 - FIRST) // SHARE)
-    worried = run(plant(host, count=1, duration_ns=200 * S, timeline=(act(100 * S + 1, "degrade", "plant", 101 * S, changes=(("delay_ns", MS),)),)), host)
+    worried = run(
+        plant(
+            host,
+            count=1,
+            duration_ns=200 * S,
+            timeline=(act(100 * S + 1, "degrade", "plant", 101 * S, changes=(("delay_ns", MS),)),),
+        ),
+        host,
+    )
     assert worried.truth.checked >= calm.truth.checked + 10 * 50
 
 
@@ -199,14 +265,17 @@ def test_the_check_changes_no_trace(host: Host, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_stale_answer_on_a_line_is_named(host: Host) -> None:
-    """A device that answers after its driver's timeout, into the retry: the answer to the request before is taken for this one's."""
+    """A device that answers after its driver's timeout, into the retry: the answer to the request before is
+    taken for this one's."""
     patient = driver(host, options=(("timeout", "200 ms"), ("retries", "1")), deadline_ns=None)
     spec = plant(host, count=1, serial_bd=9600, poll_ns=2 * S, duration_ns=40 * S, drivers={1: patient})
     late = act(0, "device-fault", "presses/1", 40 * S, kind="slow", delay_ns=230 * MS)
     world = run(replace(spec, timeline=(late,)), host)
     conserved(world)
     assert world.ledger.count(End.DELIVERED) > 0, "the retry finds the late answer"
-    assert world.truth.wrong == 0, "read within the same poll: the device did show it between the first request and now"
+    assert world.truth.wrong == 0, (
+        "read within the same poll: the device did show it between the first request and now"
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,9 +290,10 @@ def test_what_counts_as_equal(value: float, shown: Shown, right: bool) -> None:
     assert agree(value, shown) is right
 
 
-# ---- pairs: the row ends with the share of whoever led -----------------------------------------------------------------
+# ---- pairs: the row ends with the share of whoever led -------------------------------------------
 def test_a_hot_pair_whose_leader_read_bad_has_missed_it(host: Host) -> None:
-    """The leader's own connection refuses its reads, the standby reads well and lets go: the sample was missed."""
+    """The leader's own connection refuses its reads, the standby reads well and lets go: the sample was
+    missed."""
     world = World(paired(small(host, count=2), "hot"), host)
     leader = world.gateways[0].pollers[0]
     ports = leader.port.server  # type: ignore[attr-defined]
@@ -249,20 +319,34 @@ def test_what_a_standby_delivers_after_its_promotion_counts(host: Host) -> None:
 
 
 def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> None:
-    """Readings without a value (the device had none) wait in the store, lose power, are drained: delivered as Bad, each once."""
+    """Readings without a value (the device had none) wait in the store, lose power, are drained: delivered as
+    Bad, each once."""
     from twinloop.devices.catalogue.catalog import model
 
-    sentinel = replace(model("press-sensor"), points=tuple(replace(p, nan=(0xFFFF,)) if p.name == "state" else p for p in model("press-sensor").points))
+    sentinel = replace(
+        model("press-sensor"),
+        points=tuple(
+            replace(p, nan=(0xFFFF,)) if p.name == "state" else p for p in model("press-sensor").points
+        ),
+    )
     spec = plant(host, count=1, duration_ns=40 * S)
     spec = replace(spec, devices=tuple(replace(device, model=sentinel) for device in spec.devices))
     trouble = (
-        act(5 * S, "cut", "cloud", 25 * S), act(8 * S, "device-fault", "presses/1", 12 * S, kind="nan", point="state"), act(18 * S, "power-cut", "gw", 19 * S),
-    )  # fmt: skip
+        act(5 * S, "cut", "cloud", 25 * S),
+        act(8 * S, "device-fault", "presses/1", 12 * S, kind="nan", point="state"),
+        act(18 * S, "power-cut", "gw", 19 * S),
+    )
     world = run(replace(spec, timeline=trouble), host)
     conserved(world)
-    bad = {(end, cause): count for (_, end, cause, status), count in world.ledger.marked.items() if status >> 31}
+    bad = {
+        (end, cause): count for (_, end, cause, status), count in world.ledger.marked.items() if status >> 31
+    }
     assert bad == {(End.DELIVERED, ""): 4}
-    assert world.ledger.duplicates == 0 or world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED) + world.ledger.count(End.LOST) == world.ledger.due
+    assert (
+        world.ledger.duplicates == 0
+        or world.ledger.count(End.DELIVERED) + world.ledger.count(End.MISSED) + world.ledger.count(End.LOST)
+        == world.ledger.due
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,9 +354,13 @@ def test_bad_through_a_store_and_a_power_cut_keeps_its_quality(host: Host) -> No
     [(OpcUaSpec(publishing_ns=5 * S, queue=100), 100 * MS, False), (OpcUaSpec(), 100 * MS, True), (OpcUaSpec(queue=100), 20 * MS, False)],
     ids=["a long publishing interval", "a slow server", "a quick device"],
 )  # fmt: skip
-def test_what_a_notification_said_is_known_however_late_it_comes(host: Host, spec: OpcUaSpec, poll_ns: int, slow: bool) -> None:
+def test_what_a_notification_said_is_known_however_late_it_comes(
+    host: Host, spec: OpcUaSpec, poll_ns: int, slow: bool
+) -> None:
     """Fifty looks at each point lie between two answers; all are compared, and none is wrong."""
-    timeline = (act(8 * S, "device-fault", "presses/1", 14 * S, kind="slow", delay_ns=1500 * MS),) if slow else ()
+    timeline = (
+        (act(8 * S, "device-fault", "presses/1", 14 * S, kind="slow", delay_ns=1500 * MS),) if slow else ()
+    )
     world_spec = mixed(host, ("opcua",), duration_ns=20 * S, poll_ns=poll_ns, timeline=timeline)
     model = replace(world_spec.devices[0].model, step_ns=20 * MS)
     world_spec = replace(world_spec, devices=(replace(world_spec.devices[0], subscribed=spec, model=model),))
@@ -282,7 +370,8 @@ def test_what_a_notification_said_is_known_however_late_it_comes(host: Host, spe
 
 
 def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
-    """A witness that has forgotten an instant knows nothing of it; of one that it remembers it knows that nothing was shown."""
+    """A witness that has forgotten an instant knows nothing of it; of one that it remembers it knows that
+    nothing was shown."""
     from collections import deque
 
     from twinloop.devices.catalogue.catalog import model

@@ -27,7 +27,7 @@ from twinloop.sim.world import World
 ROOT = Path(__file__).parents[3]
 
 
-# ---- the way that it should go --------------------------------------------------------------------------------------
+# ---- the way that it should go -------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["modbus-driver", "normalize", "route"])
 def test_an_upgrade_takes_its_steps_and_nobody_misses_anything(host: Host, name: str) -> None:
     ran = Run(small(host, order(2, name, "1.1.0")), host)
@@ -37,7 +37,10 @@ def test_an_upgrade_takes_its_steps_and_nobody_misses_anything(host: Host, name:
     assert ran.world.ledger.count(End.DELIVERED) == ran.world.ledger.due
     slots = [slot for slot in ran.final.values() if slot.spec.name == name]
     assert len(slots) == (5 if name == "modbus-driver" else 1)
-    assert all(str(slot.spec.version) == "1.1.0" and slot.spec.component.sha256 == ran.order.release.sha256 for slot in slots)
+    assert all(
+        str(slot.spec.version) == "1.1.0" and slot.spec.component.sha256 == ran.order.release.sha256
+        for slot in slots
+    )
     assert all(slot is not ran.slots[slot.name] for slot in slots)
     assert ran.world.gateways[0].upgrades.installed[name] == (Version(1, 1, 0), ran.order.release.sha256)
     assert ran.works()
@@ -59,16 +62,28 @@ def test_the_download_takes_the_links_time_and_acknowledgements_wait_behind_it(h
 
 
 def test_a_lost_session_goes_on_where_it_was(host: Host) -> None:
-    big = offer("route", "1.2.0", marked(ROUTE + b"", "x" * 100) + b"".join(marked(b"", "y" * 110) for _ in range(2500)))
+    big = offer(
+        "route",
+        "1.2.0",
+        marked(ROUTE + b"", "x" * 100) + b"".join(marked(b"", "y" * 110) for _ in range(2500)),
+    )
     assert len(big.data) > 15 * BLOCK_BYTES
-    spec = small(host, order(2, "route", "1.2.0"), act(4 * S, "cut", "cloud", 17 * S), offers=(big,), duration_ns=40 * S)
+    spec = small(
+        host,
+        order(2, "route", "1.2.0"),
+        act(4 * S, "cut", "cloud", 17 * S),
+        offers=(big,),
+        duration_ns=40 * S,
+    )
     slow = replace(spec.links[1], model=replace(spec.links[1].model, rate_bps=500_000))
     ran = Run(replace(spec, links=(spec.links[0], slow)), host)
     assert ran.order.state == "done"
     assert ran.order.sessions == 2
     assert ran.order.fetched_bytes == len(big.data)
     fetching_ns = ran.at("verifying") - ran.at("fetching")
-    assert fetching_ns < 13 * S + 5 * S + len(big.data) * 8 * S // 500_000, "what had come wasn't fetched again"
+    assert fetching_ns < 13 * S + 5 * S + len(big.data) * 8 * S // 500_000, (
+        "what had come wasn't fetched again"
+    )
 
 
 def test_who_waits_for_the_old_instance_is_served_by_it(host: Host) -> None:
@@ -84,7 +99,9 @@ def test_who_waits_for_the_old_instance_is_served_by_it(host: Host) -> None:
 
 
 def test_a_driver_is_swapped_between_its_polls(host: Host) -> None:
-    ran = Run(small(host, order(2, "modbus-driver", "1.1.0"), count=40, poll_ns=50 * MS, response_ns=30 * MS), host)
+    ran = Run(
+        small(host, order(2, "modbus-driver", "1.1.0"), count=40, poll_ns=50 * MS, response_ns=30 * MS), host
+    )
     assert ran.order.state == "done"
     assert ran.world.ledger.count(End.MISSED) == ran.world.ledger.count(End.LOST) == 0
     assert len([r for r in ran.records if r[1] == "swap"]) == 40
@@ -95,9 +112,18 @@ def test_a_driver_is_swapped_between_its_polls(host: Host) -> None:
 def test_state_is_carried_over_and_goes_back_with_the_old_version(host: Host) -> None:
     def keeper_run(*more: Action) -> Run:
         keeper = component(host, "keeper", "driver", ("state",), guests.keeping(8), deadline_ns=S)
-        spec = plant(host, count=2, duration_ns=12 * S, drivers={1: keeper}, timeline=(order(3.5, "keeper", "1.1.0"), *more))
-        # an answer that isn't a batch is no device-fault: all polls of this driver come to nothing, before and after
-        return Run(upgradable(spec, offer("keeper", "1.1.0", guests.keeping(16)), failures=1.0, trial_ns=4 * S), host)
+        spec = plant(
+            host,
+            count=2,
+            duration_ns=12 * S,
+            drivers={1: keeper},
+            timeline=(order(3.5, "keeper", "1.1.0"), *more),
+        )
+        # an answer that isn't a batch is no device-fault: all polls of this driver come to nothing, before
+        # and after
+        return Run(
+            upgradable(spec, offer("keeper", "1.1.0", guests.keeping(16)), failures=1.0, trial_ns=4 * S), host
+        )
 
     name = "gw/driver/presses/1"
     ran = keeper_run()
@@ -138,7 +164,7 @@ def test_what_the_old_one_wrote_meanwhile_is_carried_over(host: Host) -> None:
     assert world.gateways[0].rack.transform.imports.values == {"kept": b"migrated", "changed": b"2"}
 
 
-# ---- refusals: each names its cause and its step, and the old version never stops ------------------------------------
+# ---- refusals: each names its cause and its step, and the old version never stops ----------------
 def altered(data: bytes) -> bytes:
     return data[:500] + bytes([data[500] ^ 1]) + data[501:]
 
@@ -146,17 +172,41 @@ def altered(data: bytes) -> bytes:
 GOOD = sign("route", Version(1, 3, 0), marked(ROUTE, "1.3.0"), DEMO_KEY)
 REFUSALS: dict[str, tuple[OfferSpec, str, str]] = {
     "an older version": (offer("route", "0.9.9", ROUTE), "downgrade", "checking"),
-    "the same version with other bytes": (offer("route", "1.0.0", marked(ROUTE, "x")), "version-reused", "checking"),
+    "the same version with other bytes": (
+        offer("route", "1.0.0", marked(ROUTE, "x")),
+        "version-reused",
+        "checking",
+    ),
     "what is installed": (offer("route", "1.0.0", ROUTE), "installed", "checking"),
-    "a stranger's key": (OfferSpec(sign("route", Version(1, 3, 0), ROUTE, STRANGERS_KEY), ROUTE), "unknown-key", "checking"),
-    "a forged signature": (OfferSpec(replace(GOOD, signature=bytes(64)), marked(ROUTE, "1.3.0")), "bad-signature", "checking"),
-    "another release's statement": (OfferSpec(replace(GOOD, version=Version(9, 9, 9)), marked(ROUTE, "1.3.0")), "bad-signature", "checking"),
+    "a stranger's key": (
+        OfferSpec(sign("route", Version(1, 3, 0), ROUTE, STRANGERS_KEY), ROUTE),
+        "unknown-key",
+        "checking",
+    ),
+    "a forged signature": (
+        OfferSpec(replace(GOOD, signature=bytes(64)), marked(ROUTE, "1.3.0")),
+        "bad-signature",
+        "checking",
+    ),
+    "another release's statement": (
+        OfferSpec(replace(GOOD, version=Version(9, 9, 9)), marked(ROUTE, "1.3.0")),
+        "bad-signature",
+        "checking",
+    ),
     "a file that is short": (OfferSpec(GOOD, marked(ROUTE, "1.3.0")[:-1]), "truncated", "verifying"),
     "an empty file": (OfferSpec(GOOD, b""), "truncated", "verifying"),
-    "a file that ends with a block": (OfferSpec(GOOD, marked(ROUTE, "1.3.0")[:BLOCK_BYTES]), "truncated", "verifying"),
+    "a file that ends with a block": (
+        OfferSpec(GOOD, marked(ROUTE, "1.3.0")[:BLOCK_BYTES]),
+        "truncated",
+        "verifying",
+    ),
     "other bytes": (OfferSpec(GOOD, altered(marked(ROUTE, "1.3.0"))), "wrong-digest", "verifying"),
     "no component": (offer("route", "1.3.0", b"\0asm and nothing more"), "not-a-component", "preparing"),
-    "another role": (offer("route", "1.3.0", (WASM / "normalize.wasm").read_bytes()), "not-a-component", "preparing"),
+    "another role": (
+        offer("route", "1.3.0", (WASM / "normalize.wasm").read_bytes()),
+        "not-a-component",
+        "preparing",
+    ),
     "more than was granted": (shipped("route", "1.5.0"), "not-granted", "preparing"),
     "a trap in configure": (shipped("route", "1.2.0"), "unreachable", "preparing"),
 }
@@ -176,10 +226,16 @@ def test_a_refusal_names_cause_and_step_and_the_old_version_goes_on(host: Host, 
 
 
 def test_a_driver_that_refuses_its_settings_or_is_not_well_is_refused(host: Host) -> None:
-    refuses = guests.driver_text("EMPTY", configure="(i32.store8 (i32.const 1024) (i32.const 1)) (i32.store8 (i32.const 1028) (i32.const 4)) (i32.const 1024)")
+    refuses = guests.driver_text(
+        "EMPTY",
+        configure="(i32.store8 (i32.const 1024) (i32.const 1)) (i32.store8 (i32.const 1028) (i32.const 4)) (i32.const 1024)",
+    )
     unwell = guests.driver_text("EMPTY", health=2)
     for data, cause in ((refuses, "configure"), (unwell, "unhealthy"), (guests.trapping(), "done")):
-        ran = Run(small(host, order(2, "modbus-driver", "1.2.0"), offers=(offer("modbus-driver", "1.2.0", data),)), host)
+        ran = Run(
+            small(host, order(2, "modbus-driver", "1.2.0"), offers=(offer("modbus-driver", "1.2.0", data),)),
+            host,
+        )
         if cause == "done":  # traps in its polls: found out on trial
             assert (ran.order.state, ran.order.cause) == ("rolled-back", "faults")
         else:
@@ -189,7 +245,12 @@ def test_a_driver_that_refuses_its_settings_or_is_not_well_is_refused(host: Host
 
 
 def test_a_download_that_takes_too_long_is_refused_by_a_named_limit(host: Host) -> None:
-    spec = small(host, order(2, "route", "1.1.0"), act(2 * S + 200 * MS, "cut", "cloud", 9 * S), upgrade={"fetch_ns": S})
+    spec = small(
+        host,
+        order(2, "route", "1.1.0"),
+        act(2 * S + 200 * MS, "cut", "cloud", 9 * S),
+        upgrade={"fetch_ns": S},
+    )
     slow = replace(spec.links[1], model=replace(spec.links[1].model, rate_bps=200_000))
     ran = Run(replace(spec, links=(spec.links[0], slow)), host)
     assert (ran.order.state, ran.order.cause, ran.order.stage) == ("refused", "fetch-timeout", "fetching")
@@ -215,16 +276,33 @@ def test_no_room_for_both_is_refused_and_costs_the_old_ones_nothing(host: Host) 
     assert ran.works()
 
 
-# ---- whatever stops the gateway, at each step -----------------------------------------------------------------------
+# ---- whatever stops the gateway, at each step ----------------------------------------------------
 @pytest.mark.parametrize("verb", ["power-cut", "crash", "shutdown"])
 @pytest.mark.parametrize("step", STEPS[1:-1])
-def test_a_gateway_that_stops_at_any_step_is_back_with_a_working_version(host: Host, verb: str, step: str) -> None:
-    keys: dict[str, Any] = {"store": StoreSpec(commit_ns=100 * MS), "count": 20, "response_ns": 300 * MS}  # some poll is always under way
-    keys["drivers"] = {i + 1: driver(host, options=(("timeout", "400 ms"),), deadline_ns=S) for i in range(20)}
+def test_a_gateway_that_stops_at_any_step_is_back_with_a_working_version(
+    host: Host, verb: str, step: str
+) -> None:
+    keys: dict[str, Any] = {
+        "store": StoreSpec(commit_ns=100 * MS),
+        "count": 20,
+        "response_ns": 300 * MS,
+    }  # some poll is always under way
+    keys["drivers"] = {
+        i + 1: driver(host, options=(("timeout", "400 ms"),), deadline_ns=S) for i in range(20)
+    }
     quiet = Run(small(host, order(2, "modbus-driver", "1.1.0"), **keys), host)
     begins, ends = quiet.at(step), quiet.at(STEPS[STEPS.index(step) + 1])
     middle = begins + (ends - begins) // 2
-    ran = Run(small(host, order(2, "modbus-driver", "1.1.0"), act(middle, verb, "gw", middle + S), duration_ns=12 * S, **keys), host)
+    ran = Run(
+        small(
+            host,
+            order(2, "modbus-driver", "1.1.0"),
+            act(middle, verb, "gw", middle + S),
+            duration_ns=12 * S,
+            **keys,
+        ),
+        host,
+    )
     one = ran.order
     if verb == "shutdown":  # polls under way end first, and so may the step
         assert one.state in ("done", "rolled-back", "abandoned")
@@ -250,14 +328,25 @@ def test_power_that_goes_during_the_commit_leaves_one_version_or_the_other(host:
     middle = quiet.at("committing") + (quiet.at("done") - quiet.at("committing")) // 2
     ends = {}
     for seed in range(12):
-        ran = Run(small(host, order(2, "route", "1.1.0"), act(middle, "power-cut", "gw", middle + S), seed=seed), host)
+        ran = Run(
+            small(host, order(2, "route", "1.1.0"), act(middle, "power-cut", "gw", middle + S), seed=seed),
+            host,
+        )
         assert ran.works()
         ends[ran.order.state] = ran.versions()["gw/policy"]
     assert ends == {"done": "1.1.0", "rolled-back": "1.0.0"}
 
 
 def test_a_committed_version_is_the_one_that_boots(host: Host) -> None:
-    ran = Run(small(host, order(1, "route", "1.1.0"), act(6 * S, "power-cut", "gw", 7 * S), order(8.5, "route", "1.1.0")), host)
+    ran = Run(
+        small(
+            host,
+            order(1, "route", "1.1.0"),
+            act(6 * S, "power-cut", "gw", 7 * S),
+            order(8.5, "route", "1.1.0"),
+        ),
+        host,
+    )
     assert [one.cause for one in ran.orders] == ["", "installed"]
     assert ran.versions()["gw/policy"] == "1.1.0"
     assert ran.works()
@@ -266,13 +355,19 @@ def test_a_committed_version_is_the_one_that_boots(host: Host) -> None:
 def test_an_order_waits_for_a_session_and_what_never_came_is_unfinished(host: Host) -> None:
     ran = Run(small(host, act(S, "cut", "cloud", 30 * S), order(2, "route", "1.1.0"), settle_ns=S), host)
     assert (ran.order.state, ran.order.stage) == ("unfinished", "ordered")
-    patient = Run(small(host, act(S, "cut", "cloud", 4 * S), order(2, "route", "1.1.0"), duration_ns=20 * S), host)
+    patient = Run(
+        small(host, act(S, "cut", "cloud", 4 * S), order(2, "route", "1.1.0"), duration_ns=20 * S), host
+    )
     assert patient.order.state == "done"
     assert patient.at("waiting") > 4 * S
 
 
 def test_both_of_a_pair_are_upgraded_one_by_one_and_nothing_is_lost(host: Host) -> None:
-    timeline = order(2, "modbus-driver", "1.1.0", "gw-b"), order(8, "modbus-driver", "1.1.0", "gw"), act(14 * S, "crash", "gw", 18 * S)
+    timeline = (
+        order(2, "modbus-driver", "1.1.0", "gw-b"),
+        order(8, "modbus-driver", "1.1.0", "gw"),
+        act(14 * S, "crash", "gw", 18 * S),
+    )
     spec = upgradable(paired(plant(host, count=5, duration_ns=20 * S, timeline=timeline), "hot"))
     ran = Run(spec, host)
     assert [one.state for one in ran.orders] == ["done", "done"]
@@ -281,11 +376,24 @@ def test_both_of_a_pair_are_upgraded_one_by_one_and_nothing_is_lost(host: Host) 
         assert str(gateway.upgrades.installed["modbus-driver"][0]) == "1.1.0"
 
 
-@pytest.mark.parametrize(("second_ns", "state", "version"), [(778 * MS, "done", "1.1.0"), (S, "abandoned", "1.0.0")])
-def test_an_order_that_waits_is_for_the_gateway_that_it_names_and_comes_once(host: Host, second_ns: int, state: str, version: str) -> None:
+@pytest.mark.parametrize(
+    ("second_ns", "state", "version"), [(778 * MS, "done", "1.1.0"), (S, "abandoned", "1.0.0")]
+)
+def test_an_order_that_waits_is_for_the_gateway_that_it_names_and_comes_once(
+    host: Host, second_ns: int, state: str, version: str
+) -> None:
     """The leader is down when it is ordered: commands that wait go to the other one, the upgrade doesn't."""
     crashes = act(0, "crash", "gw", 600 * MS), act(second_ns, "crash", "gw", second_ns + MS)
-    ran = Run(upgradable(paired(plant(host, count=3, duration_ns=12 * S, timeline=(*crashes, order(0.1, "route", "1.1.0"))), "hot", lease_ns=300 * MS)), host)
+    ran = Run(
+        upgradable(
+            paired(
+                plant(host, count=3, duration_ns=12 * S, timeline=(*crashes, order(0.1, "route", "1.1.0"))),
+                "hot",
+                lease_ns=300 * MS,
+            )
+        ),
+        host,
+    )
     assert ran.order.state == state
     assert [r[5] for r in ran.records if r[1] == "upgrade"].count("waiting") == 1
     assert str(ran.world.gateways[0].rack.policy.spec.version) == version
@@ -307,24 +415,41 @@ def test_the_table_is_whole_and_every_cause_can_come() -> None:
     assert set(STEPS) - {"done"} == states
     assert set(TRANSITIONS.values()) - states == set(ENDS)
     assert len(set(CAUSES)) == len(CAUSES)
-    sources = "".join(path.read_text() for path in [*(ROOT / "sim").rglob("*.py"), *(ROOT / "components").rglob("registry.py")])
-    listed = sources[sources.index("\nCAUSES = ("):]
+    sources = "".join(
+        path.read_text()
+        for path in [*(ROOT / "sim").rglob("*.py"), *(ROOT / "components").rglob("registry.py")]
+    )
+    listed = sources[sources.index("\nCAUSES = (") :]
     elsewhere = sources.replace(listed[: listed.index("\n)")], "")
     assert [cause for cause in CAUSES if f'"{cause}"' not in elsewhere] == []
 
 
-# ---- whatever happens -----------------------------------------------------------------------------------------------
+# ---- whatever happens ----------------------------------------------------------------------------
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     stops=st.lists(st.tuples(st.sampled_from(["power-cut", "crash", "shutdown", "restart", "cut"]), st.integers(S, 9 * S), st.integers(MS, 3 * S)), max_size=3),
     orders=st.lists(st.tuples(st.integers(S, 8 * S), st.sampled_from([("route", "1.1.0"), ("route", "1.2.0"), ("route", "1.4.0"), ("modbus-driver", "1.1.0"), ("modbus-driver", "1.2.0"), ("normalize", "1.1.0")])), min_size=1, max_size=4),
     seed=st.integers(0, 99), trial_ms=st.sampled_from([1, 500, 3000]),
 )  # fmt: skip
-def test_however_it_goes_a_working_version_is_left(host: Host, stops: list[Any], orders: list[Any], seed: int, trial_ms: int) -> None:
-    timeline = [act(t, verb, "cloud" if verb == "cut" else "gw", None if verb == "restart" else t + d) for verb, t, d in stops]
+def test_however_it_goes_a_working_version_is_left(
+    host: Host, stops: list[Any], orders: list[Any], seed: int, trial_ms: int
+) -> None:
+    timeline = [
+        act(t, verb, "cloud" if verb == "cut" else "gw", None if verb == "restart" else t + d)
+        for verb, t, d in stops
+    ]
     timeline += [act(t, "upgrade", f"gw/{name}", version=version) for t, (name, version) in orders]
     bad = [shipped("route", "1.2.0"), shipped("route", "1.4.0"), shipped("modbus-driver", "1.2.0")]
-    spec = small(host, *timeline, offers=tuple(bad), upgrade={"trial_ns": trial_ms * MS}, duration_ns=10 * S, settle_ns=60 * S, seed=seed, count=3)
+    spec = small(
+        host,
+        *timeline,
+        offers=tuple(bad),
+        upgrade={"trial_ns": trial_ms * MS},
+        duration_ns=10 * S,
+        settle_ns=60 * S,
+        seed=seed,
+        count=3,
+    )
     ran = Run(spec, host)
     assert all(one.cause in CAUSES or one.cause in ("", "unreachable") for one in ran.orders)
     gateway = ran.world.gateways[0]

@@ -1,4 +1,5 @@
-"""Runs with upgrades, and what tests of them ask: which steps, which version in the end, does everything work.
+"""Runs with upgrades, and what tests of them ask: which steps, which version in the end, does everything
+work.
 
 Belongs here: building and watching. Never: assertions about one upgrade.
 """
@@ -20,7 +21,19 @@ from twinloop.sim.world import World
 
 ROUTE = (WASM / "route.wasm").read_bytes()
 SHIPPED = Registry(LIBRARY / "registry")
-STEPS = ["ordered", "waiting", "checking", "fetching", "verifying", "writing", "preparing", "swapping", "trial", "committing", "done"]
+STEPS = [
+    "ordered",
+    "waiting",
+    "checking",
+    "fetching",
+    "verifying",
+    "writing",
+    "preparing",
+    "swapping",
+    "trial",
+    "committing",
+    "done",
+]
 
 
 class Run:
@@ -31,7 +44,11 @@ class Run:
         self.world = world = World(spec, host)
         self.slots = {slot.name: slot for slot in world.gateways[0].rack.slots}
         """as they were at the beginning"""
-        world.trace.sinks.append(lambda records: self.records.extend(r for r in records if r[1] in ("upgrade", "swap", "limit", "component", "gateway", "end")))
+        world.trace.sinks.append(
+            lambda records: self.records.extend(
+                r for r in records if r[1] in ("upgrade", "swap", "limit", "component", "gateway", "end")
+            )
+        )
         try:
             world.run()
             self.final = {slot.name: slot for slot in world.gateways[0].rack.slots}
@@ -59,7 +76,12 @@ class Run:
     def works(self) -> bool:
         """Everything is ready, and what was due in the last second was delivered."""
         spec = self.world.spec
-        late = [r for r in self.records if r[1] == "end" and spec.devices[r[2]].phase_ns + r[3] * spec.devices[r[2]].poll_ns >= spec.duration_ns - S]
+        late = [
+            r
+            for r in self.records
+            if r[1] == "end"
+            and spec.devices[r[2]].phase_ns + r[3] * spec.devices[r[2]].poll_ns >= spec.duration_ns - S
+        ]
         delivered = bool(late) and all(r[5] == "delivered" for r in late)
         return delivered and set(self.states.values()) == {"ready"} and not self.beside
 
@@ -68,7 +90,13 @@ def order(t_s: float, component: str, version: str, gateway: str = "gw") -> Acti
     return act(int(t_s * S), "upgrade", f"{gateway}/{component}", version=version)
 
 
-def small(host: Host, *timeline: Action, offers: tuple[OfferSpec, ...] = (), upgrade: dict[str, Any] | None = None, **changes: Any) -> WorldSpec:
+def small(
+    host: Host,
+    *timeline: Action,
+    offers: tuple[OfferSpec, ...] = (),
+    upgrade: dict[str, Any] | None = None,
+    **changes: Any,
+) -> WorldSpec:
     spec = plant(host, **{"count": 5, "duration_ns": 10 * S, "timeline": timeline, **changes})
     return upgradable(spec, *offers, **(upgrade or {}))
 
