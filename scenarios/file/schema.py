@@ -193,17 +193,18 @@ class Observe(Block):
     """MQTT topic on which your gateway sends samples, as in `plant/{device}`. It must contain `{device}` (as
     in `presses/3`) and may contain `{point}`; no wildcards."""
     sequence: str
-    """JSON path to the sample's number in the message, as in `$.seq`. Your gateway must send the number that
+    """JSONPath (RFC 9535) to the sample's number in the message, as in `$.seq`. Your gateway must send the number that
     it reads from the counter at the device."""
     value: str | None = None
-    """JSON path to the value; `{point}` in it stands for the point's name. A point without a number there
-    hasn't arrived. Left out: every point of the message counts as arrived."""
+    """JSONPath to the value; `{point}` in it stands for the point's name, as in `$.values.{point}` or
+    `$.list[?@.name == '{point}'].v`. It must lead to one value. A point without a number there hasn't
+    arrived. Left out: every point of the message counts as arrived."""
     status: str | None = None
-    """JSON path to the quality: a StatusCode (number or name), or good, uncertain, bad; nothing there means
+    """JSONPath to the quality: a StatusCode (number or name), or good, uncertain, bad; nothing there means
     Good. `{point}` may be in it. Left
     out: quality isn't judged."""
     each: str | None = None
-    """JSON path to a list of samples in the message; the other paths then start at each item. Left out: the
+    """JSONPath to a list of samples in the message; the other paths then start at each item. Left out: the
     whole message is one sample."""
     sample: Annotated[int, Field(ge=0, le=65_534)] | None = None
     """Address (from 0) of the sample counter, 32 bits in 2 registers, in the table (holding or input) with

@@ -18,39 +18,14 @@ from twinloop.devices.model.signal import Signal
 from twinloop.devices.model.statuses import BAD, UNCERTAIN, status_code
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.wire.json_path import NOTHING, SEVERAL, JsonPath, json_path, with_point
 from twinloop.sim.accounts.ledger import Marks
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
 from twinloop.sim.serving.judged_plant import NO_SAMPLE
 
 COUNTER = "sample"
 """the point that counts; over OPC UA the node ns=2;s=sample"""
-_PATH = re.compile(r"^\$((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]{1,6}\])*)$")
-_PART = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]")
 _WILD = re.compile(r"[+#\0]")
-Path = tuple[str | int, ...]
-_NOTHING = object()
-
-
-def json_path(text: str) -> Path:
-    """``$.readings[0].v`` as steps; raises ValueError."""
-    found = _PATH.match(text)
-    if not found:
-        raise ValueError(f'expected a path like $.seq or $.values.x or $[0], got "{text}"')
-    return tuple(int(index) if index else name for name, index in _PART.findall(found[1]))
-
-
-def at_path(data: Any, path: Path) -> Any:
-    """What lies there, _NOTHING when nothing does."""
-    for step in path:
-        if isinstance(step, int):
-            if not isinstance(data, list) or step >= len(data):
-                return _NOTHING
-            data = data[step]
-        elif isinstance(data, dict) and step in data:
-            data = data[step]
-        else:
-            return _NOTHING
-    return data
 
 
 def counted(loaded: Loaded, spec: WorldSpec) -> tuple[WorldSpec, list[str]]:
@@ -122,12 +97,12 @@ class Observation:
             raise error(("observe", "topic"), f'{text}, got "{block.topic}"')
         self._value = block.value
         self._by_point = block.value is not None and "{point}" in block.value
-        paths: dict[str, Path] = {}
+        paths: dict[str, JsonPath] = {}
         given: dict[str, str | None] = {
             "sequence": block.sequence,
             "each": block.each,
-            "value": block.value and block.value.replace("{point}", "x"),
-            "status": block.status and block.status.replace("{point}", "x"),
+            "value": block.value and with_point(block.value, "x"),
+            "status": block.status and with_point(block.status, "x"),
         }
         for key, path in given.items():
             try:
@@ -138,8 +113,8 @@ class Observation:
             raise error(("observe", "value"), "{point} is in the topic already")
         self._sequence, self._each = paths["sequence"], None if block.each is None else paths["each"]
         self._topics: dict[str, tuple[int, int | None]] = {}
-        self._paths: list[list[Path]] = []
-        self._statuses: list[list[Path]] = []
+        self._paths: list[list[JsonPath]] = []
+        self._statuses: list[list[JsonPath]] = []
         self.tells_quality = block.status is not None
         for index, device in enumerate(spec.devices):
             names = [point.name for point in device.model.points[:-1]]
@@ -156,14 +131,8 @@ class Observation:
         self.pattern = f"{fixed}/#" if fixed else "#"
 
     @staticmethod
-    def _path(text: str | None, point: str) -> Path:
-        if text is None:
-            return ()
-        before, marked, after = text.partition("{point}")
-        if not marked:
-            return json_path(text)
-        head, tail = json_path(before.rstrip(".") or "$"), json_path("$" + after)
-        return (*head, point, *tail)
+    def _path(text: str | None, point: str) -> JsonPath:
+        return json_path("$" if text is None else with_point(text, point))
 
     def read(self, topic: str, payload: bytes) -> list[tuple[int, int, int, Marks] | str]:
         """(device, k, points as bits, StatusCode -> points of those that aren't Good) of each sample in a
@@ -175,22 +144,21 @@ class Observation:
             data = json.loads(payload)
         except (ValueError, RecursionError):
             return [f"topic {topic}: not JSON"]
-        parts = [data] if self._each is None else at_path(data, self._each)
+        parts = [data] if self._each is None else self._each.of(data)
         if not isinstance(parts, list):
             return [f"topic {topic}: no list where each sample is to be"]
         found: list[tuple[int, int, int, Marks] | str] = []
         for part in parts:
-            k = at_path(part, self._sequence)
+            k = self._sequence.of(part)
             if not isinstance(k, int) or isinstance(k, bool):
-                found.append(f"topic {topic}: no whole number where the sequence is to be")
+                found.append(f"topic {topic}: {_what(k, 'no whole number')} where the sequence is to be")
                 continue
-            mask, marks = self._mask(part, *where), {}
-            if self.tells_quality:
-                try:
-                    marks = self._marks(part, *where)
-                except ValueError as error:
-                    found.append(f"topic {topic}: {error}")
-                    continue
+            try:
+                mask = self._mask(part, *where)
+                marks = self._marks(part, *where) if self.tells_quality else {}
+            except ValueError as error:
+                found.append(f"topic {topic}: {error}")
+                continue
             for status, points in marks.items():
                 mask |= points if status >= BAD else 0  # a value that isn't there has its status all the same
             found.append((where[0], k, mask, marks))
@@ -201,19 +169,23 @@ class Observation:
         marks: Marks = {}
         for i, path in enumerate(self._statuses[index]):
             if point in (None, i):
-                status = _status(at_path(part, path))
+                status = _status(path.of(part))
                 if status:
                     marks[status] = marks.get(status, 0) | 1 << i
         return marks
 
     def _mask(self, part: Any, index: int, point: int | None) -> int:
-        """The points whose value is there."""
+        """The points whose value is there. Raises ValueError where there are several values."""
         paths = self._paths[index]
         if point is not None:
-            return 1 << point if self._value is None or _is_value(at_path(part, paths[point])) else 0
+            return 1 << point if self._value is None or _is_value(paths[point].of(part)) else 0
         if self._value is None or not self._by_point:
-            return (1 << len(paths)) - 1 if self._value is None or _is_value(at_path(part, paths[0])) else 0
-        return sum(1 << i for i, path in enumerate(paths) if _is_value(at_path(part, path)))
+            return (1 << len(paths)) - 1 if self._value is None or _is_value(paths[0].of(part)) else 0
+        return sum(1 << i for i, path in enumerate(paths) if _is_value(path.of(part)))
+
+
+def _what(value: Any, otherwise: str) -> str:
+    return "more than one value" if value is SEVERAL else otherwise
 
 
 _WORDS = {"good": 0, "uncertain": UNCERTAIN, "bad": BAD}
@@ -221,7 +193,7 @@ _WORDS = {"good": 0, "uncertain": UNCERTAIN, "bad": BAD}
 
 def _status(value: Any) -> int:
     """A StatusCode: 0 where there is none. Raises ValueError."""
-    if value is _NOTHING or value is None:
+    if value is NOTHING or value is None:
         return 0
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32:
         return value if value >= UNCERTAIN else 0
@@ -229,11 +201,15 @@ def _status(value: Any) -> int:
         code = _WORDS.get(value.lower(), status_code(value))
         if code is not None:
             return code if code >= UNCERTAIN else 0
+    if value is SEVERAL:
+        raise ValueError("more than one value where the status is to be")
     raise ValueError(
         f"{str(value)[:60]!r} is no status: expected a StatusCode, its name, or good, uncertain, bad"
     )
 
 
 def _is_value(value: Any) -> bool:
-    """A finite number, or a switch."""
+    """A finite number, or a switch. Raises ValueError for several values."""
+    if value is SEVERAL:
+        raise ValueError("more than one value where one is to be")
     return isinstance(value, int | float) and value - value == 0

@@ -15,15 +15,94 @@ from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning.plan import Planner
-from twinloop.scenarios.wire.observation import Observation, at_path, counted, json_path
+from twinloop.scenarios.wire.json_path import NOTHING, SEVERAL, json_path, with_point
+from twinloop.scenarios.wire.observation import Observation, counted
 from twinloop.sim.accounts.ledger import End
+
+MEASURED = {
+    "readings": [
+        {"name": "flow", "v": 1.5},
+        {"name": "it's", "v": 2.5},
+        {"name": "twice", "v": 3},
+        {"name": "twice", "v": 4},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("$.readings[?@.name == 'flow'].v", 1.5),
+        ("$.readings[-1].v", 4),
+        ("$['readings'][0]['name']", "flow"),
+        ("$.readings[?@.name == 'twice'].v", SEVERAL),
+        ("$..v", SEVERAL),
+        ("$.readings[?@.name == 'none'].v", NOTHING),
+        ("$.readings[9].v", NOTHING),
+        ("$.readings.name", NOTHING),
+    ],
+)
+def test_a_path_leads_to_one_value(path: str, found: object) -> None:
+    """RFC 9535, sections 2.3.3 (index), 2.3.5 (filter), 2.5.2 (descendants)."""
+    assert json_path(path).of(MEASURED) == found
+
+
+def test_a_point_stands_in_a_path_whatever_it_is_called() -> None:
+    for point in ("flow", "it's", "a.b", "a]['b", "back\\slash", "{point}"):
+        assert json_path(with_point("$.values.{point}", point)).of({"values": {point: 5}}) == 5
+        assert (
+            json_path(with_point("$[?@.name == '{point}'].v", point)).of(
+                [{"name": point, "v": 5}, {"name": "x", "v": 6}]
+            )
+            == 5
+        )
+
+
+def test_a_message_that_is_nested_deeply_has_nothing_there() -> None:
+    deep: object = 1
+    for _ in range(900):
+        deep = [deep]
+    assert json_path("$..v").of(deep) is NOTHING
+
+
+def test_several_values_are_strange(host: Host) -> None:
+    def reads(observe: str, payload: str) -> Any:
+        loaded = load_text(
+            SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe),
+            Path("s.yaml"),
+        )
+        spec, _ = counted(loaded, Planner(loaded, host).world())
+        return Observation(loaded, spec).read("p/presses/1", payload.encode())
+
+    usual = '{topic: "p/{device}", sequence: $.seq, value: "$.list[?@.v > 0].v", status: "$.list[*].q"}'
+    assert reads(usual, '{"seq": 3, "list": [{"v": 1, "q": "Good"}]}') == [(0, 3, (1 << 10) - 1, {})]
+    assert reads(usual, '{"seq": 3, "list": [{"v": 1}, {"v": 2}]}') == [
+        "topic p/presses/1: more than one value where one is to be"
+    ]
+    assert reads(usual, '{"seq": 3, "list": [{"v": 1, "q": 0}, {"v": 0, "q": 0}]}') == [
+        "topic p/presses/1: more than one value where the status is to be"
+    ]
+    many = '{topic: "p/{device}", sequence: "$..seq", value: $.v}'
+    assert reads(many, '{"seq": 3, "v": {"seq": 4}}') == [
+        "topic p/presses/1: more than one value where the sequence is to be"
+    ]
 
 
 def test_paths_and_payloads(host: Host) -> None:
-    assert json_path("$") == ()
-    assert json_path("$.a.b-c[3].d") == ("a", "b-c", 3, "d")
-    assert at_path({"a": [1, {"b": 2}]}, json_path("$.a[1].b")) == 2
-    for wrong in ("", "a", "$a", "$.", "$[x]", "$..a", "$[-1]", "$.a b"):
+    assert json_path("$").of(7) == 7
+    assert json_path("$.a.b-c[3].d").of({"a": {"b-c": [0, 0, 0, {"d": 5}]}}) == 5
+    assert json_path("$.a[1].b").of({"a": [1, {"b": 2}]}) == 2
+    for wrong in (
+        "",
+        "a",
+        "$a",
+        "$.",
+        "$[x]",
+        "$.a b",
+        "$[?@.n ==]",
+        "$[?match(@.n, '(a+)+')]",
+        "$" + "[?@" * 300,
+    ):
         with pytest.raises(ValueError, match="expected a path"):
             json_path(wrong)
 
