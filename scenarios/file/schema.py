@@ -193,8 +193,8 @@ class Observe(Block):
     """MQTT topic on which your gateway sends samples, as in `plant/{device}`. It must contain `{device}` (as
     in `presses/3`) and may contain `{point}`; no wildcards."""
     sequence: str
-    """JSONPath (RFC 9535) to the sample's number in the message, as in `$.seq`. Your gateway must send the number that
-    it reads from the counter at the device."""
+    """JSONPath (RFC 9535) to the sample's number in the message, as in `$.seq`. Your gateway must send the
+    number that it reads from the counter at the device."""
     value: str | None = None
     """JSONPath to the value; `{point}` in it stands for the point's name, as in `$.values.{point}` or
     `$.list[?@.name == '{point}'].v`. It must lead to one value. A point without a number there hasn't

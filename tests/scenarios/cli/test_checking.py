@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.scenarios.cli.main import main
 
 MODEL = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.scenarios.checking import foreseen
 from twinloop.scenarios.cli.main import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_cli import TINY
+from tests.scenarios.cli.test_cli import TINY
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.recordings import model_named
 from twinloop.scenarios.text.errors import ScenarioError
