@@ -1,14 +1,18 @@
 """The grammar of expectations: ``["never"] stat(metric{key=name}) op quantity [over span] [within span after
 event]``.
 
-Belongs here: text to a checked Expectation. Never: values (thresholds.py). Messages name the nearest known
-word. Keywords are whole words outside braces, so that a fleet may be called ``left-over`` and a link
-``within-reach``.
+Belongs here: text to a checked Expectation. Never: values (thresholds.py). Messages say what could stand at
+the place that can't be read, and name the nearest known word.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.metrics.table import METRICS, STATISTICS
@@ -18,11 +22,49 @@ from twinloop.sim.accounts.latency import STAGES
 
 TEXT_MAX = 1000
 """characters of one expectation"""
-_TERM = re.compile(
-    r"^(?:(?P<stat>[a-z][a-z0-9.]*)\((?P<inner>[^()]*)\)|(?P<gauge>[a-z][a-z.]*(?:\{[^}]*\})?))$"
-)
-_METRIC = re.compile(r"^(?P<name>[a-z][a-z.-]*)(?:\{(?P<keys>[^}]*)\})?$")
-_OPERATOR = re.compile(r"<=|>=|==|!=|<|>")
+_GRAMMAR = r"""
+    expectation: NEVER? (STATISTIC "(" metric ")" | metric) OPERATOR QUANTITY over? within?
+    metric: NAME ["{" [pair ("," pair?)*] "}"]
+    pair: KEY "=" VALUE
+    over: "over" SPAN
+    within: "within" SPAN "after" EVENT
+
+    NEVER.2: /never(?=\s)/
+    STATISTIC.2: /[A-Za-z][A-Za-z0-9.]*(?=\s*\()/
+    NAME: /[A-Za-z][A-Za-z0-9._-]*/
+    KEY: /[^\s=,{}]+/
+    VALUE: /[^\s=,{}](?:[^,{}]*[^\s,{}])?/
+    OPERATOR: /<=|>=|==|!=|<(?!\s*=)|>(?!\s*=)/
+    QUANTITY: /[^\s<>=!](?:(?!\s(?:over|within)(?:\s|$)).)*/
+    SPAN: /\S(?:(?!\s(?:after|within)(?:\s|$)).)*/
+    EVENT: /.+/
+    %ignore /\s+/
+"""
+"""what stands where; a word of it is one only where it may stand, so that a fleet may be called ``left-over``
+and a link ``within``"""
+_WORDS = {
+    "STATISTIC": 'a statistic and a metric, e.g. "p99(latency.gateway)"',
+    "NAME": 'a metric, e.g. "backlog"',
+    "LPAR": '"("',
+    "RPAR": '")"',
+    "LBRACE": '"{key=name}"',
+    "RBRACE": '"}"',
+    "COMMA": '","',
+    "KEY": '"key=name"',
+    "EQUAL": '"="',
+    "VALUE": "a name",
+    "OPERATOR": "one of <= >= == != < >",
+    "QUANTITY": 'a quantity, e.g. "50 ms"',
+    "SPAN": 'a duration, e.g. "60 s"',
+    "OVER": '"over 10 s"',
+    "WITHIN": '"within 60 s after heal cloud"',
+    "AFTER": '"after" and an event, e.g. "after heal cloud"',
+    "EVENT": 'an event, e.g. "heal cloud"',
+    "$END": "the end",
+}
+"""the grammar's names, as a reader is told them"""
+_OPERATORS = {"=<": "<=", "=>": ">=", "< =": "<=", "> =": ">=", "=": "==", "<>": "!=", "≤": "<=", "≥": ">="}
+"""what is written instead -> what is meant"""
 _NUMBER = re.compile(
     r"^(?P<number>[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,3})?) ?(?P<unit>\S.*)?$"
 )
@@ -36,28 +78,12 @@ def parse(text: str) -> Expectation:
     """Read one expectation; raises ExpressionError."""
     if len(text) > TEXT_MAX:
         raise ExpressionError(f"an expectation of {len(text)} characters; at most {TEXT_MAX} are read")
-    words = _words(text)
-    never = words[:1] == ["never"]
-    words = words[1:] if never else words
-    within_ns, event, over_ns = None, "", None
-    if "within" in words:
-        at = words.index("within")
-        if "after" not in words[at:]:
-            raise ExpressionError(
-                f'"within" is not where it belongs; expected it at the end: ... within 60 s after heal '
-                f'cloud, got "{text}"'
-            )
-        after = words.index("after", at)
-        within_ns, event = _span(words[at + 1 : after], "within"), " ".join(words[after + 1 :])
-        words = words[:at]
-        if not event:
-            raise ExpressionError(f'expected an event after "after", e.g. after heal cloud, got "{text}"')
-    if "over" in words:
-        at = words.index("over")
-        over_ns, words = _span(words[at + 1 :], "over"), words[:at]
-    term, operator, quantity = _compared(" ".join(words), text)
-    statistic, metric, keys = _term(term)
-    bound, unit = _quantity(quantity, statistic, metric)
+    parts = _parts(text)
+    statistic, metric, keys = _term(parts)
+    bound, unit = _quantity(parts.quantity, statistic, metric)
+    never, operator, event = parts.never, parts.operator, parts.event
+    over_ns = _span(parts.over, "over") if parts.over else None
+    within_ns = _span(parts.within, "within") if parts.within else None
     expectation = Expectation(
         text,
         statistic,
@@ -76,53 +102,76 @@ def parse(text: str) -> Expectation:
     return expectation
 
 
-def _words(text: str) -> list[str]:
-    """Split at spaces, but not within braces or parentheses."""
-    words, depth, word = [], 0, ""
-    for letter in " ".join(text.split()):
-        depth += (letter in "({") - (letter in ")}")
-        if letter == " " and depth <= 0:
-            words.append(word)
-            word = ""
-        else:
-            word += letter
-    return [word for word in [*words, word] if word]
+@dataclass
+class _Parts:
+    """The words of an expectation, by what they are."""
+
+    never: bool = False
+    statistic: str = ""
+    metric: str = ""
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    operator: str = ""
+    quantity: str = ""
+    over: str = ""
+    within: str = ""
+    event: str = ""
 
 
-def _compared(rest: str, text: str) -> tuple[str, str, str]:
-    """(term, operator, quantity), split at the first operator outside braces."""
-    depth = 0
-    for at, letter in enumerate(rest):
-        depth += (letter in "({") - (letter in ")}")
-        found = _OPERATOR.match(rest, at) if depth <= 0 else None
-        if found:
-            term, quantity = rest[:at].strip(), rest[found.end() :].strip()
-            if term and quantity:
-                return term, found[0], quantity
-            break
-    raise ExpressionError(
-        f'expected "stat(metric) op quantity", e.g. "p99(latency.gateway) <= 50 ms", got "{text}"'
-    )
+@cache
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, start="expectation", parser="lalr")
 
 
-def _span(words: list[str], word: str) -> int:
+def _parts(text: str) -> _Parts:
+    line = " ".join(text.split())
     try:
-        return units.positive_duration(" ".join(words))
+        tree = _parser().parse(line)
+    except UnexpectedInput as error:
+        raise ExpressionError(_expected(line, error)) from error
+    parts = _Parts()
+    for child in tree.children:
+        if isinstance(child, Token):
+            name = child.type.lower()
+            setattr(parts, name, True if name == "never" else str(child))
+        elif child.data == "metric":
+            parts.metric = str(child.children[0])
+            parts.pairs = [(str(pair.children[0]), str(pair.children[1])) for pair in child.find_data("pair")]
+        elif child.data == "over":
+            parts.over = str(child.children[0])
+        else:
+            parts.within, parts.event = (str(one) for one in child.children)
+    return parts
+
+
+def _expected(line: str, error: UnexpectedInput) -> str:
+    """What could stand at the place that can't be read, and what came."""
+    at = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(line)
+    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+        at = len(line)
+    before, rest = line[:at].rstrip(), line[at:].strip()
+    wanted = error.allowed if isinstance(error, UnexpectedCharacters) else getattr(error, "accepts", ()) or ()
+    words = [_WORDS[name] for name in _WORDS if name in wanted]
+    if "OPERATOR" in wanted:
+        for written in sorted(_OPERATORS, key=len, reverse=True):
+            if rest.startswith(written):
+                words = [f'"{_OPERATORS[written]}"']
+                break
+        if before.rpartition(" ")[2] in STATISTICS:
+            words = ['"(" and a metric']
+    place = f' after "{before}"' if before else ""
+    came = f'"{rest}"' if rest else "nothing more"
+    return f"expected {' or '.join(words)}{place}, got {came}"
+
+
+def _span(text: str, word: str) -> int:
+    try:
+        return units.positive_duration(text)
     except ValueError as error:
         raise ExpressionError(f"after {word}: {error}") from error
 
 
-def _term(text: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    found = _TERM.match(text)
-    if not found:
-        raise ExpressionError(f'expected "stat(metric)" or a gauge, got "{text}"')
-    statistic = found["stat"] or ""
-    inner = _METRIC.match((found["inner"] if statistic else found["gauge"]).strip())
-    if not inner:
-        raise ExpressionError(
-            f'expected "metric" or "metric{{key=name}}", got "{found["inner"] or found["gauge"]}"'
-        )
-    name = inner["name"]
+def _term(parts: _Parts) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    statistic, name = parts.statistic, parts.metric
     if name not in METRICS:
         raise ExpressionError(unknown("metric", name, METRICS))
     metric = METRICS[name]
@@ -135,15 +184,12 @@ def _term(text: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         raise ExpressionError(
             f"{name} is a {metric.kind} and needs a statistic: {', '.join(metric.statistics)}"
         )
-    return statistic, name, _keys(inner["keys"] or "", name, metric.keys)
+    return statistic, name, _keys(parts.pairs, name, metric.keys)
 
 
-def _keys(text: str, name: str, known: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _keys(pairs: list[tuple[str, str]], name: str, known: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     keys: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value:
-            raise ExpressionError(f'expected key=name in braces, got "{part}"')
+    for key, value in pairs:
         if key not in known:
             raise ExpressionError(unknown(f"key of {name}", key, known))
         if key in keys:
@@ -165,6 +211,9 @@ def _keys(text: str, name: str, known: tuple[str, ...]) -> tuple[tuple[str, str]
 
 def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
     """(the bound, the unit that it was written in, of a value only)."""
+    if " after " in text:
+        bound, _, rest = text.partition(" ")
+        raise ExpressionError(f'expected "{bound} within {rest.partition(" ")[2]}", got "{text}"')
     unit = "ratio" if statistic == "ratio" else "count" if statistic == "count" else METRICS[metric].unit
     try:
         if unit == "ns":

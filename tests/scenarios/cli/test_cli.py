@@ -386,7 +386,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "within without after": (
         "count(samples.lost) == 0",
         "backlog == 0 within 1 s",
-        '"within" is not where it belongs',
+        'expected "after" and an event, e.g. "after heal cloud" after "backlog == 0 within 1 s", got nothing more',
     ),
     "an option that is no text": (
         "timeout: 200 ms}",

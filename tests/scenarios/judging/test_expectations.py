@@ -75,6 +75,56 @@ def test_expectations_that_are_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "backlog == 0 in 60 s after heal cloud",
+            'expected "0 within 60 s after heal cloud", got "0 in 60 s after heal cloud"',
+        ),
+        ("p99(latency.gateway) < = 5 ms", 'expected "<=" after "p99(latency.gateway)", got "< = 5 ms"'),
+        ("p99(latency.gateway) =< 5 ms", 'expected "<=" after "p99(latency.gateway)", got "=< 5 ms"'),
+        ("count(samples.lost) = 0", 'expected "==" after "count(samples.lost)", got "= 0"'),
+        (
+            "p99 latency.gateway <= 5 ms",
+            'expected "(" and a metric after "p99", got "latency.gateway <= 5 ms"',
+        ),
+        ("p99(latency.gateway <= 5 ms", 'expected ")" after "p99(latency.gateway", got "<= 5 ms"'),
+        (
+            "p99(latency.gateway{fleet}) <= 5 ms",
+            'expected "=" after "p99(latency.gateway{fleet", got "}) <= 5 ms"',
+        ),
+        (
+            "p99(latency.gateway)",
+            'expected one of <= >= == != < > after "p99(latency.gateway)", got nothing more',
+        ),
+        (
+            "p99(latency.gateway) <= 5 ms over",
+            'expected a duration, e.g. "60 s" after "p99(latency.gateway) <= 5 ms over", got nothing more',
+        ),
+        (
+            "",
+            'expected a statistic and a metric, e.g. "p99(latency.gateway)" or a metric, e.g. "backlog", got nothing more',
+        ),
+        ("p99(latency.gatway) <= 5 ms", 'unknown metric "latency.gatway"; did you mean "latency.gateway"'),
+    ],
+)
+def test_a_mistake_says_what_could_stand_there(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        parse(text)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["left-over", "over", "within", "never", "after", "within/1", "p99", "a b", "x(y", "1", "über"]
+)
+def test_a_name_may_be_a_word_of_the_grammar(name: str) -> None:
+    found = parse(f"p99(latency.gateway{{ gateway=gw , fleet = {name} }}) <= 5 ms over 1 min")
+    assert (dict(found.keys), found.over_ns) == ({"gateway": "gw", "fleet": name}, 60 * 10**9)
+    assert parse(f"backlog == 0 within 60 s after heal {name}").event == f"heal {name}"
+    assert parse(f"max(value{{device={name},point={name}}}) < 3 m3/h").bound_unit == "m3/h"
+
+
 def judged(host: Host, *expectations: str, **changes: str) -> Result:
     text = TINY.split("expect:")[0]
     for old, new in changes.items():
