@@ -73,8 +73,12 @@ def plant(
     device: str = "press-sensor",
     **device_changes: Any,
 ) -> WorldSpec:
-    """``count`` devices, one gateway, one cloud. ``drivers``: device number from 1 -> another driver
-    component."""
+    """``count`` devices of one fleet ``presses`` over a link ``plant``, one gateway ``gw``, one cloud behind a link ``cloud``.
+
+    ``drivers``: device number from 1 -> another driver component. ``timeline``: actions as ``act`` makes them, e.g.
+    ``act(2 * S, "cut", "cloud", 3 * S)``. ``serial_bd``: the devices share a serial line of that rate. What else a device is given goes
+    into its DeviceSpec by name. ``paired``, ``upgradable`` and ``run`` take what this returns.
+    """
     usual = driver(host)
     own = drivers or {}
     transform = transform or component(host, "normalize", "transform", ("log",))

@@ -174,7 +174,9 @@ def _properties() -> dict[str, Any]:
 def _parts() -> str:
     out = (
         f"{WRITTEN_BY}\n# Devices, links, stores, components\n\nWhat a scenario can be built from. `twinloop "
-        f"list KIND` prints the same.\n"
+        f"list KIND` prints the same. A source that is `ours` was chosen by the authors of twinloop; "
+        f"`unchecked`: a "
+        f"figure whose document was not read.\n"
     )
     for kind in ("devices", "links", "stores", "components"):
         listed = [(f"`{name}`" if name.strip() else "", text) for name, text in rows(kind)]
