@@ -45,7 +45,7 @@ docs: $(VENV)/.dev            ## docs/ as a site in build/docs; a link that lead
 	$(BIN)/python -m twinloop.scenarios.cli.reference
 	$(BIN)/mkdocs build --strict --quiet
 
-pictures: $(VENV)/.dev        ## the README's pictures of the TUI, and the captures that tests hold against it (needs tmux)
+pictures: $(VENV)/.dev        ## the documentation's pictures of the TUI, and the captures that tests hold against it (needs tmux)
 	mkdir -p docs/pictures
 	$(BIN)/twinloop tui chaos-and-heal --screenshot docs/pictures/overview.svg --at 140s --screen overview --size 100x30
 	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 100x30
