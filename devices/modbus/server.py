@@ -59,6 +59,8 @@ _COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
 _MASK_WRITE = 22
 _READ = Struct(">BHH")
 """function, address, count"""
+_LENGTHS = tuple((size + 1).to_bytes(2, "big") for size in range(PDU_BYTES_MAX + 1))
+"""size of an answer's PDU -> the MBAP header's length field, the unit included"""
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
 
 
@@ -195,7 +197,7 @@ class ModbusServer:
             refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
             return self._tcp.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
         answer = self.respond_pdu(frame[7:], now_ns)
-        return frame[:4] + (len(answer) + 1).to_bytes(2, "big") + frame[6:7] + answer
+        return frame[:4] + _LENGTHS[len(answer)] + frame[6:7] + answer
 
     def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
         """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""
