@@ -270,19 +270,20 @@ class Truth:
 
     def check(self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness) -> None:
         """Every reading of a batch that has a value against what was shown."""
-        exactly = witness.exactly()
+        told = witness.exactly().get
         wrong: list[int] = []
+        checked = 0
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if status >= BAD:
                 continue
             index = bit_of[point].bit_length() - 1
-            if exactly.get(index) == value:
-                self.checked += 1
+            if told(index) == value:
+                checked += 1
                 continue
             shown = witness.shown(index)
             if shown is None:
                 continue
-            self.checked += 1
+            checked += 1
             if any(agree(value, one) for one in shown if not one.valueless or value != value):  # noqa: PLR0124  # NaN
                 continue  # a number, where the device has said that it has none, is no agreement
             self.differs(
@@ -294,6 +295,7 @@ class Truth:
                 witness.likely(index, value) if shown else UNREAD,
             )
             wrong.append(index)
+        self.checked += checked
         if witness.asks_later:
             read = [
                 (bit_of[point].bit_length() - 1, value)
