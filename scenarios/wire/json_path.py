@@ -37,6 +37,8 @@ class JsonPath:
 
     def of(self, data: Any) -> Any:
         """The value in ``data``, NOTHING, or SEVERAL."""
+        if isinstance(data, str):  # the library would parse it once more, as if it had come as JSON
+            return data if str(self._path) == "$" else NOTHING
         try:
             found = [match.value for match in islice(self._path.finditer(data), 2)]
         except (JSONPathError, RecursionError):  # a message that is nested more deeply than anybody looks

@@ -65,6 +65,11 @@ def test_a_message_that_is_nested_deeply_has_nothing_there() -> None:
     assert json_path("$..v").of(deep) is NOTHING
 
 
+def test_text_that_looks_like_json_is_text() -> None:
+    assert json_path("$.seq").of('{"seq": 3}') is NOTHING
+    assert json_path("$").of('{"seq": 3}') == '{"seq": 3}'
+
+
 def test_several_values_are_strange(host: Host) -> None:
     def reads(observe: str, payload: str) -> Any:
         loaded = load_text(
