@@ -36,13 +36,14 @@ class JsonPath:
             ) from error
 
     def of(self, data: Any) -> Any:
-        """The value in ``data``, NOTHING, or SEVERAL."""
+        """The value in ``data``, NOTHING, or SEVERAL. Raises ValueError where nobody can tell: a status that
+        can't be looked for must not count as Good."""
         if isinstance(data, str):  # the library would parse it once more, as if it had come as JSON
             return data if str(self._path) == "$" else NOTHING
         try:
             found = [match.value for match in islice(self._path.finditer(data), 2)]
-        except (JSONPathError, RecursionError):  # a message that is nested more deeply than anybody looks
-            return NOTHING
+        except (JSONPathError, RecursionError) as error:
+            raise ValueError(f"it is nested too deeply to look for {self._path}") from error
         return NOTHING if not found else found[0] if len(found) == 1 else SEVERAL
 
 

@@ -144,16 +144,18 @@ class Observation:
             data = json.loads(payload)
         except (ValueError, RecursionError):
             return [f"topic {topic}: not JSON"]
-        parts = [data] if self._each is None else self._each.of(data)
+        try:
+            parts = [data] if self._each is None else self._each.of(data)
+        except ValueError as error:
+            return [f"topic {topic}: {error}"]
         if not isinstance(parts, list):
             return [f"topic {topic}: no list where each sample is to be"]
         found: list[tuple[int, int, int, Marks] | str] = []
         for part in parts:
-            k = self._sequence.of(part)
-            if not isinstance(k, int) or isinstance(k, bool):
-                found.append(f"topic {topic}: {_what(k, 'no whole number')} where the sequence is to be")
-                continue
             try:
+                k = self._sequence.of(part)
+                if not isinstance(k, int) or isinstance(k, bool):
+                    raise ValueError(f"{_what(k, 'no whole number')} where the sequence is to be")
                 mask = self._mask(part, *where)
                 marks = self._marks(part, *where) if self.tells_quality else {}
             except ValueError as error:

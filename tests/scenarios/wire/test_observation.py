@@ -58,11 +58,12 @@ def test_a_point_stands_in_a_path_whatever_it_is_called() -> None:
         )
 
 
-def test_a_message_that_is_nested_deeply_has_nothing_there() -> None:
+def test_a_message_that_is_nested_deeply_is_strange() -> None:
     deep: object = 1
     for _ in range(900):
         deep = [deep]
-    assert json_path("$..v").of(deep) is NOTHING
+    with pytest.raises(ValueError, match="nested too deeply"):
+        json_path("$..v").of(deep)
 
 
 def test_text_that_looks_like_json_is_text() -> None:
@@ -91,6 +92,17 @@ def test_several_values_are_strange(host: Host) -> None:
     assert reads(many, '{"seq": 3, "v": {"seq": 4}}') == [
         "topic p/presses/1: more than one value where the sequence is to be"
     ]
+
+
+def test_a_status_that_cannot_be_looked_for_is_not_good(host: Host) -> None:
+    observe = '{topic: "p/{device}", sequence: $.seq, value: $.v, status: "$..q"}'
+    loaded = load_text(
+        SCENARIO.replace('{topic: "plant/{device}", sequence: $.seq, value: $.v}', observe), Path("s.yaml")
+    )
+    spec, _ = counted(loaded, Planner(loaded, host).world())
+    deep = '{"seq": 3, "v": 1, "x": ' + "[" * 500 + "]" * 500 + "}"
+    (said,) = Observation(loaded, spec).read("p/presses/1", deep.encode())
+    assert said == "topic p/presses/1: it is nested too deeply to look for $..['q']"
 
 
 def test_paths_and_payloads(host: Host) -> None:
