@@ -163,6 +163,7 @@ class Wiring:
             settings=settings,
             meter=meter,
             deadline_ns=spec.deadline_ns or deadline_ns,
+            streams=self._plant.streams,
         )
         gateway.rack.slots.append(slot)
         return slot

@@ -225,6 +225,8 @@ def describe(wit: Any) -> str:
         return f"variant{{{','.join(cases)}}}"
     if kind in (wc.EnumType, wc.FlagsType):
         return f"{'enum' if kind is wc.EnumType else 'flags'}{{{','.join(wit.names)}}}"
+    if kind in (wc.OwnType, wc.BorrowType):
+        return "own" if kind is wc.OwnType else "borrow"  # of what, wasmtime checks by the resource itself
     return kind.__name__
 
 

@@ -7,5 +7,14 @@ class HostError(RuntimeError):
     """Our own side failed: an import handler raised, or the host was used after its close."""
 
 
+class GuestEnded(Exception):
+    """Raised by an import handler to end the guest: ``cause`` is the value of a Cause (host/outcome.py), the
+    message says what it did. The guest's fault, never ours."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
 class HostLimitError(HostError):
     """This machine can't hold that many instances; the message says which limit and how to raise it."""

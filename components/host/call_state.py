@@ -1,16 +1,19 @@
 """What an instance keeps of the call under way: the words that the C API writes, and who waits for what.
 
-Belongs here: the state. Never: running guest code (instance.py).
+Belongs here: the state, and what it needs of the host. Never: running guest code (instance.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from ctypes import addressof, c_uint64
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import wasmtime
 
 from twinloop.components.host.capi import get_fuel
 from twinloop.components.host.codec import Signature
+from twinloop.components.host.memory import MemoryCreator
 
 RESULT, ERROR, FLAG, FUEL = 0, 4, 5, 6
 """words of a block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
@@ -26,6 +29,20 @@ class Request(NamedTuple):
 
     name: str
     arguments: list[Any]
+
+
+class Owner(Protocol):
+    """What an instance needs of the host that made it."""
+
+    engine: wasmtime.Engine
+    fibers: bool
+    interrupted: bool
+    memory: MemoryCreator
+    long: dict[str, None]
+
+    def forget(self, instance: Any) -> None:
+        """It is closed."""
+        ...
 
 
 class CallWords:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p
+from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from importlib.metadata import version
 from struct import Struct
 from typing import Any
@@ -67,6 +67,15 @@ error_new = prototype("wasmtime_error_new", _p, c_char_p)
 trap_code = prototype("wasmtime_trap_code", c_bool, _p, _p)
 get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
 set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)
+resource_host_new = prototype("wasmtime_component_resource_host_new", _p, c_bool, c_uint32, c_uint32)
+resource_host_rep = prototype("wasmtime_component_resource_host_rep", c_uint32, _p)
+resource_host_delete = prototype("wasmtime_component_resource_host_delete", None, _p)
+resource_host_to_any = prototype("wasmtime_component_resource_host_to_any", _p, _p, _p, _p)
+resource_any_to_host = prototype("wasmtime_component_resource_any_to_host", _p, _p, _p, _p)
+resource_any_delete = prototype("wasmtime_component_resource_any_delete", None, _p)
+add_resource = prototype(
+    "wasmtime_component_linker_instance_add_resource", _p, _p, c_char_p, c_size_t, _p, _p, _p, _p
+)
 add_func = prototype("wasmtime_component_linker_instance_add_func", _p, _p, c_char_p, c_size_t, _p, _p, _p)
 add_func_async = prototype(
     "wasmtime_component_linker_instance_add_func_async", _p, _p, c_char_p, c_size_t, _p, _p, _p
@@ -76,6 +85,8 @@ SYNC_IMPORT = ctypes.CFUNCTYPE(_p, *[_p] * 7)
 """(env, context, type, args, nargs, results, nresults) -> error or null"""
 ASYNC_IMPORT = ctypes.CFUNCTYPE(None, *[_p] * 9)
 """as SYNC_IMPORT, then (error slot, continuation slot)"""
+DROPPED = ctypes.CFUNCTYPE(_p, _p, _p, c_uint32)
+"""(env, context, number) -> error or null: a guest has dropped a host resource"""
 IS_SET: int = ctypes.cast(ctypes.CDLL(None).strlen, c_void_p).value or 0
 """a continuation, (env) -> bool, for a flag of two bytes: libc's strlen of b"\\0\\0" is 0, of b"\\1\\0" is 1;
 no Python is run to ask"""

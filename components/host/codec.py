@@ -1,7 +1,7 @@
 """Typed component calls: a WIT type is compiled once into a codec over wasmtime's C values.
 
-Belongs here: Python values to C values and back, for every WIT type but streams, futures and resources.
-Never: calls.
+Belongs here: Python values to C values and back, for every WIT type but streams and futures; resources
+cross as resources.py says. Never: calls.
 
 A codec treats a value's 24 payload bytes as ONE struct slot ``form``; ``load`` maps that slot to Python and
 ``store`` maps Python to it (None: the slot is the value). Ownership: arguments are built in an arena which
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from wasmtime import component as wc
 
 from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
+from twinloop.components.host.resources import Crossing
 
 ARENA_BYTES = 64 << 20
 """room for one call's arguments; only the pages that were touched are in memory"""
@@ -83,6 +84,7 @@ class Codecs:
         self._top = self.base
         self._end = self.base + ARENA_BYTES
         self._names: dict[str, tuple[bytes, Any]] = {}
+        self.resources = Crossing()
 
     # ---- the arena -------------------------------------------------------------------------------
     def reset(self, reserved_bytes: int) -> int:
@@ -133,6 +135,14 @@ class Codecs:
             return QQ.pack(len(raw), self._put(raw))
 
         return Codec(12, "24s", _text, store)
+
+    def _own(self, wit: Any) -> Codec:
+        crossing = self.resources
+        return Codec(21, "24s", lambda slot: crossing.load(slot, owned=True), crossing.store)
+
+    def _borrow(self, wit: Any) -> Codec:
+        crossing = self.resources
+        return Codec(21, "24s", lambda slot: crossing.load(slot, owned=False), crossing.store)
 
     def _enum(self, wit: Any) -> Codec:
         return Codec(17, "24s", _text, {name: self._name(name) for name in wit.names}.__getitem__)
@@ -287,8 +297,30 @@ class Codecs:
     _BUILDERS: dict[Any, Callable[[Codecs, Any], Codec]] = {
         wc.Char: _char, wc.String: _string, wc.EnumType: _enum, wc.FlagsType: _flags, wc.ListType: _list,
         wc.TupleType: _tuple, wc.RecordType: _record, wc.OptionType: _option, wc.ResultType: _result,
-        wc.VariantType: _variant,
+        wc.VariantType: _variant, wc.OwnType: _own, wc.BorrowType: _borrow,
     }  # fmt: skip
+
+
+class LazySignature:
+    """The codecs of a function that may never be called, made when it is. ``known`` False: nothing is known
+    of it, so that its arguments aren't looked at."""
+
+    def __init__(self, codecs: Codecs, function: Any, known: bool) -> None:
+        self._codecs, self._function, self._known = codecs, function, known
+        self._made: Signature | None = None
+
+    def _signature(self) -> Signature:
+        if self._made is None:
+            self._made = Signature(self._codecs, self._function)
+        return self._made
+
+    def get_arguments(self, at: int) -> list[Any]:
+        """As Signature's."""
+        return self._signature().get_arguments(at) if self._known else []
+
+    def put_result(self, value: Any, at: int) -> None:
+        """As Signature's."""
+        self._signature().put_result(value, at)
 
 
 class Signature:
@@ -343,3 +375,5 @@ class Signature:
         base = self.codecs.reset(VAL_BYTES)
         self._new(MEMORY, base, self.result.kind, self.result.store(value))
         val_clone(base, at)
+        if self.codecs.resources.lent:
+            self.codecs.resources.free()

@@ -25,7 +25,11 @@ from twinloop.components.contract.contract import (
 )
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.codec import Codecs, Signature
+from twinloop.components.wasi.interfaces import ALWAYS, other_wasi, signatures, wasi_interface
+from twinloop.components.wasi.interfaces import GRANTABLE as GRANTABLE_WASI
 
+_PREVIEW1 = b"wasi_snapshot_preview1"
+"""the module name of WASI preview 1's imports"""
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
 COMPONENT_BYTES_MAX = 256 << 20
@@ -48,9 +52,25 @@ class Component:
         """what it says of its own options; None: it says nothing"""
         self.raw = _compile(engine, data)
         kind = self.raw.type
-        self.imports = _needed(kind.imports(engine), engine, role)
+        imports = kind.imports(engine)
+        self.wasi = {
+            name: _wasi_items(name, item.ty, engine)
+            for name, item in imports.items()
+            if wasi_interface(name) is not None
+        }
+        """full name of each WASI interface that it imports -> its items with their types"""
+        self.imports = _needed(
+            {name: item for name, item in imports.items() if name not in self.wasi}, engine, role
+        )
         self.exports: dict[str, tuple[Signature, Any]] = {}
         self._take_exports(kind.exports(engine), engine, codecs)
+
+    def wasi_functions(self) -> dict[str, list[str]]:
+        """io/poll -> the functions that it imports of it."""
+        return {
+            str(wasi_interface(name)): [item for item, kind in items.items() if isinstance(kind, FuncType)]
+            for name, items in self.wasi.items()
+        }
 
     def _take_exports(self, exports: Any, engine: wasmtime.Engine, codecs: Codecs) -> None:
         wanted = interface(self.role)
@@ -97,7 +117,11 @@ def read_component(path: Path) -> bytes:
 def _compile(engine: wasmtime.Engine, data: bytes) -> wc.Component:
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
-        raise ComponentRefused(f"expected a component, it is {kind}; make one with: wasm-tools component new")
+        adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""
+        says = " of WASI preview 1" if adapter else ""
+        raise ComponentRefused(
+            f"expected a component, it is {kind}{says}; make one with: wasm-tools component new{adapter}"
+        )
     if data[:4] != b"\0asm" and data.lstrip()[:10] != b"(component":
         raise ComponentRefused(
             "expected a WebAssembly component, these bytes are something else"
@@ -123,7 +147,13 @@ def _needed(imports: Any, engine: wasmtime.Engine, role: str) -> dict[str, dict[
         name = known.get(full_name)
         if name is None or functions is None:
             package = full_name.split("/")[0]
-            why = f"; this host offers version {VERSION}" if package == PACKAGE else ""
+            why = (
+                f"; this host offers version {VERSION}"
+                if package == PACKAGE
+                else f"; of WASI this host offers 0.2: {', '.join((*ALWAYS, *GRANTABLE_WASI))}"
+                if other_wasi(full_name)
+                else ""
+            )
             raise ComponentRefused(f"imports {full_name}, which no gateway offers{why}")
         if name not in GRANTABLE[role]:
             raise ComponentRefused(f"imports {name}, which a {role} can't be granted")
@@ -133,6 +163,24 @@ def _needed(imports: Any, engine: wasmtime.Engine, role: str) -> dict[str, dict[
                 raise ComponentRefused(f"imports {full_name}#{function}: expected {expected}, got {got}")
         needed[name] = functions
     return needed
+
+
+def _wasi_items(full_name: str, kind: Any, engine: wasmtime.Engine) -> dict[str, Any]:
+    """Its resources and functions; a function that WASI has with another type is refused."""
+    interface = wasi_interface(full_name)
+    if not isinstance(kind, ComponentInstanceType):
+        raise ComponentRefused(f"imports {full_name}, expected an interface")
+    items = {}
+    for name, item in kind.exports(engine).items():
+        if isinstance(item.ty, FuncType):
+            expected = signatures().get(f"{interface}#{name}")
+            got = describe_function(item.ty)
+            if expected not in (None, got):
+                raise ComponentRefused(f"imports {full_name}#{name}: expected {expected}, got {got}")
+        elif not isinstance(item.ty, wc.ResourceType):
+            continue
+        items[name] = item.ty
+    return items
 
 
 def _functions(kind: Any, engine: wasmtime.Engine) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import hashlib
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import addressof, c_uint64, c_void_p, cast
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,14 @@ from twinloop.components.contract.contract import PARKING, interface
 from twinloop.components.contract.errors import HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
-from twinloop.components.host.codec import Codecs, Signature
+from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
 from twinloop.components.host.exchange import Replies, read_transact
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
+from twinloop.components.host.resources import Handles
+from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
+from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a
@@ -44,11 +48,15 @@ Handlers = Mapping[str, Callable[..., Any]]
 
 
 class _Import(NamedTuple):
+    """``name``: interface.function, or interface#function of WASI."""
+
     name: str
     read: Callable[[int], list[Any]]
     """address of its C arguments -> Python"""
     write: Callable[[Any, int], None]
     """Python result -> the C value at an address"""
+    resources: bool = False
+    """resources may be among them"""
 
 
 class Host:
@@ -75,6 +83,7 @@ class Host:
         self._instances: dict[int, Instance] = {}
         self._sync = capi.SYNC_IMPORT(self._sync_import)
         self._async = capi.ASYNC_IMPORT(self._async_import)
+        self._dropped = capi.DROPPED(self._resource_dropped)
         self._true = (c_uint64 * 1)(1)
         self.closed = False
 
@@ -128,6 +137,9 @@ class Host:
                         parks |= self._define(
                             instance, f"{name}.{function}", function, Signature(self.codecs, kind)
                         )
+            for full_name, items in component.wasi.items():
+                with root.add_instance(full_name) as instance:
+                    parks |= self._define_wasi(instance, full_name, items)
         linked = Linked(component, linker, wanted, parks)
         self._linked[key] = linked
         return linked
@@ -140,15 +152,49 @@ class Host:
             if name in ("fieldbus.transact", "fieldbus.receive")
             else signature.put_result
         )
-        self._imports.append(_Import(name, read, write))
+        self._add(instance, function, _Import(name, read, write), parks)
+        return parks
+
+    def _define_wasi(self, instance: Any, full_name: str, items: dict[str, Any]) -> bool:
+        """All that a component imports of one WASI interface, granted or not; does any of it park?"""
+        interface_name, any_parks = wasi_interface(full_name), False
+        for item, kind in items.items():
+            name = f"{interface_name}#{item}"
+            if isinstance(kind, wc.ResourceType):
+                self._add_resource(instance, item)
+                continue
+            parks = name in WASI_PARKING
+            any_parks |= parks
+            signature = LazySignature(self.codecs, kind, known=name in signatures())
+            self._add(
+                instance, item, _Import(name, signature.get_arguments, signature.put_result, True), parks
+            )
+        return any_parks
+
+    def _add_resource(self, instance: Any, name: str) -> None:
+        kind = wc.ResourceType.host(resource_number(name))
+        raw = name.encode()
+        error = capi.add_resource(
+            capi.address(instance.ptr()),
+            raw,
+            len(raw),
+            capi.address(kind.ptr()),
+            cast(self._dropped, c_void_p),
+            None,
+            None,
+        )
+        if error:
+            raise HostError(f"wasmtime refused resource {name}: {capi.error_at(error)}")
+
+    def _add(self, instance: Any, function: str, entry: _Import, parks: bool) -> None:
+        self._imports.append(entry)
         add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
         raw = function.encode()
         error = add(
             capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None
         )
         if error:
-            raise HostError(f"wasmtime refused import {name}: {capi.error_at(error)}")
-        return parks
+            raise HostError(f"wasmtime refused import {entry.name}: {capi.error_at(error)}")
 
     # ---- instances -------------------------------------------------------------------------------
     def instantiate(
@@ -160,14 +206,17 @@ class Host:
         ``fuel`` limits the start code; ``memory_bytes`` is the limit of all its linear memory for life.
         """
         self._open()
-        owner = MemoryOwner(memory_bytes)
-        self.memory.owner = owner
-        try:
-            instance = Instance(self, linked, handlers, owner)
-            self._instances[instance.context] = instance
-            instance.instantiate(fuel)
-        finally:
-            self.memory.owner = None
+        instance = self.create(linked, handlers, memory_bytes)
+        instance.instantiate(fuel)
+        return instance
+
+    def create(
+        self, linked: Linked, handlers: Handlers, memory_bytes: int = MEMORY_UNLIMITED_BYTES
+    ) -> Instance:
+        """An instance whose start code has yet to run: ``begin_start``, then ``advance``."""
+        self._open()
+        instance = Instance(self, linked, handlers, MemoryOwner(memory_bytes))
+        self._instances[instance.context] = instance
         return instance
 
     def forget(self, instance: Instance) -> None:
@@ -220,12 +269,31 @@ class Host:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
+            if entry.resources:
+                self.codecs.resources.handles = instance.handles
             handler = instance.handlers[entry.name]
             entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
             if instance is not None:
                 instance.raised = error
             return int(capi.error_new(b"host import failed"))
+        return None
+
+    def _write_resources(
+        self, handles: Handles, write: Callable[[Any, int], None], value: Any, at: int
+    ) -> None:
+        self.codecs.resources.handles = handles
+        write(value, at)
+
+    def _resource_dropped(self, env: int, context: int, number: int) -> int | None:
+        instance = self._instances.get(context)
+        try:
+            if instance is not None:
+                instance.handles.drop(number)
+        except BaseException as error:  # noqa: BLE001  # as above
+            if instance is not None:
+                instance.raised = error
+            return int(capi.error_new(b"a resource could not be dropped"))
         return None
 
     def _async_import(
@@ -245,7 +313,11 @@ class Host:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
-            instance.park(entry.name, entry.read(arguments), entry.write, results)
+            write = entry.write
+            if entry.resources:
+                self.codecs.resources.handles = instance.handles
+                write = partial(self._write_resources, instance.handles, write)
+            instance.park(entry.name, entry.read(arguments), write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             if instance is not None:

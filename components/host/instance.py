@@ -13,14 +13,11 @@ call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import addressof
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import wasmtime
-from wasmtime import _ffi as ffi
-from wasmtime import component as wc
 
-from twinloop.components.contract.errors import HostError
+from twinloop.components.contract.errors import GuestEnded, HostError
 from twinloop.components.host import capi
 from twinloop.components.host.batch import Held
 from twinloop.components.host.call_state import (
@@ -31,6 +28,7 @@ from twinloop.components.host.call_state import (
     CallState,
     CallWords,
     NeedsFibers,
+    Owner,
     Request,
 )
 from twinloop.components.host.capi import (
@@ -42,28 +40,16 @@ from twinloop.components.host.capi import (
     set_fuel,
     val_delete,
 )
-from twinloop.components.host.codec import Signature
 from twinloop.components.host.component import Linked
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
 from twinloop.components.host.outcome import Cause, Fault, classify
+from twinloop.components.host.resources import Handles
+from twinloop.components.host.start import Functions, Start
 
 SLICE_FUEL = 2_000_000
 """fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a
 guest that asks for memory in vain"""
 STOPPED = "the run was stopped while it computed"
-
-
-class Owner(Protocol):
-    """What an instance needs of the host that made it."""
-
-    engine: wasmtime.Engine
-    fibers: bool
-    interrupted: bool
-    long: dict[str, None]
-
-    def forget(self, instance: Instance) -> None:
-        """It is closed."""
-        ...
 
 
 class Instance:
@@ -76,6 +62,7 @@ class Instance:
         "_fuel_left",
         "_functions",
         "_holds_result",
+        "_start",
         "block",
         "busy",
         "closed",
@@ -83,6 +70,7 @@ class Instance:
         "fault",
         "fuel_given",
         "handlers",
+        "handles",
         "host",
         "lent",
         "linked",
@@ -110,8 +98,10 @@ class Instance:
         self.block = CallWords()
         self.result_at = self.block.at
         self._call = CallState()
-        self._functions: dict[str, tuple[Signature, int, Any]] = {}
-        """signature, address, and what keeps the address alive"""
+        self._functions: Functions = {}
+        self._start: Start | None = None
+        """set while its start code runs"""
+        self.handles = Handles(self.context)
         self._fibers = linked.parks or host.fibers or linked.component.sha256 in host.long
         """every call may be interrupted at the end of a slice; else only those may run that are over soon"""
         self._fuel_left = 0
@@ -120,47 +110,19 @@ class Instance:
 
     # ---- life ------------------------------------------------------------------------------------
     def instantiate(self, fuel: int) -> None:
-        """Run the start code within ``fuel``; called once, by Host.instantiate."""
-        raw = ffi.wasmtime_component_instance_t()
-        linker = capi.address(self.linked.linker.ptr())
-        component = capi.address(self.linked.component.raw.ptr())
-        capi.set_fuel(self.context, fuel if self._fibers else min(fuel, SLICE_FUEL))
-        self.fuel_given = self._fuel_left = fuel
-        self.block.words[ERROR] = 0
-        if self._fibers:  # from here on the store knows async calls only
-            capi.fuel_yield(self.context, SLICE_FUEL)
-            future = capi.instantiate_async(
-                linker, self.context, component, addressof(raw), self.block.error_at
-            )
-            while not capi.future_poll(future):
-                if self.request is not None or self.host.interrupted:
-                    break
-            capi.future_delete(future)
-            error = self.block.words[ERROR]
-        else:
-            error = capi.instantiate(linker, self.context, component, addressof(raw)) or 0
-            if error and fuel > SLICE_FUEL and not self.block.fuel(self.context):
-                self._too_long(error)
-        if self.host.interrupted and not error:
-            self.fault = Fault(Cause.DEAD, STOPPED, self.fuel_used())
-            return
-        if self.raised is not None:
-            failure, self.raised = self.raised, None
-            raise failure
+        """Run the start code within ``fuel``, to its end: one that would park is a fault. Called once, by
+        Host.instantiate."""
+        self.begin_start(fuel)
+        self.advance()
         if self.request is not None:
-            self.fault = Fault(
-                Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may", self.fuel_used()
-            )
-            return
-        if error:
-            self._fail(error)
-            return
-        exported = wc.Instance._from_raw(raw)
-        for name, (signature, index) in self.linked.component.exports.items():
-            function = exported.get_func(self.store, index)
-            if function is None:
-                raise HostError(f"export {name} vanished at instantiation")
-            self._functions[name] = signature, addressof(function._func), function
+            self.kill(Cause.CONTRACT, f"its start code calls {self.request.name}; only a call may")
+
+    def begin_start(self, fuel: int) -> None:
+        """Start code is to run within ``fuel``; ``advance`` runs it, like a call. Once, before any call."""
+        self._start = Start(self.linked, self.context)
+        self.busy, self._call.begun = True, False
+        self.fuel_given = self._fuel_left = fuel
+        set_fuel(self.context, fuel)
 
     def close(self) -> None:
         """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is
@@ -175,11 +137,12 @@ class Instance:
             self.fault = Fault(Cause.DEAD, "the instance was closed")
         self.host.forget(self)
         self.store.close()
+        self.handles.close()
 
     def _end(self) -> None:
         call = self._call
         future, call.future = call.future, None
-        self.busy, call.begun = False, False
+        self.busy, call.begun, self._start = False, False, None
         self.request, call.pending = None, None
         if future:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
@@ -276,6 +239,8 @@ class Instance:
         if self.closed:
             return 0
         before = self._fuel_left
+        if self._start is not None:
+            self.host.memory.owner = self.memory
         if self._call.begun:
             done = future_poll(self._call.future)
         else:
@@ -310,8 +275,11 @@ class Instance:
     def _first_step(self) -> bool:
         if not self.busy:
             raise HostError("advance without begin")
-        call, block, signature = self._call, self.block, self._call.signature
+        call, block = self._call, self.block
         call.begun = True
+        if self._start is not None:
+            return self._first_of_start(self._start)
+        signature = call.signature
         at = call.arguments_at or (
             signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
         )
@@ -335,6 +303,25 @@ class Instance:
             block.words[ERROR] = error
         return True
 
+    def _first_of_start(self, start: Start) -> bool:
+        words = self.block.words
+        words[ERROR] = 0
+        if self._fibers:
+            self._call.future = start.on_fiber(SLICE_FUEL, self.block.error_at)
+            return bool(future_poll(self._call.future))
+        long = self.fuel_given > SLICE_FUEL
+        if long:
+            self._fuel_left = SLICE_FUEL
+            set_fuel(self.context, SLICE_FUEL)
+        error = start.at_once()
+        if long:
+            left = self.block.fuel(self.context)
+            if error and not left:
+                self._too_long(error)
+            set_fuel(self.context, left + self.fuel_given - SLICE_FUEL)
+        words[ERROR] = error
+        return True
+
     def _finish(self) -> None:
         call, words = self._call, self.block.words
         self.busy = False
@@ -345,6 +332,9 @@ class Instance:
             error, self.raised = self.raised, None
             if words[ERROR]:
                 capi.error_at(words[ERROR])
+            if isinstance(error, GuestEnded):
+                self._die(Fault(Cause(error.cause), str(error), self.fuel_used()))
+                return
             self.fault = Fault(Cause.HOST, f"an import handler failed: {error!r}", self.fuel_used())
             raise error
         if self.memory.asked > REFUSED_MAX:
@@ -355,7 +345,10 @@ class Instance:
         if words[ERROR]:
             self._fail(words[ERROR])
             return
-        self._holds_result = call.signature.results == 1
+        if self._start is None:
+            self._holds_result = call.signature.results == 1
+        else:
+            self._functions, self._start = self._start.exports(self.store), None
 
     def _asked_too_often(self) -> Fault:
         return Fault(

@@ -20,11 +20,9 @@ from twinloop.scenarios.text.quantities import (
     Duration,
     Name,
     PositiveDuration,
-    PositiveSize,
     Rate,
     Ratio,
     Size,
-    Version,
 )
 
 
@@ -52,7 +50,7 @@ class Block(BaseModel):
         return data
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A scalar as the file spells it."""
     return (
         {True: "true", False: "false", None: "null"}.get(value, str(value))
@@ -228,51 +226,3 @@ class Link(Degradation):
     lines: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many serial lines the link has. Devices are given to the lines in turn, at most 247 to one line.
     Left out: 1. Needs `serial`."""
-
-
-class Limits(Block):
-    """Limits of one instance of a component: time of one call, memory, stored state."""
-
-    cpu: PositiveDuration | None = None
-    """CPU time of one call on the simulated board; a call that needs more ends with a fault (`out-of-fuel`).
-    Left out: only `deadline` limits it (1 s for drivers that wait for news)."""
-    deadline: PositiveDuration | None = None
-    """Longest time of one call, waiting included; then it ends with a fault. Left out: drivers have their
-    device's poll period (MQTT,
-    `sampling`: 60 s), others the gateway's shortest."""
-    memory: PositiveSize = 32 << 20
-    """Largest linear memory of one instance. More is refused, and a component that fails because of that ends
-    with a fault (`memory-limit`)."""
-    state: Size = 64 << 10
-    """How many bytes, keys and values together, one instance may store with the `state` interface; more is
-    refused. Needs `state` in `grants`."""
-
-
-class Component(Block):
-    """A WebAssembly component: its file, what it may use, its limits, its options."""
-
-    wasm: str
-    """File of the component, relative to the scenario; if it isn't there, the name of a shipped component
-    such as `route.wasm`."""
-    version: Version | None = None
-    """Version of this file, as in `1.0.0`. Required if the component is upgraded in this scenario. Left out:
-    the version is unknown."""
-    grants: tuple[Literal["fieldbus", "clock", "log", "state"], ...] = Field(default=(), strict=False)
-    """Interfaces that the component may use: `fieldbus` (its device), `clock`, `log`, `state`. If it imports
-    one that isn't listed, the scenario is refused."""
-    limits: Limits = Limits()
-    """Limits for each instance of the component."""
-    options: dict[str, str] = Field(default={}, alias="with")
-    """Options of the component itself; all values are text, so quote numbers. `twinloop list components`
-    lists those of shipped components."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _options_are_text(cls, data: Any) -> Any:
-        options = data.get("with") if isinstance(data, dict) else None
-        if isinstance(options, dict):
-            for key, value in options.items():
-                if not isinstance(value, str):
-                    text = f'option "{key}": expected text (a component reads it), write "{_yaml(value)}"'
-                    raise PydanticCustomError("option", "{text}", {"text": text, "key": ("with", key)})
-        return data

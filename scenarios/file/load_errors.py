@@ -76,7 +76,7 @@ def _in_file(document: Document, location: Location) -> Location:
     """pydantic's location as a path of the file: overrides are keys of fleets, marks of keys are dropped."""
     if location[:1] == ("overrides",):
         location = ("fleets", *location[1:])
-    parts = [part for part in location if part != "[key]"]
+    parts = [part for part in location if not (isinstance(part, str) and part[:1] + part[-1:] == "[]")]
     while len(parts) > 1 and tuple(parts) not in document.lines and tuple(parts[:-1]) not in document.lines:
         parts.pop()
     return tuple(parts)

@@ -15,15 +15,14 @@ from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.blocks import (
     Block,
     Bursts,
-    Component,
     Degradation,
     Fleet,
-    Limits,
     Link,
     Mqtt,
     OpcUa,
     Override,
 )
+from twinloop.scenarios.file.component_blocks import Component, FilesystemGrant, Folder, Limits
 from twinloop.scenarios.file.gateway_blocks import (
     Gateway,
     Heartbeat,
@@ -284,7 +283,9 @@ __all__ = [
     "Deed",
     "Degradation",
     "Entry",
+    "FilesystemGrant",
     "Fleet",
+    "Folder",
     "Gateway",
     "Heartbeat",
     "Limits",

@@ -5,6 +5,7 @@ Belongs here: what a component's block says. Never: calling one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,10 @@ from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.model.wasi import ENTRY_BYTES, Folder, WasiSpec
 
+FOLDER_FILES_MAX, FOLDER_BYTES_MAX = 1000, 16 << 20
+"""of a folder that a component begins with"""
 SHIPPED = Path(__file__).parents[2] / "components" / "wasm"
 """the components that ship"""
 
@@ -83,12 +87,12 @@ class ComponentPlanner:
             raise self._loaded.document.error(at, f'component "{name}" is used by no fleet and no gateway')
         loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
         try:
-            self._host.link(loaded, component.grants)
+            self._host.link(loaded, component.granted)
         except ComponentRefused as error:
             raise self._loaded.document.error((*at, "grants"), f"{component.wasm} {error}") from error
         self._check_grants(component, roles[name][0], (*at, "grants"))
         limits = component.limits
-        if "state" in limits.model_fields_set and "state" not in component.grants:
+        if "state" in limits.model_fields_set and "state" not in component.granted:
             raise self._loaded.document.error(
                 (*at, "limits", "state"),
                 "it limits what is granted as state, and that isn't: add state to grants",
@@ -97,7 +101,9 @@ class ComponentPlanner:
             name=name,
             role=roles[name][0],
             component=loaded,
-            grants=tuple(component.grants),
+            grants=component.granted,
+            wasi=self._wasi(component, loaded, (*at, "grants")),
+            start_ns=limits.start,
             options=tuple(component.options.items()),
             cpu_ns=limits.cpu,
             deadline_ns=limits.deadline,
@@ -108,10 +114,57 @@ class ComponentPlanner:
 
     def _check_grants(self, component: schema.Component, role: str, at: Location) -> None:
         known = GRANTABLE[role]
-        for index, grant in enumerate(component.grants):
-            if grant not in known:
+        for index, grant in enumerate(component.granted):
+            if grant not in known and not grant.startswith("wasi:"):
                 text = f"a {role} can't be granted {grant}; what it can be granted: {', '.join(known)}"
                 raise self._loaded.document.error((*at, index), text)
+
+    def _wasi(self, component: schema.Component, loaded: Component, at: Location) -> WasiSpec:
+        folders: dict[str, Folder] = {}
+        for index, grant in enumerate(component.grants):
+            if not isinstance(grant, schema.FilesystemGrant):
+                continue
+            for path, folder in grant.folders.items():
+                place = (*at, index, "wasi:filesystem", path)
+                if path in folders:
+                    raise self._loaded.document.error(place, f"{path} is granted twice")
+                content = () if folder.source is None else self._content(folder.source, (*place, "from"))
+                folders[path] = Folder(path, folder.read_only, folder.quota, content)
+                used = sum(ENTRY_BYTES + len(data) for _, data in content)
+                if used > folder.quota and not folder.read_only:
+                    raise self._loaded.document.error(
+                        place, f"what lies in it from the beginning needs {used} bytes of {folder.quota}"
+                    )
+        return WasiSpec(
+            packages=tuple(dict.fromkeys(name for name in component.granted if name.startswith("wasi:"))),
+            folders=tuple(folders.values()),
+            environment=tuple(component.env.items()),
+            arguments=component.args,
+        )
+
+    def _content(self, source: str, at: Location) -> tuple[tuple[str, bytes], ...]:
+        """The files of a folder beside the scenario, in the order of their names."""
+        error = self._loaded.document.error
+        root = self._loaded.file.parent / source
+        if ".." in source.split("/") or source.startswith("/"):
+            raise error(at, f'"{source}" is not beside the scenario')
+        if not root.is_dir():
+            raise error(at, f'no folder "{source}" beside the scenario')
+        files = sorted(file for file in root.rglob("*") if file.is_file())
+        if len(files) > FOLDER_FILES_MAX:
+            raise error(at, f"{source} has {len(files)} files, at most {FOLDER_FILES_MAX} are read")
+        if sum(file.stat().st_size for file in files) > FOLDER_BYTES_MAX:
+            raise error(at, f"the files of {source} are larger than {FOLDER_BYTES_MAX} bytes together")
+        content = []
+        for file in files:
+            try:
+                data = file.read_bytes()
+            except OSError as failure:
+                raise error(at, f"{source}/{file.name}: {failure.strerror}") from failure
+            name = file.relative_to(root).as_posix()
+            self._loaded.models.digests[f"{source}/{name}"] = hashlib.sha256(data).hexdigest()
+            content.append((name, data))
+        return tuple(content)
 
     def _known(self, name: str, at: Location) -> str:
         named(self._loaded, "component", name, self._scenario.components, at)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.batch import batch_in
 from twinloop.components.host.call_state import Request
 from twinloop.components.host.instance import Instance
@@ -24,6 +25,8 @@ from twinloop.sim.machine.machine import Machine
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
+START = "start"
+"""in place of an export: its start code"""
 READING_VALUES = 5
 """a reading is a record of four scalars"""
 
@@ -43,11 +46,12 @@ def call(
     """Run one call of an instance; returns a Fault, or None with the result in it. ``arguments`` are Python
     values, or C values at ``arguments_at``; ``values``: how many they lower. Work is added to ``times`` under
     ``stage``, waiting for a core under queue, parked bus time under bus."""
-    env, cores = machine.env, machine.cores
+    env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
     spent = times.spent_ns
     deadline_at, calls, imports = 0, 1, 0
+    within_ns = slot.spec.start_ns if starts else slot.deadline_ns
     while True:
         asked = env.now
         if cores.free:
@@ -60,17 +64,20 @@ def call(
                 return instance.fault
         start = imported.segment_start_ns = env.now
         if calls:
-            deadline_at = start + slot.deadline_ns
-            if arguments_at:
+            deadline_at = start + within_ns
+            if starts:
+                instance.begin_start(meter.profile.fuel_for(within_ns))
+                calls = 0
+            elif arguments_at:
                 instance.begin_at(export, arguments_at, slot.fuel_limit)
             else:
                 instance.begin(export, arguments, slot.fuel_limit)
         fuel = instance.advance()
         request = instance.request
-        if request is None:
+        if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        cost = meter.charge(fuel, calls, imports + imported.crossings, values)
-        imported.crossings = 0
+        cost = meter.charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
+        imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
         cores.release(cost)
@@ -80,20 +87,23 @@ def call(
         if imported.logged:
             imported.flush_log()
         if request is None:
-            return None if instance.fault is None else fuel_or_deadline(slot, instance.fault)
+            return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
         if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"{request.name} after {slot.deadline_ns} ns")
+            return instance.kill(Cause.DEADLINE, f"{request.name} after {within_ns} ns")
         parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
-            reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[0] == "f" else stage] += env.now - parked
+            try:
+                reply = yield from _serve(machine, slot, port, request, left_ns)
+            except GuestEnded as end:
+                return instance.kill(Cause(end.cause), str(end))
+        spent[BUS if request.name[:8] == "fieldbus" else stage] += env.now - parked
         if instance.closed:
             return instance.fault
         if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {slot.deadline_ns} ns in all")
+            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {within_ns} ns in all")
         if deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
@@ -102,8 +112,11 @@ def call(
 
 def _bytes_between(request: Request, reply: Any) -> int:
     """How many bytes an import that parked has carried, out and back."""
-    out = len(request.arguments[0]) if request.name in _SENDING else 0
-    return out + len(reply[1]) if reply is not None and type(reply[1]) is bytes else out
+    if "#" in request.name:
+        out = sum(len(value) for value in request.arguments if type(value) is bytes)
+    else:
+        out = len(request.arguments[0]) if request.name in _SENDING else 0
+    return out + len(reply[1]) if type(reply) is tuple and type(reply[1]) is bytes else out
 
 
 def _lifted(instance: Instance, times: StageTimes) -> int:
@@ -117,10 +130,16 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
 _SENDING = ("fieldbus.transact", "fieldbus.send")
 
 
-def fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
+def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
     if fault.cause is not Cause.OUT_OF_FUEL:
         return fault
+    if starts:
+        return Fault(
+            Cause.OUT_OF_FUEL,
+            f"its start code takes more than {slot.spec.start_ns} ns of CPU time",
+            fault.fuel_used,
+        )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
     if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
         return Fault(
@@ -132,6 +151,8 @@ def fuel_or_deadline(slot: Slot, fault: Fault) -> Fault:
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
     """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
     name, arguments = request
+    if name in slot.imports.tasks:
+        return (yield from slot.imports.tasks[name](*arguments, machine.env.now + left_ns))
     if name == "fieldbus.receive" and port is not None:
         return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
     if name == "fieldbus.send" and port is not None:

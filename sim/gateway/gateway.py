@@ -255,6 +255,8 @@ class Gateway:
         self.upgrades.stopped("shutdown" if cause == "gateway-down" else lost)
         for slot in self.rack.all():
             self.supervisor.stop(slot)
+            if slot.imports.wasi is not None:
+                slot.imports.wasi.machine_down(power, orderly=cause == "gateway-down")
         self.rack.staged.clear()
         self.member.forget("unseen" if cause == "gateway-down" else lost)
         if self.outbox.store is not None:

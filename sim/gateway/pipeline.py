@@ -244,8 +244,8 @@ class Pipeline:
         if stage == TRANSFORM and instance.fault is None:
             lists = times.lists = batch_in(instance.result_at)
             values += READING_VALUES * lists[0] if lists else 0
-        cost = slot.meter.charge(fuel, 1, imports.crossings, values)
-        imports.crossings = 0
+        cost = slot.meter.charge(fuel, 1, imports.crossings, values + imports.bytes_carried)
+        imports.crossings = imports.bytes_carried = 0
         if cost:
             yield cost
         cores.release(cost)

@@ -14,10 +14,12 @@ from twinloop.components.contract.contract import Result, Settings
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
 from twinloop.sim.kernel.clock import Event, S
+from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.wasi.system import System
 
 LOG_LINE_BYTES_MAX = 4 << 10
 LOG_LINES_PER_S = 20
@@ -51,7 +53,9 @@ class Slot:
     """One supervised instance: which component, in which state. ``deadline_ns`` of one call."""
 
     __slots__ = (
+        "_held_bytes",
         "_machine",
+        "_streams",
         "_waiters",
         "deadline_ns",
         "fuel_limit",
@@ -83,8 +87,9 @@ class Slot:
         settings: Settings,
         meter: Meter,
         deadline_ns: int,
+        streams: RandomStreams,
     ) -> None:
-        self._machine = machine
+        self._machine, self._streams = machine, streams
         self.name = name
         self.spec = spec
         self.linked = linked
@@ -110,7 +115,8 @@ class Slot:
         """told when the instance goes: its connection goes with it"""
         self.serving = False
         self._waiters: deque[Event] | None = None
-        self.imports = Imports(machine, self)
+        self._held_bytes = 0
+        self.imports = Imports(machine, self, streams)
 
     def reprice(self) -> None:
         """The board's prices have changed: so has what fits into a call."""
@@ -137,24 +143,35 @@ class Slot:
             settings=self.settings,
             meter=self.meter,
             deadline_ns=self.deadline_ns,
+            streams=self._streams,
         )
-        slot.imports.values = dict(self.imports.values)
+        slot.imports.begin_with(self.imports)
         return slot
 
-    def adopt(self, instance: Instance) -> bool:
-        """Take over a new instance; False when the board has no RAM left for it."""
+    def adopt(self, instance: Instance) -> None:
+        """Take over a new instance; its start code has yet to run."""
         self.generation += 1
         self.instance = instance
         self.health = ""
-        instance.memory.on_growth = self._grown
-        return self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE + instance.memory_bytes)
+        self._hold(HOST_BYTES_PER_INSTANCE)
+
+    def started(self) -> bool:
+        """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
+        left for it."""
+        assert self.instance is not None
+        self.instance.memory.on_growth = self._grown
+        return self._hold(self.instance.memory_bytes)
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
-        return 0 if self.instance is None else HOST_BYTES_PER_INSTANCE + self.instance.memory_bytes
+        return self._held_bytes
+
+    def _hold(self, change_bytes: int) -> bool:
+        self._held_bytes += change_bytes
+        return self._machine.budget.hold_memory(change_bytes)
 
     def _grown(self, change_bytes: int) -> None:
-        if not self._machine.budget.hold_memory(change_bytes):
+        if not self._hold(change_bytes):
             self._machine.budget.breach("memory")
 
     def drop(self) -> None:
@@ -163,9 +180,10 @@ class Slot:
         if instance is not None:
             if self.on_drop is not None:
                 self.on_drop()
-            self._machine.budget.hold_memory(-(HOST_BYTES_PER_INSTANCE + instance.memory_bytes))
+            self._hold(-self._held_bytes)
             instance.memory.on_growth = None
             instance.close()
+            self.imports.instance_gone()
 
     def reset(self) -> None:
         """The gateway has died: whoever held or waited for the instance is gone."""
@@ -208,22 +226,30 @@ class Imports:
     """What a slot's imports mean: clock, log, state."""
 
     __slots__ = (
+        "_limits",
         "_log_count",
         "_log_dropped",
         "_log_lines",
         "_log_second",
-        "_machine",
         "_slot",
+        "bytes_carried",
         "crossings",
         "handlers",
         "logged",
+        "machine",
+        "name",
         "segment_start_ns",
+        "tasks",
         "values",
+        "wasi",
     )
 
-    def __init__(self, machine: Machine, slot: Slot) -> None:
-        self._machine, self._slot = machine, slot
+    def __init__(self, machine: Machine, slot: Slot, streams: RandomStreams) -> None:
+        self.machine, self._slot = machine, slot
+        self.name = slot.name
         self.segment_start_ns = 0
+        self.bytes_carried = 0
+        """by imports of the segment under way that answered at once"""
         self.crossings = 0
         """imports of the segment under way that answered at once"""
         self.logged = False
@@ -232,16 +258,69 @@ class Imports:
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
+        self._limits: dict[str, int] = {}
+        """limits that the segment under way has hit"""
         self.handlers: dict[str, Callable[..., Any]] = {
             "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
             "state.get": self._get, "state.keys": self._keys,
         }  # fmt: skip
+        self.wasi: System | None = None
+        """what it has of WASI; None for a component that imports none of it"""
+        self.tasks: dict[str, Callable[..., Any]] = {}
+        """WASI's imports that park"""
+        imported = slot.linked.component.wasi_functions()
+        if imported:
+            self.wasi = System(
+                self,
+                slot.spec.name,
+                slot.spec.wasi,
+                imported,
+                lambda purpose: streams.stream(f"wasi/{slot.name}/{purpose}"),
+            )
+            self.handlers.update(self.wasi.handlers)
+            self.tasks = self.wasi.tasks
+
+    def begin_with(self, before: Imports) -> None:
+        """With a copy of what another one keeps on the flash."""
+        self.values = dict(before.values)
+        if self.wasi is not None and before.wasi is not None:
+            self.wasi.files.copy(before.wasi.files)
+
+    def instance_gone(self) -> None:
+        """What its instance had begun to say is said."""
+        if self.wasi is not None:
+            self.wasi.instance_gone()
+            if self.logged:
+                self.flush_log()
 
     def reset(self) -> None:
         """The gateway has died: what its instance said in the segment under way nobody hears."""
         self._log_lines.clear()
+        self._limits.clear()
         self.logged = False
-        self.crossings = 0
+        self.crossings = self.bytes_carried = 0
+
+    # ---- what WASI asks and tells ----------------------------------------------------------------
+    def instant_ns(self) -> int:
+        """Simulated time as the guest has it now."""
+        return self.segment_start_ns + self._elapsed_ns()
+
+    def crossed(self) -> None:
+        """An import that answers at once was called."""
+        self.crossings += 1
+
+    def carried(self, size_bytes: int) -> None:
+        """An import that answered at once has carried so many bytes."""
+        self.bytes_carried += size_bytes
+
+    def say(self, level: str, line: str) -> None:
+        """A line of its output: kept and bounded like what it logs."""
+        self._log(level, line)
+
+    def limit(self, name: str, count: int) -> None:
+        """It has hit a limit; told when the segment's CPU time has passed."""
+        self._limits[name] = self._limits.get(name, 0) + count
+        self.logged = True
 
     # ---- imports that answer at once -------------------------------------------------------------
     def _elapsed_ns(self) -> int:
@@ -253,11 +332,11 @@ class Imports:
 
     def _now(self) -> int:
         self.crossings += 1
-        return self._machine.clock.wall(self.segment_start_ns + self._elapsed_ns())
+        return self.machine.clock.wall(self.segment_start_ns + self._elapsed_ns())
 
     def _monotonic(self) -> int:
         self.crossings += 1
-        return self._machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
+        return self.machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
     def _log(self, level: str, message: str) -> None:
         self.crossings += 1
@@ -285,10 +364,14 @@ class Imports:
         """The segment's CPU time has passed: what it logged is now a fact."""
         self.logged = False
         for at_ns, level, text in self._log_lines:
-            self._machine.trace.emit("log", self._slot.name, at_ns, level, text)
+            self.machine.trace.emit("log", self._slot.name, at_ns, level, text)
         self._log_lines.clear()
+        for name, count in self._limits.items():
+            self.machine.budget.breach(name)
+            self.machine.trace.emit("limit", self._slot.name, name, count)
+        self._limits.clear()
         if self._log_dropped:
-            self._machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
+            self.machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
             self._log_dropped = 0
 
     def _get(self, key: str) -> bytes | None:
@@ -309,10 +392,10 @@ class Imports:
             return False, ("other", f"a value is at most {STATE_VALUE_BYTES_MAX} bytes")
         used = sum(len(k.encode()) + len(v) for k, v in self.values.items() if k != key)
         if used + size + len(value) > self._slot.spec.state_bytes:
-            self._machine.budget.breach("state-quota")
-            self._machine.trace.emit("limit", self._slot.name, "state-quota", used + size + len(value))
+            self.machine.budget.breach("state-quota")
+            self.machine.trace.emit("limit", self._slot.name, "state-quota", used + size + len(value))
             return False, ("quota-exceeded", self._slot.spec.state_bytes)
-        self._machine.journal.append((self, key, self.values.get(key)))
+        self.machine.journal.append((self, key, self.values.get(key)))
         self.values[key] = value
         return _OK
 
@@ -327,4 +410,4 @@ class Imports:
     def delete_state(self, key: str) -> None:
         """``state.delete``."""
         if key in self.values:
-            self._machine.journal.append((self, key, self.values.pop(key)))
+            self.machine.journal.append((self, key, self.values.pop(key)))

@@ -15,7 +15,7 @@ from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, StageTimes
-from twinloop.sim.gateway.call import call
+from twinloop.sim.gateway.call import START, call
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Event, Steps, Task, Timer
@@ -79,15 +79,17 @@ class Supervisor:
         if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
         slot.meter.instantiate_ns += cost
-        instance = self._host.instantiate(
-            slot.linked, slot.imports.handlers, slot.fuel_limit, slot.spec.memory_bytes
-        )
-        fits = slot.adopt(instance)
+        instance = self._host.create(slot.linked, slot.imports.handlers, slot.spec.memory_bytes)
+        slot.adopt(instance)
         generation, slot.serving = slot.generation, True
+        fault = yield from call(machine, slot, START, (), 0, StageTimes(), DRIVER)
+        if machine.epoch != epoch or slot.instance is not instance:
+            return
+        fits = slot.started()
         if not fits and slot not in self._rack.staged:
             fits = self._make_room()
-        if instance.fault is not None:
-            self.fault(slot, instance.fault)
+        if fault is not None:
+            self.fault(slot, fault)
         elif not fits:
             self.refuse_memory(slot)
         else:

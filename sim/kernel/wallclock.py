@@ -39,6 +39,11 @@ class WallClock:
     def _drifted(self, now_ns: int) -> int:
         return self._drift_ns + (now_ns - self._since_ns) * self._ppb // _BILLION
 
+    @property
+    def rate_ppb(self) -> int:
+        """How many billionths too fast the clocks run now (negative: slow)."""
+        return self._ppb
+
     def wall(self, now_ns: int) -> int:
         """ns since 1970, 0 to LATEST_NS."""
         believed = (

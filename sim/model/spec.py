@@ -16,6 +16,7 @@ from twinloop.components.releases.registry import Keys, Release, Version
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.sim.model.boards import Board
+from twinloop.sim.model.wasi import NO_WASI, WasiSpec
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.network.serial_line import LineTiming
 
@@ -37,6 +38,10 @@ class ComponentSpec:
     memory_bytes: int = 32 * MIB
     state_bytes: int = 64 << 10
     """quota of ``state`` for each instance"""
+    wasi: WasiSpec = NO_WASI
+    """what it is given of WASI"""
+    start_ns: int = 1_000_000_000
+    """CPU time that its start code may take"""
     version: Version | None = None
     """of the release that is installed at the beginning; None: not known, so it can't be upgraded"""
 

@@ -1,0 +1,42 @@
+"""What a scenario gives a component of WASI: packages, folders, environment, arguments.
+
+Belongs here: fields. Never: behaviour (sim/wasi).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twinloop.components.wasi.interfaces import ALWAYS
+
+ENTRY_BYTES = 64
+"""that a file or folder takes of its quota beside its content, so that empty ones aren't endless (ours)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A granted folder. ``path`` is absolute, as in ``/data``; ``quota_bytes``: content and ENTRY_BYTES for
+    each entry; ``content``: files that lie there from the beginning, by path below it."""
+
+    path: str
+    read_only: bool
+    quota_bytes: int
+    content: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WasiSpec:
+    """What a scenario gives one component of WASI. ``packages``: those granted, as ``wasi:clocks``."""
+
+    packages: tuple[str, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    def grants(self, name: str) -> bool:
+        """Is that package (``wasi:clocks``) there?"""
+        return name in ALWAYS or name in self.packages
+
+
+NO_WASI = WasiSpec()
+"""nothing but what needs no grant"""

@@ -1,0 +1,1 @@
+"""What WASI 0.2 means on a simulated gateway."""
