@@ -48,13 +48,13 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A component's fault: cause, one line of text, fuel used by the call, captured standard error (with
-    WASI)."""
+    """A component's fault: cause, one line of text, fuel used by the call, and the names of the functions
+    that it was in, the innermost first, as far as its name section has them."""
 
     cause: Cause
     message: str
     fuel_used: int = 0
-    stderr: str = ""
+    functions: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.cause.value}: {self.message}"

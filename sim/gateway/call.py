@@ -137,7 +137,7 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     if starts:
         return Fault(
             Cause.OUT_OF_FUEL,
-            f"its start code takes more than {slot.spec.start_ns} ns of CPU time",
+            f"more than {slot.spec.start_ns} ns of CPU time (limit start)",
             fault.fuel_used,
         )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)

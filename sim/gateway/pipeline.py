@@ -162,6 +162,8 @@ class Pipeline:
             error = instance.result().value
             if error[0] == "rejected":
                 self.machine.trace.emit("rejected", reader.index, row.k, error[1])
+            if error[0] != "bus":
+                self.supervisor.complaints.error(self._env.now, slot, reader.name, error)
             ledger.close(row, row.open, End.MISSED, missed_cause(error))
             self._truth.trouble(reader)
             return None
@@ -270,6 +272,9 @@ class Pipeline:
             return NOTHING
         assert slot.instance is not None
         lists = reader.times.lists
+        if lists is None:
+            error = slot.instance.result().value
+            self.supervisor.complaints.error(self._env.now, slot, reader.name, error)
         slot.instance.take_result(reader.arguments.held)
         slot.release(slot.generation)
         if lists is None:
@@ -310,6 +315,7 @@ class Pipeline:
         result = instance.result()
         slot.release(slot.generation)
         if not result.ok:
+            self.supervisor.complaints.error(self._env.now, slot, reader.name, result.value)
             ledger.close(row, row.open & kept, End.LOST, "policy-error")
             return []
         groups = verdict_groups(result.value, kept, reader.table.bit_of)
