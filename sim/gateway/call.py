@@ -43,15 +43,13 @@ def call(
     returns_batch: bool = False,
     arguments_at: int = 0,
 ) -> Steps:
-    """Run one call of an instance; returns a Fault, or None with the result in it. ``arguments`` are Python
-    values, or C values at ``arguments_at``; ``values``: how many they lower. Work is added to ``times`` under
-    ``stage``, waiting for a core under queue, parked bus time under bus."""
+    """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
+    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
-    spent = times.spent_ns
-    deadline_at, calls, imports = 0, 1, 0
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
+    spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
         asked = env.now
         if cores.free:
@@ -63,11 +61,10 @@ def call(
                 cores.release(0)
                 return instance.fault
         start = imported.segment_start_ns = env.now
-        if calls:
+        if not imports:  # its first segment
             deadline_at = start + within_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
-                calls = 0
             elif arguments_at:
                 instance.begin_at(export, arguments_at, slot.fuel_limit)
             else:
@@ -95,12 +92,9 @@ def call(
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
-            try:
-                reply = yield from _serve(machine, slot, port, request, left_ns)
-            except GuestEnded as end:
-                return instance.kill(Cause(end.cause), str(end))
+            reply = yield from _serve(machine, slot, port, request, left_ns)
         spent[BUS if request.name[:8] == "fieldbus" else stage] += env.now - parked
-        if instance.closed:
+        if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {within_ns} ns in all")
@@ -149,10 +143,15 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
-    """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
+    """Let a parked import other than transact act, for at most ``left_ns``; returns its result. An instance
+    that it ends has its fault then."""
     name, arguments = request
     if name in slot.imports.tasks:
-        return (yield from slot.imports.tasks[name](*arguments, machine.env.now + left_ns))
+        try:
+            return (yield from slot.imports.tasks[name](*arguments, machine.env.now + left_ns))
+        except GuestEnded as end:
+            assert slot.instance is not None
+            return slot.instance.kill(Cause(end.cause), str(end))
     if name == "fieldbus.receive" and port is not None:
         return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
     if name == "fieldbus.send" and port is not None:

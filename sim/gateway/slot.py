@@ -53,9 +53,7 @@ class Slot:
     """One supervised instance: which component, in which state. ``deadline_ns`` of one call."""
 
     __slots__ = (
-        "_held_bytes",
         "_machine",
-        "_streams",
         "_waiters",
         "deadline_ns",
         "fuel_limit",
@@ -89,7 +87,7 @@ class Slot:
         deadline_ns: int,
         streams: RandomStreams,
     ) -> None:
-        self._machine, self._streams = machine, streams
+        self._machine = machine
         self.name = name
         self.spec = spec
         self.linked = linked
@@ -115,7 +113,6 @@ class Slot:
         """told when the instance goes: its connection goes with it"""
         self.serving = False
         self._waiters: deque[Event] | None = None
-        self._held_bytes = 0
         self.imports = Imports(machine, self, streams)
 
     def reprice(self) -> None:
@@ -143,7 +140,7 @@ class Slot:
             settings=self.settings,
             meter=self.meter,
             deadline_ns=self.deadline_ns,
-            streams=self._streams,
+            streams=self.imports.streams,
         )
         slot.imports.begin_with(self.imports)
         return slot
@@ -153,34 +150,34 @@ class Slot:
         self.generation += 1
         self.instance = instance
         self.health = ""
-        self._hold(HOST_BYTES_PER_INSTANCE)
+        self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE)
 
     def started(self) -> bool:
         """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
         left for it."""
         assert self.instance is not None
         self.instance.memory.on_growth = self._grown
-        return self._hold(self.instance.memory_bytes)
+        return self._machine.budget.hold_memory(self.instance.memory_bytes)
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
-        return self._held_bytes
-
-    def _hold(self, change_bytes: int) -> bool:
-        self._held_bytes += change_bytes
-        return self._machine.budget.hold_memory(change_bytes)
+        instance = self.instance
+        if instance is None:
+            return 0
+        started = instance.memory.on_growth is not None
+        return HOST_BYTES_PER_INSTANCE + (instance.memory_bytes if started else 0)
 
     def _grown(self, change_bytes: int) -> None:
-        if not self._hold(change_bytes):
+        if not self._machine.budget.hold_memory(change_bytes):
             self._machine.budget.breach("memory")
 
     def drop(self) -> None:
         """Close the instance, if there is one."""
-        instance, self.instance = self.instance, None
+        held_bytes, instance, self.instance = self.held_bytes(), self.instance, None
         if instance is not None:
             if self.on_drop is not None:
                 self.on_drop()
-            self._hold(-self._held_bytes)
+            self._machine.budget.hold_memory(-held_bytes)
             instance.memory.on_growth = None
             instance.close()
             self.imports.instance_gone()
@@ -239,6 +236,7 @@ class Imports:
         "machine",
         "name",
         "segment_start_ns",
+        "streams",
         "tasks",
         "values",
         "wasi",
@@ -246,7 +244,7 @@ class Imports:
 
     def __init__(self, machine: Machine, slot: Slot, streams: RandomStreams) -> None:
         self.machine, self._slot = machine, slot
-        self.name = slot.name
+        self.name, self.streams = slot.name, streams
         self.segment_start_ns = 0
         self.bytes_carried = 0
         """by imports of the segment under way that answered at once"""

@@ -162,6 +162,14 @@ class Supervisor:
         wait_ns = slot.history.backoff_ns + self._jitter.spread(int(slot.history.backoff_ns * restart.jitter))
         machine.env.call_in(wait_ns, self._again, slot, machine.epoch)
 
+    def answered_error(self, slot: Slot, device: str) -> Any:
+        """A component's finished call has answered with this error of its own; of the bus it is no news."""
+        assert slot.instance is not None
+        error = slot.instance.result().value
+        if error[0] != "bus":
+            self.complaints.error(self._machine.env.now, slot, device, error)
+        return error
+
     def _again(self, slot: Slot, epoch: int) -> None:
         if slot.state == "backoff" and self._machine.epoch == epoch:
             self.restarts += 1
