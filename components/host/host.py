@@ -24,6 +24,7 @@ from wasmtime import component as wc
 from twinloop.components.contract.contract import PARKING, interface
 from twinloop.components.contract.errors import HostError, HostLimitError
 from twinloop.components.host import capi
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
@@ -42,6 +43,9 @@ MAPS_PER_INSTANCE = 4
 ADDRESSES_PER_INSTANCE = 5 << 30
 """wasm32 reservation and guards, rounded up"""
 MEMORY_UNLIMITED_BYTES = 4 << 30
+CODE_FLAGS = "fuel, canonical NaNs, deterministic relaxed SIMD, no concurrency, own memories without CoW"
+"""what Host._config sets that changes compiled code: change it there and here (wasmtime looks at most of them
+when it loads code, but not at NaNs)"""
 
 Handlers = Mapping[str, Callable[..., Any]]
 """``interface.function`` -> what answers at once: called with the decoded arguments, returns the result"""
@@ -65,10 +69,11 @@ class Host:
     ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
     wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are
     made without a fiber, cheaper by a third; one that takes longer than a slice (half a second at most,
-    whatever it does) raises NeedsFibers, and whoever drives it begins anew.
+    whatever it does) raises NeedsFibers, and whoever drives it begins anew. ``cache``: where compiled code is
+    kept; the user's if None.
     """
 
-    def __init__(self, threads: bool = True, fibers: bool = True) -> None:
+    def __init__(self, threads: bool = True, fibers: bool = True, cache: CodeCache | None = None) -> None:
         self._threads, self.fibers = threads, fibers
         self.interrupted = False
         """guests stop at the end of their slice; who stops a run says so, and takes it back"""
@@ -77,6 +82,7 @@ class Host:
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engine = wasmtime.Engine(self._config())
+        self.cache = cache or CodeCache.of_environment(CODE_FLAGS)
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
         self._imports: list[_Import] = []
@@ -111,7 +117,7 @@ class Host:
         data = read_component(source) if isinstance(source, Path) else source
         key = hashlib.sha256(data).hexdigest(), role
         if key not in self._components:
-            self._components[key] = Component(self.engine, self.codecs, data, role)
+            self._components[key] = Component(self.engine, self.codecs, data, role, self.cache)
         return self._components[key]
 
     def link(self, component: Component, grants: Sequence[str]) -> Linked:

@@ -357,7 +357,7 @@ class Instance:
         fault = classify(capi.error_at(error), self.memory.refused, self.fuel_used())
         text = fault.message
         if "memory limit" in text or "memory minimum size" in text:
-            fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used)
+            fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used, fault.functions)
         self._die(fault)
 
     def _die(self, fault: Fault) -> None:

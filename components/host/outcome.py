@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import wasmtime
 
+from twinloop.components.host.backtrace import trapped_in
 from twinloop.components.host.capi import trap_code_of
 
 
@@ -79,14 +80,18 @@ def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int
     """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths."""
     lines = str(error).strip().splitlines() or ["no text"]
     text = lines[-1].strip()
+    functions = trapped_in(str(error))
     code = trap_code_of(error)
     if code is None:
         if "hostcall fuel" in str(error) or "fuel allocated for hostcalls" in str(error):
-            return Fault(Cause.TRANSFER_LIMIT, text, fuel_used)
-        return Fault(Cause.ABI, text, fuel_used)
+            return Fault(Cause.TRANSFER_LIMIT, text, fuel_used, functions)
+        return Fault(Cause.ABI, text, fuel_used, functions)
     cause = _TRAPS.get(code, Cause.UNREACHABLE)
     if refused_growths and cause in (Cause.UNREACHABLE, Cause.OUT_OF_BOUNDS):
         return Fault(
-            Cause.MEMORY_LIMIT, f"memory growth was refused {refused_growths} times, then: {text}", fuel_used
+            Cause.MEMORY_LIMIT,
+            f"memory growth was refused {refused_growths} times, then: {text}",
+            fuel_used,
+            functions,
         )
-    return Fault(cause, text, fuel_used)
+    return Fault(cause, text, fuel_used, functions)

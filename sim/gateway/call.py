@@ -133,13 +133,14 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
             Cause.OUT_OF_FUEL,
             f"more than {slot.spec.start_ns} ns of CPU time (limit start)",
             fault.fuel_used,
+            fault.functions,
         )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
     if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
-        return Fault(
-            Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used
-        )
-    return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
+        text = f"more than {slot.spec.cpu_ns} ns of CPU time in one call"
+        return Fault(Cause.OUT_OF_FUEL, text, fault.fuel_used, fault.functions)
+    text = f"computed until its deadline of {slot.deadline_ns} ns"
+    return Fault(Cause.DEADLINE, text, fault.fuel_used, fault.functions)
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
