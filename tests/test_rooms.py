@@ -31,7 +31,7 @@ ROOMS = {
         "",
         "serving",
     ),
-    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "cli"),
+    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "components", "cli"),
     "tui": ("engine", "drawing", "screens", "terminal", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""

@@ -79,6 +79,8 @@ class Host:
         """guests stop at the end of their slice; who stops a run says so, and takes it back"""
         self.long: dict[str, None] = {}
         """digests of components that have been met with calls longer than a slice"""
+        self.called: dict[str, dict[str, int]] | None = None
+        """digest of a component -> import -> how often it was called; None: nobody wants to know"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engine = wasmtime.Engine(self._config())
@@ -277,6 +279,8 @@ class Host:
             entry = self._imports[env - 1]
             if entry.resources:
                 self.codecs.resources.handles = instance.handles
+            if self.called is not None:
+                self._count(instance, entry.name)
             handler = instance.handlers[entry.name]
             entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
@@ -284,6 +288,11 @@ class Host:
                 instance.raised = error
             return int(capi.error_new(b"host import failed"))
         return None
+
+    def _count(self, instance: Instance, name: str) -> None:
+        assert self.called is not None
+        of_component = self.called.setdefault(instance.linked.component.sha256, {})
+        of_component[name] = of_component.get(name, 0) + 1
 
     def _write_resources(
         self, handles: Handles, write: Callable[[Any, int], None], value: Any, at: int
@@ -319,6 +328,8 @@ class Host:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
+            if self.called is not None:
+                self._count(instance, entry.name)
             write = entry.write
             if entry.resources:
                 self.codecs.resources.handles = instance.handles

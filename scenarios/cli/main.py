@@ -22,6 +22,7 @@ from twinloop.scenarios.cli import (
     boards,
     check,
     compare,
+    components,
     elsewhere,
     fit,
     list_,
@@ -87,6 +88,7 @@ app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
 app.command("migrate")(migrate.migrate)
+app.add_typer(components.app, name="components")
 app.add_typer(registry.app, name="registry")
 _COMMANDS = (
     "run",
@@ -100,6 +102,7 @@ _COMMANDS = (
     "fit",
     "compare",
     "migrate",
+    "components",
     "registry",
 )
 
