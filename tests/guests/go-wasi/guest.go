@@ -24,6 +24,7 @@ type plan struct {
 	inConfigure bool
 	at          uint64
 	answer      int // a point, or -1
+	tell        bool
 	steps       []step
 }
 
@@ -39,6 +40,9 @@ func (p *plan) set(name, value string) bool {
 	case "where":
 		p.inConfigure = value == "configure"
 		return p.inConfigure || value == "transform"
+	case "tell":
+		p.tell = true
+		return true
 	case "at":
 		p.at, err = strconv.ParseUint(value, 10, 64)
 		return err == nil
@@ -150,6 +154,9 @@ func (p *plan) carryOut(sequence uint64) string {
 			answer = fmt.Sprintf("%s error %s", step.name, err)
 		}
 		if answer != "" {
+			if p.tell {
+				fmt.Fprintln(os.Stderr, answer)
+			}
 			answers = append(answers, answer)
 		}
 	}
@@ -161,7 +168,7 @@ func Configure(settings Settings) wit.Result[wit.Unit, ConfigError] {
 	p := &plan{answer: -1}
 	for _, option := range settings.Options {
 		name, value := option.F0, option.F1
-		if !slices.Contains(names, name) && name != "where" && name != "at" && name != "answer" {
+		if !slices.Contains(names, name) && !slices.Contains([]string{"where", "at", "answer", "tell"}, name) {
 			return wit.Err[wit.Unit, ConfigError](MakeConfigErrorUnknownOption(name))
 		}
 		if !p.set(name, value) {

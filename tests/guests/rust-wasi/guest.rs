@@ -20,6 +20,7 @@ struct Plan {
     in_configure: bool,
     at: u64,
     answer: Option<u16>,
+    tell: bool,
     acts: Vec<(String, String)>,
 }
 
@@ -28,7 +29,7 @@ thread_local! {
 }
 
 fn plan(options: Vec<(String, String)>) -> Result<Plan, ConfigError> {
-    let mut plan = Plan { in_configure: false, at: 0, answer: None, acts: Vec::new() };
+    let mut plan = Plan { in_configure: false, at: 0, answer: None, tell: false, acts: Vec::new() };
     for (name, value) in options {
         let fine = match name.as_str() {
             "where" => {
@@ -37,6 +38,10 @@ fn plan(options: Vec<(String, String)>) -> Result<Plan, ConfigError> {
             }
             "at" => value.parse().map(|at| plan.at = at).is_ok(),
             "answer" => value.parse().map(|point| plan.answer = Some(point)).is_ok(),
+            "tell" => {
+                plan.tell = true;
+                true
+            }
             "sleep" | "garbage" => value.parse::<u64>().is_ok(),
             "exit" => value.parse::<u8>().is_ok(),
             known if NAMES.contains(&known) => true,
@@ -118,9 +123,14 @@ impl Plan {
     fn carry_out(&self, sequence: u64) -> String {
         let mut answers = Vec::new();
         for (name, value) in &self.acts {
-            answers.push(act(name, value, sequence).unwrap_or_else(|error| format!("{name} error {error}")));
+            let answer = act(name, value, sequence).unwrap_or_else(|error| format!("{name} error {error}"));
+            if !answer.is_empty() {
+                if self.tell {
+                    eprintln!("{answer}");
+                }
+                answers.push(answer);
+            }
         }
-        answers.retain(|answer| !answer.is_empty());
         answers.join("\n")
     }
 }
