@@ -22,6 +22,7 @@ ROOMS = {
         "field",
         "truth",
         "machine",
+        "wasi",
         "north",
         "wasi",
         "gateway",

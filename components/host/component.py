@@ -72,11 +72,14 @@ class Component:
         self._take_exports(kind.exports(engine), engine, codecs)
 
     def wasi_functions(self) -> dict[str, list[str]]:
-        """io/poll -> the functions that it imports of it."""
-        return {
-            str(wasi_interface(name)): [item for item, kind in items.items() if isinstance(kind, FuncType)]
-            for name, items in self.wasi.items()
-        }
+        """io/poll -> the functions that it imports of it, of whatever version of 0.2."""
+        functions: dict[str, list[str]] = {}
+        for name, items in self.wasi.items():
+            known = functions.setdefault(str(wasi_interface(name)), [])
+            known += [
+                item for item, kind in items.items() if isinstance(kind, FuncType) and item not in known
+            ]
+        return functions
 
     def _take_exports(self, exports: Any, engine: wasmtime.Engine, codecs: Codecs) -> None:
         wanted = interface(self.role)

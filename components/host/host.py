@@ -22,7 +22,7 @@ from wasmtime import _bindings
 from wasmtime import component as wc
 
 from twinloop.components.contract.contract import PARKING, interface
-from twinloop.components.contract.errors import HostError, HostLimitError
+from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
@@ -31,7 +31,6 @@ from twinloop.components.host.component import Component, ComponentRefused, Link
 from twinloop.components.host.exchange import Replies, read_transact
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
-from twinloop.components.host.resources import Handles
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
@@ -295,10 +294,15 @@ class Host:
         of_component[name] = of_component.get(name, 0) + 1
 
     def _write_resources(
-        self, handles: Handles, write: Callable[[Any, int], None], value: Any, at: int
+        self, instance: Instance, write: Callable[[Any, int], None], value: Any, at: int
     ) -> None:
-        self.codecs.resources.handles = handles
-        write(value, at)
+        """As ``write``; a guest that has no room for a resource in it ends when it goes on: the slot holds no
+        value of the type then, and the error that this makes is told as what was raised."""
+        self.codecs.resources.handles = instance.handles
+        try:
+            write(value, at)
+        except GuestEnded as end:
+            instance.raised = end
 
     def _resource_dropped(self, env: int, context: int, number: int) -> int | None:
         instance = self._instances.get(context)
@@ -333,7 +337,7 @@ class Host:
             write = entry.write
             if entry.resources:
                 self.codecs.resources.handles = instance.handles
-                write = partial(self._write_resources, instance.handles, write)
+                write = partial(self._write_resources, instance, write)
             instance.park(entry.name, entry.read(arguments), write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
