@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FILES_MAX = 20
 """of a folder of code"""
 ROOMS = {
-    "components": ("contract", "host", "releases", ""),
+    "components": ("contract", "wasi", "host", "releases", ""),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
         "kernel",
@@ -22,6 +22,7 @@ ROOMS = {
         "field",
         "truth",
         "machine",
+        "wasi",
         "north",
         "gateway",
         "redundancy",
