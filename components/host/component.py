@@ -71,6 +71,13 @@ class Component:
         self.exports: dict[str, tuple[Signature, Any]] = {}
         self._take_exports(kind.exports(engine), engine, codecs)
 
+    def function_types(self, engine: wasmtime.Engine) -> dict[str, Any]:
+        """Function -> its WIT type, of the interface of its role."""
+        exported = self.raw.type.exports(engine)[interface(self.role)].ty
+        assert isinstance(exported, ComponentInstanceType)
+        items = exported.exports(engine)
+        return {name: item.ty for name, item in items.items() if isinstance(item.ty, FuncType)}
+
     def wasi_functions(self) -> dict[str, list[str]]:
         """io/poll -> the functions that it imports of it, of whatever version of 0.2."""
         functions: dict[str, list[str]] = {}

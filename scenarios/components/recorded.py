@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from wasmtime.component._types import ComponentInstanceType, FuncType
 
-from twinloop.components.contract.contract import EXPORTS, interface
-from twinloop.components.host.component import Component, ComponentRefused
+from twinloop.components.contract.contract import EXPORTS
+from twinloop.components.contract.values import ValueProblem, differs, from_file, to_file
+from twinloop.components.host.component import ComponentRefused
 from twinloop.components.host.host import Host
 from twinloop.scenarios.components.trial import Exchange, Spent, Trial
-from twinloop.scenarios.components.values import ValueProblem, differs, from_file, to_file
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.model.wasi import WasiSpec
 
@@ -94,14 +93,6 @@ def _exchange(data: Any) -> Exchange:
     )
 
 
-def types_of(component: Component, host: Host) -> dict[str, FuncType]:
-    """Function -> its type, of the interface of the component's role."""
-    exported = component.raw.type.exports(host.engine)[interface(component.role)].ty
-    assert isinstance(exported, ComponentInstanceType)
-    items = exported.exports(host.engine)
-    return {name: item.ty for name, item in items.items() if isinstance(item.ty, FuncType)}
-
-
 def tried(wasm: Path, role: str, calls: list[RecordedCall]) -> Outcome:
     """Run the calls on a fresh instance; raises ScenarioError for a file that isn't such a component, or
     arguments that aren't of their type."""
@@ -109,7 +100,12 @@ def tried(wasm: Path, role: str, calls: list[RecordedCall]) -> Outcome:
     try:
         component = host.load(wasm, role)
         outcome = Outcome(role, component.size_bytes)
-        _run(Trial(host, wasm.stem, component, _ALL_PACKAGES), types_of(component, host), calls, outcome)
+        _run(
+            Trial(host, wasm.stem, component, _ALL_PACKAGES),
+            component.function_types(host.engine),
+            calls,
+            outcome,
+        )
     except ComponentRefused as error:
         raise ScenarioError("components test", None, "", f"{wasm}: {error}") from error
     except ValueProblem as error:
@@ -119,7 +115,7 @@ def tried(wasm: Path, role: str, calls: list[RecordedCall]) -> Outcome:
     return outcome
 
 
-def _run(trial: Trial, types: dict[str, FuncType], calls: list[RecordedCall], outcome: Outcome) -> None:
+def _run(trial: Trial, types: dict[str, Any], calls: list[RecordedCall], outcome: Outcome) -> None:
     fault, outcome.start = trial.start()
     if fault is not None:
         outcome.problems.append(f"start: {fault}")

@@ -22,6 +22,7 @@ from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.wasi.waiting import waits_outside
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
@@ -93,7 +94,7 @@ def call(
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
             reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[:8] == "fieldbus" else stage] += env.now - parked
+        spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -102,6 +103,11 @@ def call(
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports, values = 0, 1, _bytes_between(request, reply)
+
+
+def _outside(request: Request) -> bool:
+    """Was it WASI, and something outside that it waited for?"""
+    return "#" in request.name and waits_outside(request.arguments)
 
 
 def _bytes_between(request: Request, reply: Any) -> int:

@@ -19,6 +19,7 @@ from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.wasi.hosts import Hosts
 from twinloop.sim.wasi.system import System
 
 LOG_LINE_BYTES_MAX = 4 << 10
@@ -179,6 +180,7 @@ class Slot:
                 self.on_drop()
             self._machine.budget.hold_memory(-held_bytes)
             instance.memory.on_growth = None
+            self.imports.forget_actions()
             instance.close()
             self.imports.instance_gone()
 
@@ -223,6 +225,7 @@ class Imports:
     """What a slot's imports mean: clock, log, state."""
 
     __slots__ = (
+        "_actions",
         "_limits",
         "_log_count",
         "_log_dropped",
@@ -232,6 +235,7 @@ class Imports:
         "bytes_carried",
         "crossings",
         "handlers",
+        "hosts",
         "logged",
         "machine",
         "name",
@@ -251,13 +255,17 @@ class Imports:
         self.crossings = 0
         """imports of the segment under way that answered at once"""
         self.logged = False
-        """lines or drops of the segment under way wait for ``flush_log``"""
+        """lines, drops or actions of the segment under way wait for ``flush_log``"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
         self._limits: dict[str, int] = {}
         """limits that the segment under way has hit"""
+        self._actions: list[Callable[[], None]] = []
+        """what the segment under way does outside the instance"""
+        self.hosts: Hosts | None = None
+        """who can be reached over sockets"""
         self.handlers: dict[str, Callable[..., Any]] = {
             "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
             "state.get": self._get, "state.keys": self._keys,
@@ -280,7 +288,7 @@ class Imports:
 
     def begin_with(self, before: Imports) -> None:
         """With a copy of what another one keeps on the flash."""
-        self.values = dict(before.values)
+        self.values, self.hosts = dict(before.values), before.hosts
         if self.wasi is not None and before.wasi is not None:
             self.wasi.files.copy(before.wasi.files)
 
@@ -295,8 +303,13 @@ class Imports:
         """The gateway has died: what its instance said in the segment under way nobody hears."""
         self._log_lines.clear()
         self._limits.clear()
+        self.forget_actions()
         self.logged = False
         self.crossings = self.bytes_carried = 0
+
+    def forget_actions(self) -> None:
+        """Its instance dies before the CPU time has passed that led to them."""
+        self._actions.clear()
 
     # ---- what WASI asks and tells ----------------------------------------------------------------
     def instant_ns(self) -> int:
@@ -314,6 +327,11 @@ class Imports:
     def say(self, level: str, line: str) -> None:
         """A line of its output: kept and bounded like what it logs."""
         self._log(level, line)
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Something that it does outside: done when the segment's CPU time has passed."""
+        self._actions.append(action)
+        self.logged = True
 
     def limit(self, name: str, count: int) -> None:
         """It has hit a limit; told when the segment's CPU time has passed."""
@@ -371,6 +389,9 @@ class Imports:
         if self._log_dropped:
             self.machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
             self._log_dropped = 0
+        actions, self._actions = self._actions, []
+        for act in actions:
+            act()
 
     def _get(self, key: str) -> bytes | None:
         self.crossings += 1
