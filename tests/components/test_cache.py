@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
+from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
@@ -259,7 +259,7 @@ def test_off_keeps_nothing(host: Host, tmp_path: Path, monkeypatch: pytest.Monke
 LOADS = """
 import sys
 from pathlib import Path
-from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.host import CODE_FLAGS, Host
 host = Host(cache=CodeCache(CODE_FLAGS, Path(sys.argv[1])))
 print("ready", flush=True)
@@ -351,7 +351,7 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.host import CODE_FLAGS
 cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
 assert cache._usable()
