@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from tests import compiled, processes
+from tests import processes
 from tests.scenarios.shipped_runs import ShippedRuns
+from twinloop.components.host.cache import FOLDER_VARIABLE
 from twinloop.components.host.host import Host
 from twinloop.scenarios import collector
 
@@ -18,7 +21,10 @@ settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ
 """the suite tries the same examples each time, the soak new ones"""
 settings.load_profile("suite")
 
-compiled.install()
+_code: str | None = None
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # one folder for a run, its workers and all processes they start: equal bytes are compiled once
+    _code = os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="twinloop-tests-")
 os.environ.pop(
     "PYTHONDONTWRITEBYTECODE", None
 )  # else each process that a test starts compiles all of twinloop for itself
@@ -37,6 +43,13 @@ def pytest_runtest_teardown() -> None:
     if (collector.resident_bytes() or 0) - _clean_bytes[0] > _GROWN_BYTES:
         gc.collect()
         _clean_bytes[0] = collector.resident_bytes() or 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """What this run compiled goes with it."""
+    if _code is not None:
+        shutil.rmtree(_code, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

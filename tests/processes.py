@@ -30,8 +30,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from tests import compiled
-
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "twinloop.scenarios.cli.main",
@@ -94,8 +92,6 @@ def _main() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     importlib.import_module("twinloop.devices.opcua.server").standard_space()
-    compiled.install()
-    compiled.shipped()
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, all that is shared
     wanted = _serve(socket.socket(fileno=int(sys.argv[1])))

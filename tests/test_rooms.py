@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FILES_MAX = 20
 """of a folder of code"""
 ROOMS = {
-    "components": ("contract", "wasi", "host", "releases", ""),
+    "components": ("contract", "wasi", "host", "releases", "", "rego"),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
         "kernel",
@@ -24,6 +24,7 @@ ROOMS = {
         "machine",
         "wasi",
         "north",
+        "wasi",
         "gateway",
         "redundancy",
         "upgrade",
@@ -31,7 +32,7 @@ ROOMS = {
         "",
         "serving",
     ),
-    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "cli"),
+    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "components", "cli"),
     "tui": ("engine", "drawing", "screens", "terminal", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""

@@ -14,6 +14,7 @@ import wasmtime
 from twinloop.components.host.capi import get_fuel
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.memory import MemoryCreator
+from twinloop.components.host.start import Start
 
 RESULT, ERROR, FLAG, FUEL = 0, 4, 5, 6
 """words of a block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
@@ -67,7 +68,17 @@ class CallState:
     """The call under way, or the last one. ``arguments_at``: of C values; 0: ``arguments`` are still to be
     lowered. ``pending``: how the result of a parked import is written, and where."""
 
-    __slots__ = ("arguments", "arguments_at", "begun", "function", "future", "pending", "signature")
+    __slots__ = (
+        "arguments",
+        "arguments_at",
+        "begun",
+        "fuel_given",
+        "function",
+        "future",
+        "pending",
+        "signature",
+        "start",
+    )
 
     def __init__(self) -> None:
         self.signature: Signature
@@ -76,4 +87,7 @@ class CallState:
         self.arguments_at = 0
         self.begun = False
         self.future: int | None = None
+        self.fuel_given = 0
+        self.start: Start | None = None
+        """set while start code runs, in place of a call"""
         self.pending: tuple[Callable[[Any, int], None], int] | None = None

@@ -24,7 +24,10 @@ from twinloop.components.contract.contract import (
     interface,
 )
 from twinloop.components.contract.options import stated_options
+from twinloop.components.host.binary import SectionsError
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.codec import Codecs, Signature
+from twinloop.components.host.sections import read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, other_wasi, signatures, wasi_interface
 from twinloop.components.wasi.interfaces import GRANTABLE as GRANTABLE_WASI
 
@@ -32,6 +35,7 @@ _PREVIEW1 = b"wasi_snapshot_preview1"
 """the module name of WASI preview 1's imports"""
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
+_CAPABILITIES = {interface(name): name for name in IMPORTS}
 COMPONENT_BYTES_MAX = 256 << 20
 """a larger file is refused before it is read: no guest for a gateway comes near"""
 
@@ -44,13 +48,15 @@ class Component:
     """A component that fits its role. ``sha256`` of its bytes, ``imports`` it needs, ``exports`` by function
     name."""
 
-    def __init__(self, engine: wasmtime.Engine, codecs: Codecs, data: bytes, role: str) -> None:
+    def __init__(
+        self, engine: wasmtime.Engine, codecs: Codecs, data: bytes, role: str, cache: CodeCache
+    ) -> None:
         self.role = role
         self.size_bytes = len(data)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.options = stated_options(data)
         """what it says of its own options; None: it says nothing"""
-        self.raw = _compile(engine, data)
+        self.raw = _compile(engine, data, role, self.sha256, cache)
         kind = self.raw.type
         imports = kind.imports(engine)
         self.wasi = {
@@ -64,6 +70,13 @@ class Component:
         )
         self.exports: dict[str, tuple[Signature, Any]] = {}
         self._take_exports(kind.exports(engine), engine, codecs)
+
+    def function_types(self, engine: wasmtime.Engine) -> dict[str, Any]:
+        """Function -> its WIT type, of the interface of its role."""
+        exported = self.raw.type.exports(engine)[interface(self.role)].ty
+        assert isinstance(exported, ComponentInstanceType)
+        items = exported.exports(engine)
+        return {name: item.ty for name, item in items.items() if isinstance(item.ty, FuncType)}
 
     def wasi_functions(self) -> dict[str, list[str]]:
         """io/poll -> the functions that it imports of it, of whatever version of 0.2."""
@@ -117,7 +130,7 @@ def read_component(path: Path) -> bytes:
         raise ComponentRefused(f"cannot be read: {error.strerror}") from error
 
 
-def _compile(engine: wasmtime.Engine, data: bytes) -> wc.Component:
+def _compile(engine: wasmtime.Engine, data: bytes, role: str, sha256: str, cache: CodeCache) -> wc.Component:
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""
@@ -132,34 +145,56 @@ def _compile(engine: wasmtime.Engine, data: bytes) -> wc.Component:
             else "the file is empty"
         )
     try:
-        return wc.Component(engine, data)
+        binary = data if data[:4] == b"\0asm" else bytes(wasmtime.wat2wasm(data))
+        _refuse_unknown(binary, role)
+        return cache.compiled(engine, binary, sha256)
     except wasmtime.WasmtimeError as error:
         text = " ".join(str(error).split())
         hint = " (the file is truncated?)" if "unexpected end" in text or "end-of-file" in text else ""
         raise ComponentRefused(f"does not compile: {text[:300]}{hint}") from error
 
 
+def _refuse_unknown(binary: bytes, role: str) -> None:
+    """Refuse, before seconds are spent on compiling, what imports something that it can't be given. What the
+    sections don't tell is left to ``_needed``."""
+    try:
+        imports = read_sections(binary).imports
+    except SectionsError:
+        return  # wasmtime has its own words for it
+    for one in imports:
+        if wasi_interface(one.name) is not None:
+            continue
+        if one.kind != "instance" or one.functions or one.resources:
+            _offered(one.name, role, one.kind == "instance" and not one.resources)
+
+
+def _offered(full_name: str, role: str, is_capability: bool) -> str:
+    """The capability of that full name; raises ComponentRefused when it isn't one, or none for that role."""
+    name = _CAPABILITIES.get(full_name)
+    if name is None or not is_capability:
+        package = full_name.split("/", maxsplit=1)[0]
+        why = (
+            f"; this host offers version {VERSION}"
+            if package == PACKAGE
+            else f"; of WASI this host offers 0.2: {', '.join((*ALWAYS, *GRANTABLE_WASI))}"
+            if other_wasi(full_name)
+            else ""
+        )
+        raise ComponentRefused(f"imports {full_name}, which no gateway offers{why}")
+    if name not in GRANTABLE[role]:
+        raise ComponentRefused(f"imports {name}, which a {role} can't be granted")
+    return name
+
+
 def _needed(imports: Any, engine: wasmtime.Engine, role: str) -> dict[str, dict[str, Any]]:
     """capability -> function -> its type, for each imported interface that has functions."""
     needed: dict[str, dict[str, Any]] = {}
-    known = {interface(name): name for name in IMPORTS}
     for full_name, item in imports.items():
         functions = _functions(item.ty, engine)
         if functions == {}:
             continue  # an instance import that holds types only is no capability
-        name = known.get(full_name)
-        if name is None or functions is None:
-            package = full_name.split("/")[0]
-            why = (
-                f"; this host offers version {VERSION}"
-                if package == PACKAGE
-                else f"; of WASI this host offers 0.2: {', '.join((*ALWAYS, *GRANTABLE_WASI))}"
-                if other_wasi(full_name)
-                else ""
-            )
-            raise ComponentRefused(f"imports {full_name}, which no gateway offers{why}")
-        if name not in GRANTABLE[role]:
-            raise ComponentRefused(f"imports {name}, which a {role} can't be granted")
+        name = _offered(full_name, role, functions is not None)
+        assert functions is not None
         for function, kind in functions.items():
             expected, got = IMPORTS[name].get(function, "no such function"), describe_function(kind)
             if expected != got:

@@ -24,6 +24,7 @@ from wasmtime import component as wc
 from twinloop.components.contract.contract import PARKING, interface
 from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
 from twinloop.components.host import capi
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
@@ -41,6 +42,9 @@ MAPS_PER_INSTANCE = 4
 ADDRESSES_PER_INSTANCE = 5 << 30
 """wasm32 reservation and guards, rounded up"""
 MEMORY_UNLIMITED_BYTES = 4 << 30
+CODE_FLAGS = "fuel, canonical NaNs, deterministic relaxed SIMD, no concurrency, own memories without CoW"
+"""what Host._config sets that changes compiled code: change it there and here (wasmtime looks at most of them
+when it loads code, but not at NaNs)"""
 
 Handlers = Mapping[str, Callable[..., Any]]
 """``interface.function`` -> what answers at once: called with the decoded arguments, returns the result"""
@@ -64,18 +68,22 @@ class Host:
     ``threads`` False: it compiles in the calling thread alone. A process that forks must: a fork has none of
     wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are
     made without a fiber, cheaper by a third; one that takes longer than a slice (half a second at most,
-    whatever it does) raises NeedsFibers, and whoever drives it begins anew.
+    whatever it does) raises NeedsFibers, and whoever drives it begins anew. ``cache``: where compiled code is
+    kept; the user's if None.
     """
 
-    def __init__(self, threads: bool = True, fibers: bool = True) -> None:
+    def __init__(self, threads: bool = True, fibers: bool = True, cache: CodeCache | None = None) -> None:
         self._threads, self.fibers = threads, fibers
         self.interrupted = False
         """guests stop at the end of their slice; who stops a run says so, and takes it back"""
         self.long: dict[str, None] = {}
         """digests of components that have been met with calls longer than a slice"""
+        self.called: dict[str, dict[str, int]] | None = None
+        """digest of a component -> import -> how often it was called; None: nobody wants to know"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engine = wasmtime.Engine(self._config())
+        self.cache = cache or CodeCache.of_environment(CODE_FLAGS)
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
         self._imports: list[_Import] = []
@@ -110,7 +118,7 @@ class Host:
         data = read_component(source) if isinstance(source, Path) else source
         key = hashlib.sha256(data).hexdigest(), role
         if key not in self._components:
-            self._components[key] = Component(self.engine, self.codecs, data, role)
+            self._components[key] = Component(self.engine, self.codecs, data, role, self.cache)
         return self._components[key]
 
     def link(self, component: Component, grants: Sequence[str]) -> Linked:
@@ -270,6 +278,8 @@ class Host:
             entry = self._imports[env - 1]
             if entry.resources:
                 self.codecs.resources.handles = instance.handles
+            if self.called is not None:
+                self._count(instance, entry.name)
             handler = instance.handlers[entry.name]
             entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
@@ -277,6 +287,11 @@ class Host:
                 instance.raised = error
             return int(capi.error_new(b"host import failed"))
         return None
+
+    def _count(self, instance: Instance, name: str) -> None:
+        assert self.called is not None
+        of_component = self.called.setdefault(instance.linked.component.sha256, {})
+        of_component[name] = of_component.get(name, 0) + 1
 
     def _write_resources(
         self, instance: Instance, write: Callable[[Any, int], None], value: Any, at: int
@@ -317,6 +332,8 @@ class Host:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
+            if self.called is not None:
+                self._count(instance, entry.name)
             write = entry.write
             if entry.resources:
                 self.codecs.resources.handles = instance.handles

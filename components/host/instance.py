@@ -62,13 +62,11 @@ class Instance:
         "_fuel_left",
         "_functions",
         "_holds_result",
-        "_start",
         "block",
         "busy",
         "closed",
         "context",
         "fault",
-        "fuel_given",
         "handlers",
         "handles",
         "host",
@@ -99,13 +97,10 @@ class Instance:
         self.result_at = self.block.at
         self._call = CallState()
         self._functions: Functions = {}
-        self._start: Start | None = None
-        """set while its start code runs"""
         self.handles = Handles(self.context)
         self._fibers = linked.parks or host.fibers or linked.component.sha256 in host.long
         """every call may be interrupted at the end of a slice; else only those may run that are over soon"""
         self._fuel_left = 0
-        self.fuel_given = 0
         self._holds_result = False
 
     # ---- life ------------------------------------------------------------------------------------
@@ -119,9 +114,9 @@ class Instance:
 
     def begin_start(self, fuel: int) -> None:
         """Start code is to run within ``fuel``; ``advance`` runs it, like a call. Once, before any call."""
-        self._start = Start(self.linked, self.context)
+        self._call.start = Start(self.linked, self.context)
         self.busy, self._call.begun = True, False
-        self.fuel_given = self._fuel_left = fuel
+        self._call.fuel_given = self._fuel_left = fuel
         set_fuel(self.context, fuel)
 
     def close(self) -> None:
@@ -142,7 +137,7 @@ class Instance:
     def _end(self) -> None:
         call = self._call
         future, call.future = call.future, None
-        self.busy, call.begun, self._start = False, False, None
+        self.busy, call.begun, self._call.start = False, False, None
         self.request, call.pending = None, None
         if future:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
@@ -169,7 +164,7 @@ class Instance:
             val_delete(self.result_at)
         signature, function, _ = self._functions[export]
         self._call.signature, self.busy, self._holds_result = signature, True, False
-        self.fuel_given = self._fuel_left = fuel
+        self._call.fuel_given = self._fuel_left = fuel
         self.memory.asked = 0
         if self._fibers:
             self.busy = False
@@ -217,7 +212,7 @@ class Instance:
         call.signature, call.function, _ = self._functions[export]
         self.busy, call.begun = True, False
         self.memory.asked = 0
-        self.fuel_given = self._fuel_left = fuel
+        self._call.fuel_given = self._fuel_left = fuel
         set_fuel(self.context, fuel)
 
     def _begin_refused(self, export: str) -> NoReturn:
@@ -239,7 +234,7 @@ class Instance:
         if self.closed:
             return 0
         before = self._fuel_left
-        if self._start is not None:
+        if self._call.start is not None:
             self.host.memory.owner = self.memory
         if self._call.begun:
             done = future_poll(self._call.future)
@@ -277,8 +272,8 @@ class Instance:
             raise HostError("advance without begin")
         call, block = self._call, self.block
         call.begun = True
-        if self._start is not None:
-            return self._first_of_start(self._start)
+        if self._call.start is not None:
+            return self._first_of_start(self._call.start)
         signature = call.signature
         at = call.arguments_at or (
             signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
@@ -289,7 +284,7 @@ class Instance:
                 call.function, self.context, at, signature.arity, block.at, signature.results, block.error_at
             )
             return bool(future_poll(call.future))
-        long = self.fuel_given > SLICE_FUEL
+        long = self._call.fuel_given > SLICE_FUEL
         if long:
             self._fuel_left = SLICE_FUEL
             set_fuel(self.context, SLICE_FUEL)
@@ -298,7 +293,7 @@ class Instance:
             left = block.fuel(self.context)
             if error and not left:
                 self._too_long(error)
-            set_fuel(self.context, left + self.fuel_given - SLICE_FUEL)
+            set_fuel(self.context, left + self._call.fuel_given - SLICE_FUEL)
         if error:
             block.words[ERROR] = error
         return True
@@ -309,7 +304,7 @@ class Instance:
         if self._fibers:
             self._call.future = start.on_fiber(SLICE_FUEL, self.block.error_at)
             return bool(future_poll(self._call.future))
-        long = self.fuel_given > SLICE_FUEL
+        long = self._call.fuel_given > SLICE_FUEL
         if long:
             self._fuel_left = SLICE_FUEL
             set_fuel(self.context, SLICE_FUEL)
@@ -318,7 +313,7 @@ class Instance:
             left = self.block.fuel(self.context)
             if error and not left:
                 self._too_long(error)
-            set_fuel(self.context, left + self.fuel_given - SLICE_FUEL)
+            set_fuel(self.context, left + self._call.fuel_given - SLICE_FUEL)
         words[ERROR] = error
         return True
 
@@ -345,10 +340,10 @@ class Instance:
         if words[ERROR]:
             self._fail(words[ERROR])
             return
-        if self._start is None:
+        if self._call.start is None:
             self._holds_result = call.signature.results == 1
         else:
-            self._functions, self._start = self._start.exports(self.store), None
+            self._functions, self._call.start = self._call.start.exports(self.store), None
 
     def _asked_too_often(self) -> Fault:
         return Fault(
@@ -362,7 +357,7 @@ class Instance:
         fault = classify(capi.error_at(error), self.memory.refused, self.fuel_used())
         text = fault.message
         if "memory limit" in text or "memory minimum size" in text:
-            fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used)
+            fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used, fault.functions)
         self._die(fault)
 
     def _die(self, fault: Fault) -> None:
@@ -402,7 +397,7 @@ class Instance:
     def limit_fuel(self, fuel: int) -> None:
         """Lower what is left for the call under way (its deadline came closer while it was parked)."""
         if fuel < self._fuel_left:
-            self.fuel_given -= self._fuel_left - fuel
+            self._call.fuel_given -= self._fuel_left - fuel
             self._fuel_left = fuel
             capi.set_fuel(self.context, fuel)
 
@@ -430,7 +425,7 @@ class Instance:
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""
-        return self.fuel_given - self.block.fuel(self.context)
+        return self._call.fuel_given - self.block.fuel(self.context)
 
     @property
     def memory_bytes(self) -> int:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import wasmtime
 
+from twinloop.components.host.backtrace import trapped_in
 from twinloop.components.host.capi import trap_code_of
 
 
@@ -48,13 +49,13 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A component's fault: cause, one line of text, fuel used by the call, captured standard error (with
-    WASI)."""
+    """A component's fault: cause, one line of text, fuel used by the call, and the names of the functions
+    that it was in, the innermost first, as far as its name section has them."""
 
     cause: Cause
     message: str
     fuel_used: int = 0
-    stderr: str = ""
+    functions: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.cause.value}: {self.message}"
@@ -79,14 +80,18 @@ def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int
     """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths."""
     lines = str(error).strip().splitlines() or ["no text"]
     text = lines[-1].strip()
+    functions = trapped_in(str(error))
     code = trap_code_of(error)
     if code is None:
         if "hostcall fuel" in str(error) or "fuel allocated for hostcalls" in str(error):
-            return Fault(Cause.TRANSFER_LIMIT, text, fuel_used)
-        return Fault(Cause.ABI, text, fuel_used)
+            return Fault(Cause.TRANSFER_LIMIT, text, fuel_used, functions)
+        return Fault(Cause.ABI, text, fuel_used, functions)
     cause = _TRAPS.get(code, Cause.UNREACHABLE)
     if refused_growths and cause in (Cause.UNREACHABLE, Cause.OUT_OF_BOUNDS):
         return Fault(
-            Cause.MEMORY_LIMIT, f"memory growth was refused {refused_growths} times, then: {text}", fuel_used
+            Cause.MEMORY_LIMIT,
+            f"memory growth was refused {refused_growths} times, then: {text}",
+            fuel_used,
+            functions,
         )
-    return Fault(cause, text, fuel_used)
+    return Fault(cause, text, fuel_used, functions)

@@ -17,6 +17,7 @@ from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.text.errors import printable
 from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.kernel.histogram import NEVER
@@ -31,6 +32,10 @@ STYLES = {
     Verdict.INVALID: "bold red",
 }
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdict.UNSURE: "~"}
+TOLD_MAX = 3
+"""kinds of faults, and of errors, of one gateway that are told; the result file has more"""
+STDERR_LINES = 6
+"""of a faulted component, the last ones"""
 NAMED_MAX = 8
 """points without a value, by name"""
 _BUSY = 0.9
@@ -300,6 +305,32 @@ def _fidelity(console: Console, fidelity: dict[str, Any]) -> None:
     console.print(table)
 
 
+def _told(console: Console, told: dict[str, Any]) -> None:
+    """What components' faults and errors said: the first few kinds."""
+    for one in told["faults"][:TOLD_MAX]:
+        where = f" in {' < '.join(one['functions'])}" if one["functions"] else ""
+        console.print(
+            f"  fault  {escape(one['instance'])} ({escape(one['component'])}) {one['cause']}, "
+            f"{number_of(one['count'], 'time')}, first {_when(one['first_ns'])} "
+            f"after {one['fuel']} fuel: {escape(one['message'])}{escape(where)}"
+        )
+        for line in one["stderr"].rstrip().splitlines()[-STDERR_LINES:]:
+            console.print(f"    stderr  {escape(printable(line))}")
+    for one in told["errors"][:TOLD_MAX]:
+        console.print(
+            f"  error  {escape(one['component'])}, {number_of(one['count'], 'time')}, first for "
+            f"{escape(one['device'])} {_when(one['first_ns'])}: {escape(printable(one['error']))}"
+        )
+    for what in ("faults", "errors"):
+        if len(told[what]) > TOLD_MAX:
+            left = number_of(len(told[what]) - TOLD_MAX, "more kind")
+            console.print(f"  and {left} of {what}, told in result.json (--out)")
+
+
+def _when(at_ns: int) -> str:
+    return f"at {show_duration(at_ns)}" if at_ns >= 0 else "at boot"
+
+
 def _gateways(console: Console, data: dict[str, Any]) -> None:
     for name, figures in data["gateways"].items():
         band = data["bands"][name]
@@ -324,6 +355,7 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
         spent = sorted(figures["components"].items(), key=lambda item: -item[1]["cpu_ns"])
         shares = "  ".join(f"{component} {show_duration(one['cpu_ns'])}" for component, one in spent)
         console.print(f"  cpu time  {escape(shares)}  host {show_duration(figures['host_ns'])}")
+        _told(console, figures["told"])
         uplink, store = figures["uplink"], figures["store"]
         text = (
             f"  uplink  {uplink['published']} published, {uplink['resent']} given back, "

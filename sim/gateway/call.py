@@ -22,6 +22,7 @@ from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.wasi.waiting import waits_outside
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
@@ -43,15 +44,13 @@ def call(
     returns_batch: bool = False,
     arguments_at: int = 0,
 ) -> Steps:
-    """Run one call of an instance; returns a Fault, or None with the result in it. ``arguments`` are Python
-    values, or C values at ``arguments_at``; ``values``: how many they lower. Work is added to ``times`` under
-    ``stage``, waiting for a core under queue, parked bus time under bus."""
+    """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
+    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
-    spent = times.spent_ns
-    deadline_at, calls, imports = 0, 1, 0
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
+    spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
         asked = env.now
         if cores.free:
@@ -63,11 +62,10 @@ def call(
                 cores.release(0)
                 return instance.fault
         start = imported.segment_start_ns = env.now
-        if calls:
+        if not imports:  # its first segment
             deadline_at = start + within_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
-                calls = 0
             elif arguments_at:
                 instance.begin_at(export, arguments_at, slot.fuel_limit)
             else:
@@ -95,12 +93,9 @@ def call(
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
-            try:
-                reply = yield from _serve(machine, slot, port, request, left_ns)
-            except GuestEnded as end:
-                return instance.kill(Cause(end.cause), str(end))
-        spent[BUS if request.name[:8] == "fieldbus" else stage] += env.now - parked
-        if instance.closed:
+            reply = yield from _serve(machine, slot, port, request, left_ns)
+        spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
+        if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {within_ns} ns in all")
@@ -108,6 +103,11 @@ def call(
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports, values = 0, 1, _bytes_between(request, reply)
+
+
+def _outside(request: Request) -> bool:
+    """Was it WASI, and something outside that it waited for?"""
+    return "#" in request.name and waits_outside(request.arguments)
 
 
 def _bytes_between(request: Request, reply: Any) -> int:
@@ -137,22 +137,28 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     if starts:
         return Fault(
             Cause.OUT_OF_FUEL,
-            f"its start code takes more than {slot.spec.start_ns} ns of CPU time",
+            f"more than {slot.spec.start_ns} ns of CPU time (limit start)",
             fault.fuel_used,
+            fault.functions,
         )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
     if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
-        return Fault(
-            Cause.OUT_OF_FUEL, f"more than {slot.spec.cpu_ns} ns of CPU time in one call", fault.fuel_used
-        )
-    return Fault(Cause.DEADLINE, f"computed until its deadline of {slot.deadline_ns} ns", fault.fuel_used)
+        text = f"more than {slot.spec.cpu_ns} ns of CPU time in one call"
+        return Fault(Cause.OUT_OF_FUEL, text, fault.fuel_used, fault.functions)
+    text = f"computed until its deadline of {slot.deadline_ns} ns"
+    return Fault(Cause.DEADLINE, text, fault.fuel_used, fault.functions)
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
-    """Let a parked import other than transact act, for at most ``left_ns``; returns its result."""
+    """Let a parked import other than transact act, for at most ``left_ns``; returns its result. An instance
+    that it ends has its fault then."""
     name, arguments = request
     if name in slot.imports.tasks:
-        return (yield from slot.imports.tasks[name](*arguments, machine.env.now + left_ns))
+        try:
+            return (yield from slot.imports.tasks[name](*arguments, machine.env.now + left_ns))
+        except GuestEnded as end:
+            assert slot.instance is not None
+            return slot.instance.kill(Cause(end.cause), str(end))
     if name == "fieldbus.receive" and port is not None:
         return (yield port.receive(arguments[0], min(arguments[1], left_ns)))
     if name == "fieldbus.send" and port is not None:

@@ -181,6 +181,11 @@ class Gateway:
         if machine.epoch != epoch:
             return  # crashed at the instant at which it was switched on
         began = machine.env.now
+        for slot in self.rack.slots:
+            component = slot.spec.component
+            yield from machine.compile(component.sha256, component.size_bytes)
+        if machine.epoch != epoch:
+            return
         if not self.member.starts_cold:
             yield from [self.supervisor.start(slot) for slot in self.rack.slots]
         if machine.epoch != epoch:

@@ -19,8 +19,9 @@ from twinloop.sim.accounts.latency import BUS, DRIVER, StageTimes
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.field.mqtt_site import MqttPort
 from twinloop.sim.gateway.call import call
-from twinloop.sim.gateway.pipeline import Pipeline, missed_cause
+from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.poller import Poller
+from twinloop.sim.gateway.quality import missed_cause
 from twinloop.sim.gateway.reader import PointTable
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import MS, S, Steps
@@ -215,8 +216,7 @@ class PushReader(Poller):
             self.pipeline.supervisor.fault(slot, fault, generation)
             return 0
         if times.lists is None:
-            assert slot.instance is not None
-            cause = missed_cause(slot.instance.result().value)
+            cause = missed_cause(self.pipeline.supervisor.answered_error(slot, self.name))
             held = bool(self._taken)
             self._unread("unread" if cause == "timeout" else cause, first=cause == "malformed")
             if cause == "malformed" and held:

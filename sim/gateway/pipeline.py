@@ -7,7 +7,6 @@ Belongs here: one poll, one write, what a call's result means for a sample. Neve
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twinloop.components.contract.contract import Verdict
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
@@ -17,7 +16,7 @@ from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline
-from twinloop.sim.gateway.quality import assess
+from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.gateway.slot import Slot
@@ -27,29 +26,10 @@ from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.north.outbox import Outbox
 
-_MISSED = {
-    "rejected": "rejected",
-    "malformed": "malformed",
-    "other": "device",
-    "no-such-point": "device",
-    "not-configured": "driver-fault",
-}
-_BUS_MISSED = {
-    "timeout": "timeout",
-    "disconnected": "disconnected",
-    "too-long": "malformed",
-    "other": "disconnected",
-}
 NOT_UP = "not up"
 NOTHING = Batch((), (), (), (), ()), 0
 ALERT_TEXT_MAX = 120
 """of an alert's text, in the trace"""
-
-
-def missed_cause(error: Any) -> str:
-    """The ledger's cause for a driver-error."""
-    tag, payload = error
-    return _BUS_MISSED[payload[0]] if tag == "bus" else _MISSED[tag]
 
 
 class Pipeline:
@@ -159,7 +139,7 @@ class Pipeline:
         assert instance is not None
         lists = reader.times.lists
         if lists is None:
-            error = instance.result().value
+            error = self.supervisor.answered_error(slot, reader.name)
             if error[0] == "rejected":
                 self.machine.trace.emit("rejected", reader.index, row.k, error[1])
             ledger.close(row, row.open, End.MISSED, missed_cause(error))
@@ -270,6 +250,8 @@ class Pipeline:
             return NOTHING
         assert slot.instance is not None
         lists = reader.times.lists
+        if lists is None:
+            self.supervisor.answered_error(slot, reader.name)
         slot.instance.take_result(reader.arguments.held)
         slot.release(slot.generation)
         if lists is None:
@@ -310,6 +292,7 @@ class Pipeline:
         result = instance.result()
         slot.release(slot.generation)
         if not result.ok:
+            self.supervisor.answered_error(slot, reader.name)
             ledger.close(row, row.open & kept, End.LOST, "policy-error")
             return []
         groups = verdict_groups(result.value, kept, reader.table.bit_of)
@@ -393,7 +376,7 @@ class Pipeline:
             return "driver-fault"
         assert slot.instance is not None
         result = slot.instance.result()
-        return None if result.ok else missed_cause(result.value)
+        return None if result.ok else missed_cause(self.supervisor.answered_error(slot, reader.name))
 
     def status(self, reader: Reader) -> Steps:
         """One get-status: what the driver says of itself goes to the supervisor."""

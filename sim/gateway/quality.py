@@ -8,6 +8,8 @@ has no value travels on, and what becomes of it is no second end.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twinloop.components.host.batch import Batch
 from twinloop.devices.model.statuses import BAD, NO_NUMBER
 from twinloop.sim.accounts.ledger import End, Row
@@ -23,6 +25,26 @@ CAUSE_OF = {
 }
 """BadTimeout, BadNotConnected, BadDeviceFailure, BadCommunicationError: what they mean when a driver says
 them of a read"""
+
+_MISSED = {
+    "rejected": "rejected",
+    "malformed": "malformed",
+    "other": "device",
+    "no-such-point": "device",
+    "not-configured": "driver-fault",
+}
+_BUS_MISSED = {
+    "timeout": "timeout",
+    "disconnected": "disconnected",
+    "too-long": "malformed",
+    "other": "disconnected",
+}
+
+
+def missed_cause(error: Any) -> str:
+    """The ledger's cause for a driver-error."""
+    tag, payload = error
+    return _BUS_MISSED[payload[0]] if tag == "bus" else _MISSED[tag]
 
 
 def assess(books: Books, trace: Trace, reader: Reader, row: Row, batch: Batch) -> None:

@@ -19,6 +19,7 @@ from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.wasi.hosts import Hosts
 from twinloop.sim.wasi.system import System
 
 LOG_LINE_BYTES_MAX = 4 << 10
@@ -53,9 +54,7 @@ class Slot:
     """One supervised instance: which component, in which state. ``deadline_ns`` of one call."""
 
     __slots__ = (
-        "_held_bytes",
         "_machine",
-        "_streams",
         "_waiters",
         "deadline_ns",
         "fuel_limit",
@@ -89,7 +88,7 @@ class Slot:
         deadline_ns: int,
         streams: RandomStreams,
     ) -> None:
-        self._machine, self._streams = machine, streams
+        self._machine = machine
         self.name = name
         self.spec = spec
         self.linked = linked
@@ -115,7 +114,6 @@ class Slot:
         """told when the instance goes: its connection goes with it"""
         self.serving = False
         self._waiters: deque[Event] | None = None
-        self._held_bytes = 0
         self.imports = Imports(machine, self, streams)
 
     def reprice(self) -> None:
@@ -143,7 +141,7 @@ class Slot:
             settings=self.settings,
             meter=self.meter,
             deadline_ns=self.deadline_ns,
-            streams=self._streams,
+            streams=self.imports.streams,
         )
         slot.imports.begin_with(self.imports)
         return slot
@@ -153,35 +151,36 @@ class Slot:
         self.generation += 1
         self.instance = instance
         self.health = ""
-        self._hold(HOST_BYTES_PER_INSTANCE)
+        self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE)
 
     def started(self) -> bool:
         """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
         left for it."""
         assert self.instance is not None
         self.instance.memory.on_growth = self._grown
-        return self._hold(self.instance.memory_bytes)
+        return self._machine.budget.hold_memory(self.instance.memory_bytes)
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
-        return self._held_bytes
-
-    def _hold(self, change_bytes: int) -> bool:
-        self._held_bytes += change_bytes
-        return self._machine.budget.hold_memory(change_bytes)
+        instance = self.instance
+        if instance is None:
+            return 0
+        started = instance.memory.on_growth is not None
+        return HOST_BYTES_PER_INSTANCE + (instance.memory_bytes if started else 0)
 
     def _grown(self, change_bytes: int) -> None:
-        if not self._hold(change_bytes):
+        if not self._machine.budget.hold_memory(change_bytes):
             self._machine.budget.breach("memory")
 
     def drop(self) -> None:
         """Close the instance, if there is one."""
-        instance, self.instance = self.instance, None
+        held_bytes, instance, self.instance = self.held_bytes(), self.instance, None
         if instance is not None:
             if self.on_drop is not None:
                 self.on_drop()
-            self._hold(-self._held_bytes)
+            self._machine.budget.hold_memory(-held_bytes)
             instance.memory.on_growth = None
+            self.imports.forget_actions()
             instance.close()
             self.imports.instance_gone()
 
@@ -226,6 +225,7 @@ class Imports:
     """What a slot's imports mean: clock, log, state."""
 
     __slots__ = (
+        "_actions",
         "_limits",
         "_log_count",
         "_log_dropped",
@@ -235,10 +235,12 @@ class Imports:
         "bytes_carried",
         "crossings",
         "handlers",
+        "hosts",
         "logged",
         "machine",
         "name",
         "segment_start_ns",
+        "streams",
         "tasks",
         "values",
         "wasi",
@@ -246,20 +248,24 @@ class Imports:
 
     def __init__(self, machine: Machine, slot: Slot, streams: RandomStreams) -> None:
         self.machine, self._slot = machine, slot
-        self.name = slot.name
+        self.name, self.streams = slot.name, streams
         self.segment_start_ns = 0
         self.bytes_carried = 0
         """by imports of the segment under way that answered at once"""
         self.crossings = 0
         """imports of the segment under way that answered at once"""
         self.logged = False
-        """lines or drops of the segment under way wait for ``flush_log``"""
+        """lines, drops or actions of the segment under way wait for ``flush_log``"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
         self._limits: dict[str, int] = {}
         """limits that the segment under way has hit"""
+        self._actions: list[Callable[[], None]] = []
+        """what the segment under way does outside the instance"""
+        self.hosts: Hosts | None = None
+        """who can be reached over sockets"""
         self.handlers: dict[str, Callable[..., Any]] = {
             "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
             "state.get": self._get, "state.keys": self._keys,
@@ -282,7 +288,7 @@ class Imports:
 
     def begin_with(self, before: Imports) -> None:
         """With a copy of what another one keeps on the flash."""
-        self.values = dict(before.values)
+        self.values, self.hosts = dict(before.values), before.hosts
         if self.wasi is not None and before.wasi is not None:
             self.wasi.files.copy(before.wasi.files)
 
@@ -297,8 +303,13 @@ class Imports:
         """The gateway has died: what its instance said in the segment under way nobody hears."""
         self._log_lines.clear()
         self._limits.clear()
+        self.forget_actions()
         self.logged = False
         self.crossings = self.bytes_carried = 0
+
+    def forget_actions(self) -> None:
+        """Its instance dies before the CPU time has passed that led to them."""
+        self._actions.clear()
 
     # ---- what WASI asks and tells ----------------------------------------------------------------
     def instant_ns(self) -> int:
@@ -316,6 +327,11 @@ class Imports:
     def say(self, level: str, line: str) -> None:
         """A line of its output: kept and bounded like what it logs."""
         self._log(level, line)
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Something that it does outside: done when the segment's CPU time has passed."""
+        self._actions.append(action)
+        self.logged = True
 
     def limit(self, name: str, count: int) -> None:
         """It has hit a limit; told when the segment's CPU time has passed."""
@@ -373,6 +389,9 @@ class Imports:
         if self._log_dropped:
             self.machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
             self._log_dropped = 0
+        actions, self._actions = self._actions, []
+        for act in actions:
+            act()
 
     def _get(self, key: str) -> bytes | None:
         self.crossings += 1

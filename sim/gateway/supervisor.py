@@ -9,6 +9,7 @@ to the cores. A fault in configure counts like any other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twinloop.components.host.host import Host
@@ -16,6 +17,7 @@ from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import DRIVER, StageTimes
 from twinloop.sim.gateway.call import START, call
+from twinloop.sim.gateway.complaints import MESSAGE_MAX, Complaints
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Event, Steps, Task, Timer
@@ -47,6 +49,7 @@ class Supervisor:
         self._host = host
         self._restart = restart
         self._jitter = jitter
+        self.complaints = Complaints()
         self.faults: dict[tuple[str, str], int] = {}
         """(component, cause) -> faults"""
         self.restarts = self.quarantined = 0
@@ -89,7 +92,7 @@ class Supervisor:
         if not fits and slot not in self._rack.staged:
             fits = self._make_room()
         if fault is not None:
-            self.fault(slot, fault)
+            self.fault(slot, replace(fault, message=f"in its start code: {fault.message}"))
         elif not fits:
             self.refuse_memory(slot)
         else:
@@ -134,6 +137,10 @@ class Supervisor:
         key = slot.spec.name, fault.cause.value
         self.faults[key] = self.faults.get(key, 0) + 1
         slot.meter.faults[fault.cause.value] = slot.meter.faults.get(fault.cause.value, 0) + 1
+        self.complaints.fault(machine.env.now, slot, fault)
+        machine.trace.emit(
+            "fault", slot.name, fault.cause.value, fault.message[:MESSAGE_MAX], fault.fuel_used
+        )
         slot.move("fault", fault.cause.value)
         slot.drop()
         if slot in self._rack.staged:  # it serves nobody: who needs it again starts it
@@ -154,6 +161,14 @@ class Supervisor:
         )
         wait_ns = slot.history.backoff_ns + self._jitter.spread(int(slot.history.backoff_ns * restart.jitter))
         machine.env.call_in(wait_ns, self._again, slot, machine.epoch)
+
+    def answered_error(self, slot: Slot, device: str) -> Any:
+        """A component's finished call has answered with this error of its own; of the bus it is no news."""
+        assert slot.instance is not None
+        error = slot.instance.result().value
+        if error[0] != "bus":
+            self.complaints.error(self._machine.env.now, slot, device, error)
+        return error
 
     def _again(self, slot: Slot, epoch: int) -> None:
         if slot.state == "backoff" and self._machine.epoch == epoch:

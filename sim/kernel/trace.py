@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sync": ("gateway", "rows"),
     "session": ("gateway", "state", "attempt"),
     "component": ("gateway", "slot", "state", "cause"),
+    "fault": ("slot", "cause", "message", "fuel"),
     "status": ("slot", "health", "polls", "errors"),
     "gateway": ("gateway", "state"),
     "boot": ("gateway", "instances", "boot_ns"),

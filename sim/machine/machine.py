@@ -10,13 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from twinloop.sim.kernel.clock import Environment, Event
+from twinloop.sim.kernel.clock import Environment, Event, Steps
 from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.cores import Cores
 from twinloop.sim.model.boards import Board
+
+COMPILE_SLICE_NS = 1_000_000
+"""compiling beside other work goes at low priority: it gives its core away as often as this (ours)"""
 
 TRANSITIONS = StateMachine(
     "gateway",
@@ -75,6 +78,8 @@ class Machine:
         self.journal: deque[tuple[Keeps, str, bytes | None]] = deque(maxlen=None if syncs else 0)
         """what components' ``state`` has changed since the last sync: (place, key, value before); nothing
         where nothing syncs"""
+        self._compiled: dict[str, None] = {}
+        """digests of components whose compiled code it has"""
         self.flash: Flash | None = None
         """None: what is written syncs at once"""
         self.busy_ns = 0
@@ -91,6 +96,20 @@ class Machine:
         following = TRANSITIONS.after(self.name, self.state, event)
         self.state = following
         self.trace.emit("gateway", self.index, following)
+
+    def compile(self, digest: str, size_bytes: int, slice_ns: int | None = None) -> Steps:
+        """Compile a component on one core, which others get after each ``slice_ns`` (None: at the end). What
+        was compiled in an earlier life lies on the flash."""
+        if digest in self._compiled:
+            return
+        epoch = self.epoch
+        left_ns = self.budget.host_many("compile_kib", -(-size_bytes // 1024))
+        while left_ns > 0 and self.epoch == epoch:
+            part_ns = left_ns if slice_ns is None else min(left_ns, slice_ns)
+            yield from self.cores.hold(part_ns)
+            left_ns -= part_ns
+        if self.epoch == epoch:
+            self._compiled[digest] = None
 
     def end_life(self) -> None:
         """Whoever holds or waits for a core is gone; the next life has its own."""

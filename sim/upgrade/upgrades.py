@@ -14,6 +14,7 @@ swap. Going back takes the instances that were kept.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 
 from twinloop.components.host.component import ComponentRefused
@@ -23,8 +24,9 @@ from twinloop.sim.cloud.orders import ENDS, TRANSITIONS, Upgrade
 from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.gateway import Gateway
-from twinloop.sim.kernel.clock import MS, S, Steps, Task
+from twinloop.sim.kernel.clock import S, Steps, Task
 from twinloop.sim.kernel.random import RandomStream
+from twinloop.sim.machine.machine import COMPILE_SLICE_NS
 from twinloop.sim.model.spec import ComponentSpec, UpgradeSpec
 from twinloop.sim.upgrade.download import Fetch
 from twinloop.sim.upgrade.swap import Swap
@@ -32,8 +34,6 @@ from twinloop.sim.upgrade.trial import Trial
 
 WAITING_MAX = 8
 """upgrades that wait for one gateway to finish another; more are refused (cause ``limit``)"""
-COMPILE_SLICE_NS = MS
-"""compiling goes at low priority: it gives its core away as often as this (ours)"""
 
 
 class Upgrades:
@@ -174,10 +174,7 @@ class Upgrades:
         gateway = self._gateway
         assert self._fetch is not None
         data, epoch = self._fetch.data(), gateway.machine.epoch
-        left_ns = gateway.machine.budget.host_many("compile_kib", _kib(data))
-        while left_ns > 0 and gateway.machine.epoch == epoch:
-            yield from gateway.machine.cores.hold(min(left_ns, COMPILE_SLICE_NS))
-            left_ns -= COMPILE_SLICE_NS
+        yield from gateway.machine.compile(hashlib.sha256(data).hexdigest(), len(data), COMPILE_SLICE_NS)
         if gateway.machine.epoch != epoch:
             return ""
         old = next(slot.spec for slot in gateway.rack.slots if slot.spec.name == upgrade.component)

@@ -20,6 +20,8 @@ class Pollable:
     """Ready from the beginning: an output that is kept, an input that is at its end."""
 
     resource = resource_number("pollable")
+    outside = False
+    """is it about what happens outside the gateway? Such waiting is time of the bus"""
 
     def ready(self, instant_ns: int) -> bool:
         """At that instant of simulated time?"""
@@ -35,6 +37,12 @@ class Pollable:
 
     def dropped(self) -> None:
         """Nothing waits for it any more."""
+
+
+def waits_outside(arguments: Sequence[Any]) -> bool:
+    """Is one of what a function that parks was called with about what happens outside?"""
+    things = [thing for one in arguments for thing in (one if type(one) is list else [one])]
+    return any(getattr(thing, "outside", False) for thing in things)
 
 
 class Timer(Pollable):
