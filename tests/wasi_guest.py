@@ -93,7 +93,7 @@ def guest(
         ("log", *packages),
         guest_bytes() if wasm is None else wasm,
         options=(("do", do), *((name, str(value)) for name, value in options.items())),
-        wasi=WasiSpec(packages, folders, environment, arguments),
+        wasi=WasiSpec(packages=packages, folders=folders, environment=environment, arguments=arguments),
         **{"deadline_ns": 9 * S, **(limits or {})},
     )
 

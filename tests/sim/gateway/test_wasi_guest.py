@@ -258,7 +258,7 @@ def starting(body: str) -> bytes:
     ("body", "cause", "words"),
     [
         ("(call $block (call $make (i64.const 2000000000)))", "deadline", "20000000 ns"),
-        ("(loop $for-ever (br $for-ever))", "out-of-fuel", "its start code takes more than 20000000 ns of CPU time"),
+        ("(loop $for-ever (br $for-ever))", "out-of-fuel", "in its start code: more than 20000000 ns of CPU time (limit start)"),
         ("unreachable", "unreachable", "unreachable"),
     ],
 )  # fmt: skip
