@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.components import guests
-from tests.plants import component, plant
-from tests.wasi_guest import DATA, ETC, guest, run, told
+from tests.plants import component, marked, offer, plant, upgradable
+from tests.wasi_guest import DATA, ETC, guest, guest_bytes, run, told
 from twinloop.components.host.host import Host
+from twinloop.components.releases.registry import Version
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
@@ -194,6 +195,16 @@ def test_a_power_cut_tears_what_wasnt_synced(host: Host) -> None:
         after.append(len(reads[6]))
     assert min(after) < 6 * 7
     assert len({*after}) > 2
+
+
+def test_an_upgrade_goes_on_with_the_files_of_the_version_before(host: Host) -> None:
+    """Each call finds one line more than the one before, whichever version made that."""
+    release = offer("c-wasi", "1.1.0", marked(guest_bytes(), "1.1.0"))
+    ordered = act(2500 * MS, "upgrade", "gw/c-wasi", version="1.1.0")
+    spec = plant(host, count=1, duration_ns=14 * S, timeline=(ordered,), transform=guest(host, "append read"))
+    found = run(host, upgradable(spec, release))
+    assert found.slot.spec.version == Version(1, 1, 0)
+    assert [text.count("hello") for text in found.all] == list(range(1, 15))
 
 
 def test_a_sync_waits_for_the_flash(host: Host) -> None:

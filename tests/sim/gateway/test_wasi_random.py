@@ -136,7 +136,8 @@ def test_a_run_goes_on(host: Host, do: list[str], timeline: list[Action], quota_
         entries = list(tree.root.below())[1:]
         used = sum(ENTRY_BYTES + node.size_bytes for node in entries)
         assert tree.used_bytes == used
-        assert used <= tree.folder.quota_bytes
+        if not any(one.deed.name == "power-cut" for one in plan):  # it may bring back what had made room
+            assert used <= tree.folder.quota_bytes
         assert not any(node.opened for node in entries)
     kept = {path: data for path, data in wasi.files.content().items() if not path.startswith("/data/")}
     assert kept == ({"/etc/motd": b"be kind\n"} if folders else {})
