@@ -43,7 +43,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for top in ("components", "devices", "sim", "scenarios", "tui"):
         for path in (ROOT / top).rglob("*.py"):
-            if "guests" not in path.parts:
+            if not {"guests", "starters"} & {*path.parts}:
                 found[
                     path.relative_to(ROOT)
                     .with_suffix("")

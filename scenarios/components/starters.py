@@ -14,6 +14,8 @@ from twinloop.scenarios.text.errors import ScenarioError, unknown
 
 COMPONENTS = Path(__file__).parents[2] / "components"
 STARTERS = COMPONENTS / "starters"
+BINDINGS = COMPONENTS / "guests" / "bindings"
+"""of each world for C, generated (components/build.py says by which command)"""
 WORLDS = {"driver": "device-driver", "transform": "reading-transform", "policy": "routing-policy"}
 """role -> the world of components/wit that its starters are of"""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -59,6 +61,9 @@ def begin(language: str, role: str, name: str, folder: Path) -> list[Path]:
             written.append(_copy(file, folder / relative, words))
         for file in sorted((COMPONENTS / "wit").glob("*.wit")):
             written.append(_copy(file, folder / "wit" / file.name, {}))
+        if language == "c":
+            for file in sorted(BINDINGS.glob(f"{WORLDS[role].replace('-', '_')}*")):
+                written.append(_copy(file, folder / "bindings" / file.name, {}))
         cases = STARTERS / "cases" / f"{role}.yaml"
         written.append(_copy(cases, folder / f"{name}.cases.yaml", words))
     except OSError as failure:

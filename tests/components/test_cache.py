@@ -348,6 +348,40 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
     assert found == [(1, 0)]
 
 
+HOLDS = """
+import sys, time
+from pathlib import Path
+from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.host import CODE_FLAGS
+cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
+assert cache._usable()
+with cache._turn(bytes.fromhex(sys.argv[2])):
+    print("held", flush=True)
+    time.sleep(300)
+"""
+
+
+def test_who_waits_goes_on_when_the_first_is_killed(host: Host, tmp_path: Path) -> None:
+    data = large_component(tmp_path / "large.wasm").read_bytes()
+    found = cache(tmp_path / "cache")
+    key = found.key(sha256(data).hexdigest()).hex()
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path / "cache"), key], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held\n"
+    counted: list[tuple[int, int]] = []
+    waiting = threading.Thread(target=lambda: counted.append(compiled(host, found, data)))
+    waiting.start()
+    time.sleep(0.2)
+    assert counted == []
+    first.kill()
+    first.communicate(timeout=60)
+    waiting.join(60)
+    assert counted == [(0, 1)]
+    assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".cwasm"]
+
+
 def test_a_lock_that_cannot_be_had_is_done_without(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

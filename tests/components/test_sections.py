@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import wasmtime
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wasmtime import component as wc
 
@@ -286,6 +286,7 @@ BODIES = st.binary(max_size=60)
 SECTIONS = st.lists(st.tuples(st.integers(0, 14), BODIES), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\0asm")
 def test_any_bytes(data: bytes) -> None:
@@ -293,6 +294,7 @@ def test_any_bytes(data: bytes) -> None:
     understood(COMPONENT_PREAMBLE + data)
 
 
+@settings(deadline=None)
 @given(SECTIONS, st.integers(0, 2))
 def test_any_sections(sections: list[tuple[int, bytes]], nested: int) -> None:
     body = b"".join(section(kind, content) for kind, content in sections)
@@ -302,6 +304,7 @@ def test_any_sections(sections: list[tuple[int, bytes]], nested: int) -> None:
     understood(data)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(WASM.glob("*.wasm"))),
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=8),
