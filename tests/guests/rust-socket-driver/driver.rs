@@ -49,7 +49,7 @@ impl Driver {
         };
         self.number = self.number.wrapping_add(1);
         let mut frame = self.number.to_be_bytes().to_vec();
-        frame.extend([0, 0, 0, pdu.len() as u8 + 1, 1]);
+        frame.extend([0, 0, 0, pdu.len() as u8 + 1, self.option("unit", "1").parse().unwrap_or(1)]);
         frame.extend(pdu);
         link.write_all(&frame)?;
         let mut head = [0; 7];
