@@ -11,7 +11,7 @@ from pathlib import Path
 from twinloop.components.contract.contract import EXPORTS, IMPORTS, interface
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.binary import SectionsError
-from twinloop.components.host.component import ComponentRefused, read_component
+from twinloop.components.host.component import ComponentRefused, exported_as, read_component
 from twinloop.components.host.sections import Contents, read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, package, wasi_interface
 from twinloop.scenarios.text.units import show_size
@@ -61,7 +61,7 @@ def inspected(path: Path) -> list[tuple[str, str]]:
 
 def _role(contents: Contents) -> str:
     exported = [one.name for one in contents.exports]
-    roles = [role for role in EXPORTS if interface(role) in exported]
+    roles = [role for role in EXPORTS if exported_as(role, exported)]
     if roles:
         return " and ".join(roles)
     near = [name for name in exported if name.startswith("twinloop:gateway/")]

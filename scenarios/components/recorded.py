@@ -102,7 +102,7 @@ def tried(wasm: Path, role: str, calls: list[RecordedCall]) -> Outcome:
         outcome = Outcome(role, component.size_bytes)
         _run(
             Trial(host, wasm.stem, component, _ALL_PACKAGES),
-            component.function_types(host.engine),
+            component.function_types(),
             calls,
             outcome,
         )

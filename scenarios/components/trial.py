@@ -146,8 +146,8 @@ class Trial:
         return fault, None if fault else instance.result(), spent
 
     def _run(self, export: str, arguments: Sequence[Any]) -> tuple[Fault | None, Spent]:
-        meter, began = self.slot.meter, self._env.now
-        fuel, calls, imports, values = meter.fuel, meter.calls, meter.imports, meter.values
+        began = self._env.now
+        fuel, calls, imports, values = self._used()
         found: list[Fault | None] = []
 
         def steps() -> Steps:
@@ -161,14 +161,15 @@ class Trial:
 
         Task(self._env, steps())
         self._env.run()
-        spent = Spent(
-            meter.fuel - fuel,
-            meter.calls - calls,
-            meter.imports - imports,
-            meter.values - values,
-            self._env.now - began,
+        after = self._used()
+        took_ns = self._env.now - began
+        return found[0], Spent(
+            after[0] - fuel, after[1] - calls, after[2] - imports, after[3] - values, took_ns
         )
-        return found[0], spent
+
+    def _used(self) -> tuple[int, int, int, int]:
+        meter = self.slot.meter
+        return meter.fuel + meter.start_fuel, meter.calls, meter.imports, meter.values
 
     @property
     def stderr(self) -> str:

@@ -316,8 +316,8 @@ def _told(console: Console, told: dict[str, Any]) -> None:
         )
         lines = one["stderr"].rstrip().splitlines()
         if len(lines) > STDERR_LINES:  # what went wrong stands first in some languages, last in others
-            left = len(lines) - STDERR_LINES
-            lines[STDERR_LINES // 2 : -STDERR_LINES // 2] = [f"({number_of(left, 'more line')})"]
+            more = number_of(len(lines) - STDERR_LINES, "more line")
+            lines[STDERR_LINES // 2 : -STDERR_LINES // 2] = [f"({more})"]
         for line in lines:
             console.print(f"    stderr  {escape(printable(line))}")
     for one in told["errors"][:TOLD_MAX]:

@@ -47,9 +47,9 @@ def call(
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
-    meter, imported, instance = slot.meter, slot.imports, slot.instance
-    assert instance is not None
+    meter, imported, instance = slot.meter, slot.imports, slot.living
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
+    charge = meter.charge_start if starts else meter.charge
     spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
         asked = env.now
@@ -61,9 +61,9 @@ def call(
             if instance.closed:
                 cores.release(0)
                 return instance.fault
-        start = imported.segment_start_ns = env.now
+        imported.segment_start_ns = env.now
         if not imports:  # its first segment
-            deadline_at = start + within_ns
+            deadline_at = env.now + within_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
             elif arguments_at:
@@ -74,13 +74,13 @@ def call(
         request = instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        cost = meter.charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
+        cost = charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
         cores.release(cost)
         spent[stage] += cost
-        if instance.closed:  # it died while this segment ran: what the segment led to doesn't happen
+        if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()

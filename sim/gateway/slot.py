@@ -160,6 +160,12 @@ class Slot:
         self.instance.memory.on_growth = self._grown
         return self._machine.budget.hold_memory(self.instance.memory_bytes)
 
+    @property
+    def living(self) -> Instance:
+        """Its instance, of which the caller knows that there is one."""
+        assert self.instance is not None
+        return self.instance
+
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
         instance = self.instance

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
-from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 from twinloop.components.host.component import ComponentRefused
 from twinloop.components.host.host import CODE_FLAGS, Host
 
@@ -32,8 +32,8 @@ def cache(folder: Path, **settings: int) -> CodeCache:
 
 def compiled(host: Host, found: CodeCache, data: bytes = NORMALIZE) -> tuple[int, int]:
     """(hits, misses) after the code of that component was asked for."""
-    component = found.compiled(host.engine, data, sha256(data).hexdigest())
-    assert component.type.exports(host.engine)
+    component = found.compiled(host.engines.plain.raw, data, sha256(data).hexdigest())
+    assert component.type.exports(host.engines.plain.raw)
     return found.hits, found.misses
 
 
@@ -259,7 +259,7 @@ def test_off_keeps_nothing(host: Host, tmp_path: Path, monkeypatch: pytest.Monke
 LOADS = """
 import sys
 from pathlib import Path
-from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.engines.plain.cache import CodeCache
 from twinloop.components.host.host import CODE_FLAGS, Host
 host = Host(cache=CodeCache(CODE_FLAGS, Path(sys.argv[1])))
 print("ready", flush=True)
@@ -271,7 +271,7 @@ for _ in range(int(sys.argv[3])):
     if sys.argv[2] == "damage":
         for path in Path(sys.argv[1]).glob("*.cwasm"):
             path.unlink(missing_ok=True)
-print(host.cache.hits, host.cache.misses, host.cache.note)
+print(host.engines.plain.cache.hits, host.engines.plain.cache.misses, host.engines.plain.cache.note)
 """
 
 
@@ -343,7 +343,7 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
         waiting.start()
         time.sleep(0.2)
         assert found == []
-        first._fresh(host.engine, data, key)
+        first._fresh(host.engines.plain.raw, data, key)
     waiting.join(60)
     assert found == [(1, 0)]
 
@@ -351,7 +351,7 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.engines.plain.cache import CodeCache
 from twinloop.components.host.host import CODE_FLAGS
 cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
 assert cache._usable()

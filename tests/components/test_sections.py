@@ -71,17 +71,17 @@ def test_a_shipped_driver() -> None:
 @pytest.mark.parametrize("path", sorted(WASM.glob("*.wasm")), ids=lambda path: path.stem)
 def test_every_shipped_guest_imports_and_exports_what_wasmtime_says(host: Host, path: object) -> None:
     data = path.read_bytes()  # type: ignore[attr-defined]
-    kind = wc.Component(host.engine, data).type
+    kind = wc.Component(host.engines.plain.raw, data).type
     found = read_sections(data)
     assert {one.name: one.functions for one in found.imports} == {
         name: tuple(
             each
-            for each, inner in item.ty.exports(host.engine).items()
+            for each, inner in item.ty.exports(host.engines.plain.raw).items()
             if type(inner.ty).__name__ == "FuncType"
         )
-        for name, item in kind.imports(host.engine).items()
+        for name, item in kind.imports(host.engines.plain.raw).items()
     }
-    assert [one.name for one in found.exports] == list(kind.exports(host.engine))
+    assert [one.name for one in found.exports] == list(kind.exports(host.engines.plain.raw))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,9 @@ def test_shipped_guests_with_other_bytes_in_them(
 
 # ---- what is refused before it is compiled -------------------------------------------------------
 def refused(host: Host, text: str, role: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(host.cache, "compiled", lambda *arguments: pytest.fail("it was compiled"))
+    monkeypatch.setattr(
+        host.engines.plain.cache, "compiled", lambda *arguments: pytest.fail("it was compiled")
+    )
     with pytest.raises(ComponentRefused) as caught:
         host.load(text.encode(), role)
     return str(caught.value)
