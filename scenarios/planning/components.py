@@ -125,7 +125,7 @@ class ComponentPlanner:
         reached: tuple[Remote, ...] = ()
         for index, grant in enumerate(component.grants):
             if isinstance(grant, schema.SocketsGrant):
-                reached += remotes(self._loaded, name, grant, role, (*at, index))
+                reached = remotes(self._loaded, name, grant, role, (*at, index), reached)
             if not isinstance(grant, schema.FilesystemGrant):
                 continue
             for path, folder in grant.folders.items():

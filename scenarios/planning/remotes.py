@@ -16,9 +16,14 @@ from twinloop.sim.model.wasi import OWN_DEVICE, Remote
 
 
 def remotes(
-    loaded: Loaded, name: str, grant: schema.SocketsGrant, role: str, at: Location
+    loaded: Loaded,
+    name: str,
+    grant: schema.SocketsGrant,
+    role: str,
+    at: Location,
+    before: tuple[Remote, ...],
 ) -> tuple[Remote, ...]:
-    """Of one component; raises ScenarioError."""
+    """Of one component, with those of its grants ``before``; raises ScenarioError."""
     error = loaded.document.error
     if role != "driver":
         raise error(at, f"a {role} can't be granted wasi:sockets: only a driver has a device to connect to")
@@ -41,7 +46,7 @@ def remotes(
                 f"{name} can't be granted wasi:sockets: it reads fleet {fleet_name}, and {why}; "
                 "sockets reach devices that are polled over TCP",
             )
-    found: list[Remote] = []
+    found = [*before]
     for index, text in enumerate(grant.remotes):
         place = (*at, "wasi:sockets", index)
         match = re.fullmatch(REMOTE, text)
@@ -53,10 +58,13 @@ def remotes(
                 f'"{remote.host}" is no device that {name} reads; a driver connects to its own device, '
                 f"which each knows as {OWN_DEVICE}: tcp://{OWN_DEVICE}:{remote.port}",
             )
-        if any(remote.port != before.port for before in found):
-            raise error(
-                place, f"a simulated device listens at one port: {found[0].port} or {remote.port}, not both"
-            )
+        for other in found:
+            if remote.port != other.port and (
+                remote.host == other.host or OWN_DEVICE in (remote.host, other.host)
+            ):
+                raise error(
+                    place, f"a simulated device listens at one port: {other.port} or {remote.port}, not both"
+                )
         found.append(remote)
     return tuple(found)
 
