@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
+from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 from twinloop.components.host.component import ComponentRefused
-from twinloop.components.host.host import CODE_FLAGS, Host
+from twinloop.components.host.engines import CODE_FLAGS
+from twinloop.components.host.host import Host
 
 NORMALIZE = (WASM / "normalize.wasm").read_bytes()
 DIGEST = sha256(NORMALIZE).hexdigest()
@@ -260,7 +261,8 @@ LOADS = """
 import sys
 from pathlib import Path
 from twinloop.components.host.cache import CodeCache
-from twinloop.components.host.host import CODE_FLAGS, Host
+from twinloop.components.host.engines import CODE_FLAGS
+from twinloop.components.host.host import Host
 host = Host(cache=CodeCache(CODE_FLAGS, Path(sys.argv[1])))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -352,7 +354,7 @@ HOLDS = """
 import sys, time
 from pathlib import Path
 from twinloop.components.host.cache import CodeCache
-from twinloop.components.host.host import CODE_FLAGS
+from twinloop.components.host.engines import CODE_FLAGS
 cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
 assert cache._usable()
 with cache._turn(bytes.fromhex(sys.argv[2])):
