@@ -22,14 +22,14 @@ from wasmtime import _bindings
 from wasmtime import component as wc
 
 from twinloop.components.contract.contract import PARKING, interface
-from twinloop.components.contract.errors import HostError, HostLimitError
+from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
 from twinloop.components.host.exchange import Replies, read_transact
-from twinloop.components.host.instance import Instance
+from twinloop.components.host.instance import STOPPED, Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.host.resources import Handles
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
@@ -274,6 +274,8 @@ class Host:
         try:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
+            if self.interrupted:
+                raise GuestEnded("dead", STOPPED)  # its slice may hold 200 000 imports
             entry = self._imports[env - 1]
             if entry.resources:
                 self.codecs.resources.handles = instance.handles

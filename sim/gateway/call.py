@@ -10,10 +10,11 @@ import that it led to act.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twinloop.components.contract.errors import GuestEnded
-from twinloop.components.host.batch import batch_in
+from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes, batch_in
 from twinloop.components.host.call_state import Request
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
@@ -49,7 +50,8 @@ def call(
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
-    spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
+    limit_ns = within_ns if starts else slot.fuel_limit_ns
+    spent, deadline_at, calls, imports, used_ns = times.spent_ns, 0, 0 if starts else 1, 0, 0
     while True:
         asked = env.now
         if cores.free:
@@ -62,7 +64,7 @@ def call(
                 return instance.fault
         start = imported.segment_start_ns = env.now
         if not imports:  # its first segment
-            deadline_at = start + within_ns
+            deadline_at, imported.limit_ns = start + within_ns, limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
             elif arguments_at:
@@ -79,12 +81,15 @@ def call(
             yield cost
         cores.release(cost)
         spent[stage] += cost
+        used_ns += cost
         if instance.closed:  # it died while this segment ran: what the segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
+        if used_ns > limit_ns and (starts or limit_ns == slot.spec.cpu_ns):
+            return instance.kill(Cause.OUT_OF_FUEL, _too_long(slot, starts))
         if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"{request.name} after {within_ns} ns")
         parked, left_ns = env.now, deadline_at - env.now
@@ -118,7 +123,23 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
     if instance.fault is not None:
         return 0
     lists = times.lists = batch_in(instance.result_at)
-    return READING_VALUES * lists[0] if lists else 0
+    if not lists:
+        return 0
+    limit_batch(instance, lists)
+    return READING_VALUES * lists[0]
+
+
+def limit_batch(instance: Instance, lists: Lists) -> None:
+    """An instance that returned more than the host carries has its fault then."""
+    if lists[2] or lists[0] > _LOOKED_AT:
+        size = batch_bytes(lists)
+        if size > BATCH_BYTES_MAX:
+            text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
+            instance.kill(Cause.TRANSFER_LIMIT, text)
+
+
+_LOOKED_AT = 1000
+"""readings of a batch; more may be too many bytes"""
 
 
 _SENDING = ("fieldbus.transact", "fieldbus.send")
@@ -128,19 +149,17 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
     if fault.cause is not Cause.OUT_OF_FUEL:
         return fault
-    if starts:
-        return Fault(
-            Cause.OUT_OF_FUEL,
-            f"more than {slot.spec.start_ns} ns of CPU time (limit start)",
-            fault.fuel_used,
-            fault.functions,
-        )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
-    if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
-        text = f"more than {slot.spec.cpu_ns} ns of CPU time in one call"
-        return Fault(Cause.OUT_OF_FUEL, text, fault.fuel_used, fault.functions)
+    by_imports = fault.message.endswith(" imports") and slot.fuel_limit_ns == slot.spec.cpu_ns
+    if starts or by_imports or (cpu_fuel is not None and fault.fuel_used >= cpu_fuel):
+        return replace(fault, message=_too_long(slot, starts))
     text = f"computed until its deadline of {slot.deadline_ns} ns"
-    return Fault(Cause.DEADLINE, text, fault.fuel_used, fault.functions)
+    return replace(fault, cause=Cause.DEADLINE, message=text)
+
+
+def _too_long(slot: Slot, starts: bool) -> str:
+    limit = f"{slot.spec.start_ns} ns of CPU time (limit start)" if starts else ""
+    return f"more than {limit or f'{slot.spec.cpu_ns} ns of CPU time in one call'}"
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
