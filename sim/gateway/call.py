@@ -50,8 +50,7 @@ def call(
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
-    limit_ns = within_ns if starts else slot.fuel_limit_ns
-    spent, deadline_at, calls, imports, used_ns = times.spent_ns, 0, 0 if starts else 1, 0, 0
+    spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
         asked = env.now
         if cores.free:
@@ -64,7 +63,7 @@ def call(
                 return instance.fault
         start = imported.segment_start_ns = env.now
         if not imports:  # its first segment
-            deadline_at, imported.limit_ns = start + within_ns, limit_ns
+            deadline_at, imported.left_ns = start + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
             elif arguments_at:
@@ -80,18 +79,15 @@ def call(
         if cost:
             yield cost
         cores.release(cost)
-        spent[stage] += cost
-        used_ns += cost
+        spent[stage], imported.left_ns = spent[stage] + cost, imported.left_ns - cost
         if instance.closed:  # it died while this segment ran: what the segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
-        if used_ns > limit_ns and (starts or limit_ns == slot.spec.cpu_ns):
-            return instance.kill(Cause.OUT_OF_FUEL, _too_long(slot, starts))
-        if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"{request.name} after {within_ns} ns")
+        if imported.left_ns < 0 or env.now >= deadline_at:
+            return instance.kill(*_over(slot, starts, f"{request.name} after {within_ns} ns"))
         parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
@@ -107,6 +103,12 @@ def call(
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports, values = 0, 1, _bytes_between(request, reply)
+
+
+def _over(slot: Slot, starts: bool, otherwise: str) -> tuple[Cause, str]:
+    """Why a call ends at an import: its CPU time is used up, or else its deadline has come."""
+    by_cpu = slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns)
+    return (Cause.OUT_OF_FUEL, _too_long(slot, starts)) if by_cpu else (Cause.DEADLINE, otherwise)
 
 
 def _bytes_between(request: Request, reply: Any) -> int:

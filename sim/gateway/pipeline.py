@@ -223,7 +223,7 @@ class Pipeline:
                 slot.release(generation)
                 return instance.fault
         imports = slot.imports
-        imports.segment_start_ns = env.now
+        imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
         values += CONSTANT_VALUES
         if stage == TRANSFORM and instance.fault is None:

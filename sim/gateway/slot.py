@@ -236,7 +236,7 @@ class Imports:
         "bytes_carried",
         "crossings",
         "handlers",
-        "limit_ns",
+        "left_ns",
         "logged",
         "machine",
         "name",
@@ -251,8 +251,8 @@ class Imports:
         self.machine, self._slot = machine, slot
         self.name, self.streams = slot.name, streams
         self.segment_start_ns = 0
-        self.limit_ns = slot.fuel_limit_ns
-        """CPU time that the call under way may take"""
+        self.left_ns = slot.fuel_limit_ns
+        """CPU time that the call under way may still take"""
         self.bytes_carried = 0
         """by imports of the segment under way that answered at once"""
         self.crossings = 0
@@ -313,7 +313,7 @@ class Imports:
     def crossed(self) -> None:
         """An import that answers at once was called."""
         self.crossings += 1
-        if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.limit_ns:
+        if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.left_ns:
             raise GuestEnded("out-of-fuel", f"{self.crossings} imports")
 
     def carried(self, size_bytes: int) -> None:
