@@ -37,7 +37,10 @@ def copy(language: str, role: str, name: str, folder: Path) -> None:
 def walk(folder: Path) -> list[Path]:
     """All files below, in linked folders too."""
     return [
-        file for path in folder.iterdir() for file in (walk(path) if path.is_dir() else [path]) if file.is_file()
+        file
+        for path in folder.iterdir()
+        for file in (walk(path) if path.is_dir() else [path])
+        if file.is_file()
     ]
 
 
