@@ -89,3 +89,18 @@ def test_it_runs_beside_folders_of_the_same_names_as_its_rooms(installed: Path, 
 
 def test_it_says_which_version_it_is() -> None:
     assert ran(sys.executable, "-m", "twinloop", "--version").strip() == "twinloop 0.1.0"
+
+
+def test_the_starters_are_whole(installed: Path) -> None:
+    """What a copy of one needs is there, links followed."""
+    starters = installed / "twinloop" / "components" / "starters"
+    for path in (
+        "c/text.h",
+        "c/bindings/device_driver.h",
+        "js/driver.wit",
+        "python/Makefile",
+        "rego/policy.rego",
+    ):
+        assert (starters / path).is_file(), path
+        assert not (starters / path).is_symlink(), path
+    assert (starters.parent / "rego" / "template.wasm").is_file()

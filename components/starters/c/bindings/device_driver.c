@@ -1,0 +1,1 @@
+../../../guests/bindings/device_driver.c

@@ -1,0 +1,1 @@
+../../../guests/bindings/reading_transform.h

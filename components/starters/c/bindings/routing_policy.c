@@ -1,0 +1,1 @@
+../../../guests/bindings/routing_policy.c
