@@ -43,7 +43,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         assert {name.split("/")[0] for name in packed.namelist()} == {"twinloop", "twinloop-0.1.0.dist-info"}
-        assert not [name for name in packed.namelist() if "/guests/" in name]
+        guests = [name for name in packed.namelist() if "/guests/" in name]
+        assert guests
+        assert not [name for name in guests if "/guests/bindings/" not in name]
         packed.extractall(folder / "site")
     return folder / "site"
 
@@ -96,7 +98,7 @@ def test_the_starters_are_whole(installed: Path) -> None:
     starters = installed / "twinloop" / "components" / "starters"
     for path in (
         "c/text.h",
-        "c/bindings/device_driver.h",
+        "../guests/bindings/device_driver.h",
         "js/driver.wit",
         "python/Makefile",
         "rego/policy.rego",

@@ -1,1 +1,0 @@
-../../../guests/bindings/device_driver.h

@@ -1,1 +1,0 @@
-../../../guests/bindings/reading_transform.c

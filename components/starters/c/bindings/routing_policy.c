@@ -1,1 +1,0 @@
-../../../guests/bindings/routing_policy.c
