@@ -162,6 +162,8 @@ class ComponentPlanner:
             raise error(at, f"the files of {source} are larger than {FOLDER_BYTES_MAX} bytes together")
         content = []
         for file in files:
+            if not file.resolve().is_relative_to(root.resolve()):
+                raise error(at, f"{source}/{file.relative_to(root).as_posix()} is a link out of the folder")
             try:
                 data = file.read_bytes()
             except OSError as failure:

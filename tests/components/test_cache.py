@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
-from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
 from twinloop.components.host.component import ComponentRefused
 from twinloop.components.host.engines import CODE_FLAGS
 from twinloop.components.host.host import Host
