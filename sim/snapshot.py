@@ -154,7 +154,7 @@ def _gateway(gateway: Gateway) -> GatewayRow:
     return GatewayRow(
         gateway.name, gateway.state, outbox.uplink.state, outbox.uplink.in_flight, outbox.backlog,
         0 if outbox.store is None else outbox.store.used_bytes, gateway.machine.budget.memory_bytes,
-        gateway.machine.busy_total_ns(), gateway.machine.board.cores,
+        gateway.machine.busy_total_ns() - gateway.machine.boot_busy_ns, gateway.machine.board.cores,
         tuple((component, cause, count) for (component, cause), count in gateway.supervisor.faults.items()),
         gateway.member.role,
         "" if upgrade is None else f"{upgrade.component} {upgrade.release.version} {upgrade.state}",

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FILES_MAX = 20
 """of a folder of code"""
 ROOMS = {
-    "components": ("contract", "wasi", "host", "releases", ""),
+    "components": ("contract", "wasi", "host", "releases", "", "rego"),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
         "kernel",
@@ -22,6 +22,7 @@ ROOMS = {
         "field",
         "truth",
         "machine",
+        "wasi",
         "north",
         "wasi",
         "gateway",
@@ -31,7 +32,7 @@ ROOMS = {
         "",
         "serving",
     ),
-    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "cli"),
+    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "components", "cli"),
     "tui": ("engine", "drawing", "screens", "terminal", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""
@@ -42,7 +43,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for top in ("components", "devices", "sim", "scenarios", "tui"):
         for path in (ROOT / top).rglob("*.py"):
-            if "guests" not in path.parts:
+            if not {"guests", "starters"} & {*path.parts}:
                 found[
                     path.relative_to(ROOT)
                     .with_suffix("")

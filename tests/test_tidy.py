@@ -41,7 +41,10 @@ CLOCK_HOMES = ("sim/kernel/pacer.py", "devices/live/")
 
 def sources(rooms: tuple[str, ...] = ROOMS) -> list[Path]:
     return sorted(
-        path for room in rooms for path in (ROOT / room).rglob("*.py") if "guests" not in path.parts
+        path
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        if not {"guests", "starters"} & {*path.parts}
     )
 
 

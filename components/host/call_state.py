@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from ctypes import addressof, c_uint64
 from typing import Any, NamedTuple, Protocol
 
-import wasmtime
-
 from twinloop.components.host.capi import get_fuel
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.memory import MemoryCreator
@@ -35,7 +33,6 @@ class Request(NamedTuple):
 class Owner(Protocol):
     """What an instance needs of the host that made it."""
 
-    engine: wasmtime.Engine
     fibers: bool
     interrupted: bool
     memory: MemoryCreator

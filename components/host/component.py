@@ -6,7 +6,7 @@ instances.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +25,8 @@ from twinloop.components.contract.contract import (
 )
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.binary import SectionsError
-from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.codec import Codecs, Signature
+from twinloop.components.host.engines import Engine, Engines
 from twinloop.components.host.sections import read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, other_wasi, signatures, wasi_interface
 from twinloop.components.wasi.interfaces import GRANTABLE as GRANTABLE_WASI
@@ -48,16 +48,15 @@ class Component:
     """A component that fits its role. ``sha256`` of its bytes, ``imports`` it needs, ``exports`` by function
     name."""
 
-    def __init__(
-        self, engine: wasmtime.Engine, codecs: Codecs, data: bytes, role: str, cache: CodeCache
-    ) -> None:
-        self.role = role
+    def __init__(self, engines: Engines, codecs: Codecs, data: bytes, role: str, sha256: str) -> None:
+        self.role, self.sha256 = role, sha256
         self.size_bytes = len(data)
-        self.sha256 = hashlib.sha256(data).hexdigest()
         self.options = stated_options(data)
         """what it says of its own options; None: it says nothing"""
-        self.raw = _compile(engine, data, role, self.sha256, cache)
-        kind = self.raw.type
+        binary = _binary(data, role)
+        self.engine = engines.of(binary)
+        self.raw = _compile(self.engine, binary, sha256)
+        kind, engine = self.raw.type, self.engine.raw
         imports = kind.imports(engine)
         self.wasi = {
             name: _wasi_items(name, item.ty, engine)
@@ -71,19 +70,31 @@ class Component:
         self.exports: dict[str, tuple[Signature, Any]] = {}
         self._take_exports(kind.exports(engine), engine, codecs)
 
+    def function_types(self) -> dict[str, Any]:
+        """Function -> its WIT type, of the interface of its role."""
+        exported = self.raw.type.exports(self.engine.raw)[self.interface].ty
+        assert isinstance(exported, ComponentInstanceType)
+        items = exported.exports(self.engine.raw)
+        return {name: item.ty for name, item in items.items() if isinstance(item.ty, FuncType)}
+
     def wasi_functions(self) -> dict[str, list[str]]:
-        """io/poll -> the functions that it imports of it."""
-        return {
-            str(wasi_interface(name)): [item for item, kind in items.items() if isinstance(kind, FuncType)]
-            for name, items in self.wasi.items()
-        }
+        """io/poll -> the functions that it imports of it, of whatever version of 0.2."""
+        functions: dict[str, list[str]] = {}
+        for name, items in self.wasi.items():
+            known = functions.setdefault(str(wasi_interface(name)), [])
+            known += [
+                item for item, kind in items.items() if isinstance(kind, FuncType) and item not in known
+            ]
+        return functions
 
     def _take_exports(self, exports: Any, engine: wasmtime.Engine, codecs: Codecs) -> None:
-        wanted = interface(self.role)
+        wanted = self.interface = exported_as(self.role, exports) or interface(self.role)
         found = exports.get(wanted)
         if found is None or not isinstance(found.ty, ComponentInstanceType):
-            roles = [role for role in EXPORTS if interface(role) in exports]
+            roles = [role for role in EXPORTS if exported_as(role, exports)]
             has = f"it is a {roles[0]}" if roles else f"it exports {', '.join(sorted(exports)) or 'nothing'}"
+            if interface("driver-stream") in exports:
+                has = f"it exports {interface('driver-stream')}, whose streams no host in Python can read"
             raise ComponentRefused(f"expected a {self.role} (export {wanted}), {has}")
         functions = {
             name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)
@@ -94,6 +105,13 @@ class Component:
             if got != expected:
                 raise ComponentRefused(f"{wanted}#{name}: expected {expected}, got {got}")
             self.exports[name] = Signature(codecs, functions[name]), self.raw.get_export_index(name, at)
+
+
+def exported_as(role: str, exports: Iterable[str]) -> str | None:
+    """The interface by which something with these exports is of a role: ``driver`` or ``driver-async``, whose
+    functions are the same ones typed ``async``; None: it isn't."""
+    names = interface(role), interface(f"{role}-async")
+    return next((name for name in names if name in exports), None)
 
 
 class Linked(NamedTuple):
@@ -120,7 +138,8 @@ def read_component(path: Path) -> bytes:
         raise ComponentRefused(f"cannot be read: {error.strerror}") from error
 
 
-def _compile(engine: wasmtime.Engine, data: bytes, role: str, sha256: str, cache: CodeCache) -> wc.Component:
+def _binary(data: bytes, role: str) -> bytes:
+    """A component as bytes, that imports nothing which it can't be given; raises ComponentRefused."""
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""
@@ -136,12 +155,23 @@ def _compile(engine: wasmtime.Engine, data: bytes, role: str, sha256: str, cache
         )
     try:
         binary = data if data[:4] == b"\0asm" else bytes(wasmtime.wat2wasm(data))
-        _refuse_unknown(binary, role)
-        return cache.compiled(engine, binary, sha256)
     except wasmtime.WasmtimeError as error:
-        text = " ".join(str(error).split())
-        hint = " (the file is truncated?)" if "unexpected end" in text or "end-of-file" in text else ""
-        raise ComponentRefused(f"does not compile: {text[:300]}{hint}") from error
+        raise _does_not_compile(error) from error
+    _refuse_unknown(binary, role)
+    return binary
+
+
+def _compile(engine: Engine, binary: bytes, sha256: str) -> wc.Component:
+    try:
+        return engine.cache.compiled(engine.raw, binary, sha256)
+    except wasmtime.WasmtimeError as error:
+        raise _does_not_compile(error) from error
+
+
+def _does_not_compile(error: wasmtime.WasmtimeError) -> ComponentRefused:
+    text = " ".join(str(error).split())
+    hint = " (the file is truncated?)" if "unexpected end" in text or "end-of-file" in text else ""
+    return ComponentRefused(f"does not compile: {text[:300]}{hint}")
 
 
 def _refuse_unknown(binary: bytes, role: str) -> None:

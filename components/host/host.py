@@ -1,4 +1,4 @@
-"""The component host: one engine, its compiled components, its linkers and every live instance, owned and
+"""The component host: its engines, compiled components, its linkers and every live instance, owned and
 closed together.
 
 Belongs here: ownership, linking by grant, the two import trampolines. Never: module-level state, a clock, a
@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import wasmtime
-from wasmtime import _bindings
 from wasmtime import component as wc
 
 from twinloop.components.contract.contract import PARKING, interface
@@ -28,25 +26,18 @@ from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
+from twinloop.components.host.engines import Engines
 from twinloop.components.host.exchange import Replies, read_transact
 from twinloop.components.host.instance import STOPPED, Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
-from twinloop.components.host.resources import Handles
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
-STACK_BYTES = 128 << 10
-"""of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a
-few KiB"""
 MAPS_PER_INSTANCE = 4
 """two for its linear memory, two for the fiber of a parked call (measured)"""
 ADDRESSES_PER_INSTANCE = 5 << 30
 """wasm32 reservation and guards, rounded up"""
 MEMORY_UNLIMITED_BYTES = 4 << 30
-CODE_FLAGS = "fuel, canonical NaNs, deterministic relaxed SIMD, no concurrency, own memories without CoW"
-"""what Host._config sets that changes compiled code: change it there and here (wasmtime looks at most of them
-when it loads code, but not at NaNs)"""
-
 Handlers = Mapping[str, Callable[..., Any]]
 """``interface.function`` -> what answers at once: called with the decoded arguments, returns the result"""
 
@@ -74,15 +65,16 @@ class Host:
     """
 
     def __init__(self, threads: bool = True, fibers: bool = True, cache: CodeCache | None = None) -> None:
-        self._threads, self.fibers = threads, fibers
+        self.fibers = fibers
         self.interrupted = False
         """guests stop at the end of their slice; who stops a run says so, and takes it back"""
         self.long: dict[str, None] = {}
         """digests of components that have been met with calls longer than a slice"""
+        self.called: dict[str, dict[str, int]] | None = None
+        """digest of a component -> import -> how often it was called; None: nobody wants to know"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
-        self.engine = wasmtime.Engine(self._config())
-        self.cache = cache or CodeCache.of_environment(CODE_FLAGS)
+        self.engines = Engines(self.memory, threads, cache)
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
         self._imports: list[_Import] = []
@@ -92,19 +84,6 @@ class Host:
         self._dropped = capi.DROPPED(self._resource_dropped)
         self._true = (c_uint64 * 1)(1)
         self.closed = False
-
-    def _config(self) -> wasmtime.Config:
-        config = wasmtime.Config()
-        config.consume_fuel = True
-        config.parallel_compilation = self._threads
-        config.wasm_relaxed_simd_deterministic = True
-        config.max_wasm_stack = STACK_BYTES // 2
-        _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)
-        # cheaper calls; async-typed worlds will need it
-        _bindings.wasmtime_config_concurrency_support_set(config.ptr(), False)
-        _bindings.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
-        self.memory.install(config)
-        return config
 
     # ---- components ------------------------------------------------------------------------------
     def load(self, source: Path | bytes, role: str) -> Component:
@@ -117,7 +96,7 @@ class Host:
         data = read_component(source) if isinstance(source, Path) else source
         key = hashlib.sha256(data).hexdigest(), role
         if key not in self._components:
-            self._components[key] = Component(self.engine, self.codecs, data, role, self.cache)
+            self._components[key] = Component(self.engines, self.codecs, data, role, key[0])
         return self._components[key]
 
     def link(self, component: Component, grants: Sequence[str]) -> Linked:
@@ -134,8 +113,8 @@ class Host:
                 f"imports {', '.join(missing)}, which it is not granted; add to its grants or use another "
                 f"component"
             )
-        linker = wc.Linker(self.engine)
-        parks = False
+        linker = wc.Linker(component.engine.raw)
+        parks = component.engine.fibers
         with linker.root() as root:
             for name, functions in component.imports.items():
                 with root.add_instance(interface(name)) as instance:
@@ -279,6 +258,8 @@ class Host:
             entry = self._imports[env - 1]
             if entry.resources:
                 self.codecs.resources.handles = instance.handles
+            if self.called is not None:
+                self._count(instance, entry.name)
             handler = instance.handlers[entry.name]
             entry.write(handler(*entry.read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
@@ -287,11 +268,21 @@ class Host:
             return int(capi.error_new(b"host import failed"))
         return None
 
+    def _count(self, instance: Instance, name: str) -> None:
+        assert self.called is not None
+        of_component = self.called.setdefault(instance.linked.component.sha256, {})
+        of_component[name] = of_component.get(name, 0) + 1
+
     def _write_resources(
-        self, handles: Handles, write: Callable[[Any, int], None], value: Any, at: int
+        self, instance: Instance, write: Callable[[Any, int], None], value: Any, at: int
     ) -> None:
-        self.codecs.resources.handles = handles
-        write(value, at)
+        """As ``write``; a guest that has no room for a resource in it ends when it goes on: the slot holds no
+        value of the type then, and the error that this makes is told as what was raised."""
+        self.codecs.resources.handles = instance.handles
+        try:
+            write(value, at)
+        except GuestEnded as end:
+            instance.raised = end
 
     def _resource_dropped(self, env: int, context: int, number: int) -> int | None:
         instance = self._instances.get(context)
@@ -321,10 +312,12 @@ class Host:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
             entry = self._imports[env - 1]
+            if self.called is not None:
+                self._count(instance, entry.name)
             write = entry.write
             if entry.resources:
                 self.codecs.resources.handles = instance.handles
-                write = partial(self._write_resources, instance.handles, write)
+                write = partial(self._write_resources, instance, write)
             instance.park(entry.name, entry.read(arguments), write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above

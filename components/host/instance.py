@@ -83,7 +83,7 @@ class Instance:
         self, host: Owner, linked: Linked, handlers: Mapping[str, Callable[..., Any]], memory: MemoryOwner
     ) -> None:
         self.host, self.linked, self.handlers, self.memory = host, linked, handlers, memory
-        self.store = wasmtime.Store(host.engine)
+        self.store = wasmtime.Store(linked.component.engine.raw)
         self.context = capi.address(self.store._context())
         self.fault: Fault | None = None
         self.request: Request | None = None

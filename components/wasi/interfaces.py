@@ -28,8 +28,8 @@ RESOURCES = (
     "outgoing-response", "outgoing-body", "future-incoming-response",
 )  # fmt: skip
 """resource types of WASI 0.2 by name; each is a type of its own to wasmtime, numbered from 1"""
-_ALIASES = {"io-error": "error"}
-"""wasi:http/types takes wasi:io's error under this name"""
+_ALIASES = {"io-error": "error", "headers": "fields", "trailers": "fields"}
+"""other names of resources in wasi:http/types"""
 
 PARKING = (
     "io/poll#[method]pollable.block",

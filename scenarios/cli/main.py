@@ -32,6 +32,7 @@ from twinloop.scenarios.cli import (
     schema,
     serve,
 )
+from twinloop.scenarios.components import command as component_commands
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -87,6 +88,7 @@ app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
 app.command("migrate")(migrate.migrate)
+app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
 _COMMANDS = (
     "run",
@@ -100,6 +102,7 @@ _COMMANDS = (
     "fit",
     "compare",
     "migrate",
+    "components",
     "registry",
 )
 

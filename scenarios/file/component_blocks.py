@@ -19,8 +19,17 @@ from twinloop.scenarios.text.quantities import PositiveDuration, PositiveSize, S
 
 NAMES = (*IMPORTS, "wasi:clocks", *ALWAYS)
 """grants that are a name"""
-BLOCKS = ("wasi:filesystem",)
-"""grants that say more than their name"""
+BLOCKS = {
+    "wasi:filesystem": "{wasi:filesystem: {/data: {quota: 64 KiB}}}",
+    "wasi:sockets": "{wasi:sockets: ['tcp://device:502']}",
+}
+"""grants that say more than their name, each with an example"""
+NO_HTTP = (
+    "wasi:http can't be granted yet: no simulated host speaks HTTP; a component may import it without a "
+    "grant, and each request is denied (HTTP-request-denied)"
+)
+REMOTE = r"tcp://([^:\s]+):([0-9]{1,5})"
+"""host and port that a driver may connect to"""
 
 
 class Folder(Block):
@@ -69,11 +78,38 @@ class FilesystemGrant(Block):
         return "wasi:filesystem"
 
 
+def _remote(value: Any) -> Any:
+    match = re.fullmatch(REMOTE, value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[2]) < 1 << 16:
+        text = f"{value!r} is no host and port to connect to: expected tcp://device:502"
+        if isinstance(value, str) and value.startswith("udp://"):
+            text = f'"{value}" can\'t be granted: no simulated device speaks UDP'
+        raise PydanticCustomError("quantity", "{text}", {"text": text})
+    return value
+
+
+class SocketsGrant(Block):
+    """Hosts to which a driver may open connections of its own."""
+
+    remotes: tuple[Annotated[str, BeforeValidator(_remote)], ...] = Field(
+        alias="wasi:sockets", min_length=1, max_length=64, strict=False
+    )
+    """`tcp://HOST:PORT`. HOST is `device`, the driver's own device, or that device's full name, such as
+    `presses/1`. The device listens at that port, whichever it is."""
+
+    @property
+    def package(self) -> str:
+        """Of WASI."""
+        return "wasi:sockets"
+
+
 def _grant(value: Any) -> Any:
+    if value == "wasi:http" or (isinstance(value, dict) and "wasi:http" in value):
+        raise PydanticCustomError("quantity", "{text}", {"text": NO_HTTP})
     if isinstance(value, str) and value not in NAMES:
         text = unknown("grant", value, [*NAMES, *BLOCKS])
         if value in BLOCKS:
-            text = f"{value} needs to say what of it, as in {{{value}: {{/data: {{quota: 64 KiB}}}}}}"
+            text = f"{value} needs to say what of it, as in {BLOCKS[value]}"
         raise PydanticCustomError("quantity", "{text}", {"text": text})
     if isinstance(value, dict) and (len(value) != 1 or next(iter(value)) not in BLOCKS):
         text = f"expected a mapping with one key, {' or '.join(BLOCKS)}, got {', '.join(map(str, value))}"
@@ -85,7 +121,9 @@ def _grant(value: Any) -> Any:
 
 
 def _which(value: Any) -> str:
-    return "[name]" if isinstance(value, str) else "[filesystem]"
+    if isinstance(value, str):
+        return "[name]"
+    return "[sockets]" if isinstance(value, SocketsGrant) or "wasi:sockets" in value else "[filesystem]"
 
 
 Grant = Annotated[
@@ -93,7 +131,8 @@ Grant = Annotated[
         Literal["fieldbus", "clock", "log", "state", "wasi:clocks", "wasi:cli", "wasi:io", "wasi:random"],
         Tag("[name]"),
     ]
-    | Annotated[FilesystemGrant, Tag("[filesystem]")],
+    | Annotated[FilesystemGrant, Tag("[filesystem]")]
+    | Annotated[SocketsGrant, Tag("[sockets]")],
     Discriminator(_which),
     BeforeValidator(_grant),
 ]
@@ -132,9 +171,10 @@ class Component(Block):
     the version is unknown."""
     grants: tuple[Grant, ...] = Field(default=(), strict=False)
     """What the component may use. `fieldbus` (its device), `clock`, `log`, `state`: if it imports one that
-    isn't listed, the scenario is refused. `wasi:clocks`, `{wasi:filesystem: {/data: {quota: 64 KiB}}}`: WASI
-    that isn't listed may be imported, and a call of it is denied. `wasi:cli`, `wasi:io` and `wasi:random`
-    need no grant."""
+    isn't listed, the scenario is refused. `wasi:clocks`, `{wasi:filesystem: {/data: {quota: 64 KiB}}}`,
+    `{wasi:sockets: ['tcp://device:502']}` (drivers only: connections to their own device): WASI that isn't
+    listed may be imported, and a call of it is denied. `wasi:cli`, `wasi:io` and `wasi:random` need no
+    grant."""
     env: dict[str, str] = {}
     """Environment variables of the component, as WASI gives them to it. All values are text, so quote
     numbers. Left out: none."""

@@ -22,7 +22,7 @@ from twinloop.scenarios.file.blocks import (
     OpcUa,
     Override,
 )
-from twinloop.scenarios.file.component_blocks import Component, FilesystemGrant, Folder, Limits
+from twinloop.scenarios.file.component_blocks import Component, FilesystemGrant, Folder, Limits, SocketsGrant
 from twinloop.scenarios.file.gateway_blocks import (
     Gateway,
     Heartbeat,
@@ -300,6 +300,7 @@ __all__ = [
     "Restart",
     "Retry",
     "Scenario",
+    "SocketsGrant",
     "Standby",
     "Store",
     "Trouble",

@@ -17,10 +17,11 @@ from twinloop.components.releases.registry import Version
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import NAME_BYTES_MAX, Loaded
 from twinloop.scenarios.planning.names import named
+from twinloop.scenarios.planning.remotes import remotes
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.model.spec import ComponentSpec
-from twinloop.sim.model.wasi import ENTRY_BYTES, Folder, WasiSpec
+from twinloop.sim.model.wasi import ENTRY_BYTES, Folder, Remote, WasiSpec
 
 FOLDER_FILES_MAX, FOLDER_BYTES_MAX = 1000, 16 << 20
 """of a folder that a component begins with"""
@@ -102,7 +103,7 @@ class ComponentPlanner:
             role=roles[name][0],
             component=loaded,
             grants=component.granted,
-            wasi=self._wasi(component, loaded, (*at, "grants")),
+            wasi=self._wasi(name, component, roles[name][0], (*at, "grants")),
             start_ns=limits.start,
             options=tuple(component.options.items()),
             cpu_ns=limits.cpu,
@@ -119,9 +120,12 @@ class ComponentPlanner:
                 text = f"a {role} can't be granted {grant}; what it can be granted: {', '.join(known)}"
                 raise self._loaded.document.error((*at, index), text)
 
-    def _wasi(self, component: schema.Component, loaded: Component, at: Location) -> WasiSpec:
+    def _wasi(self, name: str, component: schema.Component, role: str, at: Location) -> WasiSpec:
         folders: dict[str, Folder] = {}
+        reached: tuple[Remote, ...] = ()
         for index, grant in enumerate(component.grants):
+            if isinstance(grant, schema.SocketsGrant):
+                reached = remotes(self._loaded, name, grant, role, (*at, index), reached)
             if not isinstance(grant, schema.FilesystemGrant):
                 continue
             for path, folder in grant.folders.items():
@@ -138,6 +142,7 @@ class ComponentPlanner:
         return WasiSpec(
             packages=tuple(dict.fromkeys(name for name in component.granted if name.startswith("wasi:"))),
             folders=tuple(folders.values()),
+            remotes=reached,
             environment=tuple(component.env.items()),
             arguments=component.args,
         )

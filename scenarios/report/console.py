@@ -35,7 +35,7 @@ _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.NO_DATA: "?", Verdic
 TOLD_MAX = 3
 """kinds of faults, and of errors, of one gateway that are told; the result file has more"""
 STDERR_LINES = 6
-"""of a faulted component, the last ones"""
+"""of a faulted component: half of them the first ones, half the last"""
 NAMED_MAX = 8
 """points without a value, by name"""
 _BUSY = 0.9
@@ -314,7 +314,11 @@ def _told(console: Console, told: dict[str, Any]) -> None:
             f"{number_of(one['count'], 'time')}, first {_when(one['first_ns'])} "
             f"after {one['fuel']} fuel: {escape(one['message'])}{escape(where)}"
         )
-        for line in one["stderr"].rstrip().splitlines()[-STDERR_LINES:]:
+        lines = one["stderr"].rstrip().splitlines()
+        if len(lines) > STDERR_LINES:  # what went wrong stands first in some languages, last in others
+            more = number_of(len(lines) - STDERR_LINES, "more line")
+            lines[STDERR_LINES // 2 : -STDERR_LINES // 2] = [f"({more})"]
+        for line in lines:
             console.print(f"    stderr  {escape(printable(line))}")
     for one in told["errors"][:TOLD_MAX]:
         console.print(

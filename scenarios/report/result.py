@@ -330,6 +330,7 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
             "cpu_ns": m.cpu_ns,
             "fuel_ns": m.fuel_ns,
             "instantiate_ns": m.instantiate_ns,
+            "start_fuel": m.start_fuel,
             "faults": m.faults,
         }
         for name, m in gateway.machine.budget.meters.items()

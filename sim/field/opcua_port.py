@@ -70,6 +70,10 @@ class StackPort(DialoguePort):
         self.on_reset: Callable[[], None] = lambda: None
         """told when the connection is dropped at this end"""
 
+    def wiring(self) -> dict[str, Any]:
+        """As TcpPort's; the library's server, too."""
+        return super().wiring() | {"served": self._served, "stacks": self._stacks, "at": self._at}
+
     def watched(self) -> bool:
         """Does a subscription stand over this connection?"""
         return self._peer is not None and self._served.watches(self._peer.get_protocol())

@@ -93,6 +93,10 @@ class AttachedPort(DialoguePort):
         self.on_exchange: OnExchange = lambda request, reply: None
         """told of each (request, frame that came after it) that its driver gets"""
 
+    def wiring(self) -> dict[str, Any]:
+        """As TcpPort's; the real device, too."""
+        return super().wiring() | {"outside": self._outside, "place": self._place, "server": None}
+
     def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """As a DialoguePort's; the request is kept for who wants to know what was asked."""
         self._request = request

@@ -140,6 +140,11 @@ class TcpPort:
         self._timer: Timer | None = None
         self._unsent: list[bytes] = []
 
+    def wiring(self) -> dict[str, Any]:
+        """What another connection of this client to this device is made of."""
+        names = "env", "trace", "link", "leg", "response_ns", "client"
+        return {name: getattr(self, f"_{name}") for name in names} | {"device": self._index}
+
     # ---- the contract ----------------------------------------------------------------------------
     def transact(self, request: bytes, reply: Framing, timeout_ns: int, limit_ns: int) -> Event:
         """Send a request and wait for the frame that ``reply`` describes; value: result<bytes, bus-error>."""

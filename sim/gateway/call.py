@@ -23,6 +23,7 @@ from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.wasi.waiting import waits_outside
 
 CONSTANT_VALUES = 4
 """lifted or lowered around the lists of a call: results, records, tags"""
@@ -47,9 +48,9 @@ def call(
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
-    meter, imported, instance = slot.meter, slot.imports, slot.instance
-    assert instance is not None
+    meter, imported, instance = slot.meter, slot.imports, slot.living
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
+    charge = meter.charge_start if starts else meter.charge
     spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
         asked = env.now
@@ -61,9 +62,9 @@ def call(
             if instance.closed:
                 cores.release(0)
                 return instance.fault
-        start = imported.segment_start_ns = env.now
+        imported.segment_start_ns = env.now
         if not imports:  # its first segment
-            deadline_at, imported.left_ns = start + within_ns, within_ns if starts else slot.fuel_limit_ns
+            deadline_at, imported.left_ns = env.now + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
             elif arguments_at:
@@ -74,13 +75,13 @@ def call(
         request = instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        cost = meter.charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
+        cost = charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
         cores.release(cost)
         spent[stage], imported.left_ns = spent[stage] + cost, imported.left_ns - cost
-        if instance.closed:  # it died while this segment ran: what the segment led to doesn't happen
+        if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
@@ -94,7 +95,7 @@ def call(
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
         else:
             reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[:8] == "fieldbus" else stage] += env.now - parked
+        spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -109,6 +110,11 @@ def _over(slot: Slot, starts: bool, otherwise: str) -> tuple[Cause, str]:
     """Why a call ends at an import: its CPU time is used up, or else its deadline has come."""
     by_cpu = slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns)
     return (Cause.OUT_OF_FUEL, _too_long(slot, starts)) if by_cpu else (Cause.DEADLINE, otherwise)
+
+
+def _outside(request: Request) -> bool:
+    """Was it WASI, and something outside that it waited for?"""
+    return "#" in request.name and waits_outside(request.arguments)
 
 
 def _bytes_between(request: Request, reply: Any) -> int:

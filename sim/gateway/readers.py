@@ -26,6 +26,7 @@ from twinloop.sim.model.spec import ComponentSpec, DeviceSpec
 from twinloop.sim.truth.mqtt_witness import MessageWitness
 from twinloop.sim.truth.truth import Witness
 from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords
+from twinloop.sim.wasi.hosts import Hosts
 
 DEFAULT_TIMEOUT_NS = 1 * S
 """of the shipped drivers that poll"""
@@ -64,6 +65,8 @@ class Readers:
         port = self._field.port(client, index, spec)
         if spec.subscribed is not None:
             return self._subscriber(gateway, port, index, spec, slot, table)
+        if isinstance(port, TcpPort):
+            slot.imports.hosts = Hosts(index, spec.name, port)
         polled = Poller(pipeline=gateway.pipeline, index=index, spec=spec, slot=slot, port=port, table=table)
         polled.witness = self._witness(index, spec, port)
         return polled

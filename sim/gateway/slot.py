@@ -14,12 +14,14 @@ from twinloop.components.contract.contract import Result, Settings
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
+from twinloop.sim.gateway.history import History
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.wasi.hosts import Hosts
 from twinloop.sim.wasi.system import System
 
 LOG_LINE_BYTES_MAX = 4 << 10
@@ -163,6 +165,12 @@ class Slot:
         self.instance.memory.on_growth = self._grown
         return self._machine.budget.hold_memory(self.instance.memory_bytes)
 
+    @property
+    def living(self) -> Instance:
+        """Its instance, of which the caller knows that there is one."""
+        assert self.instance is not None
+        return self.instance
+
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
         instance = self.instance
@@ -183,6 +191,7 @@ class Slot:
                 self.on_drop()
             self._machine.budget.hold_memory(-held_bytes)
             instance.memory.on_growth = None
+            self.imports.forget_actions()
             instance.close()
             self.imports.instance_gone()
 
@@ -212,21 +221,11 @@ class Slot:
             self.serving = False
 
 
-class History:
-    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the
-    last."""
-
-    __slots__ = ("backoff_ns", "faults")
-
-    def __init__(self) -> None:
-        self.faults: list[int] = []
-        self.backoff_ns = 0
-
-
 class Imports:
     """What a slot's imports mean: clock, log, state."""
 
     __slots__ = (
+        "_actions",
         "_limits",
         "_log_count",
         "_log_dropped",
@@ -236,6 +235,7 @@ class Imports:
         "bytes_carried",
         "crossings",
         "handlers",
+        "hosts",
         "left_ns",
         "logged",
         "machine",
@@ -258,15 +258,19 @@ class Imports:
         self.crossings = 0
         """imports of the segment under way that answered at once"""
         self.logged = False
-        """lines or drops of the segment under way wait for ``flush_log``"""
+        """lines, drops or actions of the segment under way wait for ``flush_log``"""
         self.values: dict[str, bytes] = {}
         """what ``state`` keeps on the gateway's flash; outlives instances"""
         self._log_second, self._log_count, self._log_dropped = -1, 0, 0
         self._log_lines: list[tuple[int, str, str]] = []
         self._limits: dict[str, int] = {}
         """limits that the segment under way has hit"""
+        self._actions: list[Callable[[], None]] = []
+        """what the segment under way does outside the instance"""
+        self.hosts: Hosts | None = None
+        """who can be reached over sockets"""
         self.handlers: dict[str, Callable[..., Any]] = {
-            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._logs,
             "state.get": self._get, "state.keys": self._keys,
         }  # fmt: skip
         self.wasi: System | None = None
@@ -287,7 +291,7 @@ class Imports:
 
     def begin_with(self, before: Imports) -> None:
         """With a copy of what another one keeps on the flash."""
-        self.values = dict(before.values)
+        self.values, self.hosts = dict(before.values), before.hosts
         if self.wasi is not None and before.wasi is not None:
             self.wasi.files.copy(before.wasi.files)
 
@@ -302,8 +306,13 @@ class Imports:
         """The gateway has died: what its instance said in the segment under way nobody hears."""
         self._log_lines.clear()
         self._limits.clear()
+        self.forget_actions()
         self.logged = False
         self.crossings = self.bytes_carried = 0
+
+    def forget_actions(self) -> None:
+        """Its instance dies before the CPU time has passed that led to them."""
+        self._actions.clear()
 
     # ---- what WASI asks and tells ----------------------------------------------------------------
     def instant_ns(self) -> int:
@@ -313,6 +322,9 @@ class Imports:
     def crossed(self) -> None:
         """An import that answers at once was called."""
         self.crossings += 1
+        self._look()
+
+    def _look(self) -> None:
         if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.left_ns:
             raise GuestEnded("out-of-fuel", f"{self.crossings} imports")
 
@@ -323,6 +335,11 @@ class Imports:
     def say(self, level: str, line: str) -> None:
         """A line of its output: kept and bounded like what it logs."""
         self._log(level, line)
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Something that it does outside: done when the segment's CPU time has passed."""
+        self._actions.append(action)
+        self.logged = True
 
     def limit(self, name: str, count: int) -> None:
         """It has hit a limit; told when the segment's CPU time has passed."""
@@ -345,8 +362,12 @@ class Imports:
         self.crossed()
         return self.machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
+    def _logs(self, level: str, message: str) -> None:
+        self._log(level, message)
+        self._look()
+
     def _log(self, level: str, message: str) -> None:
-        self.crossed()
+        self.crossings += 1
         self.logged = True
         at_ns = self.segment_start_ns + self._elapsed_ns()
         second = at_ns // S
@@ -357,15 +378,9 @@ class Imports:
             self._log_dropped += 1
             return
         raw = message.encode()
-        self._log_lines.append(
-            (
-                at_ns,
-                level,
-                message
-                if len(raw) <= LOG_LINE_BYTES_MAX
-                else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore"),
-            )
-        )
+        if len(raw) > LOG_LINE_BYTES_MAX:
+            message = raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore")
+        self._log_lines.append((at_ns, level, message))
 
     def flush_log(self) -> None:
         """The segment's CPU time has passed: what it logged is now a fact."""
@@ -380,6 +395,9 @@ class Imports:
         if self._log_dropped:
             self._hit("log-rate", self._log_dropped)
             self._log_dropped = 0
+        actions, self._actions = self._actions, []
+        for act in actions:
+            act()
 
     def _hit(self, limit: str, count: int, told: int | None = None) -> None:
         """``told``: what the trace says instead of how often."""

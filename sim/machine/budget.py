@@ -69,12 +69,15 @@ class Meter:
         "instantiate_ns",
         "profile",
         "spent_ps",
+        "start_fuel",
         "values",
     )
 
     def __init__(self, profile: CpuProfile) -> None:
         self.reprice(profile)
-        self.fuel = self.calls = self.imports = self.values = self.spent_ps = self.instantiate_ns = 0
+        self.fuel = self.calls = self.imports = self.values = self.spent_ps = 0
+        self.start_fuel = self.instantiate_ns = 0
+        """of start code; CPU time of new instances, their start code's included"""
         self.cpu_ns = 0
         """CPU time of all its calls, without instantiation: ``spent_ps``, rounded down"""
         self.faults: dict[str, int] = {}
@@ -97,6 +100,13 @@ class Meter:
         before_ns = self.cpu_ns
         after_ns = self.cpu_ns = after // PS_PER_NS
         return after_ns - before_ns
+
+    def charge_start(self, fuel: int, calls: int, imports: int, values: int) -> int:
+        """The same for a segment of start code, which belongs to no call."""
+        self.start_fuel += fuel
+        time_ns = self.profile.cpu_ns(fuel, calls, imports, values)
+        self.instantiate_ns += time_ns
+        return time_ns
 
     @property
     def fuel_ns(self) -> int:

@@ -1,4 +1,4 @@
-"""What a scenario gives a component of WASI: packages, folders, environment, arguments.
+"""What a scenario gives a component of WASI: packages, folders, hosts, environment, arguments.
 
 Belongs here: fields. Never: behaviour (sim/wasi).
 """
@@ -24,12 +24,27 @@ class Folder:
     content: tuple[tuple[str, bytes], ...] = ()
 
 
+OWN_DEVICE = "device"
+"""the host name by which each driver knows its own device"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a driver may connect to, over TCP. ``host``: OWN_DEVICE, or a device's full name, which is there
+    for its own driver only."""
+
+    host: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class WasiSpec:
-    """What a scenario gives one component of WASI. ``packages``: those granted, as ``wasi:clocks``."""
+    """What a scenario gives one component of WASI. ``packages``: those granted, as ``wasi:clocks``;
+    ``remotes``: to whom ``wasi:sockets`` leads."""
 
     packages: tuple[str, ...] = ()
     folders: tuple[Folder, ...] = ()
+    remotes: tuple[Remote, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
 

@@ -2,26 +2,35 @@
 power cut leaves.
 
 Belongs here: nodes, names, quotas, what is durable. Never: WASI's functions (filesystem.py) or what a sync
-costs. A file's content is durable when it has been synced, and so are its names; a folder's names when the
-folder has been. Without power, each change that wasn't synced may have reached the flash, in part or not at
-all: a stream of random numbers decides.
+costs. A file's content is durable when it has been synced. Changes of names are kept as a journalling file
+system keeps them: in order, each whole or not at all, and a sync of any file or folder writes all of them.
+Without power, some of what wasn't synced may have reached the flash: the first so many changes of names, and
+of a file's new content a part, all or nothing. A stream of random numbers decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.wasi import ENTRY_BYTES, Folder
+
+JOURNAL_MAX = 1000
+"""changes of names that wait for a sync; then they are written without one, as a kernel does after a while"""
+DEPTH_MAX = 31
+"""folders in folders: a path in it has at most one name more"""
 
 
 class Full(Exception):
     """The folder's quota has no room for it."""
 
 
-@dataclass(slots=True)
+class TooDeep(Exception):
+    """No folder may lie so deep."""
+
+
+@dataclass(slots=True, eq=False)
 class Node:
     """A file (``data``) or a folder (``names``). ``kept``: what the flash has for sure; None: nothing."""
 
@@ -30,6 +39,15 @@ class Node:
     names: dict[str, Node] = field(default_factory=dict)
     kept: bytes | None = None
     kept_names: dict[str, Node] = field(default_factory=dict)
+    dirty_bytes: int = 0
+    """written since its last sync"""
+    depth: int = 0
+    """of a folder: how many are above it"""
+    named: bool = True
+    opened: int = 0
+    """by so many descriptors: its content stays while there is one, with a name or without"""
+    order: list[str] | None = None
+    """names as a listing has them; None: they have changed"""
     accessed_ns: int = 0
     modified_ns: int = 0
 
@@ -43,11 +61,28 @@ class Node:
         """Of its content."""
         return 0 if self.data is None else len(self.data)
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """Of its content: what a sync has to write."""
+        return min(self.dirty_bytes, self.size_bytes)
+
     def below(self) -> Iterator[Node]:
         """It, and everything in it."""
-        yield self
-        for _, node in sorted(self.names.items()):
-            yield from node.below()
+        todo = [self]
+        while todo:
+            node = todo.pop()
+            yield node
+            todo.extend(node.names[name] for name in reversed(node.listing()))
+
+    def listing(self) -> list[str]:
+        """Its names, in order."""
+        if self.order is None:
+            self.order = sorted(self.names)
+        return self.order
+
+
+Edit = tuple[Node, str, Node | None]
+"""(folder, name in it, what has that name now; None: nothing)"""
 
 
 class Tree:
@@ -56,42 +91,110 @@ class Tree:
     def __init__(self, folder: Folder, number: Callable[[], int]) -> None:
         self.folder, self.number = folder, number
         self.root = Node(number())
+        self.used_bytes = 0
+        """what counts against the quota now: what has a name, and what is still open without one"""
+        self._journal: list[tuple[Edit, ...]] = []
+        self._gone_bytes = 0
+        """content that only the journal knows: bounded, too"""
         for path, data in folder.content:
             node = self.root
             *parents, name = path.split("/")
             for parent in parents:
-                node = node.names.setdefault(parent, Node(number()))
-            node.names[name] = Node(number(), data=bytearray(data))
-        self.used_bytes = 0
-        """what counts against the quota now"""
-        self.count()
-        self.sync(self.root, whole=True)
+                node = node.names.get(parent) or self._new(node, parent, is_file=False)
+            self._new(node, name, is_file=True).data = bytearray(data)
+            self.used_bytes += len(data)
+        self.sync_all()
 
     # ---- room ------------------------------------------------------------------------------------
-    def count(self) -> None:
-        """Reckon anew what counts against the quota."""
-        self.used_bytes = sum(ENTRY_BYTES + node.size_bytes for node in self.root.below()) - ENTRY_BYTES
-
     def need(self, more_bytes: int) -> None:
         """So many more are used; raises Full when they don't fit."""
         if more_bytes > 0 and self.used_bytes + more_bytes > self.folder.quota_bytes:
             raise Full(f"{self.folder.path}: its quota is {self.folder.quota_bytes} bytes")
         self.used_bytes += more_bytes
 
+    def count(self) -> None:
+        """Reckon anew what is used, when nothing is open."""
+        self.used_bytes = sum(ENTRY_BYTES + node.size_bytes for node in self.root.below()) - ENTRY_BYTES
+
+    def opened(self, node: Node) -> None:
+        """One descriptor more."""
+        node.opened += 1
+
+    def closed(self, node: Node) -> None:
+        """One descriptor fewer."""
+        node.opened -= 1
+        self._let_go(node)
+
+    def _let_go(self, node: Node) -> None:
+        if not node.named and not node.opened:
+            self.used_bytes -= ENTRY_BYTES + node.size_bytes
+            self._gone_bytes += node.size_bytes
+
+    # ---- names -----------------------------------------------------------------------------------
     def add(self, parent: Node, name: str, is_file: bool) -> Node:
-        """A new, empty file or folder; raises Full."""
-        self.need(ENTRY_BYTES)
-        node = parent.names[name] = Node(self.number(), data=bytearray() if is_file else None)
+        """A new, empty file or folder; raises Full, and TooDeep."""
+        if not is_file and parent.depth >= DEPTH_MAX:
+            raise TooDeep
+        if self.used_bytes + ENTRY_BYTES > self.folder.quota_bytes:
+            raise Full(f"{self.folder.path}: its quota is {self.folder.quota_bytes} bytes")
+        return self._new(parent, name, is_file)
+
+    def _new(self, parent: Node, name: str, is_file: bool) -> Node:
+        node = Node(self.number(), data=bytearray() if is_file else None, depth=parent.depth + 1)
+        self.used_bytes += ENTRY_BYTES
+        self._change((parent, name, node))
         return node
 
+    def remove(self, parent: Node, name: str) -> None:
+        """That name is gone; its file with it, unless it is open."""
+        node = parent.names[name]
+        self._change((parent, name, None))
+        node.named = False
+        self._let_go(node)
+
+    def move(self, parent: Node, name: str, into: Node, new: str) -> None:
+        """It has another name, in one step, and what had that before is gone; raises TooDeep."""
+        node, there = parent.names[name], into.names.get(new)
+        if node is there:
+            return
+        below = [] if node.is_file else [one for one in node.below() if not one.is_file]
+        deeper = into.depth + 1 - node.depth
+        if any(one.depth + deeper > DEPTH_MAX for one in below):
+            raise TooDeep
+        for one in below:
+            one.depth += deeper
+        self._change((parent, name, None), (into, new, node))
+        if there is not None:
+            there.named = False
+            self._let_go(there)
+
+    def _change(self, *edits: Edit) -> None:
+        for folder, name, node in edits:
+            _edit(folder.names, name, node)
+            folder.order = None
+        self._journal.append(edits)
+        if len(self._journal) > JOURNAL_MAX or self._gone_bytes > self.folder.quota_bytes:
+            self._write_journal(len(self._journal))
+
+    def _write_journal(self, count: int) -> None:
+        for edits in self._journal[:count]:
+            for folder, name, node in edits:
+                _edit(folder.kept_names, name, node)
+        self._journal.clear()
+        self._gone_bytes = 0
+
+    # ---- content ---------------------------------------------------------------------------------
     def write(self, node: Node, data: bytes, at: int) -> None:
         """Write into a file, zeroes up to there if it is shorter; raises Full, and nothing is written."""
         content = node.data
         assert content is not None
+        if not data:
+            return  # POSIX: a write of no bytes has no other effect
         self.need(max(0, at + len(data) - len(content)))
         if at > len(content):
             content.extend(bytes(at - len(content)))
         content[at : at + len(data)] = data
+        node.dirty_bytes += len(data)
 
     def resize(self, node: Node, size: int) -> None:
         """Cut a file, or fill it with zeroes; raises Full."""
@@ -104,59 +207,92 @@ class Tree:
             content.extend(bytes(size - len(content)))
 
     # ---- what is durable -------------------------------------------------------------------------
-    def sync(self, node: Node, whole: bool = False) -> None:
-        """What it is now is durable; ``whole``: with everything in it."""
+    def sync(self, node: Node) -> None:
+        """What it is now is durable, and so is every name."""
         if node.data is not None:
-            node.kept = bytes(node.data)
-            for parent in self.root.below():  # a new file's name goes with its content
-                for name, child in parent.names.items():
-                    if child is node:
-                        parent.kept_names[name] = node
-        else:
-            node.kept_names = dict(node.names)
-        if whole:
-            for child in list(node.below())[1:]:
-                if child.data is not None:
-                    child.kept = bytes(child.data)
-                else:
-                    child.kept_names = dict(child.names)
+            node.kept, node.dirty_bytes = bytes(node.data), 0
+        self._write_journal(len(self._journal))
+
+    def sync_all(self) -> None:
+        """All that it is now is durable."""
+        for node in self.root.below():
+            self.sync(node)
 
     def cut_power(self, coins: RandomStream) -> int:
         """Only what is durable is there, and perhaps some of the rest; how many files and folders aren't as
-        they were."""
-        changed = self._cut(self.root, coins, {})
+        they were. Nobody has any of them open."""
+        before = dict(_walk(self.root, ""))
+        self._write_journal(coins.below(len(self._journal) + 1) if self._journal else 0)
+        todo, torn = [self.root], 0
+        while todo:
+            node = todo.pop()
+            if node.data is not None:
+                torn += _tear(node, coins)
+                continue
+            node.names, node.order = dict(node.kept_names), None
+            for name in node.listing():
+                child = node.names[name]
+                child.named, child.depth = True, node.depth + 1
+                todo.append(child)
         self.count()
-        return changed
+        after = dict(_walk(self.root, ""))
+        return torn + sum(before.get(path) is not after.get(path) for path in {**before, **after})
 
-    def _cut(self, node: Node, coins: RandomStream, done: dict[int, None]) -> int:
-        if node.number in done:
-            return 0
-        done[node.number] = None
-        if node.data is not None:
-            return self._tear(node, coins)
-        changed = 0
-        names: dict[str, Node] = {}
-        for name in sorted({**node.names, **node.kept_names}):
-            before, after = node.kept_names.get(name), node.names.get(name)
-            found = before if before is after or coins.below(2) else after
-            changed += found is not after
-            if found is not None:
-                names[name] = found
-        node.names, node.kept_names = names, dict(names)
-        for _, child in sorted(names.items()):
-            changed += self._cut(child, coins, done)
-        return changed
+    def copy(self, number: Callable[[], int]) -> Tree:
+        """What is in it, and what of that is durable, for another place; nobody has it open there."""
+        copies: dict[int, Node] = {}
+        todo = [self.root]
+        for edits in self._journal:
+            todo += [node for at, _, child in edits for node in (at, child) if node is not None]
+        while todo:
+            node = todo.pop()
+            if node.number not in copies:
+                copies[node.number] = replace(
+                    node, data=None if node.data is None else bytearray(node.data), order=None, opened=0
+                )
+                todo += [*node.names.values(), *node.kept_names.values()]
+        for node in copies.values():
+            node.names = {name: copies[child.number] for name, child in node.names.items()}
+            node.kept_names = {name: copies[child.number] for name, child in node.kept_names.items()}
+        tree = Tree(replace(self.folder, content=()), number)
+        tree.folder, tree.root = self.folder, copies[self.root.number]
+        tree._journal = [
+            tuple((copies[at.number], name, node and copies[node.number]) for at, name, node in edits)
+            for edits in self._journal
+        ]
+        tree._gone_bytes = self._gone_bytes
+        tree.count()
+        return tree
 
-    @staticmethod
-    def _tear(node: Node, coins: RandomStream) -> int:
-        """Of a file: what was there, overwritten up to some byte by what was to be there."""
-        kept, now = node.kept or b"", bytes(node.data or b"")
-        if node.kept is not None and kept == now:
-            return 0
+
+def _edit(names: dict[str, Node], name: str, node: Node | None) -> None:
+    if node is None:
+        names.pop(name, None)
+    else:
+        names[name] = node
+
+
+def _walk(node: Node, path: str) -> Iterator[tuple[str, Node]]:
+    """Everything below a folder, with its path."""
+    todo = [(path, node)]
+    while todo:
+        path, node = todo.pop()
+        for name in reversed(node.listing()):
+            todo.append((f"{path}/{name}", node.names[name]))
+        if path:
+            yield path, node
+
+
+def _tear(node: Node, coins: RandomStream) -> int:
+    """Of a file: what was there, overwritten up to some byte by what was to be there; its new length comes
+    with its last byte. Isn't it as it was?"""
+    kept, now = node.kept or b"", bytes(node.data or b"")
+    if node.kept is None or kept != now:
         reached = coins.below(len(now) + 1)
-        torn = now[:reached] + kept[reached:]
+        torn = now if reached == len(now) else now[:reached] + kept[reached:]
         node.data, node.kept = bytearray(torn), torn
-        return int(torn != now)
+    node.dirty_bytes = 0
+    return int(node.kept != now)
 
 
 class Files:
@@ -173,7 +309,7 @@ class Files:
     def sync_all(self) -> None:
         """An orderly end: everything is durable."""
         for tree in self.trees:
-            tree.sync(tree.root, whole=True)
+            tree.sync_all()
 
     def cut_power(self, coins: RandomStream) -> int:
         """As Tree.cut_power, of all."""
@@ -181,20 +317,17 @@ class Files:
 
     def copy(self, other: Files) -> None:
         """Begin with what is in another's folders; those are the same."""
-        self._last, self.trees = other._last, deepcopy(other.trees)
-        for tree in self.trees:
-            tree.number = self._next
+        self.trees = [tree.copy(self._next) for tree in other.trees]
+        self._last = other._last
 
     def content(self) -> Mapping[str, bytes]:
         """Every file's content, by its absolute path."""
         found: dict[str, bytes] = {}
-
-        def walk(node: Node, path: str) -> None:
-            if node.data is not None:
-                found[path] = bytes(node.data)
-            for name, child in sorted(node.names.items()):
-                walk(child, f"{path}/{name}")
-
         for tree in self.trees:
-            walk(tree.root, "" if tree.folder.path == "/" else tree.folder.path)
+            above = "" if tree.folder.path == "/" else tree.folder.path
+            found.update(
+                (f"{above}{path}", bytes(node.data))
+                for path, node in _walk(tree.root, "")
+                if node.data is not None
+            )
         return found

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from twinloop.components.contract.contract import Result
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.wasi.hosts import Hosts
 
 Handler = Callable[..., Any]
 """answers an import at once: called with its decoded arguments, returns its result"""
@@ -25,6 +26,8 @@ class Guest(Protocol):
 
     name: str
     machine: Machine
+    hosts: Hosts | None
+    """who can be reached from there; None: nobody"""
 
     def instant_ns(self) -> int:
         """Simulated time as the guest has it: it moves while the guest computes."""
@@ -40,6 +43,11 @@ class Guest(Protocol):
 
     def say(self, level: str, line: str) -> None:
         """A line of output."""
+        ...
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Do that when the CPU time that led to it has passed; in order, and never when the instance dies
+        before."""
         ...
 
     def limit(self, name: str, count: int) -> None:

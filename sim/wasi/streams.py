@@ -21,7 +21,7 @@ LINE_BYTES_MAX = 4 << 10
 TAIL_BYTES = 4 << 10
 """of standard error that a fault tells"""
 CHECK_BYTES = 4096
-"""``blocking-write-and-flush`` takes at most so many (WASI says so)"""
+"""``blocking-write-and-flush`` and its like for zeroes take at most so many (WASI says so)"""
 CLOSED: Result = (False, ("closed", None))
 
 
@@ -101,15 +101,19 @@ class Lines(Output):
         del self.tail[:-TAIL_BYTES]
         *lines, rest = (bytes(self._begun) + data).split(b"\n")
         for line in lines:
-            while len(line) > LINE_BYTES_MAX:
-                self._say(line[:LINE_BYTES_MAX])
-                line = line[LINE_BYTES_MAX:]
-            self._say(line)
-        while len(rest) > LINE_BYTES_MAX:
-            self._say(rest[:LINE_BYTES_MAX])
-            rest = rest[LINE_BYTES_MAX:]
-        self._begun = bytearray(rest)
+            self._say(self._last_of(line))
+        self._begun = bytearray(self._last_of(rest))
         return OK
+
+    def _last_of(self, line: bytes) -> bytes:
+        """What is left of a line when all that is too long of it is told."""
+        while len(line) > LINE_BYTES_MAX:
+            end = LINE_BYTES_MAX
+            while line[end] & 0xC0 == 0x80 and end > LINE_BYTES_MAX - 4:
+                end -= 1  # a character isn't cut
+            self._say(line[:end])
+            line = line[end:]
+        return line
 
     def _say(self, line: bytes) -> None:
         self._guest.say(self._level, line.decode(errors="replace").rstrip("\r"))
@@ -133,8 +137,8 @@ class Streams:
             f"{into}skip": self._skip,
             f"{into}subscribe": lambda stream: stream.pollable(),
             f"{out}check-write": lambda stream: stream.room(),
-            f"{out}write": lambda stream, data: stream.write(data),
-            f"{out}flush": lambda stream: OK,
+            f"{out}write": self._write,
+            f"{out}flush": self._flush,
             f"{out}subscribe": lambda stream: stream.pollable(),
             f"{out}write-zeroes": self._write_zeroes,
             f"{out}splice": self._splice,
@@ -169,16 +173,16 @@ class Streams:
         return (True, len(result[1])) if result[0] else result
 
     # ---- out -------------------------------------------------------------------------------------
-    def _write_zeroes(self, stream: Output, count: int) -> Result:
-        return stream.write(bytes(self._permitted(stream, count)))
+    def _write(self, stream: Output, data: bytes) -> Result:
+        _permitted(len(data), TRANSFER_BYTES_MAX, "write")
+        return stream.write(data)
 
-    def _permitted(self, stream: Output, count: int) -> int:
-        """WASI: writing more than ``check-write`` permitted traps."""
-        if count > TRANSFER_BYTES_MAX:
-            raise GuestEnded(
-                "contract", f"{count} zeroes written at once, {TRANSFER_BYTES_MAX} are permitted"
-            )
-        return count
+    def _flush(self, stream: Output) -> Result:
+        room = stream.room()
+        return OK if room[0] else room
+
+    def _write_zeroes(self, stream: Output, count: int) -> Result:
+        return stream.write(bytes(_permitted(count, TRANSFER_BYTES_MAX, "write-zeroes")))
 
     def _splice(self, stream: Output, source: Input, count: int) -> Result:
         room = stream.room()
@@ -196,10 +200,7 @@ class Streams:
         return self._splice(stream, source, count)
 
     def _blocking_write(self, stream: Output, data: bytes, until_ns: int) -> Steps:
-        if len(data) > CHECK_BYTES:
-            raise GuestEnded(
-                "contract", f"blocking-write-and-flush of {len(data)} bytes, {CHECK_BYTES} are permitted"
-            )
+        _permitted(len(data), CHECK_BYTES, "blocking-write-and-flush")
         written = 0
         while written < len(data):
             yield from self._waiting.wait([stream.pollable()], until_ns)
@@ -219,4 +220,12 @@ class Streams:
         return (yield from stream.flush(until_ns))
 
     def _blocking_zeroes(self, stream: Output, count: int, until_ns: int) -> Steps:
-        return (yield from self._blocking_write(stream, bytes(self._permitted(stream, count)), until_ns))
+        zeroes = bytes(_permitted(count, CHECK_BYTES, "blocking-write-zeroes-and-flush"))
+        return (yield from self._blocking_write(stream, zeroes, until_ns))
+
+
+def _permitted(count: int, most: int, function: str) -> int:
+    """WASI: writing more than is permitted traps."""
+    if count > most:
+        raise GuestEnded("contract", f"{function} of {count} bytes at once, {most} are permitted")
+    return count

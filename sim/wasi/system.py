@@ -17,6 +17,9 @@ from twinloop.sim.wasi.basics import Cli, Clocks, Random
 from twinloop.sim.wasi.files import Files
 from twinloop.sim.wasi.filesystem import Filesystem
 from twinloop.sim.wasi.guest import Guest, Handler, Part
+from twinloop.sim.wasi.http import Http
+from twinloop.sim.wasi.network import Network
+from twinloop.sim.wasi.sockets import Sockets
 from twinloop.sim.wasi.streams import Streams
 from twinloop.sim.wasi.waiting import Waiting
 
@@ -52,6 +55,9 @@ class System:
             Random(guest, lambda: stream("random")),
             self._cli,
             Filesystem(guest, self.files),
+            Network(guest, spec, self._refuse),
+            Sockets(guest, spec, self._refuse),
+            Http(),
         ]
         now: dict[str, Handler] = {}
         later: dict[str, Callable[..., Any]] = {}
@@ -74,15 +80,14 @@ class System:
 
     # ---- granted or not --------------------------------------------------------------------------
     def _answer(self, interface: str, name: str, now: dict[str, Handler]) -> Handler:
-        if self._spec.grants(package(interface)) or name in _HARMLESS:
+        if self._spec.grants(package(interface)) or name in _HARMLESS or interface == "http/types":
             found = now.get(name)
             return self._unknown(name) if found is None else found
         refusal = _refusal(signatures().get(name, ""))
         grant = package(interface)
 
         def deny(*arguments: Any) -> Result:
-            self.denied[name] = self.denied.get(name, 0) + 1
-            self._guest.limit("denied", 1)
+            self._denied(name)
             if refusal is None:
                 raise GuestEnded(
                     "denied", f"wasi:{name} is not granted; add {grant} to the grants of {self._component}"
@@ -90,6 +95,15 @@ class System:
             return False, refusal
 
         return deny
+
+    def _denied(self, name: str) -> None:
+        self.denied[name] = self.denied.get(name, 0) + 1
+        self._guest.limit("denied", 1)
+
+    def _refuse(self, name: str) -> Result:
+        """Of a function that is granted for others than who it was called for."""
+        self._denied(name)
+        return False, "access-denied"
 
     def _unknown(self, name: str) -> Handler:
         def unknown(*arguments: Any) -> Result:
@@ -137,7 +151,7 @@ class System:
 
 _HARMLESS = ("filesystem/preopens#get-directories", "sockets/instance-network#instance-network")
 """functions that give nothing by themselves: without a grant there is no folder, and the network takes no
-call"""
+call; as little as all of http/types, which makes requests that nobody sends"""
 
 
 def _refusal(signature: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.wasi.interfaces import resource_number
-from twinloop.sim.kernel.clock import Event, Steps
+from twinloop.sim.kernel.clock import Event, S, Steps
 from twinloop.sim.wasi.guest import Guest, Handler
 
 _BILLION = 1_000_000_000
@@ -20,6 +20,8 @@ class Pollable:
     """Ready from the beginning: an output that is kept, an input that is at its end."""
 
     resource = resource_number("pollable")
+    outside = False
+    """is it about what happens outside the gateway? Such waiting is time of the bus"""
 
     def ready(self, instant_ns: int) -> bool:
         """At that instant of simulated time?"""
@@ -37,6 +39,12 @@ class Pollable:
         """Nothing waits for it any more."""
 
 
+def waits_outside(arguments: Sequence[Any]) -> bool:
+    """Is one of what a function that parks was called with about what happens outside?"""
+    things = [thing for one in arguments for thing in (one if type(one) is list else [one])]
+    return any(getattr(thing, "outside", False) for thing in things)
+
+
 class Timer(Pollable):
     """Ready when the gateway's monotonic clock shows ``at_ns``."""
 
@@ -50,7 +58,10 @@ class Timer(Pollable):
     def due_ns(self, instant_ns: int) -> int:
         """By the clock's rate of today: who waits asks again then."""
         left_ns = self._at_ns - self._clock.monotonic(instant_ns)
-        return instant_ns + max(1, -(-left_ns * _BILLION // (_BILLION + self._clock.rate_ppb)))
+        rate = _BILLION + self._clock.rate_ppb
+        if rate <= 0:  # troubles have added up: it stands
+            return instant_ns + S
+        return instant_ns + max(1, -(-left_ns * _BILLION // rate))
 
 
 class Waiting:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinloop.components.build import CFLAGS, HERE, _wasm_tools
@@ -195,6 +195,7 @@ def test_names_as_people_know_them(name: str, short: str) -> None:
     assert short_name(name) == short
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.from_regex(r"_(R|ZN)[\w$.]{0,80}", fullmatch=True))
 def test_any_name_is_a_name(name: str) -> None:
     assert len(short_name(name)) <= NAME_CHARACTERS_MAX

@@ -32,8 +32,8 @@ def cache(folder: Path, **settings: int) -> CodeCache:
 
 def compiled(host: Host, found: CodeCache, data: bytes = NORMALIZE) -> tuple[int, int]:
     """(hits, misses) after the code of that component was asked for."""
-    component = found.compiled(host.engine, data, sha256(data).hexdigest())
-    assert component.type.exports(host.engine)
+    component = found.compiled(host.engines.plain.raw, data, sha256(data).hexdigest())
+    assert component.type.exports(host.engines.plain.raw)
     return found.hits, found.misses
 
 
@@ -271,7 +271,7 @@ for _ in range(int(sys.argv[3])):
     if sys.argv[2] == "damage":
         for path in Path(sys.argv[1]).glob("*.cwasm"):
             path.unlink(missing_ok=True)
-print(host.cache.hits, host.cache.misses, host.cache.note)
+print(host.engines.plain.cache.hits, host.engines.plain.cache.misses, host.engines.plain.cache.note)
 """
 
 
@@ -343,9 +343,43 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
         waiting.start()
         time.sleep(0.2)
         assert found == []
-        first._fresh(host.engine, data, key)
+        first._fresh(host.engines.plain.raw, data, key)
     waiting.join(60)
     assert found == [(1, 0)]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.host import CODE_FLAGS
+cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
+assert cache._usable()
+with cache._turn(bytes.fromhex(sys.argv[2])):
+    print("held", flush=True)
+    time.sleep(300)
+"""
+
+
+def test_who_waits_goes_on_when_the_first_is_killed(host: Host, tmp_path: Path) -> None:
+    data = large_component(tmp_path / "large.wasm").read_bytes()
+    found = cache(tmp_path / "cache")
+    key = found.key(sha256(data).hexdigest()).hex()
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path / "cache"), key], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held\n"
+    counted: list[tuple[int, int]] = []
+    waiting = threading.Thread(target=lambda: counted.append(compiled(host, found, data)))
+    waiting.start()
+    time.sleep(0.2)
+    assert counted == []
+    first.kill()
+    first.communicate(timeout=60)
+    waiting.join(60)
+    assert counted == [(0, 1)]
+    assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".cwasm"]
 
 
 def test_a_lock_that_cannot_be_had_is_done_without(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import wasmtime
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wasmtime import component as wc
 
@@ -71,17 +71,17 @@ def test_a_shipped_driver() -> None:
 @pytest.mark.parametrize("path", sorted(WASM.glob("*.wasm")), ids=lambda path: path.stem)
 def test_every_shipped_guest_imports_and_exports_what_wasmtime_says(host: Host, path: object) -> None:
     data = path.read_bytes()  # type: ignore[attr-defined]
-    kind = wc.Component(host.engine, data).type
+    kind = wc.Component(host.engines.plain.raw, data).type
     found = read_sections(data)
     assert {one.name: one.functions for one in found.imports} == {
         name: tuple(
             each
-            for each, inner in item.ty.exports(host.engine).items()
+            for each, inner in item.ty.exports(host.engines.plain.raw).items()
             if type(inner.ty).__name__ == "FuncType"
         )
-        for name, item in kind.imports(host.engine).items()
+        for name, item in kind.imports(host.engines.plain.raw).items()
     }
-    assert [one.name for one in found.exports] == list(kind.exports(host.engine))
+    assert [one.name for one in found.exports] == list(kind.exports(host.engines.plain.raw))
 
 
 @pytest.mark.parametrize(
@@ -286,6 +286,7 @@ BODIES = st.binary(max_size=60)
 SECTIONS = st.lists(st.tuples(st.integers(0, 14), BODIES), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\0asm")
 def test_any_bytes(data: bytes) -> None:
@@ -293,6 +294,7 @@ def test_any_bytes(data: bytes) -> None:
     understood(COMPONENT_PREAMBLE + data)
 
 
+@settings(deadline=None)
 @given(SECTIONS, st.integers(0, 2))
 def test_any_sections(sections: list[tuple[int, bytes]], nested: int) -> None:
     body = b"".join(section(kind, content) for kind, content in sections)
@@ -302,6 +304,7 @@ def test_any_sections(sections: list[tuple[int, bytes]], nested: int) -> None:
     understood(data)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(WASM.glob("*.wasm"))),
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=8),
@@ -319,7 +322,9 @@ def test_shipped_guests_with_other_bytes_in_them(
 
 # ---- what is refused before it is compiled -------------------------------------------------------
 def refused(host: Host, text: str, role: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(host.cache, "compiled", lambda *arguments: pytest.fail("it was compiled"))
+    monkeypatch.setattr(
+        host.engines.plain.cache, "compiled", lambda *arguments: pytest.fail("it was compiled")
+    )
     with pytest.raises(ComponentRefused) as caught:
         host.load(text.encode(), role)
     return str(caught.value)

@@ -144,6 +144,17 @@ def plant(
     }
 
 
+def on_wasi(do: str, **options: str) -> Block:
+    """A plant whose transform does to WASI what it is told (tests/guests/c-wasi)."""
+    found = plant()
+    found["components"]["normalize"] = {
+        "wasm": "../../tests/guests/c-wasi/c-wasi.wasm",
+        "grants": ["wasi:clocks", {"wasi:filesystem": {"/data": {}}}],
+        "with": {"do": do, **options},
+    }
+    return found
+
+
 def pair() -> Block:
     """A pair, whose first gateway dies, comes back, and isn't heard for a while."""
     found = plant()
@@ -326,7 +337,28 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "deadline": Key(ABSENT, "30 ms"),
             "memory": Key(ABSENT, "64 KiB", deadly=True),
             "state": Key(ABSENT, "1 KiB", refused=True),
+            "start": Key(ABSENT, "10 ns", deadly=True),
         },
+    ),
+    "Component, of WASI": (
+        on_wasi("env args"),
+        ("components", "normalize"),
+        {"env": Key(ABSENT, {"PLACE": "hall"}), "args": Key(ABSENT, ["--fast"])},
+    ),
+    "FilesystemGrant": (
+        on_wasi("preopens"),
+        ("components", "normalize", "grants", 1),
+        {"wasi:filesystem": Key({"/data": "read-write"}, {"/other": "read-write"})},
+    ),
+    "Folder": (
+        on_wasi("fill readdir", count="8192", path="/data/file"),
+        ("components", "normalize", "grants", 1, "wasi:filesystem", "/data"),
+        {"quota": Key(ABSENT, "1 KiB"), "read-only": Key(False, True)},
+    ),
+    "Folder, with content": (
+        on_wasi("readdir", path="/data"),
+        ("components", "normalize", "grants", 1, "wasi:filesystem", "/data"),
+        {"from": Key(ABSENT, "registry", {"quota": "16 MiB"})},
     ),
     "Gateway": (
         crowded(),
@@ -572,6 +604,7 @@ NOT_WALKED: dict[str, dict[str, str]] = {
         ("topic", "sequence", "value", "status", "each", "sample"),
         "serve --judge alone: tests/scenarios/wire/test_observation.py",
     ),
+    "SocketsGrant": {"wasi:sockets": "tests/sim/wasi/test_sockets.py"},
     "Pace": {"tolerance": "wire alone: tests/scenarios/wire/test_fidelity.py"},
     "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS),
     "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},

@@ -1,0 +1,81 @@
+"""@NAME@: a transform. Values are held within their point's limits and multiplied by the option `factor`.
+
+`configure` is called first; then `transform_readings` for each batch. One instance serves a whole gateway. Each call
+gets a new object, so what is kept between two calls is kept in the module.
+"""
+
+import math
+import re
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.imports.types import (
+    Batch,
+    ConfigError_BadOption,
+    ConfigError_UnknownOption,
+    Origin,
+    PointConfig,
+    Settings,
+    TransformError_BadInput,
+    TransformError_NotConfigured,
+)
+
+BAD = 0x80000000
+UNITS_EXCEEDED = 0x40940000
+"""OPC UA: UncertainEngineeringUnitsExceeded"""
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+LONGEST = 39
+
+settings: "Configured | None" = None
+
+
+class Configured:
+    """The settings as they are used."""
+
+    def __init__(self, factor: float, points: list[PointConfig]) -> None:
+        self.factor = factor
+        self.points = {point.id: point for point in points}
+
+
+def number(text: str) -> float | None:
+    """A finite decimal number, or None."""
+    text = text.strip(" \t")
+    if len(text) > LONGEST or not NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+class Transform(exports.Transform):
+    """What the gateway calls."""
+
+    def configure(self, new: Settings) -> None:
+        """Take the settings, or say what is wrong with them."""
+        global settings
+        settings = None
+        factor = 1.0
+        for name, value in new.options:
+            if name != "factor":
+                raise Err(ConfigError_UnknownOption(name))
+            found = number(value)
+            if found is None:
+                raise Err(ConfigError_BadOption(name))
+            factor = found
+        settings = Configured(factor, new.points)
+
+    def transform_readings(self, source: Origin, input: Batch) -> Batch:
+        """The readings, each within its limits and multiplied; texts as they came."""
+        if settings is None:
+            raise Err(TransformError_NotConfigured())
+        for reading in input.readings:
+            point = settings.points.get(reading.point)
+            if point is None:
+                raise Err(TransformError_BadInput("unknown point"))
+            if reading.status >= BAD:
+                continue
+            if point.low is not None and reading.value < point.low:
+                reading.value, reading.status = point.low, UNITS_EXCEEDED
+            elif point.high is not None and reading.value > point.high:
+                reading.value, reading.status = point.high, UNITS_EXCEEDED
+            reading.value *= settings.factor
+        return input

@@ -1,0 +1,53 @@
+//! @NAME@: a policy. A value over its point's `high` raises an alert; while the uplink is down the rest is kept.
+//!
+//! `configure` is called first; then `decide` for each batch. One instance serves a whole gateway, and what is kept
+//! between two calls is kept in a `thread_local` (a component has one thread).
+
+wit_bindgen::generate!({ path: "wit", world: "@WORLD@" });
+
+use std::cell::RefCell;
+use std::collections::BTreeMap; // not a HashMap: that would ask for random numbers
+
+use exports::twinloop::gateway::policy::{
+    Batch, ConfigError, Decision, Exception, Guest, LinkState, Origin, PolicyError, Settings, Verdict,
+};
+
+const BAD: u32 = 0x8000_0000;
+const LANE: u8 = 1;
+
+thread_local! {
+    /// `high` of each point that has one
+    static LIMITS: RefCell<Option<BTreeMap<u16, f64>>> = const { RefCell::new(None) };
+}
+
+struct Component;
+
+impl Guest for Component {
+    fn configure(settings: Settings) -> Result<(), ConfigError> {
+        LIMITS.set(None);
+        if let Some((name, _)) = settings.options.into_iter().next() {
+            return Err(ConfigError::UnknownOption(name));
+        }
+        let limits = settings.points.iter().filter_map(|point| Some((point.id, point.high?))).collect();
+        LIMITS.set(Some(limits));
+        Ok(())
+    }
+
+    fn decide(_source: Origin, input: Batch, uplink: LinkState) -> Result<Decision, PolicyError> {
+        LIMITS.with_borrow(|limits| {
+            let limits = limits.as_ref().ok_or(PolicyError::NotConfigured)?;
+            let mut except = Vec::new();
+            for reading in &input.readings {
+                let over = limits.get(&reading.point).is_some_and(|high| reading.value > *high);
+                if over && reading.status < BAD && reading.value.is_finite() {
+                    let verdict = Verdict::Alert("above its high limit".into());
+                    except.push(Exception { point: reading.point, verdict });
+                }
+            }
+            let verdict = if uplink.up { Verdict::Forward(LANE) } else { Verdict::Cache(LANE) };
+            Ok(Decision { verdict, except })
+        })
+    }
+}
+
+export!(Component);

@@ -1,0 +1,43 @@
+"""Who can be reached over sockets from one driver's place: its own device, by its names and its address.
+
+Belongs here: names, addresses, what of it is granted. Never: sockets (sockets.py), how bytes get there
+(sim/field/connection.py). A simulated device listens at the port that the grant names: it has none of its
+own.
+"""
+
+from __future__ import annotations
+
+from twinloop.sim.field.connection import Connection, End, connection
+from twinloop.sim.field.tcp_port import TcpPort
+from twinloop.sim.model.wasi import OWN_DEVICE, WasiSpec
+
+Address = tuple[int, int, int, int]
+
+GATEWAY: Address = (10, 255, 255, 254)
+"""of every gateway in the network of its devices"""
+ANY: Address = (0, 0, 0, 0)
+
+
+def address_of(index: int) -> Address:
+    """Of a device, by its number in the scenario; never a network's or a broadcast address."""
+    return 10, index // (254 * 256) % 255, index // 254 % 256, index % 254 + 1
+
+
+class Hosts:
+    """Of one driver's place. ``index`` and ``name``: its device's; ``port``: how `fieldbus` reaches it."""
+
+    def __init__(self, index: int, name: str, port: TcpPort) -> None:
+        self.name, self.address, self._port = name, address_of(index), port
+
+    def known(self, name: str, spec: WasiSpec) -> bool:
+        """Is that the name of a host that is granted? In a URL it has no room for its slash."""
+        own = self.name.lower()
+        return name.lower() in (OWN_DEVICE, own, own.replace("/", "-")) and bool(self.ports(spec))
+
+    def ports(self, spec: WasiSpec) -> list[int]:
+        """At which ports of it connections are granted."""
+        return [remote.port for remote in spec.remotes if remote.host in (OWN_DEVICE, self.name)]
+
+    def connect(self, end: End) -> Connection:
+        """A connection to the device, to be dialled."""
+        return connection(self._port, end)

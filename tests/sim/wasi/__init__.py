@@ -1,0 +1,1 @@
+"""WASI on a simulated gateway, by itself."""
