@@ -64,9 +64,11 @@ mutants: $(VENV)/.dev         ## changes to the books and what they rest on that
 
 components: $(VENV)/.dev      ## rebuild the guests from their sources
 	$(BIN)/python -m twinloop.components.build
+	$(BIN)/python -m twinloop.components.rego.template
 
 components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its source builds to
 	$(BIN)/python -m twinloop.components.build --check
+	$(BIN)/python -m twinloop.components.rego.template --check
 
 clean:
 	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

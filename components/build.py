@@ -39,6 +39,16 @@ UNFIT = {
 }
 """guests that an upgrade must survive: in the registry of the shipped scenarios only"""
 REGISTRY = HERE.parent / "scenarios" / "library" / "registry"
+HOSTILE = {
+    "hostile-driver": ("hostile/driver.c", "device-driver"),
+    "hostile-start": ("hostile/start.c", "device-driver"),
+    "hostile-transform": ("hostile/transform.c", "reading-transform"),
+    "hostile-policy": ("hostile/policy.c", "routing-policy"),
+}
+"""guests that a gateway must survive: beside the scenarios of the library's folder ``hostile``"""
+HOSTILE_FOLDER = HERE.parent / "scenarios" / "library" / "hostile"
+WASI_WORLDS = {"hostile-driver": ("hostile/wit", "hostile")}
+"""guests that import WASI 0.2 by hand -> folder of the WIT that says what, its world"""
 
 CFLAGS = [
     "-target",
@@ -59,14 +69,22 @@ BINDGEN = "wit-bindgen c --world WORLD --out-dir components/guests/bindings comp
 def build(name: str, into: Path) -> Path:
     """Compile one guest to ``into/NAME.wasm`` and return that path; raises CalledProcessError with the tool's
     words."""
-    source, world = {**GUESTS, **UNFIT}[name]
+    source, world = {**GUESTS, **UNFIT, **HOSTILE}[name]
     bindings = f"bindings/{world.replace('-', '_')}"
     core, out = into / f"{name}.core.wasm", into / f"{name}.wasm"
     tools = _wasm_tools()
     # Paths relative to guests/: no folder of the building machine can end up in the bytes.
-    compiler = [sys.executable, "-m", "ziglang", "cc", *CFLAGS, "-o", str(core), source]
+    flags = [flag for flag in CFLAGS if flag != "-s" or name not in HOSTILE]
+    compiler = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(core), source]
     compiler += [f"{bindings}.c", f"{bindings}_component_type.o"]
     subprocess.run(compiler, check=True, cwd=HERE / "guests")
+    if name in HOSTILE:  # its functions keep their names: a fault says in which one it was
+        strip = [tools, "strip", "--delete", r"\.debug.*", str(core), "-o", str(core)]
+        subprocess.run(strip, check=True, cwd=HERE / "guests")
+    if name in WASI_WORLDS:
+        wit, wasi_world = WASI_WORLDS[name]
+        embed = [tools, "component", "embed", "--world", wasi_world, wit, str(core), "-o", str(core)]
+        subprocess.run(embed, check=True, cwd=HERE / "guests")
     subprocess.run([tools, "component", "new", str(core), "-o", str(out)], check=True)
     options = HERE / "guests" / Path(source).parent / "options.json"
     if options.exists():
@@ -99,21 +117,23 @@ def _wasm_tools() -> str:
 
 def main() -> int:
     """Command line: all guests, or those named; ``--check`` compares with the committed bytes."""
+    known = " ".join({**GUESTS, **HOSTILE})
     parser = argparse.ArgumentParser(description="build the guest components")
-    parser.add_argument("names", nargs="*", help=f"guests to build, default all: {' '.join(GUESTS)}")
+    parser.add_argument("names", nargs="*", help=f"guests to build, default all: {known}")
     parser.add_argument(
         "--check", action="store_true", help="compare with the committed bytes, write nothing"
     )
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in GUESTS]
+    unknown = [name for name in options.names if name not in known.split()]
     if unknown:
-        parser.error(f"unknown guest {unknown[0]!r}; known: {' '.join(GUESTS)}")
+        parser.error(f"unknown guest {unknown[0]!r}; known: {known}")
     differing = []
     with tempfile.TemporaryDirectory() as folder:
         if not options.names:
             differing += _registry(Path(folder), options.check)
-        for name in options.names or GUESTS:
-            built, kept = build(name, Path(folder)), HERE / "wasm" / f"{name}.wasm"
+        for name in options.names or {**GUESTS, **HOSTILE}:
+            home = HOSTILE_FOLDER if name in HOSTILE else HERE / "wasm"
+            built, kept = build(name, Path(folder)), home / f"{name}.wasm"
             if not options.check:
                 kept.write_bytes(built.read_bytes())
                 print(f"{kept.name}: {kept.stat().st_size} bytes")

@@ -12,10 +12,12 @@ from typing import Any
 
 from tests.plants import component, plant
 from twinloop.components.host.host import Host
+from twinloop.components.host.outcome import Fault
 from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import S
-from twinloop.sim.model.spec import Action, ComponentSpec
+from twinloop.sim.model.spec import Action, ComponentSpec, WorldSpec
 from twinloop.sim.model.wasi import Folder, WasiSpec
 from twinloop.sim.world import World
 
@@ -33,11 +35,13 @@ def guest_bytes() -> bytes:
 
 @dataclass
 class Told:
-    """What came of a run: ``texts`` by device and sequence number, in the order in which they came."""
+    """What came of a run: ``texts`` of c-wasi with device and sequence number, in the order in which they came."""
 
     world: World
     records: list[Any]
     texts: list[tuple[str, int, str]] = field(default_factory=list)
+    ends: list[Fault] = field(default_factory=list)
+    """of instances that didn't live on"""
 
     @property
     def all(self) -> list[str]:
@@ -46,8 +50,8 @@ class Told:
 
     @property
     def first(self) -> list[str]:
-        """The words of the first text."""
-        return self.texts[0][2].split("; ")
+        """What the first text tells, word for word of ``do``."""
+        return [told.partition(" ")[2] for told in self.all[0].split("; ")]
 
     @property
     def slot(self) -> Slot:
@@ -65,9 +69,9 @@ class Told:
         return [record[3:] for record in self.records if record[1] == "limit" and record[2] == self.slot.name]
 
     @property
-    def faults(self) -> dict[str, int]:
-        """Cause -> how many."""
-        return {cause: many for (_, cause), many in self.world.gateways[0].supervisor.faults.items()}
+    def faults(self) -> list[str]:
+        """Causes."""
+        return [end.cause.value for end in self.ends]
 
 
 def guest(
@@ -89,7 +93,7 @@ def guest(
         ("log", *packages),
         guest_bytes() if wasm is None else wasm,
         options=(("do", do), *((name, str(value)) for name, value in options.items())),
-        wasi=WasiSpec(packages, folders, environment, arguments),
+        wasi=WasiSpec(packages=packages, folders=folders, environment=environment, arguments=arguments),
         **{"deadline_ns": 9 * S, **(limits or {})},
     )
 
@@ -105,21 +109,39 @@ def told(
     **changes: Any,
 ) -> Told:
     """A world with c-wasi as its transform, run to its end; ``changes`` as ``guest`` takes them."""
-    spec = plant(
-        host, count=count, duration_ns=duration_ns, poll_ns=poll_ns, timeline=timeline, seed=seed,
-        transform=guest(host, do, **changes),
+    return run(
+        host,
+        plant(
+            host, count=count, duration_ns=duration_ns, poll_ns=poll_ns, timeline=timeline, seed=seed,
+            transform=guest(host, do, **changes),
+        ),
     )  # fmt: skip
+
+
+def run(host: Host, spec: WorldSpec) -> Told:
+    """A world, run to its end."""
     world = World(spec, host)
     found = Told(world, [])
     world.trace.sinks.append(found.records.extend)
-    pipeline = world.gateways[0].pipeline
-    compose = pipeline.compose
+    for gateway in world.gateways:
+        _listen(gateway, found)
+    world.run()
+    world.close()
+    return found
+
+
+def _listen(gateway: Gateway, found: Told) -> None:
+    """To the places where values and faults can be seen last."""
+    pipeline, supervisor = gateway.pipeline, gateway.supervisor
+    compose, fault = pipeline.compose, supervisor.fault
 
     def composed(reader: Any, row: Row, mask: int, lane: int, batch: Any) -> Any:
         found.texts += [(reader.name, row.k, text.value) for text in batch.texts]
         return compose(reader, row, mask, lane, batch)
 
-    pipeline.compose = composed  # type: ignore[method-assign]  # the way's last place where a value can be seen
-    world.run()
-    world.close()
-    return found
+    def ended(slot: Slot, end: Fault, generation: int | None = None) -> None:
+        found.ends.append(end)
+        fault(slot, end, generation)
+
+    pipeline.compose = composed  # type: ignore[method-assign]
+    supervisor.fault = ended  # type: ignore[method-assign]

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 from twinloop.components.contract.contract import TextReading
 from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
 
+BATCH_BYTES_MAX = 256 << 10
+"""of one batch: more would have a whole gateway carry what one of its components makes up"""
+_READING_BYTES, _TEXT_BYTES = 32, 32
+"""that each takes beside its text, as the guest has it (its canonical ABI)"""
 _KEPT_MAX = 500
 """lengths of lists for which a struct is kept: as many as a device may have points"""
 
@@ -99,6 +103,16 @@ def batch_in(result_at: int) -> Lists | None:
         return None
     entries: int = Q.unpack_from(MEMORY, payload + 16)[0]
     return (*_LISTS.unpack_from(MEMORY, entries), entries)
+
+
+def batch_bytes(lists: Lists) -> int:
+    """How large it is, as the guest has it; what is over BATCH_BYTES_MAX isn't looked at closely."""
+    count, _, texts, texts_at, _ = lists
+    size = _READING_BYTES * count + _TEXT_BYTES * texts
+    if texts and size <= BATCH_BYTES_MAX:
+        value = ENTRY_BYTES + _ENTRY_VALUE
+        size += sum(Q.unpack_from(MEMORY, entries + value)[0] for entries in _pointers(texts, texts_at))
+    return size
 
 
 _LISTS = Struct("<24xQQ32xQQ")

@@ -28,7 +28,7 @@ from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
 from twinloop.components.host.engines import Engines
 from twinloop.components.host.exchange import Replies, read_transact
-from twinloop.components.host.instance import Instance
+from twinloop.components.host.instance import STOPPED, Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
@@ -253,6 +253,8 @@ class Host:
         try:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
+            if self.interrupted:
+                raise GuestEnded("dead", STOPPED)  # its slice may hold 200 000 imports
             entry = self._imports[env - 1]
             if entry.resources:
                 self.codecs.resources.handles = instance.handles

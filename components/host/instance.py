@@ -172,7 +172,7 @@ class Instance:
         context, at, block, words = self.context, self.result_at, self.block, self.block.words
         words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
         if fuel > SLICE_FUEL:
-            self._fuel_left = SLICE_FUEL  # what an import that asks how far it is counts from
+            self._fuel_left = self._call.fuel_given = SLICE_FUEL  # what it used is counted from here
         set_fuel(context, self._fuel_left)
         error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
         get_fuel(context, block.fuel_at)

@@ -6,6 +6,7 @@ supervisor's).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -76,10 +77,14 @@ _TRAPS = {
 or reserved"""
 
 
+_NUMBER = re.compile(r"\d+: ")
+"""before each of several causes of one error"""
+
+
 def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int) -> Fault:
     """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths."""
     lines = str(error).strip().splitlines() or ["no text"]
-    text = lines[-1].strip()
+    text = _NUMBER.sub("", lines[-1].strip())
     functions = trapped_in(str(error))
     code = trap_code_of(error)
     if code is None:

@@ -325,7 +325,14 @@ def _told(console: Console, told: dict[str, Any]) -> None:
             f"  error  {escape(one['component'])}, {number_of(one['count'], 'time')}, first for "
             f"{escape(one['device'])} {_when(one['first_ns'])}: {escape(printable(one['error']))}"
         )
-    for what in ("faults", "errors"):
+    for one in told["limits"][:TOLD_MAX]:
+        if one["limit"] != "denied":  # what was denied is said below
+            text = f"{one['instance']} ({one['component']}) {one['limit']}, {number_of(one['count'], 'time')}"
+            console.print(f"  limit  {escape(text)}")
+    for one in told["denied"][:TOLD_MAX]:
+        text = f"{one['instance']} ({one['component']}) {one['function']}, {number_of(one['count'], 'time')}"
+        console.print(f"  denied  {escape(text)}")
+    for what in ("faults", "errors", "limits", "denied"):
         if len(told[what]) > TOLD_MAX:
             left = number_of(len(told[what]) - TOLD_MAX, "more kind")
             console.print(f"  and {left} of {what}, told in result.json (--out)")

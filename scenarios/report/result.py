@@ -22,6 +22,7 @@ from twinloop.scenarios.judging.thresholds import Judge
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning import pairs, upgrades
 from twinloop.scenarios.report import figures
+from twinloop.scenarios.report.told import told
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import End, Ledger
 from twinloop.sim.kernel.histogram import NEVER, Histogram
@@ -342,7 +343,7 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
         "files_peak": gateway.machine.budget.files.peak,
         "boot_ns": gateway.boots[0] if gateway.boots else None,
         "faults": faults,
-        "told": _told(gateway.supervisor.complaints),
+        "told": told(gateway),
         "restarts": gateway.supervisor.restarts,
         "quarantined": gateway.supervisor.quarantined,
         "watchdog": gateway.supervisor.bites,
@@ -370,38 +371,6 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
             "syncs": store.syncs,
             "flash_bytes": store.flash_bytes,
         },
-    }
-
-
-def _told(complaints: Any) -> dict[str, Any]:
-    """What components' faults and errors said, each kind once."""
-    return {
-        "faults": [
-            {
-                "component": note.component,
-                "instance": note.slot,
-                "cause": note.fault.cause.value,
-                "message": note.fault.message,
-                "functions": list(note.fault.functions),
-                "fuel": note.fault.fuel_used,
-                "stderr": note.stderr,
-                "first_ns": note.first_ns,
-                "count": note.count,
-            }
-            for note in complaints.faults
-        ],
-        "errors": [
-            {
-                "component": note.component,
-                "device": note.device,
-                "error": note.text,
-                "first_ns": note.first_ns,
-                "count": note.count,
-            }
-            for note in complaints.errors
-        ],
-        "other_faults": complaints.other_faults,
-        "other_errors": complaints.other_errors,
     }
 
 

@@ -10,10 +10,11 @@ import that it led to act.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twinloop.components.contract.errors import GuestEnded
-from twinloop.components.host.batch import batch_in
+from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes, batch_in
 from twinloop.components.host.call_state import Request
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
@@ -63,7 +64,7 @@ def call(
                 return instance.fault
         imported.segment_start_ns = env.now
         if not imports:  # its first segment
-            deadline_at = env.now + within_ns
+            deadline_at, imported.left_ns = env.now + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
             elif arguments_at:
@@ -79,15 +80,15 @@ def call(
         if cost:
             yield cost
         cores.release(cost)
-        spent[stage] += cost
+        spent[stage], imported.left_ns = spent[stage] + cost, imported.left_ns - cost
         if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
-        if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"{request.name} after {within_ns} ns")
+        if imported.left_ns < 0 or env.now >= deadline_at:
+            return instance.kill(*_over(slot, starts, f"{request.name} after {within_ns} ns"))
         parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
@@ -110,6 +111,12 @@ def _outside(request: Request) -> bool:
     return "#" in request.name and waits_outside(request.arguments)
 
 
+def _over(slot: Slot, starts: bool, otherwise: str) -> tuple[Cause, str]:
+    """Why a call ends at an import: its CPU time is used up, or else its deadline has come."""
+    by_cpu = slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns)
+    return (Cause.OUT_OF_FUEL, _too_long(slot, starts)) if by_cpu else (Cause.DEADLINE, otherwise)
+
+
 def _bytes_between(request: Request, reply: Any) -> int:
     """How many bytes an import that parked has carried, out and back."""
     if "#" in request.name:
@@ -124,7 +131,23 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
     if instance.fault is not None:
         return 0
     lists = times.lists = batch_in(instance.result_at)
-    return READING_VALUES * lists[0] if lists else 0
+    if not lists:
+        return 0
+    limit_batch(instance, lists)
+    return READING_VALUES * lists[0]
+
+
+def limit_batch(instance: Instance, lists: Lists) -> None:
+    """An instance that returned more than the host carries has its fault then."""
+    if lists[2] or lists[0] > _LOOKED_AT:
+        size = batch_bytes(lists)
+        if size > BATCH_BYTES_MAX:
+            text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
+            instance.kill(Cause.TRANSFER_LIMIT, text)
+
+
+_LOOKED_AT = 1000
+"""readings of a batch; more may be too many bytes"""
 
 
 _SENDING = ("fieldbus.transact", "fieldbus.send")
@@ -134,19 +157,17 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
     if fault.cause is not Cause.OUT_OF_FUEL:
         return fault
-    if starts:
-        return Fault(
-            Cause.OUT_OF_FUEL,
-            f"more than {slot.spec.start_ns} ns of CPU time (limit start)",
-            fault.fuel_used,
-            fault.functions,
-        )
     cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
-    if cpu_fuel is not None and fault.fuel_used >= cpu_fuel:
-        text = f"more than {slot.spec.cpu_ns} ns of CPU time in one call"
-        return Fault(Cause.OUT_OF_FUEL, text, fault.fuel_used, fault.functions)
+    by_imports = fault.message.endswith(" imports") and slot.fuel_limit_ns == slot.spec.cpu_ns
+    if starts or by_imports or (cpu_fuel is not None and fault.fuel_used >= cpu_fuel):
+        return replace(fault, message=_too_long(slot, starts))
     text = f"computed until its deadline of {slot.deadline_ns} ns"
-    return Fault(Cause.DEADLINE, text, fault.fuel_used, fault.functions)
+    return replace(fault, cause=Cause.DEADLINE, message=text)
+
+
+def _too_long(slot: Slot, starts: bool) -> str:
+    limit = f"{slot.spec.start_ns} ns of CPU time (limit start)" if starts else ""
+    return f"more than {limit or f'{slot.spec.cpu_ns} ns of CPU time in one call'}"
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from twinloop.components.contract.contract import Verdict
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
+from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline
+from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline, limit_batch
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.reader import Reader
@@ -28,6 +29,8 @@ from twinloop.sim.north.outbox import Outbox
 
 NOT_UP = "not up"
 NOTHING = Batch((), (), (), (), ()), 0
+CALLED_GOOD = "a value that is no number, called Good", None
+"""told of a driver like an error of its own"""
 ALERT_TEXT_MAX = 120
 """of an alert's text, in the trace"""
 
@@ -160,6 +163,8 @@ class Pipeline:
         total = sum(batch.values)
         if any(batch.statuses) or total - total != 0.0 or batch.texts:
             assess(self.books, self.machine.trace, reader, row, batch)
+            if row.marks and NO_NUMBER in row.marks:  # drivers of devices that show none say so
+                self.supervisor.complaints.error(self._env.now, slot, reader.name, CALLED_GOOD)
         else:
             ledger.good_of[row.device] += mask.bit_count()
             ledger.valued[row.device] |= mask
@@ -218,12 +223,14 @@ class Pipeline:
                 slot.release(generation)
                 return instance.fault
         imports = slot.imports
-        imports.segment_start_ns = env.now
+        imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
         values += CONSTANT_VALUES
         if stage == TRANSFORM and instance.fault is None:
             lists = times.lists = batch_in(instance.result_at)
-            values += READING_VALUES * lists[0] if lists else 0
+            if lists:
+                limit_batch(instance, lists)
+                values += READING_VALUES * lists[0]
         cost = slot.meter.charge(fuel, 1, imports.crossings, values + imports.bytes_carried)
         imports.crossings = imports.bytes_carried = 0
         if cost:

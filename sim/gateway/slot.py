@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twinloop.components.contract.contract import Result, Settings
+from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
 from twinloop.sim.kernel.clock import Event, S
@@ -27,6 +28,9 @@ LOG_LINES_PER_S = 20
 """a second's worth of lines that one instance may leave; the rest is counted (limit ``log-rate``)"""
 FUEL_PER_CALL_MAX = 1 << 40
 """for a call that nothing else limits"""
+IMPORTS_PER_LOOK = 64
+"""after so many imports that answered at once the CPU time of the call is looked at: they take time that no
+fuel counts"""
 STATE_KEY_BYTES_MAX = 256
 STATE_VALUE_BYTES_MAX = 64 << 10
 
@@ -242,6 +246,7 @@ class Imports:
         "crossings",
         "handlers",
         "hosts",
+        "left_ns",
         "logged",
         "machine",
         "name",
@@ -256,6 +261,8 @@ class Imports:
         self.machine, self._slot = machine, slot
         self.name, self.streams = slot.name, streams
         self.segment_start_ns = 0
+        self.left_ns = slot.fuel_limit_ns
+        """CPU time that the call under way may still take"""
         self.bytes_carried = 0
         """by imports of the segment under way that answered at once"""
         self.crossings = 0
@@ -298,6 +305,11 @@ class Imports:
         if self.wasi is not None and before.wasi is not None:
             self.wasi.files.copy(before.wasi.files)
 
+    def machine_down(self, power: bool, orderly: bool) -> None:
+        """The gateway is down: what is left of its files depends on how."""
+        if self.wasi is not None:
+            self.wasi.machine_down(power, orderly)
+
     def instance_gone(self) -> None:
         """What its instance had begun to say is said."""
         if self.wasi is not None:
@@ -325,6 +337,8 @@ class Imports:
     def crossed(self) -> None:
         """An import that answers at once was called."""
         self.crossings += 1
+        if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.left_ns:
+            raise GuestEnded("out-of-fuel", f"{self.crossings} imports")
 
     def carried(self, size_bytes: int) -> None:
         """An import that answered at once has carried so many bytes."""
@@ -353,15 +367,15 @@ class Imports:
         return self._slot.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
 
     def _now(self) -> int:
-        self.crossings += 1
+        self.crossed()
         return self.machine.clock.wall(self.segment_start_ns + self._elapsed_ns())
 
     def _monotonic(self) -> int:
-        self.crossings += 1
+        self.crossed()
         return self.machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
     def _log(self, level: str, message: str) -> None:
-        self.crossings += 1
+        self.crossed()
         self.logged = True
         at_ns = self.segment_start_ns + self._elapsed_ns()
         second = at_ns // S
@@ -390,21 +404,27 @@ class Imports:
         self._log_lines.clear()
         for name, count in self._limits.items():
             self.machine.budget.breach(name)
-            self.machine.trace.emit("limit", self._slot.name, name, count)
+            self._hit(name, count)
         self._limits.clear()
         if self._log_dropped:
-            self.machine.trace.emit("limit", self._slot.name, "log-rate", self._log_dropped)
+            self._hit("log-rate", self._log_dropped)
             self._log_dropped = 0
         actions, self._actions = self._actions, []
         for act in actions:
             act()
 
+    def _hit(self, limit: str, count: int, told: int | None = None) -> None:
+        """``told``: what the trace says instead of how often."""
+        slot = self._slot
+        self.machine.budget.hit(slot.spec.name, slot.name, limit, count)
+        self.machine.trace.emit("limit", slot.name, limit, count if told is None else told)
+
     def _get(self, key: str) -> bytes | None:
-        self.crossings += 1
+        self.crossed()
         return self.values.get(key)
 
     def _keys(self) -> list[str]:
-        self.crossings += 1
+        self.crossed()
         return sorted(self.values)
 
     # ---- state that is written (after the CPU time that led to it; the caller waits for the sync) ----
@@ -418,7 +438,7 @@ class Imports:
         used = sum(len(k.encode()) + len(v) for k, v in self.values.items() if k != key)
         if used + size + len(value) > self._slot.spec.state_bytes:
             self.machine.budget.breach("state-quota")
-            self.machine.trace.emit("limit", self._slot.name, "state-quota", used + size + len(value))
+            self._hit("state-quota", 1, used + size + len(value))
             return False, ("quota-exceeded", self._slot.spec.state_bytes)
         self.machine.journal.append((self, key, self.values.get(key)))
         self.values[key] = value

@@ -136,6 +136,8 @@ class Budget:
         """work outside WASM: publish, ack, store, commit, TLS"""
         self.memory_bytes = self.memory_peak_bytes = 0
         self.breaches: dict[str, int] = {}
+        self.hits: dict[tuple[str, str, str], int] = {}
+        """(component, its place, limit) -> how often that was hit there"""
 
     def meter(self, component: str) -> Meter:
         """The meter of a component, made on first use."""
@@ -193,6 +195,11 @@ class Budget:
         self.memory_bytes += change_bytes
         self.memory_peak_bytes = max(self.memory_peak_bytes, self.memory_bytes)
         return self.memory_bytes <= self.limit_bytes
+
+    def hit(self, component: str, place: str, limit: str, count: int) -> None:
+        """A component has hit a limit of its own so often more."""
+        key = component, place, limit
+        self.hits[key] = self.hits.get(key, 0) + count
 
     def breach(self, budget: str) -> None:
         """A limit was hit: counted by name."""

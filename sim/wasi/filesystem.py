@@ -321,6 +321,8 @@ class Filesystem:
     def _set_times(self, fd: Descriptor, node: Node, accessed: Any, modified: Any) -> Result:
         if fd.tree.folder.read_only:
             return refused("read-only")
+        if any(tag == "timestamp" and value[1] >= S for tag, value in (accessed, modified)):
+            return refused("invalid")
         now_ns = self._guest.machine.clock.wall(self._guest.instant_ns())
         node.accessed_ns = _time(accessed, now_ns, node.accessed_ns)
         node.modified_ns = _time(modified, now_ns, node.modified_ns)

@@ -138,7 +138,7 @@ class Streams:
             f"{into}subscribe": lambda stream: stream.pollable(),
             f"{out}check-write": lambda stream: stream.room(),
             f"{out}write": self._write,
-            f"{out}flush": lambda stream: OK if stream.room()[0] else CLOSED,
+            f"{out}flush": self._flush,
             f"{out}subscribe": lambda stream: stream.pollable(),
             f"{out}write-zeroes": self._write_zeroes,
             f"{out}splice": self._splice,
@@ -176,6 +176,10 @@ class Streams:
     def _write(self, stream: Output, data: bytes) -> Result:
         _permitted(len(data), TRANSFER_BYTES_MAX, "write")
         return stream.write(data)
+
+    def _flush(self, stream: Output) -> Result:
+        room = stream.room()
+        return OK if room[0] else room
 
     def _write_zeroes(self, stream: Output, count: int) -> Result:
         return stream.write(bytes(_permitted(count, TRANSFER_BYTES_MAX, "write-zeroes")))

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.wasi.interfaces import resource_number
-from twinloop.sim.kernel.clock import Event, Steps
+from twinloop.sim.kernel.clock import Event, S, Steps
 from twinloop.sim.wasi.guest import Guest, Handler
 
 _BILLION = 1_000_000_000
@@ -58,7 +58,10 @@ class Timer(Pollable):
     def due_ns(self, instant_ns: int) -> int:
         """By the clock's rate of today: who waits asks again then."""
         left_ns = self._at_ns - self._clock.monotonic(instant_ns)
-        return instant_ns + max(1, -(-left_ns * _BILLION // (_BILLION + self._clock.rate_ppb)))
+        rate = _BILLION + self._clock.rate_ppb
+        if rate <= 0:  # troubles have added up: it stands
+            return instant_ns + S
+        return instant_ns + max(1, -(-left_ns * _BILLION // rate))
 
 
 class Waiting:

@@ -69,7 +69,7 @@ def test_a_signal_is_heard_within_a_second(tmp_path: Path, fleet: str, body: str
     assert min(costs) < HEARD_S, f"CPU seconds from the signal to the end: {costs}"
 
 
-def cost_of_a_signal(folder: Path) -> float:
+def cost_of_a_signal(folder: Path, number: int = signal.SIGTERM) -> float:
     """CPU seconds from the signal to the end; 0 of a run that was over before. Either way its result is
     written."""
     with processes.twinloop("run", str(folder / "s.yaml"), "--json", str(folder / "r.json")) as process:
@@ -87,7 +87,7 @@ def cost_of_a_signal(folder: Path) -> float:
                     / TICKS
                 )
         running = process.poll() is None
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.communicate(60)
     result = json.loads((folder / "r.json").read_text())["results"][0]
     ended = not running or result.get("verdict") == "FAIL"

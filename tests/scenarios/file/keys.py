@@ -621,7 +621,10 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     ),
     "SocketsGrant": {"wasi:sockets": "tests/sim/wasi/test_sockets.py"},
     "Pace": {"tolerance": "wire alone: tests/scenarios/wire/test_fidelity.py"},
-    "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS),
+    "Component": {
+        **dict.fromkeys(("wasm", "version", "grants"), RUNS),
+        "rego": "tests/scenarios/planning/test_rego.py",
+    },
     "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},
     "Uplink": {"link": RUNS},
     "Standby": {"of": RUNS, "heartbeat": BLOCKS},

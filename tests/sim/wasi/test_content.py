@@ -181,6 +181,10 @@ def test_stat_and_times() -> None:
     assert place.fd("stat-at", root, frozenset(), "f")[1][3:5] == ((7, 8), written)
     assert place.fd("set-times-at", root, frozenset(), "f", ("no-change", None), ("now", None)) == OK
     assert place.fd("stat", fd)[1][3:5] == ((7, 8), divmod(EPOCH_NS + 4 * S, S))
+    last = ((1 << 64) - 1, S - 1)
+    assert place.fd("set-times", fd, ("timestamp", last), ("timestamp", last)) == OK
+    assert place.fd("set-times", fd, ("timestamp", (0, S)), ("now", None)) == no("invalid")
+    assert place.fd("stat", fd)[1][3:5] == (last, last)
     kind, *_ = place.fd("stat-at", root, frozenset(), ".")[1]
     assert kind == "directory"
 
