@@ -233,6 +233,8 @@ class World(Plant):
         self.truth.finish()
         ledger = self.ledger
         for gateway in self.gateways:
+            for slot in gateway.rack.all():
+                slot.imports.instance_gone()
             gateway.outbox.finish()
         self.rollout.finish()
         for pair in self.pairs:

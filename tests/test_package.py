@@ -43,7 +43,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         assert {name.split("/")[0] for name in packed.namelist()} == {"twinloop", "twinloop-0.1.0.dist-info"}
-        assert not [name for name in packed.namelist() if "/guests/" in name]
+        guests = [name for name in packed.namelist() if "/guests/" in name]
+        assert guests
+        assert not [name for name in guests if "/guests/bindings/" not in name]
         packed.extractall(folder / "site")
     return folder / "site"
 
@@ -89,3 +91,18 @@ def test_it_runs_beside_folders_of_the_same_names_as_its_rooms(installed: Path, 
 
 def test_it_says_which_version_it_is() -> None:
     assert ran(sys.executable, "-m", "twinloop", "--version").strip() == "twinloop 0.1.0"
+
+
+def test_the_starters_are_whole(installed: Path) -> None:
+    """What a copy of one needs is there, links followed."""
+    starters = installed / "twinloop" / "components" / "starters"
+    for path in (
+        "c/text.h",
+        "../guests/bindings/device_driver.h",
+        "js/driver.wit",
+        "python/Makefile",
+        "rego/policy.rego",
+    ):
+        assert (starters / path).is_file(), path
+        assert not (starters / path).is_symlink(), path
+    assert (starters.parent / "rego" / "template.wasm").is_file()

@@ -11,7 +11,7 @@ from typing import Any
 
 from twinloop.components.contract.contract import IMPORTS
 from twinloop.components.host.host import Host
-from twinloop.components.wasi.interfaces import ALWAYS, package
+from twinloop.components.wasi.interfaces import ALWAYS, harmless, package
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.runner import Options, run
@@ -31,7 +31,8 @@ class Audited:
 
     def used_grants(self) -> list[str]:
         """What of its grants it has made use of."""
-        return list(dict.fromkeys(_grant(name) for name in self.used if name not in self.denied))
+        used = [name for name in self.used if name not in self.denied and not harmless(name)]
+        return list(dict.fromkeys(_grant(name) for name in used))
 
     def least(self) -> list[str]:
         """The grants with which this run would have been the same: what it imports of the contract (a

@@ -163,9 +163,12 @@ class Limits(Block):
 class Component(Block):
     """A WebAssembly component: its file, what it may use, its limits, its options."""
 
-    wasm: str
+    wasm: str | None = None
     """File of the component, relative to the scenario; if it isn't there, the name of a shipped component
-    such as `route.wasm`."""
+    such as `route.wasm`. Required without `rego`."""
+    rego: str | None = None
+    """In place of `wasm`, for a policy: a file or folder in Rego, relative to the scenario (needs `opa` on the
+    path), or what `opa build -t wasm` made of it, `policy.wasm` or the bundle (needs nothing)."""
     version: Version | None = None
     """Version of this file, as in `1.0.0`. Required if the component is upgraded in this scenario. Left out:
     the version is unknown."""
@@ -185,6 +188,18 @@ class Component(Block):
     options: dict[str, str] = Field(default={}, alias="with")
     """Options of the component itself; all values are text, so quote numbers. `twinloop list components`
     lists those of shipped components."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Component:
+        if (self.wasm is None) == (self.rego is None):
+            text = "expected wasm or rego, one of them" if self.wasm else 'missing key "wasm"'
+            raise PydanticCustomError("quantity", "{text}", {"text": text})
+        return self
+
+    @property
+    def source(self) -> str:
+        """Its file, as it was given."""
+        return self.wasm or self.rego or ""
 
     @property
     def granted(self) -> tuple[str, ...]:

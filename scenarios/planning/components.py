@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from twinloop.components.contract.contract import GRANTABLE
-from twinloop.components.host.component import Component, ComponentRefused
+from twinloop.components.host.component import Component, ComponentRefused, read_component
 from twinloop.components.host.host import Host
+from twinloop.components.rego.compiling import rego_to_wasm
+from twinloop.components.rego.splice import PolicyRefused, component_of
 from twinloop.components.releases.registry import Version
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import NAME_BYTES_MAX, Loaded
@@ -86,11 +88,14 @@ class ComponentPlanner:
         at: Location = ("components", name)
         if name not in roles:
             raise self._loaded.document.error(at, f'component "{name}" is used by no fleet and no gateway')
-        loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
+        if component.wasm is None:
+            loaded = self._load_rego(component.source, roles[name][0], (*at, "rego"))
+        else:
+            loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
         try:
             self._host.link(loaded, component.granted)
         except ComponentRefused as error:
-            raise self._loaded.document.error((*at, "grants"), f"{component.wasm} {error}") from error
+            raise self._loaded.document.error((*at, "grants"), f"{component.source} {error}") from error
         self._check_grants(component, roles[name][0], (*at, "grants"))
         limits = component.limits
         if "state" in limits.model_fields_set and "state" not in component.granted:
@@ -162,6 +167,8 @@ class ComponentPlanner:
             raise error(at, f"the files of {source} are larger than {FOLDER_BYTES_MAX} bytes together")
         content = []
         for file in files:
+            if not file.resolve().is_relative_to(root.resolve()):
+                raise error(at, f"{source}/{file.relative_to(root).as_posix()} is a link out of the folder")
             try:
                 data = file.read_bytes()
             except OSError as failure:
@@ -174,6 +181,18 @@ class ComponentPlanner:
     def _known(self, name: str, at: Location) -> str:
         named(self._loaded, "component", name, self._scenario.components, at)
         return name
+
+    def _load_rego(self, source: str, role: str, at: Location) -> Component:
+        error = self._loaded.document.error
+        if role != "policy":
+            raise error(at, f"Rego makes policies, and this component is a {role}")
+        path = self._loaded.file.parent / source
+        try:
+            in_rego = path.is_dir() or path.suffix == ".rego"
+            data = rego_to_wasm(path) if in_rego else component_of(read_component(path))
+            return self._host.load(data, role)
+        except (PolicyRefused, ComponentRefused) as refused:
+            raise error(at, f"{source}: {refused}") from refused
 
     def _load(self, wasm: str, role: str, at: Location) -> Component:
         if len(wasm) > NAME_BYTES_MAX:

@@ -106,15 +106,15 @@ def call(
         calls, imports, values = 0, 1, _bytes_between(request, reply)
 
 
+def _outside(request: Request) -> bool:
+    """Was it WASI, and something outside that it waited for?"""
+    return "#" in request.name and waits_outside(request.arguments)
+
+
 def _over(slot: Slot, starts: bool, otherwise: str) -> tuple[Cause, str]:
     """Why a call ends at an import: its CPU time is used up, or else its deadline has come."""
     by_cpu = slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns)
     return (Cause.OUT_OF_FUEL, _too_long(slot, starts)) if by_cpu else (Cause.DEADLINE, otherwise)
-
-
-def _outside(request: Request) -> bool:
-    """Was it WASI, and something outside that it waited for?"""
-    return "#" in request.name and waits_outside(request.arguments)
 
 
 def _bytes_between(request: Request, reply: Any) -> int:

@@ -216,6 +216,9 @@ class Gateway:
         Without ``power`` what was written since the last sync is gone, too.
         """
         if self.machine.state == "down":
+            if not power:  # what its last life wrote and never synced was in the memory of the board
+                for slot in self.rack.all():
+                    slot.imports.machine_down(power, orderly=False)
             return
         self.machine.move("crash")
         self.member.leave(handing=False)
@@ -260,8 +263,7 @@ class Gateway:
         self.upgrades.stopped("shutdown" if cause == "gateway-down" else lost)
         for slot in self.rack.all():
             self.supervisor.stop(slot)
-            if slot.imports.wasi is not None:
-                slot.imports.wasi.machine_down(power, orderly=cause == "gateway-down")
+            slot.imports.machine_down(power, orderly=cause == "gateway-down")
         self.rack.staged.clear()
         self.member.forget("unseen" if cause == "gateway-down" else lost)
         if self.outbox.store is not None:

@@ -295,6 +295,11 @@ class Imports:
         if self.wasi is not None and before.wasi is not None:
             self.wasi.files.copy(before.wasi.files)
 
+    def machine_down(self, power: bool, orderly: bool) -> None:
+        """The gateway is down: what is left of its files depends on how."""
+        if self.wasi is not None:
+            self.wasi.machine_down(power, orderly)
+
     def instance_gone(self) -> None:
         """What its instance had begun to say is said."""
         if self.wasi is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinloop.components.contract.contract import Result
 from twinloop.components.contract.errors import GuestEnded
-from twinloop.components.wasi.interfaces import PARKING, package, signatures
+from twinloop.components.wasi.interfaces import PARKING, harmless, package, signatures
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.wasi import WasiSpec
 from twinloop.sim.wasi.basics import Cli, Clocks, Random
@@ -80,7 +80,7 @@ class System:
 
     # ---- granted or not --------------------------------------------------------------------------
     def _answer(self, interface: str, name: str, now: dict[str, Handler]) -> Handler:
-        if self._spec.grants(package(interface)) or name in _HARMLESS or interface == "http/types":
+        if self._spec.grants(package(interface)) or harmless(name):
             found = now.get(name)
             return self._unknown(name) if found is None else found
         refusal = _refusal(signatures().get(name, ""))
@@ -147,11 +147,6 @@ class System:
             torn = self.files.cut_power(self._coins("torn"))
             if torn:
                 self._guest.limit("unsynced-files", torn)
-
-
-_HARMLESS = ("filesystem/preopens#get-directories", "sockets/instance-network#instance-network")
-"""functions that give nothing by themselves: without a grant there is no folder, and the network takes no
-call; as little as all of http/types, which makes requests that nobody sends"""
 
 
 def _refusal(signature: str) -> Any:

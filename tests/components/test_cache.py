@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
-from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 from twinloop.components.host.component import ComponentRefused
-from twinloop.components.host.host import CODE_FLAGS, Host
+from twinloop.components.host.engines import CODE_FLAGS
+from twinloop.components.host.host import Host
 
 NORMALIZE = (WASM / "normalize.wasm").read_bytes()
 DIGEST = sha256(NORMALIZE).hexdigest()
@@ -66,7 +67,7 @@ def test_a_guest_computes_the_same_whether_compiled_or_kept(tmp_path: Path) -> N
     for hits in (0, 1):
         own = Host(cache=cache(tmp_path))
         component = own.load(WASM / "smooth.wasm", "transform")
-        assert own.cache.hits == hits
+        assert own.engines.plain.cache.hits == hits
         instance = own.instantiate(own.link(component, []), {}, 1_000_000)
         instance.begin("configure", [("", [], [("window", "3")])], 1_000_000)
         used.append((instance.advance(), instance.result(), instance.memory_bytes))
@@ -259,8 +260,9 @@ def test_off_keeps_nothing(host: Host, tmp_path: Path, monkeypatch: pytest.Monke
 LOADS = """
 import sys
 from pathlib import Path
-from twinloop.components.host.cache import CodeCache
-from twinloop.components.host.host import CODE_FLAGS, Host
+from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.engines import CODE_FLAGS
+from twinloop.components.host.host import Host
 host = Host(cache=CodeCache(CODE_FLAGS, Path(sys.argv[1])))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -351,8 +353,8 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from twinloop.components.host.cache import CodeCache
-from twinloop.components.host.host import CODE_FLAGS
+from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.engines import CODE_FLAGS
 cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
 assert cache._usable()
 with cache._turn(bytes.fromhex(sys.argv[2])):

@@ -22,7 +22,7 @@ FUEL = 1_000_000_000
     [
         (path.stem, role, case)
         for role, cases in CASES.items()
-        for path in sorted(BUILT.glob(f"rust-{role}*.wasm"))
+        for path in sorted(BUILT.glob(f"*-{role}*.wasm"))
         for case in cases
     ],
 )

@@ -43,6 +43,7 @@ TOLD = (
     "gateway",
     "session",
     "component",
+    "fault",
     "role",
     "failover",
     "handover",

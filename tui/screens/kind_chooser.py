@@ -23,6 +23,7 @@ MEANINGS = {
     "gateway": "a gateway goes down, boots, is up",
     "session": "an uplink's session",
     "component": "an instance starts, faults, is restarted, quarantined",
+    "fault": "a component faults: why, in its own words",
     "end": "a sample has its end",
     "limit": "a named limit was hit",
     "breach": "a board's budget was exceeded",

@@ -1,7 +1,7 @@
 """@NAME@: a driver. It reads and writes holding registers of one Modbus device, over TCP or a serial line.
 
-`configure` is called first; then `read_sensor` at each poll. There is one instance for each device. Each call gets a
-new object, so what is kept between two calls is kept in the module.
+`configure` is called first; then `read_sensor` at each poll. There is one instance for each device.
+Each call gets a new object, so what is kept between two calls is kept outside of it.
 
 Sources: MODBUS Application Protocol V1.1b3; MODBUS Messaging on TCP/IP V1.0b; MODBUS over Serial Line V1.02.
 """

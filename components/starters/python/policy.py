@@ -1,8 +1,8 @@
-"""@NAME@: a routing policy. Batches go out while the uplink is up, and are kept while it isn't; a point above its high
-limit is an alert.
+"""@NAME@: a routing policy. Batches go out while the uplink is up, and are kept while it isn't; a point above
+its high limit is an alert.
 
-`configure` is called first; then `decide` for each batch. One instance serves a whole gateway. Each call gets a new
-object, so what is kept between two calls is kept in the module.
+`configure` is called first; then `decide` for each batch. One instance serves a whole gateway.
+Each call gets a new object, so what is kept between two calls is kept outside of it.
 """
 
 import math
@@ -30,7 +30,11 @@ from wit_world.imports.types import (
 BAD = 0x80000000
 LANE = 1
 
-high_of: dict[int, float] | None = None
+
+class Kept:
+    """What is kept between two calls. `high_of`: the limit of each point that has one."""
+
+    high_of: dict[int, float] | None = None
 
 
 class Policy(exports.Policy):
@@ -38,14 +42,14 @@ class Policy(exports.Policy):
 
     def configure(self, settings: Settings) -> None:
         """Take the points' limits; there are no options."""
-        global high_of
-        high_of = None
+        Kept.high_of = None
         for name, _ in settings.options:
             raise Err(ConfigError_UnknownOption(name))
-        high_of = {point.id: point.high for point in settings.points if point.high is not None}
+        Kept.high_of = {point.id: point.high for point in settings.points if point.high is not None}
 
     def decide(self, source: Origin, input: Batch, uplink: LinkState) -> Decision:
         """Where a batch goes, and which of its points raise an alert."""
+        high_of = Kept.high_of
         if high_of is None:
             raise Err(PolicyError_NotConfigured())
         alerts = [

@@ -1,7 +1,7 @@
 """@NAME@: a transform. Values are held within their point's limits and multiplied by the option `factor`.
 
-`configure` is called first; then `transform_readings` for each batch. One instance serves a whole gateway. Each call
-gets a new object, so what is kept between two calls is kept in the module.
+`configure` is called first; then `transform_readings` for each batch. One instance serves a whole gateway.
+Each call gets a new object, so what is kept between two calls is kept outside of it.
 """
 
 import math
@@ -26,8 +26,6 @@ UNITS_EXCEEDED = 0x40940000
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LONGEST = 39
 
-settings: "Configured | None" = None
-
 
 class Configured:
     """The settings as they are used."""
@@ -35,6 +33,12 @@ class Configured:
     def __init__(self, factor: float, points: list[PointConfig]) -> None:
         self.factor = factor
         self.points = {point.id: point for point in points}
+
+
+class Kept:
+    """What is kept between two calls."""
+
+    settings: Configured | None = None
 
 
 def number(text: str) -> float | None:
@@ -49,22 +53,22 @@ def number(text: str) -> float | None:
 class Transform(exports.Transform):
     """What the gateway calls."""
 
-    def configure(self, new: Settings) -> None:
+    def configure(self, settings: Settings) -> None:
         """Take the settings, or say what is wrong with them."""
-        global settings
-        settings = None
+        Kept.settings = None
         factor = 1.0
-        for name, value in new.options:
+        for name, value in settings.options:
             if name != "factor":
                 raise Err(ConfigError_UnknownOption(name))
             found = number(value)
             if found is None:
                 raise Err(ConfigError_BadOption(name))
             factor = found
-        settings = Configured(factor, new.points)
+        Kept.settings = Configured(factor, settings.points)
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
         """The readings, each within its limits and multiplied; texts as they came."""
+        settings = Kept.settings
         if settings is None:
             raise Err(TransformError_NotConfigured())
         for reading in input.readings:

@@ -4,7 +4,7 @@
 batch's first reading: "sleep ok; read [Errno 44] ...". `when`: call, or configure. `path`, `text`, `seconds`: see below.
 """
 
-import encodings.idna  # used by socket, which imports it late: a component has no library to load from
+import encodings.idna  # noqa: F401  # socket imports it late: a component has no library to load from
 import os
 import random
 import socket
@@ -26,14 +26,18 @@ from wit_world.imports.types import (
 
 OPTIONS = {"do": "", "when": "call", "path": "/data/file", "text": "hello\n", "seconds": "2.5"}
 
-options: dict[str, str] | None = None
-told = ""
+
+class Kept:
+    """What is kept between two calls."""
+
+    options: dict[str, str] | None = None
+    told = ""
 
 
 def option(name: str) -> str:
     """Its value."""
-    assert options is not None
-    return options[name]
+    assert Kept.options is not None
+    return Kept.options[name]
 
 
 def sleep() -> str:
@@ -160,7 +164,6 @@ ENDS: dict[str, Callable[[], str]] = {
 
 def act() -> None:
     """All of `do`, in order."""
-    global told
     said = []
     for name in option("do").split():
         if name in ENDS:
@@ -168,9 +171,9 @@ def act() -> None:
             continue
         try:
             said.append(f"{name} {CAUGHT[name]()}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
             said.append(f"{name} {type(error).__name__} {error}")
-    told = "; ".join(said)
+    Kept.told = "; ".join(said)
 
 
 class Transform(exports.Transform):
@@ -178,8 +181,7 @@ class Transform(exports.Transform):
 
     def configure(self, settings: Settings) -> None:
         """Take the options."""
-        global options
-        options = None
+        Kept.options = None
         taken = dict(OPTIONS)
         for name, value in settings.options:
             if name not in taken:
@@ -187,15 +189,15 @@ class Transform(exports.Transform):
             taken[name] = value
         if any(name not in CAUGHT and name not in ENDS for name in taken["do"].split()):
             raise Err(ConfigError_BadOption("do"))
-        options = taken
+        Kept.options = taken
         if option("when") == "configure":
             act()
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
         """Do it, and tell in place of the first reading."""
-        if options is None:
+        if Kept.options is None:
             raise Err(TransformError_NotConfigured())
         if option("when") == "call":
             act()
         first, *rest = input.readings
-        return Batch(rest, [*input.texts, TextReading(first.point, told, 0, first.measured)])
+        return Batch(rest, [*input.texts, TextReading(first.point, Kept.told, 0, first.measured)])

@@ -74,7 +74,10 @@ class Detector:
         return fits
 
 
-detector: Detector | None = None
+class Kept:
+    """What is kept between two calls."""
+
+    detector: Detector | None = None
 
 
 def whole(text: str) -> int:
@@ -98,8 +101,7 @@ class Transform(exports.Transform):
 
     def configure(self, settings: Settings) -> None:
         """Take the options; what was remembered is forgotten."""
-        global detector
-        detector = None
+        Kept.detector = None
         size, threshold = 30, 3.0
         for name, value in settings.options:
             try:
@@ -111,10 +113,11 @@ class Transform(exports.Transform):
                     raise Err(ConfigError_UnknownOption(name))
             except ValueError:
                 raise Err(ConfigError_BadOption(name)) from None
-        detector = Detector(size, threshold)
+        Kept.detector = Detector(size, threshold)
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
         """Mark what doesn't fit."""
+        detector = Kept.detector
         if detector is None:
             raise Err(TransformError_NotConfigured())
         for reading in input.readings:

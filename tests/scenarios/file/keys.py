@@ -155,6 +155,16 @@ def on_wasi(do: str, **options: str) -> Block:
     return found
 
 
+def on_sockets() -> Block:
+    """A plant whose devices are read over a driver's own sockets (tests/guests/rust-socket-driver)."""
+    found = plant()
+    found["components"]["modbus-driver"] = {
+        "wasm": "../../tests/guests/rust-socket-driver/rust-socket-driver.wasm",
+        "grants": ["clock", "log", "wasi:clocks", {"wasi:sockets": ["tcp://device:502"]}],
+    }
+    return found
+
+
 def pair() -> Block:
     """A pair, whose first gateway dies, comes back, and isn't heard for a while."""
     found = plant()
@@ -349,6 +359,11 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         on_wasi("preopens"),
         ("components", "normalize", "grants", 1),
         {"wasi:filesystem": Key({"/data": "read-write"}, {"/other": "read-write"})},
+    ),
+    "SocketsGrant": (
+        on_sockets(),
+        ("components", "modbus-driver", "grants", 3),
+        {"wasi:sockets": Key(["tcp://device:502"], ["tcp://device:503"])},
     ),
     "Folder": (
         on_wasi("fill readdir", count="8192", path="/data/file"),
@@ -606,7 +621,10 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     ),
     "SocketsGrant": {"wasi:sockets": "tests/sim/wasi/test_sockets.py"},
     "Pace": {"tolerance": "wire alone: tests/scenarios/wire/test_fidelity.py"},
-    "Component": dict.fromkeys(("wasm", "version", "grants"), RUNS),
+    "Component": {
+        **dict.fromkeys(("wasm", "version", "grants"), RUNS),
+        "rego": "tests/scenarios/planning/test_rego.py",
+    },
     "Gateway": {"transform": RUNS, "policy": RUNS, "uplink": BLOCKS, "standby": BLOCKS},
     "Uplink": {"link": RUNS},
     "Standby": {"of": RUNS, "heartbeat": BLOCKS},
