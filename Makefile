@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures demo test test-foreign lint bench coverage soak mutants components components-check clean
+.PHONY: docs pictures demo test test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,12 @@ components: $(VENV)/.dev      ## rebuild the guests from their sources
 components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its source builds to
 	$(BIN)/python -m twinloop.components.build --check
 	$(BIN)/python -m twinloop.components.rego.template --check
+
+guests-python: $(VENV)/.dev   ## components in Python that tests use beside the committed ones: a minute
+	$(MAKE) -C tests/guests python
+
+guests-all: $(VENV)/.dev      ## those of all languages, for the tests that are skipped without them: needs node, npm, go; minutes
+	$(MAKE) -C tests/guests all
 
 clean:
 	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,6 +49,9 @@ from twinloop.components.host.start import Functions, Start
 SLICE_FUEL = 2_000_000
 """fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a
 guest that asks for memory in vain"""
+ASYNC_SLICE_FUEL = 200_000
+"""the same for components that use the component model's async: who yields again and again costs the host a
+microsecond for a unit of fuel"""
 STOPPED = "the run was stopped while it computed"
 
 
@@ -302,7 +305,8 @@ class Instance:
         words = self.block.words
         words[ERROR] = 0
         if self._fibers:
-            self._call.future = start.on_fiber(SLICE_FUEL, self.block.error_at)
+            slice_fuel = ASYNC_SLICE_FUEL if self.linked.component.engine.fibers else SLICE_FUEL
+            self._call.future = start.on_fiber(slice_fuel, self.block.error_at)
             return bool(future_poll(self._call.future))
         long = self._call.fuel_given > SLICE_FUEL
         if long:

@@ -72,9 +72,11 @@ _TRAPS = {
     11: Cause.OUT_OF_FUEL,
     15: Cause.OUT_OF_BOUNDS,
     17: Cause.DEAD,
+    18: Cause.ABI,
+    22: Cause.STUCK,
 }
 """wasmtime's trap codes (crates/c-api/include/wasmtime/trap.h), each seen in tests/components/test_faults.py
-or reserved"""
+and test_causes.py or reserved; 18: an async export ends without a result, 22: it waits for nothing"""
 
 
 _NUMBER = re.compile(r"\d+: ")

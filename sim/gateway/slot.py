@@ -14,6 +14,7 @@ from twinloop.components.contract.contract import Result, Settings
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.component import Linked
 from twinloop.components.host.instance import Instance
+from twinloop.sim.gateway.history import History
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
@@ -220,17 +221,6 @@ class Slot:
             self.serving = False
 
 
-class History:
-    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the
-    last."""
-
-    __slots__ = ("backoff_ns", "faults")
-
-    def __init__(self) -> None:
-        self.faults: list[int] = []
-        self.backoff_ns = 0
-
-
 class Imports:
     """What a slot's imports mean: clock, log, state."""
 
@@ -280,7 +270,7 @@ class Imports:
         self.hosts: Hosts | None = None
         """who can be reached over sockets"""
         self.handlers: dict[str, Callable[..., Any]] = {
-            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._log,
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._logs,
             "state.get": self._get, "state.keys": self._keys,
         }  # fmt: skip
         self.wasi: System | None = None
@@ -337,6 +327,9 @@ class Imports:
     def crossed(self) -> None:
         """An import that answers at once was called."""
         self.crossings += 1
+        self._look()
+
+    def _look(self) -> None:
         if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.left_ns:
             raise GuestEnded("out-of-fuel", f"{self.crossings} imports")
 
@@ -374,8 +367,12 @@ class Imports:
         self.crossed()
         return self.machine.clock.monotonic(self.segment_start_ns + self._elapsed_ns())
 
+    def _logs(self, level: str, message: str) -> None:
+        self._log(level, message)
+        self._look()
+
     def _log(self, level: str, message: str) -> None:
-        self.crossed()
+        self.crossings += 1
         self.logged = True
         at_ns = self.segment_start_ns + self._elapsed_ns()
         second = at_ns // S
@@ -386,15 +383,9 @@ class Imports:
             self._log_dropped += 1
             return
         raw = message.encode()
-        self._log_lines.append(
-            (
-                at_ns,
-                level,
-                message
-                if len(raw) <= LOG_LINE_BYTES_MAX
-                else raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore"),
-            )
-        )
+        if len(raw) > LOG_LINE_BYTES_MAX:
+            message = raw[:LOG_LINE_BYTES_MAX].decode(errors="ignore")
+        self._log_lines.append((at_ns, level, message))
 
     def flush_log(self) -> None:
         """The segment's CPU time has passed: what it logged is now a fact."""

@@ -1,12 +1,13 @@
 """Each cause of a fault, produced by a real guest on a gateway: what a scenario can count, something can do.
 
-Three no guest can produce. ``host`` is our own mistake (test_faults.py raises one). ``link`` nothing produces but
-a scenario's ``fault-component``: what can't be linked is refused before a run. ``stuck`` is for a guest that waits
-for what no import brings; the engine has nothing of the kind (the last test).
+Two no guest can produce. ``host`` is our own mistake (test_faults.py raises one). ``link`` nothing produces but a
+scenario's ``fault-component``: what can't be linked is refused before a run.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.components import guests
 from tests.plants import component, plant, run
-from twinloop.components.contract.contract import PointConfig, Settings
+from twinloop.components.contract.contract import PointConfig, Settings, interface
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import STOPPED
 from twinloop.components.host.outcome import Cause, Fault
@@ -47,7 +48,9 @@ DEEDS = {
     "exit": Cause.EXIT,
 }
 """what the hostile driver does -> what it dies of"""
-ELSEWHERE = (Cause.HOST, Cause.LINK, Cause.STUCK, Cause.DEAD)
+ELSEWHERE = (Cause.STUCK, Cause.DEAD)
+"""tried below"""
+NOBODY = (Cause.HOST, Cause.LINK)
 
 
 def does(
@@ -77,7 +80,7 @@ def test_a_deed_has_its_cause(host: Host, deed: str) -> None:
 
 
 def test_every_cause_is_here_or_explained() -> None:
-    assert {*DEEDS.values(), *ELSEWHERE} == {*Cause}
+    assert {*DEEDS.values(), *ELSEWHERE, *NOBODY} == {*Cause}
 
 
 @pytest.mark.parametrize("deed", ["flood-log", "flood-stderr", "watch"])
@@ -144,20 +147,77 @@ def test_a_fault_after_a_call_without_a_fiber_tells_its_fuel(host: Host) -> None
     assert used[0][0] == used[0][1] > 0
 
 
-def test_no_guest_can_wait_for_what_no_import_brings(host: Host) -> None:
-    """Atomic waits need a memory that threads share, which the engine doesn't give."""
+def test_no_guest_can_hold_the_host_itself(host: Host) -> None:
+    """Atomic waits would, outside of simulated time: they need a memory that threads share, and there is none."""
     text = guests.driver_text(
         "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))) EMPTY"
     )
-    instance = host.instantiate(host.link(host.load(text, "driver"), ()), {}, 10**6)
-    instance.begin("read-sensor", (), 10**6)
-    instance.advance()
-    assert instance.fault is not None
-    assert "non-shared memory" in instance.fault.message
-    instance.close()
+    assert "non-shared memory" in first_fault(host, text).message
     own_memory = "(core module $sh (memory 1 1 shared)) (core instance (instantiate $sh)) (core instance $libc (instantiate $mem))"
     shared = text.decode().replace("(core instance $libc (instantiate $mem))", own_memory).encode()
-    instance = host.instantiate(host.link(host.load(shared, "driver"), ()), {}, 10**6)
-    assert instance.fault is not None
-    assert "shared memory support is disabled" in instance.fault.message
-    instance.close()
+    assert "shared memory support is disabled" in first_fault(host, shared).message
+
+
+def first_fault(host: Host, text: bytes, fuel: int = 10**6) -> Fault:
+    """Of its start, or of a read."""
+    instance = host.instantiate(host.link(host.load(text, "driver"), ()), {}, 10**6)
+    try:
+        if instance.fault is None:
+            instance.begin("read-sensor", (), fuel)
+            instance.advance()
+        assert instance.fault is not None
+        return instance.fault
+    finally:
+        instance.close()
+
+
+# ---- the component model's async -----------------------------------------------------------------
+WAITS = "(i32.or (i32.const 2) (i32.shl (call $set) (i32.const 4)))"
+"""for an empty set"""
+ENDS, YIELDS = "(i32.const 0)", "(i32.const 1)"
+
+
+def async_driver(first: str, again: str) -> bytes:
+    """A driver whose functions are typed async; read-sensor answers ``first``, and ``again`` when it is called back."""
+    text = guests.driver_text("(unreachable)").decode()
+    for old, new in (
+        ("(core instance $libc (instantiate $mem))", "(core instance $libc (instantiate $mem)) (core func $set (canon waitable-set.new))"),
+        ('(import "libc" "memory" (memory 1))', '(import "libc" "memory" (memory 1)) (import "env" "set" (func $set (result i32)))'),
+        ('(with "libc" (instance $libc)) )', '(with "libc" (instance $libc)) (with "env" (instance (export "set" (func $set)))))'),
+        ("(func $recurse", f'(func (export "first") (result i32) {first}) (func (export "again") (param i32 i32 i32) (result i32) {again}) (func $recurse'),
+        ("(func $configure ", "(func $configure async "),
+        ("(func $write-register ", "(func $write-register async "),
+        ("(func $get-status ", "(func $get-status async "),
+        (
+            '(func $read-sensor (result $read) (canon lift (core func $i "read-sensor") (memory (core memory $libc "memory"))))',
+            '(func $read-sensor async (result $read) (canon lift (core func $i "first") async (memory (core memory $libc "memory")) (callback (core func $i "again"))))',
+        ),
+        (f'{interface("driver")}"', f'{interface("driver-async")}"'),
+    ):  # fmt: skip
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text.encode()
+
+
+def test_an_async_guest_that_waits_for_nothing_is_stuck(host: Host) -> None:
+    fault = first_fault(host, async_driver(WAITS, ENDS))
+    assert (fault.cause, "deadlock" in fault.message) == (Cause.STUCK, True)
+
+
+def test_an_async_guest_that_ends_without_a_result_breaks_the_abi(host: Host) -> None:
+    assert first_fault(host, async_driver(ENDS, ENDS)).cause is Cause.ABI
+
+
+def test_an_async_guest_that_yields_for_ever_hears_that_the_run_is_stopped(host: Host) -> None:
+    """Within a second, though a unit of its fuel takes the host a microsecond."""
+    assert first_fault(host, async_driver(YIELDS, YIELDS), 10_000).cause is Cause.OUT_OF_FUEL
+    stops = threading.Timer(0.05, setattr, (host, "interrupted", True))
+    began = time.process_time()
+    stops.start()
+    try:
+        fault = first_fault(host, async_driver(YIELDS, YIELDS), 10**9)
+    finally:
+        stops.join()
+        host.interrupted = False
+    assert (fault.cause, fault.message) == (Cause.DEAD, STOPPED)
+    assert time.process_time() - began < 1.5, "a slice of another component would take two"
