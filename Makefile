@@ -71,10 +71,10 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 	$(BIN)/python -m twinloop.components.rego.template --check
 
 guests-python: $(VENV)/.dev   ## components in Python that tests use beside the committed ones: a minute
-	$(MAKE) -C tests/guests python
+	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) -C tests/guests python
 
 guests-all: $(VENV)/.dev      ## those of all languages, for the tests that are skipped without them: needs node, npm, go; minutes
-	$(MAKE) -C tests/guests all
+	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) -C tests/guests all
 
 clean:
 	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -167,8 +167,8 @@ class Component(Block):
     """File of the component, relative to the scenario; if it isn't there, the name of a shipped component
     such as `route.wasm`. Required without `rego`."""
     rego: str | None = None
-    """In place of `wasm`, for a policy: a file or folder in Rego, relative to the scenario (needs `opa` on the
-    path), or what `opa build -t wasm` made of it, `policy.wasm` or the bundle (needs nothing)."""
+    """In place of `wasm`, for a policy: a file or folder in Rego, relative to the scenario (needs `opa` on
+    the path), or what `opa build -t wasm` made of it, `policy.wasm` or the bundle (needs nothing)."""
     version: Version | None = None
     """Version of this file, as in `1.0.0`. Required if the component is upgraded in this scenario. Left out:
     the version is unknown."""

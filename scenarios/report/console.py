@@ -349,7 +349,8 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
             f"[bold]gateway {escape(name)}[/]  {figures['board']} ({band['runtime']}, "
             f"{'metered' if band['metered'] else 'not metered'})  "
             f"cpu {show_ratio(figures['cpu_ratio'])}  memory {show_size(figures['memory_peak_bytes'])}  "
-            f"boot {show_duration(figures['boot_ns'] or 0)}"
+            f"boot {show_duration(figures['boot_ns'] or 0)}  "
+            f"compiled in {show_duration(figures['install_ns'])}"
             + (
                 f"  faults {', '.join(f'{cause} {count}' for cause, count in figures['faults'].items())}"
                 if figures["faults"]

@@ -342,6 +342,7 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
         "memory_peak_bytes": gateway.machine.budget.memory_peak_bytes,
         "files_peak": gateway.machine.budget.files.peak,
         "boot_ns": gateway.boots[0] if gateway.boots else None,
+        "install_ns": gateway.machine.install_ns,
         "faults": faults,
         "told": told(gateway),
         "restarts": gateway.supervisor.restarts,

@@ -180,12 +180,12 @@ class Gateway:
         machine = self.machine
         if machine.epoch != epoch:
             return  # crashed at the instant at which it was switched on
-        began = machine.env.now
-        for slot in self.rack.slots:
+        for slot in self.rack.slots:  # as it is installed: before its first boot
             component = slot.spec.component
             yield from machine.compile(component.sha256, component.size_bytes)
         if machine.epoch != epoch:
             return
+        began = machine.env.now
         if not self.member.starts_cold:
             yield from [self.supervisor.start(slot) for slot in self.rack.slots]
         if machine.epoch != epoch:

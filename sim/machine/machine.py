@@ -18,6 +18,9 @@ from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.cores import Cores
 from twinloop.sim.model.boards import Board
 
+INSTALL_SHOWN_NS = 60_000_000_000
+"""of compiling one component at installation that lies on the timeline: gateways are installed and boot in
+the ten minutes before t = 0, however slow they are (the whole is in ``install_ns``)"""
 COMPILE_SLICE_NS = 1_000_000
 """compiling beside other work goes at low priority: it gives its core away as often as this (ours)"""
 
@@ -80,6 +83,8 @@ class Machine:
         where nothing syncs"""
         self._compiled: dict[str, None] = {}
         """digests of components whose compiled code it has"""
+        self.install_ns = 0
+        """what compiling its components took before its first boot"""
         self.flash: Flash | None = None
         """None: what is written syncs at once"""
         self.busy_ns = 0
@@ -98,12 +103,17 @@ class Machine:
         self.trace.emit("gateway", self.index, following)
 
     def compile(self, digest: str, size_bytes: int, slice_ns: int | None = None) -> Steps:
-        """Compile a component on one core, which others get after each ``slice_ns`` (None: at the end). What
-        was compiled in an earlier life lies on the flash."""
+        """Compile a component on one core, which others get after each ``slice_ns``. None: at installation,
+        when the core has nothing else to do. What was compiled in an earlier life lies on the flash."""
         if digest in self._compiled:
             return
-        epoch = self.epoch
-        left_ns = self.budget.host_many("compile_kib", -(-size_bytes // 1024))
+        epoch, budget, kib = self.epoch, self.budget, -(-size_bytes // 1024)
+        if slice_ns is None:
+            left_ns = budget.work_ns(kib * self.board.host_ns["compile_kib"].value)
+            self.install_ns += left_ns
+            left_ns = min(left_ns, INSTALL_SHOWN_NS)
+        else:
+            left_ns = budget.host_many("compile_kib", kib)
         while left_ns > 0 and self.epoch == epoch:
             part_ns = left_ns if slice_ns is None else min(left_ns, slice_ns)
             yield from self.cores.hold(part_ns)
