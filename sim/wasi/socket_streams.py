@@ -25,9 +25,9 @@ simulated"""
 
 class Wire:
     """A connection as its socket and streams share it. ``state``: dialling, up, over; ``holders``: those of
-    the three that the guest still has; ``closed``: told when it has none."""
+    the three that the guest still has; ``closed``: told when it is closed, after it has none."""
 
-    def __init__(self, guest: Guest, closed: Callable[[], None]) -> None:
+    def __init__(self, guest: Guest, closed: Callable[[Wire], None]) -> None:
         self.guest, self._closed = guest, closed
         self._epoch = guest.machine.epoch
         self.connection: Connection | None = None
@@ -60,10 +60,12 @@ class Wire:
         if self.connection is not None and self.state == "up":
             self.connection.finish()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """The gateway's end is closed."""
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        self._closed(self)
         self.state = "over"
         if self.guest.machine.epoch == self._epoch:
             connection.close()
@@ -76,8 +78,7 @@ class Wire:
         """One of the three is dropped; the last one closes the connection."""
         self.holders -= 1
         if not self.holders:
-            self._closed()
-            self.guest.after(self._hang_up)
+            self.guest.after(self.hang_up)
 
     def stop_receiving(self) -> None:
         """What has come is discarded, and so is what comes."""

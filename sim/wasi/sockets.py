@@ -78,6 +78,8 @@ class Sockets:
     def __init__(self, guest: Guest, spec: WasiSpec, refuse: Refuse) -> None:
         self._guest, self._spec, self._refuse = guest, spec, refuse
         self._open = self._last_port = 0
+        self._wires: list[Wire] = []
+        """connections that were begun and aren't closed"""
         self.now: dict[str, Handler] = {
             CREATE: self._create,
             CREATE_UDP: lambda family: refuse(CREATE_UDP),
@@ -109,6 +111,15 @@ class Sockets:
         """One socket fewer is open."""
         self._open -= 1
         self._guest.machine.budget.files.give()
+
+    def instance_gone(self) -> None:
+        """What it had dropped in a segment that never ended is closed, too."""
+        for wire in list(self._wires):
+            wire.hang_up()
+
+    def _hung_up(self, wire: Wire) -> None:
+        self._wires.remove(wire)
+        self.closed()
 
     # ---- a socket --------------------------------------------------------------------------------
     def _create(self, family: str) -> Result:
@@ -186,8 +197,9 @@ class Sockets:
         socket.remote = as_socket_address(hosts.address, port)
         if socket.local is None:
             socket.local = self._own_end()
-        wire = socket.wire = Wire(self._guest, self.closed)
+        wire = socket.wire = Wire(self._guest, self._hung_up)
         wire.connection = hosts.connect(wire)
+        self._wires.append(wire)
         self._guest.after(wire.dial)
         return OK
 

@@ -48,6 +48,7 @@ class System:
         self.denied: dict[str, int] = {}
         waiting = Waiting(guest)
         self._cli = Cli(guest, spec.environment, [component, *spec.arguments])
+        self._sockets = Sockets(guest, spec, self._refuse)
         parts: list[Part] = [
             waiting,
             Streams(guest, waiting),
@@ -56,7 +57,7 @@ class System:
             self._cli,
             Filesystem(guest, self.files),
             Network(guest, spec, self._refuse),
-            Sockets(guest, spec, self._refuse),
+            self._sockets,
             Http(),
         ]
         now: dict[str, Handler] = {}
@@ -136,8 +137,9 @@ class System:
         return self._cli.error.tail.decode(errors="replace")
 
     def instance_gone(self) -> None:
-        """What it had begun to say is said."""
+        """What it had begun to say is said, and its connections are closed."""
         self._cli.end()
+        self._sockets.instance_gone()
 
     def machine_down(self, power: bool, orderly: bool) -> None:
         """The gateway is down; what files have survived depends on how."""

@@ -53,7 +53,8 @@ class Reached(Place):
             response_ns=RESPONSE_NS, client=Client("gw", machine.budget.files, machine.take_file),
         )  # fmt: skip
         self.hosts = Hosts(4, "presses/5", self.port)
-        parts = [Network(self, self.spec, self._refuse), Sockets(self, self.spec, self._refuse), Http()]
+        self.sockets = Sockets(self, self.spec, self._refuse)
+        parts = [Network(self, self.spec, self._refuse), self.sockets, Http()]
         for part in parts:
             self.now.update(part.now)
 

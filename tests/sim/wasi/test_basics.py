@@ -10,14 +10,14 @@ import pytest
 
 from tests.sim.wasi.place import DATA, Place
 from twinloop.components.contract.errors import GuestEnded
-from twinloop.components.wasi.interfaces import ALWAYS, PARKING, package, signatures
+from twinloop.components.wasi.interfaces import ALWAYS, PARKING, harmless, package, signatures
 from twinloop.sim.kernel.clock import S, Task
 from twinloop.sim.kernel.random import RandomStream, RandomStreams
 from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS, EPOCH_NS
 from twinloop.sim.model.wasi import WasiSpec
 from twinloop.sim.wasi.basics import Clocks, Random
 from twinloop.sim.wasi.streams import LINE_BYTES_MAX, TAIL_BYTES, Input, Lines
-from twinloop.sim.wasi.system import _HARMLESS, System
+from twinloop.sim.wasi.system import System
 
 CLOCK = "clocks/monotonic-clock#"
 
@@ -244,7 +244,7 @@ def test_what_isnt_granted_is_denied_in_wasis_words_or_by_a_fault() -> None:
     assert sum(found.denied.values()) == 5
     assert found.denied[f"{CLOCK}now"] == found.called[f"{CLOCK}now"] == 1
     for name, answer in found.handlers.items():
-        if package(name) == "wasi:sockets" and name not in _HARMLESS:
+        if package(name) == "wasi:sockets" and not harmless(name):
             result = answered(answer)
             assert result[0] in (False, "denied"), name
             assert (result[0] == "denied") is not any(

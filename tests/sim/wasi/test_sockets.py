@@ -87,6 +87,31 @@ def test_who_dies_before_it_has_passed_has_done_nothing() -> None:
     assert place.machine.budget.files.open == 0
 
 
+def test_what_a_dying_instance_had_dropped_is_closed_with_it() -> None:
+    place = Reached()
+    for thing in place.connected():
+        thing.dropped()
+    place.actions.clear()
+    assert place.machine.budget.files.open == 1
+    place.sockets.instance_gone()
+    assert place.machine.budget.files.open == 0
+    place.later_on(S)
+    assert place.env.next_ns is None
+
+
+def test_a_segment_s_sockets_are_open_until_it_ends() -> None:
+    """However often it dials and drops: no more than so many connections wait for its end."""
+    place = Reached()
+    for _ in range(OPEN_SOCKETS_MAX):
+        socket = place.socket()
+        place.dial(socket)
+        socket.dropped()
+    assert place.call(CREATE, "ipv4") == (False, "new-socket-limit")
+    place.ends()
+    assert place.machine.budget.files.open == 0
+    place.socket()
+
+
 def test_who_waits_for_a_connection_is_woken_when_it_stands() -> None:
     place = Reached()
     socket = place.socket()
@@ -237,8 +262,8 @@ def test_dropped_what_was_written_still_gets_there() -> None:
     for thing in (into, out, socket):
         assert place.machine.budget.files.open == 1
         thing.dropped()
-    assert place.machine.budget.files.open == 0
     place.later_on(S)
+    assert place.machine.budget.files.open == 0
     assert len(place.asked) == 1
 
 
