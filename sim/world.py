@@ -128,7 +128,9 @@ class World(Plant):
     def boot(self) -> None:
         """Boot the gateways in the time before 0; raises ConfigRefused or InvariantError when one doesn't
         come up, HostLimitError when this machine hasn't room for all their instances."""
-        self.host.require_room(sum(len(gateway.rack.slots) for gateway in self.gateways))
+        self.host.require_room(
+            sum(slot.spec.component.memories for gateway in self.gateways for slot in gateway.rack.slots)
+        )
         for gateway in self.gateways:
             gateway.boot()
         self.advance(-1)

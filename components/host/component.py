@@ -27,7 +27,7 @@ from twinloop.components.contract.options import stated_options
 from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.codec import Codecs, Signature
 from twinloop.components.host.engines import Engine, Engines
-from twinloop.components.host.sections import read_sections
+from twinloop.components.host.sections import Contents, read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, other_wasi, signatures, wasi_interface
 from twinloop.components.wasi.interfaces import GRANTABLE as GRANTABLE_WASI
 
@@ -53,8 +53,13 @@ class Component:
         self.size_bytes = len(data)
         self.options = stated_options(data)
         """what it says of its own options; None: it says nothing"""
-        binary = _binary(data, role)
-        self.engine = engines.of(binary)
+        binary = _binary(data)
+        contents = _contents(binary)
+        if contents is not None:
+            _refuse_unknown(contents, role)
+        self.memories = _memories(contents)
+        """how many linear memories an instance has, each with its reservation of addresses"""
+        self.engine = engines.of(contents)
         self.raw = _compile(self.engine, binary, sha256)
         kind, engine = self.raw.type, self.engine.raw
         imports = kind.imports(engine)
@@ -138,8 +143,8 @@ def read_component(path: Path) -> bytes:
         raise ComponentRefused(f"cannot be read: {error.strerror}") from error
 
 
-def _binary(data: bytes, role: str) -> bytes:
-    """A component as bytes, that imports nothing which it can't be given; raises ComponentRefused."""
+def _binary(data: bytes) -> bytes:
+    """A component as bytes; raises ComponentRefused."""
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""
@@ -154,11 +159,22 @@ def _binary(data: bytes, role: str) -> bytes:
             else "the file is empty"
         )
     try:
-        binary = data if data[:4] == b"\0asm" else bytes(wasmtime.wat2wasm(data))
+        return data if data[:4] == b"\0asm" else bytes(wasmtime.wat2wasm(data))
     except wasmtime.WasmtimeError as error:
         raise _does_not_compile(error) from error
-    _refuse_unknown(binary, role)
-    return binary
+
+
+def _contents(binary: bytes) -> Contents | None:
+    """What its sections say; None where they can't be read: wasmtime has its own words for it."""
+    try:
+        return read_sections(binary)
+    except SectionsError:
+        return None
+
+
+def _memories(contents: Contents | None) -> int:
+    """At least one: what has none takes maps for its fiber."""
+    return max(1, sum(len(module.memories) for module in contents.modules)) if contents is not None else 1
 
 
 def _compile(engine: Engine, binary: bytes, sha256: str) -> wc.Component:
@@ -174,14 +190,10 @@ def _does_not_compile(error: wasmtime.WasmtimeError) -> ComponentRefused:
     return ComponentRefused(f"does not compile: {text[:300]}{hint}")
 
 
-def _refuse_unknown(binary: bytes, role: str) -> None:
+def _refuse_unknown(contents: Contents, role: str) -> None:
     """Refuse, before seconds are spent on compiling, what imports something that it can't be given. What the
     sections don't tell is left to ``_needed``."""
-    try:
-        imports = read_sections(binary).imports
-    except SectionsError:
-        return  # wasmtime has its own words for it
-    for one in imports:
+    for one in contents.imports:
         if wasi_interface(one.name) is not None:
             continue
         if one.kind != "instance" or one.functions or one.resources:

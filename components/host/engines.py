@@ -11,10 +11,9 @@ from typing import NamedTuple
 import wasmtime
 from wasmtime import _bindings
 
-from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.memory import MemoryCreator
-from twinloop.components.host.sections import read_sections
+from twinloop.components.host.sections import Contents
 
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a
@@ -49,13 +48,11 @@ class Engines:
             self._concurrent = Engine(wasmtime.Engine(self._config(concurrent=True)), cache, fibers=True)
         return self._concurrent
 
-    def of(self, binary: bytes) -> Engine:
-        """The one that a component needs."""
-        try:
-            contents = read_sections(binary)
-        except SectionsError:
-            return self.plain  # wasmtime has its own words for it
-        return self.concurrent if contents.uses_async or contents.uses_streams else self.plain
+    def of(self, contents: Contents | None) -> Engine:
+        """The one that a component needs, by what its sections say (None: nothing)."""
+        if contents is None or not (contents.uses_async or contents.uses_streams):
+            return self.plain
+        return self.concurrent
 
     def _config(self, concurrent: bool) -> wasmtime.Config:
         config = wasmtime.Config()

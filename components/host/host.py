@@ -33,9 +33,9 @@ from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
-MAPS_PER_INSTANCE = 4
-"""two for its linear memory, two for the fiber of a parked call (measured)"""
-ADDRESSES_PER_INSTANCE = 5 << 30
+MAPS_PER_MEMORY = 4
+"""two for itself, two for the fiber of a parked call of the instance that has it (measured)"""
+ADDRESSES_PER_MEMORY = 5 << 30
 """wasm32 reservation and guards, rounded up"""
 MEMORY_UNLIMITED_BYTES = 4 << 30
 Handlers = Mapping[str, Callable[..., Any]]
@@ -213,22 +213,22 @@ class Host:
         """How many instances are open."""
         return len(self._instances)
 
-    def require_room(self, instances: int) -> None:
-        """Raise HostLimitError when this machine can't map that many more instances, instead of dying in
-        mmap."""
+    def require_room(self, memories: int) -> None:
+        """Raise HostLimitError when this machine can't map instances with so many more memories in all,
+        instead of dying in mmap."""
         with contextlib.suppress(FileNotFoundError):  # not Linux: no such limit to compare with
             limit = int(Path("/proc/sys/vm/max_map_count").read_text())
             used = Path("/proc/self/maps").read_bytes().count(b"\n")
-            if used + MAPS_PER_INSTANCE * instances > limit:
+            if used + MAPS_PER_MEMORY * memories > limit:
                 raise HostLimitError(
-                    f"{instances} component instances need about {MAPS_PER_INSTANCE * instances} memory "
+                    f"{memories} memories of components need about {MAPS_PER_MEMORY * memories} memory "
                     f"maps, this machine "
                     f"allows {limit} a process ({used} in use): raise vm.max_map_count or run a smaller fleet"
                 )
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY and ADDRESSES_PER_INSTANCE * (instances + self.live) > soft:
+        if soft != resource.RLIM_INFINITY and ADDRESSES_PER_MEMORY * (memories + self.memory.live) > soft:
             raise HostLimitError(
-                f"{instances} component instances need {ADDRESSES_PER_INSTANCE * instances >> 30} GiB of "
+                f"{memories} memories of components need {ADDRESSES_PER_MEMORY * memories >> 30} GiB of "
                 f"addresses, "
                 f"this process is limited to {soft >> 30} GiB (ulimit -v)"
             )

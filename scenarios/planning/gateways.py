@@ -5,7 +5,7 @@ Belongs here: what a gateway's block says. Never: pairs (pairs.py), upgrades (up
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,9 +17,12 @@ from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.planning.pairs import standby_spec
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
+from twinloop.scenarios.text.words import number_of
 from twinloop.sim.model.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
 from twinloop.sim.model.spec import DeviceSpec, GatewaySpec, RestartSpec, StoreSpec, UplinkSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
+
+NO_MEMORIES: Mapping[str, int] = {}
 
 
 class GatewayPlanner:
@@ -57,8 +60,15 @@ class GatewayPlanner:
             parts.append(partial(standby_spec, self._loaded, name, standby))
         return [*parts, partial(self.gateway, name, gateway, [])]
 
-    def gateway(self, name: str, gateway: schema.Gateway, devices: list[DeviceSpec]) -> GatewaySpec:
-        """One of them; ``devices``: of the whole scenario. Raises ScenarioError."""
+    def gateway(
+        self,
+        name: str,
+        gateway: schema.Gateway,
+        devices: list[DeviceSpec],
+        memories_of: Mapping[str, int] = NO_MEMORIES,
+    ) -> GatewaySpec:
+        """One of them; ``devices``: of the whole scenario; ``memories_of``: of one instance, by component,
+        where it isn't one. Raises ScenarioError."""
         at: Location = ("gateways", name)
         board = self._board(name, gateway)
         self._uplink_link(gateway, at)
@@ -78,9 +88,10 @@ class GatewayPlanner:
         store = gateway.store
         standby = None if gateway.standby is None else standby_spec(self._loaded, name, gateway.standby)
         polled = name if standby is None else standby.of
-        instances = (
-            sum(device.gateway == polled for device in devices) + 2 + upgrades.beside(self._loaded, name)
-        )
+        slots = [device.driver for device in devices if device.gateway == polled]
+        memories = sum(memories_of.get(one, 1) for one in (*slots, gateway.transform, gateway.policy))
+        beside = upgrades.beside(self._loaded, name)
+        memories += beside
         return GatewaySpec(
             name=name,
             board=board,
@@ -104,7 +115,9 @@ class GatewayPlanner:
                 restart.status,
                 restart.watchdog,
             ),
-            small_reservation=self._small_reservation(name, gateway, board, instances),
+            small_reservation=self._small_reservation(
+                name, gateway, board, memories, len(slots) + 2 + beside
+            ),
             files=gateway.max_open_files,
             standby=standby,
             upgrade=upgrades.upgrade_spec(gateway.upgrade),
@@ -155,12 +168,16 @@ class GatewayPlanner:
                 )
         return spec
 
-    def _small_reservation(self, name: str, gateway: schema.Gateway, board: Board, instances: int) -> bool:
+    def _small_reservation(
+        self, name: str, gateway: schema.Gateway, board: Board, memories: int, instances: int
+    ) -> bool:
         fits = instances_that_fit(board)
-        if gateway.reservation == "64 MiB" or instances <= fits:
+        if gateway.reservation == "64 MiB" or memories <= fits:
             return gateway.reservation == "64 MiB"
+        of = "" if memories == instances else f" with {memories} memories"
         needs = (
-            f"{instances} instances reserve {instances * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
+            f"{number_of(instances, 'instance')}{of} reserve "
+            f"{memories * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
         )
         if gateway.reservation == "4 GiB" or board.runtime == "pulley":
             text = f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB"

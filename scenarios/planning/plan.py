@@ -44,7 +44,10 @@ class Planner:
         devices = FleetPlanner(self.loaded, self.seed).devices()
         components = ComponentPlanner(self.loaded, self.host).components()
         planner = GatewayPlanner(self.loaded, self.boards)
-        gateways = [planner.gateway(name, gateway, devices) for name, gateway in scenario.gateways.items()]
+        memories = {one.name: one.component.memories for one in components}
+        gateways = [
+            planner.gateway(name, gateway, devices, memories) for name, gateway in scenario.gateways.items()
+        ]
         for name in self.boards:
             if name not in scenario.gateways:
                 raise ScenarioError("--board", None, "", unknown("gateway", name, scenario.gateways))

@@ -193,7 +193,7 @@ class Upgrades:
 
     def _bring_up(self, upgrade: Upgrade, swap: Swap, epoch: int) -> Steps:
         gateway = self._gateway
-        gateway.host.require_room(len(swap.new))
+        gateway.host.require_room(sum(slot.spec.component.memories for slot in swap.new))
         for place in range(len(swap.new)):  # one by one: polls need the cores, too
             yield swap.start(place)
             if gateway.machine.epoch != epoch:
