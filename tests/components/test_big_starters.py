@@ -29,7 +29,7 @@ FOUND = [
     for role, cases in CASES.items()
     for path in sorted(BUILT.glob(f"starter-*-{role}.wasm"))
     for case in cases
-    if path.stem != "starter-qjs-transform"
+    if path.stem not in ("starter-qjs-transform", "starter-qjs-async-transform")
 ]
 
 

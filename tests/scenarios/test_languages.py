@@ -40,6 +40,7 @@ RUNS = {
     "js": (BUILT / "js-wasi.wasm", {"do": "stderr random"}),
     "js-starter": (BUILT / "starter-js-transform.wasm", {"factor": "2"}),
     "qjs-starter": (BUILT / "starter-qjs-transform.wasm", {"factor": "2"}),
+    "qjs-async-starter": (BUILT / "starter-qjs-async-transform.wasm", {"factor": "2"}),
     "python-starter": (BUILT / "starter-python-transform.wasm", {"factor": "2"}),
     "c-starter": (STARTERS / "c-transform.wasm", {"factor": "2"}),
     "rust-starter": (STARTERS / "rust-transform.wasm", {"factor": "2"}),

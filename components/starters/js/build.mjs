@@ -1,4 +1,4 @@
-// node build.mjs ENGINE SOURCE WORLD.wit OUT: builds a component. ENGINE: starling (componentize-js) or qjs.
+// node build.mjs ENGINE SOURCE WORLD.wit OUT: builds a component. ENGINE: starling (componentize-js), qjs or qjs-async.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
@@ -19,7 +19,8 @@ if (engine === "starling") {
   writeFileSync("world.tmp.wit", wit);
   try {
     const tool = "node_modules/.bin/componentize-qjs";
-    execFileSync(tool, ["--sync", "--wit", "world.tmp.wit", "--js", source, "--output", out], { stdio: "inherit" });
+    const sync = engine === "qjs" ? ["--sync"] : []; // its default, async, costs more a call
+    execFileSync(tool, [...sync, "--wit", "world.tmp.wit", "--js", source, "--output", out], { stdio: "inherit" });
   } finally {
     rmSync("world.tmp.wit");
   }
