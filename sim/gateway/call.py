@@ -88,7 +88,7 @@ def call(
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
         if imported.left_ns < 0 or env.now >= deadline_at:
-            return instance.kill(*_over(slot, starts, f"{request.name} after {within_ns} ns"))
+            return instance.kill(*_over(slot, starts, f"{request.name} after {said(within_ns)}"))
         parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
@@ -99,7 +99,7 @@ def call(
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {within_ns} ns in all")
+            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {said(within_ns)} in all")
         if deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
@@ -161,13 +161,15 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     by_imports = fault.message.endswith(" imports") and slot.fuel_limit_ns == slot.spec.cpu_ns
     if starts or by_imports or (cpu_fuel is not None and fault.fuel_used >= cpu_fuel):
         return replace(fault, message=_too_long(slot, starts))
-    text = f"computed until its deadline of {slot.deadline_ns} ns"
+    text = f"computed until its deadline of {said(slot.deadline_ns)}"
     return replace(fault, cause=Cause.DEADLINE, message=text)
 
 
 def _too_long(slot: Slot, starts: bool) -> str:
-    limit = f"{slot.spec.start_ns} ns of CPU time (limit start)" if starts else ""
-    return f"more than {limit or f'{slot.spec.cpu_ns} ns of CPU time in one call'}"
+    if starts:
+        return f"more than {said(slot.spec.start_ns)} of CPU time (limit start)"
+    assert slot.spec.cpu_ns is not None
+    return f"more than {said(slot.spec.cpu_ns)} of CPU time in one call"
 
 
 def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, left_ns: int) -> Steps:
@@ -201,3 +203,11 @@ def _serve(machine: Machine, slot: Slot, port: Port | None, request: Request, le
         slot.imports.delete_state(arguments[0])
         return None
     return False, ("other", f"{name}: there is no line to it")
+
+
+def said(time_ns: int) -> str:
+    """A duration in the largest unit in which it is whole: a limit as its author wrote it."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)):
+        if time_ns % size == 0:
+            return f"{time_ns // size} {unit}"
+    return f"{time_ns} ns"
