@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from twinloop.components.host.engines.plain.cache import LIMIT_BYTES, CodeCache, size_bytes
 
 from tests.plants import WASM
 from twinloop.components.host import cache as module
+from twinloop.components.host.cache import LIMIT_BYTES, CodeCache, size_bytes
 from twinloop.components.host.component import ComponentRefused
 from twinloop.components.host.engines import CODE_FLAGS
 from twinloop.components.host.host import Host
@@ -260,7 +260,7 @@ def test_off_keeps_nothing(host: Host, tmp_path: Path, monkeypatch: pytest.Monke
 LOADS = """
 import sys
 from pathlib import Path
-from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.engines import CODE_FLAGS
 from twinloop.components.host.host import Host
 host = Host(cache=CodeCache(CODE_FLAGS, Path(sys.argv[1])))
@@ -353,7 +353,7 @@ def test_who_waits_gets_what_the_first_has_compiled(host: Host, tmp_path: Path) 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from twinloop.components.host.engines.plain.cache import CodeCache
+from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.engines import CODE_FLAGS
 cache = CodeCache(CODE_FLAGS, Path(sys.argv[1]))
 assert cache._usable()
