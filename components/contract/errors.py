@@ -7,6 +7,11 @@ class HostError(RuntimeError):
     """Our own side failed: an import handler raised, or the host was used after its close."""
 
 
+class WrongValue(HostError, ValueError):
+    """Our own side would have handed a guest what is no value of the WIT type; the message says where in it.
+    Nothing has reached the guest."""
+
+
 class GuestEnded(Exception):
     """Raised by an import handler to end the guest: ``cause`` is the value of a Cause (host/outcome.py), the
     message says what it did. The guest's fault, never ours."""

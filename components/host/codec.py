@@ -14,13 +14,15 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections import namedtuple
-from collections.abc import Callable, Sequence
-from struct import Struct
+from collections.abc import Callable, Iterable, Sequence
+from struct import Struct, error
 from typing import Any, NamedTuple
 
 from wasmtime import component as wc
 
+from twinloop.components.contract.errors import WrongValue
 from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
+from twinloop.components.host.misfit import SURROGATES, misfit
 from twinloop.components.host.resources import Crossing
 
 ARENA_BYTES = 64 << 20
@@ -58,10 +60,16 @@ class Codec(NamedTuple):
 
 
 _SCALARS = {
-    wc.Bool: (0, "?"), wc.S8: (1, "b"), wc.U8: (2, "B"), wc.S16: (3, "h"), wc.U16: (4, "H"), wc.S32: (5, "i"),
+    wc.S8: (1, "b"), wc.U8: (2, "B"), wc.S16: (3, "h"), wc.U16: (4, "H"), wc.S32: (5, "i"),
     wc.U32: (6, "I"), wc.S64: (7, "q"), wc.U64: (8, "Q"), wc.F32: (9, "f"), wc.F64: (10, "d"),
 }  # fmt: skip
+_SCALAR_KIND_MAX = 11
+"""values of these kinds own nothing"""
 _NULL = bytes(8)
+_NO_ROWS = (str, dict, set, frozenset)
+"""they have a length and can be looked through, but are neither lists nor tuples"""
+_WRONG = (error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""what storing a wrong value raises"""
 _BYTE_BLOCK = 4096
 _BYTE_TEMPLATE = (b"\x02" + bytes(31)) * _BYTE_BLOCK
 
@@ -69,6 +77,30 @@ _BYTE_TEMPLATE = (b"\x02" + bytes(31)) * _BYTE_BLOCK
 def _text(slot: bytes | memoryview) -> str:
     size, at = QQ.unpack_from(slot)
     return str(MEMORY[at : at + size], "utf-8")
+
+
+_truth = {True: True, False: False}.__getitem__
+"""a bool, also numpy's; struct would take anything for one"""
+
+
+def _code_point(value: str) -> int:
+    """Of a character; wasmtime ends the process when it is given a surrogate."""
+    code = ord(value)
+    if code in SURROGATES:
+        raise ValueError("a surrogate is no character")
+    return code
+
+
+def _some(value: Any) -> tuple[Any]:
+    if not isinstance(value, tuple):
+        raise TypeError("neither None nor Some")
+    return value
+
+
+def _no_payload(value: Any) -> bytes:
+    if value is not None:
+        raise ValueError("a value where the case has none")
+    return _NULL
 
 
 def _head(codec: Codec) -> bytes:
@@ -126,8 +158,11 @@ class Codecs:
             raise TypeError(f"{kind.__name__} cannot cross the wasmtime C API")
         return build(self, wit)
 
+    def _bool(self, wit: Any) -> Codec:
+        return Codec(0, "?23x", None, _truth)
+
     def _char(self, wit: Any) -> Codec:
-        return Codec(11, "I20x", chr, ord)
+        return Codec(11, "I20x", chr, _code_point)
 
     def _string(self, wit: Any) -> Codec:
         def store(value: str) -> bytes:
@@ -155,6 +190,8 @@ class Codecs:
             return frozenset(_text(MEMORY[q : q + 16]) for q in range(at, at + 16 * count, 16))
 
         def store(value: Sequence[str]) -> bytes:
+            if isinstance(value, str):
+                raise TypeError("a string is no flags")
             return QQ.pack(len(value), self._put(b"".join([names[flag] for flag in value])))
 
         return Codec(20, "24s", load, store)
@@ -177,7 +214,7 @@ class Codecs:
                 18,
                 "24s",
                 lambda b: Some(load(b)) if Q.unpack_from(b)[0] else None,
-                lambda v: _NULL if v is None else store(v[0]),
+                lambda v: _NULL if v is None else store(*_some(v)),
             )
         return Codec(
             18,
@@ -188,11 +225,17 @@ class Codecs:
 
     def _result(self, wit: Any) -> Codec:
         sides = [self._boxed(side and self.codec(side)) for side in (wit.err, wit.ok)]
+
+        def store(value: Any) -> bytes:
+            ok, content = value
+            packed: bytes = Q.pack(ok) + sides[ok][1](content)
+            return packed
+
         return Codec(
             19,
             "24s",
             lambda b: WitResult(bool(b[0]), sides[b[0]][0](b[8:])),
-            lambda v: Q.pack(v[0]) + sides[v[0]][1](v[1]),
+            store,
         )
 
     def _variant(self, wit: Any) -> Codec:
@@ -208,15 +251,16 @@ class Codecs:
             return Case(tag, payload(slot[16:]))
 
         def store(value: Any) -> bytes:
-            name, _, payload = cases[value[0]]
-            return name + payload(value[1])
+            tag, content = value
+            name, _, payload = cases[tag]
+            return name + payload(content)
 
         return Codec(16, "24s", load, store)
 
     def _boxed(self, codec: Codec | None) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
         """Payloads of option, result and variant: a pointer to a value, null when the case has none."""
         if codec is None:
-            return (lambda slot: None), (lambda value: _NULL)
+            return (lambda slot: None), _no_payload
         kind, form, inner_load, inner_store = codec
         one, new = Struct("<8x" + form).unpack_from, Struct("<B7x" + form).pack_into
 
@@ -247,6 +291,8 @@ class Codecs:
             return make(values if plain else [f(v) if f else v for f, v in zip(loads, values, strict=True)])
 
         def store(value: Any) -> bytes:
+            if isinstance(value, _NO_ROWS):
+                raise TypeError("a row of values is wanted")
             out = blank[:]
             out[1::2] = [f(x) if f else x for f, x in zip(stores, value, strict=True)] if any_store else value
             at = self._alloc(size)
@@ -268,6 +314,8 @@ class Codecs:
             return [inner_load(v) for (v,) in values] if inner_load else [v for (v,) in values]
 
         def store(value: Sequence[Any]) -> bytes:
+            if isinstance(value, _NO_ROWS):
+                raise TypeError("a list is wanted")
             parts = (
                 [new(kind, inner_store(x)) for x in value] if inner_store else [new(kind, x) for x in value]
             )
@@ -295,9 +343,9 @@ class Codecs:
         return Codec(13, "24s", load, store)
 
     _BUILDERS: dict[Any, Callable[[Codecs, Any], Codec]] = {
-        wc.Char: _char, wc.String: _string, wc.EnumType: _enum, wc.FlagsType: _flags, wc.ListType: _list,
-        wc.TupleType: _tuple, wc.RecordType: _record, wc.OptionType: _option, wc.ResultType: _result,
-        wc.VariantType: _variant, wc.OwnType: _own, wc.BorrowType: _borrow,
+        wc.Bool: _bool, wc.Char: _char, wc.String: _string, wc.EnumType: _enum, wc.FlagsType: _flags,
+        wc.ListType: _list, wc.TupleType: _tuple, wc.RecordType: _record, wc.OptionType: _option,
+        wc.ResultType: _result, wc.VariantType: _variant, wc.OwnType: _own, wc.BorrowType: _borrow,
     }  # fmt: skip
 
 
@@ -327,7 +375,7 @@ class Signature:
     """The codecs of one function type; raises TypeError when a type in it can't cross."""
 
     def __init__(self, codecs: Codecs, function: Any) -> None:
-        self.codecs = codecs
+        self.codecs, self._function = codecs, function
         self.names = [name for name, _ in function.params]
         self.arity = len(self.names)
         self.results = 1 if function.result else 0
@@ -346,8 +394,13 @@ class Signature:
         if len(values) != len(self._arguments):
             raise TypeError(f"expected arguments ({', '.join(self.names)}), got {len(values)}")
         base = self.codecs.reset(VAL_BYTES * len(values))
-        for (new, _, at, codec), value in zip(self._arguments, values, strict=True):
-            new(MEMORY, base + at, codec.kind, codec.store(value) if codec.store else value)
+        try:
+            for (new, _, at, codec), value in zip(self._arguments, values, strict=True):
+                new(MEMORY, base + at, codec.kind, codec.store(value) if codec.store else value)
+        except _WRONG as wrong:
+            wits = [wit for _, wit in self._function.params]
+            self._explain(zip(wits, values, self.names, strict=True), wrong)
+            raise
         return base
 
     def get_arguments(self, at: int) -> list[Any]:
@@ -369,11 +422,24 @@ class Signature:
         """Store a host import's result in wasmtime's slot."""
         if self.result is None:
             return
-        if self.result.store is None:
-            self._new(MEMORY, at, self.result.kind, value)  # a scalar owns nothing
-            return
-        base = self.codecs.reset(VAL_BYTES)
-        self._new(MEMORY, base, self.result.kind, self.result.store(value))
-        val_clone(base, at)
+        kind, _, _, store = self.result
+        try:
+            if kind <= _SCALAR_KIND_MAX:
+                self._new(MEMORY, at, kind, store(value) if store else value)
+                return
+            base = self.codecs.reset(VAL_BYTES)
+            self._new(MEMORY, base, kind, store(value) if store else value)
+            val_clone(base, at)
+        except _WRONG as wrong:
+            self.codecs.resources.free()
+            self._explain([(self._function.result, value, "result")], wrong)
+            raise
         if self.codecs.resources.lent:
             self.codecs.resources.free()
+
+    def _explain(self, values: Iterable[tuple[Any, Any, str]], wrong: Exception) -> None:
+        """Raise WrongValue when one of them is what is wrong; else it was something else."""
+        for wit, value, name in values:
+            said = misfit(wit, value, name)
+            if said is not None:
+                raise WrongValue(said) from wrong

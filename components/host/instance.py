@@ -274,13 +274,16 @@ class Instance:
         if not self.busy:
             raise HostError("advance without begin")
         call, block = self._call, self.block
-        call.begun = True
-        if self._call.start is not None:
-            return self._first_of_start(self._call.start)
+        if call.start is not None:
+            call.begun = True
+            return self._first_of_start(call.start)
         signature = call.signature
-        at = call.arguments_at or (
-            signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
-        )
+        at = call.arguments_at
+        if not at:
+            self.busy = False  # no call is under way when an argument is no value of its type
+            at = signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
+            self.busy = True
+        call.begun = True
         block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
         if self._fibers:
             call.future = func_call_async(
@@ -323,7 +326,7 @@ class Instance:
 
     def _finish(self) -> None:
         call, words = self._call, self.block.words
-        self.busy = False
+        self.busy = call.begun = False
         if call.future:
             future_delete(call.future)
             call.future = None

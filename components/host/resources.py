@@ -90,7 +90,8 @@ class Crossing:
     def store(self, thing: Resource) -> bytes:
         """A new handle of the guest's for a host object."""
         assert self.handles is not None
-        host = capi.resource_host_new(True, self.handles.add(thing), thing.resource)
+        kind = thing.resource  # before it has a handle: what is no resource gets none
+        host = capi.resource_host_new(True, self.handles.add(thing), kind)
         error = capi.resource_host_to_any(self.handles.context, host, addressof(self._out))
         capi.resource_host_delete(host)
         if error:

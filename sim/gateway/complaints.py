@@ -6,6 +6,7 @@ Belongs here: the notes that reports show. Never: what follows a fault (supervis
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,8 @@ class Complaints:
         self._errors: dict[tuple[str, str], ErrorNote] = {}
         self.other_faults = self.other_errors = 0
         """of kinds beyond KINDS_MAX"""
+        self.on_fault: list[Callable[[int, Slot, Fault], None]] = []
+        """told of each fault, just before the trace is"""
 
     @property
     def faults(self) -> list[FaultNote]:
@@ -65,6 +68,8 @@ class Complaints:
 
     def fault(self, now_ns: int, slot: Slot, fault: Fault) -> None:
         """A component has faulted; call it before the instance is dropped."""
+        for told in self.on_fault:
+            told(now_ns, slot, fault)
         key = slot.spec.name, fault.cause.value, fault.message
         note = self._faults.get(key)
         if note is not None:

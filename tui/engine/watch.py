@@ -13,10 +13,12 @@ from heapq import heappush, heapreplace
 from typing import Any
 
 from twinloop.components.host.batch import Batch
+from twinloop.components.host.outcome import Fault
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import Reader
+from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Environment, Event
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import KINDS, Record
@@ -56,6 +58,9 @@ TOLD = (
 )
 """kinds of records that are lines of the log; the others come with every poll"""
 
+BOOT = ("gateway", "fault")
+"""those of the first boot; all else that it brings is nobody's news"""
+
 
 class Watch:
     """Sees one world from its beginning on."""
@@ -88,7 +93,10 @@ class Watch:
         world.latencies.watch_windows(False, self._carried, self._never)
         world.ends.on_end.append(self._ended)
         self._pollers: dict[int, list[Poller]] = {}
+        self._trapped: dict[tuple[int, str], tuple[str, ...]] = {}
+        """(when, slot) of a fault that the trace is about to tell -> the functions in which it was"""
         for gateway in world.gateways:
+            gateway.supervisor.complaints.on_fault.append(self._faulted)
             for poller in gateway.pollers:
                 poller.on_batch = self._batch
                 self._pollers.setdefault(poller.index, []).append(poller)
@@ -100,11 +108,27 @@ class Watch:
             self.seen[kind] = self.seen.get(kind, 0) + 1
             if kind == "end" and record[5] == "delivered":
                 self.delivered.add(self._fleet_of[record[2]], record[0], record[4].bit_count())
-            if kind in TOLD and (record[0] >= 0 or kind == "gateway"):  # the first boot is nobody's news
-                self._number += 1
-                self.log.append(LogLine(self._number, record[0], kind, self._words(record)))
+            functions = self._trapped.pop((record[0], record[2]), ()) if kind == "fault" else ()
+            if kind in TOLD and (record[0] >= 0 or kind in BOOT):
+                self._tell(record, functions)
 
-    def _words(self, record: Record) -> str:
+    def _tell(self, record: Record, functions: tuple[str, ...]) -> None:
+        at_ns, kind, words = record[0], record[1], self._words(record, functions)
+        last = self.log[-1] if self.log else None
+        if kind == "limit" and last is not None and (last.kind, last.text) == (kind, words):
+            return  # who hits one again and again would push all else out of the log
+        self._number += 1
+        self.log.append(LogLine(self._number, at_ns, kind, words))
+
+    def _faulted(self, now_ns: int, slot: Slot, fault: Fault) -> None:
+        if fault.functions:
+            self._trapped[now_ns, slot.name] = fault.functions
+
+    def _words(self, record: Record, functions: tuple[str, ...] = ()) -> str:
+        if record[1] == "fault":
+            slot, cause, message, fuel = record[2:]
+            where = f" in {' < '.join(functions)}" if functions else ""
+            return f"{slot} {cause} after {fuel} fuel: {message}{where}"
         fields = dict(zip(KINDS[record[1]], record[2:], strict=True))
         for key, names in (
             ("gateway", [gateway.name for gateway in self.world.gateways]),
