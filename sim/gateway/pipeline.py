@@ -6,7 +6,7 @@ Belongs here: one poll, one write, what a call's result means for a sample. Neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twinloop.components.contract.contract import Verdict
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
@@ -28,6 +28,7 @@ from twinloop.sim.machine.machine import Machine
 from twinloop.sim.north.outbox import Outbox
 
 NOT_UP = "not up"
+TO_ADD = 'a point that it adds must be declared under "derives" of its component'
 NOTHING = Batch((), (), (), (), ()), 0
 CALLED_GOOD = "a value that is no number, called Good", None
 """told of a driver like an error of its own"""
@@ -265,15 +266,13 @@ class Pipeline:
             ledger.close(row, row.open & mask, End.LOST, "transform-error")
             return NOTHING
         batch = read_batch(lists)
-        if batch.points == reader.table.ids and not batch.texts:
-            kept: int | None = reader.table.mask
+        if batch.points == reader.table.ids and mask == reader.table.mask and not batch.texts:
+            kept: int | str = mask
         else:
-            kept = reader.mask_of([*batch.points, *(text.point for text in batch.texts)])
-        if kept is None or kept & ~mask:
+            kept = self._kept(reader, slot, row, batch)
+        if isinstance(kept, str):
             ledger.close(row, row.open & mask, End.LOST, "transform-fault")
-            self.supervisor.fault_now(
-                slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice"
-            )
+            self.supervisor.fault_now(slot, Cause.CONTRACT, kept)
             return NOTHING
         if mask & ~kept:
             self.carried(reader, row, mask & ~kept, "drop")
@@ -281,14 +280,21 @@ class Pipeline:
         reader.arguments.set_batch(row.k, lists)
         return batch, kept
 
+    def _kept(self, reader: Reader, slot: Slot, row: Row, batch: Batch) -> int | str:
+        """The mask of a transform's batch; a text when the contract is broken."""
+        return mask_within(batch.every_point(), reader.table.bits, row.read)
+
+    def _lost(self, reader: Reader, row: Row, mask: int, cause: str) -> None:
+        """What has been read goes no further."""
+        self._ledger.close(row, row.open & mask, End.LOST, cause)
+
     def _decided(
         self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None
     ) -> list[tuple[Verdict, int]]:
         """What the policy has decided, held against the contract: verdicts and the points that they are
         about."""
-        ledger = self._ledger
         if outcome is not None:
-            ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
+            self._lost(reader, row, kept, _stage_cause(slot, outcome, "policy-fault"))
             return []
         instance = slot.instance
         assert instance is not None
@@ -300,11 +306,11 @@ class Pipeline:
         slot.release(slot.generation)
         if not result.ok:
             self.supervisor.answered_error(slot, reader.name)
-            ledger.close(row, row.open & kept, End.LOST, "policy-error")
+            self._lost(reader, row, kept, "policy-error")
             return []
-        groups = verdict_groups(result.value, kept, reader.table.bit_of)
+        groups = verdict_groups(result.value, kept, reader.table.bits)
         if isinstance(groups, str):
-            ledger.close(row, row.open & kept, End.LOST, "policy-fault")
+            self._lost(reader, row, kept, "policy-fault")
             self.supervisor.fault_now(slot, Cause.CONTRACT, groups)
             return []
         return groups
@@ -357,8 +363,8 @@ class Pipeline:
         """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it
         stores it."""
         if not self.member.hold(reader, row, verdict, message):
-            self.alert(row, message.mask, verdict)
-            self.carried(reader, row, message.mask, "cache", late=True)
+            self.alert(row, message.all_points, verdict)
+            self.carried(reader, row, message.all_points, "cache", late=True)
             self.outbox.keep(message)
 
     def alert(self, row: Row, mask: int, verdict: Verdict) -> None:
@@ -402,6 +408,19 @@ class Pipeline:
             "command", command.device, command.number, "failed" if cause else "done", cause or ""
         )
         self.on_command(command, cause)
+
+
+def mask_within(ids: Sequence[int], bits: dict[int, int], allowed: int) -> int | str:
+    """The mask of a transform's point ids; a text when one comes twice, or is none of those ``allowed``."""
+    mask = 0
+    for point in ids:
+        bit = bits.get(point, 0)
+        if mask & bit:
+            return f"a batch with point {point} twice"
+        if not bit & allowed:
+            return f"a batch with point {point}, which wasn't in its input: {TO_ADD}"
+        mask |= bit
+    return mask
 
 
 def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
