@@ -47,7 +47,7 @@ def _of(account: Derived, name: str) -> dict[str, Any]:
 
 def derived_line(name: str, figures: dict[str, Any]) -> str:
     """One point in words."""
-    parts = [f"{figures['produced']} of {figures['due']} produced", f"{figures['delivered']} delivered"]
+    parts = [f"{figures['produced']} produced", f"{figures['delivered']} delivered"]
     not_good = [
         f"{count} {how}" for how, count in figures["delivered_quality"].items() if count and how != "good"
     ]

@@ -99,6 +99,11 @@ class Result:
         return figures.samples(self.data["ledger"])
 
     @property
+    def derived(self) -> dict[str, figures.DerivedCounts]:
+        """What became of the points that transforms added, by name."""
+        return {name: figures.DerivedCounts(**one) for name, one in self.data.get("derived", {}).items()}
+
+    @property
     def latency(self) -> figures.LatencyFigures:
         """Of the samples that got there."""
         return figures.latency(self.data["latency"])

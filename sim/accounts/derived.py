@@ -96,8 +96,6 @@ class Derived:
             key = reading.counted = reading.device, reading.name, quality(status)
             self.produced[key] = self.produced.get(key, 0) + 1
             self.open += 1
-            if reading.given_up is not None and not reading.copies:
-                self._book(reading, reading.given_up)
 
     def end(self, copy: Copy, end: End, cause: str) -> None:
         """A gateway's copy is gone; the reading ends with the last of them, as the best that became of

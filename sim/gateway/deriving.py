@@ -14,7 +14,8 @@ from twinloop.sim.accounts.derived import Riding
 from twinloop.sim.accounts.latency import StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import DerivedMessage, Message
-from twinloop.sim.gateway.pipeline import CALLED_GOOD, Pipeline, mask_within
+from twinloop.sim.gateway.masks import mask_within
+from twinloop.sim.gateway.pipeline import CALLED_GOOD, Pipeline
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.gateway.slot import Slot
 

@@ -6,7 +6,7 @@ Belongs here: one poll, one write, what a call's result means for a sample. Neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twinloop.components.contract.contract import Verdict
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
@@ -17,6 +17,7 @@ from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline, limit_batch
+from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.reader import Reader
@@ -28,7 +29,6 @@ from twinloop.sim.machine.machine import Machine
 from twinloop.sim.north.outbox import Outbox
 
 NOT_UP = "not up"
-TO_ADD = 'a point that it adds must be declared under "derives" of its component'
 NOTHING = Batch((), (), (), (), ()), 0
 CALLED_GOOD = "a value that is no number, called Good", None
 """told of a driver like an error of its own"""
@@ -410,48 +410,7 @@ class Pipeline:
         self.on_command(command, cause)
 
 
-def mask_within(ids: Sequence[int], bits: dict[int, int], allowed: int) -> int | str:
-    """The mask of a transform's point ids; a text when one comes twice, or is none of those ``allowed``."""
-    mask = 0
-    for point in ids:
-        bit = bits.get(point, 0)
-        if mask & bit:
-            return f"a batch with point {point} twice"
-        if not bit & allowed:
-            return f"a batch with point {point}, which wasn't in its input: {TO_ADD}"
-        mask |= bit
-    return mask
-
-
 def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
     if isinstance(outcome, str):
         return "quarantined" if slot.state == "quarantined" else otherwise
     return "deadline" if outcome.cause is Cause.DEADLINE else otherwise
-
-
-Decision = tuple[Verdict, list[tuple[int, Verdict]]]
-"""a policy's answer: the whole batch's verdict, and points with another"""
-
-
-def verdict_groups(decision: Decision, kept: int, bit_of: dict[int, int]) -> list[tuple[Verdict, int]] | str:
-    """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is
-    broken."""
-    whole, exceptions = decision
-    if whole[0] == "other":
-        return f"verdict other({whole[1]!r})"
-    if not exceptions:
-        return [(whole, kept)]
-    groups: dict[Verdict, int] = {}
-    named = 0
-    for point, verdict in exceptions:
-        bit = bit_of.get(point, 0)
-        if not bit & kept or bit & named:
-            return f"a decision for point {point}, which is absent or named twice"
-        if verdict[0] == "other":
-            return f"verdict other({verdict[1]!r})"
-        named |= bit
-        groups[verdict] = groups.get(verdict, 0) | bit
-    rest = kept & ~named
-    if rest:
-        groups[whole] = groups.get(whole, 0) | rest
-    return list(groups.items())
