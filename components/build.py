@@ -27,6 +27,7 @@ GUESTS = {
     "mqtt-driver": ("mqtt-driver/driver.c", "device-driver"),
     "normalize": ("normalize/normalize.c", "reading-transform"),
     "smooth": ("smooth/smooth.c", "reading-transform"),
+    "derive": ("derive/derive.c", "reading-transform"),
     "route": ("route/route.c", "routing-policy"),
 }
 """name -> (source under guests/, world)"""

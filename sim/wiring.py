@@ -18,7 +18,7 @@ from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.listener import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
 from twinloop.sim.gateway.poller import Poller
-from twinloop.sim.gateway.reader import PointTable, point_configs, points_of, table_key
+from twinloop.sim.gateway.reader import PointTable, derived_configs, point_configs, points_of, table_key
 from twinloop.sim.gateway.readers import Readers, patience
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import TROUBLE
@@ -76,6 +76,7 @@ class Wiring:
             self.plans.append(plan)
             pair = self._pair_of.get(device.gateway)
             for name in (device.gateway,) if pair is None else pair.names:
+                self._declare(i, components[self.gateway_of_name[name].spec.transform], plan)
                 plan.pollers.append(
                     self._wire_device(self.gateway_of_name[name], i, device, components[device.driver])
                 )
@@ -88,6 +89,12 @@ class Wiring:
                 [slot.spec for slot in gateway.rack.slots],
                 cuts,
             )
+
+    def _declare(self, device: int, transform: ComponentSpec, plan: SampleSchedule) -> None:
+        """What may be derived for a device."""
+        if transform.derives:
+            units = {one.name: one.unit for one in transform.derives}
+            self._books.derived.declare(device, units, plan.samples)
 
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
         mine = [i for i, device in enumerate(self._plant.spec.devices) if device.gateway == spec.of]
@@ -127,11 +134,14 @@ class Wiring:
             metered=metered,
             store_path=store_path,
             epoch_ns=self._plant.epoch_ns,
+            derives=bool(components[spec.transform].derives),
         )
         self._plant.gateways.append(gateway)
         self.gateway_of_name[spec.name] = gateway
         gateway.machine.on_event = self._plant.happened
         points, gateway.point_ids = points_of(mine)
+        gateway.derived = derived_configs(components[spec.transform].derives, len(points))
+        points += gateway.derived
         shortest_ns = min((device.poll_ns for device in mine), default=1_000_000_000)
         gateway.rack.transform = self._slot(
             gateway, components[spec.transform], "transform", Settings("", points, []), shortest_ns
@@ -203,6 +213,6 @@ class Wiring:
         key = gateway.name, table_key(spec)
         if key not in self._tables:
             self._tables[key] = PointTable(
-                point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol)
+                point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol), gateway.derived
             )
         return self._tables[key]

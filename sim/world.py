@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twinloop.components.host.host import Host
+from twinloop.sim.accounts.derived import Derived
 from twinloop.sim.accounts.ends import Ends
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
@@ -91,7 +92,10 @@ class World(Plant):
         latencies = Latencies([device.fleet for device in devices], len(self.spec.fleets))
         serial = dict.fromkeys(link.name for link in self.spec.links if link.serial_bd is not None)
         return Books(
-            ledger, latencies, Truth(self.env, ledger, [device.link in serial for device in devices])
+            ledger,
+            latencies,
+            Truth(self.env, ledger, [device.link in serial for device in devices]),
+            Derived(self.trace),
         )
 
     @property
@@ -205,7 +209,7 @@ class World(Plant):
             self._end_duration()
         if at_ns >= self.spec.duration_ns + self.spec.settle_ns or self.env.stopped:
             return True
-        return not self.ledger.open and not self.unfinished()
+        return not self.ledger.open and not self.books.derived.open and not self.unfinished()
 
     def _end_duration(self) -> None:
         """What follows is settling: it is in no share of the time."""
@@ -243,6 +247,8 @@ class World(Plant):
             pair.finish()
         for gateway in self.gateways:
             gateway.member.forget("end-of-run")
+            for poller in gateway.pollers:
+                poller.lose_derived("end-of-run")
         under_way = {
             id(row): poller
             for gateway in self.gateways
@@ -257,6 +263,7 @@ class World(Plant):
             self._commanded(command).pipeline.command_done(command, "end-of-run")
         if not self.env.stopped:
             ledger.audit(self.closed_form)
+            self.books.derived.audit()
         self.trace.digest()
 
     def _give_up(self, row: Row, under_way: dict[int, Poller]) -> None:

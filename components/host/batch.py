@@ -53,6 +53,10 @@ class Batch(NamedTuple):
     times: tuple[int, ...]
     texts: tuple[TextReading, ...]
 
+    def every_point(self) -> tuple[int, ...]:
+        """The points that it is about, those of texts too."""
+        return (*self.points, *(text.point for text in self.texts)) if self.texts else self.points
+
     def only(self, wanted: Container[int]) -> Batch:
         """The part of it that is about the points in ``wanted``."""
         rows = [row for row in zip(*self[:4], strict=True) if row[0] in wanted]

@@ -15,7 +15,7 @@ from twinloop.components.contract.contract import IMPORTS
 from twinloop.components.wasi.interfaces import ALWAYS
 from twinloop.scenarios.file.blocks import Block, as_yaml
 from twinloop.scenarios.text.errors import unknown
-from twinloop.scenarios.text.quantities import PositiveDuration, PositiveSize, Size, Version
+from twinloop.scenarios.text.quantities import Name, PositiveDuration, PositiveSize, Size, Version
 
 NAMES = (*IMPORTS, "wasi:clocks", *ALWAYS)
 """grants that are a name"""
@@ -160,6 +160,26 @@ class Limits(Block):
     refused. Needs `state` in `grants`."""
 
 
+class DerivedPoint(Block):
+    """A point that a transform adds to what was read. No device has it."""
+
+    unit: str = ""
+    """Unit in which the transform gives it: the component is told, and expectations on its values must be in
+    it. Left out: no unit."""
+    low: float | None = None
+    """Lowest value that it should have. The component is told; what it does beyond it is its own. Left out:
+    no such bound."""
+    high: float | None = None
+    """Highest value that it should have. The component is told; what it does beyond it is its own. Left out:
+    no such bound."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DerivedPoint:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise PydanticCustomError("quantity", "{text}", {"text": "low is larger than high"})
+        return self
+
+
 class Component(Block):
     """A WebAssembly component: its file, what it may use, its limits, its options."""
 
@@ -188,6 +208,10 @@ class Component(Block):
     options: dict[str, str] = Field(default={}, alias="with")
     """Options of the component itself; all values are text, so quote numbers. `twinloop list components`
     lists those of shipped components."""
+    derives: dict[Name, DerivedPoint] = Field(default={}, max_length=64)
+    """Points that a transform adds to what was read, by name, such as `power: {unit: kW}`. They travel in the
+    same messages and are no samples: they are counted beside them (`derived.delivered`). Left out: a new
+    point is a fault (`contract`)."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Component:

@@ -22,7 +22,14 @@ from twinloop.scenarios.file.blocks import (
     OpcUa,
     Override,
 )
-from twinloop.scenarios.file.component_blocks import Component, FilesystemGrant, Folder, Limits, SocketsGrant
+from twinloop.scenarios.file.component_blocks import (
+    Component,
+    DerivedPoint,
+    FilesystemGrant,
+    Folder,
+    Limits,
+    SocketsGrant,
+)
 from twinloop.scenarios.file.gateway_blocks import (
     Gateway,
     Heartbeat,
@@ -282,6 +289,7 @@ __all__ = [
     "Component",
     "Deed",
     "Degradation",
+    "DerivedPoint",
     "Entry",
     "FilesystemGrant",
     "Fleet",

@@ -39,6 +39,8 @@ def check_names(loaded: Loaded, expectation: Expectation) -> None:
             raise ExpressionError(unknown(key, value, known[key]))
     if expectation.metric == "value":
         check_point(expectation, _meant(loaded, expectation))
+    if expectation.metric.startswith("derived."):
+        _check_derived(loaded, expectation)
     if expectation.event:
         wrong = wrong_event(loaded, expectation.event, possible_events(loaded))
         if wrong is not None:
@@ -68,6 +70,39 @@ def _check_status(expectation: Expectation, name: str) -> None:
             f"status: expected the name of a StatusCode that is {wanted}, e.g. {wanted}SensorFailure, got "
             f'"{name}"'
         )
+
+
+def _check_derived(loaded: Loaded, expectation: Expectation) -> None:
+    """Does a transform of what is meant add such a point, in the unit of the bound?"""
+    keys, scenario = dict(expectation.keys), loaded.scenario
+    named = keys.get("device", "").partition("/")[0] or keys.get("fleet")
+    fleets = [one for name, one in scenario.fleets.items() if named in (None, name)]
+    read_by = {fleet.gateway for fleet in fleets}
+    gateways = [
+        gateway
+        for name, gateway in scenario.gateways.items()
+        if (name in read_by or (gateway.standby is not None and gateway.standby.of in read_by))
+        and keys.get("gateway") in (None, name, None if gateway.standby is None else gateway.standby.of)
+    ]
+    blocks = [
+        scenario.components[one.transform].derives for one in gateways if one.transform in scenario.components
+    ]
+    declared = {name: point for block in blocks for name, point in block.items()}
+    point = keys.get("point")
+    if not declared:
+        raise ExpressionError(
+            "no transform that is meant adds a point: derives of its component declares what it adds"
+        )
+    if point is not None and point not in declared:
+        raise ExpressionError(unknown("derived point", point, declared))
+    if expectation.metric != "derived.value" or point is None:
+        return
+    if expectation.statistic != "count" and expectation.bound_unit != declared[point].unit:
+        means = f'in "{declared[point].unit}"' if declared[point].unit else "without a unit"
+        raise ExpressionError(f'{point} is derived {means}, got "{expectation.bound_unit or "no unit"}"')
+    many = sum(1 if "device" in keys else fleet.count for fleet in fleets)
+    if expectation.statistic == "last" and many > 1:
+        raise ExpressionError(f"last goes with one device, {many} are meant: add device=NAME")
 
 
 def _check_version(expectation: Expectation, version: str) -> None:

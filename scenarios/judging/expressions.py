@@ -202,10 +202,10 @@ def _keys(pairs: list[tuple[str, str]], name: str, known: tuple[str, ...]) -> tu
             )
         if keys["stage"] not in STAGES:
             raise ExpressionError(unknown("stage", keys["stage"], STAGES))
-    if name == "value" and "point" not in keys:
-        raise ExpressionError(
-            "value needs a point, e.g. max(value{fleet=boilers,point=temperature}) <= 90 degC"
-        )
+    if METRICS[name].kind == "value" and "point" not in keys:
+        example = "fleet=boilers,point=temperature" if name == "value" else "point=power"
+        bound = "90 degC" if name == "value" else "5 kW"
+        raise ExpressionError(f"{name} needs a point, e.g. max({name}{{{example}}}) <= {bound}")
     return tuple(keys.items())
 
 
@@ -250,12 +250,13 @@ def _check_time(expectation: Expectation) -> None:
         )
     if expectation.never and (not watched or expectation.within_ns is not None):
         raise ExpressionError("never goes with what is watched, alone: never backlog > 1000")
-    if expectation.metric == "value" and not (
+    if metric.kind == "value" and not (
         expectation.statistic or expectation.never or expectation.within_ns is not None
     ):
         known = ", ".join(metric.statistics)
         raise ExpressionError(
-            f'value needs a statistic ({known}), "never" in front, or "within ... after ..." behind it'
+            f'{expectation.metric} needs a statistic ({known}), "never" in front, or "within ... after ..." '
+            "behind it"
         )
     if expectation.over_ns is not None and expectation.metric not in ("latency.gateway", "latency.cloud"):
         raise ExpressionError(

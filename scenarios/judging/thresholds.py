@@ -86,7 +86,7 @@ class Judge:
     def _watch(self, expectation: Expectation) -> None:
         latencies = self.world.latencies
         keys = dict(expectation.keys)
-        if expectation.metric == "value":
+        if METRICS[expectation.metric].kind == "value":
             self._values[expectation] = ValueWatch(
                 self.world, expectation, self.measures.devices(expectation), self._when(keys.get("phase"))
             )

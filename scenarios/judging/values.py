@@ -7,7 +7,7 @@ reading without a value says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twinloop.components.host.batch import Batch
 from twinloop.devices.model.device import DeviceModel
@@ -55,13 +55,16 @@ class ValueWatch:
         when: Callable[[int], bool] | None,
     ) -> None:
         self._world, self._expectation, self._when = world, expectation, when
-        name = dict(expectation.keys)["point"]
+        self._name = name = dict(expectation.keys)["point"]
         chosen = range(len(world.spec.devices)) if devices is None else devices
         self._index = {
             device: index
             for device in chosen
             if (index := world.spec.devices[device].model.index(name)) is not None
         }
+        self._nothing = (
+            "no value was derived" if expectation.metric == "derived.value" else "no value was read"
+        )
         self.count = 0
         self._sum = 0.0
         self._least = self._most = self._last = 0.0
@@ -69,7 +72,11 @@ class ValueWatch:
         self._broken: tuple[int, str, float] | None = None
         self._since: list[int] = []
         self._took: list[int] = []
-        if world.books is not None:
+        if expectation.metric == "derived.value":
+            self._index = self._deriving(chosen)
+            if world.books is not None:
+                world.books.on_derived.append(self._read_derived)
+        elif world.books is not None:
             world.books.on_readings.append(self._read)
             world.books.on_unasked.append(self._read_unasked)
         if expectation.within_ns is not None:
@@ -84,11 +91,21 @@ class ValueWatch:
     def _read(self, poller: Reader, row: Row, batch: Batch) -> None:
         self._look(poller, row.due_ns, batch)
 
-    def _look(self, poller: Reader, at_ns: int, batch: Batch) -> None:
+    def _deriving(self, chosen: Iterable[int]) -> dict[int, int]:
+        """The devices for which the point may be derived."""
+        names_of = {} if self._world.books is None else self._world.books.derived.names_of
+        return {device: 0 for device in chosen if self._name in names_of.get(device, ())}
+
+    def _read_derived(self, poller: Reader, row: Row, batch: Batch) -> None:
+        for point in poller.table.derived.values():
+            if point.name == self._name:
+                self._look(poller, row.due_ns, batch, point.id)
+
+    def _look(self, poller: Reader, at_ns: int, batch: Batch, derived: int | None = None) -> None:
         index = self._index.get(poller.index)
         if index is None or not poller.leads or (self._when is not None and not self._when(at_ns)):
             return
-        wanted = poller.table.ids[index]
+        wanted = poller.table.ids[index] if derived is None else derived
         for point, value, status in zip(batch.points, batch.values, batch.statuses, strict=True):
             if point == wanted and status < BAD and value - value == 0.0:
                 self._take(poller.index, value)
@@ -137,7 +154,7 @@ class ValueWatch:
         if expectation.within_ns is not None:
             return self._judged_within()
         if not self.count:
-            return Verdict.NO_DATA, 0.0 if expectation.statistic == "count" else None, "no value was read"
+            return Verdict.NO_DATA, 0.0 if expectation.statistic == "count" else None, self._nothing
         if expectation.never:
             if self._broken is None:
                 return Verdict.PASS, self._last, ""

@@ -22,7 +22,7 @@ from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.planning.remotes import remotes
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError
-from twinloop.sim.model.spec import ComponentSpec
+from twinloop.sim.model.spec import ComponentSpec, DerivedSpec
 from twinloop.sim.model.wasi import ENTRY_BYTES, Folder, Remote, WasiSpec
 
 FOLDER_FILES_MAX, FOLDER_BYTES_MAX = 1000, 16 << 20
@@ -116,6 +116,33 @@ class ComponentPlanner:
             memory_bytes=limits.memory,
             state_bytes=limits.state,
             version=None if component.version is None else Version.parse(component.version),
+            derives=self._derives(name, component, roles[name][0]),
+        )
+
+    def _derives(self, name: str, component: schema.Component, role: str) -> tuple[DerivedSpec, ...]:
+        """What it adds; a name that a device has would be two points of one name in a message."""
+        at: Location = ("components", name, "derives")
+        if component.derives and role != "transform":
+            raise self._loaded.document.error(at, f"only a transform adds points, and this is a {role}")
+        for fleet, block in self._scenario.fleets.items() if component.derives else ():
+            model = self._loaded.models.of(block.device, ("fleets", fleet, "device"))
+            for point in model.points:
+                if point.name in component.derives and self._transforms(name, block.gateway):
+                    text = f'"{point.name}" is a point of {model.name} (fleet {fleet})'
+                    raise self._loaded.document.error(
+                        (*at, point.name), f"{text}: a new point needs a new name"
+                    )
+        return tuple(
+            DerivedSpec(point, block.unit, block.low, block.high)
+            for point, block in component.derives.items()
+        )
+
+    def _transforms(self, component: str, of: str) -> bool:
+        """Does a component transform what a gateway, or its standby, reads?"""
+        return any(
+            gateway.transform == component
+            for name, gateway in self._scenario.gateways.items()
+            if of in (name, None if gateway.standby is None else gateway.standby.of)
         )
 
     def _check_grants(self, component: schema.Component, role: str, at: Location) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.scenarios.report.derived import derived_line
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.text.errors import printable
 from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
@@ -76,6 +77,8 @@ def report(console: Console, result: Result, file: str) -> None:
     _wrong(console, data.get("truth"))
     _expectations(console, result.judged)
     _ledger(console, data["ledger"])
+    for name, figures in data.get("derived", {}).items():
+        console.print(f"[bold]derived[/]  {escape(derived_line(name, figures))}")
     _quality(console, data["quality"], data.get("truth"))
     _latency(console, data["latency"])
     if "fidelity" in data:

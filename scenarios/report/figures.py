@@ -43,6 +43,22 @@ class SampleCounts:
 
 
 @dataclass(frozen=True)
+class DerivedCounts:
+    """What became of one derived point. ``due``: how many there could be; ``delivered_quality``: good,
+    uncertain, bad."""
+
+    unit: str
+    due: int
+    produced: int
+    delivered: int
+    cached: int
+    dropped: Mapping[str, int]
+    evicted: Mapping[str, int]
+    lost: Mapping[str, int]
+    delivered_quality: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class LatencyFigures:
     """From due to verdict (``gateway``), to acknowledged by the cloud (``cloud``), and what each stage
     took."""

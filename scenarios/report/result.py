@@ -22,6 +22,7 @@ from twinloop.scenarios.judging.thresholds import Judge
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning import pairs, upgrades
 from twinloop.scenarios.report import figures
+from twinloop.scenarios.report.derived import derived_figures
 from twinloop.scenarios.report.told import told
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import End, Ledger
@@ -98,6 +99,11 @@ class Result:
         return figures.samples(self.data["ledger"])
 
     @property
+    def derived(self) -> dict[str, figures.DerivedCounts]:
+        """What became of the points that transforms added, by name."""
+        return {name: figures.DerivedCounts(**one) for name, one in self.data.get("derived", {}).items()}
+
+    @property
     def latency(self) -> figures.LatencyFigures:
         """Of the samples that got there."""
         return figures.latency(self.data["latency"])
@@ -145,7 +151,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _books(ledger: Ledger) -> dict[str, Any]:
+def _books(ledger: Ledger, derived: int) -> dict[str, Any]:
     return {
         "due": ledger.due,
         "open": ledger.open,
@@ -155,7 +161,7 @@ def _books(ledger: Ledger) -> dict[str, Any]:
         "duplicates": ledger.duplicates,
         "misordered": ledger.misordered,
         "late": ledger.late,
-        "derived": ledger.derived,
+        "derived": derived,
     }
 
 
@@ -204,7 +210,7 @@ def collect(
         "recordings": dict(loaded.models.digests),
         "versions": versions(),
         "expectations": [_expectation(one) for one in judged],
-        "ledger": _books(ledger),
+        "ledger": _books(ledger, 0 if world.books is None else world.books.derived.total),
         "quality": _quality(ledger),
         **({} if truth is None else {"truth": _truth(truth)}),
         "unspoken": unspoken,
@@ -225,6 +231,8 @@ def collect(
     places = {device.name: device.place.url for device in world.spec.devices if device.place is not None}
     if places:
         data["places"] = places
+    if world.books is not None and world.books.derived.units:
+        data["derived"] = derived_figures(world.books.derived)
     if world.pairs:
         data["pairs"] = {pair.name: pairs.figures(pair) for pair in world.pairs}
         notes = [*notes, *(text for pair in world.pairs for text in pairs.stories(pair))]

@@ -128,13 +128,15 @@ class SharedRow(Row):
     open until one of them has delivered it, or the last has given it up: then it ends as the best of what
     became of it (BETTER)."""
 
-    __slots__ = ("given_up", "shares")
+    __slots__ = ("derived", "given_up", "shares")
 
     def __init__(self, device: int, k: int, due_ns: int, mask: int, period_ns: int, holders: int) -> None:
         super().__init__(device, k, due_ns, mask, period_ns)
         self.shares = [Share(self) for _ in range(holders)]
         self.given_up: list[tuple[int, End, str, Share]] = []
         """(points, end, cause, whose) of shares that have ended, in order"""
+        self.derived: dict[str, object] = {}
+        """by name what transforms added to it: books of their own (derived.py)"""
 
 
 class Share(Row):
@@ -182,7 +184,6 @@ class Ledger:
         """of each device the points of which at least one reading had a value"""
         self.asked = [(1 << len(mine)) - 1 for mine in points]
         """of each device the points that are due, of one whose news alone is due those that were"""
-        self.derived = 0
         self.duplicates_of: Counter[int] = Counter()
         """device -> points that a gateway got a second time"""
         self.misordered_of: Counter[int] = Counter()

@@ -11,7 +11,8 @@ from zlib import crc32
 
 from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.batch import Batch
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.derived import Riding
+from twinloop.sim.accounts.ledger import End, Ledger, Row
 
 TOPIC_PREFIX = "twinloop/"
 """before the device's name"""
@@ -36,6 +37,8 @@ class Message:
         "store_id",
         "topic",
     )
+    riding: Riding | None = None
+    """the derived readings in it"""
 
     def __init__(self, row: Row, mask: int, lane: int, topic: bytes, body: bytes) -> None:
         self.row, self.mask, self.lane, self.topic, self.body = row, mask, lane, topic, body
@@ -47,6 +50,53 @@ class Message:
         ) + TLS_RECORD_BYTES
         self.store_id: int | None = None
         self.sent_ns = 0
+
+    @property
+    def open(self) -> bool:
+        """Is there something in it that has no end yet?"""
+        return bool(self.mask & self.row.open)
+
+    @property
+    def all_points(self) -> int:
+        """The mask of its points, derived ones too."""
+        return self.mask
+
+    def end(self, ledger: Ledger, end: End, cause: str = "") -> bool:
+        """What of it has no end yet ends so; was there something?"""
+        left = self.mask & self.row.open
+        if left:
+            ledger.close(self.row, left, end, cause)
+        return bool(left)
+
+
+class DerivedMessage(Message):
+    """A message with derived readings, perhaps with nothing else: these are the bits of ``extra``."""
+
+    __slots__ = ("extra", "riding")
+
+    def __init__(
+        self, *, row: Row, mask: int, lane: int, topic: bytes, body: bytes, extra: int, riding: Riding
+    ) -> None:
+        super().__init__(row, mask, lane, topic, body)
+        self.extra = extra
+        self.riding: Riding = riding  # a slot where a Message has the class's None
+
+    @property
+    def open(self) -> bool:
+        """As a message's; derived readings count."""
+        return super().open or self.riding.open
+
+    @property
+    def all_points(self) -> int:
+        """As a message's, with ``extra``."""
+        return self.mask | self.extra
+
+    def end(self, ledger: Ledger, end: End, cause: str = "") -> bool:
+        """As a message's; its derived readings end with it."""
+        was_open = self.open
+        super().end(ledger, end, cause)
+        self.riding.end(end, cause)
+        return was_open
 
 
 def publish_bytes(topic_bytes: int, body_bytes: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twinloop.components.host.batch import Batch
+from twinloop.sim.accounts.derived import Derived
 from twinloop.sim.accounts.latency import Latencies
 from twinloop.sim.accounts.ledger import Ledger, Row
 from twinloop.sim.gateway.reader import Reader
@@ -24,7 +25,10 @@ class Books:
     ledger: Ledger
     latencies: Latencies
     truth: Truth
+    derived: Derived
     on_readings: list[Callable[[Reader, Row, Batch], None]] = field(default_factory=list)
     """told of each sample that a driver has returned"""
     on_unasked: list[Callable[[Reader, Batch], None]] = field(default_factory=list)
     """told of what a driver has returned and is no sample that was due"""
+    on_derived: list[Callable[[Reader, Row, Batch], None]] = field(default_factory=list)
+    """told of each batch of a transform with derived readings in it"""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.host import Host
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseAnswer
@@ -18,6 +19,7 @@ from twinloop.sim.cloud.messages import Command
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.cloud.releases import ReleaseBlock
 from twinloop.sim.gateway.books import Books
+from twinloop.sim.gateway.deriving import DerivingPipeline
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.rack import Rack
@@ -75,7 +77,7 @@ class Installs(Protocol):
 
 class Gateway:
     """One gateway of a world. ``books``: the run's; ``metered``: some component on it has a limit of CPU
-    time."""
+    time; ``derives``: its transform may add points."""
 
     upgrades: Installs
 
@@ -94,6 +96,7 @@ class Gateway:
         metered: bool,
         store_path: Path,
         epoch_ns: int,
+        derives: bool,
     ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
         budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
@@ -135,7 +138,8 @@ class Gateway:
         for _ in range(STORE_FILES if syncs else 0):
             budget.files.take()
         self.outbox = Outbox(machine, books.ledger, uplink, store)
-        self.pipeline = Pipeline(machine, self.rack, self.supervisor, self.outbox, books)
+        way = DerivingPipeline if derives else Pipeline
+        self.pipeline = way(machine, self.rack, self.supervisor, self.outbox, books)
         self.boots: list[int] = []
         """how long each took"""
         self.down_until_ns = 0
@@ -146,6 +150,8 @@ class Gateway:
         """those that listen, whether or not something is due"""
         self.point_ids: dict[str, int] = {}
         """device model -> id of its first point"""
+        self.derived: list[PointConfig] = []
+        """points that its transform may add"""
 
     # ---- its parts -------------------------------------------------------------------------------
     @property

@@ -301,5 +301,8 @@ class PushReader(Poller):
             row.read = 0
             self._due[row.k] = row
             self.row = None
+            if self.riding is not None:  # and what the transform adds to it will be added again
+                self.riding.withdraw()
+                self.riding = None
         super().crash(cause, lost)
         self._unread("gateway-down")

@@ -17,6 +17,7 @@ from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline, limit_batch
+from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
 from twinloop.sim.gateway.reader import Reader
@@ -265,15 +266,13 @@ class Pipeline:
             ledger.close(row, row.open & mask, End.LOST, "transform-error")
             return NOTHING
         batch = read_batch(lists)
-        if batch.points == reader.table.ids and not batch.texts:
-            kept: int | None = reader.table.mask
+        if batch.points == reader.table.ids and mask == reader.table.mask and not batch.texts:
+            kept: int | str = mask
         else:
-            kept = reader.mask_of([*batch.points, *(text.point for text in batch.texts)])
-        if kept is None or kept & ~mask:
+            kept = self._kept(reader, slot, row, batch)
+        if isinstance(kept, str):
             ledger.close(row, row.open & mask, End.LOST, "transform-fault")
-            self.supervisor.fault_now(
-                slot, Cause.CONTRACT, "a batch with a point that was not in its input, or twice"
-            )
+            self.supervisor.fault_now(slot, Cause.CONTRACT, kept)
             return NOTHING
         if mask & ~kept:
             self.carried(reader, row, mask & ~kept, "drop")
@@ -281,14 +280,21 @@ class Pipeline:
         reader.arguments.set_batch(row.k, lists)
         return batch, kept
 
+    def _kept(self, reader: Reader, slot: Slot, row: Row, batch: Batch) -> int | str:
+        """The mask of a transform's batch; a text when the contract is broken."""
+        return mask_within(batch.every_point(), reader.table.bits, row.read)
+
+    def _lost(self, reader: Reader, row: Row, mask: int, cause: str) -> None:
+        """What has been read goes no further."""
+        self._ledger.close(row, row.open & mask, End.LOST, cause)
+
     def _decided(
         self, reader: Reader, slot: Slot, row: Row, kept: int, outcome: Fault | str | None
     ) -> list[tuple[Verdict, int]]:
         """What the policy has decided, held against the contract: verdicts and the points that they are
         about."""
-        ledger = self._ledger
         if outcome is not None:
-            ledger.close(row, row.open & kept, End.LOST, _stage_cause(slot, outcome, "policy-fault"))
+            self._lost(reader, row, kept, _stage_cause(slot, outcome, "policy-fault"))
             return []
         instance = slot.instance
         assert instance is not None
@@ -300,11 +306,11 @@ class Pipeline:
         slot.release(slot.generation)
         if not result.ok:
             self.supervisor.answered_error(slot, reader.name)
-            ledger.close(row, row.open & kept, End.LOST, "policy-error")
+            self._lost(reader, row, kept, "policy-error")
             return []
-        groups = verdict_groups(result.value, kept, reader.table.bit_of)
+        groups = verdict_groups(result.value, kept, reader.table.bits)
         if isinstance(groups, str):
-            ledger.close(row, row.open & kept, End.LOST, "policy-fault")
+            self._lost(reader, row, kept, "policy-fault")
             self.supervisor.fault_now(slot, Cause.CONTRACT, groups)
             return []
         return groups
@@ -357,8 +363,8 @@ class Pipeline:
         """It isn't ours to send (any more): a hot standby keeps it for a while, another one that had read it
         stores it."""
         if not self.member.hold(reader, row, verdict, message):
-            self.alert(row, message.mask, verdict)
-            self.carried(reader, row, message.mask, "cache", late=True)
+            self.alert(row, message.all_points, verdict)
+            self.carried(reader, row, message.all_points, "cache", late=True)
             self.outbox.keep(message)
 
     def alert(self, row: Row, mask: int, verdict: Verdict) -> None:
@@ -408,31 +414,3 @@ def _stage_cause(slot: Slot, outcome: Fault | str, otherwise: str) -> str:
     if isinstance(outcome, str):
         return "quarantined" if slot.state == "quarantined" else otherwise
     return "deadline" if outcome.cause is Cause.DEADLINE else otherwise
-
-
-Decision = tuple[Verdict, list[tuple[int, Verdict]]]
-"""a policy's answer: the whole batch's verdict, and points with another"""
-
-
-def verdict_groups(decision: Decision, kept: int, bit_of: dict[int, int]) -> list[tuple[Verdict, int]] | str:
-    """[(verdict, mask)] with equal verdicts together, the whole batch's first; a text when the contract is
-    broken."""
-    whole, exceptions = decision
-    if whole[0] == "other":
-        return f"verdict other({whole[1]!r})"
-    if not exceptions:
-        return [(whole, kept)]
-    groups: dict[Verdict, int] = {}
-    named = 0
-    for point, verdict in exceptions:
-        bit = bit_of.get(point, 0)
-        if not bit & kept or bit & named:
-            return f"a decision for point {point}, which is absent or named twice"
-        if verdict[0] == "other":
-            return f"verdict other({verdict[1]!r})"
-        named |= bit
-        groups[verdict] = groups.get(verdict, 0) | bit
-    rest = kept & ~named
-    if rest:
-        groups[whole] = groups.get(whole, 0) | rest
-    return list(groups.items())

@@ -190,6 +190,7 @@ class Poller(Reader):
         """
         ledger = self._ledger
         row, self.row = self.row, None
+        self.lose_derived(lost)
         if row is not None and row.open:
             mine = row.open & ~row.carried
             read = mine & row.read

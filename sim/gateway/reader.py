@@ -15,12 +15,13 @@ from twinloop.components.host.batch import Batch, StageArguments, read_batch
 from twinloop.components.host.instance import Instance
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.protocols import PROTOCOLS
+from twinloop.sim.accounts.derived import Riding
 from twinloop.sim.accounts.latency import StageTimes
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.model.spec import DeviceSpec
+from twinloop.sim.model.spec import DerivedSpec, DeviceSpec
 from twinloop.sim.truth.truth import Nobody, Witness
 
 
@@ -61,6 +62,19 @@ def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, i
     return points, first
 
 
+DERIVED = "derived"
+"""the address of a point that no device has: the transform adds it"""
+
+
+def derived_configs(derives: Sequence[DerivedSpec], first: int) -> list[PointConfig]:
+    """Points that a transform adds, for it and for the policy, with ids from ``first`` on: behind those of
+    all devices."""
+    return [
+        PointConfig(first + i, one.name, DERIVED, one.unit, 1.0, 0.0, one.low, one.high)
+        for i, one in enumerate(derives)
+    ]
+
+
 RECENT = 20
 """polls that are remembered of a device: what an upgrade is held against"""
 
@@ -68,17 +82,23 @@ RECENT = 20
 class PointTable:
     """The points of one device model on one gateway, as its pollers need them."""
 
-    __slots__ = ("bit_of", "body", "id_of_bit", "ids", "mask", "points")
+    __slots__ = ("bit_of", "bits", "body", "derived", "extra", "id_of_bit", "ids", "mask", "points")
 
-    def __init__(self, points: list[PointConfig]) -> None:
+    def __init__(self, points: list[PointConfig], derived: Sequence[PointConfig] = ()) -> None:
         self.points = points
         self.ids = tuple(point.id for point in points)
         self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
         """point id -> bit of the device's mask"""
         self.id_of_bit = {bit: point for point, bit in self.bit_of.items()}
-        self.body = Body(points)
+        self.body = Body([*points, *derived])
         """how its messages are written"""
         self.mask = (1 << len(points)) - 1
+        self.derived = {1 << len(points) + i: point for i, point in enumerate(derived)}
+        """bit, above those of the device's points -> a point that the gateway's transform may add"""
+        self.extra = sum(self.derived)
+        """the mask of these"""
+        self.bits = self.bit_of | {point.id: bit for bit, point in self.derived.items()}
+        """point id -> bit, of all that may leave the transform"""
 
 
 class Reader:
@@ -93,6 +113,8 @@ class Reader:
         self.arguments = StageArguments(spec.name)
         self.row: Row | None = None
         """the sample that is under way"""
+        self.riding: Riding | None = None
+        """derived readings of it that are in nobody's care yet"""
         self.polls = 0
         self._lender: Instance | None = None
         self.witness: Witness = Nobody()
@@ -133,6 +155,12 @@ class Reader:
         if instance is not None:
             instance.lent = False
             instance.release()
+
+    def lose_derived(self, cause: str) -> None:
+        """What the transform has added to the sample under way, and nobody has taken, is lost."""
+        riding, self.riding = self.riding, None
+        if riding is not None:
+            riding.end(End.LOST, cause)
 
     def mask_of(self, ids: Sequence[int]) -> int | None:
         """The mask of a batch's point ids; None when one is unknown or comes twice."""

@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "rejected": ("device", "k", "code"),
     "end": ("device", "k", "mask", "state", "cause"),
     "quality": ("device", "k", "status", "mask"),
+    "derived": ("device", "k", "point", "state", "cause"),
     "carried": ("device", "k", "mask", "how", "latency_ns"),
     "published": ("device", "k", "bytes"),
     "publish": ("gateway", "device", "k", "bytes", "crc32"),

@@ -24,6 +24,16 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class DerivedSpec:
+    """A point that a transform may add to what was read; what it is told of it."""
+
+    name: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentSpec:
     """A component as a scenario uses it. ``cpu_ns`` and ``deadline_ns`` limit one call (None: none, the poll
     period)."""
@@ -44,6 +54,8 @@ class ComponentSpec:
     """CPU time that its start code may take"""
     version: Version | None = None
     """of the release that is installed at the beginning; None: not known, so it can't be upgraded"""
+    derives: tuple[DerivedSpec, ...] = ()
+    """of a transform: what it may add"""
 
 
 @dataclass(frozen=True, slots=True)

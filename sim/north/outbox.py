@@ -36,9 +36,7 @@ class Outbox:
         if self.store is not None:
             self.store.put(message)
             return
-        left = message.mask & message.row.open
-        if left:
-            self._ledger.close(message.row, left, End.LOST, "no-store")
+        message.end(self._ledger, End.LOST, "no-store")
 
     def link_state(self) -> tuple[bool, int, int, int, float]:
         """The WIT's link-state, as the gateway believes it."""
@@ -75,8 +73,8 @@ class Outbox:
     def crash(self, cause: str) -> None:
         """The uplink's window is gone; what of it lies in the store as well stays there."""
         for message in self.uplink.stop():
-            if message.store_id is None and message.mask & message.row.open:
-                self._ledger.close(message.row, message.mask & message.row.open, End.LOST, cause)
+            if message.store_id is None:
+                message.end(self._ledger, End.LOST, cause)
 
     def shut_down(self) -> None:
         """An orderly end: the window is stored, and all of it is synced."""
@@ -89,15 +87,12 @@ class Outbox:
         """The run is over: what waits in the store is cached (stranded if the gateway is down), the window
         has run out of time."""
         for message in self.store.messages() if self.store is not None else []:
-            left = message.mask & message.row.open
-            if left and self._machine.state != "down":
-                self._ledger.close(message.row, left, End.CACHED)
-            elif left:
-                self._ledger.close(message.row, left, End.LOST, "stranded")
+            if self._machine.state != "down":
+                message.end(self._ledger, End.CACHED)
+            else:
+                message.end(self._ledger, End.LOST, "stranded")
         for message in self.uplink.unacknowledged():
-            left = message.mask & message.row.open
-            if left:
-                self._ledger.close(message.row, left, End.LOST, "end-of-run")
+            message.end(self._ledger, End.LOST, "end-of-run")
 
     # ---- figures ---------------------------------------------------------------------------------
     @property

@@ -87,7 +87,7 @@ class Store:
             return
         if message.store_id is not None:  # it was given up, or evicted, while it was in flight
             message.store_id = None
-            if not message.mask & message.row.open:
+            if not message.open:
                 return
         size = self._row_bytes(message)
         if size > self.spec.capacity_bytes:
@@ -132,9 +132,7 @@ class Store:
         machine = self._machine
         machine.budget.breach("flash-full")
         machine.trace.emit("limit", machine.index, "flash-full", size)
-        left = message.mask & message.row.open
-        if left:
-            self._ledger.close(message.row, left, End.LOST, "no-store")
+        message.end(self._ledger, End.LOST, "no-store")
 
     def fill(self, left_bytes: int) -> Callable[[], None]:
         """Others leave only ``left_bytes`` of flash for new rows; returns what ends it."""
@@ -199,10 +197,9 @@ class Store:
             self._remove(message)
             self._changed(-1)
         machine.trace.emit("evict", machine.index, message.device, message.k, cause)
-        left = message.mask & message.row.open
-        if left:  # the cloud may have it already: only its acknowledgement was lost
+        if message.open:  # the cloud may have it already: only its acknowledgement was lost
             self.evicted += 1
-            self._ledger.close(message.row, left, End.EVICTED, cause)
+            message.end(self._ledger, End.EVICTED, cause)
 
     def _remove(self, message: Message) -> None:
         store_id = message.store_id
@@ -260,9 +257,7 @@ class Store:
         self._remove(message)
         self._changed(-1)
         machine.trace.emit("evict", machine.index, message.device, message.k, "retries")
-        left = message.mask & message.row.open
-        if left:
-            self._ledger.close(message.row, left, End.LOST, "retries")
+        message.end(self._ledger, End.LOST, "retries")
 
     # ---- life ------------------------------------------------------------------------------------
     def crashed(self, power: bool, cause: str) -> None:
@@ -296,9 +291,7 @@ class Store:
         self._expires.pop(message.store_id, None)
         self._drain.forget(message.store_id)
         self.used_bytes -= self._row_bytes(message)
-        left = message.mask & message.row.open
-        if left:
-            self._ledger.close(message.row, left, End.LOST, cause)
+        message.end(self._ledger, End.LOST, cause)
 
     def _back_to_last_sync(self, sync: FlashSync) -> None:
         """What was written since is lost; what was removed since is there again, and will be sent a second

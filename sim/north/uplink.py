@@ -256,7 +256,7 @@ class Uplink:
             return
         data, what = payload
         cloud, index = self._cloud, self._machine.index
-        if type(what) is Message:
+        if isinstance(what, Message):
             packet = take_sample(data, what)
             cloud.accept(index, what)
             stream.send_down((puback(packet), None), PUBACK_BYTES)

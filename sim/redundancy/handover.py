@@ -77,9 +77,7 @@ class Handover:
 
     def _let_go(self, held: HeldVerdict, cause: str) -> None:
         self.let_go += 1
-        left = held.message.mask & held.row.open
-        if left:
-            self._gateway.books.ledger.close(held.row, left, End.LOST, cause)
+        held.message.end(self._gateway.books.ledger, End.LOST, cause)
 
     def resume(self) -> None:
         """Not ours to send any more: what is left grows old again."""
@@ -123,7 +121,7 @@ class Handover:
         times.spent_ns = list(held.spent_ns)
         times.spent_ns[UPLINK] += work_ns
         times.behind(gateway.machine.env.now - held.row.due_ns - sum(times.spent_ns), None, "promotion")
-        gateway.pipeline.alert(held.row, message.mask, held.verdict)
+        gateway.pipeline.alert(held.row, message.all_points, held.verdict)
         gateway.pipeline.carried(held.poller, held.row, message.mask, held.verdict[0], times, late=True)
         if direct and gateway.outbox.uplink.ready():
             gateway.outbox.uplink.publish(message)

@@ -269,3 +269,44 @@ def slow_transform(sleep_ns: int) -> bytes:
   (instance $e (export "configure" (func $configure)) (export "transform-readings" (func $transform)))
   (export "{interface("transform")}" (instance $e))
 )""".encode()
+
+
+def adding_transform(*readings: tuple[int, str, int], samples: int = 1 << 30, keeps: bool = True) -> bytes:
+    """A transform that adds (point, value, status) to each of a device's first ``samples``, and hands on what
+    came in, if it ``keeps`` it."""
+    stores = "\n".join(
+        f"""      (i32.store16 (local.get $at) (i32.const {point})) (f64.store offset=8 (local.get $at) (f64.const {value}))
+      (i32.store offset=16 (local.get $at) (i32.const {status}))
+      (i64.store offset=24 (local.get $at) (i64.load offset=24 (local.get 3)))
+      (local.set $at (i32.add (local.get $at) (i32.const 32)))"""
+        for point, value, status in readings
+    )
+    return f"""(component
+{_TYPES_INSTANCE}
+  (core module $m
+    (memory (export "memory") 2)
+{_REALLOC}    (func (export "configure") (param i32 i32 i32 i32 i32 i32) (result i32) {OK_AT_1024})
+    (func (export "transform") (param i32 i32 i64 i32 i32 i32 i32) (result i32) (local $at i32)
+      (local.set $at (i32.const 65536))
+      (if (i32.const {int(keeps)}) (then
+        (memory.copy (local.get $at) (local.get 3) (i32.mul (local.get 4) (i32.const 32)))
+        (local.set $at (i32.add (local.get $at) (i32.mul (local.get 4) (i32.const 32))))))
+      (if (i64.lt_u (local.get 2) (i64.const {samples})) (then
+{stores}
+      ))
+      (i32.store (i32.const 2048) (i32.const 0))
+      (i32.store (i32.const 2052) (i32.const 65536))
+      (i32.store (i32.const 2056) (i32.div_u (i32.sub (local.get $at) (i32.const 65536)) (i32.const 32)))
+      (i32.store (i32.const 2060) (i32.const 0)) (i32.store (i32.const 2064) (i32.const 0))
+      (global.set $top (i32.const 16384))
+      (i32.const 2048)))
+  (core instance $i (instantiate $m))
+  (type $configured (result (error $config-error)))
+  (type $transformed (result $batch (error $transform-error)))
+  (func $configure (param "settings" $settings) (result $configured)
+    (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func $transform (param "source" $origin) (param "input" $batch) (result $transformed)
+    (canon lift (core func $i "transform") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (instance $e (export "configure" (func $configure)) (export "transform-readings" (func $transform)))
+  (export "{interface("transform")}" (instance $e))
+)""".encode()

@@ -56,7 +56,7 @@ def test_a_wrong_signature_is_refused_before_it_runs(host: Host) -> None:
         host.load(text, "driver")
 
 
-@pytest.mark.parametrize("name", ["modbus-driver", "normalize", "smooth", "route"])
+@pytest.mark.parametrize("name", ["modbus-driver", "normalize", "smooth", "derive", "route"])
 def test_committed_guests_import_nothing_but_the_contract(name: str) -> None:
     data = (WASM / f"{name}.wasm").read_bytes()
     assert b"wasi_snapshot_preview1" not in data

@@ -1,4 +1,4 @@
-"""normalize, smooth and route: what they do with readings."""
+"""normalize, smooth, derive and route: what they do with readings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ BAD = 0x800A0000
 
 
 def call(
-    host: Host, name: str, role: str, options: dict[str, str], export: str, *calls: tuple[Any, ...]
+    host: Host,
+    name: str,
+    role: str,
+    options: dict[str, str],
+    export: str,
+    *calls: tuple[Any, ...],
+    points: list[PointConfig] = POINTS,
 ) -> list[Any]:
     instance = host.instantiate(host.link(host.load(WASM / f"{name}.wasm", role), ["log"]), {}, FUEL)
-    instance.begin("configure", (Settings("", POINTS, list(options.items())),), FUEL)
+    instance.begin("configure", (Settings("", points, list(options.items())),), FUEL)
     instance.advance()
     out = [instance.result()]
     if out[0].ok:
@@ -87,6 +93,38 @@ def test_smooth_gives_the_median_of_its_window_per_device(host: Host) -> None:
         host, "smooth", "transform", {"window": "3", "passes": "2"}, "transform-readings", *batches
     )
     assert [r.value.readings[0].value for r in results] == [1.0, 5.0, 50.0, 2.0, 3.0]
+
+
+DERIVED = [*POINTS, PointConfig(3, "load", "derived", "kbar", 1.0, 0.0, 0.0, 2.0)]
+DERIVE = {"of": "load", "a": "oven", "b": "pressure", "factor": "0.001"}
+
+
+@pytest.mark.parametrize(
+    ("readings", "added"),
+    [
+        ([Reading(0, 100.0, 0, 5), Reading(1, 9.0, 0, 7)], [(3, 0.9, 0, 7)]),
+        ([Reading(1, 9.0, 0, 7), Reading(2, 1.0, 0, 7), Reading(0, 100.0, 0, 9)], [(3, 0.9, 0, 9)]),
+        ([Reading(0, 500.0, 0, 5), Reading(1, 9.0, 0, 5)], [(3, 4.5, 0x40940000, 5)]),
+        ([Reading(0, -1.0, 0, 5), Reading(1, 10.0, 0, 5)], [(3, -0.01, 0x40940000, 5)]),
+        ([Reading(0, 100.0, 0x40000000, 5), Reading(1, 9.0, BAD, 5)], [(3, 0.0, BAD, 5)]),
+        ([Reading(0, 100.0, 0x40000000, 5), Reading(1, 9.0, 0, 5)], [(3, 0.9, 0x40000000, 5)]),
+        ([Reading(0, 100.0, 0, 5)], []),
+        ([Reading(2, 100.0, 0, 5)], []),
+        ([], []),
+    ],
+)
+def test_derive_adds_the_product(host: Host, readings: list[Reading], added: list[Any]) -> None:
+    batch = (Origin("d", 0), (readings, []))
+    (result,) = call(host, "derive", "transform", DERIVE, "transform-readings", batch, points=DERIVED)
+    assert [tuple(one) for one in result.value.readings] == [*(tuple(one) for one in readings), *added]
+
+
+@pytest.mark.parametrize("wrong", [{"of": "lode"}, {"a": "x"}, {"b": ""}, {"factor": "kilo"}, {"c": "oven"}])
+def test_derive_refuses_options_that_name_nothing(host: Host, wrong: dict[str, str]) -> None:
+    (result,) = call(host, "derive", "transform", {**DERIVE, **wrong}, "transform-readings", points=DERIVED)
+    assert result == (False, ("unknown-option" if "c" in wrong else "bad-option", *wrong))
+    (undeclared,) = call(host, "derive", "transform", DERIVE, "transform-readings")
+    assert undeclared == (False, ("bad-option", "of"))
 
 
 UP, DOWN = LinkState(True, 0, 0, 0, 0.0), LinkState(False, 0, 0, 0, 0.0)

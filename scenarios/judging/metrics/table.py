@@ -6,10 +6,19 @@ it stands there.
 
 from __future__ import annotations
 
-from twinloop.scenarios.judging.metrics import commands, gateways, latency, pairs, readings, samples, upgrades
+from twinloop.scenarios.judging.metrics import (
+    commands,
+    derived,
+    gateways,
+    latency,
+    pairs,
+    readings,
+    samples,
+    upgrades,
+)
 from twinloop.scenarios.judging.metrics.metric import Metric
 
-_MODULES = latency, samples, readings, gateways, pairs, upgrades, commands
+_MODULES = latency, samples, readings, derived, gateways, pairs, upgrades, commands
 METRICS: dict[str, Metric] = {
     one.name: one for module in _MODULES for one in vars(module).values() if isinstance(one, Metric)
 }

@@ -155,6 +155,17 @@ def on_wasi(do: str, **options: str) -> Block:
     return found
 
 
+def deriving() -> Block:
+    """A plant whose transform adds a point: the product of two."""
+    found = plant()
+    found["components"]["normalize"] = {
+        "wasm": "derive.wasm",
+        "derives": {"both": {}},
+        "with": {"of": "both", "a": "pressure", "b": "temperature"},
+    }
+    return found
+
+
 def on_sockets() -> Block:
     """A plant whose devices are read over a driver's own sockets (tests/guests/rust-socket-driver)."""
     found = plant()
@@ -349,6 +360,16 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "state": Key(ABSENT, "1 KiB", refused=True),
             "start": Key(ABSENT, "10 ns", deadly=True),
         },
+    ),
+    "Component, deriving": (
+        deriving(),
+        ("components", "normalize"),
+        {"derives": Key({"both": {}}, {"both": {}, "more": {}})},
+    ),
+    "DerivedPoint": (
+        deriving(),
+        ("components", "normalize", "derives", "both"),
+        {"unit": Key(ABSENT, "bar degC"), "low": Key(ABSENT, 1e9), "high": Key(ABSENT, -1e9)},
     ),
     "Component, of WASI": (
         on_wasi("env args"),
