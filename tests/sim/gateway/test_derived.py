@@ -149,6 +149,12 @@ def test_the_policy_may_name_it(host: Host) -> None:
     assert dropping.world.ledger.count(End.DELIVERED) == 50
 
 
+def test_alone_it_may_be_dropped_after_all_samples_have_ended(host: Host) -> None:
+    ran = run(host, POWER, how={"keeps": False}, policy=route(host, drop="power"), count=1)
+    assert ran.ends() == {("dropped", "policy", "good"): 5}
+    assert ran.world.ledger.count(End.DROPPED, "transform") == 50
+
+
 def test_what_waits_in_the_store_is_cached_evicted_or_lost_with_its_message(host: Host) -> None:
     outage: dict[str, Any] = {
         "timeline": (act(0, "cut", "cloud", 100 * S),),
