@@ -53,8 +53,8 @@ class Derived:
         self._trace = trace
         self.names_of: dict[int, tuple[str, ...]] = {}
         """device -> what may be derived for it"""
-        self.units: dict[str, str] = {}
-        """name -> unit, of all that are declared"""
+        self.units: dict[str, tuple[str, ...]] = {}
+        """name -> unit, of all that are declared; several if transforms differ"""
         self.instants_of: dict[int, Callable[[], int]] = {}
         """device -> at how many instants something of it was due so far"""
         self.produced: dict[tuple[int, str, str], int] = {}
@@ -65,7 +65,8 @@ class Derived:
     def declare(self, device: int, units: dict[str, str], instants: Callable[[], int]) -> None:
         """These may be derived for a device."""
         self.names_of[device] = tuple(dict.fromkeys([*self.names_of.get(device, ()), *units]))
-        self.units |= units
+        for name, unit in units.items():
+            self.units[name] = tuple(dict.fromkeys([*self.units.get(name, ()), unit]))
         self.instants_of[device] = instants
 
     def due(self, device: int) -> int:
