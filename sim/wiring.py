@@ -92,9 +92,10 @@ class Wiring:
 
     def _declare(self, device: int, transform: ComponentSpec, plan: SampleSchedule) -> None:
         """What may be derived for a device."""
+        account = self._books.derived
         if transform.derives:
-            units = {one.name: one.unit for one in transform.derives}
-            self._books.derived.declare(device, units, plan.samples)
+            instants = account.instants_of.get(device) or _instants(plan)
+            account.declare(device, {one.name: one.unit for one in transform.derives}, instants)
 
     def _wire_pair(self, name: str, spec: StandbySpec) -> None:
         mine = [i for i, device in enumerate(self._plant.spec.devices) if device.gateway == spec.of]
@@ -216,3 +217,20 @@ class Wiring:
                 point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol), gateway.derived
             )
         return self._tables[key]
+
+
+def _instants(plan: SampleSchedule) -> Callable[[], int]:
+    """How many instants there were so far at which something of a device was due."""
+    news = plan.news
+    if news is None:
+        return plan.samples
+    found = 0
+
+    def counted(now_ns: int) -> int:
+        nonlocal found
+        mask = news(now_ns)
+        found += bool(mask)
+        return mask
+
+    plan.news = counted
+    return lambda: found

@@ -73,33 +73,38 @@ def _check_status(expectation: Expectation, name: str) -> None:
 
 
 def _check_derived(loaded: Loaded, expectation: Expectation) -> None:
-    """Does a transform of what is meant add such a point, in the unit of the bound?"""
+    """Does a transform of what is meant add such a point, each in the unit of the bound?"""
     keys, scenario = dict(expectation.keys), loaded.scenario
-    named = keys.get("device", "").partition("/")[0] or keys.get("fleet")
-    fleets = [one for name, one in scenario.fleets.items() if named in (None, name)]
-    read_by = {fleet.gateway for fleet in fleets}
-    gateways = [
-        gateway
+    named, point = keys.get("device", "").partition("/")[0] or keys.get("fleet"), keys.get("point")
+    of = {
+        name: (name, *(() if gateway.standby is None else (gateway.standby.of,)))
         for name, gateway in scenario.gateways.items()
-        if (name in read_by or (gateway.standby is not None and gateway.standby.of in read_by))
-        and keys.get("gateway") in (None, name, None if gateway.standby is None else gateway.standby.of)
+    }
+    meant = {
+        name
+        for names in of.values()
+        for name in names
+        if keys.get("gateway") is None or keys["gateway"] in names
+    }
+    fleets = [
+        fleet for name, fleet in scenario.fleets.items() if named in (None, name) and fleet.gateway in meant
     ]
-    blocks = [
-        scenario.components[one.transform].derives for one in gateways if one.transform in scenario.components
-    ]
-    declared = {name: point for block in blocks for name, point in block.items()}
-    point = keys.get("point")
+    read_by = {fleet.gateway for fleet in fleets}
+    transforms = [scenario.gateways[name].transform for name, names in of.items() if read_by & {*names}]
+    blocks = [scenario.components[name].derives for name in transforms if name in scenario.components]
+    declared = [one for block in blocks for one in block.items()]
     if not declared:
         raise ExpressionError(
             "no transform that is meant adds a point: derives of its component declares what it adds"
         )
-    if point is not None and point not in declared:
-        raise ExpressionError(unknown("derived point", point, declared))
-    if expectation.metric != "derived.value" or point is None:
+    if point is not None and point not in dict(declared):
+        raise ExpressionError(unknown("derived point", point, dict(declared)))
+    if expectation.metric != "derived.value":
         return
-    if expectation.statistic != "count" and expectation.bound_unit != declared[point].unit:
-        means = f'in "{declared[point].unit}"' if declared[point].unit else "without a unit"
-        raise ExpressionError(f'{point} is derived {means}, got "{expectation.bound_unit or "no unit"}"')
+    for name, block in declared:
+        if name == point and expectation.statistic != "count" and expectation.bound_unit != block.unit:
+            means = f'in "{block.unit}"' if block.unit else "without a unit"
+            raise ExpressionError(f'{point} is derived {means}, got "{expectation.bound_unit or "no unit"}"')
     many = sum(1 if "device" in keys else fleet.count for fleet in fleets)
     if expectation.statistic == "last" and many > 1:
         raise ExpressionError(f"last goes with one device, {many} are meant: add device=NAME")

@@ -17,7 +17,7 @@ _BY_CAUSE = (End.DROPPED, End.EVICTED, End.LOST)
 
 def derived_figures(account: Derived) -> dict[str, Any]:
     """Name -> its unit, how many there could be, how many there were, and their ends."""
-    return {name: {"unit": unit, **_of(account, name)} for name, unit in account.units.items()}
+    return {name: {"unit": " or ".join(units), **_of(account, name)} for name, units in account.units.items()}
 
 
 def _of(account: Derived, name: str) -> dict[str, Any]:

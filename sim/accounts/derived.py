@@ -53,23 +53,25 @@ class Derived:
         self._trace = trace
         self.names_of: dict[int, tuple[str, ...]] = {}
         """device -> what may be derived for it"""
-        self.units: dict[str, str] = {}
-        """name -> unit, of all that are declared"""
-        self._rows_of: dict[int, Callable[[], int]] = {}
+        self.units: dict[str, tuple[str, ...]] = {}
+        """name -> unit, of all that are declared; several if transforms differ"""
+        self.instants_of: dict[int, Callable[[], int]] = {}
+        """device -> at how many instants something of it was due so far"""
         self.produced: dict[tuple[int, str, str], int] = {}
         """(device, name, quality) -> readings"""
         self.ends: dict[Booked, int] = {}
         self.open = self.duplicates = 0
 
-    def declare(self, device: int, units: dict[str, str], rows: Callable[[], int]) -> None:
-        """These may be derived for a device, of which so many samples (instants, not points) were due."""
+    def declare(self, device: int, units: dict[str, str], instants: Callable[[], int]) -> None:
+        """These may be derived for a device."""
         self.names_of[device] = tuple(dict.fromkeys([*self.names_of.get(device, ()), *units]))
-        self.units |= units
-        self._rows_of[device] = rows
+        for name, unit in units.items():
+            self.units[name] = tuple(dict.fromkeys([*self.units.get(name, ()), unit]))
+        self.instants_of[device] = instants
 
     def due(self, device: int) -> int:
         """How many readings of one name there could be: one for each instant at which something was due."""
-        return self._rows_of[device]()
+        return self.instants_of[device]()
 
     # ---- copies ----------------------------------------------------------------------------------
     def produce(self, row: Row, name: str, status: int, leads: bool) -> Copy:

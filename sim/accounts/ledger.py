@@ -241,7 +241,7 @@ class Ledger:
             self._mark(row, mask, key)
         self.last_touched = row.device, row.k, mask
         if not row.open:
-            del self.rows[row.device, row.k]
+            self.rows.pop((row.device, row.k), None)  # of a row that has ended nothing may end once more
         if self.on_end is not None:
             self.on_end(row, mask, end, cause)
         return mask

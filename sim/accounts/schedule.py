@@ -59,7 +59,6 @@ class SampleSchedule:
         "hurried",
         "news",
         "news_points",
-        "news_samples",
         "offset_ns",
         "period_ns",
         "pollers",
@@ -91,7 +90,7 @@ class SampleSchedule:
         """told of each k that is due after those who want it: a device that speaks by itself does so now"""
         self.news: Callable[[int], int] | None = None
         """which points are due at an instant (None: all)"""
-        self.news_points = self.news_samples = 0
+        self.news_points = 0
         self._hurries: list[int] = []
         self._pauses = 0
         self.hurried: _Hurry | None = None
@@ -158,8 +157,9 @@ class SampleSchedule:
         return total
 
     def samples(self) -> int:
-        """How many there were so far: instants at which something was due."""
-        return self._k if self.news is None else self.news_samples
+        """How many instants there were so far; of news alone there may be instants at which nothing was
+        due."""
+        return self._k
 
     def closed_points(self) -> int:
         """How many points are due in the whole run: by the closed form; of news what was counted where it
@@ -182,7 +182,6 @@ class SampleSchedule:
             self.news_points += mask.bit_count()
             if not mask:
                 return
-            self.news_samples += 1
         pollers = self.pollers
         if len(pollers) == 1:
             row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns)

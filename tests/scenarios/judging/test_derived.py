@@ -124,6 +124,28 @@ def test_of_two_gateways_only_what_is_meant_counts(tmp_path: Path, host: Host) -
         run(tmp_path, host, (POWER, "1", 0), expect=["count(derived.lost{fleet=n}) == 0"], **changes)
 
 
+def test_two_units_of_one_name_are_never_compared(tmp_path: Path, host: Host) -> None:
+    """5 kW is no bound for a gateway whose transform gives W, unless one of the gateways is named."""
+    gateway = {"board": "raspberry-pi-4", "policy": "route", "uplink": {"link": "cloud"}, "store": {}}
+    fleet = {
+        "device": "press-sensor", "protocol": "modbus-tcp", "poll": "1 s", "link": "plant",
+        "driver": "modbus-driver",
+    }  # fmt: skip
+    changes: dict[str, Any] = {
+        "components": {**DECLARED, "other": {"wasm": "adding.wasm", "derives": {"power": {"unit": "W"}}}},
+        "gateways": {"gw": {**gateway, "transform": "normalize"}, "gx": {**gateway, "transform": "other"}},
+        "fleets": {"m": {**fleet, "gateway": "gw"}, "n": {**fleet, "gateway": "gx"}},
+    }
+    named = [
+        "max(derived.value{point=power,gateway=gw}) <= 5 kW", "last(derived.value{point=power,fleet=n}) <= 5 W",
+    ]  # fmt: skip
+    found = run(tmp_path, host, (POWER, "1", 0), expect=named, **changes)
+    assert found.verdict is Verdict.PASS
+    assert found.derived["power"].unit == "kW or W"
+    with pytest.raises(ScenarioError, match='power is derived in "W", got "kW"'):
+        run(tmp_path, host, (POWER, "1", 0), expect=["max(derived.value{point=power}) <= 5 kW"], **changes)
+
+
 @pytest.mark.parametrize(
     ("expectation", "error"),
     [

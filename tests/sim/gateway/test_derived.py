@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.components.guests import adding_transform
-from tests.plants import component, paired, plant
+from tests.plants import component, paired, plant, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.derived import Derived, Riding
@@ -149,6 +149,12 @@ def test_the_policy_may_name_it(host: Host) -> None:
     assert dropping.world.ledger.count(End.DELIVERED) == 50
 
 
+def test_alone_it_may_be_dropped_after_all_samples_have_ended(host: Host) -> None:
+    ran = run(host, POWER, how={"keeps": False}, policy=route(host, drop="power"), count=1)
+    assert ran.ends() == {("dropped", "policy", "good"): 5}
+    assert ran.world.ledger.count(End.DROPPED, "transform") == 50
+
+
 def test_what_waits_in_the_store_is_cached_evicted_or_lost_with_its_message(host: Host) -> None:
     outage: dict[str, Any] = {
         "timeline": (act(0, "cut", "cloud", 100 * S),),
@@ -199,6 +205,19 @@ def test_of_a_healthy_hot_pair_only_the_leaders_count(host: Host) -> None:
     assert ran.derived.total == 16
     assert ran.ends() == {("delivered", "", "good"): 16}
     assert ran.derived.duplicates == 0
+
+
+def test_an_upgrade_to_a_transform_that_derives_no_more_shows_in_the_share(host: Host) -> None:
+    """The new version is told of the same points; what the old one derived stays counted."""
+    old = component(host, "normalize", "transform", ("log",), adding_transform(POWER), derives=DERIVES)
+    order = act(10 * S, "upgrade", "gw/normalize", version="1.1.0")
+    spec = plant(host, transform=old, count=1, duration_ns=30 * S, timeline=(order,))
+    ran = Ran(host, upgradable(spec))
+    assert 10 <= ran.derived.total < 20
+    assert ran.derived.due(0) == 30
+    slot = ran.world.gateways[0].rack.transform
+    assert str(slot.spec.version) == "1.1.0"
+    assert [point.name for point in slot.settings.points[FIRST:]] == ["power", "on"]
 
 
 def test_a_plant_without_derived_points_goes_the_usual_way(host: Host) -> None:
