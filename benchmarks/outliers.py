@@ -120,7 +120,13 @@ def _column(data: dict[str, Any], arrived: Arrived) -> list[str]:
 
 def price() -> list[list[str]]:
     """A row a figure, a column a run."""
-    words = ["", "spikes planted", "that arrive as Good", "that arrive as Uncertain", "other readings marked"]
+    words = [
+        "figure",
+        "spikes planted",
+        "that arrive as Good",
+        "that arrive as Uncertain",
+        "other readings marked",
+    ]
     words += ["p99(latency.gateway)", "CPU of a call of the transform", "CPU used", "memory", "boot"]
     words += ["compiled in"]
     columns = [words]

@@ -73,6 +73,7 @@ def test_what_is_not_built_is_named(
 ) -> None:
     absent = languages.Language("Pascal", {"driver": tmp_path / "pascal-driver.wasm"})
     monkeypatch.setitem(LANGUAGES, "pascal", absent)
+    monkeypatch.setenv(languages.FOLDER_VARIABLE, "off")
     monkeypatch.setattr(sys, "argv", ["languages", "pascal"])
     languages.main()
     assert "Pascal: not built (pascal-driver.wasm; make guests-all)" in capsys.readouterr().out
