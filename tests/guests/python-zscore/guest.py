@@ -1,7 +1,7 @@
 """python-zscore: a transform that marks what doesn't fit: a value too many standard deviations from its point's mean.
 
 Options: `window` (readings that are remembered of each point, 3 to 10000, default 30), `threshold` (a number above 0,
-default 3). A Good reading farther from the mean of the window before it gets status 0x40000000 (Uncertain) and its value
+default 3), `points` (names, as in "pressure, temperature": those that are judged; default all). A Good reading farther from the mean of the window before it gets status 0x40000000 (Uncertain) and its value
 stays as it is. It enters the window all the same, so that a new level is Good once it has lasted. Nothing is judged
 before the window is half full, and a difference below a billionth of the mean fits always. Bad and Uncertain readings
 pass by. What it remembers is each device's own.
@@ -17,6 +17,7 @@ from wit_world.imports.types import (
     ConfigError_BadOption,
     ConfigError_UnknownOption,
     Origin,
+    PointConfig,
     Settings,
     TransformError_NotConfigured,
 )
@@ -60,8 +61,8 @@ class Window:
 class Detector:
     """The settings as they are used, and a window for each point of each device."""
 
-    def __init__(self, size: int, threshold: float) -> None:
-        self.size, self.threshold = size, threshold
+    def __init__(self, size: int, threshold: float, watched: frozenset[int]) -> None:
+        self.size, self.threshold, self.watched = size, threshold, watched
         self.windows: dict[tuple[str, int], Window] = {}
 
     def fits(self, device: str, point: int, value: float) -> bool:
@@ -96,6 +97,14 @@ def positive(text: str) -> float:
     return value
 
 
+def named(text: str, points: list[PointConfig]) -> frozenset[int]:
+    """The ids of points by their names (device models of one gateway may share one); raises ValueError."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(any(point.name == name for point in points) for name in names):
+        raise ValueError(text)
+    return frozenset(point.id for point in points if point.name in names)
+
+
 class Transform(exports.Transform):
     """What the gateway calls."""
 
@@ -103,17 +112,20 @@ class Transform(exports.Transform):
         """Take the options; what was remembered is forgotten."""
         Kept.detector = None
         size, threshold = 30, 3.0
+        watched = frozenset(point.id for point in settings.points)
         for name, value in settings.options:
             try:
                 if name == "window":
                     size = whole(value)
                 elif name == "threshold":
                     threshold = positive(value)
+                elif name == "points":
+                    watched = named(value, settings.points)
                 else:
                     raise Err(ConfigError_UnknownOption(name))
             except ValueError:
                 raise Err(ConfigError_BadOption(name)) from None
-        Kept.detector = Detector(size, threshold)
+        Kept.detector = Detector(size, threshold, watched)
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
         """Mark what doesn't fit."""
@@ -121,7 +133,9 @@ class Transform(exports.Transform):
         if detector is None:
             raise Err(TransformError_NotConfigured())
         for reading in input.readings:
-            if reading.status >= GOOD_BELOW or not math.isfinite(reading.value):
+            if reading.point not in detector.watched or reading.status >= GOOD_BELOW:
+                continue
+            if not math.isfinite(reading.value):
                 continue
             if not detector.fits(source.device, reading.point, reading.value):
                 reading.status = UNCERTAIN

@@ -1,0 +1,1 @@
+"""Of benchmarks, what they say; never how fast something is."""
