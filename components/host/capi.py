@@ -93,8 +93,9 @@ no Python is run to ask"""
 
 
 def address(pointer: Any) -> int:
-    """The address that a ctypes pointer of wasmtime-py holds."""
-    return ctypes.cast(pointer, c_void_p).value or 0
+    """The address that a ctypes pointer of wasmtime-py holds. A cast would tie the pointer to itself: garbage
+    for each instance."""
+    return c_void_p.from_buffer(pointer).value or 0
 
 
 def error_at(at: int) -> wasmtime.WasmtimeError:

@@ -169,3 +169,4 @@ class MemoryCreator:
     def _free_memory(self, env: int) -> None:
         memory = self._memories.pop(env)
         self._libc.munmap(memory.address, memory.mapped_bytes)
+        del memory.owner  # which still counts it: else the two would wait for the garbage collector
