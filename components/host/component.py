@@ -53,7 +53,7 @@ class Component:
         self.size_bytes = len(data)
         self.options = stated_options(data)
         """what it says of its own options; None: it says nothing"""
-        binary = _binary(data)
+        binary = binary_of(data)
         contents = _contents(binary)
         if contents is not None:
             _refuse_unknown(contents, role)
@@ -143,8 +143,8 @@ def read_component(path: Path) -> bytes:
         raise ComponentRefused(f"cannot be read: {error.strerror}") from error
 
 
-def _binary(data: bytes) -> bytes:
-    """A component as bytes; raises ComponentRefused."""
+def binary_of(data: bytes) -> bytes:
+    """A component (or component text) in the binary format; raises ComponentRefused."""
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""

@@ -49,6 +49,15 @@ def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[t
     return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
 
 
+def rhythm(driver: ComponentSpec, poll_ns: int) -> tuple[tuple[str, str], ...]:
+    """The ``interval`` for a driver that states such an option, with ``the poll`` as its default, and isn't
+    given one."""
+    own = {option.name: option for option in driver.component.options or ()}
+    if "interval" not in own or own["interval"].default != "the poll" or "interval" in dict(driver.options):
+        return ()
+    return (("interval", f"{poll_ns} ns"),)
+
+
 class Readers:
     """Of one world's field. ``epoch_ns``: ns since 1970 at t = 0."""
 
