@@ -2,7 +2,7 @@
 driver.
 
 Belongs here: which exports have an adapter, and which build of it fits. Never: files and scenarios. Adapters
-are components like any other (``guests/example-device``), committed in ``adapters/``.
+are components like any other (``guests/example-device``, ``guests/driver-stream``), committed in ``adapters/``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from twinloop.components.compose.joining import composed
 from twinloop.components.compose.types import ComposeError
+from twinloop.components.contract.contract import interface
 from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.component import Component, ComponentRefused, binary_of, exported_as
 from twinloop.components.host.host import Host
@@ -39,6 +40,12 @@ ADAPTERS = (
         "read-sensor: func() -> reading or result<reading, string>, with record reading { value: f32, "
         "timestamp: u64, unit: string }, and configure: func(interval: u32), which may return result<_, "
         "string>",
+    ),
+    Adapter(
+        "twinloop:gateway/driver-stream@",
+        interface("driver-stream"),
+        ("driver-stream",),
+        f"the functions of {interface('driver-stream')} as the contract has them",
     ),
 )
 

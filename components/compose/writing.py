@@ -76,7 +76,8 @@ class InstanceType:
         self._declarations: list[bytes] = []
         self._count = 0
         self._indices: dict[int, int] = {}
-        """type -> its index here: that of its name, as soon as it has one"""
+        """type -> its index here: that of its first name, as soon as it has one"""
+        self._exported: set[int] = set()
 
     def bytes(self, holds: Interface) -> bytes:
         """As a definition. Raises ComposeError for a type that can't be written."""
@@ -94,7 +95,10 @@ class InstanceType:
             bound = b"\1"
         else:
             bound = b"\0" + leb128(self._index(number))
-        self._indices[number] = self._declared(b"\4\0" + name(label) + _TYPE + bound)
+        index = self._declared(b"\4\0" + name(label) + _TYPE + bound)
+        if number not in self._exported:  # of several names the first: a resource's functions are called after it
+            self._indices[number] = index
+            self._exported.add(number)
 
     def _resource(self, number: int) -> Resource | None:
         node = self._types.nodes[number]
