@@ -1,4 +1,5 @@
-"""Build the guests and the adapters: C sources and generated bindings to the `.wasm` components that are committed.
+"""Build the guests and the adapters: C sources and generated bindings to the `.wasm` components that are
+committed.
 
 Belongs here: the commands, and nothing that a run needs. ``python -m components.build`` rebuilds, ``--check``
 builds into a temporary folder and fails when a committed byte differs. The tools come from the extra

@@ -1,8 +1,9 @@
-"""Loading what a scenario names: one component, several that become one, or one that an adapter of ours makes a
-driver.
+"""Loading what a scenario names: one component, several that become one, or one that an adapter of ours makes
+a driver.
 
 Belongs here: which exports have an adapter, and which build of it fits. Never: files and scenarios. Adapters
-are components like any other (``guests/example-device``, ``guests/driver-stream``), committed in ``adapters/``.
+are components like any other (``guests/example-device``, ``guests/driver-stream``), and lie in
+``adapters/``.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from typing import NamedTuple
 
 from twinloop.components.compose.joining import composed
 from twinloop.components.compose.types import ComposeError
-from twinloop.components.contract.contract import interface
+from twinloop.components.contract.contract import EXPORTS, interface
 from twinloop.components.host.binary import SectionsError
-from twinloop.components.host.component import Component, ComponentRefused, binary_of, exported_as
+from twinloop.components.host.component import (
+    ADAPTED,
+    Component,
+    ComponentRefused,
+    binary_of,
+    exported_as,
+)
 from twinloop.components.host.host import Host
 from twinloop.components.host.sections import read_sections
 
@@ -34,7 +41,7 @@ class Adapter(NamedTuple):
 
 ADAPTERS = (
     Adapter(
-        "example:device/",
+        ADAPTED[0],
         "example:device/sensor@0.1.0",
         ("example-device", "example-device-read", "example-device-configure", "example-device-both"),
         "read-sensor: func() -> reading or result<reading, string>, with record reading { value: f32, "
@@ -42,7 +49,7 @@ ADAPTERS = (
         "string>",
     ),
     Adapter(
-        "twinloop:gateway/driver-stream@",
+        ADAPTED[1],
         interface("driver-stream"),
         ("driver-stream",),
         f"the functions of {interface('driver-stream')} as the contract has them",
@@ -84,6 +91,20 @@ def load_whole(host: Host, parts: Sequence[tuple[str, bytes]], role: str) -> Who
         f"exports {export}, and an adapter would make it a driver, were its types others: expected "
         f"{adapter.shape} ({problem.removeprefix('does not compile: ')})"
     )
+
+
+def role_of(data: bytes) -> str:
+    """The role that a component has by its exports; raises ComponentRefused for none."""
+    try:
+        exports = [one.name for one in read_sections(binary_of(data)).exports]
+    except SectionsError as error:
+        raise ComponentRefused(f"is no component that can be read: {error}") from error
+    roles = [role for role in EXPORTS if exported_as(role, exports) is not None]
+    if not roles and any(name.startswith(ADAPTED) for name in exports):
+        roles = ["driver"]
+    if not roles:
+        raise ComponentRefused(f"has no role: it exports {', '.join(exports) or 'nothing'}")
+    return roles[0]
 
 
 def joined(parts: Sequence[tuple[str, bytes]]) -> bytes:

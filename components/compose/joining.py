@@ -50,7 +50,7 @@ def composed(parts: Sequence[tuple[str, bytes]], given: Mapping[str, str] | None
     read = [read_part(label, data, types) for label, data in parts]
     wiring = [_wired(read, index, given or {}) for index in range(len(read))]
     order = _order(read, wiring)
-    return _Outer(types, read, wiring).bytes(order)
+    return _Outer(types, read, wiring).component(order)
 
 
 def _wired(parts: list[Part], index: int, given: Mapping[str, str]) -> dict[str, tuple[int, str]]:
@@ -138,7 +138,7 @@ class _Outer:
         self._wanted: dict[str, Interface] = {}
         self._importing: list[str] = []
 
-    def bytes(self, order: list[int]) -> bytes:
+    def component(self, order: list[int]) -> bytes:
         """The parts in that order, the last of which has the role."""
         for index in order:
             self._want(index)
@@ -205,7 +205,7 @@ class _Outer:
         if interface in self._imports:
             return
         self._importing.append(interface)
-        kind = InstanceType(interface, self._types, self._foreign).bytes(self._wanted[interface])
+        kind = InstanceType(interface, self._types, self._foreign).definition(self._wanted[interface])
         self._importing.pop()
         self._add(TYPES, items([kind]))
         self._add(IMPORTS, items([imported(interface, self._indices)]))
@@ -224,8 +224,8 @@ class _Outer:
         if not homes:
             what = "{1} of {0}".format(*node.parts[0]) if node.kind == "resource" else f"a {node.kind}"
             raise ComposeError(
-                f"{here} is imported and uses {what}, which isn't: what one of the components exports can't be "
-                f"used by what the whole imports"
+                f"{here} is imported and uses {what}, which isn't: what one of the components exports can't "
+                f"be used by what the whole imports"
             )
         if homes[0] not in self._aliases:
             interface, label = homes[0]

@@ -79,8 +79,8 @@ class InstanceType:
         """type -> its index here: that of its first name, as soon as it has one"""
         self._exported: set[int] = set()
 
-    def bytes(self, holds: Interface) -> bytes:
-        """As a definition. Raises ComposeError for a type that can't be written."""
+    def definition(self, holds: Interface) -> bytes:
+        """In bytes. Raises ComposeError for a type that can't be written."""
         self._named = tuple(holds.types.values())
         for label, number in holds.types.items():
             self._export_type(label, number)
@@ -96,7 +96,8 @@ class InstanceType:
         else:
             bound = b"\0" + leb128(self._index(number))
         index = self._declared(b"\4\0" + name(label) + _TYPE + bound)
-        if number not in self._exported:  # of several names the first: a resource's functions are called after it
+        if number not in self._exported:
+            # Of several names the first: a resource's functions are called after it.
             self._indices[number] = index
             self._exported.add(number)
 

@@ -30,6 +30,8 @@ from twinloop.sim.wasi.hosts import Hosts
 
 DEFAULT_TIMEOUT_NS = 1 * S
 """of the shipped drivers that poll"""
+INTERVAL_MAX_NS = 3600 * S
+"""the longest time that components in C read"""
 
 
 def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
@@ -55,7 +57,7 @@ def rhythm(driver: ComponentSpec, poll_ns: int) -> tuple[tuple[str, str], ...]:
     own = {option.name: option for option in driver.component.options or ()}
     if "interval" not in own or own["interval"].default != "the poll" or "interval" in dict(driver.options):
         return ()
-    return (("interval", f"{poll_ns} ns"),)
+    return (("interval", f"{min(poll_ns, INTERVAL_MAX_NS)} ns"),)
 
 
 class Readers:

@@ -75,6 +75,7 @@ impl Guest for Pull {
         Err(DriverError::Other("read-only".into()))
     }
 
+    /// While it is asked, the stream's writer may go on.
     async fn get_status() -> DriverStatus {
         driver_stream::get_status().await
     }
