@@ -1,4 +1,5 @@
-"""Build the guests: C sources and generated bindings to the `.wasm` components that are committed.
+"""Build the guests and the adapters: C sources and generated bindings to the `.wasm` components that are
+committed.
 
 Belongs here: the commands, and nothing that a run needs. ``python -m components.build`` rebuilds, ``--check``
 builds into a temporary folder and fails when a committed byte differs. The tools come from the extra
@@ -50,6 +51,22 @@ HOSTILE = {
 HOSTILE_FOLDER = HERE.parent / "scenarios" / "library" / "hostile"
 WASI_WORLDS = {"hostile-driver": ("hostile/wit", "hostile")}
 """guests that import WASI 0.2 by hand -> folder of the WIT that says what, its world"""
+ADAPTERS = {
+    "example-device": (),
+    "example-device-read": ("READ_RESULT",),
+    "example-device-configure": ("CONFIGURE_RESULT",),
+    "example-device-both": ("READ_RESULT", "CONFIGURE_RESULT"),
+}
+"""what makes a driver of a component that exports example:device: by which functions return a result"""
+ADAPTERS_FOLDER = HERE / "compose" / "adapters"
+_SENSOR = """package example:device@0.1.0;
+interface sensor {
+  record reading { value: f32, timestamp: u64, unit: string }
+  read-sensor: func() -> READ;
+  configure: func(interval: u32)CONFIGURE;
+}
+world adapter { import sensor; }
+"""
 
 CFLAGS = [
     "-target",
@@ -93,6 +110,26 @@ def build(name: str, into: Path) -> Path:
     return out
 
 
+def build_adapter(name: str, into: Path) -> Path:
+    """Compile one adapter to ``into/NAME.wasm`` and return that path; raises CalledProcessError with the
+    tool's words."""
+    results, tools = ADAPTERS[name], _wasm_tools()
+    core, out, wit = into / f"{name}.core.wasm", into / f"{name}.wasm", into / f"{name}.wit"
+    compiler = [sys.executable, "-m", "ziglang", "cc", *CFLAGS, *(f"-D{one}" for one in results)]
+    compiler += ["-I.", "-o", str(core), "example-device/adapter.c", "bindings/device_driver.c"]
+    compiler += ["bindings/device_driver_component_type.o"]
+    subprocess.run(compiler, check=True, cwd=HERE / "guests")
+    text = _SENSOR.replace("READ", "result<reading, string>" if "READ_RESULT" in results else "reading")
+    text = text.replace("CONFIGURE", " -> result<_, string>" if "CONFIGURE_RESULT" in results else "")
+    wit.write_text(text, encoding="utf-8")
+    embed = [tools, "component", "embed", "--world", "adapter", str(wit), str(core), "-o", str(core)]
+    subprocess.run(embed, check=True)
+    subprocess.run([tools, "component", "new", str(core), "-o", str(out)], check=True)
+    options = HERE / "guests" / "example-device" / "options.json"
+    out.write_bytes(with_options(out.read_bytes(), json.loads(options.read_text(encoding="utf-8"))))
+    return out
+
+
 def _registry(folder: Path, check: bool) -> list[str]:
     """Build the shipped scenarios' registry, or name the files in which it differs from a build."""
     into = folder / "registry" if check else REGISTRY
@@ -118,7 +155,7 @@ def _wasm_tools() -> str:
 
 def main() -> int:
     """Command line: all guests, or those named; ``--check`` compares with the committed bytes."""
-    known = " ".join({**GUESTS, **HOSTILE})
+    known = " ".join({**GUESTS, **HOSTILE, **ADAPTERS})
     parser = argparse.ArgumentParser(description="build the guest components")
     parser.add_argument("names", nargs="*", help=f"guests to build, default all: {known}")
     parser.add_argument(
@@ -132,9 +169,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         if not options.names:
             differing += _registry(Path(folder), options.check)
-        for name in options.names or {**GUESTS, **HOSTILE}:
+        for name in options.names or {**GUESTS, **HOSTILE, **ADAPTERS}:
             home = HOSTILE_FOLDER if name in HOSTILE else HERE / "wasm"
-            built, kept = build(name, Path(folder)), home / f"{name}.wasm"
+            if name in ADAPTERS:
+                home = ADAPTERS_FOLDER
+            make = build_adapter if name in ADAPTERS else build
+            built, kept = make(name, Path(folder)), home / f"{name}.wasm"
             if not options.check:
                 kept.write_bytes(built.read_bytes())
                 print(f"{kept.name}: {kept.stat().st_size} bytes")

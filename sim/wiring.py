@@ -19,7 +19,7 @@ from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.listener import LISTEN_CPU_NS, LISTEN_DEADLINE_NS
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import PointTable, derived_configs, point_configs, points_of, table_key
-from twinloop.sim.gateway.readers import Readers, patience
+from twinloop.sim.gateway.readers import Readers, patience, rhythm
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import ComponentSpec, DeviceSpec, GatewaySpec, StandbySpec
@@ -193,6 +193,7 @@ class Wiring:
             options = tuple(pair for pair in options if pair[0] != "wait")  # it says what it takes
         if not listens:
             options += patience(driver, driver.deadline_ns or deadline_ns, spec.exchanges)
+            options += rhythm(driver, spec.poll_ns)
         slot = self._slot(
             gateway, driver, f"driver/{spec.name}", Settings(spec.name, points, []), deadline_ns, options
         )

@@ -31,7 +31,7 @@ class Option(NamedTuple):
 
 def stated_options(data: bytes) -> tuple[Option, ...] | None:
     """The options in a component's bytes; None when it states none, or in a form that isn't this one."""
-    payload = _section(data)
+    payload = options_payload(data)
     if payload is None:
         return None
     try:
@@ -57,7 +57,8 @@ def with_options(data: bytes, options: list[dict[str, str]]) -> bytes:
     return data + b"\0" + _leb128(len(body)) + body
 
 
-def _section(data: bytes) -> bytes | None:
+def options_payload(data: bytes) -> bytes | None:
+    """The section's payload as it stands; None when there is none."""
     at, wanted = _HEADER_BYTES, SECTION.encode()
     while at < len(data):
         kind = data[at]

@@ -36,6 +36,8 @@ _PREVIEW1 = b"wasi_snapshot_preview1"
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
 _CAPABILITIES = {interface(name): name for name in IMPORTS}
+ADAPTED = ("example:device/", "twinloop:gateway/driver-stream@")
+"""how an interface begins of which an adapter makes a driver (components/compose/adapting.py)"""
 COMPONENT_BYTES_MAX = 256 << 20
 """a larger file is refused before it is read: no guest for a gateway comes near"""
 
@@ -53,7 +55,7 @@ class Component:
         self.size_bytes = len(data)
         self.options = stated_options(data)
         """what it says of its own options; None: it says nothing"""
-        binary = _binary(data)
+        binary = binary_of(data)
         contents = _contents(binary)
         if contents is not None:
             _refuse_unknown(contents, role)
@@ -98,8 +100,8 @@ class Component:
         if found is None or not isinstance(found.ty, ComponentInstanceType):
             roles = [role for role in EXPORTS if exported_as(role, exports)]
             has = f"it is a {roles[0]}" if roles else f"it exports {', '.join(sorted(exports)) or 'nothing'}"
-            if interface("driver-stream") in exports:
-                has = f"it exports {interface('driver-stream')}, whose streams no host in Python can read"
+            if any(name.startswith(ADAPTED) for name in exports) and self.role == "driver":
+                has = f"{has}: twinloop components compose FILE -o OUT makes a driver of it"
             raise ComponentRefused(f"expected a {self.role} (export {wanted}), {has}")
         functions = {
             name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)
@@ -143,8 +145,8 @@ def read_component(path: Path) -> bytes:
         raise ComponentRefused(f"cannot be read: {error.strerror}") from error
 
 
-def _binary(data: bytes) -> bytes:
-    """A component as bytes; raises ComponentRefused."""
+def binary_of(data: bytes) -> bytes:
+    """A component (or component text) in the binary format; raises ComponentRefused."""
     if data[:4] == b"\0asm" and data[4:8] != _COMPONENT_HEADER and len(data) >= 8:
         kind = "a core module" if data[4:8] == b"\x01\0\0\0" else f"of an unknown version {data[4:8].hex()}"
         adapter = " --adapt wasi_snapshot_preview1.reactor.wasm" if _PREVIEW1 in data else ""

@@ -51,6 +51,29 @@ def inspect(wasm: _Wasm) -> int:
     return 0
 
 
+@app.command("compose")
+def compose(
+    wasm: Annotated[
+        list[Path], typer.Argument(help="components, the one with the role first", metavar="WASM...")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="the file that is written")],
+) -> int:
+    """Make one component of several, or of one that needs an adapter to be a driver: what a scenario does by
+    itself, as a file that can be released."""
+    from twinloop.components.host.component import ComponentRefused
+    from twinloop.scenarios.components.composing import written
+
+    try:
+        whole = written(wasm, out)
+    except (ComponentRefused, OSError) as error:
+        files = " + ".join(map(str, wasm))
+        raise ScenarioError("components compose", None, "", f"{files}: {error}") from error
+    if whole.note:
+        print(printable(whole.note))
+    print(f"{out}: a {whole.component.role}, {show_size(len(whole.data))}, sha256 {whole.component.sha256}")
+    return 0
+
+
 @app.command("test")
 def try_(
     wasm: _Wasm,

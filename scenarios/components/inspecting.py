@@ -11,7 +11,7 @@ from pathlib import Path
 from twinloop.components.contract.contract import EXPORTS, IMPORTS, interface
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.binary import SectionsError
-from twinloop.components.host.component import ComponentRefused, exported_as, read_component
+from twinloop.components.host.component import ADAPTED, ComponentRefused, exported_as, read_component
 from twinloop.components.host.sections import Contents, read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, package, wasi_interface
 from twinloop.scenarios.text.units import show_size
@@ -64,6 +64,9 @@ def _role(contents: Contents) -> str:
     roles = [role for role in EXPORTS if exported_as(role, exported)]
     if roles:
         return " and ".join(roles)
+    adapted = [name for name in exported if name.startswith(ADAPTED)]
+    if adapted:
+        return f"driver, by an adapter for {', '.join(adapted)}"
     near = [name for name in exported if name.startswith("twinloop:gateway/")]
     return (
         f"none: it exports {', '.join(near) or 'nothing of the contract'}; {interface('driver')} is a driver"

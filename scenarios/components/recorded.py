@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
+from twinloop.components.compose.adapting import load_whole
 from twinloop.components.contract.contract import EXPORTS
 from twinloop.components.contract.values import ValueProblem, differs, from_file, to_file
-from twinloop.components.host.component import ComponentRefused
+from twinloop.components.host.component import ComponentRefused, read_component
 from twinloop.components.host.host import Host
 from twinloop.scenarios.components.trial import Exchange, Spent, Trial
 from twinloop.scenarios.text.errors import ScenarioError, unknown
@@ -98,7 +99,7 @@ def tried(wasm: Path, role: str, calls: list[RecordedCall]) -> Outcome:
     arguments that aren't of their type."""
     host = Host()
     try:
-        component = host.load(wasm, role)
+        component = load_whole(host, [(wasm.name, read_component(wasm))], role).component
         outcome = Outcome(role, component.size_bytes)
         _run(
             Trial(host, wasm.stem, component, _ALL_PACKAGES),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from twinloop.components.compose.joining import PARTS_MAX
 from twinloop.components.contract.contract import IMPORTS
 from twinloop.components.wasi.interfaces import ALWAYS
 from twinloop.scenarios.file.blocks import Block, as_yaml
@@ -180,12 +181,28 @@ class DerivedPoint(Block):
         return self
 
 
+def _files(value: Any) -> Any:
+    if isinstance(value, list | tuple) and not 2 <= len(value) <= PARTS_MAX:
+        text = f"expected one file, or a list of 2 to {PARTS_MAX}, got a list of {len(value)}"
+        raise PydanticCustomError("quantity", "{text}", {"text": text})
+    return value
+
+
+Files = Annotated[
+    Annotated[str, Tag("[file]")] | Annotated[tuple[str, ...], Field(strict=False), Tag("[files]")],
+    Discriminator(lambda value: "[files]" if isinstance(value, list | tuple) else "[file]"),
+    BeforeValidator(_files),
+]
+"""one component, or several that become one"""
+
+
 class Component(Block):
     """A WebAssembly component: its file, what it may use, its limits, its options."""
 
-    wasm: str | None = None
+    wasm: Files | None = None
     """File of the component, relative to the scenario; if it isn't there, the name of a shipped component
-    such as `route.wasm`. Required without `rego`."""
+    such as `route.wasm`. A list of 2 to 8 becomes one component: the first has the role, and what one of them
+    imports comes from the one that exports it. Required without `rego`."""
     rego: str | None = None
     """In place of `wasm`, for a policy: a file or folder in Rego, relative to the scenario (needs `opa` on
     the path), or what `opa build -t wasm` made of it, `policy.wasm` or the bundle (needs nothing)."""
@@ -222,8 +239,13 @@ class Component(Block):
 
     @property
     def source(self) -> str:
-        """Its file, as it was given."""
-        return self.wasm or self.rego or ""
+        """Its file, or its files, as they were given."""
+        return " + ".join(self.files) or self.rego or ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of ``wasm``."""
+        return (self.wasm,) if isinstance(self.wasm, str) else self.wasm or ()
 
     @property
     def granted(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from twinloop.components.compose.adapting import load_whole
 from twinloop.components.contract.contract import GRANTABLE
 from twinloop.components.host.component import Component, ComponentRefused, read_component
 from twinloop.components.host.host import Host
@@ -32,12 +33,14 @@ SHIPPED = Path(__file__).parents[2] / "components" / "wasm"
 
 
 class ComponentPlanner:
-    """Of one scenario; errors carry the place in the file."""
+    """Of one scenario; errors carry the place in the file. ``notes``: what a reader of the result should
+    know."""
 
     def __init__(self, loaded: Loaded, host: Host) -> None:
         self._loaded = loaded
         self._scenario = loaded.scenario
         self._host = host
+        self.notes: list[str] = []
 
     def parts(self) -> list[Callable[[], object]]:
         """What can be wrong with them, each for itself; nothing where a role is wrong: the whole says so."""
@@ -91,7 +94,7 @@ class ComponentPlanner:
         if component.wasm is None:
             loaded = self._load_rego(component.source, roles[name][0], (*at, "rego"))
         else:
-            loaded = self._load(component.wasm, roles[name][0], (*at, "wasm"))
+            loaded = self._load(name, component, roles[name][0], (*at, "wasm"))
         try:
             self._host.link(loaded, component.granted)
         except ComponentRefused as error:
@@ -221,18 +224,32 @@ class ComponentPlanner:
         except (PolicyRefused, ComponentRefused) as refused:
             raise error(at, f"{source}: {refused}") from refused
 
-    def _load(self, wasm: str, role: str, at: Location) -> Component:
-        if len(wasm) > NAME_BYTES_MAX:
-            raise self._loaded.document.error(at, f"a file name of more than {NAME_BYTES_MAX} characters")
-        beside = self._loaded.file.parent / wasm
-        path = beside if beside.exists() or not (SHIPPED / wasm).exists() else SHIPPED / wasm
+    def _load(self, name: str, component: schema.Component, role: str, at: Location) -> Component:
+        several = not isinstance(component.wasm, str)
+        parts = [
+            (file, self._read(file, (*at, index) if several else at))
+            for index, file in enumerate(component.files)
+        ]
         try:
-            return self._host.load(path, role)
+            whole = load_whole(self._host, parts, role)
         except ComponentRefused as error:
-            shipped = sorted(file.name for file in SHIPPED.glob("*.wasm"))
+            raise self._loaded.document.error(at, f"{component.source}: {error}") from error
+        if whole.note:
+            self.notes.append(f"component {name}: {whole.note}")
+        return whole.component
+
+    def _read(self, file: str, at: Location) -> bytes:
+        if len(file) > NAME_BYTES_MAX:
+            raise self._loaded.document.error(at, f"a file name of more than {NAME_BYTES_MAX} characters")
+        beside = self._loaded.file.parent / file
+        path = beside if beside.exists() or not (SHIPPED / file).exists() else SHIPPED / file
+        try:
+            return read_component(path)
+        except ComponentRefused as error:
+            shipped = sorted(one.name for one in SHIPPED.glob("*.wasm"))
             hint = (
                 f" (looked beside the scenario and among the shipped: {', '.join(shipped)})"
                 if not path.exists()
                 else ""
             )
-            raise self._loaded.document.error(at, f"{wasm}: {error}{hint}") from error
+            raise self._loaded.document.error(at, f"{file}: {error}{hint}") from error

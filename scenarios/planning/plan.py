@@ -42,7 +42,8 @@ class Planner:
         scenario = self.scenario
         links = [link_spec(self.loaded, name, link) for name, link in scenario.links.items()]
         devices = FleetPlanner(self.loaded, self.seed).devices()
-        components = ComponentPlanner(self.loaded, self.host).components()
+        component_planner = ComponentPlanner(self.loaded, self.host)
+        components = component_planner.components()
         planner = GatewayPlanner(self.loaded, self.boards)
         memories = {one.name: one.component.memories for one in components}
         gateways = [
@@ -51,7 +52,7 @@ class Planner:
         for name in self.boards:
             if name not in scenario.gateways:
                 raise ScenarioError("--board", None, "", unknown("gateway", name, scenario.gateways))
-        self.notes += planner.notes
+        self.notes += [*component_planner.notes, *planner.notes]
         timeline, reactions = actions(self.loaded, self.seed)
         return WorldSpec(
             seed=self.seed,

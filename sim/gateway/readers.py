@@ -30,6 +30,8 @@ from twinloop.sim.wasi.hosts import Hosts
 
 DEFAULT_TIMEOUT_NS = 1 * S
 """of the shipped drivers that poll"""
+INTERVAL_MAX_NS = 3600 * S
+"""the longest time that components in C read"""
 
 
 def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[tuple[str, str], ...]:
@@ -47,6 +49,15 @@ def patience(driver: ComponentSpec, deadline_ns: int, exchanges: int) -> tuple[t
     )
     longest_ns = deadline_ns // ((2 if exchanges == 1 else exchanges + 2) * tries)
     return (("timeout", f"{max(1, longest_ns)} ns"),) if longest_ns < DEFAULT_TIMEOUT_NS else ()
+
+
+def rhythm(driver: ComponentSpec, poll_ns: int) -> tuple[tuple[str, str], ...]:
+    """The ``interval`` for a driver that states such an option, with ``the poll`` as its default, and isn't
+    given one."""
+    own = {option.name: option for option in driver.component.options or ()}
+    if "interval" not in own or own["interval"].default != "the poll" or "interval" in dict(driver.options):
+        return ()
+    return (("interval", f"{min(poll_ns, INTERVAL_MAX_NS)} ns"),)
 
 
 class Readers:

@@ -157,3 +157,24 @@ expect: [count(samples.due) >= 1]
     assert "least    grants: [wasi:filesystem]" in text
     assert "\tspare    log" in text
     assert out.splitlines()[-1].startswith("PASS")
+
+
+def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guests = Path(__file__).parents[2] / "guests"
+    logging, out = guests / "logging" / "logging.wasm", tmp_path / "whole.wasm"
+    said(capsys, "compose", str(WASM / "modbus-driver.wasm"), str(logging), "-o", str(out))
+    shown = said(capsys, "inspect", str(out)).split()
+    assert shown[shown.index("role") + 1] == "driver"
+    text = said(capsys, "compose", str(guests / "example-device" / "example-device.wasm"), "-o", str(out))
+    assert "exports example:device/sensor@0.1.0: an adapter makes it a driver" in text
+    assert f"{out}: a driver, " in text
+    shown = said(capsys, "inspect", str(out))
+    assert "twinloop:gateway/driver@0.1.0" in shown
+    shown = said(capsys, "inspect", str(guests / "example-device" / "example-device.wasm"))
+    assert "driver, by an adapter for example:device/sensor@0.1.0" in shown
+    problem = said(
+        capsys, "compose", str(logging), str(WASM / "route.wasm"), "-o", str(out), code=SCENARIO_ERROR
+    )
+    assert "route.wasm is not used by anything" in problem
+    problem = said(capsys, "compose", str(logging), "-o", str(out), code=SCENARIO_ERROR)
+    assert "has no role: it exports twinloop:gateway/log@0.1.0" in problem

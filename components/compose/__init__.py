@@ -1,0 +1,1 @@
+"""One component out of several (joining.py), and what is needed for it: types and bytes."""
