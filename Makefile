@@ -70,7 +70,7 @@ components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its so
 	$(BIN)/python -m twinloop.components.build --check
 	$(BIN)/python -m twinloop.components.rego.template --check
 
-guests-python: $(VENV)/.dev   ## components in Python that tests use beside the committed ones: a minute
+guests-python: $(VENV)/.dev   ## components in Python that tests use beside the committed ones: two minutes
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) -C tests/guests python
 
 guests-all: $(VENV)/.dev      ## those of all languages, for the tests that are skipped without them: needs node, npm, go; minutes
