@@ -422,14 +422,15 @@ class Signature:
         """Store a host import's result in wasmtime's slot."""
         if self.result is None:
             return
-        kind, _, _, store = self.result
+        kind, store = self.result.kind, self.result.store
         try:
-            if kind <= _SCALAR_KIND_MAX:
-                self._new(MEMORY, at, kind, store(value) if store else value)
+            if store is None:
+                self._new(MEMORY, at, kind, value)  # a scalar owns nothing
                 return
-            base = self.codecs.reset(VAL_BYTES)
-            self._new(MEMORY, base, kind, store(value) if store else value)
-            val_clone(base, at)
+            base = at if kind <= _SCALAR_KIND_MAX else self.codecs.reset(VAL_BYTES)
+            self._new(MEMORY, base, kind, store(value))
+            if base != at:
+                val_clone(base, at)
         except _WRONG as wrong:
             self.codecs.resources.free()
             self._explain([(self._function.result, value, "result")], wrong)
