@@ -102,8 +102,9 @@ def _default(one: dict[str, Any]) -> str:
 
 def _type(one: dict[str, Any]) -> str:
     """What a value may be, in words."""
-    if "anyOf" in one:
-        return " or ".join(dict.fromkeys(filter(None, map(_type, one["anyOf"]))))
+    several = one.get("anyOf", one.get("oneOf", []))
+    if several and ("anyOf" in one or not any("$ref" in single for single in several)):
+        return " or ".join(dict.fromkeys(filter(None, map(_type, several))))
     if "$ref" in one:
         name = one["$ref"].rpartition("/")[2]
         return (
