@@ -309,12 +309,12 @@ def test_e1_room_is_asked_for_once_over_all_gateways(
 def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> None:
     """Every option that a component states is one that it knows, with its default; one that it doesn't state
     it refuses."""
-    from twinloop.components.contract.contract import Settings
+    from twinloop.components.contract.contract import PointConfig, Settings
     from twinloop.components.contract.options import stated_options
     from twinloop.components.host.component import read_component
 
     wasm = ROOT / "components" / "wasm"
-    roles = {"normalize": "transform", "smooth": "transform", "route": "policy"}
+    roles = {"normalize": "transform", "smooth": "transform", "derive": "transform", "route": "policy"}
     for path in sorted(wasm.glob("*.wasm")):
         role = roles.get(path.stem, "driver")
         linked = host.link(
@@ -329,6 +329,13 @@ def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> Non
         )
         needed += [("endpoint", "opc.tcp://x:4840/")] if path.stem == "opcua-driver" else []
         needed += [("client", "c"), ("topic", "t")] if path.stem == "mqtt-driver" else []
+        points = []
+        if path.stem == "derive":
+            needed += [("of", "p"), ("a", "x"), ("b", "y")]
+            points = [
+                PointConfig(number, name, "derived" if name == "p" else name, "", 1.0, 0.0, None, None)
+                for number, name in enumerate("xyp")
+            ]
         for name, value in [
             ("no-such-option", "1"),
             *((option.name, option.default) for option in options if option.default),
@@ -338,7 +345,7 @@ def test_the_option_tables_of_the_shipped_components_are_true(host: Host) -> Non
                 {"log.log": lambda *a: None, "clock.monotonic": lambda: 1, "clock.now": lambda: 1},
                 10**9,
             )
-            instance.begin("configure", (Settings("d", [], [*needed, (name, value)]),), 10**9)
+            instance.begin("configure", (Settings("d", points, [*needed, (name, value)]),), 10**9)
             instance.advance()
             assert instance.result().ok is (name != "no-such-option"), (
                 path.stem,
