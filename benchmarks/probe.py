@@ -42,11 +42,13 @@ FUEL = 1 << 60
 
 def typed(host: Host) -> Callable[[], None]:
     """The call as a driver's is made: fuel set, result decoded and freed."""
-    raw = wc.Component(host.engine, DECODE)
-    function = next(item.ty for name, item in raw.type.exports(host.engine).items() if name == "decode")
+    raw = wc.Component(host.engines.plain.raw, DECODE)
+    function = next(
+        item.ty for name, item in raw.type.exports(host.engines.plain.raw).items() if name == "decode"
+    )
     exports = {"decode": (Signature(host.codecs, function), raw.get_export_index("decode"))}
-    component = SimpleNamespace(sha256="", raw=raw, exports=exports)
-    instance = host.instantiate(Linked(component, wc.Linker(host.engine), (), False), {}, FUEL)  # type: ignore[arg-type]
+    component = SimpleNamespace(engine=host.engines.plain, sha256="", raw=raw, exports=exports)
+    instance = host.instantiate(Linked(component, wc.Linker(host.engines.plain.raw), (), False), {}, FUEL)  # type: ignore[arg-type]
     arguments = (FRAME,)
 
     def once() -> None:
@@ -60,11 +62,11 @@ def typed(host: Host) -> Callable[[], None]:
 
 def stock(host: Host) -> Callable[[], None]:
     """wasmtime-py's own call of the same function on the same engine."""
-    store = wasmtime.Store(host.engine)
+    store = wasmtime.Store(host.engines.plain.raw)
     store.set_fuel(FUEL)
-    component = wc.Component(host.engine, DECODE)
+    component = wc.Component(host.engines.plain.raw, DECODE)
     host.memory.owner = owner = MemoryOwner(1 << 30)
-    instance = wc.Linker(host.engine).instantiate(store, component)
+    instance = wc.Linker(host.engines.plain.raw).instantiate(store, component)
     host.memory.owner = None
     function = instance.get_func(store, "decode")
     if function is None or not owner.memories:
