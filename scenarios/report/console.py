@@ -312,9 +312,13 @@ def _told(console: Console, told: dict[str, Any]) -> None:
     """What components' faults and errors said: the first few kinds."""
     for one in told["faults"][:TOLD_MAX]:
         where = f" in {' < '.join(one['functions'])}" if one["functions"] else ""
+        who = f"{one['instance']} ({one['component']})"
+        times = number_of(one["count"], "time")
+        if one["instances"] > 1:  # no single one is to blame
+            who, times = one["component"], f"{times} in {one['instances']} instances"
+        first = f" {one['instance']}" if one["instances"] > 1 else ""
         console.print(
-            f"  fault  {escape(one['instance'])} ({escape(one['component'])}) {one['cause']}, "
-            f"{number_of(one['count'], 'time')}, first {_when(one['first_ns'])} "
+            f"  fault  {escape(who)} {one['cause']}, {times}, first{escape(first)} {_when(one['first_ns'])} "
             f"after {one['fuel']} fuel: {escape(one['message'])}{escape(where)}"
         )
         lines = one["stderr"].rstrip().splitlines()
@@ -328,10 +332,10 @@ def _told(console: Console, told: dict[str, Any]) -> None:
             f"  error  {escape(one['component'])}, {number_of(one['count'], 'time')}, first for "
             f"{escape(one['device'])} {_when(one['first_ns'])}: {escape(printable(one['error']))}"
         )
+    told = {**told, "limits": [one for one in told["limits"] if one["limit"] != "denied"]}  # said below
     for one in told["limits"][:TOLD_MAX]:
-        if one["limit"] != "denied":  # what was denied is said below
-            text = f"{one['instance']} ({one['component']}) {one['limit']}, {number_of(one['count'], 'time')}"
-            console.print(f"  limit  {escape(text)}")
+        text = f"{one['instance']} ({one['component']}) {one['limit']}, {number_of(one['count'], 'time')}"
+        console.print(f"  limit  {escape(text)}")
     for one in told["denied"][:TOLD_MAX]:
         text = f"{one['instance']} ({one['component']}) {one['function']}, {number_of(one['count'], 'time')}"
         console.print(f"  denied  {escape(text)}")

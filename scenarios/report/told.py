@@ -20,6 +20,7 @@ def told(gateway: Gateway) -> dict[str, Any]:
             {
                 "component": note.component,
                 "instance": note.slot,
+                "instances": len(note.instances),
                 "cause": note.fault.cause.value,
                 "message": note.fault.message,
                 "functions": list(note.fault.functions),

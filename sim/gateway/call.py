@@ -100,7 +100,7 @@ def call(
             return instance.fault
         if env.now >= deadline_at:
             return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {said(within_ns)} in all")
-        if deadline_at - env.now < slot.fuel_limit_ns:
+        if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports, values = 0, 1, _bytes_between(request, reply)
@@ -157,11 +157,13 @@ def fuel_or_deadline(slot: Slot, fault: Fault, starts: bool = False) -> Fault:
     """Out of fuel because of the deadline, not of the CPU limit, is a deadline."""
     if fault.cause is not Cause.OUT_OF_FUEL:
         return fault
-    cpu_fuel = None if slot.spec.cpu_ns is None else slot.meter.profile.fuel_for(slot.spec.cpu_ns)
-    by_imports = fault.message.endswith(" imports") and slot.fuel_limit_ns == slot.spec.cpu_ns
-    if starts or by_imports or (cpu_fuel is not None and fault.fuel_used >= cpu_fuel):
+    cpu_ns, within_ns = slot.spec.cpu_ns, slot.deadline_ns
+    if starts:
+        cpu_ns = within_ns = slot.spec.start_ns
+    by_imports = fault.message.endswith(" imports") and (starts or slot.fuel_limit_ns == cpu_ns)
+    if by_imports or (cpu_ns is not None and fault.fuel_used >= slot.meter.profile.fuel_for(cpu_ns)):
         return replace(fault, message=_too_long(slot, starts))
-    text = f"computed until its deadline of {said(slot.deadline_ns)}"
+    text = f"computed until its deadline of {said(within_ns)}"
     return replace(fault, cause=Cause.DEADLINE, message=text)
 
 

@@ -24,13 +24,15 @@ STDERR_MAX = 2000
 
 @dataclass(slots=True)
 class FaultNote:
-    """Faults of one component with one cause and message: the first of them, and how many there were."""
+    """Faults of one component with one cause and message, in the same functions: the first of them, how many
+    there were, and which instances had them."""
 
     component: str
     slot: str
     first_ns: int
     fault: Fault
     stderr: str
+    instances: dict[str, None]
     count: int = 1
 
 
@@ -49,7 +51,7 @@ class Complaints:
     """Of one gateway's components."""
 
     def __init__(self) -> None:
-        self._faults: dict[tuple[str, str, str], FaultNote] = {}
+        self._faults: dict[tuple[str, str, str, tuple[str, ...]], FaultNote] = {}
         self._errors: dict[tuple[str, str], ErrorNote] = {}
         self.other_faults = self.other_errors = 0
         """of kinds beyond KINDS_MAX"""
@@ -70,14 +72,15 @@ class Complaints:
         """A component has faulted; call it before the instance is dropped."""
         for told in self.on_fault:
             told(now_ns, slot, fault)
-        key = slot.spec.name, fault.cause.value, fault.message
+        key = slot.spec.name, fault.cause.value, fault.message, fault.functions
         note = self._faults.get(key)
         if note is not None:
             note.count += 1
+            note.instances[slot.name] = None
         elif len(self._faults) < KINDS_MAX:
             wasi = slot.imports.wasi
             stderr = "" if wasi is None else wasi.stderr[-STDERR_MAX:]
-            self._faults[key] = FaultNote(slot.spec.name, slot.name, now_ns, fault, stderr)
+            self._faults[key] = FaultNote(slot.spec.name, slot.name, now_ns, fault, stderr, {slot.name: None})
         else:
             self.other_faults += 1
 

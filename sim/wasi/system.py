@@ -108,6 +108,7 @@ class System:
 
     def _unknown(self, name: str) -> Handler:
         def unknown(*arguments: Any) -> Result:
+            self._denied(name)
             raise GuestEnded("denied", f"wasi:{name} is not offered by this host")
 
         return unknown

@@ -270,6 +270,8 @@ def starting(body: str) -> bytes:
     [
         ("(call $block (call $make (i64.const 2000000000)))", "deadline", "20 ms"),
         ("(loop $for-ever (br $for-ever))", "out-of-fuel", "in its start code: more than 20 ms of CPU time (limit start)"),
+        # 15 of its 20 ms it sleeps: what it may compute after that ends with them, and isn't 20 ms more
+        ("(call $block (call $make (i64.const 15000000))) (loop $for-ever (br $for-ever))", "deadline", "computed until its deadline of 20 ms"),
         ("unreachable", "unreachable", "unreachable"),
     ],
 )  # fmt: skip
