@@ -3,53 +3,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `twinloop:gateway/fieldbus@0.1.0`
+union int64_double { int64_t a; double b; };
 
-__attribute__((__import_module__("twinloop:gateway/fieldbus@0.1.0"), __import_name__("transact")))
-extern void __wasm_import_twinloop_gateway_fieldbus_transact(uint8_t *, size_t, int32_t, int32_t, int32_t, int32_t, int32_t, int64_t, uint8_t *);
+// Imported Functions from `twinloop:gateway/fieldbus@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/fieldbus@0.1.0"), __import_name__("send")))
+__attribute__((__import_module__("twinloop:gateway/fieldbus@0.2.0"), __import_name__("transact")))
+extern void __wasm_import_twinloop_gateway_fieldbus_transact(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("twinloop:gateway/fieldbus@0.2.0"), __import_name__("send")))
 extern void __wasm_import_twinloop_gateway_fieldbus_send(uint8_t *, size_t, int64_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/fieldbus@0.1.0"), __import_name__("receive")))
-extern void __wasm_import_twinloop_gateway_fieldbus_receive(int32_t, int32_t, int32_t, int32_t, int32_t, int64_t, uint8_t *);
+__attribute__((__import_module__("twinloop:gateway/fieldbus@0.2.0"), __import_name__("receive")))
+extern void __wasm_import_twinloop_gateway_fieldbus_receive(int32_t, uint8_t *, size_t, int32_t, int32_t, int64_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/fieldbus@0.1.0"), __import_name__("reset")))
+__attribute__((__import_module__("twinloop:gateway/fieldbus@0.2.0"), __import_name__("reset")))
 extern void __wasm_import_twinloop_gateway_fieldbus_reset(void);
 
-// Imported Functions from `twinloop:gateway/clock@0.1.0`
+// Imported Functions from `twinloop:gateway/clock@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("now")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("now")))
 extern int64_t __wasm_import_twinloop_gateway_clock_now(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("monotonic")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("monotonic")))
 extern int64_t __wasm_import_twinloop_gateway_clock_monotonic(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("sleep")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("sleep")))
 extern void __wasm_import_twinloop_gateway_clock_sleep(int64_t);
 
-// Imported Functions from `twinloop:gateway/log@0.1.0`
+// Imported Functions from `twinloop:gateway/log@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/log@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("twinloop:gateway/log@0.2.0"), __import_name__("log")))
 extern void __wasm_import_twinloop_gateway_log_log(int32_t, uint8_t *, size_t);
 
-// Imported Functions from `twinloop:gateway/state@0.1.0`
+// Imported Functions from `twinloop:gateway/state@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("get")))
 extern void __wasm_import_twinloop_gateway_state_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("set")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("set")))
 extern void __wasm_import_twinloop_gateway_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("delete")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("delete")))
 extern void __wasm_import_twinloop_gateway_state_delete(uint8_t *, size_t);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("keys")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("keys")))
 extern void __wasm_import_twinloop_gateway_state_keys(uint8_t *);
 
-// Exported Functions from `twinloop:gateway/driver@0.1.0`
+// Exported Functions from `twinloop:gateway/driver@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.1.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.2.0#configure")))
 void __wasm_export_exports_twinloop_gateway_driver_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -90,7 +92,7 @@ void __wasm_export_exports_twinloop_gateway_driver_configure_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.1.0#read-sensor")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.2.0#read-sensor")))
 void __wasm_export_exports_twinloop_gateway_driver_read_sensor_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -114,6 +116,15 @@ void __wasm_export_exports_twinloop_gateway_driver_read_sensor_post_return(uint8
           }
         }
         free(ptr1);
+      }
+      size_t len3 = *((size_t*) (arg0 + (6*sizeof(void*))));
+      if (len3 > 0) {
+        uint8_t *ptr4 = *((uint8_t **) (arg0 + (5*sizeof(void*))));
+        for (size_t i5 = 0; i5 < len3; i5++) {
+          uint8_t *base = ptr4 + i5 * 40;
+          (void) base;
+        }
+        free(ptr4);
       }
       break;
     }
@@ -166,7 +177,7 @@ void __wasm_export_exports_twinloop_gateway_driver_read_sensor_post_return(uint8
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.1.0#write-register")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.2.0#write-register")))
 void __wasm_export_exports_twinloop_gateway_driver_write_register_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -221,7 +232,7 @@ void __wasm_export_exports_twinloop_gateway_driver_write_register_post_return(ui
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.1.0#get-status")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/driver@0.2.0#get-status")))
 void __wasm_export_exports_twinloop_gateway_driver_get_status_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + (24+1*sizeof(void*))))) > 0) {
     free(*((uint8_t **) (arg0 + 24)));
@@ -240,12 +251,22 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(8)))
-static uint8_t RET_AREA[(24+2*sizeof(void*))];
+static uint8_t RET_AREA[(8+6*sizeof(void*))];
 
 // Helper Functions
 
 void device_driver_option_f64_free(device_driver_option_f64_t *ptr) {
   if (ptr->is_some) {
+  }
+}
+
+void device_driver_list_u64_free(device_driver_list_u64_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint64_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
   }
 }
 
@@ -255,6 +276,7 @@ void twinloop_gateway_types_point_config_free(twinloop_gateway_types_point_confi
   device_driver_string_free(&ptr->unit);
   device_driver_option_f64_free(&ptr->low);
   device_driver_option_f64_free(&ptr->high);
+  device_driver_list_u64_free(&ptr->sentinels);
 }
 
 void twinloop_gateway_types_list_point_config_free(twinloop_gateway_types_list_point_config_t *ptr) {
@@ -294,6 +316,21 @@ void twinloop_gateway_types_text_reading_free(twinloop_gateway_types_text_readin
   device_driver_string_free(&ptr->value);
 }
 
+void twinloop_gateway_types_integer_free(twinloop_gateway_types_integer_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      break;
+    }
+  }
+}
+
+void twinloop_gateway_types_integer_reading_free(twinloop_gateway_types_integer_reading_t *ptr) {
+  twinloop_gateway_types_integer_free(&ptr->value);
+}
+
 void twinloop_gateway_types_list_reading_free(twinloop_gateway_types_list_reading_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -315,9 +352,37 @@ void twinloop_gateway_types_list_text_reading_free(twinloop_gateway_types_list_t
   }
 }
 
+void twinloop_gateway_types_list_integer_reading_free(twinloop_gateway_types_list_integer_reading_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    twinloop_gateway_types_integer_reading_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      twinloop_gateway_types_integer_reading_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void twinloop_gateway_types_batch_free(twinloop_gateway_types_batch_t *ptr) {
   twinloop_gateway_types_list_reading_free(&ptr->readings);
   twinloop_gateway_types_list_text_reading_free(&ptr->texts);
+  twinloop_gateway_types_list_integer_reading_free(&ptr->integers);
+}
+
+void twinloop_gateway_types_written_free(twinloop_gateway_types_written_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      twinloop_gateway_types_integer_free(&ptr->val.integer);
+      break;
+    }
+    case 2: {
+      device_driver_string_free(&ptr->val.text);
+      break;
+    }
+  }
 }
 
 void twinloop_gateway_types_origin_free(twinloop_gateway_types_origin_t *ptr) {
@@ -417,6 +482,16 @@ void twinloop_gateway_fieldbus_bus_error_free(twinloop_gateway_fieldbus_bus_erro
   twinloop_gateway_types_bus_error_free(ptr);
 }
 
+void device_driver_list_u8_free(device_driver_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
 void twinloop_gateway_fieldbus_framing_free(twinloop_gateway_fieldbus_framing_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 1: {
@@ -428,16 +503,10 @@ void twinloop_gateway_fieldbus_framing_free(twinloop_gateway_fieldbus_framing_t 
     case 3: {
       break;
     }
-  }
-}
-
-void device_driver_list_u8_free(device_driver_list_u8_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    uint8_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
+    case 4: {
+      device_driver_list_u8_free(&ptr->val.until);
+      break;
     }
-    free(list_ptr);
   }
 }
 
@@ -507,6 +576,10 @@ void exports_twinloop_gateway_driver_batch_free(exports_twinloop_gateway_driver_
   twinloop_gateway_types_batch_free(ptr);
 }
 
+void exports_twinloop_gateway_driver_written_free(exports_twinloop_gateway_driver_written_t *ptr) {
+  twinloop_gateway_types_written_free(ptr);
+}
+
 void exports_twinloop_gateway_driver_driver_error_free(exports_twinloop_gateway_driver_driver_error_t *ptr) {
   twinloop_gateway_types_driver_error_free(ptr);
 }
@@ -568,49 +641,58 @@ bool twinloop_gateway_fieldbus_transact(device_driver_list_u8_t *request, twinlo
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
   int32_t variant;
-  int32_t variant3;
-  int32_t variant4;
-  int32_t variant5;
+  uint8_t * variant4;
+  size_t variant5;
   int32_t variant6;
+  int32_t variant7;
   switch ((int32_t) (*reply).tag) {
     case 0: {
       variant = 0;
-      variant3 = 0;
       variant4 = 0;
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
       break;
     }
     case 1: {
       const twinloop_gateway_fieldbus_length_field_t *payload0 = &(*reply).val.length_field;
       variant = 1;
-      variant3 = (int32_t) ((*payload0).offset);
-      variant4 = (int32_t) ((*payload0).size);
-      variant5 = (*payload0).big_endian;
-      variant6 = (*payload0).adjust;
+      variant4 = (uint8_t *) (int32_t) ((*payload0).offset);
+      variant5 = (int32_t) ((*payload0).size);
+      variant6 = (*payload0).big_endian;
+      variant7 = (*payload0).adjust;
       break;
     }
     case 2: {
       const uint32_t *payload1 = &(*reply).val.exactly;
       variant = 2;
-      variant3 = (int32_t) (*payload1);
-      variant4 = 0;
+      variant4 = (uint8_t *) (int32_t) (*payload1);
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
       break;
     }
     case 3: {
       const uint32_t *payload2 = &(*reply).val.some;
       variant = 3;
-      variant3 = (int32_t) (*payload2);
-      variant4 = 0;
+      variant4 = (uint8_t *) (int32_t) (*payload2);
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
+      break;
+    }
+    case 4: {
+      const device_driver_list_u8_t *payload3 = &(*reply).val.until;
+      variant = 4;
+      variant4 = (uint8_t *) (*payload3).ptr;
+      variant5 = (*payload3).len;
+      variant6 = 0;
+      variant7 = 0;
       break;
     }
   }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_twinloop_gateway_fieldbus_transact((uint8_t *) (*request).ptr, (*request).len, variant, variant3, variant4, variant5, variant6, (int64_t) (timeout), ptr);
+  __wasm_import_twinloop_gateway_fieldbus_transact((uint8_t *) (*request).ptr, (*request).len, variant, variant4, variant5, variant6, variant7, (int64_t) (timeout), ptr);
   twinloop_gateway_fieldbus_result_list_u8_bus_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -620,9 +702,9 @@ bool twinloop_gateway_fieldbus_transact(device_driver_list_u8_t *request, twinlo
     }
     case 1: {
       result.is_err = true;
-      twinloop_gateway_types_bus_error_t variant7;
-      variant7.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
-      switch ((int32_t) variant7.tag) {
+      twinloop_gateway_types_bus_error_t variant8;
+      variant8.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant8.tag) {
         case 0: {
           break;
         }
@@ -630,16 +712,16 @@ bool twinloop_gateway_fieldbus_transact(device_driver_list_u8_t *request, twinlo
           break;
         }
         case 2: {
-          variant7.val.too_long = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
+          variant8.val.too_long = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
           break;
         }
         case 3: {
-          variant7.val.other = (device_driver_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant8.val.other = (device_driver_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
 
-      result.val.err = variant7;
+      result.val.err = variant8;
       break;
     }
   }
@@ -700,49 +782,58 @@ bool twinloop_gateway_fieldbus_receive(twinloop_gateway_fieldbus_framing_t *fram
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
   int32_t variant;
-  int32_t variant3;
-  int32_t variant4;
-  int32_t variant5;
+  uint8_t * variant4;
+  size_t variant5;
   int32_t variant6;
+  int32_t variant7;
   switch ((int32_t) (*frame).tag) {
     case 0: {
       variant = 0;
-      variant3 = 0;
       variant4 = 0;
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
       break;
     }
     case 1: {
       const twinloop_gateway_fieldbus_length_field_t *payload0 = &(*frame).val.length_field;
       variant = 1;
-      variant3 = (int32_t) ((*payload0).offset);
-      variant4 = (int32_t) ((*payload0).size);
-      variant5 = (*payload0).big_endian;
-      variant6 = (*payload0).adjust;
+      variant4 = (uint8_t *) (int32_t) ((*payload0).offset);
+      variant5 = (int32_t) ((*payload0).size);
+      variant6 = (*payload0).big_endian;
+      variant7 = (*payload0).adjust;
       break;
     }
     case 2: {
       const uint32_t *payload1 = &(*frame).val.exactly;
       variant = 2;
-      variant3 = (int32_t) (*payload1);
-      variant4 = 0;
+      variant4 = (uint8_t *) (int32_t) (*payload1);
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
       break;
     }
     case 3: {
       const uint32_t *payload2 = &(*frame).val.some;
       variant = 3;
-      variant3 = (int32_t) (*payload2);
-      variant4 = 0;
+      variant4 = (uint8_t *) (int32_t) (*payload2);
       variant5 = 0;
       variant6 = 0;
+      variant7 = 0;
+      break;
+    }
+    case 4: {
+      const device_driver_list_u8_t *payload3 = &(*frame).val.until;
+      variant = 4;
+      variant4 = (uint8_t *) (*payload3).ptr;
+      variant5 = (*payload3).len;
+      variant6 = 0;
+      variant7 = 0;
       break;
     }
   }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_twinloop_gateway_fieldbus_receive(variant, variant3, variant4, variant5, variant6, (int64_t) (timeout), ptr);
+  __wasm_import_twinloop_gateway_fieldbus_receive(variant, variant4, variant5, variant6, variant7, (int64_t) (timeout), ptr);
   twinloop_gateway_fieldbus_result_list_u8_bus_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -752,9 +843,9 @@ bool twinloop_gateway_fieldbus_receive(twinloop_gateway_fieldbus_framing_t *fram
     }
     case 1: {
       result.is_err = true;
-      twinloop_gateway_types_bus_error_t variant7;
-      variant7.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
-      switch ((int32_t) variant7.tag) {
+      twinloop_gateway_types_bus_error_t variant8;
+      variant8.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant8.tag) {
         case 0: {
           break;
         }
@@ -762,16 +853,16 @@ bool twinloop_gateway_fieldbus_receive(twinloop_gateway_fieldbus_framing_t *fram
           break;
         }
         case 2: {
-          variant7.val.too_long = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
+          variant8.val.too_long = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
           break;
         }
         case 3: {
-          variant7.val.other = (device_driver_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant8.val.other = (device_driver_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
 
-      result.val.err = variant7;
+      result.val.err = variant8;
       break;
     }
   }
@@ -881,7 +972,7 @@ void twinloop_gateway_state_keys(device_driver_list_string_t *ret) {
   *ret = (device_driver_list_string_t) { (device_driver_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("twinloop:gateway/driver@0.1.0#configure")))
+__attribute__((__export_name__("twinloop:gateway/driver@0.2.0#configure")))
 uint8_t * __wasm_export_exports_twinloop_gateway_driver_configure(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
   exports_twinloop_gateway_driver_settings_t arg6 = (twinloop_gateway_types_settings_t) {
     (device_driver_string_t) (device_driver_string_t) { (uint8_t*)(arg), (arg0) },
@@ -939,7 +1030,7 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_configure(uint8_t * arg,
   return ptr;
 }
 
-__attribute__((__export_name__("twinloop:gateway/driver@0.1.0#read-sensor")))
+__attribute__((__export_name__("twinloop:gateway/driver@0.2.0#read-sensor")))
 uint8_t * __wasm_export_exports_twinloop_gateway_driver_read_sensor(void) {
   exports_twinloop_gateway_driver_result_batch_driver_error_t ret;
   exports_twinloop_gateway_driver_batch_t ok;
@@ -953,16 +1044,16 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_read_sensor(void) {
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_twinloop_gateway_driver_driver_error_t *payload0 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload0).tag) {
+    const exports_twinloop_gateway_driver_driver_error_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload2).tag) {
       case 0: {
         *((int8_t*)(ptr + sizeof(void*))) = 0;
         break;
       }
       case 1: {
-        const twinloop_gateway_types_bus_error_t *payload2 = &(*payload0).val.bus;
+        const twinloop_gateway_types_bus_error_t *payload4 = &(*payload2).val.bus;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        switch ((int32_t) (*payload2).tag) {
+        switch ((int32_t) (*payload4).tag) {
           case 0: {
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 0;
             break;
@@ -972,45 +1063,45 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_read_sensor(void) {
             break;
           }
           case 2: {
-            const uint32_t *payload5 = &(*payload2).val.too_long;
+            const uint32_t *payload7 = &(*payload4).val.too_long;
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 2;
-            *((int32_t*)(ptr + (3*sizeof(void*)))) = (int32_t) (*payload5);
+            *((int32_t*)(ptr + (3*sizeof(void*)))) = (int32_t) (*payload7);
             break;
           }
           case 3: {
-            const device_driver_string_t *payload6 = &(*payload2).val.other;
+            const device_driver_string_t *payload8 = &(*payload4).val.other;
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 3;
-            *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload6).len;
-            *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload6).ptr;
+            *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload8).len;
+            *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload8).ptr;
             break;
           }
         }
         break;
       }
       case 2: {
-        const uint32_t *payload7 = &(*payload0).val.rejected;
+        const uint32_t *payload9 = &(*payload2).val.rejected;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload7);
+        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload9);
         break;
       }
       case 3: {
-        const device_driver_string_t *payload8 = &(*payload0).val.malformed;
+        const device_driver_string_t *payload10 = &(*payload2).val.malformed;
         *((int8_t*)(ptr + sizeof(void*))) = 3;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload8).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload8).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload10).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload10).ptr;
         break;
       }
       case 4: {
-        const twinloop_gateway_types_point_t *payload9 = &(*payload0).val.no_such_point;
+        const twinloop_gateway_types_point_t *payload11 = &(*payload2).val.no_such_point;
         *((int8_t*)(ptr + sizeof(void*))) = 4;
-        *((int16_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload9);
+        *((int16_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload11);
         break;
       }
       case 5: {
-        const device_driver_string_t *payload10 = &(*payload0).val.other;
+        const device_driver_string_t *payload12 = &(*payload2).val.other;
         *((int8_t*)(ptr + sizeof(void*))) = 5;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload10).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload10).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload12).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload12).ptr;
         break;
       }
     }
@@ -1020,30 +1111,61 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_read_sensor(void) {
     *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).readings).ptr;
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).texts).len;
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).texts).ptr;
+    *((size_t*)(ptr + (6*sizeof(void*)))) = ((*payload).integers).len;
+    *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload).integers).ptr;
   }
   return ptr;
 }
 
-__attribute__((__export_name__("twinloop:gateway/driver@0.1.0#write-register")))
-uint8_t * __wasm_export_exports_twinloop_gateway_driver_write_register(int32_t arg, double arg0) {
+__attribute__((__export_name__("twinloop:gateway/driver@0.2.0#write-register")))
+uint8_t * __wasm_export_exports_twinloop_gateway_driver_write_register(int32_t arg, int32_t arg0, int64_t arg1, int64_t arg2) {
+  twinloop_gateway_types_written_t variant3;
+  variant3.tag = arg0;
+  switch ((int32_t) variant3.tag) {
+    case 0: {
+      variant3.val.real = ((union int64_double){ (int64_t) arg1 }).b;
+      break;
+    }
+    case 1: {
+      twinloop_gateway_types_integer_t variant;
+      variant.tag = (int32_t) arg1;
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.signed_ = arg2;
+          break;
+        }
+        case 1: {
+          variant.val.unsigned_ = (uint64_t) (arg2);
+          break;
+        }
+      }
+      variant3.val.integer = variant;
+      break;
+    }
+    case 2: {
+      variant3.val.text = (device_driver_string_t) { (uint8_t*)((uint8_t *) arg1), ((int32_t) arg2) };
+      break;
+    }
+  }
+  exports_twinloop_gateway_driver_written_t arg4 = variant3;
   exports_twinloop_gateway_driver_result_void_driver_error_t ret;
   exports_twinloop_gateway_driver_driver_error_t err;
-  ret.is_err = !exports_twinloop_gateway_driver_write_register((uint16_t) (arg), arg0, &err);
+  ret.is_err = !exports_twinloop_gateway_driver_write_register((uint16_t) (arg), &arg4, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_twinloop_gateway_driver_driver_error_t *payload1 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload1).tag) {
+    const exports_twinloop_gateway_driver_driver_error_t *payload5 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload5).tag) {
       case 0: {
         *((int8_t*)(ptr + sizeof(void*))) = 0;
         break;
       }
       case 1: {
-        const twinloop_gateway_types_bus_error_t *payload3 = &(*payload1).val.bus;
+        const twinloop_gateway_types_bus_error_t *payload7 = &(*payload5).val.bus;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        switch ((int32_t) (*payload3).tag) {
+        switch ((int32_t) (*payload7).tag) {
           case 0: {
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 0;
             break;
@@ -1053,45 +1175,45 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_write_register(int32_t a
             break;
           }
           case 2: {
-            const uint32_t *payload6 = &(*payload3).val.too_long;
+            const uint32_t *payload10 = &(*payload7).val.too_long;
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 2;
-            *((int32_t*)(ptr + (3*sizeof(void*)))) = (int32_t) (*payload6);
+            *((int32_t*)(ptr + (3*sizeof(void*)))) = (int32_t) (*payload10);
             break;
           }
           case 3: {
-            const device_driver_string_t *payload7 = &(*payload3).val.other;
+            const device_driver_string_t *payload11 = &(*payload7).val.other;
             *((int8_t*)(ptr + (2*sizeof(void*)))) = 3;
-            *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload7).len;
-            *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload7).ptr;
+            *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload11).len;
+            *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload11).ptr;
             break;
           }
         }
         break;
       }
       case 2: {
-        const uint32_t *payload8 = &(*payload1).val.rejected;
+        const uint32_t *payload12 = &(*payload5).val.rejected;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload8);
+        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload12);
         break;
       }
       case 3: {
-        const device_driver_string_t *payload9 = &(*payload1).val.malformed;
+        const device_driver_string_t *payload13 = &(*payload5).val.malformed;
         *((int8_t*)(ptr + sizeof(void*))) = 3;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload9).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload13).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload13).ptr;
         break;
       }
       case 4: {
-        const twinloop_gateway_types_point_t *payload10 = &(*payload1).val.no_such_point;
+        const twinloop_gateway_types_point_t *payload14 = &(*payload5).val.no_such_point;
         *((int8_t*)(ptr + sizeof(void*))) = 4;
-        *((int16_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload10);
+        *((int16_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload14);
         break;
       }
       case 5: {
-        const device_driver_string_t *payload11 = &(*payload1).val.other;
+        const device_driver_string_t *payload15 = &(*payload5).val.other;
         *((int8_t*)(ptr + sizeof(void*))) = 5;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload11).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload11).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload15).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload15).ptr;
         break;
       }
     }
@@ -1101,7 +1223,7 @@ uint8_t * __wasm_export_exports_twinloop_gateway_driver_write_register(int32_t a
   return ptr;
 }
 
-__attribute__((__export_name__("twinloop:gateway/driver@0.1.0#get-status")))
+__attribute__((__export_name__("twinloop:gateway/driver@0.2.0#get-status")))
 uint8_t * __wasm_export_exports_twinloop_gateway_driver_get_status(void) {
   exports_twinloop_gateway_driver_driver_status_t ret;
   exports_twinloop_gateway_driver_get_status(&ret);

@@ -32,7 +32,14 @@ typedef struct {
   double val;
 } device_driver_option_f64_t;
 
+typedef struct {
+  uint64_t *ptr;
+  size_t len;
+} device_driver_list_u64_t;
+
 // `address` is in the driver's own syntax (modbus-driver: "holding:40:f32:be"). value = raw * scale + offset.
+// `sentinels`: what the device shows when it has no value, as the bits of the raw value, before scale and offset; the
+// driver answers BadNoData (0x809B0000) for them.
 typedef struct twinloop_gateway_types_point_config_t {
   twinloop_gateway_types_point_t   id;
   device_driver_string_t   name;
@@ -42,6 +49,7 @@ typedef struct twinloop_gateway_types_point_config_t {
   double   offset;
   device_driver_option_f64_t   low;
   device_driver_option_f64_t   high;
+  device_driver_list_u64_t   sentinels;
 } twinloop_gateway_types_point_config_t;
 
 typedef struct {
@@ -83,6 +91,27 @@ typedef struct twinloop_gateway_types_text_reading_t {
   twinloop_gateway_types_timestamp_t   measured;
 } twinloop_gateway_types_text_reading_t;
 
+// A whole number from -2^63 to 2^64 - 1, exact. 5 is the same value in either case.
+typedef struct twinloop_gateway_types_integer_t {
+  uint8_t tag;
+  union {
+    int64_t     signed_;
+    uint64_t     unsigned_;
+  } val;
+} twinloop_gateway_types_integer_t;
+
+#define TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED 0
+#define TWINLOOP_GATEWAY_TYPES_INTEGER_UNSIGNED 1
+
+// What an f64 would round: beyond 2^53 it can't count by ones. Rare as well: the integers that a register of 16 or 32
+// bits holds are exact in a `reading`.
+typedef struct twinloop_gateway_types_integer_reading_t {
+  twinloop_gateway_types_point_t   point;
+  twinloop_gateway_types_integer_t   value;
+  uint32_t   status;
+  twinloop_gateway_types_timestamp_t   measured;
+} twinloop_gateway_types_integer_reading_t;
+
 typedef struct {
   twinloop_gateway_types_reading_t *ptr;
   size_t len;
@@ -93,11 +122,31 @@ typedef struct {
   size_t len;
 } twinloop_gateway_types_list_text_reading_t;
 
-// At most one reading a point; a point that was due and is absent counts as missed.
+typedef struct {
+  twinloop_gateway_types_integer_reading_t *ptr;
+  size_t len;
+} twinloop_gateway_types_list_integer_reading_t;
+
+// At most one reading a point, in whichever list; a point that was due and is absent counts as missed.
 typedef struct twinloop_gateway_types_batch_t {
   twinloop_gateway_types_list_reading_t   readings;
   twinloop_gateway_types_list_text_reading_t   texts;
+  twinloop_gateway_types_list_integer_reading_t   integers;
 } twinloop_gateway_types_batch_t;
+
+// What is written to a point.
+typedef struct twinloop_gateway_types_written_t {
+  uint8_t tag;
+  union {
+    double     real;
+    twinloop_gateway_types_integer_t     integer;
+    device_driver_string_t     text;
+  } val;
+} twinloop_gateway_types_written_t;
+
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_REAL 0
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER 1
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT 2
 
 // `sequence` counts the device's due samples from 0. The host gives it; it survives restart, upgrade and takeover.
 typedef struct twinloop_gateway_types_origin_t {
@@ -207,13 +256,20 @@ typedef struct twinloop_gateway_fieldbus_length_field_t {
   int32_t   adjust;
 } twinloop_gateway_fieldbus_length_field_t;
 
-// Where a reply ends: 3.5 characters of silence (serial), a length field, exactly n bytes, or 1 to n bytes.
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} device_driver_list_u8_t;
+
+// Where a reply ends: 3.5 characters of silence (serial), a length field, exactly n bytes, 1 to n bytes, or with the
+// first occurrence of some bytes, 1 to 16 of them (Modbus ASCII: CR LF), which are part of it.
 typedef struct twinloop_gateway_fieldbus_framing_t {
   uint8_t tag;
   union {
     twinloop_gateway_fieldbus_length_field_t     length_field;
     uint32_t     exactly;
     uint32_t     some;
+    device_driver_list_u8_t     until;
   } val;
 } twinloop_gateway_fieldbus_framing_t;
 
@@ -221,11 +277,7 @@ typedef struct twinloop_gateway_fieldbus_framing_t {
 #define TWINLOOP_GATEWAY_FIELDBUS_FRAMING_LENGTH_FIELD 1
 #define TWINLOOP_GATEWAY_FIELDBUS_FRAMING_EXACTLY 2
 #define TWINLOOP_GATEWAY_FIELDBUS_FRAMING_SOME 3
-
-typedef struct {
-  uint8_t *ptr;
-  size_t len;
-} device_driver_list_u8_t;
+#define TWINLOOP_GATEWAY_FIELDBUS_FRAMING_UNTIL 4
 
 typedef struct {
   bool is_err;
@@ -292,6 +344,8 @@ typedef twinloop_gateway_types_batch_t exports_twinloop_gateway_driver_batch_t;
 
 typedef twinloop_gateway_types_point_t exports_twinloop_gateway_driver_point_t;
 
+typedef twinloop_gateway_types_written_t exports_twinloop_gateway_driver_written_t;
+
 typedef twinloop_gateway_types_driver_error_t exports_twinloop_gateway_driver_driver_error_t;
 
 typedef twinloop_gateway_types_driver_status_t exports_twinloop_gateway_driver_driver_status_t;
@@ -318,7 +372,7 @@ typedef struct {
   } val;
 } exports_twinloop_gateway_driver_result_void_driver_error_t;
 
-// Imported Functions from `twinloop:gateway/fieldbus@0.1.0`
+// Imported Functions from `twinloop:gateway/fieldbus@0.2.0`
 // Serial: unread bytes are discarded first. Stream: nothing is discarded, so a late reply to an earlier request
 // can come back; the driver compares and calls `receive` again.
 extern bool twinloop_gateway_fieldbus_transact(device_driver_list_u8_t *request, twinloop_gateway_fieldbus_framing_t *reply, twinloop_gateway_fieldbus_duration_t timeout, device_driver_list_u8_t *ret, twinloop_gateway_fieldbus_bus_error_t *err);
@@ -327,29 +381,31 @@ extern bool twinloop_gateway_fieldbus_receive(twinloop_gateway_fieldbus_framing_
 // Drops the connection and what is unread.
 extern void twinloop_gateway_fieldbus_reset(void);
 
-// Imported Functions from `twinloop:gateway/clock@0.1.0`
+// Imported Functions from `twinloop:gateway/clock@0.2.0`
 extern twinloop_gateway_clock_timestamp_t twinloop_gateway_clock_now(void);
 extern twinloop_gateway_clock_duration_t twinloop_gateway_clock_monotonic(void);
 extern void twinloop_gateway_clock_sleep(twinloop_gateway_clock_duration_t time);
 
-// Imported Functions from `twinloop:gateway/log@0.1.0`
+// Imported Functions from `twinloop:gateway/log@0.2.0`
 extern void twinloop_gateway_log_log(twinloop_gateway_log_level_t level, device_driver_string_t *message);
 
-// Imported Functions from `twinloop:gateway/state@0.1.0`
+// Imported Functions from `twinloop:gateway/state@0.2.0`
 extern bool twinloop_gateway_state_get(device_driver_string_t *key, device_driver_list_u8_t *ret);
 extern bool twinloop_gateway_state_set(device_driver_string_t *key, device_driver_list_u8_t *value, twinloop_gateway_state_state_error_t *err);
 extern void twinloop_gateway_state_delete(device_driver_string_t *key);
 extern void twinloop_gateway_state_keys(device_driver_list_string_t *ret);
 
-// Exported Functions from `twinloop:gateway/driver@0.1.0`
+// Exported Functions from `twinloop:gateway/driver@0.2.0`
 bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *settings, exports_twinloop_gateway_driver_config_error_t *err);
 bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, exports_twinloop_gateway_driver_driver_error_t *err);
-bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t point, double value, exports_twinloop_gateway_driver_driver_error_t *err);
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t point, exports_twinloop_gateway_driver_written_t *value, exports_twinloop_gateway_driver_driver_error_t *err);
 void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret);
 
 // Helper Functions
 
 void device_driver_option_f64_free(device_driver_option_f64_t *ptr);
+
+void device_driver_list_u64_free(device_driver_list_u64_t *ptr);
 
 void twinloop_gateway_types_point_config_free(twinloop_gateway_types_point_config_t *ptr);
 
@@ -363,11 +419,19 @@ void twinloop_gateway_types_settings_free(twinloop_gateway_types_settings_t *ptr
 
 void twinloop_gateway_types_text_reading_free(twinloop_gateway_types_text_reading_t *ptr);
 
+void twinloop_gateway_types_integer_free(twinloop_gateway_types_integer_t *ptr);
+
+void twinloop_gateway_types_integer_reading_free(twinloop_gateway_types_integer_reading_t *ptr);
+
 void twinloop_gateway_types_list_reading_free(twinloop_gateway_types_list_reading_t *ptr);
 
 void twinloop_gateway_types_list_text_reading_free(twinloop_gateway_types_list_text_reading_t *ptr);
 
+void twinloop_gateway_types_list_integer_reading_free(twinloop_gateway_types_list_integer_reading_t *ptr);
+
 void twinloop_gateway_types_batch_free(twinloop_gateway_types_batch_t *ptr);
+
+void twinloop_gateway_types_written_free(twinloop_gateway_types_written_t *ptr);
 
 void twinloop_gateway_types_origin_free(twinloop_gateway_types_origin_t *ptr);
 
@@ -385,9 +449,9 @@ void twinloop_gateway_types_driver_status_free(twinloop_gateway_types_driver_sta
 
 void twinloop_gateway_fieldbus_bus_error_free(twinloop_gateway_fieldbus_bus_error_t *ptr);
 
-void twinloop_gateway_fieldbus_framing_free(twinloop_gateway_fieldbus_framing_t *ptr);
-
 void device_driver_list_u8_free(device_driver_list_u8_t *ptr);
+
+void twinloop_gateway_fieldbus_framing_free(twinloop_gateway_fieldbus_framing_t *ptr);
 
 void twinloop_gateway_fieldbus_result_list_u8_bus_error_free(twinloop_gateway_fieldbus_result_list_u8_bus_error_t *ptr);
 
@@ -406,6 +470,8 @@ void exports_twinloop_gateway_driver_settings_free(exports_twinloop_gateway_driv
 void exports_twinloop_gateway_driver_config_error_free(exports_twinloop_gateway_driver_config_error_t *ptr);
 
 void exports_twinloop_gateway_driver_batch_free(exports_twinloop_gateway_driver_batch_t *ptr);
+
+void exports_twinloop_gateway_driver_written_free(exports_twinloop_gateway_driver_written_t *ptr);
 
 void exports_twinloop_gateway_driver_driver_error_free(exports_twinloop_gateway_driver_driver_error_t *ptr);
 

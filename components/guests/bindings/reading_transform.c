@@ -3,39 +3,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `twinloop:gateway/clock@0.1.0`
+// Imported Functions from `twinloop:gateway/clock@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("now")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("now")))
 extern int64_t __wasm_import_twinloop_gateway_clock_now(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("monotonic")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("monotonic")))
 extern int64_t __wasm_import_twinloop_gateway_clock_monotonic(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("sleep")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("sleep")))
 extern void __wasm_import_twinloop_gateway_clock_sleep(int64_t);
 
-// Imported Functions from `twinloop:gateway/log@0.1.0`
+// Imported Functions from `twinloop:gateway/log@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/log@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("twinloop:gateway/log@0.2.0"), __import_name__("log")))
 extern void __wasm_import_twinloop_gateway_log_log(int32_t, uint8_t *, size_t);
 
-// Imported Functions from `twinloop:gateway/state@0.1.0`
+// Imported Functions from `twinloop:gateway/state@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("get")))
 extern void __wasm_import_twinloop_gateway_state_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("set")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("set")))
 extern void __wasm_import_twinloop_gateway_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("delete")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("delete")))
 extern void __wasm_import_twinloop_gateway_state_delete(uint8_t *, size_t);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("keys")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("keys")))
 extern void __wasm_import_twinloop_gateway_state_keys(uint8_t *);
 
-// Exported Functions from `twinloop:gateway/transform@0.1.0`
+// Exported Functions from `twinloop:gateway/transform@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/transform@0.1.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/transform@0.2.0#configure")))
 void __wasm_export_exports_twinloop_gateway_transform_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -76,7 +76,7 @@ void __wasm_export_exports_twinloop_gateway_transform_configure_post_return(uint
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/transform@0.1.0#transform-readings")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/transform@0.2.0#transform-readings")))
 void __wasm_export_exports_twinloop_gateway_transform_transform_readings_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -100,6 +100,15 @@ void __wasm_export_exports_twinloop_gateway_transform_transform_readings_post_re
           }
         }
         free(ptr1);
+      }
+      size_t len3 = *((size_t*) (arg0 + (6*sizeof(void*))));
+      if (len3 > 0) {
+        uint8_t *ptr4 = *((uint8_t **) (arg0 + (5*sizeof(void*))));
+        for (size_t i5 = 0; i5 < len3; i5++) {
+          uint8_t *base = ptr4 + i5 * 40;
+          (void) base;
+        }
+        free(ptr4);
       }
       break;
     }
@@ -138,12 +147,22 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(5*sizeof(void*))];
+static uint8_t RET_AREA[(7*sizeof(void*))];
 
 // Helper Functions
 
 void reading_transform_option_f64_free(reading_transform_option_f64_t *ptr) {
   if (ptr->is_some) {
+  }
+}
+
+void reading_transform_list_u64_free(reading_transform_list_u64_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint64_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
   }
 }
 
@@ -153,6 +172,7 @@ void twinloop_gateway_types_point_config_free(twinloop_gateway_types_point_confi
   reading_transform_string_free(&ptr->unit);
   reading_transform_option_f64_free(&ptr->low);
   reading_transform_option_f64_free(&ptr->high);
+  reading_transform_list_u64_free(&ptr->sentinels);
 }
 
 void twinloop_gateway_types_list_point_config_free(twinloop_gateway_types_list_point_config_t *ptr) {
@@ -192,6 +212,21 @@ void twinloop_gateway_types_text_reading_free(twinloop_gateway_types_text_readin
   reading_transform_string_free(&ptr->value);
 }
 
+void twinloop_gateway_types_integer_free(twinloop_gateway_types_integer_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      break;
+    }
+  }
+}
+
+void twinloop_gateway_types_integer_reading_free(twinloop_gateway_types_integer_reading_t *ptr) {
+  twinloop_gateway_types_integer_free(&ptr->value);
+}
+
 void twinloop_gateway_types_list_reading_free(twinloop_gateway_types_list_reading_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -213,9 +248,37 @@ void twinloop_gateway_types_list_text_reading_free(twinloop_gateway_types_list_t
   }
 }
 
+void twinloop_gateway_types_list_integer_reading_free(twinloop_gateway_types_list_integer_reading_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    twinloop_gateway_types_integer_reading_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      twinloop_gateway_types_integer_reading_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void twinloop_gateway_types_batch_free(twinloop_gateway_types_batch_t *ptr) {
   twinloop_gateway_types_list_reading_free(&ptr->readings);
   twinloop_gateway_types_list_text_reading_free(&ptr->texts);
+  twinloop_gateway_types_list_integer_reading_free(&ptr->integers);
+}
+
+void twinloop_gateway_types_written_free(twinloop_gateway_types_written_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      twinloop_gateway_types_integer_free(&ptr->val.integer);
+      break;
+    }
+    case 2: {
+      reading_transform_string_free(&ptr->val.text);
+      break;
+    }
+  }
 }
 
 void twinloop_gateway_types_origin_free(twinloop_gateway_types_origin_t *ptr) {
@@ -515,7 +578,7 @@ void twinloop_gateway_state_keys(reading_transform_list_string_t *ret) {
   *ret = (reading_transform_list_string_t) { (reading_transform_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("twinloop:gateway/transform@0.1.0#configure")))
+__attribute__((__export_name__("twinloop:gateway/transform@0.2.0#configure")))
 uint8_t * __wasm_export_exports_twinloop_gateway_transform_configure(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
   exports_twinloop_gateway_transform_settings_t arg6 = (twinloop_gateway_types_settings_t) {
     (reading_transform_string_t) (reading_transform_string_t) { (uint8_t*)(arg), (arg0) },
@@ -573,20 +636,21 @@ uint8_t * __wasm_export_exports_twinloop_gateway_transform_configure(uint8_t * a
   return ptr;
 }
 
-__attribute__((__export_name__("twinloop:gateway/transform@0.1.0#transform-readings")))
-uint8_t * __wasm_export_exports_twinloop_gateway_transform_transform_readings(uint8_t * arg, size_t arg0, int64_t arg1, uint8_t * arg2, size_t arg3, uint8_t * arg4, size_t arg5) {
-  exports_twinloop_gateway_transform_origin_t arg6 = (twinloop_gateway_types_origin_t) {
+__attribute__((__export_name__("twinloop:gateway/transform@0.2.0#transform-readings")))
+uint8_t * __wasm_export_exports_twinloop_gateway_transform_transform_readings(uint8_t * arg, size_t arg0, int64_t arg1, uint8_t * arg2, size_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7) {
+  exports_twinloop_gateway_transform_origin_t arg8 = (twinloop_gateway_types_origin_t) {
     (reading_transform_string_t) (reading_transform_string_t) { (uint8_t*)(arg), (arg0) },
     (uint64_t) (uint64_t) (arg1),
   };
-  exports_twinloop_gateway_transform_batch_t arg7 = (twinloop_gateway_types_batch_t) {
+  exports_twinloop_gateway_transform_batch_t arg9 = (twinloop_gateway_types_batch_t) {
     (twinloop_gateway_types_list_reading_t) (twinloop_gateway_types_list_reading_t) { (twinloop_gateway_types_reading_t*)(arg2), (arg3) },
     (twinloop_gateway_types_list_text_reading_t) (twinloop_gateway_types_list_text_reading_t) { (twinloop_gateway_types_text_reading_t*)(arg4), (arg5) },
+    (twinloop_gateway_types_list_integer_reading_t) (twinloop_gateway_types_list_integer_reading_t) { (twinloop_gateway_types_integer_reading_t*)(arg6), (arg7) },
   };
   exports_twinloop_gateway_transform_result_batch_transform_error_t ret;
   exports_twinloop_gateway_transform_batch_t ok;
   exports_twinloop_gateway_transform_transform_error_t err;
-  ret.is_err = !exports_twinloop_gateway_transform_transform_readings(&arg6, &arg7, &ok, &err);
+  ret.is_err = !exports_twinloop_gateway_transform_transform_readings(&arg8, &arg9, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -595,24 +659,24 @@ uint8_t * __wasm_export_exports_twinloop_gateway_transform_transform_readings(ui
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_twinloop_gateway_transform_transform_error_t *payload8 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload8).tag) {
+    const exports_twinloop_gateway_transform_transform_error_t *payload12 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload12).tag) {
       case 0: {
         *((int8_t*)(ptr + sizeof(void*))) = 0;
         break;
       }
       case 1: {
-        const reading_transform_string_t *payload10 = &(*payload8).val.bad_input;
+        const reading_transform_string_t *payload14 = &(*payload12).val.bad_input;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload10).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload10).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload14).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload14).ptr;
         break;
       }
       case 2: {
-        const reading_transform_string_t *payload11 = &(*payload8).val.other;
+        const reading_transform_string_t *payload15 = &(*payload12).val.other;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload11).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload11).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload15).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload15).ptr;
         break;
       }
     }
@@ -622,6 +686,8 @@ uint8_t * __wasm_export_exports_twinloop_gateway_transform_transform_readings(ui
     *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).readings).ptr;
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).texts).len;
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).texts).ptr;
+    *((size_t*)(ptr + (6*sizeof(void*)))) = ((*payload).integers).len;
+    *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload).integers).ptr;
   }
   return ptr;
 }

@@ -32,7 +32,14 @@ typedef struct {
   double val;
 } reading_transform_option_f64_t;
 
+typedef struct {
+  uint64_t *ptr;
+  size_t len;
+} reading_transform_list_u64_t;
+
 // `address` is in the driver's own syntax (modbus-driver: "holding:40:f32:be"). value = raw * scale + offset.
+// `sentinels`: what the device shows when it has no value, as the bits of the raw value, before scale and offset; the
+// driver answers BadNoData (0x809B0000) for them.
 typedef struct twinloop_gateway_types_point_config_t {
   twinloop_gateway_types_point_t   id;
   reading_transform_string_t   name;
@@ -42,6 +49,7 @@ typedef struct twinloop_gateway_types_point_config_t {
   double   offset;
   reading_transform_option_f64_t   low;
   reading_transform_option_f64_t   high;
+  reading_transform_list_u64_t   sentinels;
 } twinloop_gateway_types_point_config_t;
 
 typedef struct {
@@ -83,6 +91,27 @@ typedef struct twinloop_gateway_types_text_reading_t {
   twinloop_gateway_types_timestamp_t   measured;
 } twinloop_gateway_types_text_reading_t;
 
+// A whole number from -2^63 to 2^64 - 1, exact. 5 is the same value in either case.
+typedef struct twinloop_gateway_types_integer_t {
+  uint8_t tag;
+  union {
+    int64_t     signed_;
+    uint64_t     unsigned_;
+  } val;
+} twinloop_gateway_types_integer_t;
+
+#define TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED 0
+#define TWINLOOP_GATEWAY_TYPES_INTEGER_UNSIGNED 1
+
+// What an f64 would round: beyond 2^53 it can't count by ones. Rare as well: the integers that a register of 16 or 32
+// bits holds are exact in a `reading`.
+typedef struct twinloop_gateway_types_integer_reading_t {
+  twinloop_gateway_types_point_t   point;
+  twinloop_gateway_types_integer_t   value;
+  uint32_t   status;
+  twinloop_gateway_types_timestamp_t   measured;
+} twinloop_gateway_types_integer_reading_t;
+
 typedef struct {
   twinloop_gateway_types_reading_t *ptr;
   size_t len;
@@ -93,11 +122,31 @@ typedef struct {
   size_t len;
 } twinloop_gateway_types_list_text_reading_t;
 
-// At most one reading a point; a point that was due and is absent counts as missed.
+typedef struct {
+  twinloop_gateway_types_integer_reading_t *ptr;
+  size_t len;
+} twinloop_gateway_types_list_integer_reading_t;
+
+// At most one reading a point, in whichever list; a point that was due and is absent counts as missed.
 typedef struct twinloop_gateway_types_batch_t {
   twinloop_gateway_types_list_reading_t   readings;
   twinloop_gateway_types_list_text_reading_t   texts;
+  twinloop_gateway_types_list_integer_reading_t   integers;
 } twinloop_gateway_types_batch_t;
+
+// What is written to a point.
+typedef struct twinloop_gateway_types_written_t {
+  uint8_t tag;
+  union {
+    double     real;
+    twinloop_gateway_types_integer_t     integer;
+    reading_transform_string_t     text;
+  } val;
+} twinloop_gateway_types_written_t;
+
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_REAL 0
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER 1
+#define TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT 2
 
 // `sequence` counts the device's due samples from 0. The host gives it; it survives restart, upgrade and takeover.
 typedef struct twinloop_gateway_types_origin_t {
@@ -267,27 +316,29 @@ typedef struct {
   } val;
 } exports_twinloop_gateway_transform_result_batch_transform_error_t;
 
-// Imported Functions from `twinloop:gateway/clock@0.1.0`
+// Imported Functions from `twinloop:gateway/clock@0.2.0`
 extern twinloop_gateway_clock_timestamp_t twinloop_gateway_clock_now(void);
 extern twinloop_gateway_clock_duration_t twinloop_gateway_clock_monotonic(void);
 extern void twinloop_gateway_clock_sleep(twinloop_gateway_clock_duration_t time);
 
-// Imported Functions from `twinloop:gateway/log@0.1.0`
+// Imported Functions from `twinloop:gateway/log@0.2.0`
 extern void twinloop_gateway_log_log(twinloop_gateway_log_level_t level, reading_transform_string_t *message);
 
-// Imported Functions from `twinloop:gateway/state@0.1.0`
+// Imported Functions from `twinloop:gateway/state@0.2.0`
 extern bool twinloop_gateway_state_get(reading_transform_string_t *key, reading_transform_list_u8_t *ret);
 extern bool twinloop_gateway_state_set(reading_transform_string_t *key, reading_transform_list_u8_t *value, twinloop_gateway_state_state_error_t *err);
 extern void twinloop_gateway_state_delete(reading_transform_string_t *key);
 extern void twinloop_gateway_state_keys(reading_transform_list_string_t *ret);
 
-// Exported Functions from `twinloop:gateway/transform@0.1.0`
+// Exported Functions from `twinloop:gateway/transform@0.2.0`
 bool exports_twinloop_gateway_transform_configure(exports_twinloop_gateway_transform_settings_t *settings, exports_twinloop_gateway_transform_config_error_t *err);
 bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gateway_transform_origin_t *source, exports_twinloop_gateway_transform_batch_t *input, exports_twinloop_gateway_transform_batch_t *ret, exports_twinloop_gateway_transform_transform_error_t *err);
 
 // Helper Functions
 
 void reading_transform_option_f64_free(reading_transform_option_f64_t *ptr);
+
+void reading_transform_list_u64_free(reading_transform_list_u64_t *ptr);
 
 void twinloop_gateway_types_point_config_free(twinloop_gateway_types_point_config_t *ptr);
 
@@ -301,11 +352,19 @@ void twinloop_gateway_types_settings_free(twinloop_gateway_types_settings_t *ptr
 
 void twinloop_gateway_types_text_reading_free(twinloop_gateway_types_text_reading_t *ptr);
 
+void twinloop_gateway_types_integer_free(twinloop_gateway_types_integer_t *ptr);
+
+void twinloop_gateway_types_integer_reading_free(twinloop_gateway_types_integer_reading_t *ptr);
+
 void twinloop_gateway_types_list_reading_free(twinloop_gateway_types_list_reading_t *ptr);
 
 void twinloop_gateway_types_list_text_reading_free(twinloop_gateway_types_list_text_reading_t *ptr);
 
+void twinloop_gateway_types_list_integer_reading_free(twinloop_gateway_types_list_integer_reading_t *ptr);
+
 void twinloop_gateway_types_batch_free(twinloop_gateway_types_batch_t *ptr);
+
+void twinloop_gateway_types_written_free(twinloop_gateway_types_written_t *ptr);
 
 void twinloop_gateway_types_origin_free(twinloop_gateway_types_origin_t *ptr);
 

@@ -3,39 +3,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `twinloop:gateway/clock@0.1.0`
+// Imported Functions from `twinloop:gateway/clock@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("now")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("now")))
 extern int64_t __wasm_import_twinloop_gateway_clock_now(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("monotonic")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("monotonic")))
 extern int64_t __wasm_import_twinloop_gateway_clock_monotonic(void);
 
-__attribute__((__import_module__("twinloop:gateway/clock@0.1.0"), __import_name__("sleep")))
+__attribute__((__import_module__("twinloop:gateway/clock@0.2.0"), __import_name__("sleep")))
 extern void __wasm_import_twinloop_gateway_clock_sleep(int64_t);
 
-// Imported Functions from `twinloop:gateway/log@0.1.0`
+// Imported Functions from `twinloop:gateway/log@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/log@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("twinloop:gateway/log@0.2.0"), __import_name__("log")))
 extern void __wasm_import_twinloop_gateway_log_log(int32_t, uint8_t *, size_t);
 
-// Imported Functions from `twinloop:gateway/state@0.1.0`
+// Imported Functions from `twinloop:gateway/state@0.2.0`
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("get")))
 extern void __wasm_import_twinloop_gateway_state_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("set")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("set")))
 extern void __wasm_import_twinloop_gateway_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("delete")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("delete")))
 extern void __wasm_import_twinloop_gateway_state_delete(uint8_t *, size_t);
 
-__attribute__((__import_module__("twinloop:gateway/state@0.1.0"), __import_name__("keys")))
+__attribute__((__import_module__("twinloop:gateway/state@0.2.0"), __import_name__("keys")))
 extern void __wasm_import_twinloop_gateway_state_keys(uint8_t *);
 
-// Exported Functions from `twinloop:gateway/policy@0.1.0`
+// Exported Functions from `twinloop:gateway/policy@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/policy@0.1.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/policy@0.2.0#configure")))
 void __wasm_export_exports_twinloop_gateway_policy_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -76,7 +76,7 @@ void __wasm_export_exports_twinloop_gateway_policy_configure_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/policy@0.1.0#decide")))
+__attribute__((__weak__, __export_name__("cabi_post_twinloop:gateway/policy@0.2.0#decide")))
 void __wasm_export_exports_twinloop_gateway_policy_decide_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -187,12 +187,23 @@ void routing_policy_option_f64_free(routing_policy_option_f64_t *ptr) {
   }
 }
 
+void routing_policy_list_u64_free(routing_policy_list_u64_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint64_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
 void twinloop_gateway_types_point_config_free(twinloop_gateway_types_point_config_t *ptr) {
   routing_policy_string_free(&ptr->name);
   routing_policy_string_free(&ptr->address);
   routing_policy_string_free(&ptr->unit);
   routing_policy_option_f64_free(&ptr->low);
   routing_policy_option_f64_free(&ptr->high);
+  routing_policy_list_u64_free(&ptr->sentinels);
 }
 
 void twinloop_gateway_types_list_point_config_free(twinloop_gateway_types_list_point_config_t *ptr) {
@@ -232,6 +243,21 @@ void twinloop_gateway_types_text_reading_free(twinloop_gateway_types_text_readin
   routing_policy_string_free(&ptr->value);
 }
 
+void twinloop_gateway_types_integer_free(twinloop_gateway_types_integer_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      break;
+    }
+  }
+}
+
+void twinloop_gateway_types_integer_reading_free(twinloop_gateway_types_integer_reading_t *ptr) {
+  twinloop_gateway_types_integer_free(&ptr->value);
+}
+
 void twinloop_gateway_types_list_reading_free(twinloop_gateway_types_list_reading_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -253,9 +279,37 @@ void twinloop_gateway_types_list_text_reading_free(twinloop_gateway_types_list_t
   }
 }
 
+void twinloop_gateway_types_list_integer_reading_free(twinloop_gateway_types_list_integer_reading_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    twinloop_gateway_types_integer_reading_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      twinloop_gateway_types_integer_reading_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void twinloop_gateway_types_batch_free(twinloop_gateway_types_batch_t *ptr) {
   twinloop_gateway_types_list_reading_free(&ptr->readings);
   twinloop_gateway_types_list_text_reading_free(&ptr->texts);
+  twinloop_gateway_types_list_integer_reading_free(&ptr->integers);
+}
+
+void twinloop_gateway_types_written_free(twinloop_gateway_types_written_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      twinloop_gateway_types_integer_free(&ptr->val.integer);
+      break;
+    }
+    case 2: {
+      routing_policy_string_free(&ptr->val.text);
+      break;
+    }
+  }
 }
 
 void twinloop_gateway_types_origin_free(twinloop_gateway_types_origin_t *ptr) {
@@ -598,7 +652,7 @@ void twinloop_gateway_state_keys(routing_policy_list_string_t *ret) {
   *ret = (routing_policy_list_string_t) { (routing_policy_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("twinloop:gateway/policy@0.1.0#configure")))
+__attribute__((__export_name__("twinloop:gateway/policy@0.2.0#configure")))
 uint8_t * __wasm_export_exports_twinloop_gateway_policy_configure(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
   exports_twinloop_gateway_policy_settings_t arg6 = (twinloop_gateway_types_settings_t) {
     (routing_policy_string_t) (routing_policy_string_t) { (uint8_t*)(arg), (arg0) },
@@ -656,27 +710,28 @@ uint8_t * __wasm_export_exports_twinloop_gateway_policy_configure(uint8_t * arg,
   return ptr;
 }
 
-__attribute__((__export_name__("twinloop:gateway/policy@0.1.0#decide")))
-uint8_t * __wasm_export_exports_twinloop_gateway_policy_decide(uint8_t * arg, size_t arg0, int64_t arg1, uint8_t * arg2, size_t arg3, uint8_t * arg4, size_t arg5, int32_t arg6, int64_t arg7, int32_t arg8, int64_t arg9, float arg10) {
-  exports_twinloop_gateway_policy_origin_t arg11 = (twinloop_gateway_types_origin_t) {
+__attribute__((__export_name__("twinloop:gateway/policy@0.2.0#decide")))
+uint8_t * __wasm_export_exports_twinloop_gateway_policy_decide(uint8_t * arg, size_t arg0, int64_t arg1, uint8_t * arg2, size_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7, int32_t arg8, int64_t arg9, int32_t arg10, int64_t arg11, float arg12) {
+  exports_twinloop_gateway_policy_origin_t arg13 = (twinloop_gateway_types_origin_t) {
     (routing_policy_string_t) (routing_policy_string_t) { (uint8_t*)(arg), (arg0) },
     (uint64_t) (uint64_t) (arg1),
   };
-  exports_twinloop_gateway_policy_batch_t arg12 = (twinloop_gateway_types_batch_t) {
+  exports_twinloop_gateway_policy_batch_t arg14 = (twinloop_gateway_types_batch_t) {
     (twinloop_gateway_types_list_reading_t) (twinloop_gateway_types_list_reading_t) { (twinloop_gateway_types_reading_t*)(arg2), (arg3) },
     (twinloop_gateway_types_list_text_reading_t) (twinloop_gateway_types_list_text_reading_t) { (twinloop_gateway_types_text_reading_t*)(arg4), (arg5) },
+    (twinloop_gateway_types_list_integer_reading_t) (twinloop_gateway_types_list_integer_reading_t) { (twinloop_gateway_types_integer_reading_t*)(arg6), (arg7) },
   };
-  exports_twinloop_gateway_policy_link_state_t arg13 = (exports_twinloop_gateway_policy_link_state_t) {
-    (bool) arg6,
-    (exports_twinloop_gateway_policy_duration_t) (uint64_t) (arg7),
-    (uint32_t) (uint32_t) (arg8),
+  exports_twinloop_gateway_policy_link_state_t arg15 = (exports_twinloop_gateway_policy_link_state_t) {
+    (bool) arg8,
     (exports_twinloop_gateway_policy_duration_t) (uint64_t) (arg9),
-    (float) arg10,
+    (uint32_t) (uint32_t) (arg10),
+    (exports_twinloop_gateway_policy_duration_t) (uint64_t) (arg11),
+    (float) arg12,
   };
   exports_twinloop_gateway_policy_result_decision_policy_error_t ret;
   exports_twinloop_gateway_policy_decision_t ok;
   exports_twinloop_gateway_policy_policy_error_t err;
-  ret.is_err = !exports_twinloop_gateway_policy_decide(&arg11, &arg12, &arg13, &ok, &err);
+  ret.is_err = !exports_twinloop_gateway_policy_decide(&arg13, &arg14, &arg15, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -685,24 +740,24 @@ uint8_t * __wasm_export_exports_twinloop_gateway_policy_decide(uint8_t * arg, si
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_twinloop_gateway_policy_policy_error_t *payload24 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload24).tag) {
+    const exports_twinloop_gateway_policy_policy_error_t *payload26 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload26).tag) {
       case 0: {
         *((int8_t*)(ptr + sizeof(void*))) = 0;
         break;
       }
       case 1: {
-        const routing_policy_string_t *payload26 = &(*payload24).val.bad_input;
+        const routing_policy_string_t *payload28 = &(*payload26).val.bad_input;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload26).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload26).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload28).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload28).ptr;
         break;
       }
       case 2: {
-        const routing_policy_string_t *payload27 = &(*payload24).val.other;
+        const routing_policy_string_t *payload29 = &(*payload26).val.other;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload27).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload27).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload29).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload29).ptr;
         break;
       }
     }
@@ -710,36 +765,36 @@ uint8_t * __wasm_export_exports_twinloop_gateway_policy_decide(uint8_t * arg, si
     const exports_twinloop_gateway_policy_decision_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     switch ((int32_t) ((*payload).verdict).tag) {
       case 0: {
-        const exports_twinloop_gateway_policy_lane_t *payload14 = &((*payload).verdict).val.forward;
+        const exports_twinloop_gateway_policy_lane_t *payload16 = &((*payload).verdict).val.forward;
         *((int8_t*)(ptr + sizeof(void*))) = 0;
-        *((int8_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload14);
+        *((int8_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload16);
         break;
       }
       case 1: {
-        const exports_twinloop_gateway_policy_lane_t *payload15 = &((*payload).verdict).val.cache;
+        const exports_twinloop_gateway_policy_lane_t *payload17 = &((*payload).verdict).val.cache;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((int8_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload15);
+        *((int8_t*)(ptr + (2*sizeof(void*)))) = (int32_t) (*payload17);
         break;
       }
       case 2: {
-        const routing_policy_string_t *payload16 = &((*payload).verdict).val.alert;
+        const routing_policy_string_t *payload18 = &((*payload).verdict).val.alert;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload16).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload16).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload18).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload18).ptr;
         break;
       }
       case 3: {
-        const routing_policy_string_t *payload17 = &((*payload).verdict).val.drop;
+        const routing_policy_string_t *payload19 = &((*payload).verdict).val.drop;
         *((int8_t*)(ptr + sizeof(void*))) = 3;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload17).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload17).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload19).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload19).ptr;
         break;
       }
       case 4: {
-        const routing_policy_string_t *payload18 = &((*payload).verdict).val.other;
+        const routing_policy_string_t *payload20 = &((*payload).verdict).val.other;
         *((int8_t*)(ptr + sizeof(void*))) = 4;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload18).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload18).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload20).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload20).ptr;
         break;
       }
     }
