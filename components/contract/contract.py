@@ -1,23 +1,26 @@
 """The contract as the host checks it: each interface's functions with their types, and Python's mirror of the
 records.
 
-Belongs here: a transcription of components/wit that tests compare with the WIT itself (tests/test_wit.py),
-and the structural text by which a component's exports are held against it. Never: calls.
+Belongs here: a transcription of components/wit (and of wit-0.1, which is served beside it) that tests compare
+with the WIT itself (tests/test_wit.py), and the structural text by which a component's exports are held
+against it. Never: calls.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wasmtime import component as wc
 
 PACKAGE = "twinloop:gateway"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
-def interface(name: str) -> str:
-    """The full name of one of the contract's interfaces: ``twinloop:gateway/driver@0.1.0``."""
-    return f"{PACKAGE}/{name}@{VERSION}"
+def interface(name: str, version: str = VERSION) -> str:
+    """The full name of one of the contract's interfaces: ``twinloop:gateway/driver@0.2.0``."""
+    return f"{PACKAGE}/{name}@{version}"
 
 
 Result = tuple[bool, Any]
@@ -26,11 +29,27 @@ Framing = tuple[str, Any]
 """a WIT framing: (case, its payload): where a reply ends"""
 Verdict = tuple[str, Any]
 """a WIT verdict: (case, its payload): a lane, or a text"""
+Integer = tuple[str, int]
+"""a WIT integer: (signed or unsigned, its value)"""
+Written = tuple[str, Any]
+"""what is written to a point, a WIT written: (real, a float), (integer, an Integer) or (text, a string)"""
+
+
+def as_written(value: float) -> Written:
+    """A number as write-register takes it: an int exactly."""
+    if type(value) is not int:
+        return "real", float(value)
+    return "integer", as_integer(value)
+
+
+def as_integer(value: int) -> Integer:
+    """An int from -2^63 to 2^64 - 1 as the WIT has it."""
+    return ("signed" if value < 0 else "unsigned"), value
 
 
 class PointConfig(NamedTuple):
     """One point as a guest sees it; value = raw * scale + offset, ``low`` and ``high`` in the driver's
-    unit."""
+    unit. ``sentinels``: bits of raw values that mean that there is no value."""
 
     id: int
     name: str
@@ -40,6 +59,7 @@ class PointConfig(NamedTuple):
     offset: float
     low: float | None
     high: float | None
+    sentinels: Sequence[int] = ()
 
 
 class Settings(NamedTuple):
@@ -48,6 +68,18 @@ class Settings(NamedTuple):
     device: str
     points: list[PointConfig]
     options: list[tuple[str, str]]
+
+    def of(self, contract: Contract) -> tuple[Any, ...]:
+        """As a component of that contract takes them: in 0.1 a point had no sentinels but in its address,
+        where only modbus-driver looked for them."""
+        if contract is not CONTRACTS["0.1"]:
+            return self
+        points = [(*point[:2], _with_sentinels(point), *point[3:8]) for point in self.points]
+        return self.device, points, self.options
+
+
+def _with_sentinels(point: PointConfig) -> str:
+    return point.address + "".join(f":nan={one:#x}" for one in point.sentinels)
 
 
 class Reading(NamedTuple):
@@ -68,11 +100,21 @@ class TextReading(NamedTuple):
     measured: int
 
 
+class IntegerReading(NamedTuple):
+    """A whole number from -2^63 to 2^64 - 1, exact."""
+
+    point: int
+    value: Integer
+    status: int
+    measured: int
+
+
 class WitBatch(NamedTuple):
     """At most one reading a point."""
 
     readings: list[Reading]
     texts: list[TextReading]
+    integers: list[IntegerReading]
 
 
 class Origin(NamedTuple):
@@ -102,14 +144,19 @@ class DriverStatus(NamedTuple):
     detail: str
 
 
-_BATCH = (
-    "record{readings:list<record{point:u16,value:f64,status:u32,measured:u64}>,"
-    "texts:list<record{point:u16,value:string,status:u32,measured:u64}>}"
+_INTEGER = "variant{signed(s64),unsigned(u64)}"
+_READING = "point:u16,value:{},status:u32,measured:u64"
+_LISTS = ",".join(
+    f"{name}:list<record{{{_READING.format(value)}}}>"
+    for name, value in (("readings", "f64"), ("texts", "string"))
 )
+_BATCH = f"record{{{_LISTS},integers:list<record{{{_READING.format(_INTEGER)}}}>}}"
+_POINT = "id:u16,name:string,address:string,unit:string,scale:f64,offset:f64,low:option<f64>,high:option<f64>"
 _SETTINGS = (
-    "record{device:string,points:list<record{id:u16,name:string,address:string,unit:string,scale:f64,offset:f64,"
-    "low:option<f64>,high:option<f64>}>,options:list<tuple<string,string>>}"
+    f"record{{device:string,points:list<record{{{_POINT},sentinels:list<u64>}}>,"
+    "options:list<tuple<string,string>>}"
 )
+_WRITTEN = f"variant{{real(f64),integer({_INTEGER}),text(string)}}"
 _CONFIG_ERROR = (
     "variant{unknown-option(string),bad-option(string),bad-address(string),"
     "too-many-points(u32),other(string)}"
@@ -124,7 +171,7 @@ _ORIGIN = "record{device:string,sequence:u64}"
 _VERDICT = "variant{forward(u8),cache(u8),alert(string),drop(string),other(string)}"
 _FRAMING = (
     "variant{silence,length-field(record{offset:u8,size:u8,big-endian:bool,adjust:s32}),"
-    "exactly(u32),some(u32)}"
+    "exactly(u32),some(u32),until(list<u8>)}"
 )
 _CONFIGURE = f"func(settings:{_SETTINGS})->result<_,{_CONFIG_ERROR}>"
 
@@ -132,7 +179,7 @@ EXPORTS: dict[str, dict[str, str]] = {
     "driver": {
         "configure": _CONFIGURE,
         "read-sensor": f"func()->result<{_BATCH},{_DRIVER_ERROR}>",
-        "write-register": f"func(point:u16,value:f64)->result<_,{_DRIVER_ERROR}>",
+        "write-register": f"func(point:u16,value:{_WRITTEN})->result<_,{_DRIVER_ERROR}>",
         "get-status": "func()->record{health:enum{ok,degraded,failed},polls:u64,errors:u64,detail:string}",
     },
     "transform": {
@@ -185,6 +232,55 @@ GRANTABLE: dict[str, tuple[str, ...]] = {
     "policy": ("clock", "log", "state"),
 }
 """role -> what its world may be granted"""
+
+
+class Contract(NamedTuple):
+    """One version of it that is served. ``track``: 0.1 or 0.2: components of any 0.1.x fit the first;
+    ``exports`` and ``imports`` as EXPORTS and IMPORTS."""
+
+    track: str
+    exports: dict[str, dict[str, str]]
+    imports: dict[str, dict[str, str]]
+
+
+_SINCE_01 = (
+    (_BATCH, f"record{{{_LISTS}}}"),
+    (",sentinels:list<u64>", ""),
+    (f"value:{_WRITTEN}", "value:f64"),
+    (",until(list<u8>)", ""),
+)
+"""what is otherwise in 0.1: (a type's text, its text there)"""
+
+
+def _as_in_01(table: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    def told(text: str) -> str:
+        for new, old in _SINCE_01:
+            text = text.replace(new, old)
+        return text
+
+    return {name: {item: told(text) for item, text in items.items()} for name, items in table.items()}
+
+
+CONTRACTS = {
+    "0.2": Contract("0.2", EXPORTS, IMPORTS),
+    "0.1": Contract("0.1", _as_in_01(EXPORTS), _as_in_01(IMPORTS)),
+}
+"""track -> contract, the newest first"""
+CHANGES = {
+    "0.2": "0.2.0 has integers of 64 bits beside readings (batch.integers), sentinels in a point-config, a "
+    "variant as what write-register is given, and replies that end with bytes (framing until)",
+}
+"""track -> what is new in it"""
+_NAME = re.compile(rf"{PACKAGE}/([a-z][a-z0-9-]*)@(\d+\.\d+)\.\d+")
+
+
+def contract_interface(full_name: str) -> tuple[str, Contract] | None:
+    """Its short name and its contract, when that is one of ours in a version that is served."""
+    match = _NAME.fullmatch(full_name)
+    if match is None or match[2] not in CONTRACTS:
+        return None
+    return match[1], CONTRACTS[match[2]]
+
 
 _SCALAR_NAMES = {
     wc.Bool: "bool",

@@ -1,5 +1,8 @@
 """Batches where they lie: the points and readings of a C value, and a result taken over from its instance.
 
+A batch has two lists in the contract 0.1, readings and texts, and three since 0.2: integers are the third.
+Between components of different contracts a batch is handed over in the receiver's form (``StageArguments``).
+
 Belongs here: reading wasmtime's values in place, for the hot path only (codec.py does everything else). The
 layout is asserted in capi.py and by a round trip in tests/components/test_batch.py.
 """
@@ -7,7 +10,7 @@ layout is asserted in capi.py and by a round trip in tests/components/test_batch
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from ctypes import addressof, c_uint64
+from ctypes import addressof, c_uint64, create_string_buffer
 from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
@@ -17,8 +20,10 @@ from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q,
 
 BATCH_BYTES_MAX = 256 << 10
 """of one batch: more would have a whole gateway carry what one of its components makes up"""
-_READING_BYTES, _TEXT_BYTES = 32, 32
+_READING_BYTES, _TEXT_BYTES, _INTEGER_BYTES = 32, 32, 40
 """that each takes beside its text, as the guest has it (its canonical ABI)"""
+UNCERTAIN = 0x4000_0000
+"""the OPC UA StatusCode of an integer that was rounded because its receiver knows none (Part 4, 7.39)"""
 _KEPT_MAX = 500
 """lengths of lists for which a struct is kept: as many as a device may have points"""
 
@@ -45,7 +50,8 @@ _ENTRY_VALUE = ENTRY_BYTES - VAL_BYTES + 8
 
 
 class Batch(NamedTuple):
-    """A decoded batch by columns: of each reading its point, value, status and instant; then the texts."""
+    """A decoded batch by columns: of each reading its point, value, status and instant, those of integers
+    behind the others, with an int as their value; then the texts."""
 
     points: tuple[int, ...]
     values: tuple[float, ...]
@@ -95,9 +101,9 @@ class Held:
 _VALUE = Struct("<B7xB7xQ8x")
 """of a result: kind, is it ok, pointer to its payload"""
 
-Lists = tuple[int, int, int, int, int]
-"""where a batch's two lists lie: readings and their address, texts and their address, and the address of the
-batch's entries"""
+Lists = tuple[int, int, int, int, int, int, int]
+"""where a batch's lists lie: readings and their address, texts and their address, the address of the batch's
+entries; how many integers, and where it says at which address (0 and 0 in the contract 0.1)"""
 
 
 def batch_in(result_at: int) -> Lists | None:
@@ -105,14 +111,17 @@ def batch_in(result_at: int) -> Lists | None:
     _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
     if not ok:
         return None
-    entries: int = Q.unpack_from(MEMORY, payload + 16)[0]
-    return (*_LISTS.unpack_from(MEMORY, entries), entries)
+    fields, entries = QQ.unpack_from(MEMORY, payload + 8)
+    if fields == 2:
+        return (*_LISTS.unpack_from(MEMORY, entries), entries, 0, 0)
+    third = entries + 2 * ENTRY_BYTES + _ENTRY_VALUE
+    return (*_LISTS.unpack_from(MEMORY, entries), entries, Q.unpack_from(MEMORY, third)[0], third + 8)
 
 
 def batch_bytes(lists: Lists) -> int:
     """How large it is, as the guest has it; what is over BATCH_BYTES_MAX isn't looked at closely."""
-    count, _, texts, texts_at, _ = lists
-    size = _READING_BYTES * count + _TEXT_BYTES * texts
+    count, _, texts, texts_at, _, integers, _ = lists
+    size = _READING_BYTES * count + _TEXT_BYTES * texts + _INTEGER_BYTES * integers
     if texts and size <= BATCH_BYTES_MAX:
         value = ENTRY_BYTES + _ENTRY_VALUE
         size += sum(Q.unpack_from(MEMORY, entries + value)[0] for entries in _pointers(texts, texts_at))
@@ -131,7 +140,7 @@ class StageArguments:
     """
 
     __slots__ = (
-        "_buffer", "_entries_at", "_link_at", "_sequence_at", "at", "held",
+        "_buffer", "_fields_at", "_link_at", "_made", "_sequence_at", "at", "held",
     )  # fmt: skip
 
     def __init__(self, device: str) -> None:
@@ -155,7 +164,9 @@ class StageArguments:
         MEMORY[self.at] = MEMORY[self.at + VAL_BYTES] = MEMORY[self.at + 2 * VAL_BYTES] = _RECORD
         QQ.pack_into(MEMORY, self.at + 8, 2, entries)
         QQ.pack_into(MEMORY, self.at + VAL_BYTES + 8, 2, 0)
-        self._entries_at = self.at + VAL_BYTES + 16
+        self._fields_at = self.at + VAL_BYTES + 8
+        self._made: Any = None
+        """what was made of a batch that its receiver takes in another form"""
         QQ.pack_into(MEMORY, self.at + 2 * VAL_BYTES + 8, 5, entries + 2 * ENTRY_BYTES)
         self._set_kind(entries, 0, _STRING)
         QQ.pack_into(MEMORY, entries + _ENTRY_VALUE, len(device.encode()), text_at)
@@ -168,11 +179,19 @@ class StageArguments:
     def _set_kind(entries: int, index: int, kind: int) -> None:
         Q.pack_into(MEMORY, entries + index * ENTRY_BYTES + _ENTRY_VALUE - 8, kind)
 
-    def set_batch(self, sequence: int, lists: Lists) -> None:
-        """The sample's k, and a batch (which must outlive the call)."""
-        pack = Q.pack_into
-        pack(MEMORY, self._sequence_at, sequence)
-        pack(MEMORY, self._entries_at, lists[4])
+    def set_batch(self, sequence: int, lists: Lists, knows_integers: bool) -> int:
+        """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
+        0.1. Returns how many integers were rounded because an f64 had to do."""
+        Q.pack_into(MEMORY, self._sequence_at, sequence)
+        fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
+        if knows_integers and not lists[6]:
+            self._made = made = _with_third_list(entries)
+            entries = addressof(made)
+        elif lists[5] and not knows_integers:
+            made, rounded = _as_readings(lists)
+            self._made, entries = made, addressof(made)
+        QQ.pack_into(MEMORY, self._fields_at, fields, entries)
+        return rounded
 
     def set_link(self, up: bool, since: int, backlog: int, round_trip: int, store_used: float) -> None:
         """The link-state."""
@@ -184,7 +203,7 @@ class StageArguments:
         _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
 
 
-_BOOL, _U32, _U64, _F32, _STRING, _RECORD = 0, 6, 8, 9, 12, 14
+_BOOL, _U32, _U64, _F32, _F64, _STRING, _LIST, _RECORD = 0, 6, 8, 9, 10, 12, 13, 14
 """kinds of wasmtime_component_val_t"""
 _F = Struct("<f")
 
@@ -207,12 +226,72 @@ _DECISION = Struct("<24xQQQ24xQ")
 
 def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
-    count, at, texts, texts_at, _ = lists
+    count, at, texts, texts_at, _, integers, integers_at = lists
     reading = _READING.unpack_from
     rows = [reading(MEMORY, entries) for entries in _pointers(count, at)]
+    if integers:
+        rows += [_integer(entries) for entries in _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0])]
     found = [_text(entries) for entries in _pointers(texts, texts_at)] if texts else ()
     points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
     return Batch(points, values, statuses, times, tuple(found))
+
+
+def _integer(entries: int) -> tuple[int, int, int, int]:
+    point, tag_bytes, _, value_at, status, measured = _INTEGER.unpack_from(MEMORY, entries)
+    number = (_SIGNED if tag_bytes == _SIGNED_BYTES else _UNSIGNED).unpack_from(MEMORY, value_at)[0]
+    return point, number, status, measured
+
+
+_INTEGER = Struct("<24xH46xQQQ24xI44xQ16x")
+"""the four entries (name, value) of an integer-reading: point, value (its tag and where its payload lies),
+status, measured"""
+_SIGNED, _UNSIGNED, _SIGNED_BYTES = Struct("<8xq"), Struct("<8xQ"), len("signed")
+
+
+def _with_third_list(entries: int) -> Any:
+    """The entries of a batch of 0.1 as 0.2 has them: no integers."""
+    made = (c_uint64 * (3 * ENTRY_BYTES // 8))()
+    at, two = addressof(made), 2 * ENTRY_BYTES
+    MEMORY[at : at + two] = MEMORY[entries : entries + two]
+    QQ.pack_into(MEMORY, at + two, len(_THIRD) - 1, addressof(_THIRD))
+    Q.pack_into(MEMORY, at + two + _ENTRY_VALUE - 8, _LIST)
+    return made
+
+
+_THIRD = create_string_buffer(b"integers")
+
+
+def _as_readings(lists: Lists) -> tuple[Any, int]:
+    """The entries of a batch of 0.2 as 0.1 has them, with its integers behind its readings, and how many of
+    these an f64 can't hold: Uncertain then, unless their status was worse."""
+    count, at, _, _, entries, integers, integers_at = lists
+    places = _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0])
+    row_bytes = 4 * ENTRY_BYTES
+    made = (c_uint64 * ((2 * ENTRY_BYTES + VAL_BYTES * (count + integers) + row_bytes * integers) // 8))()
+    out = addressof(made)
+    values = out + 2 * ENTRY_BYTES
+    new = values + VAL_BYTES * (count + integers)
+    MEMORY[out:values] = MEMORY[entries : entries + 2 * ENTRY_BYTES]
+    QQ.pack_into(MEMORY, out + _ENTRY_VALUE, count + integers, values)
+    MEMORY[values : values + VAL_BYTES * count] = MEMORY[at : at + VAL_BYTES * count]
+    rounded = 0
+    for i, place in enumerate(places):
+        row = new + row_bytes * i
+        MEMORY[row : row + row_bytes] = MEMORY[place : place + row_bytes]
+        _, number, status, _ = _integer(place)
+        value = row + ENTRY_BYTES + _ENTRY_VALUE
+        _REAL.pack_into(MEMORY, value - 8, _F64, float(number))
+        if int(float(number)) != number:
+            rounded += 1
+            if not status >> 30:
+                MEMORY[value + ENTRY_BYTES : value + ENTRY_BYTES + 4] = UNCERTAIN.to_bytes(4, "little")
+        one = values + VAL_BYTES * (count + i)
+        MEMORY[one] = _RECORD
+        QQ.pack_into(MEMORY, one + 8, 4, row)
+    return made, rounded
+
+
+_REAL = Struct("<B7xd")
 
 
 def _text(entries: int) -> TextReading:

@@ -15,11 +15,14 @@ from wasmtime import component as wc
 from wasmtime.component._types import ComponentInstanceType, FuncType
 
 from twinloop.components.contract.contract import (
+    CHANGES,
+    CONTRACTS,
     EXPORTS,
     GRANTABLE,
     IMPORTS,
     PACKAGE,
-    VERSION,
+    Contract,
+    contract_interface,
     describe_function,
     interface,
 )
@@ -35,7 +38,6 @@ _PREVIEW1 = b"wasi_snapshot_preview1"
 """the module name of WASI preview 1's imports"""
 _COMPONENT_HEADER = b"\x0d\x00\x01\x00"
 """version and layer of a component (component-model Binary.md); a core module has 01 00 00 00"""
-_CAPABILITIES = {interface(name): name for name in IMPORTS}
 ADAPTED = ("example:device/", "twinloop:gateway/driver-stream@")
 """how an interface begins of which an adapter makes a driver (components/compose/adapting.py)"""
 COMPONENT_BYTES_MAX = 256 << 20
@@ -71,9 +73,14 @@ class Component:
             if wasi_interface(name) is not None
         }
         """full name of each WASI interface that it imports -> its items with their types"""
-        self.imports = _needed(
+        self.linked = _needed(
             {name: item for name, item in imports.items() if name not in self.wasi}, engine, role
         )
+        """full name of each interface of the contract that it imports -> its functions with their types"""
+        self.imports: dict[str, dict[str, Any]] = {}
+        """the same by capability, of whatever version"""
+        for name, functions in self.linked.items():
+            self.imports.setdefault(_offered(name, role, True)[0], {}).update(functions)
         self.exports: dict[str, tuple[Signature, Any]] = {}
         self._take_exports(kind.exports(engine), engine, codecs)
 
@@ -96,18 +103,22 @@ class Component:
 
     def _take_exports(self, exports: Any, engine: wasmtime.Engine, codecs: Codecs) -> None:
         wanted = self.interface = exported_as(self.role, exports) or interface(self.role)
+        self.contract = (contract_interface(wanted) or ("", CONTRACTS["0.2"]))[1]
+        """by which it is called"""
         found = exports.get(wanted)
         if found is None or not isinstance(found.ty, ComponentInstanceType):
             roles = [role for role in EXPORTS if exported_as(role, exports)]
             has = f"it is a {roles[0]}" if roles else f"it exports {', '.join(sorted(exports)) or 'nothing'}"
             if any(name.startswith(ADAPTED) for name in exports) and self.role == "driver":
                 has = f"{has}: twinloop components compose FILE -o OUT makes a driver of it"
+            elif any(name.startswith(f"{PACKAGE}/{self.role}") for name in exports):
+                has = f"{has}; {served()}"
             raise ComponentRefused(f"expected a {self.role} (export {wanted}), {has}")
         functions = {
             name: item.ty for name, item in found.ty.exports(engine).items() if isinstance(item.ty, FuncType)
         }
         at = self.raw.get_export_index(wanted)
-        for name, expected in EXPORTS[self.role].items():
+        for name, expected in self.contract.exports[self.role].items():
             got = describe_function(functions[name]) if name in functions else "nothing"
             if got != expected:
                 raise ComponentRefused(f"{wanted}#{name}: expected {expected}, got {got}")
@@ -116,9 +127,20 @@ class Component:
 
 def exported_as(role: str, exports: Iterable[str]) -> str | None:
     """The interface by which something with these exports is of a role: ``driver`` or ``driver-async``, whose
-    functions are the same ones typed ``async``; None: it isn't."""
-    names = interface(role), interface(f"{role}-async")
-    return next((name for name in names if name in exports), None)
+    functions are the same ones typed ``async``, of the newest contract; None: it isn't."""
+    found: dict[tuple[str, str], str] = {}
+    for name in exports:
+        one = contract_interface(name)
+        if one is not None:
+            found[one[1].track, one[0]] = name
+    wanted = [(track, name) for track in CONTRACTS for name in (role, f"{role}-async")]
+    return next((found[one] for one in wanted if one in found), None)
+
+
+def served() -> str:
+    """The versions of the contract that this host serves, and what changed in them, in words."""
+    tracks = " and ".join(f"{track}.x" for track in CONTRACTS)
+    return f"this host serves {tracks} of {PACKAGE} ({'; '.join(CHANGES.values())})"
 
 
 class Linked(NamedTuple):
@@ -129,6 +151,8 @@ class Linked(NamedTuple):
     grants: tuple[str, ...]
     parks: bool
     """some import parks: every call runs on a fiber"""
+    knows_integers: bool
+    """batches that it is given have a list of integers: it is of the contract 0.2"""
 
 
 def read_component(path: Path) -> bytes:
@@ -202,13 +226,14 @@ def _refuse_unknown(contents: Contents, role: str) -> None:
             _offered(one.name, role, one.kind == "instance" and not one.resources)
 
 
-def _offered(full_name: str, role: str, is_capability: bool) -> str:
-    """The capability of that full name; raises ComponentRefused when it isn't one, or none for that role."""
-    name = _CAPABILITIES.get(full_name)
-    if name is None or not is_capability:
+def _offered(full_name: str, role: str, is_capability: bool) -> tuple[str, Contract]:
+    """The capability of that full name, and by which contract; raises ComponentRefused when it isn't one, or
+    none for that role."""
+    name, contract = contract_interface(full_name) or ("", CONTRACTS["0.2"])
+    if name not in IMPORTS or not is_capability:
         package = full_name.split("/", maxsplit=1)[0]
         why = (
-            f"; this host offers version {VERSION}"
+            f"; {served()}"
             if package == PACKAGE
             else f"; of WASI this host offers 0.2: {', '.join((*ALWAYS, *GRANTABLE_WASI))}"
             if other_wasi(full_name)
@@ -217,23 +242,23 @@ def _offered(full_name: str, role: str, is_capability: bool) -> str:
         raise ComponentRefused(f"imports {full_name}, which no gateway offers{why}")
     if name not in GRANTABLE[role]:
         raise ComponentRefused(f"imports {name}, which a {role} can't be granted")
-    return name
+    return name, contract
 
 
 def _needed(imports: Any, engine: wasmtime.Engine, role: str) -> dict[str, dict[str, Any]]:
-    """capability -> function -> its type, for each imported interface that has functions."""
+    """Full name -> function -> its type, for each imported interface that has functions."""
     needed: dict[str, dict[str, Any]] = {}
     for full_name, item in imports.items():
         functions = _functions(item.ty, engine)
         if functions == {}:
             continue  # an instance import that holds types only is no capability
-        name = _offered(full_name, role, functions is not None)
+        name, contract = _offered(full_name, role, functions is not None)
         assert functions is not None
         for function, kind in functions.items():
-            expected, got = IMPORTS[name].get(function, "no such function"), describe_function(kind)
+            expected, got = contract.imports[name].get(function, "no such function"), describe_function(kind)
             if expected != got:
                 raise ComponentRefused(f"imports {full_name}#{function}: expected {expected}, got {got}")
-        needed[name] = functions
+        needed[full_name] = functions
     return needed
 
 

@@ -12,7 +12,7 @@ from ctypes import addressof, c_uint64
 from struct import Struct
 from typing import Any, NamedTuple
 
-from twinloop.components.host.capi import MEMORY, VAL_BYTES, Q, val_clone
+from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
 from twinloop.components.host.codec import Case
 
 _ARGUMENTS = Struct("<8xQQ8x8xQQQ8xQ")
@@ -51,6 +51,9 @@ def _framing(tag_size: int, tag_at: int, payload_at: int) -> Case:
             found = _framings[fields] = Case("length-field", LengthField(*fields))
         return found
     tag = str(MEMORY[tag_at : tag_at + tag_size], "ascii")
+    if tag_size == 5:  # the only tag of that length: until
+        count, at = QQ.unpack_from(MEMORY, payload_at + 8)
+        return Case(tag, MEMORY[at + 8 : at + 8 + VAL_BYTES * count : VAL_BYTES].tobytes())
     return Case(tag, _U32.unpack_from(MEMORY, payload_at)[0] if payload_at else None)
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from wasmtime import component as wc
 
-from twinloop.components.contract.contract import PARKING, interface
+from twinloop.components.contract.contract import CONTRACTS, PARKING
 from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.cache import CodeCache
@@ -116,8 +116,9 @@ class Host:
         linker = wc.Linker(component.engine.raw)
         parks = component.engine.fibers
         with linker.root() as root:
-            for name, functions in component.imports.items():
-                with root.add_instance(interface(name)) as instance:
+            for full_name, functions in component.linked.items():
+                name = full_name.partition("/")[2].partition("@")[0]
+                with root.add_instance(full_name) as instance:
                     for function, kind in functions.items():
                         parks |= self._define(
                             instance, f"{name}.{function}", function, Signature(self.codecs, kind)
@@ -125,7 +126,7 @@ class Host:
             for full_name, items in component.wasi.items():
                 with root.add_instance(full_name) as instance:
                     parks |= self._define_wasi(instance, full_name, items)
-        linked = Linked(component, linker, wanted, parks)
+        linked = Linked(component, linker, wanted, parks, component.contract is not CONTRACTS["0.1"])
         self._linked[key] = linked
         return linked
 

@@ -114,13 +114,13 @@ class _Column:
         self._values = np.empty(len(keys))
         self._scale, self._offset = point.scale, point.offset
         self._bounds: tuple[float, float] | None = None
+        self._whole = 0, 0
         if point.type[0] != "f":
             bits = 16 * point.width
-            self._bounds = (
-                (0.0, 2.0**bits - 1)
-                if point.type[0] == "u"
-                else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+            low, high = (
+                (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
             )
+            self._bounds, self._whole = (float(low), float(high)), (low, high)
         start = 2 * (point.address - first)
         kind = np.dtype(f">{TYPE_CODES[point.type]}")
         self._out = rows[:, start : start + kind.itemsize].view(kind)[:, 0]
@@ -146,6 +146,9 @@ class _Column:
     def write(self, k: int) -> None:
         """Put step ``k`` into the registers; integers are rounded and saturate."""
         value = self._shape(self.signal, k)
+        if type(value) is int:  # of an exact point, without noise and drift
+            self._out[:] = min(max(value, self._whole[0]), self._whole[1])
+            return
         if self.signal.drift and self.signal.kind != "counter":
             value = value + self.signal.drift * k
         if self.signal.noise and self.signal.kind != "counter":
@@ -156,6 +159,11 @@ class _Column:
             value = value / self._scale
         if self._bounds is not None:
             value = np.where(value == value, np.clip(np.rint(value), *self._bounds), self._bounds[0])  # noqa: PLR0124  # NaN is the lowest
+            if self._bounds[1] > self._whole[1]:  # 2^64 - 1 is no float, and 2^64 doesn't fit
+                full = value >= self._bounds[1]
+                self._out[:] = np.where(full, 0.0, value)
+                self._out[full] = self._whole[1]
+                return
         else:
             value = np.where(np.abs(value) > F32_MAX, np.copysign(INFINITY, value), value)
         self._out[:] = value

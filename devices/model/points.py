@@ -66,6 +66,15 @@ class Point:
         """Registers (or coils) it takes."""
         return 1 if self.table in ("coil", "discrete") else WIDTHS[self.type]
 
+    @property
+    def exact(self) -> bool:
+        """Its values are ints: a float counts by ones up to 2^53 only, and 64 bits hold more."""
+        return self.type in ("u64", "i64") and self.width == 4 and self.scale == 1.0 and not self.offset
+
+    def whole(self, value: float) -> float:
+        """An int where it is exact and the value is whole; else a float."""
+        return int(value) if self.exact and value == value // 1 else float(value)
+
     def check(self) -> None:
         """Raises ValueError for a table, type, order or number that can't be."""
         for what, value, known in (
@@ -90,17 +99,17 @@ class Point:
         self.signal.check()
 
     def address_text(self) -> str:
-        """In modbus-driver's syntax: ``holding:40:f32:be``, ``input:0:u16:be:nan=0xFFFF``, ``coil:3``."""
+        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
         if self.table in ("coil", "discrete"):
             return f"{self.table}:{self.address}"
-        sentinels = "".join(f":nan=0x{one:0{4 * self.width}X}" for one in self.nan)
-        return f"{self.table}:{self.address}:{self.type}:{self.order}{sentinels}"
+        return f"{self.table}:{self.address}:{self.type}:{self.order}"
 
 
 class Cell:
     """How one point lies in its table: ``size`` bytes from ``position``."""
 
     __slots__ = (
+        "exact",
         "floating",
         "high",
         "low",
@@ -126,6 +135,7 @@ class Cell:
         self.low, self.high = (
             (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
         )
+        self.exact = point.exact
         self.sentinels = tuple(self._ordered(one.to_bytes(self.size, "big")) for one in point.nan)
         """what its registers hold when there is no value, by the point's own statement"""
 
@@ -135,7 +145,9 @@ class Cell:
     def encode(self, value: float) -> bytes:
         """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter
         does."""
-        raw: Any = (value - self.offset) / self.scale
+        raw: Any = value
+        if not self.exact or type(value) is not int:
+            raw = (value - self.offset) / self.scale
         if not self.floating:
             if raw >= self.low:
                 raw = self.high if raw > self.high else round(raw)
@@ -147,8 +159,11 @@ class Cell:
         return data if self.order == "be" else reorder(data, self.order)
 
     def decode(self, data: bytes) -> float:
-        """The engineering value of its registers."""
+        """The engineering value of its registers; an int where it is ``exact``."""
         number = self.struct.unpack(data if self.order == "be" else reorder(data, self.order))[0]
+        if self.exact:
+            whole: int = number
+            return whole
         return float(number) * self.scale + self.offset
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from twinloop.components.contract.contract import EXPORTS, IMPORTS, interface
+from twinloop.components.contract.contract import EXPORTS, IMPORTS, contract_interface, interface
 from twinloop.components.contract.options import stated_options
 from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.component import ADAPTED, ComponentRefused, exported_as, read_component
@@ -39,8 +39,8 @@ def inspected(path: Path) -> list[tuple[str, str]]:
         short = wasi_interface(one.name)
         if short is not None:
             wasi.setdefault(package(short), []).append(short.split("/")[1])
-        elif one.name in {interface(name): name for name in IMPORTS}:
-            ours.append(one.name.split("/")[1].split("@")[0])
+        elif (contract_interface(one.name) or ("", None))[0] in IMPORTS:
+            ours += [name for name in (one.name.split("/")[1].split("@")[0],) if name not in ours]
         elif one.functions or one.kind != "instance":
             others.append(one.name)
     rows.append(("imports", ", ".join(ours) or "none of the contract's interfaces"))
@@ -61,9 +61,10 @@ def inspected(path: Path) -> list[tuple[str, str]]:
 
 def _role(contents: Contents) -> str:
     exported = [one.name for one in contents.exports]
-    roles = [role for role in EXPORTS if exported_as(role, exported)]
+    roles = {role: found for role in EXPORTS if (found := exported_as(role, exported))}
     if roles:
-        return " and ".join(roles)
+        tracks = dict.fromkeys(one[1].track for one in map(contract_interface, roles.values()) if one)
+        return f"{' and '.join(roles)}, by the contract {' and '.join(tracks)}"
     adapted = [name for name in exported if name.startswith(ADAPTED)]
     if adapted:
         return f"driver, by an adapter for {', '.join(adapted)}"

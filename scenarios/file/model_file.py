@@ -23,7 +23,7 @@ from twinloop.devices.model.points import WIDTHS, Point
 from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.load_errors import translated
-from twinloop.scenarios.file.schema import Block
+from twinloop.scenarios.file.schema import Block, Exact
 from twinloop.scenarios.text.document import Document, parse_document
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.quantities import Duration, PositiveDuration
@@ -43,8 +43,8 @@ class SignalBlock(Block):
     """What a point does; see devices/model/signal.Signal."""
 
     kind: Literal["constant", "ramp", "sine", "square", "step", "walk", "reversion", "counter"] = "constant"
-    level: float = 0.0
-    swing: float = 0.0
+    level: Exact = 0.0
+    swing: Exact = 0.0
     period: PositiveDuration | None = None
     duty: Annotated[float, Field(ge=0, le=1)] = 0.5
     noise: Annotated[float, Field(ge=0)] = 0.0
@@ -124,6 +124,11 @@ def _like(document: Document, name: str) -> DeviceModel:
 
 def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Point:
     given = block.signal
+    width = 1 if block.table in ("coil", "discrete") else WIDTHS[block.type]
+    fields: dict[str, Any] = {key: value for key, value in block if key not in ("signal", "nan")}
+    blank = Point(name, **fields)
+    whole = given.kind in ("constant", "step", "counter") and not (given.noise or given.drift)
+    level, swing = (blank.whole(one) if whole else float(one) for one in (given.level, given.swing))
     for key in ("period", "phase"):
         if (getattr(given, key) or 0) % step_ns:
             raise document.error(("points", name, "signal", key), f"expected whole steps of {step_ns} ns")
@@ -133,8 +138,8 @@ def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Po
         raise document.error(("points", name, "signal", "phase"), "expected less than the period")
     signal = Signal(
         given.kind,
-        given.level,
-        given.swing,
+        level,
+        swing,
         period,
         given.duty,
         given.noise,
@@ -143,12 +148,10 @@ def _point(document: Document, name: str, block: PointBlock, step_ns: int) -> Po
         phase,
         given.start,
     )
-    fields: dict[str, Any] = {key: value for key, value in block if key not in ("signal", "nan")}
-    width = 1 if block.table in ("coil", "discrete") else WIDTHS[block.type]
     sentinels = tuple(
         one + (1 << 16 * width) if one < 0 and block.type[0] == "i" else one for one in block.nan
     )
-    point = Point(name, signal=signal, nan=sentinels, **fields)
+    point = replace(blank, signal=signal, nan=sentinels)
     try:
         point.check()
     except ValueError as error:

@@ -7,9 +7,10 @@ its help: in editors, and in docs/reference/keys.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, create_model
+from pydantic import Field, StringConstraints, WrapValidator, create_model
 
 from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.blocks import (
@@ -67,6 +68,13 @@ class Change(Degradation):
     figures. Left out: only the figures that are given change. Not for serial lines."""
 
 
+def _kept_whole(given: Any, check: Callable[[Any], float]) -> Any:
+    """An int that 64 bits hold stays one: a float counts by ones up to 2^53 only."""
+    return given if type(given) is int and -(1 << 63) <= given < 1 << 64 else check(given)
+
+
+Exact = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_kept_whole)]
+"""a number; one without point and exponent is exact to 64 bits"""
 TYPES: dict[str, Any] = {
     "byte": Annotated[int, Field(ge=1, le=255)],
     "cause": str,
@@ -81,6 +89,7 @@ TYPES: dict[str, Any] = {
     "skew": Skew,
     "status": Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)],
     "text": str,
+    "value": Exact,
     "version": Version,
     "way": Literal["up", "down"],
 }

@@ -58,7 +58,7 @@ class StageTimes:
     """of the queue: what wasn't waiting for modelled CPU time; there once something was waited for"""
 
     def __init__(self) -> None:
-        self.lists: tuple[int, int, int, int, int] | None = None
+        self.lists: tuple[int, int, int, int, int, int, int] | None = None
         self.spent_ns = [0, 0, 0, 0, 0, 0]
         self.waited_ns: dict[str, int] | None = None
 

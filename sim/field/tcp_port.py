@@ -21,6 +21,8 @@ from twinloop.sim.network.tcp import TcpStream
 REPLY_BYTES_MAX = 64 << 10
 """one frame from the bus to a guest; far above any field protocol's, far below what the host can carry
 over"""
+END_BYTES_MAX = 16
+"""with which a frame may end"""
 BUFFER_BYTES_MAX = 256 << 10
 """unread bytes of a connection; beyond it the connection is reset (limit ``bus-buffer``)"""
 BUS_USER_TIMEOUT_NS = 3_000 * MS
@@ -82,6 +84,13 @@ def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
         if value > REPLY_BYTES_MAX:
             return None, True
         return (buffer[:value] if len(buffer) >= value else None), False
+    if tag == "until":
+        if not 1 <= len(value) <= END_BYTES_MAX:
+            return None, True
+        before = buffer[:REPLY_BYTES_MAX].find(value)
+        if before < 0:
+            return None, len(buffer) >= REPLY_BYTES_MAX
+        return buffer[: before + len(value)], False
     if tag == "some":
         return (buffer[: min(value, REPLY_BYTES_MAX)] or None), False
     return (buffer[:REPLY_BYTES_MAX] or None), False  # silence: a stream has none, what came is the frame

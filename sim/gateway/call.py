@@ -134,12 +134,12 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
     if not lists:
         return 0
     limit_batch(instance, lists)
-    return READING_VALUES * lists[0]
+    return READING_VALUES * (lists[0] + lists[5])
 
 
 def limit_batch(instance: Instance, lists: Lists) -> None:
     """An instance that returned more than the host carries has its fault then."""
-    if lists[2] or lists[0] > _LOOKED_AT:
+    if lists[2] or lists[0] + lists[5] > _LOOKED_AT:
         size = batch_bytes(lists)
         if size > BATCH_BYTES_MAX:
             text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.components.contract.contract import Verdict
+from twinloop.components.contract.contract import Verdict, as_written
 from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
@@ -32,6 +32,8 @@ NOT_UP = "not up"
 NOTHING = Batch((), (), (), (), ()), 0
 CALLED_GOOD = "a value that is no number, called Good", None
 """told of a driver like an error of its own"""
+ROUNDED = "integers beyond 2^53 reach it rounded, and Uncertain: it is of the contract 0.1", None
+"""told of a transform like an error of its own"""
 ALERT_TEXT_MAX = 120
 """of an alert's text, in the trace"""
 
@@ -78,9 +80,9 @@ class Pipeline:
         times, arguments, machine, member = reader.times, reader.arguments, self.machine, self.member
         assert reader.slot.instance is not None
         reader.lend(reader.slot.instance, row)
-        arguments.set_batch(row.k, lists)
         values = READING_VALUES * row.read.bit_count() + 3
         slot = self.rack.transform  # an upgrade may put another one in its place meanwhile
+        rounded = arguments.set_batch(row.k, lists, slot.linked.knows_integers)
         watched = self._latencies.stages_watched
         if watched:
             times.at_work = {
@@ -90,11 +92,15 @@ class Pipeline:
             }
         outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
         reader.give_back()
+        if rounded:
+            self.supervisor.complaints.error(self._env.now, slot, reader.name, ROUNDED)
         batch, kept = self._transformed(reader, slot, row, outcome)
         if kept:
             arguments.set_link(*self.outbox.link_state())
             values = READING_VALUES * kept.bit_count() + 9
             slot = self.rack.policy
+            if times.lists is not None:  # there is one where something was kept
+                arguments.set_batch(row.k, times.lists, slot.linked.knows_integers)
             if watched:
                 times.at_work["policy"] = slot.spec
             outcome = yield from self._stage(reader, slot, "decide", values, POLICY)
@@ -231,7 +237,7 @@ class Pipeline:
             lists = times.lists = batch_in(instance.result_at)
             if lists:
                 limit_batch(instance, lists)
-                values += READING_VALUES * lists[0]
+                values += READING_VALUES * (lists[0] + lists[5])
         cost = slot.meter.charge(fuel, 1, imports.crossings, values + imports.bytes_carried)
         imports.crossings = imports.bytes_carried = 0
         if cost:
@@ -277,7 +283,6 @@ class Pipeline:
         if mask & ~kept:
             self.carried(reader, row, mask & ~kept, "drop")
             ledger.close(row, row.open & mask & ~kept, End.DROPPED, "transform")
-        reader.arguments.set_batch(row.k, lists)
         return batch, kept
 
     def _kept(self, reader: Reader, slot: Slot, row: Row, batch: Batch) -> int | str:
@@ -377,12 +382,14 @@ class Pipeline:
 
     # ---- beside samples --------------------------------------------------------------------------
     def write(self, reader: Reader, point: int, value: float) -> Steps:
-        """One write-register; returns None when it was done, else the cause."""
+        """One write-register; returns None when it was done, else the cause. An int is written as one, where
+        the driver's contract has them."""
         slot = reader.slot
         generation = slot.generation
         reader.witness.begin()
+        given = (point, as_written(value) if slot.linked.knows_integers else float(value))
         fault = yield from call(
-            self.machine, slot, "write-register", (point, value), 2, StageTimes(), DRIVER, reader.port
+            self.machine, slot, "write-register", given, 2, StageTimes(), DRIVER, reader.port
         )
         if fault is not None:
             self.supervisor.fault(slot, fault, generation)

@@ -39,6 +39,7 @@ def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointCo
             p.offset if speaks.registers else 0.0,
             p.low,
             p.high,
+            p.nan if speaks.registers else (),
         )
         for i, p in enumerate(model.points)
     ]

@@ -99,7 +99,8 @@ class Subscriber(PushReader):
         """A Publish may bring much that belongs to no sample, and the rest of it shall not wait."""
         lists = self.times.lists
         self._unasked += 1
-        return super()._pause_ns(began_ns) if self._unasked > UNASKED_MAX or not lists or not lists[0] else 0
+        nothing = not lists or not lists[0] + lists[5]
+        return super()._pause_ns(began_ns) if self._unasked > UNASKED_MAX or nothing else 0
 
     def _next_taken(self) -> Taken | None:
         """The sample of the batch that has just been returned."""

@@ -104,7 +104,8 @@ class Supervisor:
     def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
         machine = self._machine
         values = CONFIG_VALUES * len(slot.settings.points) + 2 * len(slot.settings.options)
-        fault = yield from call(machine, slot, "configure", (slot.settings,), values, StageTimes(), DRIVER)
+        given = (slot.settings.of(slot.linked.component.contract),)
+        fault = yield from call(machine, slot, "configure", given, values, StageTimes(), DRIVER)
         if machine.epoch != epoch or slot.instance is not instance:
             return
         if fault is not None:

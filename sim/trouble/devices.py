@@ -202,7 +202,7 @@ class Write(Verb):
     lasts = False
 
     point: str = key("point", "text", "which of its points", "setpoint", "setpoint", choices=_writable)
-    value: float = key("value", "number", "in the point's unit", "4.5", "2.0")
+    value: float = key("value", "value", "in the point's unit", "4.5", "2.0")
 
     @classmethod
     def targets(cls, spec: WorldSpec) -> Sequence[str]:
@@ -229,4 +229,5 @@ class Write(Verb):
         device = stage.device_index[self.target]
         point = stage.spec.devices[device].model.index(self.point)
         assert point is not None  # it was checked
-        stage.issue(Command(stage.commands.next_number(), device, point, self.value, stage.env.now))
+        value = stage.spec.devices[device].model.points[point].whole(self.value)
+        stage.issue(Command(stage.commands.next_number(), device, point, value, stage.env.now))

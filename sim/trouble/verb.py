@@ -30,6 +30,7 @@ TYPES = (
     "skew",
     "status",
     "text",
+    "value",
     "version",
     "way",
 )
