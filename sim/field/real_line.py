@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable
 
 from twinloop.components.contract.contract import Framing, Result
+from twinloop.sim.field.framing import cut_frame
 from twinloop.sim.field.real_port import OnExchange, Peer, RealWorld
 from twinloop.sim.field.serial_port import QUEUE_MAX, SEND_BYTES_MAX, SEND_TOO_LONG
-from twinloop.sim.field.tcp_port import DISCONNECTED, OK_NOTHING, TIMEOUT, cut_frame
+from twinloop.sim.field.tcp_port import DISCONNECTED, OK_NOTHING, TIMEOUT
 from twinloop.sim.kernel.clock import LATE, Environment, Event
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec

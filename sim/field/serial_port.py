@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from twinloop.components.contract.contract import Framing, Result
 from twinloop.devices.modbus.server import ModbusServer
-from twinloop.sim.field.tcp_port import OK_NOTHING, TIMEOUT, cut_frame
+from twinloop.sim.field.framing import cut_frame
+from twinloop.sim.field.tcp_port import OK_NOTHING, TIMEOUT
 from twinloop.sim.kernel.clock import LATE, Environment, Event
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.serial_line import Answered, Burst, Line

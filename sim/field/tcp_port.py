@@ -13,16 +13,12 @@ from typing import Any, Protocol
 
 from twinloop.components.contract.contract import Framing, Result
 from twinloop.sim.field.files import Client
+from twinloop.sim.field.framing import REPLY_BYTES_MAX, cut_frame
 from twinloop.sim.kernel.clock import LATE, MS, NEVER_NS, Environment, Event, Timer
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.tcp import TcpStream
 
-REPLY_BYTES_MAX = 64 << 10
-"""one frame from the bus to a guest; far above any field protocol's, far below what the host can carry
-over"""
-END_BYTES_MAX = 16
-"""with which a frame may end"""
 BUFFER_BYTES_MAX = 256 << 10
 """unread bytes of a connection; beyond it the connection is reset (limit ``bus-buffer``)"""
 BUS_USER_TIMEOUT_NS = 3_000 * MS
@@ -66,34 +62,6 @@ class Port(Protocol):
         """The driver that used it is gone: as ``reset``; a call that still waits is woken, in turn, and finds
         its instance closed."""
         ...
-
-
-def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
-    """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
-    tag, value = framing
-    if tag == "length-field":
-        end = value.offset + value.size
-        if value.size not in (1, 2, 4, 8) or len(buffer) < end:
-            return None, value.size not in (1, 2, 4, 8)
-        number = int.from_bytes(buffer[value.offset : end], "big" if value.big_endian else "little")
-        length = end + number + value.adjust
-        if length > REPLY_BYTES_MAX or length < end:
-            return None, True
-        return (buffer[:length] if len(buffer) >= length else None), False
-    if tag == "exactly":
-        if value > REPLY_BYTES_MAX:
-            return None, True
-        return (buffer[:value] if len(buffer) >= value else None), False
-    if tag == "until":
-        if not 1 <= len(value) <= END_BYTES_MAX:
-            return None, True
-        before = buffer[:REPLY_BYTES_MAX].find(value)
-        if before < 0:
-            return None, len(buffer) >= REPLY_BYTES_MAX
-        return buffer[: before + len(value)], False
-    if tag == "some":
-        return (buffer[: min(value, REPLY_BYTES_MAX)] or None), False
-    return (buffer[:REPLY_BYTES_MAX] or None), False  # silence: a stream has none, what came is the frame
 
 
 class TcpPort:

@@ -91,7 +91,7 @@ class DeviceFault(_OnDevices):
     point: str = key("point", "text", "whose value is wrong", "pressure", "force", "", _points)
     value: float = key(
         "value",
-        "number",
+        "value",
         "how large the fault is, in the point's unit; force: the value that is read",
         "4.5",
         "9.0",
@@ -143,9 +143,8 @@ class DeviceFault(_OnDevices):
             if self.kind in overlay.KINDS:
                 point = server.device.model.index(self.point)
                 assert point is not None  # it was checked
-                undo.append(
-                    server.device.lie(ValueFault(self.kind, point, self.value, self.share, code), now)
-                )
+                value = server.device.model.points[point].whole(self.value)
+                undo.append(server.device.lie(ValueFault(self.kind, point, value, self.share, code), now))
             else:
                 seed = stage.streams.key(f"misbehaviour/{server.device.name}/{self.kind}/{now}")
                 undo.append(

@@ -46,10 +46,10 @@ _TYPES_INSTANCE = """
   (alias export $types "bus-error" (type $bus-error))
   (alias export $types "origin" (type $origin))
   (alias export $types "transform-error" (type $transform-error))
-""".replace("TYPES", interface("types"))
+""".replace("TYPES", interface("types", "0.1.0"))
 
 CLOCK = f"""
-  (import "{interface("clock")}" (instance $clock
+  (import "{interface("clock", "0.1.0")}" (instance $clock
     (export "sleep" (func (param "time" u64))) (export "now" (func (result u64))) (export "monotonic" (func (result u64)))))
   (core func $sleep (canon lower (func $clock "sleep")))
   (core func $monotonic (canon lower (func $clock "monotonic")))
@@ -121,7 +121,7 @@ def driver_text(
   (instance $driver
     (export "configure" (func $configure)) (export "read-sensor" (func $read-sensor))
     (export "write-register" (func $write-register)) (export "get-status" (func $get-status)))
-  (export "{interface("driver")}" (instance $driver))
+  (export "{interface("driver", "0.1.0")}" (instance $driver))
 )""".encode()
 
 
@@ -207,7 +207,7 @@ def clock_watching(turns: int) -> bytes:
 
 
 STATE = f"""
-  (import "{interface("state")}" (instance $state
+  (import "{interface("state", "0.1.0")}" (instance $state
     (type $se (variant (case "quota-exceeded" u64) (case "key-too-long" u32) (case "other" string)))
     (export "state-error" (type $state-error (eq $se)))
     (type $r (result (error $state-error))) (type $b (list u8)) (type $o (option $b))
@@ -267,7 +267,7 @@ def slow_transform(sleep_ns: int) -> bytes:
   (func $transform (param "source" $origin) (param "input" $batch) (result $transformed)
     (canon lift (core func $i "transform") (memory (core memory $libc "memory")) (realloc (core func $i "realloc"))))
   (instance $e (export "configure" (func $configure)) (export "transform-readings" (func $transform)))
-  (export "{interface("transform")}" (instance $e))
+  (export "{interface("transform", "0.1.0")}" (instance $e))
 )""".encode()
 
 
@@ -308,5 +308,5 @@ def adding_transform(*readings: tuple[int, str, int], samples: int = 1 << 30, ke
   (func $transform (param "source" $origin) (param "input" $batch) (result $transformed)
     (canon lift (core func $i "transform") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
   (instance $e (export "configure" (func $configure)) (export "transform-readings" (func $transform)))
-  (export "{interface("transform")}" (instance $e))
+  (export "{interface("transform", "0.1.0")}" (instance $e))
 )""".encode()

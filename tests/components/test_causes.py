@@ -192,7 +192,7 @@ def async_driver(first: str, again: str) -> bytes:
             '(func $read-sensor (result $read) (canon lift (core func $i "read-sensor") (memory (core memory $libc "memory"))))',
             '(func $read-sensor async (result $read) (canon lift (core func $i "first") async (memory (core memory $libc "memory")) (callback (core func $i "again"))))',
         ),
-        (f'{interface("driver")}"', f'{interface("driver-async")}"'),
+        (f'{interface("driver", "0.1.0")}"', f'{interface("driver-async", "0.1.0")}"'),
     ):  # fmt: skip
         assert text.count(old) == 1, old
         text = text.replace(old, new)

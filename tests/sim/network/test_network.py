@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from twinloop.components.host.codec import Case
 from twinloop.sim.accounts.ledger import End, Ledger, SharedRow
-from twinloop.sim.field.tcp_port import REPLY_BYTES_MAX, cut_frame
+from twinloop.sim.field.framing import END_BYTES_MAX, REPLY_BYTES_MAX, cut_frame
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, S
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.kernel.invariants import InvariantError
@@ -239,6 +239,10 @@ FIELD = Case("length-field", type("F", (), {"offset": 4, "size": 2, "big_endian"
         (b"\0\1\0\0\0\3abcX", FIELD, b"\0\1\0\0\0\3abc", False), (b"\0\1\0\0\0\3ab", FIELD, None, False), (b"\0\1\0", FIELD, None, False),
         (b"abc", Case("exactly", 2), b"ab", False), (b"a", Case("exactly", 2), None, False), (b"abc", Case("some", 2), b"ab", False),
         (b"", Case("some", 2), None, False), (b"abc", Case("silence", None), b"abc", False), (b"", Case("exactly", REPLY_BYTES_MAX + 1), None, True),
+        (b":010300\r\n:0", Case("until", b"\r\n"), b":010300\r\n", False), (b":010300\r", Case("until", b"\r\n"), None, False), (b"", Case("until", b"\n"), None, False),
+        (b"ab", Case("until", b"a"), b"a", False), (b"abc", Case("until", b""), None, True), (b"abc", Case("until", bytes(END_BYTES_MAX + 1)), None, True),
+        (bytes(REPLY_BYTES_MAX - 1), Case("until", b"\n"), None, False), (bytes(REPLY_BYTES_MAX), Case("until", b"\n"), None, True),
+        (bytes(REPLY_BYTES_MAX - 1) + b"\n", Case("until", b"\n"), bytes(REPLY_BYTES_MAX - 1) + b"\n", False), (bytes(REPLY_BYTES_MAX) + b"\n", Case("until", b"\n"), None, True),
     ],
 )  # fmt: skip
 def test_where_a_frame_ends(buffer: bytes, framing: Any, frame: bytes | None, too_long: bool) -> None:

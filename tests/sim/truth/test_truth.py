@@ -81,7 +81,7 @@ def test_a_number_that_means_that_there_is_no_value_is_none(
     spec = replace(spec, devices=(replace(spec.devices[0], model=replace(model, points=points)),))
     right = run(spec, host)
     assert (right.truth.wrong, right.ledger.status_of) == (0, {(0, 0x809B0000): 6})
-    believing(monkeypatch, lambda p: p._replace(address=p.address.replace(":nan=0xFFFF", "")))
+    believing(monkeypatch, lambda p: p._replace(sentinels=()))
     wrong = run(spec, host)
     assert wrong.truth.wrong == 6, "of a fault and for a minute after it everything is checked"
     assert wrong.truth.first is not None

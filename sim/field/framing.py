@@ -1,0 +1,43 @@
+"""Where a reply ends on a stream of bytes: the WIT's ``framing``.
+
+Belongs here: cutting one frame from what has come. Never: timeouts and connections (the ports'), or what a
+frame means (the guests').
+"""
+
+from __future__ import annotations
+
+from twinloop.components.contract.contract import Framing
+
+REPLY_BYTES_MAX = 64 << 10
+"""one frame from the bus to a guest; far above any field protocol's, far below what the host can carry
+over"""
+END_BYTES_MAX = 16
+"""with which a frame may end"""
+
+
+def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
+    """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
+    tag, value = framing
+    if tag == "length-field":
+        end = value.offset + value.size
+        if value.size not in (1, 2, 4, 8) or len(buffer) < end:
+            return None, value.size not in (1, 2, 4, 8)
+        number = int.from_bytes(buffer[value.offset : end], "big" if value.big_endian else "little")
+        length = end + number + value.adjust
+        if length > REPLY_BYTES_MAX or length < end:
+            return None, True
+        return (buffer[:length] if len(buffer) >= length else None), False
+    if tag == "exactly":
+        if value > REPLY_BYTES_MAX:
+            return None, True
+        return (buffer[:value] if len(buffer) >= value else None), False
+    if tag == "until":
+        if not 1 <= len(value) <= END_BYTES_MAX:
+            return None, True
+        before = buffer[:REPLY_BYTES_MAX].find(value)
+        if before < 0:
+            return None, len(buffer) >= REPLY_BYTES_MAX
+        return buffer[: before + len(value)], False
+    if tag == "some":
+        return (buffer[: min(value, REPLY_BYTES_MAX)] or None), False
+    return (buffer[:REPLY_BYTES_MAX] or None), False  # silence: a stream has none, what came is the frame
