@@ -30,13 +30,23 @@ FOLDER = Path(__file__).parent / "adapters"
 
 
 class Adapter(NamedTuple):
-    """What makes a driver of another interface. ``builds``: files, the one for the commonest types first;
-    ``wants``: the interface that they import; ``shape``: in words."""
+    """What makes a driver of another interface. ``package``: how an export's name begins that it is for;
+    ``builds``: files, the one for the commonest types first; ``wants``: the interface that they import;
+    ``shape``: in words."""
 
     package: str
     wants: str
     builds: tuple[str, ...]
     shape: str
+
+
+def _of_streams(track: str, build: str) -> Adapter:
+    """The adapter for streams of one contract. What is of 0.1 stays of 0.1: the types of what it hands over
+    are that contract's, and the host serves both."""
+    wants = interface("driver-stream", f"{track}.0")
+    return Adapter(
+        f"{ADAPTED[1]}{track}.", wants, (build,), f"the functions of {wants} as the contract has them"
+    )
 
 
 ADAPTERS = (
@@ -48,12 +58,8 @@ ADAPTERS = (
         "timestamp: u64, unit: string }, and configure: func(interval: u32), which may return result<_, "
         "string>",
     ),
-    Adapter(
-        ADAPTED[1],
-        interface("driver-stream"),
-        ("driver-stream",),
-        f"the functions of {interface('driver-stream')} as the contract has them",
-    ),
+    _of_streams("0.2", "driver-stream"),
+    _of_streams("0.1", "driver-stream-0.1"),
 )
 
 

@@ -350,32 +350,45 @@ bool exports_twinloop_gateway_policy_configure(exports_twinloop_gateway_policy_s
   return true;
 }
 
+static void put_point(uint16_t point) {
+  put(at[-1] == '[' ? "{\"point\":" : ",{\"point\":");
+  put_integer(point);
+  put(",\"value\":");
+}
+
+static void put_quality(uint32_t status, uint64_t measured) {
+  put(",\"status\":");
+  put_integer(status);
+  put(",\"measured\":");
+  put_integer(measured);
+  put("}");
+}
+
+/* Whole numbers are readings to a policy: numbers of JSON have as many digits as it takes. */
 static void put_readings(exports_twinloop_gateway_policy_batch_t *input) {
   put("\"readings\":[");
   for (size_t i = 0; i < input->readings.len; i++) {
     twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
     bool finite = is_finite(r->value);              /* JSON knows no other: such a reading is Bad for the policy */
-    put(i ? ",{\"point\":" : "{\"point\":");
-    put_integer(r->point);
-    put_member(",\"value\":", finite ? r->value : 0);
-    put(",\"status\":");
-    put_integer(finite ? r->status : r->status | (uint32_t)STATUS_BAD);
-    put(",\"measured\":");
-    put_integer(r->measured);
-    put("}");
+    put_point(r->point);
+    put_number(finite ? r->value : 0, false);
+    put_quality(finite ? r->status : r->status | (uint32_t)STATUS_BAD, r->measured);
+  }
+  for (size_t i = 0; i < input->integers.len; i++) {
+    twinloop_gateway_types_integer_reading_t *r = &input->integers.ptr[i];
+    uint64_t size = r->value.val.unsigned_;         /* both cases lie in the same eight bytes */
+    bool negative = r->value.tag == TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED && r->value.val.signed_ < 0;
+    put_point(r->point);
+    if (negative) put("-");
+    put_integer(negative ? 0 - size : size);
+    put_quality(r->status, r->measured);
   }
   put("],\"texts\":[");
   for (size_t i = 0; i < input->texts.len; i++) {
     twinloop_gateway_types_text_reading_t *t = &input->texts.ptr[i];
-    put(i ? ",{\"point\":" : "{\"point\":");
-    put_integer(t->point);
-    put(",\"value\":");
+    put_point(t->point);
     put_text(t->value);
-    put(",\"status\":");
-    put_integer(t->status);
-    put(",\"measured\":");
-    put_integer(t->measured);
-    put("}");
+    put_quality(t->status, t->measured);
   }
   put("]");
 }
@@ -384,7 +397,7 @@ bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_orig
                                             exports_twinloop_gateway_policy_link_state_t *up, exports_twinloop_gateway_policy_decision_t *ret,
                                             exports_twinloop_gateway_policy_policy_error_t *err) {
   if (!data) { err->tag = TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_NOT_CONFIGURED; return false; }
-  size_t bytes = 512 + 6 * source->device.len + 160 * input->readings.len;
+  size_t bytes = 512 + 6 * source->device.len + 160 * (input->readings.len + input->integers.len);
   for (size_t i = 0; i < input->texts.len; i++) bytes += 128 + 6 * input->texts.ptr[i].value.len;
   room(bytes);
   put("{\"source\":{\"device\":");
@@ -410,6 +423,6 @@ bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_orig
 }
 
 /* The host has read the answer: all that the call asked for is let go. */
-#define AFTER(function, symbol) __attribute__((export_name("cabi_post_twinloop:gateway/policy@0.1.0#" function))) void symbol(uint8_t *answer) { (void)answer; opa_heap_ptr_set(base_at); }
+#define AFTER(function, symbol) __attribute__((export_name("cabi_post_twinloop:gateway/policy@0.2.0#" function))) void symbol(uint8_t *answer) { (void)answer; opa_heap_ptr_set(base_at); }
 AFTER("decide", __wasm_export_exports_twinloop_gateway_policy_decide_post_return)
 AFTER("configure", __wasm_export_exports_twinloop_gateway_policy_configure_post_return)

@@ -1,7 +1,9 @@
 /* derive: adds one point, the product of two others of the same sample (power = current * voltage).
  * Options: of (the point that the scenario declares under `derives`), a, b (what is multiplied), factor (1e-3: W to kW).
- * A batch without a or b passes as it is. The quality is the worse of the two; `low` and `high` of the point are checked. */
+ * A batch without a or b passes as it is, and so do its whole numbers; one that is a or b is multiplied as the nearest double. The quality is the
+ * worse of the two; `low` and `high` of the point are checked. */
 #include "../bindings/reading_transform.h"
+#include "../integers.h"
 #include "../text.h"
 
 enum { POINTS_MAX = 4096, STATUS_UNITS_EXCEEDED = 0x40940000u };
@@ -64,6 +66,8 @@ bool exports_twinloop_gateway_transform_configure(exports_twinloop_gateway_trans
   return configured = true;
 }
 
+static uint8_t part_of(uint16_t point) { return point < POINTS_MAX ? parts[point] : NONE; }
+
 static twinloop_gateway_types_reading_t product(const twinloop_gateway_types_reading_t *a, const twinloop_gateway_types_reading_t *b) {
   twinloop_gateway_types_reading_t r = *(a->measured > b->measured ? a : b);
   r.point = added.id;
@@ -79,18 +83,30 @@ bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gate
                                                            exports_twinloop_gateway_transform_batch_t *ret,
                                                            exports_twinloop_gateway_transform_transform_error_t *err) {
   reading_transform_string_free(&source->device);
-  if (!configured) { err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED; return false; }
+  if (!configured) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED;
+    twinloop_gateway_types_batch_free(input);
+    return false;
+  }
   size_t n = input->readings.len;
+  twinloop_gateway_types_reading_t whole_a, whole_b;
   const twinloop_gateway_types_reading_t *a = NULL, *b = NULL;
   for (size_t i = 0; i < n; i++) {
     const twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
-    uint8_t part = r->point < POINTS_MAX ? parts[r->point] : NONE;
+    uint8_t part = part_of(r->point);
     if (part & IS_A) a = r;
     if (part & IS_B) b = r;
   }
+  for (size_t i = 0; i < input->integers.len; i++) {
+    const twinloop_gateway_types_integer_reading_t *r = &input->integers.ptr[i];
+    twinloop_gateway_types_reading_t near = {r->point, integer_near(r->value), r->status, r->measured};
+    uint8_t part = part_of(r->point);
+    if (part & IS_A) { whole_a = near; a = &whole_a; }
+    if (part & IS_B) { whole_b = near; b = &whole_b; }
+  }
   if (a && b) {
     twinloop_gateway_types_reading_t one = product(a, b);
-    twinloop_gateway_types_reading_t *more = realloc(input->readings.ptr, (n + 1) * sizeof *more);
+    twinloop_gateway_types_reading_t *more = realloc(n ? input->readings.ptr : NULL, (n + 1) * sizeof *more);
     if (!more) abort();
     more[n] = one;
     input->readings.ptr = more;

@@ -6,7 +6,7 @@
 //! on first (the yield) until it writes, and only then is taken what it wrote. A stream that ends is `disconnected`, and the next poll subscribes again. What no
 //! stream can do (a write) is answered here. It reaches nothing itself.
 wit_bindgen::generate!({
-    inline: "package twinloop:adapters; world pull { import twinloop:gateway/driver-stream@0.1.0; export twinloop:gateway/driver-async@0.1.0; }",
+    inline: "package twinloop:adapters; world pull { import twinloop:gateway/driver-stream@0.2.0; export twinloop:gateway/driver-async@0.2.0; }",
     path: "../../wit",
     world: "twinloop:adapters/pull",
     generate_all,
@@ -71,7 +71,7 @@ impl Guest for Pull {
         }
     }
 
-    async fn write_register(_point: Point, _value: f64) -> Result<(), DriverError> {
+    async fn write_register(_point: Point, _value: Written) -> Result<(), DriverError> {
         Err(DriverError::Other("read-only".into()))
     }
 

@@ -164,13 +164,14 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   reading->measured = measured_ns;
   ret->readings.ptr = reading;
   ret->readings.len = 1;
-  ret->texts.len = 0;
+  ret->texts.len = ret->integers.len = 0;
   failing = false;
   return true;
 }
 
 /* ---- what the interface can't say ---- */
-bool exports_twinloop_gateway_driver_write_register(uint16_t at, double value, exports_twinloop_gateway_driver_driver_error_t *err) {
+bool exports_twinloop_gateway_driver_write_register(uint16_t at, exports_twinloop_gateway_driver_written_t *value, exports_twinloop_gateway_driver_driver_error_t *err) {
+  exports_twinloop_gateway_driver_written_free(value);
   err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER;
   device_driver_string_dup(&err->val.other, "read-only");
   return false;

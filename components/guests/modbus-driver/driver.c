@@ -15,11 +15,12 @@ typedef struct { uint16_t first, count, start, end; uint8_t table; } block_t;   
 
 typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
+typedef twinloop_gateway_types_integer_reading_t integer_reading_t;
 
 static struct {
   point_t *points;
   block_t *blocks;
-  size_t point_count, block_count;
+  size_t point_count, whole_count, block_count;       /* whole_count: points whose readings are whole numbers */
   uint64_t timeout_ns, polls, errors;
   uint32_t retries, gap, block_max;
   uint16_t transaction;
@@ -28,6 +29,13 @@ static struct {
 } d;
 
 static void text_out(device_driver_string_t *out, const char *s) { device_driver_string_dup(out, s); }
+
+static void text_joined(device_driver_string_t *out, text_t first, const char *second) {
+  size_t more = strlen(second);
+  out->ptr = malloc(out->len = first.len + more);
+  memcpy(out->ptr, first.at, first.len);
+  memcpy(out->ptr + first.len, second, more);
+}
 
 static void note(uint8_t level, const char *s) {
   device_driver_string_t line;
@@ -70,6 +78,16 @@ static void group(void) {
   }
 }
 
+/* NULL, or what is wrong with a point's sentinels. */
+static const char *set_point(const twinloop_gateway_types_point_config_t *c, point_t *p) {
+  p->id = c->id;
+  p->scale = c->scale;
+  p->offset = c->offset;
+  p->whole = (p->kind == KIND_UNSIGNED || p->kind == KIND_SIGNED) && p->width == 4 && c->scale == 1 && c->offset == 0;
+  if (p->whole) d.whole_count++;
+  return point_sentinels(p, c->sentinels.ptr, c->sentinels.len);
+}
+
 bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *s,
                                                exports_twinloop_gateway_driver_config_error_t *err) {
   bool ok = false;
@@ -84,6 +102,7 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   free(d.blocks);
   d.points = NULL;
   d.blocks = NULL;
+  d.point_count = d.whole_count = d.block_count = 0;
   if (s->points.len > POINTS_MAX) {
     err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_TOO_MANY_POINTS;
     err->val.too_many_points = POINTS_MAX;
@@ -109,9 +128,12 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
       c->address.len = 0;
       goto out;
     }
-    p->id = c->id;
-    p->scale = c->scale;
-    p->offset = c->offset;
+    const char *wrong = set_point(c, p);
+    if (wrong) {
+      err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_OTHER;
+      text_joined(&err->val.other, TEXT(c->address), wrong);
+      goto out;
+    }
   }
   d.point_count = s->points.len;
   qsort(d.points, d.point_count, sizeof *d.points, by_address);
@@ -199,17 +221,32 @@ static void fail(error_t *err, exchange_t r, trouble_t *t) {
   else { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_MALFORMED; text_out(&err->val.malformed, t->why); }
 }
 
-static void fill(reading_t *out, const block_t *b, const uint8_t *data, uint32_t status, uint64_t now) {
-  for (size_t i = b->start; i < b->end; i++, out++) {
+/* The readings of a block's points go to the end of the list that each belongs to. */
+static void fill(exports_twinloop_gateway_driver_batch_t *out, const block_t *b, const uint8_t *data, uint32_t block_status, uint64_t now) {
+  for (size_t i = b->start; i < b->end; i++) {
     const point_t *p = &d.points[i];
     size_t at = (size_t)(p->address - b->first);
-    *out = (reading_t){.point = p->id, .value = 0, .status = status, .measured = now};
-    if (status != STATUS_GOOD) continue;
-    bool none = false;
-    out->value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, data + 2 * at, &none);
-    if (none) { out->value = 0; out->status = BAD_NO_DATA; }                          /* the device says that it has no value */
-    else if (out->value - out->value != 0) { out->value = 0; out->status = BAD_SENSOR; }   /* NaN or infinite */
+    bool good = block_status == STATUS_GOOD;
+    uint64_t bits = good && p->kind != KIND_BIT ? point_bits(p, data + 2 * at) : 0;
+    uint32_t status = good && point_is_none(p, bits) ? (uint32_t)BAD_NO_DATA : block_status;   /* the device says that it has no value */
+    double value = 0;
+    if (p->whole) {
+      out->integers.ptr[out->integers.len++] = (integer_reading_t){p->id, point_integer(p, status == STATUS_GOOD ? bits : 0), status, now};
+      continue;
+    }
+    if (status == STATUS_GOOD) value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, bits);
+    if (value - value != 0) { value = 0; status = BAD_SENSOR; }   /* NaN or infinite */
+    out->readings.ptr[out->readings.len++] = (reading_t){p->id, value, status, now};
   }
+}
+
+/* Room for the readings of all points; a list that no point goes to has none: the bindings free no empty list. */
+static exports_twinloop_gateway_driver_batch_t batch_begin(void) {
+  exports_twinloop_gateway_driver_batch_t b = {0};
+  size_t others = d.point_count - d.whole_count;
+  if (others) b.readings.ptr = malloc(others * sizeof *b.readings.ptr);
+  if (d.whole_count) b.integers.ptr = malloc(d.whole_count * sizeof *b.integers.ptr);
+  return b;
 }
 
 bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
@@ -219,42 +256,59 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   size_t good = 0;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   d.polls++;
-  reading_t *readings = malloc((d.point_count + 1) * sizeof *readings);
+  exports_twinloop_gateway_driver_batch_t batch = batch_begin();
   for (size_t i = 0; i < d.block_count; i++) {
     const block_t *b = &d.blocks[i];
     if (r != EXCHANGE_BUS) r = read_block(b, reply, &t);      /* a silent device is asked once a poll, not once a block */
     if (r == EXCHANGE_OK) good++;
     else if (first == EXCHANGE_OK) { first = r; first_trouble = t; }
-    fill(readings + b->start, b, reply + 2, status_of(r, &t), twinloop_gateway_clock_now());
+    fill(&batch, b, reply + 2, status_of(r, &t), twinloop_gateway_clock_now());
   }
   if (first != EXCHANGE_OK) d.errors++;
   if ((first != EXCHANGE_OK) != d.failing) {
     d.failing = first != EXCHANGE_OK;
     note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
   }
-  if (d.block_count && !good) {
-    free(readings);
+  bool failed = d.block_count && !good;
+  if (r == EXCHANGE_BUS && t.bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER && !(failed && first == EXCHANGE_BUS))
+    twinloop_gateway_types_bus_error_free(&t.bus);            /* nobody will be told */
+  if (failed) {
+    exports_twinloop_gateway_driver_batch_free(&batch);
     fail(err, first, &first_trouble);
     return false;
   }
-  ret->readings.ptr = readings;
-  ret->readings.len = d.point_count;
-  ret->texts.ptr = NULL;
-  ret->texts.len = 0;
+  *ret = batch;
   return true;
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */
-static size_t write_pdu(uint8_t *pdu, const point_t *p, double value, const char **why) {
+typedef exports_twinloop_gateway_driver_written_t written_t;
+
+static bool raw_of(const point_t *p, const written_t *value, uint8_t *raw) {
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER) return point_raw_integer(p, value->val.integer, raw);
+  return point_raw(p, value->val.real, raw);
+}
+
+static bool coil_of(const point_t *p, const written_t *value, bool *on) {
+  double real = value->val.real;
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER && !integer_exact(value->val.integer, &real)) return false;
+  *on = (real - p->offset) / p->scale != 0;
+  return true;
+}
+
+static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, const char **why) {
   uint8_t raw[8];
+  bool on;
   put16(pdu + 1, p->address);
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT) return *why = "registers and coils hold no text", 0;
   if (p->table == TABLE_COIL) {
+    if (!coil_of(p, value, &on)) return *why = "value does not fit the coil", 0;
     pdu[0] = 5;
-    put16(pdu + 3, (value - p->offset) / p->scale != 0 ? 0xFF00 : 0);
+    put16(pdu + 3, on ? 0xFF00 : 0);
     return 5;
   }
   if (p->table != TABLE_HOLDING) return *why = "read-only table", 0;
-  if (!point_raw(p, value, raw)) return *why = "value does not fit the register's type", 0;
+  if (!raw_of(p, value, raw)) return *why = "value does not fit the register's type", 0;
   if (p->width == 1) {
     pdu[0] = 6;
     memcpy(pdu + 3, raw, 2);
@@ -267,7 +321,7 @@ static size_t write_pdu(uint8_t *pdu, const point_t *p, double value, const char
   return 6u + 2u * p->width;
 }
 
-bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
+static bool write_point(uint16_t id, const written_t *value, error_t *err) {
   uint8_t pdu[16], reply[PDU_MAX + 1];
   trouble_t t = {0};
   size_t n = 0, got = 0;
@@ -286,6 +340,12 @@ bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_dri
   if (r == EXCHANGE_OK && (got != 5 || memcmp(reply, pdu, 5))) { t.why = "echo"; r = EXCHANGE_MALFORMED; }
   if (r != EXCHANGE_OK) { d.errors++; fail(err, r, &t); return false; }
   return true;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, written_t *value, error_t *err) {
+  bool ok = write_point(id, value, err);
+  exports_twinloop_gateway_driver_written_free(value);
+  return ok;
 }
 
 void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {

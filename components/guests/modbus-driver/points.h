@@ -1,14 +1,15 @@
 /* The point table of a Modbus device: addresses parsed from text, raw registers to engineering values and back.
- * Address syntax: TABLE:ADDRESS[:TYPE[:ORDER]][:nan=SENTINEL]...
+ * Address syntax: TABLE:ADDRESS[:TYPE[:ORDER]]
  *   TABLE    holding | input | coil | discrete          ADDRESS  0..65535, the protocol's own (from 0)
  *   TYPE     u16 i16 u32 i32 u64 i64 f32 f64 bitN (N 0..15); default u16; none for coil and discrete
  *   ORDER    be (ABCD, default) | sw (CDAB, words swapped) | bs (BADC, bytes swapped) | le (DCBA)
- *   SENTINEL what the registers hold when there is no value, up to SENTINELS_MAX of them: 0x and the registers' bits in hex, or the
- *            integer in decimal, with its sign
+ * A point of 64 bits without scale and offset is a whole number, exact; every other one is a double. Sentinels: what the registers hold when
+ * there is no value, as the bits of the value after ORDER.
  * Never here: frames, or when to poll. */
 #ifndef TWINLOOP_POINTS_H
 #define TWINLOOP_POINTS_H
 #include <math.h>
+#include "../integers.h"
 #include "../text.h"
 #include "frame.h"
 
@@ -24,26 +25,21 @@ typedef struct {
   uint16_t id, address;
   uint8_t table, kind, order, width;                /* width: registers, or 1 for a coil */
   uint8_t bit, sentinel_count;
+  bool whole;                                       /* its readings are whole numbers */
 } point_t;
 
-/* "nan=0xFFFF", "nan=65535", "nan=-1": the bits of the point's registers; false for what doesn't fit them. */
-static inline bool point_sentinel(text_t t, point_t *p) {
-  uint64_t top = p->width == 4 ? UINT64_MAX : (1ull << 16 * p->width) - 1, bits = 0;
-  if (p->kind == KIND_BIT || p->sentinel_count == SENTINELS_MAX || t.len < 5 || memcmp(t.at, "nan=", 4)) return false;
-  t = (text_t){t.at + 4, t.len - 4};
-  if (t.len > 2 && t.at[0] == '0' && (t.at[1] | 32) == 'x') {
-    for (size_t i = 2; i < t.len; i++) {
-      char c = t.at[i] | 32;
-      int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-      if (digit < 0 || bits > top >> 4) return false;
-      bits = bits << 4 | (uint64_t)digit;
-    }
-  } else if (t.len > 1 && t.at[0] == '-') {
-    if (p->kind != KIND_SIGNED || !text_unsigned((text_t){t.at + 1, t.len - 1}, top / 2 + 1, &bits)) return false;
-    bits = (0 - bits) & top;
-  } else if (p->kind == KIND_FLOAT || !text_unsigned(t, p->kind == KIND_SIGNED ? top / 2 : top, &bits)) return false;
-  p->sentinels[p->sentinel_count++] = bits;
-  return true;
+static inline uint64_t point_top(const point_t *p) { return UINT64_MAX >> (64 - 16 * p->width); }
+
+/* NULL, or what is wrong with them. */
+static inline const char *point_sentinels(point_t *p, const uint64_t *sentinels, size_t n) {
+  if (n && p->kind == KIND_BIT) return ": one bit has no sentinels";
+  if (n > SENTINELS_MAX) return ": more than 4 sentinels";
+  for (size_t i = 0; i < n; i++) {
+    if (sentinels[i] > point_top(p)) return ": a sentinel does not fit its registers";
+    p->sentinels[i] = sentinels[i];
+  }
+  p->sentinel_count = (uint8_t)n;
+  return NULL;
 }
 
 static inline bool point_type(text_t t, point_t *p) {
@@ -70,13 +66,9 @@ static inline bool point_parse(text_t address, point_t *p) {
   p->kind = p->table <= TABLE_DISCRETE ? KIND_BIT : KIND_UNSIGNED;
   p->width = 1;
   p->order = ORDER_BE;
-  p->sentinel_count = 0;
   for (int part = 0; address.len; part++) {
     text_t one = text_cut(&address, ':');
-    if (one.len > 4 && !memcmp(one.at, "nan=", 4)) {
-      if (!point_sentinel(one, p)) return false;
-      part = 2;                                     /* what comes after a sentinel is one, too */
-    } else if (part == 0) {
+    if (part == 0) {
       if (p->kind == KIND_BIT || !point_type(one, p)) return false;
     } else if (part == 1) {
       p->order = text_is(one, "be") ? ORDER_BE : text_is(one, "sw") ? ORDER_SW
@@ -97,16 +89,33 @@ static inline uint64_t point_bits(const point_t *p, const uint8_t *raw) {
   return bits;
 }
 
-static inline double point_value(const point_t *p, const uint8_t *raw, bool *none) {
-  uint64_t bits = point_bits(p, raw);
+/* Does the device say with these bits that it has no value? */
+static inline bool point_is_none(const point_t *p, uint64_t bits) {
+  for (int i = 0; i < p->sentinel_count; i++) if (bits == p->sentinels[i]) return true;
+  return false;
+}
+
+static inline integer_t point_integer(const point_t *p, uint64_t bits) {
+  return p->kind == KIND_SIGNED ? integer_signed((int64_t)bits) : integer_unsigned(bits);
+}
+
+static inline double point_value(const point_t *p, uint64_t bits) {
   double value = 0;
-  for (int i = 0; i < p->sentinel_count; i++) if (bits == p->sentinels[i]) *none = true;
   if (p->kind == KIND_FLOAT && p->width == 2) { float f; uint32_t b = (uint32_t)bits; memcpy(&f, &b, 4); value = f; }
   else if (p->kind == KIND_FLOAT) memcpy(&value, &bits, 8);
   else if (p->kind == KIND_REGISTER_BIT) value = (double)(bits >> p->bit & 1);
   else if (p->kind == KIND_UNSIGNED) value = (double)bits;
   else value = (double)((int64_t)(bits << (64 - 16 * p->width)) >> (64 - 16 * p->width));
   return value * p->scale + p->offset;
+}
+
+static inline void point_put(const point_t *p, uint64_t bits, uint8_t *raw) {
+  bool words_swapped = p->order == ORDER_SW || p->order == ORDER_LE, bytes_swapped = p->order >= ORDER_BS;
+  for (int i = 0; i < p->width; i++) {
+    uint8_t *w = raw + 2 * (words_swapped ? i : p->width - 1 - i);
+    uint16_t v = (uint16_t)(bits >> 16 * i);
+    put16(w, bytes_swapped ? (uint16_t)(v << 8 | v >> 8) : v);
+  }
 }
 
 /* Engineering value to registers; false when the type can't hold it. */
@@ -125,12 +134,18 @@ static inline bool point_raw(const point_t *p, double value, uint8_t *raw) {
     else if (p->kind == KIND_SIGNED) { if (!(rounded >= -top / 2 && rounded < top / 2)) return false; bits = (uint64_t)(int64_t)rounded; }
     else return false;                              /* one bit of a register needs a mask write: not offered */
   }
-  bool words_swapped = p->order == ORDER_SW || p->order == ORDER_LE, bytes_swapped = p->order >= ORDER_BS;
-  for (int i = 0; i < p->width; i++) {
-    uint8_t *w = raw + 2 * (words_swapped ? i : p->width - 1 - i);
-    uint16_t v = (uint16_t)(bits >> 16 * i);
-    put16(w, bytes_swapped ? (uint16_t)(v << 8 | v >> 8) : v);
-  }
+  point_put(p, bits, raw);
+  return true;
+}
+
+/* A whole number to registers, exact where they hold whole numbers; false when they can't hold it. */
+static inline bool point_raw_integer(const point_t *p, integer_t n, uint8_t *raw) {
+  uint64_t bits;
+  double value;
+  if ((p->kind != KIND_UNSIGNED && p->kind != KIND_SIGNED) || p->scale != 1 || p->offset != 0)
+    return integer_exact(n, &value) && point_raw(p, value, raw);
+  if (!integer_bits(n, p->kind == KIND_SIGNED, 16u * p->width, &bits)) return false;
+  point_put(p, bits, raw);
   return true;
 }
 #endif

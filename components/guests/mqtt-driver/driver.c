@@ -2,11 +2,13 @@
  * read-sensor waits for the next message and returns its readings; "timeout" means that none came meanwhile.
  * Options: protocol (mqtt), client (client identifier), topic (the device's), qos (0 | 1), keep-alive ("30 s"), wait ("10 s": for a message, in one
  * call), timeout ("5 s": for the broker's answers), time (path of the device's own time in ms, "ts").
- * Point addresses are paths of JSON members ("values.pressure"); value = member * scale + offset. The session is kept by the broker (clean
+ * Point addresses are paths of JSON members ("values.pressure"); value = member * scale + offset. A number without fraction and exponent beyond
+ * 2^53, where doubles can't count by ones, is a whole number, exact, if it fits 64 bits and has no scale. The session is kept by the broker (clean
  * session 0): with QoS 1 what was published while this driver was away comes then. A message is acknowledged when the host asks for the
  * next one, so what a crash takes from the host comes again. TOPIC/status is watched for "offline", the device's last will. Writes go to TOPIC/set. */
 #include "../bindings/device_driver.h"
 #include "json.h"
+#include "number.h"
 #include "packet.h"
 
 enum { POINTS_MAX = 500, TOPIC_MAX = 256, CLIENT_MAX = 128, PATH_MAX = 128, RECENT_MAX = 64, STATUS_GOOD = 0, CHUNK = 16384, PAYLOAD_MAX = 16384 };   /* brokers keep 20 in flight; what is longer costs too much CPU time */
@@ -16,6 +18,8 @@ typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_bus_error_t bus_error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
 typedef twinloop_gateway_types_text_reading_t text_reading;
+typedef exports_twinloop_gateway_driver_written_t written_t;
+typedef struct { char *at; size_t len; } json_out_t;
 typedef struct { double scale, offset; uint32_t hash; uint16_t id, path_len, next; char path[PATH_MAX]; } point_t;   /* next: 1 + the next point of its bucket */
 enum { BUCKETS = 1024 };
 typedef enum { FINE, NOTHING, BUS, REJECTED, MALFORMED } outcome_t;   /* NOTHING: no message came */
@@ -292,41 +296,47 @@ static uint64_t measured_at(uint64_t now) {
   return ms > 0 && ms < 1e13 ? (uint64_t)ms * 1000000u : now;
 }
 
+static text_reading text_of(const point_t *p, text_t raw, uint64_t measured) {
+  text_reading out = {.point = p->id, .status = STATUS_GOOD, .measured = measured};
+  if (!raw.len) return out;                         /* the bindings free no empty text */
+  out.value.ptr = take(NULL, raw.len);
+  out.value.len = json_text(raw, (char *)out.value.ptr);
+  return out;
+}
+
+static reading_t reading_of(const point_t *p, const json_t *member, uint64_t measured) {
+  double number = member->truth;
+  reading_t r = {.point = p->id, .value = 0, .status = STATUS_GOOD, .measured = measured};
+  if (member->kind == JSON_NULL) r.status = BAD_NO_DATA;
+  else if (member->kind == JSON_OTHER || (member->kind == JSON_NUMBER && !text_number(member->raw, &number))) r.status = BAD_TYPE;
+  else r.value = number * p->scale + p->offset;
+  if (r.value - r.value != 0) { r.value = 0; r.status = BAD_SENSOR; }
+  return r;
+}
+
 static outcome_t batch_of(text_t document, exports_twinloop_gateway_driver_batch_t *ret, trouble_t *t) {
+  exports_twinloop_gateway_driver_batch_t b = {0};
+  integer_t whole;
   memset(d.found, 0, (d.point_count + 1) * sizeof *d.found);
   t->payload = true;                                /* whatever is wrong now, the session is good */
   if (document.len > PAYLOAD_MAX) return malformed(t, "payload too long");
   if (!json_walk(document, told, NULL)) return malformed(t, "payload is no JSON");
   uint64_t measured = measured_at(twinloop_gateway_clock_now());
-  reading_t *readings = take(NULL, (d.point_count + 1) * sizeof *readings);
-  text_reading *texts = take(NULL, (d.point_count + 1) * sizeof *texts);
-  size_t reading_count = 0, text_count = 0;
+  b.readings.ptr = take(NULL, (d.point_count + 1) * sizeof *b.readings.ptr);
+  b.texts.ptr = take(NULL, (d.point_count + 1) * sizeof *b.texts.ptr);
   for (size_t i = 0; i < d.point_count; i++) {
     const point_t *p = &d.points[i];
     const json_t *member = &d.found[i];
-    double number = member->truth;
     if (member->kind == JSON_ABSENT) continue;      /* missed: the device didn't say */
-    if (member->kind == JSON_TEXT) {
-      text_reading *out = &texts[text_count++];
-      *out = (text_reading){.point = p->id, .status = STATUS_GOOD, .measured = measured};
-      if (!member->raw.len) continue;               /* the bindings free no empty text */
-      out->value.ptr = take(NULL, member->raw.len);
-      out->value.len = json_text(member->raw, (char *)out->value.ptr);
-      continue;
-    }
-    reading_t r = {.point = p->id, .value = 0, .status = STATUS_GOOD, .measured = measured};
-    if (member->kind == JSON_NULL) r.status = BAD_NO_DATA;
-    else if (member->kind == JSON_OTHER || (member->kind == JSON_NUMBER && !text_number(member->raw, &number))) r.status = BAD_TYPE;
-    else r.value = number * p->scale + p->offset;
-    if (r.value - r.value != 0) { r.value = 0; r.status = BAD_SENSOR; }
-    readings[reading_count++] = r;
+    if (member->kind == JSON_TEXT) b.texts.ptr[b.texts.len++] = text_of(p, member->raw, measured);
+    else if (p->scale == 1 && p->offset == 0 && member->kind == JSON_NUMBER && large_integer(member->raw, &whole)) {
+      if (!b.integers.ptr) b.integers.ptr = take(NULL, d.point_count * sizeof *b.integers.ptr);   /* few devices say any */
+      b.integers.ptr[b.integers.len++] = (twinloop_gateway_types_integer_reading_t){p->id, whole, STATUS_GOOD, measured};
+    } else b.readings.ptr[b.readings.len++] = reading_of(p, member, measured);
   }
-  if (!reading_count) { free(readings); readings = NULL; }
-  if (!text_count) { free(texts); texts = NULL; }
-  ret->readings.ptr = readings;
-  ret->readings.len = reading_count;
-  ret->texts.ptr = texts;
-  ret->texts.len = text_count;
+  if (!b.readings.len) { free(b.readings.ptr); b.readings.ptr = NULL; }
+  if (!b.texts.len) { free(b.texts.ptr); b.texts.ptr = NULL; }
+  *ret = b;
   return FINE;
 }
 
@@ -452,82 +462,72 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */
-static size_t digits_of(uint64_t n, char *out) {
-  char turned[24];
-  size_t count = 0;
-  do turned[count++] = (char)('0' + n % 10); while (n /= 10);
-  for (size_t i = 0; i < count; i++) out[i] = turned[count - 1 - i];
-  return count;
-}
-
-static bool reads_back(const char *text, size_t n, double value) {
-  double back;
-  return text_number((text_t){text, n}, &back) && (back == value || (back - value < 0 ? value - back : back - value) <= (value < 0 ? -value : value) * 1e-15);
-}
-
-/* A number as JSON has it, without stdio: with up to nine decimals if that says it, else with 17 digits and an exponent. 0: it can't be said. */
-static size_t number_text(double value, char out[40]) {
-  double size = value < 0 ? -value : value;
-  size_t n = 0;
-  if (value < 0) out[n++] = '-';
-  if (size < 9e15) {
-    uint64_t whole = (uint64_t)size, part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
-    if (part >= 1000000000u) { whole++; part = 0; }
-    size_t end = n + digits_of(whole, out + n);
-    if (part) {
-      out[end++] = '.';
-      for (uint64_t unit = 100000000u; unit && part; unit /= 10) { out[end++] = (char)('0' + part / unit); part %= unit; }
-    }
-    if (reads_back(out, end, value)) return end;
+/* What is written, as JSON in memory of its own; without a byte when JSON or the point can't say it. */
+static json_out_t json_of(const point_t *p, const written_t *value) {
+  json_out_t out = {0};
+  double real = value->val.real;
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT) {
+    if (value->val.text.len <= PAYLOAD_MAX) { out.at = take(NULL, 6 * value->val.text.len + 2); out.len = text_json(TEXT(value->val.text), out.at); }
+    return out;
   }
-  int exponent = 0;
-  while (size >= 1e17) { size /= 10; exponent++; }
-  while (size < 1e16) { size *= 10; exponent--; }
-  n += digits_of((uint64_t)size, out + n);
-  out[n++] = 'e';
-  if (exponent < 0) { out[n++] = '-'; exponent = -exponent; }
-  n += digits_of((uint64_t)exponent, out + n);
-  return reads_back(out, n, value) ? n : 0;
+  out.at = take(NULL, NUMBER_TEXT_MAX);
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER) {
+    if (p->scale == 1 && p->offset == 0) { out.len = integer_text(value->val.integer, out.at); return out; }
+    if (!integer_exact(value->val.integer, &real)) return out;
+  }
+  real = (real - p->offset) / p->scale;
+  if (real - real == 0) out.len = number_text(real, out.at);
+  return out;
 }
 
-bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
-  uint8_t raw[TOPIC_MAX + PATH_MAX + 96], body[4];
-  char number[40];
-  writer_t w = {raw, 0, sizeof raw, false};
+static outcome_t publish(const point_t *p, json_out_t json, trouble_t *t) {
+  size_t name = p->path_len, len = 0;
+  while (name && p->path[name - 1] != '.') name--;  /* the member's own name */
+  outcome_t o = d.connected && !d.stale ? FINE : session(t);
+  if (o != FINE) return o;
+  uint8_t body[4];
+  uint16_t packet = next_id();
+  size_t payload = 5 + (p->path_len - name) + json.len, size = HEADER_MAX + 2 + TOPIC_MAX + 4 + 2 + payload;
+  writer_t w = {take(NULL, size), 0, size, false};
+  put_head(&w, PUBLISH, 2, 2 + d.topic_len + 4 + 2 + payload);
+  put16(&w, (uint16_t)(d.topic_len + 4));
+  put(&w, d.topic, d.topic_len);
+  put(&w, "/set", 4);
+  put16(&w, packet);
+  put(&w, "{\"", 2);
+  put(&w, p->path + name, p->path_len - name);
+  put(&w, "\":", 2);
+  put(&w, json.at, json.len);
+  put(&w, "}", 1);
+  o = send(&w, t);
+  free(w.at);
+  return o == FINE ? await(PUBACK, packet, body, &len, t) : o;
+}
+
+static bool write_point(uint16_t id, const written_t *value, error_t *err) {
   trouble_t t = {0};
-  size_t len = 0;
   const point_t *p = NULL;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   for (size_t i = 0; i < d.point_count; i++) if (d.points[i].id == id) p = &d.points[i];
   if (!p) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NO_SUCH_POINT; err->val.no_such_point = id; return false; }
-  double wanted = (value - p->offset) / p->scale;
-  size_t digits = wanted - wanted == 0 ? number_text(wanted, number) : 0;
-  if (!digits) {
+  json_out_t json = json_of(p, value);
+  if (!json.len) {
     err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER;
-    device_driver_string_dup(&err->val.other, "a number that JSON can't say");
+    device_driver_string_dup(&err->val.other, value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT ? "a text that is too long"
+                           : value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER ? "a whole number that its scale would round" : "a number that JSON can't say");
+    free(json.at);
     return false;
   }
-  size_t name = p->path_len;
-  while (name && p->path[name - 1] != '.') name--;  /* the member's own name */
-  outcome_t o = d.connected && !d.stale ? FINE : session(&t);
-  if (o == FINE) {
-    uint16_t packet = next_id();
-    size_t payload = 5 + (p->path_len - name) + digits;
-    put_head(&w, PUBLISH, 2, 2 + d.topic_len + 4 + 2 + payload);
-    put16(&w, (uint16_t)(d.topic_len + 4));
-    put(&w, d.topic, d.topic_len);
-    put(&w, "/set", 4);
-    put16(&w, packet);
-    put(&w, "{\"", 2);
-    put(&w, p->path + name, p->path_len - name);
-    put(&w, "\":", 2);
-    put(&w, number, digits);
-    put(&w, "}", 1);
-    o = send(&w, &t);
-    if (o == FINE) o = await(PUBACK, packet, body, &len, &t);
-  }
+  outcome_t o = publish(p, json, &t);
+  free(json.at);
   if (o != FINE) { d.errors++; drop(); fail(err, o, &t); return false; }
   return true;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, written_t *value, error_t *err) {
+  bool ok = write_point(id, value, err);
+  exports_twinloop_gateway_driver_written_free(value);
+  return ok;
 }
 
 void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {

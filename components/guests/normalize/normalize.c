@@ -1,7 +1,9 @@
 /* normalize: the reference transform. Units converted, ranges checked, bad readings kept, marked or left out.
  * Options: convert ("degF->degC, psi->bar"), range (mark | drop | clamp | off), bad (keep | drop).
- * `low` and `high` of a point are in the unit that the driver delivers; they are checked before conversion. */
+ * `low` and `high` of a point are in the unit that the driver delivers; they are checked before conversion. A whole number stays one, and is
+ * held against them without rounding; converted, it becomes a double like any other value. */
 #include "../bindings/reading_transform.h"
+#include "../integers.h"
 #include "../text.h"
 
 enum { POINTS_MAX = 4096, STATUS_UNITS_EXCEEDED = 0x40940000u };
@@ -12,6 +14,9 @@ typedef enum { RANGE_MARK, RANGE_DROP, RANGE_CLAMP, RANGE_OFF } range_t;
 
 static rule_t *rules;
 static size_t rule_count;
+typedef twinloop_gateway_types_reading_t reading_t;
+typedef twinloop_gateway_types_integer_reading_t integer_reading_t;
+
 static range_t range;
 static bool drop_bad, configured;
 
@@ -89,36 +94,78 @@ out:
   return ok;
 }
 
+/* NULL for a point that the settings don't have. */
+static const rule_t *rule_of(uint16_t point) { return point < rule_count && rules[point].known ? &rules[point] : NULL; }
+
+/* False when it is left out. */
+static bool normalized(const rule_t *rule, reading_t *r) {
+  if (STATUS_BAD(r->status)) return !drop_bad;
+  double bound = rule->has_low && r->value < rule->low ? rule->low : rule->has_high && r->value > rule->high ? rule->high : r->value;
+  if (bound != r->value && range != RANGE_OFF) {
+    if (range == RANGE_DROP) return false;
+    if (range == RANGE_CLAMP) r->value = bound;
+    r->status = STATUS_UNITS_EXCEEDED;
+  }
+  r->value = r->value * rule->factor + rule->offset;
+  return true;
+}
+
+/* As above, but for the conversion. Clamped, it is the first or last whole number within the limits. */
+static bool normalized_integer(const rule_t *rule, integer_reading_t *r) {
+  if (STATUS_BAD(r->status)) return !drop_bad;
+  bool below = rule->has_low && integer_below(r->value, rule->low), above = !below && rule->has_high && integer_above(r->value, rule->high);
+  if ((!below && !above) || range == RANGE_OFF) return true;
+  if (range == RANGE_DROP) return false;
+  if (range == RANGE_CLAMP) r->value = integer_of(below ? __builtin_ceil(rule->low) : __builtin_floor(rule->high));
+  r->status = STATUS_UNITS_EXCEEDED;
+  return true;
+}
+
+/* False for a point that the settings don't have. */
+static bool normalize_readings(twinloop_gateway_types_list_reading_t *list) {
+  size_t kept = 0;
+  for (size_t i = 0; i < list->len; i++) {
+    reading_t r = list->ptr[i];
+    const rule_t *rule = rule_of(r.point);
+    if (!rule) return false;
+    if (normalized(rule, &r)) list->ptr[kept++] = r;
+  }
+  if (list->len && !kept) { free(list->ptr); list->ptr = NULL; }   /* the bindings free no empty list */
+  list->len = kept;
+  return true;
+}
+
+/* Those whose unit is converted go to the end of `others`. */
+static bool normalize_integers(twinloop_gateway_types_list_integer_reading_t *list, twinloop_gateway_types_list_reading_t *others) {
+  size_t kept = 0, moved = 0;
+  for (size_t i = 0; i < list->len; i++) if (!rule_of(list->ptr[i].point)) return false;
+  for (size_t i = 0; i < list->len; i++) {
+    integer_reading_t r = list->ptr[i];
+    const rule_t *rule = rule_of(r.point);
+    if (!normalized_integer(rule, &r)) continue;
+    if (STATUS_BAD(r.status) || (rule->factor == 1 && rule->offset == 0)) { list->ptr[kept++] = r; continue; }
+    if (!moved++) {                                 /* room for this one and all that may follow it */
+      others->ptr = realloc(others->len ? others->ptr : NULL, (others->len + list->len - i) * sizeof *others->ptr);
+      if (!others->ptr) abort();
+    }
+    others->ptr[others->len++] = (reading_t){r.point, integer_near(r.value) * rule->factor + rule->offset, r.status, r.measured};
+  }
+  if (list->len && !kept) { free(list->ptr); list->ptr = NULL; }
+  list->len = kept;
+  return true;
+}
+
 bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gateway_transform_origin_t *source,
                                                            exports_twinloop_gateway_transform_batch_t *input,
                                                            exports_twinloop_gateway_transform_batch_t *ret,
                                                            exports_twinloop_gateway_transform_transform_error_t *err) {
   reading_transform_string_free(&source->device);
-  if (!configured) { err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED; return false; }
-  size_t kept = 0;
-  for (size_t i = 0; i < input->readings.len; i++) {
-    twinloop_gateway_types_reading_t r = input->readings.ptr[i];
-    if (r.point >= rule_count || !rules[r.point].known) {
-      err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_BAD_INPUT;
-      reading_transform_string_dup(&err->val.bad_input, "unknown point");
-      twinloop_gateway_types_batch_free(input);
-      return false;
-    }
-    const rule_t *rule = &rules[r.point];
-    if (STATUS_BAD(r.status)) {
-      if (drop_bad) continue;
-    } else {
-      double bound = rule->has_low && r.value < rule->low ? rule->low : rule->has_high && r.value > rule->high ? rule->high : r.value;
-      if (bound != r.value && range != RANGE_OFF) {
-        if (range == RANGE_DROP) continue;
-        if (range == RANGE_CLAMP) r.value = bound;
-        r.status = STATUS_UNITS_EXCEEDED;
-      }
-      r.value = r.value * rule->factor + rule->offset;
-    }
-    input->readings.ptr[kept++] = r;
+  if (configured && normalize_readings(&input->readings) && normalize_integers(&input->integers, &input->readings)) {
+    *ret = *input;                                  /* in place: the caller's lists are handed back */
+    return true;
   }
-  input->readings.len = kept;
-  *ret = *input;                                    /* in place: the caller's list is handed back */
-  return true;
+  err->tag = configured ? TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_BAD_INPUT : TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED;
+  if (configured) reading_transform_string_dup(&err->val.bad_input, "unknown point");
+  exports_twinloop_gateway_transform_batch_free(input);
+  return false;
 }

@@ -106,7 +106,7 @@ enum { TYPE_BOOLEAN = 1, TYPE_SBYTE, TYPE_BYTE, TYPE_INT16, TYPE_UINT16, TYPE_IN
 static const uint8_t TYPE_SIZE[] = {0, 1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};   /* of TYPE_BOOLEAN to TYPE_DOUBLE */
 
 typedef enum { VALUE_NONE, VALUE_NUMBER, VALUE_TEXT, VALUE_OTHER } value_kind_t;
-typedef struct { value_kind_t kind; uint8_t type; double number; bytes_t text; } value_t;
+typedef struct { value_kind_t kind; uint8_t type; double number; uint64_t bits; bytes_t text; } value_t;   /* bits: of a number, as they came */
 typedef struct { value_t value; uint32_t status; uint64_t source_ns, server_ns; } data_value_t;
 
 static void read_variant(reader_t *r, value_t *out, int depth);
@@ -152,7 +152,8 @@ static void read_scalar(reader_t *r, uint8_t type, value_t *out, int depth) {
   data_value_t inner;
   value_t value;
   if (type <= TYPE_DOUBLE) {
-    out->number = number_of(type, read_little(r, TYPE_SIZE[type]));
+    out->bits = read_little(r, TYPE_SIZE[type]);
+    out->number = number_of(type, out->bits);
     out->kind = VALUE_NUMBER;
     return;
   }
@@ -217,6 +218,9 @@ static void write_type(writer_t *w, uint16_t number) { write_u8(w, 1); write_u8(
 
 static void write_time(writer_t *w, uint64_t unix_ns) { write_little(w, unix_ns / 100 + 116444736000000000, 8); }
 
+static bool type_is_signed(uint8_t type) { return type == TYPE_SBYTE || type == TYPE_INT16 || type == TYPE_INT32 || type == TYPE_INT64; }
+static bool type_is_whole(uint8_t type) { return type >= TYPE_SBYTE && type <= TYPE_UINT64; }
+
 /* A number as a Variant of a numeric type; false when the type can't hold it. */
 static bool write_number(writer_t *w, uint8_t type, double value) {
   uint64_t bits = 0;
@@ -233,7 +237,7 @@ static bool write_number(writer_t *w, uint8_t type, double value) {
   } else if (type == TYPE_DOUBLE) memcpy(&bits, &value, 8);
   else if (type > TYPE_DOUBLE || !type) return false;
   else {
-    bool is_signed = type == TYPE_SBYTE || type == TYPE_INT16 || type == TYPE_INT32 || type == TYPE_INT64;
+    bool is_signed = type_is_signed(type);
     double span = TYPE_SIZE[type] == 8 ? 0x1p64 : (double)(1ull << 8 * TYPE_SIZE[type]);
     double low = is_signed ? -span / 2 : 0, top = is_signed ? span / 2 : span;
     if (!(rounded >= low && rounded < top)) return false;

@@ -1,19 +1,15 @@
 /* opcua-driver: one OPC UA server behind the contract's `driver`: SecurityPolicy None, anonymous, Read and Write.
  * Options: endpoint (opc.tcp://host:port/path), protocol (opcua), timeout ("1 s"), retries (0-10), block (nodes of one Read, 1-500), mode (read |
  * subscribe), publishing ("1 s"), sampling ("1 s"), queue (values kept for one item, 1-1000), wait ("10 s": for news, in one call), session-timeout ("60 s"), max-age ("10 s": a value with an older source timestamp becomes Uncertain_LastUsableValue; none by default).
- * Point addresses are NodeIds (nodes.h), those with a namespace's URI looked up in each new session (names.h); value = node's value * scale + offset. The first poll connects; a lost session is made anew within the poll.
+ * Point addresses are NodeIds (nodes.h), those with a namespace's URI looked up in each new session (names.h); value = node's value * scale + offset. An
+ * Int64 or UInt64 without scale and offset is a whole number, exact; every other number is a double. The first poll connects; a lost session is made anew within the poll.
  * A Read that fails marks its own points Bad; only when none could be read is the poll an error. Subscribed, each read-sensor waits for the next
  * values of one instant ("timeout": there was no news); what was sampled while no subscription stood is not asked for. */
 #include "nodes.h"
 #include "subscription.h"
+#include "values.h"
 
-enum { POINTS_MAX = 1000, ENDPOINT_MAX = 256, TIMEOUTS_MAX = 2, UNCERTAIN_LAST_USABLE = 0x40900000u };
-
-typedef exports_twinloop_gateway_driver_driver_error_t error_t;
-typedef twinloop_gateway_types_reading_t reading_t;
-typedef twinloop_gateway_types_text_reading_t text_t_reading;
-
-typedef struct { double scale, offset; uint32_t node, node_len; uint16_t id; uint8_t type, uri; } point_t;   /* uri: 1 + its place, or 0 */
+enum { POINTS_MAX = 1000, ENDPOINT_MAX = 256, TIMEOUTS_MAX = 2 };
 
 static struct {
   session_t session;
@@ -191,45 +187,7 @@ static outcome_t serve(service_t service, void *what, trouble_t *t) {
   return o;
 }
 
-/* A trouble that nobody will be told of. */
-static void forget(outcome_t o, trouble_t *t) {
-  if (o == BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER) twinloop_gateway_types_bus_error_free(&t->bus);
-  t->bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT;
-}
-
-static void fail(error_t *err, outcome_t o, trouble_t *t) {
-  if (o == BUS) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_BUS; err->val.bus = t->bus; }
-  else if (o == REJECTED) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_REJECTED; err->val.rejected = t->code; }
-  else { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_MALFORMED; device_driver_string_dup(&err->val.malformed, t->why); }
-}
-
 /* ---- read ----------------------------------------------------------------------------------------------------- */
-typedef struct { size_t first, count; reading_t *readings; text_t_reading *texts; size_t reading_count, text_count; } read_t;
-
-static void take_value(read_t *into, point_t *p, const data_value_t *v, uint64_t now) {
-  uint32_t status = v->status;
-  uint64_t measured = v->source_ns ? v->source_ns : v->server_ns ? v->server_ns : now;
-  double value = 0;
-  if (v->value.kind == VALUE_NUMBER) p->type = v->value.type;
-  if (!(status >> 31)) {
-    value = v->value.number * p->scale + p->offset;
-    if (v->value.kind == VALUE_NONE) status = BAD_NO_DATA;
-    else if (v->value.kind == VALUE_OTHER) status = BAD_TYPE;
-    else if (value - value != 0) status = BAD_SENSOR;       /* NaN or infinite */
-    else if (!(status >> 30) && d.max_age_ns && v->source_ns && v->source_ns < now && now - v->source_ns > d.max_age_ns) status = UNCERTAIN_LAST_USABLE;
-  }
-  if (status >> 31) value = 0;
-  else if (v->value.kind == VALUE_TEXT) {
-    text_t_reading *out = &into->texts[into->text_count++];
-    *out = (text_t_reading){.point = p->id, .status = status, .measured = measured};
-    out->value.len = v->value.text.len;
-    out->value.ptr = v->value.text.len ? take(NULL, v->value.text.len) : NULL;   /* an empty one is freed by nobody */
-    if (out->value.len) memcpy(out->value.ptr, v->value.text.at, v->value.text.len);
-    return;
-  }
-  into->readings[into->reading_count++] = (reading_t){.point = p->id, .value = value, .status = status, .measured = measured};
-}
-
 static outcome_t read_nodes(void *what, trouble_t *t) {
   read_t *into = what;
   size_t size = 256 + into->count * (16 + NODE_ID_MAX);
@@ -264,12 +222,6 @@ static outcome_t read_nodes(void *what, trouble_t *t) {
     take_value(into, &d.points[into->first + i], &v, now);
   }
   return FINE;
-}
-
-static uint32_t status_of(outcome_t o, const trouble_t *t) {
-  if (o == REJECTED) return t->code;
-  if (o == MALFORMED) return BAD_COMMUNICATION;
-  return t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT ? BAD_TIMEOUT : BAD_NOT_CONNECTED;
 }
 
 /* ---- subscribed ------------------------------------------------------------------------------------------------- */
@@ -362,16 +314,6 @@ static outcome_t read_subscribed(read_t *into, trouble_t *t) {
   return o;
 }
 
-static bool hand_over(read_t *into, exports_twinloop_gateway_driver_batch_t *ret) {
-  if (!into->reading_count) { free(into->readings); into->readings = NULL; }   /* the bindings free no empty list */
-  if (!into->text_count) { free(into->texts); into->texts = NULL; }
-  ret->readings.ptr = into->readings;
-  ret->readings.len = into->reading_count;
-  ret->texts.ptr = into->texts;
-  ret->texts.len = into->text_count;
-  return true;
-}
-
 static void count_poll(outcome_t o) {
   d.polls++;
   if (o != FINE) d.errors++;
@@ -383,12 +325,11 @@ static void count_poll(outcome_t o) {
 
 static bool listen(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
   trouble_t t = {0};
-  read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
+  read_t into = read_begin(d.point_count, d.max_age_ns);
   outcome_t o = read_subscribed(&into, &t);
   count_poll(o);
-  if (o == FINE && into.reading_count + into.text_count) return hand_over(&into, ret);
-  free(into.readings);
-  free(into.texts);
+  if (o == FINE && into.reading_count + into.text_count + into.integer_count) return hand_over(&into, ret);
+  read_end(&into, true);
   if (o == FINE) { o = BUS; t.bus.tag = TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT; }
   fail(err, o, &t);
   return false;
@@ -401,7 +342,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   size_t good = 0;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   if (d.subscribing) return listen(ret, err);
-  read_t into = {0, 0, take(NULL, (d.point_count + 1) * sizeof *into.readings), take(NULL, (d.point_count + 1) * sizeof *into.texts), 0, 0};
+  read_t into = read_begin(d.point_count, d.max_age_ns);
   for (into.first = 0; into.first < d.point_count; into.first += into.count) {
     into.count = d.point_count - into.first < d.block ? d.point_count - into.first : d.block;
     bool asked = o != BUS;                          /* a silent server is asked once a poll, not once a block */
@@ -415,8 +356,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   }
   count_poll(first);
   if (d.point_count && !good) {
-    free(into.readings);
-    free(into.texts);
+    read_end(&into, true);
     fail(err, first, &first_trouble);
     return false;
   }
@@ -425,12 +365,12 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */
-typedef struct { point_t *point; double value; bool unfit; } write_t;
+typedef struct { point_t *point; const written_t *value; bool unfit; } write_t;
 
 static outcome_t write_node(void *what, trouble_t *t) {
   write_t *job = what;
-  uint8_t data[NODE_ID_MAX + TOKEN_BYTES_MAX + 256];
-  writer_t w = {data, 0, sizeof data, false};
+  size_t size = NODE_ID_MAX + TOKEN_BYTES_MAX + 256 + (job->value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT ? job->value->val.text.len : 0);
+  writer_t w = {take(NULL, size), 0, size, false};
   reader_t r;
   request_begin(&d.session, &w, WRITE);
   write_u32(&w, 1);
@@ -438,8 +378,10 @@ static outcome_t write_node(void *what, trouble_t *t) {
   write_u32(&w, ATTRIBUTE_VALUE);
   write_null(&w);
   write_u8(&w, 1);                                  /* a DataValue with a value only: few servers take more */
-  if (!write_number(&w, job->point->type, (job->value - job->point->offset) / job->point->scale)) { job->unfit = true; return FINE; }
-  outcome_t o = call(&d.session, "MSG", WRITE, &w, &r, t);
+  job->unfit = !write_value(&w, job->point, job->value);
+  outcome_t o = job->unfit ? FINE : call(&d.session, "MSG", WRITE, &w, &r, t);
+  free(w.at);
+  if (job->unfit) return FINE;
   if (o != FINE) return o;
   uint32_t count = read_count(&r), status = read_u32(&r);
   for (uint32_t n = read_count(&r); n && !r.bad; n--) skip_diagnostics(&r);
@@ -450,16 +392,16 @@ static outcome_t write_node(void *what, trouble_t *t) {
 
 /* The type that a node has is the one that it was last read with. */
 static outcome_t learn_type(point_t *p, trouble_t *t) {
-  reading_t reading;
-  text_t_reading text;
-  read_t into = {(size_t)(p - d.points), 1, &reading, &text, 0, 0};
+  read_t into = read_begin(d.point_count, d.max_age_ns);
+  into.first = (size_t)(p - d.points);
+  into.count = 1;
   outcome_t o = serve(read_nodes, &into, t);
-  if (o == FINE && into.text_count) free(text.value.ptr);
-  if (o == FINE && !p->type && into.reading_count && reading.status >> 31) { t->code = reading.status; return REJECTED; }
+  if (o == FINE && !p->type && into.reading_count && into.readings->status >> 31) { t->code = into.readings->status; o = REJECTED; }
+  read_end(&into, true);
   return o;
 }
 
-bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, double value, error_t *err) {
+static bool write_point(uint16_t id, const written_t *value, error_t *err) {
   trouble_t t = {0};
   outcome_t o = FINE;
   write_t job = {NULL, value, false};
@@ -480,6 +422,12 @@ bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_dri
   }
   if (o != FINE) { d.errors++; fail(err, o, &t); return false; }
   return true;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t id, written_t *value, error_t *err) {
+  bool ok = write_point(id, value, err);
+  exports_twinloop_gateway_driver_written_free(value);
+  return ok;
 }
 
 void exports_twinloop_gateway_driver_get_status(exports_twinloop_gateway_driver_driver_status_t *ret) {

@@ -2,8 +2,10 @@
  * Options: lane (0-3, default 1); alert ("pressure>8.5, level<0.1"): such a Good reading raises an alert;
  * drop ("noise, spare"): points never sent; bad (forward | cache | drop): readings with a Bad status;
  * down (forward | cache | drop): everything else while the link is down; shed ("0.9"): above this share of the store,
- * readings without an alert are dropped. Rules are asked in that order, the first that speaks decides. */
+ * readings without an alert are dropped. Rules are asked in that order, the first that speaks decides. Whole numbers are readings like any other,
+ * held against a bound without rounding. */
 #include "../bindings/routing_policy.h"
+#include "../integers.h"
 #include "../text.h"
 
 enum { POINTS_MAX = 4096 };
@@ -112,16 +114,29 @@ static verdict_t drop_for(const char *why) {
   return v;
 }
 
+/* Of a reading of either kind, on which side of an alert's bound it is. */
+typedef struct { uint16_t point; uint32_t status; bool below, above; } seen_t;
+
+static seen_t seen_reading(const twinloop_gateway_types_reading_t *r) {
+  double bound = p.rules[r->point].bound;
+  return (seen_t){r->point, r->status, r->value < bound, r->value > bound};
+}
+
+static seen_t seen_integer(const twinloop_gateway_types_integer_reading_t *r) {
+  double bound = p.rules[r->point].bound;
+  return (seen_t){r->point, r->status, integer_below(r->value, bound), integer_above(r->value, bound)};
+}
+
 /* True when this reading departs from the verdict for the whole batch; then `v` is its own. */
-static bool departs(const twinloop_gateway_types_reading_t *r, uint8_t whole, verdict_t *v) {
-  const rule_t *rule = &p.rules[r->point];
+static bool departs(seen_t seen, uint8_t whole, verdict_t *v) {
+  const rule_t *rule = &p.rules[seen.point];
   if (rule->drop) { if (whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP) return false; *v = drop_for("listed"); return true; }
-  if (STATUS_BAD(r->status)) {
+  if (STATUS_BAD(seen.status)) {
     if (p.bad == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD || p.bad == whole) return false;
     *v = p.bad == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for("bad status") : plain(p.bad);
     return true;
   }
-  if ((rule->compare == '>' && r->value > rule->bound) || (rule->compare == '<' && r->value < rule->bound)) {
+  if ((rule->compare == '>' && seen.above) || (rule->compare == '<' && seen.below)) {
     v->tag = EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_ALERT;
     routing_policy_string_dup(&v->val.alert, rule->compare == '>' ? "above its bound" : "below its bound");
     return true;
@@ -129,36 +144,43 @@ static bool departs(const twinloop_gateway_types_reading_t *r, uint8_t whole, ve
   return false;
 }
 
+static bool all_known(const exports_twinloop_gateway_policy_batch_t *input) {
+  for (size_t i = 0; i < input->readings.len; i++) if (input->readings.ptr[i].point >= p.rule_count) return false;
+  for (size_t i = 0; i < input->integers.len; i++) if (input->integers.ptr[i].point >= p.rule_count) return false;
+  return true;
+}
+
+/* What departs from the verdict for the whole batch, in the batch's order. */
+static exports_twinloop_gateway_policy_list_exception_t exceptions(const exports_twinloop_gateway_policy_batch_t *input, uint8_t whole) {
+  exports_twinloop_gateway_policy_list_exception_t out = {NULL, 0};
+  size_t readings = input->readings.len, all = readings + input->integers.len;
+  for (size_t i = 0; i < all; i++) {
+    seen_t seen = i < readings ? seen_reading(&input->readings.ptr[i]) : seen_integer(&input->integers.ptr[i - readings]);
+    verdict_t v;
+    if (!departs(seen, whole, &v)) continue;
+    if (!out.ptr) out.ptr = malloc(all * sizeof *out.ptr);
+    out.ptr[out.len].point = seen.point;
+    out.ptr[out.len++].verdict = v;
+  }
+  return out;
+}
+
 bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_origin_t *source,
                                             exports_twinloop_gateway_policy_batch_t *input,
                                             exports_twinloop_gateway_policy_link_state_t *uplink,
                                             exports_twinloop_gateway_policy_decision_t *ret,
                                             exports_twinloop_gateway_policy_policy_error_t *err) {
+  bool known = p.configured && all_known(input), shed = uplink->store_used > p.shed;
   routing_policy_string_free(&source->device);
-  if (!p.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_NOT_CONFIGURED; return false; }
-  bool shed = uplink->store_used > p.shed;
-  uint8_t whole = shed ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP
-                : uplink->up ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD : p.down;
-  exports_twinloop_gateway_policy_exception_t *except = NULL;
-  size_t n = 0;
-  for (size_t i = 0; i < input->readings.len; i++) {
-    const twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
-    verdict_t v;
-    if (r->point >= p.rule_count) {
-      err->tag = TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_BAD_INPUT;
-      routing_policy_string_dup(&err->val.bad_input, "unknown point");
-      free(except);
-      exports_twinloop_gateway_policy_batch_free(input);
-      return false;
-    }
-    if (!departs(r, whole, &v)) continue;
-    if (!except) except = malloc(input->readings.len * sizeof *except);
-    except[n].point = r->point;
-    except[n++].verdict = v;
+  if (known) {
+    uint8_t whole = shed ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP
+                  : uplink->up ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD : p.down;
+    ret->verdict = whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for(shed ? "shed" : "link down") : plain(whole);
+    ret->except = exceptions(input, whole);
+  } else {
+    err->tag = p.configured ? TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_BAD_INPUT : TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_NOT_CONFIGURED;
+    if (p.configured) routing_policy_string_dup(&err->val.bad_input, "unknown point");
   }
-  ret->verdict = whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for(shed ? "shed" : "link down") : plain(whole);
-  ret->except.ptr = except;
-  ret->except.len = n;
   exports_twinloop_gateway_policy_batch_free(input);
-  return true;
+  return known;
 }

@@ -1,6 +1,7 @@
 /* smooth: a deliberately heavy transform. Each reading is replaced by the median of its last `window` values, found by
  * sorting that window `passes` times (1-1000): a stand-in for the filter that is too much for the board.
- * Options: window (3-255), passes (1-1000). Bad readings pass untouched. */
+ * Options: window (3-255), passes (1-1000). Bad readings pass untouched, and whole numbers: of an even count of them the median would
+ * be no whole number, and what is counted exactly (energy, pieces) wants no filter. */
 #include "../bindings/reading_transform.h"
 #include "../text.h"
 
@@ -80,7 +81,12 @@ bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gate
                                                            exports_twinloop_gateway_transform_batch_t *input,
                                                            exports_twinloop_gateway_transform_batch_t *ret,
                                                            exports_twinloop_gateway_transform_transform_error_t *err) {
-  if (!configured) { err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED; return false; }
+  if (!configured) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED;
+    twinloop_gateway_types_batch_free(input);
+    reading_transform_string_free(&source->device);
+    return false;
+  }
   for (size_t i = 0; i < input->readings.len; i++) {
     twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
     if (STATUS_BAD(r->status)) continue;
