@@ -75,7 +75,7 @@ class RegisterImage:
         if cell is None:
             return float(self.bits[point.table][point.address - self.first[point.table]])
         raw = self.raw[point.table]
-        if cell.order == "be":
+        if cell.order == "be" and not cell.exact:
             return float(cell.struct.unpack_from(raw, cell.position)[0]) * cell.scale + cell.offset
         return cell.decode(bytes(raw[cell.position : cell.position + cell.size]))
 

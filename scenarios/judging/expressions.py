@@ -66,7 +66,7 @@ _WORDS = {
 _OPERATORS = {"=<": "<=", "=>": ">=", "< =": "<=", "> =": ">=", "=": "==", "<>": "!=", "≤": "<=", "≥": ">="}
 """what is written instead -> what is meant"""
 _NUMBER = re.compile(
-    r"^(?P<number>[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,3})?) ?(?P<unit>\S.*)?$"
+    r"^(?P<number>[+-]?[0-9]{1,20}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,3})?) ?(?P<unit>\S.*)?$"
 )
 
 
@@ -228,7 +228,9 @@ def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
         found = _NUMBER.match(text)
         if not found:
             raise ExpressionError(f'expected a number with the point\'s unit, e.g. "90 degC", got "{text}"')
-        number = float(found["number"])
+        digits = found["number"]
+        # a whole one stays an int, as integers of 64 bits are: a float counts by ones up to 2^53 only
+        number = int(digits) if re.fullmatch(r"[+-]?[0-9]+", digits) else float(digits)
         if number - number != 0.0:
             raise ExpressionError(f'expected a number that a float can hold, got "{text}"')
         return number, found["unit"] or ""

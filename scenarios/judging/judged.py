@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.sim.kernel.histogram import NEVER
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,13 @@ class Judged:
     verdict: Verdict
     measured: float | None
     why: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Of what was measured."""
+        return "ns" if self.expectation.within_ns is not None else self.expectation.unit
+
+    @property
+    def never(self) -> bool:
+        """Is it a time later than any bound? A value may be as large a number."""
+        return self.measured is not None and self.unit != "value" and self.measured >= NEVER

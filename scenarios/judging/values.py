@@ -17,6 +17,7 @@ from twinloop.scenarios.judging.expressions import ExpressionError
 from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
+from twinloop.scenarios.text.units import show_number
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.ledger import Row
 from twinloop.sim.gateway.reader import Reader
@@ -159,7 +160,7 @@ class ValueWatch:
             if self._broken is None:
                 return Verdict.PASS, self._last, ""
             at_ns, device, value = self._broken
-            return Verdict.FAIL, value, f"first at {at_ns / 1e9:g} s: {device} {value:g}"
+            return Verdict.FAIL, value, f"first at {at_ns / 1e9:g} s: {device} {show_number(value)}"
         value = {
             "min": self._least,
             "max": self._most,
@@ -198,7 +199,7 @@ class ValueWatch:
                 f"nothing was due of {len(late)} of {len(self._index)} devices after the event",
             )
         missing = len(self._index) - len(self._latest)
-        last = f"; the last value is {self._last:g}" if self.count else ""
+        last = f"; the last value is {show_number(self._last)}" if self.count else ""
         return (
             Verdict.FAIL,
             NEVER,

@@ -21,7 +21,6 @@ from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.text.errors import printable
 from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size
 from twinloop.scenarios.text.words import number_of
-from twinloop.sim.kernel.histogram import NEVER
 
 STYLES = {
     Verdict.PASS: "bold green",
@@ -197,9 +196,9 @@ def measured_text(one: Judged) -> str:
     value = one.measured
     if value is None:
         return "no data"
-    if value >= NEVER:
+    if one.never:
         return "never"
-    unit = "ns" if one.expectation.within_ns is not None else one.expectation.unit
+    unit = one.unit
     if unit == "ns":
         return show_duration(value)
     if unit == "bytes":

@@ -296,14 +296,13 @@ def _truth(truth: Truth) -> dict[str, Any]:
 
 
 def _expectation(one: Judged) -> dict[str, Any]:
-    never = one.measured is not None and one.measured >= NEVER
     out: dict[str, Any] = {
         "expression": one.expectation.text,
         "verdict": one.verdict.value,
-        "measured": None if never else one.measured,
-        "unit": "ns" if one.expectation.within_ns is not None else one.expectation.unit,
+        "measured": None if one.never else one.measured,
+        "unit": one.unit,
     }
-    if never:
+    if one.never:
         out["never"] = True
     if one.why:
         out["why"] = one.why

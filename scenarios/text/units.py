@@ -167,6 +167,8 @@ def faults_in_window(text: Any) -> tuple[int, int]:
 def show_number(value: float, digits: int = 6) -> str:
     """A number for people: so many digits that count, whole numbers with all of theirs, no exponent where
     others have to read it (very small ones have one)."""
+    if isinstance(value, int):
+        return str(value)
     if abs(value) >= 10**digits or value % 1 == 0:
         return f"{value:.0f}"
     text = f"{value:.{digits}g}"
