@@ -151,7 +151,7 @@ class Linked(NamedTuple):
     grants: tuple[str, ...]
     parks: bool
     """some import parks: every call runs on a fiber"""
-    knows_integers: bool
+    knows_integers: bool = False
     """batches that it is given have a list of integers: it is of the contract 0.2"""
 
 

@@ -65,7 +65,7 @@ def test_a_batch_reads_the_same_in_place_and_by_type(
     host: Host, readings: list[Reading], texts: list[TextReading]
 ) -> None:
     with open_stage(host, "normalize", "transform", []) as stage:
-        stage.begin("transform-readings", (Origin("d", 1), (readings, texts)), FUEL)
+        stage.begin("transform-readings", (Origin("d", 1), (readings, texts, [])), FUEL)
         stage.advance()
         decoded = stage.result().value
         lists = batch_in(stage.result_at)
@@ -96,7 +96,7 @@ def test_a_batch_of_any_length(host: Host, count: int) -> None:
     assert instance.result().ok
     instance.begin(
         "transform-readings",
-        (Origin("d", 1), ([Reading(i, float(i), 0, 7) for i in range(count)], [])),
+        (Origin("d", 1), ([Reading(i, float(i), 0, 7) for i in range(count)], [], [])),
         100 * FUEL,
     )
     instance.advance()
@@ -107,7 +107,7 @@ def test_a_batch_of_any_length(host: Host, count: int) -> None:
 
 
 def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
-    batch = ([Reading(3, 1.5, 0, 7)], [])
+    batch = ([Reading(3, 1.5, 0, 7)], [], [])
     state = LinkState(True, 11, 12, 13, 0.5)
     with (
         open_stage(host, "normalize", "transform", []) as transform,
@@ -119,7 +119,7 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
         lists = batch_in(transform.result_at)
         assert lists is not None
         transform.take_result(block.held)
-        block.set_batch(5, lists)
+        assert block.set_batch(5, lists, policy.linked.knows_integers) == 0
         block.set_link(*state)
         policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
         fuel_typed = policy.advance()

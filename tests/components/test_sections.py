@@ -18,7 +18,7 @@ from tests.plants import WASM
 from twinloop.components.build import _wasm_tools
 from twinloop.components.contract.contract import interface
 from twinloop.components.host.binary import ITEMS_MAX, SectionsError
-from twinloop.components.host.component import ComponentRefused
+from twinloop.components.host.component import ComponentRefused, served
 from twinloop.components.host.host import Host
 from twinloop.components.host.sections import (
     COMPONENT_PREAMBLE,
@@ -90,7 +90,7 @@ def test_every_shipped_guest_imports_and_exports_what_wasmtime_says(host: Host, 
 )
 def test_component_text_as_binary(guest: Callable[[], bytes]) -> None:
     found = read_sections(binary(guest().decode()))
-    assert found.imports[0].name == interface("types")
+    assert found.imports[0].name == interface("types", "0.1.0")
     assert len(found.modules) == 2
     assert found.modules[1].name == "m"
 
@@ -336,8 +336,8 @@ def refused(host: Host, text: str, role: str, monkeypatch: pytest.MonkeyPatch) -
         ('(component (import "wasi:logging/logging@0.1.0" (instance (export "exit" (func)))))', "driver", "imports wasi:logging/logging@0.1.0, which no gateway offers; of WASI this host offers 0.2: wasi:cli, wasi:io, wasi:random, wasi:clocks, wasi:filesystem, wasi:sockets, wasi:http"),
         ('(component (import "wasi:io/error@0.3.0" (instance (export "error" (type (sub resource))))))', "driver", "imports wasi:io/error@0.3.0, which no gateway offers; of WASI this host offers 0.2: wasi:cli, wasi:io, wasi:random, wasi:clocks, wasi:filesystem, wasi:sockets, wasi:http"),
         ('(component (import "bare" (func)))', "policy", "imports bare, which no gateway offers"),
-        ('(component (import "twinloop:gateway/clock@0.2.0" (instance (export "now" (func (result u64))))))', "driver",
-         "imports twinloop:gateway/clock@0.2.0, which no gateway offers; this host offers version 0.1.0"),
+        ('(component (import "twinloop:gateway/clock@0.3.0" (instance (export "now" (func (result u64))))))', "driver",
+         "imports twinloop:gateway/clock@0.3.0, which no gateway offers; " + served()),
         (f'(component (import "{interface("fieldbus")}" (instance (export "reset" (func)))))', "transform", "imports fieldbus, which a transform can't be granted"),
     ],
 )  # fmt: skip

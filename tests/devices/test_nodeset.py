@@ -62,7 +62,7 @@ def test_the_driver_reads_and_writes_it(host: Host) -> None:
     bus = Bus(peer.talk)
     result = ask(instance, bus)
     assert [(r.point, r.status) for r in result.value.readings] == [(i, 0) for i in range(5)]
-    assert ask(instance, bus, "write-register", (4, 600.0)).ok
+    assert ask(instance, bus, "write-register", (4, ("real", 600.0))).ok
     assert ask(instance, bus).value.readings[4].value == 600.0
     instance.close()
     peer.close()
