@@ -22,6 +22,7 @@ from twinloop.components.host.component import (
     ComponentRefused,
     binary_of,
     exported_as,
+    served,
 )
 from twinloop.components.host.host import Host
 from twinloop.components.host.sections import read_sections
@@ -142,4 +143,7 @@ def _adapter(binary: bytes) -> tuple[Adapter | None, str]:
                 raise ComponentRefused(f"exports {' and '.join(found)}: an adapter is for one of them")
             if found:
                 return adapter, found[0]
+        for name in exports:
+            if name.startswith(ADAPTED):
+                raise ComponentRefused(f"exports {name}, for which there is no adapter; {served()}")
     return None, ""

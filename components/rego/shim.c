@@ -140,7 +140,9 @@ static void put_number(double value, bool single) {
     if (places) { put("."); put_digits(whole % (uint64_t)power, places); }
     return;
   }
-  put_long(size);
+  /* As large as a whole number of 64 bits, which may be held against it: with all digits, too. */
+  if (size >= 9007199254740992.0 && size < 18446744073709551616.0) put_integer((uint64_t)size);
+  else put_long(size);
 }
 
 static bool is_finite(double value) { return value - value == 0; }

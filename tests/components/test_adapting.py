@@ -20,6 +20,8 @@ from twinloop.components.host.instance import Instance
 GUESTS = Path(__file__).parents[1] / "guests"
 THEIRS = GUESTS / "example-device" / "example-device.wasm"
 STREAM = GUESTS / "rust-stream-driver" / "rust-stream-driver.wasm"
+STREAM_01 = Path(__file__).with_name("stream-driver-0.1.wasm")
+"""the same, built when the contract was 0.1"""
 LOGGING = GUESTS / "logging" / "logging.wasm"
 NOW_NS = 1_700_000_000_123_456_789
 PLAIN, MAY_FAIL = "$reading", "(result $reading (error string))"
@@ -168,7 +170,7 @@ def test_what_the_interface_cannot_say_is_answered(host: Host) -> None:
             instance, point("other"), PointConfig(9, "x", "", "", 1, 0, None, None), point="x"
         ).ok
         assert ask(instance, nobody).value.readings[0].point == 9
-        assert ask(instance, nobody, "write-register", (3, 1.0)).value == ("other", "read-only")
+        assert ask(instance, nobody, "write-register", (3, ("real", 1.0))).value == ("other", "read-only")
         assert tuple(ask(instance, nobody, "get-status")) == ("ok", 1, 0, "")
 
 
@@ -207,18 +209,23 @@ def test_many_polls_leave_nothing_behind(host: Host) -> None:
         assert instance.memory.size_bytes == before
 
 
-def test_a_stream_is_a_batch_a_poll(host: Host) -> None:
+def told(instance: Instance, *options: tuple[str, str]) -> Any:
+    """A configure, as components of its contract take it."""
+    settings = Settings("d/1", [point()], [("protocol", "modbus-tcp"), *options])
+    return ask(instance, nobody, "configure", (settings.of(instance.linked.component.contract),))
+
+
+@pytest.mark.parametrize("stream", [STREAM, STREAM_01], ids=["as built", "0.1"])
+def test_a_stream_is_a_batch_a_poll(host: Host, stream: Path) -> None:
     asked: list[tuple[str, Any]] = []
 
     def answer(request: Any) -> Any:
         asked.append((request.name, request.arguments[0]))
         return None if request.name == "clock.sleep" else gauge(request)
 
-    with adapted(host, STREAM.read_bytes(), ("fieldbus", "clock")) as instance:
-        settings = Settings(
-            "d/1", [point()], [("protocol", "modbus-tcp"), ("batches", "3"), ("interval", "20 ms")]
-        )
-        assert ask(instance, nobody, "configure", (settings,)).ok
+    with adapted(host, stream.read_bytes(), ("fieldbus", "clock")) as instance:
+        track = instance.linked.component.contract.track
+        assert told(instance, ("batches", "3"), ("interval", "20 ms")).ok
         for poll in range(3):
             asked.clear()
             found = ask(instance, answer)
@@ -229,15 +236,33 @@ def test_a_stream_is_a_batch_a_poll(host: Host) -> None:
         assert ask(instance, answer).value == ("bus", ("disconnected", None))
         assert ask(instance, answer).ok
         assert ask(instance, answer, "get-status").health == "ok"
-        assert ask(instance, nobody, "write-register", (3, 1.0)).value == ("other", "read-only")
+        written: Any = 1.0 if track == "0.1" else ("real", 1.0)
+        assert ask(instance, nobody, "write-register", (3, written)).value == ("other", "read-only")
 
 
-def test_a_stream_that_cannot_be(host: Host) -> None:
-    with adapted(host, STREAM.read_bytes(), ("fieldbus", "clock")) as instance:
-        assert ask(instance, nobody, "configure", (Settings("d/1", [point()], [("fail", "")]),)).ok
+@pytest.mark.parametrize("stream", [STREAM, STREAM_01], ids=["as built", "0.1"])
+def test_a_stream_that_cannot_be(host: Host, stream: Path) -> None:
+    with adapted(host, stream.read_bytes(), ("fieldbus", "clock")) as instance:
+        assert told(instance, ("fail", "")).ok
         assert ask(instance, nobody).value == ("other", "no subscription")
-        bad = Settings("d/1", [point()], [("interval", "soon")])
-        assert ask(instance, nobody, "configure", (bad,)).value == ("bad-option", "interval")
+        assert told(instance, ("interval", "soon")).value == ("bad-option", "interval")
+
+
+def test_a_stream_keeps_its_contract(host: Host) -> None:
+    whole = load_whole(host, [("stream", STREAM_01.read_bytes())], "driver")
+    assert whole.component.contract.track == "0.1"
+    assert "exports twinloop:gateway/driver-stream@0.1.0: an adapter makes it a driver" in whole.note
+    for version in ("0.2.0", "0.1.7"):
+        text = f'(component (component $c) (instance $i (instantiate $c)) (export "twinloop:gateway/driver-stream@{version}" (instance $i)))'
+        said = rf"exports twinloop:gateway/driver-stream@{version}, .* expected the functions of twinloop:gateway/driver-stream@{version[:4]}0 as"
+        with pytest.raises(ComponentRefused, match=said):
+            load_whole(host, [("stream", text.encode())], "driver")
+    other = '(component (component $c) (instance $i (instantiate $c)) (export "twinloop:gateway/driver-stream@0.3.0" (instance $i)))'
+    with pytest.raises(
+        ComponentRefused,
+        match=r"driver-stream@0.3.0, for which there is no adapter; this host serves 0.2.x and 0.1.x",
+    ):
+        load_whole(host, [("stream", other.encode())], "driver")
 
 
 def test_several_are_joined_before_they_are_adapted(host: Host) -> None:

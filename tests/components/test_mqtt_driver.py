@@ -248,23 +248,23 @@ def test_writes_are_published_and_wait_for_the_broker(host: Host) -> None:
     )
     watcher.received(encode(Connect("w")) + encode(Subscribe(1, ((f"{TOPIC}/set", 0),))), 0)
     for value in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0):
-        assert ask(instance, bus, "write-register", (1, value)).ok
+        assert ask(instance, bus, "write-register", (1, ("real", value))).ok
     assert [json.loads(payload) for payload in seen] == [
         {"b": pytest.approx(v, abs=1e-9)} for v in (7.5, -3.0, 0.1, 123456789.0, 1e-7, 0.0)
     ]
-    assert ask(instance, bus, "write-register", (9, 1.0)) == (False, ("no-such-point", 9))
-    assert ask(instance, bus, "write-register", (1, float("nan"))) == (
+    assert ask(instance, bus, "write-register", (9, ("real", 1.0))) == (False, ("no-such-point", 9))
+    assert ask(instance, bus, "write-register", (1, ("real", float("nan")))) == (
         False,
         ("other", "a number that JSON can't say"),
     )
     seen.clear()
     for value in (1e300, -1e-10, 1.23456789e-7, 5e-324, 123456.789012345, -0.0):
-        assert ask(instance, bus, "write-register", (1, value)).ok, value
+        assert ask(instance, bus, "write-register", (1, ("real", value))).ok, value
     assert [json.loads(payload)["b"] for payload in seen] == [
         pytest.approx(v, rel=1e-15) for v in (1e300, -1e-10, 1.23456789e-7, 5e-324, 123456.789012345, 0.0)
     ]
     publish(bus.broker, document(a=1))
-    assert ask(instance, bus, "write-register", (1, 1.0)).ok, "a message that came first waits"
+    assert ask(instance, bus, "write-register", (1, ("real", 1.0))).ok, "a message that came first waits"
     assert ask(instance, bus).value.readings[0].value == 1.0
     instance.close()
 

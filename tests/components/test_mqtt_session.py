@@ -176,7 +176,7 @@ def test_a_nudge_does_not_break_a_handshake_or_a_write(host: Host) -> None:
     ask(instance, bus)
     assert bus.resets == 0
     late.clear()
-    assert ask(instance, bus, "write-register", (0, 1.0)).ok
+    assert ask(instance, bus, "write-register", (0, ("real", 1.0))).ok
     assert bus.resets == 0
     instance.close()
 
@@ -232,10 +232,17 @@ def test_an_address_that_would_break_json_is_refused(host: Host, address: str) -
 def test_memory_stays_flat(host: Host) -> None:
     instance, bus = session(host)
     assert bus.broker is not None
+    written: tuple[Any, ...] = (
+        lambda k: ("real", float(k)),
+        lambda k: ("integer", ("unsigned", 2**63 + k)),
+        lambda k: ("text", f'"{k}'),
+    )
 
     def messages(count: int) -> None:
         for k in range(count):
-            payload = (document(a=k), document(a="", b="text"), b"{", document(), b"x" * 20_000)[k % 5]
+            payload = (document(a=k, b=2**63 + k), document(a="", b="text"), b"{", document(), b"x" * 20_000)[
+                k % 5
+            ]
             publish(bus.broker, payload, k % 2)  # type: ignore[arg-type]
             ask(instance, bus)
             if k % 50 == 0:
@@ -245,7 +252,7 @@ def test_memory_stays_flat(host: Host) -> None:
                 for _ in range(3):
                     ask(instance, bus)
             ask(instance, bus, "get-status")
-            ask(instance, bus, "write-register", (0, float(k)))
+            ask(instance, bus, "write-register", (0, written[k % 3](k)))
 
     messages(300)
     before = instance.memory_bytes

@@ -68,22 +68,22 @@ def test_a_session_that_was_killed_is_made_anew_within_the_poll(host: Host, peer
 def test_writes_have_the_nodes_type_and_are_refused_by_name(host: Host, peer: Peer) -> None:
     instance = driver(host)
     bus = Bus(peer.talk)
-    assert ask(instance, bus, "write-register", (9, 7.5)).ok, "its type is learnt first"
+    assert ask(instance, bus, "write-register", (9, ("real", 7.5))).ok, "its type is learnt first"
     assert truth(peer)[9] == 7.5
     assert ask(instance, bus).value.readings[9].value == 7.5
-    assert ask(instance, bus, "write-register", (9, 1e39)) == (
+    assert ask(instance, bus, "write-register", (9, ("real", 1e39))) == (
         False,
         ("other", "value does not fit the node's type"),
     )
-    assert ask(instance, bus, "write-register", (9, 17.0)) == (
+    assert ask(instance, bus, "write-register", (9, ("real", 17.0))) == (
         False,
         ("rejected", STATUS_CODES["BadOutOfRange"]),
     )
-    assert ask(instance, bus, "write-register", (0, 1.0)) == (
+    assert ask(instance, bus, "write-register", (0, ("real", 1.0))) == (
         False,
         ("rejected", STATUS_CODES["BadNotWritable"]),
     )
-    assert ask(instance, bus, "write-register", (77, 1.0)) == (False, ("no-such-point", 77))
+    assert ask(instance, bus, "write-register", (77, ("real", 1.0))) == (False, ("no-such-point", 77))
     assert truth(peer)[9] == 7.5
     instance.close()
 

@@ -246,7 +246,7 @@ def test_a_fault_without_a_handle_keeps_its_code(host: Host, replay: Replay) -> 
 def test_what_is_no_number_is_not_written(host: Host, replay: Replay, value: float) -> None:
     instance, bus = driver(host), Bus(replay.talk)
     assert ask(instance, bus).ok
-    assert ask(instance, bus, "write-register", (9, value)) == (
+    assert ask(instance, bus, "write-register", (9, ("real", value))) == (
         False,
         ("other", "value does not fit the node's type"),
     )

@@ -90,7 +90,7 @@ def test_writes_go_between_and_lose_no_notification(host: Host) -> None:
     count = len(seen(instance, bus, 3 * S))
     assert count
     for value in (1.0, 2.0, 3.0):
-        assert ask(instance, bus, "write-register", (9, value)).ok
+        assert ask(instance, bus, "write-register", (9, ("real", value))).ok
         batches = seen(instance, bus, peer.env.now + 2 * S)
         assert [r.value for batch in batches for r in batch if r.point == 9] == [value]
         assert len({batch[0].measured for batch in batches}) >= 3

@@ -15,6 +15,7 @@ import pytest
 
 from tests.plants import WASM
 from twinloop.components.contract.contract import (
+    IntegerReading,
     LinkState,
     Origin,
     PointConfig,
@@ -54,7 +55,7 @@ POLICY = modules(BUILT.read_bytes())[1]
 
 @pytest.fixture
 def policy(host: Host) -> Iterator[Instance]:
-    instance = host.instantiate(host.link(host.load(BUILT, "policy"), []), {}, FUEL)
+    instance = host.instantiate(host.link(host.load(component_of(POLICY), "policy"), []), {}, FUEL)
     assert instance.fault is None
     yield instance
     instance.close()
@@ -72,7 +73,7 @@ def configure(instance: Instance, *options: tuple[str, str]) -> Any:
 
 
 def alerts(instance: Instance, *readings: Reading) -> list[int]:
-    decision = call(instance, "decide", Origin("d", 7), (list(readings), []), UP)
+    decision = call(instance, "decide", Origin("d", 7), (list(readings), [], []), UP)
     return [point for point, verdict in decision.value[1] if verdict == ("alert", "above its high limit")]
 
 
@@ -82,14 +83,14 @@ def test_the_same_policy_makes_the_same_component() -> None:
 
 
 def test_a_bundle_is_opened() -> None:
-    assert component_of(bundle({"/policy.wasm": POLICY, "/data.json": b"{}"})) == BUILT.read_bytes()
+    assert component_of(bundle({"/policy.wasm": POLICY, "/data.json": b"{}"})) == component_of(POLICY)
 
 
 def test_decisions(policy: Instance) -> None:
     assert configure(policy).ok
     texts = [TextReading(3, 'a "b"\\ \n é', 0, 5)]
     for up, kind in ((True, "forward"), (False, "cache")):
-        decision = call(policy, "decide", Origin("d", 0), (READINGS, texts), UP._replace(up=up))
+        decision = call(policy, "decide", Origin("d", 0), (READINGS, texts, []), UP._replace(up=up))
         assert decision.value[0] == (kind, 1)
         assert [point for point, _ in decision.value[1]] == [8, 9]
 
@@ -109,22 +110,46 @@ def test_numbers_arrive_to_the_last_bit(policy: Instance, value: float, above: b
     assert alerts(policy, Reading(0, value, 0, 0)) == ([0] if above else [])
 
 
+@pytest.mark.parametrize(
+    ("high", "value", "above"),
+    [
+        (2.0**53, 2**53, False), (2.0**53, 2**53 + 1, True), (2.0**53, 2**53 - 1, False), (2.0**63, 2**63, False), (2.0**63, 2**63 + 1, True),
+        (2.0**64, 2**64 - 1, False), (2.0**64 - 2048, 2**64 - 1, True), (-(2.0**53), -(2**53) - 1, False), (-(2.0**53), -(2**53), False),
+        (-(2.0**53) - 2, -(2**53) - 1, True), (-(2.0**63), -(2**63), False), (-(2.0**63), -(2**63) + 1, True), (0.5, 0, False), (0.5, 1, True),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_readings_with_all_their_digits(
+    policy: Instance, high: float, value: int, above: bool
+) -> None:
+    points = [PointConfig(n, f"p{n}", "x", "", 1.0, 0.0, None, high) for n in range(3)]
+    assert call(policy, "configure", Settings("d", points, [])).ok
+    readings = [Reading(0, math.inf, 0, 5), Reading(1, -1e308, 0, 5)]
+    for case in ["signed"] * (value < 2**63) + ["unsigned"] * (value >= 0):
+        for texts in ([], [TextReading(1, "t", 0, 5)]):
+            whole = [IntegerReading(2, (case, value), 0, 5), IntegerReading(44, (case, value), 0, 5)]
+            decision = call(policy, "decide", Origin("d", 7), (readings, texts, whole), UP)
+            assert [point for point, _ in decision.value[1]] == [2] * above
+            bad = call(policy, "decide", Origin("d", 7), ([], texts, [whole[0]._replace(status=1 << 31)]), UP)
+            assert bad.ok
+            assert not [*bad.value[1]]
+
+
 def test_bad_readings_and_unknown_points_raise_nothing(policy: Instance) -> None:
     configure(policy)
     assert alerts(policy, Reading(0, 99.0, 0x80000000, 0), Reading(44, 99.0, 0, 0)) == []
 
 
 def test_not_configured_until_a_configure_was_taken(policy: Instance) -> None:
-    assert call(policy, "decide", Origin("d", 0), (READINGS, []), UP).value == ("not-configured", None)
+    assert call(policy, "decide", Origin("d", 0), (READINGS, [], []), UP).value == ("not-configured", None)
     assert configure(policy).ok
     assert configure(policy, ("lane", "2"), ("other", "3")).value == ("unknown-option", "lane")
-    assert call(policy, "decide", Origin("d", 0), (READINGS, []), UP).value == ("not-configured", None)
+    assert call(policy, "decide", Origin("d", 0), (READINGS, [], []), UP).value == ("not-configured", None)
 
 
 def test_memory_is_flat(policy: Instance) -> None:
     configure(policy)
     before = policy.memory_bytes
-    arguments = (Origin("d", 0), (READINGS, []), UP)
+    arguments = (Origin("d", 0), (READINGS, [], []), UP)
     first = policy_fuel(policy, arguments)
     for _ in range(20_000):
         last = policy_fuel(policy, arguments)
@@ -168,6 +193,7 @@ def bundle(files: dict[str, bytes]) -> bytes:
         (bundle({"/policy.wasm": POLICY, "/data.json": b'{"limit": 3}'}), "data of its own"),
         (UNFIT.read_bytes(), r"calls sprintf \(use concat and format_int\), time.now_ns \(a reading has its time"),
     ],
+    ids=lambda one: "bytes" if isinstance(one, bytes) else None,  # some hold the time at which they were packed
 )  # fmt: skip
 def test_refused_with_the_reason(data: bytes, text: str) -> None:
     with pytest.raises(PolicyRefused, match=text):
@@ -240,7 +266,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     source, out = tmp_path / "policy.wasm", tmp_path / "out.wasm"
     source.write_bytes(POLICY)
     assert main([str(source), str(out)]) == 0
-    assert out.read_bytes() == BUILT.read_bytes()
+    assert out.read_bytes() == component_of(POLICY)
     assert main([str(UNFIT), str(out)]) == 2
     assert "sprintf" in capsys.readouterr().err
     assert main([]) == 2

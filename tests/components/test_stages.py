@@ -44,7 +44,7 @@ def call(
 
 def transform(host: Host, options: dict[str, str], *readings: Reading, name: str = "normalize") -> list[Any]:
     (result,) = call(
-        host, name, "transform", options, "transform-readings", (Origin("d", 0), (list(readings), []))
+        host, name, "transform", options, "transform-readings", (Origin("d", 0), (list(readings), [], []))
     )
     return [(r.point, r.value, r.status) for r in result.value.readings] if result.ok else [result.value]
 
@@ -86,7 +86,7 @@ def test_bad_options_are_refused(host: Host, options: dict[str, str]) -> None:
 
 def test_smooth_gives_the_median_of_its_window_per_device(host: Host) -> None:
     batches = [
-        (Origin(device, k), ([Reading(1, value, 0, 0)], []))
+        (Origin(device, k), ([Reading(1, value, 0, 0)], [], []))
         for k, (device, value) in enumerate([("a", 1), ("a", 9), ("b", 50), ("a", 2), ("a", 3)])
     ]
     results = call(
@@ -114,7 +114,7 @@ DERIVE = {"of": "load", "a": "oven", "b": "pressure", "factor": "0.001"}
     ],
 )
 def test_derive_adds_the_product(host: Host, readings: list[Reading], added: list[Any]) -> None:
-    batch = (Origin("d", 0), (readings, []))
+    batch = (Origin("d", 0), (readings, [], []))
     (result,) = call(host, "derive", "transform", DERIVE, "transform-readings", batch, points=DERIVED)
     assert [tuple(one) for one in result.value.readings] == [*(tuple(one) for one in readings), *added]
 
@@ -149,7 +149,7 @@ def test_route_decides_by_rules_and_link(
     host: Host, options: dict[str, str], state: LinkState, verdict: Any, exceptions: list[Any]
 ) -> None:
     status = BAD if "bad" in options else 0
-    batch = ([Reading(0, 50.0, status, 0), Reading(1, 9.0, 0, 0), Reading(2, 0.0, 0, 0)], [])
+    batch = ([Reading(0, 50.0, status, 0), Reading(1, 9.0, 0, 0), Reading(2, 0.0, 0, 0)], [], [])
     (result,) = call(host, "route", "policy", options, "decide", (Origin("d", 0), batch, state))
     assert result.ok
     assert tuple(result.value[0]) == verdict
