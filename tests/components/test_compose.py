@@ -30,11 +30,11 @@ SOME_BUILT = [
 """Go and QuickJS, where they were built"""
 CLOCK = """
   (type $u u64)
-  (import "twinloop:gateway/clock@0.1.0" (instance $c
+  (import "twinloop:gateway/clock@0.2.0" (instance $c
     (export "timestamp" (type (eq $u))) (export "duration" (type (eq $u)))
     (export "now" (func (result u64))) (export "monotonic" (func (result u64)))
     (export "sleep" (func (param "time" u64)))))"""
-PASSING = f'(component {CLOCK} (export "twinloop:gateway/clock@0.1.0" (instance $c)))'
+PASSING = f'(component {CLOCK} (export "twinloop:gateway/clock@0.2.0" (instance $c)))'
 """gives the clock that it gets"""
 
 
@@ -190,7 +190,7 @@ def test_parts_that_differ_in_what_they_import() -> None:
 def test_types_that_do_not_fit_are_wasmtimes_affair(host: Host) -> None:
     other = PASSING.replace("(func (result u64))", "(func (result u32))")
     data = joined([("driver", DRIVER), ("clock", other.encode())])
-    with pytest.raises(ComponentRefused, match=r"type mismatch for import `twinloop:gateway/clock@0.1.0`"):
+    with pytest.raises(ComponentRefused, match=r"type mismatch for import `twinloop:gateway/clock@0.2.0`"):
         host.load(data, "driver")
     with pytest.raises(ComponentRefused, match=r"^core: expected a component, it is a core module"):
         joined([("driver", DRIVER), ("core", b"\0asm\1\0\0\0")])

@@ -337,7 +337,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "another world": (
         "wasm: route.wasm",
         "wasm: normalize.wasm",
-        "normalize.wasm: expected a policy (export twinloop:gateway/policy@0.1.0), it is a transform",
+        "normalize.wasm: expected a policy (export twinloop:gateway/policy@0.2.0), it is a transform",
     ),
     "not granted": (
         "[fieldbus, clock, log]",

@@ -169,7 +169,7 @@ def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "exports example:device/sensor@0.1.0: an adapter makes it a driver" in text
     assert f"{out}: a driver, " in text
     shown = said(capsys, "inspect", str(out))
-    assert "twinloop:gateway/driver@0.1.0" in shown
+    assert "twinloop:gateway/driver@0.2.0" in shown
     shown = said(capsys, "inspect", str(guests / "example-device" / "example-device.wasm"))
     assert "driver, by an adapter for example:device/sensor@0.1.0" in shown
     problem = said(

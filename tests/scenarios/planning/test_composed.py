@@ -70,7 +70,7 @@ def test_what_is_refused_says_which_file(host: Host, tmp_path: Path) -> None:
     )
     assert f"{at}[1]: expected text, got 3" in refused(host, tmp_path, ["modbus-driver.wasm", 3])
     assert f"{at}: expected text, got {{'a': 'b'}}" in refused(host, tmp_path, {"a": "b"})
-    assert "route.wasm is not used by anything: it exports twinloop:gateway/policy@0.1.0" in refused(
+    assert "route.wasm is not used by anything: it exports twinloop:gateway/policy@0.2.0" in refused(
         host, tmp_path, ["modbus-driver.wasm", "route.wasm"]
     )
     assert "modbus-driver.wasm is not used by anything" in refused(
