@@ -223,21 +223,25 @@ static void fail(error_t *err, exchange_t r, trouble_t *t) {
 
 /* The readings of a block's points go to the end of the list that each belongs to. */
 static void fill(exports_twinloop_gateway_driver_batch_t *out, const block_t *b, const uint8_t *data, uint32_t block_status, uint64_t now) {
+  reading_t *reading = out->readings.ptr + out->readings.len;
+  integer_reading_t *integer = out->integers.ptr + out->integers.len;
+  bool good = block_status == STATUS_GOOD;
   for (size_t i = b->start; i < b->end; i++) {
     const point_t *p = &d.points[i];
     size_t at = (size_t)(p->address - b->first);
-    bool good = block_status == STATUS_GOOD;
     uint64_t bits = good && p->kind != KIND_BIT ? point_bits(p, data + 2 * at) : 0;
     uint32_t status = good && point_is_none(p, bits) ? (uint32_t)BAD_NO_DATA : block_status;   /* the device says that it has no value */
     double value = 0;
     if (p->whole) {
-      out->integers.ptr[out->integers.len++] = (integer_reading_t){p->id, point_integer(p, status == STATUS_GOOD ? bits : 0), status, now};
+      *integer++ = (integer_reading_t){p->id, point_integer(p, status == STATUS_GOOD ? bits : 0), status, now};
       continue;
     }
     if (status == STATUS_GOOD) value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, bits);
     if (value - value != 0) { value = 0; status = BAD_SENSOR; }   /* NaN or infinite */
-    out->readings.ptr[out->readings.len++] = (reading_t){p->id, value, status, now};
+    *reading++ = (reading_t){p->id, value, status, now};
   }
+  out->readings.len = (size_t)(reading - out->readings.ptr);
+  out->integers.len = (size_t)(integer - out->integers.ptr);
 }
 
 /* Room for the readings of all points; a list that no point goes to has none: the bindings free no empty list. */

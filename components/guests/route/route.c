@@ -114,55 +114,47 @@ static verdict_t drop_for(const char *why) {
   return v;
 }
 
-/* Of a reading of either kind, on which side of an alert's bound it is. */
-typedef struct { uint16_t point; uint32_t status; bool below, above; } seen_t;
-
-static seen_t seen_reading(const twinloop_gateway_types_reading_t *r) {
-  double bound = p.rules[r->point].bound;
-  return (seen_t){r->point, r->status, r->value < bound, r->value > bound};
-}
-
-static seen_t seen_integer(const twinloop_gateway_types_integer_reading_t *r) {
-  double bound = p.rules[r->point].bound;
-  return (seen_t){r->point, r->status, integer_below(r->value, bound), integer_above(r->value, bound)};
-}
-
-/* True when this reading departs from the verdict for the whole batch; then `v` is its own. */
-static bool departs(seen_t seen, uint8_t whole, verdict_t *v) {
-  const rule_t *rule = &p.rules[seen.point];
+/* True when a reading departs from the verdict for the whole batch; then `v` is its own. `beyond`: its value is on the alert's side of the bound. */
+static bool departs(const rule_t *rule, uint32_t status, bool beyond, uint8_t whole, verdict_t *v) {
   if (rule->drop) { if (whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP) return false; *v = drop_for("listed"); return true; }
-  if (STATUS_BAD(seen.status)) {
+  if (STATUS_BAD(status)) {
     if (p.bad == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD || p.bad == whole) return false;
     *v = p.bad == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for("bad status") : plain(p.bad);
     return true;
   }
-  if ((rule->compare == '>' && seen.above) || (rule->compare == '<' && seen.below)) {
+  if (beyond) {
     v->tag = EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_ALERT;
     routing_policy_string_dup(&v->val.alert, rule->compare == '>' ? "above its bound" : "below its bound");
-    return true;
   }
-  return false;
+  return beyond;
 }
 
-static bool all_known(const exports_twinloop_gateway_policy_batch_t *input) {
-  for (size_t i = 0; i < input->readings.len; i++) if (input->readings.ptr[i].point >= p.rule_count) return false;
-  for (size_t i = 0; i < input->integers.len; i++) if (input->integers.ptr[i].point >= p.rule_count) return false;
+typedef exports_twinloop_gateway_policy_list_exception_t exceptions_t;
+
+static void except(exceptions_t *out, const exports_twinloop_gateway_policy_batch_t *input, uint16_t point, verdict_t v) {
+  if (!out->ptr) out->ptr = malloc((input->readings.len + input->integers.len) * sizeof *out->ptr);
+  out->ptr[out->len].point = point;
+  out->ptr[out->len++].verdict = v;
+}
+
+/* What departs from the verdict for the whole batch, in the batch's order; false for a point that the settings don't have. */
+static bool find_exceptions(const exports_twinloop_gateway_policy_batch_t *input, uint8_t whole, exceptions_t *out) {
+  verdict_t v;
+  for (size_t i = 0; i < input->readings.len; i++) {
+    const twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
+    if (r->point >= p.rule_count) return false;
+    const rule_t *rule = &p.rules[r->point];
+    bool beyond = rule->compare == '>' ? r->value > rule->bound : rule->compare == '<' && r->value < rule->bound;
+    if (departs(rule, r->status, beyond, whole, &v)) except(out, input, r->point, v);
+  }
+  for (size_t i = 0; i < input->integers.len; i++) {
+    const twinloop_gateway_types_integer_reading_t *r = &input->integers.ptr[i];
+    if (r->point >= p.rule_count) return false;
+    const rule_t *rule = &p.rules[r->point];
+    bool beyond = rule->compare == '>' ? integer_above(r->value, rule->bound) : rule->compare == '<' && integer_below(r->value, rule->bound);
+    if (departs(rule, r->status, beyond, whole, &v)) except(out, input, r->point, v);
+  }
   return true;
-}
-
-/* What departs from the verdict for the whole batch, in the batch's order. */
-static exports_twinloop_gateway_policy_list_exception_t exceptions(const exports_twinloop_gateway_policy_batch_t *input, uint8_t whole) {
-  exports_twinloop_gateway_policy_list_exception_t out = {NULL, 0};
-  size_t readings = input->readings.len, all = readings + input->integers.len;
-  for (size_t i = 0; i < all; i++) {
-    seen_t seen = i < readings ? seen_reading(&input->readings.ptr[i]) : seen_integer(&input->integers.ptr[i - readings]);
-    verdict_t v;
-    if (!departs(seen, whole, &v)) continue;
-    if (!out.ptr) out.ptr = malloc(all * sizeof *out.ptr);
-    out.ptr[out.len].point = seen.point;
-    out.ptr[out.len++].verdict = v;
-  }
-  return out;
 }
 
 bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_origin_t *source,
@@ -170,17 +162,20 @@ bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_orig
                                             exports_twinloop_gateway_policy_link_state_t *uplink,
                                             exports_twinloop_gateway_policy_decision_t *ret,
                                             exports_twinloop_gateway_policy_policy_error_t *err) {
-  bool known = p.configured && all_known(input), shed = uplink->store_used > p.shed;
+  bool shed = uplink->store_used > p.shed;
+  uint8_t whole = shed ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP
+                : uplink->up ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD : p.down;
+  exceptions_t found = {NULL, 0};
   routing_policy_string_free(&source->device);
-  if (known) {
-    uint8_t whole = shed ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP
-                  : uplink->up ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD : p.down;
-    ret->verdict = whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for(shed ? "shed" : "link down") : plain(whole);
-    ret->except = exceptions(input, whole);
-  } else {
-    err->tag = p.configured ? TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_BAD_INPUT : TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_NOT_CONFIGURED;
-    if (p.configured) routing_policy_string_dup(&err->val.bad_input, "unknown point");
-  }
+  bool known = p.configured && find_exceptions(input, whole, &found);
   exports_twinloop_gateway_policy_batch_free(input);
-  return known;
+  if (known) {
+    ret->verdict = whole == EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_DROP ? drop_for(shed ? "shed" : "link down") : plain(whole);
+    ret->except = found;
+    return true;
+  }
+  exports_twinloop_gateway_policy_list_exception_free(&found);
+  err->tag = p.configured ? TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_BAD_INPUT : TWINLOOP_GATEWAY_TYPES_POLICY_ERROR_NOT_CONFIGURED;
+  if (p.configured) routing_policy_string_dup(&err->val.bad_input, "unknown point");
+  return false;
 }
