@@ -9,9 +9,10 @@ layout is asserted in capi.py and by a round trip in tests/components/test_batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from ctypes import addressof, c_uint64, create_string_buffer
 from functools import lru_cache
+from itertools import repeat
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -227,13 +228,14 @@ _DECISION = Struct("<24xQQQ24xQ")
 def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
     count, at, texts, texts_at, _, integers, integers_at = lists
-    reading = _READING.unpack_from
-    rows = [reading(MEMORY, entries) for entries in _pointers(count, at)]
+    found = tuple(_text(entries) for entries in _pointers(texts, texts_at)) if texts else ()
+    if not count and not integers:
+        return Batch(*_NO_READINGS, found)
+    # the readings without a loop in Python, the tuple without its Python constructor: it is made twice a poll
+    rows: Iterable[tuple[Any, ...]] = map(_READING.unpack_from, repeat(MEMORY, count), _pointers(count, at))
     if integers:
-        rows += [_integer(entries) for entries in _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0])]
-    found = [_text(entries) for entries in _pointers(texts, texts_at)] if texts else ()
-    points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
-    return Batch(points, values, statuses, times, tuple(found))
+        rows = *rows, *map(_integer, _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0]))
+    return tuple.__new__(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
 
 
 def _integer(entries: int) -> tuple[int, int, int, int]:

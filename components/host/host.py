@@ -256,13 +256,13 @@ class Host:
                 raise HostError("an import was called by an instance that nobody knows")
             if self.interrupted:
                 raise GuestEnded("dead", STOPPED)  # its slice may hold 200 000 imports
-            entry = self._imports[env - 1]
-            if entry.resources:
+            name, read, write, resources = self._imports[env - 1]
+            if resources:
                 self.codecs.resources.handles = instance.handles
             if self.called is not None:
-                self._count(instance, entry.name)
-            handler = instance.handlers[entry.name]
-            entry.write(handler(*entry.read(arguments)) if count else handler(), results)
+                self._count(instance, name)
+            handler = instance.handlers[name]
+            write(handler(*read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
             if instance is not None:
                 instance.raised = error
@@ -312,14 +312,13 @@ class Host:
         try:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
-            entry = self._imports[env - 1]
+            name, read, write, resources = self._imports[env - 1]
             if self.called is not None:
-                self._count(instance, entry.name)
-            write = entry.write
-            if entry.resources:
+                self._count(instance, name)
+            if resources:
                 self.codecs.resources.handles = instance.handles
                 write = partial(self._write_resources, instance, write)
-            instance.park(entry.name, entry.read(arguments), write, results)
+            instance.park(name, read(arguments), write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             if instance is not None:

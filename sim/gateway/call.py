@@ -48,7 +48,8 @@ def call(
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
-    meter, imported, instance = slot.meter, slot.imports, slot.living
+    meter, imported, instance = slot.meter, slot.imports, slot.instance
+    assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
     charge = meter.charge_start if starts else meter.charge
     spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
@@ -80,22 +81,27 @@ def call(
         if cost:
             yield cost
         cores.release(cost)
-        spent[stage], imported.left_ns = spent[stage] + cost, imported.left_ns - cost
+        spent[stage] += cost
         if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
-        if imported.left_ns < 0 or env.now >= deadline_at:
+        parked, cpu_left_ns = env.now, imported.left_ns - cost
+        imported.left_ns, left_ns = cpu_left_ns, deadline_at - parked
+        if cpu_left_ns < 0 or left_ns <= 0:
             return instance.kill(*_over(slot, starts, f"{request.name} after {said(within_ns)}"))
-        parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
+            spent[BUS] += env.now - parked
+            # ``_bytes_between``, written out
+            values = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)
         else:
             reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
+            spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
+            values = _bytes_between(request, reply)
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -103,7 +109,7 @@ def call(
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
-        calls, imports, values = 0, 1, _bytes_between(request, reply)
+        calls, imports = 0, 1
 
 
 def _outside(request: Request) -> bool:
@@ -133,20 +139,21 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
     lists = times.lists = batch_in(instance.result_at)
     if not lists:
         return 0
-    limit_batch(instance, lists)
+    if lists[2] or lists[0] + lists[5] > LOOKED_AT:
+        limit_batch(instance, lists)
     return READING_VALUES * (lists[0] + lists[5])
 
 
 def limit_batch(instance: Instance, lists: Lists) -> None:
-    """An instance that returned more than the host carries has its fault then."""
-    if lists[2] or lists[0] + lists[5] > _LOOKED_AT:
-        size = batch_bytes(lists)
-        if size > BATCH_BYTES_MAX:
-            text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
-            instance.kill(Cause.TRANSFER_LIMIT, text)
+    """An instance that returned more than the host carries has its fault then. Only for a batch that has
+    texts, or more readings than LOOKED_AT: others are never too large."""
+    size = batch_bytes(lists)
+    if size > BATCH_BYTES_MAX:
+        text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
+        instance.kill(Cause.TRANSFER_LIMIT, text)
 
 
-_LOOKED_AT = 1000
+LOOKED_AT = 1000
 """readings of a batch; more may be too many bytes"""
 
 

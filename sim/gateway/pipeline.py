@@ -16,7 +16,14 @@ from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Sta
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline, limit_batch
+from twinloop.sim.gateway.call import (
+    CONSTANT_VALUES,
+    LOOKED_AT,
+    READING_VALUES,
+    call,
+    fuel_or_deadline,
+    limit_batch,
+)
 from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
@@ -236,7 +243,8 @@ class Pipeline:
         if stage == TRANSFORM and instance.fault is None:
             lists = times.lists = batch_in(instance.result_at)
             if lists:
-                limit_batch(instance, lists)
+                if lists[2] or lists[0] + lists[5] > LOOKED_AT:
+                    limit_batch(instance, lists)
                 values += READING_VALUES * (lists[0] + lists[5])
         cost = slot.meter.charge(fuel, 1, imports.crossings, values + imports.bytes_carried)
         imports.crossings = imports.bytes_carried = 0
