@@ -62,11 +62,9 @@ class Instance:
     __slots__ = (
         "_call",
         "_fibers",
-        "_fuel_at",
         "_fuel_left",
         "_functions",
         "_holds_result",
-        "_words",
         "block",
         "busy",
         "closed",
@@ -99,7 +97,7 @@ class Instance:
         """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls
         ``release``"""
         self.block = CallWords()
-        self._words, self._fuel_at, self.result_at = self.block.words, self.block.fuel_at, self.block.at
+        self.result_at = self.block.at
         self._call = CallState()
         self._functions: Functions = {}
         self.handles = Handles(self.context)
@@ -148,17 +146,25 @@ class Instance:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
 
     # ---- calls -----------------------------------------------------------------------------------
-    def begin(self, export: str, arguments: Sequence[Any], fuel: int) -> None:
-        """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``."""
-        self._begin(export, fuel)
+    def begin(self, export: str, arguments: Sequence[Any], fuel: int, arguments_at: int = 0) -> None:
+        """Start a call with Python arguments (or as ``begin_at``) and a fuel limit; no guest code runs before
+        ``advance``."""
+        if self.busy or self.fault is not None:
+            self._begin_refused(export)
+        if self._holds_result:
+            self.release()
         call = self._call
-        call.arguments, call.arguments_at = arguments, 0
+        call.signature, call.function, _ = self._functions[export]
+        call.arguments, call.arguments_at, call.begun = arguments, arguments_at, False
+        self.busy = True
+        self.memory.asked = 0
+        call.fuel_given = self._fuel_left = fuel
+        set_fuel(self.context, fuel)
 
     def begin_at(self, export: str, arguments_at: int, fuel: int) -> None:
         """Start a call whose arguments are C values at that address; they must stay there until the call has
         finished."""
-        self._begin(export, fuel)
-        self._call.arguments_at = arguments_at
+        self.begin(export, (), fuel, arguments_at)
 
     def call_at(self, export: str, arguments_at: int, fuel: int) -> int:
         """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the
@@ -167,7 +173,8 @@ class Instance:
             return self._call_in_slices(export, arguments_at, fuel)
         if self.busy or self.fault is not None:
             self._begin_refused(export)
-        at, words, call, context, memory = self.result_at, self._words, self._call, self.context, self.memory
+        at, call, block = self.result_at, self._call, self.block
+        words, context, memory = block.words, self.context, self.memory
         if self._holds_result:
             val_delete(at)
             self._holds_result = False
@@ -179,7 +186,7 @@ class Instance:
         words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
         set_fuel(context, given)
         error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
-        get_fuel(context, self._fuel_at)
+        get_fuel(context, block.fuel_at)
         left = words[FUEL]
         if given < fuel:
             if error and not left:
@@ -209,18 +216,6 @@ class Instance:
         self.host.long[self.linked.component.sha256] = None
         raise NeedsFibers(self.linked.component.sha256)
 
-    def _begin(self, export: str, fuel: int) -> None:
-        if self.busy or self.fault is not None:
-            self._begin_refused(export)
-        if self._holds_result:
-            self.release()
-        call = self._call
-        call.signature, call.function, _ = self._functions[export]
-        self.busy, call.begun = True, False
-        self.memory.asked = 0
-        call.fuel_given = self._fuel_left = fuel
-        set_fuel(self.context, fuel)
-
     def _begin_refused(self, export: str) -> NoReturn:
         why = (
             "a call is under way in this instance"
@@ -248,20 +243,18 @@ class Instance:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
-        get_fuel(self.context, self._fuel_at)
-        left = self._fuel_left = self._words[FUEL]
+        block = self.block
+        get_fuel(self.context, block.fuel_at)
+        left = self._fuel_left = block.words[FUEL]
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:
             self._die(self._asked_too_often())
+        elif self.request is None and self.host.interrupted:
+            self._die(Fault(Cause.DEAD, STOPPED, self.fuel_used()))
         elif self.request is None:
-            self._die(self._stopped_or_stuck())
+            self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
         return before - left
-
-    def _stopped_or_stuck(self) -> Fault:
-        if self.host.interrupted:
-            return Fault(Cause.DEAD, STOPPED, self.fuel_used())
-        return Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used())
 
     def _go_on(self, before: int) -> bool:
         """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it
@@ -331,7 +324,7 @@ class Instance:
         return True
 
     def _finish(self) -> None:
-        call, words = self._call, self._words
+        call, words = self._call, self.block.words
         self.busy = call.begun = False
         if call.future:
             future_delete(call.future)
@@ -392,9 +385,9 @@ class Instance:
     ) -> None:
         """Called by the host's trampoline: the guest waits at an import, whose result ``put_result`` writes
         to ``slot``."""
-        self._words[FLAG] = 0
+        self.block.words[FLAG] = 0
         self._call.pending = put_result, slot
-        self.request = Request(name, arguments)
+        self.request = tuple.__new__(Request, (name, arguments))  # without its Python constructor
 
     def answer(self, value: Any) -> None:
         """The result of the parked import; ``advance`` goes on from there."""
@@ -406,7 +399,7 @@ class Instance:
         put_result, slot = call.pending
         put_result(value, slot)
         self.request = call.pending = None
-        self._words[FLAG] = 1
+        self.block.words[FLAG] = 1
 
     def limit_fuel(self, fuel: int) -> None:
         """Lower what is left for the call under way (its deadline came closer while it was parked)."""
@@ -435,8 +428,9 @@ class Instance:
 
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""
-        get_fuel(self.context, self._fuel_at)  # ``CallWords.fuel``, written out: each poll asks for the time
-        return self._fuel_left - self._words[FUEL]
+        block = self.block
+        get_fuel(self.context, block.fuel_at)  # ``CallWords.fuel`` written out: each poll asks for the time
+        return self._fuel_left - block.words[FUEL]
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""

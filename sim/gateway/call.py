@@ -22,6 +22,7 @@ from twinloop.sim.accounts.latency import BUS, StageTimes
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
+from twinloop.sim.machine.cores import Cores
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.wasi.waiting import waits_outside
 
@@ -54,33 +55,29 @@ def call(
     charge = meter.charge_start if starts else meter.charge
     spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
-        asked = env.now
         if cores.free:
             cores.free -= 1
-        else:
-            yield cores.wait()
-            times.waited(env.now - asked, "core")
-            if instance.closed:
-                cores.release(0)
-                return instance.fault
+        elif not (yield from handed_over(cores, instance, times)):
+            return instance.fault
         imported.segment_start_ns = env.now
         if not imports:  # its first segment
             deadline_at, imported.left_ns = env.now + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
-            elif arguments_at:
-                instance.begin_at(export, arguments_at, slot.fuel_limit)
             else:
-                instance.begin(export, arguments, slot.fuel_limit)
-        fuel = instance.advance()
-        request = instance.request
+                instance.begin(export, arguments, slot.fuel_limit, arguments_at)
+        fuel, request = instance.advance(), instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
         cost = charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
-        cores.release(cost)
+        cores.busy_ns += cost  # ``Cores.release`` written out
+        if cores.waiters:
+            cores.waiters.popleft()()
+        else:
+            cores.free += 1
         spent[stage] += cost
         if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
@@ -96,12 +93,9 @@ def call(
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
             spent[BUS] += env.now - parked
-            # ``_bytes_between``, written out
-            values = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)
+            values = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)  # _bytes_between
         else:
-            reply = yield from _serve(machine, slot, port, request, left_ns)
-            spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
-            values = _bytes_between(request, reply)
+            reply, values = yield from _answered(machine, slot, port, request, left_ns, spent, stage)
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -110,6 +104,34 @@ def call(
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, imports = 0, 1
+
+
+def handed_over(cores: Cores, instance: Instance, times: StageTimes) -> Steps:
+    """Wait for a core; False when the instance has died meanwhile."""
+    asked = cores.env.now
+    yield cores.wait()
+    times.waited(cores.env.now - asked, "core")
+    if instance.closed:
+        cores.release(0)
+        return False
+    return True
+
+
+def _answered(
+    machine: Machine,
+    slot: Slot,
+    port: Port | None,
+    request: Request,
+    left_ns: int,
+    spent: list[int],
+    stage: int,
+) -> Steps:
+    """``_serve``, its time noted; returns the result and how many bytes the import has carried."""
+    parked = machine.env.now
+    reply = yield from _serve(machine, slot, port, request, left_ns)
+    at_bus = request.name[:8] == "fieldbus" or _outside(request)
+    spent[BUS if at_bus else stage] += machine.env.now - parked
+    return reply, _bytes_between(request, reply)
 
 
 def _outside(request: Request) -> bool:

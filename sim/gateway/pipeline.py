@@ -22,6 +22,7 @@ from twinloop.sim.gateway.call import (
     READING_VALUES,
     call,
     fuel_or_deadline,
+    handed_over,
     limit_batch,
 )
 from twinloop.sim.gateway.masks import mask_within, verdict_groups
@@ -128,7 +129,11 @@ class Pipeline:
                     yield cores.wait()
                     times.waited(self._env.now - asked, "core")
                 yield work_ns
-                cores.release(work_ns)
+                cores.busy_ns += work_ns  # ``Cores.release`` written out
+                if cores.waiters:
+                    cores.waiters.popleft()()
+                else:
+                    cores.free += 1
                 times.spent_ns[UPLINK] += work_ns
                 if not member.sends:  # it has stepped down meanwhile
                     self.hold(reader, row, verdict, message)
@@ -228,14 +233,9 @@ class Pipeline:
         assert instance is not None
         if cores.free:
             cores.free -= 1
-        else:
-            asked = env.now
-            yield cores.wait()
-            times.waited(env.now - asked, "core")
-            if instance.closed:
-                cores.release(0)
-                slot.release(generation)
-                return instance.fault
+        elif not (yield from handed_over(cores, instance, times)):
+            slot.release(generation)
+            return instance.fault
         imports = slot.imports
         imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
@@ -250,7 +250,11 @@ class Pipeline:
         imports.crossings = imports.bytes_carried = 0
         if cost:
             yield cost
-        cores.release(cost)
+        cores.busy_ns += cost  # ``Cores.release`` written out
+        if cores.waiters:
+            cores.waiters.popleft()()
+        else:
+            cores.free += 1
         times.spent_ns[stage] += cost
         if imports.logged and not instance.closed:
             imports.flush_log()

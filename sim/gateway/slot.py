@@ -18,7 +18,7 @@ from twinloop.sim.gateway.history import History
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
-from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
+from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, PS_PER_NS, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
 from twinloop.sim.wasi.hosts import Hosts
@@ -164,12 +164,6 @@ class Slot:
         assert self.instance is not None
         self.instance.memory.on_growth = self._grown
         return self._machine.budget.hold_memory(self.instance.memory_bytes)
-
-    @property
-    def living(self) -> Instance:
-        """Its instance, of which the caller knows that there is one."""
-        assert self.instance is not None
-        return self.instance
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
@@ -358,7 +352,9 @@ class Imports:
         instance = self._slot.instance
         if instance is None:
             return 0  # its start code runs: no segment of a call
-        return self._slot.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
+        profile = self._slot.meter.profile  # ``cpu_ns`` of no call and no value, written out
+        fuel_ps = instance.segment_fuel() * profile.fuel_ps
+        return (fuel_ps + self.crossings * profile.import_ps) // PS_PER_NS
 
     def _now(self) -> int:
         self.crossings += 1  # ``crossed``, written out: drivers ask in each poll
