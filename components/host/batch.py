@@ -115,8 +115,8 @@ def batch_in(result_at: int) -> Lists | None:
     fields, entries = QQ.unpack_from(MEMORY, payload + 8)
     if fields == 2:
         return (*_LISTS.unpack_from(MEMORY, entries), entries, 0, 0)
-    third = entries + 2 * ENTRY_BYTES + _ENTRY_VALUE
-    return (*_LISTS.unpack_from(MEMORY, entries), entries, Q.unpack_from(MEMORY, third)[0], third + 8)
+    count, at, texts, texts_at, integers = _THREE_LISTS.unpack_from(MEMORY, entries)
+    return count, at, texts, texts_at, entries, integers, entries + _INTEGERS_AT
 
 
 def batch_bytes(lists: Lists) -> int:
@@ -129,8 +129,10 @@ def batch_bytes(lists: Lists) -> int:
     return size
 
 
-_LISTS = Struct("<24xQQ32xQQ")
-"""the two entries (name, value) of a batch: each a list's count and pointer"""
+_LISTS, _THREE_LISTS = Struct("<24xQQ32xQQ"), Struct("<24xQQ32xQQ32xQ")
+"""the two entries (name, value) of a batch, or three: each a list's count and pointer"""
+_INTEGERS_AT = 2 * ENTRY_BYTES + _ENTRY_VALUE + 8
+"""where the third one's pointer is"""
 
 
 class StageArguments:
@@ -184,11 +186,14 @@ class StageArguments:
         """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
         0.1. Returns how many integers were rounded because an f64 had to do."""
         Q.pack_into(MEMORY, self._sequence_at, sequence)
+        if knows_integers and lists[6]:  # as it lies
+            QQ.pack_into(MEMORY, self._fields_at, 3, lists[4])
+            return 0
         fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
-        if knows_integers and not lists[6]:
+        if knows_integers:
             self._made = made = _with_third_list(entries)
             entries = addressof(made)
-        elif lists[5] and not knows_integers:
+        elif lists[5]:
             made, rounded = _as_readings(lists)
             self._made, entries = made, addressof(made)
         QQ.pack_into(MEMORY, self._fields_at, fields, entries)
@@ -232,7 +237,8 @@ def read_batch(lists: Lists) -> Batch:
     if not count and not integers:
         return Batch(*_NO_READINGS, found)
     # the readings without a loop in Python, the tuple without its Python constructor: it is made twice a poll
-    rows: Iterable[tuple[Any, ...]] = map(_READING.unpack_from, repeat(MEMORY, count), _pointers(count, at))
+    places = _reader(count)(MEMORY, at) if count <= _KEPT_MAX else _pointers(count, at)
+    rows: Iterable[tuple[Any, ...]] = map(_READING.unpack_from, repeat(MEMORY, count), places)
     if integers:
         rows = *rows, *map(_integer, _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0]))
     return tuple.__new__(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
