@@ -120,7 +120,7 @@ def test_a_component_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixtur
     rows = dict(
         line.split("  ", 1) for line in said(capsys, "inspect", str(WASM / "modbus-driver.wasm")).splitlines()
     )
-    assert rows["role"].strip() == "driver"
+    assert rows["role"].strip() == "driver, by the contract 0.2"
     assert rows["imports"].strip() == "fieldbus, clock, log"
     assert rows["may need"].strip() == "grants: [fieldbus, clock, log]"
     out = said(capsys, "inspect", str(GUEST))
@@ -164,7 +164,7 @@ def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     logging, out = guests / "logging" / "logging.wasm", tmp_path / "whole.wasm"
     said(capsys, "compose", str(WASM / "modbus-driver.wasm"), str(logging), "-o", str(out))
     shown = said(capsys, "inspect", str(out)).split()
-    assert shown[shown.index("role") + 1] == "driver"
+    assert shown[shown.index("role") + 1] == "driver,"
     text = said(capsys, "compose", str(guests / "example-device" / "example-device.wasm"), "-o", str(out))
     assert "exports example:device/sensor@0.1.0: an adapter makes it a driver" in text
     assert f"{out}: a driver, " in text
