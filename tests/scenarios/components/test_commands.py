@@ -9,8 +9,11 @@ import pytest
 from tests.plants import WASM
 from tests.wasi_guest import GUEST
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.components.audit import audited
 from twinloop.scenarios.components.starters import WORLDS, languages, roles
+from twinloop.scenarios.file.load import load
 from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
+from twinloop.scenarios.runner import Options
 
 BUILT = WASM.parent / "starters" / "built"
 CASES = WASM.parent / "starters" / "cases"
@@ -157,6 +160,41 @@ expect: [count(samples.due) >= 1]
     assert "least    grants: [wasi:filesystem]" in text
     assert "\tspare    log" in text
     assert out.splitlines()[-1].startswith("PASS")
+
+
+def test_an_audit_tells_components_of_one_file_apart(tmp_path: Path) -> None:
+    """One polls five times in 5 s, the other one's device twice (at 0 and 3 s): each poll is an exchange."""
+    points = "points: {a: {address: 0, type: u16, signal: {kind: constant, level: 1}}}"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "m.yaml").write_text(
+        f"format: 1\ntitle: m\nsource: ours\nstep: 1 s\n{points}\n", encoding="utf-8"
+    )
+    fleet = "device: model/m.yaml, protocol: modbus-tcp, link: plant, gateway: gw"
+    file = tmp_path / "audit.yaml"
+    file.write_text(
+        f"""format: 2
+name: audit
+duration: 5 s
+fleets:
+  often: {{{fleet}, poll: 1 s, driver: one}}
+  seldom: {{{fleet}, poll: 3 s, driver: other}}
+links:
+  plant: {{preset: lan}}
+components:
+  one: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}}
+  other: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log, state]}}
+  normalize: {{wasm: normalize.wasm, grants: [log]}}
+  route: {{wasm: route.wasm, grants: [log]}}
+gateways:
+  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: plant}}}}
+expect: [count(samples.missed) == 0]
+""",
+        encoding="utf-8",
+    )
+    _, found = audited(load(file), Options())
+    of = {one.name: one for one in found}
+    assert [of[name].used["fieldbus.transact"] for name in ("one", "other")] == [5, 2]
+    assert [of[name].spare() for name in ("one", "other")] == [[], ["state"]]
 
 
 def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
