@@ -62,7 +62,7 @@ GIVEN = [
 """an integer, and is its nearest double beyond a limit of WIDE"""
 
 
-def transform(start: Start) -> None:
+def transform_integers(start: Start) -> None:
     """Integers: exact while the factor is 1, else readings; limits change their status only."""
     call = start(no_bus)
     run = "transform-readings"
@@ -110,7 +110,7 @@ def transform(start: Start) -> None:
 
 
 # ---- policy ----------------------------------------------------------------------------------------
-def policy(start: Start) -> None:
+def policy_integers(start: Start) -> None:
     """Integers above `high` are alerts, behind those of the readings."""
     call = start(no_bus)
     alert = ("alert", "above its high limit")
@@ -208,7 +208,7 @@ def zero(kind: str) -> tuple[str, int]:
     return ("unsigned" if kind == "u64" else "signed"), 0
 
 
-def driver_reads(start: Start) -> None:
+def driver_integers(start: Start) -> None:
     """Registers of 64 bits: whole, or with a scale; what is asked for them, in which order they come."""
     line = Line()
     call = start(line)
@@ -280,7 +280,7 @@ def driver_sentinels(start: Start) -> None:
     assert [r[:3] for r in readings(call("read-sensor"))] == [(1, 0.0, NO_DATA), (2, 3.0, 0)]
 
 
-def driver_troubles(start: Start) -> None:
+def driver_integer_troubles(start: Start) -> None:
     """Whole points that fail stay among the integers."""
     line = Line()
     call = start(line)
@@ -322,7 +322,7 @@ def driver_troubles(start: Start) -> None:
     assert integers(call("read-sensor")) == [(1, ("unsigned", 1), 0, line.now)]
 
 
-def driver_writes(start: Start) -> None:
+def driver_integer_writes(start: Start) -> None:
     """write-register: integers exact or not at all, reals into 64 bits, no texts."""
     line = Line()
     call = start(line)
@@ -353,7 +353,7 @@ def driver_writes(start: Start) -> None:
 
 
 ALL_CASES: dict[str, list[Callable[[Start], None]]] = {
-    "transform": [*CASES["transform"], transform],
-    "policy": [*CASES["policy"], policy],
-    "driver": [*CASES["driver"], driver_reads, driver_sentinels, driver_troubles, driver_writes],
+    "transform": [*CASES["transform"], transform_integers],
+    "policy": [*CASES["policy"], policy_integers],
+    "driver": [*CASES["driver"], driver_integers, driver_sentinels, driver_integer_troubles, driver_integer_writes],
 }
