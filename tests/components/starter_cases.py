@@ -26,6 +26,7 @@ Start = Callable[[Bus], Call]
 ORIGIN = Origin("press-1", 7)
 UP = LinkState(True, 5, 0, 40_000_000, 0.25)
 UNITS_EXCEEDED, BAD = 0x40940000, 0x80000000
+NOTHING: Any = ([], [], [])
 NOT_CONFIGURED = (False, ("not-configured", None))
 
 
@@ -66,8 +67,8 @@ def transform(start: Start) -> None:
     """Everything that is said of the transform."""
     call = start(no_bus)
     run = "transform-readings"
-    one: Any = ([Reading(3, 2.0, 0, 11)], [])
-    assert plain(call(run, ORIGIN, ([], []))) == NOT_CONFIGURED
+    one: Any = ([Reading(3, 2.0, 0, 11)], [], [])
+    assert plain(call(run, ORIGIN, NOTHING)) == NOT_CONFIGURED
     assert plain(call("configure", settings(LIMITED, ("gain", "2"), ("factor", "x")))) == (
         False,
         ("unknown-option", "gain"),
@@ -93,21 +94,21 @@ def transform(start: Start) -> None:
         (3, 0.5, UNITS_EXCEEDED, 9), (3, 16.0, UNITS_EXCEEDED, 10),
     ]  # fmt: skip
     texts = [TextReading(77, "Grüße 🌡\n\0", BAD, 5), TextReading(1, "", 0, measured)]
-    result = call(run, ORIGIN, (given, texts))
+    result = call(run, ORIGIN, (given, texts, []))
     assert readings(result) == expected
     assert [tuple(text) for text in result.value.texts] == [tuple(text) for text in texts]
-    assert readings(call(run, ORIGIN, ([], []))) == []
-    (nothing,) = readings(call(run, ORIGIN, ([Reading(3, math.nan, 0, 1)], [])))
+    assert readings(call(run, ORIGIN, NOTHING)) == []
+    (nothing,) = readings(call(run, ORIGIN, ([Reading(3, math.nan, 0, 1)], [], [])))
     assert math.isnan(nothing[1])
     assert nothing[2:] == (0, 1)
     for status in (0, BAD):
-        unknown: Any = ([Reading(3, 2.0, 0, 1), Reading(4, 2.0, status, 1)], [])
+        unknown: Any = ([Reading(3, 2.0, 0, 1), Reading(4, 2.0, status, 1)], [], [])
         assert plain(call(run, ORIGIN, unknown)) == (False, ("bad-input", "unknown point"))
     for text, factor in FACTORS.items():
         assert plain(call("configure", settings(LIMITED, ("factor", text))))[0], text
         assert readings(call(run, ORIGIN, one)) == [(3, 2.0 * factor, 0, 11)], text
     assert plain(call("configure", settings(LIMITED, ("factor", "2"), ("factor", "3"))))[0]
-    assert readings(call(run, ORIGIN, ([Reading(3, 99.0, 0, 1), Reading(3, 99.0, BAD, 1)], []))) == [
+    assert readings(call(run, ORIGIN, ([Reading(3, 99.0, 0, 1), Reading(3, 99.0, BAD, 1)], [], []))) == [
         (3, 48.0, UNITS_EXCEEDED, 1),
         (3, 99.0, BAD, 1),
     ]
@@ -116,10 +117,13 @@ def transform(start: Start) -> None:
         assert refused == (False, ("bad-option", "factor")), text
         assert plain(call(run, ORIGIN, one)) == NOT_CONFIGURED, text
     assert plain(call("configure", settings(LIMITED[:1])))[0]
-    assert plain(call(run, ORIGIN, ([Reading(1, 2.0, 0, 1)], []))) == (False, ("bad-input", "unknown point"))
+    assert plain(call(run, ORIGIN, ([Reading(1, 2.0, 0, 1)], [], []))) == (
+        False,
+        ("bad-input", "unknown point"),
+    )
     many = [PointConfig(i, f"p{i}", "a", "", 1.0, 0.0, float(i), None) for i in range(0, 65536, 16)]
     assert plain(call("configure", settings(many)))[0]
-    out = readings(call(run, ORIGIN, ([Reading(p.id, -1.0, 0, 1) for p in many], [])))
+    out = readings(call(run, ORIGIN, ([Reading(p.id, -1.0, 0, 1) for p in many], [], [])))
     assert out == [(p.id, float(p.id), UNITS_EXCEEDED, 1) for p in many]
 
 
@@ -130,14 +134,14 @@ def policy(start: Start) -> None:
     alert = ("alert", "above its high limit")
 
     def decide(link: LinkState, *given: Reading) -> Any:
-        result = call("decide", ORIGIN, (list(given), [TextReading(77, "x", 0, 1)]), link)
+        result = call("decide", ORIGIN, (list(given), [TextReading(77, "x", 0, 1)], []), link)
         assert result.ok, result
         verdict, exceptions = result.value
         return tuple(verdict), [(one.point, tuple(one.verdict)) for one in exceptions]
 
-    assert plain(call("decide", ORIGIN, ([], []), UP)) == NOT_CONFIGURED
+    assert plain(call("decide", ORIGIN, NOTHING, UP)) == NOT_CONFIGURED
     assert plain(call("configure", settings(LIMITED, ("lane", "2")))) == (False, ("unknown-option", "lane"))
-    assert plain(call("decide", ORIGIN, ([], []), UP)) == NOT_CONFIGURED
+    assert plain(call("decide", ORIGIN, NOTHING, UP)) == NOT_CONFIGURED
     assert plain(call("configure", settings(LIMITED)))[0]
     for up, verdict in ((True, ("forward", 1)), (False, ("cache", 1))):
         link = UP._replace(up=up)
@@ -155,7 +159,7 @@ def policy(start: Start) -> None:
     assert plain(call("configure", settings(LIMITED[1:])))[0]
     assert decide(UP, Reading(3, 17.0, 0, 1), Reading(900, 213.0, 0, 1)) == (("forward", 1), [(900, alert)])
     assert plain(call("configure", settings(LIMITED, ("", ""))))[1] == ("unknown-option", "")
-    assert plain(call("decide", ORIGIN, ([], []), UP)) == NOT_CONFIGURED
+    assert plain(call("decide", ORIGIN, NOTHING, UP)) == NOT_CONFIGURED
 
 
 # ---- driver ----------------------------------------------------------------------------------------
@@ -227,8 +231,10 @@ class Line:
         return names
 
 
-def point(number: int, address: str, scale: float = 1.0, offset: float = 0.0) -> PointConfig:
-    return PointConfig(number, f"p{number}", address, "", scale, offset, None, None)
+def point(
+    number: int, address: str, scale: float = 1.0, offset: float = 0.0, sentinels: tuple[int, ...] = ()
+) -> PointConfig:
+    return PointConfig(number, f"p{number}", address, "", scale, offset, None, None, sentinels)
 
 
 TCP = ("length-field", (4, 2, True, 0))
@@ -238,11 +244,14 @@ ADDRESSES = [
     "holding:65534:f32:be",
     "holding:00040:i32",
     "holding:7:i16:be",
+    "holding:65532:u64:be",
+    "holding:0:i64",
 ]
 NO_ADDRESSES = [
     "", "holding", "holding:", "holding:x", "holding:65536", "holding:65535:u32", "holding:1:u8", "holding:1:u16:le", "input:1:u16",
     "holding:1:", "holding:1:u16:", "holding:1:u16:be:be", "holding: 1", " holding:1", "holding:-1", "holding:+1", "holding:000001",
     "Holding:1", "holding:1:U16", "holding:1:u16 ", "coil:1", "holding:1:be", "holding:٣", "holding:1.0", "holding:99999", ":", ":::",
+    "holding:65533:u64", "holding:65533:i64", "holding:1:f64", "holding:1:u64:le",
 ]  # fmt: skip
 OPTIONS = [
     ("unit", "0"), ("unit", " 255 "), ("unit", "007"), ("timeout", "1ns"), ("timeout", "3600 s"), ("timeout", " 0200 \t ms"),
@@ -309,7 +318,7 @@ def driver_settings(start: Start) -> None:
     call = start(line)
     assert status(call) == ("failed", 0, 0, "not configured")
     assert plain(call("read-sensor")) == NOT_CONFIGURED
-    assert plain(call("write-register", 1, 1.0)) == NOT_CONFIGURED
+    assert plain(call("write-register", 1, ("real", 1.0))) == NOT_CONFIGURED
     assert status(call) == ("failed", 0, 0, "not configured")
     for address in ADDRESSES:
         assert plain(call("configure", settings([point(1, address)])))[0], address
@@ -471,19 +480,19 @@ def driver_writes(start: Start) -> None:
     line = Line()
     call = start(line)
     assert plain(call("configure", settings([point(1, "holding:258:u16", 0.5, -10.0)], ("unit", "3"))))[0]
-    assert plain(call("write-register", 2, 1.0)) == (False, ("no-such-point", 2))
-    assert plain(call("write-register", 1, 90.0)) == (True, None)
+    assert plain(call("write-register", 2, ("real", 1.0))) == (False, ("no-such-point", 2))
+    assert plain(call("write-register", 1, ("real", 90.0))) == (True, None)
     assert line.requests() == ["000100000006" + "0306010200c8"]
     line.asked.clear()
     for kind, value, raw in WRITES:
         assert plain(call("configure", settings([point(1, f"holding:256:{kind}")])))[0]
-        assert plain(call("write-register", 1, value)) == (True, None), (kind, value)
+        assert plain(call("write-register", 1, ("real", value))) == (True, None), (kind, value)
         head = "01060100" if len(raw) == 4 else "0110010000" + "0204"
         assert line.requests()[0][12:] == head + raw, (kind, value)
         line.names()
     for kind, value in NO_WRITES:
         assert plain(call("configure", settings([point(1, f"holding:256:{kind}")])))[0]
-        assert plain(call("write-register", 1, value)) == (
+        assert plain(call("write-register", 1, ("real", value))) == (
             False,
             ("other", "value does not fit the register's type"),
         ), (kind, value)
@@ -493,12 +502,12 @@ def driver_writes(start: Start) -> None:
         [("pdu", b"\x90\4"), ("pdu", b"\x10\1\0\0\3"), ("pdu", b"\x10\1\0\0\2\0"), ("bus", ("timeout", None))]
     )
     assert plain(call("configure", settings([point(1, "holding:256:f32")])))[0]
-    assert plain(call("write-register", 1, 1.0)) == (False, ("rejected", 4))
+    assert plain(call("write-register", 1, ("real", 1.0))) == (False, ("rejected", 4))
     assert line.names() == ["transact"]
     for _ in range(2):
-        assert plain(call("write-register", 1, 1.0)) == (False, ("malformed", "echo"))
+        assert plain(call("write-register", 1, ("real", 1.0))) == (False, ("malformed", "echo"))
         assert line.names() == ["transact", "reset"]
-    assert not call("write-register", 1, 1.0).ok
+    assert not call("write-register", 1, ("real", 1.0)).ok
     assert line.names() == ["transact", "reset"]
     assert status(call) == ("ok", 0, 4, "")
 

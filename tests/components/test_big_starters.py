@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.components.starter_cases import CASES, Bus, Call, Start
+from tests.components.starter_cases import Bus, Call, Start
+from tests.components.starter_whole_numbers import ALL_CASES
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 from twinloop.sim.kernel.random import RandomStream
@@ -26,7 +27,7 @@ BUILT = Path(__file__).parents[2] / "build" / "guests"
 FUEL = 10_000_000_000
 FOUND = [
     (path.stem, role, case)
-    for role, cases in CASES.items()
+    for role, cases in ALL_CASES.items()
     for path in sorted(BUILT.glob(f"starter-*-{role}.wasm"))
     for case in cases
     if path.stem not in ("starter-qjs-transform", "starter-qjs-async-transform")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.components.starter_cases import CASES, Bus, Call, Start
+from tests.components.starter_cases import Bus, Call, Start
+from tests.components.starter_whole_numbers import ALL_CASES
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 
@@ -21,7 +22,7 @@ FUEL = 1_000_000_000
     ("name", "role", "case"),
     [
         (path.stem, role, case)
-        for role, cases in CASES.items()
+        for role, cases in ALL_CASES.items()
         for path in sorted(BUILT.glob(f"*-{role}*.wasm"))
         for case in cases
     ],
