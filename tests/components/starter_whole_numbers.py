@@ -15,6 +15,7 @@ from tests.components.starter_cases import (
     ORIGIN,
     UNITS_EXCEEDED,
     UP,
+    Call,
     Line,
     Start,
     no_bus,
@@ -62,7 +63,7 @@ GIVEN = [
 """an integer, and is its nearest double beyond a limit of WIDE"""
 
 
-def transform(start: Start) -> None:
+def transform_integers(start: Start) -> None:
     """Integers: exact while the factor is 1, else readings; limits change their status only."""
     call = start(no_bus)
     run = "transform-readings"
@@ -110,33 +111,52 @@ def transform(start: Start) -> None:
 
 
 # ---- policy ----------------------------------------------------------------------------------------
-def policy(start: Start) -> None:
+HIGH = {one.id: one.high for one in WIDE}
+
+
+def is_above(one: IntegerReading, value: float) -> bool:
+    high = HIGH[one.point]
+    return high is not None and value > high
+
+
+def decided(call: Call, up: bool, numbers: list[Reading], given: list[IntegerReading]) -> list[int]:
+    """The points of the alerts; nothing else may be an exception."""
+    batch = (numbers, [TextReading(77, "x", 0, 1)], given)
+    result = call("decide", ORIGIN, batch, UP._replace(up=up))
+    assert result.ok, result
+    verdict, exceptions = result.value
+    assert tuple(verdict) == ("forward" if up else "cache", 1)
+    assert all(tuple(one.verdict) == ("alert", "above its high limit") for one in exceptions)
+    return [one.point for one in exceptions]
+
+
+def policy_integers(start: Start) -> None:
     """Integers above `high` are alerts, behind those of the readings."""
     call = start(no_bus)
-    alert = ("alert", "above its high limit")
-
-    def decide(up: bool, numbers: list[Reading], *given: IntegerReading) -> list[int]:
-        batch = (numbers, [TextReading(77, "x", 0, 1)], list(given))
-        result = call("decide", ORIGIN, batch, UP._replace(up=up))
-        assert result.ok, result
-        verdict, exceptions = result.value
-        assert tuple(verdict) == ("forward" if up else "cache", 1)
-        assert all(tuple(one.verdict) == alert for one in exceptions)
-        return [one.point for one in exceptions]
-
     assert plain(call("decide", ORIGIN, ([], [], [whole(3, 1)]), UP)) == NOT_CONFIGURED
     assert plain(call("configure", settings(WIDE)))[0]
     for up in (True, False):
-        for one, beyond in GIVEN:
-            above = beyond and one.value[1] > 0
-            assert decide(up, [], one) == [one.point] * above, one
-            assert decide(up, [], one._replace(status=BAD)) == []
+        for one, _ in GIVEN:
+            above = is_above(one, float(one.value[1]))
+            if above == is_above(one, one.value[1]):
+                assert decided(call, up, [], [one]) == [one.point] * above, one
+            assert decided(call, up, [], [one._replace(status=BAD)]) == []
         numbers = [Reading(2, 1.6, 0, 1), Reading(1, 1e300, 0, 1), Reading(3, 9.1e15, 0, 1)]
         wide = [whole(900, 2**64 - 1), whole(1, 2**64 - 1), whole(77, 2**64 - 1), whole(65535, 2**64 - 1)]
-        assert decide(up, numbers, *wide) == [2, 3, 900]
-        assert decide(up, [], whole(900, 2**64 - 1), whole(2, 2, 0x7FFFFFFF, 1, "signed")) == [900, 2]
+        assert decided(call, up, numbers, wide) == [2, 3, 900]
+        signed = whole(2, 2, 0x7FFFFFFF, 1, "signed")
+        assert decided(call, up, [], [whole(900, 2**64 - 1), signed]) == [900, 2]
     assert plain(call("configure", settings(LIMITED)))[0]
-    assert decide(True, [Reading(900, 213.0, 0, 1)], whole(3, 17), whole(3, 16)) == [900, 3]
+    assert decided(call, True, [Reading(900, 213.0, 0, 1)], [whole(3, 17), whole(3, 16)]) == [900, 3]
+
+
+def policy_nearest_doubles(start: Start) -> None:
+    """An integer is compared as its nearest double: one just above its limit may not be."""
+    call = start(no_bus)
+    assert plain(call("configure", settings(WIDE)))[0]
+    near = [one for one, _ in GIVEN if is_above(one, one.value[1]) and not is_above(one, float(one.value[1]))]
+    assert len(near) == 2
+    assert decided(call, True, [], near) == []
 
 
 # ---- driver ----------------------------------------------------------------------------------------
@@ -208,7 +228,7 @@ def zero(kind: str) -> tuple[str, int]:
     return ("unsigned" if kind == "u64" else "signed"), 0
 
 
-def driver_reads(start: Start) -> None:
+def driver_integers(start: Start) -> None:
     """Registers of 64 bits: whole, or with a scale; what is asked for them, in which order they come."""
     line = Line()
     call = start(line)
@@ -280,7 +300,7 @@ def driver_sentinels(start: Start) -> None:
     assert [r[:3] for r in readings(call("read-sensor"))] == [(1, 0.0, NO_DATA), (2, 3.0, 0)]
 
 
-def driver_troubles(start: Start) -> None:
+def driver_integer_troubles(start: Start) -> None:
     """Whole points that fail stay among the integers."""
     line = Line()
     call = start(line)
@@ -322,7 +342,7 @@ def driver_troubles(start: Start) -> None:
     assert integers(call("read-sensor")) == [(1, ("unsigned", 1), 0, line.now)]
 
 
-def driver_writes(start: Start) -> None:
+def driver_integer_writes(start: Start) -> None:
     """write-register: integers exact or not at all, reals into 64 bits, no texts."""
     line = Line()
     call = start(line)
@@ -353,7 +373,13 @@ def driver_writes(start: Start) -> None:
 
 
 ALL_CASES: dict[str, list[Callable[[Start], None]]] = {
-    "transform": [*CASES["transform"], transform],
-    "policy": [*CASES["policy"], policy],
-    "driver": [*CASES["driver"], driver_reads, driver_sentinels, driver_troubles, driver_writes],
+    "transform": [*CASES["transform"], transform_integers],
+    "policy": [*CASES["policy"], policy_integers, policy_nearest_doubles],
+    "driver": [
+        *CASES["driver"],
+        driver_integers,
+        driver_sentinels,
+        driver_integer_troubles,
+        driver_integer_writes,
+    ],
 }

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from tests.components.starter_cases import Bus, Call, Start
-from tests.components.starter_whole_numbers import ALL_CASES
+from tests.components.starter_whole_numbers import ALL_CASES, policy_nearest_doubles
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 
 BUILT = Path(__file__).parents[2] / "components" / "starters" / "built"
 FUEL = 1_000_000_000
+EXACT = ("rego-policy", policy_nearest_doubles)
+"""Rego compares decimal numbers, which are exact"""
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ FUEL = 1_000_000_000
         for role, cases in ALL_CASES.items()
         for path in sorted(BUILT.glob(f"*-{role}*.wasm"))
         for case in cases
+        if (path.stem, case) != EXACT
     ],
 )
 def test_a_starter_does_what_is_written(

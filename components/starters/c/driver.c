@@ -16,14 +16,18 @@ enum { POINTS_MAX = 1000, LATE_MAX = 4, LATE_AGE_MAX = 63, ADU_MAX = 260, READ =
 #define STATUS_NOT_CONNECTED 0x808A0000u
 #define STATUS_DEVICE 0x808B0000u
 #define STATUS_SENSOR 0x808C0000u
+#define STATUS_NO_DATA 0x809B0000u
 
 typedef exports_twinloop_gateway_driver_driver_error_t error_t;
-typedef enum { U16, I16, U32, I32, F32, TYPES } type_t;
-typedef struct { uint16_t id, address; type_t type; double scale, offset; } point_t;
+typedef exports_twinloop_gateway_driver_written_t written_t;
+typedef twinloop_gateway_types_integer_t integer_t;
+typedef enum { U16, I16, U32, I32, U64, I64, F32, TYPES } type_t;
+/* `whole`: its readings are integers, exact. */
+typedef struct { uint16_t id, address; type_t type; bool whole; double scale, offset; device_driver_list_u64_t sentinels; } point_t;
 typedef struct { uint8_t bytes[ADU_MAX]; size_t len; } frame_t;
 
-static const struct { const char *name; uint16_t registers; double low, high; } TYPE[TYPES] = {
-  {"u16", 1, 0, UINT16_MAX}, {"i16", 1, INT16_MIN, INT16_MAX}, {"u32", 2, 0, UINT32_MAX}, {"i32", 2, INT32_MIN, INT32_MAX}, {"f32", 2, 0, 0}};
+static const struct { const char *name; uint16_t registers; bool is_signed; } TYPE[TYPES] = {
+  {"u16", 1, false}, {"i16", 1, true}, {"u32", 2, false}, {"i32", 2, true}, {"u64", 4, false}, {"i64", 4, true}, {"f32", 2, true}};
 
 /* what is kept between two calls */
 static bool configured, rtu, failing;
@@ -31,7 +35,7 @@ static uint8_t unit;
 static uint16_t transaction;
 static uint64_t timeout, polls, errors;
 static point_t points[POINTS_MAX];
-static size_t point_count;
+static size_t point_count, whole_count;
 
 static uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 
@@ -79,6 +83,20 @@ static bool set_address(text_t rest, point_t *p) {
   return true;
 }
 
+static unsigned bits_of(type_t type) { return 16u * TYPE[type].registers; }
+
+/* Does no sentinel need more bits than the point's registers have? */
+static bool sentinels_fit(const point_t *p) {
+  for (size_t i = 0; i < p->sentinels.len; i++)
+    if (p->sentinels.ptr[i] > UINT64_MAX >> (64 - bits_of(p->type))) return false;
+  return true;
+}
+
+static void forget_points(void) {
+  while (point_count) device_driver_list_u64_free(&points[--point_count].sentinels);
+  whole_count = 0;
+}
+
 /* Hands a text of the settings back as the error's payload. */
 static bool refuse(exports_twinloop_gateway_driver_config_error_t *err, uint8_t tag, device_driver_string_t *text) {
   err->tag = tag;
@@ -93,6 +111,7 @@ static bool set_up(exports_twinloop_gateway_driver_settings_t *s, exports_twinlo
     err->val.too_many_points = POINTS_MAX;
     return false;
   }
+  forget_points();
   rtu = false;
   unit = 1;
   timeout = 1000000000u;
@@ -101,38 +120,62 @@ static bool set_up(exports_twinloop_gateway_driver_settings_t *s, exports_twinlo
     if (!set_option(TEXT(s->options.ptr[i].f0), TEXT(s->options.ptr[i].f1), &known))
       return refuse(err, known ? TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_OPTION : TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_UNKNOWN_OPTION, &s->options.ptr[i].f0);
   }
-  point_count = s->points.len;
   for (size_t i = 0; i < s->points.len; i++) {
     twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
-    points[i] = (point_t){.id = c->id, .scale = c->scale, .offset = c->offset};
-    if (!set_address(TEXT(c->address), &points[i]) || c->scale == 0) return refuse(err, TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS, &c->address);
+    point_t *p = &points[point_count++];
+    *p = (point_t){.id = c->id, .scale = c->scale, .offset = c->offset, .sentinels = c->sentinels};
+    c->sentinels.len = 0;                           /* ours now: not freed with the settings */
+    if (!set_address(TEXT(c->address), p) || c->scale == 0 || !sentinels_fit(p)) return refuse(err, TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_BAD_ADDRESS, &c->address);
+    p->whole = (p->type == U64 || p->type == I64) && p->scale == 1 && p->offset == 0;
+    whole_count += p->whole;
   }
   return true;
 }
 
 /* ---- values ---- */
-static double decoded(type_t type, const uint8_t *p) {
-  uint32_t bits = TYPE[type].registers == 1 ? get16(p) : (uint32_t)get16(p) << 16 | get16(p + 2);
+static double decoded(type_t type, uint64_t bits) {
+  unsigned unused = 64 - bits_of(type);
+  uint32_t low = (uint32_t)bits;
   float f;
-  memcpy(&f, &bits, sizeof f);
-  return type == I16 ? (int16_t)bits : type == I32 ? (int32_t)bits : type == F32 ? (double)f : (double)bits;
+  memcpy(&f, &low, sizeof f);
+  return type == F32 ? (double)f : TYPE[type].is_signed ? (double)((int64_t)(bits << unused) >> unused) : (double)bits;
 }
 
-/* The registers of a raw value; false when the type can't hold it. */
-static bool encoded(type_t type, double raw, uint8_t *p) {
-  uint32_t bits;
-  float f = (float)raw;
+/* The bits of a raw value; false when the type can't hold it. */
+static bool encoded(type_t type, double raw, uint64_t *bits) {
   if (type == F32) {
-    if (!isfinite(f)) return false;
-    memcpy(&bits, &f, sizeof bits);
-  } else {
-    raw = rint(raw);                                /* halves to even */
-    if (!(raw >= TYPE[type].low && raw <= TYPE[type].high)) return false;
-    bits = (uint32_t)(int64_t)raw;
+    float f = (float)raw;
+    uint32_t low;
+    memcpy(&low, &f, sizeof low);
+    *bits = low;
+    return isfinite(f);
   }
-  if (TYPE[type].registers == 2) { put16(p, (uint16_t)(bits >> 16)); p += 2; }
-  put16(p, (uint16_t)bits);
+  double top = ldexp(1, (int)bits_of(type));
+  raw = rint(raw);                                  /* halves to even */
+  if (TYPE[type].is_signed ? !(raw >= -top / 2 && raw < top / 2) : !(raw >= 0 && raw < top)) return false;
+  *bits = TYPE[type].is_signed ? (uint64_t)(int64_t)raw : (uint64_t)raw;
   return true;
+}
+
+static bool is_negative(integer_t n) { return n.tag == TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED && n.val.signed_ < 0; }
+
+/* The bits of an integer, exact; false when the type can't hold it. */
+static bool encoded_integer(type_t type, integer_t n, uint64_t *bits) {
+  uint64_t all = UINT64_MAX >> (64 - bits_of(type)), top = TYPE[type].is_signed ? all / 2 : all;
+  *bits = n.val.unsigned_;                          /* both cases lie in the same eight bytes */
+  return is_negative(n) ? TYPE[type].is_signed && n.val.signed_ >= -(int64_t)top - 1 : *bits <= top;
+}
+
+/* The bits of what is written to a point; false when its type can't hold that. */
+static bool raw_of(const point_t *p, const written_t *value, uint64_t *bits) {
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT) return false;
+  double real = value->val.real;
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER) {
+    integer_t n = value->val.integer;
+    if (p->type != F32 && p->scale == 1 && p->offset == 0) return encoded_integer(p->type, n, bits);
+    real = is_negative(n) ? (double)n.val.signed_ : (double)n.val.unsigned_;
+  }
+  return encoded(p->type, (real - p->offset) / p->scale, bits);
 }
 
 /* ---- one exchange ---- */
@@ -235,14 +278,34 @@ static bool exchange(const uint8_t *pdu, size_t n, frame_t *reply, error_t *err)
   return ok;
 }
 
-static bool read_point(const point_t *p, double *value, error_t *err) {
+static bool read_point(const point_t *p, uint64_t *bits, error_t *err) {
   uint8_t pdu[5] = {READ};
   frame_t reply;
   put16(pdu + 1, p->address);
   put16(pdu + 3, TYPE[p->type].registers);
   if (!exchange(pdu, sizeof pdu, &reply, err)) return false;
-  *value = decoded(p->type, reply.bytes + 2) * p->scale + p->offset;
+  *bits = 0;
+  for (size_t i = 0; i < TYPE[p->type].registers; i++) *bits = *bits << 16 | get16(reply.bytes + 2 + 2 * i);
   return true;
+}
+
+static bool is_sentinel(const point_t *p, uint64_t bits) {
+  for (size_t i = 0; i < p->sentinels.len; i++) if (bits == p->sentinels.ptr[i]) return true;
+  return false;
+}
+
+/* Adds what was read of a point to the batch: its bits, or why there are none. */
+static void add(exports_twinloop_gateway_driver_batch_t *to, const point_t *p, uint64_t bits, uint32_t status) {
+  double value = status ? 0 : decoded(p->type, bits) * p->scale + p->offset;
+  if (p->whole) {
+    twinloop_gateway_types_integer_reading_t *r = &to->integers.ptr[to->integers.len++];
+    *r = (twinloop_gateway_types_integer_reading_t){.point = p->id, .status = status, .measured = twinloop_gateway_clock_now()};
+    r->value.tag = p->type == I64 ? TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED : TWINLOOP_GATEWAY_TYPES_INTEGER_UNSIGNED;
+    r->value.val.unsigned_ = status ? 0 : bits;     /* both cases lie in the same eight bytes */
+    return;
+  }
+  if (!isfinite(value)) { value = 0; status = STATUS_SENSOR; }
+  to->readings.ptr[to->readings.len++] = (twinloop_gateway_types_reading_t){p->id, value, status, twinloop_gateway_clock_now()};
 }
 
 static uint32_t status_of(const error_t *err) {
@@ -266,21 +329,22 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   polls++;
   failing = false;
   *ret = (exports_twinloop_gateway_driver_batch_t){0};
-  if (point_count) ret->readings.ptr = calloc(point_count, sizeof *ret->readings.ptr);
+  if (whole_count) ret->integers.ptr = calloc(whole_count, sizeof *ret->integers.ptr);
+  if (point_count > whole_count) ret->readings.ptr = calloc(point_count - whole_count, sizeof *ret->readings.ptr);
   for (size_t i = 0; i < point_count; i++) {
-    twinloop_gateway_types_reading_t *r = &ret->readings.ptr[ret->readings.len++];
+    uint32_t status = silent;
+    uint64_t bits = 0;
     error_t failed;
-    *r = (twinloop_gateway_types_reading_t){.point = points[i].id, .status = silent};
-    if (!silent && read_point(&points[i], &r->value, &failed)) {
+    if (!silent && read_point(&points[i], &bits, &failed)) {
       good++;
-      if (!isfinite(r->value)) { r->value = 0; r->status = STATUS_SENSOR; }
+      if (is_sentinel(&points[i], bits)) status = STATUS_NO_DATA;
     } else if (!silent) {
-      r->status = status_of(&failed);
-      if (is_bus(&failed)) silent = r->status;
+      status = status_of(&failed);
+      if (is_bus(&failed)) silent = status;
       if (failing) exports_twinloop_gateway_driver_driver_error_free(&failed); else *err = failed;
       failing = true;
     }
-    r->measured = twinloop_gateway_clock_now();
+    add(ret, &points[i], bits, status);
   }
   errors += failing;
   if (!failing) return true;
@@ -292,27 +356,36 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   return true;
 }
 
-bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t point, double value, error_t *err) {
+static bool write_point(uint16_t id, const written_t *value, error_t *err) {
   if (!configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   size_t i = 0;
-  while (i < point_count && points[i].id != point) i++;
+  while (i < point_count && points[i].id != id) i++;
   if (i == point_count) {
     err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NO_SUCH_POINT;
-    err->val.no_such_point = point;
+    err->val.no_such_point = id;
     return false;
   }
   const point_t *p = &points[i];
-  bool one = TYPE[p->type].registers == 1;
-  uint8_t pdu[10] = {one ? WRITE_ONE : WRITE_MANY, [4] = 2, [5] = 4};
+  uint16_t count = TYPE[p->type].registers;
+  size_t head = count == 1 ? 3 : 6;
+  uint8_t pdu[14] = {count == 1 ? WRITE_ONE : WRITE_MANY, [4] = (uint8_t)count, [5] = (uint8_t)(2 * count)};
+  uint64_t bits;
   frame_t reply;
   put16(pdu + 1, p->address);
-  if (!encoded(p->type, (value - p->offset) / p->scale, pdu + (one ? 3 : 6))) {
+  if (!raw_of(p, value, &bits)) {
     err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER;
     device_driver_string_dup(&err->val.other, "value does not fit the register's type");
     return false;
   }
-  bool ok = exchange(pdu, one ? 5 : 10, &reply, err);
+  for (size_t k = count; k-- > 0; bits >>= 16) put16(pdu + head + 2 * k, (uint16_t)bits);
+  bool ok = exchange(pdu, head + 2 * count, &reply, err);
   errors += !ok;
+  return ok;
+}
+
+bool exports_twinloop_gateway_driver_write_register(exports_twinloop_gateway_driver_point_t point, written_t *value, error_t *err) {
+  bool ok = write_point(point, value, err);
+  exports_twinloop_gateway_driver_written_free(value);
   return ok;
 }
 

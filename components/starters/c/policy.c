@@ -37,6 +37,18 @@ bool exports_twinloop_gateway_policy_configure(exports_twinloop_gateway_policy_s
   return configured;
 }
 
+/* Is it above its point's limit? NaN and the infinities aren't. */
+static bool is_above(uint16_t point, double value, uint32_t status) {
+  return !STATUS_BAD(status) && value - value == 0 && point < high_count && value > high[point];
+}
+
+static void add_alert(exports_twinloop_gateway_policy_decision_t *to, uint16_t point) {
+  exports_twinloop_gateway_policy_exception_t *e = &to->except.ptr[to->except.len++];
+  e->point = point;
+  e->verdict.tag = EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_ALERT;
+  routing_policy_string_dup(&e->verdict.val.alert, "above its high limit");
+}
+
 bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_origin_t *source, exports_twinloop_gateway_policy_batch_t *input,
                                             exports_twinloop_gateway_policy_link_state_t *uplink,
                                             exports_twinloop_gateway_policy_decision_t *ret,
@@ -50,15 +62,16 @@ bool exports_twinloop_gateway_policy_decide(exports_twinloop_gateway_policy_orig
   ret->verdict.tag = uplink->up ? EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_FORWARD : EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_CACHE;
   ret->verdict.val.forward = LANE;
   ret->except.len = 0;
-  ret->except.ptr = calloc(input->readings.len + 1, sizeof *ret->except.ptr);
+  ret->except.ptr = calloc(input->readings.len + input->integers.len + 1, sizeof *ret->except.ptr);
   for (size_t i = 0; i < input->readings.len; i++) {
     const twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
-    bool finite = r->value - r->value == 0, limited = r->point < high_count;
-    if (STATUS_BAD(r->status) || !finite || !limited || !(r->value > high[r->point])) continue;
-    exports_twinloop_gateway_policy_exception_t *e = &ret->except.ptr[ret->except.len++];
-    e->point = r->point;
-    e->verdict.tag = EXPORTS_TWINLOOP_GATEWAY_POLICY_VERDICT_ALERT;
-    routing_policy_string_dup(&e->verdict.val.alert, "above its high limit");
+    if (is_above(r->point, r->value, r->status)) add_alert(ret, r->point);
+  }
+  for (size_t i = 0; i < input->integers.len; i++) {
+    const twinloop_gateway_types_integer_reading_t *r = &input->integers.ptr[i];
+    bool is_signed = r->value.tag == TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED;
+    double nearest = is_signed ? (double)r->value.val.signed_ : (double)r->value.val.unsigned_;
+    if (is_above(r->point, nearest, r->status)) add_alert(ret, r->point);
   }
   if (!ret->except.len) free(ret->except.ptr);      /* nobody frees an empty list */
   exports_twinloop_gateway_policy_batch_free(input);

@@ -46,25 +46,16 @@ bool exports_twinloop_gateway_transform_configure(exports_twinloop_gateway_trans
   return configured = ok;
 }
 
-bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gateway_transform_origin_t *source,
-                                                           exports_twinloop_gateway_transform_batch_t *input,
-                                                           exports_twinloop_gateway_transform_batch_t *ret,
-                                                           exports_twinloop_gateway_transform_transform_error_t *err) {
-  exports_twinloop_gateway_transform_origin_free(source);
-  if (!configured) {
-    err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED;
-    exports_twinloop_gateway_transform_batch_free(input);
-    return false;
-  }
-  for (size_t i = 0; i < input->readings.len; i++) {
-    twinloop_gateway_types_reading_t *r = &input->readings.ptr[i];
-    if (r->point >= limits_count || !limits[r->point].known) {
-      err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_BAD_INPUT;
-      reading_transform_string_dup(&err->val.bad_input, "unknown point");
-      exports_twinloop_gateway_transform_batch_free(input);
-      return false;
-    }
-    const limits_t *l = &limits[r->point];
+static const limits_t *limits_of(uint16_t point) {
+  return point < limits_count && limits[point].known ? &limits[point] : NULL;
+}
+
+/* false: a point is unknown. */
+static bool transformed(twinloop_gateway_types_list_reading_t *list) {
+  for (size_t i = 0; i < list->len; i++) {
+    twinloop_gateway_types_reading_t *r = &list->ptr[i];
+    const limits_t *l = limits_of(r->point);
+    if (!l) return false;
     if (STATUS_BAD(r->status)) continue;
     if (l->has_low && r->value < l->low) {
       r->value = l->low;
@@ -75,6 +66,58 @@ bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gate
     }
     r->value *= factor;
   }
+  return true;
+}
+
+static double nearest(twinloop_gateway_types_integer_t n) {
+  return n.tag == TWINLOOP_GATEWAY_TYPES_INTEGER_SIGNED ? (double)n.val.signed_ : (double)n.val.unsigned_;
+}
+
+/* Gives integers beyond a limit their status; false: a point is unknown. */
+static bool judged(twinloop_gateway_types_list_integer_reading_t *list) {
+  for (size_t i = 0; i < list->len; i++) {
+    twinloop_gateway_types_integer_reading_t *r = &list->ptr[i];
+    const limits_t *l = limits_of(r->point);
+    if (!l) return false;
+    double near = nearest(r->value);
+    bool beyond = (l->has_low && near < l->low) || (l->has_high && near > l->high);
+    if (beyond && !STATUS_BAD(r->status)) r->status = STATUS_UNITS_EXCEEDED;
+  }
+  return true;
+}
+
+/* Integers times a factor are readings, behind all others; Bad ones stay. */
+static void multiply(twinloop_gateway_types_list_integer_reading_t *list, twinloop_gateway_types_list_reading_t *readings) {
+  size_t kept = 0, moved = 0;
+  for (size_t i = 0; i < list->len; i++) moved += !STATUS_BAD(list->ptr[i].status);
+  if (!moved) return;
+  readings->ptr = realloc(readings->len ? readings->ptr : NULL, (readings->len + moved) * sizeof *readings->ptr);
+  for (size_t i = 0; i < list->len; i++) {
+    twinloop_gateway_types_integer_reading_t r = list->ptr[i];
+    if (STATUS_BAD(r.status)) list->ptr[kept++] = r;
+    else readings->ptr[readings->len++] = (twinloop_gateway_types_reading_t){r.point, nearest(r.value) * factor, r.status, r.measured};
+  }
+  if (!kept) free(list->ptr);                       /* nobody frees an empty list */
+  list->len = kept;
+}
+
+bool exports_twinloop_gateway_transform_transform_readings(exports_twinloop_gateway_transform_origin_t *source,
+                                                           exports_twinloop_gateway_transform_batch_t *input,
+                                                           exports_twinloop_gateway_transform_batch_t *ret,
+                                                           exports_twinloop_gateway_transform_transform_error_t *err) {
+  exports_twinloop_gateway_transform_origin_free(source);
+  if (!configured) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_NOT_CONFIGURED;
+    exports_twinloop_gateway_transform_batch_free(input);
+    return false;
+  }
+  if (!transformed(&input->readings) || !judged(&input->integers)) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_TRANSFORM_ERROR_BAD_INPUT;
+    reading_transform_string_dup(&err->val.bad_input, "unknown point");
+    exports_twinloop_gateway_transform_batch_free(input);
+    return false;
+  }
+  if (factor != 1) multiply(&input->integers, &input->readings);
   *ret = *input;
   return true;
 }

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 
 use exports::twinloop::gateway::driver::{Batch, ConfigError, DriverError, DriverStatus, Guest, Settings};
 use twinloop::gateway::fieldbus::{self, Framing, LengthField};
-use twinloop::gateway::types::{BusError, Health, Reading};
+use twinloop::gateway::types::{BusError, Health, Integer, IntegerReading, PointConfig, Reading, Written};
 use twinloop::gateway::clock;
 
 const POINTS_MAX: u32 = 1000;
@@ -25,6 +25,7 @@ const BAD_TIMEOUT: u32 = 0x800A_0000;
 const BAD_NOT_CONNECTED: u32 = 0x808A_0000;
 const BAD_DEVICE: u32 = 0x808B_0000;
 const BAD_SENSOR: u32 = 0x808C_0000;
+const BAD_NO_DATA: u32 = 0x809B_0000;
 
 // ---- settings -------------------------------------------------------------------------------------------------------
 
@@ -34,6 +35,8 @@ enum Kind {
     I16,
     U32,
     I32,
+    U64,
+    I64,
     F32,
 }
 
@@ -43,6 +46,7 @@ struct Point {
     kind: Kind,
     scale: f64,
     offset: f64,
+    sentinels: Vec<u64>,
 }
 
 struct Device {
@@ -52,9 +56,9 @@ struct Device {
     points: Vec<Point>,
 }
 
-fn integer(text: &str, max: u64) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    text.parse().ok().filter(|n| digits && *n <= max)
+fn digits(text: &str, max: u64) -> Option<u64> {
+    let plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    text.parse().ok().filter(|n| plain && *n <= max)
 }
 
 /// "200 ms": nanoseconds, above 0 and at most an hour.
@@ -67,7 +71,7 @@ fn duration(text: &str) -> Option<u64> {
         "s" => 1_000_000_000,
         _ => return None,
     };
-    Some(integer(count, HOUR_NS / scale)? * scale).filter(|ns| *ns > 0)
+    Some(digits(count, HOUR_NS / scale)? * scale).filter(|ns| *ns > 0)
 }
 
 /// "holding:40:f32:be": where a value is and how it is coded.
@@ -81,12 +85,52 @@ fn address(text: &str) -> Option<(u16, Kind)> {
         "i16" => Kind::I16,
         "u32" => Kind::U32,
         "i32" => Kind::I32,
+        "u64" => Kind::U64,
+        "i64" => Kind::I64,
         "f32" => Kind::F32,
         _ => return None,
     };
     let last = 65536 - u64::from(kind.registers());
-    let at = integer(parts[1], last)?;
+    let at = digits(parts[1], last)?;
     (*parts.get(3).unwrap_or(&"be") == "be").then_some((at as u16, kind))
+}
+
+impl Point {
+    fn new(config: &PointConfig) -> Option<Point> {
+        let (address, kind) = address(&config.address)?;
+        let fits = config.sentinels.iter().all(|bits| *bits <= u64::MAX >> (64 - kind.bits()));
+        let (id, scale, offset, sentinels) = (config.id, config.scale, config.offset, config.sentinels.clone());
+        (scale != 0.0 && fits).then_some(Point { id, address, kind, scale, offset, sentinels })
+    }
+
+    fn is_plain(&self) -> bool {
+        self.scale == 1.0 && self.offset == 0.0
+    }
+
+    /// Its readings are integers, exact.
+    fn is_whole(&self) -> bool {
+        matches!(self.kind, Kind::U64 | Kind::I64) && self.is_plain()
+    }
+
+    /// The raw bits of what is written; None when the type can't hold it.
+    fn encode(&self, value: Written) -> Option<u64> {
+        let value = match value {
+            Written::Real(value) => value,
+            Written::Integer(integer) if self.is_plain() && !matches!(self.kind, Kind::F32) => {
+                return self.kind.encode_integer(exact(integer));
+            }
+            Written::Integer(integer) => exact(integer) as f64,
+            Written::Text(_) => return None,
+        };
+        self.kind.encode((value - self.offset) / self.scale)
+    }
+}
+
+fn exact(integer: Integer) -> i128 {
+    match integer {
+        Integer::Signed(n) => n.into(),
+        Integer::Unsigned(n) => n.into(),
+    }
 }
 
 const BLANK: [char; 2] = [' ', '\t'];
@@ -105,13 +149,7 @@ impl Device {
             device.set(&name, value.trim_matches(BLANK)).ok_or(ConfigError::BadOption(name))?;
         }
         for point in settings.points {
-            match address(&point.address) {
-                Some((address, kind)) if point.scale != 0.0 => {
-                    let (id, scale, offset) = (point.id, point.scale, point.offset);
-                    device.points.push(Point { id, address, kind, scale, offset });
-                }
-                _ => return Err(ConfigError::BadAddress(point.address)),
-            }
+            device.points.push(Point::new(&point).ok_or(ConfigError::BadAddress(point.address))?);
         }
         Ok(device)
     }
@@ -119,7 +157,7 @@ impl Device {
     fn set(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
             "protocol" => self.rtu = ["modbus-tcp", "modbus-rtu"].iter().position(|known| *known == value)? == 1,
-            "unit" => self.unit = integer(value, 255)? as u8,
+            "unit" => self.unit = digits(value, 255)? as u8,
             _ => self.timeout = duration(value)?,
         }
         Some(())
@@ -130,35 +168,45 @@ impl Device {
 
 impl Kind {
     fn registers(self) -> u16 {
-        if matches!(self, Kind::U16 | Kind::I16) { 1 } else { 2 }
+        match self {
+            Kind::U16 | Kind::I16 => 1,
+            Kind::U32 | Kind::I32 | Kind::F32 => 2,
+            Kind::U64 | Kind::I64 => 4,
+        }
     }
 
-    fn decode(self, bytes: &[u8]) -> f64 {
-        let bits = bytes.iter().fold(0, |bits: u32, byte| bits << 8 | u32::from(*byte));
+    fn bits(self) -> u32 {
+        16 * u32::from(self.registers())
+    }
+
+    fn decode(self, bits: u64) -> f64 {
         match self {
-            Kind::U16 | Kind::U32 => f64::from(bits),
-            Kind::I16 => f64::from(bits as u16 as i16),
+            Kind::U16 | Kind::U32 | Kind::U64 => bits as f64,
+            Kind::I16 => f64::from(bits as i16),
             Kind::I32 => f64::from(bits as i32),
-            Kind::F32 => f64::from(f32::from_bits(bits)),
+            Kind::I64 => bits as i64 as f64,
+            Kind::F32 => f64::from(f32::from_bits(bits as u32)),
         }
     }
 
     /// None when the type can't hold the value.
-    fn encode(self, raw: f64) -> Option<Vec<u8>> {
-        let (low, high) = match self {
-            Kind::F32 => {
-                let narrow = raw as f32;
-                return narrow.is_finite().then(|| narrow.to_be_bytes().to_vec());
-            }
-            Kind::U16 => (0.0, f64::from(u16::MAX)),
-            Kind::I16 => (f64::from(i16::MIN), f64::from(i16::MAX)),
-            Kind::U32 => (0.0, f64::from(u32::MAX)),
-            Kind::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
-        };
+    fn encode(self, raw: f64) -> Option<u64> {
+        if let Kind::F32 = self {
+            let narrow = raw as f32;
+            return narrow.is_finite().then(|| narrow.to_bits().into());
+        }
         let whole = raw.round_ties_even();
-        let bytes = (whole as i64 as u32).to_be_bytes();
-        let used = 4 - 2 * usize::from(self.registers());
-        (whole >= low && whole <= high).then(|| bytes[used..].to_vec())
+        let in_reach = whole.abs() <= 18_446_744_073_709_551_616.0; // false for what is no number
+        if in_reach { self.encode_integer(whole as i128) } else { None }
+    }
+
+    fn encode_integer(self, raw: i128) -> Option<u64> {
+        let size = 1_i128 << self.bits();
+        let (low, high) = match self {
+            Kind::I16 | Kind::I32 | Kind::I64 => (-size / 2, size / 2 - 1),
+            _ => (0, size - 1),
+        };
+        (low <= raw && raw <= high).then_some(raw as u64)
     }
 }
 
@@ -231,7 +279,7 @@ impl Device {
 
     fn talk(&self, transaction: u16, pdu: &[u8]) -> Result<Vec<u8>, DriverError> {
         let (request, framing) = self.request(transaction, pdu);
-        let mut adu = fieldbus::transact(&request, framing, self.timeout).map_err(DriverError::Bus)?;
+        let mut adu = fieldbus::transact(&request, &framing, self.timeout).map_err(DriverError::Bus)?;
         let mut late = 0;
         let reply = loop {
             if let Some(reply) = self.reply(transaction, &adu)? {
@@ -241,7 +289,7 @@ impl Device {
                 return malformed("transaction");
             }
             late += 1;
-            adu = fieldbus::receive(framing, self.timeout).map_err(DriverError::Bus)?;
+            adu = fieldbus::receive(&framing, self.timeout).map_err(DriverError::Bus)?;
         };
         if reply.len() == 2 && reply[0] == pdu[0] | 0x80 {
             return Err(DriverError::Rejected(u32::from(reply[1])));
@@ -249,7 +297,8 @@ impl Device {
         if reply[0] == pdu[0] { Ok(reply.to_vec()) } else { malformed("function") }
     }
 
-    fn read(&self, transaction: u16, point: &Point) -> Result<f64, DriverError> {
+    /// The bits of a point's registers.
+    fn read(&self, transaction: u16, point: &Point) -> Result<u64, DriverError> {
         let count = point.kind.registers();
         let [a, b] = point.address.to_be_bytes();
         let reply = self.talk(transaction, &[3, a, b, 0, count as u8])?;
@@ -257,13 +306,14 @@ impl Device {
         if reply.len() != 2 + size || usize::from(reply[1]) != size {
             return malformed("byte count");
         }
-        Ok(point.kind.decode(&reply[2..]) * point.scale + point.offset)
+        Ok(reply[2..].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
     }
 
-    fn write(&self, transaction: u16, point: &Point, registers: &[u8]) -> Result<(), DriverError> {
+    fn write(&self, transaction: u16, point: &Point, bits: u64) -> Result<(), DriverError> {
         let [a, b] = point.address.to_be_bytes();
-        let mut pdu = if registers.len() == 2 { vec![6, a, b] } else { vec![16, a, b, 0, 2, 4] };
-        pdu.extend_from_slice(registers);
+        let count = point.kind.registers() as u8;
+        let mut pdu = if count == 1 { vec![6, a, b] } else { vec![16, a, b, 0, count, 2 * count] };
+        pdu.extend_from_slice(&bits.to_be_bytes()[8 - 2 * usize::from(count)..]);
         let reply = self.talk(transaction, &pdu)?;
         if reply == pdu[..5] { Ok(()) } else { malformed("echo") }
     }
@@ -286,6 +336,28 @@ fn status_of(error: &DriverError) -> u32 {
     }
 }
 
+impl Point {
+    /// Adds what was read to a batch: the bits, or the status that says why there are none.
+    fn put(&self, read: Result<u64, u32>, measured: u64, batch: &mut Batch) {
+        let read = read.and_then(|bits| if self.sentinels.contains(&bits) { Err(BAD_NO_DATA) } else { Ok(bits) });
+        let point = self.id;
+        if self.is_whole() {
+            let (bits, status) = read.map_or_else(|status| (0, status), |bits| (bits, GOOD));
+            let signed = matches!(self.kind, Kind::I64);
+            let value = if signed { Integer::Signed(bits as i64) } else { Integer::Unsigned(bits) };
+            batch.integers.push(IntegerReading { point, value, status, measured });
+            return;
+        }
+        let value = read.map(|bits| self.kind.decode(bits) * self.scale + self.offset);
+        let (value, status) = match value {
+            Ok(value) if value.is_finite() => (value, GOOD),
+            Ok(_) => (0.0, BAD_SENSOR),
+            Err(status) => (0.0, status),
+        };
+        batch.readings.push(Reading { point, value, status, measured });
+    }
+}
+
 // ---- what the gateway calls -----------------------------------------------------------------------------------------
 
 #[derive(Default)]
@@ -305,43 +377,38 @@ impl State {
 
     fn poll(&mut self, device: &Device) -> Result<Batch, DriverError> {
         self.polls += 1;
-        let mut readings = Vec::with_capacity(device.points.len());
+        let mut batch = Batch { readings: Vec::new(), texts: Vec::new(), integers: Vec::new() };
         let (mut first, mut good, mut bus_status) = (None, false, None);
         for point in &device.points {
-            let (value, status) = match bus_status {
-                Some(status) => (0.0, status),
-                None => match device.read(self.next_transaction(), point) {
-                    Ok(value) => {
-                        good = true;
-                        if value.is_finite() { (value, GOOD) } else { (0.0, BAD_SENSOR) }
+            let read = match bus_status {
+                Some(status) => Err(status),
+                None => device.read(self.next_transaction(), point).map_err(|error| {
+                    device.drop_line_after(&error);
+                    let status = status_of(&error);
+                    if matches!(error, DriverError::Bus(_)) {
+                        bus_status = Some(status); // a silent device is asked once a poll, not once a point
                     }
-                    Err(error) => {
-                        device.drop_line_after(&error);
-                        let status = status_of(&error);
-                        if matches!(error, DriverError::Bus(_)) {
-                            bus_status = Some(status); // a silent device is asked once a poll, not once a point
-                        }
-                        first = first.or(Some(error));
-                        (0.0, status)
-                    }
-                },
+                    first.get_or_insert(error);
+                    status
+                }),
             };
-            readings.push(Reading { point: point.id, value, status, measured: clock::now() });
+            good |= read.is_ok();
+            point.put(read, clock::now(), &mut batch);
         }
         self.failing = first.is_some();
         self.errors += u64::from(self.failing);
         match first {
             Some(error) if !good => Err(error),
-            _ => Ok(Batch { readings, texts: Vec::new() }),
+            _ => Ok(batch),
         }
     }
 
-    fn write(&mut self, device: &Device, id: u16, value: f64) -> Result<(), DriverError> {
+    fn write(&mut self, device: &Device, id: u16, value: Written) -> Result<(), DriverError> {
         let point = device.points.iter().find(|point| point.id == id).ok_or(DriverError::NoSuchPoint(id))?;
-        let Some(registers) = point.kind.encode((value - point.offset) / point.scale) else {
+        let Some(bits) = point.encode(value) else {
             return Err(DriverError::Other("value does not fit the register's type".into()));
         };
-        device.write(self.next_transaction(), point, &registers).inspect_err(|error| {
+        device.write(self.next_transaction(), point, bits).inspect_err(|error| {
             device.drop_line_after(error);
             self.errors += 1;
         })
@@ -377,7 +444,7 @@ impl Guest for Component {
         with_device(State::poll)
     }
 
-    fn write_register(point: u16, value: f64) -> Result<(), DriverError> {
+    fn write_register(point: u16, value: Written) -> Result<(), DriverError> {
         with_device(|state, device| state.write(device, point, value))
     }
 

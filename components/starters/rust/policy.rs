@@ -11,6 +11,7 @@ use std::collections::BTreeMap; // not a HashMap: that would ask for random numb
 use exports::twinloop::gateway::policy::{
     Batch, ConfigError, Decision, Exception, Guest, LinkState, Origin, PolicyError, Settings, Verdict,
 };
+use twinloop::gateway::types::Integer;
 
 const BAD: u32 = 0x8000_0000;
 const LANE: u8 = 1;
@@ -18,6 +19,13 @@ const LANE: u8 = 1;
 thread_local! {
     /// `high` of each point that has one
     static LIMITS: RefCell<Option<BTreeMap<u16, f64>>> = const { RefCell::new(None) };
+}
+
+fn nearest(integer: Integer) -> f64 {
+    match integer {
+        Integer::Signed(n) => n as f64,
+        Integer::Unsigned(n) => n as f64,
+    }
 }
 
 struct Component;
@@ -36,12 +44,14 @@ impl Guest for Component {
     fn decide(_source: Origin, input: Batch, uplink: LinkState) -> Result<Decision, PolicyError> {
         LIMITS.with_borrow(|limits| {
             let limits = limits.as_ref().ok_or(PolicyError::NotConfigured)?;
+            let readings = input.readings.iter().map(|r| (r.point, r.value, r.status));
+            let integers = input.integers.iter().map(|r| (r.point, nearest(r.value), r.status));
             let mut except = Vec::new();
-            for reading in &input.readings {
-                let over = limits.get(&reading.point).is_some_and(|high| reading.value > *high);
-                if over && reading.status < BAD && reading.value.is_finite() {
+            for (point, value, status) in readings.chain(integers) {
+                let over = limits.get(&point).is_some_and(|high| value > *high);
+                if over && status < BAD && value.is_finite() {
                     let verdict = Verdict::Alert("above its high limit".into());
-                    except.push(Exception { point: reading.point, verdict });
+                    except.push(Exception { point, verdict });
                 }
             }
             let verdict = if uplink.up { Verdict::Forward(LANE) } else { Verdict::Cache(LANE) };

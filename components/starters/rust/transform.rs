@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap; // not a HashMap: that would ask for random numbers
 
 use exports::twinloop::gateway::transform::{Batch, ConfigError, Guest, Origin, Settings, TransformError};
+use twinloop::gateway::types::{Integer, Reading};
 
 const BAD: u32 = 0x8000_0000;
 /// OPC UA: UncertainEngineeringUnitsExceeded
@@ -48,22 +49,50 @@ fn set_up(settings: Settings) -> Result<Transform, ConfigError> {
     Ok(Transform { factor, points })
 }
 
+fn nearest(integer: Integer) -> f64 {
+    match integer {
+        Integer::Signed(n) => n as f64,
+        Integer::Unsigned(n) => n as f64,
+    }
+}
+
+impl Limits {
+    /// The limit that a value is beyond.
+    fn passed(&self, value: f64) -> Option<f64> {
+        self.low.filter(|low| value < *low).or(self.high.filter(|high| value > *high))
+    }
+}
+
 impl Transform {
+    fn limits(&self, point: u16) -> Result<&Limits, TransformError> {
+        self.points.get(&point).ok_or_else(|| TransformError::BadInput("unknown point".into()))
+    }
+
     fn apply(&self, mut batch: Batch) -> Result<Batch, TransformError> {
         for reading in &mut batch.readings {
-            let Some(limits) = self.points.get(&reading.point) else {
-                return Err(TransformError::BadInput("unknown point".into()));
-            };
+            let limits = self.limits(reading.point)?;
             if reading.status >= BAD {
                 continue;
             }
-            let below = limits.low.filter(|low| reading.value < *low);
-            let above = limits.high.filter(|high| reading.value > *high);
-            if let Some(limit) = below.or(above) {
+            if let Some(limit) = limits.passed(reading.value) {
                 reading.value = limit;
                 reading.status = UNITS_EXCEEDED;
             }
             reading.value *= self.factor;
+        }
+        // Integers stay what they are while the factor is 1; else they become readings, behind all others.
+        for mut one in std::mem::take(&mut batch.integers) {
+            let (limits, value) = (self.limits(one.point)?, nearest(one.value));
+            let bad = one.status >= BAD;
+            if !bad && limits.passed(value).is_some() {
+                one.status = UNITS_EXCEEDED;
+            }
+            if bad || self.factor == 1.0 {
+                batch.integers.push(one);
+            } else {
+                let (point, status, measured) = (one.point, one.status, one.measured);
+                batch.readings.push(Reading { point, value: value * self.factor, status, measured });
+            }
         }
         Ok(batch)
     }
