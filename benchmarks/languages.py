@@ -133,7 +133,8 @@ class Heard:
         if calls:
             self.calls.append(0)
         self.calls[-1] += fuel
-        self.peak_bytes = max(self.peak_bytes, self.slot.living.memory.peak_bytes)
+        assert self.slot.instance is not None
+        self.peak_bytes = max(self.peak_bytes, self.slot.instance.memory.peak_bytes)
         return self.meter.charge(fuel, calls, imports, values)
 
     def charge_start(self, fuel: int, calls: int, imports: int, values: int) -> int:

@@ -1,6 +1,7 @@
 """A component with one pure function, ``decode: list<u8> -> result<record, string>``, called in three ways.
 
-Belongs here: the typed call of this package, and wasmtime-py's own, over the same bytes.
+Belongs here: the typed call of this package, wasmtime-py's own, and the bare one of the C API, over the same
+bytes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from types import SimpleNamespace
 import wasmtime
 from wasmtime import component as wc
 
-from twinloop.components.host.codec import Signature
+from twinloop.components.host.call_state import RESULT
+from twinloop.components.host.capi import func_call, set_fuel, val_delete
+from twinloop.components.host.codec import Codecs, Signature
 from twinloop.components.host.host import Host, Linked
+from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryOwner
 
 DECODE = b"""(component
@@ -40,15 +44,19 @@ FRAME = bytes.fromhex("01030200e7f80e")
 FUEL = 1 << 60
 
 
+def _instance(host: Host, codecs: Codecs) -> Instance:
+    component = wc.Component(host.engines.plain.raw, DECODE)
+    function = next(
+        item.ty for name, item in component.type.exports(host.engines.plain.raw).items() if name == "decode"
+    )
+    exports = {"decode": (Signature(codecs, function), component.get_export_index("decode"))}
+    named = SimpleNamespace(engine=host.engines.plain, sha256="", raw=component, exports=exports)
+    return host.instantiate(Linked(named, wc.Linker(host.engines.plain.raw), (), False), {}, FUEL)  # type: ignore[arg-type]
+
+
 def typed(host: Host) -> Callable[[], None]:
     """The call as a driver's is made: fuel set, result decoded and freed."""
-    raw = wc.Component(host.engines.plain.raw, DECODE)
-    function = next(
-        item.ty for name, item in raw.type.exports(host.engines.plain.raw).items() if name == "decode"
-    )
-    exports = {"decode": (Signature(host.codecs, function), raw.get_export_index("decode"))}
-    component = SimpleNamespace(engine=host.engines.plain, sha256="", raw=raw, exports=exports)
-    instance = host.instantiate(Linked(component, wc.Linker(host.engines.plain.raw), (), False), {}, FUEL)  # type: ignore[arg-type]
+    instance = _instance(host, host.codecs)
     arguments = (FRAME,)
 
     def once() -> None:
@@ -56,6 +64,29 @@ def typed(host: Host) -> Callable[[], None]:
         instance.advance()
         if not instance.result().ok:
             raise RuntimeError("decode failed")
+
+    return once
+
+
+def raw(host: Host) -> Callable[[], None]:
+    """The least that the C API needs for the same function: fuel, the call (which ends with its post-return),
+    the result freed. Its argument is lowered once, nobody reads the result."""
+    instance = _instance(host, codecs := Codecs())  # an arena of its own: nothing else is ever written there
+    signature, function, _ = instance._functions["decode"]
+    assert signature.codecs is codecs
+    arguments_at, words, at, context = (
+        signature.put_arguments((FRAME,)),
+        instance.block.words,
+        instance.block.at,
+        instance.context,
+    )
+
+    def once() -> None:
+        words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
+        set_fuel(context, FUEL)
+        if func_call(function, context, arguments_at, 1, at, 1):
+            raise RuntimeError("decode failed")
+        val_delete(at)
 
     return once
 

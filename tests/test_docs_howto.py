@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import yaml
 from rich.console import Console
 
 import twinloop
+from twinloop.components.contract.contract import IntegerReading, Origin, Reading, Settings, TextReading
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.report.console import report
 
@@ -132,12 +135,13 @@ def test_the_described_boiler_does_what_is_expected(tmp_path: Path) -> None:
     ]
 
 
-def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
+def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path, host: Host) -> None:
     text = page("your-component")
     guests = tmp_path / "components" / "guests"
     guests.mkdir(parents=True)
     shutil.copytree(ROOT / "components" / "guests" / "bindings", guests / "bindings")
-    shutil.copy(ROOT / "components" / "guests" / "text.h", guests)
+    for header in ("integers.h", "text.h"):
+        shutil.copy(ROOT / "components" / "guests" / header, guests)
     code = re.search(r"^```c\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     built = re.search(r"^```sh\n.*?^cd components/guests\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert code
@@ -155,6 +159,7 @@ def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
     )
     result = twinloop.run(twinloop.Scenario.of(changed.data, tmp_path))
     assert result.samples.delivered == result.samples.due > 0
+    whole_numbers_are_exact_until_an_offset_is_added(host, tmp_path / "calibrate.wasm")
     with pytest.raises(twinloop.ScenarioError, match="a number is the only option"):
         twinloop.run(
             twinloop.Scenario.of(
@@ -162,6 +167,34 @@ def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
                 tmp_path,
             )
         )
+
+
+def whole_numbers_are_exact_until_an_offset_is_added(host: Host, component: Path) -> None:
+    """A transform with the option ``offset``."""
+    linked = host.link(host.load(component, "transform"), [])
+    some = [Reading(1, 7.0, 0, 3)]
+    texts = [TextReading(2, "on", 0, 4)]
+    whole = [
+        IntegerReading(3, ("unsigned", (1 << 53) + 1), 0, 5),
+        IntegerReading(4, ("signed", -3), 0x80000000, 6),
+    ]
+    for readings in (some, []):
+        for offset in (0.0, 0.5):
+            with closing(host.instantiate(linked, {}, 10**9)) as instance:
+                instance.begin("configure", (Settings("", [], [("offset", str(offset))]),), 10**9)
+                instance.advance()
+                instance.begin("transform-readings", (Origin("d", 1), (readings, texts, whole)), 10**9)
+                instance.advance()
+                assert instance.fault is None
+                batch = instance.result().value
+                assert [tuple(one) for one in batch.texts] == texts
+                moved = [(1, 7.0, 0, 3)] * len(readings)
+                if offset:
+                    moved += [(3, 2.0**53, 0, 5), (4, -3.0, 0x80000000, 6)]
+                assert [tuple(one) for one in batch.readings] == [
+                    (number, value + offset, *rest) for number, value, *rest in moved
+                ]
+                assert [tuple(one) for one in batch.integers] == ([] if offset else whole)
 
 
 def test_the_full_line_that_the_page_of_causes_quotes() -> None:

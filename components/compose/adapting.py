@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twinloop.components.compose.joining import composed
+from twinloop.components.compose.polling import with_polls
 from twinloop.components.compose.types import ComposeError
 from twinloop.components.contract.contract import EXPORTS, interface
 from twinloop.components.host.binary import SectionsError
@@ -76,18 +77,19 @@ class Whole(NamedTuple):
 def load_whole(host: Host, parts: Sequence[tuple[str, bytes]], role: str) -> Whole:
     """Load one component, or several as one, each a name (for messages) and its bytes; raises
     ComponentRefused."""
-    data = joined(parts)
+    label = " + ".join(name for name, _ in parts)
+    data, note = with_polls(label, joined(parts))
+    note = note and f"{label}: {note}"
     adapter, export = _adapter(binary_of(data)) if role == "driver" else (None, "")
     if adapter is None:
-        return Whole(host.load(data, role), "", data)
-    label = " + ".join(name for name, _ in parts)
+        return Whole(host.load(data, role), note, data)
     problem = ""
     for build in adapter.builds:
         made = (FOLDER / f"{build}.wasm").read_bytes()
         try:
             adapted = composed([(build, made), (label, binary_of(data))], {adapter.wants: export})
-            note = f"{label} exports {export}: an adapter makes it a driver"
-            return Whole(host.load(adapted, role), note, adapted)
+            said = f"{label} exports {export}: an adapter makes it a driver"
+            return Whole(host.load(adapted, role), f"{said}; {note}" if note else said, adapted)
         except ComposeError as error:
             raise ComponentRefused(str(error)) from error
         except ComponentRefused as error:

@@ -9,9 +9,10 @@ layout is asserted in capi.py and by a round trip in tests/components/test_batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from ctypes import addressof, c_uint64, create_string_buffer
 from functools import lru_cache
+from itertools import repeat
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -114,8 +115,8 @@ def batch_in(result_at: int) -> Lists | None:
     fields, entries = QQ.unpack_from(MEMORY, payload + 8)
     if fields == 2:
         return (*_LISTS.unpack_from(MEMORY, entries), entries, 0, 0)
-    third = entries + 2 * ENTRY_BYTES + _ENTRY_VALUE
-    return (*_LISTS.unpack_from(MEMORY, entries), entries, Q.unpack_from(MEMORY, third)[0], third + 8)
+    count, at, texts, texts_at, integers = _THREE_LISTS.unpack_from(MEMORY, entries)
+    return count, at, texts, texts_at, entries, integers, entries + _INTEGERS_AT
 
 
 def batch_bytes(lists: Lists) -> int:
@@ -128,8 +129,10 @@ def batch_bytes(lists: Lists) -> int:
     return size
 
 
-_LISTS = Struct("<24xQQ32xQQ")
-"""the two entries (name, value) of a batch: each a list's count and pointer"""
+_LISTS, _THREE_LISTS = Struct("<24xQQ32xQQ"), Struct("<24xQQ32xQQ32xQ")
+"""the two entries (name, value) of a batch, or three: each a list's count and pointer"""
+_INTEGERS_AT = 2 * ENTRY_BYTES + _ENTRY_VALUE + 8
+"""where the third one's pointer is"""
 
 
 class StageArguments:
@@ -183,11 +186,14 @@ class StageArguments:
         """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
         0.1. Returns how many integers were rounded because an f64 had to do."""
         Q.pack_into(MEMORY, self._sequence_at, sequence)
+        if knows_integers and lists[6]:  # as it lies
+            QQ.pack_into(MEMORY, self._fields_at, 3, lists[4])
+            return 0
         fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
-        if knows_integers and not lists[6]:
+        if knows_integers:
             self._made = made = _with_third_list(entries)
             entries = addressof(made)
-        elif lists[5] and not knows_integers:
+        elif lists[5]:
             made, rounded = _as_readings(lists)
             self._made, entries = made, addressof(made)
         QQ.pack_into(MEMORY, self._fields_at, fields, entries)
@@ -227,13 +233,15 @@ _DECISION = Struct("<24xQQQ24xQ")
 def read_batch(lists: Lists) -> Batch:
     """The whole batch."""
     count, at, texts, texts_at, _, integers, integers_at = lists
-    reading = _READING.unpack_from
-    rows = [reading(MEMORY, entries) for entries in _pointers(count, at)]
+    found = tuple(_text(entries) for entries in _pointers(texts, texts_at)) if texts else ()
+    if not count and not integers:
+        return Batch(*_NO_READINGS, found)
+    # the readings without a loop in Python, the tuple without its Python constructor: it is made twice a poll
+    places = _reader(count)(MEMORY, at) if count <= _KEPT_MAX else _pointers(count, at)
+    rows: Iterable[tuple[Any, ...]] = map(_READING.unpack_from, repeat(MEMORY, count), places)
     if integers:
-        rows += [_integer(entries) for entries in _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0])]
-    found = [_text(entries) for entries in _pointers(texts, texts_at)] if texts else ()
-    points, values, statuses, times = zip(*rows, strict=True) if rows else _NO_READINGS
-    return Batch(points, values, statuses, times, tuple(found))
+        rows = *rows, *map(_integer, _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0]))
+    return tuple.__new__(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
 
 
 def _integer(entries: int) -> tuple[int, int, int, int]:

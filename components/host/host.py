@@ -71,7 +71,7 @@ class Host:
         self.long: dict[str, None] = {}
         """digests of components that have been met with calls longer than a slice"""
         self.called: dict[str, dict[str, int]] | None = None
-        """digest of a component -> import -> how often it was called; None: nobody wants to know"""
+        """what an instance was created as -> import -> how often it was called; None: nobody wants to know"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engines = Engines(self.memory, threads, cache)
@@ -79,6 +79,8 @@ class Host:
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
         self._imports: list[_Import] = []
         self._instances: dict[int, Instance] = {}
+        self._names: dict[int, str] = {}
+        """what their calls are counted as"""
         self._sync = capi.SYNC_IMPORT(self._sync_import)
         self._async = capi.ASYNC_IMPORT(self._async_import)
         self._dropped = capi.DROPPED(self._resource_dropped)
@@ -197,17 +199,20 @@ class Host:
         return instance
 
     def create(
-        self, linked: Linked, handlers: Handlers, memory_bytes: int = MEMORY_UNLIMITED_BYTES
+        self, linked: Linked, handlers: Handlers, memory_bytes: int = MEMORY_UNLIMITED_BYTES, name: str = ""
     ) -> Instance:
-        """An instance whose start code has yet to run: ``begin_start``, then ``advance``."""
+        """An instance whose start code has yet to run: ``begin_start``, then ``advance``. ``name``: what its
+        calls are counted as; several components may come from one file."""
         self._open()
         instance = Instance(self, linked, handlers, MemoryOwner(memory_bytes))
         self._instances[instance.context] = instance
+        self._names[instance.context] = name
         return instance
 
     def forget(self, instance: Instance) -> None:
         """Called by Instance.close."""
-        self._instances.pop(instance.context, None)
+        if self._instances.pop(instance.context, None) is not None:
+            del self._names[instance.context]
 
     @property
     def live(self) -> int:
@@ -256,13 +261,13 @@ class Host:
                 raise HostError("an import was called by an instance that nobody knows")
             if self.interrupted:
                 raise GuestEnded("dead", STOPPED)  # its slice may hold 200 000 imports
-            entry = self._imports[env - 1]
-            if entry.resources:
+            name, read, write, resources = self._imports[env - 1]
+            if resources:
                 self.codecs.resources.handles = instance.handles
             if self.called is not None:
-                self._count(instance, entry.name)
-            handler = instance.handlers[entry.name]
-            entry.write(handler(*entry.read(arguments)) if count else handler(), results)
+                self._count(instance, name)
+            handler = instance.handlers[name]
+            write(handler(*read(arguments)) if count else handler(), results)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through C; it is raised again in Instance.advance
             if instance is not None:
                 instance.raised = error
@@ -271,7 +276,7 @@ class Host:
 
     def _count(self, instance: Instance, name: str) -> None:
         assert self.called is not None
-        of_component = self.called.setdefault(instance.linked.component.sha256, {})
+        of_component = self.called.setdefault(self._names[instance.context], {})
         of_component[name] = of_component.get(name, 0) + 1
 
     def _write_resources(
@@ -312,14 +317,13 @@ class Host:
         try:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
-            entry = self._imports[env - 1]
+            name, read, write, resources = self._imports[env - 1]
             if self.called is not None:
-                self._count(instance, entry.name)
-            write = entry.write
-            if entry.resources:
+                self._count(instance, name)
+            if resources:
                 self.codecs.resources.handles = instance.handles
                 write = partial(self._write_resources, instance, write)
-            instance.park(entry.name, entry.read(arguments), write, results)
+            instance.park(name, read(arguments), write, results)
             QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             if instance is not None:

@@ -146,46 +146,54 @@ class Instance:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
 
     # ---- calls -----------------------------------------------------------------------------------
-    def begin(self, export: str, arguments: Sequence[Any], fuel: int) -> None:
-        """Start a call with Python arguments and a fuel limit; no guest code runs before ``advance``."""
-        self._begin(export, fuel)
-        self._call.arguments = arguments
-        self._call.arguments_at = 0
+    def begin(self, export: str, arguments: Sequence[Any], fuel: int, arguments_at: int = 0) -> None:
+        """Start a call with Python arguments (or as ``begin_at``) and a fuel limit; no guest code runs before
+        ``advance``."""
+        if self.busy or self.fault is not None:
+            self._begin_refused(export)
+        if self._holds_result:
+            self.release()
+        call = self._call
+        call.signature, call.function, _ = self._functions[export]
+        call.arguments, call.arguments_at, call.begun = arguments, arguments_at, False
+        self.busy = True
+        self.memory.asked = 0
+        call.fuel_given = self._fuel_left = fuel
+        set_fuel(self.context, fuel)
 
     def begin_at(self, export: str, arguments_at: int, fuel: int) -> None:
         """Start a call whose arguments are C values at that address; they must stay there until the call has
         finished."""
-        self._begin(export, fuel)
-        self._call.arguments_at = arguments_at
+        self.begin(export, (), fuel, arguments_at)
 
     def call_at(self, export: str, arguments_at: int, fuel: int) -> int:
         """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the
         call's fuel."""
-        if self.linked.parks or self.busy or self.fault is not None:
-            self._begin_refused(export)
-        if self._holds_result:
-            val_delete(self.result_at)
-        signature, function, _ = self._functions[export]
-        self._call.signature, self.busy, self._holds_result = signature, True, False
-        self._call.fuel_given = self._fuel_left = fuel
-        self.memory.asked = 0
-        if self._fibers:
-            self.busy = False
+        if self._fibers:  # so has every component of which an import parks
             return self._call_in_slices(export, arguments_at, fuel)
-        context, at, block, words = self.context, self.result_at, self.block, self.block.words
+        if self.busy or self.fault is not None:
+            self._begin_refused(export)
+        at, call, block = self.result_at, self._call, self.block
+        words, context, memory = block.words, self.context, self.memory
+        if self._holds_result:
+            val_delete(at)
+            self._holds_result = False
+        signature, function, _ = self._functions[export]
+        call.signature, self.busy = signature, True
+        # what it used is counted from a slice, if it may have more
+        given = call.fuel_given = self._fuel_left = fuel if fuel <= SLICE_FUEL else SLICE_FUEL
+        memory.asked = 0
         words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
-        if fuel > SLICE_FUEL:
-            self._fuel_left = self._call.fuel_given = SLICE_FUEL  # what it used is counted from here
-        set_fuel(context, self._fuel_left)
+        set_fuel(context, given)
         error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
         get_fuel(context, block.fuel_at)
         left = words[FUEL]
-        if fuel > SLICE_FUEL:
+        if given < fuel:
             if error and not left:
                 self._too_long(error)
-            left += fuel - SLICE_FUEL
+            left += fuel - given
         self._fuel_left = left
-        if error or self.raised is not None or self.memory.asked > REFUSED_MAX:
+        if error or self.raised is not None or memory.asked > REFUSED_MAX:
             words[ERROR] = error or 0
             self._finish()
         else:
@@ -195,6 +203,8 @@ class Instance:
 
     def _call_in_slices(self, export: str, arguments_at: int, fuel: int) -> int:
         """``call_at`` on a fiber, for what may take long."""
+        if self.linked.parks:
+            self._begin_refused(export)
         self.begin_at(export, arguments_at, fuel)
         return self.advance()
 
@@ -205,18 +215,6 @@ class Instance:
         self._die(Fault(Cause.DEAD, "its call is longer than a slice", 0))
         self.host.long[self.linked.component.sha256] = None
         raise NeedsFibers(self.linked.component.sha256)
-
-    def _begin(self, export: str, fuel: int) -> None:
-        if self.busy or self.fault is not None:
-            self._begin_refused(export)
-        if self._holds_result:
-            self.release()
-        call = self._call
-        call.signature, call.function, _ = self._functions[export]
-        self.busy, call.begun = True, False
-        self.memory.asked = 0
-        self._call.fuel_given = self._fuel_left = fuel
-        set_fuel(self.context, fuel)
 
     def _begin_refused(self, export: str) -> NoReturn:
         why = (
@@ -236,22 +234,23 @@ class Instance:
         """
         if self.closed:
             return 0
-        before = self._fuel_left
-        if self._call.start is not None:
+        before, call = self._fuel_left, self._call
+        if call.start is not None:
             self.host.memory.owner = self.memory
-        if self._call.begun:
-            done = future_poll(self._call.future)
+        if call.begun:
+            done = future_poll(call.future)
         else:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
-        get_fuel(self.context, self.block.fuel_at)
-        left = self._fuel_left = self.block.words[FUEL]
+        block = self.block
+        get_fuel(self.context, block.fuel_at)
+        left = self._fuel_left = block.words[FUEL]
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:
             self._die(self._asked_too_often())
-        elif self.host.interrupted and self.request is None:
+        elif self.request is None and self.host.interrupted:
             self._die(Fault(Cause.DEAD, STOPPED, self.fuel_used()))
         elif self.request is None:
             self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
@@ -278,10 +277,10 @@ class Instance:
             call.begun = True
             return self._first_of_start(call.start)
         signature = call.signature
-        at = call.arguments_at
-        if not at:
+        at = call.arguments_at or block.at
+        if not call.arguments_at and (signature.arity or call.arguments):
             self.busy = False  # no call is under way when an argument is no value of its type
-            at = signature.put_arguments(call.arguments) if signature.arity or call.arguments else block.at
+            at = signature.put_arguments(call.arguments)
             self.busy = True
         call.begun = True
         block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
@@ -347,10 +346,10 @@ class Instance:
         if words[ERROR]:
             self._fail(words[ERROR])
             return
-        if self._call.start is None:
+        if call.start is None:
             self._holds_result = call.signature.results == 1
         else:
-            self._functions, self._call.start = self._call.start.exports(self.store), None
+            self._functions, call.start = call.start.exports(self.store), None
 
     def _asked_too_often(self) -> Fault:
         return Fault(
@@ -388,17 +387,18 @@ class Instance:
         to ``slot``."""
         self.block.words[FLAG] = 0
         self._call.pending = put_result, slot
-        self.request = Request(name, arguments)
+        self.request = tuple.__new__(Request, (name, arguments))  # without its Python constructor
 
     def answer(self, value: Any) -> None:
         """The result of the parked import; ``advance`` goes on from there."""
         if self.closed:
             return
-        if self._call.pending is None:
+        call = self._call
+        if call.pending is None:
             raise HostError("answer without a parked import")
-        put_result, slot = self._call.pending
+        put_result, slot = call.pending
         put_result(value, slot)
-        self.request = self._call.pending = None
+        self.request = call.pending = None
         self.block.words[FLAG] = 1
 
     def limit_fuel(self, fuel: int) -> None:
@@ -428,7 +428,9 @@ class Instance:
 
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""
-        return self._fuel_left - self.block.fuel(self.context)
+        block = self.block
+        get_fuel(self.context, block.fuel_at)  # ``CallWords.fuel`` written out: each poll asks for the time
+        return self._fuel_left - block.words[FUEL]
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""

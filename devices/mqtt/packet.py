@@ -375,17 +375,21 @@ def publish_bytes(
 def publish_parts(data: bytes) -> tuple[bytes, int, bytes] | None:
     """(topic, packet identifier, payload) of exactly one PUBLISH with QoS 1 and no flags; None for anything
     else. For those who read many."""
-    size, shift, at = 0, 0, 1
-    while True:
-        if at >= len(data) or at == 5:
-            return None
-        byte = data[at]
-        size |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            break
+    length = len(data)
+    if length > 2 and data[1] >= 0x80 > data[2]:  # the loop below, written out for the usual length
+        size, at = data[1] & 0x7F | data[2] << 7, 3
+    else:
+        size, shift, at = 0, 0, 1
+        while True:
+            if at >= length or at == 5:
+                return None
+            byte = data[at]
+            size |= (byte & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 0x80:
+                break
     body = at + 2 + int.from_bytes(data[at : at + 2], "big")
-    if data[0] != 0x32 or size != len(data) - at or body + 2 > len(data):
+    if data[0] != 0x32 or size != length - at or body + 2 > length:
         return None
     return data[at + 2 : body], int.from_bytes(data[body : body + 2], "big"), data[body + 2 :]
 

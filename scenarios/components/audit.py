@@ -74,8 +74,7 @@ def _collect(world: World, host: Host) -> list[Audited]:
             if one is None:
                 imported = [*component.imports, *dict.fromkeys(map(package, component.wasi_functions()))]
                 one = found[spec.name] = Audited(spec.name, imported, list(spec.grants))
-                calls = (host.called or {}).get(component.sha256, {})
-                one.used.update(calls)
+                one.used.update((host.called or {}).get(spec.name, {}))
             if slot.imports.wasi is not None:
                 for name, count in slot.imports.wasi.denied.items():
                     one.denied[name] = one.denied.get(name, 0) + count

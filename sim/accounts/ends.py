@@ -46,7 +46,9 @@ class Ends:
 
     def ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         """Points of a sample have their end."""
-        self._trace.add((self._env.now, "end", row.device, row.k, mask, end.value, cause))
+        self._trace.add(
+            (self._env.now, "end", row.device, row.k, mask, end._value_, cause)
+        )  # ``value``, straight
         if self._phases:
             self._book_phase(row, mask, end, cause)
         if end is End.DELIVERED or end is End.DROPPED:

@@ -22,6 +22,7 @@ from twinloop.sim.accounts.latency import BUS, StageTimes
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Steps
+from twinloop.sim.machine.cores import Cores
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.wasi.waiting import waits_outside
 
@@ -48,54 +49,53 @@ def call(
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
-    meter, imported, instance = slot.meter, slot.imports, slot.living
+    meter, imported, instance = slot.meter, slot.imports, slot.instance
+    assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
     charge = meter.charge_start if starts else meter.charge
     spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
     while True:
-        asked = env.now
         if cores.free:
             cores.free -= 1
-        else:
-            yield cores.wait()
-            times.waited(env.now - asked, "core")
-            if instance.closed:
-                cores.release(0)
-                return instance.fault
+        elif not (yield from handed_over(cores, instance, times)):
+            return instance.fault
         imported.segment_start_ns = env.now
         if not imports:  # its first segment
             deadline_at, imported.left_ns = env.now + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
-            elif arguments_at:
-                instance.begin_at(export, arguments_at, slot.fuel_limit)
             else:
-                instance.begin(export, arguments, slot.fuel_limit)
-        fuel = instance.advance()
-        request = instance.request
+                instance.begin(export, arguments, slot.fuel_limit, arguments_at)
+        fuel, request = instance.advance(), instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
         cost = charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
-        cores.release(cost)
-        spent[stage], imported.left_ns = spent[stage] + cost, imported.left_ns - cost
+        cores.busy_ns += cost  # ``Cores.release`` written out
+        if cores.waiters:
+            cores.waiters.popleft()()
+        else:
+            cores.free += 1
+        spent[stage] += cost
         if instance.closed:  # it died meanwhile: what this segment led to doesn't happen
             return instance.fault
         if imported.logged:
             imported.flush_log()
         if request is None:
             return None if instance.fault is None else fuel_or_deadline(slot, instance.fault, starts)
-        if imported.left_ns < 0 or env.now >= deadline_at:
+        parked, cpu_left_ns = env.now, imported.left_ns - cost
+        imported.left_ns, left_ns = cpu_left_ns, deadline_at - parked
+        if cpu_left_ns < 0 or left_ns <= 0:
             return instance.kill(*_over(slot, starts, f"{request.name} after {said(within_ns)}"))
-        parked, left_ns = env.now, deadline_at - env.now
         if request.name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
+            spent[BUS] += env.now - parked
+            values = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)  # _bytes_between
         else:
-            reply = yield from _serve(machine, slot, port, request, left_ns)
-        spent[BUS if request.name[:8] == "fieldbus" or _outside(request) else stage] += env.now - parked
+            reply, values = yield from _answered(machine, slot, port, request, left_ns, spent, stage)
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -103,7 +103,35 @@ def call(
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
-        calls, imports, values = 0, 1, _bytes_between(request, reply)
+        calls, imports = 0, 1
+
+
+def handed_over(cores: Cores, instance: Instance, times: StageTimes) -> Steps:
+    """Wait for a core; False when the instance has died meanwhile."""
+    asked = cores.env.now
+    yield cores.wait()
+    times.waited(cores.env.now - asked, "core")
+    if instance.closed:
+        cores.release(0)
+        return False
+    return True
+
+
+def _answered(
+    machine: Machine,
+    slot: Slot,
+    port: Port | None,
+    request: Request,
+    left_ns: int,
+    spent: list[int],
+    stage: int,
+) -> Steps:
+    """``_serve``, its time noted; returns the result and how many bytes the import has carried."""
+    parked = machine.env.now
+    reply = yield from _serve(machine, slot, port, request, left_ns)
+    at_bus = request.name[:8] == "fieldbus" or _outside(request)
+    spent[BUS if at_bus else stage] += machine.env.now - parked
+    return reply, _bytes_between(request, reply)
 
 
 def _outside(request: Request) -> bool:
@@ -133,20 +161,21 @@ def _lifted(instance: Instance, times: StageTimes) -> int:
     lists = times.lists = batch_in(instance.result_at)
     if not lists:
         return 0
-    limit_batch(instance, lists)
+    if lists[2] or lists[0] + lists[5] > LOOKED_AT:
+        limit_batch(instance, lists)
     return READING_VALUES * (lists[0] + lists[5])
 
 
 def limit_batch(instance: Instance, lists: Lists) -> None:
-    """An instance that returned more than the host carries has its fault then."""
-    if lists[2] or lists[0] + lists[5] > _LOOKED_AT:
-        size = batch_bytes(lists)
-        if size > BATCH_BYTES_MAX:
-            text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
-            instance.kill(Cause.TRANSFER_LIMIT, text)
+    """An instance that returned more than the host carries has its fault then. Only for a batch that has
+    texts, or more readings than LOOKED_AT: others are never too large."""
+    size = batch_bytes(lists)
+    if size > BATCH_BYTES_MAX:
+        text = f"it returned a batch of {size} bytes; at most {BATCH_BYTES_MAX} are carried"
+        instance.kill(Cause.TRANSFER_LIMIT, text)
 
 
-_LOOKED_AT = 1000
+LOOKED_AT = 1000
 """readings of a batch; more may be too many bytes"""
 
 

@@ -184,21 +184,21 @@ class PushReader(Poller):
         return member.polls or (machine.env.now < 0 and member.listens_before_start)
 
     # ---- the process -----------------------------------------------------------------------------
-    def _work(self) -> Steps:
-        """The next thing to do; False when there is nothing."""
-        if self._commands:
-            yield from self._write()
-        elif self._status_due:
-            yield from self._ask()
-        elif self.listens:
-            pause_ns = yield from self._listen()
-            if pause_ns:
-                yield pause_ns
-        else:
-            if self.slot.state == "ready":
-                self.port.reset()  # it listens no more
-            return False
-        return True
+    def _work(self) -> Steps | None:
+        """The next thing to do; None when there is nothing."""
+        work = super()._work()
+        if work is not None:
+            return work
+        if self.listens:
+            return self._listen_and_pause()
+        if self.slot.state == "ready":
+            self.port.reset()  # it listens no more
+        return None
+
+    def _listen_and_pause(self) -> Steps:
+        pause_ns = yield from self._listen()
+        if pause_ns:
+            yield pause_ns
 
     def _listen(self) -> Steps:
         """One call; returns for how long the driver should be left alone."""

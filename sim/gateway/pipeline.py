@@ -16,7 +16,15 @@ from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, Sta
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.call import CONSTANT_VALUES, READING_VALUES, call, fuel_or_deadline, limit_batch
+from twinloop.sim.gateway.call import (
+    CONSTANT_VALUES,
+    LOOKED_AT,
+    READING_VALUES,
+    call,
+    fuel_or_deadline,
+    handed_over,
+    limit_batch,
+)
 from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
@@ -121,7 +129,11 @@ class Pipeline:
                     yield cores.wait()
                     times.waited(self._env.now - asked, "core")
                 yield work_ns
-                cores.release(work_ns)
+                cores.busy_ns += work_ns  # ``Cores.release`` written out
+                if cores.waiters:
+                    cores.waiters.popleft()()
+                else:
+                    cores.free += 1
                 times.spent_ns[UPLINK] += work_ns
                 if not member.sends:  # it has stepped down meanwhile
                     self.hold(reader, row, verdict, message)
@@ -221,14 +233,9 @@ class Pipeline:
         assert instance is not None
         if cores.free:
             cores.free -= 1
-        else:
-            asked = env.now
-            yield cores.wait()
-            times.waited(env.now - asked, "core")
-            if instance.closed:
-                cores.release(0)
-                slot.release(generation)
-                return instance.fault
+        elif not (yield from handed_over(cores, instance, times)):
+            slot.release(generation)
+            return instance.fault
         imports = slot.imports
         imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
         fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
@@ -236,13 +243,18 @@ class Pipeline:
         if stage == TRANSFORM and instance.fault is None:
             lists = times.lists = batch_in(instance.result_at)
             if lists:
-                limit_batch(instance, lists)
+                if lists[2] or lists[0] + lists[5] > LOOKED_AT:
+                    limit_batch(instance, lists)
                 values += READING_VALUES * (lists[0] + lists[5])
         cost = slot.meter.charge(fuel, 1, imports.crossings, values + imports.bytes_carried)
         imports.crossings = imports.bytes_carried = 0
         if cost:
             yield cost
-        cores.release(cost)
+        cores.busy_ns += cost  # ``Cores.release`` written out
+        if cores.waiters:
+            cores.waiters.popleft()()
+        else:
+            cores.free += 1
         times.spent_ns[stage] += cost
         if imports.logged and not instance.closed:
             imports.flush_log()

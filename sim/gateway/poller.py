@@ -137,19 +137,19 @@ class Poller(Reader):
                     self.came_to_nothing = not row.carried
                     if self.recent is not None:
                         self.recent.append(self.came_to_nothing)
-            elif not (yield from self._work()):
-                self._wake = Event(env)
-                yield self._wake
+                continue
+            work = self._work()
+            if work is not None:
+                yield from work
+            else:
+                wake = self._wake = Event(env)
+                yield wake
 
-    def _work(self) -> Steps:
-        """The next thing to do beside polls; False when there is nothing."""
+    def _work(self) -> Steps | None:
+        """The next thing to do beside polls; None when there is nothing."""
         if self._commands:
-            yield from self._write()
-        elif self._status_due:
-            yield from self._ask()
-        else:
-            return False
-        return True
+            return self._write()
+        return self._ask() if self._status_due else None
 
     def _ask(self) -> Steps:
         self._status_due = False

@@ -18,7 +18,7 @@ from twinloop.sim.gateway.history import History
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
-from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Meter
+from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, PS_PER_NS, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
 from twinloop.sim.wasi.hosts import Hosts
@@ -164,12 +164,6 @@ class Slot:
         assert self.instance is not None
         self.instance.memory.on_growth = self._grown
         return self._machine.budget.hold_memory(self.instance.memory_bytes)
-
-    @property
-    def living(self) -> Instance:
-        """Its instance, of which the caller knows that there is one."""
-        assert self.instance is not None
-        return self.instance
 
     def held_bytes(self) -> int:
         """RAM of its instance; 0 without one."""
@@ -327,10 +321,11 @@ class Imports:
     def crossed(self) -> None:
         """An import that answers at once was called."""
         self.crossings += 1
-        self._look()
+        if not self.crossings % IMPORTS_PER_LOOK:
+            self._look()
 
     def _look(self) -> None:
-        if not self.crossings % IMPORTS_PER_LOOK and self._elapsed_ns() > self.left_ns:
+        if self._elapsed_ns() > self.left_ns:
             raise GuestEnded("out-of-fuel", f"{self.crossings} imports")
 
     def carried(self, size_bytes: int) -> None:
@@ -357,10 +352,14 @@ class Imports:
         instance = self._slot.instance
         if instance is None:
             return 0  # its start code runs: no segment of a call
-        return self._slot.meter.profile.cpu_ns(instance.segment_fuel(), 0, self.crossings, 0)
+        profile = self._slot.meter.profile  # ``cpu_ns`` of no call and no value, written out
+        fuel_ps = instance.segment_fuel() * profile.fuel_ps
+        return (fuel_ps + self.crossings * profile.import_ps) // PS_PER_NS
 
     def _now(self) -> int:
-        self.crossed()
+        self.crossings += 1  # ``crossed``, written out: drivers ask in each poll
+        if not self.crossings % IMPORTS_PER_LOOK:
+            self._look()
         return self.machine.clock.wall(self.segment_start_ns + self._elapsed_ns())
 
     def _monotonic(self) -> int:
@@ -369,7 +368,8 @@ class Imports:
 
     def _logs(self, level: str, message: str) -> None:
         self._log(level, message)
-        self._look()
+        if not self.crossings % IMPORTS_PER_LOOK:
+            self._look()
 
     def _log(self, level: str, message: str) -> None:
         self.crossings += 1

@@ -82,7 +82,8 @@ class Supervisor:
         if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
         slot.meter.instantiate_ns += cost
-        instance = self._host.create(slot.linked, slot.imports.handlers, slot.spec.memory_bytes)
+        spec = slot.spec
+        instance = self._host.create(slot.linked, slot.imports.handlers, spec.memory_bytes, spec.name)
         slot.adopt(instance)
         generation, slot.serving = slot.generation, True
         fault = yield from call(machine, slot, START, (), 0, StageTimes(), DRIVER)

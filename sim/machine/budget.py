@@ -148,7 +148,9 @@ class Budget:
 
     def host(self, work: str) -> int:
         """The time of one piece of host work on this board, accounted for."""
-        time_ns = self.work_ns(self.board.host_ns[work].value)
+        time_ns = self.board.host_ns[work].value
+        if self.speed != 1.0:
+            time_ns = self.work_ns(time_ns)
         self.host_ns += time_ns
         return time_ns
 

@@ -18,12 +18,13 @@ WAITERS_MAX = 1 << 20
 class Cores:
     """``count`` cores, first come first served. ``busy_ns`` is the integral of cores in use."""
 
-    __slots__ = ("_waiters", "alive", "busy_ns", "count", "env", "free", "longest_queue")
+    __slots__ = ("alive", "busy_ns", "count", "env", "free", "longest_queue", "waiters")
 
     def __init__(self, env: Environment, count: int) -> None:
         self.env = env
         self.count = self.free = count
-        self._waiters: deque[Callable[[], object]] = deque()
+        self.waiters: deque[Callable[[], object]] = deque()
+        """what starts when a core is handed over, in order of arrival"""
         self.busy_ns = 0
         self.longest_queue = 0
         self.alive = True
@@ -35,16 +36,17 @@ class Cores:
         return signal
 
     def _queue(self, start: Callable[[], object]) -> None:
-        if len(self._waiters) >= WAITERS_MAX:
+        if len(self.waiters) >= WAITERS_MAX:
             raise OverflowError(f"more than {WAITERS_MAX} pieces of work wait for a core")
-        self._waiters.append(start)
-        self.longest_queue = max(self.longest_queue, len(self._waiters))
+        self.waiters.append(start)
+        self.longest_queue = max(self.longest_queue, len(self.waiters))
 
     def release(self, held_ns: int) -> None:
-        """Give a core back after ``held_ns``; the first waiter has it at this instant."""
+        """Give a core back after ``held_ns``; the first waiter has it at this instant. Calls of components
+        have this written out."""
         self.busy_ns += held_ns
-        if self._waiters:
-            self._waiters.popleft()()
+        if self.waiters:
+            self.waiters.popleft()()
         else:
             self.free += 1
 
@@ -74,7 +76,7 @@ class Cores:
     def stop(self) -> None:
         """The gateway has died: nobody gets a core any more, work under way comes to nothing."""
         self.alive = False
-        self._waiters.clear()
+        self.waiters.clear()
 
 
 class _Work(Occurrence):

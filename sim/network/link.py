@@ -149,7 +149,6 @@ class Way:
         "_loss_threshold",
         "_model",
         "_name",
-        "_plain",
         "_rate_bps",
         "_span",
         "leg",
@@ -169,7 +168,6 @@ class Way:
         self._last_loss = 0.0
         self._model: LinkModel | None = None
         self._loss_threshold = self._rate_bps = self._least_ns = self._span = 0
-        self._plain = True
         self._loss_coin = self._jitter_coin = _NO_COIN
 
     def _coin(self, purpose: str) -> RandomStream:
@@ -201,9 +199,7 @@ class Way:
         A second copy means nothing to a stream.
         """
         link = self.link
-        if link.model is not self._model:
-            self._adopt(link.model)
-        if link.rules or not self._plain:
+        if (link.model is not self._model and not self._adopt(link.model)) or link.rules:
             arrivals = self.offer(size_bytes, now_ns)
             return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
         self.stats.offered += 1
@@ -221,15 +217,20 @@ class Way:
         delay = self._least_ns + (self._jitter_coin.word() * self._span >> 64)
         return now_ns + delay if delay > 0 else now_ns
 
-    def _adopt(self, model: LinkModel) -> None:
-        """Another model from now on; its figures are kept as ``transit`` needs them."""
-        self._model, self._loss_threshold, self._plain = model, probability_word(model.loss), model.plain
+    def _adopt(self, model: LinkModel) -> bool:
+        """Another model from now on; its figures are kept as ``transit`` needs them, when it is plain. Is
+        it?"""
+        if not model.plain:
+            self._model = None
+            return False
+        self._model, self._loss_threshold = model, probability_word(model.loss)
         self._rate_bps, self._least_ns = model.rate_bps, model.delay_ns - model.jitter_ns
         self._span = 2 * model.jitter_ns + 1 if model.jitter_ns else 0
         if model.loss:
             self._loss_coin = self._coin("loss")
         if model.jitter_ns:
             self._jitter_coin = self._coin("jitter")
+        return True
 
     def _queue_full(self, model: LinkModel, now_ns: int) -> bool:
         if (self._free_at_ns - now_ns) * model.rate_bps <= 8 * model.queue_bytes * S:

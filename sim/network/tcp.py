@@ -36,7 +36,9 @@ class _Segment(Occurrence):
     __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
 
     def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
-        self.half, self.payload, self.size_bytes = half, payload, size_bytes
+        self.half = half
+        self.payload = payload
+        self.size_bytes = size_bytes
         self.first_ns = self.sent_ns = now_ns
         self.arrived = False
         self.by_ns: int | None = None
@@ -46,16 +48,18 @@ class _Segment(Occurrence):
     def happen(self) -> None:
         """It leaves, or it reaches the other end, if the rules let it."""
         half = self.half
-        stream, way, flight = half.stream, half.way, half.flight
+        stream = half.stream
         if stream.broken or self.arrived:
             return
         if self.by_ns is not None:
             half.leave(self, self.by_ns)
             return
+        way = half.way
         if way.link.rules and way.passes(self.size_bytes, stream.env.now) is None:
             half.retry(self)  # the timer has run since it was sent
             return
         self.arrived = True
+        flight = half.flight
         if flight[0] is not self:
             if stream.troubled is not None:
                 stream.troubled()
@@ -96,7 +100,7 @@ class _Half:
         env = self.stream.env
         if at_ns > env.now:  # it meets the link as it is then
             segment.by_ns = by_ns
-            env.expect(at_ns, segment)
+            heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
             return at_ns
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:

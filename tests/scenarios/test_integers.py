@@ -3,7 +3,6 @@ f64 can't hold (IEEE 754 binary64 has 53 bits)."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tests.scenarios.cases import COMPONENTS, result, scenario, text_of
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.verdict import Verdict
-from twinloop.sim.cloud.messages import Message
 
 OLD = Path(__file__).parent.parent / "guests" / "contract-0.1"
 METER = """\
@@ -38,20 +36,6 @@ def with_files(**files: Path) -> dict[str, Any]:
         name: {**block, "wasm": str(files[name])} if name in files else block
         for name, block in COMPONENTS.items()
     }
-
-
-@pytest.fixture
-def bodies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is written into messages."""
-    found: list[Any] = []
-    plain = Message.__init__
-
-    def noting(self: Message, row: Any, mask: int, lane: int, topic: bytes, body: bytes) -> None:
-        found.append(json.loads(body))
-        plain(self, row, mask, lane, topic, body)
-
-    monkeypatch.setattr(Message, "__init__", noting)
-    return found
 
 
 def run_meter(tmp_path: Path, host: Host, **changes: Any) -> Any:

@@ -33,6 +33,8 @@ SLEEPS = {
         GUESTS / "rust-wasi" / "rust-wasi-wasip2.wasm",
         {"sleep": "2500", "err": "x", "random": "1"},
     ),
+    "rust-async": (GUESTS / "rust-async" / "transform.wasm", {"sleep": "500", "together": "2000 1000"}),
+    "rust-async-0.1": (GUESTS / "rust-async" / "transform-01.wasm", {"sleep": "2500"}),
     "go": (BUILT / "go-wasi.wasm", {"sleep": "2500", "err": "x", "garbage": "100000"}),
     "python": (BUILT / "python-wasi.wasm", {"do": "sleep stderr random", "seconds": "2.5"}),
 }
@@ -86,7 +88,12 @@ def outcome(tmp_path: Path, wasm: Path, options: dict[str, str], hash_seed: str)
         },
         "expect": ["count(component.faults) == 0"],
     }
-    file, out = tmp_path / "language.yaml", tmp_path / f"out-{hash_seed}"
+    return ran(tmp_path, scenario, hash_seed)
+
+
+def ran(folder: Path, scenario: dict[str, Any], hash_seed: str) -> dict[str, Any]:
+    """The result of a scenario that passes, run in a process of its own."""
+    file, out = folder / f"{scenario['name']}.yaml", folder / f"out-{hash_seed}"
     file.write_text(json.dumps(scenario))
     command = [sys.executable, "-m", "twinloop", "run", str(file), "--out", str(out)]
     ended = subprocess.run(

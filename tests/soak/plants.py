@@ -14,6 +14,7 @@ from typing import Any
 from tests.soak import trouble
 
 Block = dict[str, Any]
+OLD = ("modbus-driver.wasm", "normalize.wasm", "route.wasm")
 DEVICES = ("press-sensor", "energy-meter", "pv-inverter", "tank", "motor", "heater", "battery")
 BOARDS = ("raspberry-pi-4", "raspberry-pi-3", "imx8m-mini", "beaglebone-black")
 PRESETS = ("perfect", "lan", "wifi", "lte", "nb-iot", "dsl", "satellite", "flaky-3g")
@@ -71,7 +72,20 @@ def random_scenario(seed: int) -> str:
                 block["version"] = "1.0.0"
         draft.more["registry"] = {"path": "registry", "trust": ["registry/demo.pub"]}
     trouble.add(draft, upgrades)
+    contracts(draft, Random(f"{seed}/contracts"), upgrades)
     return draft.text(seed)
+
+
+def contracts(draft: Draft, draw: Random, upgrades: bool) -> None:
+    """Components as they were before the contract 0.2 among those of today, and devices with whole numbers of
+    64 bits. Of draws of their own: what else a seed gives stays."""
+    for block in draft.components.values():
+        if block["wasm"] in OLD and not upgrades and draw.random() < 0.2:
+            block["wasm"] = f"contract-0.1/{block['wasm']}"
+    named = json.dumps(draft.more)
+    for name, block in draft.fleets.items():
+        if f'"{name}' not in named and draw.random() < 0.3:
+            block["device"] = "model/whole.yaml"
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.runner import Options, run
 
 LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"
+GUESTS = Path(__file__).parents[1] / "guests"
 PACED_EVERY = 10
 """one in so many is run a third time: in another folder, paced"""
 PACE = Fraction(500)
@@ -35,6 +36,10 @@ def folder_for(where: Path) -> Path:
     for name in ("registry", "nodeset", "recording"):
         if not (where / name).exists():
             shutil.copytree(LIBRARY / name, where / name)
+    if not (where / "model").exists():
+        shutil.copytree(GUESTS / "contract-0.1", where / "contract-0.1")
+        (where / "model").mkdir()
+        shutil.copy(Path(__file__).parent / "whole.yaml", where / "model")
     return where
 
 

@@ -31,9 +31,15 @@ from wit_world.imports.types import (
     DriverError_Rejected,
     DriverStatus,
     Health,
+    Integer_Signed,
+    Integer_Unsigned,
+    IntegerReading,
     PointConfig,
     Reading,
     Settings,
+    Written,
+    Written_Integer,
+    Written_Text,
 )
 
 POINTS_MAX = 1000
@@ -49,22 +55,40 @@ BAD_TIMEOUT = 0x800A0000
 BAD_NOT_CONNECTED = 0x808A0000
 BAD_DEVICE = 0x808B0000
 BAD_SENSOR = 0x808C0000
+BAD_NO_DATA = 0x809B0000
 
-TYPES = {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f"}
+TYPES = {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f", "u64": ">Q", "i64": ">q"}
 """a register type's name -> its bytes, as `struct` says it"""
+FLOAT, UNSIGNED_64, SIGNED_64 = ">f", ">Q", ">q"
 READ, WRITE_ONE, WRITE_MANY = 3, 6, 16
 TCP = Framing_LengthField(LengthField(4, 2, True, 0))
 
 
 @dataclass
 class Point:
-    """One point: where its value is and how it is coded."""
+    """One point: where its value is, how it is coded, and what its device shows when it has no value."""
 
     id: int
     address: int
     code: str
     scale: float
     offset: float
+    sentinels: list[int]
+
+    @property
+    def size(self) -> int:
+        """The bytes of its registers."""
+        return struct.calcsize(self.code)
+
+    @property
+    def exact(self) -> bool:
+        """Is the value in the register the point's value?"""
+        return self.scale == 1 and self.offset == 0
+
+    @property
+    def whole(self) -> bool:
+        """Are its readings integers, since a float would round them?"""
+        return self.exact and self.code in (UNSIGNED_64, SIGNED_64)
 
 
 @dataclass
@@ -128,8 +152,11 @@ def point_of(config: PointConfig) -> Point | None:
     code = TYPES.get(parts[2] if len(parts) > 2 else "u16")
     if code is None or (len(parts) > 3 and parts[3] != "be") or config.scale == 0:
         return None
-    address = integer(parts[1], 65536 - struct.calcsize(code) // 2)
-    return None if address is None else Point(config.id, address, code, config.scale, config.offset)
+    size = struct.calcsize(code)
+    address = integer(parts[1], 65536 - size // 2)
+    if address is None or any(sentinel >> 8 * size for sentinel in config.sentinels):
+        return None
+    return Point(config.id, address, code, config.scale, config.offset, config.sentinels)
 
 
 def device_of(settings: Settings) -> Device:
@@ -230,19 +257,36 @@ def exchange(device: Device, pdu: bytes) -> bytes:
     return reply
 
 
-def read(device: Device, point: Point) -> float:
-    """A point's value; raises Err of a driver error."""
-    size = struct.calcsize(point.code)
-    reply = exchange(device, struct.pack(">BHH", READ, point.address, size // 2))
-    if len(reply) != 2 + size or reply[1] != size:
+def read(device: Device, point: Point) -> bytes:
+    """A point's registers; raises Err of a driver error."""
+    reply = exchange(device, struct.pack(">BHH", READ, point.address, point.size // 2))
+    if len(reply) != 2 + point.size or reply[1] != point.size:
         malformed("byte count")
-    return float(struct.unpack_from(point.code, reply, 2)[0]) * point.scale + point.offset
+    return reply[2:]
 
 
-def encoded(code: str, raw: float) -> bytes | None:
-    """The registers that hold a raw value; None if the type can't hold it."""
+def decoded(point: Point, registers: bytes) -> tuple[int | float, int]:
+    """What a point's registers mean: a value and a status."""
+    if int.from_bytes(registers, "big") in point.sentinels:
+        return 0, BAD_NO_DATA
+    (raw,) = struct.unpack(point.code, registers)
+    if point.whole:
+        return raw, GOOD
+    value = float(raw) * point.scale + point.offset
+    return (value, GOOD) if math.isfinite(value) else (0, BAD_SENSOR)
+
+
+def encoded(point: Point, value: Written) -> bytes | None:
+    """The registers that hold what is to be written; None if the type can't hold it."""
+    if isinstance(value, Written_Text):
+        return None
+    number = value.value.value if isinstance(value, Written_Integer) else value.value
+    if not (isinstance(number, int) and point.exact and point.code != FLOAT):
+        number = (float(number) - point.offset) / point.scale
+    if not math.isfinite(number):
+        return None
     try:
-        return struct.pack(code, raw if code == ">f" else round(raw)) if math.isfinite(raw) else None
+        return struct.pack(point.code, number if point.code == FLOAT else round(number))
     except (struct.error, OverflowError):
         return None
 
@@ -252,7 +296,8 @@ def write(device: Device, point: Point, registers: bytes) -> None:
     if len(registers) == 2:
         pdu = struct.pack(">BH", WRITE_ONE, point.address) + registers
     else:
-        pdu = struct.pack(">BHHB", WRITE_MANY, point.address, 2, 4) + registers
+        size = len(registers)
+        pdu = struct.pack(">BHHB", WRITE_MANY, point.address, size // 2, size) + registers
     if exchange(device, pdu) != pdu[:5]:
         malformed("echo")
 
@@ -281,6 +326,15 @@ def configured() -> Device:
     return state.device
 
 
+def add(batch: Batch, point: Point, value: float, status: int) -> None:
+    """Add what was read of a point: an integer of a whole point, a reading of any other."""
+    if not point.whole:
+        batch.readings.append(Reading(point.id, float(value), status, clock.now()))
+        return
+    case = Integer_Unsigned if point.code == UNSIGNED_64 else Integer_Signed
+    batch.integers.append(IntegerReading(point.id, case(int(value)), status, clock.now()))
+
+
 class Driver(exports.Driver):
     """What the gateway calls."""
 
@@ -293,15 +347,15 @@ class Driver(exports.Driver):
         """One poll of every point."""
         device = configured()
         state.polls += 1
-        readings: list[Reading] = []
+        batch = Batch([], [], [])
         first: DriverError | None = None
         silent: DriverError | None = None
         good = 0
         for point in device.points:
-            value, error = 0.0, silent
+            registers, error = b"", silent
             if silent is None:
                 try:
-                    value = read(device, point)
+                    registers = read(device, point)
                     good += 1
                 except Err as raised:
                     error = raised.value
@@ -309,23 +363,21 @@ class Driver(exports.Driver):
                     if isinstance(error, DriverError_Bus):
                         silent = error  # a silent device is asked once a poll, not once a point
             first = first or error
-            status = status_of(error) if error else GOOD if math.isfinite(value) else BAD_SENSOR
-            if status:
-                value = 0.0
-            readings.append(Reading(point.id, value, status, clock.now()))
+            value, status = (0, status_of(error)) if error else decoded(point, registers)
+            add(batch, point, value, status)
         state.failing = first is not None
         state.errors += state.failing
         if first and not good:
             raise Err(first)
-        return Batch(readings, [])
+        return batch
 
-    def write_register(self, point: int, value: float) -> None:
+    def write_register(self, point: int, value: Written) -> None:
         """Write one point, in its engineering unit."""
         device = configured()
         found = next((one for one in device.points if one.id == point), None)
         if found is None:
             raise Err(DriverError_NoSuchPoint(point))
-        registers = encoded(found.code, (value - found.offset) / found.scale)
+        registers = encoded(found, value)
         if registers is None:
             raise Err(DriverError_Other("value does not fit the register's type"))
         try:

@@ -52,11 +52,11 @@ class Policy(exports.Policy):
         high_of = Kept.high_of
         if high_of is None:
             raise Err(PolicyError_NotConfigured())
+        values = [(one.point, one.status, one.value) for one in input.readings]
+        values += [(one.point, one.status, float(one.value.value)) for one in input.integers]
         alerts = [
-            Exempt(reading.point, Verdict_Alert("above its high limit"))
-            for reading in input.readings
-            if reading.status < BAD
-            and math.isfinite(reading.value)
-            and reading.value > high_of.get(reading.point, math.inf)
+            Exempt(point, Verdict_Alert("above its high limit"))
+            for point, status, value in values
+            if status < BAD and math.isfinite(value) and value > high_of.get(point, math.inf)
         ]
         return Decision(Verdict_Forward(LANE) if uplink.up else Verdict_Cache(LANE), alerts)

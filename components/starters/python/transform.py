@@ -13,8 +13,10 @@ from wit_world.imports.types import (
     Batch,
     ConfigError_BadOption,
     ConfigError_UnknownOption,
+    IntegerReading,
     Origin,
     PointConfig,
+    Reading,
     Settings,
     TransformError_BadInput,
     TransformError_NotConfigured,
@@ -34,6 +36,13 @@ class Configured:
         self.factor = factor
         self.points = {point.id: point for point in points}
 
+    def point(self, number: int) -> PointConfig:
+        """The point with an id; raises Err if there is none."""
+        found = self.points.get(number)
+        if found is None:
+            raise Err(TransformError_BadInput("unknown point"))
+        return found
+
 
 class Kept:
     """What is kept between two calls."""
@@ -48,6 +57,11 @@ def number(text: str) -> float | None:
         return None
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+def beyond(point: PointConfig, value: float) -> bool:
+    """Is a value outside of its point's limits?"""
+    return (point.low is not None and value < point.low) or (point.high is not None and value > point.high)
 
 
 class Transform(exports.Transform):
@@ -67,14 +81,13 @@ class Transform(exports.Transform):
         Kept.settings = Configured(factor, settings.points)
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
-        """The readings, each within its limits and multiplied; texts as they came."""
+        """The readings, each within its limits and multiplied; integers, which stay exact while the factor is 1;
+        texts as they came."""
         settings = Kept.settings
         if settings is None:
             raise Err(TransformError_NotConfigured())
         for reading in input.readings:
-            point = settings.points.get(reading.point)
-            if point is None:
-                raise Err(TransformError_BadInput("unknown point"))
+            point = settings.point(reading.point)
             if reading.status >= BAD:
                 continue
             if point.low is not None and reading.value < point.low:
@@ -82,4 +95,16 @@ class Transform(exports.Transform):
             elif point.high is not None and reading.value > point.high:
                 reading.value, reading.status = point.high, UNITS_EXCEEDED
             reading.value *= settings.factor
+        exact: list[IntegerReading] = []
+        for whole in input.integers:
+            point = settings.point(whole.point)
+            value = float(whole.value.value)
+            if whole.status < BAD and beyond(point, value):
+                whole.status = UNITS_EXCEEDED
+            if whole.status >= BAD or settings.factor == 1:
+                exact.append(whole)
+            else:
+                scaled = value * settings.factor
+                input.readings.append(Reading(whole.point, scaled, whole.status, whole.measured))
+        input.integers = exact
         return input

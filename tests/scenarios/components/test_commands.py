@@ -9,8 +9,11 @@ import pytest
 from tests.plants import WASM
 from tests.wasi_guest import GUEST
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.components.audit import audited
 from twinloop.scenarios.components.starters import WORLDS, languages, roles
+from twinloop.scenarios.file.load import load
 from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
+from twinloop.scenarios.runner import Options
 
 BUILT = WASM.parent / "starters" / "built"
 CASES = WASM.parent / "starters" / "cases"
@@ -120,7 +123,7 @@ def test_a_component_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixtur
     rows = dict(
         line.split("  ", 1) for line in said(capsys, "inspect", str(WASM / "modbus-driver.wasm")).splitlines()
     )
-    assert rows["role"].strip() == "driver"
+    assert rows["role"].strip() == "driver, by the contract 0.2"
     assert rows["imports"].strip() == "fieldbus, clock, log"
     assert rows["may need"].strip() == "grants: [fieldbus, clock, log]"
     out = said(capsys, "inspect", str(GUEST))
@@ -159,12 +162,47 @@ expect: [count(samples.due) >= 1]
     assert out.splitlines()[-1].startswith("PASS")
 
 
+def test_an_audit_tells_components_of_one_file_apart(tmp_path: Path) -> None:
+    """One polls five times in 5 s, the other one's device twice (at 0 and 3 s): each poll is an exchange."""
+    points = "points: {a: {address: 0, type: u16, signal: {kind: constant, level: 1}}}"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "m.yaml").write_text(
+        f"format: 1\ntitle: m\nsource: ours\nstep: 1 s\n{points}\n", encoding="utf-8"
+    )
+    fleet = "device: model/m.yaml, protocol: modbus-tcp, link: plant, gateway: gw"
+    file = tmp_path / "audit.yaml"
+    file.write_text(
+        f"""format: 2
+name: audit
+duration: 5 s
+fleets:
+  often: {{{fleet}, poll: 1 s, driver: one}}
+  seldom: {{{fleet}, poll: 3 s, driver: other}}
+links:
+  plant: {{preset: lan}}
+components:
+  one: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}}
+  other: {{wasm: modbus-driver.wasm, grants: [fieldbus, clock, log, state]}}
+  normalize: {{wasm: normalize.wasm, grants: [log]}}
+  route: {{wasm: route.wasm, grants: [log]}}
+gateways:
+  gw: {{board: raspberry-pi-4, transform: normalize, policy: route, uplink: {{link: plant}}}}
+expect: [count(samples.missed) == 0]
+""",
+        encoding="utf-8",
+    )
+    _, found = audited(load(file), Options())
+    of = {one.name: one for one in found}
+    assert [of[name].used["fieldbus.transact"] for name in ("one", "other")] == [5, 2]
+    assert [of[name].spare() for name in ("one", "other")] == [[], ["state"]]
+
+
 def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     guests = Path(__file__).parents[2] / "guests"
     logging, out = guests / "logging" / "logging.wasm", tmp_path / "whole.wasm"
     said(capsys, "compose", str(WASM / "modbus-driver.wasm"), str(logging), "-o", str(out))
     shown = said(capsys, "inspect", str(out)).split()
-    assert shown[shown.index("role") + 1] == "driver"
+    assert shown[shown.index("role") + 1] == "driver,"
     text = said(capsys, "compose", str(guests / "example-device" / "example-device.wasm"), "-o", str(out))
     assert "exports example:device/sensor@0.1.0: an adapter makes it a driver" in text
     assert f"{out}: a driver, " in text
@@ -177,4 +215,4 @@ def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     assert "route.wasm is not used by anything" in problem
     problem = said(capsys, "compose", str(logging), "-o", str(out), code=SCENARIO_ERROR)
-    assert "has no role: it exports twinloop:gateway/log@0.1.0" in problem
+    assert "has no role: it exports twinloop:gateway/log@0.2.0" in problem

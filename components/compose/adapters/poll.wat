@@ -1,0 +1,57 @@
+;; wasi:io/poll for one component, by way of one in between: what it does is what the gateway's does. The components
+;; between hand over borrowed handles, which wasmtime 50 can lift several of (see polling.py). VERSION: of the interface.
+(component
+  (import "wasi:io/poll@VERSION" (instance $poll
+    (export "pollable" (type $p (sub resource)))
+    (type $b (borrow $p)) (type $l (list $b)) (type $n (list u32))
+    (export "[method]pollable.ready" (func (param "self" $b) (result bool)))
+    (export "[method]pollable.block" (func (param "self" $b)))
+    (export "poll" (func (param "in" $l) (result $n)))))
+  (alias export $poll "pollable" (type $pollable))
+  (core module $memory
+    (memory (export "memory") 1)
+    (global $top (mut i32) (i32.const 16))
+    (func (export "free") (global.set $top (i32.const 16)))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get $at) (local.get 3)))
+      (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536)))
+        (then (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))))
+      (local.get $at)))
+  (core instance $m (instantiate $memory))
+  (alias core export $m "memory" (core memory $mem))
+  (core func $poll (canon lower (func $poll "poll") (memory $mem) (realloc (core func $m "realloc"))))
+  (core func $drop (canon resource.drop $pollable))
+  (core module $code
+    (import "" "memory" (memory 1))
+    (import "" "free" (func $free))
+    (import "" "poll" (func $poll (param i32 i32 i32)))
+    (import "" "drop" (func $drop (param i32)))
+    (func (export "poll") (param $at i32) (param $count i32) (result i32)
+      (call $poll (local.get $at) (local.get $count) (i32.const 8))
+      (loop $next
+        (if (local.get $count) (then
+          (call $drop (i32.load (local.get $at)))
+          (local.set $at (i32.add (local.get $at) (i32.const 4)))
+          (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+          (br $next))))
+      (i32.const 8))
+    (func (export "done") (param i32) (call $free)))
+  (core instance $i (instantiate $code (with "" (instance
+    (export "memory" (memory $mem)) (export "free" (func $m "free"))
+    (export "poll" (func $poll)) (export "drop" (func $drop))))))
+  (type $ins (list (borrow $pollable)))
+  (func $polled (param "in" $ins) (result (list u32))
+    (canon lift (core func $i "poll") (memory $mem) (realloc (core func $m "realloc")) (post-return (core func $i "done"))))
+  (component $c
+    (import "pollable" (type $p (sub resource)))
+    (import "ready" (func $ready (param "self" (borrow $p)) (result bool)))
+    (import "block" (func $block (param "self" (borrow $p))))
+    (import "poll" (func $poll (param "in" (list (borrow $p))) (result (list u32))))
+    (export $q "pollable" (type $p))
+    (export "[method]pollable.ready" (func $ready) (func (param "self" (borrow $q)) (result bool)))
+    (export "[method]pollable.block" (func $block) (func (param "self" (borrow $q))))
+    (export "poll" (func $poll) (func (param "in" (list (borrow $q))) (result (list u32)))))
+  (instance $e (instantiate $c (with "pollable" (type $pollable)) (with "ready" (func $poll "[method]pollable.ready"))
+    (with "block" (func $poll "[method]pollable.block")) (with "poll" (func $polled))))
+  (export "wasi:io/poll@VERSION" (instance $e)))
