@@ -231,7 +231,8 @@ function registersOf({ type, scale, offset, plain }, { tag, val }) {
   if (tag === "text") return null;
   if (tag === "real") return encoded(type, (val - offset) / scale);
   const { tag: sign, val: integer } = val;
-  const raw = sign === "unsigned" ? BigInt.asUintN(64, BigInt(integer)) : BigInt(integer);
+  // QuickJS may give an unsigned number as a negative one, StarlingMonkey a signed one as its bits.
+  const raw = (sign === "unsigned" ? BigInt.asUintN : BigInt.asIntN)(64, BigInt(integer));
   if (!plain || type.low === undefined) return encoded(type, (Number(raw) - offset) / scale);
   const isRounded = isQuick && !Number.isSafeInteger(integer); // perhaps
   return isRounded ? null : placed(type, raw);
