@@ -79,6 +79,6 @@ export const transform = {
     if (options.when === "call") act();
     const [first, ...readings] = batch.readings;
     const text = { point: first.point, value: told, status: 0, measured: first.measured };
-    return { readings, texts: [...batch.texts, text] };
+    return { ...batch, readings, texts: [...batch.texts, text] };
   },
 };

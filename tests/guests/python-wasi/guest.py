@@ -200,4 +200,5 @@ class Transform(exports.Transform):
         if option("when") == "call":
             act()
         first, *rest = input.readings
-        return Batch(rest, [*input.texts, TextReading(first.point, Kept.told, 0, first.measured)])
+        told = TextReading(first.point, Kept.told, 0, first.measured)
+        return Batch(rest, [*input.texts, told], input.integers)

@@ -4,7 +4,7 @@ Options: `window` (readings that are remembered of each point, 3 to 10000, defau
 default 3), `points` (names, as in "pressure, temperature": those that are judged; default all). A Good reading farther from the mean of the window before it gets status 0x40000000 (Uncertain) and its value
 stays as it is. It enters the window all the same, so that a new level is Good once it has lasted. Nothing is judged
 before the window is half full, and a difference below a billionth of the mean fits always. Bad and Uncertain readings
-pass by. What it remembers is each device's own.
+pass by, and so do texts and integers. What it remembers is each device's own.
 """
 
 import math

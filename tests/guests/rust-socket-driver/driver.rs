@@ -1,6 +1,6 @@
 //! A driver that polls its Modbus TCP device over sockets of its own; what else it does, its options say: see ../README.md.
 
-wit_bindgen::generate!({ path: "../../../components/wit", world: "device-driver" });
+wit_bindgen::generate!({ path: "../../../components/wit-0.1", world: "device-driver" });
 
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind, Read, Write};

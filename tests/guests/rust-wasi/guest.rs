@@ -1,6 +1,6 @@
 //! A transform that uses WASI as its options ask; see ../README.md.
 
-wit_bindgen::generate!({ path: "../../../components/wit", world: "reading-transform" });
+wit_bindgen::generate!({ path: "../../../components/wit-0.1", world: "reading-transform" });
 
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;

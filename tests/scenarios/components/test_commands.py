@@ -215,4 +215,4 @@ def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     assert "route.wasm is not used by anything" in problem
     problem = said(capsys, "compose", str(logging), "-o", str(out), code=SCENARIO_ERROR)
-    assert "has no role: it exports twinloop:gateway/log@0.1.0" in problem
+    assert "has no role: it exports twinloop:gateway/log@0.2.0" in problem
