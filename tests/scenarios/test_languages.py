@@ -34,6 +34,7 @@ SLEEPS = {
         {"sleep": "2500", "err": "x", "random": "1"},
     ),
     "rust-async": (GUESTS / "rust-async" / "transform.wasm", {"sleep": "500", "together": "2000 1000"}),
+    "python-async": (BUILT / "python-async.wasm", {"sleep": "500", "together": "2000 1000"}),
     "rust-async-0.1": (GUESTS / "rust-async" / "transform-01.wasm", {"sleep": "2500"}),
     "go": (BUILT / "go-wasi.wasm", {"sleep": "2500", "err": "x", "garbage": "100000"}),
     "python": (BUILT / "python-wasi.wasm", {"do": "sleep stderr random", "seconds": "2.5"}),

@@ -84,7 +84,7 @@ def contracts(draft: Draft, draw: Random, upgrades: bool) -> None:
             block["wasm"] = f"contract-0.1/{block['wasm']}"
     named = json.dumps(draft.more)
     for name, block in draft.fleets.items():
-        if f'"{name}' not in named and draw.random() < 0.3:
+        if "device" in block and f'"{name}' not in named and draw.random() < 0.3:
             block["device"] = "model/whole.yaml"
 
 

@@ -35,6 +35,7 @@ const (
 	badNotConnected  = 0x808A0000
 	badDevice        = 0x808B0000
 	badSensor        = 0x808C0000
+	badNoData        = 0x809B0000
 )
 
 // ---- settings -------------------------------------------------------------------------------------------------------
@@ -44,13 +45,20 @@ type kind struct {
 	registers uint16
 }
 
-var kinds = []kind{{"u16", 1}, {"i16", 1}, {"u32", 2}, {"i32", 2}, {"f32", 2}}
+var kinds = []kind{{"u16", 1}, {"i16", 1}, {"u32", 2}, {"i32", 2}, {"f32", 2}, {"u64", 4}, {"i64", 4}}
 
 type point struct {
 	id, address   uint16
 	kind          kind
 	scale, offset float64
+	sentinels     []uint64 // raw bits that mean that there is no value
 }
+
+// plain: what is in the registers is the value.
+func (p point) plain() bool { return p.scale == 1 && p.offset == 0 }
+
+// whole: the point's readings are integers, exact.
+func (p point) whole() bool { return p.kind.registers == 4 && p.plain() }
 
 type device struct {
 	rtu     bool
@@ -136,8 +144,8 @@ func Configure(settings Settings) wit.Result[wit.Unit, ConfigError] {
 		}
 	}
 	for _, given := range settings.Points {
-		p := point{id: given.Id, scale: given.Scale, offset: given.Offset}
-		if !p.parse(given.Address) || p.scale == 0 {
+		p := point{id: given.Id, scale: given.Scale, offset: given.Offset, sentinels: slices.Clone(given.Sentinels)}
+		if !p.parse(given.Address) || p.scale == 0 || !p.kind.holds(p.sentinels) {
 			return refused(MakeConfigErrorBadAddress(given.Address))
 		}
 		d.points = append(d.points, p)
@@ -148,19 +156,50 @@ func Configure(settings Settings) wit.Result[wit.Unit, ConfigError] {
 
 // ---- values ---------------------------------------------------------------------------------------------------------
 
-func (k kind) decode(raw []byte) float64 {
-	switch k.name {
-	case "u16":
-		return float64(binary.BigEndian.Uint16(raw))
-	case "i16":
-		return float64(int16(binary.BigEndian.Uint16(raw)))
-	case "u32":
-		return float64(binary.BigEndian.Uint32(raw))
-	case "i32":
-		return float64(int32(binary.BigEndian.Uint32(raw)))
-	default:
-		return float64(math.Float32frombits(binary.BigEndian.Uint32(raw)))
+// bits are those of the registers, the first register the highest.
+func bits(registers []byte) (bits uint64) {
+	for _, b := range registers {
+		bits = bits<<8 | uint64(b)
 	}
+	return bits
+}
+
+// toRegisters is the lowest of the bits, as many as the registers have.
+func (k kind) toRegisters(bits uint64) []byte {
+	return binary.BigEndian.AppendUint64(nil, bits)[8-2*k.registers:]
+}
+
+// holds: none of the sentinels needs more bits than the registers have.
+func (k kind) holds(sentinels []uint64) bool {
+	return !slices.ContainsFunc(sentinels, func(s uint64) bool { return s>>(16*k.registers) != 0 })
+}
+
+func (k kind) signed() bool { return k.name[0] == 'i' }
+
+// extended is a signed type's raw value.
+func (k kind) extended(bits uint64) int64 {
+	unused := 64 - 16*k.registers
+	return int64(bits<<unused) >> unused
+}
+
+// decode is the nearest double of the raw value.
+func (k kind) decode(bits uint64) float64 {
+	switch {
+	case k.name == "f32":
+		return float64(math.Float32frombits(uint32(bits)))
+	case k.signed():
+		return float64(k.extended(bits))
+	default:
+		return float64(bits)
+	}
+}
+
+// integer is the raw value, exact.
+func (k kind) integer(bits uint64) Integer {
+	if k.signed() {
+		return MakeIntegerSigned(k.extended(bits))
+	}
+	return MakeIntegerUnsigned(bits)
 }
 
 // encode is nil when the type can't hold the value.
@@ -174,14 +213,61 @@ func (k kind) encode(raw float64) []byte {
 	}
 	whole, span := math.RoundToEven(raw), math.Ldexp(1, 16*int(k.registers))
 	low := 0.0
-	if k.name[0] == 'i' {
+	if k.signed() {
 		low = -span / 2
 	}
 	if !(whole >= low && whole < low+span) {
 		return nil
 	}
-	bits := binary.BigEndian.AppendUint32(nil, uint32(int64(whole)))
-	return bits[4-2*k.registers:]
+	if whole < 0 {
+		return k.toRegisters(uint64(int64(whole)))
+	}
+	return k.toRegisters(uint64(whole))
+}
+
+// encodeExact is nil when the type, an integer, can't hold the value.
+func (k kind) encodeExact(value Integer) []byte {
+	negative := value.Tag() == Integer_Signed && value.Signed() < 0
+	var bits uint64
+	if value.Tag() == Integer_Signed {
+		bits = uint64(value.Signed())
+	} else {
+		bits = value.Unsigned()
+	}
+	registers := k.toRegisters(bits)
+	fits := !negative && bits>>(16*k.registers) == 0
+	if k.signed() {
+		fits = uint64(k.extended(bits)) == bits && (k.extended(bits) < 0) == negative
+	}
+	if !fits {
+		return nil
+	}
+	return registers
+}
+
+// nearest is the double that is nearest to an integer.
+func nearest(value Integer) float64 {
+	if value.Tag() == Integer_Signed {
+		return float64(value.Signed())
+	}
+	return float64(value.Unsigned())
+}
+
+// registers of what is to be written; nil when the point can't hold it.
+func (p point) registers(value Written) []byte {
+	real := 0.0
+	switch value.Tag() {
+	case Written_Real:
+		real = value.Real()
+	case Written_Integer:
+		if p.plain() && p.kind.name != "f32" {
+			return p.kind.encodeExact(value.Integer())
+		}
+		real = nearest(value.Integer())
+	default:
+		return nil
+	}
+	return p.kind.encode((real - p.offset) / p.scale)
 }
 
 // ---- one exchange ---------------------------------------------------------------------------------------------------
@@ -283,7 +369,8 @@ func (d *device) talk(pdu []byte) ([]byte, *DriverError) {
 	}
 }
 
-func (d *device) read(p point) (float64, *DriverError) {
+// read is the bits of a point's registers.
+func (d *device) read(p point) (uint64, *DriverError) {
 	pdu := binary.BigEndian.AppendUint16([]byte{3}, p.address)
 	reply, trouble := d.talk(binary.BigEndian.AppendUint16(pdu, p.kind.registers))
 	if trouble != nil {
@@ -293,8 +380,7 @@ func (d *device) read(p point) (float64, *DriverError) {
 	if len(reply) != 2+size || int(reply[1]) != size {
 		return 0, malformed("byte count")
 	}
-	scaled := float64(p.kind.decode(reply[2:]) * p.scale) // the conversion keeps both roundings
-	return scaled + p.offset, nil
+	return bits(reply[2:]), nil
 }
 
 func (d *device) write(p point, registers []byte) *DriverError {
@@ -302,7 +388,7 @@ func (d *device) write(p point, registers []byte) *DriverError {
 	if len(registers) == 2 {
 		pdu = binary.BigEndian.AppendUint16([]byte{6}, p.address)
 	} else {
-		pdu = append(binary.BigEndian.AppendUint16([]byte{16}, p.address), 0, 2, 4)
+		pdu = append(binary.BigEndian.AppendUint16([]byte{16}, p.address), 0, byte(len(registers)/2), byte(len(registers)))
 	}
 	pdu = append(pdu, registers...)
 	reply, trouble := d.talk(pdu)
@@ -349,28 +435,37 @@ func ReadSensor() wit.Result[Batch, DriverError] {
 	var silent uint32 // the status of all points after a bus error: a silent device is asked once a poll
 	any := false
 	readings := make([]Reading, 0, len(d.points))
+	var integers []IntegerReading
 	for _, p := range d.points {
-		reading := Reading{Point: p.id, Status: silent}
+		status, value, exact := silent, 0.0, p.kind.integer(0)
 		if silent == good {
-			value, trouble := d.read(p)
+			raw, trouble := d.read(p)
+			scaled := float64(p.kind.decode(raw) * p.scale) // the conversion keeps both roundings
+			value = scaled + p.offset
 			switch {
 			case trouble != nil:
 				d.dropLineAfter(*trouble)
-				reading.Status = statusOf(*trouble)
+				status, value = statusOf(*trouble), 0
 				if trouble.Tag() == DriverError_Bus {
-					silent = reading.Status
+					silent = status
 				}
 				if first == nil {
 					first = trouble
 				}
+			case slices.Contains(p.sentinels, raw):
+				any, status, value = true, badNoData, 0
 			case math.IsNaN(value) || math.IsInf(value, 0):
-				any, reading.Status = true, badSensor
+				any, status, value = true, badSensor, 0
 			default:
-				any, reading.Value = true, value
+				any, exact = true, p.kind.integer(raw)
 			}
 		}
-		reading.Measured = clock.Now()
-		readings = append(readings, reading)
+		measured := clock.Now()
+		if p.whole() {
+			integers = append(integers, IntegerReading{Point: p.id, Value: exact, Status: status, Measured: measured})
+		} else {
+			readings = append(readings, Reading{Point: p.id, Value: value, Status: status, Measured: measured})
+		}
 	}
 	failing = first != nil
 	if failing {
@@ -379,10 +474,10 @@ func ReadSensor() wit.Result[Batch, DriverError] {
 			return wit.Err[Batch, DriverError](*first)
 		}
 	}
-	return wit.Ok[Batch, DriverError](Batch{Readings: readings})
+	return wit.Ok[Batch, DriverError](Batch{Readings: readings, Integers: integers})
 }
 
-func WriteRegister(id uint16, value float64) wit.Result[wit.Unit, DriverError] {
+func WriteRegister(id uint16, value Written) wit.Result[wit.Unit, DriverError] {
 	refused := wit.Err[wit.Unit, DriverError]
 	d := current
 	if d == nil {
@@ -393,7 +488,7 @@ func WriteRegister(id uint16, value float64) wit.Result[wit.Unit, DriverError] {
 		return refused(MakeDriverErrorNoSuchPoint(id))
 	}
 	p := d.points[at]
-	registers := p.kind.encode((value - p.offset) / p.scale)
+	registers := p.registers(value)
 	if registers == nil {
 		return refused(MakeDriverErrorOther("value does not fit the register's type"))
 	}

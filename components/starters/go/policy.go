@@ -36,6 +36,14 @@ func Configure(settings Settings) wit.Result[wit.Unit, ConfigError] {
 	return wit.Ok[wit.Unit, ConfigError](wit.Unit{})
 }
 
+// nearest is the double that is nearest to an integer.
+func nearest(value twinloop_gateway_types.Integer) float64 {
+	if value.Tag() == twinloop_gateway_types.Integer_Signed {
+		return float64(value.Signed())
+	}
+	return float64(value.Unsigned())
+}
+
 func Decide(source Origin, input Batch, uplink LinkState) wit.Result[Decision, PolicyError] {
 	if high == nil {
 		return wit.Err[Decision, PolicyError](twinloop_gateway_types.MakePolicyErrorNotConfigured())
@@ -44,12 +52,18 @@ func Decide(source Origin, input Batch, uplink LinkState) wit.Result[Decision, P
 	if uplink.Up {
 		decision.Verdict = MakeVerdictForward(lane)
 	}
-	for _, reading := range input.Readings {
-		limit, limited := high[reading.Point]
-		if limited && reading.Status < bad && reading.Value > limit && !math.IsInf(reading.Value, 0) {
-			alert := Exception{Point: reading.Point, Verdict: MakeVerdictAlert("above its high limit")}
+	judge := func(point uint16, value float64, status uint32) {
+		limit, limited := high[point]
+		if limited && status < bad && value > limit && !math.IsInf(value, 0) {
+			alert := Exception{Point: point, Verdict: MakeVerdictAlert("above its high limit")}
 			decision.Except = append(decision.Except, alert)
 		}
+	}
+	for _, reading := range input.Readings {
+		judge(reading.Point, reading.Value, reading.Status)
+	}
+	for _, reading := range input.Integers {
+		judge(reading.Point, nearest(reading.Value), reading.Status)
 	}
 	return wit.Ok[Decision, PolicyError](decision)
 }

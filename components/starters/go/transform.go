@@ -58,6 +58,25 @@ func Configure(settings Settings) wit.Result[wit.Unit, ConfigError] {
 	return wit.Ok[wit.Unit, ConfigError](wit.Unit{})
 }
 
+// nearest is the double that is nearest to an integer.
+func nearest(value Integer) float64 {
+	if value.Tag() == Integer_Signed {
+		return float64(value.Signed())
+	}
+	return float64(value.Unsigned())
+}
+
+// held is the value within the limits, and says whether it was beyond one of them.
+func (l limits) held(value float64) (float64, bool) {
+	if l.low.Tag() == wit.OptionSome && value < l.low.Some() {
+		return l.low.Some(), true
+	}
+	if l.high.Tag() == wit.OptionSome && value > l.high.Some() {
+		return l.high.Some(), true
+	}
+	return value, false
+}
+
 func TransformReadings(source Origin, input Batch) wit.Result[Batch, TransformError] {
 	if points == nil {
 		return wit.Err[Batch, TransformError](MakeTransformErrorNotConfigured())
@@ -71,12 +90,34 @@ func TransformReadings(source Origin, input Batch) wit.Result[Batch, TransformEr
 		if reading.Status >= bad {
 			continue
 		}
-		if limits.low.Tag() == wit.OptionSome && reading.Value < limits.low.Some() {
-			reading.Value, reading.Status = limits.low.Some(), unitsExceeded
-		} else if limits.high.Tag() == wit.OptionSome && reading.Value > limits.high.Some() {
-			reading.Value, reading.Status = limits.high.Some(), unitsExceeded
+		value, beyond := limits.held(reading.Value)
+		if beyond {
+			reading.Status = unitsExceeded
 		}
-		reading.Value *= factor
+		reading.Value = value * factor
 	}
+	integers := input.Integers[:0]
+	for _, integer := range input.Integers {
+		limits, known := points[integer.Point]
+		if !known {
+			return wit.Err[Batch, TransformError](MakeTransformErrorBadInput("unknown point"))
+		}
+		if integer.Status >= bad {
+			integers = append(integers, integer)
+			continue
+		}
+		value := nearest(integer.Value)
+		if _, beyond := limits.held(value); beyond {
+			integer.Status = unitsExceeded
+		}
+		if factor == 1 {
+			integers = append(integers, integer) // exact
+			continue
+		}
+		input.Readings = append(input.Readings, Reading{
+			Point: integer.Point, Value: value * factor, Status: integer.Status, Measured: integer.Measured,
+		})
+	}
+	input.Integers = integers
 	return wit.Ok[Batch, TransformError](input)
 }

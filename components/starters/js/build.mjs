@@ -9,7 +9,7 @@ const contract = readdirSync("wit")
   .filter((name) => name.endsWith(".wit"))
   .sort()
   .map((name) => readFileSync(`wit/${name}`, "utf8").replace(/^package .*;/m, ""));
-const wit = `${readFileSync(world, "utf8")}\npackage twinloop:gateway@0.1.0 {\n${contract.join("\n")}\n}\n`;
+const wit = `${readFileSync(world, "utf8")}\npackage twinloop:gateway@0.2.0 {\n${contract.join("\n")}\n}\n`;
 
 if (engine === "starling") {
   const { componentize } = await import("@bytecodealliance/componentize-js");

@@ -4,14 +4,16 @@
 // contract is thrown as { tag, val }; anything else that is thrown ends the component with a fault.
 //
 // Sources: MODBUS Application Protocol V1.1b3; MODBUS Messaging on TCP/IP V1.0b; MODBUS over Serial Line V1.02.
-import { now } from "twinloop:gateway/clock@0.1.0";
-import { receive, reset, transact } from "twinloop:gateway/fieldbus@0.1.0";
+import { now } from "twinloop:gateway/clock@0.2.0";
+import { receive, reset, transact } from "twinloop:gateway/fieldbus@0.2.0";
 
 const POINTS_MAX = 1000;
 const LATE_MAX = 4;
 const LATE_AGE_MAX = 63;
 const HOUR_NS = 3_600_000_000_000;
 const UNITS_NS = { ns: 1, us: 1_000, ms: 1_000_000, s: 1_000_000_000 };
+const U64_MAX = 2n ** 64n - 1n;
+const I64_MIN = -(2n ** 63n);
 const [READ, WRITE_ONE, WRITE_MANY] = [3, 6, 16];
 
 // OPC UA status codes; | 0: QuickJS takes 32-bit numbers as signed ones, StarlingMonkey takes both
@@ -21,17 +23,23 @@ const BAD_TIMEOUT = 0x800a0000 | 0;
 const BAD_NOT_CONNECTED = 0x808a0000 | 0;
 const BAD_DEVICE = 0x808b0000 | 0;
 const BAD_SENSOR = 0x808c0000 | 0;
+const BAD_NO_DATA = 0x809b0000 | 0;
 
+// Of 64 bits a raw value is a BigInt, else a number; those with `low` and `high` are integers.
 const TYPES = {
   u16: { registers: 1, low: 0, high: 65535, get: (view) => view.getUint16(0), set: (view, raw) => view.setUint16(0, raw) },
   i16: { registers: 1, low: -32768, high: 32767, get: (view) => view.getInt16(0), set: (view, raw) => view.setInt16(0, raw) },
   u32: { registers: 2, low: 0, high: 4294967295, get: (view) => view.getUint32(0), set: (view, raw) => view.setUint32(0, raw) },
   i32: { registers: 2, low: -2147483648, high: 2147483647, get: (view) => view.getInt32(0), set: (view, raw) => view.setInt32(0, raw) },
   f32: { registers: 2, get: (view) => view.getFloat32(0), set: (view, raw) => view.setFloat32(0, raw) },
+  u64: { registers: 4, low: 0n, high: U64_MAX, get: (view) => view.getBigUint64(0), set: (view, raw) => view.setBigUint64(0, raw) },
+  i64: { registers: 4, low: I64_MIN, high: -1n - I64_MIN, get: (view) => view.getBigInt64(0), set: (view, raw) => view.setBigInt64(0, raw) },
 };
 
-// StarlingMonkey takes 64-bit numbers as BigInt, QuickJS (where there is no console) as plain numbers.
-const u64 = typeof console === "undefined" ? Number : BigInt;
+// StarlingMonkey gives and takes 64-bit numbers as BigInt, exact. QuickJS (where there is no console) does so as plain
+// numbers, which are rounded beyond 2**53; and it gives the highest u64 as negative numbers, from -(2**31), exact.
+const isQuick = typeof console === "undefined";
+const wide = isQuick ? Number : BigInt;
 
 let device = null; // not configured
 let transaction = 0;
@@ -57,12 +65,16 @@ function duration(text) {
 }
 
 // "holding:40:f32:be": where a value is and how it is coded; or null.
-function pointOf({ id, address, scale, offset }) {
+function pointOf({ id, address, scale, offset, sentinels }) {
   const [area, at, name = "u16", order = "be", ...more] = address.split(":");
   const type = Object.hasOwn(TYPES, name) ? TYPES[name] : null;
   if (area !== "holding" || at === undefined || at.length > 5 || !type || order !== "be" || more.length || scale === 0) return null;
   const register = integer(at, 65536 - type.registers);
-  return register === null ? null : { id, register, type, scale, offset };
+  const narrow = type.registers < 4; // then numbers hold the bits
+  const bits = Array.from(sentinels, (sentinel) => (narrow ? Number(sentinel) : sentinel));
+  if (register === null || (narrow && bits.some((one) => one < 0 || one >= 2 ** (16 * type.registers)))) return null;
+  const plain = scale === 1 && offset === 0;
+  return { id, register, type, scale, offset, sentinels: bits, plain, whole: plain && !narrow };
 }
 
 function setOption(found, name, value) {
@@ -136,7 +148,7 @@ function unwrappedTcp(adu) {
 // One use of the bus; its error is handed on as the driver's.
 function onBus(use) {
   try {
-    return Uint8Array.from(use(u64(device.timeout)));
+    return Uint8Array.from(use(wide(device.timeout)));
   } catch (error) {
     throw { tag: "bus", val: error.payload ?? error };
   }
@@ -168,11 +180,29 @@ function exchange(pdu) {
   return reply;
 }
 
-function read({ register, type, scale, offset }) {
+// The point's registers.
+function read({ register, type }) {
   const reply = exchange([READ, ...two(register), ...two(type.registers)]);
   const size = 2 * type.registers;
   if (reply.length !== 2 + size || reply[1] !== size) throw malformed("byte count");
-  return type.get(viewOf(reply, 2)) * scale + offset;
+  return viewOf(reply, 2);
+}
+
+// The registers' bits, as a sentinel of the same bits is given.
+function bitsOf(registers) {
+  if (registers.byteLength === 2) return registers.getUint16(0);
+  if (registers.byteLength === 4) return registers.getUint32(0);
+  const bits = registers.getBigUint64(0);
+  return isQuick && U64_MAX - bits < 2n ** 31n ? Number(BigInt.asIntN(64, bits)) : wide(bits);
+}
+
+// What a point's registers say; the value of a whole point is a BigInt.
+function shown({ type, scale, offset, sentinels, whole }, registers) {
+  const raw = type.get(registers);
+  const value = whole ? raw : Number(raw) * scale + offset;
+  if (sentinels.length > 0 && sentinels.includes(bitsOf(registers))) return { value: 0, status: BAD_NO_DATA };
+  if (!whole && !Number.isFinite(value)) return { value: 0, status: BAD_SENSOR };
+  return { value, status: GOOD };
 }
 
 // The nearest whole number, halves to even.
@@ -182,17 +212,35 @@ function rounded(value) {
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
 }
 
-// The registers of a raw value; null when the type can't hold it.
+// The registers of a raw value, a number; null when the type can't hold it.
 function encoded(type, raw) {
   const value = type.low === undefined ? Math.fround(raw) : rounded(raw);
-  if (!Number.isFinite(value) || value < type.low || value > type.high) return null;
+  return Number.isFinite(value) ? placed(type, value) : null;
+}
+
+// The registers of a raw value that needs no rounding, a number or a BigInt; null when the type can't hold it.
+function placed(type, value) {
+  if (value < type.low || value > type.high) return null;
   const bytes = new Uint8Array(2 * type.registers);
-  type.set(viewOf(bytes), value);
+  type.set(viewOf(bytes), type.registers < 4 ? Number(value) : BigInt(value));
   return bytes;
 }
 
+// The registers of what is to be written; null when the point can't hold it.
+function registersOf({ type, scale, offset, plain }, { tag, val }) {
+  if (tag === "text") return null;
+  if (tag === "real") return encoded(type, (val - offset) / scale);
+  const { tag: sign, val: integer } = val;
+  // QuickJS may give an unsigned number as a negative one, StarlingMonkey a signed one as its bits.
+  const raw = (sign === "unsigned" ? BigInt.asUintN : BigInt.asIntN)(64, BigInt(integer));
+  if (!plain || type.low === undefined) return encoded(type, (Number(raw) - offset) / scale);
+  const isRounded = isQuick && !Number.isSafeInteger(integer); // perhaps
+  return isRounded ? null : placed(type, raw);
+}
+
 function write({ register, type }, registers) {
-  const head = type.registers === 1 ? [WRITE_ONE, ...two(register)] : [WRITE_MANY, ...two(register), 0, 2, 4];
+  const many = [WRITE_MANY, ...two(register), ...two(type.registers), 2 * type.registers];
+  const head = type.registers === 1 ? [WRITE_ONE, ...two(register)] : many;
   const pdu = [...head, ...registers];
   const reply = exchange(pdu);
   if (reply.length !== 5 || reply.some((byte, at) => byte !== pdu[at])) throw malformed("echo");
@@ -228,12 +276,15 @@ export const driver = {
     let first = null;
     let silent = null; // a silent device is asked once a poll, not once a point
     let good = 0;
-    const readings = device.points.map((point) => {
+    const readings = [];
+    const integers = [];
+    for (const point of device.points) {
       let value = 0;
+      let status;
       let error = silent;
       if (silent === null) {
         try {
-          value = read(point);
+          ({ value, status } = shown(point, read(point)));
           good++;
         } catch (failure) {
           if (failure.tag === undefined) throw failure;
@@ -243,20 +294,21 @@ export const driver = {
         }
       }
       first ??= error;
-      const status = error ? statusOf(error) : Number.isFinite(value) ? GOOD : BAD_SENSOR;
-      return { point: point.id, value: status === GOOD ? value : 0, status, measured: now() };
-    });
+      const reading = { point: point.id, value, status: error ? statusOf(error) : status, measured: now() };
+      if (!point.whole) readings.push(reading);
+      else integers.push({ ...reading, value: { tag: point.type.low < 0 ? "signed" : "unsigned", val: wide(value) } });
+    }
     failing = first !== null;
     if (failing) errors++;
     if (failing && good === 0) throw first;
-    return { readings, texts: [] };
+    return { readings, texts: [], integers };
   },
 
   writeRegister(id, value) {
     requireConfigured();
     const point = device.points.find((one) => one.id === id);
     if (point === undefined) throw { tag: "no-such-point", val: id };
-    const registers = encoded(point.type, (value - point.offset) / point.scale);
+    const registers = registersOf(point, value);
     if (registers === null) throw { tag: "other", val: "value does not fit the register's type" };
     try {
       write(point, registers);
@@ -272,6 +324,6 @@ export const driver = {
   getStatus() {
     const [health, detail] =
       device === null ? ["failed", "not configured"] : failing ? ["degraded", "last poll failed"] : ["ok", ""];
-    return { health, polls: u64(polls), errors: u64(errors), detail };
+    return { health, polls: wide(polls), errors: wide(errors), detail };
   },
 };

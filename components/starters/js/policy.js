@@ -13,6 +13,17 @@ function isBad(status) {
   return status >>> 31 === 1;
 }
 
+// The double that is nearest to an integer. StarlingMonkey gives its `val` as a BigInt, exact; QuickJS as a number, which
+// is rounded beyond 2**53, and negative where it means one of the highest u64.
+function nearest({ tag, val }) {
+  const value = Number(val);
+  return tag === "unsigned" && value < 0 ? 2 ** 64 + value : value;
+}
+
+function isHot({ point, status }, value) {
+  return !isBad(status) && Number.isFinite(value) && value > highOf.get(point);
+}
+
 export const policy = {
   configure({ points, options }) {
     highOf = null;
@@ -22,9 +33,11 @@ export const policy = {
 
   decide(source, batch, uplink) {
     if (highOf === null) throw { tag: "not-configured" };
-    const alerts = batch.readings
-      .filter(({ status, value, point }) => !isBad(status) && Number.isFinite(value) && value > highOf.get(point))
-      .map(({ point }) => ({ point, verdict: { tag: "alert", val: "above its high limit" } }));
+    const hot = [
+      ...batch.readings.filter((reading) => isHot(reading, reading.value)),
+      ...batch.integers.filter((integer) => isHot(integer, nearest(integer.value))),
+    ];
+    const alerts = hot.map(({ point }) => ({ point, verdict: { tag: "alert", val: "above its high limit" } }));
     return { verdict: { tag: uplink.up ? "forward" : "cache", val: LANE }, except: alerts };
   },
 };

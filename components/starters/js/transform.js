@@ -25,6 +25,25 @@ function number(text) {
   return Number.isFinite(value) ? value : null;
 }
 
+function pointOf({ point }) {
+  const found = settings.points.get(point);
+  if (found === undefined) throw { tag: "bad-input", val: "unknown point" };
+  return found;
+}
+
+// The limit that the value is beyond, or null.
+function passed(value, { low, high }) {
+  if (low != null && value < low) return low;
+  return high != null && value > high ? high : null;
+}
+
+// The double that is nearest to an integer. StarlingMonkey gives its `val` as a BigInt, exact; QuickJS as a number, which
+// is rounded beyond 2**53, and negative where it means one of the highest u64.
+function nearest({ tag, val }) {
+  const value = Number(val);
+  return tag === "unsigned" && value < 0 ? 2 ** 64 + value : value;
+}
+
 export const transform = {
   configure({ points, options }) {
     settings = null;
@@ -39,19 +58,28 @@ export const transform = {
 
   transformReadings(source, batch) {
     if (settings === null) throw { tag: "not-configured" };
-    for (const reading of batch.readings) {
-      const point = settings.points.get(reading.point);
-      if (point === undefined) throw { tag: "bad-input", val: "unknown point" };
+    const { factor } = settings;
+    const { readings, texts } = batch;
+    for (const reading of readings) {
+      const point = pointOf(reading);
       if (isBad(reading.status)) continue;
-      if (point.low != null && reading.value < point.low) {
-        reading.value = point.low;
-        reading.status = UNITS_EXCEEDED;
-      } else if (point.high != null && reading.value > point.high) {
-        reading.value = point.high;
+      const limit = passed(reading.value, point);
+      if (limit !== null) {
+        reading.value = limit;
         reading.status = UNITS_EXCEEDED;
       }
-      reading.value *= settings.factor;
+      reading.value *= factor;
     }
-    return batch;
+    const integers = batch.integers.filter((integer) => {
+      const point = pointOf(integer);
+      const value = nearest(integer.value);
+      if (typeof integer.value.val === "number") integer.value.val = value; // QuickJS takes no negative u64
+      if (isBad(integer.status)) return true;
+      if (passed(value, point) !== null) integer.status = UNITS_EXCEEDED;
+      if (factor === 1) return true;
+      readings.push({ point: integer.point, value: value * factor, status: integer.status, measured: integer.measured });
+      return false;
+    });
+    return { readings, texts, integers };
   },
 };

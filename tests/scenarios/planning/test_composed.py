@@ -42,7 +42,7 @@ def test_a_list_is_one_component(host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wasm", "interface"), [("theirs.wasm", "example:device/sensor@0.1.0"), ("stream.wasm", "twinloop:gateway/driver-stream@0.1.0")]
+    ("wasm", "interface"), [("theirs.wasm", "example:device/sensor@0.1.0"), ("stream.wasm", "twinloop:gateway/driver-stream@0.2.0")]
 )  # fmt: skip
 def test_another_interface_is_adapted(host: Host, tmp_path: Path, wasm: str, interface: str) -> None:
     found = result(host, tmp_path, wasm, grants=["fieldbus", "clock"])
