@@ -74,21 +74,17 @@ class Point:
     scale: float
     offset: float
     sentinels: list[int]
+    size: int = field(init=False)
+    """the bytes of its registers"""
+    exact: bool = field(init=False)
+    """is the value in the registers the point's value?"""
+    whole: bool = field(init=False)
+    """are its readings integers, since a float would round them?"""
 
-    @property
-    def size(self) -> int:
-        """The bytes of its registers."""
-        return struct.calcsize(self.code)
-
-    @property
-    def exact(self) -> bool:
-        """Is the value in the register the point's value?"""
-        return self.scale == 1 and self.offset == 0
-
-    @property
-    def whole(self) -> bool:
-        """Are its readings integers, since a float would round them?"""
-        return self.exact and self.code in (UNSIGNED_64, SIGNED_64)
+    def __post_init__(self) -> None:
+        self.size = struct.calcsize(self.code)
+        self.exact = self.scale == 1 and self.offset == 0
+        self.whole = self.exact and self.code in (UNSIGNED_64, SIGNED_64)
 
 
 @dataclass
@@ -267,7 +263,7 @@ def read(device: Device, point: Point) -> bytes:
 
 def decoded(point: Point, registers: bytes) -> tuple[int | float, int]:
     """What a point's registers mean: a value and a status."""
-    if int.from_bytes(registers, "big") in point.sentinels:
+    if point.sentinels and int.from_bytes(registers, "big") in point.sentinels:
         return 0, BAD_NO_DATA
     (raw,) = struct.unpack(point.code, registers)
     if point.whole:

@@ -81,8 +81,8 @@ class Transform(exports.Transform):
         Kept.settings = Configured(factor, settings.points)
 
     def transform_readings(self, source: Origin, input: Batch) -> Batch:
-        """The readings, each within its limits and multiplied; integers, which stay exact while the factor is 1;
-        texts as they came."""
+        """The readings, each within its limits and multiplied; integers, exact while the factor is 1; texts as
+        they came."""
         settings = Kept.settings
         if settings is None:
             raise Err(TransformError_NotConfigured())
