@@ -13,7 +13,7 @@ from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.field.real_port import AttachedPort, OnExchange, Peer, RealWorld
 from twinloop.sim.field.tcp_port import TcpPort
 from twinloop.sim.model.spec import PlaceSpec
-from twinloop.sim.network.udp import Receive, UdpPath
+from twinloop.sim.network.udp import Afoot, Receive, UdpPath
 
 ASKED_MAX = 64
 """requests that are remembered, to know which one a real device's answer is to; the oldest is forgotten (its
@@ -24,9 +24,9 @@ TRANSACTION_BYTES = 2
 
 class Datagrams:
     """Of one socket. ``came``: told of what the device sends, at instants of the run; ``full``: of what is
-    dropped because too many are on their way."""
+    dropped because too many are on their way, which ``afoot`` counts for all sockets of its driver."""
 
-    def __init__(self, port: TcpPort, came: Receive, full: Callable[[], None]) -> None:
+    def __init__(self, port: TcpPort, came: Receive, full: Callable[[], None], afoot: Afoot) -> None:
         wiring = port.wiring()
         client = wiring["client"]
         self._came, self._closed = came, False
@@ -45,6 +45,7 @@ class Datagrams:
             near=self._arrived,
             far=self._asked,
             full=full,
+            afoot=afoot,
             via=client.name,
             second=client.second,
         )

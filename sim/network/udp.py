@@ -21,7 +21,7 @@ FRAGMENT_BYTES = MTU_BYTES - IP_BYTES
 DATAGRAM_BYTES_MAX = 65_507
 """65 535 without the headers: more can't be said in an IPv4 header's length"""
 AFOOT_MAX = 256
-"""datagrams of one socket on their way, both ways together; one more is dropped (limit
+"""datagrams of one driver on their way, of all its sockets and both ways together; one more is dropped (limit
 ``datagrams-afoot``)"""
 
 Receive = Callable[[bytes], None]
@@ -42,11 +42,21 @@ class _Datagram:
         self.data, self.missing = data, missing
 
 
+class Afoot:
+    """How many of one driver's are on their way. What a closed socket has sent is, too: who opens and closes
+    sockets has no more than others."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class UdpPath:
     """Between a socket of the gateway's (near) and its peer (far). ``full`` is told of each datagram that
     finds AFOOT_MAX others on their way."""
 
-    __slots__ = ("_down", "_env", "_full", "_up", "afoot", "far", "near")
+    __slots__ = ("_afoot", "_down", "_env", "_full", "_up", "far", "near")
 
     def __init__(
         self,
@@ -57,12 +67,13 @@ class UdpPath:
         near: Receive,
         far: Receive,
         full: Callable[[], None],
+        afoot: Afoot,
         via: str = "",
         second: bool = False,
     ) -> None:
         self._env, self.near, self.far, self._full = env, near, far, full
         self._up, self._down = link.legs(leg, via, second)
-        self.afoot = 0
+        self._afoot = afoot
 
     @property
     def now(self) -> int:
@@ -80,10 +91,10 @@ class UdpPath:
             self._env.call_in(in_ns, self._offer, self._down, data)
 
     def _room(self) -> bool:
-        if self.afoot >= AFOOT_MAX:
+        if self._afoot.count >= AFOOT_MAX:
             self._full()
             return False
-        self.afoot += 1
+        self._afoot.count += 1
         return True
 
     def _offer(self, way: Way, data: bytes) -> None:
@@ -93,13 +104,13 @@ class UdpPath:
         fates = [way.offer(size, env.now) for size in sizes]
         if len(sizes) == 1:
             copies = [at for at, damaged in fates[0] if not damaged]  # damage: the checksum is wrong
-            self.afoot += len(copies) - 1
+            self._afoot.count += len(copies) - 1
             for at in copies:
                 env.call_at(at, self._comes, way, sizes[0], _Datagram(data, 1))
             return
         came = [[at for at, damaged in fate if not damaged] for fate in fates]
         if not all(came):
-            self.afoot -= 1
+            self._afoot.count -= 1
             return
         datagram = _Datagram(data, len(sizes))
         for size, times in zip(sizes, came, strict=True):
@@ -111,9 +122,9 @@ class UdpPath:
             return
         if way.link.rules and way.passes(size_bytes, self._env.now) is None:
             datagram.missing = 0
-            self.afoot -= 1
+            self._afoot.count -= 1
             return
         datagram.missing -= 1
         if not datagram.missing:
-            self.afoot -= 1
+            self._afoot.count -= 1
             (self.far if way.up else self.near)(datagram.data)

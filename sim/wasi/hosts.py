@@ -13,7 +13,7 @@ from twinloop.sim.field.connection import Connection, End, connection
 from twinloop.sim.field.datagrams import Datagrams
 from twinloop.sim.field.tcp_port import TcpPort
 from twinloop.sim.model.wasi import OWN_DEVICE, WasiSpec
-from twinloop.sim.network.udp import Receive
+from twinloop.sim.network.udp import Afoot, Receive
 
 Address = tuple[int, int, int, int]
 
@@ -32,6 +32,7 @@ class Hosts:
 
     def __init__(self, index: int, name: str, port: TcpPort) -> None:
         self.name, self.address, self._port = name, address_of(index), port
+        self._afoot = Afoot()
 
     def known(self, name: str, spec: WasiSpec) -> bool:
         """Is that the name of a host that is granted? In a URL it has no room for its slash."""
@@ -54,4 +55,4 @@ class Hosts:
 
     def datagrams(self, came: Receive, full: Callable[[], None]) -> Datagrams:
         """A UDP socket's way to the device."""
-        return Datagrams(self._port, came, full)
+        return Datagrams(self._port, came, full, self._afoot)

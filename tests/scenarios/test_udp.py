@@ -148,9 +148,18 @@ def test_who_speaks_no_udp_is_refused_before_the_run(
     assert "components.udp.grants[3]" in str(refused.value)
 
 
-def test_what_twinloop_serves_is_reached_over_tcp_only(tmp_path: Path, host: Host) -> None:
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        (Options(wire=True), "--clock"),
+        (Options(places={"m/1": "tcp://127.0.0.1:1/1"}, shown={"m/1": "tcp://127.0.0.1:2"}), "--map"),
+    ],
+)
+def test_what_twinloop_serves_is_reached_over_tcp_only(
+    tmp_path: Path, host: Host, options: Options, option: str
+) -> None:
     loaded = load_text(scenario(tmp_path, **settings()), tmp_path / "case.yaml")
-    with pytest.raises(
-        ScenarioError, match="udp may ask m/1 over UDP, and twinloop serve answers over TCP only"
-    ):
-        run(loaded, Options(wire=True), host)
+    with pytest.raises(ScenarioError) as refused:
+        run(loaded, options, host)
+    assert "udp may ask m/1 over UDP, and twinloop serve answers over TCP only" in str(refused.value)
+    assert f"run without {option}" in str(refused.value)

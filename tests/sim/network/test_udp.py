@@ -10,7 +10,7 @@ from twinloop.sim.kernel.clock import MS, Environment, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.network.rule import CutRule
-from twinloop.sim.network.udp import AFOOT_MAX, DATAGRAM_BYTES_MAX, UdpPath, packets
+from twinloop.sim.network.udp import AFOOT_MAX, DATAGRAM_BYTES_MAX, Afoot, UdpPath, packets
 
 
 class Ends:
@@ -23,9 +23,10 @@ class Ends:
         self.near: list[tuple[int, bytes]] = []
         self.full = 0
         self.answers = answers
+        self.afoot = Afoot()
         self.path = UdpPath(
-            env=self.env, link=self.link, leg="d", near=self._near, far=self._far, full=self._full
-        )
+            env=self.env, link=self.link, leg="d", near=self._near, far=self._far, full=self._full, afoot=self.afoot
+        )  # fmt: skip
 
     def _near(self, data: bytes) -> None:
         self.near.append((self.env.now, data))
@@ -66,7 +67,7 @@ def test_it_takes_one_way_there_and_one_back() -> None:
     ends.ran()
     assert ends.far == [(10 * MS, b"ask")]
     assert ends.near == [(20 * MS, b"ask")]
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_a_rate_counts_headers() -> None:
@@ -94,7 +95,7 @@ def test_what_is_lost_is_lost(loss: float) -> None:
     ends.ran(3 * S)
     assert abs(len(ends.far) - 1000 * (1 - loss)) < 60
     assert ends.link.stats().offered == 1000, "nothing is sent again"
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_one_lost_fragment_takes_the_datagram() -> None:
@@ -105,7 +106,7 @@ def test_one_lost_fragment_takes_the_datagram() -> None:
     ends.ran(3 * S)
     assert abs(len(ends.far) / 400 - 0.9**10) < 0.06
     assert ends.link.stats().offered == 4000
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_a_damaged_one_is_dropped_by_its_checksum() -> None:
@@ -114,7 +115,7 @@ def test_a_damaged_one_is_dropped_by_its_checksum() -> None:
     ends.path.send_up(bytes(5000))
     assert ends.ran().far == []
     assert ends.link.stats().corrupted == 5
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_a_copy_comes_twice_and_of_fragments_one_is_taken() -> None:
@@ -123,7 +124,7 @@ def test_a_copy_comes_twice_and_of_fragments_one_is_taken() -> None:
     assert len(ends.ran().far) == 2
     ends.path.send_up(bytes(2000))
     assert len(ends.ran(2 * S).far) == 3
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_jitter_reorders() -> None:
@@ -145,7 +146,7 @@ def test_a_cut_loses_what_is_offered_and_what_is_due() -> None:
     ends.env.call_at(30 * MS, ends.link.rules.remove, rule)
     ends.env.call_at(31 * MS, ends.path.send_up, b"after")
     assert ends.ran().far == [(41 * MS, b"after")]
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_a_cut_between_two_fragments_takes_the_datagram() -> None:
@@ -156,7 +157,7 @@ def test_a_cut_between_two_fragments_takes_the_datagram() -> None:
     ends.env.call_at(150 * MS, ends.link.rules.append, rule)
     ends.env.call_at(250 * MS, ends.link.rules.remove, rule)
     assert ends.ran().far == []
-    assert ends.path.afoot == 0
+    assert ends.afoot.count == 0
 
 
 def test_so_many_are_afoot_and_no_more() -> None:

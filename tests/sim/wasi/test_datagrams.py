@@ -286,6 +286,20 @@ def test_so_many_are_on_their_way() -> None:
     assert len(place.receive(into, 1000)) == AFOOT_MAX
 
 
+def test_who_opens_and_closes_has_no_more_on_their_way_than_others() -> None:
+    place = Sent()
+    for _ in range(AFOOT_MAX // SEND_MAX + 2):
+        things = place.streams()
+        place.send(things[2], *[READ] * SEND_MAX)
+        for thing in things:
+            thing.dropped()
+        place.ends()
+    assert place.limits == {"datagrams-afoot": 2 * SEND_MAX}
+    place.later_on(S)
+    assert len(place.asked) == AFOOT_MAX
+    assert place.env.next_ns is None
+
+
 @pytest.mark.parametrize("size", [DATAGRAM_BYTES_MAX + 1, 100_000])
 def test_what_no_datagram_can_hold_is_refused(size: int) -> None:
     place = Sent()
