@@ -30,6 +30,16 @@ points:
   level: {address: 2, type: i16, scale: 0.1, signal: {kind: constant, level: -12.5}}
   flow: {address: 3, type: f32, signal: {kind: constant, level: 0.375}}
 """
+SAME = """\
+format: 1
+title: three constants of one size
+source: ours
+step: 1 s
+points:
+  one: {address: 0, type: u16, signal: {kind: constant, level: 100}}
+  two: {address: 1, type: u16, signal: {kind: constant, level: 200}}
+  three: {address: 2, type: u16, signal: {kind: constant, level: 300}}
+"""
 
 
 def components(grants: list[Any] | None = None, **options: Any) -> dict[str, Any]:
@@ -84,6 +94,23 @@ def test_the_port_that_is_granted_is_where_it_listens(tmp_path: Path, host: Host
     grants = ["clock", "log", "wasi:clocks", {"wasi:sockets": ["udp://m/1:5020"]}]
     found = result(tmp_path, host, **settings(components=components(grants, port=5020), duration="3 s"))
     assert found.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("check", ["yes", "no"])
+def test_who_takes_any_answer_for_its_own_is_found_out(tmp_path: Path, host: Host, check: str) -> None:
+    """A copy of an answer is there when the next request is sent: its value is another point's."""
+    found = result(
+        tmp_path,
+        host,
+        **settings(
+            models={"counter.yaml": SAME}, links={"plant": {"preset": "lan", "duplicate": "20 %"}, "cloud": {}},
+            components=components(check=check),
+        ),
+    )  # fmt: skip
+    truth = found.data["truth"]
+    assert truth["readings"] == 60
+    assert truth["checked"] >= 30
+    assert (truth["wrong"] > 5) == (check == "no"), truth
 
 
 @pytest.mark.parametrize("trouble", ["cut", "fault"])
