@@ -28,7 +28,7 @@ from twinloop.scenarios.report import document
 from twinloop.scenarios.report.folder import Folder
 from twinloop.scenarios.report.result import Result, collect
 from twinloop.scenarios.text.words import number_of
-from twinloop.scenarios.wire.places import attached, require_nodes
+from twinloop.scenarios.wire.places import attached, require_nodes, require_tcp
 from twinloop.sim.gateway.supervisor import ConfigRefused
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
 from twinloop.sim.kernel.pacer import Pacer
@@ -106,6 +106,7 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
         planner.notes += [f"foreseen: {text}" for text in foreseen(loaded, spec)]
         if options.wire:
             return _on_loopback(loaded, spec, host, options, planner.notes)
+        require_tcp(spec, "--map", options.shown)
         spec, notes = attached(spec, options.places)
         require_nodes(spec)
         planner.notes += notes
@@ -137,6 +138,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     wire's."""
     from twinloop.scenarios.wire.fidelity import compared, over_loopback, served_elsewhere
 
+    require_tcp(spec, "--clock", {device.name for device in spec.devices})
     folder = Folder(options.out) if options.out is not None else None
     try:
         with served_elsewhere(loaded.file, spec) as field_of:

@@ -38,6 +38,7 @@ DEVIATIONS = (
     "function 43/14 answers with the device's own identity (pymodbus: one identity a process); 7, 8, 11, "
     "12, 17, 20, 21, "
     "24 are unknown functions (pymodbus: one state a process)",
+    "a datagram that isn't one whole request gets no answer (pymodbus: joins it to the next one)",
 )
 """where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a
 test"""
@@ -92,7 +93,8 @@ class _Context:
 
 
 class ModbusServer:
-    """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_rtu`` one frame.
+    """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_udp`` one datagram,
+    ``respond_rtu`` one frame.
 
     ``beside``: another server of the same device, for a second client's connection: what is wrong with it is
     wrong with both.
@@ -198,6 +200,16 @@ class ModbusServer:
             return self._tcp.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
         answer = self.respond_pdu(frame[7:], now_ns)
         return frame[:4] + _LENGTHS[len(answer)] + frame[6:7] + answer
+
+    def respond_udp(self, datagram: bytes, now_ns: int) -> bytes | None:
+        """The answer to one datagram, which is a datagram; None for silence: there is no connection to end
+        over what is no request."""
+        size = len(datagram)
+        whole = size - 6 == int.from_bytes(datagram[4:6], "big") and datagram[2:4] == b"\0\0"
+        if not whole or not MBAP_BYTES < size <= MBAP_BYTES + PDU_BYTES_MAX:
+            return None
+        answer = self._answer_tcp(datagram, now_ns)
+        return self._spoilt(answer, tcp=True) if self.faults else answer
 
     def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
         """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""

@@ -24,8 +24,9 @@ class DeviceProtocol:
 
     ``registers``: it carries raw numbers, which drivers scale; the others carry values in the point's unit.
     ``serial``: its devices share a line, else each has a host in a network. ``publishes``: its devices speak
-    by themselves, to a broker; ``subscribable``: they may be subscribed to instead of polled. ``scheme``: of
-    the URL of a real device, with its registered ``port``; empty: none can be attached.
+    by themselves, to a broker; ``subscribable``: they may be subscribed to instead of polled;
+    ``datagrams``: they answer over UDP, too. ``scheme``: of the URL of a real device, with its registered
+    ``port``; empty: none can be attached.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DeviceProtocol:
     serial: bool = False
     publishes: bool = False
     subscribable: bool = False
+    datagrams: bool = False
     scheme: str = ""
     port: int = 0
 
@@ -50,7 +52,9 @@ def _member(point: Point) -> str:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        DeviceProtocol("modbus-tcp", _register, _register, registers=True, scheme="tcp", port=502),
+        DeviceProtocol(
+            "modbus-tcp", _register, _register, registers=True, datagrams=True, scheme="tcp", port=502
+        ),
         DeviceProtocol("modbus-rtu", _register, _register, registers=True, serial=True, scheme="rtu"),
         DeviceProtocol("opcua", node_address, node_id, subscribable=True, scheme="opc.tcp", port=4840),
         DeviceProtocol("mqtt", _member, _member, publishes=True),

@@ -29,8 +29,8 @@ NO_HTTP = (
     "wasi:http can't be granted yet: no simulated host speaks HTTP; a component may import it without a "
     "grant, and each request is denied (HTTP-request-denied)"
 )
-REMOTE = r"tcp://([^:\s]+):([0-9]{1,5})"
-"""host and port that a driver may connect to"""
+REMOTE = r"(tcp|udp)://([^:\s]+):([0-9]{1,5})"
+"""transport, host and port that a driver may reach"""
 
 
 class Folder(Block):
@@ -81,22 +81,21 @@ class FilesystemGrant(Block):
 
 def _remote(value: Any) -> Any:
     match = re.fullmatch(REMOTE, value) if isinstance(value, str) else None
-    if match is None or not 0 < int(match[2]) < 1 << 16:
-        text = f"{value!r} is no host and port to connect to: expected tcp://device:502"
-        if isinstance(value, str) and value.startswith("udp://"):
-            text = f'"{value}" can\'t be granted: no simulated device speaks UDP'
+    if match is None or not 0 < int(match[3]) < 1 << 16:
+        udp = isinstance(value, str) and value.startswith("udp:")
+        text = f"{value!r} is no host and port to connect to: expected {'udp' if udp else 'tcp'}://device:502"
         raise PydanticCustomError("quantity", "{text}", {"text": text})
     return value
 
 
 class SocketsGrant(Block):
-    """Hosts to which a driver may open connections of its own."""
+    """Hosts that a driver may reach with sockets of its own."""
 
     remotes: tuple[Annotated[str, BeforeValidator(_remote)], ...] = Field(
         alias="wasi:sockets", min_length=1, max_length=64, strict=False
     )
-    """`tcp://HOST:PORT`. HOST is `device`, the driver's own device, or that device's full name, such as
-    `presses/1`. The device listens at that port, whichever it is."""
+    """`tcp://HOST:PORT`, or `udp://HOST:PORT` for Modbus over UDP. HOST is `device`, the driver's own device,
+    or that device's full name, such as `presses/1`. The device listens at that port, whichever it is."""
 
     @property
     def package(self) -> str:
@@ -212,8 +211,8 @@ class Component(Block):
     grants: tuple[Grant, ...] = Field(default=(), strict=False)
     """What the component may use. `fieldbus` (its device), `clock`, `log`, `state`: if it imports one that
     isn't listed, the scenario is refused. `wasi:clocks`, `{wasi:filesystem: {/data: {quota: 64 KiB}}}`,
-    `{wasi:sockets: ['tcp://device:502']}` (drivers only: connections to their own device): WASI that isn't
-    listed may be imported, and a call of it is denied. `wasi:cli`, `wasi:io` and `wasi:random` need no
+    `{wasi:sockets: ['tcp://device:502']}` (drivers only: their own device, over `tcp` or `udp`): WASI that
+    isn't listed may be imported, and a call of it is denied. `wasi:cli`, `wasi:io` and `wasi:random` need no
     grant."""
     env: dict[str, str] = {}
     """Environment variables of the component, as WASI gives them to it. All values are text, so quote

@@ -44,19 +44,21 @@ def remotes(
             raise error(
                 at,
                 f"{name} can't be granted wasi:sockets: it reads fleet {fleet_name}, and {why}; "
-                "sockets reach devices that are polled over TCP",
+                "sockets reach devices that are polled over a network",
             )
     found = [*before]
     for index, text in enumerate(grant.remotes):
         place = (*at, "wasi:sockets", index)
         match = re.fullmatch(REMOTE, text)
         assert match is not None
-        remote = Remote(match[1], int(match[2]))
+        remote = Remote(match[2], int(match[3]), match[1])
+        for fleet_name in fleets if remote.transport == "udp" else ():
+            _over_udp(loaded, name, fleet_name, remote, place)
         if remote.host != OWN_DEVICE and remote.host not in _devices(loaded.scenario, name, fleets):
             raise error(
                 place,
                 f'"{remote.host}" is no device that {name} reads; a driver connects to its own device, '
-                f"which each knows as {OWN_DEVICE}: tcp://{OWN_DEVICE}:{remote.port}",
+                f"which each knows as {OWN_DEVICE}: {remote.transport}://{OWN_DEVICE}:{remote.port}",
             )
         for other in found:
             if remote.port != other.port and (
@@ -67,6 +69,19 @@ def remotes(
                 )
         found.append(remote)
     return tuple(found)
+
+
+def _over_udp(loaded: Loaded, driver: str, fleet: str, remote: Remote, at: Location) -> None:
+    """Raises ScenarioError when a fleet's devices don't answer over UDP."""
+    speaks = PROTOCOLS[loaded.scenario.fleets[fleet].protocol]
+    if not speaks.datagrams and remote.host in (OWN_DEVICE, *_devices(loaded.scenario, driver, [fleet])):
+        fine = " or ".join(name for name, one in PROTOCOLS.items() if one.datagrams)
+        raise loaded.document.error(
+            at,
+            f"{driver} can't be granted udp://{remote.host}:{remote.port}: it reads fleet {fleet}, whose "
+            f"devices speak {speaks.name}, and only {fine} devices answer over UDP; what reaches these is "
+            f"tcp://{remote.host}:{remote.port}",
+        )
 
 
 def _fleets(scenario: schema.Scenario, driver: str) -> list[str]:

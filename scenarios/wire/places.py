@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -108,6 +108,23 @@ def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) ->
         devices[known[name]] = replace(device, unit_id=unit, place=place, subscribed=None)
     spec = replace(spec, devices=tuple(devices))
     return spec, notes + ([] if elsewhere else _untouched(spec))
+
+
+def require_tcp(spec: WorldSpec, option: str, served: Collection[str]) -> None:
+    """Raises ScenarioError for devices that another twinloop serves and a driver may ask over UDP: what is
+    served listens for TCP."""
+    sends = {
+        one.name for one in spec.components if any(remote.transport == "udp" for remote in one.wasi.remotes)
+    }
+    for device in spec.devices:
+        if device.name in served and device.driver in sends:
+            raise ScenarioError(
+                option,
+                None,
+                "",
+                f"{device.driver} may ask {device.name} over UDP, and twinloop serve answers over TCP only; "
+                f"grant it tcp:// alone, or run without {option}",
+            )
 
 
 def _untouched(spec: WorldSpec) -> list[str]:

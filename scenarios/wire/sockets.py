@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from twinloop.devices.live.alarm import Alarm
 from twinloop.devices.live.tcp import Call
+from twinloop.devices.live.udp import UdpCall
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import LinkSpec, PlaceSpec
@@ -135,6 +136,18 @@ class Sockets:
         except OSError as error:
             self.refused[place.url] = error.strerror or str(error)
             return None
+        self._open[far] = None
+        return far
+
+    def datagrams(self, place: PlaceSpec, heard: Heard) -> Peer:
+        """Send to a device, over UDP."""
+        far = UdpCall(
+            loop=self._loop,
+            at=(place.host, place.port),
+            heard=heard,
+            enter=self._enter,
+            on_limit=self._limit_met,
+        )
         self._open[far] = None
         return far
 

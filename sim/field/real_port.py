@@ -48,6 +48,11 @@ class RealWorld(Protocol):
         """Connect; may be written to at once."""
         ...
 
+    def datagrams(self, place: PlaceSpec, heard: Heard) -> Peer:
+        """A UDP socket to where the device's TCP port is; ``heard`` gets what the device sends, a datagram at
+        a time. Nobody there is silence."""
+        ...
+
     def notes(self) -> list[str]:
         """What a reader of the result should know: whom it couldn't reach, which limits were met."""
         ...

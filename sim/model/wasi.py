@@ -30,11 +30,12 @@ OWN_DEVICE = "device"
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where a driver may connect to, over TCP. ``host``: OWN_DEVICE, or a device's full name, which is there
-    for its own driver only."""
+    """Where a driver may connect or send to. ``host``: OWN_DEVICE, or a device's full name, which is there
+    for its own driver only; ``transport``: tcp or udp."""
 
     host: str
     port: int
+    transport: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True)

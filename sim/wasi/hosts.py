@@ -1,15 +1,19 @@
 """Who can be reached over sockets from one driver's place: its own device, by its names and its address.
 
 Belongs here: names, addresses, what of it is granted. Never: sockets (sockets.py), how bytes get there
-(sim/field/connection.py). A simulated device listens at the port that the grant names: it has none of its
-own.
+(sim/field/connection.py, datagrams.py). A simulated device listens at the port that the grant names: it has
+none of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twinloop.sim.field.connection import Connection, End, connection
+from twinloop.sim.field.datagrams import Datagrams
 from twinloop.sim.field.tcp_port import TcpPort
 from twinloop.sim.model.wasi import OWN_DEVICE, WasiSpec
+from twinloop.sim.network.udp import Afoot, Receive
 
 Address = tuple[int, int, int, int]
 
@@ -28,16 +32,27 @@ class Hosts:
 
     def __init__(self, index: int, name: str, port: TcpPort) -> None:
         self.name, self.address, self._port = name, address_of(index), port
+        self._afoot = Afoot()
 
     def known(self, name: str, spec: WasiSpec) -> bool:
         """Is that the name of a host that is granted? In a URL it has no room for its slash."""
         own = self.name.lower()
-        return name.lower() in (OWN_DEVICE, own, own.replace("/", "-")) and bool(self.ports(spec))
+        return name.lower() in (OWN_DEVICE, own, own.replace("/", "-")) and bool(
+            self.ports(spec, "tcp") or self.ports(spec, "udp")
+        )
 
-    def ports(self, spec: WasiSpec) -> list[int]:
-        """At which ports of it connections are granted."""
-        return [remote.port for remote in spec.remotes if remote.host in (OWN_DEVICE, self.name)]
+    def ports(self, spec: WasiSpec, transport: str) -> list[int]:
+        """At which ports of it that transport is granted."""
+        return [
+            remote.port
+            for remote in spec.remotes
+            if remote.host in (OWN_DEVICE, self.name) and remote.transport == transport
+        ]
 
     def connect(self, end: End) -> Connection:
         """A connection to the device, to be dialled."""
         return connection(self._port, end)
+
+    def datagrams(self, came: Receive, full: Callable[[], None]) -> Datagrams:
+        """A UDP socket's way to the device."""
+        return Datagrams(self._port, came, full, self._afoot)

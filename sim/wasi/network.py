@@ -15,7 +15,7 @@ from twinloop.components.contract.contract import Result
 from twinloop.components.wasi.interfaces import resource_number
 from twinloop.sim.model.wasi import WasiSpec
 from twinloop.sim.wasi.guest import Guest, Handler
-from twinloop.sim.wasi.hosts import ANY, Address
+from twinloop.sim.wasi.hosts import ANY, GATEWAY, Address
 from twinloop.sim.wasi.streams import StreamError
 from twinloop.sim.wasi.waiting import Pollable
 
@@ -68,9 +68,24 @@ def wrong_remote(remote: Any) -> bool:
     return not port or tuple(address) == ANY or address[0] >= 224
 
 
+def wrong_local(local: Any) -> str | None:
+    """Why a socket can't be bound to that address; None: it can. (That a port can't be chosen is for whoever
+    asks: a denial.)"""
+    if local[0] != "ipv4" or local[1][1][0] >= 224:
+        return "invalid-argument"
+    return None if tuple(local[1][1]) in (ANY, GATEWAY) else "address-not-bindable"
+
+
 def as_socket_address(address: Address, port: int) -> tuple[str, tuple[int, Address]]:
     """``ip-socket-address``."""
     return "ipv4", (port, address)
+
+
+def as_plain_address(remote: Any) -> tuple[str, tuple[int, Address]]:
+    """What came from a guest, as ``as_socket_address`` has it."""
+    port, address = remote[1]
+    first, second, third, fourth = address
+    return as_socket_address((first, second, third, fourth), port)
 
 
 def _literal(name: str) -> tuple[str, tuple[int, ...]] | None:

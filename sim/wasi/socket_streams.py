@@ -7,6 +7,7 @@ Belongs here: buffers and readiness. Never: WASI's states of a socket (sockets.p
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twinloop.components.contract.contract import Result
 from twinloop.components.contract.errors import GuestEnded
@@ -146,12 +147,24 @@ class Wire:
         self._changed()
 
 
+class Changing(Protocol):
+    """What somebody waits for."""
+
+    def hand_over(self) -> None:
+        """What was written goes out."""
+        ...
+
+    def watch(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call ``told`` at each change; returns what ends that."""
+        ...
+
+
 class SocketPollable(Pollable):
     """Ready when ``test`` says so; ``wire``: whose changes may change it."""
 
     outside = True
 
-    def __init__(self, test: Callable[[], bool], wire: Callable[[], Wire | None]) -> None:
+    def __init__(self, test: Callable[[], bool], wire: Callable[[], Changing | None]) -> None:
         self._test, self._wire = test, wire
 
     def ready(self, instant_ns: int) -> bool:

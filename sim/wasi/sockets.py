@@ -1,8 +1,8 @@
 """wasi:sockets/tcp: a driver's own connections to its device.
 
-Belongs here: TCP sockets by WASI's states, their functions. Never: their streams (socket_streams.py), who can
-be reached (hosts.py), what happens on the way (sim/field/connection.py). A gateway only dials: nobody
-connects to it, so a socket that would listen is refused. There is no UDP: no simulated device speaks it.
+Belongs here: TCP sockets by WASI's states, their functions. Never: their streams (socket_streams.py), UDP
+(datagrams.py), who can be reached (hosts.py), what happens on the way (sim/field/connection.py). A gateway
+only dials: nobody connects to it, so a socket that would listen is refused.
 What a call does outside, it does when the CPU time has passed that led to it (``Guest.after``).
 """
 
@@ -17,8 +17,15 @@ from twinloop.components.wasi.interfaces import resource_number
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.wasi import WasiSpec
 from twinloop.sim.wasi.guest import OK, Guest, Handler
-from twinloop.sim.wasi.hosts import ANY, GATEWAY
-from twinloop.sim.wasi.network import NetworkHandle, Refuse, as_socket_address, refused, wrong_remote
+from twinloop.sim.wasi.network import (
+    NetworkHandle,
+    Refuse,
+    as_socket_address,
+    refused,
+    wrong_local,
+    wrong_remote,
+)
+from twinloop.sim.wasi.open_sockets import OpenSockets
 from twinloop.sim.wasi.socket_streams import (
     BUFFER_BYTES_MAX,
     Received,
@@ -27,14 +34,8 @@ from twinloop.sim.wasi.socket_streams import (
     Wire,
 )
 
-OPEN_SOCKETS_MAX = 10
-"""that one component may have open at once; one more is refused with ``new-socket-limit`` (limit
-``open-sockets``)"""
-PORT_FIRST, PORTS = 49152, 16384
-"""of the gateway's own ends, dynamic ports (RFC 6335 section 6)"""
 TCP = "sockets/tcp#[method]tcp-socket."
 CREATE = "sockets/tcp-create-socket#create-tcp-socket"
-CREATE_UDP = "sockets/udp-create-socket#create-udp-socket"
 OPTIONS: dict[str, Any] = {
     "keep-alive-enabled": False,
     "keep-alive-idle-time": 7200 * S,
@@ -52,8 +53,8 @@ class Socket:
 
     resource = resource_number("tcp-socket")
 
-    def __init__(self, part: Sockets) -> None:
-        self._part = part
+    def __init__(self, some: OpenSockets) -> None:
+        self._some = some
         self.state = "unbound"
         self.local: Any = None
         self.remote: Any = None
@@ -69,20 +70,18 @@ class Socket:
         if self.wire is not None:
             self.wire.let_go()
         else:
-            self._part.closed()
+            self._some.give()
 
 
 class Sockets:
     """Of one component's place."""
 
-    def __init__(self, guest: Guest, spec: WasiSpec, refuse: Refuse) -> None:
-        self._guest, self._spec, self._refuse = guest, spec, refuse
-        self._open = self._last_port = 0
+    def __init__(self, guest: Guest, spec: WasiSpec, refuse: Refuse, some: OpenSockets) -> None:
+        self._guest, self._spec, self._refuse, self._some = guest, spec, refuse, some
         self._wires: list[Wire] = []
         """connections that were begun and aren't closed"""
         self.now: dict[str, Handler] = {
             CREATE: self._create,
-            CREATE_UDP: lambda family: refuse(CREATE_UDP),
             f"{TCP}start-bind": self._start_bind,
             f"{TCP}finish-bind": self._finish_bind,
             f"{TCP}start-connect": self._start_connect,
@@ -107,11 +106,6 @@ class Sockets:
             self.now[f"{TCP}set-{option}"] = partial(self._set_option, option)
         self.later: dict[str, Callable[..., Any]] = {}
 
-    def closed(self) -> None:
-        """One socket fewer is open."""
-        self._open -= 1
-        self._guest.machine.budget.files.give()
-
     def instance_gone(self) -> None:
         """What it had dropped in a segment that never ended is closed, too."""
         for wire in list(self._wires):
@@ -119,19 +113,13 @@ class Sockets:
 
     def _hung_up(self, wire: Wire) -> None:
         self._wires.remove(wire)
-        self.closed()
+        self._some.give()
 
     # ---- a socket --------------------------------------------------------------------------------
     def _create(self, family: str) -> Result:
         if family != "ipv4":
             return refused("not-supported")
-        if self._open >= OPEN_SOCKETS_MAX:
-            self._guest.limit("open-sockets", OPEN_SOCKETS_MAX)
-            return refused("new-socket-limit")
-        if not self._guest.machine.take_file():
-            return refused("new-socket-limit")
-        self._open += 1
-        return True, Socket(self)
+        return (True, Socket(self._some)) if self._some.take() else refused("new-socket-limit")
 
     def _option(self, name: str, socket: Socket) -> Result:
         return True, socket.options[name]
@@ -153,14 +141,15 @@ class Sockets:
 
     # ---- its own end -----------------------------------------------------------------------------
     def _start_bind(self, socket: Socket, network: NetworkHandle, local: Any) -> Result:
-        if local[0] != "ipv4" or local[1][1][0] >= 224:
-            return refused("invalid-argument")
+        wrong = wrong_local(local)
+        if wrong == "invalid-argument":
+            return refused(wrong)
         if socket.state.endswith("in-progress"):
             return refused("concurrency-conflict")
         if socket.state != "unbound":
             return refused("invalid-state")
-        if tuple(local[1][1]) not in (ANY, GATEWAY):
-            return refused("address-not-bindable")
+        if wrong is not None:
+            return refused(wrong)
         if local[1][0]:
             return self._refuse(f"{TCP}start-bind")
         socket.state = "bind-in-progress"
@@ -169,12 +158,8 @@ class Sockets:
     def _finish_bind(self, socket: Socket) -> Result:
         if socket.state != "bind-in-progress":
             return refused("not-in-progress")
-        socket.state, socket.local = "bound", self._own_end()
+        socket.state, socket.local = "bound", self._some.own_end()
         return OK
-
-    def _own_end(self) -> Any:
-        self._last_port = (self._last_port + 1) % PORTS
-        return as_socket_address(GATEWAY, PORT_FIRST + self._last_port)
 
     def _start_listen(self, socket: Socket) -> Result:
         if socket.state.endswith("in-progress"):
@@ -191,12 +176,12 @@ class Sockets:
             return refused("invalid-state")
         hosts = self._guest.hosts
         port, address = remote[1]
-        if hosts is None or tuple(address) != hosts.address or port not in hosts.ports(self._spec):
+        if hosts is None or tuple(address) != hosts.address or port not in hosts.ports(self._spec, "tcp"):
             return self._refuse(f"{TCP}start-connect")
         socket.state = "connect-in-progress"
         socket.remote = as_socket_address(hosts.address, port)
         if socket.local is None:
-            socket.local = self._own_end()
+            socket.local = self._some.own_end()
         wire = socket.wire = Wire(self._guest, self._hung_up)
         wire.connection = hosts.connect(wire)
         self._wires.append(wire)

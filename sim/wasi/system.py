@@ -14,11 +14,13 @@ from twinloop.components.wasi.interfaces import PARKING, harmless, package, sign
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.wasi import WasiSpec
 from twinloop.sim.wasi.basics import Cli, Clocks, Random
+from twinloop.sim.wasi.datagrams import DatagramSockets
 from twinloop.sim.wasi.files import Files
 from twinloop.sim.wasi.filesystem import Filesystem
 from twinloop.sim.wasi.guest import Guest, Handler, Part
 from twinloop.sim.wasi.http import Http
 from twinloop.sim.wasi.network import Network
+from twinloop.sim.wasi.open_sockets import OpenSockets
 from twinloop.sim.wasi.sockets import Sockets
 from twinloop.sim.wasi.streams import Streams
 from twinloop.sim.wasi.waiting import Waiting
@@ -48,7 +50,9 @@ class System:
         self.denied: dict[str, int] = {}
         waiting = Waiting(guest)
         self._cli = Cli(guest, spec.environment, [component, *spec.arguments])
-        self._sockets = Sockets(guest, spec, self._refuse)
+        some = OpenSockets(guest)
+        self._sockets = Sockets(guest, spec, self._refuse, some)
+        self._datagrams = DatagramSockets(guest, spec, self._refuse, some)
         parts: list[Part] = [
             waiting,
             Streams(guest, waiting),
@@ -58,6 +62,7 @@ class System:
             Filesystem(guest, self.files),
             Network(guest, spec, self._refuse),
             self._sockets,
+            self._datagrams,
             Http(),
         ]
         now: dict[str, Handler] = {}
@@ -138,9 +143,10 @@ class System:
         return self._cli.error.tail.decode(errors="replace")
 
     def instance_gone(self) -> None:
-        """What it had begun to say is said, and its connections are closed."""
+        """What it had begun to say is said, and its sockets are closed."""
         self._cli.end()
         self._sockets.instance_gone()
+        self._datagrams.instance_gone()
 
     def machine_down(self, power: bool, orderly: bool) -> None:
         """The gateway is down; what files have survived depends on how."""

@@ -11,6 +11,7 @@ from pymodbus.framer import FramerRTU
 from twinloop.devices.catalogue.catalog import model
 from twinloop.devices.modbus.server import DEVIATIONS, ModbusServer
 from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.model.points import Point
 
 
@@ -128,8 +129,59 @@ def test_identification_is_the_devices_own() -> None:
     assert b"press-sensor" in answer
 
 
+READ_UDP = bytes.fromhex("0007 0000 0006 01 03 0000 0002")
+
+
+def test_a_datagram_is_answered_as_its_request_over_tcp() -> None:
+    server = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0))
+    answer = server.respond_udp(READ_UDP, 0)
+    assert answer is not None
+    assert [answer] == server.respond_tcp(READ_UDP, 0)
+    other = server.respond_udp(READ_UDP[:6] + b"\x02" + READ_UDP[7:], 0)
+    assert other is not None
+    assert other[7:] == b"\x83\x0b", "another unit"
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"", READ_UDP[:-1], READ_UDP + b"\0", READ_UDP + READ_UDP, READ_UDP[:7], READ_UDP[:6], b"\xff" * 12, bytes(300),
+        READ_UDP[:2] + b"\0\1" + READ_UDP[4:], READ_UDP[:4] + b"\0\1\1", READ_UDP[:4] + b"\1\0\1" + bytes(255),
+    ],
+)  # fmt: skip
+def test_a_datagram_that_is_not_one_whole_request_gets_no_answer(datagram: bytes) -> None:
+    """And the next one is answered: nothing is kept of it."""
+    server = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0))
+    assert server.respond_udp(datagram, 0) is None
+    assert server.respond_udp(READ_UDP, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "answer"),
+    [
+        ("silent", 0, None),
+        ("exception", 4, "0007 0000 0003 01 83 04"),
+        ("busy", 0, "0007 0000 0003 01 83 06"),
+        ("truncated", 0, "0007 0000 0007"),
+        ("wrong-transaction", 0, "0008 0000 0007 01 03 04"),
+        ("wrong-unit", 0, "0007 0000 0007 00 03 04"),
+        ("length-lie", 0, "0007 0000 0007 01 03 06"),
+        ("slow", 5, "0007 0000 0007 01 03 04"),
+    ],
+)
+def test_a_device_s_faults_are_the_same_over_udp(kind: str, amount: int, answer: str | None) -> None:
+    server = ModbusServer(Device(model=model("press-sensor"), name="p/1", unit_id=1, key=0))
+    over = server.misbehave(Misbehaviour(kind, 1, amount))
+    found = server.respond_udp(READ_UDP, 0)
+    assert found == answer if answer is None or found is None else found.startswith(bytes.fromhex(answer))
+    assert server.slow_ns == amount * (kind == "slow")
+    over()
+    assert server.respond_udp(READ_UDP, 0) == server.respond_tcp(READ_UDP, 0)[0]  # type: ignore[index]
+    assert server.slow_ns == 0
+
+
 def test_there_is_a_test_for_each_deviation() -> None:
-    assert len(DEVIATIONS) == 7, "a new deviation needs a test in this file or in tests/conformance"
+    assert len(DEVIATIONS) == 8, "a new deviation needs a test in this file or in tests/conformance"
 
 
 @pytest.mark.parametrize("request_", ["06 00 64 00 01", "10 00 63 00 02 04 00 01 00 02", "16 00 64 00 F2 00 25", "05 00 64 FF 00", "0F 00 64 00 01 01 01",

@@ -55,7 +55,9 @@ def test_a_driver_is_granted_its_device(tmp_path: Path, host: Host, said: Any, f
         ([{"wasi:sockets": ["tcp://device:0"]}], "is no host and port"),
         ([{"wasi:sockets": ["tcp://device:65536"]}], "is no host and port"),
         ([{"wasi:sockets": [502]}], "502 is no host and port"),
-        ([{"wasi:sockets": ["udp://device:161"]}], "no simulated device speaks UDP"),
+        ([{"wasi:sockets": ["udp://device"]}], "expected udp://device:502"),
+        ([{"wasi:sockets": ["udp://plc:502"]}], "which each knows as device: udp://device:502"),
+        ([{"wasi:sockets": ["tcp://device:502", "udp://device:503"]}], "502 or 503, not both"),
         ([{"wasi:sockets": ["tcp://m/3:502"]}], '"m/3" is no device that modbus-driver reads'),
         ([{"wasi:sockets": ["tcp://plc:502"]}], "which each knows as device: tcp://device:502"),
         (

@@ -20,9 +20,11 @@ from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.wasi import Remote, WasiSpec
 from twinloop.sim.network.link import Link, LinkModel
 from twinloop.sim.network.rule import CutRule
+from twinloop.sim.wasi.datagrams import DatagramSockets
 from twinloop.sim.wasi.hosts import Hosts
 from twinloop.sim.wasi.http import Http
 from twinloop.sim.wasi.network import Network, NetworkHandle
+from twinloop.sim.wasi.open_sockets import OpenSockets
 from twinloop.sim.wasi.sockets import CREATE, TCP, Sockets
 
 DELAY_NS, RESPONSE_NS = 10 * MS, 1 * MS
@@ -38,12 +40,12 @@ ANSWER_BYTES = 13
 class Reached(Place):
     """A place whose device is 20 ms away and back; ``denied``: what was."""
 
-    def __init__(self, *remotes: Remote, loss: float = 0.0) -> None:
+    def __init__(self, *remotes: Remote, loss: float = 0.0, **trouble: Any) -> None:
         super().__init__()
         self.spec = WasiSpec(("wasi:sockets",), remotes=remotes or (Remote("device", 502),))
         self.actions: list[Callable[[], None]] = []
         self.denied: list[str] = []
-        self.link = Link("plant", LinkModel(delay_ns=DELAY_NS, loss=loss), RandomStreams(7))
+        self.link = Link("plant", LinkModel(delay_ns=DELAY_NS, loss=loss, **trouble), RandomStreams(7))
         self.server = ModbusServer(Device(model("press-sensor"), "presses/5", 1, 7))
         self.asked: list[Any] = []
         self.server.witnesses = (self.asked.append,)
@@ -53,8 +55,10 @@ class Reached(Place):
             response_ns=RESPONSE_NS, client=Client("gw", machine.budget.files, machine.take_file),
         )  # fmt: skip
         self.hosts = Hosts(4, "presses/5", self.port)
-        self.sockets = Sockets(self, self.spec, self._refuse)
-        parts = [Network(self, self.spec, self._refuse), self.sockets, Http()]
+        some = OpenSockets(self)
+        self.sockets = Sockets(self, self.spec, self._refuse, some)
+        self.datagrams = DatagramSockets(self, self.spec, self._refuse, some)
+        parts = [Network(self, self.spec, self._refuse), self.sockets, self.datagrams, Http()]
         for part in parts:
             self.now.update(part.now)
 

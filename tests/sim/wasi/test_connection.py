@@ -42,6 +42,12 @@ class Outside:
     def open(self, place: PlaceSpec, link: LinkSpec, heard: Heard, lost: Lost) -> None:
         """There is no line."""
 
+    def datagrams(self, place: PlaceSpec, heard: Heard) -> Outside:
+        """Somebody opens a UDP socket."""
+        self.called.append(f"udp {place.url}")
+        self.heard = heard
+        return self
+
     def write(self, data: bytes) -> None:
         """Noted."""
         self.got.append(data)

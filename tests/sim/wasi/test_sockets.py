@@ -20,10 +20,12 @@ from twinloop.components.contract.errors import GuestEnded
 from twinloop.sim.field.connection import LINGER_NS, SYN_USER_TIMEOUT_NS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.wasi import Remote
+from twinloop.sim.wasi.datagrams import CREATE_UDP
 from twinloop.sim.wasi.hosts import address_of
 from twinloop.sim.wasi.network import LOOKUP
+from twinloop.sim.wasi.open_sockets import OPEN_SOCKETS_MAX
 from twinloop.sim.wasi.socket_streams import BUFFER_BYTES_MAX
-from twinloop.sim.wasi.sockets import CREATE, CREATE_UDP, OPEN_SOCKETS_MAX, OPTIONS, TCP
+from twinloop.sim.wasi.sockets import CREATE, OPTIONS, TCP
 from twinloop.sim.wasi.waiting import waits_outside
 
 CLOSED = (False, ("closed", None))
@@ -446,7 +448,7 @@ def test_a_socket_binds_to_any_port_and_listens_at_none() -> None:
     assert place.denied == [f"{TCP}start-bind", f"{TCP}start-listen"]
 
 
-def test_there_is_neither_ipv6_nor_udp() -> None:
+def test_there_is_no_ipv6_and_no_udp_without_a_grant_of_it() -> None:
     place = Reached()
     assert place.call(CREATE, "ipv6") == (False, "not-supported")
     assert place.call(CREATE_UDP, "ipv4") == (False, "access-denied")
