@@ -31,7 +31,9 @@ def rego_to_wasm(path: Path) -> bytes:
         bundle = Path(folder) / "bundle.tar.gz"
         # Run beside the source: its path becomes part of the policy's bytes.
         where, what = (path, ".") if path.is_dir() else (path.parent, path.name)
-        command = [opa, "build", "-t", "wasm", "-e", ENTRYPOINT, "-o", str(bundle), what]
+        # A starter's recorded calls lie beside its policy, and are no data of it.
+        calls = ("--ignore", "*.cases.yaml")
+        command = [opa, "build", "-t", "wasm", "-e", ENTRYPOINT, *calls, "-o", str(bundle), what]
         try:
             done = subprocess.run(
                 command, cwd=where, capture_output=True, text=True, timeout=TIMEOUT_S, check=False

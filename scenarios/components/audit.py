@@ -40,6 +40,11 @@ class Audited:
         ours = [name for name in self.imported if name in IMPORTS]
         return ours + [name for name in self.used_grants() if name not in (*IMPORTS, *ALWAYS)]
 
+    def wanted(self) -> list[str]:
+        """What it was denied for want of a grant."""
+        names = dict.fromkeys(_grant(name) for name in self.denied)
+        return [name for name in names if name not in self.granted]
+
     def spare(self) -> list[str]:
         """Grants without which the run would have been the same."""
         return [name for name in self.granted if name not in (*self.least(), *ALWAYS)]

@@ -84,9 +84,10 @@ def try_(
 ) -> int:
     """Make the recorded calls, compare what comes back, and tell what they cost on each board. Exit code 1
     when something differs."""
-    from twinloop.scenarios.components.recorded import read_calls, tried
+    from twinloop.scenarios.components.recorded import component_in, read_calls, tried
     from twinloop.sim.model.boards import BOARDS
 
+    wasm = component_in(wasm)
     file = wasm.with_suffix(".cases.yaml") if cases is None else cases
     role, calls = read_calls(file)
     outcome = tried(wasm, role, calls)
@@ -134,6 +135,8 @@ def audit(
         print(f"  granted  {', '.join(one.granted) or 'nothing'}")
         print(f"  used     {_counts(one.used)}")
         print(f"  denied   {_counts(one.denied)}")
+        if one.wanted():
+            print(f"  wanted   {', '.join(one.wanted())}, which it isn't granted")
         print(f"  least    grants: [{', '.join(one.least())}]")
         if one.spare():
             print(f"  spare    {', '.join(one.spare())}")

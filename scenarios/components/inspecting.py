@@ -18,6 +18,11 @@ from twinloop.scenarios.text.units import show_size
 from twinloop.scenarios.text.words import number_of
 
 PAGE_BYTES = 1 << 16
+SAYING = {
+    "wasi:filesystem": "{wasi:filesystem: {/data: {quota: 64 KiB}}}",
+    "wasi:sockets": "{wasi:sockets: ['tcp://DEVICE:502']}",
+}
+"""grants that say what of it -> how one looks in a scenario"""
 
 
 def inspected(path: Path) -> list[tuple[str, str]]:
@@ -47,8 +52,13 @@ def inspected(path: Path) -> list[tuple[str, str]]:
     rows += [(name, ", ".join(interfaces)) for name, interfaces in wasi.items()]
     if others:
         rows.append(("not offered", ", ".join(others)))
-    grants = [*ours, *(name for name in wasi if name not in ALWAYS)]
-    rows.append(("may need", f"grants: [{', '.join(grants)}]" if grants else "no grant"))
+    may = [name for name in wasi if name not in (*ALWAYS, "wasi:http")]
+    if "driver" not in rows[2][1]:  # nobody else may have them
+        may = [name for name in may if name != "wasi:sockets"]
+    grants = [*ours, *(name for name in may if name not in SAYING)]
+    saying = ", ".join(SAYING[name] for name in may if name in SAYING)
+    needs = f"grants: [{', '.join(grants)}]" if grants else "no grant"
+    rows.append(("may need", f"{needs}; if it uses them, {saying}" if saying else needs))
     rows.append(("made by", _makers(contents)))
     rows.append(("inside", _inside(contents)))
     if contents.uses_async or contents.uses_streams:

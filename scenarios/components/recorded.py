@@ -56,12 +56,33 @@ class Outcome:
     stderr: str = ""
 
 
+def component_in(path: Path) -> Path:
+    """The component's file: the path itself, or in a folder the only one that has recorded calls beside it.
+    Raises ScenarioError."""
+    if not path.is_dir():
+        return path
+    found = sorted(one for one in path.glob("*.wasm") if one.with_suffix(".cases.yaml").is_file())
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.name for one in found) or "none: build it first, e.g. with make"
+    raise ScenarioError(
+        str(path),
+        None,
+        "",
+        f"it is a folder; expected one NAME.wasm with NAME.cases.yaml beside it, found {names}",
+    )
+
+
 def read_calls(file: Path) -> tuple[str, list[RecordedCall]]:
     """(role, calls) of a file of recorded calls; raises ScenarioError."""
 
     def error(text: str) -> ScenarioError:
         return ScenarioError(str(file), None, "", text)
 
+    if not file.is_file():
+        raise error(
+            "no such file of recorded calls; --cases names another, and twinloop components new writes one"
+        )
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 
 from lark import Lark, Token
@@ -229,8 +230,10 @@ def _quantity(text: str, statistic: str, metric: str) -> tuple[float, str]:
         if not found:
             raise ExpressionError(f'expected a number with the point\'s unit, e.g. "90 degC", got "{text}"')
         digits = found["number"]
-        # a whole one stays an int, as integers of 64 bits are: a float counts by ones up to 2^53 only
-        number = int(digits) if re.fullmatch(r"[+-]?[0-9]+", digits) else float(digits)
+        number = float(digits)
+        exact = Fraction(digits) if number - number == 0.0 else Fraction(0)
+        if exact.denominator == 1 and number - number == 0.0 and (abs(number) >= 1 << 53 or digits.isdigit()):
+            number = int(exact)  # as integers of 64 bits are: a float counts by ones up to 2^53 only
         if number - number != 0.0:
             raise ExpressionError(f'expected a number that a float can hold, got "{text}"')
         return number, found["unit"] or ""

@@ -67,7 +67,7 @@ class ValueWatch:
             "no value was derived" if expectation.metric == "derived.value" else "no value was read"
         )
         self.count = 0
-        self._sum = 0.0
+        self._sum: float = 0  # of whole numbers it stays one
         self._least = self._most = self._last = 0.0
         self._latest: dict[int, float] = {}
         self._broken: tuple[int, str, float] | None = None
@@ -165,10 +165,15 @@ class ValueWatch:
             "min": self._least,
             "max": self._most,
             "last": self._last,
-            "mean": self._sum / self.count,
+            "mean": self._mean(),
             "count": float(self.count),
         }[expectation.statistic]
         return Verdict.PASS if expectation.holds(value) else Verdict.FAIL, value, ""
+
+    def _mean(self) -> float:
+        """Exact where it is whole, so that it is never beyond the largest value."""
+        whole, rest = divmod(self._sum, self.count)
+        return whole if type(whole) is int and not rest else self._sum / self.count
 
     def _judged_within(self) -> tuple[Verdict, float | None, str]:
         span = self._expectation.within_ns or 0

@@ -150,7 +150,7 @@ class ModbusWitness(Nobody):
                 _decoded(cell, big if order == "be" else reorder(big, order), point), value
             ):
                 return "another word order"
-        raw = float(cell.struct.unpack(big)[0])
+        raw: float = cell.struct.unpack(big)[0]
         if close(raw, value) or any(
             close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)
         ):
@@ -241,7 +241,8 @@ def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
 
 
 def _decoded(cell: Cell, data: bytes, point: Point) -> float:
-    return float(cell.struct.unpack(data)[0]) * point.scale + point.offset
+    number: float = cell.struct.unpack(data)[0]
+    return number if cell.exact else float(number) * point.scale + point.offset
 
 
 def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
@@ -257,7 +258,9 @@ def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
 
 
 def close(one: float, other: float) -> bool:
-    """Is it the same number, to the digits of a binary32?"""
+    """Is it the same number, to the digits of a binary32? Integers of 64 bits exactly."""
+    if type(one) is int and type(other) is int:
+        return one == other
     return one == other or abs(one - other) <= 3e-7 * max(abs(one), abs(other))
 
 

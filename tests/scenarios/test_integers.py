@@ -76,6 +76,20 @@ def test_every_digit_reaches_the_cloud(tmp_path: Path, host: Host, bodies: list[
     assert str(ODD) in text_of(found), "the report rounds nothing"
 
 
+def test_statistics_and_bounds_of_whole_numbers_round_nothing(tmp_path: Path, host: Host) -> None:
+    """The mean of equal numbers is that number; 2^53 + 1 is the same bound however it is written."""
+    top, odd = (1 << 64) - 1, f"{ODD // 10**15}.{ODD % 10**15:015}e15"
+    expect = [
+        f"mean(value{{point=top}}) <= {top}", f"mean(value{{point=top}}) == {top}.0", f"mean(value{{point=odd}}) == {ODD}.0",
+        f"min(value{{point=odd}}) >= {odd}", f"min(value{{point=odd}}) > {ODD - 1}.0", "max(value{point=scaled}) == 12.50 kWh",
+        f"mean(value{{point=energy}}) == {ODD + 2} Wh",
+    ]  # fmt: skip
+    found = run_meter(tmp_path, host, expect=expect)
+    assert [one.verdict for one in found.judged] == [Verdict.PASS] * len(expect), [
+        one.measured for one in found.judged
+    ]
+
+
 def test_a_driver_of_0_1_rounds_and_a_transform_of_0_1_is_told_so(
     tmp_path: Path, host: Host, bodies: list[Any]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.plants import WASM
 from tests.wasi_guest import GUEST
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.components.audit import audited
+from twinloop.scenarios.components.audit import Audited, audited
 from twinloop.scenarios.components.starters import WORLDS, languages, roles
 from twinloop.scenarios.file.load import load
 from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
@@ -216,3 +216,33 @@ def test_several_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "route.wasm is not used by anything" in problem
     problem = said(capsys, "compose", str(logging), "-o", str(out), code=SCENARIO_ERROR)
     assert "has no role: it exports twinloop:gateway/log@0.2.0" in problem
+
+
+def test_a_folder_stands_for_the_component_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert "expected one NAME.wasm with NAME.cases.yaml beside it, found none" in said(
+        capsys, "test", str(folder), code=SCENARIO_ERROR
+    )
+    (folder / "mine.wasm").write_bytes((BUILT / "c-policy.wasm").read_bytes())
+    assert "no such file of recorded calls" in said(
+        capsys, "test", str(folder / "mine.wasm"), code=SCENARIO_ERROR
+    )
+    (folder / "mine.cases.yaml").write_text((BUILT.parent / "cases" / "policy.yaml").read_text())
+    assert "PASS  7 calls" in said(capsys, "test", str(folder))
+    (folder / "other.wasm").write_bytes(b"")
+    assert "PASS  7 calls" in said(capsys, "test", str(folder)), "it has no recorded calls"
+    (folder / "other.cases.yaml").write_text("")
+    assert "found mine.wasm, other.wasm" in said(capsys, "test", str(folder), code=SCENARIO_ERROR)
+
+
+def test_what_a_component_may_need_can_be_written_so(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = dict(line.split("  ", 1) for line in said(capsys, "inspect", str(GUEST)).splitlines())
+    assert "{wasi:filesystem: {/data: {quota: 64 KiB}}}" in rows["may need"]
+    assert "sockets" not in rows["may need"], "a transform can't have them"
+
+
+def test_an_audit_names_what_was_wanted() -> None:
+    one = Audited("x", ["wasi:clocks"], [], {}, {"clocks/monotonic-clock#now": 3})
+    assert one.wanted() == ["wasi:clocks"]
+    assert one.least() == []

@@ -25,6 +25,7 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import OpcUaSpec, WorldSpec
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, Shown, agree
+from twinloop.sim.truth.witness import close
 from twinloop.sim.world import World
 
 
@@ -386,3 +387,10 @@ def test_of_what_is_kept_no_more_nothing_is_claimed() -> None:
         witness.at(EPOCH_NS + at_s * S)
         shown = witness.shown(0)
         assert (None if shown is None else [one.value for one in shown]) == known
+
+
+def test_whole_numbers_of_64_bits_are_close_to_themselves_only() -> None:
+    """A hint like "another word order" is for a number that is the same, not for one that is near."""
+    assert close((1 << 64) - 1, (1 << 64) - 1)
+    assert not close((1 << 64) - 1, (1 << 64) - 3)
+    assert close(21.5, 21.5000001)
