@@ -43,8 +43,8 @@ class _Stalls:
         self._thread.join()
 
 
-def steady(test: Callable[..., None]) -> Callable[..., None]:
-    """A test that may fail when the machine stood still for STALL_S meanwhile; then it is tried again in a
+def steady(test: Callable[..., None], stall_s: float = STALL_S) -> Callable[..., None]:
+    """A test that may fail when the machine stood still for ``stall_s`` meanwhile; then it is tried again in a
     folder of its own."""
 
     @functools.wraps(test)
@@ -56,7 +56,7 @@ def steady(test: Callable[..., None]) -> Callable[..., None]:
                 try:
                     return test(*args, tmp_path=folder, **kwargs)
                 except AssertionError:
-                    if attempt == TRIES or stalls.longest_s < STALL_S:
+                    if attempt == TRIES or stalls.longest_s < stall_s:
                         raise
         return None
 

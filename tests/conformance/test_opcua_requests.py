@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from asyncua import Client, ua
 
 from tests.conformance.arms import loopback_opcua, simulated_opcua
 from tests.conformance.test_opcua_items import Told, arm, watch
+from tests.steady import steady
 from twinloop.devices.catalogue.catalog import model
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.overlay import ValueFault
@@ -87,9 +90,10 @@ def test_a_write_says_a_value_and_nothing_else(arm: Any) -> None:
     arm(program)
 
 
-def test_b3_what_waits_is_known_whatever_becomes_of_its_item(arm: Any) -> None:
+@partial(steady, stall_s=0.04)
+def test_b3_what_waits_is_known_whatever_becomes_of_its_item(arm: Any, tmp_path: Path) -> None:
     """An item that gets another handle while values of it wait: the Publish that brings them says values of
-    that node."""
+    that node. It is looked at each 50 ms."""
 
     async def program(url: str, server: OpcUaServer) -> None:
         node = next(
