@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from twinloop.devices.model.device import Device
@@ -53,6 +54,25 @@ class ServerWords(Nobody):
         return not of_the_request(status) and said_no_value(self._frames, status)
 
 
+Plan = tuple[tuple[int, Callable[..., tuple[Any, ...]], int, float, float], ...]
+"""(point, how to unpack it, where, scale, offset) of the big-endian registers in the answer to a request"""
+PLANS_MAX = 1000
+
+
+@lru_cache(PLANS_MAX)
+def _plan(points: tuple[Point, ...], request: bytes) -> Plan:
+    """Shared by all devices of a model. Not of whole numbers of 64 bits: times a scale they would be floats,
+    which take one for another."""
+    first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
+    out = []
+    for index, point in enumerate(points):
+        at = point.address - first
+        inside = point.table == READS[request[0]] and at >= 0 and at + point.width <= count
+        if inside and point.order == "be" and not point.nan and not point.exact:
+            out.append((index, Cell(point, first).struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
+    return tuple(out)
+
+
 class ModbusWitness(Nobody):
     """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a
     real device."""
@@ -61,9 +81,7 @@ class ModbusWitness(Nobody):
         self._device, self._real = device, real
         self.looks: list[Look] = []
         self._before: list[Look] = []
-        self._plans: dict[bytes, list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]] = {}
-        """request -> (point, how to unpack it, where, scale, offset) of the big-endian registers in its
-        answer"""
+        self._plans: dict[bytes, Plan] = {}
 
     def begin(self) -> None:
         """What was looked at before is what a stale answer would show."""
@@ -79,23 +97,12 @@ class ModbusWitness(Nobody):
                 continue
             plan = self._plans.get(request)
             if plan is None:
-                plan = self._plans[request] = self._planned(request)
+                if len(self._plans) > LOOKS_MAX:
+                    self._plans.clear()
+                plan = self._plans[request] = _plan(self._device.model.points, request)
             if len(answer) == 2 + 2 * int.from_bytes(request[3:5], "big"):
                 for index, unpack, at, scale, offset in plan:
                     out[index] = unpack(answer, at)[0] * scale + offset
-        return out
-
-    def _planned(self, request: bytes) -> list[tuple[int, Callable[..., tuple[Any, ...]], int, float, float]]:
-        if len(self._plans) > LOOKS_MAX:
-            self._plans.clear()
-        first, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
-        out = []
-        for index, point in enumerate(self._device.model.points):
-            cell = self._device.image.cell(index)
-            at = point.address - first
-            inside = point.table == READS[request[0]] and at >= 0 and at + point.width <= count
-            if inside and cell is not None and cell.order == "be" and not cell.sentinels:
-                out.append((index, cell.struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
         return out
 
     def heard_tcp(self, request: bytes, reply: bytes) -> None:

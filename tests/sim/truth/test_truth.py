@@ -15,7 +15,9 @@ from tests.sim.redundancy.pair_runs import Seen, at, small
 from tests.sim.test_world import conserved
 from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.host import Host
-from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.points import Point
+from twinloop.devices.model.signal import Signal
 from twinloop.sim import wiring
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.gateway.pipeline import Pipeline
@@ -25,7 +27,7 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import OpcUaSpec, WorldSpec
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.truth.truth import FIRST, NOT_WRITTEN, SHARE, STRAY_SET, Shown, agree
-from twinloop.sim.truth.witness import close
+from twinloop.sim.truth.witness import ModbusWitness, close
 from twinloop.sim.world import World
 
 
@@ -394,3 +396,22 @@ def test_whole_numbers_of_64_bits_are_close_to_themselves_only() -> None:
     assert close((1 << 64) - 1, (1 << 64) - 1)
     assert not close((1 << 64) - 1, (1 << 64) - 3)
     assert close(21.5, 21.5000001)
+
+
+def test_a_whole_number_that_is_off_by_one_is_wrong() -> None:
+    """2^53 isn't 2^53 + 1, which as an f64 it would be; a point beside it is known as before."""
+    points = (
+        Point("odd", "holding", 0, "u64", signal=Signal(level=(1 << 53) + 1)),
+        Point("plain", "holding", 4, "u16", signal=Signal(level=7.0)),
+    )
+    device = Device(DeviceModel("m", "", "ours", ("modbus-tcp",), points, step_ns=S), "m/1", 1, 1)
+    device.advance(0)
+    witness = ModbusWitness(device)
+    raw = device.image.read_raw("holding", 0, 5)
+    assert raw is not None
+    witness.looks.append((bytes((3, 0, 0, 0, 5)), bytes((3, 10)) + raw))
+    assert witness.exactly() == {1: 7.0}
+    (shown,) = witness.shown(0) or ()
+    assert agree((1 << 53) + 1, shown)
+    assert not agree(1 << 53, shown)
+    assert not agree((1 << 53) + 2, shown)
