@@ -126,6 +126,19 @@ def test_what_is_written_is_exact(tmp_path: Path, host: Host, value: float) -> N
     assert found.data["truth"]["commands_wrong"] == 0
 
 
+def test_a_driver_of_0_1_that_rounds_what_is_written_is_found_out(tmp_path: Path, host: Host) -> None:
+    """It is given an f64: 2^53 + 1 gets to the device as 2^53, and the command says done."""
+    found = run_meter(
+        tmp_path,
+        host,
+        components=with_files(**{"modbus-driver": OLD / "modbus-driver.wasm"}),
+        timeline=[{"at": "1500 ms", "write": "m/1", "point": "limit", "value": ODD}],
+    )
+    assert found.data["commands"] == {"issued": 1, "done": 1}
+    assert found.data["truth"]["commands_wrong"] == 1
+    assert f"{ODD - 1}" in found.data["truth"]["command_example"]
+
+
 def test_a_sensor_that_lies_may_lie_exactly(tmp_path: Path, host: Host) -> None:
     fault = {"at": "0 s", "device-fault": "m", "kind": "force", "point": "odd", "value": ODD + 2}
     found = run_meter(tmp_path, host, timeline=[fault], expect=[f"min(value{{point=odd}}) == {ODD + 2}"])
