@@ -7,6 +7,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ctypes import addressof
 from types import SimpleNamespace
 
 import wasmtime
@@ -72,7 +73,8 @@ def raw(host: Host) -> Callable[[], None]:
     """The least that the C API needs for the same function: fuel, the call (which ends with its post-return),
     the result freed. Its argument is lowered once, nobody reads the result."""
     instance = _instance(host, codecs := Codecs())  # an arena of its own: nothing else is ever written there
-    signature, function, _ = instance._functions["decode"]
+    signature, _, found = instance._functions["decode"]
+    function = addressof(found._func)
     assert signature.codecs is codecs
     arguments_at, words, at, context = (
         signature.put_arguments((FRAME,)),

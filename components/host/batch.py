@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from twinloop.components.contract.contract import TextReading
-from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, val_delete
+from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, quick_delete, word
 
 BATCH_BYTES_MAX = 256 << 10
 """of one batch: more would have a whole gateway carry what one of its components makes up"""
@@ -79,10 +79,10 @@ _NO_READINGS: tuple[Any, Any, Any, Any] = ((), (), (), ())
 class Held:
     """Room at ``at`` for one call's result, moved out of its instance."""
 
-    __slots__ = ("at", "full")
+    __slots__ = ("_word", "at", "full")
 
     def __init__(self, at: int) -> None:
-        self.at = at
+        self.at, self._word = at, word(at)
         self.full = False
 
     def take(self, result_at: int) -> None:
@@ -96,7 +96,7 @@ class Held:
         """Free it; its payload must have no reader any more. Twice is once."""
         if self.full:
             self.full = False
-            val_delete(self.at)
+            quick_delete(self._word)
 
 
 _VALUE = Struct("<B7xB7xQ8x")
@@ -143,7 +143,7 @@ class StageArguments:
     """
 
     __slots__ = (
-        "_buffer", "_fields_at", "_link_at", "_made", "_sequence_at", "at", "held",
+        "_buffer", "_fields_at", "_link_at", "_made", "_sequence_at", "at", "held", "word",
     )  # fmt: skip
 
     def __init__(self, device: str) -> None:
@@ -156,6 +156,8 @@ class StageArguments:
         size = 4 * VAL_BYTES + entries_bytes + len(text)
         self._buffer = (c_uint64 * (size // 8 + 1))()
         self.at = addressof(self._buffer)
+        self.word = word(self.at)
+        """the same for ``Instance.call_at``"""
         self.held = Held(self.at + 3 * VAL_BYTES)
         """where the transform's result lies until the policy has had it"""
         entries, text_at = self.at + 4 * VAL_BYTES, self.at + 4 * VAL_BYTES + entries_bytes

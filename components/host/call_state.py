@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ctypes import addressof, c_uint64
 from typing import Any, NamedTuple, Protocol
 
-from twinloop.components.host.capi import get_fuel
+from twinloop.components.host.capi import Word, amount, quick_get_fuel, word
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.memory import MemoryCreator
 from twinloop.components.host.start import Start
@@ -44,25 +44,28 @@ class Owner(Protocol):
 
 
 class CallWords:
-    """The memory of one instance that the C API writes to: its ``words``, and the addresses of some."""
+    """The memory of one instance that the C API writes to: its ``words``, and where some are; the store that
+    writes there, at the address ``context``."""
 
-    __slots__ = ("at", "error_at", "flag_at", "fuel_at", "words")
+    __slots__ = ("at", "context", "error_at", "error_to", "flag_at", "fuel_to", "result_to", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, context: int) -> None:
+        self.context = word(context)
         self.words = (c_uint64 * 8)()
         self.at = addressof(self.words)
         self.error_at = self.at + 8 * ERROR
         self.flag_at = self.at + 8 * FLAG
-        self.fuel_at = self.at + 8 * FUEL
+        self.result_to, self.fuel_to = word(self.at), word(self.at + 8 * FUEL)
+        self.error_to = word(self.error_at)
 
-    def fuel(self, context: int) -> int:
-        """What the store at ``context`` has left now."""
-        get_fuel(context, self.fuel_at)
+    def fuel(self) -> int:
+        """What the store has left now."""
+        quick_get_fuel(self.context, self.fuel_to)
         return self.words[FUEL]
 
 
 class CallState:
-    """The call under way, or the last one. ``arguments_at``: of C values; 0: ``arguments`` are still to be
+    """The call under way, or the last one. ``arguments_at``: of C values; None: ``arguments`` are still to be
     lowered. ``pending``: how the result of a parked import is written, and where."""
 
     __slots__ = (
@@ -79,9 +82,9 @@ class CallState:
 
     def __init__(self) -> None:
         self.signature: Signature
-        self.function = 0
+        self.function = amount(0)
         self.arguments: Sequence[Any] = ()
-        self.arguments_at = 0
+        self.arguments_at: Word | None = None
         self.begun = False
         self.future: int | None = None
         self.fuel_given = 0

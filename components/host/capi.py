@@ -2,7 +2,8 @@
 
 Belongs here: everything that would break when wasmtime's C structs change (hence the exact pin). Never:
 policy. wasmtime-py's own prototypes stay as they are; these are fresh function objects that take plain
-addresses, which is three times cheaper than ``byref`` on ``argtypes``.
+addresses, which is three times cheaper than ``byref`` on ``argtypes``; those that each call needs take
+``Word``s, which is three times cheaper again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import ctypes
 import sys
 from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
 from importlib.metadata import version
 from struct import Struct
-from typing import Any
+from typing import Any, NewType
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -53,6 +55,28 @@ def prototype(name: str, restype: Any, *argtypes: Any) -> Any:
     return function
 
 
+Word = NewType("Word", object)
+"""an address or a number of 64 bits as ctypes hands it to C: made once, where an int is converted anew at
+each call"""
+
+
+def word(number: int) -> Word:
+    """``number``, 0 to 2^64 - 1 (an address, too), for a function of ``quick``."""
+    return Word(c_uint64.from_param(number))
+
+
+amount = lru_cache(1024)(word)
+"""``word`` of what comes again: fuel limits, counts"""
+
+
+def quick(name: str, restype: Any) -> Any:
+    """As ``prototype``, for arguments that are Words, all of them: nothing checks that, and C would get half
+    of an int."""
+    function = _KEEPING_GIL[name]
+    function.restype = restype
+    return function
+
+
 _p = c_void_p
 val_delete = prototype("wasmtime_component_val_delete", None, _p)
 val_clone = prototype("wasmtime_component_val_clone", None, _p, _p)
@@ -64,6 +88,11 @@ fuel_yield = prototype("wasmtime_context_fuel_async_yield_interval", _p, _p, c_u
 future_poll = prototype("wasmtime_call_future_poll", c_bool, _p)
 future_delete = prototype("wasmtime_call_future_delete", None, _p)
 error_new = prototype("wasmtime_error_new", _p, c_char_p)
+quick_delete = quick("wasmtime_component_val_delete", None)
+quick_call = quick("wasmtime_component_func_call", _p)
+quick_call_async = quick("wasmtime_component_func_call_async", _p)
+quick_get_fuel = quick("wasmtime_context_get_fuel", _p)
+quick_set_fuel = quick("wasmtime_context_set_fuel", _p)
 trap_code = prototype("wasmtime_trap_code", c_bool, _p, _p)
 get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
 set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)

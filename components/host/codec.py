@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from wasmtime import component as wc
 
 from twinloop.components.contract.errors import WrongValue
-from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
+from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, amount, val_clone
 from twinloop.components.host.misfit import SURROGATES, misfit
 from twinloop.components.host.resources import Crossing
 
@@ -379,6 +379,8 @@ class Signature:
         self.names = [name for name, _ in function.params]
         self.arity = len(self.names)
         self.results = 1 if function.result else 0
+        self.takes, self.gives = amount(self.arity), amount(self.results)
+        """the same for C"""
         self.params = [codecs.codec(wit) for _, wit in function.params]
         self.result = codecs.codec(function.result) if function.result else None
         self._arguments = [

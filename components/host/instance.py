@@ -32,13 +32,16 @@ from twinloop.components.host.call_state import (
     Request,
 )
 from twinloop.components.host.capi import (
-    func_call,
-    func_call_async,
+    Word,
+    amount,
     future_delete,
     future_poll,
-    get_fuel,
-    set_fuel,
-    val_delete,
+    quick_call,
+    quick_call_async,
+    quick_delete,
+    quick_get_fuel,
+    quick_set_fuel,
+    word,
 )
 from twinloop.components.host.component import Linked
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
@@ -96,7 +99,7 @@ class Instance:
         self.lent = False
         """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls
         ``release``"""
-        self.block = CallWords()
+        self.block = CallWords(self.context)
         self.result_at = self.block.at
         self._call = CallState()
         self._functions: Functions = {}
@@ -120,7 +123,7 @@ class Instance:
         self._call.start = Start(self.linked, self.context)
         self.busy, self._call.begun = True, False
         self._call.fuel_given = self._fuel_left = fuel
-        set_fuel(self.context, fuel)
+        quick_set_fuel(self.block.context, amount(fuel))
 
     def close(self) -> None:
         """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is
@@ -146,7 +149,9 @@ class Instance:
             capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
 
     # ---- calls -----------------------------------------------------------------------------------
-    def begin(self, export: str, arguments: Sequence[Any], fuel: int, arguments_at: int = 0) -> None:
+    def begin(
+        self, export: str, arguments: Sequence[Any], fuel: int, arguments_at: Word | None = None
+    ) -> None:
         """Start a call with Python arguments (or as ``begin_at``) and a fuel limit; no guest code runs before
         ``advance``."""
         if self.busy or self.fault is not None:
@@ -159,24 +164,24 @@ class Instance:
         self.busy = True
         self.memory.asked = 0
         call.fuel_given = self._fuel_left = fuel
-        set_fuel(self.context, fuel)
+        quick_set_fuel(self.block.context, amount(fuel))
 
-    def begin_at(self, export: str, arguments_at: int, fuel: int) -> None:
+    def begin_at(self, export: str, arguments_at: Word, fuel: int) -> None:
         """Start a call whose arguments are C values at that address; they must stay there until the call has
         finished."""
         self.begin(export, (), fuel, arguments_at)
 
-    def call_at(self, export: str, arguments_at: int, fuel: int) -> int:
+    def call_at(self, export: str, arguments_at: Word, fuel: int) -> int:
         """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the
         call's fuel."""
         if self._fibers:  # so has every component of which an import parks
             return self._call_in_slices(export, arguments_at, fuel)
         if self.busy or self.fault is not None:
             self._begin_refused(export)
-        at, call, block = self.result_at, self._call, self.block
-        words, context, memory = block.words, self.context, self.memory
+        call, block, memory = self._call, self.block, self.memory
+        words, context, to = block.words, block.context, block.result_to
         if self._holds_result:
-            val_delete(at)
+            quick_delete(to)
             self._holds_result = False
         signature, function, _ = self._functions[export]
         call.signature, self.busy = signature, True
@@ -184,9 +189,9 @@ class Instance:
         given = call.fuel_given = self._fuel_left = fuel if fuel <= SLICE_FUEL else SLICE_FUEL
         memory.asked = 0
         words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
-        set_fuel(context, given)
-        error = func_call(function, context, arguments_at, signature.arity, at, signature.results)
-        get_fuel(context, block.fuel_at)
+        quick_set_fuel(context, amount(given))
+        error = quick_call(function, context, arguments_at, signature.takes, to, signature.gives)
+        quick_get_fuel(context, block.fuel_to)
         left = words[FUEL]
         if given < fuel:
             if error and not left:
@@ -201,7 +206,7 @@ class Instance:
             self._holds_result = signature.results == 1
         return fuel - left
 
-    def _call_in_slices(self, export: str, arguments_at: int, fuel: int) -> int:
+    def _call_in_slices(self, export: str, arguments_at: Word, fuel: int) -> int:
         """``call_at`` on a fiber, for what may take long."""
         if self.linked.parks:
             self._begin_refused(export)
@@ -244,7 +249,7 @@ class Instance:
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
         block = self.block
-        get_fuel(self.context, block.fuel_at)
+        quick_get_fuel(block.context, block.fuel_to)
         left = self._fuel_left = block.words[FUEL]
         if done:
             self._finish()
@@ -260,7 +265,7 @@ class Instance:
         """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it
         done?"""
         while True:
-            left = self.block.fuel(self.context)
+            left = self.block.fuel()
             if left == before or self.host.interrupted or self.memory.asked > REFUSED_MAX:
                 return False
             before = left
@@ -277,28 +282,38 @@ class Instance:
             call.begun = True
             return self._first_of_start(call.start)
         signature = call.signature
-        at = call.arguments_at or block.at
-        if not call.arguments_at and (signature.arity or call.arguments):
-            self.busy = False  # no call is under way when an argument is no value of its type
-            at = signature.put_arguments(call.arguments)
-            self.busy = True
+        at = call.arguments_at
+        if at is None:
+            at = block.result_to  # for nobody, where there are none
+            if signature.arity or call.arguments:
+                self.busy = False  # no call is under way when an argument is no value of its type
+                at = amount(signature.put_arguments(call.arguments))
+                self.busy = True
         call.begun = True
         block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
         if self._fibers:
-            call.future = func_call_async(
-                call.function, self.context, at, signature.arity, block.at, signature.results, block.error_at
+            call.future = quick_call_async(
+                call.function,
+                block.context,
+                at,
+                signature.takes,
+                block.result_to,
+                signature.gives,
+                block.error_to,
             )
             return bool(future_poll(call.future))
         long = self._call.fuel_given > SLICE_FUEL
         if long:
             self._fuel_left = SLICE_FUEL
-            set_fuel(self.context, SLICE_FUEL)
-        error = func_call(call.function, self.context, at, signature.arity, block.at, signature.results)
+            quick_set_fuel(block.context, amount(SLICE_FUEL))
+        error = quick_call(
+            call.function, block.context, at, signature.takes, block.result_to, signature.gives
+        )
         if long:
-            left = block.fuel(self.context)
+            left = block.fuel()
             if error and not left:
                 self._too_long(error)
-            set_fuel(self.context, left + self._call.fuel_given - SLICE_FUEL)
+            quick_set_fuel(block.context, word(left + self._call.fuel_given - SLICE_FUEL))
         if error:
             block.words[ERROR] = error
         return True
@@ -313,13 +328,13 @@ class Instance:
         long = self._call.fuel_given > SLICE_FUEL
         if long:
             self._fuel_left = SLICE_FUEL
-            set_fuel(self.context, SLICE_FUEL)
+            quick_set_fuel(self.block.context, amount(SLICE_FUEL))
         error = start.at_once()
         if long:
-            left = self.block.fuel(self.context)
+            left = self.block.fuel()
             if error and not left:
                 self._too_long(error)
-            set_fuel(self.context, left + self._call.fuel_given - SLICE_FUEL)
+            quick_set_fuel(self.block.context, word(left + self._call.fuel_given - SLICE_FUEL))
         words[ERROR] = error
         return True
 
@@ -406,7 +421,7 @@ class Instance:
         if fuel < self._fuel_left:
             self._call.fuel_given -= self._fuel_left - fuel
             self._fuel_left = fuel
-            capi.set_fuel(self.context, fuel)
+            quick_set_fuel(self.block.context, word(fuel))
 
     # ---- results and figures ---------------------------------------------------------------------
     def result(self) -> Any:
@@ -418,7 +433,7 @@ class Instance:
         """Free the result once its last reader is done."""
         if self._holds_result:
             self._holds_result = False
-            val_delete(self.result_at)
+            quick_delete(self.block.result_to)
 
     def take_result(self, into: Held) -> None:
         """Move the result out of this instance, which may then serve its next call; ``into`` frees it."""
@@ -429,12 +444,12 @@ class Instance:
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""
         block = self.block
-        get_fuel(self.context, block.fuel_at)  # ``CallWords.fuel`` written out: each poll asks for the time
+        quick_get_fuel(block.context, block.fuel_to)  # ``CallWords.fuel`` written out: asked in each poll
         return self._fuel_left - block.words[FUEL]
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""
-        return self._call.fuel_given - self.block.fuel(self.context)
+        return self._call.fuel_given - self.block.fuel()
 
     @property
     def memory_bytes(self) -> int:

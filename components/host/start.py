@@ -15,10 +15,11 @@ from wasmtime import component as wc
 
 from twinloop.components.contract.errors import HostError
 from twinloop.components.host import capi
+from twinloop.components.host.capi import Word, word
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.component import Linked
 
-Functions = dict[str, tuple[Signature, int, Any]]
+Functions = dict[str, tuple[Signature, Word, Any]]
 """export -> signature, address, and what keeps the address alive"""
 
 
@@ -67,5 +68,5 @@ class Start:
             function = exported.get_func(store, index)
             if function is None:
                 raise HostError(f"export {name} vanished at instantiation")
-            functions[name] = signature, addressof(function._func), function
+            functions[name] = signature, word(addressof(function._func)), function
         return functions

@@ -16,6 +16,7 @@ from typing import Any
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes, batch_in
 from twinloop.components.host.call_state import Request
+from twinloop.components.host.capi import Word
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, StageTimes
@@ -44,7 +45,7 @@ def call(
     stage: int,
     port: Port | None = None,
     returns_batch: bool = False,
-    arguments_at: int = 0,
+    arguments_at: Word | None = None,
 ) -> Steps:
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""

@@ -223,7 +223,7 @@ class Pipeline:
                 stage,
                 None,
                 stage == TRANSFORM,
-                reader.arguments.at,
+                reader.arguments.word,
             )
             if fault is not None:
                 self.supervisor.fault(slot, fault, generation)
@@ -238,7 +238,7 @@ class Pipeline:
             return instance.fault
         imports = slot.imports
         imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
-        fuel = instance.call_at(export, reader.arguments.at, slot.fuel_limit)
+        fuel = instance.call_at(export, reader.arguments.word, slot.fuel_limit)
         values += CONSTANT_VALUES
         if stage == TRANSFORM and instance.fault is None:
             lists = times.lists = batch_in(instance.result_at)

@@ -124,12 +124,12 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
         policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
         fuel_typed = policy.advance()
         typed = policy.result()
-        policy.begin_at("decide", block.at, FUEL)
+        policy.begin_at("decide", block.word, FUEL)
         assert policy.advance() == fuel_typed
         assert policy.result() == typed
         assert forward_lane(policy.result_at) == 2
         block.set_link(False, 0, 0, 0, 0.0)
-        assert policy.call_at("decide", block.at, FUEL) > 0
+        assert policy.call_at("decide", block.word, FUEL) > 0
         assert policy.result().value[0].tag == "drop"
         assert forward_lane(policy.result_at) == -1
         block.held.release()

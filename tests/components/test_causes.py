@@ -16,6 +16,7 @@ import pytest
 from tests.components import guests
 from tests.plants import component, plant, run
 from twinloop.components.contract.contract import PointConfig, Settings, interface
+from twinloop.components.host.capi import amount
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import STOPPED
 from twinloop.components.host.outcome import Cause, Fault
@@ -140,7 +141,7 @@ def test_a_fault_after_a_call_without_a_fiber_tells_its_fuel(host: Host) -> None
         own = Host(fibers=False)
         linked = own.link(own.load(guests.empty(), "driver"), ())
         instance = own.instantiate(linked, {}, 10**6)
-        spent = instance.call_at("read-sensor", 0, fuel)
+        spent = instance.call_at("read-sensor", amount(0), fuel)
         used.append((spent, instance.kill(Cause.CONTRACT, "a wrong answer").fuel_used))
         own.close()
     assert used[0] == used[1]

@@ -56,7 +56,7 @@ def through(first: Instance, second: Instance, batch: Any) -> tuple[Any, int]:
     block = StageArguments("d")
     first.take_result(block.held)
     rounded = block.set_batch(1, lists, second.linked.knows_integers)
-    assert second.call_at("transform-readings", block.at, FUEL) > 0
+    assert second.call_at("transform-readings", block.word, FUEL) > 0
     assert second.fault is None
     found = batch_in(second.result_at)
     assert found is not None
