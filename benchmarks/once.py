@@ -1,8 +1,8 @@
 """What one unit of work costs in whatever tree is on PYTHONPATH: run by ``benchmarks.paired`` in this one and
 in an older one.
 
-Belongs here: the plants that are measured, written so that old trees understand them. Prints microseconds of
-CPU time a unit.
+Belongs here: the plants that are measured, written so that old trees understand them. Prints the microseconds
+of CPU time a unit of a share of the work for each line that comes in, so that two trees can take turns.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,15 @@ gateways:
      store: {{}}, reservation: 64 MiB}}
 """
 FLEETS = {
-    "modbus": ("protocol: modbus-tcp, count: 1000, poll: 1 s", "modbus-driver", 8),
-    "opcua": ("protocol: opcua, count: 40, poll: 1 s", "opcua-driver", 25),
-    "mqtt": ("protocol: mqtt, count: 100, publish: 1 s", "mqtt-driver", 25),
+    "modbus": ("protocol: modbus-tcp, count: 1000, poll: 1 s", "modbus-driver", 1),
+    "opcua": ("protocol: opcua, count: 40, poll: 1 s", "opcua-driver", 5),
+    "mqtt": ("protocol: mqtt, count: 100, publish: 1 s", "mqtt-driver", 4),
 }
-"""kind -> the fleet, its driver, simulated seconds that are measured"""
+"""kind -> the fleet, its driver, simulated seconds of a share"""
 WARM_UP_S = 15
 """past the first polls, of which everything is checked"""
-REQUESTS = 50_000
+REQUESTS = 20_000
+"""of a share"""
 
 
 @contextlib.contextmanager
@@ -76,8 +78,10 @@ def requests() -> Iterator[Callable[[], int]]:
     server = _of("devices.modbus_server", "ModbusServer")(device)
     request = bytes.fromhex("000100000006010300000010")
 
+    numbers = count(1)
+
     def ask() -> int:
-        for number in range(1, REQUESTS + 1):
+        for number in islice(numbers, REQUESTS):
             server.respond_tcp(request, number * S // 4)
         return REQUESTS
 
@@ -95,9 +99,11 @@ def polls(kind: str) -> Iterator[Callable[[], int]]:
     world.boot()
     world.advance(WARM_UP_S * S)
 
+    ends_s = count(WARM_UP_S + seconds, seconds)
+
     def run() -> int:
         before = world.polls
-        world.advance((WARM_UP_S + seconds) * S)
+        world.advance(next(ends_s) * S)
         return world.polls - before
 
     yield run
@@ -106,14 +112,16 @@ def polls(kind: str) -> Iterator[Callable[[], int]]:
 
 
 def main(kind: str) -> None:
-    """Print one cost."""
+    """Print the cost of one share for each line of standard input."""
     with requests() if kind == "request" else polls(kind) as work:
         gc.collect()
         gc.freeze()
         gc.set_threshold(1_000_000, 50, 100)
-        began = time.process_time()
-        done = work()
-        print((time.process_time() - began) / done * 1e6)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            began = time.process_time()
+            done = work()
+            print((time.process_time() - began) / done * 1e6, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ says so.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import statistics
@@ -14,11 +15,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-COMMIT = "40f7595f99fe00fca8d924965200b107eda0f9c0"
-"""what the bounds are ratios to"""
-PAIRS = 10
+COMMIT = os.environ.get("BASE") or "40f7595f99fe00fca8d924965200b107eda0f9c0"
+"""what the bounds are ratios to; ``make bench BASE=COMMIT`` compares with another one"""
+PROCESSES, SHARES = 5, 12
+"""pairs of processes (each lies elsewhere in memory), and by how many shares of work they take turns: two
+shares lie half a second apart, in which a shared machine changes less than between two processes"""
 BOUNDS = {
     "modbus": ("a Modbus poll of 10 points", 1.06),
     "opcua": ("an OPC UA poll of 10 nodes", 1.06),
@@ -27,6 +31,7 @@ BOUNDS = {
 }
 """kind of ``benchmarks.once`` -> its words, the most that it may cost in times of what it cost then. Polls of
 every protocol carry quality and truth since; a server's answer doesn't"""
+Worker = subprocess.Popen[str]
 ROOT = Path(__file__).parents[1]
 ONCE = Path(__file__).with_name("once.py")
 
@@ -59,19 +64,43 @@ def _unpack(folder: Path) -> None:
 def _paired(kind: str, then: Path) -> tuple[str, float, float, str]:
     words, bound = BOUNDS[kind]
     ratios, costs = [], []
-    for number in range(PAIRS):
-        trees = (ROOT, then) if number % 2 else (then, ROOT)
-        cost = {tree: _cost(kind, tree) for tree in trees}
-        ratios.append(cost[ROOT] / cost[then])
-        costs.append(cost[ROOT])
+    for _ in range(PROCESSES):
+        with _worker(kind, ROOT) as ours, _worker(kind, then) as theirs:
+            for number in range(SHARES):
+                first, second = (ours, theirs) if number % 2 else (theirs, ours)
+                cost = {first: _cost(first), second: _cost(second)}
+                ratios.append(cost[ours] / cost[theirs])
+                costs.append(cost[ours])
     quarter = sorted(ratios)
-    spread = f"the middle half of {PAIRS} pairs: {quarter[PAIRS // 4]:.2f} to {quarter[-1 - PAIRS // 4]:.2f}"
-    return words, statistics.median(ratios), bound, f"{statistics.median(costs):.1f} us of CPU time; {spread}"
-
-
-def _cost(kind: str, tree: Path) -> float:
-    command = [sys.executable, str(ONCE), kind]
-    environment = os.environ | {"PYTHONPATH": str(tree)}
-    return float(
-        subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=True).stdout
+    spread = f"{quarter[len(quarter) // 4]:.2f} to {quarter[-1 - len(quarter) // 4]:.2f}"
+    detail = (
+        f"{statistics.median(costs):.1f} us of CPU time; the middle half of {len(ratios)} pairs: {spread}"
     )
+    return words, statistics.median(ratios), bound, detail
+
+
+@contextlib.contextmanager
+def _worker(kind: str, tree: Path) -> Iterator[Worker]:
+    """A process over ``tree`` that has its plant ready."""
+    with subprocess.Popen(
+        [sys.executable, str(ONCE), kind],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        if worker.stdout.readline() != "ready\n":
+            raise RuntimeError(f"benchmarks.once {kind} in {tree} has ended with {worker.wait()}")
+        yield worker
+        worker.stdin.close()
+
+
+def _cost(worker: Worker) -> float:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
