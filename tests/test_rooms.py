@@ -32,7 +32,19 @@ ROOMS = {
         "",
         "serving",
     ),
-    "scenarios": ("text", "twin", "file", "planning", "judging", "report", "wire", "", "components", "cli"),
+    "scenarios": (
+        "text",
+        "twin",
+        "file",
+        "planning",
+        "judging",
+        "report",
+        "wire",
+        "",
+        "components",
+        "evidence",
+        "cli",
+    ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""

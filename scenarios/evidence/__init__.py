@@ -1,0 +1,1 @@
+"""What more than one run says: many seeds, sweeps, sizes, differences between two results."""
