@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from twinloop.scenarios.cli.running import Outputs, died, write_out
+from twinloop.scenarios.cli.running import Outputs, write_out
 from twinloop.scenarios.cli.telling import status, tell, until
+from twinloop.scenarios.outcome import died
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
