@@ -103,6 +103,7 @@ _COMMANDS = (
     "record",
     "fit",
     "compare",
+    "merge",
     "migrate",
     "components",
     "registry",

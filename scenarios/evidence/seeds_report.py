@@ -5,6 +5,7 @@ Belongs here: words and tables. Never: figures that aren't in the summary.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +126,8 @@ def _last(console: Console, summary: dict[str, Any]) -> None:
 
 
 def _required(summary: dict[str, Any]) -> str:
-    require, low = escape(summary["require"]), show_ratio(summary["interval"][0])
+    low = show_ratio(math.floor(summary["interval"][0] * 1000) / 1000)  # "at least" isn't rounded up
+    require = escape(summary["require"])
     if summary["shard"]:
         return f"required are {require}: twinloop merge says it of all shards together"
     if summary["code"] == 0:
