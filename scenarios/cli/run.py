@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.finding import expand
+from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
 from twinloop.scenarios.text.errors import ScenarioError
 
@@ -27,6 +27,7 @@ def run(
     board: Annotated[
         list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
     ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
@@ -70,7 +71,7 @@ def run(
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
-    return run_all(expand(files), options, outputs)
+    return run_all(expand(files), options, outputs, settings_of(set_))
 
 
 def _boards(pairs: list[str]) -> dict[str, str]:

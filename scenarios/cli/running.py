@@ -29,6 +29,7 @@ from twinloop.scenarios.text.errors import MachineError, ScenarioError, machine_
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 if TYPE_CHECKING:
+    from twinloop.scenarios.file.settings import Setting
     from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
     from twinloop.sim.world import World
@@ -67,8 +68,11 @@ class Ran:
     code: int
 
 
-def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
-    """Run scenarios, report each, write what was asked for; returns the worst exit code."""
+def run_all(
+    scenarios: list[Path], options: Options, outputs: Outputs, settings: tuple[Setting, ...] = ()
+) -> int:
+    """Run scenarios, each with these settings, report each, write what was asked for; returns the worst exit
+    code."""
     from twinloop.scenarios.report.console import console_of, report  # --help must not wait for it
     from twinloop.scenarios.report.total import total
 
@@ -86,7 +90,7 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, replace(options, out=folder), interrupts)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
@@ -118,7 +122,7 @@ def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
         raise MachineError(f"--json {outputs.json_file}: {error.strerror}") from error
 
 
-def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
+def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
@@ -126,7 +130,7 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     try:
         try:
             interrupts.load()
-            loaded = load(file)
+            loaded = load(file, settings)
             with _progress(loaded.scenario.name) as told:
                 result = run(loaded, replace(options, progress=told, started=interrupts.started))
         finally:
