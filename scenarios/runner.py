@@ -147,7 +147,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     require_tcp(spec, "--clock", {device.name for device in spec.devices})
     folder = Folder(options.out) if options.out is not None else None
     try:
-        with served_elsewhere(loaded.file, spec) as field_of:
+        with served_elsewhere(loaded.file, spec, loaded.document.settings) as field_of:
             wired, changed = attached(spec, field_of.places, elsewhere=True)
             wire = replace(
                 options, places=field_of.places, shown=field_of.shown, begins_ns=field_of.begins_ns
@@ -310,4 +310,6 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     ]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
+    for setting in loaded.document.settings:
+        parts += ["--set", setting]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.cli.finding import expand
+from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, run_many
 from twinloop.scenarios.text.errors import ScenarioError
 
@@ -48,6 +48,7 @@ def run(
     board: Annotated[
         list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
     ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
@@ -103,8 +104,8 @@ def run(
         {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual"},
     )
     if many is not None:
-        return run_many(expand(files), options, outputs, many)
-    return run_all(expand(files), options, outputs)
+        return run_many(expand(files), options, outputs, many, settings_of(set_))
+    return run_all(expand(files), options, outputs, settings_of(set_))
 
 
 _WHY = {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from twinloop.scenarios.evidence.many import Many, Seeded
+    from twinloop.scenarios.file.settings import Setting
     from twinloop.scenarios.runner import Options
 
 
@@ -58,8 +59,11 @@ def _writable(flag: str, target: Path | None) -> None:
         raise ScenarioError(flag, None, "", f"{target}: {why}")
 
 
-def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
-    """Run scenarios, report each, write what was asked for; returns the worst exit code."""
+def run_all(
+    scenarios: list[Path], options: Options, outputs: Outputs, settings: tuple[Setting, ...] = ()
+) -> int:
+    """Run scenarios, each with these settings, report each, write what was asked for; returns the worst exit
+    code."""
     from twinloop.scenarios.report.console import report  # --help must not wait for it
     from twinloop.scenarios.report.total import total
 
@@ -74,7 +78,7 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, replace(options, out=folder), interrupts)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
@@ -97,7 +101,13 @@ def _console(outputs: Outputs) -> Console:
     return console_of(aside=outputs.json_file == "-")
 
 
-def run_many(scenarios: list[Path], options: Options, outputs: Outputs, many: Many) -> int:
+def run_many(
+    scenarios: list[Path],
+    options: Options,
+    outputs: Outputs,
+    many: Many,
+    settings: tuple[Setting, ...] = (),
+) -> int:
     """Run scenarios under many seeds, report each, write what was asked for; returns the worst exit code."""
     from twinloop.scenarios.evidence.many import run_seeds
     from twinloop.scenarios.evidence.seeds_document import written
@@ -110,7 +120,9 @@ def run_many(scenarios: list[Path], options: Options, outputs: Outputs, many: Ma
         for file in scenarios:
             out = outputs.out if len(scenarios) == 1 or outputs.out is None else outputs.out / file.stem
             try:
-                done.append(run_seeds(load(file), replace(options, out=out), many, interrupts, console))
+                done.append(
+                    run_seeds(load(file, settings), replace(options, out=out), many, interrupts, console)
+                )
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
                 done.append(_told(died(file, error)))
             if interrupts.asked:
@@ -147,7 +159,7 @@ def _write_json(target: str, text: str) -> None:
         raise MachineError(f"--json {target}: {error.strerror}") from error
 
 
-def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
+def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
@@ -155,7 +167,7 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     try:
         try:
             interrupts.load()
-            loaded = load(file)
+            loaded = load(file, settings)
             with _progress(loaded.scenario.name) as told:
                 result = run(loaded, replace(options, progress=told, started=interrupts.started))
         finally:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from twinloop.scenarios.evidence.interval import runs_to_show, wilson
 from twinloop.scenarios.evidence.seeds import Shard, read_seeds
 from twinloop.scenarios.evidence.seeds_report import progress, seeds_report
 from twinloop.scenarios.evidence.summary import Asked, share_of, summary
-from twinloop.scenarios.evidence.workers import Entry, Work, here, in_processes, processes, unfinished
+from twinloop.scenarios.evidence.workers import Entry, Task, Work, processes, run_tasks, unfinished
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.interrupts import Interrupts
 from twinloop.scenarios.judging.thresholds import read_expectations
@@ -93,11 +92,11 @@ def run_seeds(
     jobs = processes(many.jobs, len(seeds))
     with progress(loaded.scenario.name, len(seeds)) as told:
 
-        def tell(entry: Entry) -> None:
+        def tell(_: Task, entry: Entry) -> None:
             entries.append(entry)
             told(entry)
 
-        _run(Work(loaded, options), seeds, jobs, tell, interrupts)
+        run_tasks(Work((loaded,), options), [(0, seed) for seed in seeds], jobs, tell, interrupts)
     if interrupts.asked:
         done = {entry["seed"] for entry in entries}
         entries += [unfinished(loaded.file, seed) for seed in seeds if seed not in done]
@@ -106,20 +105,3 @@ def run_seeds(
     found = summary(entries, Asked(many.seeds, many.require, options.strict, shard))
     seeds_report(console, found, entries)
     return Seeded(loaded.file, entries, found)
-
-
-def _run(
-    work: Work, seeds: list[int], jobs: int, tell: Callable[[Entry], None], interrupts: Interrupts
-) -> None:
-    def stopped() -> bool:
-        return interrupts.asked
-
-    if jobs > 1:
-        interrupts.over()  # a signal only says that it came: what has ended is told
-        in_processes(work, seeds, jobs, tell, stopped)
-        return
-    interrupts.load()
-    try:
-        here(replace(work, options=replace(work.options, started=interrupts.started)), seeds, tell, stopped)
-    finally:
-        interrupts.over()

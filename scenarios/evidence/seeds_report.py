@@ -41,9 +41,9 @@ PLAIN_EVERY_S = 30
 def seeds_report(console: Console, summary: dict[str, Any], entries: list[Entry]) -> None:
     """One scenario's summary, its verdict last."""
     shard = f" (shard {summary['shard']})" if summary["shard"] else ""
-    name = summary["scenario"] or ""
+    name = f"[bold]{escape(summary['scenario'])}[/]  " if summary["scenario"] else ""
     console.print(
-        f"[bold]{escape(name)}[/]  {escape(summary['file'])}  "
+        f"{name}{escape(summary['file'])}  "
         f"{number_of(summary['seeds'], 'seed')} of {escape(summary['asked'])}{shard}"
     )
     if summary["scenario_digest"]:
@@ -104,10 +104,15 @@ def _share(interval: list[float]) -> str:
 
 
 def _errors(console: Console, errors: list[Entry]) -> None:
-    for entry in errors[:ERRORS_SHOWN]:
-        console.print(f"[bold red]seed {entry['seed']}[/]  {escape(printable(entry['error']))}")
-    if len(errors) > ERRORS_SHOWN:
-        console.print(f"and {number_of(len(errors) - ERRORS_SHOWN, 'seed')} more without a result")
+    """Each text once, with the seeds that died of it."""
+    by_text: dict[str, list[int]] = {}
+    for entry in errors:
+        by_text.setdefault(entry["error"], []).append(entry["seed"])
+    for text, seeds in list(by_text.items())[:ERRORS_SHOWN]:
+        more = f" and {len(seeds) - 1} more" if len(seeds) > 1 else ""
+        console.print(f"[bold red]seed {seeds[0]}{more}[/]  {escape(printable(text))}")
+    if len(by_text) > ERRORS_SHOWN:
+        console.print(f"and {number_of(len(by_text) - ERRORS_SHOWN, 'other error')}")
 
 
 def _last(console: Console, summary: dict[str, Any]) -> None:

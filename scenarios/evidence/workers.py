@@ -1,4 +1,4 @@
-"""One scenario under many seeds, in this process or in several: one entry of the result document for each.
+"""Scenarios under many seeds, in this process or in several: one entry of the result document for each run.
 
 Belongs here: who runs which seed, and what happens when a process dies. Never: what the entries say together
 (summary.py). A pool of the standard library hands out the seeds; a process that is killed takes the pool with
@@ -24,6 +24,7 @@ from typing import Any
 from twinloop.components.host.host import Host
 from twinloop.scenarios import runner
 from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.interrupts import Interrupts
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, exit_code
 from twinloop.scenarios.outcome import died
 from twinloop.scenarios.report import document
@@ -40,22 +41,26 @@ LOOK_S = 0.1
 """between two looks at whether the command was interrupted"""
 
 Entry = dict[str, Any]
-Tell = Callable[[Entry], None]
+Task = tuple[int, int]
+"""one run: the index of its scenario, its seed"""
+Tell = Callable[[Task, Entry], None]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is run: the scenario, and the options that all its runs have in common."""
+    """What is run: scenarios, and the options that all runs have in common."""
 
-    loaded: Loaded
+    scenarios: tuple[Loaded, ...]
     options: runner.Options
 
-    def one(self, seed: int, host: Host) -> Entry:
-        """The entry of one seed; whatever it dies of is in it."""
-        options, file = self.options, self.loaded.file
+    def one(self, task: Task, host: Host) -> Entry:
+        """The entry of one run; whatever it dies of is in it."""
+        index, seed = task
+        loaded, options = self.scenarios[index], self.options
+        file = loaded.file
         out = None if options.out is None else options.out / f"seed-{seed}"
         try:
-            result = runner.run_in(self.loaded, replace(options, seed=seed, out=out), host)
+            result = runner.run_in(loaded, replace(options, seed=seed, out=out), host)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other seeds' results are kept
             ran = died(file, error)
             if ran.code == INTERNAL_ERROR:
@@ -74,15 +79,15 @@ def processes(wanted: int | None, seeds: int) -> int:
     return max(1, min(cores, seeds // SEEDS_A_PROCESS))
 
 
-def here(work: Work, seeds: list[int], tell: Tell, stopped: Callable[[], bool]) -> None:
-    """Run the seeds one after the other in this process; ``tell`` gets the entry of each."""
+def here(work: Work, tasks: list[Task], tell: Tell, stopped: Callable[[], bool]) -> None:
+    """Run them one after the other in this process; ``tell`` gets the entry of each."""
     host = Host(fibers=False)
     try:
-        for seed in seeds:
+        for task in tasks:
             if stopped():
                 return
-            entry = work.one(seed, host)
-            tell(entry)
+            entry = work.one(task, host)
+            tell(task, entry)
             if entry["code"] == ABORTED:
                 return
             if entry["kind"] == "error":  # what it died of may have left something in the host
@@ -92,26 +97,26 @@ def here(work: Work, seeds: list[int], tell: Tell, stopped: Callable[[], bool]) 
         host.close()
 
 
-def in_processes(work: Work, seeds: list[int], jobs: int, tell: Tell, stopped: Callable[[], bool]) -> None:
-    """Run the seeds in ``jobs`` processes; ``tell`` gets the entry of each, in the order in which they end.
+def in_processes(work: Work, tasks: list[Task], jobs: int, tell: Tell, stopped: Callable[[], bool]) -> None:
+    """Run them in ``jobs`` processes; ``tell`` gets the entry of each, in the order in which they end.
 
     Raises:
         MachineError: when processes die again and again and nothing ends.
     """
-    left, deaths = dict.fromkeys(seeds), 0
+    left, deaths = dict.fromkeys(tasks), 0
     while left and not stopped():
         before = len(left)
         with _pool(work, min(jobs, len(left))) as pool:
-            for seed, entry in _ended(pool, list(left), jobs, stopped):
-                del left[seed]
-                tell(entry)
+            for task, entry in _ended(pool, list(left), jobs, stopped):
+                del left[task]
+                tell(task, entry)
         if not left or stopped():
             return
         deaths = 0 if len(left) < before else deaths + 1
         if deaths >= DEATHS_MAX:
             raise MachineError(
                 f"processes that run seeds were killed before any seed had ended, {deaths} times in a row; "
-                f"{number_of(len(left), 'seed')} are left, the first is {next(iter(left))}. Is there memory "
+                f"{number_of(len(left), 'seed')} are left, the first is {next(iter(left))[1]}. Is there memory "
                 f"for {number_of(min(jobs, len(left)), 'process', 'processes')}? Fewer --jobs take less"
             )
         print(
@@ -122,27 +127,27 @@ def in_processes(work: Work, seeds: list[int], jobs: int, tell: Tell, stopped: C
 
 
 def _ended(
-    pool: ProcessPoolExecutor, seeds: list[int], jobs: int, stopped: Callable[[], bool]
-) -> Iterator[tuple[int, Entry]]:
-    """Seeds and their entries as they end, until all have, a process has died, or somebody has stopped it."""
-    running: dict[Future[Entry], int] = {}
-    ahead = iter(seeds)
+    pool: ProcessPoolExecutor, tasks: list[Task], jobs: int, stopped: Callable[[], bool]
+) -> Iterator[tuple[Task, Entry]]:
+    """Runs and their entries as they end, until all have, a process has died, or somebody has stopped it."""
+    running: dict[Future[Entry], Task] = {}
+    ahead = iter(tasks)
     broken = False
     while not stopped():
         try:
-            for seed in itertools.islice(ahead, 0 if broken else WAITING_A_PROCESS * jobs - len(running)):
-                running[pool.submit(_run, seed)] = seed
+            for task in itertools.islice(ahead, 0 if broken else WAITING_A_PROCESS * jobs - len(running)):
+                running[pool.submit(_run, task)] = task
         except BrokenProcessPool:
             broken = True
         done, _ = wait(running, LOOK_S, FIRST_COMPLETED)
         for future in done:
-            seed = running.pop(future)
+            task = running.pop(future)
             try:
                 entry = future.result()
             except BrokenProcessPool:
                 broken = True
             else:
-                yield seed, entry
+                yield task, entry
         if not running:
             return
 
@@ -178,15 +183,33 @@ def _prepare(work: Work) -> None:
     _Worker.work, _Worker.host = work, None
 
 
-def _run(seed: int) -> Entry:
-    """In a process: one seed."""
+def _run(task: Task) -> Entry:
+    """In a process: one run."""
     if _Worker.host is None:
         _Worker.host = Host(fibers=False)
-    entry = _Worker.work.one(seed, _Worker.host)
+    entry = _Worker.work.one(task, _Worker.host)
     if entry["kind"] == "error":
         _Worker.host.close()
         _Worker.host = None
     return entry
+
+
+def run_tasks(work: Work, tasks: list[Task], jobs: int, tell: Tell, interrupts: Interrupts) -> None:
+    """Run them in so many processes; a signal ends it, and what has ended by then was told."""
+
+    def stopped() -> bool:
+        return interrupts.asked
+
+    if jobs > 1:
+        interrupts.over()  # a signal only says that it came: what has ended is told
+        in_processes(work, tasks, jobs, tell, stopped)
+        return
+    interrupts.load()
+    try:
+        options = replace(work.options, started=interrupts.started)
+        here(replace(work, options=options), tasks, tell, stopped)
+    finally:
+        interrupts.over()
 
 
 def unfinished(file: Path, seed: int) -> Entry:

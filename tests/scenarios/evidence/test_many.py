@@ -24,6 +24,7 @@ from twinloop.scenarios.runner import Options, run
 from twinloop.scenarios.text.errors import MachineError
 
 SEEDS = list(range(1, 9))
+TASKS = [(0, seed) for seed in SEEDS]
 EXCEPTED = ("wall_s", "speedup")
 
 
@@ -197,22 +198,22 @@ def test_a_killed_process_loses_and_doubles_nothing(
     short."""
     mark, plain_one = tmp_path / "killed", workers.Work.one
 
-    def one(self: workers.Work, seed: int, host: Any) -> Any:
-        if seed == 5 and not mark.exists():
+    def one(self: workers.Work, task: workers.Task, host: Any) -> Any:
+        if task == (0, 5) and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return plain_one(self, seed, host)
+        return plain_one(self, task, host)
 
     monkeypatch.setattr(workers.Work, "one", one)
     found: list[workers.Entry] = []
-    work = workers.Work(load(plant), Options())
-    workers.in_processes(work, SEEDS, 2, found.append, lambda: False)
+    work = workers.Work((load(plant),), Options())
+    workers.in_processes(work, TASKS, 2, lambda _, entry: found.append(entry), lambda: False)
     assert mark.exists()
     assert sorted(entry["seed"] for entry in found) == SEEDS
     assert "a process that ran seeds was killed" in capfd.readouterr().err
     monkeypatch.undo()
     unhurt: list[workers.Entry] = []
-    workers.here(work, SEEDS, unhurt.append, lambda: False)
+    workers.here(work, TASKS, lambda _, entry: unhurt.append(entry), lambda: False)
     assert plain(sorted(found, key=lambda entry: int(entry["seed"]))) == plain(unhurt)
 
 
@@ -220,9 +221,9 @@ def test_processes_that_always_die_are_this_machines_fault(
     plant: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers.Work, "one", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    work = workers.Work(load(plant), Options())
+    work = workers.Work((load(plant),), Options())
     with pytest.raises(MachineError, match="killed before any seed had ended, 3 times in a row"):
-        workers.in_processes(work, SEEDS, 2, lambda entry: None, lambda: False)
+        workers.in_processes(work, TASKS, 2, lambda *_: None, lambda: False)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
