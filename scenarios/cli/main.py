@@ -33,7 +33,7 @@ from twinloop.scenarios.cli import (
     serve,
 )
 from twinloop.scenarios.components import command as component_commands
-from twinloop.scenarios.evidence import merge_command
+from twinloop.scenarios.evidence import merge_command, size_command, sweep_command
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -89,6 +89,8 @@ app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
 app.command("merge")(merge_command.merge)
+app.command("sweep")(sweep_command.sweep)
+app.command("size")(size_command.size)
 app.command("migrate")(migrate.migrate)
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
@@ -104,6 +106,8 @@ _COMMANDS = (
     "fit",
     "compare",
     "merge",
+    "sweep",
+    "size",
     "migrate",
     "components",
     "registry",

@@ -69,7 +69,7 @@ def _expectations(console: Console, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         verdict = Verdict(row["verdict"])
         style = STYLES[verdict]
-        spread = [_value(row, name) for name in ("p5", "median", "p95", "worst")]
+        spread = [figure_text(row, name) for name in ("p5", "median", "p95", "worst")]
         table.add_row(
             f"[{style}]{_MARKS.get(verdict, '!')}[/]",
             escape(row["expression"]),
@@ -88,7 +88,8 @@ def _width(rows: list[dict[str, Any]]) -> int:
     return max(len(row["expression"]) for row in rows) + 120
 
 
-def _value(row: dict[str, Any], name: str) -> str:
+def figure_text(row: dict[str, Any], name: str) -> str:
+    """A figure of an expectation's row, with its unit."""
     value = row[name]
     if value is None:
         return "never" if row["never"] else "-"
@@ -143,12 +144,12 @@ def _required(summary: dict[str, Any]) -> str:
 
 
 @contextmanager
-def progress(name: str, seeds: int) -> Iterator[Callable[[Entry], None]]:
-    """How many seeds have ended, how many didn't hold, and how long it will take, on stderr: a bar on a
-    terminal, else a line now and then. The value is told of each entry."""
+def progress(name: str, runs: int, noun: str = "seed") -> Iterator[Callable[[Entry], None]]:
+    """How many of so many seeds (or another ``noun``) have ended, how many didn't hold, and how long it will
+    take, on stderr: a bar on a terminal, else a line now and then. The value is told of each entry."""
     began, bad, done = time.monotonic(), 0, 0
     if sys.stderr.isatty():
-        with _bar(name, seeds) as bar:
+        with _bar(name, runs) as bar:
             yield bar
         return
     said = began
@@ -158,11 +159,13 @@ def progress(name: str, seeds: int) -> Iterator[Callable[[Entry], None]]:
         done += 1
         bad += entry["verdict"] != Verdict.PASS.value
         now = time.monotonic()
-        if now - said < PLAIN_EVERY_S or done == seeds:
+        if now - said < PLAIN_EVERY_S or done == runs:
             return
         said = now
-        left = show_duration(int((now - began) / done * (seeds - done) * 1e9))
-        print(f"{name}: {done} of {seeds} seeds, {bad} of them not PASS, {left} left", file=sys.stderr)
+        left = show_duration(int((now - began) / done * (runs - done) * 1e9))
+        print(
+            f"{name}: {done} of {number_of(runs, noun)}, {bad} of them not PASS, {left} left", file=sys.stderr
+        )
 
     yield tell
 

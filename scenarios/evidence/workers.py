@@ -116,7 +116,7 @@ def in_processes(work: Work, tasks: list[Task], jobs: int, tell: Tell, stopped: 
         if deaths >= DEATHS_MAX:
             raise MachineError(
                 f"processes that run seeds were killed before any seed had ended, {deaths} times in a row; "
-                f"{number_of(len(left), 'seed')} are left, the first is {next(iter(left))[1]}. Is there memory "
+                f"{number_of(len(left), 'seed')} are left. Is there memory "
                 f"for {number_of(min(jobs, len(left)), 'process', 'processes')}? Fewer --jobs take less"
             )
         print(
