@@ -4,6 +4,7 @@ process serves."""
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,16 @@ def test_what_is_served_is_what_was_set(tiny: Path) -> None:
     loaded, spec = scenario_of(str(tiny), None, ["fleets.presses.count=5"])
     assert len(spec.devices) == 5
     assert loaded.document.settings == ("fleets.presses.count=5",)
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "scenario.md").read_text()
+SHOWN = re.findall(r"^twinloop (?:run|check) (quickstart .*--set .*)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_what_the_page_shows_is_right(command: str) -> None:
+    assert main(["check", *shlex.split(command)]) == 0
+
+
+def test_the_page_shows_some() -> None:
+    assert len(SHOWN) >= 5
