@@ -218,12 +218,8 @@ class _Builder:
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
         if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:
             raise self._refuse(node, at, f"a number of more than {NUMBER_DIGITS_MAX} digits")
-        if (
-            kind == "str"
-            and not node.value.isascii()
-            and any("\ud800" <= letter <= "\udfff" for letter in node.value)
-        ):
-            raise self._refuse(node, at, "text with half a surrogate pair")
+        if kind == "str":
+            self._require_letters(node, at)
         return self._scalars.construct_object(node)
 
     def _mapping(self, node: Any, at: Location) -> dict[str, Any]:
@@ -233,6 +229,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._refuse(key_node, at, "a key must be a plain word")
             key = key_node.value
+            self._require_letters(key_node, at)
             if key == "<<":
                 raise self._refuse(key_node, at, "merge keys (<<) are not used here")
             line = key_node.start_mark.line + 1
@@ -242,6 +239,11 @@ class _Builder:
             self._lines[(*at, key)] = first[key] = line
             out[key] = self.build(value_node, (*at, key))
         return out
+
+    def _require_letters(self, node: Any, at: Location) -> None:
+        """No halves of what takes two escapes: nothing could be written with them."""
+        if not node.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self._refuse(node, at, "text with half a surrogate pair")
 
     def _refuse(self, node: Any, at: Location, text: str) -> ScenarioError:
         return ScenarioError(self._name, node.start_mark.line + 1, path_text(at), text)
