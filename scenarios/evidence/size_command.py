@@ -95,11 +95,17 @@ def _tell(found: Sized, kind: Kind, sizing: Any, first: int, last: int, scarce: 
         print(f"without the board's band: {kind.shown(found.nominal)}")
     if scarce:
         print(f"beyond it is scarce: {', '.join(map(str, scarce))}")
+    if any(one.name.startswith("cores of") for one in scarce):
+        print(
+            f"the band covers the CPU time of each sample, not the waiting for a core that it brings: boards "
+            f"are modelled {sizing.band(found.next_bad)}, so plan with less"
+        )
     if found.beyond:
         again = ", ".join(kind.shown(value) for value in found.beyond)
         print(f"not to be relied on: it holds again with {again}; more isn't always worse here")
     assert found.next_bad is not None
-    print(f"reproduce what doesn't hold: {sizing.reproduce(found.next_bad)}")
+    word = "isn't certain to hold" if found.tried[found.next_bad] == "UNSURE" else "doesn't hold"
+    print(f"reproduce what {word}: {sizing.reproduce(found.next_bad)}")
 
 
 def _document(found: Sized, sizing: Any, step: int, scarce: list[Limit]) -> dict[str, Any]:

@@ -93,6 +93,11 @@ class Sizing:
         point = self._points[value]
         return str(point.summary.get("reproduce") or point.entries[0]["reproduce"])
 
+    def band(self, value: int) -> str:
+        """How far the modelled times of its boards may be off: ``x/÷ 2``."""
+        bands = self._points[value].entries[0]["bands"].values()
+        return f"x/÷ {max(one['factor'] for one in bands):g}"
+
     def limits(self, value: int) -> list[Limit]:
         """What is used up with that value, under the worst seed."""
         point = self._points[value]
