@@ -10,7 +10,7 @@ import io
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,30 +92,42 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
                 report(console, one.outcome, shown_path(file))
             if one.code == ABORTED or interrupts.asked:
                 break
-        write_out(ran, outputs, options.strict)
         left = len(scenarios) - len(ran)
+        write_out(ran, outputs, options.strict, scenarios[len(ran) :])
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
 
 
-def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
-    """The files that were asked for."""
-    from twinloop.scenarios.report import document
+def write_out(ran: list[Ran], outputs: Outputs, strict: bool, left: Sequence[Path] = ()) -> None:
+    """The files that were asked for. ``left``: scenarios that nobody got round to. JUnit comes last: what
+    went wrong with the others is in it."""
     from twinloop.scenarios.report.junit import write_junit
 
-    if outputs.junit is not None:
-        write_junit(outputs.junit, [(one.file, one.outcome) for one in ran], strict)
-    if outputs.json_file is None:
-        return
+    told: list[tuple[Path, Result | Exception]] = [(one.file, one.outcome) for one in ran]
+    told += [(file, RuntimeError("not run: interrupted")) for file in left]
+    try:
+        if outputs.json_file is not None:
+            _write_json(ran, outputs.json_file)
+    except MachineError as error:
+        told.append((Path(outputs.json_file or ""), error))
+        raise
+    finally:
+        if outputs.junit is not None:
+            write_junit(outputs.junit, told, strict)
+
+
+def _write_json(ran: list[Ran], json_file: str) -> None:
+    from twinloop.scenarios.report import document
+
     text = document.text([document.entry(one.file, one.outcome, one.code) for one in ran])
-    if outputs.json_file == "-":
+    if json_file == "-":
         sys.stdout.write(text)
         return
     try:
-        Path(outputs.json_file).write_text(text, encoding="utf-8")
+        Path(json_file).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise MachineError(f"--json {outputs.json_file}: {error.strerror}") from error
+        raise MachineError(f"--json {json_file}: {error.strerror}") from error
 
 
 def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
