@@ -31,6 +31,9 @@ def run(
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="annotations and a job summary for GitHub Actions")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
@@ -65,7 +68,7 @@ def run(
         raise ScenarioError(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
-    outputs = Outputs(json_file, junit, out)
+    outputs = Outputs(json_file, junit, out, github)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"

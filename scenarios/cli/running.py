@@ -7,6 +7,7 @@ What one scenario dies of costs no other its result.
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import traceback
@@ -45,6 +46,8 @@ class Outputs:
     json_file: str | None = None
     junit: Path | None = None
     out: Path | None = None
+    github: bool = False
+    """annotations and a job summary of GitHub Actions"""
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
@@ -94,6 +97,8 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
                 break
         left = len(scenarios) - len(ran)
         write_out(ran, outputs, options.strict, scenarios[len(ran) :])
+        if outputs.github:
+            tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
@@ -128,6 +133,37 @@ def _write_json(ran: list[Ran], json_file: str) -> None:
         Path(json_file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise MachineError(f"--json {json_file}: {error.strerror}") from error
+
+
+def tell_github(ran: list[Ran], left: int, strict: bool, aside: bool) -> None:
+    """Annotations on stdout, or ``aside`` on stderr, which GitHub reads as well; the job summary into the
+    file that it names. ``left``: how many scenarios nobody got round to. Raises MachineError."""
+    from twinloop.scenarios.report.github import (
+        SUMMARY_BYTES_MAX,
+        SUMMARY_VARIABLE,
+        summary,
+        workflow_commands,
+    )
+
+    for line in workflow_commands([(one.file, one.outcome) for one in ran], left, strict):
+        print(line, file=sys.stderr if aside else sys.stdout)
+    named = os.environ.get(SUMMARY_VARIABLE, "")
+    if not named:
+        print(
+            f"note: {SUMMARY_VARIABLE} isn't set: --github wrote annotations and no job summary",
+            file=sys.stderr,
+        )
+        return
+    try:
+        with Path(named).open("ab") as file:
+            room = SUMMARY_BYTES_MAX - file.tell()  # other commands of this step may have written
+            text = summary([(one.file, one.outcome, one.code) for one in ran], left, room)
+            if len(text.encode("utf-8", "replace")) > room:
+                print(f"note: {SUMMARY_VARIABLE}: the file is full: no job summary", file=sys.stderr)
+                return
+            file.write(text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        raise MachineError(f"{SUMMARY_VARIABLE}={named}: {getattr(error, 'strerror', error)}") from error
 
 
 def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
