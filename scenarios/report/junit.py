@@ -14,18 +14,16 @@ Never: words of the report for people (console.py).
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from rich.console import Console
-
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.verdict import Verdict, exit_code
-from twinloop.scenarios.report.console import UNWRAPPED, measured_text, report
+from twinloop.scenarios.report.console import measured_text
+from twinloop.scenarios.report.plain import plain
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.report.total import why
 from twinloop.scenarios.text.errors import MachineError, ScenarioError, shown_path
@@ -112,9 +110,7 @@ def _suite(suite: ET.Element, file: Path, result: Result, strict: bool) -> None:
         kind = "error" if result.verdict is Verdict.NO_DATA else "failure"
         text = f"{result.verdict.value}: {why(result) or f'exit code {code}'}"
         _outcome(run, kind, result.verdict.value, text, again)
-    told = io.StringIO()
-    report(Console(file=told, width=UNWRAPPED, highlight=False, soft_wrap=True), result, shown_path(file))
-    ET.SubElement(suite, "system-out").text = told.getvalue()
+    ET.SubElement(suite, "system-out").text = plain(result, file)
 
 
 def _head(suite: ET.Element, name: str, file: Path, began: float, time_s: str) -> None:
