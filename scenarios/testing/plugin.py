@@ -143,8 +143,8 @@ class ScenarioItem(pytest.Item):
         return shown
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands, and its name in headings. It isn't the end of its id, or pytest would make ``::`` of
-        the dots there."""
+        """Where it stands, and its name in headings. It must not be the end of its id: of dots there pytest
+        would make ``::``."""
         return self.path, 0, f"{self.path.name}: {self.name}"
 
 
