@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.finding import expand
-from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 CLOCKS = ("virtual", "paced", "wire")
@@ -73,7 +72,7 @@ def run(
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
-    return run_all(expand(files), options, outputs)
+    return run_all(scenarios_of(files, outputs, strict), options, outputs)
 
 
 def _boards(pairs: list[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinloop.components.contract.errors import HostLimitError
+from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.judging.verdict import (
     ABORTED,
     INTERNAL_ERROR,
@@ -83,9 +84,8 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     out = outputs.out
     stems = [file.stem for file in scenarios]
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
-        raise ScenarioError(
-            "--out", None, "", "two scenarios have one file name; their folders would overwrite each other"
-        )
+        why = "two scenarios have one file name; their folders would overwrite each other"
+        raise refused(ScenarioError("--out", None, "", why), outputs, options.strict)
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
@@ -102,6 +102,23 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
+
+
+def scenarios_of(files: list[str], outputs: Outputs, strict: bool) -> list[Path]:
+    """``expand``, whose ScenarioError is in the files that were asked for, too."""
+    try:
+        return expand(files)
+    except ScenarioError as error:
+        raise refused(error, outputs, strict) from error
+
+
+def refused(error: ScenarioError, outputs: Outputs, strict: bool) -> ScenarioError:
+    """To be raised: nothing has run. An older result must not stand in for this one."""
+    ran = [died(Path(error.file), error)]
+    write_out(ran, outputs, strict)
+    if outputs.github:
+        tell_github(ran, 0, strict, aside=outputs.json_file == "-")
+    return error
 
 
 def write_out(ran: list[Ran], outputs: Outputs, strict: bool, left: Sequence[Path] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -173,3 +174,34 @@ def test_unsure_is_skipped_unless_strict(tmp_path: Path, host: Host) -> None:
         first, second = checked(tmp_path / "r.xml")
         assert (first.get("failures"), first.get("errors"), first.get("skipped")) == counts
         assert second.get("errors") == "1"
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["quikstart"], 'quikstart: no such file, nor a shipped scenario; did you mean "quickstart"'),
+        (["empty"], "empty: no scenario in this folder"), (["a/p.yaml", "b/p.yaml", "--out", "out"], "--out: two scenarios have one file name"),
+    ],
+)  # fmt: skip
+def test_an_older_report_stands_in_for_nothing(
+    names: list[str],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is refused before any scenario runs is an error in the report, and an annotation."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "p.yaml").write_text(scenario(tmp_path))
+    (tmp_path / "r.xml").write_text("<testsuites/>")
+    assert main(["run", *names, "--junit", "r.xml", "--json", "r.json", "--github"]) == 3
+    (error,) = checked(tmp_path / "r.xml").findall("testsuite/testcase/error")
+    assert error.get("message", "").startswith(text)
+    (result,) = json.loads((tmp_path / "r.json").read_text())["results"]
+    assert (result["kind"], result["code"]) == ("error", 3)
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith(f"error: {text}")
+    assert [line for line in told.out.splitlines() if line.startswith("::error ")]
