@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.cases import COMPONENTS, scenario
+from tests.scenarios.cases import scenario
 from tests.scenarios.testing.test_plugin import BROKEN, CUT, HELD, PLUGIN, ROOT, write
 from twinloop.scenarios.testing import running, served  # noqa: F401  # an inner session forgets what it loads first
 from twinloop.scenarios.testing.served import Address
@@ -102,8 +102,6 @@ def test_it_has_ended():
 
 
 def test_mistakes(twinloop_serve):
-    with pytest.raises(twinloop.ScenarioError, match="mute.yaml.*all its devices publish"):
-        twinloop_serve("mute.yaml")
     with pytest.raises(twinloop.ScenarioError, match="none.yaml: no such file"):
         twinloop_serve("none.yaml")
 """
@@ -130,10 +128,6 @@ def test_scenarios_are_run(inner: pytest.Pytester) -> None:
 
 def test_devices_are_served_as_long_as_the_test_lasts(inner: pytest.Pytester) -> None:
     folder = inner.path / "tests"
-    mute = {"protocol": "mqtt", "poll": None, "publish": "1 s", "driver": "mqtt-driver"}
-    mqtt = {name: given for name, given in COMPONENTS.items() if name != "modbus-driver"}
-    mqtt["mqtt-driver"] = {"wasm": "mqtt-driver.wasm", "grants": ["fieldbus", "clock", "log"]}
-    write(folder, "mute.yaml", fleet=mute, components=mqtt)
     write(folder, "good.yaml")
     (folder / "test_serves.py").write_text(SERVES)
     found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")

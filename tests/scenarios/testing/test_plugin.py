@@ -263,7 +263,7 @@ def test_an_entry_point_and_a_flag_are_one_plugin(flags: tuple[str, ...], pytest
         pytester.makeconftest(f"pytest_plugins = ['{PLUGIN}']")
     paths = os.pathsep.join([str(ROOT), str(info.parent)])
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", *flags],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *QUIET, *flags],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -291,7 +291,7 @@ def test_ctrl_c_ends_the_session(pytester: pytest.Pytester) -> None:
         """
     )
     started = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", PLUGIN, "-v"],
+        [sys.executable, "-m", "pytest", "-p", PLUGIN, *QUIET, "-v"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
