@@ -96,9 +96,11 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
             if one.code == ABORTED or interrupts.asked:
                 break
         left = len(scenarios) - len(ran)
-        write_out(ran, outputs, options.strict, scenarios[len(ran) :])
-        if outputs.github:
-            tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
+        try:
+            write_out(ran, outputs, options.strict, scenarios[len(ran) :])
+        finally:
+            if outputs.github:
+                tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import twinloop
 from twinloop.scenarios.testing.running import scenario_of
 from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
@@ -73,12 +75,12 @@ class ServedScenario:
         elif not isinstance(scenario, str | Path):
             given["data"] = loaded.data
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "twinloop.scenarios.testing.field_process"],
+            [sys.executable, "-P", "-m", "twinloop.scenarios.testing.field_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)},
+            env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,  # Ctrl-C is the test's; this ends when its stdin does
         )
         try:
@@ -150,6 +152,14 @@ class ServedScenario:
             self._process.wait()
             late.cancel()
         return dict(json.loads(told.splitlines()[-1])) if told else {}
+
+
+def _python_path() -> str:
+    """The process finds this twinloop, also where none is installed. It isn't given the whole of sys.path: a
+    folder of tests may have modules with names of Python's own."""
+    home = str(Path(twinloop.__file__).parents[1])
+    given = [os.environ.get("PYTHONPATH", ""), "" if home in site.getsitepackages() else home]
+    return os.pathsep.join(filter(None, given))
 
 
 def _answer(told: dict[str, Any]) -> dict[str, Any]:

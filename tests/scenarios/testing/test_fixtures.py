@@ -130,6 +130,7 @@ def test_devices_are_served_as_long_as_the_test_lasts(inner: pytest.Pytester) ->
     folder = inner.path / "tests"
     write(folder, "good.yaml")
     (folder / "test_serves.py").write_text(SERVES)
+    (folder / "signal.py").write_text("raise AssertionError('Python has one')")
     found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
     found.assert_outcomes(passed=2, failed=1)
     found.stdout.fnmatch_lines(["E*AssertionError: whatever the outcome"])
