@@ -43,6 +43,7 @@ ROOMS = {
         "",
         "components",
         "evidence",
+        "testing",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
-from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, run_many
+from twinloop.scenarios.cli.finding import SET_HELP, settings_of
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 CLOCKS = ("virtual", "paced", "wire")
 
+_Clock = Annotated[
+    str,
+    typer.Option(
+        help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets",
+        metavar="virtual|paced|wire",
+    ),
+]
+_Speed = Annotated[
+    str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
+]
 _Seeds = Annotated[
     str | None,
     typer.Option(help="run each scenario under many seeds, and say how often it holds", metavar="1..200"),
@@ -53,6 +64,9 @@ def run(
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="annotations and a job summary for GitHub Actions")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
@@ -63,16 +77,8 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="run twice and show the first differing event")
     ] = False,
-    clock: Annotated[
-        str,
-        typer.Option(
-            help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets",
-            metavar="virtual|paced|wire",
-        ),
-    ] = "virtual",
-    speed: Annotated[
-        str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
-    ] = None,
+    clock: _Clock = "virtual",
+    speed: _Speed = None,
     seeds: _Seeds = None,
     jobs: _Jobs = None,
     require: _Require = None,
@@ -91,26 +97,25 @@ def run(
         raise ScenarioError(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
-    outputs = Outputs(json_file, junit, out)
+    outputs = Outputs(json_file, junit, out, github)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
-    many = _many(
-        seeds,
-        jobs,
-        require,
-        shard,
-        {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual"},
-    )
-    if many is not None:
-        return run_many(expand(files), options, outputs, many, settings_of(set_))
-    return run_all(expand(files), options, outputs, settings_of(set_))
+    beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
+    many = _many(seeds, jobs, require, shard, beside)
+    found = scenarios_of(files, outputs, strict)
+    if many is None:
+        return run_all(found, options, outputs, settings_of(set_))
+    from twinloop.scenarios.evidence.many_command import run_many
+
+    return run_many(found, replace(options, out=out), many, settings_of(set_), json_file, junit)
 
 
 _WHY = {
     "--seed": "--seeds 7 is one seed, too",
     "--check": "each run is repeated from its seed by the command that the report names, with --check",
+    "--github": "a job of many seeds is reported by --junit",
     "--clock": "many seeds run in simulated time, as fast as possible",
 }
 

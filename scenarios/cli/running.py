@@ -6,32 +6,23 @@ What one scenario dies of costs no other its result.
 
 from __future__ import annotations
 
-import io
+import os
 import sys
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.interrupts import Interrupts, interruptible
-from twinloop.scenarios.judging.verdict import (
-    ABORTED,
-    INTERNAL_ERROR,
-    MACHINE,
-    SCENARIO_ERROR,
-    exit_code,
-    worst,
-)
-from twinloop.scenarios.outcome import Ran, died
-from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable, shown_path
+from twinloop.scenarios.judging.verdict import ABORTED, exit_code, worst
+from twinloop.scenarios.outcome import Ran, died, tell
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, shown_path
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from twinloop.scenarios.evidence.many import Many, Seeded
     from twinloop.scenarios.file.settings import Setting
+    from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
 
 
@@ -46,6 +37,8 @@ class Outputs:
     json_file: str | None = None
     junit: Path | None = None
     out: Path | None = None
+    github: bool = False
+    """annotations and a job summary of GitHub Actions"""
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
@@ -64,17 +57,17 @@ def run_all(
 ) -> int:
     """Run scenarios, each with these settings, report each, write what was asked for; returns the worst exit
     code."""
-    from twinloop.scenarios.report.console import report  # --help must not wait for it
+    from twinloop.scenarios.report.console import console_of, patient, report  # --help must not wait for it
     from twinloop.scenarios.report.total import total
 
-    console = _console(outputs)
+    patient()
+    console = console_of(aside=outputs.json_file == "-")
     ran: list[Ran] = []
     out = outputs.out
     stems = [file.stem for file in scenarios]
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
-        raise ScenarioError(
-            "--out", None, "", "two scenarios have one file name; their folders would overwrite each other"
-        )
+        why = "two scenarios have one file name; their folders would overwrite each other"
+        raise refused(ScenarioError("--out", None, "", why), outputs, options.strict)
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
@@ -84,79 +77,94 @@ def run_all(
                 report(console, one.outcome, shown_path(file))
             if one.code == ABORTED or interrupts.asked:
                 break
-        write_out(ran, outputs, options.strict)
         left = len(scenarios) - len(ran)
+        try:
+            write_out(ran, outputs, options.strict, scenarios[len(ran) :])
+        finally:
+            if outputs.github:
+                tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
 
 
-def _console(outputs: Outputs) -> Console:
-    """Where reports go."""
-    from twinloop.scenarios.report.console import console_of  # --help must not wait for it
-
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
-    return console_of(aside=outputs.json_file == "-")
+def scenarios_of(files: list[str], outputs: Outputs, strict: bool) -> list[Path]:
+    """``expand``, whose ScenarioError is in the files that were asked for, too."""
+    try:
+        return expand(files)
+    except ScenarioError as error:
+        raise refused(error, outputs, strict) from error
 
 
-def run_many(
-    scenarios: list[Path],
-    options: Options,
-    outputs: Outputs,
-    many: Many,
-    settings: tuple[Setting, ...] = (),
-) -> int:
-    """Run scenarios under many seeds, report each, write what was asked for; returns the worst exit code."""
-    from twinloop.scenarios.evidence.many import run_seeds
-    from twinloop.scenarios.evidence.seeds_document import written
-    from twinloop.scenarios.evidence.seeds_junit import write_seeds_junit
-    from twinloop.scenarios.file.load import load
-
-    console = _console(outputs)
-    done: list[Seeded | Ran] = []
-    with interruptible() as interrupts:
-        for file in scenarios:
-            out = outputs.out if len(scenarios) == 1 or outputs.out is None else outputs.out / file.stem
-            try:
-                done.append(
-                    run_seeds(load(file, settings), replace(options, out=out), many, interrupts, console)
-                )
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
-                done.append(_told(died(file, error)))
-            if interrupts.asked:
-                break
-        if outputs.junit is not None:
-            write_seeds_junit(outputs.junit, done)
-        if outputs.json_file is not None:
-            _write_json(outputs.json_file, written(done))
-    left = len(scenarios) - len(done)
-    codes = [one.code if isinstance(one, Ran) else int(one.summary["code"]) for one in done]
-    return worst(codes + ([ABORTED] if left else []))
+def refused(error: ScenarioError, outputs: Outputs, strict: bool) -> ScenarioError:
+    """To be raised: nothing has run. An older result must not stand in for this one."""
+    ran = [died(Path(error.file), error)]
+    write_out(ran, outputs, strict)
+    if outputs.github:
+        tell_github(ran, 0, strict, aside=outputs.json_file == "-")
+    return error
 
 
-def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
-    """The files that were asked for."""
-    from twinloop.scenarios.report import document
+def write_out(ran: list[Ran], outputs: Outputs, strict: bool, left: Sequence[Path] = ()) -> None:
+    """The files that were asked for. ``left``: scenarios that nobody got round to. JUnit comes last: what
+    went wrong with the others is in it."""
     from twinloop.scenarios.report.junit import write_junit
 
-    if outputs.junit is not None:
-        write_junit(outputs.junit, [(one.file, one.outcome) for one in ran], strict)
-    if outputs.json_file is None:
-        return
+    told: list[tuple[Path, Result | Exception]] = [(one.file, one.outcome) for one in ran]
+    told += [(file, RuntimeError("not run: interrupted")) for file in left]
+    try:
+        if outputs.json_file is not None:
+            _write_json(ran, outputs.json_file)
+    except MachineError as error:
+        told.append((Path(outputs.json_file or ""), error))
+        raise
+    finally:
+        if outputs.junit is not None:
+            write_junit(outputs.junit, told, strict)
+
+
+def _write_json(ran: list[Ran], json_file: str) -> None:
+    from twinloop.scenarios.report import document
+
     text = document.text([document.entry(one.file, one.outcome, one.code) for one in ran])
-    _write_json(outputs.json_file, text)
-
-
-def _write_json(target: str, text: str) -> None:
-    if target == "-":
+    if json_file == "-":
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        Path(json_file).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise MachineError(f"--json {target}: {error.strerror}") from error
+        raise MachineError(f"--json {json_file}: {error.strerror}") from error
+
+
+def tell_github(ran: list[Ran], left: int, strict: bool, aside: bool) -> None:
+    """Annotations on stdout, or ``aside`` on stderr, which GitHub reads as well; the job summary into the
+    file that it names. ``left``: how many scenarios nobody got round to. Raises MachineError."""
+    from twinloop.scenarios.report.github import (
+        SUMMARY_BYTES_MAX,
+        SUMMARY_VARIABLE,
+        summary,
+        workflow_commands,
+    )
+
+    for line in workflow_commands([(one.file, one.outcome) for one in ran], left, strict):
+        print(line, file=sys.stderr if aside else sys.stdout)
+    named = os.environ.get(SUMMARY_VARIABLE, "")
+    if not named:
+        print(
+            f"note: {SUMMARY_VARIABLE} isn't set: --github wrote annotations and no job summary",
+            file=sys.stderr,
+        )
+        return
+    try:
+        with Path(named).open("ab") as file:
+            room = SUMMARY_BYTES_MAX - file.tell()  # other commands of this step may have written
+            text = summary([(one.file, one.outcome, one.code) for one in ran], left, room)
+            if len(text.encode("utf-8", "replace")) > room:
+                print(f"note: {SUMMARY_VARIABLE}: the file is full: no job summary", file=sys.stderr)
+                return
+            file.write(text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        raise MachineError(f"{SUMMARY_VARIABLE}={named}: {getattr(error, 'strerror', error)}") from error
 
 
 def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
@@ -174,24 +182,7 @@ def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interr
             interrupts.over()
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
-        return _told(died(file, error))
-
-
-def _told(ran: Ran) -> Ran:
-    """What a scenario died of, on stderr."""
-    assert isinstance(ran.outcome, Exception)
-    if ran.code == SCENARIO_ERROR:
-        print(f"error: {printable(str(ran.outcome))}", file=sys.stderr)
-    elif ran.code == MACHINE:
-        print(f"error: this machine: {shown_path(ran.file)}: {printable(str(ran.outcome))}", file=sys.stderr)
-    elif ran.code == INTERNAL_ERROR:
-        traceback.print_exception(ran.outcome)
-        print(
-            f"error: {shown_path(ran.file)}: a mistake in twinloop itself, please report it with the lines "
-            f"above",
-            file=sys.stderr,
-        )
-    return ran
+        return tell(died(file, error))
 
 
 @contextmanager

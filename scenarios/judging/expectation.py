@@ -5,7 +5,7 @@ Belongs here: its parts. Never: how it is written (expressions.py), what is meas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Expectation:
     event: str = ""
     bound_unit: str = ""
     metric_unit: str = "count"
+    line: int | None = field(default=None, compare=False)
+    """of the scenario file; None: it stands in no file. No part of what is asked: it makes no two unequal"""
 
     @property
     def unit(self) -> str:

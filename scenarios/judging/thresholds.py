@@ -37,7 +37,7 @@ def _read(loaded: Loaded, index: int) -> Expectation:
         check_names(loaded, expectation)
     except ExpressionError as error:
         raise loaded.document.error(("expect", index), str(error)) from error
-    return expectation
+    return replace(expectation, line=loaded.document.line(("expect", index)))
 
 
 def expectation_errors(loaded: Loaded) -> list[ScenarioError]:
@@ -56,7 +56,7 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
     out = []
     for index in range(len(loaded.scenario.expect)):
         out.append(_read(loaded, index))
-    for phase in loaded.scenario.phases:
+    for index, phase in enumerate(loaded.scenario.phases):
         if phase.recover_within is not None:
             exact = parse(f"stuck == 0 within {phase.recover_within} ns after phase {phase.name}")
             out.append(
@@ -64,6 +64,7 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
                     exact,
                     text=f"stuck == 0 within {units.show_duration(phase.recover_within)} after phase "
                     f"{phase.name}",
+                    line=loaded.document.line(("phases", index, "recover-within")),
                 )
             )
     return out

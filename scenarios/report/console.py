@@ -6,6 +6,7 @@ Belongs here: words and tables. Never: figures that aren't in the Result.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -52,6 +53,13 @@ def console_of(aside: bool) -> Console:
     stream = sys.stderr if aside else sys.stdout
     width = None if stream.isatty() else UNWRAPPED
     return Console(stderr=aside, highlight=False, soft_wrap=True, width=width)
+
+
+def patient() -> None:
+    """A terminal without ✓ gets a question mark, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def header(console: Console, data: dict[str, Any], file: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -72,6 +73,8 @@ class Result:
     """the first differing event, with --check"""
     agreed: str = ""
     """that a second run was the same, with --check"""
+    ended: float = field(default_factory=time.time, compare=False)
+    """when its figures were taken: seconds since 1970, of this machine's clock"""
 
     @property
     def passed(self) -> bool:

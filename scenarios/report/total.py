@@ -28,14 +28,10 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
         [(ABORTED, Verdict.ABORTED.value, STYLES[Verdict.ABORTED])] if not_run else []
     )
     for file, outcome, code in ran:
-        if isinstance(outcome, Exception) and code == ABORTED:
-            word, style, told = Verdict.ABORTED.value, STYLES[Verdict.ABORTED], str(outcome)
-        elif isinstance(outcome, Exception):
-            word, style, told = ERROR, "bold red", _ERROR_WORDS.get(code, str(outcome))
-        else:
-            word, style, told = outcome.verdict.value, STYLES[outcome.verdict], why(outcome)
-            if code and outcome.verdict in (Verdict.PASS, Verdict.UNSURE):
-                word, style = f"{word}{NOT_STRICTLY}", STYLES[Verdict.FAIL]
+        word, told = words_of(outcome, code)
+        style = (
+            "bold red" if word == ERROR else STYLES[Verdict.FAIL if NOT_STRICTLY in word else Verdict(word)]
+        )
         counts[word] = counts.get(word, 0) + 1
         words.append((code, word, style))
         table.add_row(f"[{style}]{word}[/]", escape(file), f"[dim]{escape(told)}[/]")
@@ -49,6 +45,17 @@ def total(console: Console, ran: list[tuple[str, Result | Exception, int]], not_
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     left = f", {not_run} not run" if not_run else ""
     console.print(f"\n[{style}]{word}[/]  {len(ran) + not_run} scenarios: {told}{left}")
+
+
+def words_of(outcome: Result | Exception, code: int) -> tuple[str, str]:
+    """What came of a scenario whose exit code is ``code``: its verdict, or what stands for it, and why."""
+    if isinstance(outcome, Exception):
+        if code == ABORTED:
+            return Verdict.ABORTED.value, str(outcome)
+        return ERROR, _ERROR_WORDS.get(code, str(outcome))
+    word = outcome.verdict.value
+    strictly = code and outcome.verdict in (Verdict.PASS, Verdict.UNSURE)
+    return f"{word}{NOT_STRICTLY}" if strictly else word, why(outcome)
 
 
 def why(result: Result) -> str:

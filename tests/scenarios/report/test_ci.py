@@ -305,7 +305,11 @@ def test_the_last_line_of_several_is_what_the_exit_code_says(
     wrong = replace(
         good,
         verdict=Verdict.FAIL,
-        data={**good.data, "truth": {**good.data["truth"], "wrong": 3}, "unspoken": {"wrong": 3}},
+        data={
+            **good.data,
+            "truth": {**good.data["truth"], "wrong": 3, "example": "m/1 a: 7, not 8"},
+            "unspoken": {"wrong": 3},
+        },
     )
     broken = replace(good, verdict=Verdict.BROKEN, error="the books don't add up")
     refused = ScenarioError("x.yaml", 1, "$", "no")

@@ -1,0 +1,1 @@
+"""Scenarios as tests of pytest: the only room that imports pytest, and nothing imports it."""
