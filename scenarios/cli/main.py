@@ -33,6 +33,7 @@ from twinloop.scenarios.cli import (
     serve,
 )
 from twinloop.scenarios.components import command as component_commands
+from twinloop.scenarios.evidence import diff_command
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -87,6 +88,7 @@ app.command("attach")(attach.attach)
 app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
+app.command("diff")(diff_command.diff)
 app.command("migrate")(migrate.migrate)
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
@@ -101,6 +103,7 @@ _COMMANDS = (
     "record",
     "fit",
     "compare",
+    "diff",
     "migrate",
     "components",
     "registry",
