@@ -61,20 +61,17 @@ def _judge(scenarios: list[Scenario], margin: float) -> None:
     values = [_values(one) for one in scenarios]
     observed = [_observations(one, found) for one, found in zip(scenarios, values, strict=True)]
     testable = [i for i, rows in enumerate(observed) if rows is not None]
-    for i in list(testable):
-        if not _enough(scenarios[i], len(testable)):
-            testable.remove(i)
+    families = max(1, len(testable))
+    testable = [i for i in testable if _enough(scenarios[i], families)]
     for i, one in enumerate(scenarios):
         if i not in testable and one.how is not How.SAME:
             one.how = How.MARGIN
-        families = max(1, len(testable) + (i not in testable))
         one.needed = (significance.pairs_needed if one.paired else significance.runs_needed)(families)
         rules.judge(one)
     limit = max(significance.RELABELLINGS, 64 * len(testable))
-    worse, better = (
-        significance.holm([_p_values(scenarios[i], observed[i] or {}, sign, limit) for i in testable])
-        for sign in (1, -1)
-    )
+    chances = [_chance(scenarios[i], observed[i] or {}, limit) for i in testable]
+    worse = significance.holm([one.larger for one in chances])
+    better = significance.holm([one.smaller for one in chances])
     for place, i in enumerate(testable):
         for name, up, down in zip(observed[i] or {}, worse[place], better[place], strict=True):
             change = next((one for one in scenarios[i].figures if one.name == name), None)
@@ -180,16 +177,11 @@ def _enough(one: Scenario, families: int) -> bool:
     return observations >= significance.pairs_needed(families)
 
 
-def _p_values(one: Scenario, rows: dict[str, Any], sign: int, limit: int) -> list[float]:
-    """Corrected within the scenario; ``sign`` 1 asks whether it got worse, -1 whether it got better."""
+def _chance(one: Scenario, rows: dict[str, Any], limit: int) -> significance.Chance:
+    """Corrected within the scenario; larger is worse."""
     worse = {change.name: change.figure.worse for change in one.figures}
-    signs = [sign * worse.get(name, 1) for name in rows]
+    signed = [(worse.get(name, 1), row) for name, row in rows.items()]
     if one.how is How.UNPAIRED:
-        first, second = (
-            [[to * value for value in row[side]] for to, row in zip(signs, rows.values(), strict=True)]
-            for side in (0, 1)
-        )
+        first, second = ([[sign * value for value in row[side]] for sign, row in signed] for side in (0, 1))
         return significance.unpaired(first, second, limit)
-    return significance.paired(
-        [[to * value for value in row] for to, row in zip(signs, rows.values(), strict=True)], limit
-    )
+    return significance.paired([[sign * value for value in row] for sign, row in signed], limit)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 MORE, LESS = 1, -1
+_HUGE = 1e300
 RANKS = ("p50", "p95", "p99", "max")
 
 
@@ -129,15 +130,16 @@ def _holders(
 
 def _value(holder: dict[str, Any], key: str, over: str) -> float | None:
     value = holder.get(key)
-    if value is None and _number(holder.get("never")) and holder["never"]:
+    if value is None and is_number(holder.get("never")) and holder["never"]:
         return math.inf
-    if not _number(value):
+    if not is_number(value):
         return None
     if not over:
         return float(value)
     parts = holder.get(over)
-    return value / parts if _number(parts) and parts else None
+    return value / parts if is_number(parts) and parts else None
 
 
-def _number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+def is_number(value: Any) -> TypeGuard[float]:
+    """One that can be compared: a document may hold anything."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE

@@ -20,7 +20,7 @@ from twinloop.scenarios.evidence.told import (
 )
 from twinloop.scenarios.text.errors import printable
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&@])")
+_SPECIAL = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 
 
 def literal(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from twinloop.scenarios.evidence.changes import ExpectationChange, How, Scenario, VerdictChange
 from twinloop.scenarios.evidence.documents import Run, Side
-from twinloop.scenarios.evidence.figures import Figure
+from twinloop.scenarios.evidence.figures import Figure, is_number
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.words import number_of
 
@@ -27,13 +27,9 @@ DIGITS = 12
 
 
 def errors(before: Side, after: Side) -> list[str]:
-    """What ran on side A and is an error on side B."""
-    ran = {str(one.data.get("file")): one.scenario for one in before.runs}
-    return [
-        f'scenario "{ran[file]}" ran, and now it can\'t be run: {error}'
-        for file, error in after.errors
-        if file in ran
-    ]
+    """What is an error on side B, and wasn't on side A."""
+    known = [file for file, _ in before.errors]
+    return [f"{file} can't be run: {error}" for file, error in after.errors if file not in known]
 
 
 def changed(before: list[Run], after: list[Run]) -> list[str]:
@@ -163,7 +159,7 @@ def _expectations(one: Scenario, ruled: bool) -> None:
         one.expectations.append(
             ExpectationChange(
                 text,
-                next(str(told.get("unit")) for side in found for told in side if told is not None),
+                next(str(told.get("unit")) for told in found[0] if told is not None),
                 _value(found[0]),
                 _value(found[1]),
                 (sum(held[0]), sum(held[1])),
@@ -190,7 +186,7 @@ def _value(side: list[dict[str, Any] | None]) -> float | None:
     values = []
     for told in side:
         measured = None if told is None else math.inf if told.get("never") is True else told.get("measured")
-        if isinstance(measured, int | float):
+        if measured == math.inf or is_number(measured):
             values.append(float(measured))
     if not values:
         return None

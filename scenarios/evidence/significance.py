@@ -21,6 +21,7 @@ import math
 import random
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 ALPHA = 0.05
 """the share of reports with a false alarm where nothing has changed"""
@@ -33,21 +34,28 @@ Rows = Sequence[Sequence[float]]
 """figure -> its value in each pair or run, all of one length"""
 
 
-def paired(differences: Rows, limit: int = RELABELLINGS) -> list[float]:
-    """For each figure, from its differences by pair: the p-value, corrected for all figures, of their sum
-    being so large by chance. 1.0 for a figure that doesn't differ in any pair. One figure alone gets the
-    plain one-sided sign-flip test."""
+class Chance(NamedTuple):
+    """p-values of figures, corrected for all of them: of being so much larger by chance, and so much
+    smaller."""
+
+    larger: list[float]
+    smaller: list[float]
+
+
+def paired(differences: Rows, limit: int = RELABELLINGS) -> Chance:
+    """From each figure's differences by pair: could their sum be chance? 1.0 for a figure that doesn't differ
+    in any pair. One figure alone gets the plain one-sided sign-flip test."""
     weights = []
     for row in differences:
         norm = math.sqrt(math.fsum(one * one for one in row))
         weights.append([one / norm for one in row] if norm else [])
     pairs = max(map(len, differences), default=0)
-    return _step_down(weights, _flips(pairs, limit), -2.0, [math.fsum(row) for row in weights])
+    return _chance(weights, _flips(pairs, limit), -2.0, [math.fsum(row) for row in weights])
 
 
-def unpaired(first: Rows, second: Rows, limit: int = RELABELLINGS) -> list[float]:
-    """The same for runs that belong to no pairs: the p-value of the mean of ``second`` being so much larger.
-    Both hold the same figures; the numbers of runs may differ."""
+def unpaired(first: Rows, second: Rows, limit: int = RELABELLINGS) -> Chance:
+    """The same for runs that belong to no pairs: could the difference of the means, ``second`` less
+    ``first``, be chance? Both hold the same figures; the numbers of runs may differ."""
     weights = []
     for one, other in zip(first, second, strict=True):
         together = [*one, *other]
@@ -55,34 +63,45 @@ def unpaired(first: Rows, second: Rows, limit: int = RELABELLINGS) -> list[float
         norm = math.sqrt(math.fsum((value - mean) ** 2 for value in together))
         weights.append([(value - mean) / norm for value in together] if norm > _TIE * abs(mean) else [])
     if not weights:
-        return []
-    return _step_down(weights, _shuffles(len(first[0]), len(second[0]), limit), 1.0, [0.0] * len(weights))
+        return Chance([], [])
+    return _chance(weights, _shuffles(len(first[0]), len(second[0]), limit), 1.0, [0.0] * len(weights))
 
 
-def _step_down(
+def _chance(
     weights: Rows, relabellings: list[tuple[int, ...]], factor: float, offsets: list[float]
-) -> list[float]:
+) -> Chance:
     """The statistic of a figure is ``offset + factor * (sum of its weights in the chosen places)``; the first
-    relabelling is the one that was seen."""
+    relabelling is the one that was seen. Figures without weights don't vary: they are chance."""
+    varying = [i for i, row in enumerate(weights) if row]
+    found = [
+        [offsets[i] + factor * sum([weights[i][place] for place in chosen]) for i in varying]
+        for chosen in relabellings
+    ]
+    out = Chance([1.0] * len(weights), [1.0] * len(weights))
+    for place, p in enumerate(_step_down(found)):
+        out.larger[varying[place]] = p
+    for place, p in enumerate(_step_down([[-one for one in row] for row in found])):
+        out.smaller[varying[place]] = p
+    return out
 
-    def statistics(chosen: tuple[int, ...]) -> list[float]:
-        return [
-            offsets[i] + factor * sum([row[place] for place in chosen]) if row else -math.inf
-            for i, row in enumerate(weights)
-        ]
 
-    seen = statistics(relabellings[0])
-    weakest_first = [i for i in sorted(range(len(weights)), key=lambda i: seen[i]) if weights[i]]
-    as_bad = [0] * len(weights)
-    for chosen in relabellings:
-        found, largest = statistics(chosen), -math.inf
+def _step_down(found: list[list[float]]) -> list[float]:
+    """p-values of figures from their statistics in each relabelling (of which the first was seen): the
+    largest is compared with the largest of all, the next with the largest of the others, and so on."""
+    seen = found[0]
+    weakest_first = sorted(range(len(seen)), key=lambda i: seen[i])
+    as_bad = [0] * len(seen)
+    for statistics in found:
+        largest = -math.inf
         for i in weakest_first:
-            largest = max(largest, found[i])
+            one = statistics[i]
+            if one > largest:
+                largest = one
             if largest >= seen[i] - _TIE:
                 as_bad[i] += 1
-    out, least = [1.0] * len(weights), 0.0
+    out, least = [1.0] * len(seen), 0.0
     for i in reversed(weakest_first):
-        out[i] = least = max(least, as_bad[i] / len(relabellings))
+        out[i] = least = max(least, as_bad[i] / len(found))
     return out
 
 
