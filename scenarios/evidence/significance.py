@@ -21,6 +21,7 @@ import math
 import random
 from collections.abc import Sequence
 from itertools import combinations
+from operator import itemgetter
 from typing import NamedTuple
 
 ALPHA = 0.05
@@ -73,10 +74,11 @@ def _chance(
     """The statistic of a figure is ``offset + factor * (sum of its weights in the chosen places)``; the first
     relabelling is the one that was seen. Figures without weights don't vary: they are chance."""
     varying = [i for i, row in enumerate(weights) if row]
-    found = [
-        [offsets[i] + factor * sum([weights[i][place] for place in chosen]) for i in varying]
-        for chosen in relabellings
-    ]
+    found = []
+    for chosen in relabellings:
+        # itemgetter of one place gives no tuple, of none it can't be made
+        pick = itemgetter(*chosen) if len(chosen) > 1 else lambda row, few=chosen: [row[at] for at in few]
+        found.append([offsets[i] + factor * sum(pick(weights[i])) for i in varying])
     out = Chance([1.0] * len(weights), [1.0] * len(weights))
     for place, p in enumerate(_step_down(found)):
         out.larger[varying[place]] = p
