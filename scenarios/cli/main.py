@@ -33,7 +33,7 @@ from twinloop.scenarios.cli import (
     serve,
 )
 from twinloop.scenarios.components import command as component_commands
-from twinloop.scenarios.evidence import diff_command
+from twinloop.scenarios.evidence.diff import command as diff_command
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from twinloop.scenarios.evidence.documents import Run
-from twinloop.scenarios.evidence.figures import Figure
+from twinloop.scenarios.evidence.diff.documents import Run
+from twinloop.scenarios.evidence.diff.figures import Figure
 
 MARGIN = 0.05
 FLOOR_NS = 100

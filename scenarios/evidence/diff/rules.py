@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from twinloop.scenarios.evidence.changes import ExpectationChange, How, Scenario, VerdictChange
-from twinloop.scenarios.evidence.documents import Run, Side
-from twinloop.scenarios.evidence.figures import Figure, is_number
+from twinloop.scenarios.evidence.diff.changes import ExpectationChange, How, Scenario, VerdictChange
+from twinloop.scenarios.evidence.diff.documents import Run, Side
+from twinloop.scenarios.evidence.diff.figures import Figure, is_number
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.words import number_of
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.evidence.documents import results_of
-from twinloop.scenarios.evidence.markdown import literal
+from twinloop.scenarios.evidence.diff.documents import results_of
+from twinloop.scenarios.evidence.diff.markdown import literal
 
 RANK = {
     "count": 10,

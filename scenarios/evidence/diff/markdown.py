@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from twinloop.scenarios.evidence.changes import Change, Difference, Mark, Scenario
-from twinloop.scenarios.evidence.told import (
+from twinloop.scenarios.evidence.diff.changes import Change, Difference, Mark, Scenario
+from twinloop.scenarios.evidence.diff.told import (
     chance_text,
     headline,
     held_text,

@@ -13,7 +13,7 @@ import typer
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from twinloop.scenarios.evidence.changes import Change, Difference, Scenario
+    from twinloop.scenarios.evidence.diff.changes import Change, Difference, Scenario
 
 WORSE = 1
 FORMAT = 1
@@ -49,10 +49,10 @@ def diff(
     an expectation, samples missed or lost by a cause that wasn't there. 0 when nothing did, 3 for usage
     errors.
     """
-    from twinloop.scenarios.evidence.difference import compared
-    from twinloop.scenarios.evidence.documents import read
-    from twinloop.scenarios.evidence.markdown import markdown
-    from twinloop.scenarios.evidence.told import report
+    from twinloop.scenarios.evidence.diff.difference import compared
+    from twinloop.scenarios.evidence.diff.documents import read
+    from twinloop.scenarios.evidence.diff.markdown import markdown
+    from twinloop.scenarios.evidence.diff.told import report
     from twinloop.scenarios.report.console import console_of
 
     before, after = _sides(results, against or [])
@@ -119,7 +119,7 @@ def _write(flag: str, target: str, text: str) -> None:
 
 def as_json(found: Difference) -> dict[str, Any]:
     """The comparison for programs. A figure that never came is null."""
-    from twinloop.scenarios.evidence.significance import ALPHA
+    from twinloop.scenarios.evidence.diff.significance import ALPHA
 
     return {
         "format": FORMAT,

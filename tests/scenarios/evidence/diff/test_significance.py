@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from tests.scenarios.evidence.rates import most_of
-from twinloop.scenarios.evidence.significance import (
+from tests.scenarios.evidence.diff.rates import most_of
+from twinloop.scenarios.evidence.diff.significance import (
     ALPHA,
     RELABELLINGS,
     enough_unpaired,

@@ -11,8 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from twinloop.scenarios.evidence.changes import Change, Difference, ExpectationChange, How, Mark, Scenario
-from twinloop.scenarios.evidence.significance import ALPHA, RELABELLINGS
+from twinloop.scenarios.evidence.diff.changes import (
+    Change,
+    Difference,
+    ExpectationChange,
+    How,
+    Mark,
+    Scenario,
+)
+from twinloop.scenarios.evidence.diff.significance import ALPHA, RELABELLINGS
 from twinloop.scenarios.report.console import UNWRAPPED
 from twinloop.scenarios.text.errors import printable
 from twinloop.scenarios.text.units import show_duration, show_number, show_ratio, show_size

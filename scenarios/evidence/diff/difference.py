@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from twinloop.scenarios.evidence import rules, significance
-from twinloop.scenarios.evidence.changes import MARGIN, Change, Difference, How, Mark, Scenario
-from twinloop.scenarios.evidence.documents import Run, Side
-from twinloop.scenarios.evidence.figures import Figure, figures_of
-from twinloop.scenarios.evidence.samples import blocks, read_samples
+from twinloop.scenarios.evidence.diff import rules, significance
+from twinloop.scenarios.evidence.diff.changes import MARGIN, Change, Difference, How, Mark, Scenario
+from twinloop.scenarios.evidence.diff.documents import Run, Side
+from twinloop.scenarios.evidence.diff.figures import Figure, figures_of
+from twinloop.scenarios.evidence.diff.samples import blocks, read_samples
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 
 

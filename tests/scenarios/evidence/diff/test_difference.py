@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.evidence.rates import most_of
+from tests.scenarios.evidence.diff.rates import most_of
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.evidence.changes import Difference, How, Mark
-from twinloop.scenarios.evidence.difference import compared
-from twinloop.scenarios.evidence.documents import Run, Side
-from twinloop.scenarios.evidence.significance import ALPHA
+from twinloop.scenarios.evidence.diff.changes import Difference, How, Mark
+from twinloop.scenarios.evidence.diff.difference import compared
+from twinloop.scenarios.evidence.diff.documents import Run, Side
+from twinloop.scenarios.evidence.diff.significance import ALPHA
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.report.document import entry, text
 from twinloop.scenarios.runner import Options, run
