@@ -8,11 +8,13 @@ are booted, as they would be before t = 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import Loaded, load, of_an_old_format, of_ignored_packages
+from twinloop.scenarios.file.settings import Setting
 from twinloop.scenarios.judging.thresholds import expectation_errors, read_expectations
 from twinloop.scenarios.planning.earliest import in_vain
 from twinloop.scenarios.planning.feasibility import warnings
@@ -35,12 +37,12 @@ class Checked:
     spec: WorldSpec | None = None
 
 
-def checked(file: Path) -> Checked:
-    """All mistakes of a scenario file, in the order in which they are looked for; raises HostLimitError when
-    this machine hasn't the room."""
+def checked(file: Path, settings: Sequence[Setting] = ()) -> Checked:
+    """All mistakes of a scenario file, with what a command line sets in it, in the order in which they are
+    looked for; raises HostLimitError when this machine hasn't the room."""
     found = Checked()
     try:
-        loaded = found.loaded = load(file)
+        loaded = found.loaded = load(file, settings)
     except ScenarioError as error:
         found.errors = error.all
         return found

@@ -75,6 +75,15 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
     # what waits for the wall's clock can't begin anew
     hurried = options.speed is None and not options.places and not options.wire
     own = Host(fibers=not hurried)
+    try:
+        return run_in(loaded, options, own)
+    finally:
+        own.close()
+
+
+def run_in(loaded: Loaded, options: Options, own: Host) -> Result:
+    """As ``run``, in a host that is kept for the next run: its components are compiled once. A call that
+    takes longer than the host hoped for begins the run anew."""
     worlds: list[World] = []
     told = options.started
 
@@ -86,15 +95,12 @@ def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
             world.stop()
 
     options = replace(options, started=started)
-    try:
-        while True:
-            try:
-                return _run(loaded, options, own)
-            except NeedsFibers:
-                # a component whose calls are long was met; the host knows it now, and the same happens again
-                continue
-    finally:
-        own.close()
+    while True:
+        try:
+            return _run(loaded, options, own)
+        except NeedsFibers:
+            # a component whose calls are long was met; the host knows it now, and the same happens again
+            continue
 
 
 def _run(loaded: Loaded, options: Options, host: Host) -> Result:
@@ -141,7 +147,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     require_tcp(spec, "--clock", {device.name for device in spec.devices})
     folder = Folder(options.out) if options.out is not None else None
     try:
-        with served_elsewhere(loaded.file, spec) as field_of:
+        with served_elsewhere(loaded.file, spec, loaded.document.settings) as field_of:
             wired, changed = attached(spec, field_of.places, elsewhere=True)
             wire = replace(
                 options, places=field_of.places, shown=field_of.shown, begins_ns=field_of.begins_ns
@@ -304,4 +310,6 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     ]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
+    for setting in loaded.document.settings:
+        parts += ["--set", setting]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

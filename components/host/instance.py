@@ -152,8 +152,8 @@ class Instance:
     def begin(
         self, export: str, arguments: Sequence[Any], fuel: int, arguments_at: Word | None = None
     ) -> None:
-        """Start a call with Python arguments (or as ``begin_at``) and a fuel limit; no guest code runs before
-        ``advance``."""
+        """Start a call with a fuel limit and Python arguments, or C values at that address, which stay there
+        until it has finished; no guest code runs before ``advance``."""
         if self.busy or self.fault is not None:
             self._begin_refused(export)
         if self._holds_result:
@@ -166,13 +166,8 @@ class Instance:
         call.fuel_given = self._fuel_left = fuel
         quick_set_fuel(self.block.context, amount(fuel))
 
-    def begin_at(self, export: str, arguments_at: Word, fuel: int) -> None:
-        """Start a call whose arguments are C values at that address; they must stay there until the call has
-        finished."""
-        self.begin(export, (), fuel, arguments_at)
-
     def call_at(self, export: str, arguments_at: Word, fuel: int) -> int:
-        """``begin_at`` and ``advance`` in one, for a component none of whose imports parks; returns the
+        """``begin`` and ``advance`` in one, for a component none of whose imports parks; returns the
         call's fuel."""
         if self._fibers:  # so has every component of which an import parks
             return self._call_in_slices(export, arguments_at, fuel)
@@ -210,7 +205,7 @@ class Instance:
         """``call_at`` on a fiber, for what may take long."""
         if self.linked.parks:
             self._begin_refused(export)
-        self.begin_at(export, arguments_at, fuel)
+        self.begin(export, (), fuel, arguments_at)
         return self.advance()
 
     def _too_long(self, error: int) -> NoReturn:
@@ -291,31 +286,15 @@ class Instance:
                 self.busy = True
         call.begun = True
         block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
+        context, to = block.context, block.result_to
         if self._fibers:
             call.future = quick_call_async(
-                call.function,
-                block.context,
-                at,
-                signature.takes,
-                block.result_to,
-                signature.gives,
-                block.error_to,
+                call.function, context, at, signature.takes, to, signature.gives, block.error_to
             )
             return bool(future_poll(call.future))
-        long = self._call.fuel_given > SLICE_FUEL
-        if long:
-            self._fuel_left = SLICE_FUEL
-            quick_set_fuel(block.context, amount(SLICE_FUEL))
-        error = quick_call(
-            call.function, block.context, at, signature.takes, block.result_to, signature.gives
+        block.words[ERROR] = self._in_a_slice(
+            lambda: quick_call(call.function, context, at, signature.takes, to, signature.gives)
         )
-        if long:
-            left = block.fuel()
-            if error and not left:
-                self._too_long(error)
-            quick_set_fuel(block.context, word(left + self._call.fuel_given - SLICE_FUEL))
-        if error:
-            block.words[ERROR] = error
         return True
 
     def _first_of_start(self, start: Start) -> bool:
@@ -325,18 +304,22 @@ class Instance:
             slice_fuel = ASYNC_SLICE_FUEL if self.linked.component.engine.fibers else SLICE_FUEL
             self._call.future = start.on_fiber(slice_fuel, self.block.error_at)
             return bool(future_poll(self._call.future))
-        long = self._call.fuel_given > SLICE_FUEL
-        if long:
-            self._fuel_left = SLICE_FUEL
-            quick_set_fuel(self.block.context, amount(SLICE_FUEL))
-        error = start.at_once()
-        if long:
-            left = self.block.fuel()
-            if error and not left:
-                self._too_long(error)
-            quick_set_fuel(self.block.context, word(left + self._call.fuel_given - SLICE_FUEL))
-        words[ERROR] = error
+        words[ERROR] = self._in_a_slice(start.at_once)
         return True
+
+    def _in_a_slice(self, run: Callable[[], int | None]) -> int:
+        """Run it without a fiber, and no longer than a slice; returns the address of its error, 0: none."""
+        block, more = self.block, self._call.fuel_given - SLICE_FUEL
+        if more <= 0:
+            return run() or 0
+        self._fuel_left = SLICE_FUEL
+        quick_set_fuel(block.context, amount(SLICE_FUEL))
+        error = run() or 0
+        left = block.fuel()
+        if error and not left:
+            self._too_long(error)
+        quick_set_fuel(block.context, word(left + more))
+        return error
 
     def _finish(self) -> None:
         call, words = self._call, self.block.words

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
 from twinloop.scenarios.text.errors import ScenarioError
 
@@ -24,6 +25,7 @@ def attach(
         typer.Option("--map", help="attach every device of a map that serve has written", metavar="FILE"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
@@ -59,4 +61,4 @@ def attach(
         shown=shown_at(device or [], map_file),
         attached_by=tuple(flags),
     )
-    return run_all([path], options, outputs)
+    return run_all([path], options, outputs, settings_of(set_))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
 from twinloop.scenarios.judging.verdict import SCENARIO_ERROR
 from twinloop.scenarios.text.errors import printable, shown_path
 from twinloop.scenarios.text.words import number_of
@@ -20,16 +21,16 @@ def check(
             help="scenario files, folders of them, or names of shipped scenarios", metavar="FILE|DIR..."
         ),
     ],
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="a warning exits with 1")] = False,
 ) -> int:
     """Check scenarios without running them: keys, names, components and their options, expectations, lines
     that can't hold their polls."""
     from twinloop.scenarios.checking import checked  # --help must not wait for wasmtime
-    from twinloop.scenarios.cli.finding import expand
 
-    code = 0
+    code, settings = 0, settings_of(set_)
     for file in expand(files):
-        found = checked(file)
+        found = checked(file, settings)
         for error in found.errors:
             print(f"error: {printable(str(error))}", file=sys.stderr)
         if found.errors or found.spec is None or found.loaded is None:

@@ -1,4 +1,5 @@
-"""From what stands on a command line to scenario files: files, folders of them, shipped ones by name.
+"""From what stands on a command line to scenario files: files, folders of them, shipped ones by name; and to
+what is set in them.
 
 Belongs here: which files of a folder are scenarios. Never: what is in them.
 """
@@ -8,12 +9,25 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
+
+if TYPE_CHECKING:
+    from twinloop.scenarios.file.settings import Setting
 
 FILES_MAX = 10_000
 """of one folder that are looked at"""
 SUFFIXES = (".yaml", ".yml")
+SET_HELP = "a value in place of the file's, or beside it, as in fleets.presses.count=200; may be repeated"
+"""of the flag ``--set``"""
+
+
+def settings_of(texts: list[str] | None) -> tuple[Setting, ...]:
+    """What ``--set`` was given, in that order; raises ScenarioError."""
+    from twinloop.scenarios.file.settings import parse_setting  # --help must not wait for it
+
+    return tuple(parse_setting(text) for text in texts or ())
 
 
 def expand(names: list[str]) -> list[Path]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from twinloop.devices.live.tcp import say
 from twinloop.devices.model.nodes import node_id
-from twinloop.scenarios.cli.running import Outputs, Ran, write_out
+from twinloop.scenarios.cli.running import Outputs, write_out
 from twinloop.scenarios.cli.telling import tell, until
 from twinloop.scenarios.judging.verdict import exit_code
+from twinloop.scenarios.outcome import Ran
 from twinloop.scenarios.report.console import console_of, report
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
 from twinloop.scenarios.wire.hil import Hil

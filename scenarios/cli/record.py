@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.cli.running import interruptible
+from twinloop.scenarios.interrupts import interruptible
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.text.words import number_of
 

@@ -5,15 +5,36 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.cli.finding import expand
-from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
+from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, run_many
 from twinloop.scenarios.text.errors import ScenarioError
 
+if TYPE_CHECKING:
+    from twinloop.scenarios.evidence.many import Many
+
 CLOCKS = ("virtual", "paced", "wire")
+
+_Seeds = Annotated[
+    str | None,
+    typer.Option(help="run each scenario under many seeds, and say how often it holds", metavar="1..200"),
+]
+_Jobs = Annotated[
+    int | None, typer.Option(help="with --seeds: in so many processes", min=1, max=1024, metavar="N")
+]
+_Require = Annotated[
+    str | None,
+    typer.Option(
+        help="with --seeds: PASS when at least this share of seeds is certain to hold", metavar="99%"
+    ),
+]
+_Shard = Annotated[
+    str | None,
+    typer.Option(help="with --seeds: run only this part of them, for twinloop merge", metavar="3/8"),
+]
 
 
 def run(
@@ -27,6 +48,7 @@ def run(
     board: Annotated[
         list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
     ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
     ] = None,
@@ -51,12 +73,16 @@ def run(
     speed: Annotated[
         str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
     ] = None,
+    seeds: _Seeds = None,
+    jobs: _Jobs = None,
+    require: _Require = None,
+    shard: _Shard = None,
 ) -> int:
     """Run scenarios and judge them.
 
-    Exit codes: 0 PASS or UNSURE, 1 FAIL, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA, 5 INVALID, 70 a
-    mistake in twinloop, 71 this machine, 130 ABORTED; of several scenarios the worst: 70, 2, 71, 130, 3, 5,
-    1, 4, 0.
+    Exit codes: 0 PASS or UNSURE, 1 FAIL or UNSTABLE, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA,
+    5 INVALID, 70 a mistake in twinloop, 71 this machine, 130 ABORTED; of several scenarios the worst: 70, 2,
+    71, 130, 3, 5, 1, 4, 0.
     """
     from twinloop.scenarios.runner import Options  # --help must not wait for it
 
@@ -70,7 +96,44 @@ def run(
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
-    return run_all(expand(files), options, outputs)
+    many = _many(
+        seeds,
+        jobs,
+        require,
+        shard,
+        {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual"},
+    )
+    if many is not None:
+        return run_many(expand(files), options, outputs, many, settings_of(set_))
+    return run_all(expand(files), options, outputs, settings_of(set_))
+
+
+_WHY = {
+    "--seed": "--seeds 7 is one seed, too",
+    "--check": "each run is repeated from its seed by the command that the report names, with --check",
+    "--clock": "many seeds run in simulated time, as fast as possible",
+}
+
+
+def _many(
+    seeds: str | None, jobs: int | None, require: str | None, shard: str | None, beside: dict[str, bool]
+) -> Many | None:
+    """What is asked of many seeds; ``beside``: which flags that don't go with them are given. Raises
+    ScenarioError."""
+    from twinloop.scenarios.evidence.many import Many
+    from twinloop.scenarios.evidence.seeds import read_shard
+
+    if seeds is None:
+        for flag, given in {"--jobs": jobs, "--require": require, "--shard": shard}.items():
+            if given is not None:
+                raise ScenarioError(flag, None, "", f"{flag} goes with --seeds, e.g. --seeds 1..200")
+        return None
+    for flag, given in beside.items():
+        if given:
+            raise ScenarioError(flag, None, "", f"{flag} and --seeds don't go together: {_WHY[flag]}")
+    many = Many(seeds, jobs, (require or "").strip(), None if shard is None else read_shard(shard))
+    many.check()
+    return many
 
 
 def _boards(pairs: list[str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ What one scenario dies of costs no other its result.
 from __future__ import annotations
 
 import io
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinloop.components.contract.errors import HostLimitError
+from twinloop.scenarios.interrupts import Interrupts, interruptible
 from twinloop.scenarios.judging.verdict import (
     ABORTED,
     INTERNAL_ERROR,
@@ -25,13 +24,15 @@ from twinloop.scenarios.judging.verdict import (
     exit_code,
     worst,
 )
-from twinloop.scenarios.text.errors import MachineError, ScenarioError, machine_error, printable, shown_path
-from twinloop.sim.kernel.invariants import DeviceRefused
+from twinloop.scenarios.outcome import Ran, died
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable, shown_path
 
 if TYPE_CHECKING:
-    from twinloop.scenarios.report.result import Result
+    from rich.console import Console
+
+    from twinloop.scenarios.evidence.many import Many, Seeded
+    from twinloop.scenarios.file.settings import Setting
     from twinloop.scenarios.runner import Options
-    from twinloop.sim.world import World
 
 
 STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of"
@@ -58,24 +59,15 @@ def _writable(flag: str, target: Path | None) -> None:
         raise ScenarioError(flag, None, "", f"{target}: {why}")
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What came of one scenario: a result, or what it died of."""
-
-    file: Path
-    outcome: Result | Exception
-    code: int
-
-
-def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
-    """Run scenarios, report each, write what was asked for; returns the worst exit code."""
-    from twinloop.scenarios.report.console import console_of, report  # --help must not wait for it
+def run_all(
+    scenarios: list[Path], options: Options, outputs: Outputs, settings: tuple[Setting, ...] = ()
+) -> int:
+    """Run scenarios, each with these settings, report each, write what was asked for; returns the worst exit
+    code."""
+    from twinloop.scenarios.report.console import report  # --help must not wait for it
     from twinloop.scenarios.report.total import total
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
-    console = console_of(aside=outputs.json_file == "-")
+    console = _console(outputs)
     ran: list[Ran] = []
     out = outputs.out
     stems = [file.stem for file in scenarios]
@@ -86,7 +78,7 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, replace(options, out=folder), interrupts)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
@@ -99,6 +91,51 @@ def run_all(scenarios: list[Path], options: Options, outputs: Outputs) -> int:
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
 
 
+def _console(outputs: Outputs) -> Console:
+    """Where reports go."""
+    from twinloop.scenarios.report.console import console_of  # --help must not wait for it
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, not a traceback
+    return console_of(aside=outputs.json_file == "-")
+
+
+def run_many(
+    scenarios: list[Path],
+    options: Options,
+    outputs: Outputs,
+    many: Many,
+    settings: tuple[Setting, ...] = (),
+) -> int:
+    """Run scenarios under many seeds, report each, write what was asked for; returns the worst exit code."""
+    from twinloop.scenarios.evidence.many import run_seeds
+    from twinloop.scenarios.evidence.seeds_document import written
+    from twinloop.scenarios.evidence.seeds_junit import write_seeds_junit
+    from twinloop.scenarios.file.load import load
+
+    console = _console(outputs)
+    done: list[Seeded | Ran] = []
+    with interruptible() as interrupts:
+        for file in scenarios:
+            out = outputs.out if len(scenarios) == 1 or outputs.out is None else outputs.out / file.stem
+            try:
+                done.append(
+                    run_seeds(load(file, settings), replace(options, out=out), many, interrupts, console)
+                )
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
+                done.append(_told(died(file, error)))
+            if interrupts.asked:
+                break
+        if outputs.junit is not None:
+            write_seeds_junit(outputs.junit, done)
+        if outputs.json_file is not None:
+            _write_json(outputs.json_file, written(done))
+    left = len(scenarios) - len(done)
+    codes = [one.code if isinstance(one, Ran) else int(one.summary["code"]) for one in done]
+    return worst(codes + ([ABORTED] if left else []))
+
+
 def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
     """The files that were asked for."""
     from twinloop.scenarios.report import document
@@ -109,16 +146,20 @@ def write_out(ran: list[Ran], outputs: Outputs, strict: bool) -> None:
     if outputs.json_file is None:
         return
     text = document.text([document.entry(one.file, one.outcome, one.code) for one in ran])
-    if outputs.json_file == "-":
+    _write_json(outputs.json_file, text)
+
+
+def _write_json(target: str, text: str) -> None:
+    if target == "-":
         sys.stdout.write(text)
         return
     try:
-        Path(outputs.json_file).write_text(text, encoding="utf-8")
+        Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise MachineError(f"--json {outputs.json_file}: {error.strerror}") from error
+        raise MachineError(f"--json {target}: {error.strerror}") from error
 
 
-def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
+def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
@@ -126,87 +167,31 @@ def _run_one(file: Path, options: Options, interrupts: Interrupts) -> Ran:
     try:
         try:
             interrupts.load()
-            loaded = load(file)
+            loaded = load(file, settings)
             with _progress(loaded.scenario.name) as told:
                 result = run(loaded, replace(options, progress=told, started=interrupts.started))
         finally:
             interrupts.over()
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
-        ran = died(file, error)
-        if ran.code == SCENARIO_ERROR:
-            print(f"error: {printable(str(ran.outcome))}", file=sys.stderr)
-        elif ran.code == MACHINE:
-            print(f"error: this machine: {shown_path(file)}: {printable(str(ran.outcome))}", file=sys.stderr)
-        elif ran.code == INTERNAL_ERROR:
-            traceback.print_exc()
-            print(
-                f"error: {shown_path(file)}: a mistake in twinloop itself, please report it with the lines "
-                f"above",
-                file=sys.stderr,
-            )
-        return ran
+        return _told(died(file, error))
 
 
-def died(file: Path, error: BaseException) -> Ran:
-    """What came of a scenario that has no result, and its exit code: whose mistake it was is in the type."""
-    if isinstance(error, KeyboardInterrupt):
-        return Ran(file, RuntimeError("interrupted before it began"), ABORTED)
-    assert isinstance(error, Exception)
-    if isinstance(error, ScenarioError | DeviceRefused):
-        return Ran(file, error, SCENARIO_ERROR)
-    found = error if isinstance(error, HostLimitError) else machine_error(error)
-    return Ran(file, error, INTERNAL_ERROR) if found is None else Ran(file, found, MACHINE)
-
-
-class Interrupts:
-    """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether
-    one came."""
-
-    def __init__(self) -> None:
-        self.asked, self._loading = False, True
-        self._worlds: list[World] = []
-
-    def load(self) -> None:
-        """Until a world has started there is nothing to save: a signal is a KeyboardInterrupt, one that has
-        come before, too."""
-        self._loading, self._worlds = True, []
-        if self.asked:
-            self._loading = False
-            raise KeyboardInterrupt
-
-    def started(self, world: World) -> None:
-        """From now on a signal sets a flag, and the world stops between two events."""
-        self._worlds.append(world)
-        self._loading = False
-
-    def over(self) -> None:
-        """What has come of it is told: the first signal breaks off no report or file, the second does."""
-        self._loading, self._worlds = False, []
-
-    def heard(self, number: int, frame: Any) -> None:
-        """The handler."""
-        if self._loading or (self.asked and not self._worlds):
-            self._loading, self.asked = False, True
-            raise KeyboardInterrupt
-        self.asked = True
-        for world in self._worlds:
-            world.stop()
-
-
-@contextmanager
-def interruptible() -> Iterator[Interrupts]:
-    """SIGINT, SIGTERM and SIGHUP are heard. Set explicitly: a shell's background job ignores SIGINT."""
-    interrupts = Interrupts()
-    before = {
-        number: signal.signal(number, interrupts.heard)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield interrupts
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _told(ran: Ran) -> Ran:
+    """What a scenario died of, on stderr."""
+    assert isinstance(ran.outcome, Exception)
+    if ran.code == SCENARIO_ERROR:
+        print(f"error: {printable(str(ran.outcome))}", file=sys.stderr)
+    elif ran.code == MACHINE:
+        print(f"error: this machine: {shown_path(ran.file)}: {printable(str(ran.outcome))}", file=sys.stderr)
+    elif ran.code == INTERNAL_ERROR:
+        traceback.print_exception(ran.outcome)
+        print(
+            f"error: {shown_path(ran.file)}: a mistake in twinloop itself, please report it with the lines "
+            f"above",
+            file=sys.stderr,
+        )
+    return ran
 
 
 @contextmanager

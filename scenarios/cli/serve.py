@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from twinloop.scenarios.cli.running import Outputs, died, write_out
+from twinloop.scenarios.cli.finding import SET_HELP, settings_of
+from twinloop.scenarios.cli.running import Outputs, write_out
 from twinloop.scenarios.cli.telling import status, tell, until
+from twinloop.scenarios.outcome import died
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ _MapFile = Annotated[
     Path | None, typer.Option("--map", help="write where each device is found, as JSON", metavar="FILE")
 ]
 _Seed = Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)]
+_Set = Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")]
 _Judge = Annotated[
     bool,
     typer.Option(
@@ -81,6 +84,7 @@ def serve(
     broker: _Broker = None,
     map_file: _MapFile = None,
     seed: _Seed = None,
+    set_: _Set = None,
     judge: _Judge = False,
     broker_port: _BrokerPort = 1883,
     lead: _Lead = "5 s",
@@ -117,7 +121,7 @@ def serve(
             raise ScenarioError("--for", None, "", "with --judge it lasts as long as the scenario's duration")
         lead_ns = _lead_ns(lead)
         try:
-            loaded, whole = scenario_of(file, seed)
+            loaded, whole = scenario_of(file, seed, set_)
             return judge_gateway(
                 loaded, whole, host, (*ports, broker_port), publish_to, map_file, outputs, lead_ns
             )
@@ -132,7 +136,7 @@ def serve(
             "",
             "goes with --judge: without it there is no result",
         )
-    spec, left_out = _planned(file, seed, publish_to is not None)
+    spec, left_out = _planned(file, seed, publish_to is not None, set_)
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
     _serve_until(spec, host, ports, publish_to, map_file, lasts_ns, begin)
@@ -193,8 +197,8 @@ def _broker(url: str) -> tuple[str, int]:
     return host, port
 
 
-def scenario_of(file: str, seed: int | None) -> tuple[Loaded, WorldSpec]:
-    """A scenario and what it comes to; raises ScenarioError."""
+def scenario_of(file: str, seed: int | None, texts: list[str] | None = None) -> tuple[Loaded, WorldSpec]:
+    """A scenario, with what ``--set`` says, and what it comes to; raises ScenarioError."""
     from twinloop.components.host.host import Host
     from twinloop.scenarios.file.load import find, load
     from twinloop.scenarios.planning.plan import Planner
@@ -204,16 +208,18 @@ def scenario_of(file: str, seed: int | None) -> tuple[Loaded, WorldSpec]:
         raise ScenarioError(file, None, "", "it is a folder: one scenario is served at a time")
     host = Host()
     try:
-        loaded = load(path)
+        loaded = load(path, settings_of(texts))
         return loaded, Planner(loaded, host, seed).world()
     finally:
         host.close()
 
 
-def _planned(file: str, seed: int | None, broker: bool) -> tuple[WorldSpec, list[str]]:
+def _planned(
+    file: str, seed: int | None, broker: bool, texts: list[str] | None
+) -> tuple[WorldSpec, list[str]]:
     from twinloop.scenarios.wire.wire import served
 
-    spec, left_out = served(scenario_of(file, seed)[1], broker)
+    spec, left_out = served(scenario_of(file, seed, texts)[1], broker)
     if not broker and all(device.speaks.publishes for device in spec.devices):
         raise ScenarioError(file, None, "", "all its devices publish: say where, with --broker mqtt://HOST")
     return spec, left_out

@@ -5,6 +5,7 @@ Belongs here: reading and shapes. Never: wiring (plan.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.models import Models
 from twinloop.scenarios.file.schema import Scenario
+from twinloop.scenarios.file.settings import Setting, with_settings
 from twinloop.scenarios.text.document import Document, parse_document, read_text
 from twinloop.scenarios.text.errors import ScenarioError, nearest, shown_path
 
@@ -57,18 +59,19 @@ def of_ignored_packages(loaded: Loaded) -> list[str]:
     return [text for name in names for text in catalog.ignored(name)]
 
 
-def load(file: Path) -> Loaded:
-    """Read and check a scenario file; raises ScenarioError."""
-    return load_text(read_text(file), file)
+def load(file: Path, settings: Sequence[Setting] = ()) -> Loaded:
+    """Read and check a scenario file, with what a command line sets in it; raises ScenarioError."""
+    return load_text(read_text(file), file, settings)
 
 
-def load_text(text: str, file: Path = Path("scenario.yaml")) -> Loaded:
+def load_text(text: str, file: Path = Path("scenario.yaml"), settings: Sequence[Setting] = ()) -> Loaded:
     """The same from text; ``file`` is named in errors and is what relative paths start from."""
     document = parse_document(text, file)
     if not format_1.is_of_format_1(document.data):
-        return _checked(document)
+        return _checked(with_settings(document, settings))
     today, words = format_1.text_of_today(text)
-    return replace(_checked(parse_document(today, file)), old_words=("format: 1", *words))
+    loaded = _checked(with_settings(parse_document(today, file), settings))
+    return replace(loaded, old_words=("format: 1", *words))
 
 
 def load_data(data: Any, file: Path) -> Loaded:

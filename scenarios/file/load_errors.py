@@ -77,6 +77,6 @@ def _in_file(document: Document, location: Location) -> Location:
     if location[:1] == ("overrides",):
         location = ("fleets", *location[1:])
     parts = [part for part in location if not (isinstance(part, str) and part[:1] + part[-1:] == "[]")]
-    while len(parts) > 1 and tuple(parts) not in document.lines and tuple(parts[:-1]) not in document.lines:
+    while len(parts) > 1 and not document.has(tuple(parts)) and not document.has(tuple(parts[:-1])):
         parts.pop()
     return tuple(parts)

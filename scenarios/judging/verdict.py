@@ -19,6 +19,8 @@ class Verdict(StrEnum):
     """this machine couldn't keep the wire's pace"""
     FAIL = "FAIL"
     """an expectation doesn't hold, or what was read was never shown and no expectation speaks of it"""
+    UNSTABLE = "UNSTABLE"
+    """of a scenario under many seeds: some of them FAIL; a single run never has it"""
     NO_DATA = "NO-DATA"
     """an expectation had nothing to measure, or there is none"""
     UNSURE = "UNSURE"
@@ -27,8 +29,8 @@ class Verdict(StrEnum):
 
 
 EXIT_CODES = {
-    Verdict.BROKEN: 2, Verdict.ABORTED: 130, Verdict.INVALID: 5, Verdict.FAIL: 1, Verdict.NO_DATA: 4,
-    Verdict.UNSURE: 0, Verdict.PASS: 0,
+    Verdict.BROKEN: 2, Verdict.ABORTED: 130, Verdict.INVALID: 5, Verdict.FAIL: 1,
+    Verdict.UNSTABLE: 1, Verdict.NO_DATA: 4, Verdict.UNSURE: 0, Verdict.PASS: 0,
 }  # fmt: skip
 SCENARIO_ERROR = 3
 """also of a wrong flag or command"""
@@ -48,6 +50,14 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     nothing can hold."""
     found = list(verdicts)
     return min(found, key=_ORDER.index) if found else Verdict.NO_DATA
+
+
+def of_seeds(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of one scenario from those of its runs under many seeds: where only some FAIL it is
+    UNSTABLE; without any run it is NO-DATA."""
+    found = list(verdicts)
+    first = overall(found)
+    return Verdict.UNSTABLE if first is Verdict.FAIL and any(one is not first for one in found) else first
 
 
 def on_the_wire(verdict: Verdict, kept: bool) -> Verdict:

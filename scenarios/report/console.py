@@ -27,6 +27,7 @@ STYLES = {
     Verdict.FAIL: "bold red",
     Verdict.BROKEN: "bold white on red",
     Verdict.ABORTED: "bold yellow",
+    Verdict.UNSTABLE: "bold red",
     Verdict.UNSURE: "bold yellow",
     Verdict.NO_DATA: "bold yellow",
     Verdict.INVALID: "bold red",
@@ -198,13 +199,17 @@ def measured_text(one: Judged) -> str:
         return "no data"
     if one.never:
         return "never"
-    unit = one.unit
+    return value_text(value, one.unit, one.expectation.bound_unit)
+
+
+def value_text(value: float, unit: str, bound_unit: str) -> str:
+    """A value with its unit; ``bound_unit``: of a ``value``, the point's own."""
     if unit == "ns":
         return show_duration(value)
     if unit == "bytes":
         return show_size(value)
     if unit == "value":
-        return f"{show_number(value)} {one.expectation.bound_unit}".rstrip()
+        return f"{show_number(value)} {bound_unit}".rstrip()
     return show_ratio(value) if unit == "ratio" else show_number(value)
 
 

@@ -31,6 +31,12 @@ def write_junit(path: Path, results: Sequence[tuple[Path, Result | Exception]], 
             ET.SubElement(case, "error", message=str(result) or type(result).__name__)
         else:
             _suite(suite, result, strict)
+    save(root, path)
+
+
+def save(root: ET.Element, path: Path) -> None:
+    """Count each suite's cases and write the file; raises MachineError when it can't be written."""
+    for suite in root:
         for kind, tag in (
             ("tests", "testcase"),
             ("failures", "testcase/failure"),

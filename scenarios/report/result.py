@@ -366,6 +366,7 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
             "published": uplink.counts.published,
             "resent": uplink.counts.resent,
             "window_peak": uplink.counts.window_peak,
+            "window": uplink.spec.window,
             "link": _link(world, gateway),
         },
         "store": None
@@ -376,6 +377,7 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
             "waiting": store.waiting,
             "waiting_peak": store.waiting_peak,
             "peak_bytes": store.peak_bytes,
+            "capacity_bytes": store.spec.capacity_bytes,
             "syncs": store.syncs,
             "flash_bytes": store.flash_bytes,
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,32 @@ class Document:
     file: Path
     data: Any
     lines: dict[Location, int]
+    set_by: dict[Location, str] = field(default_factory=dict)
+    """path -> the PATH=VALUE of a command line that put it there, for each key and value that has no line
+    because of that"""
+    settings: tuple[str, ...] = ()
+    """all of those, in their order"""
 
     def line(self, location: Location) -> int | None:
-        """The line of a path, or of the nearest path above it."""
-        for end in range(len(location), -1, -1):
-            if location[:end] in self.lines:
-                return self.lines[location[:end]]
-        return None
+        """The line of a path, or of the nearest path above it; None where that was set."""
+        return self.lines.get(self._nearest(location))
+
+    def has(self, location: Location) -> bool:
+        """Is there a key or a value at that path, whose place can be told?"""
+        return location in self.lines or location in self.set_by
 
     def error(self, location: Location, text: str) -> ScenarioError:
-        """A ScenarioError at a path."""
-        return ScenarioError(shown_path(self.file), self.line(location), path_text(location), text)
+        """A ScenarioError at a path. Of what a command line has set it names the setting in place of a line;
+        elsewhere it says what was set beside it."""
+        file, setting = shown_path(self.file), self.set_by.get(self._nearest(location))
+        if setting is not None:
+            return ScenarioError(f"{file}: --set {setting}", None, path_text(location), text)
+        beside = " ".join(f"--set {one}" for one in self.settings)
+        return ScenarioError(file, self.line(location), path_text(location), text, beside)
+
+    def _nearest(self, location: Location) -> Location:
+        """The longest part of a path whose place can be told."""
+        return next((location[:end] for end in range(len(location), 0, -1) if self.has(location[:end])), ())
 
 
 class _Loader(yaml.SafeLoader):
@@ -131,19 +146,7 @@ def compose(text: str) -> Any:
 def parse_document(text: str, file: Path) -> Document:
     """Parse the text of a scenario."""
     name = shown_path(file)
-    if text.count(",") + text.count("\n") > NODES_MAX:  # before a parser takes its time
-        raise ScenarioError(name, None, "", f"more than {NODES_MAX} values")
-    try:
-        node = compose(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ScenarioError(
-            name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ScenarioError(name, None, "", f"YAML: {error}") from error
-    except RecursionError as error:
-        raise ScenarioError(name, None, "", f"nested deeper than {DEPTH_MAX}") from error
+    node = _composed(text, name)
     if node is None:
         raise ScenarioError(name, 1, "", "the file is empty; expected a mapping that begins with format: 2")
     if not isinstance(node, yaml.MappingNode):
@@ -155,11 +158,40 @@ def parse_document(text: str, file: Path) -> Document:
     return Document(file, data, lines)
 
 
+def parse_value(text: str, name: str, at: Location) -> Any:
+    """The plain data of a value that stands in no file: what the text would mean at that path of one. Raises
+    ScenarioError, which names ``name`` and no line."""
+    try:
+        node = _composed(text, name)
+        return None if node is None else _Builder(name, {}, lined=False).build(node, at)
+    except ScenarioError as error:
+        raise ScenarioError(name, None, error.path, error.text) from error
+
+
+def _composed(text: str, name: str) -> Any:
+    """The nodes of a text, None of an empty one; raises ScenarioError."""
+    if text.count(",") + text.count("\n") > NODES_MAX:  # before a parser takes its time
+        raise ScenarioError(name, None, "", f"more than {NODES_MAX} values")
+    try:
+        return compose(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ScenarioError(
+            name, mark.line + 1 if mark else None, "", f"YAML: {error.problem or error.context}"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ScenarioError(name, None, "", f"YAML: {error}") from error
+    except (ValueError, OverflowError) as error:  # "\UFFFFFFFF", as the parser takes it
+        raise ScenarioError(name, None, "", f"YAML: an escape or a number out of range: {error}") from error
+    except RecursionError as error:
+        raise ScenarioError(name, None, "", f"nested deeper than {DEPTH_MAX}") from error
+
+
 class _Builder:
     """Nodes to plain data, noting lines and refusing what YAML allows and we don't."""
 
-    def __init__(self, name: str, lines: dict[Location, int]) -> None:
-        self._name, self._lines = name, lines
+    def __init__(self, name: str, lines: dict[Location, int], lined: bool = True) -> None:
+        self._name, self._lines, self._lined = name, lines, lined
         self._nodes = 0
         self._scalars = yaml.constructor.SafeConstructor()
         self._resolver = _Loader("")
@@ -186,12 +218,8 @@ class _Builder:
             raise self._refuse(node, at, f"the YAML tag {node.tag} is not used here")
         if kind in ("int", "float") and len(node.value) > NUMBER_DIGITS_MAX:
             raise self._refuse(node, at, f"a number of more than {NUMBER_DIGITS_MAX} digits")
-        if (
-            kind == "str"
-            and not node.value.isascii()
-            and any("\ud800" <= letter <= "\udfff" for letter in node.value)
-        ):
-            raise self._refuse(node, at, "text with half a surrogate pair")
+        if kind == "str":
+            self._require_letters(node, at)
         return self._scalars.construct_object(node)
 
     def _mapping(self, node: Any, at: Location) -> dict[str, Any]:
@@ -201,19 +229,21 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._refuse(key_node, at, "a key must be a plain word")
             key = key_node.value
+            self._require_letters(key_node, at)
             if key == "<<":
                 raise self._refuse(key_node, at, "merge keys (<<) are not used here")
             line = key_node.start_mark.line + 1
             if key in out:
-                raise ScenarioError(
-                    self._name,
-                    line,
-                    path_text((*at, key)),
-                    f"duplicate key, first given in line {first[key]}",
-                )
+                where = f", first given in line {first[key]}" if self._lined else ""
+                raise ScenarioError(self._name, line, path_text((*at, key)), f"duplicate key{where}")
             self._lines[(*at, key)] = first[key] = line
             out[key] = self.build(value_node, (*at, key))
         return out
+
+    def _require_letters(self, node: Any, at: Location) -> None:
+        """No halves of what takes two escapes: nothing could be written with them."""
+        if not node.value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self._refuse(node, at, "text with half a surrogate pair")
 
     def _refuse(self, node: Any, at: Location, text: str) -> ScenarioError:
         return ScenarioError(self._name, node.start_mark.line + 1, path_text(at), text)

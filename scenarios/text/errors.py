@@ -16,11 +16,12 @@ _KNOWN_SHOWN_MAX = 20
 
 
 class ScenarioError(Exception):
-    """One mistake in one scenario; ``str`` is the whole message: ``file:line: $.path: text``."""
+    """One mistake in one scenario; ``str`` is the whole message: ``file:line: $.path: text``, and behind it,
+    in brackets, what a command line has set ``beside`` the place."""
 
-    def __init__(self, file: str, line: int | None, path: str, text: str) -> None:
-        super().__init__(file, line, path, text)
-        self.file, self.line, self.path, self.text = file, line, path, text
+    def __init__(self, file: str, line: int | None, path: str, text: str, beside: str = "") -> None:
+        super().__init__(file, line, path, text, beside)
+        self.file, self.line, self.path, self.text, self.beside = file, line, path, text, beside
         self.more: list[ScenarioError] = []
         """further mistakes that were found with it"""
 
@@ -28,11 +29,13 @@ class ScenarioError(Exception):
     def all(self) -> list[ScenarioError]:
         """It and those that were found with it, each for itself."""
         count = f" (and {len(self.more)} more)" if self.more else ""
-        return [ScenarioError(self.file, self.line, self.path, self.text.removesuffix(count)), *self.more]
+        text = self.text.removesuffix(count)
+        return [ScenarioError(self.file, self.line, self.path, text, self.beside), *self.more]
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.path}: {self.text}" if self.path else f"{where}: {self.text}"
+        told = f"{where}: {self.path}: {self.text}" if self.path else f"{where}: {self.text}"
+        return f"{told} (with {self.beside})" if self.beside else told
 
 
 class MachineError(Exception):

@@ -45,9 +45,9 @@ class OtherProcess:
 
 
 @contextmanager
-def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
-    """Serve the devices of a scenario from a process of its own, for as long as this lasts; raises
-    ScenarioError."""
+def served_elsewhere(file: Path, spec: WorldSpec, settings: tuple[str, ...] = ()) -> Iterator[OtherProcess]:
+    """Serve the devices of a scenario, with what was set in it, from a process of its own, for as long as
+    this lasts; raises ScenarioError."""
     wanted = [device for device in spec.devices if device.speaks.scheme]
     if not wanted:
         raise ScenarioError(
@@ -55,7 +55,10 @@ def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
         )
     for patience in PATIENCE:
         with _process(
-            file, spec, time.monotonic_ns() + patience * (START_NS + START_OF_EACH_NS * len(spec.devices))
+            file,
+            spec,
+            settings,
+            time.monotonic_ns() + patience * (START_NS + START_OF_EACH_NS * len(spec.devices)),
         ) as found:
             if found is not None:
                 yield found
@@ -66,7 +69,9 @@ def served_elsewhere(file: Path, spec: WorldSpec) -> Iterator[OtherProcess]:
 
 
 @contextmanager
-def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[OtherProcess | None]:
+def _process(
+    file: Path, spec: WorldSpec, settings: tuple[str, ...], begins_ns: int
+) -> Iterator[OtherProcess | None]:
     """It serves from that instant on; None: it didn't come up by then. Raises ScenarioError when it ended
     instead."""
     with tempfile.TemporaryDirectory(prefix="twinloop-") as folder:
@@ -85,6 +90,7 @@ def _process(file: Path, spec: WorldSpec, begins_ns: int) -> Iterator[OtherProce
             str(found),
         ]
         command += ["--seed", str(spec.seed), "--begin", str(begins_ns)]
+        command += [part for setting in settings for part in ("--set", setting)]
         # its stdin is a pipe that nobody writes to: when this process is gone, however it ended, so is that
         # one
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}

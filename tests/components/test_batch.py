@@ -124,7 +124,7 @@ def test_argument_blocks_are_what_the_codec_writes(host: Host) -> None:
         policy.begin("decide", (Origin("presses/1", 5), batch, state), FUEL)
         fuel_typed = policy.advance()
         typed = policy.result()
-        policy.begin_at("decide", block.word, FUEL)
+        policy.begin("decide", (), FUEL, block.word)
         assert policy.advance() == fuel_typed
         assert policy.result() == typed
         assert forward_lane(policy.result_at) == 2

@@ -57,7 +57,7 @@ class Side:
     named: list[str]
     runs: list[Run] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
-    """(scenario file, error) of what couldn't be run"""
+    """(scenario file and seed, error) of what couldn't be run"""
 
     def of(self, scenario: str) -> dict[int, Run]:
         """The runs of a scenario, by seed, in order."""
@@ -67,8 +67,8 @@ class Side:
 
 
 def results_of(document: dict[str, Any]) -> list[Any]:
-    """The results of a document, of whichever shape: a list ``results``, a list ``runs`` (one scenario under
-    many seeds), or entries of the first that hold the second."""
+    """The results of a document, of whichever shape: a list ``results`` (one entry a scenario and seed), a
+    list ``runs``, or entries of the first that hold the second."""
     entries: list[Any] = []
     for key in ("results", "runs"):
         listed = document.get(key)
@@ -145,7 +145,8 @@ def _read_document(path: Path, folder: Path | None, side: Side) -> None:
         raise ScenarioError(file, None, "", f"expected results or runs, got a document without any; {_CURE}")
     for number, one in enumerate(entries):
         if isinstance(one, dict) and one.get("kind") == "error":
-            side.errors.append((str(one.get("file")), str(one.get("error"))))
+            seed = f" with seed {one['seed']}" if one.get("seed") is not None else ""
+            side.errors.append((f"{one.get('file')}{seed}", str(one.get("error"))))
             continue
         side.runs.append(Run(file, _checked(one, file, number), folder))
 

@@ -28,8 +28,8 @@ DIGITS = 12
 
 def errors(before: Side, after: Side) -> list[str]:
     """What is an error on side B, and wasn't on side A."""
-    known = [file for file, _ in before.errors]
-    return [f"{file} can't be run: {error}" for file, error in after.errors if file not in known]
+    known = [where for where, _ in before.errors]
+    return [f"{where} can't be run: {error}" for where, error in after.errors if where not in known]
 
 
 def changed(before: list[Run], after: list[Run]) -> list[str]:

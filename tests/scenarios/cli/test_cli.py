@@ -375,6 +375,8 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a YAML tag": ("seed: 7", "seed: !!int 0x10", "$.seed: the YAML tag"),
     "a huge number": ("seed: 7", f"seed: {'9' * 5000}", "$.seed: a number of more than 40 digits"),
     "deep nesting": ("seed: 7", f"seed: {'[' * 3000}", "nested deeper than 32"),
+    "half of one in a key": ("seed: 7", 'seed: 7\n"\\ud800": 1', "half a surrogate pair"),
+    "an escape out of range": ("seed: 7", 'seed: 7\ndescription: "\\UFFFFFFFF"', "out of range"),
     "half a surrogate pair": ("seed: 7", 'seed: 7\ndescription: "\\ud800"', "half a surrogate pair"),
     "a long file name": ("route.wasm", f"{'a' * 300}.wasm", "a file name of more than 250 characters"),
     "an empty timeline": ("expect:", "timeline:\nexpect:", "$.timeline: expected a list, got nothing"),
