@@ -89,14 +89,14 @@ def how_text(one: Scenario, margin: float) -> list[str]:
     seeds = [seeds_text([run.seed for run in runs]) for runs in (one.before, one.after)]
     if one.how is How.SAME:
         return [f"{seeds[0]}: both sides are the same to the last event."]
-    relabelled = f"all relabellings, or {RELABELLINGS} of them"
+    relabelled = f"all relabellings, or at least {RELABELLINGS} of them"
     rate = (
         f"{number_of(one.tested, 'figure')} tested together ({relabelled}; Westfall and Young within a "
         f"scenario, Holm over scenarios). A figure is a regression when it is significantly worse {beyond}. "
         f"Where nothing has changed, at most {show_ratio(ALPHA)} of such reports raise a false alarm "
         "about figures."
     )
-    rules = "Verdicts, expectations and causes that weren't there are compared by rule, not tested."
+    rules = "Verdicts, expectations and new causes of the gateway's own are compared by rule, not tested."
     if one.how is How.PAIRED:
         return [f"{seeds[0]} on both sides, paired by seed.", rate, rules]
     if one.how is How.UNPAIRED:

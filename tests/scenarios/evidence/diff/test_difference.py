@@ -132,7 +132,8 @@ def test_within_the_margin_it_is_none(same: list[Entry], slow: list[Entry]) -> N
 
 
 def test_no_alarms_between_seeds_of_the_same_thing(same: list[Entry]) -> None:
-    """40 pairs of eight seeds each, with no margin: each report may raise an alarm in 5 % of the cases."""
+    """40 pairs of eight seeds each, with no margin: each report may raise an alarm in 5 % of the cases. They
+    share a pool of runs, for speed."""
     dice = random.Random(1)
     alarms = 0
     for _ in range(40):
@@ -247,6 +248,22 @@ def test_books_and_verdicts(same: list[Entry]) -> None:
     assert [(one.before, one.after, one.worse) for one in back.scenarios[0].verdicts] == [
         ("FAIL", "PASS", False)
     ]
+
+
+def test_a_new_cause_of_the_field_is_tested_and_one_of_the_gateway_is_not(same: list[Entry]) -> None:
+    for cause, found_by_rule in (("timeout", 0), ("driver-fault", 1)):
+        after = copy.deepcopy(same[8:16])
+        after[0]["ledger"]["missed"] = {cause: 10}
+        found = compared(side(reseeded(same[:8])), side(reseeded(after)))
+        assert found.scenarios[0].how is How.PAIRED
+        assert len(found.scenarios[0].findings) == found_by_rule
+        assert f"samples missed {cause}" not in regressions(found)  # one seed of eight
+        for one in after:
+            one["ledger"]["missed"] = {cause: 10}
+        found = compared(side(reseeded(same[:8])), side(reseeded(after)))
+        assert f"samples missed {cause}" in regressions(found)
+    alone = one_seed(same[0], lambda after: after["ledger"].update(missed={"timeout": 1}))
+    assert alone.scenarios[0].findings == ["1 sample missed with the cause timeout; before, none was"]
 
 
 def test_a_rank_that_never_comes_is_worse_than_any(same: list[Entry]) -> None:
