@@ -45,8 +45,8 @@ class Mark(StrEnum):
 
 @dataclass
 class Change:
-    """A figure before and after: means over the runs. ``p``: of its being chance, corrected; None where it
-    isn't tested."""
+    """A figure before and after: means over the runs, infinite where it never came in any of them. ``p``: of
+    its being chance, corrected; None where it isn't tested."""
 
     name: str
     figure: Figure
@@ -54,12 +54,14 @@ class Change:
     after: float
     p: float | None = None
     mark: Mark = Mark.NONE
+    never: tuple[int, int] = (0, 0)
+    """runs in which it never came; in the mean such a run counts with ten times the largest that came"""
 
     @property
     def ratio(self) -> float | None:
-        """After by before; None from 0."""
-        if math.isinf(self.before):
-            return None if math.isinf(self.after) else 0.0
+        """After by before; None from 0, and where one never came."""
+        if math.isinf(self.before) or math.isinf(self.after) or any(self.never):
+            return None
         return self.after / self.before if self.before else None
 
     @property

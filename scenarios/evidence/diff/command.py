@@ -118,7 +118,7 @@ def _write(flag: str, target: str, text: str) -> None:
 
 
 def as_json(found: Difference) -> dict[str, Any]:
-    """The comparison for programs. A figure that never came is null."""
+    """The comparison for programs. A figure that never came in any run is null."""
     from twinloop.scenarios.evidence.diff.significance import ALPHA
 
     return {
@@ -176,6 +176,7 @@ def _figure(change: Change) -> dict[str, Any]:
         "a": _number(change.before),
         "b": _number(change.after),
         "ratio": _number(change.ratio),
+        "never": {"a": change.never[0], "b": change.never[1]},
         "p": change.p,
         "mark": change.mark.value,
     }

@@ -117,16 +117,18 @@ def _values(one: Scenario) -> Values:
             continue
         first, second = ([value for value in side if value is not None] for side in sides)
         out[name] = row, first, second
-        one.figures.append(Change(name, row, _mean(first), _mean(second)))
+        finite = _finite(first, second)
+        means = [
+            math.inf if all(map(math.isinf, raw)) else math.fsum(shown) / len(shown)
+            for raw, shown in zip((first, second), finite, strict=True)
+        ]
+        never = sum(map(math.isinf, first)), sum(map(math.isinf, second))
+        one.figures.append(Change(name, row, means[0], means[1], never=never))
     return out
 
 
 def _of(result: dict[str, tuple[Figure, float]], name: str, row: Figure) -> float | None:
     return result[name][1] if name in result else row.absent
-
-
-def _mean(values: list[float]) -> float:
-    return math.inf if math.inf in values else math.fsum(values) / len(values)
 
 
 def _observations(one: Scenario, values: Values) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from twinloop.scenarios.evidence.diff.changes import Change, Difference, Mark, Scenario
 from twinloop.scenarios.evidence.diff.told import (
     chance_text,
+    change_texts,
     headline,
     held_text,
     how_text,
@@ -84,11 +85,9 @@ def _details(one: Scenario, margin: float) -> list[str]:
 
 
 def _figure(change: Change) -> tuple[str, ...]:
-    unit = change.figure.unit
     return (
         change.name,
-        value_text(change.before, unit),
-        value_text(change.after, unit),
+        *change_texts(change),
         ratio_text(change),
         chance_text(change),
         mark_text(change),

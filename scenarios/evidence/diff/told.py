@@ -49,6 +49,17 @@ def value_text(value: float | None, unit: str) -> str:
     return show_ratio(value) if unit == "ratio" else show_number(value)
 
 
+def change_texts(change: Change) -> tuple[str, str]:
+    """A figure before and after; where it never came in some of the runs, in how many."""
+    first, second = (
+        f"never in {number_of(never, 'run')}"
+        if never and not math.isinf(value)
+        else value_text(value, change.figure.unit)
+        for value, never in zip((change.before, change.after), change.never, strict=True)
+    )
+    return first, second
+
+
 def ratio_text(change: Change | ExpectationChange) -> str:
     """By how much, e.g. ``+12.3 %``; empty for what has no ratio."""
     if isinstance(change, Change) and not change.before and change.after:
@@ -186,8 +197,7 @@ def _scenario(console: Console, one: Scenario, margin: float) -> None:
             [
                 (
                     change.name,
-                    value_text(change.before, change.figure.unit),
-                    value_text(change.after, change.figure.unit),
+                    *change_texts(change),
                     ratio_text(change),
                     chance_text(change),
                     mark_text(change),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from twinloop.scenarios.evidence.diff.changes import Difference, How, Mark
 from twinloop.scenarios.evidence.diff.difference import compared
 from twinloop.scenarios.evidence.diff.documents import Run, Side
 from twinloop.scenarios.evidence.diff.significance import ALPHA
+from twinloop.scenarios.evidence.diff.told import change_texts
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.report.document import entry, text
 from twinloop.scenarios.runner import Options, run
@@ -272,6 +274,15 @@ def test_a_rank_that_never_comes_is_worse_than_any(same: list[Entry]) -> None:
 
     found = one_seed(same[0], never)
     assert regressions(found) == {"latency cloud p99": None}
+    before, after = copy.deepcopy(same[:8]), copy.deepcopy(same[8:16])
+    for one in after[1:]:
+        never(one)
+    found = compared(side(reseeded(before)), side(reseeded(after)))
+    assert regressions(found) == {"latency cloud p99": None}
+    (change,) = found.scenarios[0].marked(Mark.REGRESSION)
+    assert change_texts(change)[1] == "never in 7 runs"
+    assert change.before < change.after < math.inf
+    assert (change.ratio, change.size) == (None, math.inf)
 
 
 def test_broken_expectations_of_other_seeds_are_tested(same: list[Entry]) -> None:
