@@ -38,10 +38,18 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _exact_size(value: int) -> str:
+    """All its bytes, in the unit that fits."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if value and value % units.SIZES[unit] == 0:
+            return f"{value // units.SIZES[unit]} {unit}"
+    return f"{value} B"
+
+
 KINDS = (
     Kind("whole number", _integer, lambda value: value, str),
     Kind("duration", units.duration, units.exact_duration, units.exact_duration),
-    Kind("size", units.size, lambda value: f"{value} B", units.show_size),
+    Kind("size", units.size, lambda value: f"{value} B", _exact_size),
 )
 
 
@@ -101,6 +109,7 @@ def size(start: int, end: int, step: int, verdict_of: Callable[[list[int]], dict
     """Look between ``start``, which has to hold, and ``end``, which must not, in steps. ``verdict_of`` runs
     values (those that it is asked for at once don't depend on one another)."""
     known: dict[int, str | None] = {}
+    seen: dict[int, str | None] = {}  # the same by index
     sign = 1 if end > start else -1
     last = (abs(end - start) + step - 1) // step  # the end itself, if it lies on no step
 
@@ -111,10 +120,16 @@ def size(start: int, end: int, step: int, verdict_of: Callable[[list[int]], dict
         new = [at(index) for index in indices if at(index) not in known]
         if new:
             known.update(verdict_of(list(dict.fromkeys(new))))
+        seen.update((index, known[at(index)]) for index in indices)
 
-    def verdict(index: int) -> str | None:
-        look(index)
-        return known[at(index)]
+    def last_good(low: int, good: Callable[[str | None], bool]) -> int:
+        """Between ``low``, which is, and the nearest one after it of which is known that it isn't."""
+        high = min(index for index, verdict in seen.items() if index > low and not good(verdict))
+        while high - low > 1:
+            middle = (low + high) // 2
+            look(middle)
+            low, high = (middle, high) if good(seen[middle]) else (low, middle)
+        return low
 
     look(0, last)
     found = Sized(None, None, tried=known)
@@ -126,19 +141,11 @@ def size(start: int, end: int, step: int, verdict_of: Callable[[list[int]], dict
         found.problem = "end"
     if found.problem:
         return found
-    knee = _bisect(0, last, lambda index: holds(verdict(index)))
-    nominal = _bisect(knee, last, lambda index: holds_nominally(verdict(index)))
+    knee = last_good(0, holds)
+    nominal = last_good(knee, holds_nominally)
     found.knee, found.nominal, found.next_bad = at(knee), at(nominal), at(knee + 1)
     beyond = sorted({nominal + (last - nominal) * number // (PROBES + 1) for number in range(1, PROBES + 1)})
     probes = [index for index in beyond if nominal < index < last]
     look(*probes)
     found.beyond = [at(index) for index in probes if holds_nominally(known[at(index)])]
     return found
-
-
-def _bisect(low: int, high: int, good: Callable[[int], bool]) -> int:
-    """The last index that is good, between one that is and one that isn't."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if good(middle) else (low, middle)
-    return low
