@@ -34,6 +34,7 @@ from twinloop.scenarios.cli import (
 )
 from twinloop.scenarios.components import command as component_commands
 from twinloop.scenarios.evidence import merge_command, size_command, sweep_command
+from twinloop.scenarios.evidence.diff import command as diff_command
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -91,6 +92,7 @@ app.command("compare")(compare.compare)
 app.command("merge")(merge_command.merge)
 app.command("sweep")(sweep_command.sweep)
 app.command("size")(size_command.size)
+app.command("diff")(diff_command.diff)
 app.command("migrate")(migrate.migrate)
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
@@ -108,6 +110,7 @@ _COMMANDS = (
     "merge",
     "sweep",
     "size",
+    "diff",
     "migrate",
     "components",
     "registry",
