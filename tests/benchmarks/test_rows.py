@@ -6,6 +6,7 @@ Belongs here: that they run. Never: bounds.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -68,5 +69,9 @@ def test_what_is_compared_with_an_older_commit(
             for name, (fleet, driver, _) in once.FLEETS.items()
         },
     )
+    monkeypatch.setattr(once.sys, "stdin", io.StringIO("\n\n"))
     once.main(kind)
-    assert float(capsys.readouterr().out) > 0
+    ready, *costs = capsys.readouterr().out.split()
+    assert ready == "ready"
+    assert len(costs) == 2
+    assert min(map(float, costs)) > 0
