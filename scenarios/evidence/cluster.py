@@ -1,8 +1,8 @@
 """Seeds on a Dask cluster: connect, look at who has what, send the scenario, hand out seeds, gather entries.
 
-Belongs here: the command's side. Never: what runs in a worker (cluster_worker.py), which seeds are still to
-be run (cluster_runs.py), what is sent (parcel.py). Dask's scheduler says where a seed runs, and runs those of
-a worker that died again. Dask is imported when a cluster is asked for, and not before.
+Belongs here: the command's side. Never: what runs in a worker (remote/worker.py), which seeds are still to
+be run (remote/runs.py), what is sent (remote/parcel.py). Dask's scheduler says where a seed runs, and runs
+those of a worker that died again. Dask is imported when a cluster is asked for, and not before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.evidence.cluster_versions import (
+from twinloop.scenarios.evidence.remote.parcel import Parcel, packed
+from twinloop.scenarios.evidence.remote.versions import (
     ASKED,
     NONE,
     SAME,
@@ -32,7 +33,6 @@ from twinloop.scenarios.evidence.cluster_versions import (
     differing,
     table,
 )
-from twinloop.scenarios.evidence.parcel import Parcel, packed
 from twinloop.scenarios.evidence.workers import Task, Tell, Work, processes, run_tasks
 from twinloop.scenarios.interrupts import Interrupts
 from twinloop.scenarios.planning.plan import Planner
@@ -95,7 +95,7 @@ def run_on_cluster(
         return
     parcel = packed(work.scenarios)
     _require_whole(work, parcel)
-    from twinloop.scenarios.evidence.cluster_runs import Runs
+    from twinloop.scenarios.evidence.remote.runs import Runs
 
     with _quiet(), _connected(cluster, len(tasks)) as client:
         _require_workers(client, cluster)
@@ -214,7 +214,7 @@ def _versions(told: dict[str, Any]) -> Versions:
 def _made_ready(client: Client, work: Work, parcel: Parcel) -> Iterator[str]:
     """Workers have the scenarios, those that join later, too; the value is the run's name. Raises
     MachineError for a worker that can't be used."""
-    from twinloop.scenarios.evidence.cluster_worker import Seeds
+    from twinloop.scenarios.evidence.remote.worker import Seeds
 
     name = f"twinloop-{uuid.uuid4().hex[:12]}"
     plugin = Seeds(name, code_digest(), pickle.dumps((parcel, work.options)))

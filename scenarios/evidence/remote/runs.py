@@ -19,7 +19,7 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from twinloop.scenarios.evidence.cluster_worker import FITS, UNFIT, run_task
+from twinloop.scenarios.evidence.remote.worker import FITS, UNFIT, run_task
 from twinloop.scenarios.evidence.workers import LOOK_S, Entry, Task, Tell, Work
 from twinloop.scenarios.judging.verdict import MACHINE
 from twinloop.scenarios.report import document

@@ -15,8 +15,8 @@ from typing import Any
 from distributed import Worker, WorkerPlugin
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.evidence.cluster_versions import code_digest
-from twinloop.scenarios.evidence.parcel import Parcel, Unpacked
+from twinloop.scenarios.evidence.remote.parcel import Parcel, Unpacked
+from twinloop.scenarios.evidence.remote.versions import code_digest
 from twinloop.scenarios.evidence.workers import Entry, Task, Work
 from twinloop.scenarios.judging.thresholds import read_expectations
 from twinloop.scenarios.runner import Options
