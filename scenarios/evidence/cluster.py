@@ -12,12 +12,14 @@ import importlib.util
 import logging
 import pickle
 import re
+import signal
 import sys
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,16 +147,17 @@ def _connected(cluster: Cluster, seeds: int) -> Iterator[Client]:
         target: Any = cluster.address
         if cluster.address == LOCAL:
             folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-            target = LocalCluster(
-                n_workers=processes(cluster.jobs, seeds),
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                memory_limit=0,  # as with --jobs: nobody kills a seed for its memory but the system
-                silence_logs=logging.CRITICAL,
-                local_directory=folder,
-            )
-            stack.callback(_closed, target)
+            with _unheard_below():
+                target = LocalCluster(
+                    n_workers=processes(cluster.jobs, seeds),
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    memory_limit=0,  # as with --jobs: nobody kills a seed for its memory but the system
+                    silence_logs=logging.CRITICAL,
+                    local_directory=folder,
+                )
+                stack.callback(_closed, target)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions: told by a table of our own
@@ -166,6 +169,21 @@ def _connected(cluster: Cluster, seeds: int) -> Iterator[Client]:
             ) from error
         stack.callback(_closed, client)
         yield client
+
+
+@contextlib.contextmanager
+def _unheard_below() -> Iterator[None]:
+    """A terminal's signals reach the whole group: threads and processes that begin in here, and what these
+    begin, don't hear them. One that comes meanwhile is heard by this thread afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # begun later, it would let the signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _closed(one: Any) -> None:

@@ -156,10 +156,11 @@ def _levels_up(name: str) -> int:
 
 
 class Unpacked:
-    """A parcel in a temporary folder of this machine, its scenarios loaded from there."""
+    """A parcel in a temporary folder of this machine, its scenarios loaded from there. ``inside``: the folder
+    that it is made in, None: the system's own for such."""
 
-    def __init__(self, parcel: Parcel) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="twinloop-seeds-")).resolve()
+    def __init__(self, parcel: Parcel, inside: Path | None = None) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="twinloop-seeds-", dir=inside)).resolve()
         self._parcel = parcel
         try:
             self._homes = [self._lay(index, sent) for index, sent in enumerate(parcel.scenarios)]

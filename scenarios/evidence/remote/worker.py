@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from pathlib import Path
 from typing import Any
 
 from distributed import Worker, WorkerPlugin
@@ -26,12 +27,13 @@ FITS, UNFIT = "fits", "unfit"
 
 
 class Kept:
-    """What a process keeps from seed to seed of one run; ``host`` holds compiled components."""
+    """What a process keeps from seed to seed of one run; ``host`` holds compiled components. Its files lie in
+    the worker's own folder, which Dask clears away, that of a killed worker, too."""
 
     of: dict[str, Kept] = {}
 
-    def __init__(self, parcel: Parcel, options: Options) -> None:
-        self.unpacked = Unpacked(parcel)
+    def __init__(self, parcel: Parcel, options: Options, folder: Path) -> None:
+        self.unpacked = Unpacked(parcel, folder)
         self.work = Work(self.unpacked.scenarios, options)
         self.host: Host | None = None
 
@@ -89,7 +91,7 @@ class Seeds(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no types
             raise RuntimeError(
                 "the scenario has a policy in Rego, which needs opa, and that isn't on its path"
             )
-        kept = Kept(parcel, options)
+        kept = Kept(parcel, options, Path(worker.local_directory))
         try:
             for loaded in kept.work.scenarios:
                 read_expectations(loaded)
