@@ -66,20 +66,53 @@ def run(plant: Path | str, seeds: str, tmp_path: Path, *flags: str) -> tuple[int
     return main(["run", str(plant), "--seeds", seeds, "--json", str(file), *flags]), file
 
 
+TELLER = """\
+import os
+from twinloop.scenarios.evidence import workers
+plain = workers.Work.one
+def one(self, task, host):
+    with open(os.environ["BEGUN"], "a") as file:
+        print(task[1], file=file, flush=True)
+    return plain(self, task, host)
+workers.Work.one = one
+"""
+"""what a worker loads beside: it writes down which seeds it begins"""
+
+
+def telling(own: Processes, name: str, tmp_path: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """A worker, and the file in which it writes down which seeds it begins."""
+    (tmp_path / "teller.py").write_text(TELLER)
+    search = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    begun = tmp_path / f"begun-{name}"
+    begun.touch()
+    return own.worker(name, "--preload", "teller", env={"PYTHONPATH": search, "BEGUN": str(begun)}), begun
+
+
+def until_begun(begun: Path, seeds: int) -> None:
+    """It has begun so many, and is at the last of them."""
+    for _ in range(12_000):
+        if begun.read_text().count("\n") >= seeds:
+            return
+        time.sleep(0.01)
+    raise AssertionError("it began no seeds")
+
+
 def test_a_killed_worker_and_a_late_one_change_nothing(
     own: Processes, plant: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """40 seeds on three workers; one is killed when it has had some, another joins after that."""
     plant.write_text(scenario(count=12), encoding="utf-8")
-    workers = [own.worker(name) for name in ("a", "b", "c")]
+    first, begun = telling(own, "a", tmp_path)
+    late: list[Path] = []
+    for name in ("b", "c"):
+        own.worker(name)
     for name in ("a", "b", "c"):
         own.until(name, "Registered to")
 
     def trouble() -> None:
-        own.until("a", "Starting Worker plugin twinloop-")
-        time.sleep(2)
-        workers[0].send_signal(signal.SIGKILL)
-        own.worker("late")
+        until_begun(begun, 3)
+        first.send_signal(signal.SIGKILL)
+        late.append(telling(own, "late", tmp_path)[1])
 
     killer = threading.Thread(target=trouble)
     killer.start()
@@ -87,7 +120,7 @@ def test_a_killed_worker_and_a_late_one_change_nothing(
     killer.join()
     err = capfd.readouterr().err
     assert re.search(r"worker tcp://\S+ was lost; seeds? [\d, ]+, which it had, (is|are) run again", err), err
-    assert "Starting Worker plugin twinloop-" in own.log("late")
+    assert late[0].read_text(), "the late one had no seeds"
     here = run(plant, "1..40", tmp_path, "--jobs", "2")
     assert code == here[0]
     assert plain(there) == plain(here[1])
@@ -99,11 +132,10 @@ def test_who_joins_when_all_are_gone_does_the_rest(
 ) -> None:
     """What was with the only worker waits, and isn't forgotten: the late one has all that is left."""
     plant.write_text(scenario(count=12), encoding="utf-8")
-    first = own.worker("a")
+    first, begun = telling(own, "a", tmp_path)
 
     def trouble() -> None:
-        own.until("a", "Starting Worker plugin twinloop-")
-        time.sleep(2)
+        until_begun(begun, 2)
         first.send_signal(signal.SIGKILL)
         time.sleep(2)
         own.worker("late")
@@ -274,6 +306,58 @@ def test_what_has_ended_is_kept_when_it_is_interrupted(
     assert told["seeds"] == 2000
     assert 1 <= sum(told["verdicts"].values()) < 2000
     assert "Traceback" not in err
+
+
+def test_a_terminals_interrupt_is_heard_by_the_command_alone(plant: Path, tmp_path: Path) -> None:
+    """It reaches the whole group, workers of the command's own included."""
+    plant.write_text(scenario(count=10), encoding="utf-8")
+    file = tmp_path / "r.json"
+    argv = [*COMMAND, "run", str(plant), "--seeds", "1..2000", "--json", str(file)]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with subprocess.Popen(
+        [*argv, "--cluster", "local", "--jobs", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    ) as process:  # fmt: skip
+        while not list(temporary.glob("*/*/*/twinloop-seeds-*/0/lucky.yaml")) and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(6)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    (told,) = document(file)["seeds"]
+    assert 1 <= sum(told["verdicts"].values()) < 2000, out
+    assert list(temporary.rglob("twinloop-seeds-*")) == []
+
+
+def test_a_late_worker_that_does_not_fit_gets_nothing(
+    own: Processes, plant: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plant.write_text(scenario(count=10), encoding="utf-8")
+    own.worker("a")
+
+    def join() -> None:
+        own.until("a", "Starting Worker plugin twinloop-")
+        own.worker("wide", threads=3)
+
+    joiner = threading.Thread(target=join)
+    joiner.start()
+    code, there = run(plant, "1..40", tmp_path, "--cluster", own.address)
+    joiner.join()
+    assert re.search(r"worker tcp://\S+ isn't used: it has 3 threads", capfd.readouterr().err)
+    assert code == 1
+    assert {entry["kind"] for entry in document(there)["results"]} == {"result"}
+
+
+def test_a_cluster_without_workers(
+    own: Processes, plant: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twinloop.scenarios.evidence.cluster.WORKERS_S", 1)
+    assert main(["run", str(plant), "--seeds", "1..4", "--cluster", own.address]) == 71
+    assert (
+        f"has no workers; start some with: dask worker {own.address} --nthreads 1" in capsys.readouterr().err
+    )
 
 
 def test_a_scheduler_that_dies_leaves_what_has_ended(
