@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures demo test test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
+.PHONY: docs pictures demo test test-tools test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
 	$(BIN)/python -m pytest -n 3 --dist worksteal  # tests on sockets mostly wait
+
+test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes; skipped by `make test` without the extra
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]'
+	$(BIN)/python -m pytest tests/tools
 
 test-foreign: $(VENV)/.dev    ## npm's modbus-serial and node-opcua against `twinloop serve`; needs node and npm
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error

@@ -29,6 +29,14 @@ def test_run_loads_neither_textual_nor_asyncua() -> None:
     assert not {"textual", "asyncua"} & set(loaded)
 
 
+def test_seeds_without_a_cluster_load_nothing_of_dask() -> None:
+    loaded = modules_after(
+        "from twinloop.scenarios.cli.main import main; main(['run', 'quickstart', '--seeds', '1..2', '--jobs', '1'])"
+    )
+    assert "twinloop.scenarios.evidence.cluster" in loaded
+    assert not {"dask", "distributed", "tornado"} & set(loaded)
+
+
 def test_importing_the_engine_creates_no_socket() -> None:
     code = """
 import sys

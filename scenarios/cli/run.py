@@ -47,6 +47,14 @@ _Shard = Annotated[
     typer.Option(help="with --seeds: run only this part of them, for twinloop merge", metavar="3/8"),
 ]
 
+_Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="with --seeds: run them on a Dask cluster (local: with --jobs N workers of its own)",
+        metavar="tcp://HOST:PORT|local",
+    ),
+]
+
 
 def run(
     files: Annotated[
@@ -83,6 +91,7 @@ def run(
     jobs: _Jobs = None,
     require: _Require = None,
     shard: _Shard = None,
+    cluster: _Cluster = None,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -103,7 +112,9 @@ def run(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
-    many = _many(seeds, jobs, require, shard, beside)
+    many = _many(seeds, jobs, require, shard, cluster, beside)
+    if many is not None and many.cluster and out is not None:
+        raise ScenarioError("--out", None, "", f"--out and --cluster don't go together: {_WHY['--out']}")
     found = scenarios_of(files, outputs, strict)
     if many is None:
         return run_all(found, options, outputs, settings_of(set_))
@@ -116,12 +127,18 @@ _WHY = {
     "--seed": "--seeds 7 is one seed, too",
     "--check": "each run is repeated from its seed by the command that the report names, with --check",
     "--github": "a job of many seeds is reported by --junit",
+    "--out": "traces stay where they are made; the command that the report names makes one here, with --out",
     "--clock": "many seeds run in simulated time, as fast as possible",
 }
 
 
 def _many(
-    seeds: str | None, jobs: int | None, require: str | None, shard: str | None, beside: dict[str, bool]
+    seeds: str | None,
+    jobs: int | None,
+    require: str | None,
+    shard: str | None,
+    cluster: str | None,
+    beside: dict[str, bool],
 ) -> Many | None:
     """What is asked of many seeds; ``beside``: which flags that don't go with them are given. Raises
     ScenarioError."""
@@ -129,14 +146,18 @@ def _many(
     from twinloop.scenarios.evidence.seeds import read_shard
 
     if seeds is None:
-        for flag, given in {"--jobs": jobs, "--require": require, "--shard": shard}.items():
+        given_alone = {"--jobs": jobs, "--require": require, "--shard": shard, "--cluster": cluster}
+        for flag, given in given_alone.items():
             if given is not None:
                 raise ScenarioError(flag, None, "", f"{flag} goes with --seeds, e.g. --seeds 1..200")
         return None
     for flag, given in beside.items():
         if given:
             raise ScenarioError(flag, None, "", f"{flag} and --seeds don't go together: {_WHY[flag]}")
-    many = Many(seeds, jobs, (require or "").strip(), None if shard is None else read_shard(shard))
+    if cluster is not None and not cluster.strip():
+        raise ScenarioError("--cluster", None, "", "expected tcp://HOST:PORT or local, got nothing")
+    part = None if shard is None else read_shard(shard)
+    many = Many(seeds, jobs, (require or "").strip(), part, (cluster or "").strip())
     many.check()
     return many
 

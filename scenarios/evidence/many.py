@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from twinloop.scenarios.evidence.cluster import Cluster, run_on_cluster
 from twinloop.scenarios.evidence.interval import runs_to_show, wilson
 from twinloop.scenarios.evidence.seeds import Shard, read_seeds
 from twinloop.scenarios.evidence.seeds_report import progress, seeds_report
@@ -29,16 +30,19 @@ from twinloop.scenarios.text.units import show_ratio
 @dataclass(frozen=True)
 class Many:
     """What is asked of many seeds. ``seeds`` as it was written; ``jobs``: processes, None: as many as are
-    worth it."""
+    worth it; ``cluster``: the address of a Dask scheduler, or ``local``, empty: this machine's processes."""
 
     seeds: str
     jobs: int | None = None
     require: str = ""
     shard: Shard | None = None
+    cluster: str = ""
 
     def check(self) -> None:
         """Before anything runs; raises ScenarioError."""
         count = len(read_seeds(self.seeds))
+        if self.cluster:
+            Cluster(self.cluster, self.jobs).check()
         if self.require:
             check_required(self.require, count)
         if self.shard is not None and self.shard.number > count:
@@ -83,20 +87,24 @@ def run_seeds(
 
     Raises:
         ScenarioError: for a mistake in the scenario that shows before a seed is run.
-        MachineError: when processes die again and again.
+        MachineError: when processes die again and again, or a cluster can't run the seeds.
     """
     read_expectations(loaded)  # before anything is compiled: the author waits for it
     asked = read_seeds(many.seeds)
     seeds = asked if many.shard is None else many.shard.of(asked)
     entries: list[Entry] = []
-    jobs = processes(many.jobs, len(seeds))
+    tasks: list[Task] = [(0, seed) for seed in seeds]
+    work = Work((loaded,), options)
     with progress(loaded.scenario.name, len(seeds)) as told:
 
         def tell(_: Task, entry: Entry) -> None:
             entries.append(entry)
             told(entry)
 
-        run_tasks(Work((loaded,), options), [(0, seed) for seed in seeds], jobs, tell, interrupts)
+        if many.cluster:
+            run_on_cluster(work, tasks, Cluster(many.cluster, many.jobs), tell, interrupts)
+        else:
+            run_tasks(work, tasks, processes(many.jobs, len(seeds)), tell, interrupts)
     if interrupts.asked:
         done = {entry["seed"] for entry in entries}
         entries += [unfinished(loaded.file, seed) for seed in seeds if seed not in done]

@@ -82,6 +82,12 @@ def load_data(data: Any, file: Path) -> Loaded:
     )
 
 
+def of_document(document: Document, old_words: tuple[str, ...] = ()) -> Loaded:
+    """The same from a document that was read elsewhere, settings in it; ``file`` is where relative paths
+    start from."""
+    return replace(_checked(document), old_words=old_words)
+
+
 def find(name: str) -> Path:
     """A file, or a shipped scenario by name; raises ScenarioError with the nearest name."""
     if not name.strip():

@@ -1,0 +1,1 @@
+"""Seeds on other machines: what is sent there, who may run it, what runs there, what comes back."""
