@@ -43,6 +43,7 @@ ROOMS = {
         "",
         "components",
         "evidence",
+        "page",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

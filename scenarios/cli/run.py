@@ -22,6 +22,9 @@ _Seeds = Annotated[
     str | None,
     typer.Option(help="run each scenario under many seeds, and say how often it holds", metavar="1..200"),
 ]
+_Html = Annotated[
+    Path | None, typer.Option(help="write a report page with pictures, of one scenario", metavar="FILE")
+]
 _Jobs = Annotated[
     int | None, typer.Option(help="with --seeds: in so many processes", min=1, max=1024, metavar="N")
 ]
@@ -77,6 +80,7 @@ def run(
     jobs: _Jobs = None,
     require: _Require = None,
     shard: _Shard = None,
+    html: _Html = None,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -91,7 +95,8 @@ def run(
         raise ScenarioError(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
-    outputs = Outputs(json_file, junit, out)
+    _page_goes(html, {"--seeds": seeds is not None, "--check": check, "--clock wire": clock == "wire"})
+    outputs = Outputs(json_file, junit, out, html)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
@@ -106,6 +111,20 @@ def run(
     if many is not None:
         return run_many(expand(files), options, outputs, many, settings_of(set_))
     return run_all(expand(files), options, outputs, settings_of(set_))
+
+
+_NO_PAGE = {
+    "--seeds": "a page is of one run; run the seed that it is about",
+    "--check": "two runs have one page: run it once more without",
+    "--clock wire": "a page is of simulated time, and over real sockets there are two runs",
+}
+
+
+def _page_goes(html: Path | None, beside: dict[str, bool]) -> None:
+    """Raises ScenarioError when a page is asked for beside a flag that doesn't go with it."""
+    for flag, given in beside.items():
+        if html is not None and given:
+            raise ScenarioError("--html", None, "", f"--html and {flag} don't go together: {_NO_PAGE[flag]}")
 
 
 _WHY = {

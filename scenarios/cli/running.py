@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from twinloop.scenarios.evidence.many import Many, Seeded
+    from twinloop.scenarios.file.load import Loaded
     from twinloop.scenarios.file.settings import Setting
+    from twinloop.scenarios.page.gathering import Gathering
     from twinloop.scenarios.runner import Options
+    from twinloop.sim.world import World
 
 
 STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of"
@@ -41,16 +44,19 @@ STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that n
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout."""
+    """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout; ``html``: of one
+    scenario alone."""
 
     json_file: str | None = None
     junit: Path | None = None
     out: Path | None = None
+    html: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
         _writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
         _writable("--junit", self.junit)
+        _writable("--html", self.html)
 
 
 def _writable(flag: str, target: Path | None) -> None:
@@ -75,10 +81,13 @@ def run_all(
         raise ScenarioError(
             "--out", None, "", "two scenarios have one file name; their folders would overwrite each other"
         )
+    if outputs.html is not None and len(scenarios) != 1:
+        text = f"a page is of one scenario, and {len(scenarios)} were given: run each with a page of its own"
+        raise ScenarioError("--html", None, "", text)
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, settings, replace(options, out=folder), interrupts)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts, outputs.html)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
@@ -159,7 +168,13 @@ def _write_json(target: str, text: str) -> None:
         raise MachineError(f"--json {target}: {error.strerror}") from error
 
 
-def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
+def _run_one(
+    file: Path,
+    settings: tuple[Setting, ...],
+    options: Options,
+    interrupts: Interrupts,
+    html: Path | None = None,
+) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
@@ -168,13 +183,29 @@ def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interr
         try:
             interrupts.load()
             loaded = load(file, settings)
+            gathering = None if html is None else _gathering(loaded)
+
+            def started(world: World) -> None:
+                interrupts.started(world)
+                if gathering is not None:
+                    gathering.started(world)
+
             with _progress(loaded.scenario.name) as told:
-                result = run(loaded, replace(options, progress=told, started=interrupts.started))
+                result = run(loaded, replace(options, progress=told, started=started))
         finally:
             interrupts.over()
+        if gathering is not None and html is not None:
+            gathering.write(html, result)
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
         return _told(died(file, error))
+
+
+def _gathering(loaded: Loaded) -> Gathering:
+    """Who listens for a report page; nobody else loads it."""
+    from twinloop.scenarios.page.gathering import Gathering
+
+    return Gathering(loaded)
 
 
 def _told(ran: Ran) -> Ran:
