@@ -16,6 +16,7 @@ from html import escape
 from typing import Any
 
 from twinloop.scenarios.page.scales import Scale, label, upright
+from twinloop.scenarios.text.units import show_duration
 
 WIDE, HIGH = 760, 250
 LEFT, RIGHT, TOP, BOTTOM = 74, 14, 24, 30
@@ -111,11 +112,15 @@ def summary(chart: dict[str, Any]) -> str:
         numbers = [value for value in line["values"] if isinstance(value, int | float)]
         never = sum(value == "never" for value in line["values"])
         if numbers:
-            low, high = (label(value, chart["unit"]) for value in (min(numbers), max(numbers)))
+            low, high = (_told(value, chart["unit"]) for value in (min(numbers), max(numbers)))
             said.append(f"{line['name']} {low}" + (f" to {high}" if low != high else ""))
         if never:
             said.append(f"{line['name']} later than any bound in {never} of {len(line['values'])}")
     return f"{'; '.join(said)}." if said else "Nothing was measured."
+
+
+def _told(value: float, unit: str) -> str:
+    return show_duration(value) if unit == "ns" else label(value, unit)
 
 
 def _axes(up: Scale, ticks: list[tuple[float, str]]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from twinloop.devices.model.statuses import BAD
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.page.series import Series, Slow, Trouble
 from twinloop.scenarios.page.watched import Curve
 from twinloop.scenarios.report.console import band_text, measured_text, value_text
@@ -100,8 +101,11 @@ def limit_text(result: Result, number: int) -> str:
     one = result.judged[number].expectation
     if one.within_ns is not None:
         return f"within {value_text(one.within_ns, 'ns', '')}"
-    bound = f"{one.operator} {value_text(one.bound, one.unit, one.bound_unit)}"
-    return f"never {bound}" if one.never else bound
+    return f"never {_bound_text(one)}" if one.never else _bound_text(one)
+
+
+def _bound_text(one: Expectation) -> str:
+    return f"{one.operator} {value_text(one.bound, one.unit, one.bound_unit)}"
 
 
 def _stages(series: Series) -> dict[str, dict[str, int | None]]:
@@ -264,7 +268,7 @@ def _curve(result: Result, number: int, curve: Curve) -> dict[str, Any]:
         "at_ns": curve.at_ns,
         "lines": [{"name": "measured", "values": values}],
         "unit": one.unit,
-        "limit": {"value": one.bound, "text": limit_text(result, number)},
+        "limit": {"value": one.bound, "text": _bound_text(one)},
         "how": curve.how,
     }
 

@@ -26,7 +26,11 @@ def verdict(data: dict[str, Any]) -> str:
     held = sum(one["verdict"] == "PASS" for one in data["expectations"])
     whole = len(data["expectations"])
     said = f"{held} of {number_of(whole, 'expectation')} held." if whole else "Nothing was expected."
-    why = f" {escape(data['why'])}" if data["why"] else ""
+    why = ""
+    if any(data["why"] == one["expression"] for one in data["expectations"]):
+        why = f" The first that did not: <code>{escape(data['why'])}</code>"
+    elif data["why"]:
+        why = f" {escape(data['why'][0].upper() + data['why'][1:])}."
     notes = "".join(f"<li>{escape(note)}</li>" for note in data["notes"])
     return (
         f"<h1>{escape(data['scenario'])}</h1>"
@@ -193,7 +197,7 @@ def slowest(data: dict[str, Any]) -> str:
     rows = [
         [
             Cell(escape(one["device"])),
-            number(show_clock(one["due_ns"])),
+            number(f"{one['due_ns'] / 1e9:.3f} s"),
             number(show_duration(one["total_ns"])),
             *(number(show_duration(one["stages"][name]) if one["stages"][name] else "-") for name in names),
             Cell(escape(one["waited_for"] or "-")),

@@ -96,7 +96,7 @@ class Series:
         self.ends: dict[tuple[int, str], int] = {}
         """(window, end) -> points that came to that end in that window"""
         self.looks: list[Look] = []
-        self._next_ns = 0
+        self._next_ns = self.windows.size_ns
         self.waiting = [Waiting() for _ in world.gateways]
         self.troubles: list[Trouble] = []
         self.troubles_left_out = 0
@@ -190,8 +190,8 @@ class Series:
             self._look()
 
     def _look(self) -> None:
-        """Gauges, at the first thing that happens in a window: shares of time are of the stretch between two
-        looks, so they are right wherever these lie."""
+        """Gauges, at the first thing that happens in a window (of the first one there is nothing to see yet):
+        shares of time are of the stretch between two looks, so they are right wherever these lie."""
         world = self.world
         now = world.env.now
         if now >= self.windows.duration_ns:

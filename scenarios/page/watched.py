@@ -151,7 +151,7 @@ class Watched:
             self._curves[number] = _Latency(self._series, expectation, chosen).curve
         elif metric in SAMPLE_ENDS and "phase" not in keys:
             self._curves[number] = _Ends(self._series, expectation, chosen, self._measures).curve
-        elif metric in ("backlog", "gateway.cpu", "gateway.memory") and expectation.within_ns is None:
+        elif metric in ("backlog", "gateway.cpu", "gateway.memory"):
             self._curves[number] = lambda: self._gauge(metric, keys.get("gateway"))
 
     def _gauge(self, metric: str, name: str | None) -> Curve:
