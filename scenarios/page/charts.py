@@ -25,6 +25,8 @@ SHADES_MAX = 40
 """stretches of trouble in one picture; all of them are in the table of trouble"""
 NAMED_MAX = 4
 """of them named below it"""
+NUMBER_WIDE = 20
+"""room that a shade's number takes"""
 Value = float | str | None
 
 
@@ -44,7 +46,7 @@ def over_time(name: str, title: str, chart: dict[str, Any], end_ns: int, shades:
     across = Scale(0, end_ns, LEFT, WIDE - RIGHT, "ns")
     positions = [across.at(at_ns) for at_ns in chart["at_ns"]]
     ticks = [(across.at(tick), label(tick, "ns") if tick else "0") for tick in across.ticks()]
-    behind = "".join(_shade(one, across) for one in shades[:SHADES_MAX])
+    behind = _shades(shades[:SHADES_MAX], across)
     beside = _shaded(shades)
     return _figure(name, title, chart, positions, ticks, behind, beside)
 
@@ -158,7 +160,17 @@ def _line(number: int, values: list[Value], positions: list[float], up: Scale) -
     return f'<g class="l{number % 6}">{drawn}{"".join(dots)}</g>'
 
 
-def _shade(one: Shade, across: Scale) -> str:
+def _shades(shades: list[Shade], across: Scale) -> str:
+    """Each with its number, where there is room for that."""
+    parts, free = [], 0.0
+    for one in shades:
+        begin = across.at(one.begin_ns)
+        parts.append(_shade(one, across, begin >= free))
+        free = begin + NUMBER_WIDE if begin >= free else free
+    return "".join(parts)
+
+
+def _shade(one: Shade, across: Scale, numbered: bool) -> str:
     begin = across.at(one.begin_ns)
     end = begin if one.end_ns is None else across.at(one.end_ns)
     at, wide = _short(begin), _short(max(1.2, end - begin))
@@ -166,7 +178,7 @@ def _shade(one: Shade, across: Scale) -> str:
         f'<g class="trouble"><title>{escape(one.text)}</title>'
         f'<rect x="{at}" y="{TOP}" width="{wide}" height="{HIGH - TOP - BOTTOM}"/>'
         f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{HIGH - BOTTOM}"/>'
-        f'<text x="{at}" y="{TOP - 6}">{one.number}</text></g>'
+        + (f'<text x="{at}" y="{TOP - 6}">{one.number}</text></g>' if numbered else "</g>")
     )
 
 

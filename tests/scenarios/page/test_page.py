@@ -184,7 +184,7 @@ def test_two_runs_have_one_page_but_for_a_line(found: Seen, host: Host) -> None:
 
 
 def test_a_page_does_not_grow_with_the_plant(host: Host, found: Seen) -> None:
-    """Of 5 000 devices it takes longer than a test may: that page has 73 kB."""
+    """Of 5 000 devices it takes longer than a test may: that page has 63 kB."""
     text = TEXT.replace("count: 6, poll: 1 s", "count: 300, poll: 10 s")
     assert len(seen(text, host).text) < 1.2 * len(found.text)
 
