@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from twinloop.scenarios.evidence.many import Many, Seeded
-    from twinloop.scenarios.file.load import Loaded
     from twinloop.scenarios.file.settings import Setting
     from twinloop.scenarios.page.gathering import Gathering
     from twinloop.scenarios.runner import Options
@@ -84,13 +83,16 @@ def run_all(
     if outputs.html is not None and len(scenarios) != 1:
         text = f"a page is of one scenario, and {len(scenarios)} were given: run each with a page of its own"
         raise ScenarioError("--html", None, "", text)
+    gathering = None if outputs.html is None else _gathering()
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, settings, replace(options, out=folder), interrupts, outputs.html)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts, gathering)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
+                if gathering is not None and outputs.html is not None:
+                    gathering.write(outputs.html, one.outcome)
             if one.code == ABORTED or interrupts.asked:
                 break
         write_out(ran, outputs, options.strict)
@@ -173,7 +175,7 @@ def _run_one(
     settings: tuple[Setting, ...],
     options: Options,
     interrupts: Interrupts,
-    html: Path | None = None,
+    gathering: Gathering | None = None,
 ) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
@@ -183,7 +185,8 @@ def _run_one(
         try:
             interrupts.load()
             loaded = load(file, settings)
-            gathering = None if html is None else _gathering(loaded)
+            if gathering is not None:
+                gathering.loaded(loaded)
 
             def started(world: World) -> None:
                 interrupts.started(world)
@@ -194,18 +197,16 @@ def _run_one(
                 result = run(loaded, replace(options, progress=told, started=started))
         finally:
             interrupts.over()
-        if gathering is not None and html is not None:
-            gathering.write(html, result)
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
         return _told(died(file, error))
 
 
-def _gathering(loaded: Loaded) -> Gathering:
+def _gathering() -> Gathering:
     """Who listens for a report page; nobody else loads it."""
     from twinloop.scenarios.page.gathering import Gathering
 
-    return Gathering(loaded)
+    return Gathering()
 
 
 def _told(ran: Ran) -> Ran:

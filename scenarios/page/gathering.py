@@ -22,18 +22,24 @@ from twinloop.sim.world import World
 class Gathering:
     """Of one scenario. A run that begins anew is gathered anew."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
         self._series: Series | None = None
         self._watched: Watched | None = None
 
+    def loaded(self, loaded: Loaded) -> None:
+        """The scenario has been read."""
+        self._loaded = loaded
+
     def started(self, world: World) -> None:
         """A world is about to run."""
+        assert self._loaded is not None
         self._series = Series(world)
         self._watched = Watched(self._series, read_expectations(self._loaded))
 
     def text(self, result: Result) -> str:
         """The page of a run that has ended."""
+        assert self._loaded is not None
         assert self._series is not None
         assert self._watched is not None
         file = shown_path(self._loaded.file)

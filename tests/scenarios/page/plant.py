@@ -67,7 +67,8 @@ class Seen:
 def seen(text: str, host: Host) -> Seen:
     """Run a scenario's text with somebody who listens, twice over: for the page, and for what is behind it."""
     loaded = loaded_text(text)
-    gathering, kept = Gathering(loaded), list[tuple[World, Series, Watched]]()
+    gathering, kept = Gathering(), list[tuple[World, Series, Watched]]()
+    gathering.loaded(loaded)
 
     def started(world: World) -> None:
         from twinloop.scenarios.judging.thresholds import read_expectations

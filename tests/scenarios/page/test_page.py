@@ -16,12 +16,16 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.page.plant import TEXT, Seen, seen
+from tests.scenarios.page.plant import TEXT, Seen, loaded_text, seen
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.page.figures import LINES_MAX
+from twinloop.scenarios.page.gathering import Gathering
 from twinloop.scenarios.page.page import embedded, page
 from twinloop.scenarios.page.scales import Scale, label, upright
+from twinloop.scenarios.runner import Options, run
+from twinloop.sim.world import World
 
 HOSTILE = '</script><img src=x onerror=alert(1)><svg/onload=1>"\' onmouseover="x&lt;'
 VOID = ("meta", "img", "br", "input", "link")
@@ -283,6 +287,35 @@ def test_a_place_that_cannot_be_is_refused_before_the_run(
 ) -> None:
     assert main(["run", str(file), "--html", str(tmp_path / where)]) == 3
     assert "--html" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_costs_no_report(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["run", str(file), "--html", str(tmp_path / "report.html")]) == 71
+    told = capsys.readouterr()
+    assert "FAIL" in told.out
+    assert "report.html: No space left on device" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_run_that_is_stopped_has_a_page(host: Host) -> None:
+    loaded, gathering = loaded_text(TEXT), Gathering()
+    gathering.loaded(loaded)
+
+    def started(world: World) -> None:
+        gathering.started(world)
+        world.on_happened.append(lambda event: world.stop() if event == "cut plant" else None)
+
+    result = run(loaded, Options(started=started), host)
+    assert result.verdict is Verdict.ABORTED
+    said = [text for _, text in Read(gathering.text(result)).texts]
+    assert "ABORTED" in said
+    assert any("1 cut cloud, from 6 s to 10 s" in text for text in said)
 
 
 def test_nobody_else_loads_it(file: Path) -> None:
