@@ -89,6 +89,13 @@ def test_it_runs_beside_folders_of_the_same_names_as_its_rooms(installed: Path, 
     assert picture.read_text().startswith("<svg")
 
 
+def test_it_carries_what_a_report_page_is_made_of(installed: Path) -> None:
+    for name in ("style.css", "script.js"):
+        assert (installed / "twinloop" / "scenarios" / "page" / name).read_text() == (
+            ROOT / "scenarios" / "page" / name
+        ).read_text()
+
+
 def test_it_says_which_version_it_is() -> None:
     assert ran(sys.executable, "-m", "twinloop", "--version").strip() == "twinloop 0.1.0"
 

@@ -44,6 +44,7 @@ ROOMS = {
         "components",
         "evidence",
         "testing",
+        "page",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

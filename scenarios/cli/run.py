@@ -33,6 +33,9 @@ _Seeds = Annotated[
     str | None,
     typer.Option(help="run each scenario under many seeds, and say how often it holds", metavar="1..200"),
 ]
+_Html = Annotated[
+    Path | None, typer.Option(help="write a report page with pictures, of one scenario", metavar="FILE")
+]
 _Jobs = Annotated[
     int | None, typer.Option(help="with --seeds: in so many processes", min=1, max=1024, metavar="N")
 ]
@@ -92,6 +95,7 @@ def run(
     require: _Require = None,
     shard: _Shard = None,
     cluster: _Cluster = None,
+    html: _Html = None,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -106,7 +110,8 @@ def run(
         raise ScenarioError(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
-    outputs = Outputs(json_file, junit, out, github)
+    _page_goes(html, {"--seeds": seeds is not None, "--check": check, "--clock wire": clock == "wire"})
+    outputs = Outputs(json_file, junit, out, github, html)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
@@ -121,6 +126,20 @@ def run(
     from twinloop.scenarios.evidence.many_command import run_many
 
     return run_many(found, replace(options, out=out), many, settings_of(set_), json_file, junit)
+
+
+_NO_PAGE = {
+    "--seeds": "a page is of one run; run the seed that it is about",
+    "--check": "two runs have one page: run it once more without",
+    "--clock wire": "a page is of simulated time, and over real sockets there are two runs",
+}
+
+
+def _page_goes(html: Path | None, beside: dict[str, bool]) -> None:
+    """Raises ScenarioError when a page is asked for beside a flag that doesn't go with it."""
+    for flag, given in beside.items():
+        if html is not None and given:
+            raise ScenarioError("--html", None, "", f"--html and {flag} don't go together: {_NO_PAGE[flag]}")
 
 
 _WHY = {

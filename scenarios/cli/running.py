@@ -22,8 +22,10 @@ from twinloop.scenarios.text.errors import MachineError, ScenarioError, shown_pa
 
 if TYPE_CHECKING:
     from twinloop.scenarios.file.settings import Setting
+    from twinloop.scenarios.page.gathering import Gathering
     from twinloop.scenarios.report.result import Result
     from twinloop.scenarios.runner import Options
+    from twinloop.sim.world import World
 
 
 STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that no expectation speaks of"
@@ -32,18 +34,21 @@ STRICT_HELP = "exit with 1 for UNSURE, too, and for PASS beside something that n
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout."""
+    """Where a command's results go beside the terminal. ``json_file``: ``-`` is stdout; ``html``: of one
+    scenario alone."""
 
     json_file: str | None = None
     junit: Path | None = None
     out: Path | None = None
     github: bool = False
     """annotations and a job summary of GitHub Actions"""
+    html: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
         _writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
         _writable("--junit", self.junit)
+        _writable("--html", self.html)
 
 
 def _writable(flag: str, target: Path | None) -> None:
@@ -68,13 +73,19 @@ def run_all(
     if out is not None and len(stems) != len(dict.fromkeys(stems)):
         why = "two scenarios have one file name; their folders would overwrite each other"
         raise refused(ScenarioError("--out", None, "", why), outputs, options.strict)
+    if outputs.html is not None and len(scenarios) != 1:
+        text = f"a page is of one scenario, and {len(scenarios)} were given: run each with a page of its own"
+        raise refused(ScenarioError("--html", None, "", text), outputs, options.strict)
+    gathering = None if outputs.html is None else _gathering()
     with interruptible() as interrupts:
         for file in scenarios:
             folder = None if out is None else out if len(scenarios) == 1 else out / file.stem
-            one = _run_one(file, settings, replace(options, out=folder), interrupts)
+            one = _run_one(file, settings, replace(options, out=folder), interrupts, gathering)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
+                if gathering is not None and outputs.html is not None:
+                    gathering.write(outputs.html, one.outcome)
             if one.code == ABORTED or interrupts.asked:
                 break
         left = len(scenarios) - len(ran)
@@ -167,7 +178,13 @@ def tell_github(ran: list[Ran], left: int, strict: bool, aside: bool) -> None:
         raise MachineError(f"{SUMMARY_VARIABLE}={named}: {getattr(error, 'strerror', error)}") from error
 
 
-def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interrupts: Interrupts) -> Ran:
+def _run_one(
+    file: Path,
+    settings: tuple[Setting, ...],
+    options: Options,
+    interrupts: Interrupts,
+    gathering: Gathering | None = None,
+) -> Ran:
     """Whatever a scenario dies of is said, counted and nobody else's trouble."""
     from twinloop.scenarios.file.load import load
     from twinloop.scenarios.runner import run
@@ -176,13 +193,28 @@ def _run_one(file: Path, settings: tuple[Setting, ...], options: Options, interr
         try:
             interrupts.load()
             loaded = load(file, settings)
+            if gathering is not None:
+                gathering.loaded(loaded)
+
+            def started(world: World) -> None:
+                interrupts.started(world)
+                if gathering is not None:
+                    gathering.started(world)
+
             with _progress(loaded.scenario.name) as told:
-                result = run(loaded, replace(options, progress=told, started=interrupts.started))
+                result = run(loaded, replace(options, progress=told, started=started))
         finally:
             interrupts.over()
         return Ran(file, result, exit_code(result.verdict, options.strict, bool(result.data["unspoken"])))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # told, with a code of its own; the other scenarios' results are kept
         return tell(died(file, error))
+
+
+def _gathering() -> Gathering:
+    """Who listens for a report page; nobody else loads it."""
+    from twinloop.scenarios.page.gathering import Gathering
+
+    return Gathering()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The report page: what ``twinloop run --html`` writes."""
