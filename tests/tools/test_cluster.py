@@ -320,7 +320,7 @@ def test_a_terminals_interrupt_is_heard_by_the_command_alone(plant: Path, tmp_pa
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "TMPDIR": str(temporary)},
     ) as process:  # fmt: skip
-        while not list(temporary.glob("*/*/*/twinloop-seeds-*/0/lucky.yaml")) and process.poll() is None:
+        while not list(temporary.glob("*/*/*/twinloop-seeds-*/0")) and process.poll() is None:
             time.sleep(0.1)
         time.sleep(6)
         os.killpg(process.pid, signal.SIGINT)
