@@ -43,6 +43,7 @@ ROOMS = {
         "",
         "components",
         "evidence",
+        "export",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

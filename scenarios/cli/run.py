@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, expand, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, run_many
+from twinloop.scenarios.export.asked import exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 
 CLOCKS = ("virtual", "paced", "wire")
 
+_Check = Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")]
+_Clock = Annotated[
+    str,
+    typer.Option(
+        help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets",
+        metavar="virtual|paced|wire",
+    ),
+]
+_Speed = Annotated[
+    str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
+]
 _Seeds = Annotated[
     str | None,
     typer.Option(help="run each scenario under many seeds, and say how often it holds", metavar="1..200"),
@@ -34,6 +47,13 @@ _Require = Annotated[
 _Shard = Annotated[
     str | None,
     typer.Option(help="with --seeds: run only this part of them, for twinloop merge", metavar="3/8"),
+]
+_Perfetto = Annotated[
+    Path | None,
+    typer.Option(help="write what happened as a trace for ui.perfetto.dev", metavar="FILE"),
+]
+_Parquet = Annotated[
+    bool, typer.Option("--parquet", help="with --out: write the samples as samples.parquet, too")
 ]
 
 
@@ -56,27 +76,16 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help=STRICT_HELP),
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="run twice and show the first differing event")
-    ] = False,
-    clock: Annotated[
-        str,
-        typer.Option(
-            help="virtual: as fast as possible; paced: at the wall's pace; wire: over real sockets",
-            metavar="virtual|paced|wire",
-        ),
-    ] = "virtual",
-    speed: Annotated[
-        str | None, typer.Option(help="with --clock paced: so many times the wall's pace", metavar="X")
-    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
+    check: _Check = False,
+    clock: _Clock = "virtual",
+    speed: _Speed = None,
     seeds: _Seeds = None,
     jobs: _Jobs = None,
     require: _Require = None,
     shard: _Shard = None,
+    perfetto: _Perfetto = None,
+    parquet: _Parquet = False,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -91,7 +100,7 @@ def run(
         raise ScenarioError(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
-    outputs = Outputs(json_file, junit, out)
+    outputs = Outputs(json_file, junit, out, perfetto)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
@@ -101,17 +110,29 @@ def run(
         jobs,
         require,
         shard,
-        {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual"},
+        {
+            "--seed": seed is not None,
+            "--check": check,
+            "--clock": clock != "virtual",
+            "--perfetto": perfetto is not None,
+            "--parquet": parquet,
+        },
     )
+    scenarios = expand(files)
     if many is not None:
-        return run_many(expand(files), options, outputs, many, settings_of(set_))
-    return run_all(expand(files), options, outputs, settings_of(set_))
+        return run_many(scenarios, options, outputs, many, settings_of(set_))
+    exports = exports_of(perfetto, parquet, out, options, len(scenarios))
+    code = run_all(scenarios, replace(options, watches=exports.watches), outputs, settings_of(set_))
+    exports.tell()
+    return code
 
 
 _WHY = {
     "--seed": "--seeds 7 is one seed, too",
     "--check": "each run is repeated from its seed by the command that the report names, with --check",
     "--clock": "many seeds run in simulated time, as fast as possible",
+    "--perfetto": "a trace shows one run; run the seed of interest with --seed",
+    "--parquet": "samples are kept of one run; run the seed of interest with --seed",
 }
 
 

@@ -46,11 +46,13 @@ class Outputs:
     json_file: str | None = None
     junit: Path | None = None
     out: Path | None = None
+    perfetto: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
         _writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
         _writable("--junit", self.junit)
+        _writable("--perfetto", self.perfetto)
 
 
 def _writable(flag: str, target: Path | None) -> None:
