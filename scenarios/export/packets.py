@@ -6,11 +6,13 @@ written when it has ended, so none stays open; Perfetto sorts by time, and slice
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from twinloop.scenarios.export.extras import needed
-from twinloop.scenarios.text.errors import ScenarioError, printable
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
 from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS
 
 FLAG = "--perfetto"
@@ -33,6 +35,7 @@ class PacketFile:
     it) and are written as ns since boot began. Raises ScenarioError when the file can't be made."""
 
     def __init__(self, path: Path, messages: Any, limit: int = EVENTS_MAX) -> None:
+        self._path = path
         self._messages = messages
         self._event = messages.TrackEvent
         self._limit = limit
@@ -151,15 +154,27 @@ class PacketFile:
 
     def _write(self) -> None:
         """A trace is its packets one after the other: pieces of it can be written alone."""
-        self._file.write(self._chunk.SerializeToString(deterministic=True))
+        data = self._chunk.SerializeToString(deterministic=True)
         self._chunk = self._messages.Trace()
+        with self._told():
+            self._file.write(data)
 
     def close(self) -> None:
-        """Write what waits, close the file."""
+        """Write what waits, close the file; raises MachineError as every write does that finds no room."""
         try:
             self._write()
         finally:
-            self._file.close()
+            with self._told():
+                self._file.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What this machine can't write is told with the file."""
+        try:
+            yield
+        except OSError as error:
+            text = f"{FLAG} {self._path}: {error.strerror}; the trace ends there: is there room for it?"
+            raise MachineError(text) from error
 
 
 def _text(text: str) -> str:

@@ -22,7 +22,7 @@ from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS
 from twinloop.sim.network.serial_line import Line
 from twinloop.sim.world import World
 
-THREADS_PER_PROCESS = 1000
+THREADS_PER_PROCESS = 1 << 16
 """a gateway's cores have the numbers from its own times this on; none has as many"""
 
 

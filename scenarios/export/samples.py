@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from twinloop.devices.model.statuses import quality
 from twinloop.scenarios.export.extras import needed
 from twinloop.scenarios.report.folder import Folder
+from twinloop.scenarios.text.errors import MachineError
 from twinloop.sim.accounts.latency import STAGES, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.kernel.trace import Record
@@ -73,8 +75,8 @@ class SamplesTable:
     def __call__(self, world: World, folder: Folder | None) -> Iterator[None]:
         """While this is entered rows are written."""
         assert folder is not None, "the command line asks for --out"
-        schema = self._schema()
-        with self._parquet.ParquetWriter(str(folder.further(NAME)), schema, compression="zstd") as writer:
+        path, schema = folder.further(NAME), self._schema()
+        with _told(path), self._parquet.ParquetWriter(str(path), schema, compression="zstd") as writer:
             rows = _Rows(world, lambda columns: writer.write_table(self._arrow.table(columns, schema=schema)))
             yield
             world.trace.flush()
@@ -167,6 +169,17 @@ class _Rows:
         if self._columns["k"]:
             self._write(self._columns)
             self._columns = {name: [] for name in COLUMNS}
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What this machine can't write is told with the file."""
+    try:
+        yield
+    except OSError as error:
+        if str(path) in str(error.filename or path):  # pyarrow's own errors name no file
+            raise MachineError(f"{FLAG}: {path}: {error}; is there room for it?") from error
+        raise
 
 
 def _read(row: Row) -> int:

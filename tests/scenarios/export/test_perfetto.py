@@ -221,6 +221,15 @@ def test_one_scenario_and_a_place_for_it(tmp_path: Path, capsys: pytest.CaptureF
     assert "no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_no_room_is_this_machine_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t").symlink_to("/dev/full")
+    assert main(["run", "quickstart", "--perfetto", str(tmp_path / "t")]) == 71
+    told = capsys.readouterr().err
+    assert "No space left on device; the trace ends there: is there room for it?" in told
+    assert "Traceback" not in told
+
+
 def test_a_paced_run_is_the_same_one(tmp_path: Path) -> None:
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY)

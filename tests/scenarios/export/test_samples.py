@@ -97,6 +97,20 @@ def test_a_second_run_into_the_folder_replaces_it(tmp_path: Path) -> None:
     assert not (out / "samples.parquet").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_no_room_is_this_machine_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "twinloop.scenarios.report.folder.Folder.further", lambda self, name: Path("/dev/full")
+    )
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    assert main(["run", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out"), "--parquet"]) == 71
+    told = capsys.readouterr().err
+    assert "is there room for it?" in told
+    assert "Traceback" not in told
+
+
 REFUSED = {
     "": "it goes with --out DIR",
     "--out o --check": "--check runs a scenario twice",
