@@ -36,6 +36,9 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
+Watch = Callable[[World, Folder | None], contextlib.AbstractContextManager[None]]
+"""made of a world that hasn't run and the folder of ``--out``"""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -64,6 +67,9 @@ class Options:
     """only for the command that repeats the run"""
     started: Callable[[World], None] | None = None
     """given the world before it runs (for a signal handler)"""
+    watches: tuple[Watch, ...] = ()
+    """who looks on while it runs, and changes nothing: entered before it boots, left when it has been judged,
+    and once more when the run begins anew"""
 
 
 def run(loaded: Loaded, options: Options, host: Host | None = None) -> Result:
@@ -167,7 +173,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
             loaded,
             over_loopback(polled, field_of.loopback_ns),
             host,
-            replace(options, out=None),
+            replace(options, out=None, watches=()),
             notes,
             None,
             None,
@@ -217,7 +223,10 @@ def _once(
         if options.started is not None:
             options.started(world)
         judge = Judge(world, read_expectations(loaded))
-        result = _judged(loaded, world, judge, options, notes)
+        with contextlib.ExitStack() as watched:
+            for watch in options.watches:
+                watched.enter_context(watch(world, folder))
+            result = _judged(loaded, world, judge, options, notes)
         notes = [*result.notes, *world.outside_notes()]
         return replace(result, notes=notes, data={**result.data, "notes": notes})
 
@@ -288,7 +297,9 @@ def _again(
     if first.verdict is Verdict.ABORTED:
         recording.close()
         return first
-    second = _once(loaded, spec, host, replace(options, out=None, speed=None), notes, None, comparison)
+    second = _once(
+        loaded, spec, host, replace(options, out=None, speed=None, watches=()), notes, None, comparison
+    )
     divergence = comparison.finish()
     recording.close()
     if second.verdict is Verdict.ABORTED:

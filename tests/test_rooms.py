@@ -45,6 +45,7 @@ ROOMS = {
         "evidence",
         "testing",
         "page",
+        "export",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

@@ -12,6 +12,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
+from twinloop.scenarios.export.asked import exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CLOCKS = ("virtual", "paced", "wire")
 
+_Check = Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")]
 _Clock = Annotated[
     str,
     typer.Option(
@@ -48,6 +50,13 @@ _Require = Annotated[
 _Shard = Annotated[
     str | None,
     typer.Option(help="with --seeds: run only this part of them, for twinloop merge", metavar="3/8"),
+]
+_Perfetto = Annotated[
+    Path | None,
+    typer.Option(help="write what happened as a trace for ui.perfetto.dev", metavar="FILE"),
+]
+_Parquet = Annotated[
+    bool, typer.Option("--parquet", help="with --out: write the samples as samples.parquet, too")
 ]
 
 _Cluster = Annotated[
@@ -81,13 +90,8 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help=STRICT_HELP),
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="run twice and show the first differing event")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
+    check: _Check = False,
     clock: _Clock = "virtual",
     speed: _Speed = None,
     seeds: _Seeds = None,
@@ -96,6 +100,8 @@ def run(
     shard: _Shard = None,
     cluster: _Cluster = None,
     html: _Html = None,
+    perfetto: _Perfetto = None,
+    parquet: _Parquet = False,
 ) -> int:
     """Run scenarios and judge them.
 
@@ -111,18 +117,22 @@ def run(
             "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
         )
     _page_goes(html, {"--seeds": seeds is not None, "--check": check, "--clock wire": clock == "wire"})
-    outputs = Outputs(json_file, junit, out, github, html)
+    outputs = Outputs(json_file, junit, out, github, html, perfetto)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
+    beside |= {"--perfetto": perfetto is not None, "--parquet": parquet}
     many = _many(seeds, jobs, require, shard, cluster, beside)
     if many is not None and many.cluster and out is not None:
         raise ScenarioError("--out", None, "", f"--out and --cluster don't go together: {_WHY['--out']}")
     found = scenarios_of(files, outputs, strict)
     if many is None:
-        return run_all(found, options, outputs, settings_of(set_))
+        exports = exports_of(perfetto, parquet, out, options, len(found))
+        code = run_all(found, replace(options, watches=exports.watches), outputs, settings_of(set_))
+        exports.tell()
+        return code
     from twinloop.scenarios.evidence.many_command import run_many
 
     return run_many(found, replace(options, out=out), many, settings_of(set_), json_file, junit)
@@ -148,6 +158,8 @@ _WHY = {
     "--github": "a job of many seeds is reported by --junit",
     "--out": "traces stay where they are made; the command that the report names makes one here, with --out",
     "--clock": "many seeds run in simulated time, as fast as possible",
+    "--perfetto": "a trace shows one run; run the seed of interest with --seed",
+    "--parquet": "samples are kept of one run; run the seed of interest with --seed",
 }
 
 

@@ -43,12 +43,14 @@ class Outputs:
     github: bool = False
     """annotations and a job summary of GitHub Actions"""
     html: Path | None = None
+    perfetto: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
         _writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
         _writable("--junit", self.junit)
         _writable("--html", self.html)
+        _writable("--perfetto", self.perfetto)
 
 
 def _writable(flag: str, target: Path | None) -> None:

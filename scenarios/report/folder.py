@@ -2,7 +2,7 @@
 
 DIR/result.json; DIR/run.sqlite with tables ``events`` (time_ns, kind, fields as JSON) and ``ends`` (one row
 per device, k and end state, with a point mask); DIR/store-GATEWAY.sqlite, the gateway's own store. The
-databases open at any time, also after an interrupted run.
+databases open at any time, also after an interrupted run. docs/out-folder.md explains every column.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ class Folder:
         os.lseek(self._lock, 0, os.SEEK_END)
         os.write(self._lock, f"{name}\n".encode())
         return self.path / name
+
+    def further(self, name: str) -> Path:
+        """A file that somebody writes beside these; raises ScenarioError as for one of these."""
+        return self._mine(name)
 
     def store_path(self, gateway: str) -> Path:
         """Where a gateway keeps its store."""

@@ -78,6 +78,10 @@ class Cores:
         self.alive = False
         self.waiters.clear()
 
+    def anew(self) -> Cores:
+        """As many for the gateway's next life, which nobody holds."""
+        return Cores(self.env, self.count)
+
 
 class _Work(Occurrence):
     """Work under way; it is its own end on the timeline."""

@@ -126,7 +126,7 @@ class Machine:
         self.epoch += 1
         self.busy_ns += self.cores.busy_ns
         self.cores.stop()
-        self.cores = Cores(self.env, self.board.cores)
+        self.cores = self.cores.anew()
 
     def busy_total_ns(self) -> int:
         """Core time held in all lives."""
