@@ -45,7 +45,7 @@ def test_a_run_that_asks_for_nothing_loads_nothing_of_it() -> None:
     ]
 
 
-def test_flags_of_a_class_that_is_not_asked_for_leave_plain_cores() -> None:
+def test_plain_cores_know_of_no_watch() -> None:
     """The plain cores are a class of their own: nothing in them asks whether somebody watches."""
     from twinloop.sim.machine.cores import Cores
 
