@@ -224,7 +224,7 @@ def test_verdicts_in_order_and_their_codes() -> None:
     assert overall([]) is Verdict.NO_DATA
     assert overall([Verdict.PASS, Verdict.UNSURE, Verdict.NO_DATA]) is Verdict.NO_DATA
     assert overall([Verdict.PASS, Verdict.FAIL, Verdict.NO_DATA]) is Verdict.FAIL
-    assert [exit_code(v) for v in Verdict] == [2, 130, 5, 1, 4, 0, 0]
+    assert [exit_code(v) for v in Verdict] == [2, 130, 5, 1, 1, 4, 0, 0]
     assert exit_code(Verdict.UNSURE, strict=True) == 1
     assert worst([0, 1, 4]) == 1
     assert worst([0, 4, 3]) == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.cases import scenario
-from tests.scenarios.testing.test_plugin import BROKEN, CUT, HELD, PLUGIN, ROOT, write
+from tests.scenarios.testing.test_plugin import BROKEN, CUT, HELD, NO_FAULTHANDLER, PLUGIN, ROOT, write
 from twinloop.scenarios.testing import running, served  # noqa: F401  # an inner session forgets what it loads first
 from twinloop.scenarios.testing.served import Address
 from twinloop.scenarios.text.errors import ScenarioError
@@ -118,7 +118,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 def test_scenarios_are_run(inner: pytest.Pytester) -> None:
     (inner.path / "tests" / "test_runs.py").write_text(RUNS)
-    found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
+    found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider", *NO_FAULTHANDLER)
     found.assert_outcomes(passed=5, failed=1)
     found.stdout.fnmatch_lines(
         [f"*FAIL: {BROKEN}: measured 50", "reproduce: twinloop run tests/plant.yaml --seed 1 --strict"]
@@ -131,7 +131,7 @@ def test_devices_are_served_as_long_as_the_test_lasts(inner: pytest.Pytester) ->
     write(folder, "good.yaml")
     (folder / "test_serves.py").write_text(SERVES)
     (folder / "signal.py").write_text("raise AssertionError('Python has one')")
-    found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
+    found = inner.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider", *NO_FAULTHANDLER)
     found.assert_outcomes(passed=2, failed=1)
     found.stdout.fnmatch_lines(["E*AssertionError: whatever the outcome"])
 

@@ -21,6 +21,9 @@ from twinloop.scenarios.testing.seeds import SEED_MAX, SEEDS_MAX, seeds_of
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[3]
 PLUGIN = "twinloop.scenarios.testing.plugin"
+NO_FAULTHANDLER = ("-p", "no:faulthandler")
+"""an inner session would put its handler of SIGILL in front of wasmtime's, for good: the next component of this
+process that traps would end it"""
 CUT = [{"at": "1 s", "cut": "plant", "for": "4500 ms"}]
 QUIET = ("-p", "no:hypothesispytest", "-p", "no:anyio")
 """other plugins that load much"""
@@ -34,7 +37,7 @@ def write(folder: Path, name: str = "plant.twinloop.yaml", **changes: Any) -> st
 
 
 def run(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", PLUGIN, *flags)
+    return pytester.runpytest_inprocess("-p", PLUGIN, *NO_FAULTHANDLER, *flags)
 
 
 @pytest.fixture
