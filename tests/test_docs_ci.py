@@ -14,6 +14,8 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ci.md").read_text()
 PLUGIN = "twinloop.scenarios.testing.plugin"
+NO_FAULTHANDLER = ("-p", "no:faulthandler")
+"""as in tests/scenarios/testing: else a trap ends this process"""
 
 
 def block(kind: str, holds: str) -> str:
@@ -48,7 +50,7 @@ def test_the_annotation(plant: pytest.Pytester, capsys: pytest.CaptureFixture[st
 
 def test_the_failure_of_pytest(plant: pytest.Pytester) -> None:
     command = block("sh", "pytest ").split()
-    found = plant.runpytest_inprocess("-p", PLUGIN, *command[1:])
+    found = plant.runpytest_inprocess("-p", PLUGIN, *NO_FAULTHANDLER, *command[1:])
     first, *lines = block("text", "plant.twinloop.yaml: scenario").splitlines()
     assert first.strip("_") in found.stdout.str()
     plain = [
@@ -62,6 +64,10 @@ def test_the_tests_of_the_page(plant: pytest.Pytester) -> None:
     plant.makepyfile(test_page="\n".join(code))
     ini = block("ini", "[pytest]").replace("scenarios/*.yaml", "*.yaml")
     plant.makeini(ini)
-    listed = plant.runpytest_inprocess("-p", PLUGIN, "--collect-only", "-q", "-m", "twinloop")
+    listed = plant.runpytest_inprocess(
+        "-p", PLUGIN, *NO_FAULTHANDLER, "--collect-only", "-q", "-m", "twinloop"
+    )
     assert len([line for line in listed.outlines if "plant.twinloop.yaml::seed[" in line]) == 5
-    plant.runpytest_inprocess("-p", PLUGIN, "-m", "not twinloop").assert_outcomes(passed=2, deselected=5)
+    plant.runpytest_inprocess("-p", PLUGIN, *NO_FAULTHANDLER, "-m", "not twinloop").assert_outcomes(
+        passed=2, deselected=5
+    )
