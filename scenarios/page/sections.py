@@ -16,6 +16,11 @@ from twinloop.scenarios.text.words import number_of
 
 KINDS = {"PASS": "good", "FAIL": "bad", "BROKEN": "bad", "UNSTABLE": "bad", "INVALID": "bad"}
 """of verdicts, for colours; the others are in doubt. The word always stands beside the colour"""
+_NOT_JUDGED = (
+    "The scenario expects nothing, so nothing was judged.",
+    "The run broke, so nothing was judged.",
+)
+"""without expectations that were judged: because there are none, or because something broke"""
 _OPEN = ("FAIL", "UNSURE")
 """expectations with these verdicts show their picture at once, the others when they are asked"""
 
@@ -25,7 +30,7 @@ def verdict(data: dict[str, Any]) -> str:
     kind = KINDS.get(data["verdict"], "doubt")
     held = sum(one["verdict"] == "PASS" for one in data["expectations"])
     whole = len(data["expectations"])
-    said = f"{held} of {number_of(whole, 'expectation')} held." if whole else "Nothing was expected."
+    said = f"{held} of {number_of(whole, 'expectation')} held." if whole else _NOT_JUDGED[bool(data["error"])]
     why = ""
     if any(data["why"] == one["expression"] for one in data["expectations"]):
         why = f" The first that did not: <code>{escape(data['why'])}</code>"
@@ -53,7 +58,7 @@ def expectations(data: dict[str, Any]) -> str:
         for one in data["expectations"]
     ]
     if not rows:
-        return "<p>The scenario expects nothing, so nothing was judged.</p>"
+        return f"<p>{_NOT_JUDGED[bool(data['error'])]}</p>"
     heads = ["expectation", "limit", "measured", "verdict", "why"]
     out = [table("What was expected and what was measured", heads, rows)]
     for one in data["expectations"]:

@@ -179,7 +179,7 @@ def test_a_call_that_begs_for_memory_is_killed_for_that() -> None:
         instance.begin("read-sensor", (), 10**12)
         instance.advance()
         assert instance.fault is not None
-        assert (instance.fault.cause, time.process_time() - began < 2.0) == (Cause.MEMORY_LIMIT, True)
+        assert (instance.fault.cause, time.process_time() - began < 10.0) == (Cause.MEMORY_LIMIT, True)
         assert "more than 1000 times in one call" in instance.fault.message
     finally:
         host.close()

@@ -325,3 +325,12 @@ def test_nobody_else_loads_it(file: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [("", "The scenario expects nothing"), ("the books don't add up", "The run broke")],
+)
+def test_a_run_without_judgement_says_why(found: Seen, error: str, words: str) -> None:
+    text = page({**found.data, "expectations": [], "error": error}, "")
+    assert text.count(f"{words}, so nothing was judged.") == 2
