@@ -19,6 +19,7 @@ from twinloop.scenarios.file.load import Loaded, load
 from twinloop.scenarios.file.settings import Setting, path_of
 from twinloop.scenarios.interrupts import Interrupts
 from twinloop.scenarios.judging.thresholds import read_expectations
+from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.runner import Options
 from twinloop.scenarios.text.document import Location
 
@@ -30,6 +31,15 @@ class Point:
     settings: tuple[Setting, ...]
     entries: list[Entry]
     summary: dict[str, Any]
+
+
+def beside(point: Point) -> str:
+    """What a PASS of this variant doesn't say by itself; empty: nothing went wrong beside it."""
+    found: dict[str, int] = {}
+    for entry in point.entries:
+        for name, count in entry.get("unspoken", {}).items():
+            found[name] = found.get(name, 0) + count
+    return f"{unspoken_text(found)} of which no expectation speaks" if found else ""
 
 
 def setting_of(path: Location, value: Any) -> Setting:

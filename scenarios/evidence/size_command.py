@@ -91,6 +91,8 @@ def _tell(found: Sized, kind: Kind, sizing: Any, first: int, last: int, scarce: 
     assert found.nominal is not None
     word = "largest" if last > first else "smallest"
     print(f"\n{word} that holds: {kind.shown(found.knee)}")
+    if sizing.beside(found.knee):
+        print(f"beside it {sizing.beside(found.knee)}")
     if found.nominal != found.knee:
         print(f"without the board's band: {kind.shown(found.nominal)}")
     if scarce:

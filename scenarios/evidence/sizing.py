@@ -7,7 +7,7 @@ Belongs here: the variants of one scenario and what is known of each. Never: whi
 from __future__ import annotations
 
 from twinloop.scenarios.evidence.limits import USED_UP, Limit, limits
-from twinloop.scenarios.evidence.points import Point, run_points, setting_of, variants
+from twinloop.scenarios.evidence.points import Point, beside, run_points, setting_of, variants
 from twinloop.scenarios.evidence.seeds import read_seeds
 from twinloop.scenarios.evidence.seeds_report import figure_text
 from twinloop.scenarios.evidence.size import Kind
@@ -92,6 +92,10 @@ class Sizing:
         """The command of the worst run with that value."""
         point = self._points[value]
         return str(point.summary.get("reproduce") or point.entries[0]["reproduce"])
+
+    def beside(self, value: int) -> str:
+        """What went wrong with that value, and nothing that has to hold speaks of; empty: nothing."""
+        return beside(self._points[value])
 
     def band(self, value: int) -> str:
         """How far the modelled times of its boards may be off: ``x/÷ 2``."""

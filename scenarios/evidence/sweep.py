@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from twinloop.scenarios.evidence.points import Point, setting_of
+from twinloop.scenarios.evidence.points import Point, beside, setting_of
 from twinloop.scenarios.evidence.seeds_report import figure_text
 from twinloop.scenarios.file.settings import Setting, parse_setting, path_of
 from twinloop.scenarios.judging.verdict import Verdict
@@ -99,6 +99,9 @@ def told(console: Console, points: list[Point]) -> None:
         console = Console(file=console.file, width=40 * (len(points[0].settings) + len(texts)) + 40)
     console.print(table)
     for point in points:
+        if beside(point):
+            where = ", ".join(one.text for one in point.settings)
+            console.print(f"[yellow]beside {escape(where)}[/]  {escape(beside(point))}")
         if point.summary["errors"]:
             text = next(entry["error"] for entry in point.entries if entry["kind"] == "error")
             console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,21 @@ def test_the_band_is_on_the_safe_side(tmp_path: Path) -> None:
     assert code == 0
     assert int(str(data["nominal"])) == pytest.approx((21_000_000 - cpu_ns) / 2, abs=10_000)
     assert int(str(data["found"])) == pytest.approx((21_000_000 - 2 * cpu_ns) / 2, abs=10_000)
+
+
+def test_what_nobody_speaks_of_is_told_beside_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The latency holds although samples are missed: whoever asks only for it must hear of them."""
+    file = tmp_path / "lucky.yaml"
+    file.write_text(scenario(loss="2 %"), encoding="utf-8")
+    argv = ["--vary", "links.plant.delay", "--from", "1 ms", "--to", "40 ms", "--step", "1 ms"]
+    code, _ = found([str(file), *argv, "--while", "p50(latency.gateway) <= 22 ms"], tmp_path)
+    assert code == 0
+    assert re.search(r"beside it \d+ missed samples of which no expectation speaks", capsys.readouterr().out)
+    vary = ["--vary", "fleets.presses.count=[2, 3]", "--set", "expect=[p50(latency.gateway) <= 22 ms]"]
+    assert main(["sweep", str(file), *vary, "--jobs", "1"]) == 0
+    assert re.search(r"beside fleets.presses.count=2  \d+ missed samples of which", capsys.readouterr().out)
 
 
 def test_ends_that_do_not_hold_or_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
