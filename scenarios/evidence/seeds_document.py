@@ -92,12 +92,20 @@ def _whole(name: str, parts: list[tuple[Path, dict[str, Any], list[Entry]]]) -> 
 def _require_one_scenario(name: str, by_seed: dict[int, tuple[Path, Entry]]) -> None:
     results = [(file, entry) for file, entry in by_seed.values() if entry["kind"] == "result"]
     for file, entry in results[1:]:
-        for key in ("scenario_digest", "components", "recordings"):
-            if entry[key] != results[0][1][key]:
-                raise _error(
-                    file,
-                    f"{name} is another scenario there than in {shown_path(results[0][0])}: {key} differs",
-                )
+        first = _decisive(results[0][1])
+        for key, value in _decisive(entry).items():
+            if value != first[key]:
+                other = shown_path(results[0][0])
+                raise _error(file, f"{name} is another scenario there than in {other}: {key} differs")
+
+
+def _decisive(entry: Entry) -> dict[str, Any]:
+    """What decides a run beside its seed; boards may come from a flag, which no digest of a file knows."""
+    return {
+        **{key: entry[key] for key in ("scenario_digest", "components", "recordings")},
+        "board": {gateway: one["board"] for gateway, one in entry["bands"].items()},
+        **{f"version of {package}": entry["versions"][package] for package in ("twinloop", "wasmtime")},
+    }
 
 
 def _missing(name: str, missing: list[int], asked: list[int], summaries: list[dict[str, Any]]) -> str:

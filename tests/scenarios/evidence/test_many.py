@@ -111,6 +111,25 @@ def test_shards_of_another_scenario_are_refused(
     assert "scenario_digest differs" in capsys.readouterr().err
 
 
+def test_shards_on_other_boards_or_of_another_twinloop_are_refused(
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    main(["run", str(plant), "--seeds", "1..2", "--shard", "1/2", "--json", str(a)])
+    argv = ["run", str(plant), "--seeds", "1..2", "--shard", "2/2", "--json", str(b)]
+    main([*argv, "--board", "gw=raspberry-pi-3"])
+    capsys.readouterr()
+    assert main(["merge", str(a), str(b)]) == 3
+    assert "board differs" in capsys.readouterr().err
+    main(argv)
+    data = document(b)
+    data["results"][0]["versions"]["wasmtime"] = "1.0"
+    b.write_text(json.dumps(data), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["merge", str(a), str(b)]) == 3
+    assert "version of wasmtime differs" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
