@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FILES_MAX = 10_000
 """of one folder that are looked at"""
-SUFFIXES = (".yaml", ".yml")
 SET_HELP = "a value in place of the file's, or beside it, as in fleets.presses.count=200; may be repeated"
 """of the flag ``--set``"""
 
@@ -53,7 +52,7 @@ def _is_folder(path: Path) -> bool:
 def scenarios_in(folder: Path, name: str) -> list[Path]:
     """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't
     followed."""
-    from twinloop.scenarios.text.document import looks_like_a_scenario
+    from twinloop.scenarios.text.document import SUFFIXES, looks_like_a_scenario  # --help must not wait
 
     found: list[Path] = []
     for at, folders, files in os.walk(folder, followlinks=False):

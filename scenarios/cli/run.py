@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
     from twinloop.scenarios.evidence.many import Many
+    from twinloop.scenarios.file.settings import Setting
 
 CLOCKS = ("virtual", "paced", "wire")
 
@@ -67,6 +69,10 @@ _Cluster = Annotated[
     ),
 ]
 
+_Watch = Annotated[
+    bool, typer.Option("--watch", help="run once more whenever a file of the scenarios has changed")
+]
+
 
 def run(
     files: Annotated[
@@ -102,20 +108,17 @@ def run(
     html: _Html = None,
     perfetto: _Perfetto = None,
     parquet: _Parquet = False,
+    watch: _Watch = False,
 ) -> int:
     """Run scenarios and judge them.
 
     Exit codes: 0 PASS or UNSURE, 1 FAIL or UNSTABLE, 2 BROKEN, 3 scenario or usage error, 4 NO-DATA,
     5 INVALID, 70 a mistake in twinloop, 71 this machine, 130 ABORTED; of several scenarios the worst: 70, 2,
-    71, 130, 3, 5, 1, 4, 0.
+    71, 130, 3, 5, 1, 4, 0. With --watch that of the last time.
     """
     from twinloop.scenarios.runner import Options  # --help must not wait for it
 
-    pace = _pace(clock, speed)
-    if check and clock == "wire":
-        raise ScenarioError(
-            "--check", None, "", "no two runs over real sockets are equal: it goes with virtual and paced"
-        )
+    pace = _pace(clock, speed, check)
     _page_goes(html, {"--seeds": seeds is not None, "--check": check, "--clock wire": clock == "wire"})
     outputs = Outputs(json_file, junit, out, github, html, perfetto)
     outputs.check()
@@ -127,15 +130,28 @@ def run(
     many = _many(seeds, jobs, require, shard, cluster, beside)
     if many is not None and many.cluster and out is not None:
         raise ScenarioError("--out", None, "", f"--out and --cluster don't go together: {_WHY['--out']}")
-    found = scenarios_of(files, outputs, strict)
-    if many is None:
-        exports = exports_of(perfetto, parquet, out, options, len(found))
-        code = run_all(found, replace(options, watches=exports.watches), outputs, settings_of(set_))
-        exports.tell()
-        return code
-    from twinloop.scenarios.evidence.many_command import run_many
+    settings = settings_of(set_)
 
-    return run_many(found, replace(options, out=out), many, settings_of(set_), json_file, junit)
+    def once() -> int:
+        found = scenarios_of(files, outputs, strict)
+        if many is None:
+            exports = exports_of(perfetto, parquet, out, options, len(found))
+            code = run_all(found, replace(options, watches=exports.watches), outputs, settings)
+            exports.tell()
+            return code
+        from twinloop.scenarios.evidence.many_command import run_many
+
+        return run_many(found, replace(options, out=out), many, settings, json_file, junit)
+
+    return _watched(files, settings, once) if watch else once()
+
+
+def _watched(files: list[str], settings: tuple[Setting, ...], once: Callable[[], int]) -> int:
+    """``once``, and again after each change of a file that the scenarios are made of."""
+    from twinloop.scenarios.file.load import find
+    from twinloop.scenarios.watching import Watch, again_and_again
+
+    return again_and_again(Watch([find(name) for name in files], settings), once)
 
 
 _NO_PAGE = {
@@ -205,13 +221,17 @@ def _boards(pairs: list[str]) -> dict[str, str]:
     return boards
 
 
-def _pace(clock: str, speed: str | None) -> Fraction | None:
-    """How many times the wall's pace, None for as fast as possible; raises ScenarioError."""
+def _pace(clock: str, speed: str | None, check: bool) -> Fraction | None:
+    """How many times the wall's pace, None for as fast as possible; ``check``: the run is repeated. Raises
+    ScenarioError."""
     from twinloop.scenarios.text.errors import unknown
     from twinloop.sim.kernel.pacer import SPEED_MAX
 
     if clock not in CLOCKS:
         raise ScenarioError("--clock", None, "", unknown("clock", clock, CLOCKS))
+    if check and clock == "wire":
+        why = "no two runs over real sockets are equal: it goes with virtual and paced"
+        raise ScenarioError("--check", None, "", why)
     if clock != "paced":
         if speed is not None:
             why = (

@@ -19,6 +19,8 @@ from twinloop.scenarios.text.errors import ScenarioError, path_text, shown_path
 
 FILE_BYTES_MAX = 4 << 20
 """a scenario is written by hand"""
+SUFFIXES = (".yaml", ".yml")
+"""of files that may be scenarios"""
 DEPTH_MAX = 32
 NODES_MAX = 200_000
 NUMBER_DIGITS_MAX = 40

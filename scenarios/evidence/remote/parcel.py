@@ -16,13 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded, of_document
-from twinloop.scenarios.file.models import FILE, NODESET, RECORDING
+from twinloop.scenarios.file.named import MODELS, named_files
 from twinloop.scenarios.text.document import Document
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
 
-_MODELS = (RECORDING, NODESET, FILE)
 _ABOVE = "above"
 """a folder above the scenario's that has no name"""
 
@@ -65,7 +63,10 @@ def packed(scenarios: tuple[Loaded, ...]) -> Parcel:
 
 def _sent(loaded: Loaded, contents: dict[str, bytes]) -> Sent:
     home = loaded.file.parent
-    named = dict.fromkeys(_named(loaded))
+    shipped = {name for block in loaded.scenario.components.values() for name in block.files}
+    named = [
+        name for name in dict.fromkeys(named_files(loaded)) if name not in shipped or (home / name).exists()
+    ]
     files: dict[str, str] = {}
     folders: dict[str, None] = {}
     for name in named:
@@ -91,7 +92,7 @@ def _sent(loaded: Loaded, contents: dict[str, bytes]) -> Sent:
         above,
         tuple(folders),
         files,
-        _told(loaded, list(named)),
+        _told(loaded, named),
         any(_is_rego(home, block.rego) for block in loaded.scenario.components.values()),
     )
 
@@ -100,29 +101,8 @@ def _told(loaded: Loaded, named: list[str]) -> tuple[tuple[str, str], ...]:
     """How errors name the scenario and its files: models.py shows them as the user knows them."""
     home = loaded.file.parent
     told = {loaded.file.name: shown_path(loaded.file)}
-    told |= {
-        name: shown_path(home / name) if name.startswith(_MODELS) else str(home / name) for name in named
-    }
+    told |= {name: shown_path(home / name) if name.startswith(MODELS) else str(home / name) for name in named}
     return tuple(sorted(told.items(), key=lambda pair: -len(pair[0])))
-
-
-def _named(loaded: Loaded) -> Iterator[str]:
-    """The files and folders that a scenario names; those that ship with twinloop are everywhere."""
-    scenario, home = loaded.scenario, loaded.file.parent
-    for fleet in scenario.fleets.values():
-        yield from (name for name in (fleet.device, fleet.twin) if name and name.startswith(_MODELS))
-    for override in scenario.overrides.values():
-        yield from (name for name in (override.twin,) if name)
-    for component in scenario.components.values():
-        yield from (name for name in component.files if (home / name).exists())
-        if component.rego is not None:
-            yield component.rego
-        for grant in component.grants:
-            if isinstance(grant, schema.FilesystemGrant):
-                yield from (one.source for one in grant.folders.values() if one.source is not None)
-    if scenario.registry is not None:
-        yield scenario.registry.path
-        yield from scenario.registry.trust
 
 
 def _below(home: Path, name: str, folders: dict[str, None]) -> Iterator[str]:
