@@ -6,6 +6,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+SHORT = "field/faster-than-the-line-fixed"
+"""a shipped scenario whose run takes half a second"""
+
 
 def modules_after(code: str) -> list[str]:
     done = subprocess.run(
@@ -22,16 +25,22 @@ def test_help_loads_neither_the_tui_nor_the_engine() -> None:
     assert not {"textual", "asyncua", "wasmtime", "simpy", "pymodbus"} & set(loaded)
 
 
-def test_run_loads_neither_textual_nor_asyncua() -> None:
-    loaded = modules_after(
-        "from twinloop.scenarios.cli.main import main; main(['check', 'quickstart'])\nimport twinloop.scenarios.runner"
-    )
-    assert not {"textual", "asyncua"} & set(loaded)
+def test_a_run_that_asks_for_nothing_loads_nothing_for_it() -> None:
+    loaded = modules_after(f"from twinloop.scenarios.cli.main import main; main(['run', '{SHORT}'])")
+    assert "twinloop.scenarios.runner" in loaded
+    assert not {"textual", "asyncua", "perfetto", "pyarrow", "distributed", "dask"} & set(loaded)
+    assert [
+        name for name in loaded if name.startswith(("twinloop.scenarios.export", "twinloop.scenarios.page"))
+    ] == [
+        "twinloop.scenarios.export",
+        "twinloop.scenarios.export.asked",
+    ]
 
 
 def test_seeds_without_a_cluster_load_nothing_of_dask() -> None:
     loaded = modules_after(
-        "from twinloop.scenarios.cli.main import main; main(['run', 'quickstart', '--seeds', '1..2', '--jobs', '1'])"
+        "from twinloop.scenarios.cli.main import main; main(['run', '"
+        f"{SHORT}', '--seeds', '1..2', '--jobs', '1'])"
     )
     assert "twinloop.scenarios.evidence.cluster" in loaded
     assert not {"dask", "distributed", "tornado"} & set(loaded)

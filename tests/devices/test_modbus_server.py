@@ -254,7 +254,7 @@ def test_a_stream_out_of_step_is_cut_off(header: str) -> None:
     assert ModbusServer(device()).respond_tcp(bytes.fromhex(header) + bytes(10), 0) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(code=st.sampled_from([3, 4]), start=st.integers(0, 210), count=st.integers(1, 125))
 def test_the_short_way_of_reads_answers_what_pymodbus_does(code: int, start: int, count: int) -> None:
     found = device(holding_5=0xABCD, input_3=0x1234)
@@ -263,7 +263,7 @@ def test_the_short_way_of_reads_answers_what_pymodbus_does(code: int, start: int
     assert server.respond_pdu(pdu, 0) == server._ask_pymodbus(pdu)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(pdu=st.binary(min_size=1, max_size=253))
 def test_any_request_gets_an_answer_of_its_function(pdu: bytes) -> None:
     server = ModbusServer(device(holding_0=7))

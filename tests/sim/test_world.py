@@ -468,7 +468,7 @@ reactions = st.builds(
 
 
 @settings(
-    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 250,
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 150,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -1,5 +1,5 @@
-"""Without the packages: a line that names the flag, what is missing and the cure; and a run that asks for
-nothing loads none of it."""
+"""Without the packages: a line that names the flag, what is missing and the cure. (That a run
+which asks for nothing loads none of it: tests/test_imports.py.)"""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_imports import modules_after
 from twinloop.scenarios.cli.main import main
 
 FLAGS = {
@@ -31,18 +30,6 @@ def test_a_missing_package_is_named_with_its_cure(
     assert f'pip install "twinloop[{extra}]"' in told
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_that_asks_for_nothing_loads_nothing_of_it() -> None:
-    code = (
-        "from twinloop.scenarios.cli.main import main; main(['run', 'quickstart', '--set', 'duration=70s'])"
-    )
-    loaded = modules_after(code)
-    assert not {"perfetto", "pyarrow"} & set(loaded)
-    assert [name for name in loaded if name.startswith("twinloop.scenarios.export")] == [
-        "twinloop.scenarios.export",
-        "twinloop.scenarios.export.asked",
-    ]
 
 
 def test_plain_cores_know_of_no_watch() -> None:

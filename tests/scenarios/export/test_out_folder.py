@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.export.traces import shipped
 from tests.test_docs_reference import named, rows
 from twinloop.components.host.host import Host
 from twinloop.scenarios.export import samples
 from twinloop.scenarios.export.packets import EVENTS_MAX
-from twinloop.scenarios.file.load import load
+from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.runner import Options, run
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.trace import KINDS
@@ -27,7 +28,8 @@ PAGE = (DOCS / "out-folder.md").read_text()
 @pytest.fixture(scope="module")
 def out(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "out"
-    run(load(DOCS.parent / "scenarios" / "library" / "quickstart.yaml"), Options(out=folder), host)
+    short = shipped("quickstart", duration="20 s", timeline=[{"at": "5 s", "cut": "cloud", "for": "5 s"}])
+    run(load_text(short), Options(out=folder), host)
     return folder
 
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from base64 import b64encode
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -316,15 +314,6 @@ def test_a_run_that_is_stopped_has_a_page(host: Host) -> None:
     said = [text for _, text in Read(gathering.text(result)).texts]
     assert "ABORTED" in said
     assert any("1 cut cloud, from 6 s to 10 s" in text for text in said)
-
-
-def test_nobody_else_loads_it(file: Path) -> None:
-    code = (
-        f"from twinloop.scenarios.cli.main import main\nmain(['run', {str(file)!r}])\n"
-        "import sys; print([name for name in sys.modules if 'scenarios.page' in name])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -457,7 +457,7 @@ after = st.builds(
 
 
 @settings(
-    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 100,
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 10_000 or 60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
