@@ -330,7 +330,7 @@ beside = actions.filter(lambda action: action.verb not in ("fault", "upgrade", "
 
 
 @settings(
-    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 60,
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
