@@ -5,8 +5,8 @@ Press sensors have ten points, 0 to 9; what is derived is behind them.
 
 from __future__ import annotations
 
-import os
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
