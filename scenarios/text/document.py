@@ -66,6 +66,12 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars by the rules above."""
 
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803  # PyYAML's name
+        """As always, and too deep at once: PyYAML looks ahead, which takes the square of the brackets."""
+        if self.flow_level > DEPTH_MAX:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
 
 _Loader.yaml_implicit_resolvers = {}
 _NUMBER = "-+0123456789."

@@ -13,7 +13,7 @@ from tests.soak.trial import books_differ, folder_for, tried
 from twinloop.components.host.host import Host
 
 
-@pytest.mark.parametrize("seed", [10, *range(1, 8)])
+@pytest.mark.parametrize("seed", [1, 2, 3, 5, 6, 7, 10])
 def test_a_random_scenario(seed: int, tmp_path: Path, host: Host) -> None:
     """Twice, and the first one paced in another folder, too."""
     found = tried(seed, folder_for(tmp_path), host)

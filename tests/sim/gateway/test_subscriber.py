@@ -329,7 +329,7 @@ of_opcua = st.one_of(
 
 
 @settings(
-    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 16,
+    max_examples=int(os.environ.get("TWINLOOP_SOAK", "0")) * 3000 or 10,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -101,7 +101,7 @@ TROUBLES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     do=st.lists(st.sampled_from(DEEDS), min_size=1, max_size=8),
     timeline=st.lists(TROUBLES, max_size=2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import pytest
@@ -14,7 +15,8 @@ from twinloop.sim.kernel.pacer import SLICE_NS, SPEED_MAX, Pacer
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
-DAY_S = 86_400
+DAY_S = 86_400 if "TWINLOOP_SOAK" in os.environ else 21_600
+"""the suite takes a quarter of it"""
 
 
 class Wall:
@@ -37,7 +39,7 @@ def pacer(wall: Wall, speed: str = "1") -> Pacer:
 
 @pytest.mark.parametrize("speed", ["1", "0.3", "7", "1000"])
 def test_a_day_drifts_by_nothing(speed: str) -> None:
-    """86 400 things, each waited for with sleeps that take too long: the last is as late as one of them."""
+    """A thing a second, each waited for with sleeps that take too long: the last is as late as one of them."""
     wall = Wall(0, 70_000, 3)
     paced, began = pacer(wall, speed), wall.now_ns
     step, lasts_s = (

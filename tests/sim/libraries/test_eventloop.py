@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 # ---- the stacks ----------------------------------------------------------------------------------
 def test_unmodified_stacks_leave_the_same_bytes_in_every_process() -> None:
     found = []
-    for seed in ("0", "1", "random"):
+    for seed in ("0", "random"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-m", "tests.sim.libraries.stacks", *PROGRAMS],
@@ -34,7 +34,7 @@ def test_unmodified_stacks_leave_the_same_bytes_in_every_process() -> None:
             check=True,
         )
         found.append(done.stdout.split())
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     assert len(set(found[0])) == len(PROGRAMS)
 
 
