@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures demo test test-tools test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
+.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +23,7 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
 	$(BIN)/python -m pytest -n 3 --dist worksteal  # tests on sockets mostly wait
 
-test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet; skipped by `make test` without the extras
+test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, report pages in Chromium; skipped without them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet]'
 	$(BIN)/python -m pytest tests/tools tests/scenarios/export
 
@@ -55,6 +55,9 @@ pictures: $(VENV)/.dev        ## the documentation's pictures of the TUI, and th
 	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 100x30
 	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 100x30
 	$(BIN)/python -m tests.tui.captures
+
+pictures-html: $(VENV)/.dev   ## the documentation's pictures of report pages (needs Chromium)
+	$(BIN)/python -m tests.tools.pictures_html
 
 soak: $(VENV)/.dev            ## the long forms of the tests, and 2 000 random scenarios (a second call goes on with those where it was stopped)
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0

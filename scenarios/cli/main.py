@@ -32,9 +32,8 @@ from twinloop.scenarios.cli import (
     schema,
     serve,
 )
+from twinloop.scenarios.cli.evidence import diff, merge, size, sweep
 from twinloop.scenarios.components import command as component_commands
-from twinloop.scenarios.evidence import merge_command, size_command, sweep_command
-from twinloop.scenarios.evidence.diff import command as diff_command
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -89,10 +88,10 @@ app.command("attach")(attach.attach)
 app.command("record")(record.record)
 app.command("fit")(fit.fit)
 app.command("compare")(compare.compare)
-app.command("merge")(merge_command.merge)
-app.command("sweep")(sweep_command.sweep)
-app.command("size")(size_command.size)
-app.command("diff")(diff_command.diff)
+app.command("merge")(merge.merge)
+app.command("sweep")(sweep.sweep)
+app.command("size")(size.size)
+app.command("diff")(diff.diff)
 app.command("migrate")(migrate.migrate)
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")

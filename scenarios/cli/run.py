@@ -119,7 +119,7 @@ def run(
     from twinloop.scenarios.runner import Options  # --help must not wait for it
 
     pace = _pace(clock, speed, check)
-    _page_goes(html, {"--seeds": seeds is not None, "--check": check, "--clock wire": clock == "wire"})
+    _page_goes(html, {"--check": check, "--clock wire": clock == "wire"})
     outputs = Outputs(json_file, junit, out, github, html, perfetto)
     outputs.check()
     options = Options(
@@ -139,9 +139,9 @@ def run(
             code = run_all(found, replace(options, watches=exports.watches), outputs, settings)
             exports.tell()
             return code
-        from twinloop.scenarios.evidence.many_command import run_many
+        from twinloop.scenarios.cli.evidence.many import run_many
 
-        return run_many(found, replace(options, out=out), many, settings, json_file, junit)
+        return run_many(found, replace(options, out=out), many, settings, json_file, junit, html)
 
     return _watched(files, settings, once) if watch else once()
 
@@ -155,7 +155,6 @@ def _watched(files: list[str], settings: tuple[Setting, ...], once: Callable[[],
 
 
 _NO_PAGE = {
-    "--seeds": "a page is of one run; run the seed that it is about",
     "--check": "two runs have one page: run it once more without",
     "--clock wire": "a page is of simulated time, and over real sockets there are two runs",
 }

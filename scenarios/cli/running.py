@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinloop.scenarios.cli.evidence.files import writable
 from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.interrupts import Interrupts, interruptible
 from twinloop.scenarios.judging.verdict import ABORTED, exit_code, worst
@@ -47,16 +48,10 @@ class Outputs:
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
-        _writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
-        _writable("--junit", self.junit)
-        _writable("--html", self.html)
-        _writable("--perfetto", self.perfetto)
-
-
-def _writable(flag: str, target: Path | None) -> None:
-    if target is not None and (target.is_dir() or not target.parent.is_dir()):
-        why = "it is a folder" if target.is_dir() else f"no such folder: {target.parent}"
-        raise ScenarioError(flag, None, "", f"{target}: {why}")
+        writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
+        writable("--junit", self.junit)
+        writable("--html", self.html)
+        writable("--perfetto", self.perfetto)
 
 
 def run_all(

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from rich.console import Console
@@ -53,11 +54,14 @@ def seeds_report(console: Console, summary: dict[str, Any], entries: list[Entry]
         _expectations(console, summary["expectations"])
     _errors(console, [entry for entry in entries if entry["kind"] == "error"])
     if summary["unspoken"]:
-        console.print(
-            f"beside them: in {number_of(summary['unspoken'], 'seed')} something went wrong of which no "
-            f"expectation speaks"
-        )
+        console.print(unspoken_words(summary))
     _last(console, summary)
+
+
+def unspoken_words(summary: dict[str, Any]) -> str:
+    """In how many seeds a PASS would say too little."""
+    seeds = number_of(summary["unspoken"], "seed")
+    return f"beside them: in {seeds} something went wrong of which no expectation speaks"
 
 
 def _expectations(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -69,12 +73,12 @@ def _expectations(console: Console, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         verdict = Verdict(row["verdict"])
         style = STYLES[verdict]
-        spread = [figure_text(row, name) for name in ("p5", "median", "p95", "worst")]
+        spread = [escape(figure_text(row, name)) for name in ("p5", "median", "p95", "worst")]
         table.add_row(
             f"[{style}]{_MARKS.get(verdict, '!')}[/]",
             escape(row["expression"]),
             f"[{style}]{row['held']}/{row['seeds']}[/]",
-            _share(row["interval"]),
+            share_text(row["interval"]),
             *spread,
             "-" if row["worst_seed"] is None else str(row["worst_seed"]),
         )
@@ -93,54 +97,80 @@ def figure_text(row: dict[str, Any], name: str) -> str:
     value = row[name]
     if value is None:
         return "never" if row["never"] else "-"
+    return unit_text(row["expression"], value, row["unit"])
+
+
+def unit_text(expression: str, value: float, unit: str) -> str:
+    """A value of an expectation with its unit; that of a ``value`` is the point's own."""
+    return value_text(value, unit, _bound_unit(expression))
+
+
+@lru_cache(maxsize=1024)
+def _bound_unit(expression: str) -> str:
     try:
-        bound_unit = parse(row["expression"]).bound_unit
+        return parse(expression).bound_unit
     except ExpressionError:
-        bound_unit = ""
-    return escape(value_text(value, row["unit"], bound_unit))
+        return ""
 
 
-def _share(interval: list[float]) -> str:
+def share_text(interval: list[float]) -> str:
+    """An interval of shares."""
     return f"{show_ratio(interval[0])} to {show_ratio(interval[1])}"
 
 
 def _errors(console: Console, errors: list[Entry]) -> None:
     """Each text once, with the seeds that died of it."""
+    told, left = error_texts(errors)
+    for seeds, text in told:
+        console.print(f"[bold red]{seeds}[/]  {escape(text)}")
+    if left:
+        console.print(f"and {number_of(left, 'other error')}")
+
+
+def error_texts(errors: list[Entry]) -> tuple[list[tuple[str, str]], int]:
+    """(which seeds, what they died of), each text once; how many texts aren't told."""
     by_text: dict[str, list[int]] = {}
     for entry in errors:
         by_text.setdefault(entry["error"], []).append(entry["seed"])
-    for text, seeds in list(by_text.items())[:ERRORS_SHOWN]:
-        more = f" and {len(seeds) - 1} more" if len(seeds) > 1 else ""
-        console.print(f"[bold red]seed {seeds[0]}{more}[/]  {escape(printable(text))}")
-    if len(by_text) > ERRORS_SHOWN:
-        console.print(f"and {number_of(len(by_text) - ERRORS_SHOWN, 'other error')}")
+    told = [
+        (f"seed {seeds[0]}" + (f" and {len(seeds) - 1} more" if len(seeds) > 1 else ""), printable(text))
+        for text, seeds in list(by_text.items())[:ERRORS_SHOWN]
+    ]
+    return told, max(0, len(by_text) - ERRORS_SHOWN)
 
 
 def _last(console: Console, summary: dict[str, Any]) -> None:
     word = ERROR if summary["verdict"] is None else summary["verdict"]
     style = "bold red" if summary["verdict"] is None else STYLES[Verdict(word)]
-    counts = ", ".join(f"{count} {name}" for name, count in summary["verdicts"].items())
-    errors = f"{', ' if counts else ''}{number_of(summary['errors'], 'error')}" if summary["errors"] else ""
-    held = f"{summary['held']} of {number_of(summary['seeds'], 'seed')} held"
-    console.print(
-        f"[{style}]{word}[/]  {held}, 95 % interval {_share(summary['interval'])}: {counts}{errors}"
-    )
+    console.print(f"[{style}]{word}[/]  {held_words(summary)}")
     if summary["require"]:
-        console.print(_required(summary))
+        verdict, text = required_words(summary)
+        style = "bold green" if verdict == Verdict.PASS.value else "bold red"
+        console.print(f"[{style}]{verdict}[/]  {escape(text)}" if verdict else escape(text))
     if "reproduce" in summary:
         console.print(f"worst seed {summary['worst_seed']}: {escape(summary['reproduce'])}")
 
 
-def _required(summary: dict[str, Any]) -> str:
+def held_words(summary: dict[str, Any]) -> str:
+    """How many seeds held, what that says about all seeds, and which verdicts there were."""
+    counts = [f"{count} {name}" for name, count in summary["verdicts"].items()]
+    counts += [number_of(summary["errors"], "error")] if summary["errors"] else []
+    held = f"{summary['held']} of {number_of(summary['seeds'], 'seed')} held"
+    return f"{held}, 95 % interval {share_text(summary['interval'])}: {', '.join(counts)}"
+
+
+def required_words(summary: dict[str, Any]) -> tuple[str, str]:
+    """What became of the share that is required: PASS, FAIL or nothing yet, and the words."""
     low = show_ratio(math.floor(summary["interval"][0] * 1000) / 1000)  # "at least" isn't rounded up
-    require = escape(summary["require"])
+    require = summary["require"]
     if summary["shard"]:
-        return f"required are {require}: twinloop merge says it of all shards together"
+        return "", f"required are {require}: twinloop merge says it of all shards together"
     if summary["code"] == 0:
-        return f"[bold green]PASS[/]  {require} are required, and at least {low} hold"
+        return Verdict.PASS.value, f"{require} are required, and at least {low} hold"
     if summary["code"] == 1:
-        return f"[bold red]FAIL[/]  {require} are required, and only {low} are certain to hold"
-    return f"{require} are required: nothing is said while a seed is {summary['verdict'] or 'an error'}"
+        return Verdict.FAIL.value, f"{require} are required, and only {low} are certain to hold"
+    who = summary["verdict"] or "an error"
+    return "", f"{require} are required: nothing is said while a seed is {who}"
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 """The runs of ``twinloop size``: a value to a verdict over all seeds.
 
 Belongs here: the variants of one scenario and what is known of each. Never: which value is looked at next
-(size.py), words (size_command.py).
+(size.py), words (cli/evidence/size.py).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from twinloop.scenarios.evidence.limits import USED_UP, Limit, limits
 from twinloop.scenarios.evidence.points import Point, beside, run_points, setting_of, variants
 from twinloop.scenarios.evidence.seeds import read_seeds
-from twinloop.scenarios.evidence.seeds_report import figure_text
 from twinloop.scenarios.evidence.size import Kind
 from twinloop.scenarios.file.load import find
 from twinloop.scenarios.file.settings import Setting, parse_setting, path_of
@@ -83,10 +84,13 @@ class Sizing:
         text = f"a run is {point.summary['verdict']}" if bad is None else bad["error"]
         print(f"no answer with {point.settings[0].text}: {text}")
 
-    def measured(self, value: int) -> str:
-        """What was measured with that value: the worst of each expectation."""
-        rows = self._points[value].summary["expectations"]
-        return "".join(f"  {figure_text(row, 'worst')}" for row in rows)
+    def summary(self, value: int) -> dict[str, Any]:
+        """What its runs say together."""
+        return self._points[value].summary
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Of every run, in the order in which values were tried."""
+        return [entry for point in self._points.values() for entry in point.entries]
 
     def reproduce(self, value: int) -> str:
         """The command of the worst run with that value."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from twinloop.scenarios.evidence.interval import wilson
@@ -41,7 +42,7 @@ class Asked:
 
 
 def share_of(require: str) -> float:
-    """``99 %`` as 0.99; checked before (seeds_command.py)."""
+    """``99 %`` as 0.99; checked before (many.py)."""
     return float(require.rstrip("% ")) / 100 if require.endswith("%") else float(require)
 
 
@@ -144,7 +145,7 @@ def _expectation(text: str, index: int, judged: list[Entry]) -> dict[str, Any]:
         name: _finite(_rank(values, permille))
         for name, permille in (("p5", 50), ("median", 500), ("p95", 950))
     }
-    value, seed = min(values, key=lambda one: (-_badness(text, one[0]), one[1]), default=(None, None))
+    value, seed = min(values, key=lambda one: (-badness(text, one[0]), one[1]), default=(None, None))
     return out | {"worst": _finite(value), "worst_seed": seed}
 
 
@@ -163,8 +164,8 @@ def _finite(value: float | None) -> float | int | None:
     return int(value) if value == int(value) else value
 
 
-def _badness(text: str, value: float) -> float:
-    """How far from what is expected: more is worse."""
+def badness(text: str, value: float) -> float:
+    """How far from what the expectation asks: more is worse."""
     expectation = _read(text)
     if expectation is None or expectation.within_ns is not None or expectation.operator in ("<=", "<"):
         return value
@@ -174,6 +175,7 @@ def _badness(text: str, value: float) -> float:
     return off if expectation.operator == "==" else -off
 
 
+@lru_cache(maxsize=1024)
 def _read(text: str) -> Expectation | None:
     try:
         return parse(text)

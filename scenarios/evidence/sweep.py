@@ -1,6 +1,6 @@
 """``--vary PATH=[…]``: every combination of values, run and put side by side.
 
-Belongs here: the combinations, table and CSV. Never: running (points.py), flags (sweep_command.py).
+Belongs here: the combinations, table and CSV. Never: running (points.py), flags (cli/evidence/sweep.py).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def told(console: Console, points: list[Point]) -> None:
         held = [f"{point.summary['held']}/{point.summary['seeds']}"] if many else []
         rows = {row["expression"]: row for row in point.summary["expectations"]}
         cells = [
-            f"[{STYLES[Verdict(rows[text]['verdict'])]}]{figure_text(rows[text], 'median')}[/]"
+            f"[{STYLES[Verdict(rows[text]['verdict'])]}]{escape(figure_text(rows[text], 'median'))}[/]"
             if text in rows
             else "-"
             for text in texts

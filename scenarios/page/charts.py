@@ -19,13 +19,13 @@ from twinloop.scenarios.page.scales import Scale, label, upright
 from twinloop.scenarios.text.units import show_duration
 
 WIDE, HIGH = 760, 250
-LEFT, RIGHT, TOP, BOTTOM = 74, 14, 24, 30
+LEFT, RIGHT, TOP, BOTTOM = 80, 14, 24, 30
 """margins in which axes and the numbers of shades stand"""
 SHADES_MAX = 40
 """stretches of trouble in one picture; all of them are in the table of trouble"""
 NAMED_MAX = 4
 """of them named below it"""
-NUMBER_WIDE = 20
+NUMBER_WIDE = 30
 """room that a shade's number takes"""
 Value = float | str | None
 
@@ -77,16 +77,16 @@ def _figure(
     lines, limit, unit = chart["lines"], chart["limit"], chart["unit"]
     numbers = [value for line in lines for value in line["values"] if isinstance(value, int | float)]
     up = upright(numbers + ([limit["value"]] if limit else []), unit, HIGH - BOTTOM, TOP)
-    parts = [behind, _axes(up, ticks)]
+    parts = [behind, axes(up, ticks)]
     parts += [_line(number, line["values"], positions, up) for number, line in enumerate(lines)]
     if limit:
-        at = _short(up.at(limit["value"]))
+        at = short(up.at(limit["value"]))
         parts.append(
             f'<line class="limit" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{at}" y2="{at}"/>'
-            f'<text class="limit-text" x="{WIDE - RIGHT}" y="{_short(up.at(limit["value"]) - 4)}" '
+            f'<text class="limit-text" x="{WIDE - RIGHT}" y="{short(up.at(limit["value"]) - 4)}" '
             f'text-anchor="end">limit {escape(limit["text"])}</text>'
         )
-    spread = ",".join(_short(position) for position in positions)
+    spread = ",".join(short(position) for position in positions)
     told = " ".join(filter(None, [summary(chart), beside]))
     return (
         f'<figure id="{escape(name)}" class="chart">'
@@ -125,16 +125,17 @@ def _told(value: float, unit: str) -> str:
     return show_duration(value) if unit == "ns" else label(value, unit)
 
 
-def _axes(up: Scale, ticks: list[tuple[float, str]]) -> str:
+def axes(up: Scale, ticks: list[tuple[float, str]]) -> str:
+    """Lines and labels of both axes; ``ticks``: (place, label) of the one across."""
     parts = []
     for value in up.ticks():
-        at = _short(up.at(value))
+        at = short(up.at(value))
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{at}" y2="{at}"/>'
             f'<text x="{LEFT - 6}" y="{at}" dy="4" text-anchor="end">{escape(label(value, up.unit))}</text>'
         )
     for position, text in ticks:
-        at, anchor = _short(position), "end" if position > WIDE - RIGHT - 14 else "middle"
+        at, anchor = short(position), "end" if position > WIDE - RIGHT - 14 else "middle"
         parts.append(
             f'<line class="grid" x1="{at}" x2="{at}" y1="{HIGH - BOTTOM}" y2="{HIGH - BOTTOM + 4}"/>'
             f'<text x="{at}" y="{HIGH - BOTTOM + 18}" text-anchor="{anchor}">{escape(text)}</text>'
@@ -146,12 +147,12 @@ def _line(number: int, values: list[Value], positions: list[float], up: Scale) -
     """One line with gaps where nothing was measured; a lone value is a dot, "never" a mark at the top."""
     path, dots = [], []
     for index, value in enumerate(values):
-        at = _short(positions[index])
+        at = short(positions[index])
         if value == "never":
             dots.append(f'<path class="never" d="M{at} {TOP - 1}l4 7h-8z"/>')
         if not isinstance(value, int | float):
             continue
-        height = _short(up.at(value))
+        height = short(up.at(value))
         joined = index > 0 and isinstance(values[index - 1], int | float)
         path.append(f"{'L' if joined else 'M'}{at} {height}")
         if not joined and not (index + 1 < len(values) and isinstance(values[index + 1], int | float)):
@@ -173,7 +174,7 @@ def _shades(shades: list[Shade], across: Scale) -> str:
 def _shade(one: Shade, across: Scale, numbered: bool) -> str:
     begin = across.at(one.begin_ns)
     end = begin if one.end_ns is None else across.at(one.end_ns)
-    at, wide = _short(begin), _short(max(1.2, end - begin))
+    at, wide = short(begin), short(max(1.2, end - begin))
     return (
         f'<g class="trouble"><title>{escape(one.text)}</title>'
         f'<rect x="{at}" y="{TOP}" width="{wide}" height="{HIGH - TOP - BOTTOM}"/>'
@@ -205,5 +206,6 @@ def _legend(lines: list[dict[str, Any]], limit: dict[str, Any] | None) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """A coordinate."""
     return f"{number:.1f}".removesuffix(".0")

@@ -98,13 +98,18 @@ def _some(names: list[str]) -> str:
 
 def limit_text(result: Result, number: int) -> str:
     """What an expectation allows, for people: ``<= 50 ms``."""
-    one = result.judged[number].expectation
+    return allowed(result.judged[number].expectation)
+
+
+def allowed(one: Expectation) -> str:
+    """The same of an expectation that nobody has judged."""
     if one.within_ns is not None:
         return f"within {value_text(one.within_ns, 'ns', '')}"
-    return f"never {_bound_text(one)}" if one.never else _bound_text(one)
+    return f"never {bound_text(one)}" if one.never else bound_text(one)
 
 
-def _bound_text(one: Expectation) -> str:
+def bound_text(one: Expectation) -> str:
+    """Operator and bound."""
     return f"{one.operator} {value_text(one.bound, one.unit, one.bound_unit)}"
 
 
@@ -268,7 +273,7 @@ def _curve(result: Result, number: int, curve: Curve) -> dict[str, Any]:
         "at_ns": curve.at_ns,
         "lines": [{"name": "measured", "values": values}],
         "unit": one.unit,
-        "limit": {"value": one.bound, "text": _bound_text(one)},
+        "limit": {"value": one.bound, "text": bound_text(one)},
         "how": curve.how,
     }
 

@@ -24,14 +24,19 @@ for (const figure of document.querySelectorAll("figure.chart")) {
   const chart = ranks ? page.ranks : page.charts[figure.id];
   const [svg, output] = [figure.querySelector("svg"), figure.querySelector("output")];
   const [places, cursor] = [svg.dataset.x.split(",").map(Number), svg.querySelector(".cursor")];
-  const where = (i) => ranks ? `p${chart.permille[i] / 10}` : `at ${duration(chart.at_ns[i])}`;
+  const head = ranks ? "percentile" : chart.head ?? "at";
+  const where = (i) => ranks ? `p${chart.permille[i] / 10}` : chart.at ? chart.at[i] : `at ${duration(chart.at_ns[i])}`;
   const unit = ranks ? "ns" : chart.unit;
+  const names = chart.at ? ["measured", ...(chart.low ? ["p5", "p95"] : []), "verdict"] : chart.lines.map((line) => line.name);
+  const cells = (i) => chart.at
+    ? [...[chart.values, chart.low, chart.high].filter(Boolean).map((values) => shown(values[i], unit)), chart.verdicts[i]]
+    : chart.lines.map((line) => shown(line.values[i], unit));
   let at = -1;
   const show = (i) => {
     at = Math.max(0, Math.min(places.length - 1, i));
     cursor.setAttribute("x1", places[at]);
     cursor.setAttribute("x2", places[at]);
-    output.textContent = `${where(at)}: ` + chart.lines.map((line) => `${line.name} ${shown(line.values[at], unit)}`).join(", ");
+    output.textContent = `${chart.at ? `${head} ` : ""}${where(at)}: ` + cells(at).map((text, i) => `${names[i]} ${text}`).join(", ");
   };
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
@@ -51,18 +56,18 @@ for (const figure of document.querySelectorAll("figure.chart")) {
   details.addEventListener("toggle", () => {
     if (details.querySelector("table")) return;
     const table = document.createElement("table");
-    const row = (into, tag, cells) => {
+    const row = (into, tag, texts) => {
       const tr = into.insertRow();
-      cells.forEach((text, i) => {
+      texts.forEach((text, i) => {
         const cell = document.createElement(tag === "th" || i === 0 ? "th" : "td");
         cell.scope = tag === "th" ? "col" : "row";
         cell.textContent = text;
         tr.append(cell);
       });
     };
-    row(table.createTHead(), "th", [ranks ? "percentile" : "at", ...chart.lines.map((line) => line.name)]);
+    row(table.createTHead(), "th", [head, ...names]);
     const body = table.createTBody();
-    places.forEach((_, i) => row(body, "td", [where(i), ...chart.lines.map((line) => shown(line.values[i], unit))]));
+    places.forEach((_, i) => row(body, "td", [where(i), ...cells(i)]));
     const frame = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
     frame.append(table);
     details.append(frame);

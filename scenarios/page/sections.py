@@ -132,7 +132,7 @@ def stages(data: dict[str, Any]) -> str:
         [
             Cell(escape(name)),
             number(show_duration(one["total_ns"])),
-            number(show_ratio(one["total_ns"] / whole)),
+            number(_share(one["total_ns"] / whole)),
             Cell(bar(one["total_ns"] / whole)),
             *(number(_time(one[key])) for key in ("p50_ns", "p99_ns", "max_ns")),
         ]
@@ -173,7 +173,7 @@ def ledger(data: dict[str, Any]) -> str:
                 Cell(escape(one["end"])),
                 Cell(escape(one["cause"] or "-")),
                 number(str(one["points"])),
-                number(show_ratio(share)),
+                number(_share(share)),
                 Cell(bar(share)),
                 Cell(escape(marked or "-"), "long"),
             ]
@@ -260,6 +260,11 @@ def repeating(data: dict[str, Any]) -> str:
 
 def _chart(data: dict[str, Any], name: str, title: str) -> str:
     return over_time(name, title, data["charts"][name], data["end_ns"], shades(data))
+
+
+def _share(value: float) -> str:
+    """A share, without an exponent where it is next to nothing."""
+    return "< 0.001 %" if 0 < value < 1e-5 else show_ratio(value)
 
 
 def _time(value: int | None) -> str:

@@ -54,6 +54,9 @@ class Change:
     after: float
     p: float | None = None
     mark: Mark = Mark.NONE
+    pairs: tuple[float, float] | None = None
+    """the least and the most ratio of after to before of any pair of runs; None where there are no pairs, or
+    one has none"""
     never: tuple[int, int] = (0, 0)
     """runs in which it never came; in the mean such a run counts with ten times the largest that came"""
 

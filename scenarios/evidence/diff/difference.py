@@ -123,8 +123,17 @@ def _values(one: Scenario) -> Values:
             for raw, shown in zip((first, second), finite, strict=True)
         ]
         never = sum(map(math.isinf, first)), sum(map(math.isinf, second))
-        one.figures.append(Change(name, row, means[0], means[1], never=never))
+        pairs = _extremes(first, second) if one.paired else None
+        one.figures.append(Change(name, row, means[0], means[1], pairs=pairs, never=never))
     return out
+
+
+def _extremes(before: list[float], after: list[float]) -> tuple[float, float] | None:
+    """The least and the most ratio of any pair."""
+    if len(before) < 2 or not all(before) or any(map(math.isinf, before + after)):
+        return None
+    ratios = [b / a for a, b in zip(before, after, strict=True)]
+    return min(ratios), max(ratios)
 
 
 def _of(result: dict[str, tuple[Figure, float]], name: str, row: Figure) -> float | None:

@@ -23,7 +23,7 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.evidence.diff import difference
 from twinloop.scenarios.evidence.diff.changes import Difference, How, Mark
-from twinloop.scenarios.evidence.diff.command import as_json
+from twinloop.scenarios.evidence.diff.data import as_json
 from twinloop.scenarios.evidence.diff.difference import compared
 from twinloop.scenarios.evidence.diff.documents import Run, Side
 from twinloop.scenarios.evidence.diff.significance import ALPHA

@@ -1,6 +1,6 @@
 """``twinloop merge``: the results of all shards as one command would have written them.
 
-Belongs here: flags and output. Never: what belongs together (seeds_document.py).
+Belongs here: flags and output. Never: what belongs together (scenarios/evidence/seeds_document.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from twinloop.scenarios.cli.evidence.files import check_one, writable, write
 from twinloop.scenarios.judging.verdict import worst
-from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
 
 def merge(
@@ -24,6 +24,9 @@ def merge(
         str | None, typer.Option("--json", help="write the whole result as JSON; - is stdout", metavar="FILE")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write a report page with pictures, of one scenario", metavar="FILE")
+    ] = None,
 ) -> int:
     """Put the results of shards together, report them, exit as the whole command would have.
 
@@ -34,9 +37,13 @@ def merge(
     from twinloop.scenarios.evidence.seeds_report import seeds_report
     from twinloop.scenarios.report.console import console_of
 
-    if junit is not None and not junit.parent.is_dir():
-        raise ScenarioError("--junit", None, "", f"{junit}: no such folder: {junit.parent}")
+    for flag, target in (("--junit", junit), ("--html", html)):
+        writable(flag, target)
+    if json_file not in (None, "-"):
+        writable("--json", Path(str(json_file)))
     done = merged(files)
+    if html is not None:
+        check_one(len(done))
     console = console_of(aside=json_file == "-")
     for one in done:
         seeds_report(console, one.summary, one.entries)
@@ -47,8 +54,10 @@ def merge(
         if json_file == "-":
             sys.stdout.write(whole)
         else:
-            try:
-                Path(json_file).write_text(whole, encoding="utf-8")
-            except OSError as error:
-                raise MachineError(f"--json {json_file}: {error.strerror}") from error
+            write("--json", Path(json_file), whole)
+    if html is not None:
+        from twinloop.scenarios.page.evidence.seeds import seeds_page
+
+        (one,) = done
+        write("--html", html, seeds_page(one.summary, one.entries))
     return worst([int(one.summary["code"]) for one in done])

@@ -1,6 +1,7 @@
 """``twinloop run --seeds``: scenarios under many seeds, to the files that were asked for.
 
-Belongs here: the way from options to output. Never: flags (scenarios/cli/run.py), running (many.py).
+Belongs here: the way from options to output. Never: flags (scenarios/cli/run.py), running
+(scenarios/evidence/many.py).
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from twinloop.scenarios.cli.evidence.files import check_one, write
 from twinloop.scenarios.evidence.many import Many, Seeded, run_seeds
 from twinloop.scenarios.evidence.seeds_document import written
 from twinloop.scenarios.evidence.seeds_junit import write_seeds_junit
-from twinloop.scenarios.evidence.sweep_command import write
 from twinloop.scenarios.file.load import load
 from twinloop.scenarios.file.settings import Setting
 from twinloop.scenarios.interrupts import interruptible
@@ -29,9 +30,13 @@ def run_many(
     settings: tuple[Setting, ...],
     json_file: str | None,
     junit: Path | None,
+    html: Path | None = None,
 ) -> int:
     """Run scenarios under many seeds, report each, write what was asked for; returns the worst exit code.
-    ``options.out``: a folder for each seed below it."""
+    ``options.out``: a folder for each seed below it. Raises ScenarioError when ``html`` is asked for several
+    scenarios."""
+    if html is not None:
+        check_one(len(scenarios))
     patient()
     console = console_of(aside=json_file == "-")
     done: list[Seeded | Ran] = []
@@ -50,7 +55,11 @@ def run_many(
         if json_file == "-":
             sys.stdout.write(written(done))
         elif json_file is not None:
-            write(Path(json_file), written(done))
+            write("--json", Path(json_file), written(done))
+    if html is not None and isinstance(done[0], Seeded):
+        from twinloop.scenarios.page.evidence.seeds import seeds_page
+
+        write("--html", html, seeds_page(done[0].summary, done[0].entries))
     left = len(scenarios) - len(done)
     codes = [one.code if isinstance(one, Ran) else int(one.summary["code"]) for one in done]
     return worst(codes + ([ABORTED] if left else []))

@@ -1,22 +1,22 @@
-"""``twinloop diff``: is B worse than A?"""
+"""``twinloop diff``: is B worse than A?
+
+Belongs here: flags and output. Never: comparing (scenarios/evidence/diff/).
+"""
 
 from __future__ import annotations
 
 import json
-import math
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from twinloop.scenarios.cli.evidence.files import writable
 from twinloop.scenarios.text.errors import ScenarioError
 
-if TYPE_CHECKING:
-    from twinloop.scenarios.evidence.diff.changes import Change, Difference, Scenario
-
 WORSE = 1
-FORMAT = 1
 
 
 def diff(
@@ -41,6 +41,9 @@ def diff(
     json_file: Annotated[
         str | None, typer.Option("--json", help="write it as JSON; - is stdout", metavar="FILE")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write a report page with pictures", metavar="FILE")
+    ] = None,
 ) -> int:
     """Compare results: what got worse from A to B, and could it be noise?
 
@@ -49,6 +52,7 @@ def diff(
     an expectation, samples missed or lost by a cause that wasn't there. 0 when nothing did, 3 for usage
     errors.
     """
+    from twinloop.scenarios.evidence.diff.data import as_json
     from twinloop.scenarios.evidence.diff.difference import compared
     from twinloop.scenarios.evidence.diff.documents import read
     from twinloop.scenarios.evidence.diff.markdown import markdown
@@ -61,6 +65,7 @@ def diff(
         raise ScenarioError("--markdown", None, "", "--json goes to stdout, too: give one of them a file")
     _check("--markdown", markdown_file)
     _check("--json", json_file)
+    writable("--html", html)
     found = compared(read(before), read(after), share)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -70,7 +75,17 @@ def diff(
         _write("--markdown", markdown_file, markdown(found))
     if json_file is not None:
         _write("--json", json_file, json.dumps(as_json(found), indent=2, allow_nan=False) + "\n")
+    if html is not None:
+        from twinloop.scenarios.page.evidence.diff import diff_page
+
+        _write("--html", str(html), diff_page(found, _again(before, after, margin)))
     return WORSE if found.regressions else 0
+
+
+def _again(before: list[str], after: list[str], margin: str) -> str:
+    """The command that compares them again."""
+    against = [part for name in before for part in ("--against", name)]
+    return shlex.join(["twinloop", "diff", *against, *after, "--margin", margin])
 
 
 def _sides(results: list[str], against: list[str]) -> tuple[list[str], list[str]]:
@@ -99,12 +114,7 @@ def _margin(text: str) -> float:
 
 def _check(flag: str, target: str | None) -> None:
     """Before anything is compared: can it be written?"""
-    if target in (None, "-"):
-        return
-    path = Path(str(target))
-    if path.is_dir() or not path.parent.is_dir():
-        why = "it is a folder" if path.is_dir() else f"no such folder: {path.parent}"
-        raise ScenarioError(flag, None, "", f"{path}: {why}")
+    writable(flag, None if target in (None, "-") else Path(str(target)))
 
 
 def _write(flag: str, target: str, text: str) -> None:
@@ -115,72 +125,3 @@ def _write(flag: str, target: str, text: str) -> None:
         Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ScenarioError(flag, None, "", f"{target}: {error.strerror}") from error
-
-
-def as_json(found: Difference) -> dict[str, Any]:
-    """The comparison for programs. A figure that never came in any run is null."""
-    from twinloop.scenarios.evidence.diff.significance import ALPHA
-
-    return {
-        "format": FORMAT,
-        "kind": "difference",
-        "a": found.before,
-        "b": found.after,
-        "margin": found.margin,
-        "false_alarms": ALPHA,
-        "regressions": found.regressions,
-        "improvements": found.improvements,
-        "errors": found.errors,
-        "only": {"a": found.only[0], "b": found.only[1]},
-        "scenarios": [_scenario(one) for one in found.scenarios],
-    }
-
-
-def _scenario(one: Scenario) -> dict[str, Any]:
-    return {
-        "scenario": one.name,
-        "how": one.how.value,
-        "seeds": {"a": [run.seed for run in one.before], "b": [run.seed for run in one.after]},
-        "tested": one.tested,
-        "blocks": one.blocks,
-        "seeds_needed": one.needed,
-        "changed": one.changed,
-        "findings": one.findings,
-        "verdicts": [
-            {"of": change.whose, "a": change.before, "b": change.after, "worse": change.worse}
-            for change in one.verdicts
-        ],
-        "expectations": [
-            {
-                "expression": told.expression,
-                "unit": told.unit,
-                "a": _number(told.before),
-                "b": _number(told.after),
-                "ratio": _number(told.ratio),
-                "held": {"a": told.held[0], "b": told.held[1]},
-                "runs": {"a": told.runs[0], "b": told.runs[1]},
-            }
-            for told in one.expectations
-        ],
-        "figures": [_figure(change) for change in one.figures],
-        "figures_only": {"a": one.only[0], "b": one.only[1]},
-    }
-
-
-def _figure(change: Change) -> dict[str, Any]:
-    return {
-        "figure": change.name,
-        "group": change.figure.group,
-        "unit": change.figure.unit,
-        "worse": "more" if change.figure.worse > 0 else "less",
-        "a": _number(change.before),
-        "b": _number(change.after),
-        "ratio": _number(change.ratio),
-        "never": {"a": change.never[0], "b": change.never[1]},
-        "p": change.p,
-        "mark": change.mark.value,
-    }
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isinf(value) else value

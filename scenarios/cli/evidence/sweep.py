@@ -1,17 +1,18 @@
 """``twinloop sweep``: every combination of values, side by side.
 
-Belongs here: flags and output. Never: the combinations (sweep.py).
+Belongs here: flags and output. Never: the combinations (scenarios/evidence/sweep.py).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.text.errors import MachineError, ScenarioError
+from twinloop.scenarios.cli.evidence.files import writable, write
 
 JUDGED = (0, 1, 4)
 """exit codes of a point that was judged, whatever the verdict"""
@@ -37,6 +38,9 @@ def sweep(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the figures as JSON", metavar="FILE")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write a report page with pictures", metavar="FILE")
+    ] = None,
 ) -> int:
     """Run a scenario with every combination of some values, and put what was measured side by side.
 
@@ -52,9 +56,8 @@ def sweep(
     from twinloop.scenarios.report.console import console_of
     from twinloop.scenarios.runner import Options
 
-    for flag, target in (("--csv", csv_file), ("--json", json_file)):
-        if target is not None and not target.parent.is_dir():
-            raise ScenarioError(flag, None, "", f"{target}: no such folder: {target.parent}")
+    for flag, target in (("--csv", csv_file), ("--json", json_file), ("--html", html)):
+        writable(flag, target)
     under = None if seeds is None else read_seeds(seeds)
     varied = combinations([read_vary(text) for text in vary], len(under or [0]))
     fixed = [parse_setting(text) for text in set_ or []]
@@ -63,15 +66,14 @@ def sweep(
         points = run_points(scenarios, varied, under, Options(), jobs, interrupts)
         told(console_of(aside=False), points)
         if csv_file is not None:
-            write(csv_file, as_csv(points))
+            write("--csv", csv_file, as_csv(points))
         if json_file is not None:
-            write(json_file, json.dumps(document(points), indent=2) + "\n")
+            write("--json", json_file, json.dumps(document(points), indent=2) + "\n")
+        if html is not None:
+            from twinloop.scenarios.page.evidence.sweep import sweep_page
+
+            again = ["twinloop", "sweep", scenario, *(part for text in vary for part in ("--vary", text))]
+            again += [part for text in set_ or [] for part in ("--set", text)]
+            again += ["--seeds", seeds] if seeds else []
+            write("--html", html, sweep_page(points, shlex.join(again)))
     return worst([code for point in points if (code := int(point.summary["code"])) not in JUDGED])
-
-
-def write(target: Path, text: str) -> None:
-    """A file that was asked for; raises MachineError when it can't be written."""
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"{target}: {error.strerror}") from error

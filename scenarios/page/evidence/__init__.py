@@ -1,0 +1,1 @@
+"""Report pages about many runs: seeds, sweeps, sizes, differences."""
