@@ -13,7 +13,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
-from twinloop.scenarios.export.asked import exports_of
+from twinloop.scenarios.export.asked import Otlp, exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 CLOCKS = ("virtual", "paced", "wire")
 
+_Json = Annotated[
+    str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
+]
+_Out = Annotated[
+    Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
+]
 _Check = Annotated[bool, typer.Option("--check", help="run twice and show the first differing event")]
 _Clock = Annotated[
     str,
@@ -61,6 +67,20 @@ _Parquet = Annotated[
     bool, typer.Option("--parquet", help="with --out: write the samples as samples.parquet, too")
 ]
 
+_Otlp = Annotated[
+    str | None,
+    typer.Option(
+        help="write spans of samples and metrics as OTLP's JSON, or send them to a receiver",
+        metavar="FILE|URL",
+    ),
+]
+_OtlpSamples = Annotated[
+    str | None, typer.Option(help="with --otlp: spans of this share of the samples only", metavar="1%")
+]
+_OtlpStart = Annotated[
+    str | None,
+    typer.Option(help="with --otlp: the date that t = 0 gets", metavar="2026-01-01T00:00:00Z"),
+]
 _Cluster = Annotated[
     str | None,
     typer.Option(
@@ -86,16 +106,12 @@ def run(
         list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="write the result as JSON; - is stdout", metavar="FILE")
-    ] = None,
+    json_file: _Json = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
     github: Annotated[
         bool, typer.Option("--github", help="annotations and a job summary for GitHub Actions")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
-    ] = None,
+    out: _Out = None,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     check: _Check = False,
     clock: _Clock = "virtual",
@@ -108,6 +124,9 @@ def run(
     html: _Html = None,
     perfetto: _Perfetto = None,
     parquet: _Parquet = False,
+    otlp: _Otlp = None,
+    otlp_samples: _OtlpSamples = None,
+    otlp_start: _OtlpStart = None,
     watch: _Watch = False,
 ) -> int:
     """Run scenarios and judge them.
@@ -120,13 +139,14 @@ def run(
 
     pace = _pace(clock, speed, check)
     _page_goes(html, {"--check": check, "--clock wire": clock == "wire"})
-    outputs = Outputs(json_file, junit, out, github, html, perfetto)
+    telemetry = Otlp(otlp, otlp_samples, otlp_start)
+    outputs = Outputs(json_file, junit, out, github, html, perfetto, telemetry.file)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
-    beside |= {"--perfetto": perfetto is not None, "--parquet": parquet}
+    beside |= {"--perfetto": perfetto is not None, "--parquet": parquet, "--otlp": otlp is not None}
     many = _many(seeds, jobs, require, shard, cluster, beside)
     if many is not None and many.cluster and out is not None:
         raise ScenarioError("--out", None, "", f"--out and --cluster don't go together: {_WHY['--out']}")
@@ -135,10 +155,8 @@ def run(
     def once() -> int:
         found = scenarios_of(files, outputs, strict)
         if many is None:
-            exports = exports_of(perfetto, parquet, out, options, len(found))
-            code = run_all(found, replace(options, watches=exports.watches), outputs, settings)
-            exports.tell()
-            return code
+            exports = exports_of(perfetto, parquet, telemetry, out, options, found, settings)
+            return exports.tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
         from twinloop.scenarios.cli.evidence.many import run_many
 
         return run_many(found, replace(options, out=out), many, settings, json_file, junit, html)
@@ -174,6 +192,7 @@ _WHY = {
     "--out": "traces stay where they are made; the command that the report names makes one here, with --out",
     "--clock": "many seeds run in simulated time, as fast as possible",
     "--perfetto": "a trace shows one run; run the seed of interest with --seed",
+    "--otlp": "spans are of one run; run the seed of interest with --seed",
     "--parquet": "samples are kept of one run; run the seed of interest with --seed",
 }
 

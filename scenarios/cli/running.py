@@ -45,6 +45,7 @@ class Outputs:
     """annotations and a job summary of GitHub Actions"""
     html: Path | None = None
     perfetto: Path | None = None
+    otlp: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
@@ -52,6 +53,7 @@ class Outputs:
         writable("--junit", self.junit)
         writable("--html", self.html)
         writable("--perfetto", self.perfetto)
+        writable("--otlp", self.otlp)
 
 
 def run_all(

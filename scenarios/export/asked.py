@@ -1,19 +1,25 @@
-"""``--perfetto`` and ``--parquet``: what other tools get of a run.
+"""``--perfetto``, ``--parquet`` and ``--otlp``: what other tools get of a run.
 
 Belongs here: which flags go together. Never: a format, whose module is loaded when it is asked for.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinloop.scenarios.text.errors import ScenarioError, printable
+from twinloop.scenarios.judging.verdict import MACHINE, worst
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
 
 if TYPE_CHECKING:
+    from twinloop.scenarios.export.otlp.output import OtlpOutput
     from twinloop.scenarios.export.perfetto import PerfettoTrace
+    from twinloop.scenarios.file.settings import Setting
     from twinloop.scenarios.runner import Options, Watch
 
 
@@ -23,20 +29,112 @@ class Exports:
 
     watches: tuple[Watch, ...] = ()
     trace: PerfettoTrace | None = None
+    otlp: OtlpOutput | None = None
 
-    def tell(self) -> None:
-        """What must be known of what was written, on stderr."""
+    def tell(self, code: int) -> int:
+        """The runs are over and reported: send what is for a receiver, and say on stderr what must be known
+        of what was written; returns the exit code, which is this machine's when the receiver didn't take
+        it."""
         if self.trace is not None and self.trace.told:
             print(f"note: {printable(self.trace.told)}", file=sys.stderr)
+        if self.otlp is None:
+            return code
+        try:
+            self.otlp.send()
+        except MachineError as error:
+            print(f"error: this machine: {printable(str(error))}", file=sys.stderr)
+            code = worst([code, MACHINE])
+        finally:
+            self.otlp.close()
+        for note in self.otlp.notes:
+            print(f"note: {printable(note)}", file=sys.stderr)
+        return code
+
+
+@dataclass(frozen=True)
+class Otlp:
+    """The flags of OTLP, as they were given. Raises ScenarioError for those that go with another one that
+    wasn't."""
+
+    target: str | None = None
+    samples: str | None = None
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        for flag, given in {"--otlp-samples": self.samples, "--otlp-start": self.start}.items():
+            if given is not None and self.target is None:
+                raise ScenarioError(flag, None, "", f"{flag} goes with --otlp FILE or --otlp URL")
+
+    @property
+    def file(self) -> Path | None:
+        """None: nothing is asked for, or it is for a receiver."""
+        return Path(self.target) if self.target is not None and not self._is_url else None
+
+    @property
+    def _is_url(self) -> bool:
+        return "://" in (self.target or "")
+
+    def output(self, scenario: Path, settings: tuple[Setting, ...], options: Options) -> OtlpOutput | None:
+        """Who gathers it, if it is asked for. Raises ScenarioError."""
+        if self.target is None:
+            return None
+        if self._is_url and not re.match(r"https?://", self.target, re.IGNORECASE):
+            why = f'expected a file, or an address that begins with http:// or https://, got "{self.target}"'
+            raise ScenarioError("--otlp", None, "", why)
+        share, epoch_ns = _share(self.samples), _since_1970_ns(self.start)
+        from twinloop.scenarios.export.otlp.output import OtlpOutput, Wanted
+        from twinloop.scenarios.file.load import load
+
+        return OtlpOutput(
+            Wanted(
+                target=self.file or self.target,
+                loaded=lambda: load(scenario, settings),
+                share=share,
+                epoch_ns=epoch_ns,
+                boards=tuple(options.boards.items()),
+            )
+        )
+
+
+def _share(text: str | None) -> Fraction:
+    """Of the samples, those that have spans."""
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?) ?%", text or "100 %")
+    share = Fraction(found[1]) / 100 if found else Fraction(-1)
+    if not 0 <= share <= 1:
+        raise ScenarioError("--otlp-samples", None, "", f'expected 0 % to 100 %, e.g. "1 %", got "{text}"')
+    return share
+
+
+def _since_1970_ns(text: str | None) -> int:
+    """What t = 0 of the scenario is."""
+    from twinloop.sim.kernel.wallclock import EPOCH_NS
+
+    if text is None:
+        return EPOCH_NS
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        then = None
+    if then is None or then.tzinfo is None or not 1971 <= then.year <= 2200:
+        why = f'expected a date with time and zone, e.g. 2026-01-01T00:00:00Z (1971 to 2200), got "{text}"'
+        raise ScenarioError("--otlp-start", None, "", why)
+    since = then - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
 def exports_of(
-    perfetto: Path | None, parquet: bool, out: Path | None, options: Options, scenarios: int
+    perfetto: Path | None,
+    parquet: bool,
+    otlp: Otlp,
+    out: Path | None,
+    options: Options,
+    found: list[Path],
+    settings: tuple[Setting, ...],
 ) -> Exports:
-    """What is asked for, before anything runs. Raises ScenarioError when flags don't go together, a package
-    is missing."""
+    """What is asked for of the scenarios ``found``, before anything runs. Raises ScenarioError when flags
+    don't go together, a package is missing."""
     watches: list[Watch] = []
-    trace = None
+    trace, scenarios = None, len(found)
     if perfetto is not None:
         _refuse(
             "--perfetto",
@@ -62,7 +160,19 @@ def exports_of(
         from twinloop.scenarios.export.samples import SamplesTable
 
         watches.append(SamplesTable())
-    return Exports(tuple(watches), trace)
+    if otlp.target is not None:
+        _refuse(
+            "--otlp",
+            {
+                "--check runs a scenario twice, and spans are of one run": options.check,
+                "--clock wire has the times of real sockets, and spans have simulated ones": options.wire,
+                f"spans are of one run, and {scenarios} scenarios are given; give one": scenarios > 1,
+            },
+        )
+    output = otlp.output(found[0], settings, options)
+    if output is not None:
+        watches.append(output)
+    return Exports(tuple(watches), trace, output)
 
 
 def _refuse(flag: str, unfit: dict[str, bool]) -> None:

@@ -114,7 +114,7 @@ class _Rows:
         book = ledger.on_end
 
         def ended(row: Row, mask: int, end: End, cause: str) -> None:
-            self._ended.append(_Ended(row.due_ns, dict(row.marks or {}), _read(row), not row.open))
+            self._ended.append(_Ended(row.due_ns, dict(row.marks or {}), points_read(row), not row.open))
             if book is not None:
                 book(row, mask, end, cause)
 
@@ -182,7 +182,7 @@ def _told(path: Path) -> Iterator[None]:
         raise
 
 
-def _read(row: Row) -> int:
+def points_read(row: Row) -> int:
     """The points that some gateway has a reading of."""
     shares = getattr(row, "shares", ())
     read = row.read

@@ -203,7 +203,7 @@ class PushReader(Poller):
     def _listen(self) -> Steps:
         """One call; returns for how long the driver should be left alone."""
         machine, slot, began = self.machine, self.slot, self.machine.env.now
-        times, generation = StageTimes(), slot.generation
+        times, generation = self.new_times(), slot.generation
         self.before, self.times = self.times, times
         self._listening = True
         fault = yield from call(

@@ -94,6 +94,11 @@ class Histogram:
         low = (key & ((1 << _LINEAR_BITS) - 1)) << shift
         return max(self.min, min(self.max, low + (1 << shift >> 1)))
 
+    def values(self) -> list[tuple[int, int]]:
+        """(value, how often), in order; values as precise as percentiles are. Samples that never came are not
+        in it."""
+        return [(self._value(key), self._buckets[key]) for key in sorted(self._buckets)]
+
     def mean(self) -> int | None:
         """Rounded down; None without values. Samples that never came are not in it."""
         return self.total // self.count if self.count else None

@@ -7,8 +7,8 @@ Belongs here: rows on commands. Never: how they travel (sim/cloud/, sim/gateway/
 from __future__ import annotations
 
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures, statistic
-from twinloop.scenarios.judging.metrics.metric import TREND, Metric
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.metrics.metric import TREND, Metric, of_values
 from twinloop.sim.cloud.messages import COMMAND_CAUSES
 from twinloop.sim.kernel.histogram import Histogram
 
@@ -29,13 +29,13 @@ def _absent(measures: Measures, expectation: Expectation) -> str:
     return "" if _issued(measures, expectation) else "no such command was issued"
 
 
-def _latency(measures: Measures, expectation: Expectation) -> float | None:
+def _latency(measures: Measures, expectation: Expectation) -> Histogram:
     total = Histogram()
     for device, histogram in measures.commands_of.items():
         if _mine(measures, expectation, device):
             total.merge(histogram)
     total.never += sum(_mine(measures, expectation, device) for device, _ in measures.failed)
-    return statistic(total, expectation.statistic)
+    return total
 
 
 def _done(measures: Measures, expectation: Expectation) -> float | None:
@@ -69,7 +69,8 @@ LATENCY = Metric(
     unit="ns",
     keys=_KEYS,
     statistics=TREND,
-    read=_latency,
+    read=of_values(_latency),
+    values=_latency,
     absent=_absent,
     meaning="from issue until written to the device; a write that failed counts as never",
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from twinloop.components.host.outcome import Cause
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures, cpu_ratio, statistic
-from twinloop.scenarios.judging.metrics.metric import Metric
+from twinloop.scenarios.judging.measure import Measures, cpu_ratio
+from twinloop.scenarios.judging.metrics.metric import Metric, of_values
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.trouble.stuck import stuck
@@ -54,13 +54,13 @@ def _flash(measures: Measures, expectation: Expectation) -> float | None:
     return sum(store.flash_bytes for store in stores if store is not None)
 
 
-def _boots(measures: Measures, expectation: Expectation) -> float | None:
+def _boots(measures: Measures, expectation: Expectation) -> Histogram:
     boots = Histogram()
     for gateway in _gateways(measures, expectation):
         for boot_ns in gateway.boots:
             boots.add(boot_ns)
         boots.never += gateway.state == "booting"
-    return statistic(boots, expectation.statistic)
+    return boots
 
 
 def _faults(measures: Measures, expectation: Expectation) -> float | None:
@@ -143,7 +143,8 @@ BOOT = Metric(
     keys=_ONE,
     statistics=("count", "min", "max", "mean"),
     meaning="from power on until all are ready",
-    read=_boots,
+    read=of_values(_boots),
+    values=_boots,
     modelled=_all_of_it,
 )
 FAULTS = Metric(

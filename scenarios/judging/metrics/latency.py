@@ -6,24 +6,22 @@ Belongs here: rows on latency. Never: where time is booked (sim/accounts/latency
 from __future__ import annotations
 
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures, modelled, statistic
-from twinloop.scenarios.judging.metrics.metric import PHASED, TREND, Metric
+from twinloop.scenarios.judging.measure import Measures, modelled
+from twinloop.scenarios.judging.metrics.metric import PHASED, TREND, Metric, of_values
 from twinloop.sim.accounts.latency import QUEUE, STAGES
+from twinloop.sim.kernel.histogram import Histogram
 
 
-def _gateway(measures: Measures, expectation: Expectation) -> float | None:
-    return statistic(measures.latency(expectation).gateway, expectation.statistic)
+def _gateway(measures: Measures, expectation: Expectation) -> Histogram:
+    return measures.latency(expectation).gateway
 
 
-def _cloud(measures: Measures, expectation: Expectation) -> float | None:
-    return statistic(measures.latency(expectation).cloud, expectation.statistic)
+def _cloud(measures: Measures, expectation: Expectation) -> Histogram:
+    return measures.latency(expectation).cloud
 
 
-def _stage(measures: Measures, expectation: Expectation) -> float | None:
-    return statistic(
-        measures.latency(expectation).stages[STAGES.index(dict(expectation.keys)["stage"])],
-        expectation.statistic,
-    )
+def _stage(measures: Measures, expectation: Expectation) -> Histogram:
+    return measures.latency(expectation).stages[STAGES.index(dict(expectation.keys)["stage"])]
 
 
 def _absent(measures: Measures, expectation: Expectation) -> str:
@@ -48,7 +46,8 @@ GATEWAY = Metric(
     keys=PHASED,
     statistics=TREND,
     meaning="from due until its verdict took effect",
-    read=_gateway,
+    read=of_values(_gateway),
+    values=_gateway,
     absent=_absent,
     modelled=_of_gateway,
     windowed=True,
@@ -60,7 +59,8 @@ CLOUD = Metric(
     keys=PHASED,
     statistics=TREND,
     meaning="from due until the cloud has acknowledged it",
-    read=_cloud,
+    read=of_values(_cloud),
+    values=_cloud,
     absent=_absent,
     windowed=True,
 )
@@ -71,7 +71,8 @@ STAGE = Metric(
     keys=("stage", *PHASED, "version"),
     statistics=TREND,
     meaning="time of a sample in one stage; version: of the component there",
-    read=_stage,
+    read=of_values(_stage),
+    values=_stage,
     absent=_absent,
     modelled=_of_stage,
 )

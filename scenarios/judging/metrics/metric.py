@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.measure import Measures, statistic
 from twinloop.sim.accounts.ledger import End
+from twinloop.sim.kernel.histogram import Histogram
 
 TREND = ("count", "min", "mean", "max", "p50", "p90", "p95", "p99", "p99.9")
 COUNTER = ("count", "ratio")
 DEVICE = ("fleet", "device", "gateway")
 PHASED = (*DEVICE, "phase")
 Read = Callable[[Measures, Expectation], float | None]
+Values = Callable[[Measures, Expectation], Histogram]
+
+
+def of_values(values: Values) -> Read:
+    """Reads the statistic that an expectation asks of them."""
+    return lambda measures, expectation: statistic(values(measures, expectation), expectation.statistic)
 
 
 def _present(measures: Measures, expectation: Expectation) -> str:
@@ -46,6 +53,8 @@ class Metric:
     meaning: str
     read: Read
     absent: Callable[[Measures, Expectation], str] = _present
+    values: Values | None = None
+    """of a trend, all of what its statistics are of"""
     modelled: Callable[[Measures, Expectation, float], float] = _nothing
     causes: Iterable[str] = ()
     """names that may stand behind its key ``cause``"""

@@ -6,8 +6,8 @@ Belongs here: rows on pairs. Never: who leads (sim/redundancy/).
 from __future__ import annotations
 
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures, statistic
-from twinloop.scenarios.judging.metrics.metric import TREND, Metric, Read
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.metrics.metric import TREND, Metric, Values, of_values
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.redundancy.pair import Pair
 
@@ -21,10 +21,10 @@ def _absent(measures: Measures, expectation: Expectation) -> str:
     return "" if _pairs(measures, expectation) else "there is no such pair"
 
 
-def _took(gap: bool) -> Read:
+def _took(gap: bool) -> Values:
     """From when nobody leads to the new leader, or to its first verdict."""
 
-    def read(measures: Measures, expectation: Expectation) -> float | None:
+    def values(measures: Measures, expectation: Expectation) -> Histogram:
         times = Histogram()
         for pair in _pairs(measures, expectation):
             for takeover in pair.takeovers:
@@ -36,9 +36,9 @@ def _took(gap: bool) -> Read:
                 else:
                     times.add(ends_ns - takeover.gone_ns)
             times.never += pair.gone_ns is not None
-        return statistic(times, expectation.statistic)
+        return times
 
-    return read
+    return values
 
 
 def _splits(measures: Measures, expectation: Expectation) -> float | None:
@@ -53,7 +53,8 @@ TAKEOVER = Metric(
     keys=_ONE,
     statistics=TREND,
     meaning="how long nobody of a pair led",
-    read=_took(gap=False),
+    read=of_values(_took(gap=False)),
+    values=_took(gap=False),
     absent=_absent,
 )
 GAP = Metric(
@@ -62,7 +63,8 @@ GAP = Metric(
     unit="ns",
     keys=_ONE,
     statistics=TREND,
-    read=_took(gap=True),
+    read=of_values(_took(gap=True)),
+    values=_took(gap=True),
     absent=_absent,
     meaning="from when nobody of a pair led until the new leader's first verdict",
 )

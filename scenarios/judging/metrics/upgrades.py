@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from twinloop.components.host.outcome import Cause
 from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.measure import Measures, statistic
-from twinloop.scenarios.judging.metrics.metric import TREND, Metric
+from twinloop.scenarios.judging.measure import Measures
+from twinloop.scenarios.judging.metrics.metric import TREND, Metric, of_values
 from twinloop.sim.cloud.orders import CAUSES, Upgrade
 from twinloop.sim.kernel.histogram import Histogram
 
@@ -38,22 +38,22 @@ def _failed(measures: Measures, expectation: Expectation) -> float | None:
     return sum(one.state != "done" and cause in (None, one.cause) for one in _orders(measures, expectation))
 
 
-def _downtime(measures: Measures, expectation: Expectation) -> float | None:
+def _downtime(measures: Measures, expectation: Expectation) -> Histogram:
     times = Histogram()
     for one in _orders(measures, expectation):
         if one.downtime_ns is not None:
             times.add(one.downtime_ns)
-    return statistic(times, expectation.statistic)
+    return times
 
 
-def _duration(measures: Measures, expectation: Expectation) -> float | None:
+def _duration(measures: Measures, expectation: Expectation) -> Histogram:
     times = Histogram()
     for one in _orders(measures, expectation):
         if one.state == "done":
             times.add(one.ended_ns - one.issued_ns)
         else:
             times.never += 1
-    return statistic(times, expectation.statistic)
+    return times
 
 
 _KEYS = ("gateway", "component")
@@ -63,7 +63,8 @@ DOWNTIME = Metric(
     unit="ns",
     keys=_KEYS,
     statistics=TREND,
-    read=_downtime,
+    read=of_values(_downtime),
+    values=_downtime,
     absent=_absent,
     meaning="the longest time for which an instance that was upgraded could not be called, from the swap to "
     "the end",
@@ -74,7 +75,8 @@ DURATION = Metric(
     unit="ns",
     keys=_KEYS,
     statistics=TREND,
-    read=_duration,
+    read=of_values(_duration),
+    values=_duration,
     absent=_absent,
     meaning="from the order until the commit; an upgrade that wasn't committed counts as never",
 )

@@ -13,6 +13,7 @@ from twinloop.scenarios.cli.main import main
 FLAGS = {
     "perfetto": (["--perfetto", "t"], ["perfetto", "perfetto.protos.perfetto.trace.perfetto_trace_pb2"]),
     "parquet": (["--parquet", "--out", "o"], ["pyarrow", "pyarrow.parquet"]),
+    "otlp": (["--otlp", "t"], ["opentelemetry", "opentelemetry.proto.common.v1.common_pb2"]),
 }
 
 
