@@ -23,7 +23,7 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
 	$(BIN)/python -m pytest -n 3 --dist worksteal  # tests on sockets mostly wait
 
-test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages in Chromium; skipped without them
+test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages in Chromium, captures in tshark; skipped without them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp]'
 	$(BIN)/python -m pytest tests/tools tests/scenarios/export
 

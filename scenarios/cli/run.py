@@ -13,7 +13,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
-from twinloop.scenarios.export.asked import Otlp, exports_of
+from twinloop.scenarios.export.asked import Asked, Otlp, exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -66,6 +66,18 @@ _Perfetto = Annotated[
 _Parquet = Annotated[
     bool, typer.Option("--parquet", help="with --out: write the samples as samples.parquet, too")
 ]
+_Github = Annotated[bool, typer.Option("--github", help="annotations and a job summary for GitHub Actions")]
+_Pcap = Annotated[
+    Path | None,
+    typer.Option(help="write what is on the wires as a capture for Wireshark and tshark", metavar="FILE"),
+]
+_PcapOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="with --pcap: only this link, line, fleet, device, or gateway's uplink; may be given again",
+        metavar="NAME",
+    ),
+]
 
 _Otlp = Annotated[
     str | None,
@@ -108,9 +120,7 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: _Json = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit report", metavar="FILE")] = None,
-    github: Annotated[
-        bool, typer.Option("--github", help="annotations and a job summary for GitHub Actions")
-    ] = False,
+    github: _Github = False,
     out: _Out = None,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     check: _Check = False,
@@ -127,6 +137,8 @@ def run(
     otlp: _Otlp = None,
     otlp_samples: _OtlpSamples = None,
     otlp_start: _OtlpStart = None,
+    pcap: _Pcap = None,
+    pcap_of: _PcapOf = None,
     watch: _Watch = False,
 ) -> int:
     """Run scenarios and judge them.
@@ -139,14 +151,14 @@ def run(
 
     pace = _pace(clock, speed, check)
     _page_goes(html, {"--check": check, "--clock wire": clock == "wire"})
-    telemetry = Otlp(otlp, otlp_samples, otlp_start)
-    outputs = Outputs(json_file, junit, out, github, html, perfetto, telemetry.file)
+    asked = Asked(perfetto, parquet, pcap, tuple(pcap_of or ()), Otlp(otlp, otlp_samples, otlp_start))
+    outputs = Outputs(json_file, junit, out, github, html, perfetto, asked.otlp.file, pcap)
     outputs.check()
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
-    beside |= {"--perfetto": perfetto is not None, "--parquet": parquet, "--otlp": otlp is not None}
+    beside |= asked.flags()
     many = _many(seeds, jobs, require, shard, cluster, beside)
     if many is not None and many.cluster and out is not None:
         raise ScenarioError("--out", None, "", f"--out and --cluster don't go together: {_WHY['--out']}")
@@ -155,7 +167,7 @@ def run(
     def once() -> int:
         found = scenarios_of(files, outputs, strict)
         if many is None:
-            exports = exports_of(perfetto, parquet, telemetry, out, options, found, settings)
+            exports = exports_of(asked, out, options, found, settings)
             return exports.tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
         from twinloop.scenarios.cli.evidence.many import run_many
 
@@ -194,6 +206,7 @@ _WHY = {
     "--perfetto": "a trace shows one run; run the seed of interest with --seed",
     "--otlp": "spans are of one run; run the seed of interest with --seed",
     "--parquet": "samples are kept of one run; run the seed of interest with --seed",
+    "--pcap": "a capture shows one run; run the seed of interest with --seed",
 }
 
 

@@ -46,6 +46,7 @@ class Outputs:
     html: Path | None = None
     perfetto: Path | None = None
     otlp: Path | None = None
+    pcap: Path | None = None
 
     def check(self) -> None:
         """Before anything runs: can they be written? Raises ScenarioError."""
@@ -54,6 +55,7 @@ class Outputs:
         writable("--html", self.html)
         writable("--perfetto", self.perfetto)
         writable("--otlp", self.otlp)
+        writable("--pcap", self.pcap)
 
 
 def run_all(

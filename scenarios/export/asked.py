@@ -1,4 +1,4 @@
-"""``--perfetto``, ``--parquet`` and ``--otlp``: what other tools get of a run.
+"""``--perfetto``, ``--parquet``, ``--pcap`` and ``--otlp``: what other tools get of a run.
 
 Belongs here: which flags go together. Never: a format, whose module is loaded when it is asked for.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -122,61 +122,74 @@ def _since_1970_ns(text: str | None) -> int:
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the flags say. ``pcap_of``: names of what is captured, none for everything."""
+
+    perfetto: Path | None = None
+    parquet: bool = False
+    pcap: Path | None = None
+    pcap_of: tuple[str, ...] = ()
+    otlp: Otlp = field(default_factory=Otlp)
+
+    def flags(self) -> dict[str, bool]:
+        """Each flag that is of one run, and whether it was given."""
+        return {
+            "--perfetto": self.perfetto is not None,
+            "--parquet": self.parquet,
+            "--pcap": self.pcap is not None,
+            "--otlp": self.otlp.target is not None,
+        }
+
+
+_WHOSE = {
+    "--perfetto": ("a trace shows one run", "times of real sockets, and a trace shows simulated time"),
+    "--parquet": (
+        "samples are kept of one run",
+        "times of real sockets, and samples have simulated ones",
+    ),
+    "--pcap": ("a capture shows one run", "real sockets: capture them with tcpdump"),
+    "--otlp": ("spans are of one run", "times of real sockets, and spans have simulated ones"),
+}
+"""flag -> why it isn't of two runs, what is different on the wire"""
+
+
 def exports_of(
-    perfetto: Path | None,
-    parquet: bool,
-    otlp: Otlp,
-    out: Path | None,
-    options: Options,
-    found: list[Path],
-    settings: tuple[Setting, ...],
+    asked: Asked, out: Path | None, options: Options, found: list[Path], settings: tuple[Setting, ...]
 ) -> Exports:
     """What is asked for of the scenarios ``found``, before anything runs. Raises ScenarioError when flags
     don't go together, a package is missing."""
+    if asked.pcap_of and asked.pcap is None:
+        raise ScenarioError("--pcap-of", None, "", "it goes with --pcap FILE, and says what is captured")
+    if asked.parquet and out is None:
+        raise ScenarioError("--parquet", None, "", "it goes with --out DIR, the folder for samples.parquet")
+    for flag, given in asked.flags().items():
+        one_run, on_the_wire = _WHOSE[flag]
+        several = len(found) if flag != "--parquet" else 1  # each has a folder of its own
+        unfit = {
+            f"--check runs a scenario twice, and {one_run}": options.check,
+            f"--clock wire has {on_the_wire}": options.wire,
+            f"{one_run}, and {several} scenarios are given; give one": several > 1,
+        }
+        for why, is_so in unfit.items():
+            if given and is_so:
+                raise ScenarioError(flag, None, "", why)
     watches: list[Watch] = []
-    trace, scenarios = None, len(found)
-    if perfetto is not None:
-        _refuse(
-            "--perfetto",
-            {
-                "--check runs a scenario twice, and a trace shows one run": options.check,
-                "--clock wire has the times of real sockets, and a trace shows simulated time": options.wire,
-                f"a trace shows one run, and {scenarios} scenarios are given; give one": scenarios > 1,
-            },
-        )
+    trace = None
+    if asked.perfetto is not None:
         from twinloop.scenarios.export.perfetto import PerfettoTrace
 
-        trace = PerfettoTrace(perfetto)
+        trace = PerfettoTrace(asked.perfetto)
         watches.append(trace)
-    if parquet:
-        _refuse(
-            "--parquet",
-            {
-                "it goes with --out DIR, the folder for samples.parquet": out is None,
-                "--check runs a scenario twice, and samples are kept of one run": options.check,
-                "--clock wire has the times of real sockets, and samples have simulated ones": options.wire,
-            },
-        )
+    if asked.parquet:
         from twinloop.scenarios.export.samples import SamplesTable
 
         watches.append(SamplesTable())
-    if otlp.target is not None:
-        _refuse(
-            "--otlp",
-            {
-                "--check runs a scenario twice, and spans are of one run": options.check,
-                "--clock wire has the times of real sockets, and spans have simulated ones": options.wire,
-                f"spans are of one run, and {scenarios} scenarios are given; give one": scenarios > 1,
-            },
-        )
-    output = otlp.output(found[0], settings, options)
+    if asked.pcap is not None:
+        from twinloop.scenarios.export.capture import Capture
+
+        watches.append(Capture(asked.pcap, asked.pcap_of))
+    output = asked.otlp.output(found[0], settings, options)
     if output is not None:
         watches.append(output)
     return Exports(tuple(watches), trace, output)
-
-
-def _refuse(flag: str, unfit: dict[str, bool]) -> None:
-    """Raises ScenarioError for the first that is true."""
-    for why, given in unfit.items():
-        if given:
-            raise ScenarioError(flag, None, "", why)

@@ -27,7 +27,7 @@ class Datagrams:
     dropped because too many are on their way, which ``afoot`` counts for all sockets of its driver."""
 
     def __init__(self, port: TcpPort, came: Receive, full: Callable[[], None], afoot: Afoot) -> None:
-        wiring = port.wiring()
+        wiring = self.wiring = port.wiring()
         client = wiring["client"]
         self._came, self._closed = came, False
         self._response_ns: int = wiring["response_ns"]

@@ -9,6 +9,7 @@ on moves no draw of another. A star: each device has a leg of its own to the gat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +80,8 @@ class Link:
         self.name, self.model, self.streams = name, model, streams
         self.healthy = model
         self.rules: list[Rule] = []
+        self.watched: Callable[[Any], None] | None = None
+        """told of each TcpStream and UdpPath that is made over it (tap.py), if somebody looks on"""
         self._legs: dict[tuple[str, str], tuple[Way, Way]] = {}
         self._degraded: dict[int, dict[str, Any]] = {}
         self._last = 0

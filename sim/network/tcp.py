@@ -183,6 +183,8 @@ class TcpStream:
         """told when something doesn't get through at once, for those who keep no timer of their own while all
         is well"""
         self.up, self.down = _Half(self, up, far), _Half(self, down, near)
+        if link.watched is not None:
+            link.watched(self)
 
     def connect(self, opened: Callable[[], None]) -> None:
         """Three-way handshake: ``opened`` after SYN and SYN-ACK; ``lost`` after the user timeout."""

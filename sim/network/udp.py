@@ -9,6 +9,7 @@ twice; of a fragment that comes twice, one is taken.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.network.link import Link, Way
@@ -52,11 +53,24 @@ class Afoot:
         self.count = 0
 
 
+class SeesDatagrams(Protocol):
+    """Who looks on at a path."""
+
+    def offered(self, up: bool, data: bytes, fates: list[list[tuple[int, bool]]]) -> None:
+        """A datagram leaves now; ``fates``: of each of its packets when a copy of it comes, and whether it
+        is damaged."""
+        ...
+
+    def ruled_out(self, up: bool, size_bytes: int) -> None:
+        """A packet of that size, which would have come now, is dropped by a rule of the link."""
+        ...
+
+
 class UdpPath:
     """Between a socket of the gateway's (near) and its peer (far). ``full`` is told of each datagram that
     finds AFOOT_MAX others on their way."""
 
-    __slots__ = ("_afoot", "_down", "_env", "_full", "_up", "far", "near")
+    __slots__ = ("_afoot", "_down", "_env", "_full", "_up", "far", "near", "seen")
 
     def __init__(
         self,
@@ -74,6 +88,14 @@ class UdpPath:
         self._env, self.near, self.far, self._full = env, near, far, full
         self._up, self._down = link.legs(leg, via, second)
         self._afoot = afoot
+        self.seen: SeesDatagrams | None = None
+        if link.watched is not None:
+            link.watched(self)
+
+    @property
+    def link_name(self) -> str:
+        """Over which link."""
+        return self._up.link.name
 
     @property
     def now(self) -> int:
@@ -102,6 +124,8 @@ class UdpPath:
         env = self._env
         sizes = packets(len(data))
         fates = [way.offer(size, env.now) for size in sizes]
+        if self.seen is not None:
+            self.seen.offered(way.up, data, fates)
         if len(sizes) == 1:
             copies = [at for at, damaged in fates[0] if not damaged]  # damage: the checksum is wrong
             self._afoot.count += len(copies) - 1
@@ -123,6 +147,8 @@ class UdpPath:
         if way.link.rules and way.passes(size_bytes, self._env.now) is None:
             datagram.missing = 0
             self._afoot.count -= 1
+            if self.seen is not None:
+                self.seen.ruled_out(way.up, size_bytes)
             return
         datagram.missing -= 1
         if not datagram.missing:

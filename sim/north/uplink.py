@@ -55,7 +55,7 @@ TRANSITIONS = StateMachine(
 )
 """(state, event) -> state of the session"""
 
-_HELLO, _SERVER_HELLO = b"client hello", b"server hello"
+HELLO, SERVER_HELLO = b"client hello", b"server hello"
 _HELLO_BYTES, _SERVER_HELLO_BYTES = 320, 2800
 """a TLS 1.3 client hello, a server flight with one certificate chain (both unchecked); not made, only their
 sizes"""
@@ -234,7 +234,7 @@ class Uplink:
 
     @staticmethod
     def _greet(stream: TcpStream) -> None:
-        stream.send_up((_HELLO, None), _HELLO_BYTES)
+        stream.send_up((HELLO, None), _HELLO_BYTES)
 
     def _refused(self, epoch: int) -> None:
         """No socket was to be had: as if the connection had been lost."""
@@ -260,8 +260,8 @@ class Uplink:
             packet = take_sample(data, what)
             cloud.accept(index, what)
             stream.send_down((puback(packet), None), PUBACK_BYTES)
-        elif data is _HELLO:
-            stream.send_down((_SERVER_HELLO, None), _SERVER_HELLO_BYTES)
+        elif data is HELLO:
+            stream.send_down((SERVER_HELLO, None), _SERVER_HELLO_BYTES)
         else:
             self._asked(stream, take(data, what), what)
 
@@ -291,7 +291,7 @@ class Uplink:
             machine.cores.work(
                 machine.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big")
             )
-        elif data is _SERVER_HELLO:
+        elif data is SERVER_HELLO:
             machine.cores.work(
                 machine.budget.host("tls_handshake"),
                 self._say,
