@@ -13,20 +13,31 @@ import time
 import traceback
 from fractions import Fraction
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.export import captures
+from tests.scenarios.export.spans import hold, read
 from tests.soak.plants import random_scenario
 from twinloop.components.host.host import Host
+from twinloop.scenarios.export.capture import Capture
+from twinloop.scenarios.export.otlp.output import OtlpOutput, Wanted
+from twinloop.scenarios.export.perfetto import PerfettoTrace
 from twinloop.scenarios.file.load import load
 from twinloop.scenarios.judging.verdict import Verdict
-from twinloop.scenarios.runner import Options, run
+from twinloop.scenarios.page.gathering import Gathering
+from twinloop.scenarios.report.result import Result
+from twinloop.scenarios.runner import Options, Watch, run
+from twinloop.sim.world import World
 
 LIBRARY = Path(__file__).parents[2] / "scenarios" / "library"
 GUESTS = Path(__file__).parents[1] / "guests"
 PACED_EVERY = 10
 """one in so many is run a third time: in another folder, paced"""
 PACE = Fraction(500)
+WATCHED_AT = 5
+"""of as many, one is run once more with everybody looking on who can"""
 ENDS = ("delivered", "cached", "dropped", "evicted", "missed", "lost")
 
 
@@ -54,6 +65,36 @@ def books_differ(data: dict[str, Any]) -> str:
     return "" if ended == issued else f"{issued} commands were issued, {ended} have ended: {commands}"
 
 
+def watched(file: Path, first: Result, host: Host) -> str:
+    """Whoever looks on changes nothing, and what they write agrees with the books. Empty: so it is."""
+    loaded, gathering, worlds = load(file), Gathering(), []
+    gathering.loaded(loaded)
+
+    def started(world: World) -> None:
+        worlds.append(world)
+        gathering.started(world)
+
+    with tempfile.TemporaryDirectory() as other:
+        capture, spans = Path(other) / "c.pcapng", Path(other) / "o.jsonl"
+        watches: list[Watch] = [Capture(capture)]
+        if find_spec("opentelemetry") is not None:
+            watches.append(OtlpOutput(Wanted(target=spans, loaded=lambda: loaded)))
+        if find_spec("perfetto") is not None:
+            watches.append(PerfettoTrace(Path(other) / "t"))
+        found = run(loaded, Options(watches=tuple(watches), started=started), host)
+        if (found.data["digest"], found.verdict) != (first.data["digest"], first.verdict):
+            return f"somebody looks on: {found.verdict.value} {found.data['digest']}"
+        assert "</html>" in gathering.text(found)
+        seen = captures.read(capture)
+        for link, books in found.data["links"].items():
+            there = captures.accounted(seen, link)
+            if there != books["offered"]:
+                return f"link {link}: {books['offered']} packets, {there} captured or counted"
+        if spans.exists():
+            hold(read(spans), worlds[-1], None)
+    return ""
+
+
 def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
     """Runs one scenario in every way; says what is wrong in ``wrong``."""
     file = folder / f"random-{seed}.yaml"
@@ -79,6 +120,9 @@ def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
                 paced = run(load(elsewhere), Options(speed=PACE, out=Path(other) / "out"), host)
             if (paced.data["digest"], paced.verdict) != (first.data["digest"], first.verdict):
                 out["wrong"] = f"paced in another folder: {paced.verdict.value} {paced.data['digest']}"
+        if seed % PACED_EVERY == WATCHED_AT and not out["wrong"]:
+            out["watched"] = True
+            out["wrong"] = watched(file, first, host)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what the soak looks for
         out["wrong"] = f"{type(error).__name__}: {error}"
         out["trace"] = traceback.format_exc()[-3000:]

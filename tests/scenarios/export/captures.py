@@ -3,6 +3,7 @@ streams put together again, Modbus cut into frames. It knows nothing of the code
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -253,3 +254,23 @@ def crc_holds(frame: bytes) -> bool:
         for _ in range(8):
             crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
     return struct.pack("<H", crc) == frame[-2:]
+
+
+def left_out(told: str, what: str) -> int:
+    """How many packets the statistics of an interface say aren't there, for that reason."""
+    found = re.search(rf"Not in this file: packets [^.:]*{what}[^.:]*: (\d+)\.", told)
+    return int(found[1]) if found else 0
+
+
+def accounted(capture: Read, link: str) -> int:
+    """Packets of a link that are there, or that are said not to be: all that it was offered."""
+    packets = 0
+    for interface, _, _ in capture.interfaces:
+        if interface.split("/")[0] == link:
+            frames, missing, told = capture.told[interface]
+            assert left_out(told, "lost before") == missing
+            assert frames == len(capture.on(interface))
+            packets += (
+                frames + missing + sum(left_out(told, one) for one in ("way when", "TLS", "heartbeats"))
+            )
+    return packets
