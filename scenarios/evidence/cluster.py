@@ -152,7 +152,7 @@ def _connected(cluster: Cluster, seeds: int) -> Iterator[Client]:
                     n_workers=processes(cluster.jobs, seeds),
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # None is a port that all others want, too
                     memory_limit=0,  # as with --jobs: nobody kills a seed for its memory but the system
                     silence_logs=logging.CRITICAL,
                     local_directory=folder,

@@ -198,7 +198,7 @@ def test_hostile_names_survive(tmp_path: Path) -> None:
 
 REFUSED = {
     "--check": "--check runs a scenario twice",
-    "--clock wire": "--clock wire has the times of real sockets",
+    "--clock wire": "--clock wire has times of real sockets",
     "--seeds 1..3": "don't go together",
 }
 

@@ -114,7 +114,7 @@ def test_no_room_is_this_machine_s(
 REFUSED = {
     "": "it goes with --out DIR",
     "--out o --check": "--check runs a scenario twice",
-    "--out o --clock wire": "--clock wire has the times of real sockets",
+    "--out o --clock wire": "--clock wire has times of real sockets",
     "--out o --seeds 1..3": "don't go together",
 }
 
