@@ -56,8 +56,10 @@ pictures: $(VENV)/.dev        ## the documentation's pictures of the TUI, and th
 	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 100x30
 	$(BIN)/python -m tests.tui.captures
 
-pictures-html: $(VENV)/.dev   ## the documentation's pictures of report pages (needs Chromium)
+pictures-html: $(VENV)/.dev   ## the documentation's pictures of report pages (needs Chromium), of a cluster and of pytest
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]'
 	$(BIN)/python -m tests.tools.pictures_html
+	$(BIN)/python -m tests.tools.pictures_terminal
 
 soak: $(VENV)/.dev            ## the long forms of the tests, and 2 000 random scenarios (a second call goes on with those where it was stopped)
 	TWINLOOP_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout=0
