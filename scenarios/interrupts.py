@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from twinloop.sim.world import World
 
 
+_heard = [0]
+
+
+def heard() -> int:
+    """How many signals have come to this process's commands by now."""
+    return _heard[0]
+
+
 class Interrupts:
     """What a signal does to a command that runs worlds, one scenario after the other; ``asked`` is whether
     one came."""
@@ -42,6 +50,7 @@ class Interrupts:
 
     def heard(self, number: int, frame: Any) -> None:
         """The handler."""
+        _heard[0] += 1
         if self._loading or (self.asked and not self._worlds):
             self._loading, self.asked = False, True
             raise KeyboardInterrupt

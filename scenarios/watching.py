@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinloop.scenarios.interrupts import heard
 from twinloop.scenarios.judging.verdict import ABORTED, SCENARIO_ERROR
 from twinloop.scenarios.text.document import SUFFIXES
 from twinloop.scenarios.text.errors import ScenarioError, printable, shown_path
@@ -33,10 +34,17 @@ Seen = dict[Path, State | None]
 
 
 class Watch:
-    """The files that scenarios are made of. ``scenarios``: those of a command line, files or folders."""
+    """The files that scenarios are made of. ``scenarios``: those of a command line, files or folders;
+    ``but``: what the command itself writes, files or folders."""
 
-    def __init__(self, scenarios: Sequence[Path], settings: tuple[Setting, ...] = ()) -> None:
+    def __init__(
+        self,
+        scenarios: Sequence[Path],
+        settings: tuple[Setting, ...] = (),
+        but: Sequence[Path] = (),
+    ) -> None:
         self._asked, self._settings = tuple(scenarios), settings
+        self._but = tuple(one.resolve() for one in but)
         self._named: dict[Path, tuple[Path, ...]] = {}
         self.seen: Seen = {}
 
@@ -56,7 +64,14 @@ class Watch:
         for file in self._scenarios():
             for each in (file, *self._named.get(file, ())):
                 files |= dict.fromkeys(_all_below(each))
-        return {file: _state(file) for file in files}
+        return {file: _state(file) for file in files if not self._is_own(file)}
+
+    def _is_own(self, file: Path) -> bool:
+        """Is it an output? Else each run would be a reason for the next."""
+        if not self._but:
+            return False
+        at = file.resolve()
+        return any(at == one or one in at.parents for one in self._but)
 
     def _scenarios(self) -> list[Path]:
         """The files, and those of the folders that may be scenarios."""
@@ -76,12 +91,13 @@ def again_and_again(
     code = 0
     while True:
         watch.begin()
+        before = heard()
         try:
             code = once()
         except ScenarioError as error:
             print(f"error: {printable(str(error))}", file=sys.stderr)
             code = SCENARIO_ERROR
-        if code == ABORTED:
+        if code == ABORTED or heard() != before:  # another scenario's code may be the worse one
             return code
         there = [file for file, state in watch.seen.items() if state is not None]
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
-from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all, scenarios_of
+from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, refused, run_all, scenarios_of
 from twinloop.scenarios.export.asked import Asked, Otlp, exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
@@ -153,7 +153,7 @@ def run(
     _page_goes(html, {"--check": check, "--clock wire": clock == "wire"})
     asked = Asked(perfetto, parquet, pcap, tuple(pcap_of or ()), Otlp(otlp, otlp_samples, otlp_start))
     outputs = Outputs(json_file, junit, out, github, html, perfetto, asked.otlp.file, pcap)
-    outputs.check()
+    outputs.check(files)
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
     )
@@ -165,23 +165,35 @@ def run(
     settings = settings_of(set_)
 
     def once() -> int:
+        outputs.begin()
         found = scenarios_of(files, outputs, strict)
         if many is None:
-            exports = exports_of(asked, out, options, found, settings)
-            return exports.tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
+            try:
+                exports = exports_of(asked, out, options, found, settings)
+            except ScenarioError as error:
+                raise refused(error, outputs, strict) from error
+            with exports.telling() as tell:
+                return tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
         from twinloop.scenarios.cli.evidence.many import run_many
 
         return run_many(found, replace(options, out=out), many, settings, json_file, junit, html)
 
-    return _watched(files, settings, once) if watch else once()
+    if not watch:
+        return once()
+    try:
+        return _watched(files, settings, outputs, once)
+    except ScenarioError as error:  # there is no such file to look at
+        raise refused(error, outputs, strict) from error
 
 
-def _watched(files: list[str], settings: tuple[Setting, ...], once: Callable[[], int]) -> int:
+def _watched(
+    files: list[str], settings: tuple[Setting, ...], outputs: Outputs, once: Callable[[], int]
+) -> int:
     """``once``, and again after each change of a file that the scenarios are made of."""
     from twinloop.scenarios.file.load import find
     from twinloop.scenarios.watching import Watch, again_and_again
 
-    return again_and_again(Watch([find(name) for name in files], settings), once)
+    return again_and_again(Watch([find(name) for name in files], settings, outputs.files()), once)
 
 
 _NO_PAGE = {

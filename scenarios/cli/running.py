@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinloop.scenarios.cli.evidence.files import writable
+from twinloop.scenarios.cli.evidence.files import apart, cleared, writable
 from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.interrupts import Interrupts, interruptible
 from twinloop.scenarios.judging.verdict import ABORTED, exit_code, worst
@@ -48,14 +48,28 @@ class Outputs:
     otlp: Path | None = None
     pcap: Path | None = None
 
-    def check(self) -> None:
-        """Before anything runs: can they be written? Raises ScenarioError."""
+    def check(self, scenarios: Sequence[str] = ()) -> None:
+        """Before anything runs: can they be written, each for itself? ``scenarios``: as the command line has
+        them. Raises ScenarioError."""
+        json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
+        named = {"--json": json_file, "--junit": self.junit, "--html": self.html, "--perfetto": self.perfetto}
+        apart({**named, "--otlp": self.otlp, "--pcap": self.pcap}, scenarios)
         writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
         writable("--junit", self.junit)
         writable("--html", self.html)
         writable("--perfetto", self.perfetto)
         writable("--otlp", self.otlp)
         writable("--pcap", self.pcap)
+
+    def files(self) -> list[Path]:
+        """All that is written, the folder of --out included."""
+        named = None if self.json_file in (None, "-") else Path(str(self.json_file))
+        found = (named, self.junit, self.out, self.html, self.perfetto, self.otlp, self.pcap)
+        return [one for one in found if one is not None]
+
+    def begin(self) -> None:
+        """What has no way to say that there is no result goes first. Raises MachineError."""
+        cleared(self.html, self.perfetto, self.otlp, self.pcap)
 
 
 def run_all(
@@ -85,16 +99,19 @@ def run_all(
             ran.append(one)
             if not isinstance(one.outcome, Exception):
                 report(console, one.outcome, shown_path(file))
-                if gathering is not None and outputs.html is not None:
-                    gathering.write(outputs.html, one.outcome)
             if one.code == ABORTED or interrupts.asked:
                 break
         left = len(scenarios) - len(ran)
         try:
-            write_out(ran, outputs, options.strict, scenarios[len(ran) :])
+            came = ran[0].outcome
+            if gathering is not None and outputs.html is not None and not isinstance(came, Exception):
+                gathering.write(outputs.html, came)
         finally:
-            if outputs.github:
-                tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
+            try:
+                write_out(ran, outputs, options.strict, scenarios[len(ran) :])
+            finally:
+                if outputs.github:
+                    tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
         if len(scenarios) > 1:
             total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))

@@ -167,12 +167,13 @@ def _finite(value: float | None) -> float | int | None:
 def badness(text: str, value: float) -> float:
     """How far from what the expectation asks: more is worse."""
     expectation = _read(text)
-    if expectation is None or expectation.within_ns is not None or expectation.operator in ("<=", "<"):
+    if expectation is None or expectation.within_ns is not None:
         return value
-    if expectation.operator in (">=", ">"):
-        return -value
-    off = abs(value - expectation.bound)
-    return off if expectation.operator == "==" else -off
+    if expectation.operator in ("<=", "<", ">=", ">"):
+        off = value if expectation.operator in ("<=", "<") else -value
+    else:
+        off = abs(value - expectation.bound) * (1 if expectation.operator == "==" else -1)
+    return -off if expectation.never else off
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -30,6 +32,21 @@ class Exports:
     watches: tuple[Watch, ...] = ()
     trace: PerfettoTrace | None = None
     otlp: OtlpOutput | None = None
+
+    @contextmanager
+    def telling(self) -> Iterator[Callable[[int], int]]:
+        """``tell``, and also when what was to be written beside breaks off."""
+        told: list[int] = []
+
+        def tell(code: int) -> int:
+            told.append(self.tell(code))
+            return told[-1]
+
+        try:
+            yield tell
+        finally:
+            if not told:
+                self.tell(MACHINE)
 
     def tell(self, code: int) -> int:
         """The runs are over and reported: send what is for a receiver, and say on stderr what must be known
@@ -124,13 +141,19 @@ def _since_1970_ns(text: str | None) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the flags say. ``pcap_of``: names of what is captured, none for everything."""
+    """What the flags say. ``pcap_of``: names of what is captured, none for everything. Raises ScenarioError
+    for flags that go with another one that wasn't given."""
 
     perfetto: Path | None = None
     parquet: bool = False
     pcap: Path | None = None
     pcap_of: tuple[str, ...] = ()
     otlp: Otlp = field(default_factory=Otlp)
+
+    def __post_init__(self) -> None:
+        if self.pcap_of and self.pcap is None:
+            text = "it goes with --pcap FILE, and says what is captured"
+            raise ScenarioError("--pcap-of", None, "", text)
 
     def flags(self) -> dict[str, bool]:
         """Each flag that is of one run, and whether it was given."""
@@ -159,8 +182,6 @@ def exports_of(
 ) -> Exports:
     """What is asked for of the scenarios ``found``, before anything runs. Raises ScenarioError when flags
     don't go together, a package is missing."""
-    if asked.pcap_of and asked.pcap is None:
-        raise ScenarioError("--pcap-of", None, "", "it goes with --pcap FILE, and says what is captured")
     if asked.parquet and out is None:
         raise ScenarioError("--parquet", None, "", "it goes with --out DIR, the folder for samples.parquet")
     for flag, given in asked.flags().items():

@@ -19,6 +19,7 @@ from tests.scenarios.evidence.plant import scenario
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import LIBRARY, load
+from twinloop.scenarios.interrupts import interruptible
 from twinloop.scenarios.judging.verdict import ABORTED, SCENARIO_ERROR
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.text.errors import ScenarioError
@@ -143,6 +144,35 @@ def test_scenarios_that_come_to_a_folder_are_run(plant: Path) -> None:
         plant.parent, lambda: other.write_text(plant.read_text().replace("samples.lost) == 0", "samples.lost) > 0"))
     )  # fmt: skip
     assert codes == [0, FAILED]
+
+
+def test_what_the_command_writes_is_no_change(plant: Path) -> None:
+    """Beside the scenarios, in a folder that is looked at."""
+    page, out = plant.with_name("page.yaml"), plant.with_name("out")
+    out.mkdir()
+    codes: list[int] = []
+
+    def once() -> int:
+        page.write_text(f"written for the {len(codes)}th time")
+        (out / "more.yaml").write_text(f"{len(codes)}")
+        codes.append(0)
+        return 0
+
+    assert again_and_again(Watch([plant.parent], (), [page, out]), once, Hands().sleep) == 0
+    assert codes == [0]
+
+
+def test_a_signal_ends_it_whatever_the_exit_code(plant: Path) -> None:
+    def once() -> int:
+        with interruptible() as interrupts:
+            interrupts.over()
+            os.kill(os.getpid(), signal.SIGINT)
+        return 71  # the receiver of what was interrupted
+
+    def never(seconds: float) -> None:
+        raise AssertionError
+
+    assert again_and_again(Watch([plant]), once, never) == 71
 
 
 def test_a_command_that_was_broken_off_ends(plant: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.evidence.files import writable
+from twinloop.scenarios.cli.evidence.files import apart, cleared, writable
 from twinloop.scenarios.text.errors import ScenarioError
 
 WORSE = 1
@@ -66,6 +66,10 @@ def diff(
     _check("--markdown", markdown_file)
     _check("--json", json_file)
     writable("--html", html)
+    named = {"--markdown": markdown_file, "--json": json_file}
+    files = {flag: None if name in (None, "-") else Path(str(name)) for flag, name in named.items()}
+    apart({**files, "--html": html}, [one for name in (*before, *after) for one in (name, *name.split(","))])
+    cleared(*files.values(), html)
     found = compared(read(before), read(after), share)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

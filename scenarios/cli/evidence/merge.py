@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.evidence.files import check_one, writable, write
+from twinloop.scenarios.cli.evidence.files import apart, check_one, cleared, writable, write
 from twinloop.scenarios.judging.verdict import worst
 
 
@@ -41,6 +41,9 @@ def merge(
         writable(flag, target)
     if json_file not in (None, "-"):
         writable("--json", Path(str(json_file)))
+    named = None if json_file in (None, "-") else Path(str(json_file))
+    apart({"--json": named, "--junit": junit, "--html": html}, [str(file) for file in files])
+    cleared(named, junit, html)
     done = merged(files)
     if html is not None:
         check_one(len(done))

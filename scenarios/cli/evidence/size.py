@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twinloop.scenarios.cli.evidence.files import writable, write
+from twinloop.scenarios.cli.evidence.files import apart, cleared, writable, write
 
 NOT_FOUND = 1
 
@@ -59,6 +59,8 @@ def size(
 
     writable("--json", json_file)
     writable("--html", html)
+    apart({"--json": json_file, "--html": html}, [scenario])
+    cleared(json_file, html)
     kind, first, last, by = read_ends(start, end, step)
     with interruptible() as interrupts:
         sizing = Sizing(scenario, vary, kind, set_ or [], while_ or [], seeds, jobs, interrupts)

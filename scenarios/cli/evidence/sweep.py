@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from twinloop.scenarios.cli.evidence.files import writable, write
+from twinloop.scenarios.cli.evidence.files import apart, cleared, writable, write
 
 JUDGED = (0, 1, 4)
 """exit codes of a point that was judged, whatever the verdict"""
@@ -58,6 +58,8 @@ def sweep(
 
     for flag, target in (("--csv", csv_file), ("--json", json_file), ("--html", html)):
         writable(flag, target)
+    apart({"--csv": csv_file, "--json": json_file, "--html": html}, [scenario])
+    cleared(csv_file, json_file, html)
     under = None if seeds is None else read_seeds(seeds)
     varied = combinations([read_vary(text) for text in vary], len(under or [0]))
     fixed = [parse_setting(text) for text in set_ or []]

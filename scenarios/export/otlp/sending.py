@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -59,15 +60,30 @@ class Account:
     """why, in its words"""
 
 
+_NAME, _VALUE = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"), re.compile(r"[\t\x20-\x7e]*")
+"""of a header: RFC 9110, 5.1 and 5.5, without what is obsolete there"""
+LABEL_MAX = 63
+"""letters between two dots of a host's name: RFC 1035"""
+
+
 def checked(url: str) -> str:
     """The address without a slash at its end; raises ScenarioError for one that can't be meant."""
-    parts = urllib.parse.urlsplit(url)
+    if not url.isascii() or not url.isprintable() or " " in url:
+        text = "expected an address of letters, digits and signs of ASCII without blanks, e.g. http://localhost:4318"
+        raise ScenarioError(FLAG, None, "", text)
     why = ""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        text = f"expected the address of a receiver of OTLP, e.g. http://localhost:4318: {error}"
+        raise ScenarioError(FLAG, None, "", text) from error
     try:
         parts.port  # noqa: B018  # raises for what is no number
     except ValueError:
         why = "its port is no number from 0 to 65535"
-    if not parts.hostname:
+    if any(len(label) > LABEL_MAX for label in (parts.hostname or "").split(".")):
+        why = f"a part of its host's name is longer than {LABEL_MAX} letters"
+    elif not parts.hostname:
         why = "it names no host"
     elif parts.username is not None or parts.password is not None:
         why = f"a name or a password doesn't belong there; put it into {HEADERS_VARIABLE}"
@@ -96,7 +112,11 @@ def headers() -> dict[str, str]:
                 "",
                 f"expected NAME=VALUE,NAME=VALUE; entry {place} has no name or no =",
             )
-        found[urllib.parse.unquote(name.strip())] = urllib.parse.unquote(value.strip())
+        name, value = urllib.parse.unquote(name.strip()), urllib.parse.unquote(value.strip())
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            text = f"entry {place} can't stand in a header: a name has letters, digits and -, a value ASCII"
+            raise ScenarioError(HEADERS_VARIABLE, None, "", text)
+        found[name] = value
     return found
 
 
@@ -113,6 +133,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> None:
         return None
+
+
+_JSON_OR_PROTOBUF = ("application/json", "application/x-protobuf")
+
+
+class _Unreadable(Exception):
+    """An answer with a good code that no receiver of OTLP gives."""
 
 
 class Sender:
@@ -166,7 +193,10 @@ class Sender:
 
     def _booked(self, parcel: Parcel, answer: tuple[str, bytes]) -> None:
         """Accepted, but for what the answer says was refused."""
-        refused, message = self._partial(parcel.signal, *answer)
+        try:
+            refused, message = self._partial(parcel.signal, *answer)
+        except _Unreadable as error:
+            raise MachineError(self._given_up(parcel, str(error), 1)) from error
         refused = max(0, min(refused, parcel.items))
         account = self.accounts[parcel.signal]
         account.sent += parcel.items - refused
@@ -177,6 +207,8 @@ class Sender:
     def _partial(self, signal: str, kind: str, content: bytes) -> tuple[int, str]:
         """(how many were refused, what the receiver has to say)."""
         modules = self._modules
+        if kind not in (*_JSON_OR_PROTOBUF, *(() if content else (kind,))):
+            raise _Unreadable(f"its answer is {kind}, so it is no receiver of OTLP")
         if signal == "traces":
             read: Any = modules.trace_service.ExportTraceServiceResponse()
         else:
@@ -186,8 +218,8 @@ class Sender:
                 modules.json_format.Parse(content, read, ignore_unknown_fields=True)
             else:
                 read.ParseFromString(content)
-        except Exception as error:  # noqa: BLE001  # what others answer; protobuf's errors have no common class
-            return 0, f"its answer can't be read: {error}"
+        except Exception as error:  # what others answer; protobuf's errors have no common class
+            raise _Unreadable(f"its answer can't be read, so it is no receiver of OTLP: {error}") from error
         partial = read.partial_success
         refused = partial.rejected_spans if signal == "traces" else partial.rejected_data_points
         return int(refused), str(partial.error_message)

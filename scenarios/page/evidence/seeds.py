@@ -296,14 +296,16 @@ def _seeds(data: dict[str, Any]) -> str:
     heads = ["seed", "verdict", *(rows[i]["expression"] for i in columns), "beside it"]
     passed = [one for one in data["seeds"] if one["verdict"] == Verdict.PASS.value]
     others = [one for one in data["seeds"] if one["verdict"] != Verdict.PASS.value]
+    every = data["summary"]["seeds"]
+    good = data["summary"]["verdicts"].get(Verdict.PASS.value, 0)
     out = []
     if others:
         made = [_row(one, rows, columns) for one in others]
-        out.append(table(f"Seeds that aren't PASS: {len(others)} of {data['summary']['seeds']}", heads, made))
+        out.append(table(f"Seeds that aren't PASS: {_shown_of(every - good, len(others))}", heads, made))
     if passed:
         made = [_row(one, rows, columns) for one in passed]
-        whole = table(f"Seeds that are PASS: {len(passed)}", heads, made)
-        out.append(f"<details><summary>{number_of(len(passed), 'seed')} with PASS</summary>{whole}</details>")
+        whole = table(f"Seeds that are PASS: {_shown_of(good, len(passed))}", heads, made)
+        out.append(f"<details><summary>{number_of(good, 'seed')} with PASS</summary>{whole}</details>")
     if data["seeds_left_out"]:
         out.append(
             f"<p>{number_of(data['seeds_left_out'], 'more seed')}, not shown here: --json has all.</p>"
@@ -314,6 +316,11 @@ def _seeds(data: dict[str, Any]) -> str:
             "</p>"
         )
     return "".join(out)
+
+
+def _shown_of(count: int, shown: int) -> str:
+    """How many there are, and of how many of them there is a row."""
+    return str(count) if count == shown else f"{count}, of which {shown} are shown"
 
 
 def _row(one: dict[str, Any], rows: list[dict[str, Any]], columns: list[int]) -> list[Cell]:

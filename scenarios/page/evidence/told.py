@@ -14,7 +14,7 @@ from twinloop.scenarios.evidence.seeds_report import unit_text
 from twinloop.scenarios.judging.expressions import ExpressionError, parse
 from twinloop.scenarios.page.charts import Value
 from twinloop.scenarios.page.evidence.marks import kind
-from twinloop.scenarios.page.figures import bound_text
+from twinloop.scenarios.page.figures import allowed
 from twinloop.scenarios.page.tables import Cell
 from twinloop.scenarios.report.console import value_text
 
@@ -31,7 +31,7 @@ def limit_of(expression: str) -> dict[str, Any] | None:
         return None
     if one.within_ns is not None:
         return {"value": one.within_ns, "text": f"within {value_text(one.within_ns, 'ns', '')}"}
-    return {"value": one.bound, "text": bound_text(one)}
+    return {"value": one.bound, "text": allowed(one)}
 
 
 def figure(row: dict[str, Any], name: str) -> Value:
