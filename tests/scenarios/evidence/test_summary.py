@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twinloop.scenarios.evidence.summary import Asked, summary
+from twinloop.scenarios.evidence.summary import Asked, badness, summary
 
 LIMIT = "p99(latency.gateway) <= 50 ms"
 SHARE = "ratio(samples.delivered) >= 99 %"
@@ -156,3 +156,9 @@ def test_the_run_to_look_at_first() -> None:
     told = summary(entries, Asked("1..3"))
     assert (told["worst_seed"], told["reproduce"]) == (2, "twinloop run plant.yaml --seed 2")
     assert "worst_seed" not in summary(verdicts("PASS"), Asked("1"))
+
+
+def test_never_is_worst_where_it_comes_closest_to_what_it_forbids() -> None:
+    assert badness("never backlog > 1000", 1500) > badness("never backlog > 1000", 0)
+    assert badness("never backlog < 3", 2) > badness("never backlog < 3", 9)
+    assert badness("backlog > 1000", 0) > badness("backlog > 1000", 1500)

@@ -17,7 +17,7 @@ from tests.scenarios.cli.test_cli import TINY
 from tests.scenarios.export.spans import Read, read
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.export.otlp import sending
-from twinloop.scenarios.text.errors import MachineError
+from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
 pytest.importorskip("opentelemetry.proto", reason="needs twinloop[otlp]")
 CLIPPED = 5
@@ -202,16 +202,39 @@ def test_an_answer_in_json_or_of_something_else_is_read(receiver: Receiver) -> N
         ),
         (200, {"Content-Type": "text/html"}, b"<p>hello"),
     ]
-    sender.send([sending.Parcel("metrics", b"", 3), sending.Parcel("metrics", b"", 1)])
+    sender.send([sending.Parcel("metrics", b"", 3)])
+    with pytest.raises(MachineError, match="its answer is text/html, so it is no receiver of OTLP"):
+        sender.send([sending.Parcel("metrics", b"", 1)])
     account = sender.accounts["metrics"]
-    assert (account.sent, account.refused) == (2, 2)
-    assert any("can't be read" in text for text in account.messages or {})
+    assert (account.sent, account.refused) == (1, 2)
 
 
 def test_headers_that_are_none_are_named_without_their_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    from twinloop.scenarios.text.errors import ScenarioError
-
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret")
     with pytest.raises(ScenarioError, match="entry 2") as raised:
         sending.headers()
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("pair", ["authorization=secret%0Axyz", "authorization=secret€", "a%20b=secret"])
+def test_headers_that_cannot_be_sent_are_refused_before(monkeypatch: pytest.MonkeyPatch, pair: str) -> None:
+    monkeypatch.setenv(sending.HEADERS_VARIABLE, f"good=1,{pair}")
+    with pytest.raises(ScenarioError) as caught:
+        sending.headers()
+    assert "entry 2 can't stand in a header" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://localhost:9/ü",
+        "http://127.0.0.1:9/a b",
+        f"http://{'a' * 70}.de",
+        "http://x\n:9",
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_before(url: str) -> None:
+    with pytest.raises(ScenarioError, match="--otlp"):
+        sending.checked(url)
