@@ -19,6 +19,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 if TYPE_CHECKING:
     from twinloop.scenarios.evidence.many import Many
     from twinloop.scenarios.file.settings import Setting
+    from twinloop.scenarios.runner import Options
 
 CLOCKS = ("virtual", "paced", "wire")
 
@@ -165,18 +166,7 @@ def run(
     settings = settings_of(set_)
 
     def once() -> int:
-        outputs.begin()
-        found = scenarios_of(files, outputs, strict)
-        if many is None:
-            try:
-                exports = exports_of(asked, out, options, found, settings)
-            except ScenarioError as error:
-                raise refused(error, outputs, strict) from error
-            with exports.telling() as tell:
-                return tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
-        from twinloop.scenarios.cli.evidence.many import run_many
-
-        return run_many(found, replace(options, out=out), many, settings, json_file, junit, html)
+        return _once(files, outputs, options, asked, many, settings)
 
     if not watch:
         return once()
@@ -184,6 +174,30 @@ def run(
         return _watched(files, settings, outputs, once)
     except ScenarioError as error:  # there is no such file to look at
         raise refused(error, outputs, strict) from error
+
+
+def _once(
+    files: list[str],
+    outputs: Outputs,
+    options: Options,
+    asked: Asked,
+    many: Many | None,
+    settings: tuple[Setting, ...],
+) -> int:
+    """All of the command that is done again when a file has changed."""
+    outputs.begin()
+    found = scenarios_of(files, outputs, options.strict)
+    if many is None:
+        try:
+            exports = exports_of(asked, outputs.out, options, found, settings)
+        except ScenarioError as error:
+            raise refused(error, outputs, options.strict) from error
+        with exports.telling() as tell:
+            return tell(run_all(found, replace(options, watches=exports.watches), outputs, settings))
+    from twinloop.scenarios.cli.evidence.many import run_many
+
+    asked_out = replace(options, out=outputs.out)
+    return run_many(found, asked_out, many, settings, outputs.json_file, outputs.junit, outputs.html)
 
 
 def _watched(
