@@ -50,8 +50,8 @@ def _is_folder(path: Path) -> bool:
 
 
 def scenarios_in(folder: Path, name: str) -> list[Path]:
-    """The files of a folder whose top level has ``format`` and ``fleets``; links to folders aren't
-    followed."""
+    """The files of a folder whose top level has two of ``format``, ``fleets`` and ``gateways``; links to
+    folders aren't followed."""
     from twinloop.scenarios.text.document import SUFFIXES, looks_like_a_scenario  # --help must not wait
 
     found: list[Path] = []
@@ -69,11 +69,12 @@ def scenarios_in(folder: Path, name: str) -> list[Path]:
             name,
             None,
             "",
-            f"no scenario in this folder: none of its {len(found)} YAML files has format and fleets at its "
-            f"top level",
+            f"no scenario in this folder: none of its {len(found)} YAML files has two of format, fleets and "
+            f"gateways at its top level",
         )
     for path in skipped:
         print(
-            f"skipped: {shown_path(path)}: no scenario (format and fleets at its top level)", file=sys.stderr
+            f"skipped: {shown_path(path)}: no scenario (it has not two of format, fleets and gateways)",
+            file=sys.stderr,
         )
     return scenarios

@@ -125,15 +125,18 @@ def read_regular(file: Path, most_bytes: int) -> bytes:
 _TOP_LEVEL = (
     re.compile(r"^(?:format|\"format\"|'format')\s*:", re.MULTILINE),
     re.compile(r"^(?:fleets|\"fleets\"|'fleets')\s*:", re.MULTILINE),
+    re.compile(r"^(?:gateways|\"gateways\"|'gateways')\s*:", re.MULTILINE),
 )
+_TOP_LEVEL_MIN = 2
 
 
 def looks_like_a_scenario(file: Path) -> bool:
-    """Has it ``format`` and ``fleets`` at its top level? Of one that isn't YAML its text is asked."""
+    """Has it two of ``format``, ``fleets`` and ``gateways`` at its top level? So one with a misspelt key is
+    told, and drops out of no gate. Of a file that isn't YAML its text is asked."""
     try:
         text = read_regular(file, FILE_BYTES_MAX).decode("utf-8")
         if text.count(",") + text.count("\n") > NODES_MAX:
-            return all(pattern.search(text) for pattern in _TOP_LEVEL)
+            return _has_enough(text)
         node = yaml.compose(text, Loader=_Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         try:
@@ -141,9 +144,13 @@ def looks_like_a_scenario(file: Path) -> bool:
         except (OSError, ValueError):
             return False
         # broken, and meant as one: whoever runs it says why
-        return all(pattern.search(text) for pattern in _TOP_LEVEL)
+        return _has_enough(text)
     keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    return "format" in keys and "fleets" in keys
+    return len({"format", "fleets", "gateways"}.intersection(map(str, keys))) >= _TOP_LEVEL_MIN
+
+
+def _has_enough(text: str) -> bool:
+    return sum(pattern.search(text) is not None for pattern in _TOP_LEVEL) >= _TOP_LEVEL_MIN
 
 
 def compose(text: str) -> Any:

@@ -93,3 +93,18 @@ def test_a_page_that_cannot_be_written_costs_no_other_report() -> None:
     assert main(["run", "s.yaml", "--html", "/dev/full", "--json", "j", "--junit", "x"]) == 71
     assert json.loads(Path("j").read_text())["results"][0]["verdict"] == "PASS"
     assert "testsuite" in Path("x").read_text()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("fleets:", "fleet:"), ("format: 2", "fromat: 2"), ("gateways:", "gateway:")]
+)
+def test_a_scenario_with_a_misspelt_key_drops_out_of_no_gate(right: str, wrong: str) -> None:
+    Path("f").mkdir()
+    Path("f/a.yaml").write_text(TINY, encoding="utf-8")
+    assert right in TINY
+    Path("f/b.yaml").write_text(TINY.replace(f"{right}", wrong, 1), encoding="utf-8")
+    Path("f/other.yaml").write_text("format: 1\nservices: {}\n", encoding="utf-8")
+    assert main(["run", "f", "--json", "j"]) == 3
+    told = json.loads(Path("j").read_text())["results"]
+    assert [Path(one["file"]).name for one in told] == ["a.yaml", "b.yaml"]
+    assert [one["code"] for one in told] == [0, 3]
