@@ -192,7 +192,8 @@ class Sender:
             return response.headers.get_content_type(), response.read(ANSWER_BYTES_MAX)
 
     def _booked(self, parcel: Parcel, answer: tuple[str, bytes]) -> None:
-        """Accepted, but for what the answer says was refused."""
+        """Accepted, but for what the answer says was refused. Raises MachineError for an answer that no
+        receiver of OTLP gives."""
         try:
             refused, message = self._partial(parcel.signal, *answer)
         except _Unreadable as error:
@@ -207,7 +208,7 @@ class Sender:
     def _partial(self, signal: str, kind: str, content: bytes) -> tuple[int, str]:
         """(how many were refused, what the receiver has to say)."""
         modules = self._modules
-        if kind not in (*_JSON_OR_PROTOBUF, *(() if content else (kind,))):
+        if content and kind not in _JSON_OR_PROTOBUF:
             raise _Unreadable(f"its answer is {kind}, so it is no receiver of OTLP")
         if signal == "traces":
             read: Any = modules.trace_service.ExportTraceServiceResponse()
