@@ -6,13 +6,12 @@ written when it has ended, so none stays open; Perfetto sorts by time, and slice
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from twinloop.scenarios.export.extras import needed
-from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
+from twinloop.scenarios.export.growing import GrowingFile
+from twinloop.scenarios.text.errors import printable
 from twinloop.sim.kernel.wallclock import BOOT_HORIZON_NS
 
 FLAG = "--perfetto"
@@ -35,7 +34,6 @@ class PacketFile:
     it) and are written as ns since boot began. Raises ScenarioError when the file can't be made."""
 
     def __init__(self, path: Path, messages: Any, limit: int = EVENTS_MAX) -> None:
-        self._path = path
         self._messages = messages
         self._event = messages.TrackEvent
         self._limit = limit
@@ -44,11 +42,7 @@ class PacketFile:
         self._tracks = 0
         self._chunk = messages.Trace()
         self._began = False
-        try:
-            self._file = path.open("wb")
-        except OSError as error:
-            text = f"{path}: {error.strerror}; give the name of a file in a folder that can be written"
-            raise ScenarioError(FLAG, None, "", text) from error
+        self._file = GrowingFile(path, FLAG, "trace")
 
     # ---- tracks ----------------------------------------------------------------------------------
     def process(self, name: str, number: int) -> int:
@@ -156,25 +150,14 @@ class PacketFile:
         """A trace is its packets one after the other: pieces of it can be written alone."""
         data = self._chunk.SerializeToString(deterministic=True)
         self._chunk = self._messages.Trace()
-        with self._told():
-            self._file.write(data)
+        self._file.write(data)
 
     def close(self) -> None:
         """Write what waits, close the file; raises MachineError as every write does that finds no room."""
         try:
             self._write()
         finally:
-            with self._told():
-                self._file.close()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What this machine can't write is told with the file."""
-        try:
-            yield
-        except OSError as error:
-            text = f"{FLAG} {self._path}: {error.strerror}; the trace ends there: is there room for it?"
-            raise MachineError(text) from error
+            self._file.close()
 
 
 def _text(text: str) -> str:

@@ -7,12 +7,11 @@ leave out interface descriptions, comments or names, and the whole format is thi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from struct import pack
 
-from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
+from twinloop.scenarios.export.growing import GrowingFile
+from twinloop.scenarios.text.errors import printable
 
 FLAG = "--pcap"
 RAW_IP, UPPER_PDU = 101, 252
@@ -56,16 +55,11 @@ class PcapngFile:
     MachineError as soon as there is no room for it."""
 
     def __init__(self, path: Path, application: str, comment: str) -> None:
-        self._path = path
         self._interfaces = 0
         self._chunk = bytearray()
         self.size_bytes = 0
         """of what has been put into it"""
-        try:
-            self._file = path.open("wb")
-        except OSError as error:
-            text = f"{path}: {error.strerror}; give the name of a file in a folder that can be written"
-            raise ScenarioError(FLAG, None, "", text) from error
+        self._file = GrowingFile(path, FLAG, "capture")
         head = pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
         self._block(_SECTION, head + _text(_COMMENT, comment) + _text(_APPLICATION, application) + _END)
 
@@ -117,22 +111,11 @@ class PcapngFile:
 
     def _write(self) -> None:
         data, self._chunk = self._chunk, bytearray()
-        with self._told():
-            self._file.write(data)
+        self._file.write(data)
 
     def close(self) -> None:
         """Write what waits, close the file; raises MachineError as every write does that finds no room."""
         try:
             self._write()
         finally:
-            with self._told():
-                self._file.close()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What this machine can't write is told with the file."""
-        try:
-            yield
-        except OSError as error:
-            text = f"{FLAG} {self._path}: {error.strerror}; the capture ends there: is there room for it?"
-            raise MachineError(text) from error
+            self._file.close()
