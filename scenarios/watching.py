@@ -129,7 +129,7 @@ def _files_of(file: Path, settings: tuple[Setting, ...]) -> Iterator[Path]:
 
 def _all_below(path: Path) -> list[Path]:
     """The file, or the files of the folder."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     return sorted(Path(at, file) for at, _, files in os.walk(path) for file in files)
 

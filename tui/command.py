@@ -7,11 +7,13 @@ Belongs here: the command line. Never: the application.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
 from pathlib import Path
 
+from twinloop.scenarios.cli.evidence.files import writable
 from twinloop.scenarios.text.errors import ScenarioError
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
@@ -111,7 +113,7 @@ def _file(scenario: str | None) -> Path | None:
         if scenario is None:
             return None
     file = find(scenario)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ScenarioError(scenario, None, "", "no such scenario file")
     return file
 
@@ -132,8 +134,7 @@ def _picture(file: Path, seed: int | None, target: Path, at: str, screen: str, s
     wide, high = (int(cells[1]), int(cells[2])) if cells else (0, 0)
     if not (SIZE_MIN[0] <= wide <= SIZE_MAX[0] and SIZE_MIN[1] <= high <= SIZE_MAX[1]):
         raise ScenarioError("--size", None, "", f'expected 40x12 to 500x200, got "{size}"')
-    if not target.parent.is_dir():
-        raise ScenarioError("--screenshot", None, "", f"{target}: no such folder: {target.parent}")
+    writable("--screenshot", target)
     picture(file, seed, target, at_ns, screen, (wide, high))
     print(target)
     return 0

@@ -3,6 +3,7 @@ simulated."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def attach(
     outputs = Outputs(json_file, junit, out)
     outputs.check()
     path = find(file)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
     flags = [
         *(("--map", str(map_file)) if map_file is not None else ()),

@@ -37,16 +37,8 @@ def expand(names: list[str]) -> list[Path]:
     out: list[Path] = []
     for name in names:
         path = find(name)
-        out += scenarios_in(path, name) if _is_folder(path) else [path]
+        out += scenarios_in(path, name) if os.path.isdir(path) else [path]
     return out
-
-
-def _is_folder(path: Path) -> bool:
-    """What can't even be asked is none: whoever reads it says why."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def scenarios_in(folder: Path, name: str) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -107,7 +108,7 @@ def serve(
         lasts_ns = None if lasts is None else positive_duration(lasts)
     except ValueError as error:
         raise ScenarioError("--for", None, "", str(error)) from error
-    if map_file is not None and not map_file.parent.is_dir():
+    if map_file is not None and not os.path.isdir(map_file.parent):
         raise ScenarioError("--map", None, "", f"{map_file}: no such folder: {map_file.parent}")
     # until sockets are open; explicitly: a shell's background job ignores SIGINT
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -204,7 +205,7 @@ def scenario_of(file: str, seed: int | None, texts: list[str] | None = None) -> 
     from twinloop.scenarios.planning.plan import Planner
 
     path = find(file)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ScenarioError(file, None, "", "it is a folder: one scenario is served at a time")
     host = Host()
     try:

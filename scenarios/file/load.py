@@ -5,6 +5,7 @@ Belongs here: reading and shapes. Never: wiring (plan.py).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,10 +94,10 @@ def find(name: str) -> Path:
     if not name.strip():
         raise ScenarioError('""', None, "", "expected the name of a file, a folder or a shipped scenario")
     path = Path(name)
-    if len(name) > NAME_BYTES_MAX or path.exists() or path.suffix:
+    if len(name.encode(errors="surrogateescape")) > NAME_BYTES_MAX or os.path.exists(path) or path.suffix:
         return path
     shipped = LIBRARY / f"{name}.yaml"
-    if shipped.exists():
+    if os.path.exists(shipped):
         return shipped
     if "/" in name:
         return path

@@ -6,6 +6,7 @@ Belongs here: what a component's block says. Never: calling one.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from twinloop.components.rego.compiling import rego_to_wasm
 from twinloop.components.rego.splice import PolicyRefused, component_of
 from twinloop.components.releases.registry import Version
 from twinloop.scenarios.file import schema
-from twinloop.scenarios.file.load import NAME_BYTES_MAX, Loaded
+from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.planning.remotes import remotes
 from twinloop.scenarios.text.document import Location
@@ -188,7 +189,7 @@ class ComponentPlanner:
         root = self._loaded.file.parent / source
         if ".." in source.split("/") or source.startswith("/"):
             raise error(at, f'"{source}" is not beside the scenario')
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise error(at, f'no folder "{source}" beside the scenario')
         files = sorted(file for file in root.rglob("*") if file.is_file())
         if len(files) > FOLDER_FILES_MAX:
@@ -218,7 +219,7 @@ class ComponentPlanner:
             raise error(at, f"Rego makes policies, and this component is a {role}")
         path = self._loaded.file.parent / source
         try:
-            in_rego = path.is_dir() or path.suffix == ".rego"
+            in_rego = os.path.isdir(path) or path.suffix == ".rego"
             data = rego_to_wasm(path) if in_rego else component_of(read_component(path))
             return self._host.load(data, role)
         except (PolicyRefused, ComponentRefused) as refused:
@@ -239,17 +240,15 @@ class ComponentPlanner:
         return whole.component
 
     def _read(self, file: str, at: Location) -> bytes:
-        if len(file) > NAME_BYTES_MAX:
-            raise self._loaded.document.error(at, f"a file name of more than {NAME_BYTES_MAX} characters")
         beside = self._loaded.file.parent / file
-        path = beside if beside.exists() or not (SHIPPED / file).exists() else SHIPPED / file
+        path = beside if os.path.exists(beside) or not os.path.exists(SHIPPED / file) else SHIPPED / file
         try:
             return read_component(path)
         except ComponentRefused as error:
             shipped = sorted(one.name for one in SHIPPED.glob("*.wasm"))
             hint = (
                 f" (looked beside the scenario and among the shipped: {', '.join(shipped)})"
-                if not path.exists()
+                if not os.path.exists(path)
                 else ""
             )
             raise self._loaded.document.error(at, f"{file}: {error}{hint}") from error

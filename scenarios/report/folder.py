@@ -7,6 +7,7 @@ databases open at any time, also after an interrupted run. docs/out-folder.md ex
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -32,6 +33,8 @@ MARK = ".twinloop-out"
 comes"""
 _LASTING = ("", "-wal", "-shm", "-journal")
 """what SQLite appends to the names of its files"""
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""why a folder can't be made that no other name would cure"""
 
 
 class Folder:
@@ -48,7 +51,9 @@ class Folder:
             self._db = sqlite3.connect(self._mine("run.sqlite"), isolation_level=None)
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
-        except (NotADirectoryError, FileExistsError, PermissionError) as error:
+        except OSError as error:
+            if error.errno in _OF_THE_MACHINE:
+                raise MachineError(f"--out: {path}: {error.strerror}") from error
             raise ScenarioError("--out", None, "", f"{path}: {error.strerror}") from error
 
     def _take(self) -> None:

@@ -6,6 +6,7 @@ Belongs here: both shapes of a document, folders, what is wrong with a file and 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def read(names: list[str]) -> Side:
     side = Side([])
     for name in names:
         # a comma may be part of a name
-        for one in [name] if Path(name).exists() else name.split(","):
+        for one in [name] if os.path.exists(name) else name.split(","):
             if one.strip():
                 side.named.append(shown_path(Path(one.strip())))
                 _read(Path(one.strip()), side)
@@ -110,7 +111,7 @@ def read(names: list[str]) -> Side:
 
 
 def _read(path: Path, side: Side) -> None:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         _read_document(path, None, side)
         return
     if (path / "result.json").exists():

@@ -378,7 +378,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "half of one in a key": ("seed: 7", 'seed: 7\n"\\ud800": 1', "half a surrogate pair"),
     "an escape out of range": ("seed: 7", 'seed: 7\ndescription: "\\UFFFFFFFF"', "out of range"),
     "half a surrogate pair": ("seed: 7", 'seed: 7\ndescription: "\\ud800"', "half a surrogate pair"),
-    "a long file name": ("route.wasm", f"{'a' * 300}.wasm", "a file name of more than 250 characters"),
+    "a long file name": ("route.wasm", f"{'a' * 300}.wasm", "cannot be read: File name too long"),
     "an empty timeline": ("expect:", "timeline:\nexpect:", "$.timeline: expected a list, got nothing"),
     "a cause of a fault": (
         "count(samples.lost)",

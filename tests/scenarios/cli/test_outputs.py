@@ -44,6 +44,16 @@ def test_no_output_overwrites_what_is_read(command: list[str], capsys: pytest.Ca
     assert Path("s.yaml").read_text() == TINY
 
 
+def test_nor_what_a_scenario_names(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("s.yaml").write_text(TINY.replace("route.wasm", "mine.wasm"), encoding="utf-8")
+    Path("mine.wasm").write_text(OLD)
+    for flags in (["--pcap", "mine.wasm"], ["--seeds", "1..2", "--html", "./mine.wasm"]):
+        assert main(["run", "s.yaml", *flags]) == 3
+        assert "a file that the scenario s.yaml names" in capsys.readouterr().err
+    assert main(["sweep", "s.yaml", "--vary", "seed=[1, 2]", "--csv", "mine.wasm"]) == 3
+    assert Path("mine.wasm").read_text() == OLD
+
+
 @pytest.mark.parametrize(
     "flags",
     [["--pcap", "c", "--json", "./c"], ["--html", "c", "--junit", "c"], ["--pcap", "n", "--html", "n"]],
@@ -108,3 +118,66 @@ def test_a_scenario_with_a_misspelt_key_drops_out_of_no_gate(right: str, wrong: 
     told = json.loads(Path("j").read_text())["results"]
     assert [Path(one["file"]).name for one in told] == ["a.yaml", "b.yaml"]
     assert [one["code"] for one in told] == [0, 3]
+
+
+LONG = "é" * 200
+"""400 bytes: more than file systems take"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["run", "s.yaml", flag, LONG] for flag in ("--json", "--html", "--junit", "--out", "--pcap")),
+        *(["run", "s.yaml", flag, f"{LONG}/x"] for flag in ("--perfetto", "--otlp", "--json", "--out")),
+        *(["run", "s.yaml", "--seeds", "1..2", flag, LONG] for flag in ("--json", "--html", "--junit")),
+        *(["sweep", "s.yaml", "--vary", "seed=[1, 2]", flag, LONG] for flag in ("--csv", "--json", "--html")),
+        ["diff", "s.yaml", "s.yaml", "--html", LONG],
+        ["run", LONG],
+        ["run", LONG, "--json", "n"],
+        ["run", f"{LONG}/s.yaml"],
+        ["check", LONG],
+        ["serve", LONG],
+        ["serve", "s.yaml", "--map", f"{LONG}/x"],
+        ["attach", LONG, "--device", "presses/1=tcp://127.0.0.1:502"],
+        ["attach", "s.yaml", "--map", LONG],
+        ["merge", LONG],
+        ["diff", LONG, f"{LONG},{LONG}"],
+        ["sweep", LONG, "--vary", "seed=[1, 2]"],
+        ["size", LONG, "--vary", "seed", "--from", "1", "--to", "2"],
+        ["fit", LONG],
+        ["migrate", LONG],
+        ["tui", LONG],
+        ["tui", "s.yaml", "--screenshot", LONG],
+        ["components", "inspect", LONG],
+        ["registry", "list", LONG],
+    ],
+)
+def test_a_name_that_no_file_can_have_is_told(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 3
+    said = capsys.readouterr().err
+    assert LONG in said.replace("\n", "") or "é" * 40 in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("components:\n", "components:\n  x: {wasm: NAME}\n"),
+        ("components:\n", "components:\n  x: {rego: NAME}\n"),
+        ("components:\n", "registry: {path: NAME, trust: [NAME]}\ncomponents:\n"),
+        (
+            "components:\n",
+            "components:\n  x: {wasm: route.wasm, grants: [{'wasi:filesystem': {/d: {read-only: true, quota: 1 MiB, from: NAME}}}]}\n",
+        ),
+        ("press-sensor", '"recording/NAME"'),
+        ("press-sensor", '"nodeset/NAME"'),
+        ("press-sensor", '"model/NAME"'),
+    ],
+)
+def test_nor_does_one_in_a_scenario_break_it(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TINY.replace(old, new.replace("NAME", LONG), 1)
+    Path("s.yaml").write_text(text.replace("policy: route", "policy: x") if " x: " in new else text)
+    assert main(["run", "s.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert "é" * 40 in said
+    assert "Traceback" not in said
