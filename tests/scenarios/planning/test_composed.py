@@ -76,7 +76,10 @@ def test_what_is_refused_says_which_file(host: Host, tmp_path: Path) -> None:
     assert "modbus-driver.wasm is not used by anything" in refused(
         host, tmp_path, ["logging.wasm", "modbus-driver.wasm"]
     )
-    assert f"{at}[1]: cannot be read: File name too long" in refused(host, tmp_path, ["modbus-driver.wasm", "x" * 300])
+    long = "x" * 300
+    assert f"{at}[1]: {long}: cannot be read: File name too long" in refused(
+        host, tmp_path, ["modbus-driver.wasm", long]
+    )
     assert "theirs.wasm imports fieldbus, clock, which it is not granted" in refused(
         host, tmp_path, "theirs.wasm", grants=[]
     )
