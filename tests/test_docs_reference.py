@@ -21,7 +21,8 @@ from twinloop.devices.model.device import POINTS_MAX, DeviceModel
 from twinloop.devices.model.points import SENTINELS_MAX
 from twinloop.devices.model.signal import KINDS, Signal
 from twinloop.scenarios.cli import elsewhere
-from twinloop.scenarios.file.model_file import ModelFile, PointBlock, SignalBlock, read_model
+from twinloop.scenarios.file.datasheet.blocks import ModelFile, PointBlock, SignalBlock
+from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.judging.verdict import EXIT_CODES
 from twinloop.sim.accounts.ledger import CAUSES, End
 from twinloop.sim.states import TABLES

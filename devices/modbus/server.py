@@ -17,7 +17,8 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
 from twinloop.devices.model.device import Device
-from twinloop.devices.model.misbehaviour import Misbehaviour, in_order
+from twinloop.devices.model.misbehaviour import Misbehaviour, Spread, in_order
+from twinloop.devices.model.profile import READ_MAX
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253
@@ -57,7 +58,11 @@ _TABLE_OF = {
 }
 _COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
 """sections 6.1 to 6.4, 6.11, 6.12"""
-_MASK_WRITE = 22
+_MASK_WRITE, READ_WRITE = 22, 23
+_BASIC = 2
+"""the last of the basic objects of Read Device Identification"""
+_IDENTITY_HEAD = 7
+"""bytes of its answer before the objects"""
 _READ = Struct(">BHH")
 """function, address, count"""
 _LENGTHS = tuple((size + 1).to_bytes(2, "big") for size in range(PDU_BYTES_MAX + 1))
@@ -106,6 +111,7 @@ class ModbusServer:
         "_connections",
         "_context",
         "_decoder",
+        "_plain",
         "_rtu",
         "_tcp",
         "device",
@@ -126,7 +132,10 @@ class ModbusServer:
         self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
         self._decoder = decoder
         self._buffer = b""
-        self.faults: list[Misbehaviour] = [] if beside is None else beside.faults
+        profile = device.model.profile
+        self._plain = not profile.functions and profile.read_max >= READ_MAX
+        """does it answer all that it is asked?"""
+        self.faults: list[Misbehaviour] = _lasting(device) if beside is None else beside.faults
         self._connections: list[ModbusServer] = [] if beside is None else beside._connections
         self._connections.append(self)
         self.slow_ns = 0
@@ -231,7 +240,7 @@ class ModbusServer:
     def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:
         """The answering PDU; the image is as of ``now_ns``."""
         code = pdu[0]
-        if code in (3, 4) and len(pdu) == 5:
+        if code in (3, 4) and len(pdu) == 5 and self._plain:
             # Most of all traffic: the image's bytes are the answer. tests/devices holds it against pymodbus's
             # own answers.
             _, address, count = _READ.unpack(pdu)
@@ -245,7 +254,7 @@ class ModbusServer:
                 for told in self.witnesses:
                     told((pdu, answer))
                 return answer
-        refused = self._refuse(pdu)
+        refused = self._refuse(pdu) if self._plain else self._unknown(pdu) or self._refuse(pdu)
         if refused is not None:
             return bytes((code | 0x80, refused))
         if code == 43:
@@ -304,20 +313,45 @@ class ModbusServer:
             return None if there else _ILLEGAL_ADDRESS
         return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE
 
+    def _unknown(self, pdu: bytes) -> int | None:
+        """The exception code for a function that this device hasn't got, or for more registers than it reads
+        at once."""
+        profile, code = self.device.model.profile, pdu[0]
+        if profile.functions and code not in profile.functions:
+            return _ILLEGAL_FUNCTION
+        reads = code in (3, 4, READ_WRITE) and len(pdu) >= 5
+        return _ILLEGAL_VALUE if reads and int.from_bytes(pdu[3:5], "big") > profile.read_max else None
+
     def _identify(self, pdu: bytes) -> bytes:
-        """Read Device Identification, section 6.21: the basic objects, one at a time or all."""
+        """Read Device Identification, section 6.21: one object, the basic ones, or all; what has no room in
+        one answer comes with the next."""
         kind, first = pdu[2], pdu[3]
         model = self.device.model
-        objects = [model.vendor.encode(), model.name.encode(), b"1.0"]
+        said = model.profile.identity or ((0, model.vendor), (1, model.name), (2, "1.0"))
+        objects = {number: text.encode() for number, text in said}
+        level = 0x82 if any(number > _BASIC for number in objects) else 0x81
         if kind not in (1, 2, 3, 4):
             return bytes((0xAB, _ILLEGAL_VALUE))
-        if kind == 4 and first >= len(objects):
-            return bytes((0xAB, 2))
-        if kind != 4 and first >= len(objects):
-            first = 0
-        chosen = [first] if kind == 4 else list(range(first, len(objects)))
-        body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in chosen)
-        return bytes((43, 14, kind, 0x81, 0, 0, len(chosen))) + body
+        if kind == 4 and first not in objects:
+            return bytes((0xAB, _ILLEGAL_ADDRESS))
+        wanted = [n for n in sorted(objects) if n <= _BASIC or kind != 1]
+        if kind == 4:
+            wanted = [first]
+        elif first in wanted:
+            wanted = wanted[wanted.index(first) :]
+        body, chosen = b"", 0
+        for number in wanted:
+            one = bytes((number, len(objects[number]))) + objects[number]
+            if len(body) + len(one) > PDU_BYTES_MAX - _IDENTITY_HEAD:
+                return bytes((43, 14, kind, level, 0xFF, number, chosen)) + body
+            body, chosen = body + one, chosen + 1
+        return bytes((43, 14, kind, level, 0, 0, chosen)) + body
+
+
+def _lasting(device: Device) -> list[Misbehaviour]:
+    """What is with a device's answers from the beginning on: how long each takes."""
+    response = device.model.profile.response
+    return [] if response is None else [Spread(response, device.key)]
 
 
 def _run(coroutine: Any) -> Any:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from twinloop.devices.model.cell import Cell
+from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.overlay import NS_PER_S, Overlay, ValueFault
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Process
+from twinloop.devices.model.profile import PLAIN, Profile
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import mixed
 from twinloop.devices.model.stepper import step_function
@@ -43,6 +46,8 @@ class DeviceModel:
     """of a recording: when its last value has come"""
     process: Callable[[int, float], Process] | None = None
     """what moves the points that have an ``output``: made of (key, seconds of a step)"""
+    profile: Profile = PLAIN
+    """how it answers over Modbus"""
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.points]
@@ -54,19 +59,52 @@ class DeviceModel:
             raise ValueError(f"device model {self.name}: a step takes at least 1 ns, got {self.step_ns}")
         if any(point.output for point in self.points) != (self.process is not None):
             raise ValueError(f"device model {self.name}: points with an output and a process go together")
-        taken: dict[tuple[str, int], str] = {}
+        taken: dict[tuple[str, int], list[tuple[Point, bytes]]] = {}
         for point in self.points:
             try:
                 point.check()
+                self._check_power(point)
             except ValueError as error:
                 raise ValueError(f"device model {self.name}, point {point.name}: {error}") from error
-            for address in range(point.address, point.address + point.width):
-                other = taken.setdefault((point.table, address), point.name)
-                if other != point.name:
+            if not point.view:
+                self._take(point, taken)
+        for table, address in self.constants:
+            for point, _ in taken.get((table, address), ()):
+                raise ValueError(
+                    f"device model {self.name}: {point.name} and a constant both lie at {table} {address}"
+                )
+
+    def _take(self, point: Point, taken: dict[tuple[str, int], list[tuple[Point, bytes]]]) -> None:
+        """Two points may share a register, but no bit of it."""
+        mask = own_bits(point)
+        for i in range(point.width):
+            mine = mask[2 * i : 2 * i + 2]
+            there = taken.setdefault((point.table, point.address + i), [])
+            for other, theirs in there:
+                if any(a & b for a, b in zip(mine, theirs, strict=True)):
                     raise ValueError(
-                        f"device model {self.name}: {other} and {point.name} both lie at {point.table} "
-                        f"{address}"
+                        f"device model {self.name}: {other.name} and {point.name} both lie at {point.table} "
+                        f"{point.address + i}"
                     )
+            there.append((point, mine))
+
+    def _check_power(self, point: Point) -> None:
+        """Raises ValueError when what scales it live can't."""
+        if not point.scale_from:
+            return
+        index = self.index(point.scale_from)
+        if index is None:
+            raise ValueError(f"it is scaled from {point.scale_from!r}, and there is no such point")
+        power = self.points[index]
+        if power.scale_from or power.scale != 1.0 or power.offset or power.table != point.table:
+            raise ValueError(
+                f"it is scaled from {power.name!r}: expected a point of the same table without a scale"
+            )
+
+    @property
+    def holes(self) -> bool:
+        """Do registers that nothing describes not exist?"""
+        return self.profile.holes
 
     def index(self, point: str) -> int | None:
         """Position of a point by name."""
@@ -74,6 +112,15 @@ class DeviceModel:
             if candidate.name == point:
                 return i
         return None
+
+
+def own_bits(point: Point) -> bytes:
+    """Which bits of its registers (or of its coil) are a point's own, as they lie there."""
+    if point.field is None:
+        return b"\xff\xff" * point.width
+    mask = Cell(point, point.address).mask
+    assert mask is not None
+    return mask
 
 
 class Follower:
@@ -105,7 +152,7 @@ class Device:
     ``image`` and ``move`` are its fleet's when it moves along with it (fleet.py); else its own.
     """
 
-    __slots__ = ("_key", "_move", "_statuses", "_step", "_step_ns", "image", "model", "name", "unit_id")
+    __slots__ = ("_move", "_statuses", "_step", "_step_ns", "image", "key", "model", "name", "unit_id")
 
     def __init__(
         self,
@@ -116,11 +163,13 @@ class Device:
         image: RegisterImage | None = None,
         move: Callable[[int], None] | None = None,
     ) -> None:
-        self.model, self.name, self.unit_id, self._key = model, name, unit_id, key
-        self.image = RegisterImage(model.points, model.constants) if image is None else image
+        self.model, self.name, self.unit_id, self.key = model, name, unit_id, key
+        self.image = (
+            RegisterImage(model.points, model.constants, holes=model.holes) if image is None else image
+        )
         self._statuses: dict[str, int] = {}
         for i, point in enumerate(model.points):
-            if point.writable:
+            if point.writable and not point.view and point.type != TEXT:
                 self.image.write_value(i, point.signal.build(mixed(key, i))(0))
         if model.process is not None:
             follower = Follower(model.points, self.image, model.process(key, model.step_ns / NS_PER_S))
@@ -155,7 +204,7 @@ class Device:
             if cell is None
             else image.read_raw(point.table, point.address, point.width)
         )
-        key = mixed(self._key, now_ns + 1000 * len(self.model.points) + fault.point)
+        key = mixed(self.key, now_ns + 1000 * len(self.model.points) + fault.point)
         overlay = Overlay(
             fault=fault, cell=cell, frozen=bytes(seen or b""), key=key, start_ns=now_ns, step_ns=self._step_ns
         )

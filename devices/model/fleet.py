@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.points import F32_MAX, INFINITY, TYPE_CODES, Point
+from twinloop.devices.model.encodings import ENCODINGS, EVERYWHERE, F32_MAX, INFINITY
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import SINE, SINE_STEPS, Signal, mixed
 
@@ -51,11 +52,11 @@ def make_devices(model: DeviceModel, members: list[FleetMember], period_ns: int)
 
 def _fits(model: DeviceModel) -> bool:
     """Registers of at most 32 bits in wire order: floats hold them exactly, and numpy has a type for them."""
-    moving = [point for point in model.points if not point.writable]
+    moving = [point for point in model.points if point.moves]
     return (
         model.process is None
         and bool(moving)
-        and all(p.table in ("holding", "input") and p.order == "be" and p.width <= 2 for p in moving)
+        and all(p.plain and p.type in EVERYWHERE and p.order == "be" and p.width <= 2 for p in moving)
     )
 
 
@@ -63,19 +64,22 @@ class Pass:
     """The images of some devices of one model as rows of one array a table, moved together."""
 
     def __init__(self, model: DeviceModel, keys: list[int]) -> None:
-        blank = RegisterImage(model.points, model.constants)
+        blank = RegisterImage(model.points, model.constants, holes=model.holes)
         count = len(keys)
         rows = {table: np.tile(np.frombuffer(raw, np.uint8), (count, 1)) for table, raw in blank.raw.items()}
         self.images = [
             RegisterImage(
-                model.points, model.constants, {t: memoryview(matrix[i]) for t, matrix in rows.items()}
+                model.points,
+                model.constants,
+                {t: memoryview(matrix[i]) for t, matrix in rows.items()},
+                model.holes,
             )
             for i in range(count)
         ]
         self._moving = [
             _Column(i, p, keys, rows[p.table], blank.first[p.table])
             for i, p in enumerate(model.points)
-            if not p.writable
+            if p.moves
         ]
         self._recurrent = [column for column in self._moving if column.signal.kind in ("walk", "reversion")]
         self._step, self._last = -1, 0
@@ -122,7 +126,7 @@ class _Column:
             )
             self._bounds, self._whole = (float(low), float(high)), (low, high)
         start = 2 * (point.address - first)
-        kind = np.dtype(f">{TYPE_CODES[point.type]}")
+        kind = np.dtype(f">{ENCODINGS[point.type].code}")
         self._out = rows[:, start : start + kind.itemsize].view(kind)[:, 0]
         self.start()
 
@@ -172,7 +176,7 @@ class _Column:
         if s.kind in ("walk", "reversion"):
             return self._values
         if s.kind == "counter":
-            return s.level + s.swing * k
+            return (s.level + s.swing * k) % s.rollover if s.rollover else s.level + s.swing * k
         if s.kind == "constant":
             return s.level
         if s.kind == "step":

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pymodbus.framer import FramerRTU
 
+from twinloop.devices.model.profile import Response
 from twinloop.devices.model.signal import mixed
 
 _BUSY = 6
@@ -51,6 +52,23 @@ class Misbehaviour:
             if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES)
             else spoil(answer, self.amount)
         )
+
+
+class Spread(Misbehaviour):
+    """No fault: how long the answers of a device take, each by itself. ``amount``: what the next one takes
+    longer than the quickest."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response, key: int) -> None:
+        super().__init__("slow", key)
+        self._response = response
+
+    def hits(self) -> bool:
+        """Always; the n-th answer has its time whatever others do."""
+        self._asked += 1
+        self.amount = self._response.at(mixed(self._key, self._asked)) - self._response.min_ns
+        return True
 
 
 _BYTES_MIN = {"tcp": 9, "rtu": 5}

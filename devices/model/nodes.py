@@ -11,19 +11,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from twinloop.devices.model.device import Device
-from twinloop.devices.model.points import INFINITY, Point
+from twinloop.devices.model.encodings import ENCODINGS, INFINITY
+from twinloop.devices.model.points import BITS, Point
 from twinloop.devices.model.statuses import STATUS_CODES
 
 NAMESPACE = 2
 """index of a device's own namespace: 0 is the standard's, 1 the server's"""
 _INTEGERS = {
-    "u16": "UInt16",
-    "i16": "Int16",
-    "u32": "UInt32",
-    "i32": "Int32",
-    "u64": "UInt64",
-    "i64": "Int64",
+    "UInt16": (0, (1 << 16) - 1),
+    "Int16": (-(1 << 15), (1 << 15) - 1),
+    "UInt32": (0, (1 << 32) - 1),
+    "Int32": (-(1 << 31), (1 << 31) - 1),
+    "UInt64": (0, (1 << 64) - 1),
+    "Int64": (-(1 << 63), (1 << 63) - 1),
 }
+"""built-in type -> its range"""
 
 
 class NodeValue(NamedTuple):
@@ -35,17 +37,20 @@ class NodeValue(NamedTuple):
 
 
 def data_type(point: Point) -> str:
-    """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, unless that is
-    scaled."""
+    """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, or the smallest that
+    holds its integers, unless that is scaled."""
     if point.node_type:
         return point.node_type
-    if point.table in ("coil", "discrete"):
+    if point.table in BITS:
         return "Boolean"
-    if point.type == "f32" and point.scale == 1.0 and not point.offset:
+    if point.type in ("f16", "f32") and point.scale == 1.0 and not point.offset and not point.scale_from:
         return "Float"
-    if point.type[0] == "f" or point.scale != 1.0 or point.offset:
+    if point.type[0] == "f" or point.scale != 1.0 or point.offset or point.scale_from:
         return "Double"
-    return _INTEGERS[point.type]
+    encoding = ENCODINGS[point.type]
+    return next(
+        name for name, (low, high) in _INTEGERS.items() if low <= encoding.low and encoding.high <= high
+    )
 
 
 def node_id(point: Point) -> str:

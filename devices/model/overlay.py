@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twinloop.devices.model.signal import mixed
 
 if TYPE_CHECKING:
-    from twinloop.devices.model.points import Cell
+    from twinloop.devices.model.cell import Cell
 
 NS_PER_S = 1_000_000_000
 

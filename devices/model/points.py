@@ -1,34 +1,32 @@
-"""Points, and how an engineering value lies in registers.
+"""Points: where a value of a device lies in its registers, and what it means.
 
-Belongs here: types, word orders, a point's place. Never: what registers hold (registers.py), what a value
-does (signal.py).
+Belongs here: a point's place, meaning and limits. Never: types (encodings.py), how a value lies in registers
+(cell.py), what registers hold (registers.py), what a value does (signal.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
-from typing import Any
 
-import numpy as np
-
+from twinloop.devices.model.encodings import ENCODINGS, TEXT, TEXT_REGISTERS_MAX, TYPES
 from twinloop.devices.model.signal import Signal
 
 TABLES = ("coil", "discrete", "holding", "input")
-WIDTHS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
-"""type -> registers"""
+BITS = ("coil", "discrete")
+"""those whose addresses are bits"""
 CONSTANT = Signal()
-_EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
-TYPE_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d"}
-"""type -> struct code"""
-_STRUCTS = {kind: Struct(f">{code}") for kind, code in TYPE_CODES.items()}
-F32_MAX = 3.4028234663852886e38
-"""largest finite f32 (IEEE 754 binary32)"""
-INFINITY = float("inf")
+WITH_FIELDS = ("u16", "i16", "u32", "i32", "u64", "i64")
+"""types of which a point may be some bits"""
+WHOLE = ("u64", "i64", "bcd64", "mod10k64")
+"""types with more digits than a double has"""
 SENTINELS_MAX = 4
 """of one point: as many as modbus-driver keeps"""
-ORDERS = ("be", "sw", "bs", "le")
-"""ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA"""
+ORDERS = ("be", "sw", "bs", "le", "sw32", "ds", "le32", "dsbs")
+"""ABCD, CDAB (words swapped), BADC (bytes swapped), DCBA; of 64 bits also CDABGHEF (words of each half
+swapped), EFGHABCD (halves swapped), DCBAHGFE (bytes of each half reversed), FEHGBADC (halves swapped, and
+bytes)"""
+ORDERS_64 = ORDERS[4:]
+"""those of 64 bits only"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +56,51 @@ class Point:
     node_uri: str = ""
     """the URI of its NodeId's namespace, if another server may have that at another index"""
     nan: tuple[int, ...] = ()
-    """its sentinels: bit patterns of its registers, as one big-endian number, that mean that there is no
-    value"""
+    """its sentinels: bit patterns of its registers (of its field, if it is one), as one big-endian number,
+    that mean that there is no value"""
+    bits: tuple[int, int] | None = None
+    """it is a field of its registers: the first bit, counted from the lowest, and how many"""
+    length: int = 0
+    """of a text: registers, two bytes each"""
+    text: str = ""
+    """what a text is"""
+    scale_from: str = ""
+    """the point that holds the power of ten by which it is scaled, too: value = raw * scale * 10^power +
+    offset"""
+    readable: bool = True
+    """False: it can be written only"""
+    view: bool = False
+    """other points lie in its registers: it shows what they make of them, and has no signal"""
 
     @property
     def width(self) -> int:
         """Registers (or coils) it takes."""
-        return 1 if self.table in ("coil", "discrete") else WIDTHS[self.type]
+        if self.table in BITS:
+            return 1
+        return self.length if self.type == TEXT else ENCODINGS[self.type].registers
+
+    @property
+    def field(self) -> tuple[int, int] | None:
+        """(first bit, how many) of its registers that are its own, None for all."""
+        if self.table in BITS or self.type == TEXT:
+            return None
+        of_type = ENCODINGS[self.type].field
+        return self.bits or ((0, of_type) if of_type else None)
+
+    @property
+    def moves(self) -> bool:
+        """Does its signal, or its model's process, move it?"""
+        return not (self.writable or self.view or self.type == TEXT)
+
+    @property
+    def plain(self) -> bool:
+        """Is it all of its registers, and is its value told by them alone?"""
+        return self.table not in BITS and self.type != TEXT and self.field is None and not self.scale_from
 
     @property
     def exact(self) -> bool:
         """Its values are ints: a float counts by ones up to 2^53 only, and 64 bits hold more."""
-        return self.type in ("u64", "i64") and self.width == 4 and self.scale == 1.0 and not self.offset
+        return self.type in WHOLE and self.plain and self.scale == 1.0 and not self.offset
 
     def whole(self, value: float) -> float:
         """An int where it is exact and the value is whole; else a float."""
@@ -79,119 +110,74 @@ class Point:
         """Raises ValueError for a table, type, order or number that can't be."""
         for what, value, known in (
             ("table", self.table, TABLES),
-            ("type", self.type, tuple(WIDTHS)),
+            ("type", self.type, TYPES),
             ("order", self.order, ORDERS),
         ):
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
         if not 0 <= self.address <= 65_536 - self.width:
             raise ValueError(f"address {self.address} with {self.width} registers; 0 to 65535 exist")
+        if self.order in ORDERS_64 and self.width != 4:
+            raise ValueError(f"order {self.order} is of 64 bits, and {self.type} has {16 * self.width}")
+        self._check_bits()
         if not self.scale or self.scale - self.scale != 0.0 or self.offset - self.offset != 0.0:
             raise ValueError(f"scale {self.scale} and offset {self.offset}: finite numbers, and scale not 0")
         for sentinel in self.nan:
-            if self.table in ("coil", "discrete") or not 0 <= sentinel < 1 << 16 * self.width:
+            bits = self.field[1] if self.field else 16 * self.width
+            if self.table in BITS or self.type == TEXT or not 0 <= sentinel < 1 << bits:
                 raise ValueError(
-                    f"sentinel {sentinel:#x}: expected the {16 * self.width} bits of its registers, and no "
-                    f"coil has one"
+                    f"sentinel {sentinel:#x}: expected the {bits} bits of its registers, and no coil and no "
+                    f"text has one"
                 )
         if len(self.nan) > SENTINELS_MAX:
             raise ValueError(f"{len(self.nan)} sentinels; at most {SENTINELS_MAX} are taken")
         self.signal.check()
 
-    def address_text(self) -> str:
-        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
-        if self.table in ("coil", "discrete"):
-            return f"{self.table}:{self.address}"
-        return f"{self.table}:{self.address}:{self.type}:{self.order}"
+    def _check_bits(self) -> None:
+        """Raises ValueError for a field, a text or a live scale that can't be."""
+        if self.bits is not None:
+            first, count = self.bits
+            if self.table in BITS or self.type not in WITH_FIELDS:
+                raise ValueError(f"bits are taken of {', '.join(WITH_FIELDS)} registers, not of {self.type}")
+            if first < 0 or count < 1 or first + count > 16 * self.width:
+                last = 16 * self.width - 1
+                raise ValueError(f"bits {first} to {first + count - 1}: {self.type} has the bits 0 to {last}")
+        if (self.type == TEXT) != (self.length > 0):
+            raise ValueError("a text, and nothing else, has a length in registers")
+        if self.type != TEXT:
+            if self.text:
+                raise ValueError(f"only a text has a text, and this is a {self.type}")
+        else:
+            self._check_text()
+        if self.scale_from and self.table in BITS:
+            raise ValueError("a bit is not scaled")
 
-
-class Cell:
-    """How one point lies in its table: ``size`` bytes from ``position``."""
-
-    __slots__ = (
-        "exact",
-        "floating",
-        "high",
-        "low",
-        "offset",
-        "order",
-        "position",
-        "scale",
-        "sentinels",
-        "signed",
-        "size",
-        "struct",
-    )
-
-    def __init__(self, point: Point, first: int) -> None:
-        self.struct = _STRUCTS[point.type]
-        self.size = self.struct.size
-        self.position = 2 * (point.address - first)
-        self.order = point.order
-        self.floating = point.type[0] == "f"
-        self.scale, self.offset = point.scale, point.offset
-        bits = 16 * point.width
-        self.signed = point.type[0] != "u"
-        self.low, self.high = (
-            (0, (1 << bits) - 1) if point.type[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
-        )
-        self.exact = point.exact
-        self.sentinels = tuple(self._ordered(one.to_bytes(self.size, "big")) for one in point.nan)
-        """what its registers hold when there is no value, by the point's own statement"""
-
-    def _ordered(self, data: bytes) -> bytes:
-        return data if self.order == "be" else reorder(data, self.order)
-
-    def encode(self, value: float) -> bytes:
-        """Registers for an engineering value; integers are rounded and saturate, as a sensor's converter
-        does."""
-        raw: Any = value
-        if not self.exact or type(value) is not int:
-            raw = (value - self.offset) / self.scale
-        if not self.floating:
-            if raw >= self.low:
-                raw = self.high if raw > self.high else round(raw)
-            else:  # NaN too: it compares as false
-                raw = self.low
-        elif self.size == 4 and (raw > F32_MAX or raw < -F32_MAX):
-            raw = INFINITY if raw > 0 else -INFINITY
-        data = self.struct.pack(raw)
-        return data if self.order == "be" else reorder(data, self.order)
-
-    def decode(self, data: bytes) -> float:
-        """The engineering value of its registers; an int where it is ``exact``."""
-        number = self.struct.unpack(data if self.order == "be" else reorder(data, self.order))[0]
-        if self.exact:
-            whole: int = number
-            return whole
-        return float(number) * self.scale + self.offset
-
-    @property
-    def not_a_number(self) -> bytes:
-        """Its first sentinel, if it states one; else NaN; of an integer what SunSpec reserves for a point
-        that isn't implemented: 0x8000 if signed, 0xFFFF if not (pysunspec2, sunspec2/mb.py,
-        SUNS_UNIMPL_*)."""
-        if self.sentinels:
-            return self.sentinels[0]
-        if self.floating:
-            return (
-                self.struct.pack(float("nan"))
-                if self.order == "be"
-                else reorder(self.struct.pack(float("nan")), self.order)
+    def _check_text(self) -> None:
+        size = len(self.text.encode())
+        if self.table in BITS:
+            raise ValueError(f"a text lies in registers, not in a {self.table}")
+        if self.length > TEXT_REGISTERS_MAX or size > 2 * self.length:
+            raise ValueError(
+                f"a text of {size} bytes in {self.length} registers: a register holds 2 bytes, and at most "
+                f"{TEXT_REGISTERS_MAX} are read at once"
             )
-        number = self.low if self.signed else self.high
-        return (
-            self.struct.pack(number) if self.order == "be" else reorder(self.struct.pack(number), self.order)
-        )
+        if self.order not in ("be", "bs"):
+            raise ValueError(f"a text's order is be or bs (bytes of each register swapped), not {self.order}")
+        if (
+            self.scale != 1.0
+            or self.offset
+            or self.scale_from
+            or self.low is not None
+            or self.high is not None
+        ):
+            raise ValueError("a text has no scale, offset and limits")
 
-
-def reorder(data: bytes, order: str) -> bytes:
-    """Big-endian bytes into another word order (and back: each order is its own inverse)."""
-    if order == "le":
-        return data[::-1]
-    words = [data[i : i + 2] for i in range(0, len(data), 2)]
-    if order == "sw":
-        words.reverse()
-    elif order == "bs":
-        words = [word[::-1] for word in words]
-    return b"".join(words)
+    def address_text(self, power: str = "") -> str:
+        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``. ``power``: the address of the point
+        that scales it."""
+        only = "" if self.readable else ":write-only"
+        if self.table in BITS:
+            return f"{self.table}:{self.address}{only}"
+        length = str(self.length) if self.type == TEXT else ""
+        bits = f":bits={self.bits[0]}+{self.bits[1]}" if self.bits else ""
+        return f"{self.table}:{self.address}:{self.type}{length}:{self.order}{bits}{power}{only}"

@@ -101,6 +101,8 @@ class Signal(NamedTuple):
     drift: float = 0.0
     phase: int = -1
     start: float | None = None
+    rollover: float = 0.0
+    """where a counter begins anew with 0; 0: nowhere"""
 
     def check(self) -> None:
         """Raises ValueError for an unknown kind, a period out of range, a number that isn't finite."""
@@ -112,10 +114,14 @@ class Signal(NamedTuple):
             raise ValueError(
                 f"a signal's phase is a step of its period of {self.period}, or -1, got {self.phase}"
             )
-        for name in ("level", "swing", "duty", "noise", "limit", "drift", "start"):
+        for name in ("level", "swing", "duty", "noise", "limit", "drift", "start", "rollover"):
             number = getattr(self, name)
             if number is not None and number - number != 0.0:
                 raise ValueError(f"a signal's {name} is a finite number, got {number}")
+        if self.rollover < 0 or (self.rollover and not 0 <= self.level < self.rollover):
+            raise ValueError(
+                f"a counter that rolls over at {self.rollover} begins from 0 to below that, got {self.level}"
+            )
 
     def build(self, key: int) -> Callable[[int], float]:
         """The function k -> value for one point of one device; raises as ``check``."""
@@ -168,7 +174,9 @@ def _step(s: Signal, key: int) -> Callable[[int], float]:
 
 
 def _counter(s: Signal, key: int) -> Callable[[int], float]:
-    level, swing = s.level, s.swing
+    level, swing, rollover = s.level, s.swing, s.rollover
+    if rollover:
+        return lambda k: (level + swing * k) % rollover
     return lambda k: level + swing * k
 
 

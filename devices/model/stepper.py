@@ -14,7 +14,8 @@ from functools import cache
 from struct import Struct
 from typing import Any
 
-from twinloop.devices.model.points import F32_MAX, INFINITY, TYPE_CODES, Point
+from twinloop.devices.model.encodings import ENCODINGS, EVERYWHERE, F32_MAX, INFINITY
+from twinloop.devices.model.points import BITS, Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import Signal, mixed, sine
 
@@ -24,7 +25,7 @@ _MASK, _STRIDE = (1 << 64) - 1, 0x9E3779B97F4A7C15
 
 
 def step_function(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
-    """``move(k)``: write what holds at step k (0 or more) for every point that isn't writable. ``key``: the
+    """``move(k)``: write what holds at step k (0 or more) for every point that moves. ``key``: the
     device's."""
     make = _compiled(points)
     moving: Callable[[int], None] = make(image, [mixed(key, i) for i in range(len(points))])
@@ -43,7 +44,7 @@ def _compiled(points: tuple[Point, ...]) -> Callable[..., Any]:
 
 def _source(points: tuple[Point, ...], scope: dict[str, Any]) -> list[str]:
     """The text of ``make(image, keys)``."""
-    moving = [i for i, point in enumerate(points) if not point.writable]
+    moving = [i for i, point in enumerate(points) if point.moves]
     recurrent = [i for i in moving if points[i].signal.kind in _RECURRENT]
     tables = dict.fromkeys(points[i].table for i in moving)
     lines = ["def make(image, keys):"]
@@ -113,7 +114,9 @@ def _value(i: int, s: Signal) -> list[str]:
         "square": f"{s.level + s.swing!r} if (k + shift{i}) % {s.period} < {s.duty * s.period!r} "
         f"else {s.level!r}",
         "step": f"{s.level!r} if k < {s.period} else {s.level + s.swing!r}",
-        "counter": f"{s.level!r} + {s.swing!r} * k",
+        "counter": f"({s.level!r} + {s.swing!r} * k) % {s.rollover!r}"
+        if s.rollover
+        else f"{s.level!r} + {s.swing!r} * k",
     }
     shape = f"v{i}" if s.kind in _RECURRENT else shapes[s.kind]
     if s.kind == "counter":
@@ -128,12 +131,13 @@ def _value(i: int, s: Signal) -> list[str]:
 def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any]) -> list[str]:
     """Integers rounded and saturated, then one ``pack_into`` for each run of registers; coils and odd word
     orders by the image."""
-    lines = []
+    lines: list[str] = []
+    scaled: list[str] = []
     runs: list[list[int]] = []
     for i in sorted(moving, key=lambda i: (points[i].table, points[i].address)):
         point = points[i]
-        if point.table in ("coil", "discrete") or point.order != "be":
-            lines.append(f"image.write_value({i}, w{i})")
+        if point.table in BITS or point.order != "be" or not point.plain or point.type not in EVERYWHERE:
+            (scaled if point.scale_from else lines).append(f"image.write_value({i}, w{i})")
             continue
         raw = f"w{i}" if not point.offset else f"(w{i} - {point.offset!r})"
         raw = raw if point.scale == 1.0 else f"{raw} / {point.scale!r}"
@@ -161,9 +165,9 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
             runs.append([i])
     for number, run in enumerate(runs):
         first = points[run[0]]
-        scope[f"pack{number}"] = Struct(">" + "".join(TYPE_CODES[points[i].type] for i in run)).pack_into
+        scope[f"pack{number}"] = Struct(">" + "".join(ENCODINGS[points[i].type].code for i in run)).pack_into
         values = ", ".join(f"w{i}" for i in run)
         lines.append(
             f"pack{number}(raw_{first.table}, 2 * ({first.address} - first_{first.table}), {values})"
         )
-    return lines or ["pass"]
+    return [*lines, *scaled] or ["pass"]  # a live scale first, then what it scales

@@ -16,8 +16,9 @@ from xml.etree.ElementTree import ParseError
 from asyncua.common.xmlparser import XMLParser
 
 from twinloop.devices.model.device import POINTS_MAX, DeviceModel
+from twinloop.devices.model.encodings import ENCODINGS
 from twinloop.devices.model.nodes import NAMESPACE
-from twinloop.devices.model.points import WIDTHS, Point
+from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 
 STANDARD_URI = "http://opcfoundation.org/UA/"
@@ -203,7 +204,7 @@ def _points(file: _File, held: dict[str, list[str]], found: list[tuple[str, str]
                 node_uri=file.uri_of(node),
             )
         )
-        at[table] += WIDTHS[register] if register else 1
+        at[table] += ENCODINGS[register].registers if register else 1
     return tuple(points)
 
 

@@ -43,7 +43,7 @@ def fit(
     model/NAME.yaml in a scenario beside it.
     """
     from twinloop.devices.catalogue import catalog
-    from twinloop.scenarios.file.model_file import write_model
+    from twinloop.scenarios.file.datasheet.writing import write_model
     from twinloop.scenarios.file.recordings import model_named, read_recording
     from twinloop.scenarios.text.errors import shown_path
     from twinloop.scenarios.text.units import duration, show_duration

@@ -1,6 +1,6 @@
 """What pydantic says of a file, as one error of ours: the first in the order of the file, with its line.
 
-Belongs here: words for mistakes of shape. Never: reading (load.py, model_file.py).
+Belongs here: words for mistakes of shape. Never: reading (load.py, datasheet/).
 """
 
 from __future__ import annotations

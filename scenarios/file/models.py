@@ -15,7 +15,7 @@ from twinloop.devices.catalogue.recording import Recording, RecordingError, pars
 from twinloop.devices.catalogue.sunspec import published
 from twinloop.devices.catalogue.sunspec_any import PREFIX, sunspec_model
 from twinloop.devices.model.device import DeviceModel
-from twinloop.scenarios.file.model_file import read_model
+from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.text.document import Document, Location
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 from twinloop.scenarios.twin.twin import twin

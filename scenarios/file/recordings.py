@@ -11,7 +11,7 @@ from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.recording import Recording, RecordingError, parse
 from twinloop.devices.catalogue.sunspec_any import PREFIX
 from twinloop.devices.model.device import DeviceModel
-from twinloop.scenarios.file.model_file import read_model
+from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.file.models import FILE_BYTES_MAX, Models
 from twinloop.scenarios.text.document import Document
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown

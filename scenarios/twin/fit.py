@@ -1,10 +1,10 @@
 """``twinloop fit``: a recording's points as signals, and the link that it was recorded over, with what is
 known of each figure.
 
-Belongs here: from a recording to figures. Never: least squares (shapes.py), files (model_file.py), words
-(cli/fit.py). A link is read from how long exchanges took. Segments that were lost come 200 ms later, then 400
-ms after that, and so on (sim/network/tcp.py; RFC 6298 section 5.5, Linux's minimum), each way by itself, so
-that how late an answer is says how often each way lost it in a row.
+Belongs here: from a recording to figures. Never: least squares (shapes.py), files (file/datasheet/),
+words (cli/fit.py). A link is read from how long exchanges took. Segments that were lost come 200 ms later,
+then 400 ms after that, and so on (sim/network/tcp.py; RFC 6298 section 5.5, Linux's minimum), each way by
+itself, so that how late an answer is says how often each way lost it in a row.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ class ObservedPlant(ServedPlant):
         return (
             read.status >= BAD
             or read.value - read.value != 0.0
-            or (cell is not None and raw in cell.sentinels)
+            or (cell is not None and raw is not None and cell.is_none(raw))
         )
 
     def odd(self, what: str) -> None:

@@ -235,6 +235,10 @@ class ElsewhereWitness:
         self._begun_ns = self._env.now
         self._near.begin()
 
+    def texts(self, index: int) -> list[str | None] | None:
+        """Who serves it tells numbers only."""
+        return None
+
     def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
         """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with
         that?)."""

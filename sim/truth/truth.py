@@ -74,6 +74,10 @@ class Witness(Protocol):
         knows."""
         ...
 
+    def texts(self, index: int) -> list[str | None] | None:
+        """As ``shown``, of a point that is a text; None in the list: what was shown is no text."""
+        ...
+
     def valueless(self, index: int, status: int) -> bool:
         """Was it the device that had no value, when a driver says ``status``?"""
         ...
@@ -116,6 +120,10 @@ class Nobody:
         """Nobody knows."""
         return None
 
+    def texts(self, index: int) -> list[str | None] | None:
+        """Nobody knows."""
+        return None
+
     def valueless(self, index: int, status: int) -> bool:
         """Then the driver is to blame."""
         return False
@@ -143,8 +151,8 @@ class Difference:
     device: str
     point: str
     k: int
-    said: float
-    true: float
+    said: float | str
+    true: float | str
     kind: str
 
     def __str__(self) -> str:
@@ -295,6 +303,7 @@ class Truth:
                 witness.likely(index, value) if shown else UNREAD,
             )
             wrong.append(index)
+        checked += self._check_texts(device, k, batch, bit_of, witness)
         self.checked += checked
         if witness.asks_later:
             read = [
@@ -312,6 +321,22 @@ class Truth:
                 ],
             )
 
+    def _check_texts(
+        self, device: int, k: int, batch: Batch, bit_of: dict[int, int], witness: Witness
+    ) -> int:
+        """The same for the texts of a batch; how many were looked at."""
+        checked = 0
+        for text in batch.texts:
+            index = bit_of[text.point].bit_length() - 1
+            shown = witness.texts(index) if text.status < BAD else None
+            if shown is None:
+                continue
+            checked += 1
+            if text.value not in shown:
+                true = shown[-1] if shown else None
+                self.differs(device, index, k, text.value, true or "", UNREAD if not shown else "")
+        return checked
+
     def name(self, device: int) -> str:
         """A device's."""
         return self._names[device]
@@ -320,7 +345,9 @@ class Truth:
         """The name of a point."""
         return self._points[device][index]
 
-    def differs(self, device: int, index: int, k: int, value: float, true: float, kind: str) -> None:
+    def differs(
+        self, device: int, index: int, k: int, value: float | str, true: float | str, kind: str
+    ) -> None:
         """A reading of sample k isn't what the device showed."""
         self.wrong_of[device] = self.wrong_of.get(device, 0) + 1
         if self.first is None:

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from twinloop.devices.model.cell import Cell, masked, reorder, scaled
 from twinloop.devices.model.device import Device
+from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.nodes import NodeImage, NodeValue
-from twinloop.devices.model.points import ORDERS, Cell, Point, reorder
+from twinloop.devices.model.points import BITS, ORDERS, Point
 from twinloop.devices.model.statuses import BAD, of_the_request
 from twinloop.sim.truth.truth import Nobody, Shown
 
@@ -68,8 +70,9 @@ def _plan(points: tuple[Point, ...], request: bytes) -> Plan:
     for index, point in enumerate(points):
         at = point.address - first
         inside = point.table == READS[request[0]] and at >= 0 and at + point.width <= count
-        if inside and point.order == "be" and not point.nan and not point.exact:
-            out.append((index, Cell(point, first).struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
+        cell = Cell(point, first) if inside and not point.nan else None
+        if cell is not None and cell.quick and cell.struct is not None:
+            out.append((index, cell.struct.unpack_from, 2 + 2 * at, point.scale, point.offset))
     return tuple(out)
 
 
@@ -119,8 +122,14 @@ class ModbusWitness(Nobody):
         """Of each look that held the whole point."""
         return registers_shown(self._device, index, self.looks)
 
+    def texts(self, index: int) -> list[str | None] | None:
+        """Of each look that held the whole point."""
+        return texts_shown(self._device, index, self.looks)
+
     def valueless(self, index: int, status: int) -> bool:
-        """A sentinel that the point declares, or a float that is no number."""
+        """A sentinel that the point declares, a number that is none, or a text that is none."""
+        if self._device.model.points[index].type == TEXT:
+            return None in (self.texts(index) or ())
         return any(one.valueless for one in self.shown(index) or ())
 
     def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
@@ -140,32 +149,27 @@ class ModbusWitness(Nobody):
     def likely(self, index: int, value: float) -> str:
         """By reading the same registers in other ways."""
         point, cell = self._device.model.points[index], self._device.image.cell(index)
-        found = _found(self.looks, point, point.address)
-        if cell is None or not found:
+        found = registers_shown(self._device, index, self.looks)
+        if cell is None or cell.text or not found:
             return ""
-        if any(
-            close(_register(point, cell, data).value, value)
-            for data in _found(self._before, point, point.address)
-        ):
+        before = registers_shown(self._device, index, self._before)
+        if any(close(one.value, value) for one in before):
             return "a stale answer"
-        if _register(point, cell, found[-1]).valueless:
+        if found[-1].valueless:
             return "a number that means that there is no value"
-        data = found[-1]
+        data = _found(self.looks, point, point.address)[-1]
         big = data if cell.order == "be" else reorder(data, cell.order)
-        for order in ORDERS:
-            if order != cell.order and close(
-                _decoded(cell, big if order == "be" else reorder(big, order), point), value
-            ):
+        for order in ORDERS if cell.mask is None else ():
+            if order != cell.order and close(_other(cell, reorder(big, order)), value):
                 return "another word order"
-        raw: float = cell.struct.unpack(big)[0]
+        raw = cell.raw(data)
         if close(raw, value) or any(
             close(raw * point.scale * 10.0**power, value) for power in (-3, -2, -1, 1, 2, 3)
         ):
             return "another scale"
         for shift in (-1, 1):
             if any(
-                close(_register(point, cell, data).value, value)
-                for data in _found(self.looks, point, point.address + shift)
+                close(cell.decode(data), value) for data in _found(self.looks, point, point.address + shift)
             ):
                 return "an address that is off by one"
         return "a corrupted frame or another table"
@@ -180,19 +184,32 @@ def _found(looks: list[Look], point: Point, address: int) -> list[bytes]:
             count = int.from_bytes(request[3:5], "big")
             if at < 0 or at + point.width > count:
                 continue
-            if point.table in ("coil", "discrete"):
+            if point.table in BITS:
                 out.append(bytes((answer[2 + at // 8] >> at % 8 & 1,)) if len(answer) > 2 + at // 8 else b"")
             else:
                 out.append(answer[2 + 2 * at : 2 + 2 * (at + point.width)])
-    return [
-        data for data in out if len(data) == (1 if point.table in ("coil", "discrete") else 2 * point.width)
-    ]
+    return [data for data in out if len(data) == (1 if point.table in BITS else 2 * point.width)]
 
 
 def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown]:
     """What a Modbus device's point was in each look that had the whole of it."""
     point, cell = device.model.points[index], device.image.cell(index)
-    return [_register(point, cell, data) for data in _found(looks, point, point.address)]
+    found = _found(looks, point, point.address)
+    if cell is None or cell.power is None:
+        return [_register(point, cell, data) for data in found]
+    scales = device.model.points[device.model.index(point.scale_from) or 0]
+    by = device.image.cell(device.model.index(point.scale_from) or 0)
+    assert by is not None
+    # an answer to a request of its own, or the same one: whichever the driver took
+    powers = [by.raw(data) for data in _found(looks, scales, scales.address)]
+    known = [round(one) for one in powers if one - one == 0.0] or [cell.power()]
+    return [_register(point, cell, data, power) for data in found for power in known]
+
+
+def texts_shown(device: Device, index: int, looks: list[Look]) -> list[str | None]:
+    """The same of a text; None for what is none."""
+    point, cell = device.model.points[index], device.image.cell(index)
+    return [] if cell is None else [cell.decode_text(one) for one in _found(looks, point, point.address)]
 
 
 def _touched(request: bytes) -> tuple[int, int]:
@@ -228,11 +245,9 @@ def written_by(device: Device, request: bytes) -> list[int]:
 def held_shown(device: Device, index: int) -> Shown:
     """What a point's own register holds, whatever lies on top."""
     point, cell, value = device.model.points[index], device.image.cell(index), device.image.value(index)
-    return (
-        Shown(value, 1.0)
-        if cell is None
-        else Shown(value, 0.0 if cell.floating else point.scale, cell.floating and cell.size == 4)
-    )
+    if cell is None:
+        return Shown(value, 1.0)
+    return Shown(value, _step(point, cell, None), cell.floating and cell.size <= 4)
 
 
 def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
@@ -242,25 +257,39 @@ def held(device: Device, index: int, ordered: float) -> tuple[float, bool]:
     cell, value = image.cell(index), image.value(index)
     if cell is None:
         return value, (value != 0.0) == (ordered != point.offset)
-    return value, bytes(image.raw[point.table][cell.position : cell.position + cell.size]) == cell.encode(
-        ordered
-    )
+    holds = bytes(image.raw[point.table][cell.position : cell.position + cell.size])
+    if cell.mask is not None:
+        holds = masked(holds, cell.mask)
+    return value, holds == cell.encode(ordered)
 
 
-def _decoded(cell: Cell, data: bytes, point: Point) -> float:
-    number: float = cell.struct.unpack(data)[0]
-    return number if cell.exact else float(number) * point.scale + point.offset
+def _other(cell: Cell, big: bytes) -> float:
+    """Its value if its registers were in order."""
+    number = cell.encoding.unpack(big)
+    if cell.exact:
+        return number
+    value = float(number) * cell.scale
+    return (scaled(value, cell.power()) if cell.power is not None else value) + cell.offset
 
 
-def _register(point: Point, cell: Cell | None, data: bytes) -> Shown:
+def _step(point: Point, cell: Cell, power: int | None) -> float:
+    """What the last digit of an integer is worth."""
+    if cell.floating:
+        return 0.0
+    if cell.power is None:
+        return point.scale
+    return scaled(point.scale, cell.power() if power is None else power)
+
+
+def _register(point: Point, cell: Cell | None, data: bytes, power: int | None = None) -> Shown:
     if cell is None:
         return Shown(float(data[0]), 1.0)
-    value = cell.decode(data)
+    value = cell.decode(data, power)
     return Shown(
         value,
-        0.0 if cell.floating else point.scale,
-        cell.floating and cell.size == 4,
-        value - value != 0.0 or data in cell.sentinels,
+        _step(point, cell, power),
+        cell.floating and cell.size <= 4,
+        value - value != 0.0 or cell.is_none(data),
     )
 
 

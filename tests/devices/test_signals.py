@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.sunspec import BASE, MODEL_BASE, load_model
+from twinloop.devices.model.cell import reorder
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.points import ORDERS, Point, reorder
+from twinloop.devices.model.points import ORDERS, ORDERS_64, Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import KINDS, SINE, Signal, mixed, noise, sine
 
@@ -72,7 +73,7 @@ def test_golden_noise() -> None:
     assert [hex(mixed(1, k)) for k in range(2)] == ["0x910a2dec89025cc1", "0xbeeb8da1658eec67"]
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [o for o in ORDERS if o not in ORDERS_64])
 @pytest.mark.parametrize("kind", ["f32", "u32", "i16"])
 def test_an_image_holds_a_value_in_its_type_and_order(order: str, kind: str) -> None:
     point = Point("p", "holding", 4, kind, order, scale=0.5, offset=1.0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.points import ORDERS, WIDTHS, Point
+from twinloop.devices.model.encodings import ENCODINGS
+from twinloop.devices.model.points import ORDERS, ORDERS_64, Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import KINDS, Signal, mixed
 
@@ -72,14 +73,15 @@ def test_random_maps_with_gaps_orders_and_coils(data: st.DataObject, key: int) -
     points, addresses = [], {"holding": 0, "input": 0, "coil": 0}
     for i in range(data.draw(st.integers(1, 8))):
         table = data.draw(st.sampled_from(list(addresses)))
-        kind = "u16" if table == "coil" else data.draw(st.sampled_from(list(WIDTHS)))
+        kind = "u16" if table == "coil" else data.draw(st.sampled_from(list(ENCODINGS)))
         addresses[table] += data.draw(st.sampled_from([0, 0, 3]))
         scale, offset = (
             (1.0, 0.0)
             if kind[0] == "f"
             else data.draw(st.sampled_from([(1.0, 0.0), (0.1, 0.0), (10.0, -5.0)]))
         )
-        order, writable = data.draw(st.sampled_from(("be", *ORDERS))), data.draw(st.booleans())
+        known = [o for o in ORDERS if o not in ORDERS_64 or ENCODINGS[kind].registers == 4]
+        order, writable = data.draw(st.sampled_from(("be", *known))), data.draw(st.booleans())
         point = Point(
             f"p{i}",
             table,

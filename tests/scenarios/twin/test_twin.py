@@ -19,8 +19,9 @@ from twinloop.devices.catalogue.recording import Recording, parse
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.file.datasheet.reading import read_model
+from twinloop.scenarios.file.datasheet.writing import write_model
 from twinloop.scenarios.file.load import load_text
-from twinloop.scenarios.file.model_file import read_model, write_model
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.runner import opened
 from twinloop.scenarios.twin.alignment import best_phase, turned
@@ -241,7 +242,7 @@ def test_what_is_no_model_file_is_refused_with_its_line(
     good = write_model(catalog.model("press-sensor"))
     cases = [
         ("format: 1", "format: 2", "expected 1"),
-        ("type: f32", "type: f33", "expected 'u16'"),
+        ("type: f32", "type: f33", "expected 'u8'"),
         ("kind: sine", "kind: sinus", 'did you mean "sine"'),
         ("step: 500 ms", "step: 0 s", "over 0"),
         ("address: 2\n", "address: 1\n", "both lie at holding 1"),

@@ -1,0 +1,1 @@
+"""Device models as files: what a datasheet says."""

@@ -1,0 +1,104 @@
+"""Device models to model files: what ``twinloop fit`` and ``twinloop device new`` write.
+
+Belongs here: a model as the text of a file, with as few keys as say it. Never: the keys (blocks.py), reading
+(reading.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.encodings import TEXT
+from twinloop.devices.model.points import Point
+from twinloop.devices.model.profile import IDENTITY, QUANTILES, READ_MAX
+from twinloop.devices.model.signal import Signal
+from twinloop.scenarios.file.datasheet.blocks import FORMAT
+from twinloop.scenarios.text.units import exact_duration
+
+_DEFAULT = Signal()
+
+
+def write_model(model: DeviceModel, like: str | None = None) -> str:
+    """The file of a model, and the shipped one whose map it has; raises ValueError for one that moves by a
+    process."""
+    if model.process is not None:
+        raise ValueError(f"{model.name} moves by physics: it has no file")
+    points = {point.name: _shown_point(point, model.step_ns) for point in model.points}
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "title": model.title,
+        "source": model.source,
+        "step": exact_duration(model.step_ns),
+    }
+    data |= {} if like is None else {"like": like}
+    data |= _shown_profile(model, like is None)
+    if like is None and model.constants:
+        data["constants"] = _shown_constants(model)
+    data["points"] = points
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
+
+
+def _shown_profile(model: DeviceModel, alone: bool) -> dict[str, Any]:
+    profile = model.profile
+    shown: dict[str, Any] = {}
+    if profile.unit:
+        shown["unit"] = profile.unit
+    if profile.response is not None:
+        shown["response"] = {key: exact_duration(getattr(profile.response, f"{key}_ns")) for key in QUANTILES}
+    elif alone and model.response_ns == model.serial_response_ns:
+        shown["response"] = exact_duration(model.response_ns)
+    if profile.functions:
+        shown["functions"] = list(profile.functions)
+    if profile.read_max != READ_MAX:
+        shown["largest-read"] = profile.read_max
+    if profile.holes:
+        shown["holes"] = "refused"
+    if profile.identity:
+        shown["identity"] = {IDENTITY[number]: text for number, text in profile.identity}
+    return shown
+
+
+def _shown_constants(model: DeviceModel) -> dict[str, Any]:
+    """Runs of registers as lists."""
+    shown: dict[str, Any] = {}
+    for (table, address), word in sorted(model.constants.items()):
+        runs = shown.setdefault(table, {})
+        last = max(runs, default=None)
+        if last is not None and last + len(runs[last]) == address and len(runs[last]) < READ_MAX:
+            runs[last].append(word)
+        else:
+            runs[address] = [word]
+    return shown
+
+
+def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {"table": point.table, "address": point.address, "type": point.type}
+    if point.bits is not None:
+        first, count = point.bits
+        shown["bits"] = f"{first}..{first + count - 1}" if count > 1 else first
+    blank = Point("", point.table, point.address, point.type)
+    for key in ("order", "unit", "scale", "offset", "low", "high", "writable"):
+        if getattr(point, key) != getattr(blank, key):
+            shown[key] = getattr(point, key)
+    if not point.readable:
+        shown.pop("writable", None)
+        shown["access"] = "write-only"
+    if point.scale_from:
+        shown["scale-from"] = point.scale_from
+    if point.nan:
+        shown["nan"] = list(point.nan)
+    if point.type == TEXT:
+        return shown | {"length": point.length, "text": point.text}
+    if point.view:
+        return shown
+    signal: dict[str, Any] = {"kind": point.signal.kind}
+    for key, value in point.signal._asdict().items():
+        if key == "kind" or value == getattr(_DEFAULT, key):
+            continue
+        signal[key] = exact_duration(value * step_ns) if key in ("period", "phase") else value
+    if point.signal.kind in ("ramp", "sine", "square", "step"):
+        signal["period"] = exact_duration(point.signal.period * step_ns)
+    return shown | {"signal": signal}
