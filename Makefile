@@ -20,8 +20,11 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.run            ## install, run the quickstart scenario, print its verdict
 	$(BIN)/twinloop run quickstart
 
-test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the whole suite
-	$(BIN)/python -m pytest -n 3 --dist worksteal  # tests on sockets mostly wait
+test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite but for its long tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"  # tests on sockets mostly wait
+
+test-long: $(VENV)/.dev       ## the long tests of the suite: those of more than 1.5 s of CPU time (tests/long.txt)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
 test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages in Chromium, captures in tshark; skipped without them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp]'

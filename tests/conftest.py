@@ -6,12 +6,14 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import processes
+from tests.long import long_tests
 from tests.scenarios.shipped_runs import ShippedRuns
 from twinloop.components.host.cache import FOLDER_VARIABLE
 from twinloop.components.host.host import Host
@@ -34,6 +36,33 @@ in a suite"""
 gc.disable()
 _GROWN_BYTES = 256 << 20
 _clean_bytes = [collector.resident_bytes() or 0]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What long.py makes its list of."""
+    parser.addoption("--cpu-times", help="a file that gets the CPU time of each test, a line each")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those on the list are long."""
+    long = long_tests()
+    for item in items:
+        if item.nodeid in long:
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tell its CPU time, that of the processes that it has started and that have ended included."""
+    told = item.config.getoption("--cpu-times")
+    if told is None:
+        return (yield)
+    before = os.times()
+    result = yield
+    seconds = sum(os.times()[:4]) - sum(before[:4])
+    with Path(told).open("a", encoding="utf-8") as file:
+        file.write(f"{seconds:.2f}\t{item.nodeid}\n")
+    return result
 
 
 @pytest.hookimpl(trylast=True)

@@ -58,7 +58,8 @@ _TABLE_OF = {
 }
 _COUNT_MAX = {1: 2000, 2: 2000, 3: 125, 4: 125, 15: 1968, 16: 123}
 """sections 6.1 to 6.4, 6.11, 6.12"""
-_MASK_WRITE, READ_WRITE = 22, 23
+READ_WRITE = 23
+_READS = (1, 2, 3, 4, READ_WRITE)
 _BASIC = 2
 """the last of the basic objects of Read Device Identification"""
 _IDENTITY_HEAD = 7
@@ -82,10 +83,12 @@ class _Context:
     async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> Any:  # noqa: N802  # pymodbus's name
         table = _TABLE_OF[func_code]
         image = self._device.image
+        # who writes is answered with what is there, and a mask write reads what it changes: as it is
+        true = func_code not in _READS
         if table in image.bits:
-            values: Any = image.read_bits(table, address, count)
-        else:  # a mask write reads what it changes: the registers themselves
-            values = image.read_words(table, address, count, true=func_code == _MASK_WRITE)
+            values: Any = image.read_bits(table, address, count, true)
+        else:
+            values = image.read_words(table, address, count, true)
         return ExcCodes.ILLEGAL_ADDRESS if values is None else values
 
     async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
@@ -307,8 +310,7 @@ class ModbusServer:
             if not (1 <= reads <= 125 and 1 <= writes <= 121 and pdu[9] == 2 * writes == size - 10):
                 return _ILLEGAL_VALUE
             there = (
-                self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads, true=True)
-                is not None
+                self.device.image.read_words("holding", int.from_bytes(pdu[1:3], "big"), reads) is not None
             )
             return None if there else _ILLEGAL_ADDRESS
         return None if size == (7 if code == 22 else 5) else _ILLEGAL_VALUE

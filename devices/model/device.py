@@ -96,10 +96,14 @@ class DeviceModel:
         if index is None:
             raise ValueError(f"it is scaled from {point.scale_from!r}, and there is no such point")
         power = self.points[index]
-        if power.scale_from or power.scale != 1.0 or power.offset or power.table != point.table:
+        alone = power.plain and power.scale == 1.0 and not power.offset and power.readable
+        if not alone or power.type != "i16" or power.order != "be" or power.table != point.table:
             raise ValueError(
-                f"it is scaled from {power.name!r}: expected a point of the same table without a scale"
+                f"it is scaled from {power.name!r}: expected an i16 of the same table, with order be and "
+                f"without a scale"
             )
+        if point.power_at != power.address:
+            raise ValueError(f"{power.name!r} lies at {power.address}, not at {point.power_at}")
 
     @property
     def holes(self) -> bool:

@@ -67,6 +67,8 @@ class Point:
     scale_from: str = ""
     """the point that holds the power of ten by which it is scaled, too: value = raw * scale * 10^power +
     offset"""
+    power_at: int = -1
+    """the address of that point"""
     readable: bool = True
     """False: it can be written only"""
     view: bool = False
@@ -172,12 +174,12 @@ class Point:
         ):
             raise ValueError("a text has no scale, offset and limits")
 
-    def address_text(self, power: str = "") -> str:
-        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``. ``power``: the address of the point
-        that scales it."""
+    def address_text(self) -> str:
+        """In modbus-driver's syntax: ``holding:40:f32:be``, ``coil:3``."""
         only = "" if self.readable else ":write-only"
         if self.table in BITS:
             return f"{self.table}:{self.address}{only}"
         length = str(self.length) if self.type == TEXT else ""
         bits = f":bits={self.bits[0]}+{self.bits[1]}" if self.bits else ""
+        power = f":power={self.power_at}" if self.scale_from else ""
         return f"{self.table}:{self.address}:{self.type}{length}:{self.order}{bits}{power}{only}"

@@ -170,15 +170,15 @@ class RegisterImage:
         words: list[int] = self.words[table][start : start + count].tolist()
         return words
 
-    def read_bits(self, table: str, address: int, count: int) -> list[bool] | None:
-        """Coils or discrete inputs, None when one of them doesn't exist."""
+    def read_bits(self, table: str, address: int, count: int, true: bool = False) -> list[bool] | None:
+        """Coils or discrete inputs, None when one of them doesn't exist; ``true``: as they are."""
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        if self.unreadable and self._missing(self.unreadable, table, start, count):
+        if self.unreadable and not true and self._missing(self.unreadable, table, start, count):
             return None
         bits: list[bool] = self.bits[table][start : start + count].tolist()
-        for overlay in self.overlays:
+        for overlay in () if true else self.overlays:
             point = self._points[overlay.point]
             at = point.address - address
             if point.table == table and 0 <= at < count:

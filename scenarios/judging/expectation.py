@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+ROUNDED = 2.0**-50
+"""what two ways to compute one number in doubles may differ by, relative: a few units in the last place"""
+SMALL = 2.0**49
+"""below it no two whole numbers are as near to each other as that"""
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -36,13 +41,18 @@ class Expectation:
         return "count" if self.statistic == "count" else self.metric_unit
 
     def holds(self, value: float) -> bool:
-        """Does a measured value satisfy operator and bound?"""
+        """Does a measured value satisfy operator and bound? A number with a fraction is the same as one that
+        differs from it by what a double rounds off: 333 tenths are 33.300000000000004, and 33.3 was meant.
+        Whole numbers are compared with all their digits."""
         bound = self.bound
+        same = value == bound
+        if not same and abs(value) < SMALL and abs(bound) < SMALL:
+            same = abs(value - bound) <= ROUNDED * max(abs(value), abs(bound))
         return {
-            "<=": value <= bound,
-            ">=": value >= bound,
-            "==": value == bound,
-            "!=": value != bound,
-            "<": value < bound,
-            ">": value > bound,
+            "<=": value < bound or same,
+            ">=": value > bound or same,
+            "==": same,
+            "!=": not same,
+            "<": value < bound and not same,
+            ">": value > bound and not same,
         }[self.operator]

@@ -80,7 +80,8 @@ class SampleSchedule:
         self.duration_ns = duration_ns
         self.period_ns = spec.poll_ns
         self.first_cycle, self.offset_ns = divmod(spec.phase_ns, spec.poll_ns)
-        self._mask = (1 << len(spec.model.points)) - 1
+        self._mask = sum(1 << i for i, point in enumerate(spec.model.points) if point.readable)
+        ledger.asked[index] &= self._mask
         self._published_ns = 0 if spec.subscribed is None else spec.subscribed.publishing_ns
         self._every_ns = spec.poll_ns + self._published_ns
         """the period that holds now; what is published meets its verdict a publishing interval later"""

@@ -117,12 +117,15 @@ class ObservedPlant(ServedPlant):
             self._watched[index].current = None
             self._show(index, NO_SAMPLE)
             return
-        self._watched[index].current = self.ledger.open_row(
-            index, k, now, (1 << len(self.points[index])) - 1, spec.poll_ns
-        )
+        self._watched[index].current = self.ledger.open_row(index, k, now, self._mask(index), spec.poll_ns)
         self._watched[index].arrived.append(0)
         self._show(index, k)
         self.env.call_at(spec.phase_ns + (k + 1) * spec.poll_ns, self._due, index, k + 1)
+
+    def _mask(self, index: int) -> int:
+        """The points of a device that can be read, but for the counter."""
+        points = self.spec.devices[index].model.points[:-1]
+        return sum(1 << i for i, point in enumerate(points) if point.readable)
 
     def _never_read(self, row: Row) -> None:
         """No answer with it can come any more, unless it waits in the queue of a subscription, for as long as
@@ -267,7 +270,9 @@ class ObservedPlant(ServedPlant):
 
     def _closed_form(self, index: int) -> int:
         spec = self.spec.devices[index]
-        return due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * len(self.points[index])
+        return (
+            due_instants(spec.phase_ns, spec.poll_ns, self.spec.duration_ns) * self._mask(index).bit_count()
+        )
 
     def _ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         self.ends.ended(row, mask, end, cause)

@@ -196,8 +196,8 @@ def test_whole_numbers_are_written_to_any_register(
         ("holding:4:u64", 1.0, -1, UNFIT), ("holding:4:i64", 1.0, 2**63, UNFIT), ("holding:4:u64", 0.5, 2**53 + 1, UNFIT),
         ("holding:4:f64", 1.0, 2**53 + 1, UNFIT), ("holding:4:f64", 1.0, 2**64 - 1, UNFIT), ("holding:4:f32", 1.0, -(2**53) - 1, UNFIT),
         ("coil:4", 1.0, 2**53 + 1, ("other", "value does not fit the coil")), ("input:4:u64", 1.0, 1, ("other", "read-only table")),
-        ("holding:4:u64", 1.0, "5", ("other", "registers and coils hold no text")), ("coil:4", 1.0, "on", ("other", "registers and coils hold no text")),
-        ("holding:4:u64", 1.0, "", ("other", "registers and coils hold no text")), ("holding:4:u64", 1.0, 2.0**64, UNFIT), ("holding:4:i64", 1.0, 2.0**63, UNFIT),
+        ("holding:4:u64", 1.0, "5", ("other", "this point holds no text")), ("coil:4", 1.0, "on", ("other", "this point holds no text")),
+        ("holding:4:u64", 1.0, "", ("other", "this point holds no text")), ("holding:4:u64", 1.0, 2.0**64, UNFIT), ("holding:4:i64", 1.0, 2.0**63, UNFIT),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_without_touching_the_bus(

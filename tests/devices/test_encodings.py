@@ -171,7 +171,7 @@ def test_a_view_shows_what_others_make_of_its_registers() -> None:
 def test_a_live_scale_is_applied_as_it_is_now() -> None:
     """1234.5 W: 12345 by 10^-1, then, from step 10 on, 1235 by 10^0 (rounded to even: 1234)."""
     power = Point("w-sf", "holding", 1, "i16", signal=Signal("step", -1, 1, period=10))
-    watts = Point("w", "holding", 0, "i16", scale_from="w-sf", signal=Signal(level=1234.5))
+    watts = Point("w", "holding", 0, "i16", scale_from="w-sf", power_at=1, signal=Signal(level=1234.5))
     device = Device(model_of(watts, power, step_ns=1000), "d", 1, 7)
     device.advance(0)
     assert device.image.read_words("holding", 0, 2) == [12345, 0xFFFF]

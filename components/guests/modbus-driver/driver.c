@@ -9,18 +9,22 @@ enum { POINTS_MAX = 1000, STALE_MAX = 4, BITS_MAX = 2000 };
 
 /* OPC UA Part 6 annex A.2, StatusCodes */
 enum { STATUS_GOOD = 0, BAD_TIMEOUT = 0x800A0000u, BAD_NOT_CONNECTED = 0x808A0000u, BAD_DEVICE = 0x808B0000u,
-       BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u, BAD_NO_DATA = 0x809B0000u };
+       BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u, BAD_NO_DATA = 0x809B0000u, BAD_DECODING = 0x80070000u };
 
-typedef struct { uint16_t first, count, start, end; uint8_t table; } block_t;   /* points[start..end) live in it */
+typedef struct { uint16_t first, count, start, end; uint8_t table; bool powers; } block_t;   /* points[start..end) live in it; powers: of ten, too */
+typedef struct { uint32_t status; uint16_t address; int16_t value; uint8_t table; } power_t;  /* what scales points, as of this poll */
 
 typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
 typedef twinloop_gateway_types_integer_reading_t integer_reading_t;
+typedef twinloop_gateway_types_text_reading_t text_reading_t;
 
 static struct {
   point_t *points;
   block_t *blocks;
-  size_t point_count, whole_count, block_count;       /* whole_count: points whose readings are whole numbers */
+  power_t *powers;
+  size_t point_count, read_count, block_count, power_count;   /* points[0..read_count) are read, the others written only */
+  size_t whole_count, text_count;                     /* of those that are read: whole numbers, texts */
   uint64_t timeout_ns, polls, errors;
   uint32_t retries, gap, block_max;
   uint16_t transaction;
@@ -58,6 +62,7 @@ static bool option(text_t key, text_t value, bool *known) {
 
 static int by_address(const void *a, const void *b) {
   const point_t *x = a, *y = b;
+  if (x->write_only != y->write_only) return x->write_only ? 1 : -1;
   if (x->table != y->table) return x->table < y->table ? -1 : 1;
   if (x->address != y->address) return x->address < y->address ? -1 : 1;
   return x->id < y->id ? -1 : x->id > y->id;
@@ -65,7 +70,7 @@ static int by_address(const void *a, const void *b) {
 
 static void group(void) {
   d.block_count = 0;
-  for (size_t i = 0; i < d.point_count; i++) {
+  for (size_t i = 0; i < d.read_count; i++) {
     const point_t *p = &d.points[i];
     block_t *b = d.block_count ? &d.blocks[d.block_count - 1] : NULL;
     uint32_t end = (uint32_t)p->address + p->width, limit = p->table <= TABLE_DISCRETE ? BITS_MAX : d.block_max;
@@ -73,9 +78,33 @@ static void group(void) {
       if (end > (uint32_t)b->first + b->count) b->count = (uint16_t)(end - b->first);
       b->end = (uint16_t)(i + 1);
     } else {
-      d.blocks[d.block_count++] = (block_t){p->address, p->width, (uint16_t)i, (uint16_t)(i + 1), p->table};
+      d.blocks[d.block_count++] = (block_t){p->address, p->width, (uint16_t)i, (uint16_t)(i + 1), p->table, false};
     }
   }
+}
+
+static power_t *power_of(const point_t *p) {
+  for (size_t i = 0; i < d.power_count; i++)
+    if (d.powers[i].table == p->table && d.powers[i].address == p->power) return &d.powers[i];
+  return NULL;
+}
+
+static bool lies_in(const power_t *w, const block_t *b) {
+  return w->table == b->table && w->address >= b->first && w->address < (uint32_t)b->first + b->count;
+}
+
+/* Each power once, and the blocks that have some; a power that no point of its own brings into a block is none. */
+static bool find_powers(void) {
+  for (size_t i = 0; i < d.point_count; i++) {
+    const point_t *p = &d.points[i];
+    if (!p->scaled_live || power_of(p)) continue;
+    power_t *w = &d.powers[d.power_count++];
+    *w = (power_t){BAD_NO_DATA, p->power, 0, p->table};
+    bool found = false;
+    for (size_t k = 0; k < d.block_count; k++) if (lies_in(w, &d.blocks[k])) d.blocks[k].powers = found = true;
+    if (!found) return false;
+  }
+  return true;
 }
 
 /* NULL, or what is wrong with a point's sentinels. */
@@ -83,8 +112,13 @@ static const char *set_point(const twinloop_gateway_types_point_config_t *c, poi
   p->id = c->id;
   p->scale = c->scale;
   p->offset = c->offset;
-  p->whole = (p->kind == KIND_UNSIGNED || p->kind == KIND_SIGNED) && p->width == 4 && c->scale == 1 && c->offset == 0;
-  if (p->whole) d.whole_count++;
+  p->whole = p->kind != KIND_BIT && p->kind != KIND_FLOAT && p->kind != KIND_TEXT && p->width == 4 && !p->field && !p->scaled_live
+          && c->scale == 1 && c->offset == 0;
+  if (!p->write_only) {
+    d.read_count++;
+    d.whole_count += p->whole;
+    d.text_count += p->kind == KIND_TEXT;
+  }
   return point_sentinels(p, c->sentinels.ptr, c->sentinels.len);
 }
 
@@ -100,9 +134,11 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   d.rtu = false;
   free(d.points);
   free(d.blocks);
+  free(d.powers);
   d.points = NULL;
   d.blocks = NULL;
-  d.point_count = d.whole_count = d.block_count = 0;
+  d.powers = NULL;
+  d.point_count = d.read_count = d.whole_count = d.text_count = d.block_count = d.power_count = 0;
   if (s->points.len > POINTS_MAX) {
     err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_TOO_MANY_POINTS;
     err->val.too_many_points = POINTS_MAX;
@@ -119,6 +155,7 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   }
   d.points = malloc((s->points.len + 1) * sizeof *d.points);
   d.blocks = malloc((s->points.len + 1) * sizeof *d.blocks);
+  d.powers = malloc((s->points.len + 1) * sizeof *d.powers);
   for (size_t i = 0; i < s->points.len; i++) {
     twinloop_gateway_types_point_config_t *c = &s->points.ptr[i];
     point_t *p = &d.points[i];
@@ -138,6 +175,11 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   d.point_count = s->points.len;
   qsort(d.points, d.point_count, sizeof *d.points, by_address);
   group();
+  if (!find_powers()) {
+    err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_OTHER;
+    text_out(&err->val.other, "a point is scaled by a power of ten that no point reads");
+    goto out;
+  }
   ok = d.configured = true;
 out:
   exports_twinloop_gateway_driver_settings_free(s);
@@ -221,34 +263,64 @@ static void fail(error_t *err, exchange_t r, trouble_t *t) {
   else { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_MALFORMED; text_out(&err->val.malformed, t->why); }
 }
 
+/* What a block says of powers of ten: an i16 each. */
+static void fill_powers(const block_t *b, const uint8_t *data, uint32_t status) {
+  for (size_t i = 0; i < d.power_count; i++) {
+    power_t *w = &d.powers[i];
+    if (!lies_in(w, b)) continue;
+    w->status = status;
+    if (status == STATUS_GOOD) w->value = (int16_t)get16(data + 2 * (w->address - b->first));
+    if (status == STATUS_GOOD && (w->value < -POWER_MAX || w->value > POWER_MAX)) w->status = BAD_NO_DATA;
+  }
+}
+
+static text_reading_t text_of(const point_t *p, const uint8_t *raw, uint32_t status, uint64_t now) {
+  uint8_t text[2 * TEXT_REGISTERS_MAX];
+  size_t n = 0;
+  text_reading_t r = {.point = p->id, .status = status, .measured = now};
+  if (status == STATUS_GOOD) n = point_text(p, raw, text);
+  if (!text_is_utf8((text_t){(const char *)text, n})) { n = 0; r.status = BAD_DECODING; }
+  if (n) { r.value.ptr = malloc(n); memcpy(r.value.ptr, text, n); }
+  r.value.len = n;
+  return r;
+}
+
 /* The readings of a block's points go to the end of the list that each belongs to. */
 static void fill(exports_twinloop_gateway_driver_batch_t *out, const block_t *b, const uint8_t *data, uint32_t block_status, uint64_t now) {
   reading_t *reading = out->readings.ptr + out->readings.len;
   integer_reading_t *integer = out->integers.ptr + out->integers.len;
+  text_reading_t *text = out->texts.ptr + out->texts.len;
   bool good = block_status == STATUS_GOOD;
   for (size_t i = b->start; i < b->end; i++) {
     const point_t *p = &d.points[i];
     size_t at = (size_t)(p->address - b->first);
+    if (p->kind == KIND_TEXT) { *text++ = text_of(p, data + 2 * at, block_status, now); continue; }
     uint64_t bits = good && p->kind != KIND_BIT ? point_bits(p, data + 2 * at) : 0;
-    uint32_t status = good && point_is_none(p, bits) ? (uint32_t)BAD_NO_DATA : block_status;   /* the device says that it has no value */
+    uint32_t status = good && point_is_none(p, bits, data + 2 * at) ? (uint32_t)BAD_NO_DATA : block_status;   /* the device says that it has no value */
     double value = 0;
     if (p->whole) {
-      *integer++ = (integer_reading_t){p->id, point_integer(p, status == STATUS_GOOD ? bits : 0), status, now};
+      integer_t whole = integer_unsigned(0);
+      if (status == STATUS_GOOD && !point_integer(p, bits, &whole)) status = BAD_SENSOR;
+      *integer++ = (integer_reading_t){p->id, whole, status, now};
       continue;
     }
-    if (status == STATUS_GOOD) value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, bits);
+    const power_t *w = p->scaled_live ? power_of(p) : NULL;
+    if (w && status == STATUS_GOOD) status = w->status;
+    if (status == STATUS_GOOD) value = p->kind == KIND_BIT ? (data[at / 8] >> at % 8 & 1) * p->scale + p->offset : point_value(p, bits, w ? w->value : 0);
     if (value - value != 0) { value = 0; status = BAD_SENSOR; }   /* NaN or infinite */
     *reading++ = (reading_t){p->id, value, status, now};
   }
   out->readings.len = (size_t)(reading - out->readings.ptr);
   out->integers.len = (size_t)(integer - out->integers.ptr);
+  out->texts.len = (size_t)(text - out->texts.ptr);
 }
 
 /* Room for the readings of all points; a list that no point goes to has none: the bindings free no empty list. */
 static exports_twinloop_gateway_driver_batch_t batch_begin(void) {
   exports_twinloop_gateway_driver_batch_t b = {0};
-  size_t others = d.point_count - d.whole_count;
+  size_t others = d.read_count - d.whole_count - d.text_count;
   if (others) b.readings.ptr = malloc(others * sizeof *b.readings.ptr);
+  if (d.text_count) b.texts.ptr = malloc(d.text_count * sizeof *b.texts.ptr);
   if (d.whole_count) b.integers.ptr = malloc(d.whole_count * sizeof *b.integers.ptr);
   return b;
 }
@@ -261,9 +333,12 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   d.polls++;
   exports_twinloop_gateway_driver_batch_t batch = batch_begin();
-  for (size_t i = 0; i < d.block_count; i++) {
-    const block_t *b = &d.blocks[i];
+  size_t rounds = d.power_count ? 2 : 1;
+  for (size_t i = 0; i < rounds * d.block_count; i++) {
+    const block_t *b = &d.blocks[i % d.block_count];
+    if (rounds == 2 && b->powers != (i < d.block_count)) continue;   /* powers of ten first: other blocks' points need them */
     if (r != EXCHANGE_BUS) r = read_block(b, reply, &t);      /* a silent device is asked once a poll, not once a block */
+    if (b->powers) fill_powers(b, reply + 2, status_of(r, &t));
     if (r == EXCHANGE_OK) good++;
     else if (first == EXCHANGE_OK) { first = r; first_trouble = t; }
     fill(&batch, b, reply + 2, status_of(r, &t), twinloop_gateway_clock_now());
@@ -288,9 +363,11 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
 /* ---- write ---------------------------------------------------------------------------------------------------- */
 typedef exports_twinloop_gateway_driver_written_t written_t;
 
-static bool raw_of(const point_t *p, const written_t *value, uint8_t *raw) {
-  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER) return point_raw_integer(p, value->val.integer, raw);
-  return point_raw(p, value->val.real, raw);
+/* `raw`: in what the registers hold now, out what they shall hold. */
+static bool raw_of(const point_t *p, const written_t *value, int power, uint8_t *raw) {
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT) return point_raw_text(p, value->val.text.ptr, value->val.text.len, raw);
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_INTEGER) return point_raw_integer(p, value->val.integer, power, raw);
+  return point_raw(p, value->val.real, power, raw);
 }
 
 static bool coil_of(const point_t *p, const written_t *value, bool *on) {
@@ -300,11 +377,10 @@ static bool coil_of(const point_t *p, const written_t *value, bool *on) {
   return true;
 }
 
-static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, const char **why) {
-  uint8_t raw[8];
+static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, int power, uint8_t *raw, const char **why) {
   bool on;
   put16(pdu + 1, p->address);
-  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT) return *why = "registers and coils hold no text", 0;
+  if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT && p->kind != KIND_TEXT) return *why = "this point holds no text", 0;
   if (p->table == TABLE_COIL) {
     if (!coil_of(p, value, &on)) return *why = "value does not fit the coil", 0;
     pdu[0] = 5;
@@ -312,7 +388,7 @@ static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, 
     return 5;
   }
   if (p->table != TABLE_HOLDING) return *why = "read-only table", 0;
-  if (!raw_of(p, value, raw)) return *why = "value does not fit the register's type", 0;
+  if (!raw_of(p, value, power, raw)) return *why = "value does not fit the register's type", 0;
   if (p->width == 1) {
     pdu[0] = 6;
     memcpy(pdu + 3, raw, 2);
@@ -325,8 +401,25 @@ static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, 
   return 6u + 2u * p->width;
 }
 
+/* What a write has to know before: the other bits of its registers, the power of ten that scales it. */
+static exchange_t look(const point_t *p, uint8_t *raw, int *power, trouble_t *t) {
+  uint8_t reply[PDU_MAX + 1];
+  exchange_t r = EXCHANGE_OK;
+  if (p->table != TABLE_HOLDING) return r;
+  if (p->field) {
+    r = read_block(&(block_t){.first = p->address, .count = p->width, .table = p->table}, reply, t);
+    if (r == EXCHANGE_OK) memcpy(raw, reply + 2, 2u * p->width);
+  }
+  if (p->scaled_live && r == EXCHANGE_OK) {
+    r = read_block(&(block_t){.first = p->power, .count = 1, .table = p->table}, reply, t);
+    if (r == EXCHANGE_OK) *power = (int16_t)get16(reply + 2);
+  }
+  return r;
+}
+
 static bool write_point(uint16_t id, const written_t *value, error_t *err) {
-  uint8_t pdu[16], reply[PDU_MAX + 1];
+  uint8_t pdu[6 + 2 * TEXT_REGISTERS_MAX], reply[PDU_MAX + 1], raw[2 * TEXT_REGISTERS_MAX] = {0};
+  int power = 0;
   trouble_t t = {0};
   size_t n = 0, got = 0;
   const char *why = NULL;
@@ -338,7 +431,9 @@ static bool write_point(uint16_t id, const written_t *value, error_t *err) {
     err->val.no_such_point = id;
     return false;
   }
-  n = write_pdu(pdu, p, value, &why);
+  exchange_t before = look(p, raw, &power, &t);
+  if (before != EXCHANGE_OK) { d.errors++; fail(err, before, &t); return false; }
+  n = write_pdu(pdu, p, value, power, raw, &why);
   if (!n) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER; text_out(&err->val.other, why); return false; }
   exchange_t r = exchange(pdu, n, reply, &got, &t);
   if (r == EXCHANGE_OK && (got != 5 || memcmp(reply, pdu, 5))) { t.why = "echo"; r = EXCHANGE_MALFORMED; }

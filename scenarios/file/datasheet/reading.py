@@ -46,7 +46,7 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
             name,
             found.title,
             found.source,
-            _OF_MODBUS if any(point.type == TEXT for point in points) else EVERY,
+            _OF_MODBUS if any(point.type == TEXT or not point.readable for point in points) else EVERY,
             points,
             constants,
             step_ns=found.step,
@@ -156,7 +156,11 @@ def _point(document: Document, name: str, block: PointBlock, file: ModelFile) ->
         for key in ("table", "type", "order", "unit", "scale", "offset", "low", "high", "bits")
     }
     fields["address"] = block.address - file.addresses_from
-    fields["scale_from"] = block.scale_from or ""
+    if block.scale_from is not None:
+        power = file.points.get(block.scale_from)
+        if power is None:
+            raise document.error((*at, "scale-from"), unknown("point", block.scale_from, file.points))
+        fields |= {"scale_from": block.scale_from, "power_at": power.address - file.addresses_from}
     fields |= _access(document, at, block)
     if block.type == TEXT:
         if block.signal is not None:

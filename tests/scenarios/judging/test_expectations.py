@@ -10,6 +10,7 @@ import pytest
 from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expressions import ExpressionError, parse
 from twinloop.scenarios.judging.verdict import Verdict, exit_code, overall, worst
 from twinloop.scenarios.report.result import Result
@@ -264,3 +265,30 @@ def test_a_share_that_is_not_the_whole_never_reads_as_it() -> None:
     assert [show_ratio(one) for one in (1.0, 0.99992, 0.9996, 0.99949, 0.5, 0.0, 1.0001, 2.5, 1 - 1e-15)] == [
         "100 %", "99.99 %", "99.96 %", "99.9 %", "50 %", "0 %", "100.01 %", "250 %", "99.9999999999999 %",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "bound", "holds"),
+    [
+        ("==", 333 * 0.1, 33.3, True),  # 33.300000000000004
+        ("<=", 333 * 0.1, 33.3, True),
+        ("<", 333 * 0.1, 33.3, False),
+        ("!=", 333 * 0.1, 33.3, False),
+        (">=", 0.7 - 0.1, 0.6, True),  # 0.6 and 0.5999999999999999778
+        ("==", 33.3000001, 33.3, False),
+        ("==", float("inf"), 33.3, False),
+        ("<=", float("inf"), 33.3, False),
+        ("==", float("nan"), 33.3, False),
+        ("==", 2.0**53, 2**53 + 1, False),
+        ("==", 2**53 + 2, 2**53 + 1, False),
+        ("<", 2**60, 2**60 + 1, True),
+        ("==", 1_000_000_000_000, 1_000_000_000_001, False),
+        ("==", 1e14, 100_000_000_000_001, False),
+        ("==", 1e-300, 2e-300, False),
+        ("==", 0.0, 1e-300, False),
+    ],
+)
+def test_a_number_is_compared_to_what_a_double_can_tell(
+    operator: str, value: float, bound: float, holds: bool
+) -> None:
+    assert Expectation("", "last", "value", (), operator, bound).holds(value) is holds
