@@ -1,6 +1,6 @@
-"""The JSON Schema of a scenario file, for editors.
+"""The JSON Schemas of a scenario file and of a model file, for editors.
 
-Belongs here: what pydantic's own doesn't say of the file. Never: shapes (schema.py).
+Belongs here: what pydantic's own doesn't say of the files. Never: shapes (schema.py, datasheet/blocks.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twinloop.devices.catalogue import catalog
+from twinloop.scenarios.file.datasheet.blocks import ModelFile
 from twinloop.scenarios.file.schema import Scenario
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.quantities import KIND
@@ -29,6 +30,16 @@ def json_schema() -> dict[str, Any]:
     fleets["additionalProperties"] = False
     fleets.pop("propertyNames", None)
     _name_what_there_is(schema["$defs"])
+    _drop_internal_defaults(schema)
+    return schema
+
+
+def model_file_schema() -> dict[str, Any]:
+    """The JSON Schema of a model file."""
+    schema = ModelFile.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "twinloop model of a device, format 1"
+    schema["properties"]["response"]["anyOf"].insert(0, {"type": "string", "examples": ["20 ms"]})
     _drop_internal_defaults(schema)
     return schema
 

@@ -209,11 +209,7 @@ class ModelFile(Block):
     """a shipped model, whose constant registers, vendor and response time it has"""
     addresses_from: Literal[0, 1] = Field(default=0, alias="addresses-from")
     unit: Annotated[int, Field(ge=0, le=255)] | None = None
-    response: Annotated[
-        ResponseBlock,
-        BeforeValidator(_response),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/ResponseBlock"}]}),
-    ] | None = None  # fmt: skip
+    response: Annotated[ResponseBlock, BeforeValidator(_response)] | None = None
     functions: tuple[Annotated[int, Field(ge=1, le=127)], ...] = Field(default=(), strict=False)
     largest_read: Annotated[int, Field(ge=1, le=READ_MAX)] = Field(default=READ_MAX, alias="largest-read")
     holes: Literal["zero", "refused"] = "zero"
