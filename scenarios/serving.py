@@ -56,8 +56,8 @@ async def serve(
     broker: tuple[str, int] | None = None,
     seed: int | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve a scenario's devices, from now on, to whoever connects: Modbus TCP, RTU on pseudo-terminals, OPC
-    UA; MQTT devices publish to ``broker``.
+    """Serve a scenario's devices, from now on, to whoever connects: Modbus TCP and RTU over TCP, RTU and
+    ASCII on pseudo-terminals, OPC UA; MQTT devices publish to ``broker``.
 
     ``port``, ``opcua_port``: the first of each; 0: any that are free. Values move as in a run of the same
     ``seed``; the timeline's trouble happens.

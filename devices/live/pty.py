@@ -1,8 +1,8 @@
 """Serial lines without a plug: a pseudo-terminal each, which a client opens like any serial port.
 
 Belongs here: bytes and where a frame ends. Never: times on the wires (the line's model), what frames mean. A
-pseudo-terminal has no baud rate: bytes come at once, and a frame ends where its check sum holds, or where
-nothing more comes for ``SILENCE_S``.
+pseudo-terminal has no baud rate: bytes come at once, and an RTU frame ends where its check sum holds, or
+where nothing more comes for ``SILENCE_S``. An ASCII frame ends with CR LF.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import termios
 import tty
 from collections.abc import Callable
 
-from pymodbus.framer import FramerRTU
+from twinloop.devices.modbus.frames import (
+    ASCII_BYTES_MAX,
+    ASCII_END,
+    CHARACTER_PAUSE_MAX_NS,
+    RTU_BYTES_MAX,
+    rtu_body,
+)
 
-FRAME_BYTES_MIN, FRAME_BYTES_MAX = 4, 256
-"""MODBUS over Serial Line V1.02 section 2.5.1"""
 SILENCE_S = 0.02
 """after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own
 pauses aren't those of a wire"""
@@ -31,28 +35,46 @@ UNREAD_BYTES_MAX = 4096
 
 
 class Frames:
-    """Bytes in, frames out: ``heard`` gets each, ``met`` is told of limits."""
+    """Bytes in, frames out: ``heard`` gets each, ``met`` is told of limits. ``ascii``: the transmission mode,
+    else RTU."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None], on_limit: Callable[[str], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        heard: Callable[[bytes], None],
+        on_limit: Callable[[str], None],
+        ascii: bool = False,  # the standard's word
     ) -> None:
+        self._ascii = ascii
         self._loop, self._heard, self._on_limit = loop, heard, on_limit
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
         """Some of a frame, or one and more."""
-        self._buffer = (self._buffer + data)[: FRAME_BYTES_MAX + 1]
         self.close()
-        if whole(self._buffer):
+        if self._ascii:
+            self._feed_characters(data)
+            return
+        self._buffer = (self._buffer + data)[: RTU_BYTES_MAX + 1]
+        if rtu_body(self._buffer) is not None:
             self._end()
         else:
             self._timer = self._loop.call_later(SILENCE_S, self._end)
 
+    def _feed_characters(self, data: bytes) -> None:
+        *frames, rest = (self._buffer + data).split(ASCII_END)
+        for frame in frames:
+            self._buffer = frame + ASCII_END
+            self._end()
+        self._buffer = rest[: ASCII_BYTES_MAX + 1]
+        if rest:
+            self._timer = self._loop.call_later(CHARACTER_PAUSE_MAX_NS / 1e9, self._end)
+
     def _end(self) -> None:
         self._timer = None
         frame, self._buffer = self._buffer, b""
-        if len(frame) > FRAME_BYTES_MAX:
+        if len(frame) > (ASCII_BYTES_MAX if self._ascii else RTU_BYTES_MAX):
             self._on_limit("line-overlong")
         elif frame:
             self._heard(frame)
@@ -64,16 +86,22 @@ class Frames:
 
 
 class SerialLine:
-    """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits."""
+    """One line: ``path`` is what a client opens. ``heard`` gets each frame, ``met`` is told of limits.
+    ``ascii``: as of ``Frames``."""
 
-    def __init__(self, heard: Callable[[bytes], None], on_limit: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        heard: Callable[[bytes], None],
+        on_limit: Callable[[str], None],
+        ascii: bool = False,
+    ) -> None:
         self._on_limit = on_limit
         self._near, self._far = os.openpty()
         tty.setraw(self._far)  # its end stays open here: else a client that closes its own would end the line
         os.set_blocking(self._near, False)
         self.path = os.ttyname(self._far)
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames(self._loop, heard, on_limit)
+        self._frames = Frames(self._loop, heard, on_limit, ascii)
         self._written_s = 0.0
         self._loop.add_reader(self._near, self._read)
         self._freeing = self._loop.call_later(FREED_S, self._free)
@@ -106,10 +134,3 @@ class SerialLine:
         self._freeing.cancel()
         os.close(self._near)
         os.close(self._far)
-
-
-def whole(frame: bytes) -> bool:
-    """Does its check sum hold?"""
-    return len(frame) >= FRAME_BYTES_MIN and bool(
-        FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
-    )

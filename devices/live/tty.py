@@ -24,7 +24,7 @@ class Tty:
     """Opened at once; raises OSError when it can't be. ``heard`` gets each frame, ``lost`` is told when the
     port has gone: it is closed then.
 
-    ``framing``: of a character, e.g. ``8E1``.
+    ``framing``: of a character, e.g. ``8E1``; ``ascii``: the transmission mode, else RTU.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Tty:
         heard: Callable[[bytes], None],
         lost: Callable[[], None],
         on_limit: Callable[[str], None],
+        ascii: bool = False,  # the standard's word
     ) -> None:
         bits, parity, stop = (8, "N", 1) if _pseudo(path) else (int(framing[0]), framing[1], int(framing[2]))
         try:
@@ -44,7 +45,7 @@ class Tty:
         except (ValueError, termios.error) as error:  # a rate or a framing that the port hasn't got
             raise OSError(str(error)) from error
         self._loop, self._lost, self._on_limit = loop, lost, on_limit
-        self._frames = Frames(loop, heard, on_limit)
+        self._frames = Frames(loop, heard, on_limit, ascii)
         self._file = self._port.fileno()
         os.set_blocking(self._file, False)
         loop.add_reader(self._file, self._read)

@@ -13,12 +13,14 @@ from struct import Struct
 from typing import Any
 
 from pymodbus.constants import ExcCodes
-from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
+from twinloop.devices.modbus.frames import RtuRequests, ascii_body, rtu_body
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import Misbehaviour, Spread, in_order
 from twinloop.devices.model.profile import READ_MAX
+from twinloop.devices.model.protocols import ASCII, MBAP, RTU
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253
@@ -40,6 +42,14 @@ DEVIATIONS = (
     "12, 17, 20, 21, "
     "24 are unknown functions (pymodbus: one state a process)",
     "a datagram that isn't one whole request gets no answer (pymodbus: joins it to the next one)",
+    "RTU over TCP: a frame of an unknown function answers exception 01 (pymodbus: silence); half a request "
+    "is discarded after 100 ms (pymodbus: waits for the rest without end, and takes the next request for it)",
+    "ASCII: a colon begins a frame wherever it comes, and half a frame is discarded after 1 s, as section "
+    "2.5.2.1 says (pymodbus: what follows half a frame is lost with it); signs, blanks and other characters "
+    "that aren't hexadecimal digits make no frame (pymodbus: takes some in the LRC, raises for others in the "
+    "address)",
+    "ASCII: a frame has 513 characters at most (pymodbus: 516), and the line feed is never changed "
+    "(pymodbus: one delimiter a process)",
 )
 """where this server answers otherwise than pymodbus 3.16.1, which is otherwise taken as it is; each has a
 test"""
@@ -102,23 +112,28 @@ class _Context:
 
 class ModbusServer:
     """Answers for one device. ``respond_tcp`` takes one stream's bytes, ``respond_udp`` one datagram,
-    ``respond_rtu`` one frame.
+    ``respond_rtu`` and ``respond_ascii`` one frame of a line, ``respond_rtu_tcp`` a stream's bytes without
+    MBAP.
 
     ``beside``: another server of the same device, for a second client's connection: what is wrong with it is
     wrong with both.
-    ``unit_id``: by which it is known on this connection, if not by the device's own.
+    ``unit_id``: by which it is known on this connection, if not by the device's own. ``framing``: of its
+    streams, MBAP or RTU; ``respond`` is what answers them.
     """
 
     __slots__ = (
+        "_ascii",
         "_buffer",
         "_connections",
         "_context",
         "_decoder",
         "_plain",
+        "_requests",
         "_rtu",
         "_tcp",
         "device",
         "faults",
+        "framing",
         "slow_ns",
         "unit_id",
         "untouched",
@@ -126,13 +141,19 @@ class ModbusServer:
     )
 
     def __init__(
-        self, device: Device, beside: ModbusServer | None = None, unit_id: int | None = None
+        self,
+        device: Device,
+        beside: ModbusServer | None = None,
+        unit_id: int | None = None,
+        framing: str = MBAP,
     ) -> None:
         self.device = device
         self.unit_id = device.unit_id if unit_id is None else unit_id
         self._context = _Context(device)
         decoder = DecodePDU(True)
-        self._tcp, self._rtu = FramerSocket(decoder), FramerRTU(decoder)
+        self._tcp, self._rtu, self._ascii = FramerSocket(decoder), FramerRTU(decoder), FramerAscii(decoder)
+        self.framing: str = framing if beside is None else beside.framing
+        self._requests = RtuRequests()
         self._decoder = decoder
         self._buffer = b""
         profile = device.model.profile
@@ -158,7 +179,7 @@ class ModbusServer:
         for server in self._connections:
             server.slow_ns = 0
 
-    def _spoilt(self, answer: bytes, tcp: bool) -> bytes | None:
+    def _spoilt(self, answer: bytes, framing: str) -> bytes | None:
         """The answer after all faults, None for silence."""
         spoilt: bytes | None = answer
         self.slow_ns = 0
@@ -166,7 +187,7 @@ class ModbusServer:
             if spoilt is not None and fault.hits():
                 if fault.kind == "slow":
                     self.slow_ns += fault.amount
-                spoilt = fault.tcp(spoilt) if tcp else fault.rtu(spoilt)
+                spoilt = fault.spoil(spoilt, framing)
         self.untouched = spoilt == answer
         return spoilt
 
@@ -178,6 +199,13 @@ class ModbusServer:
     def reset(self) -> None:
         """A new connection: forget half a request."""
         self._buffer = b""
+        self._requests.clear()
+
+    def respond(self, data: bytes, now_ns: int) -> list[bytes] | None:
+        """``respond_tcp`` or ``respond_rtu_tcp``, by this server's framing."""
+        if self.framing == MBAP:
+            return self.respond_tcp(data, now_ns)
+        return self.respond_rtu_tcp(data, now_ns)
 
     def respond_tcp(self, data: bytes, now_ns: int) -> list[bytes] | None:
         """Answers to every whole request that ``data`` completes, in order; None: the peer must be
@@ -187,7 +215,7 @@ class ModbusServer:
             self._buffer = b""
             answer = self._answer_tcp(buffer, now_ns)  # one whole request of the usual length
             if self.faults:
-                spoilt = self._spoilt(answer, tcp=True)
+                spoilt = self._spoilt(answer, MBAP)
                 return [] if spoilt is None else [spoilt]
             return [answer]
         answers = []
@@ -199,7 +227,7 @@ class ModbusServer:
             if len(buffer) < length + 6:
                 break
             frame, buffer = buffer[: length + 6], buffer[length + 6 :]
-            spoilt = self._spoilt(self._answer_tcp(frame, now_ns), tcp=True)
+            spoilt = self._spoilt(self._answer_tcp(frame, now_ns), MBAP)
             if spoilt is not None:
                 answers.append(spoilt)
         self._buffer = buffer
@@ -221,23 +249,40 @@ class ModbusServer:
         if not whole or not MBAP_BYTES < size <= MBAP_BYTES + PDU_BYTES_MAX:
             return None
         answer = self._answer_tcp(datagram, now_ns)
-        return self._spoilt(answer, tcp=True) if self.faults else answer
+        return self._spoilt(answer, MBAP) if self.faults else answer
 
     def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
         """The answer to one RTU frame; None for silence: bad CRC, another unit, a broadcast."""
-        if (
-            not 4 <= len(frame) <= PDU_BYTES_MAX + 3
-            or FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") != frame[-2:]
-        ):
-            return None
-        unit = frame[0]
+        body = rtu_body(frame)
+        return None if body is None else self._framed(body, now_ns, RTU)
+
+    def respond_ascii(self, frame: bytes, now_ns: int) -> bytes | None:
+        """The answer to one ASCII frame, from its colon to CR LF; None for silence: a wrong LRC, no
+        hexadecimal digits, another unit, a broadcast."""
+        body = ascii_body(frame)
+        return None if body is None else self._framed(body, now_ns, ASCII)
+
+    def respond_rtu_tcp(self, data: bytes, now_ns: int) -> list[bytes]:
+        """Answers to every whole RTU frame that ``data`` completes in a stream without MBAP, in order. What
+        can't be one is discarded in silence, as by a device behind a converter."""
+        answers = []
+        for frame in self._requests.feed(data, now_ns):
+            answer = self._framed(frame[:-2], now_ns, RTU)
+            if answer is not None:
+                answers.append(answer)
+        return answers
+
+    def _framed(self, body: bytes, now_ns: int, framing: str) -> bytes | None:
+        """The answer to unit and PDU, as it goes out on a line; None for silence."""
+        unit = body[0]
         if unit not in (0, self.unit_id):
             return None
-        answer = self.respond_pdu(frame[1:-2], now_ns)
+        answer = self.respond_pdu(body[1:], now_ns)
         if not unit:
             return None
-        right: bytes = self._rtu.encode(answer, unit, 0)
-        return self._spoilt(right, tcp=False) if self.faults else right
+        framer = self._rtu if framing == RTU else self._ascii
+        right: bytes = framer.encode(answer, unit, 0)
+        return self._spoilt(right, framing) if self.faults else right
 
     # ---- one request -----------------------------------------------------------------------------
     def respond_pdu(self, pdu: bytes, now_ns: int) -> bytes:

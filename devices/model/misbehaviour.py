@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pymodbus.framer import FramerRTU
+from pymodbus.framer import FramerAscii, FramerRTU
 
 from twinloop.devices.model.profile import Response
+from twinloop.devices.model.protocols import ASCII, MBAP, RTU
 from twinloop.devices.model.signal import mixed
 
 _BUSY = 6
@@ -35,21 +36,12 @@ class Misbehaviour:
         self._asked += 1
         return mixed(self._key, self._asked) < self._share_word
 
-    def tcp(self, answer: bytes) -> bytes | None:
-        """The ADU that goes out instead, None for silence."""
-        spoil = _TCP.get(self.kind)
+    def spoil(self, answer: bytes, framing: str) -> bytes | None:
+        """The frame that goes out instead of the right one, None for silence."""
+        spoil = _OF_FRAMING[framing].get(self.kind)
         return (
             answer
-            if spoil is None or (len(answer) < _BYTES_MIN["tcp"] and self.kind not in _OF_ANY_BYTES)
-            else spoil(answer, self.amount)
-        )
-
-    def rtu(self, answer: bytes) -> bytes | None:
-        """The frame that goes out instead, None for silence."""
-        spoil = _RTU.get(self.kind)
-        return (
-            answer
-            if spoil is None or (len(answer) < _BYTES_MIN["rtu"] and self.kind not in _OF_ANY_BYTES)
+            if spoil is None or (len(answer) < _BYTES_MIN[framing] and self.kind not in _OF_ANY_BYTES)
             else spoil(answer, self.amount)
         )
 
@@ -71,7 +63,7 @@ class Spread(Misbehaviour):
         return True
 
 
-_BYTES_MIN = {"tcp": 9, "rtu": 5}
+_BYTES_MIN = {MBAP: 9, RTU: 5, ASCII: 11}
 """of an answer that a fault can be worked into: with a PDU of two bytes at least"""
 _OF_ANY_BYTES = ("silent", "truncated", "bad-crc")
 _STAGES = (
@@ -110,12 +102,27 @@ def _with_crc(body: bytes) -> bytes:
     return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
 
 
+def _body(frame: bytes) -> bytes:
+    """Unit and PDU of an ASCII frame; what an earlier fault has made of it has hexadecimal digits still."""
+    return bytes.fromhex(frame[1:-4].decode("ascii"))
+
+
+def _with_lrc(body: bytes) -> bytes:
+    lrc = FramerAscii.compute_LRC(body)
+    return b":" + (body + bytes((lrc,))).hex().upper().encode() + b"\r\n"
+
+
 def _exception_tcp(answer: bytes, code: int) -> bytes:
     return _mbap(answer, bytes((answer[7] | 0x80, code)))
 
 
 def _exception_rtu(answer: bytes, code: int) -> bytes:
     return _with_crc(bytes((answer[0], answer[1] | 0x80, code)))
+
+
+def _exception_ascii(answer: bytes, code: int) -> bytes:
+    unit, function = _body(answer)[:2]
+    return _with_lrc(bytes((unit, function | 0x80, code)))
 
 
 def _transaction(answer: bytes, amount: int) -> bytes:
@@ -128,6 +135,11 @@ def _unit_tcp(answer: bytes, amount: int) -> bytes:
 
 def _unit_rtu(answer: bytes, amount: int) -> bytes:
     return _with_crc(bytes((answer[0] % 247 + 1,)) + answer[1:-2])
+
+
+def _unit_ascii(answer: bytes, amount: int) -> bytes:
+    body = _body(answer)
+    return _with_lrc(bytes((body[0] % 247 + 1,)) + body[1:])
 
 
 _COUNTED = (1, 2, 3, 4, 23)
@@ -144,6 +156,17 @@ def _lie_rtu(answer: bytes, amount: int) -> bytes:
         if answer[1] in _COUNTED
         else answer
     )
+
+
+def _lie_ascii(answer: bytes, amount: int) -> bytes:
+    body = _body(answer)
+    if body[1] not in _COUNTED:
+        return answer
+    return _with_lrc(body[:2] + bytes(((body[2] + 2) % 256,)) + body[3:])
+
+
+def _lrc(answer: bytes, amount: int) -> bytes:
+    return answer[:-4] + f"{int(answer[-4:-2], 16) ^ 0xFF:02X}".encode() + answer[-2:]
 
 
 def _crc(answer: bytes, amount: int) -> bytes:
@@ -169,6 +192,16 @@ _RTU: dict[str, Spoil] = {
     "length-lie": _lie_rtu,
     "bad-crc": _crc,
 }
+_ASCII: dict[str, Spoil] = {
+    "silent": _silent,
+    "truncated": _truncated,
+    "busy": lambda answer, _: _exception_ascii(answer, _BUSY),
+    "exception": _exception_ascii,
+    "wrong-unit": _unit_ascii,
+    "length-lie": _lie_ascii,
+    "bad-crc": _lrc,
+}
+_OF_FRAMING = {MBAP: _TCP, RTU: _RTU, ASCII: _ASCII}
 
 KINDS: dict[str, str] = {
     "silent": "no answer",
@@ -179,12 +212,13 @@ KINDS: dict[str, str] = {
     "wrong-transaction": "another transaction id (Modbus TCP)",
     "wrong-unit": "another unit id (Modbus)",
     "length-lie": "a frame whose byte count is two too large",
-    "bad-crc": "a wrong CRC (Modbus RTU)",
+    "bad-crc": "a wrong check sum: CRC (Modbus RTU, also over TCP) or LRC (Modbus ASCII)",
     "service-fault": "a ServiceFault with the StatusCode `status` (OPC UA)",
     "session-kill": "the server has forgotten its sessions, or a share of them, once (OPC UA)",
 }
 """kind of misbehaviour -> what comes"""
-_MODBUS = ("modbus-tcp", "modbus-rtu")
+_SUMMED = ("modbus-rtu", "modbus-ascii", "modbus-rtu-over-tcp")
+_MODBUS = ("modbus-tcp", *_SUMMED)
 _ASKED = (*_MODBUS, "opcua")
 SPOKEN: dict[str, tuple[str, ...]] = {
     "silent": (*_ASKED, "mqtt"),
@@ -195,7 +229,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "wrong-transaction": ("modbus-tcp",),
     "wrong-unit": _MODBUS,
     "length-lie": _ASKED,
-    "bad-crc": ("modbus-rtu",),
+    "bad-crc": _SUMMED,
     "service-fault": ("opcua",),
     "session-kill": ("opcua",),
 }

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from twinloop.devices.model.nodes import node_address, node_id
 from twinloop.devices.model.points import Point
 
+MBAP, RTU, ASCII = "mbap", "rtu", "ascii"
+"""how a Modbus PDU is framed: MODBUS Messaging on TCP/IP V1.0b section 3.1.3; MODBUS over Serial Line V1.02
+sections 2.5.1 and 2.5.2"""
+
 
 def member(point: str) -> str:
     """The path of a point in a payload, in mqtt-driver's syntax."""
@@ -25,8 +29,9 @@ class DeviceProtocol:
     ``registers``: it carries raw numbers, which drivers scale; the others carry values in the point's unit.
     ``serial``: its devices share a line, else each has a host in a network. ``publishes``: its devices speak
     by themselves, to a broker; ``subscribable``: they may be subscribed to instead of polled;
-    ``datagrams``: they answer over UDP, too. ``scheme``: of the URL of a real device, with its registered
-    ``port``; empty: none can be attached.
+    ``datagrams``: they answer over UDP, too. ``framing``: of a Modbus PDU, MBAP, RTU or ASCII.
+    ``scheme``: of the URL of a real device, with its registered ``port`` (0: it has none); empty: none can be
+    attached.
     """
 
     name: str
@@ -37,6 +42,7 @@ class DeviceProtocol:
     publishes: bool = False
     subscribable: bool = False
     datagrams: bool = False
+    framing: str = ""
     scheme: str = ""
     port: int = 0
 
@@ -53,9 +59,24 @@ PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         DeviceProtocol(
-            "modbus-tcp", _register, _register, registers=True, datagrams=True, scheme="tcp", port=502
+            "modbus-tcp",
+            _register,
+            _register,
+            registers=True,
+            datagrams=True,
+            framing=MBAP,
+            scheme="tcp",
+            port=502,
         ),
-        DeviceProtocol("modbus-rtu", _register, _register, registers=True, serial=True, scheme="rtu"),
+        DeviceProtocol(
+            "modbus-rtu", _register, _register, registers=True, serial=True, framing=RTU, scheme="rtu"
+        ),
+        DeviceProtocol(
+            "modbus-ascii", _register, _register, registers=True, serial=True, framing=ASCII, scheme="ascii"
+        ),
+        DeviceProtocol(
+            "modbus-rtu-over-tcp", _register, _register, registers=True, framing=RTU, scheme="rtu+tcp"
+        ),
         DeviceProtocol("opcua", node_address, node_id, subscribable=True, scheme="opc.tcp", port=4840),
         DeviceProtocol("mqtt", _member, _member, publishes=True),
     )

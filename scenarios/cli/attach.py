@@ -37,7 +37,7 @@ def attach(
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
 ) -> int:
     """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT],
-    rtu:///dev/ttyX[?unit=N], opc.tcp://HOST[:PORT]/.
+    rtu:///dev/ttyX[?unit=N], ascii:///dev/ttyX[?unit=N], rtu+tcp://HOST:PORT[/UNIT], opc.tcp://HOST[:PORT]/.
 
     The clock is the wall's (clock wire). CPU time and uplink stay modelled; exit codes are those of run.
     """

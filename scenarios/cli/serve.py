@@ -35,7 +35,9 @@ _Host = Annotated[
 ]
 _Port = Annotated[
     int,
-    typer.Option(help="first Modbus TCP port; 0: any that are free", min=0, max=65_535, metavar="BASE"),
+    typer.Option(
+        help="first port of Modbus over TCP; 0: any that are free", min=0, max=65_535, metavar="BASE"
+    ),
 ]
 _OpcUaPort = Annotated[
     int, typer.Option(help="first OPC UA port; 0: any that are free", min=0, max=65_535, metavar="BASE")
@@ -94,8 +96,8 @@ def serve(
     begin: _Begin = None,
     lasts: _Lasts = None,
 ) -> int:
-    """Serve a scenario's devices to real clients: Modbus TCP, RTU on pseudo-terminals, OPC UA; MQTT devices
-    publish to a broker.
+    """Serve a scenario's devices to real clients: Modbus TCP and RTU over TCP, RTU and ASCII on
+    pseudo-terminals, OPC UA; MQTT devices publish to a broker.
 
     Values move as in a run of the same seed; the timeline's trouble happens on the wire, from the moment at
     which serving begins. With --judge a gateway that isn't ours is judged by what arrives at the broker

@@ -6,7 +6,8 @@ address by which a driver's own sockets reach it (sim/wasi/hosts.py).
 
 from __future__ import annotations
 
-from twinloop.scenarios.export.frames import Host
+from twinloop.devices.model.protocols import MBAP
+from twinloop.scenarios.export.frames import RTU_PORT, Host
 from twinloop.sim.field.connection import Connection
 from twinloop.sim.field.datagrams import Datagrams
 from twinloop.sim.field.mqtt_site import MqttPort, Publisher
@@ -117,7 +118,9 @@ class Addresses:
             return int(at[1])
         if isinstance(owner, Datagrams):
             return granted_port(self._spec, index, "udp")
-        return granted_port(self._spec, index, "tcp") if isinstance(owner, Connection) else MODBUS_PORT
+        if isinstance(owner, Connection):
+            return granted_port(self._spec, index, "tcp")
+        return MODBUS_PORT if self._spec.devices[index].speaks.framing == MBAP else RTU_PORT
 
     def _own(self, address: bytes) -> Host:
         last = self._last.get(address, LAST_PORT)

@@ -144,7 +144,9 @@ class Shown:
                 described = f"serial line {line.name}, {line.timing.rate_bd} Bd"
                 seen = _Seen(file.interface(UPPER_PDU, line.name, described, about))
                 self._seen[line.name] = seen
-                self._watch_line(line, seen, units, frames.SerialTags(_FIRST_LINE_PORT + number))
+                self._watch_line(
+                    line, seen, units, frames.SerialTags(_FIRST_LINE_PORT + number, line.timing.ascii)
+                )
 
     # ---- who speaks ------------------------------------------------------------------------------
     def _opened(self, made: Any) -> None:
@@ -167,7 +169,7 @@ class Shown:
 
         def carry(way: Way, frame: bytes, burst: Burst) -> bytes | None:
             arrived = plain(way, frame, burst)
-            unit = frame[0] if frame else 0
+            unit = line.unit(frame)
             if unit in units or unit not in line.devices:  # the latter are for all, or nonsense
                 seen.offered += 1
                 self._line_frame(seen, tags, way.up, frame, arrived, burst.garbled)

@@ -28,7 +28,8 @@ _TAG_READER, _TAG_PORT_KIND, _TAG_FROM, _TAG_TO, _TAG_END = 12, 24, 25, 26, 0
 """exported_pdu_tlvs.h: which dissector; a kind of ports; ports"""
 _PORTS_OF_TCP = 2
 RTU_PORT = 5020
-"""in front of a serial frame: who has it answers; Wireshark tells requests from answers by it"""
+"""in front of a serial frame, and of a device that speaks RTU over TCP: who has it answers; Wireshark tells
+requests from answers by it, and takes such a connection for RTU (mbrtu.tcp.port)"""
 
 
 class Host(NamedTuple):
@@ -85,10 +86,10 @@ def _tagged(tag: int, value: bytes) -> bytes:
     return _TAG.pack(tag, len(value)) + value
 
 
-def _tags(sender: int, receiver: int) -> bytes:
+def _tags(reader: bytes, sender: int, receiver: int) -> bytes:
     return b"".join(
         (
-            _tagged(_TAG_READER, b"mbrtu\0\0\0"),
+            _tagged(_TAG_READER, reader.ljust(8, b"\0")),
             _tagged(_TAG_PORT_KIND, _PORTS_OF_TCP.to_bytes(4, "big")),
             _tagged(_TAG_FROM, sender.to_bytes(4, "big")),
             _tagged(_TAG_TO, receiver.to_bytes(4, "big")),
@@ -99,7 +100,9 @@ def _tags(sender: int, receiver: int) -> bytes:
 
 class SerialTags:
     """What stands in front of each frame of a serial line. ``port``: of who asks, another one for each line;
-    by it Wireshark finds the request to an answer."""
+    by it Wireshark finds the request to an answer. ``ascii``: Wireshark reads no Modbus ASCII, and shows the
+    characters."""
 
-    def __init__(self, port: int) -> None:
-        self.request, self.answer = _tags(port, RTU_PORT), _tags(RTU_PORT, port)
+    def __init__(self, port: int, ascii: bool) -> None:  # the standard's word
+        reader = b"data" if ascii else b"mbrtu"
+        self.request, self.answer = _tags(reader, port, RTU_PORT), _tags(reader, RTU_PORT, port)

@@ -116,9 +116,9 @@ class Fleet(Block):
     twin: str | None = None
     """A file `recording/FILE.csv` beside the scenario: the devices start with the state that the recording
     ends with. Left out: the model's own start. Not if `device` is a recording."""
-    protocol: Literal["modbus-tcp", "modbus-rtu", "opcua", "mqtt"]
-    """The protocol that the devices speak; the device model must support it. `modbus-rtu` needs a link with
-    `serial`, the others need a network link."""
+    protocol: Literal["modbus-tcp", "modbus-rtu", "modbus-ascii", "modbus-rtu-over-tcp", "opcua", "mqtt"]
+    """The protocol that the devices speak; the device model must support it. `modbus-rtu` and `modbus-ascii`
+    need a link with `serial`, the others need a network link. All devices of a serial line speak the same."""
     count: Annotated[int, Field(ge=1, le=20_000)] = 1
     """How many devices the fleet has. They are named `fleet/1` to `fleet/count`. One serial line holds at
     most 247 devices."""
@@ -144,8 +144,8 @@ class Fleet(Block):
     """What happens when a poll is due while the one before still runs. `skip`: it is missed; `queue`: one may
     wait, more are missed. Only for devices that are polled."""
     link: Name
-    """Name of the link to the devices: one with `serial` for `modbus-rtu`, a network link for all other
-    protocols. It can't be a link for heartbeats."""
+    """Name of the link to the devices: one with `serial` for `modbus-rtu` and `modbus-ascii`, a network link
+    for all other protocols. It can't be a link for heartbeats."""
     gateway: Name
     """Name of the gateway that reads the devices. For a pair, name the gateway that leads at the start, not
     the standby."""
@@ -212,16 +212,21 @@ class Link(Degradation):
     """Start from the figures of this preset (`twinloop list links`); the other keys of the link replace
     single figures. Left out: no delay, no loss, no rate limit. Not for serial lines."""
     serial: Baud | None = None
-    """Speed of the serial lines (RS-485, Modbus RTU), 300 Bd to 4000 kBd. It makes the link a group of serial
-    lines. Left out: the link is a network."""
+    """Speed of the serial lines (RS-485, Modbus RTU or ASCII), 300 Bd to 4000 kBd. It makes the link a group
+    of serial lines. Left out: the link is a network."""
+    bits: Annotated[int, Field(ge=7, le=8)] | None = None
+    """Number of data bits per character. 7 is for `modbus-ascii` alone. Left out: 7 for `modbus-ascii`, 8 for
+    `modbus-rtu`. Needs `serial`."""
     parity: Literal["none", "even", "odd"] | None = None
     """Parity of each character. With `even` or `odd` a receiver discards a damaged frame silently. Left out
-    or `none`: not checked, a damaged frame has a wrong CRC. Needs `serial`."""
+    or `none`: not checked, a damaged frame has a wrong check sum. Needs `serial`."""
     stop: Annotated[int, Field(ge=1, le=2)] | None = None
-    """Number of stop bits per character. 1 without a checked `parity` makes a character 10 bits long,
-    otherwise it is 11; 2 can't be combined with parity. Left out: 11 bits. Needs `serial`."""
+    """Number of stop bits per character. With 8 data bits, 1 without a checked `parity` makes a character 10
+    bits long, otherwise it is 11; with 7 it is 9 or 10. 2 can't be combined with parity. Left out: 11 or 10
+    bits. Needs `serial`."""
     turnaround: Duration | None = None
-    """Extra time after the request and after the answer, in addition to the gap of 3.5 characters. Left out:
+    """Extra time after the request and after the answer, in addition to the gap of 3.5 characters, which
+    Modbus ASCII hasn't got. Left out:
     none. Needs `serial`."""
     lines: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many serial lines the link has. Devices are given to the lines in turn, at most 247 to one line.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from twinloop.devices.model.protocols import ASCII, PROTOCOLS
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.document import Location
@@ -72,38 +73,58 @@ def idle_keys(block: schema.Degradation, model: LinkModel) -> list[tuple[str, st
     return out
 
 
+def _data_bits(loaded: Loaded, name: str, link: schema.Link) -> tuple[int, bool]:
+    """(of a character, do its devices speak ASCII?); raises ScenarioError when bytes don't fit."""
+    found = [fleet.protocol for fleet in loaded.scenario.fleets.values() if fleet.link == name]
+    speaks_ascii = bool(found) and PROTOCOLS[found[0]].framing == ASCII
+    bits = link.bits or (7 if speaks_ascii else 8)
+    if bits == 7 and not speaks_ascii:
+        raise loaded.document.error(
+            ("links", name, "bits"),
+            "a character of 7 data bits has no room for a byte of modbus-rtu; 7 is for lines whose devices "
+            "speak modbus-ascii: 8, or leave it out",
+        )
+    return bits, speaks_ascii
+
+
+def _serial_spec(loaded: Loaded, name: str, link: schema.Link, rate_bd: int) -> LinkSpec:
+    """Serial lines; raises ScenarioError."""
+    at: Location = ("links", name)
+    if link.preset is not None:
+        raise loaded.document.error(
+            (*at, "preset"), "a serial line has no preset; leave preset or serial out"
+        )
+    for key in not_on_a_line(link):
+        raise loaded.document.error(
+            (*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply"
+        )
+    checked = link.parity in ("even", "odd")
+    if checked and link.stop == 2:
+        raise loaded.document.error(
+            (*at, "stop"),
+            "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section 2.5.1)",
+        )
+    data_bits, speaks_ascii = _data_bits(loaded, name, link)
+    bits = data_bits + (2 if not checked and link.stop == 1 else 3)
+    model = replace(LinkModel(), **model_changes(link))
+    for key, why in idle_keys(link, model):
+        raise loaded.document.error((*at, key), why)
+    letter = {"even": "E", "odd": "O", "none": "N"}.get(
+        link.parity or ("even" if link.stop is None else "none")
+    )
+    # nothing said: even parity (sections 2.5.1, 2.5.2)
+    framing = f"{data_bits}{letter}{1 if letter != 'N' or bits == data_bits + 2 else 2}"
+    return LinkSpec(
+        name, model, rate_bd, link.lines or 1, bits, link.turnaround or 0, checked, framing, speaks_ascii
+    )
+
+
 def link_spec(loaded: Loaded, name: str, link: schema.Link) -> LinkSpec:
     """A link of a world; raises ScenarioError."""
     at: Location = ("links", name)
     if link.serial is not None:
-        if link.preset is not None:
-            raise loaded.document.error(
-                (*at, "preset"), "a serial line has no preset; leave preset or serial out"
-            )
-        for key in not_on_a_line(link):
-            raise loaded.document.error(
-                (*at, key), f"a serial line has no {key}; only loss, correlation, bursts and corrupt apply"
-            )
-        checked = link.parity in ("even", "odd")
-        if checked and link.stop == 2:
-            raise loaded.document.error(
-                (*at, "stop"),
-                "a character has a parity bit or a second stop bit (MODBUS over Serial Line V1.02 section "
-                "2.5.1)",
-            )
-        bits = 10 if not checked and link.stop == 1 else 11
-        model = replace(LinkModel(), **model_changes(link))
-        for key, why in idle_keys(link, model):
-            raise loaded.document.error((*at, key), why)
-        letter = {"even": "E", "odd": "O", "none": "N"}.get(
-            link.parity or ("even" if link.stop is None else "none")
-        )
-        # nothing said: even parity (section 2.5.1)
-        framing = f"8{letter}{1 if letter != 'N' or bits == 10 else 2}"
-        return LinkSpec(
-            name, model, link.serial, link.lines or 1, bits, link.turnaround or 0, checked, framing
-        )
-    for key in ("parity", "stop", "turnaround", "lines"):
+        return _serial_spec(loaded, name, link, link.serial)
+    for key in ("bits", "parity", "stop", "turnaround", "lines"):
         if getattr(link, key) is not None:
             raise loaded.document.error(
                 (*at, key), f'{key} belongs to a serial line; add serial: "9600 Bd" or leave it out'

@@ -17,9 +17,8 @@ from twinloop.sim.network.serial_line import LineTiming
 GAP_REGISTERS = 8
 BLOCK_REGISTERS = 125
 """modbus-driver's defaults for ``gap`` and ``block``"""
-_RTU_REQUEST_BYTES = 8
-_RTU_REPLY_BYTES = 5
-"""unit, function, byte count, CRC around the data"""
+_REQUEST_BYTES, _REPLY_BYTES = 6, 3
+"""unit, function, address, count; unit, function, byte count around the data. In front of the check sum"""
 
 
 def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK_REGISTERS) -> list[int]:
@@ -72,7 +71,9 @@ def _registers(table: str, count: int) -> int:
 def poll_ns(timing: LineTiming, device: DeviceSpec, reads: list[int]) -> int:
     """How long one poll of a device occupies its line when nothing goes wrong."""
     return sum(
-        timing.exchange_ns(_RTU_REQUEST_BYTES, _RTU_REPLY_BYTES + 2 * registers, device.response_ns)
+        timing.exchange_ns(
+            timing.framed(_REQUEST_BYTES), timing.framed(_REPLY_BYTES + 2 * registers), device.response_ns
+        )
         for registers in reads
     )
 

@@ -109,13 +109,8 @@ class FleetPlanner:
         named(self._loaded, "gateway", fleet.gateway, self._scenario.gateways, (*at, "gateway"))
         named(self._loaded, "component", fleet.driver, self._scenario.components, (*at, "driver"))
         period = self._period(fleet, at)
-        serial, speaks = link.serial is not None, PROTOCOLS[fleet.protocol]
-        if serial != speaks.serial:
-            wants = "a serial line (serial: ...)" if speaks.serial else "a network link"
-            raise self._loaded.document.error(
-                (*at, "link"),
-                f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}',
-            )
+        serial = link.serial is not None
+        self._medium(name, fleet, serial)
         lines = link.lines or 1
         response = fleet.response
         if response is None:
@@ -159,6 +154,29 @@ class FleetPlanner:
                 )
             )
         return out
+
+    def _medium(self, name: str, fleet: schema.Fleet, serial: bool) -> None:
+        """Does the protocol go over that link, and with who else is on it?"""
+        at: Location = ("fleets", name)
+        speaks = PROTOCOLS[fleet.protocol]
+        if serial != speaks.serial:
+            wants = "a serial line (serial: ...)" if speaks.serial else "a network link"
+            framed = [one.name for one in PROTOCOLS.values() if one.framing and one.serial == serial]
+            cure = f"; devices there speak {' or '.join(framed)}" if speaks.framing else ""
+            raise self._loaded.document.error(
+                (*at, "link"),
+                f'{fleet.protocol} needs {wants}, "{fleet.link}" is {"serial" if serial else "none"}{cure}',
+            )
+        for other, block in self._scenario.fleets.items() if serial else ():
+            if other == name:
+                break
+            if block.link == fleet.link and block.protocol != fleet.protocol:
+                raise self._loaded.document.error(
+                    (*at, "protocol"),
+                    f'the devices of {other} speak {block.protocol} on "{fleet.link}"; all devices of a line '
+                    f"have one transmission mode (MODBUS over Serial Line V1.02 section 2.5): say "
+                    f"{block.protocol} here, or another link",
+                )
 
     def _period(self, fleet: schema.Fleet, at: Location) -> int:
         """How often its devices are polled, publish, or are sampled."""

@@ -29,7 +29,8 @@ STOP_S = 20.0
 @dataclass(frozen=True)
 class Address:
     """Where a device is. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``,
-    ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
+    ``ascii:///dev/pts/3?unit=1``, ``rtu+tcp://host:port/unit``, ``opc.tcp://host:port/`` or
+    ``mqtt://host:port/topic``."""
 
     device: str
     protocol: str
@@ -49,7 +50,7 @@ class Address:
     def unit(self) -> int:
         """Of Modbus; 0 for other protocols."""
         parts = urlsplit(self.url)
-        if parts.scheme == "tcp":
+        if parts.scheme in ("tcp", "rtu+tcp"):
             return int(parts.path.strip("/") or 0)
         return int(parse_qs(parts.query).get("unit", ["0"])[0])
 

@@ -23,7 +23,10 @@ SCHEMES = {speaks.scheme: speaks for speaks in PROTOCOLS.values() if speaks.sche
 UNIT_MAX = 247
 NODES_NAMED = 3
 """of those that a server lacks"""
-_FORMS = "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N] or opc.tcp://host[:port][/path]"
+_FORMS = (
+    "tcp://host[:port][/unit], rtu:///dev/ttyX[?unit=N], ascii:///dev/ttyX[?unit=N], "
+    "rtu+tcp://host:port[/unit] or opc.tcp://host[:port][/path]"
+)
 
 
 def places(given: list[str], map_file: Path | None) -> dict[str, str]:
@@ -200,7 +203,7 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         raise wrong(f"{device.name} speaks {device.protocol}, not {SCHEMES[parts.scheme].name}")
     if parts.username is not None or parts.fragment:
         raise wrong(f"expected {_FORMS}, without user or fragment")
-    if parts.scheme == "rtu":
+    if device.speaks.serial:
         asked = parse_qs(parts.query, keep_blank_values=True)
         if host or not parts.path.strip("/") or [*asked] not in ([], ["unit"]):
             raise wrong(f"expected {_FORMS}")
@@ -211,7 +214,9 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         )
     if not host or parts.query or port == 0:
         raise wrong(f"expected {_FORMS}")
-    unit = _unit(parts.path.strip("/") or "1", wrong) if parts.scheme == "tcp" else device.unit_id
+    if port is None and not device.speaks.port:
+        raise wrong(f"expected a port: {device.protocol} has no registered one; {_FORMS}")
+    unit = _unit(parts.path.strip("/") or "1", wrong) if device.speaks.registers else device.unit_id
     return unit, PlaceSpec(url, host, port or device.speaks.port)
 
 

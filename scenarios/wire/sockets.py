@@ -129,6 +129,7 @@ class Sockets:
                 path=place.path,
                 rate_bd=link.serial_bd,
                 framing=link.framing,
+                ascii=link.ascii,
                 heard=lambda frame: self._enter(heard, frame),
                 lost=lambda: self._enter(lost),
                 on_limit=self._limit_met,

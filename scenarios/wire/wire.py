@@ -23,7 +23,7 @@ from twinloop.scenarios.wire.hil import Hil, Observer
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.serving.broker import North
-from twinloop.sim.serving.modbus import LineCaller, ModbusCaller
+from twinloop.sim.serving.modbus import LineCaller, ModbusCaller, RtuCaller
 from twinloop.sim.serving.mqtt import Sender
 from twinloop.sim.serving.opcua import OpcUaCaller
 from twinloop.sim.serving.plant import ServedPlant
@@ -42,7 +42,8 @@ MQTT_PORT = 1883
 @dataclass(frozen=True)
 class Endpoint:
     """Where a device is found. ``url``: ``tcp://host:port/unit``, ``rtu:///dev/pts/3?unit=1``,
-    ``opc.tcp://host:port/`` or ``mqtt://host:port/topic``."""
+    ``ascii:///dev/pts/3?unit=1``, ``rtu+tcp://host:port/unit``, ``opc.tcp://host:port/`` or
+    ``mqtt://host:port/topic``."""
 
     device: str
     protocol: str
@@ -210,6 +211,16 @@ class Wire:
                         f"tcp://{_shown(host)}:{bound}/{unit}",
                     )
                 )
+        for index in self._of("modbus-rtu-over-tcp"):
+
+            def accept_rtu(client: TcpConnection, index: int = index) -> RtuCaller:
+                return RtuCaller(self.plant, index, client.write, client.hang_up)
+
+            bound = await self._listen(accept_rtu, host, port, "--port")
+            port = port and bound + 1
+            device = self.plant.spec.devices[index]
+            url = f"{device.speaks.scheme}://{_shown(host)}:{bound}/1"
+            found.append(Endpoint(device.name, device.protocol, url))
         return found
 
     async def _open_opcua(self, host: str, port: int) -> list[Endpoint]:
@@ -250,22 +261,20 @@ class Wire:
 
     def _open_lines(self) -> list[Endpoint]:
         lines: dict[tuple[str, int], list[int]] = {}
-        for index in self._of("modbus-rtu"):
+        for index in self._of("modbus-rtu") + self._of("modbus-ascii"):
             device = self.plant.spec.devices[index]
             lines.setdefault((device.link, device.line), []).append(index)
         found = []
         for some in lines.values():
             callers: list[LineCaller] = []
-            line = SerialLine(partial(self._from_line, callers), self.plant.limit_met)
-            callers.append(
-                LineCaller(
-                    self.plant, self.plant.field.line(self.plant.spec.devices[some[0]]), some, line.write
-                )
-            )
+            wires = self.plant.field.line(self.plant.spec.devices[some[0]])
+            line = SerialLine(partial(self._from_line, callers), self.plant.limit_met, wires.timing.ascii)
+            callers.append(LineCaller(self.plant, wires, some, line.write))
             self._lines.append(line)
             for index in some:
                 device = self.plant.spec.devices[index]
-                found.append(Endpoint(device.name, "modbus-rtu", f"rtu://{line.path}?unit={device.unit_id}"))
+                url = f"{device.speaks.scheme}://{line.path}?unit={device.unit_id}"
+                found.append(Endpoint(device.name, device.protocol, url))
         return found
 
     @staticmethod

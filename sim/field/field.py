@@ -124,7 +124,7 @@ class Field:
         if spec.place is not None:
             return Absent(device)
         if spec.speaks.registers:
-            return ModbusServer(device)
+            return ModbusServer(device, framing=spec.speaks.framing)
         if not spec.speaks.publishes:
             return self._opcua(device, spec)
         speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)

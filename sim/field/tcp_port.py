@@ -259,7 +259,7 @@ class TcpPort:
         stream = self._stream
         if stream is None:
             return
-        answers = self.server.respond_tcp(data, self._env.now)
+        answers = self.server.respond(data, self._env.now)
         if answers is None:
             stream.break_off()
             return

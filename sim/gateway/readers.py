@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twinloop.devices.model.protocols import ASCII, MBAP
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.field.field import Field, client_of
 from twinloop.sim.field.files import Client
@@ -138,9 +139,9 @@ class Readers:
             return NodeWitness(*self._node_looks(index))
         witness = ModbusWitness(self._field.servers[index].device, spec.place is not None)
         if isinstance(port, AttachedPort):
-            port.on_exchange = witness.heard_tcp
+            port.on_exchange = witness.heard_tcp if spec.speaks.framing == MBAP else witness.heard_rtu_tcp
         elif isinstance(port, AttachedSerialPort):
-            port.on_exchange = witness.heard_rtu
+            port.on_exchange = witness.heard_ascii if spec.speaks.framing == ASCII else witness.heard_rtu
         else:
             assert isinstance(port, TcpPort | SerialPort)
             port.server.witnesses = (*port.server.witnesses, witness.looks.append)

@@ -63,7 +63,8 @@ class LinkSpec:
     """A network link, or serial lines (``serial_bd`` set: then ``lines`` of them, and the model's loss and
     corruption apply).
 
-    ``parity``: is it checked; ``character_bits`` 10 or 11; ``framing``: the same, as a real port is told.
+    ``parity``: is it checked; ``character_bits`` 9 to 11; ``framing``: the same, as a real port is told;
+    ``ascii``: the lines' transmission mode, else RTU.
     """
 
     name: str
@@ -74,6 +75,7 @@ class LinkSpec:
     turnaround_ns: int = 0
     parity: bool = False
     framing: str = "8E1"
+    ascii: bool = False
 
     @property
     def timing(self) -> LineTiming | None:
@@ -81,7 +83,14 @@ class LinkSpec:
         return (
             None
             if self.serial_bd is None
-            else LineTiming(self.serial_bd, self.character_bits, self.turnaround_ns, self.parity)
+            else LineTiming(
+                self.serial_bd,
+                self.character_bits,
+                self.turnaround_ns,
+                self.parity,
+                int(self.framing[0]),
+                self.ascii,
+            )
         )
 
 

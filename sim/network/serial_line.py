@@ -2,10 +2,12 @@
 wires at once is garbled.
 
 Belongs here: baud timing, gaps, turn-around, the wires, the devices on them. Never: a driver's side
-(serial_port.py), what frames mean. MODBUS over Serial Line V1.02 section 2.5.1: 11 bits a character (10 where
-somebody has left out the second stop bit), 3.5 characters of silence between frames, fixed at 1750 us above
-19200 Bd. A character with a wrong parity bit is discarded by the receiver, and its frame with
-it: then a damaged frame is silence. The queue in front of the line is part of the exchange: stage ``bus``.
+(serial_port.py), what frames mean. MODBUS over Serial Line V1.02 section 2.5.1, RTU: 11 bits a character (10
+where somebody has left out the second stop bit), 3.5 characters of silence between frames, fixed at 1750 us
+above 19200 Bd. Section 2.5.2, ASCII: two characters a byte, of 10 bits each with seven data bits; a frame is
+from a colon to CR LF, with no silence around it. A character with a wrong parity bit is discarded by the
+receiver, and its frame with it: then a damaged frame is silence. The queue in front of the line is part of
+the exchange: stage ``bus``.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from twinloop.devices.modbus.frames import AsciiFrames, ascii_body
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.sim.kernel.clock import US, Environment, S
 from twinloop.sim.kernel.random import RandomStreams
@@ -32,12 +35,15 @@ LINE_FULL = 0.98
 @dataclass(frozen=True, slots=True)
 class LineTiming:
     """Times of a line at ``rate_bd``. ``turnaround_ns``: what each change of direction costs beside the gap;
-    ``parity``: is it checked?"""
+    ``parity``: is it checked? ``data_bits`` of a character, 7 or 8; ``ascii``: the transmission mode, else
+    RTU."""
 
     rate_bd: int
     character_bits: int = CHARACTER_BITS
     turnaround_ns: int = 0
     parity: bool = False
+    data_bits: int = 8
+    ascii: bool = False
 
     @property
     def character_ns(self) -> int:
@@ -46,12 +52,19 @@ class LineTiming:
 
     @property
     def gap_ns(self) -> int:
-        """3.5 characters of silence."""
+        """3.5 characters of silence; none in ASCII, whose frames end with a character."""
+        if self.ascii:
+            return 0
         return (
             GAP_FIXED_NS
             if self.rate_bd > GAP_FIXED_ABOVE_BD
             else 7 * self.character_bits * S // (2 * self.rate_bd)
         )
+
+    def framed(self, size_bytes: int) -> int:
+        """How many characters unit and PDU of that size are: in RTU one a byte, and the CRC; in ASCII two a
+        byte, the LRC's too, colon, CR LF."""
+        return 1 + 2 * (size_bytes + 1) + 2 if self.ascii else size_bytes + 2
 
     def frame_ns(self, size_bytes: int) -> int:
         """A frame without its gap."""
@@ -113,7 +126,11 @@ class LineDevice:
         if self.busy:
             return False
         env, server = self._line.env, self.server
-        answer = server.respond_rtu(request, env.now)
+        answer = (
+            server.respond_ascii(request, env.now)
+            if self._line.timing.ascii
+            else server.respond_rtu(request, env.now)
+        )
         if answer is None:
             return False
         self.busy = True
@@ -202,6 +219,8 @@ class Line:
         self.devices: dict[int, list[LineDevice]] = {}
         """unit id -> who has it"""
         self.listeners: list[LineListener] = []
+        self._heard = AsciiFrames()
+        """what devices make of characters, in ASCII"""
         self._on_wire: list[Burst] = []
         self.occupancy = Occupancy(env)
         self.exchanges = self.timeouts = self.collisions = 0
@@ -244,22 +263,54 @@ class Line:
         return self.damaged(frame) if arrivals[0][1] or burst.garbled else frame
 
     def damaged(self, frame: bytes) -> bytes | None:
-        """The frame with a flipped bit: no CRC holds then, and no parity bit."""
+        """The frame with a flipped bit: no check sum holds then, and no parity bit. (Of an ASCII digit it may
+        be the one that makes a small letter of a capital one, which means the same.)"""
         if self.timing.parity:
             return None
-        bit = self.noise.below(8 * len(frame))
+        bits = self.timing.data_bits
+        bit = self.noise.below(bits * len(frame))
         damaged = bytearray(frame)
-        damaged[bit >> 3] ^= 1 << (bit & 7)
+        damaged[bit // bits] ^= 1 << (bit % bits)
         return bytes(damaged)
+
+    def pdu(self, frame: bytes) -> bytes:
+        """Of a frame that is right, in this line's mode."""
+        body = ascii_body(frame) if self.timing.ascii else frame[:-2]
+        return b"" if body is None else body[1:]
+
+    def unit(self, frame: bytes) -> int | None:
+        """To or of whom a frame is; None when it can't be told."""
+        if not self.timing.ascii:
+            return frame[0] if frame else None
+        body = ascii_body(frame)
+        return None if body is None else body[0]
 
     def ask(self, frame: bytes | None, done: Callable[[], None]) -> bool:
         """A frame has come to all devices, 3.5 characters after its end; will one of them answer? Then
         ``done`` is called when that has passed."""
         if not frame:
             return False
-        if frame[0]:
+        if not self.timing.ascii:
+            return self._ask(frame, frame[0], done)
+        now = self.env.now
+        frames = self._heard.feed(frame, now - self.timing.frame_ns(len(frame)), now)
+        afoot = 0
+
+        def passed() -> None:  # one transmission may hold several frames
+            nonlocal afoot
+            afoot -= 1
+            if not afoot:
+                done()
+
+        for one in frames:
+            unit = self.unit(one)
+            afoot += unit is not None and self._ask(one, unit, passed)
+        return afoot > 0
+
+    def _ask(self, frame: bytes, unit: int, done: Callable[[], None]) -> bool:
+        if unit:
             # all of them hear it
-            heard = [device.hear(frame, done) for device in self.devices.get(frame[0], ())]
+            heard = [device.hear(frame, done) for device in self.devices.get(unit, ())]
             return any(heard)
         for devices in self.devices.values():  # a broadcast
             for device in devices:

@@ -1,4 +1,5 @@
-"""Modbus clients of a served field: on a TCP port with many units, or on a serial line.
+"""Modbus clients of a served field: on a TCP port with many units, on the TCP port of one device that speaks
+RTU, or on a serial line.
 
 Belongs here: frames from a client to devices and back, and how long they take. Never: sockets, what a PDU
 means (devices/modbus/server.py). What a port itself refuses it refuses at once: a unit that isn't there, and
@@ -7,9 +8,12 @@ what can't be Modbus.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
+from twinloop.devices.modbus.frames import RtuRequests
 from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
+from twinloop.devices.model.protocols import MBAP
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.network.serial_line import Answered, Burst, Line
 from twinloop.sim.network.tcp import TcpStream
@@ -65,10 +69,7 @@ class ModbusCaller(Caller):
             self._over()
             self.write(frame[:4] + b"\0\x03" + bytes((unit, frame[7] & 0x7F | 0x80, _NO_TARGET)))
             return
-        way = self._ways.get(unit)
-        if way is None:
-            way = self._ways[unit] = _Way(self, self._devices[unit - 1], unit)
-        way.ask(frame)
+        self.way(unit).ask(frame)
 
     def answered(self, frame: bytes) -> None:
         """An answer is back."""
@@ -91,6 +92,40 @@ class ModbusCaller(Caller):
         """The way to a device is broken; the next request opens another."""
         self._ways.pop(unit, None)
 
+    def way(self, unit: int) -> _Way:
+        """To a unit of this port."""
+        if unit not in self._ways:
+            self._ways[unit] = _Way(self, self._devices[unit - 1], unit)
+        return self._ways[unit]
+
+
+class RtuCaller(ModbusCaller):
+    """A client of one device that speaks RTU over TCP, which is unit 1 of its port. What can't be a request
+    is discarded (limit ``not-modbus``) and has no answer, as behind a converter."""
+
+    def __init__(self, plant: ServedPlant, index: int, write: Write, hang_up: Callable[[], None]) -> None:
+        super().__init__(plant, [index], write, hang_up)
+        self._requests = RtuRequests()
+        self._due: deque[bytes] = deque()
+        """requests that wait for room"""
+
+    def received(self, data: bytes) -> None:
+        """As a ModbusCaller's; nothing ends the connection."""
+        before = self._requests.discarded
+        self._due.extend(self._requests.feed(data, self.plant.env.now))
+        for _ in range(self._requests.discarded - before):
+            self.plant.limit_met("not-modbus")
+        self._cut()
+
+    def _cut(self) -> None:
+        if self._cutting:
+            return
+        self._cutting = True
+        while self._due and not self.gone and not self.full:
+            self._wait()
+            self.way(1).ask(self._due.popleft())
+        self._cutting = False
+
 
 class _Way:
     """A client's requests to one device, over the device's leg."""
@@ -103,6 +138,7 @@ class _Way:
         self._caller, self._index, self._unit, self._env = caller, index, unit, plant.env
         self._server = ModbusServer(server.device, server, unit)
         self._server.witnesses = (lambda look: plant.on_look(index, look),)
+        self._pdu = slice(MBAP_BYTES, None) if server.framing == MBAP else slice(1, -2)
         self._response_ns = spec.response_ns
         self._waiting = 0
         self._stream = TcpStream(
@@ -122,7 +158,7 @@ class _Way:
         self._stream.send_up(frame, len(frame))
 
     def _asked(self, frame: bytes) -> None:
-        answers = self._server.respond_tcp(frame, self._env.now)
+        answers = self._server.respond(frame, self._env.now)
         if not answers:
             self._over()
             self._caller.fell(1)
@@ -136,7 +172,7 @@ class _Way:
         self._over()
         told = self._caller.plant.on_answer
         if told is not None and frame and not self._caller.gone:
-            told(self._index, frame[7:], answer[7:])
+            told(self._index, frame[self._pdu], answer[self._pdu])
         self._caller.answered(answer)
 
     def _over(self) -> None:
@@ -216,7 +252,8 @@ class LineCaller(Caller):
         if not self.gone:
             told = self.plant.on_answer
             if told is not None and answered.right and frame == answered.answer:
-                told(answered.device.index, answered.request[1:-2], answered.answer[1:-2])
+                line = self._line
+                told(answered.device.index, line.pdu(answered.request), line.pdu(answered.answer))
             self.write(frame)
 
     def overheard(self, frame: bytes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from twinloop.devices.modbus.frames import ANSWER_HEAD_BYTES, answer_bytes, ascii_body, rtu_body
 from twinloop.devices.model.cell import Cell, masked, reorder, scaled
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.encodings import TEXT
@@ -85,6 +86,8 @@ class ModbusWitness(Nobody):
         self.looks: list[Look] = []
         self._before: list[Look] = []
         self._plans: dict[bytes, Plan] = {}
+        self._asked, self._come = b"", b""
+        """the last request over TCP without MBAP, and what of its answer has come"""
 
     def begin(self) -> None:
         """What was looked at before is what a stale answer would show."""
@@ -117,6 +120,23 @@ class ModbusWitness(Nobody):
         """The same on a serial line."""
         if request[:1] == reply[:1] and len(reply) > RTU_BYTES_MIN:
             self.looks.append((request[1:-2], reply[1:-2]))
+
+    def heard_ascii(self, request: bytes, reply: bytes) -> None:
+        """The same in ASCII: a reply may have noise before its colon."""
+        asked, said = ascii_body(request), ascii_body(reply[max(0, reply.rfind(b":")) :])
+        if asked is not None and said is not None and asked[0] == said[0]:
+            self.looks.append((asked[1:], said[1:]))
+
+    def heard_rtu_tcp(self, request: bytes, reply: bytes) -> None:
+        """The same for RTU over TCP, whose answers come in pieces: a driver asks for the head first. Each
+        request is an object of its own, whatever it says."""
+        if request is not self._asked:
+            self._asked, self._come = request, b""
+        come = self._come = self._come + reply
+        if len(come) >= ANSWER_HEAD_BYTES and len(come) == answer_bytes(come):
+            asked, said = rtu_body(request), rtu_body(come)
+            if asked is not None and said is not None and asked[0] == said[0]:
+                self.looks.append((asked[1:], said[1:]))
 
     def shown(self, index: int) -> list[Shown] | None:
         """Of each look that held the whole point."""

@@ -3,6 +3,8 @@ ended."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from twinloop.devices.catalogue.catalog import model
@@ -12,7 +14,9 @@ from twinloop.devices.model.misbehaviour import KINDS, SPOKEN, Misbehaviour
 
 ASK_TCP = bytes.fromhex("002a00000006010300000002")
 ASK_RTU = bytes.fromhex("010300000002c40b")
-"""read holding registers 0 and 1 of unit 1; the CRC is that of MODBUS over Serial Line, low byte first"""
+ASK_ASCII = b":010300000002FA\r\n"
+"""read holding registers 0 and 1 of unit 1; the CRC is that of MODBUS over Serial Line, low byte first;
+the LRC: 0x100 - (01 + 03 + 02)"""
 
 
 def servers() -> tuple[ModbusServer, ModbusServer]:
@@ -42,6 +46,25 @@ def rtu(kind: str, amount: int = 0) -> tuple[bytes, bytes | None]:
     return good, bad
 
 
+def ascii_line(kind: str, amount: int = 0) -> tuple[bytes, bytes | None]:
+    right, wrong = servers()
+    end = wrong.misbehave(Misbehaviour(kind, 1, amount))
+    good, bad = right.respond_ascii(ASK_ASCII, 0), wrong.respond_ascii(ASK_ASCII, 0)
+    end()
+    assert good is not None
+    assert wrong.respond_ascii(ASK_ASCII, 0) == good
+    return good, bad
+
+
+def rtu_tcp(kind: str, amount: int = 0) -> tuple[bytes, list[bytes]]:
+    right, wrong = servers()
+    end = wrong.misbehave(Misbehaviour(kind, 1, amount))
+    (good,), bad = right.respond_rtu_tcp(ASK_RTU, 0), wrong.respond_rtu_tcp(ASK_RTU, 0)
+    end()
+    assert wrong.respond_rtu_tcp(ASK_RTU, 0) == [good]
+    return good, bad
+
+
 def test_over_tcp() -> None:
     good = tcp("slow", 10)[0]
     assert tcp("silent") == (good, [])
@@ -64,6 +87,29 @@ def test_on_a_line() -> None:
     assert lie is not None
     assert lie[2] == good[2] + 2
     assert len(lie) == len(good)
+
+
+def test_on_a_line_in_ascii() -> None:
+    good = ascii_line("slow", 10)[0]
+    assert (len(good), good[:7]) == (19, b":010304")
+    assert ascii_line("silent") == (good, None)
+    assert ascii_line("slow", 10) == (good, good)
+    assert ascii_line("busy")[1] == b":01830676\r\n", "0x100 - (01 + 83 + 06)"
+    assert ascii_line("exception", 4)[1] == b":01830478\r\n"
+    assert ascii_line("truncated") == (good, good[:9]), "half of its characters"
+    assert ascii_line("bad-crc")[1] == good[:-4] + f"{int(good[-4:-2], 16) ^ 0xFF:02X}".encode() + b"\r\n"
+    lrc = int(good[-4:-2], 16)
+    assert ascii_line("wrong-unit")[1] == b":02" + good[3:-4] + f"{lrc - 1 & 255:02X}".encode() + b"\r\n"
+    assert ascii_line("length-lie")[1] == (
+        good[:5] + b"06" + good[7:-4] + f"{lrc - 2 & 255:02X}".encode() + b"\r\n"
+    )
+
+
+def test_in_a_stream_without_mbap() -> None:
+    """What a device on a line says, and nothing else: its faults are RTU's."""
+    for kind in (kind for kind, spoken in SPOKEN.items() if "modbus-rtu-over-tcp" in spoken):
+        good, bad = rtu(kind, 4)
+        assert rtu_tcp(kind, 4) == (good, [] if bad is None else [bad])
 
 
 def test_a_slow_device_says_by_how_much() -> None:
@@ -98,6 +144,9 @@ def test_every_kind_has_an_effect(kind: str) -> None:
     if "modbus-rtu" in SPOKEN[kind]:
         frame, spoilt = rtu(kind, 6)
         assert spoilt != frame or kind == "slow"
+    if "modbus-ascii" in SPOKEN[kind]:
+        frame, spoilt = ascii_line(kind, 6)
+        assert spoilt != frame or kind == "slow"
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -107,16 +156,19 @@ def test_d1_faults_at_once_never_trip_over_each_other(count: int) -> None:
     from itertools import permutations
 
     requests = {"tcp": [ASK_TCP, bytes.fromhex("002a00000006010600000001")],
-                "rtu": [ASK_RTU]}  # fmt: skip
-    for protocol, name in (("tcp", "modbus-tcp"), ("rtu", "modbus-rtu")):
+                "rtu": [ASK_RTU], "ascii": [ASK_ASCII, b":010600000001F8\r\n"]}  # fmt: skip
+    for protocol, name in (("tcp", "modbus-tcp"), ("rtu", "modbus-rtu"), ("ascii", "modbus-ascii")):
         kinds = [kind for kind in KINDS if name in SPOKEN.get(kind, ())]
         for some in permutations(kinds, count):
             _, server = servers()
             ends = [server.misbehave(Misbehaviour(kind, i + 1, 4)) for i, kind in enumerate(some)]
             for request in requests[protocol]:
-                answer = (
-                    server.respond_tcp(request, 0) if protocol == "tcp" else server.respond_rtu(request, 0)
-                )
+                respond = {
+                    "tcp": server.respond_tcp,
+                    "rtu": server.respond_rtu,
+                    "ascii": server.respond_ascii,
+                }[protocol]
+                answer: Any = respond(request, 0)
                 if "silent" in some:
                     assert not answer
                 elif "truncated" in some and answer:

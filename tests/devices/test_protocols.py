@@ -24,6 +24,8 @@ def test_a_point_has_an_address_in_each() -> None:
     assert told == {
         "modbus-tcp": register,
         "modbus-rtu": register,
+        "modbus-ascii": register,
+        "modbus-rtu-over-tcp": register,
         "opcua": "ns=2;s=flow",
         "mqtt": "values.flow",
     }
@@ -34,6 +36,8 @@ def test_ports_and_schemes_are_those_of_the_registry() -> None:
     assert found == {
         "modbus-tcp": ("tcp", 502),
         "modbus-rtu": ("rtu", 0),
+        "modbus-ascii": ("ascii", 0),
+        "modbus-rtu-over-tcp": ("rtu+tcp", 0),
         "opcua": ("opc.tcp", 4840),
         "mqtt": ("", 0),
     }

@@ -28,6 +28,12 @@ def test_rtu_has_a_unit_in_front_and_a_checksum_behind() -> None:
         words("modbus-rtu", ">", bytes.fromhex("11 03 006b 0003 7687")) == "read holding 107, 3"
     )  # the serial line's guide V1.02
     assert words("modbus-rtu", "<", b"") == "0 bytes"
+    assert words("modbus-ascii", ">", b":1103006B00037E\r\n") == "read holding 107, 3"
+    assert words("modbus-ascii", "<", b"noise:11830769\r\n") == "16 bytes"
+    assert words("modbus-ascii", "<", b":11830765\r\n") == "exception 07 to read holding"
+    assert words("modbus-rtu-over-tcp", ">", bytes.fromhex("11 03 006b 0003 7687")) == "read holding 107, 3"
+    assert words("modbus-rtu-over-tcp", "<", bytes.fromhex("11 03 06 022b")) == "read holding: 6 bytes"
+    assert words("modbus-rtu-over-tcp", "<", bytes.fromhex("0000 0064 c8ba")) == "6 bytes"
 
 
 def test_opcua_services_have_the_names_of_the_standard() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twinloop.devices.modbus.frames import ANSWER_HEAD_BYTES, ascii_body
 from twinloop.devices.mqtt.fields import ProtocolError
 from twinloop.devices.mqtt.packet import PacketReader, Publish
 
@@ -89,6 +90,18 @@ def _modbus(way: str, pdu: bytes) -> str:
     return f"{name}: {pdu[1]} bytes" if code in _READS and len(pdu) > 1 else name
 
 
+def _rtu_tcp(way: str, data: bytes) -> str:
+    """An answer comes in two pieces: its head, which says what it is, and the rest."""
+    if way == ">":
+        return _modbus(way, data[1:-2])
+    return _modbus(way, data[1:]) if len(data) == ANSWER_HEAD_BYTES else ""
+
+
+def _ascii(way: str, data: bytes) -> str:
+    body = ascii_body(data[max(0, data.rfind(b":")) :])
+    return "" if body is None else _modbus(way, body[1:])
+
+
 def _opcua(way: str, data: bytes) -> str:
     if data[:3] != b"MSG" or len(data) < _MESSAGE_HEAD_BYTES + 4:
         return _CHUNKS.get(data[:3], "")
@@ -116,6 +129,8 @@ def _mqtt(way: str, data: bytes) -> str:
 READERS: dict[str, Callable[[str, bytes], str]] = {
     "modbus-tcp": lambda way, data: _modbus(way, data[7:]),
     "modbus-rtu": lambda way, data: _modbus(way, data[1:-2]),
+    "modbus-ascii": _ascii,
+    "modbus-rtu-over-tcp": _rtu_tcp,
     "opcua": _opcua,
     "mqtt": _mqtt,
 }

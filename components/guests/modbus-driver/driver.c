@@ -1,5 +1,5 @@
-/* modbus-driver: one Modbus device behind the contract's `driver`, TCP or RTU, as straight-line code that waits.
- * Options: protocol (modbus-tcp | modbus-rtu), unit (0-255), timeout ("200 ms"), retries (0-10), gap (registers that a
+/* modbus-driver: one Modbus device behind the contract's `driver`, TCP, RTU or ASCII, as straight-line code that waits.
+ * Options: protocol (modbus-tcp | modbus-rtu | modbus-ascii | modbus-rtu-over-tcp), unit (0-255), timeout ("200 ms"), retries (0-10), gap (registers that a
  * block read may bridge, 0-32), block (largest read in registers, 1-125).
  * A block whose read fails marks its own points Bad; only when no block could be read is the poll an error. */
 #include "../bindings/device_driver.h"
@@ -29,7 +29,8 @@ static struct {
   uint32_t retries, gap, block_max;
   uint16_t transaction;
   uint8_t unit;
-  bool rtu, configured, failing;
+  form_t form;
+  bool rtu, configured, failing;                      /* rtu: on a serial line, which discards what is unread */
 } d;
 
 static void text_out(device_driver_string_t *out, const char *s) { device_driver_string_dup(out, s); }
@@ -47,11 +48,22 @@ static void note(uint8_t level, const char *s) {
   twinloop_gateway_log_log(level, &line);
 }
 
+static bool protocol(text_t value) {
+  static const char *const names[] = {"modbus-tcp", "modbus-rtu", "modbus-ascii", "modbus-rtu-over-tcp"};   /* by form */
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (!text_is(value, names[i])) continue;
+    d.form = (form_t)i;
+    d.rtu = d.form == FORM_RTU || d.form == FORM_ASCII;
+    return true;
+  }
+  return false;
+}
+
 /* ---- configure ------------------------------------------------------------------------------------------------ */
 static bool option(text_t key, text_t value, bool *known) {
   uint64_t n = 0;
   *known = true;
-  if (text_is(key, "protocol")) { d.rtu = text_is(value, "modbus-rtu"); return d.rtu || text_is(value, "modbus-tcp"); }
+  if (text_is(key, "protocol")) return protocol(value);
   if (text_is(key, "timeout")) return text_duration(value, &d.timeout_ns) && d.timeout_ns > 0;
   if (text_is(key, "unit")) { bool ok = text_unsigned(value, 255, &n); d.unit = (uint8_t)n; return ok; }
   if (text_is(key, "retries")) { bool ok = text_unsigned(value, 10, &n); d.retries = (uint32_t)n; return ok; }
@@ -131,6 +143,7 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   d.gap = 8;
   d.block_max = 125;
   d.unit = 1;
+  d.form = FORM_MBAP;
   d.rtu = false;
   free(d.points);
   free(d.blocks);
@@ -191,24 +204,62 @@ typedef enum { EXCHANGE_OK, EXCHANGE_BUS, EXCHANGE_REJECTED, EXCHANGE_MALFORMED 
 typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; } trouble_t;
 
 static twinloop_gateway_fieldbus_framing_t framing(void) {
+  static uint8_t end[] = {'\r', '\n'};
   twinloop_gateway_fieldbus_framing_t f = {.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_SILENCE};
-  if (!d.rtu) {
+  if (d.form == FORM_MBAP) {
     f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_LENGTH_FIELD;
     f.val.length_field = (twinloop_gateway_fieldbus_length_field_t){4, 2, true, 0};
+  } else if (d.form == FORM_ASCII) {
+    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_UNTIL;
+    f.val.until = (device_driver_list_u8_t){end, sizeof end};
+  } else if (d.form == FORM_RTU_TCP) {
+    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_EXACTLY;
+    f.val.exactly = HEAD_SIZE;
   }
   return f;
+}
+
+/* The rest of an RTU frame in a stream, after its head: as long as that says, within what is left of the timeout. */
+static bool rest(device_driver_list_u8_t *got, uint64_t begun, twinloop_gateway_types_bus_error_t *bus) {
+  size_t more = frame_rest(got->ptr);
+  uint64_t spent = twinloop_gateway_clock_monotonic() - begun;
+  device_driver_list_u8_t tail;
+  if (!more) return true;
+  twinloop_gateway_fieldbus_framing_t f = {.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_EXACTLY, .val.exactly = (uint32_t)more};
+  bool ok = twinloop_gateway_fieldbus_receive(&f, spent < d.timeout_ns ? d.timeout_ns - spent : 1, &tail, bus);
+  if (ok) {
+    got->ptr = realloc(got->ptr, HEAD_SIZE + tail.len);
+    memcpy(got->ptr + HEAD_SIZE, tail.ptr, tail.len);
+    got->len = HEAD_SIZE + tail.len;
+    device_driver_list_u8_free(&tail);
+  } else {
+    device_driver_list_u8_free(got);
+  }
+  return ok;
+}
+
+/* Sends a request and waits for the frame that answers it. RTU over TCP has no transaction id: an answer that comes too
+ * late would be taken for the next one, so that connection is given up. */
+static bool asked(device_driver_list_u8_t *request, const twinloop_gateway_fieldbus_framing_t *f, device_driver_list_u8_t *got,
+                  twinloop_gateway_types_bus_error_t *bus) {
+  uint64_t begun = d.form == FORM_RTU_TCP ? twinloop_gateway_clock_monotonic() : 0;
+  bool ok = twinloop_gateway_fieldbus_transact(request, (twinloop_gateway_fieldbus_framing_t *)f, d.timeout_ns, got, bus);
+  if (d.form != FORM_RTU_TCP) return ok;
+  if (ok && got->len == HEAD_SIZE) ok = rest(got, begun, bus);
+  if (!ok) twinloop_gateway_fieldbus_reset();
+  return ok;
 }
 
 /* Answer's PDU into `reply` (PDU_MAX bytes). A late answer to an earlier request is put aside, STALE_MAX times. */
 static exchange_t exchange_once(const uint8_t *pdu, size_t n, uint8_t *reply, size_t *reply_len, trouble_t *t) {
   uint8_t adu[ADU_MAX];
   uint16_t transaction = ++d.transaction;
-  device_driver_list_u8_t request = {adu, frame_request(adu, d.rtu, transaction, d.unit, pdu, n)}, got;
+  device_driver_list_u8_t request = {adu, frame_request(adu, d.form, transaction, d.unit, pdu, n)}, got;
   twinloop_gateway_fieldbus_framing_t f = framing();
-  bool ok = twinloop_gateway_fieldbus_transact(&request, &f, d.timeout_ns, &got, &t->bus);
+  bool ok = asked(&request, &f, &got, &t->bus);
   for (int stale = 0; ok; stale++) {
     const uint8_t *at = NULL;
-    frame_verdict_t v = frame_reply(got.ptr, got.len, d.rtu, transaction, d.unit, &at, reply_len, &t->why);
+    frame_verdict_t v = frame_reply(got.ptr, got.len, d.form, transaction, d.unit, &at, reply_len, &t->why);
     if (v == FRAME_OK) memcpy(reply, at, *reply_len);
     device_driver_list_u8_free(&got);
     if (v == FRAME_STALE && stale < STALE_MAX) {

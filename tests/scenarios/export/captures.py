@@ -228,7 +228,7 @@ def mqtt(said: bytes) -> list[tuple[int, str]]:
     return found
 
 
-def rtu(frame: Frame) -> tuple[bool, bytes]:
+def rtu(frame: Frame, read_by: bytes = b"mbrtu") -> tuple[bool, bytes]:
     """(is it a request, the frame behind the tags)."""
     assert frame.link_type == 252
     data, ports, reader = frame.data, {}, b""
@@ -241,7 +241,7 @@ def rtu(frame: Frame) -> tuple[bool, bytes]:
             ports[tag] = int.from_bytes(value, "big")
         if not tag:
             break
-    assert reader == b"mbrtu"
+    assert reader == read_by
     assert (ports[25] == 5020) != (ports[26] == 5020)
     return ports[26] == 5020, data
 

@@ -15,6 +15,7 @@ from tests.scenarios.export.captures import INBOUND, OUTBOUND, accounted, left_o
 from tests.scenarios.export.traces import shipped
 from tests.scenarios.test_udp import settings as udp_settings
 from twinloop.components.host.host import Host
+from twinloop.devices.modbus.frames import RtuRequests, ascii_body
 from twinloop.devices.mqtt.device import topic_of
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.export import addresses
@@ -248,6 +249,30 @@ def test_a_line_shows_what_its_ends_hear(seen: Seen) -> None:
         mine = {one[0]: one[2] for one in capture.interfaces}[name]
         assert all(f"unit {unit} is meters/" in mine for unit in units)
     assert damaged > 0
+
+
+def test_a_line_in_ascii_and_rtu_over_tcp(host: Host, tmp_path: Path) -> None:
+    """Frames of a line are there with the characters that it carries, as data; a stream without MBAP is at the
+    port that Wireshark is told to take for RTU."""
+    pumps = LINES.splitlines()[6].replace("meters:", "pumps:").replace("modbus-rtu", "modbus-rtu-over-tcp")
+    text = LINES.replace("modbus-rtu", "modbus-ascii").replace("loss: 5 %, corrupt: 5 %", "loss: 2 %")
+    text = text.replace("links:", f"{pumps.replace('link: bus', 'link: plant')}\nlinks:\n  plant: {{}}", 1)
+    result, _, _ = recorded(host, text, tmp_path / "a.pcapng")
+    capture = captures.read(tmp_path / "a.pcapng")
+    for name, books in result.data["lines"].items():
+        requests = [captures.rtu(one, b"data") for one in capture.on(name, OUTBOUND)]
+        answers = [captures.rtu(one, b"data") for one in capture.on(name, INBOUND)]
+        assert len(requests) == books["exchanges"] > 15
+        assert {asks for asks, _ in requests} == {True}
+        assert {asks for asks, _ in answers} == {False}
+        units = {ascii_body(frame)[0] for _, frame in requests + answers}  # type: ignore[index]
+        assert units == {1, 2}, "each is a whole frame with a right LRC"
+    streams = captures.streams(capture.on("plant"))
+    assert len(streams) == 2 * 4
+    assert {key[1] if key[1] < 32768 else key[3] for key in streams} == {5020}
+    for (_, port, _, _), said in streams.items():
+        if port != 5020:
+            assert b"".join(RtuRequests().feed(said, 0)) == said != b""
 
 
 def test_devices_that_publish_call_their_broker(seen: Seen) -> None:

@@ -51,6 +51,15 @@ FLEETS: dict[str, Block] = {
         "gateway": "gw",
         "driver": "modbus-driver",
     },
+    "ascii": {
+        "device": "press-sensor",
+        "protocol": "modbus-ascii",
+        "count": 3,
+        "poll": "500 ms",
+        "link": "line",
+        "gateway": "gw",
+        "driver": "modbus-driver",
+    },
     "nodes": {
         "device": "press-sensor",
         "protocol": "opcua",
@@ -82,6 +91,7 @@ FLEETS: dict[str, Block] = {
 DRIVERS = {
     "modbus-tcp": "modbus-driver",
     "modbus-rtu": "modbus-driver",
+    "modbus-ascii": "modbus-driver",
     "opcua": "opcua-driver",
     "mqtt": "mqtt-driver",
 }
@@ -128,7 +138,11 @@ def plant(
         "links": {
             "plant": {"delay": "20 ms"},
             "cloud": {"delay": "30 ms"},
-            **({"line": {"serial": "19200 Bd"}} if "rtu" in chosen else {}),
+            **(
+                {"line": {"serial": "19200 Bd"}}
+                if any(one["link"] == "line" for one in chosen.values())
+                else {}
+            ),
         },
         "components": {
             **{
@@ -233,6 +247,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         ("links", "line"),
         {
             "serial": Key("19200 Bd", "9600 Bd"),
+            "bits": Key(8, 7, refused=True),
             "parity": Key("none", "even", {"stop": 1}),
             "stop": Key(1, 2),
             "turnaround": Key(ABSENT, "5 ms"),
@@ -243,6 +258,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "corrupt": DEGRADATION["corrupt"],
         },
     ),
+    "Link, ascii": (plant("ascii"), ("links", "line"), {"bits": Key(ABSENT, 8)}),
     "Bursts": (
         plant(),
         ("links", "cloud", "bursts"),

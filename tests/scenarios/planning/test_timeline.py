@@ -215,7 +215,7 @@ MISTAKES = {
     ),
     "a CRC over TCP": (
         "at: 0 s, device-fault: presses, kind: bad-crc",
-        "bad-crc is a fault of modbus-rtu, presses speaks modbus-tcp",
+        "bad-crc is a fault of modbus-rtu and modbus-ascii and modbus-rtu-over-tcp, presses speaks modbus-tcp",
     ),
     "a transaction on a line": (
         "at: 0 s, device-fault: meters, kind: wrong-transaction",
