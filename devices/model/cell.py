@@ -15,7 +15,6 @@ from twinloop.devices.model.encodings import (
     INFINITY,
     NAN,
     NO_DIGITS,
-    TEXT,
 )
 from twinloop.devices.model.points import ORDERS_64, Point
 
@@ -63,7 +62,7 @@ class Cell:
         self.scale, self.offset = point.scale, point.offset
         self.exact = point.exact
         self.power: Callable[[], int] | None = None
-        self.text = point.type == TEXT
+        self.text = point.text is not None
         self.encoding = encoding = ENCODINGS["u16" if self.text else point.type]
         self.struct = Struct(f">{encoding.code}") if encoding.code and not self.text else None
         self.quick = point.plain and self.order == "be" and self.struct is not None and not self.exact

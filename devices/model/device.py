@@ -90,11 +90,11 @@ class DeviceModel:
 
     def _check_power(self, point: Point) -> None:
         """Raises ValueError when what scales it live can't."""
-        if not point.scale_from:
+        if point.power is None:
             return
-        index = self.index(point.scale_from)
+        index = self.index(point.power.point)
         if index is None:
-            raise ValueError(f"it is scaled from {point.scale_from!r}, and there is no such point")
+            raise ValueError(f"it is scaled from {point.power.point!r}, and there is no such point")
         power = self.points[index]
         alone = power.plain and power.scale == 1.0 and not power.offset and power.readable
         if not alone or power.type != "i16" or power.order != "be" or power.table != point.table:
@@ -102,8 +102,8 @@ class DeviceModel:
                 f"it is scaled from {power.name!r}: expected an i16 of the same table, with order be and "
                 f"without a scale"
             )
-        if point.power_at != power.address:
-            raise ValueError(f"{power.name!r} lies at {power.address}, not at {point.power_at}")
+        if point.power.address != power.address:
+            raise ValueError(f"{power.name!r} lies at {power.address}, not at {point.power.address}")
 
     @property
     def holes(self) -> bool:

@@ -39,13 +39,13 @@ class NodeValue(NamedTuple):
 def data_type(point: Point) -> str:
     """The built-in type of a point's node (OPC 10000-6 table 1): its register's own, or the smallest that
     holds its integers, unless that is scaled."""
-    if point.node_type:
-        return point.node_type
+    if point.node.type:
+        return point.node.type
     if point.table in BITS:
         return "Boolean"
-    if point.type in ("f16", "f32") and point.scale == 1.0 and not point.offset and not point.scale_from:
+    if point.type in ("f16", "f32") and point.scale == 1.0 and not point.offset and point.power is None:
         return "Float"
-    if point.type[0] == "f" or point.scale != 1.0 or point.offset or point.scale_from:
+    if point.type[0] == "f" or point.scale != 1.0 or point.offset or point.power is not None:
         return "Double"
     encoding = ENCODINGS[point.type]
     return next(
@@ -55,15 +55,15 @@ def data_type(point: Point) -> str:
 
 def node_id(point: Point) -> str:
     """The NodeId of a point as text (OPC 10000-6 section 5.3.1.10)."""
-    return point.node or f"ns={NAMESPACE};s={point.name}"
+    return point.node.id or f"ns={NAMESPACE};s={point.name}"
 
 
 def node_address(point: Point) -> str:
     """The same for a driver: with its namespace's URI where that is known, since indexes differ from server
     to server."""
-    if not point.node_uri:
+    if not point.node.uri:
         return node_id(point)
-    escaped = point.node_uri.replace("%", "%25").replace(";", "%3B")
+    escaped = point.node.uri.replace("%", "%25").replace(";", "%3B")
     return f"nsu={escaped};{node_id(point).partition(';')[2]}"
 
 

@@ -7,6 +7,7 @@ Belongs here: a point's place, meaning and limits. Never: types (encodings.py), 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from twinloop.devices.model.encodings import ENCODINGS, TEXT, TEXT_REGISTERS_MAX, TYPES
 from twinloop.devices.model.signal import Signal
@@ -30,6 +31,34 @@ ORDERS_64 = ORDERS[4:]
 
 
 @dataclass(frozen=True, slots=True)
+class ServerNode:
+    """A point's node of an OPC UA server. ``id``: NodeId as text, empty: made of the point's name; ``type``:
+    built-in type, empty: follows from the register's; ``uri``: of the namespace, if another server may have
+    that at another index."""
+
+    id: str = ""
+    type: str = ""
+    uri: str = ""
+
+
+BY_NAME = ServerNode()
+
+
+class Text(NamedTuple):
+    """A text in ``registers`` of two bytes each."""
+
+    registers: int
+    content: str = ""
+
+
+class Power(NamedTuple):
+    """A live power of ten: that point of the same device and table, at that address."""
+
+    point: str
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One point of a device model: where it lies, what it means, what it does. value = raw * scale +
     offset."""
@@ -49,26 +78,17 @@ class Point:
     """a written value stays: the signal is only its first one"""
     output: str = ""
     """the output of its model's process that it shows, instead of a signal"""
-    node: str = ""
-    """its OPC UA NodeId as text, if that isn't made of its name"""
-    node_type: str = ""
-    """its built-in type there, if that doesn't follow from the register's"""
-    node_uri: str = ""
-    """the URI of its NodeId's namespace, if another server may have that at another index"""
+    node: ServerNode = BY_NAME
+    """where it is found over OPC UA"""
     nan: tuple[int, ...] = ()
     """its sentinels: bit patterns of its registers (of its field, if it is one), as one big-endian number,
     that mean that there is no value"""
     bits: tuple[int, int] | None = None
     """it is a field of its registers: the first bit, counted from the lowest, and how many"""
-    length: int = 0
-    """of a text: registers, two bytes each"""
-    text: str = ""
-    """what a text is"""
-    scale_from: str = ""
-    """the point that holds the power of ten by which it is scaled, too: value = raw * scale * 10^power +
-    offset"""
-    power_at: int = -1
-    """the address of that point"""
+    text: Text | None = None
+    """of type text: its room, and what it is"""
+    power: Power | None = None
+    """what scales it, too: value = raw * scale * 10^power + offset"""
     readable: bool = True
     """False: it can be written only"""
     view: bool = False
@@ -79,7 +99,7 @@ class Point:
         """Registers (or coils) it takes."""
         if self.table in BITS:
             return 1
-        return self.length if self.type == TEXT else ENCODINGS[self.type].registers
+        return self.text.registers if self.text is not None else ENCODINGS[self.type].registers
 
     @property
     def field(self) -> tuple[int, int] | None:
@@ -97,7 +117,7 @@ class Point:
     @property
     def plain(self) -> bool:
         """Is it all of its registers, and is its value told by them alone?"""
-        return self.table not in BITS and self.type != TEXT and self.field is None and not self.scale_from
+        return self.table not in BITS and self.type != TEXT and self.field is None and self.power is None
 
     @property
     def exact(self) -> bool:
@@ -144,34 +164,25 @@ class Point:
             if first < 0 or count < 1 or first + count > 16 * self.width:
                 last = 16 * self.width - 1
                 raise ValueError(f"bits {first} to {first + count - 1}: {self.type} has the bits 0 to {last}")
-        if (self.type == TEXT) != (self.length > 0):
-            raise ValueError("a text, and nothing else, has a length in registers")
-        if self.type != TEXT:
-            if self.text:
-                raise ValueError(f"only a text has a text, and this is a {self.type}")
-        else:
-            self._check_text()
-        if self.scale_from and self.table in BITS:
+        if (self.type == TEXT) != (self.text is not None):
+            raise ValueError(f"a point of type text, and no other, has a text; this is {self.type}")
+        if self.text is not None:
+            self._check_text(self.text)
+        if self.power is not None and self.table in BITS:
             raise ValueError("a bit is not scaled")
 
-    def _check_text(self) -> None:
-        size = len(self.text.encode())
+    def _check_text(self, text: Text) -> None:
+        size = len(text.content.encode())
         if self.table in BITS:
             raise ValueError(f"a text lies in registers, not in a {self.table}")
-        if self.length > TEXT_REGISTERS_MAX or size > 2 * self.length:
+        if not 1 <= text.registers <= TEXT_REGISTERS_MAX or size > 2 * text.registers:
             raise ValueError(
-                f"a text of {size} bytes in {self.length} registers: a register holds 2 bytes, and at most "
+                f"a text of {size} bytes in {text.registers} registers: a register holds 2 bytes, and 1 to "
                 f"{TEXT_REGISTERS_MAX} are read at once"
             )
         if self.order not in ("be", "bs"):
             raise ValueError(f"a text's order is be or bs (bytes of each register swapped), not {self.order}")
-        if (
-            self.scale != 1.0
-            or self.offset
-            or self.scale_from
-            or self.low is not None
-            or self.high is not None
-        ):
+        if (self.scale, self.offset, self.power, self.low, self.high) != (1.0, 0.0, None, None, None):
             raise ValueError("a text has no scale, offset and limits")
 
     def address_text(self) -> str:
@@ -179,7 +190,7 @@ class Point:
         only = "" if self.readable else ":write-only"
         if self.table in BITS:
             return f"{self.table}:{self.address}{only}"
-        length = str(self.length) if self.type == TEXT else ""
+        length = "" if self.text is None else str(self.text.registers)
         bits = f":bits={self.bits[0]}+{self.bits[1]}" if self.bits else ""
-        power = f":power={self.power_at}" if self.scale_from else ""
+        power = "" if self.power is None else f":power={self.power.address}"
         return f"{self.table}:{self.address}:{self.type}{length}:{self.order}{bits}{power}{only}"

@@ -66,10 +66,10 @@ class RegisterImage:
         for point, cell in zip(points, self._cells, strict=True):
             if cell is None:
                 continue
-            if point.scale_from:
-                cell.power = self._power_of(point.scale_from)
-            if cell.text and not point.view:
-                self._put(point.table, cell, cell.encode_text(point.text))
+            if point.power is not None:
+                cell.power = self._power_of(point.power.point)
+            if point.text is not None:
+                self._put(point.table, cell, cell.encode_text(point.text.content))
         self.overlays: list[Overlay] = []
         """sensors that lie, in the order in which they began"""
         self.now_ns = 0

@@ -137,7 +137,7 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
     for i in sorted(moving, key=lambda i: (points[i].table, points[i].address)):
         point = points[i]
         if point.table in BITS or point.order != "be" or not point.plain or point.type not in EVERYWHERE:
-            (scaled if point.scale_from else lines).append(f"image.write_value({i}, w{i})")
+            (scaled if point.power is not None else lines).append(f"image.write_value({i}, w{i})")
             continue
         raw = f"w{i}" if not point.offset else f"(w{i} - {point.offset!r})"
         raw = raw if point.scale == 1.0 else f"{raw} / {point.scale!r}"

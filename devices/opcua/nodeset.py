@@ -18,7 +18,7 @@ from asyncua.common.xmlparser import XMLParser
 from twinloop.devices.model.device import POINTS_MAX, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS
 from twinloop.devices.model.nodes import NAMESPACE
-from twinloop.devices.model.points import Point
+from twinloop.devices.model.points import Point, ServerNode
 from twinloop.devices.model.signal import Signal
 
 STANDARD_URI = "http://opcfoundation.org/UA/"
@@ -199,9 +199,7 @@ def _points(file: _File, held: dict[str, list[str]], found: list[tuple[str, str]
                 high=high,
                 signal=_signal(kind, value, span),
                 writable=bool((data.accesslevel or 1) & 2),
-                node=_server_id(node),
-                node_type=kind,
-                node_uri=file.uri_of(node),
+                node=ServerNode(_server_id(node), kind, file.uri_of(node)),
             )
         )
         at[table] += ENCODINGS[register].registers if register else 1

@@ -217,8 +217,10 @@ def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown
     found = _found(looks, point, point.address)
     if cell is None or cell.power is None:
         return [_register(point, cell, data) for data in found]
-    scales = device.model.points[device.model.index(point.scale_from) or 0]
-    by = device.image.cell(device.model.index(point.scale_from) or 0)
+    assert point.power is not None
+    at = device.model.index(point.power.point)
+    assert at is not None
+    scales, by = device.model.points[at], device.image.cell(at)
     assert by is not None
     # an answer to a request of its own, or the same one: whichever the driver took
     powers = [by.raw(data) for data in _found(looks, scales, scales.address)]

@@ -16,7 +16,7 @@ from twinloop.components.host.host import Host
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS
-from twinloop.devices.model.points import ORDERS, ORDERS_64, Point
+from twinloop.devices.model.points import ORDERS, ORDERS_64, Point, Power, Text
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.gateway.reader import point_configs
@@ -208,7 +208,7 @@ def maps(draw: st.DrawFn) -> tuple[Point, ...]:
                 )
             )
             points.append(
-                Point(f"p{i}", "holding", at, kind, draw(st.sampled_from(["be", "bs"])), length=10, text=text)
+                Point(f"p{i}", "holding", at, kind, draw(st.sampled_from(["be", "bs"])), text=Text(10, text))
             )
             at += 10
             continue
@@ -227,9 +227,7 @@ def maps(draw: st.DrawFn) -> tuple[Point, ...]:
             power = Point(
                 f"p{i}-sf", "holding", at + width, "i16", signal=Signal(level=float(draw(st.integers(-4, 4))))
             )
-            new = replace(
-                new, scale_from=power.name, power_at=power.address, signal=Signal(level=float(level))
-            )
+            new = replace(new, power=Power(power.name, power.address), signal=Signal(level=float(level)))
             points.append(power)
             at += 1
         points.append(new)
@@ -257,8 +255,8 @@ def test_random_maps_are_read_as_the_device_shows_them(
     for i, one in enumerate(points):
         cell = image.cell(i)
         assert cell is not None
-        if one.type == "text":
-            assert got[i] == one.text
+        if one.text is not None:
+            assert got[i] == one.text.content
         else:
             value = image.value(i)
             wanted = hex(BAD_SENSOR) if value - value != 0.0 else value

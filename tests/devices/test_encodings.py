@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twinloop.devices.model.cell import Cell, reorder, scaled
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS, TYPES
-from twinloop.devices.model.points import ORDERS, ORDERS_64, Point
+from twinloop.devices.model.points import ORDERS, ORDERS_64, Point, Power, Text
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import Signal
 
@@ -171,7 +171,7 @@ def test_a_view_shows_what_others_make_of_its_registers() -> None:
 def test_a_live_scale_is_applied_as_it_is_now() -> None:
     """1234.5 W: 12345 by 10^-1, then, from step 10 on, 1235 by 10^0 (rounded to even: 1234)."""
     power = Point("w-sf", "holding", 1, "i16", signal=Signal("step", -1, 1, period=10))
-    watts = Point("w", "holding", 0, "i16", scale_from="w-sf", power_at=1, signal=Signal(level=1234.5))
+    watts = Point("w", "holding", 0, "i16", power=Power("w-sf", 1), signal=Signal(level=1234.5))
     device = Device(model_of(watts, power, step_ns=1000), "d", 1, 7)
     device.advance(0)
     assert device.image.read_words("holding", 0, 2) == [12345, 0xFFFF]
@@ -192,7 +192,7 @@ def test_powers_of_ten_are_rounded_once() -> None:
     [("SN-12", "be", "534E2D31320000000000"), ("SN-12", "bs", "4E53312D003200000000"), ("Zähler", "be", "5AC3A4686C6572000000")],
 )  # fmt: skip
 def test_texts(text: str, order: str, registers: str) -> None:
-    point = Point("p", "holding", 0, "text", order, length=5, text=text)
+    point = Point("p", "holding", 0, "text", order, text=Text(5, text))
     device = Device(model_of(point), "d", 1, 7)
     device.advance(0)
     assert raw(device.image, point).hex().upper() == registers
@@ -211,15 +211,15 @@ def test_texts(text: str, order: str, registers: str) -> None:
         ({"type": "u32", "order": "ds"}, "order ds is of 64 bits, and u32 has 32"),
         ({"type": "f32", "bits": (0, 1)}, "bits are taken of"),
         ({"type": "u16", "bits": (12, 5)}, "bits 12 to 16: u16 has the bits 0 to 15"),
-        ({"type": "text"}, "has a length"),
-        ({"type": "u16", "length": 2}, "has a length"),
-        ({"type": "u16", "text": "a"}, "only a text has a text"),
-        ({"type": "text", "length": 1, "text": "abc"}, "a text of 3 bytes in 1 registers"),
-        ({"type": "text", "length": 126}, "at most 125"),
-        ({"type": "text", "length": 2, "order": "sw"}, "be or bs"),
-        ({"type": "text", "length": 2, "scale": 2.0}, "no scale"),
+        ({"type": "text"}, "of type text, and no other"),
+        ({"type": "u16", "text": Text(2)}, "of type text, and no other"),
+        ({"type": "text", "text": Text(1, "abc")}, "a text of 3 bytes in 1 registers"),
+        ({"type": "text", "text": Text(126)}, "1 to 125"),
+        ({"type": "text", "text": Text(0)}, "1 to 125"),
+        ({"type": "text", "text": Text(2), "order": "sw"}, "be or bs"),
+        ({"type": "text", "text": Text(2), "scale": 2.0}, "no scale"),
         ({"type": "u16", "bits": (0, 4), "nan": (16,)}, "expected the 4 bits"),
-        ({"type": "u16", "scale_from": "no"}, "there is no such point"),
+        ({"type": "u16", "power": Power("no", 1)}, "there is no such point"),
     ],
 )
 def test_what_can_t_be_is_refused(fields: dict[str, Any], why: str) -> None:

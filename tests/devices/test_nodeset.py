@@ -21,7 +21,7 @@ MIXER = (Path(__file__).parents[2] / "scenarios" / "library" / "nodeset" / "mixe
 
 def test_variables_of_instances_become_points_with_their_types_and_ranges() -> None:
     model = nodeset_model(MIXER, "nodeset/mixer.xml")
-    assert [(p.name, p.node, p.node_type, p.writable) for p in model.points] == [
+    assert [(p.name, p.node.id, p.node.type, p.writable) for p in model.points] == [
         ("Speed", "ns=2;i=6001", "Double", False),
         ("Torque", "ns=2;i=6003", "Float", False),
         ("Batches", "ns=2;i=6004", "UInt32", False),

@@ -18,7 +18,7 @@ from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import SPOKEN, Misbehaviour
 from twinloop.devices.model.nodes import NodeImage, data_type, node_id
 from twinloop.devices.model.overlay import ValueFault
-from twinloop.devices.model.points import Point
+from twinloop.devices.model.points import Point, ServerNode
 from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.devices.opcua.device import UNSAID_MAX, OpcUaServer
 
@@ -43,7 +43,7 @@ def test_types_and_ids_of_nodes() -> None:
     assert data_type(Point("x", "holding", 0, "f64")) == "Double"
     assert data_type(Point("x", "holding", 0, "i64")) == "Int64"
     assert node_id(Point("x", "holding", 0)) == "ns=2;s=x"
-    assert node_id(Point("x", "holding", 0, node="ns=3;i=7")) == "ns=3;i=7"
+    assert node_id(Point("x", "holding", 0, node=ServerNode("ns=3;i=7"))) == "ns=3;i=7"
 
 
 def test_sensors_lie_in_nodes_as_they_do_in_registers() -> None:

@@ -17,7 +17,7 @@ from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.model.cell import masked
 from twinloop.devices.model.device import DeviceModel, own_bits
 from twinloop.devices.model.encodings import ENCODINGS, TEXT, TYPES
-from twinloop.devices.model.points import BITS, CONSTANT, Point
+from twinloop.devices.model.points import BITS, CONSTANT, Point, Power, Text
 from twinloop.devices.model.profile import IDENTITY, IDENTITY_BYTES_MAX, PLAIN, Profile, Response
 from twinloop.devices.model.protocols import EVERY, PROTOCOLS
 from twinloop.devices.model.signal import Signal
@@ -160,13 +160,12 @@ def _point(document: Document, name: str, block: PointBlock, file: ModelFile) ->
         power = file.points.get(block.scale_from)
         if power is None:
             raise document.error((*at, "scale-from"), unknown("point", block.scale_from, file.points))
-        fields |= {"scale_from": block.scale_from, "power_at": power.address - file.addresses_from}
+        fields["power"] = Power(block.scale_from, power.address - file.addresses_from)
     fields |= _access(document, at, block)
     if block.type == TEXT:
         if block.signal is not None:
             raise document.error((*at, "signal"), 'a text has no signal: what it is, "text" says')
-        fields["text"] = block.text or ""
-        fields["length"] = block.length or 0
+        fields["text"] = Text(block.length or 0, block.text or "")
         if not block.length:
             raise document.error(at, 'a text needs a "length": its registers, two characters each')
     elif block.text is not None or block.length is not None:

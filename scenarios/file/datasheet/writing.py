@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from twinloop.devices.model.device import DeviceModel
-from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.profile import IDENTITY, QUANTILES, READ_MAX
 from twinloop.devices.model.signal import Signal
@@ -86,12 +85,12 @@ def _shown_point(point: Point, step_ns: int) -> dict[str, Any]:
     if not point.readable:
         shown.pop("writable", None)
         shown["access"] = "write-only"
-    if point.scale_from:
-        shown["scale-from"] = point.scale_from
+    if point.power is not None:
+        shown["scale-from"] = point.power.point
     if point.nan:
         shown["nan"] = list(point.nan)
-    if point.type == TEXT:
-        return shown | {"length": point.length, "text": point.text}
+    if point.text is not None:
+        return shown | {"length": point.text.registers, "text": point.text.content}
     if point.view:
         return shown
     signal: dict[str, Any] = {"kind": point.signal.kind}

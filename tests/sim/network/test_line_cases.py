@@ -221,7 +221,8 @@ def test_the_line_obeys_its_wires(host: Host, arm: Callable[[Host, Case], list[A
 
 def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     """The case as it was met: 9.17 ms of request, 500 ms, a gap of 4.01 ms, then 45.2 ms: the second device's
-    bus stage is 558 ms."""
+    bus stage is 558 ms, less the 1 ms by which it is due after the first: who is due at once asks first whose
+    driver happens to be quicker."""
     from tests.plants import driver, run
     from twinloop.devices.catalogue.catalog import model
 
@@ -240,14 +241,14 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
         response_ns=20 * MS,
         drivers={i: driver(host, options=(("timeout", "500 ms"),), deadline_ns=4 * S) for i in (1, 2)},
     )
-    spec = replace(spec, devices=tuple(replace(device, model=one) for device in spec.devices),
+    spec = replace(spec, devices=tuple(replace(device, model=one, phase_ns=i * MS) for i, device in enumerate(spec.devices)),
                    timeline=(act(0, "device-fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
     from twinloop.sim.accounts.ledger import End
 
     assert world.ledger.count(End.MISSED, "timeout", [0]) == 1
     assert world.ledger.count(End.DELIVERED, None, [1]) == 1
-    assert round(world.latencies.of().stages[2].percentile(500) / MS) == 558  # type: ignore[operator]
+    assert round(world.latencies.of().stages[2].percentile(500) / MS) == 557  # type: ignore[operator]
     assert world.field.lines["plant/1"].timeouts == 1
 
 
