@@ -11,6 +11,7 @@ import yaml
 
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Registry, Version, read_private_key, write_keys
+from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.thresholds import read_expectations
 from twinloop.scenarios.judging.verdict import Verdict
@@ -92,11 +93,12 @@ def test_its_field_is_accepted(host: Host) -> None:
     whole = yaml.safe_load(block("# A scenario\n"))
     whole["fleets"] = yaml.safe_load(block("### The field\n"))
     whole["links"]["line"] = {"serial": "19200 Bd", "parity": "even", "lines": 3}
+    whole["links"]["old-line"] = {"serial": "9600 Bd"}
     for name in ("opcua-driver", "mqtt-driver"):
         whole["components"][name] = {"wasm": f"{name}.wasm", "grants": ["fieldbus", "clock", "log"]}
     spec = Planner(load_text(yaml.safe_dump(whole), Path("readme.yaml")), host).world()
-    assert len(spec.devices) == 155
-    assert {device.protocol for device in spec.devices} == {"modbus-tcp", "modbus-rtu", "opcua", "mqtt"}
+    assert len(spec.devices) == 165
+    assert {device.protocol for device in spec.devices} == set(PROTOCOLS)
 
 
 def test_its_trouble_is_accepted(host: Host) -> None:

@@ -140,6 +140,9 @@ class ModbusServer:
         "witnesses",
     )
 
+    mannered = echoes = False
+    """has its device manners (mannered.py); does its line bring back what is sent?"""
+
     def __init__(
         self,
         device: Device,
@@ -168,6 +171,16 @@ class ModbusServer:
         """was the last answer the right one, whatever faults there are?"""
         self.witnesses: tuple[Callable[[tuple[bytes, bytes]], None], ...] = ()
         """told (request, right answer) of each PDU that reads or writes"""
+
+    def beside(self, unit_id: int | None = None) -> ModbusServer:
+        """Another server of the same device, for another connection; ``unit_id`` as it is known there."""
+        return ModbusServer(self.device, self, unit_id)
+
+    def connected(self, now_ns: int) -> None:
+        """This connection stands. Asked with manners only."""
+
+    def spoke(self, now_ns: int) -> None:
+        """On a line: its answer's last character is out. Asked with manners only."""
 
     def misbehave(self, fault: Misbehaviour) -> Callable[[], None]:
         """A fault of the protocol begins; returns what ends it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from twinloop.devices.model.cell import Cell
 from twinloop.devices.model.encodings import TEXT
+from twinloop.devices.model.manners import NONE, Manners
 from twinloop.devices.model.overlay import NS_PER_S, Overlay, ValueFault
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.process import Process
@@ -44,6 +45,8 @@ class DeviceModel:
     """NodeSet2 text that its OPC UA server imports: its points are nodes of that"""
     lasts_ns: int = 0
     """of a recording: when its last value has come"""
+    manners: Manners = NONE
+    """what it does that the specification leaves to it"""
     process: Callable[[int, float], Process] | None = None
     """what moves the points that have an ``output``: made of (key, seconds of a step)"""
     profile: Profile = PLAIN

@@ -99,7 +99,9 @@ class Point:
         """Registers (or coils) it takes."""
         if self.table in BITS:
             return 1
-        return self.text.registers if self.text is not None else ENCODINGS[self.type].registers
+        if self.type == TEXT:
+            return 1 if self.text is None else self.text.registers
+        return ENCODINGS[self.type].registers
 
     @property
     def field(self) -> tuple[int, int] | None:

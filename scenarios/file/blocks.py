@@ -8,13 +8,12 @@ bytes, ratios 0 to 1. The text below a key is its help: in editors, and in docs/
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from twinloop.scenarios.file import format_1
-from twinloop.scenarios.text.errors import nearest
+from twinloop.scenarios.file.block import Block
+from twinloop.scenarios.file.manners_block import MannersBlock
 from twinloop.scenarios.text.quantities import (
     Baud,
     Duration,
@@ -24,43 +23,6 @@ from twinloop.scenarios.text.quantities import (
     Ratio,
     Size,
 )
-
-
-class Block(BaseModel):
-    """A mapping of the file: unknown keys are refused with the nearest known one."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise PydanticCustomError("not_a_mapping", "expected a mapping, got {got}", {"got": _named(data)})
-        known = [field.alias or name for name, field in cls.model_fields.items() if not field.exclude]
-        for key in data:
-            if key not in known and key != "overrides":
-                close = nearest(key, known)
-                hint = f'; did you mean "{close}"?' if close else ";"
-                if format_1.WORDS.get(key) in known:
-                    hint = f', which is "{format_1.WORDS[key]}" since format 2;'
-                text = f'unknown key "{key}"{hint} known: {", ".join(known)}'
-                raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
-        return data
-
-
-def as_yaml(value: Any) -> str:
-    """A scalar as the file spells it."""
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, str(value))
-        if isinstance(value, bool | None)
-        else str(value)
-    )
-
-
-def _named(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
 class Override(Block):
@@ -74,6 +36,12 @@ class Override(Block):
     response: Duration | None = None
     """How long this one device takes until it begins to answer a request. Left out: as its fleet. Not for
     devices that publish (MQTT) or are sampled (OPC UA)."""
+    manners: MannersBlock | None = None
+    """What this one Modbus device does that a gateway has to cope with. Each key that is given replaces that
+    of its fleet or model; the others stay."""
+    unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    """The unit id of this one device on its serial line. Left out: devices of a line have 1, 2, 3 and so on.
+    Two devices with one unit id both answer, and garble each other: `check` warns of it."""
     twin: str | None = None
     """A file `recording/FILE.csv` beside the scenario: this device starts with the state that the recording
     ends with. Left out: as its fleet."""
@@ -155,6 +123,9 @@ class Fleet(Block):
     response: Duration | None = None
     """How long a device takes from the last byte of a request to the first byte of its answer. Left out: the
     time of its model. Not for MQTT."""
+    manners: MannersBlock | None = None
+    """What the fleet's Modbus devices do that a gateway has to cope with. Each key that is given replaces
+    that of the model; the others stay. Left out: as the model says."""
 
 
 class Bursts(Block):

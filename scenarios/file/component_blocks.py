@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from twinloop.components.compose.joining import PARTS_MAX
 from twinloop.components.contract.contract import IMPORTS
 from twinloop.components.wasi.interfaces import ALWAYS
-from twinloop.scenarios.file.blocks import Block, as_yaml
+from twinloop.scenarios.file.block import Block, as_yaml
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.quantities import Name, PositiveDuration, PositiveSize, Size, Version
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from twinloop.scenarios.file.blocks import Block
+from twinloop.scenarios.file.block import Block
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.quantities import (
     ByteRate,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, WrapValidator, create_model
 
 from twinloop.scenarios.file import format_1
+from twinloop.scenarios.file.block import Block
 from twinloop.scenarios.file.blocks import (
-    Block,
     Bursts,
     Degradation,
     Fleet,
@@ -42,6 +42,7 @@ from twinloop.scenarios.file.gateway_blocks import (
     Upgrading,
     Uplink,
 )
+from twinloop.scenarios.file.manners_block import MannersBlock
 from twinloop.scenarios.text.quantities import (
     ComponentName,
     DeviceName,
@@ -307,6 +308,7 @@ __all__ = [
     "Heartbeat",
     "Limits",
     "Link",
+    "MannersBlock",
     "Mqtt",
     "Observe",
     "OpcUa",

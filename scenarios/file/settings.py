@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from twinloop.scenarios.file.blocks import as_yaml
+from twinloop.scenarios.file.block import as_yaml
 from twinloop.scenarios.file.schema import Override, Scenario
 from twinloop.scenarios.text.document import DEPTH_MAX, Document, Location, parse_value
 from twinloop.scenarios.text.errors import ScenarioError, path_text, shown_path, unknown

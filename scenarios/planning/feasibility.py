@@ -169,6 +169,46 @@ def _far(spec: WorldSpec) -> list[str]:
     return list(out)
 
 
+def _waiting(spec: WorldSpec) -> list[str]:
+    """Polls in which a driver sleeps, by its own options, until their calls' deadline."""
+    out: dict[str, None] = {}
+    drivers = {component.name: component for component in spec.components}
+    for device in spec.devices:
+        if device.listened_to or device.driver not in drivers:
+            continue
+        options = dict(drivers[device.driver].options)
+        deadline_ns = drivers[device.driver].deadline_ns or device.poll_ns
+        for key, times in (
+            ("busy-wait", _number(options.get("retries"), 0)),
+            ("pause", device.exchanges - 1),
+        ):
+            try:
+                each_ns = positive_duration(options.get(key, ""))
+            except ValueError:
+                continue  # none is given, or one that the component refuses
+            if times * each_ns >= deadline_ns:
+                out[
+                    f"component {device.driver}: {number_of(times, 'wait')} of {show_duration(each_ns)} "
+                    f"({key}) are not over before its calls' deadline of {show_duration(deadline_ns)}: it is "
+                    f"killed while it waits; a shorter {key}, or limits: {{deadline: ...}}"
+                ] = None
+    return list(out)
+
+
+def _twice(spec: WorldSpec) -> list[str]:
+    """Devices of one serial line with one unit id."""
+    taken: dict[tuple[str, int, int], list[str]] = {}
+    for device in spec.devices:
+        if device.speaks.serial:
+            taken.setdefault((device.link, device.line, device.unit_id), []).append(device.name)
+    return [
+        f"line {link}/{line}: {' and '.join(names)} have the unit id {unit}: all of them answer, and garble "
+        f"each other"
+        for (link, line, unit), names in taken.items()
+        if len(names) > 1
+    ]
+
+
 def warnings(spec: WorldSpec) -> list[str]:
     """Everything that can be foreseen, in words."""
     out = []
@@ -206,7 +246,7 @@ def warnings(spec: WorldSpec) -> list[str]:
                 f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: "
                 f"{{deadline: ...}}"
             )
-    out += _impatient(spec) + _far(spec)
+    out += _impatient(spec) + _far(spec) + _waiting(spec) + _twice(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

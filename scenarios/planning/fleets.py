@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
+from twinloop.scenarios.file.manners_block import idle_key
 from twinloop.scenarios.planning.feasibility import exchanges
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.text.document import Location
@@ -89,8 +91,47 @@ class FleetPlanner:
                 response_ns=device.response_ns if override.response is None else override.response,
                 phase_ns=min(device.phase_ns, (override.poll or device.poll_ns) - 1),
                 model=self._own(override, device, at),
+                unit_id=self._unit(override, device, at),
+                own_manners=device.own_manners
+                if override.manners is None
+                else self._manners(override.manners, device.manners, device.protocol, at),
             )
         return devices
+
+    def _unit(self, override: schema.Override, device: DeviceSpec, at: Location) -> int:
+        """A device's own unit id."""
+        if override.unit is None:
+            return device.unit_id
+        if not device.speaks.serial:
+            raise self._loaded.document.error(
+                (*at, "unit"),
+                f'"unit" does not go with {device.protocol}: only lines have unit ids',
+            )
+        return override.unit
+
+    def _manners(
+        self, given: schema.MannersBlock | None, otherwise: Manners, protocol: str, at: Location
+    ) -> Manners:
+        """What is given over what would hold otherwise; raises ScenarioError for what does nothing."""
+        if given is None:
+            return otherwise
+        speaks = PROTOCOLS[protocol]
+        if not speaks.registers:
+            raise self._loaded.document.error(
+                (*at, "manners"), f'"manners" does not go with {protocol}: they are those of Modbus devices'
+            )
+        unfit = given.unfit(speaks.serial)
+        if unfit is not None:
+            raise self._loaded.document.error(
+                (*at, "manners", unfit), f'"{unfit}" does not go with {protocol}'
+            )
+        found = given.over(otherwise)
+        missing = idle_key(found)
+        if missing is not None:
+            raise self._loaded.document.error(
+                (*at, "manners"), f'"{missing[0]}" does nothing without "{missing[1]}"'
+            )
+        return found
 
     def _known(self, kind: str, name: str, known: Mapping[str, object], at: Location) -> None:
         named(self._loaded, kind, name, known, at)
@@ -116,6 +157,7 @@ class FleetPlanner:
         if response is None:
             response = model.serial_response_ns if serial else model.response_ns
         streams = RandomStreams(self._seed)
+        manners = self._manners(fleet.manners, model.manners, fleet.protocol, at)
         out = []
         for i in range(fleet.count):
             line = i % lines + 1
@@ -146,6 +188,7 @@ class FleetPlanner:
                     gateway=fleet.gateway,
                     driver=fleet.driver,
                     response_ns=response,
+                    own_manners=None if fleet.manners is None else manners,
                     mqtt=self._mqtt(fleet, at),
                     subscribed=self._subscribed(fleet, at),
                     exchanges=exchanges(

@@ -92,18 +92,18 @@ def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) ->
     known = {device.name: i for i, device in enumerate(spec.devices)}
     devices: list[DeviceSpec] = list(spec.devices)
     notes: list[str] = []
-    taken: dict[tuple[int, str, int, str], str] = {}
+    taken: dict[tuple[int, str, int, str], DeviceSpec] = {}
     for name, url in found.items():
         if name not in known:
             raise ScenarioError("--device", None, "", unknown("device", name, known))
         device = spec.devices[known[name]]
         unit, place = _place(device, url)
         where = unit, place.host, place.port, place.path
-        if where in taken:
+        if where in taken and _address(taken[where]) != _address(device):  # the file may want just that
             raise ScenarioError(
-                "--device", None, "", f'"{name}" and "{taken[where]}" are in one place: {url}'
+                "--device", None, "", f'"{name}" and "{taken[where].name}" are in one place: {url}'
             )
-        taken[where] = name
+        taken[where] = device
         if device.subscribed is not None:
             notes.append(
                 f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen"
@@ -128,6 +128,11 @@ def require_tcp(spec: WorldSpec, option: str, served: Collection[str]) -> None:
                 f"{device.driver} may ask {device.name} over UDP, and twinloop serve answers over TCP only; "
                 f"grant it tcp:// alone, or run without {option}",
             )
+
+
+def _address(device: DeviceSpec) -> tuple[str, int, int] | str:
+    """Where it is in the file: on a line two devices may have one unit id there."""
+    return (device.link, device.line, device.unit_id) if device.speaks.serial else device.name
 
 
 def _untouched(spec: WorldSpec) -> list[str]:

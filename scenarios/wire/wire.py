@@ -23,6 +23,7 @@ from twinloop.scenarios.wire.hil import Hil, Observer
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.mannered import ServedPort
 from twinloop.sim.serving.modbus import LineCaller, ModbusCaller, RtuCaller
 from twinloop.sim.serving.mqtt import Sender
 from twinloop.sim.serving.opcua import OpcUaCaller
@@ -197,9 +198,10 @@ class Wire:
         devices, found = self._of("modbus-tcp"), []
         for first in range(0, len(devices), UNITS_MAX):
             some = devices[first : first + UNITS_MAX]
+            served = ServedPort(self.plant, some)
 
-            def accept(client: TcpConnection, some: list[int] = some) -> ModbusCaller:
-                return ModbusCaller(self.plant, some, client.write, client.hang_up)
+            def accept(client: TcpConnection, served: ServedPort = served) -> ModbusCaller:
+                return served.accept(client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--port")
             port = port and bound + 1

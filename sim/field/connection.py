@@ -161,7 +161,7 @@ def connection(port: TcpPort, end: End) -> Connection:
     """A new one beside a port: of its client, to its device."""
     wiring, served = port.wiring(), port.server
     if isinstance(served, ModbusServer):
-        wiring["server"] = beside = ModbusServer(served.device, served)
+        wiring["server"] = beside = served.beside()
         beside.witnesses = served.witnesses
     kind: Any = type(port)
     made = _kind(kind)(end, **wiring)

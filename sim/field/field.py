@@ -9,12 +9,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twinloop.devices.modbus.mannered import server_of
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.fleet import FleetMember, make_devices
 from twinloop.devices.model.nodes import News, NodeImage
 from twinloop.devices.mqtt.device import MqttDevice, topic_of
 from twinloop.sim.field.files import Client
+from twinloop.sim.field.mannered_port import ManneredTcpPort
 from twinloop.sim.field.mqtt_site import BrokerSite, MqttPort, Publisher
 from twinloop.sim.field.real_line import AttachedLine, AttachedSerialPort
 from twinloop.sim.field.real_port import Absent, AttachedPort, RealWorld, untouched
@@ -101,6 +103,8 @@ class Field:
         """subscribed device -> which of its points are news at an instant"""
         self.sites: dict[str, BrokerSite] = {}
         """link -> the broker on it"""
+        self.bites: dict[tuple[int, str], int] = {}
+        """(device, manner that bit) -> how often"""
         for index, device in enumerate(spec.devices):
             self.servers.append(self._server(index, device, made[device.name]))
 
@@ -124,7 +128,14 @@ class Field:
         if spec.place is not None:
             return Absent(device)
         if spec.speaks.registers:
-            return ModbusServer(device, framing=spec.speaks.framing)
+            return server_of(
+                device,
+                spec.manners,
+                spec.response_ns,
+                self._streams.key(f"manners/{spec.name}") if spec.manners else 0,
+                lambda which: self.bitten(index, which),
+                spec.speaks.framing,
+            )
         if not spec.speaks.publishes:
             return self._opcua(device, spec)
         speaker = MqttDevice(device, spec.mqtt.qos, spec.mqtt.retain, spec.mqtt.keep_alive_s, self._epoch_ns)
@@ -134,6 +145,11 @@ class Field:
             self.sites[spec.link] = BrokerSite(self._env, self._trace, self._links[spec.link])
         Publisher(self.sites[spec.link], index, speaker)
         return speaker
+
+    def bitten(self, index: int, which: str) -> None:
+        """A manner of a device has bitten: traced, and counted."""
+        self._trace.emit("manner", index, which)
+        self.bites[index, which] = self.bites.get((index, which), 0) + 1
 
     # ---- libraries -------------------------------------------------------------------------------
     def _opcua(self, device: Device, spec: DeviceSpec) -> Server:
@@ -287,8 +303,8 @@ class Field:
         assert isinstance(server, ModbusServer)
         if self._timing[spec.link] is None:
             if client.second:
-                server = ModbusServer(server.device, server)
-            return TcpPort(
+                server = server.beside()
+            return (ManneredTcpPort if server.mannered else TcpPort)(
                 env=self._env,
                 trace=self._trace,
                 device=index,
@@ -340,7 +356,9 @@ class Field:
                 spec=of,
                 link=wire,
             )
-        return AttachedSerialPort(self._env, self._trace, index, self._real_lines[place.path])
+        return AttachedSerialPort(
+            self._env, self._trace, index, self._real_lines[place.path], spec.manners.echo
+        )
 
     def line(self, spec: DeviceSpec) -> Line:
         """The serial line on which a device sits."""

@@ -92,8 +92,14 @@ class AttachedSerialPort:
     """A real device on a serial line, as its driver sees it: unread bytes are discarded when its request goes
     out."""
 
-    def __init__(self, env: Environment, trace: Trace, device: int, line: AttachedLine) -> None:
+    def __init__(
+        self, env: Environment, trace: Trace, device: int, line: AttachedLine, echoes: bool = False
+    ) -> None:
         self._env, self._trace, self._index, self._line = env, trace, device, line
+        self._echoes, self._echoed = echoes, False
+        """does the line bring back what is sent; has it, and the answer is still to come?"""
+        self._sent: _Exchange | None = None
+        """of the last request"""
         self._buffer = b""
         self._current: _Exchange | None = None
         self._request = b""
@@ -154,7 +160,7 @@ class AttachedSerialPort:
         if exchange.ended:
             self._line.release()
             return
-        self._buffer = b""
+        self._buffer, self._sent, self._echoed = b"", exchange, False
         if not self._line.transmit(self, frame):
             self._line.release()
             self._finish(exchange, DISCONNECTED)
@@ -200,7 +206,20 @@ class AttachedSerialPort:
         )
         if frame is not None:
             self._buffer = self._buffer[len(frame) :]
+            if self._echoes and exchange is self._sent and frame == self._request:
+                self._echoed = True  # the line is its own until the answer, or the timeout
+                self._finish(exchange, (True, frame))
+                return
             self._finish(exchange, (True, frame), True)
+            if self._echoed and self._sent is not None:
+                self._finish(self._sent, (True, frame), True)
+
+    def _tell(self, frame: bytes, first: bool) -> None:
+        """Its driver gets a frame; an echo, or one in front of the answer, is none."""
+        if self._echoes and first and frame.startswith(self._request):
+            frame = frame[len(self._request) :]
+        if frame:
+            self.on_exchange(self._request, frame)
 
     def _finish(self, exchange: _Exchange, value: Result, off: bool = False) -> None:
         """Its caller is told, once; ``off``: the line is free again (a caller that gave up early leaves it
@@ -221,7 +240,7 @@ class AttachedSerialPort:
         if self._current is exchange and exchange.framing is not None:
             self._current = None
         if value[0] and value[1]:
-            self.on_exchange(self._request, value[1])
+            self._tell(value[1], exchange is self._sent)
         if not value[0]:
             self._trace.emit("bus-error", self._index, value[1][0])
         exchange.event.fire(value)

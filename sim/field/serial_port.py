@@ -64,6 +64,12 @@ class Master:
             self._taken = False
             self.line.occupancy.given_back()
 
+    def echo(self, frame: bytes, burst: Burst) -> None:
+        """Its own characters are back, as they were on the wires."""
+        heard = self.line.damaged(frame) if burst.garbled else frame
+        if heard is not None:
+            self._heard(heard)
+
     def overheard(self, frame: bytes) -> None:
         """Another gateway's request: to who waits for an answer it is one."""
         if self.user is not None and self.user.waits:
@@ -120,6 +126,8 @@ class SerialPort:
         self._line, self._master = line, master
         self.server = line.add_device(server, response_ns, device).server
         self._current: _Exchange | None = None
+        self._echoed: _Exchange | None = None
+        """an exchange whose echo its driver has, and whose answer is still to come"""
         self.by_silence = True
 
     @property
@@ -188,7 +196,7 @@ class SerialPort:
         line, master = self._line, self._master
         exchange.holds = True
         line.exchanges += 1
-        master.buffer, master.user = b"", self
+        master.buffer, master.user, self._echoed = b"", self, None
         self.by_silence = exchange.framing is None or exchange.framing[0] == "silence"
         burst = line.begin()
         if burst.garbled:
@@ -201,6 +209,8 @@ class SerialPort:
         line.end(burst)
         exchange.sent = True
         arrived = line.carry(line.up, exchange.request, burst)
+        if line.echoes and exchange.framing is not None:
+            self._master.echo(exchange.request, burst)
         if arrived is not None and len(line.listeners) > 1:
             line.spoken(self._master, arrived)
         self._env.call_in(line.timing.gap_ns + line.timing.turnaround_ns, self._asked, exchange, arrived)
@@ -244,7 +254,12 @@ class SerialPort:
         if frame is not None:
             master.buffer = master.buffer[len(frame) :]
             self._finish(exchange, (True, frame))
+            if exchange.holds and self._line.echoes and frame == exchange.request:
+                self._echoed = exchange  # the line is its own until the answer, or the timeout
+                return
             self._release_later(exchange)
+            if self._echoed is not None:
+                self._release_later(self._echoed)
 
     def _release_later(self, exchange: _Exchange) -> None:
         """The next request goes out after the gap, which a frame that ends in silence has had already, and

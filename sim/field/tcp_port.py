@@ -66,7 +66,6 @@ class Port(Protocol):
 
 class TcpPort:
     """A device behind a TCP connection over a link, opened at the first exchange and again after each loss.
-
     ``server``: a Modbus server, answering at once (stacks.py has ports to others); ``leg``: the device's, of
     the link. Connecting has a timeout of its own, as long as the exchange's that follows: as libmodbus and
     pymodbus have it, whose connect and response timeouts run one after the other.
@@ -153,7 +152,12 @@ class TcpPort:
         return event
 
     def receive(self, frame: Framing, timeout_ns: int) -> Event:
-        """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call."""
+        """Wait for a frame, at most ``timeout_ns``; what came too late stays for the next call. A look (0 ns)
+        at nothing is no error."""
+        if not timeout_ns and not self._buffer:
+            event = Event(self._env)
+            event.fire(DISCONNECTED if self._stream is None else TIMEOUT)
+            return event
         return self._wait(frame, timeout_ns, timeout_ns)
 
     def _wait(self, frame: Framing, timeout_ns: int, limit_ns: int) -> Event:
@@ -322,8 +326,7 @@ class TcpPort:
 
 
 class DialoguePort(TcpPort):
-    """A connection whose far end answers in its own time, and may speak unasked. Whose it is, a subclass
-    knows: ``_reach_far_end``, ``_asked``, ``_left``."""
+    """A connection whose far end, which a subclass knows, answers in its own time, and may speak unasked."""
 
     __slots__ = ("_listening", "_nudged", "_untold", "stateful")
 

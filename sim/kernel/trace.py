@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "upgrade": ("gateway", "component", "version", "state", "cause"),
     "swap": ("gateway", "slot", "version"),
     "collision": ("line", "device"),
+    "manner": ("device", "which"),
     "breach": ("gateway", "budget", "cause"),
 }
 """kind -> its fields after the time"""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from twinloop.components.host.component import Component
 from twinloop.components.releases.registry import Keys, Release, Version
 from twinloop.devices.model.device import DeviceModel
+from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.sim.model.boards import Board
 from twinloop.sim.model.wasi import NO_WASI, WasiSpec
@@ -149,6 +150,13 @@ class DeviceSpec:
     """of a real device that is polled in its place"""
     exchanges: int = 1
     """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
+    own_manners: Manners | None = None
+    """None: as its model"""
+
+    @property
+    def manners(self) -> Manners:
+        """What it does that its protocol leaves to it."""
+        return self.model.manners if self.own_manners is None else self.own_manners
 
     @property
     def speaks(self) -> DeviceProtocol:

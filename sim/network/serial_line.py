@@ -149,6 +149,8 @@ class LineDevice:
     def _spoken(self, burst: Burst, answered: Answered, done: Callable[[], None]) -> None:
         self.busy = False
         line = self._line
+        if self.server.mannered:
+            self.server.spoke(line.env.now)
         line.end(burst)
         arrived = line.carry(line.down, answered.answer, burst)
         if arrived is not None:
@@ -225,6 +227,8 @@ class Line:
         self.occupancy = Occupancy(env)
         self.exchanges = self.timeouts = self.collisions = 0
         self.longest_queue = 0
+        self.echoes = False
+        """does it bring back what is sent?"""
 
     def add_device(self, server: ModbusServer, response_ns: int, index: int) -> LineDevice:
         """A device is on the wires; twice is once."""
@@ -233,6 +237,7 @@ class Line:
             if device.server.device is server.device:
                 return device
         mine.append(LineDevice(self, server, response_ns, index))
+        self.echoes = self.echoes or server.echoes
         return mine[-1]
 
     def spoken(self, speaker: LineListener, frame: bytes) -> None:

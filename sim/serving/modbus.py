@@ -31,6 +31,8 @@ class ModbusCaller(Caller):
     ) -> None:
         super().__init__(plant, write, hang_up)
         self._devices = devices
+        self.since_ns = plant.env.now
+        """when it has connected"""
         self._ways: dict[int, _Way] = {}
         self._buffer = b""
         self._cutting = False
@@ -136,7 +138,9 @@ class _Way:
         server = plant.field.servers[index]
         assert isinstance(server, ModbusServer)
         self._caller, self._index, self._unit, self._env = caller, index, unit, plant.env
-        self._server = ModbusServer(server.device, server, unit)
+        self._server = server.beside(unit)
+        if self._server.mannered:
+            self._server.connected(caller.since_ns)
         self._server.witnesses = (lambda look: plant.on_look(index, look),)
         self._pdu = slice(MBAP_BYTES, None) if server.framing == MBAP else slice(1, -2)
         self._response_ns = spec.response_ns
@@ -235,6 +239,9 @@ class LineCaller(Caller):
         line = self._line
         line.end(burst)
         arrived = line.carry(line.up, data, burst)
+        if line.echoes and not self.gone:
+            heard = line.damaged(data) if burst.garbled else data
+            self.write(heard or b"")
         self.plant.env.call_in(line.timing.gap_ns + line.timing.turnaround_ns, self._heard, arrived)
 
     def _heard(self, data: bytes | None) -> None:

@@ -28,10 +28,12 @@ def point(number: int, address: str, scale: float = 1.0, offset: float = 0.0) ->
 
 
 @contextmanager
-def driver(host: Host, points: list[PointConfig], **options: str) -> Iterator[Instance]:
+def driver(
+    host: Host, points: list[PointConfig], clock: Callable[[], int] = lambda: 0, **options: str
+) -> Iterator[Instance]:
     instance = host.instantiate(
         host.link(host.load(WASM / "modbus-driver.wasm", "driver"), ["fieldbus", "clock", "log"]),
-        {"clock.now": lambda: 42, "log.log": lambda level, text: None}, FUEL,
+        {"clock.now": lambda: 42, "clock.monotonic": clock, "log.log": lambda level, text: None}, FUEL,
     )  # fmt: skip
     try:
         instance.begin("configure", (Settings("d/1", points, list(options.items())),), FUEL)
@@ -158,7 +160,13 @@ def test_a_hostile_answer_is_a_typed_error(host: Host, name: str) -> None:
     with driver(host, [point(1, "holding:0")]) as instance:
         result = ask(
             instance,
-            lambda request: answer(request.arguments[0]) if request.name == "fieldbus.transact" else None,
+            lambda request: (
+                answer(request.arguments[0])
+                if request.name == "fieldbus.transact"
+                else (False, ("timeout", None))
+                if request.name == "fieldbus.receive"
+                else None
+            ),
         )
         assert result == (False, expected)
         result = ask(instance, tcp(registers(b"\0\7")))
@@ -203,6 +211,9 @@ def test_retries_are_made_as_often_as_asked(host: Host) -> None:
     asked: list[int] = []
 
     def answer(request: Request) -> Any:
+        if request.name == "fieldbus.receive":  # is there half an answer?
+            assert request.arguments == [("some", 513), 0]
+            return False, ("timeout", None)
         asked.append(request.arguments[2])
         return (False, ("timeout", None)) if len(asked) < 3 else tcp(registers(b"\0\7"))(request)
 

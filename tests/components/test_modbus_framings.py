@@ -174,6 +174,8 @@ STREAMS = {
     "a byte count too large": (rtu("0103040007"), ("bus", ("timeout", None))),
     "crc": (RIGHT[:-1] + b"\0", ("malformed", "crc")),
     "unit": (rtu("0203020007"), ("malformed", "unit")),
+    "another function, the answer behind it": (rtu("010600010003") + RIGHT, ("malformed", "function")),
+    "more registers, the answer behind it": (rtu("01030400070008") + RIGHT, ("malformed", "byte count")),
     "garbage": (b"\xff" * 300, ("malformed", "crc")),
     "too long": (b"\1\3\xff" + bytes(300), ("malformed", "length")),
 }

@@ -119,7 +119,7 @@ def test_a_block_that_fails_has_its_whole_numbers_bad_too(host: Host) -> None:
     ]
 
     def reply(pdu: bytes) -> bytes:
-        return bytes.fromhex("8302") if pdu[1:3] == b"\0\x64" else registers(b"\0\0\0\0\0\0\0\7" * 60)(pdu)
+        return bytes.fromhex("8302") if 100 <= pdu[2] < 200 else registers(b"\0\0\0\0\0\0\0\7" * 60)(pdu)
 
     with driver(host, points) as instance:
         batch = ask(instance, tcp(reply)).value

@@ -212,7 +212,7 @@ def test_texts(text: str, order: str, registers: str) -> None:
         ({"type": "f32", "bits": (0, 1)}, "bits are taken of"),
         ({"type": "u16", "bits": (12, 5)}, "bits 12 to 16: u16 has the bits 0 to 15"),
         ({"type": "text"}, "of type text, and no other"),
-        ({"type": "u16", "text": Text(2)}, "of type text, and no other"),
+        ({"type": "u16", "text": Text(1)}, "of type text, and no other"),
         ({"type": "text", "text": Text(1, "abc")}, "a text of 3 bytes in 1 registers"),
         ({"type": "text", "text": Text(126)}, "1 to 125"),
         ({"type": "text", "text": Text(0)}, "1 to 125"),

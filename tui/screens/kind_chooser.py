@@ -50,6 +50,7 @@ MEANINGS = {
     "upgrade": "an upgrade's state",
     "swap": "a component's other version",
     "collision": "two at once on a serial line",
+    "manner": "a device does as it is used to: it ignores, refuses, hangs up",
 }
 
 

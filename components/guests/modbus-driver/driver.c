@@ -1,37 +1,18 @@
 /* modbus-driver: one Modbus device behind the contract's `driver`, TCP, RTU or ASCII, as straight-line code that waits.
- * Options: protocol (modbus-tcp | modbus-rtu | modbus-ascii | modbus-rtu-over-tcp), unit (0-255), timeout ("200 ms"), retries (0-10), gap (registers that a
- * block read may bridge, 0-32), block (largest read in registers, 1-125).
- * A block whose read fails marks its own points Bad; only when no block could be read is the poll an error. */
-#include "../bindings/device_driver.h"
-#include "points.h"
-
-enum { POINTS_MAX = 1000, STALE_MAX = 4, BITS_MAX = 2000 };
+ * Options: options.json, whose words are the documentation. A block whose read fails marks its own points Bad; only when no
+ * block could be read is the poll an error.
+ * Belongs here: the contract's four functions. Never: frames (frame.h), exchanges (exchange.h), what is read together
+ * (blocks.h). */
+#include "blocks.h"
 
 /* OPC UA Part 6 annex A.2, StatusCodes */
 enum { STATUS_GOOD = 0, BAD_TIMEOUT = 0x800A0000u, BAD_NOT_CONNECTED = 0x808A0000u, BAD_DEVICE = 0x808B0000u,
        BAD_SENSOR = 0x808C0000u, BAD_COMMUNICATION = 0x80050000u, BAD_NO_DATA = 0x809B0000u, BAD_DECODING = 0x80070000u };
 
-typedef struct { uint16_t first, count, start, end; uint8_t table; bool powers; } block_t;   /* points[start..end) live in it; powers: of ten, too */
-typedef struct { uint32_t status; uint16_t address; int16_t value; uint8_t table; } power_t;  /* what scales points, as of this poll */
-
 typedef exports_twinloop_gateway_driver_driver_error_t error_t;
 typedef twinloop_gateway_types_reading_t reading_t;
 typedef twinloop_gateway_types_integer_reading_t integer_reading_t;
 typedef twinloop_gateway_types_text_reading_t text_reading_t;
-
-static struct {
-  point_t *points;
-  block_t *blocks;
-  power_t *powers;
-  size_t point_count, read_count, block_count, power_count;   /* points[0..read_count) are read, the others written only */
-  size_t whole_count, text_count;                     /* of those that are read: whole numbers, texts */
-  uint64_t timeout_ns, polls, errors;
-  uint32_t retries, gap, block_max;
-  uint16_t transaction;
-  uint8_t unit;
-  form_t form;
-  bool rtu, configured, failing;                      /* rtu: on a serial line, which discards what is unread */
-} d;
 
 static void text_out(device_driver_string_t *out, const char *s) { device_driver_string_dup(out, s); }
 
@@ -48,77 +29,7 @@ static void note(uint8_t level, const char *s) {
   twinloop_gateway_log_log(level, &line);
 }
 
-static bool protocol(text_t value) {
-  static const char *const names[] = {"modbus-tcp", "modbus-rtu", "modbus-ascii", "modbus-rtu-over-tcp"};   /* by form */
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (!text_is(value, names[i])) continue;
-    d.form = (form_t)i;
-    d.rtu = d.form == FORM_RTU || d.form == FORM_ASCII;
-    return true;
-  }
-  return false;
-}
-
 /* ---- configure ------------------------------------------------------------------------------------------------ */
-static bool option(text_t key, text_t value, bool *known) {
-  uint64_t n = 0;
-  *known = true;
-  if (text_is(key, "protocol")) return protocol(value);
-  if (text_is(key, "timeout")) return text_duration(value, &d.timeout_ns) && d.timeout_ns > 0;
-  if (text_is(key, "unit")) { bool ok = text_unsigned(value, 255, &n); d.unit = (uint8_t)n; return ok; }
-  if (text_is(key, "retries")) { bool ok = text_unsigned(value, 10, &n); d.retries = (uint32_t)n; return ok; }
-  if (text_is(key, "gap")) { bool ok = text_unsigned(value, 32, &n); d.gap = (uint32_t)n; return ok; }
-  if (text_is(key, "block")) { bool ok = text_unsigned(value, 125, &n) && n; d.block_max = (uint32_t)n; return ok; }
-  return *known = false;
-}
-
-static int by_address(const void *a, const void *b) {
-  const point_t *x = a, *y = b;
-  if (x->write_only != y->write_only) return x->write_only ? 1 : -1;
-  if (x->table != y->table) return x->table < y->table ? -1 : 1;
-  if (x->address != y->address) return x->address < y->address ? -1 : 1;
-  return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static void group(void) {
-  d.block_count = 0;
-  for (size_t i = 0; i < d.read_count; i++) {
-    const point_t *p = &d.points[i];
-    block_t *b = d.block_count ? &d.blocks[d.block_count - 1] : NULL;
-    uint32_t end = (uint32_t)p->address + p->width, limit = p->table <= TABLE_DISCRETE ? BITS_MAX : d.block_max;
-    if (b && b->table == p->table && p->address <= (uint32_t)b->first + b->count + d.gap && end - b->first <= limit) {
-      if (end > (uint32_t)b->first + b->count) b->count = (uint16_t)(end - b->first);
-      b->end = (uint16_t)(i + 1);
-    } else {
-      d.blocks[d.block_count++] = (block_t){p->address, p->width, (uint16_t)i, (uint16_t)(i + 1), p->table, false};
-    }
-  }
-}
-
-static power_t *power_of(const point_t *p) {
-  for (size_t i = 0; i < d.power_count; i++)
-    if (d.powers[i].table == p->table && d.powers[i].address == p->power) return &d.powers[i];
-  return NULL;
-}
-
-static bool lies_in(const power_t *w, const block_t *b) {
-  return w->table == b->table && w->address >= b->first && w->address < (uint32_t)b->first + b->count;
-}
-
-/* Each power once, and the blocks that have some; a power that no point of its own brings into a block is none. */
-static bool find_powers(void) {
-  for (size_t i = 0; i < d.point_count; i++) {
-    const point_t *p = &d.points[i];
-    if (!p->scaled_live || power_of(p)) continue;
-    power_t *w = &d.powers[d.power_count++];
-    *w = (power_t){BAD_NO_DATA, p->power, 0, p->table};
-    bool found = false;
-    for (size_t k = 0; k < d.block_count; k++) if (lies_in(w, &d.blocks[k])) d.blocks[k].powers = found = true;
-    if (!found) return false;
-  }
-  return true;
-}
-
 /* NULL, or what is wrong with a point's sentinels. */
 static const char *set_point(const twinloop_gateway_types_point_config_t *c, point_t *p) {
   p->id = c->id;
@@ -137,21 +48,7 @@ static const char *set_point(const twinloop_gateway_types_point_config_t *c, poi
 bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_settings_t *s,
                                                exports_twinloop_gateway_driver_config_error_t *err) {
   bool ok = false;
-  d.configured = false;
-  d.timeout_ns = 1000000000u;
-  d.retries = 0;
-  d.gap = 8;
-  d.block_max = 125;
-  d.unit = 1;
-  d.form = FORM_MBAP;
-  d.rtu = false;
-  free(d.points);
-  free(d.blocks);
-  free(d.powers);
-  d.points = NULL;
-  d.blocks = NULL;
-  d.powers = NULL;
-  d.point_count = d.read_count = d.whole_count = d.text_count = d.block_count = d.power_count = 0;
+  settings_default();
   if (s->points.len > POINTS_MAX) {
     err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_TOO_MANY_POINTS;
     err->val.too_many_points = POINTS_MAX;
@@ -166,6 +63,7 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
       goto out;
     }
   }
+  settings_complete();
   d.points = malloc((s->points.len + 1) * sizeof *d.points);
   d.blocks = malloc((s->points.len + 1) * sizeof *d.blocks);
   d.powers = malloc((s->points.len + 1) * sizeof *d.powers);
@@ -187,107 +85,16 @@ bool exports_twinloop_gateway_driver_configure(exports_twinloop_gateway_driver_s
   }
   d.point_count = s->points.len;
   qsort(d.points, d.point_count, sizeof *d.points, by_address);
-  group();
   if (!find_powers()) {
     err->tag = TWINLOOP_GATEWAY_TYPES_CONFIG_ERROR_OTHER;
     text_out(&err->val.other, "a point is scaled by a power of ten that no point reads");
     goto out;
   }
+  group();
   ok = d.configured = true;
 out:
   exports_twinloop_gateway_driver_settings_free(s);
   return ok;
-}
-
-/* ---- one exchange --------------------------------------------------------------------------------------------- */
-typedef enum { EXCHANGE_OK, EXCHANGE_BUS, EXCHANGE_REJECTED, EXCHANGE_MALFORMED } exchange_t;
-typedef struct { twinloop_gateway_types_bus_error_t bus; uint32_t code; const char *why; } trouble_t;
-
-static twinloop_gateway_fieldbus_framing_t framing(void) {
-  static uint8_t end[] = {'\r', '\n'};
-  twinloop_gateway_fieldbus_framing_t f = {.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_SILENCE};
-  if (d.form == FORM_MBAP) {
-    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_LENGTH_FIELD;
-    f.val.length_field = (twinloop_gateway_fieldbus_length_field_t){4, 2, true, 0};
-  } else if (d.form == FORM_ASCII) {
-    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_UNTIL;
-    f.val.until = (device_driver_list_u8_t){end, sizeof end};
-  } else if (d.form == FORM_RTU_TCP) {
-    f.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_EXACTLY;
-    f.val.exactly = HEAD_SIZE;
-  }
-  return f;
-}
-
-/* The rest of an RTU frame in a stream, after its head: as long as that says, within what is left of the timeout. */
-static bool rest(device_driver_list_u8_t *got, uint64_t begun, twinloop_gateway_types_bus_error_t *bus) {
-  size_t more = frame_rest(got->ptr);
-  uint64_t spent = twinloop_gateway_clock_monotonic() - begun;
-  device_driver_list_u8_t tail;
-  if (!more) return true;
-  twinloop_gateway_fieldbus_framing_t f = {.tag = TWINLOOP_GATEWAY_FIELDBUS_FRAMING_EXACTLY, .val.exactly = (uint32_t)more};
-  bool ok = twinloop_gateway_fieldbus_receive(&f, spent < d.timeout_ns ? d.timeout_ns - spent : 1, &tail, bus);
-  if (ok) {
-    got->ptr = realloc(got->ptr, HEAD_SIZE + tail.len);
-    memcpy(got->ptr + HEAD_SIZE, tail.ptr, tail.len);
-    got->len = HEAD_SIZE + tail.len;
-    device_driver_list_u8_free(&tail);
-  } else {
-    device_driver_list_u8_free(got);
-  }
-  return ok;
-}
-
-/* Sends a request and waits for the frame that answers it. RTU over TCP has no transaction id: an answer that comes too
- * late would be taken for the next one, so that connection is given up. */
-static bool asked(device_driver_list_u8_t *request, const twinloop_gateway_fieldbus_framing_t *f, device_driver_list_u8_t *got,
-                  twinloop_gateway_types_bus_error_t *bus) {
-  uint64_t begun = d.form == FORM_RTU_TCP ? twinloop_gateway_clock_monotonic() : 0;
-  bool ok = twinloop_gateway_fieldbus_transact(request, (twinloop_gateway_fieldbus_framing_t *)f, d.timeout_ns, got, bus);
-  if (d.form != FORM_RTU_TCP) return ok;
-  if (ok && got->len == HEAD_SIZE) ok = rest(got, begun, bus);
-  if (!ok) twinloop_gateway_fieldbus_reset();
-  return ok;
-}
-
-/* Answer's PDU into `reply` (PDU_MAX bytes). A late answer to an earlier request is put aside, STALE_MAX times. */
-static exchange_t exchange_once(const uint8_t *pdu, size_t n, uint8_t *reply, size_t *reply_len, trouble_t *t) {
-  uint8_t adu[ADU_MAX];
-  uint16_t transaction = ++d.transaction;
-  device_driver_list_u8_t request = {adu, frame_request(adu, d.form, transaction, d.unit, pdu, n)}, got;
-  twinloop_gateway_fieldbus_framing_t f = framing();
-  bool ok = asked(&request, &f, &got, &t->bus);
-  for (int stale = 0; ok; stale++) {
-    const uint8_t *at = NULL;
-    frame_verdict_t v = frame_reply(got.ptr, got.len, d.form, transaction, d.unit, &at, reply_len, &t->why);
-    if (v == FRAME_OK) memcpy(reply, at, *reply_len);
-    device_driver_list_u8_free(&got);
-    if (v == FRAME_STALE && stale < STALE_MAX) {
-      ok = twinloop_gateway_fieldbus_receive(&f, d.timeout_ns, &got, &t->bus);
-      continue;
-    }
-    if (v != FRAME_OK) {
-      twinloop_gateway_fieldbus_reset();            /* the stream's boundaries can't be trusted any more */
-      return EXCHANGE_MALFORMED;
-    }
-    if (*reply_len == 2 && reply[0] == (pdu[0] | 0x80)) { t->code = reply[1]; return EXCHANGE_REJECTED; }
-    if (reply[0] != pdu[0]) { t->why = "function"; return EXCHANGE_MALFORMED; }
-    return EXCHANGE_OK;
-  }
-  return EXCHANGE_BUS;
-}
-
-static exchange_t exchange(const uint8_t *pdu, size_t n, uint8_t *reply, size_t *reply_len, trouble_t *t) {
-  exchange_t r = EXCHANGE_BUS;
-  for (uint32_t attempt = 0; attempt <= d.retries; attempt++) {
-    if (attempt && r == EXCHANGE_BUS && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER)
-      twinloop_gateway_types_bus_error_free(&t->bus);
-    r = exchange_once(pdu, n, reply, reply_len, t);
-    if (r == EXCHANGE_OK || r == EXCHANGE_REJECTED) break;
-  }
-  /* Half an answer may lie in the stream: with what comes next it would make one wrong frame after the other, for ever. */
-  if (r == EXCHANGE_BUS && !d.rtu && t->bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_TIMEOUT) twinloop_gateway_fieldbus_reset();
-  return r;
 }
 
 /* ---- read ----------------------------------------------------------------------------------------------------- */
@@ -297,7 +104,7 @@ static exchange_t read_block(const block_t *b, uint8_t *reply, trouble_t *t) {
   put16(pdu + 1, b->first);
   put16(pdu + 3, b->count);
   exchange_t r = exchange(pdu, sizeof pdu, reply, &got, t);
-  if (r == EXCHANGE_OK && (got != want + 2 || reply[1] != want)) { t->why = "byte count"; r = EXCHANGE_MALFORMED; }
+  if (r == EXCHANGE_OK && (got != want + 2 || reply[1] != want)) r = strange(t, "byte count");
   return r;
 }
 
@@ -376,35 +183,70 @@ static exports_twinloop_gateway_driver_batch_t batch_begin(void) {
   return b;
 }
 
-bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
+/* How far a poll has come. */
+typedef struct {
+  exchange_t last, first;                             /* the last exchange, and the first that failed */
+  trouble_t trouble, first_trouble;
+  size_t good;
+  bool all_asked;
+  uint16_t next_turn;
+} poll_t;
+
+/* Asks for a block, if it is its turn; false when it was refused and has become two, of which the first stands in its
+ * place. */
+static bool poll_block(poll_t *poll, size_t at, uint8_t *reply) {
+  block_t *b = &d.blocks[at];
+  if (poll->last == EXCHANGE_BUS) return true;        /* a silent device is asked once a poll, not once a block */
+  if (b->refusals && !b->seen && !block_may(b, &poll->next_turn)) {
+    poll->last = EXCHANGE_REJECTED;
+    poll->trouble.code = b->code;
+    poll->all_asked = false;
+    return true;
+  }
+  poll->last = read_block(b, reply, &poll->trouble);
+  uint32_t code = poll->trouble.code;
+  if (poll->last == EXCHANGE_OK) { b->seen = d.any_seen = true; b->refusals = 0; }
+  else if (poll->last == EXCHANGE_REJECTED && (code == ILLEGAL_ADDRESS || code == ILLEGAL_VALUE)) return !block_refused(at, (uint8_t)code);
+  return true;
+}
+
+/* The blocks in which powers of ten lie, or the others. */
+static void poll_blocks(poll_t *poll, bool powers, exports_twinloop_gateway_driver_batch_t *batch) {
   uint8_t reply[PDU_MAX + 1];
-  exchange_t first = EXCHANGE_OK, r = EXCHANGE_OK;
-  trouble_t first_trouble = {0}, t = {0};
-  size_t good = 0;
+  for (size_t i = 0; i < d.block_count;) {
+    if (d.blocks[i].powers == powers) {
+      if (!poll_block(poll, i, reply)) continue;
+      const block_t *b = &d.blocks[i];
+      uint32_t status = status_of(poll->last, &poll->trouble);
+      if (poll->last == EXCHANGE_OK) poll->good++;
+      else if (poll->first == EXCHANGE_OK) { poll->first = poll->last; poll->first_trouble = poll->trouble; }
+      if (powers) fill_powers(b, reply + 2, status);
+      fill(batch, b, reply + 2, status, twinloop_gateway_clock_now());
+    }
+    i++;
+  }
+}
+
+bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver_batch_t *ret, error_t *err) {
+  poll_t poll = {.all_asked = true};
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   d.polls++;
   exports_twinloop_gateway_driver_batch_t batch = batch_begin();
-  size_t rounds = d.power_count ? 2 : 1;
-  for (size_t i = 0; i < rounds * d.block_count; i++) {
-    const block_t *b = &d.blocks[i % d.block_count];
-    if (rounds == 2 && b->powers != (i < d.block_count)) continue;   /* powers of ten first: other blocks' points need them */
-    if (r != EXCHANGE_BUS) r = read_block(b, reply, &t);      /* a silent device is asked once a poll, not once a block */
-    if (b->powers) fill_powers(b, reply + 2, status_of(r, &t));
-    if (r == EXCHANGE_OK) good++;
-    else if (first == EXCHANGE_OK) { first = r; first_trouble = t; }
-    fill(&batch, b, reply + 2, status_of(r, &t), twinloop_gateway_clock_now());
-  }
-  if (first != EXCHANGE_OK) d.errors++;
-  if ((first != EXCHANGE_OK) != d.failing) {
-    d.failing = first != EXCHANGE_OK;
+  blocks_begin();
+  if (d.power_count) poll_blocks(&poll, true, &batch);   /* first: points of the other blocks are scaled by them */
+  poll_blocks(&poll, false, &batch);
+  blocks_end(poll.good > 0, poll.all_asked && poll.last != EXCHANGE_BUS, poll.next_turn);
+  bool failing = poll.first != EXCHANGE_OK;
+  if (failing) d.errors++;
+  if (failing != d.failing) {
+    d.failing = failing;
     note(d.failing ? TWINLOOP_GATEWAY_LOG_LEVEL_WARN : TWINLOOP_GATEWAY_LOG_LEVEL_INFO, d.failing ? "reads fail" : "reads are good again");
   }
-  bool failed = d.block_count && !good;
-  if (r == EXCHANGE_BUS && t.bus.tag == TWINLOOP_GATEWAY_TYPES_BUS_ERROR_OTHER && !(failed && first == EXCHANGE_BUS))
-    twinloop_gateway_types_bus_error_free(&t.bus);            /* nobody will be told */
+  bool failed = d.block_count && !poll.good;
+  if (poll.last == EXCHANGE_BUS && !(failed && poll.first == EXCHANGE_BUS)) forget_text(&poll.trouble);   /* nobody will be told */
   if (failed) {
     exports_twinloop_gateway_driver_batch_free(&batch);
-    fail(err, first, &first_trouble);
+    fail(err, poll.first, &poll.first_trouble);
     return false;
   }
   *ret = batch;
@@ -412,6 +254,7 @@ bool exports_twinloop_gateway_driver_read_sensor(exports_twinloop_gateway_driver
 }
 
 /* ---- write ---------------------------------------------------------------------------------------------------- */
+enum { WRITE_MAX = 123 };                            /* registers of one request of function 16 (section 6.12) */
 typedef exports_twinloop_gateway_driver_written_t written_t;
 
 /* `raw`: in what the registers hold now, out what they shall hold. */
@@ -428,19 +271,31 @@ static bool coil_of(const point_t *p, const written_t *value, bool *on) {
   return true;
 }
 
-static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, int power, uint8_t *raw, const char **why) {
+/* What a point's registers hold, and its power of ten, before it is written. */
+typedef struct { uint8_t raw[2 * TEXT_REGISTERS_MAX]; int power; } before_t;
+
+static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, before_t *before, const char **why) {
+  uint8_t *raw = before->raw;
   bool on;
   put16(pdu + 1, p->address);
   if (value->tag == TWINLOOP_GATEWAY_TYPES_WRITTEN_TEXT && p->kind != KIND_TEXT) return *why = "this point holds no text", 0;
+  if (p->width > WRITE_MAX) return *why = "it has more registers than one request writes", 0;
   if (p->table == TABLE_COIL) {
     if (!coil_of(p, value, &on)) return *why = "value does not fit the coil", 0;
+    if (d.multiple) {
+      pdu[0] = 15;
+      put16(pdu + 3, 1);
+      pdu[5] = 1;
+      pdu[6] = on;
+      return 7;
+    }
     pdu[0] = 5;
     put16(pdu + 3, on ? 0xFF00 : 0);
     return 5;
   }
   if (p->table != TABLE_HOLDING) return *why = "read-only table", 0;
-  if (!raw_of(p, value, power, raw)) return *why = "value does not fit the register's type", 0;
-  if (p->width == 1) {
+  if (!raw_of(p, value, before->power, raw)) return *why = "value does not fit the register's type", 0;
+  if (p->width == 1 && !d.multiple) {
     pdu[0] = 6;
     memcpy(pdu + 3, raw, 2);
     return 5;
@@ -452,27 +307,58 @@ static size_t write_pdu(uint8_t *pdu, const point_t *p, const written_t *value, 
   return 6u + 2u * p->width;
 }
 
+/* Writes, and learns: a device that knows no function 5 or 6 (exception 01) is asked with 15 or 16, from then on. */
+static exchange_t write_value(const point_t *p, const written_t *value, before_t *before, uint8_t *pdu, size_t n, trouble_t *t) {
+  uint8_t reply[PDU_MAX + 1];
+  const char *why = NULL;
+  size_t got = 0;
+  exchange_t r = exchange(pdu, n, reply, &got, t);
+  if (r == EXCHANGE_REJECTED && t->code == ILLEGAL_FUNCTION && d.write == WRITE_AUTO && pdu[0] < 15) {
+    d.multiple = true;
+    r = exchange(pdu, write_pdu(pdu, p, value, before, &why), reply, &got, t);
+    d.multiple = !(r == EXCHANGE_REJECTED && t->code == ILLEGAL_FUNCTION);
+  }
+  if (r == EXCHANGE_OK && (got != 5 || memcmp(reply, pdu, 5))) r = strange(t, "echo");
+  return r;
+}
+
+/* Exception 05 to a write: it was accepted and takes its time. It isn't sent twice; what it should have written is read
+ * after a while, and as often as `retries` says while the device is busy. */
+static exchange_t write_acknowledged(const point_t *p, const uint8_t *pdu, trouble_t *t) {
+  uint8_t ask[5] = {p->table, pdu[1], pdu[2]}, reply[PDU_MAX + 1];
+  size_t got = 0, size = 2u * p->width;
+  put16(ask + 3, p->width);
+  sleep_for(d.busy_wait_ns);
+  exchange_t r = exchange(ask, sizeof ask, reply, &got, t);
+  if (r != EXCHANGE_OK) return r;
+  bool there = p->table == TABLE_COIL ? got == 3 && (reply[2] & 1) == (pdu[0] == 15 ? pdu[6] : pdu[3] == 0xFF)
+                                      : got == 2 + size && memcmp(reply + 2, pdu + (pdu[0] == 16 ? 6 : 3), size) == 0;
+  if (there) return EXCHANGE_OK;
+  t->code = ACKNOWLEDGE;
+  return EXCHANGE_REJECTED;
+}
+
 /* What a write has to know before: the other bits of its registers, the power of ten that scales it. */
-static exchange_t look(const point_t *p, uint8_t *raw, int *power, trouble_t *t) {
+static exchange_t look(const point_t *p, before_t *before, trouble_t *t) {
   uint8_t reply[PDU_MAX + 1];
   exchange_t r = EXCHANGE_OK;
   if (p->table != TABLE_HOLDING) return r;
   if (p->field) {
     r = read_block(&(block_t){.first = p->address, .count = p->width, .table = p->table}, reply, t);
-    if (r == EXCHANGE_OK) memcpy(raw, reply + 2, 2u * p->width);
+    if (r == EXCHANGE_OK) memcpy(before->raw, reply + 2, 2u * p->width);
   }
   if (p->scaled_live && r == EXCHANGE_OK) {
     r = read_block(&(block_t){.first = p->power, .count = 1, .table = p->table}, reply, t);
-    if (r == EXCHANGE_OK) *power = (int16_t)get16(reply + 2);
+    if (r == EXCHANGE_OK) before->power = (int16_t)get16(reply + 2);
   }
   return r;
 }
 
 static bool write_point(uint16_t id, const written_t *value, error_t *err) {
-  uint8_t pdu[6 + 2 * TEXT_REGISTERS_MAX], reply[PDU_MAX + 1], raw[2 * TEXT_REGISTERS_MAX] = {0};
-  int power = 0;
+  uint8_t pdu[PDU_MAX + 1];
+  before_t before = {0};
   trouble_t t = {0};
-  size_t n = 0, got = 0;
+  size_t n = 0;
   const char *why = NULL;
   if (!d.configured) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_NOT_CONFIGURED; return false; }
   const point_t *p = NULL;
@@ -482,12 +368,12 @@ static bool write_point(uint16_t id, const written_t *value, error_t *err) {
     err->val.no_such_point = id;
     return false;
   }
-  exchange_t before = look(p, raw, &power, &t);
-  if (before != EXCHANGE_OK) { d.errors++; fail(err, before, &t); return false; }
-  n = write_pdu(pdu, p, value, power, raw, &why);
+  exchange_t seen = look(p, &before, &t);
+  if (seen != EXCHANGE_OK) { d.errors++; fail(err, seen, &t); return false; }
+  n = write_pdu(pdu, p, value, &before, &why);
   if (!n) { err->tag = TWINLOOP_GATEWAY_TYPES_DRIVER_ERROR_OTHER; text_out(&err->val.other, why); return false; }
-  exchange_t r = exchange(pdu, n, reply, &got, &t);
-  if (r == EXCHANGE_OK && (got != 5 || memcmp(reply, pdu, 5))) { t.why = "echo"; r = EXCHANGE_MALFORMED; }
+  exchange_t r = write_value(p, value, &before, pdu, n, &t);
+  if (r == EXCHANGE_REJECTED && t.code == ACKNOWLEDGE) r = write_acknowledged(p, pdu, &t);
   if (r != EXCHANGE_OK) { d.errors++; fail(err, r, &t); return false; }
   return true;
 }

@@ -15,7 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from twinloop.devices.model.encodings import TEXT_REGISTERS_MAX
 from twinloop.devices.model.profile import READ_MAX
-from twinloop.scenarios.file.schema import Block, Exact
+from twinloop.scenarios.file.block import Block
+from twinloop.scenarios.file.manners_block import MannersBlock
+from twinloop.scenarios.file.schema import Exact
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.quantities import Duration, PositiveDuration
 
@@ -214,5 +216,7 @@ class ModelFile(Block):
     largest_read: Annotated[int, Field(ge=1, le=READ_MAX)] = Field(default=READ_MAX, alias="largest-read")
     holes: Literal["zero", "refused"] = "zero"
     identity: IdentityBlock | None = None
+    manners: MannersBlock = MannersBlock()
+    """what its devices do that a gateway has to cope with"""
     constants: dict[Literal["coil", "discrete", "holding", "input"], Words] = Field(default_factory=dict)
     points: Annotated[dict[str, PointBlock], Field(min_length=1)]

@@ -17,12 +17,14 @@ from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.model.cell import masked
 from twinloop.devices.model.device import DeviceModel, own_bits
 from twinloop.devices.model.encodings import ENCODINGS, TEXT, TYPES
+from twinloop.devices.model.manners import NONE
 from twinloop.devices.model.points import BITS, CONSTANT, Point, Power, Text
 from twinloop.devices.model.profile import IDENTITY, IDENTITY_BYTES_MAX, PLAIN, Profile, Response
 from twinloop.devices.model.protocols import EVERY, PROTOCOLS
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.datasheet.blocks import ModelFile, PointBlock
 from twinloop.scenarios.file.load_errors import translated
+from twinloop.scenarios.file.manners_block import idle_key
 from twinloop.scenarios.text.document import Document, Location, parse_document
 from twinloop.scenarios.text.errors import unknown
 
@@ -41,6 +43,11 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
     points = _views(document, points, found)
     constants = _constants(document, found)
     profile = _profile(document, found)
+    like = None if found.like is None else _like(document, found.like)
+    manners = found.manners.over(NONE if like is None else like.manners)
+    missing = idle_key(manners)
+    if missing is not None:
+        raise document.error(("manners", missing[0]), f'"{missing[0]}" does nothing without "{missing[1]}"')
     try:
         model = DeviceModel(
             name,
@@ -51,11 +58,11 @@ def read_model(text: str, file: Path, name: str) -> DeviceModel:
             constants,
             step_ns=found.step,
             profile=profile,
+            manners=manners,
         )
         if found.identity is not None:
             model = replace(model, vendor=found.identity.vendor)
-        if found.like is not None:
-            like = _like(document, found.like)
+        if like is not None:
             model = replace(
                 model,
                 constants={**like.constants, **constants},

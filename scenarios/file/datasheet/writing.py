@@ -15,6 +15,7 @@ from twinloop.devices.model.points import Point
 from twinloop.devices.model.profile import IDENTITY, QUANTILES, READ_MAX
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.datasheet.blocks import FORMAT
+from twinloop.scenarios.file.manners_block import shown as shown_manners
 from twinloop.scenarios.text.units import exact_duration
 
 _DEFAULT = Signal()
@@ -34,6 +35,8 @@ def write_model(model: DeviceModel, like: str | None = None) -> str:
     }
     data |= {} if like is None else {"like": like}
     data |= _shown_profile(model, like is None)
+    if model.manners:
+        data["manners"] = shown_manners(model.manners)
     if like is None and model.constants:
         data["constants"] = _shown_constants(model)
     data["points"] = points

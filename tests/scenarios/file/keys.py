@@ -279,6 +279,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "phase": Key("spread", "aligned"),
             "overrun": Key("skip", "queue", {"response": "400 ms", "poll": "300 ms"}),
             "response": Key(ABSENT, "80 ms"),
+            "manners": Key(ABSENT, {"first-answer": "80 ms"}),
             "link": Key("plant", "none", refused=True),
             "gateway": Key("gw", "none", refused=True),
             "driver": Key("modbus-driver", "none", refused=True),
@@ -335,6 +336,7 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "publish": Key("500 ms", "1 s"),
             "phase": Key("spread", "aligned"),
             "mqtt": Key(ABSENT, {"qos": 0}),
+            "manners": Key(ABSENT, {"first-answer": "80 ms"}, refused=True),
             "response": Key(ABSENT, "80 ms", refused=True),
             "overrun": Key(ABSENT, "queue", refused=True),
         },
@@ -356,7 +358,28 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         {
             "poll": Key(ABSENT, "300 ms", {"response": "2 ms"}),
             "response": Key(ABSENT, "80 ms", {"poll": "700 ms"}),
+            "manners": Key(ABSENT, {"first-answer": "80 ms"}),
+            "unit": Key(ABSENT, 2, refused=True),
         },
+    ),
+    "MannersBlock, modbus-tcp": (
+        plant("tcp", patience="5 s"),
+        ("fleets", "tcp", "manners"),
+        {
+            "quiet-after-connect": Key(ABSENT, "700 ms"),
+            "pause": Key(ABSENT, "600 ms"),
+            "idle": Key(ABSENT, "300 ms"),
+            "first-answer": Key(ABSENT, "80 ms"),
+            "asleep-after": Key(ABSENT, "200 ms", {"first-answer": "80 ms"}),
+            "busy": Key(ABSENT, "50 %"),
+            "more": Key(ABSENT, "drop-first", refused=True),
+            "echo": Key(ABSENT, True, refused=True),
+        },
+    ),
+    "MannersBlock, modbus-rtu": (
+        plant("rtu", patience="5 s"),
+        ("fleets", "rtu", "manners"),
+        {"echo": Key(ABSENT, True), "idle": Key(ABSENT, "300 ms", refused=True)},
     ),
     "Component": (
         plant(),
@@ -668,6 +691,9 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     "Heartbeat": {"link": RUNS},
     "Override": {"driver": RUNS, "twin": "tests/scenarios/twin/test_twin.py"},
     "Fleet": {"twin": "tests/scenarios/twin/test_twin.py", "protocol": "the table's five kinds of fleets"},
+    "MannersBlock": dict.fromkeys(
+        ("connections", "write-single", "write-takes"), "tests/sim/field/test_manners.py"
+    ),
     "Degradation": dict.fromkeys(DEGRADATION, "Link, Change"),
     "Link": {"turnaround": "Link, serial"},
 }

@@ -42,6 +42,7 @@ from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.network.link import Link
+from twinloop.sim.truth.witness import ModbusWitness
 
 SCENARIO = """\
 format: 2
@@ -261,7 +262,10 @@ def test_pymodbus_reads_and_writes(host: Host) -> None:
         assert len(client.read_holding_registers(0, count=16, device_id=unit).registers) == 16
         client.close()
 
+    told: list[tuple[int, bytes, bytes]] = []
+
     async def clients(wire: Wire, found: dict[str, Endpoint]) -> None:
+        wire.plant.on_answer = lambda *answer: told.append(answer)
         path = found["scales/1"].url.removeprefix("ascii://").partition("?")[0]
         serial = ModbusSerialClient(path, framer=FramerType.ASCII, baudrate=9600, timeout=PATIENCE_S)
         await asyncio.to_thread(registers, serial, 1)
@@ -274,6 +278,9 @@ def test_pymodbus_reads_and_writes(host: Host) -> None:
         assert answer.registers == [0x4060, 0], "a client that comes later"
         other.close()
         assert wire.plant.requests == 9
+        read = bytes.fromhex(READ), bytes.fromhex("030440600000")
+        assert told.count((0, *read)) == 1
+        assert told.count((2, *read)) == 2, "a judge is told PDUs, whatever is around them"
 
     serving(host, clients, SCENARIO)
 
@@ -371,6 +378,30 @@ def test_what_is_no_place_is_refused(
     (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
     assert main(["attach", str(tmp_path / "s.yaml"), "--device", pair]) == 3
     assert message in capsys.readouterr().err
+
+
+def test_a_witness_hears_a_real_devices_answers_and_no_damaged_ones(host: Host) -> None:
+    spec = planned(host)
+    device = Ports(spec).field.servers[3].device
+    asked, said = bytes.fromhex("01" + READ), bytes.fromhex("01 03 04 40600000")
+    look = asked[1:], said[1:]
+    witness = ModbusWitness(device, True)
+    witness.heard_ascii(in_ascii(asked), b"\xff" + in_ascii(said))
+    witness.heard_ascii(in_ascii(asked), in_ascii(said)[:-4] + b"00\r\n")
+    witness.heard_ascii(in_ascii(asked), in_ascii(b"\2" + said[1:]))
+    witness.heard_ascii(in_ascii(asked), b"\r\n")
+    assert witness.looks == [look]
+    whole, request = in_rtu(said), in_rtu(asked)
+    witness.heard_rtu_tcp(request, whole[:5])
+    again = in_rtu(asked)
+    witness.heard_rtu_tcp(again, whole[:5])
+    assert witness.looks == [look], "the first was given up"
+    witness.heard_rtu_tcp(again, whole[5:])
+    assert witness.looks == [look, look]
+    third = in_rtu(asked)
+    witness.heard_rtu_tcp(third, whole[:-1] + b"\0")
+    witness.heard_rtu_tcp(in_rtu(asked), in_rtu(bytes.fromhex("018302")))
+    assert witness.looks == [look, look, (asked[1:], b"\x83\x02")]
 
 
 def test_places(host: Host) -> None:

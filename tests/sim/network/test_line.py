@@ -29,8 +29,12 @@ class Server:
         self.faults: list[Any] = []
         self.slow_ns = 0
         self.untouched = True
+        self.echoes = self.mannered = False
         self.answer = answer
         self.heard: list[tuple[bytes, int]] = []
+
+    def spoke(self, now_ns: int) -> None:
+        """Its answer is out."""
 
     def respond_rtu(self, frame: bytes, now_ns: int) -> bytes | None:
         self.heard.append((frame, now_ns))

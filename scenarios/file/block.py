@@ -1,0 +1,51 @@
+"""What all blocks of a file have in common: unknown keys are refused with the nearest known one.
+
+Belongs here: the base of blocks. Never: keys (blocks.py, gateway_blocks.py, schema.py and others).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from twinloop.scenarios.file import format_1
+from twinloop.scenarios.text.errors import nearest
+
+
+class Block(BaseModel):
+    """A mapping of the file: unknown keys are refused with the nearest known one."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise PydanticCustomError("not_a_mapping", "expected a mapping, got {got}", {"got": _named(data)})
+        known = [field.alias or name for name, field in cls.model_fields.items() if not field.exclude]
+        for key in data:
+            if key not in known and key != "overrides":
+                close = nearest(key, known)
+                hint = f'; did you mean "{close}"?' if close else ";"
+                if format_1.WORDS.get(key) in known:
+                    hint = f', which is "{format_1.WORDS[key]}" since format 2;'
+                text = f'unknown key "{key}"{hint} known: {", ".join(known)}'
+                raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
+        return data
+
+
+def as_yaml(value: Any) -> str:
+    """A scalar as the file spells it."""
+    return (
+        {True: "true", False: "false", None: "null"}.get(value, str(value))
+        if isinstance(value, bool | None)
+        else str(value)
+    )
+
+
+def _named(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
