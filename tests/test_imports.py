@@ -28,10 +28,12 @@ def test_help_loads_neither_the_tui_nor_the_engine() -> None:
 def test_a_run_that_asks_for_nothing_loads_nothing_for_it() -> None:
     loaded = modules_after(f"from twinloop.scenarios.cli.main import main; main(['run', '{SHORT}'])")
     assert "twinloop.scenarios.runner" in loaded
-    others = {"textual", "asyncua", "perfetto", "pyarrow", "opentelemetry", "distributed", "dask"}
+    others = {"textual", "asyncua", "perfetto", "pyarrow", "opentelemetry", "distributed", "dask", "dpkt"}
     assert not {*others, "google.protobuf", "urllib.request"} & set(loaded)
     assert [
-        name for name in loaded if name.startswith(("twinloop.scenarios.export", "twinloop.scenarios.page"))
+        name
+        for name in loaded
+        if name.startswith(tuple(f"twinloop.scenarios.{room}" for room in ("exchanges", "export", "page")))
     ] == [
         "twinloop.scenarios.export",
         "twinloop.scenarios.export.asked",

@@ -42,6 +42,7 @@ ROOMS = {
         "wire",
         "",
         "components",
+        "exchanges",
         "evidence",
         "testing",
         "page",

@@ -8,6 +8,7 @@ digits, a list of pairs of texts may be a mapping, options and lists may be left
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from wasmtime import component as wc
@@ -113,24 +114,48 @@ def _case(wit: Any, data: Any, where: str) -> Any:
 
 def to_file(wit: Any, value: Any) -> Any:
     """What a file has for what a component gave."""
+    return filed(wit)(value)
+
+
+def filed(wit: Any) -> Callable[[Any], Any]:
+    """``to_file`` of one type, for who has many values of it: asking wasmtime for fields takes longer than
+    all else."""
     kind = type(wit)
     if kind is wc.OptionType:
-        return None if value is None else to_file(wit.payload, value)
+        inner = filed(wit.payload)
+        return lambda value: None if value is None else inner(value)
     if kind is wc.ListType:
         if type(wit.element) is wc.U8:
-            return value.hex()
-        return [to_file(wit.element, one) for one in value]
+            return lambda value: value.hex()
+        element = filed(wit.element)
+        return lambda value: [element(one) for one in value]
     if kind is wc.TupleType:
-        return [to_file(element, one) for element, one in zip(wit.elements, value, strict=True)]
+        elements = [filed(one) for one in wit.elements]
+        return lambda value: [one(part) for one, part in zip(elements, value, strict=True)]
     if kind is wc.RecordType:
-        return {name: to_file(field, one) for (name, field), one in zip(wit.fields, value, strict=True)}
+        fields = [(name, filed(field)) for name, field in wit.fields]
+        return lambda value: {name: field(one) for (name, field), one in zip(fields, value, strict=True)}
     if kind is wc.ResultType:
-        side = wit.ok if value[0] else wit.err
-        return {"ok" if value[0] else "err": None if side is None else to_file(side, value[1])}
+        sides = {True: ("ok", _filed_side(wit.ok)), False: ("err", _filed_side(wit.err))}
+        return lambda value: {sides[bool(value[0])][0]: sides[bool(value[0])][1](value[1])}
     if kind is wc.VariantType:
-        payload = dict(wit.cases)[value[0]]
-        return value[0] if payload is None else {value[0]: to_file(payload, value[1])}
-    if kind in (wc.F32, wc.F64) and not math.isfinite(value):
+        cases = {name: None if payload is None else filed(payload) for name, payload in wit.cases}
+        return lambda value: _case_to_file(cases, value)
+    return _number_to_file if kind in (wc.F32, wc.F64) else lambda value: value
+
+
+def _filed_side(wit: Any) -> Callable[[Any], Any]:
+    """As ``filed``, of a side of a result that may have no type."""
+    return (lambda value: None) if wit is None else filed(wit)
+
+
+def _case_to_file(cases: dict[str, Callable[[Any], Any] | None], value: Any) -> Any:
+    payload = cases[value[0]]
+    return value[0] if payload is None else {value[0]: payload(value[1])}
+
+
+def _number_to_file(value: float) -> Any:
+    if not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
 

@@ -23,6 +23,7 @@ from twinloop.components.contract.contract import CONTRACTS, PARKING
 from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
 from twinloop.components.host import capi
 from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.call_state import Owner
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
@@ -72,6 +73,8 @@ class Host:
         """digests of components that have been met with calls longer than a slice"""
         self.called: dict[str, dict[str, int]] | None = None
         """what an instance was created as -> import -> how often it was called; None: nobody wants to know"""
+        self.makes: Callable[[Owner, Linked, Handlers, MemoryOwner], Instance] = Instance
+        """how an instance is made; another kind where somebody writes down what is called"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
         self.engines = Engines(self.memory, threads, cache)
@@ -204,7 +207,7 @@ class Host:
         """An instance whose start code has yet to run: ``begin_start``, then ``advance``. ``name``: what its
         calls are counted as; several components may come from one file."""
         self._open()
-        instance = Instance(self, linked, handlers, MemoryOwner(memory_bytes))
+        instance = self.makes(self, linked, handlers, MemoryOwner(memory_bytes))
         self._instances[instance.context] = instance
         self._names[instance.context] = name
         return instance

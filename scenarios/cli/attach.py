@@ -4,6 +4,7 @@ simulated."""
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, run_all
+from twinloop.scenarios.export.asked import Asked, exports_of
 from twinloop.scenarios.text.errors import ScenarioError
 
 
@@ -35,6 +37,14 @@ def attach(
         Path | None, typer.Option(help="write result, trace and samples into a folder", metavar="DIR")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
+    exchanges: Annotated[
+        Path | None,
+        typer.Option(help="write what drivers asked and got, for twinloop components replay", metavar="FILE"),
+    ] = None,
+    exchanges_of: Annotated[
+        list[str] | None,
+        typer.Option(help="with --exchanges: only this device or fleet; may be given again", metavar="NAME"),
+    ] = None,
 ) -> int:
     """Run a scenario with real devices in the place of simulated ones: tcp://HOST[:PORT][/UNIT],
     rtu:///dev/ttyX[?unit=N], ascii:///dev/ttyX[?unit=N], rtu+tcp://HOST:PORT[/UNIT], opc.tcp://HOST[:PORT]/.
@@ -46,8 +56,9 @@ def attach(
     from twinloop.scenarios.wire.places import places, shown_at
 
     found = places(device or [], map_file)
-    outputs = Outputs(json_file, junit, out)
-    outputs.check()
+    asked = Asked(exchanges=exchanges, exchanges_of=tuple(exchanges_of or ()))
+    outputs = Outputs(json_file, junit, out, exchanges=exchanges)
+    outputs.check([file])
     path = find(file)
     if os.path.isdir(path):
         raise ScenarioError(file, None, "", "it is a folder: one scenario is attached at a time")
@@ -62,4 +73,8 @@ def attach(
         shown=shown_at(device or [], map_file),
         attached_by=tuple(flags),
     )
-    return run_all([path], options, outputs, settings_of(set_))
+    settings = settings_of(set_)
+    outputs.begin()
+    exports = exports_of(asked, out, options, [path], settings)
+    with exports.telling() as tell:
+        return tell(run_all([path], replace(options, watches=exports.watches), outputs, settings))

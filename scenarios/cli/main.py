@@ -33,6 +33,7 @@ from twinloop.scenarios.cli import (
     serve,
 )
 from twinloop.scenarios.cli.evidence import diff, merge, size, sweep
+from twinloop.scenarios.cli.recordings import exchanges, replay
 from twinloop.scenarios.components import command as component_commands
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
@@ -93,6 +94,8 @@ app.command("sweep")(sweep.sweep)
 app.command("size")(size.size)
 app.command("diff")(diff.diff)
 app.command("migrate")(migrate.migrate)
+component_commands.app.command("replay")(replay.replay)
+component_commands.app.command("exchanges")(exchanges.exchanges)
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
 _COMMANDS = (

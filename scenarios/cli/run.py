@@ -80,6 +80,14 @@ _PcapOf = Annotated[
     ),
 ]
 
+_Exchanges = Annotated[
+    Path | None,
+    typer.Option(help="write what drivers asked and got, for twinloop components replay", metavar="FILE"),
+]
+_ExchangesOf = Annotated[
+    list[str] | None,
+    typer.Option(help="with --exchanges: only this device or fleet; may be given again", metavar="NAME"),
+]
 _Otlp = Annotated[
     str | None,
     typer.Option(
@@ -140,6 +148,8 @@ def run(
     otlp_start: _OtlpStart = None,
     pcap: _Pcap = None,
     pcap_of: _PcapOf = None,
+    exchanges: _Exchanges = None,
+    exchanges_of: _ExchangesOf = None,
     watch: _Watch = False,
 ) -> int:
     """Run scenarios and judge them.
@@ -152,8 +162,9 @@ def run(
 
     pace = _pace(clock, speed, check)
     _page_goes(html, {"--check": check, "--clock wire": clock == "wire"})
-    asked = Asked(perfetto, parquet, pcap, tuple(pcap_of or ()), Otlp(otlp, otlp_samples, otlp_start))
-    outputs = Outputs(json_file, junit, out, github, html, perfetto, asked.otlp.file, pcap)
+    spans = Otlp(otlp, otlp_samples, otlp_start)
+    asked = Asked(perfetto, parquet, pcap, tuple(pcap_of or ()), spans, exchanges, tuple(exchanges_of or ()))
+    outputs = Outputs(json_file, junit, out, github, html, perfetto, spans.file, pcap, exchanges)
     outputs.check(files)
     options = Options(
         seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
@@ -233,6 +244,7 @@ _WHY = {
     "--otlp": "spans are of one run; run the seed of interest with --seed",
     "--parquet": "samples are kept of one run; run the seed of interest with --seed",
     "--pcap": "a capture shows one run; run the seed of interest with --seed",
+    "--exchanges": "a recording is of one run; run the seed of interest with --seed",
 }
 
 

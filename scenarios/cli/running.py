@@ -47,29 +47,27 @@ class Outputs:
     perfetto: Path | None = None
     otlp: Path | None = None
     pcap: Path | None = None
+    exchanges: Path | None = None
 
     def check(self, scenarios: Sequence[str] = ()) -> None:
         """Before anything runs: can they be written, each for itself? ``scenarios``: as the command line has
         them. Raises ScenarioError."""
         json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
         named = {"--json": json_file, "--junit": self.junit, "--html": self.html, "--perfetto": self.perfetto}
-        apart({**named, "--otlp": self.otlp, "--pcap": self.pcap}, scenarios)
-        writable("--json", None if self.json_file in (None, "-") else Path(str(self.json_file)))
-        writable("--junit", self.junit)
-        writable("--html", self.html)
-        writable("--perfetto", self.perfetto)
-        writable("--otlp", self.otlp)
-        writable("--pcap", self.pcap)
+        named |= {"--otlp": self.otlp, "--pcap": self.pcap, "--exchanges": self.exchanges}
+        apart(named, scenarios)
+        for flag, target in named.items():
+            writable(flag, target)
 
     def files(self) -> list[Path]:
         """All that is written, the folder of --out included."""
         named = None if self.json_file in (None, "-") else Path(str(self.json_file))
-        found = (named, self.junit, self.out, self.html, self.perfetto, self.otlp, self.pcap)
+        found = (named, self.junit, self.out, self.html, self.perfetto, self.otlp, self.pcap, self.exchanges)
         return [one for one in found if one is not None]
 
     def begin(self) -> None:
         """What has no way to say that there is no result goes first. Raises MachineError."""
-        cleared(self.html, self.perfetto, self.otlp, self.pcap)
+        cleared(self.html, self.perfetto, self.otlp, self.pcap, self.exchanges)
 
 
 def run_all(

@@ -7,7 +7,7 @@ are (recorded.py). The component runs as it does in a scenario: parked imports w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twinloop.components.contract.contract import Framing, Settings
@@ -21,7 +21,7 @@ from twinloop.sim.kernel.clock import Environment, Event, S, Steps, Task
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
-from twinloop.sim.machine.budget import Budget, CpuProfile
+from twinloop.sim.machine.budget import Budget, CpuProfile, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.boards import BOARDS
 from twinloop.sim.model.spec import ComponentSpec
@@ -30,6 +30,19 @@ from twinloop.sim.model.wasi import WasiSpec
 BOARD = "raspberry-pi-4"
 """on which it runs; what it costs on the others follows from its fuel, crossings and values"""
 DEADLINE_NS = 60 * S
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a component is tried on: prices of a CPU, limits of a call, of its start, of memory and state."""
+
+    board: str
+    profile: CpuProfile
+    deadline_ns: int
+    start_ns: int
+    cpu_ns: int | None
+    memory_bytes: int
+    state_bytes: int
 
 
 @dataclass(slots=True)
@@ -103,11 +116,14 @@ class Spent:
 
 
 class Trial:
-    """A component on BOARD, with all granted that it imports of the contract."""
+    """A component on BOARD or on the terms that are given, with all granted that it imports of the
+    contract."""
 
-    def __init__(self, host: Host, name: str, component: Component, wasi: WasiSpec) -> None:
-        self._env = Environment()
-        board = BOARDS[BOARD]
+    def __init__(
+        self, host: Host, name: str, component: Component, wasi: WasiSpec, terms: Terms | None = None
+    ) -> None:
+        self.env = self._env = Environment()
+        board = BOARDS[BOARD if terms is None else terms.board]
         budget = Budget(board, metered=False, small_reservation=False)
         self._machine = Machine(
             env=self._env, index=0, name="trial", board=board, trace=Trace(self._env), budget=budget,
@@ -115,6 +131,11 @@ class Trial:
         )  # fmt: skip
         grants = tuple(component.imports)
         spec = ComponentSpec(name, component.role, component, grants, wasi=wasi, start_ns=DEADLINE_NS)
+        if terms is not None:
+            spec = replace(
+                spec, start_ns=terms.start_ns, cpu_ns=terms.cpu_ns, memory_bytes=terms.memory_bytes,
+                state_bytes=terms.state_bytes,
+            )  # fmt: skip
         self._host = host
         self.slot = Slot(
             machine=self._machine,
@@ -122,11 +143,12 @@ class Trial:
             spec=spec,
             linked=host.link(component, grants),
             settings=Settings("", [], []),
-            meter=budget.meter(name),
-            deadline_ns=DEADLINE_NS,
+            meter=budget.meter(name) if terms is None else Meter(terms.profile),
+            deadline_ns=DEADLINE_NS if terms is None else terms.deadline_ns,
             streams=RandomStreams(1),
         )
-        self.bus = GivenBus(self._env)
+        self.bus: Any = GivenBus(self._env)
+        """its way to a device; who tries a driver may put another one in its place"""
 
     def start(self) -> tuple[Fault | None, Spent]:
         """Instantiate it and run its start code."""
@@ -138,14 +160,18 @@ class Trial:
         self.slot.started()
         return outcome
 
-    def call(self, export: str, arguments: Sequence[Any]) -> tuple[Fault | None, Any, Spent]:
-        """One call: (fault, the result, what it took)."""
-        fault, spent = self._run(export, arguments)
+    def call(
+        self, export: str, arguments: Sequence[Any], returns_batch: bool = False
+    ) -> tuple[Fault | None, Any, Spent]:
+        """One call: (fault, the result, what it took). ``returns_batch``: too large a one is a fault."""
+        fault, spent = self._run(export, arguments, returns_batch)
         instance = self.slot.instance
         assert instance is not None
         return fault, None if fault else instance.result(), spent
 
-    def _run(self, export: str, arguments: Sequence[Any]) -> tuple[Fault | None, Spent]:
+    def _run(
+        self, export: str, arguments: Sequence[Any], returns_batch: bool = False
+    ) -> tuple[Fault | None, Spent]:
         began = self._env.now
         fuel, calls, imports, values = self._used()
         found: list[Fault | None] = []
@@ -154,7 +180,15 @@ class Trial:
             found.append(
                 (
                     yield from call(
-                        self._machine, self.slot, export, arguments, 0, StageTimes(), DRIVER, self.bus
+                        self._machine,
+                        self.slot,
+                        export,
+                        arguments,
+                        0,
+                        StageTimes(),
+                        DRIVER,
+                        self.bus,
+                        returns_batch,
                     )
                 )
             )

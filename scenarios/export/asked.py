@@ -1,4 +1,4 @@
-"""``--perfetto``, ``--parquet``, ``--pcap`` and ``--otlp``: what other tools get of a run.
+"""``--perfetto``, ``--parquet``, ``--pcap``, ``--exchanges`` and ``--otlp``: what other tools get of a run.
 
 Belongs here: which flags go together. Never: a format, whose module is loaded when it is asked for.
 """
@@ -19,6 +19,7 @@ from twinloop.scenarios.judging.verdict import MACHINE, worst
 from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
 
 if TYPE_CHECKING:
+    from twinloop.scenarios.export.exchanges import ExchangesFile
     from twinloop.scenarios.export.otlp.output import OtlpOutput
     from twinloop.scenarios.export.perfetto import PerfettoTrace
     from twinloop.scenarios.file.settings import Setting
@@ -32,6 +33,7 @@ class Exports:
     watches: tuple[Watch, ...] = ()
     trace: PerfettoTrace | None = None
     otlp: OtlpOutput | None = None
+    exchanges: ExchangesFile | None = None
 
     @contextmanager
     def telling(self) -> Iterator[Callable[[int], int]]:
@@ -52,8 +54,9 @@ class Exports:
         """The runs are over and reported: send what is for a receiver, and say on stderr what must be known
         of what was written; returns the exit code, which is this machine's when the receiver didn't take
         it."""
-        if self.trace is not None and self.trace.told:
-            print(f"note: {printable(self.trace.told)}", file=sys.stderr)
+        for writer in (self.trace, self.exchanges):
+            if writer is not None and writer.told:
+                print(f"note: {printable(writer.told)}", file=sys.stderr)
         if self.otlp is None:
             return code
         try:
@@ -149,8 +152,13 @@ class Asked:
     pcap: Path | None = None
     pcap_of: tuple[str, ...] = ()
     otlp: Otlp = field(default_factory=Otlp)
+    exchanges: Path | None = None
+    exchanges_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.exchanges_of and self.exchanges is None:
+            text = "it goes with --exchanges FILE, and says whose exchanges are recorded"
+            raise ScenarioError("--exchanges-of", None, "", text)
         if self.pcap_of and self.pcap is None:
             text = "it goes with --pcap FILE, and says what is captured"
             raise ScenarioError("--pcap-of", None, "", text)
@@ -162,6 +170,7 @@ class Asked:
             "--parquet": self.parquet,
             "--pcap": self.pcap is not None,
             "--otlp": self.otlp.target is not None,
+            "--exchanges": self.exchanges is not None,
         }
 
 
@@ -173,8 +182,9 @@ _WHOSE = {
     ),
     "--pcap": ("a capture shows one run", "real sockets: capture them with tcpdump"),
     "--otlp": ("spans are of one run", "times of real sockets, and spans have simulated ones"),
+    "--exchanges": ("a recording is of one run", ""),
 }
-"""flag -> why it isn't of two runs, what is different on the wire"""
+"""flag -> why it isn't of two runs, what is different on the wire (empty: it is for the wire, too)"""
 
 
 def exports_of(
@@ -189,7 +199,7 @@ def exports_of(
         several = len(found) if flag != "--parquet" else 1  # each has a folder of its own
         unfit = {
             f"--check runs a scenario twice, and {one_run}": options.check,
-            f"--clock wire has {on_the_wire}": options.wire,
+            f"--clock wire has {on_the_wire}": options.wire and bool(on_the_wire),
             f"{one_run}, and {several} scenarios are given; give one": several > 1,
         }
         for why, is_so in unfit.items():
@@ -213,4 +223,23 @@ def exports_of(
     output = asked.otlp.output(found[0], settings, options)
     if output is not None:
         watches.append(output)
-    return Exports(tuple(watches), trace, output)
+    recorder = None
+    if asked.exchanges is not None:
+        recorder = recording_of(asked.exchanges, asked.exchanges_of, found[0], settings)
+        watches.append(recorder)
+    return Exports(tuple(watches), trace, output, recorder)
+
+
+def recording_of(
+    path: Path, of: tuple[str, ...], scenario: Path, settings: tuple[Setting, ...]
+) -> ExchangesFile:
+    """Who writes ``--exchanges`` of a scenario."""
+    from twinloop.scenarios.export.exchanges import ExchangesFile
+    from twinloop.scenarios.file.load import load
+    from twinloop.scenarios.report.result import scenario_digest
+
+    def about() -> tuple[str, str]:
+        loaded = load(scenario, settings)
+        return loaded.scenario.name, scenario_digest(loaded)
+
+    return ExchangesFile(path, of, about)

@@ -29,6 +29,11 @@ class GrowingFile:
         with self._told():
             self._file.write(data)
 
+    def flush(self) -> None:
+        """What was written is in the file now, whatever becomes of this process; raises MachineError."""
+        with self._told():
+            self._file.flush()
+
     def close(self) -> None:
         """No more comes; raises MachineError when there is no room for what was written last."""
         with self._told():
