@@ -11,7 +11,8 @@ from functools import cache
 
 from twinloop.devices.catalogue import packages, plants
 from twinloop.devices.catalogue.packages import PackageError
-from twinloop.devices.catalogue.sunspec import SunSpecPoint, load_model, sunspec_map
+from twinloop.devices.catalogue.sunspec import SunSpecPoint, sunspec_map
+from twinloop.devices.catalogue.sunspec_layout import load_model
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.protocols import EVERY

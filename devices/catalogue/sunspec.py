@@ -1,20 +1,18 @@
-"""SunSpec models as register maps, read from the JSON that the package pysunspec2 ships.
+"""SunSpec models as register maps: which registers are points, which are constants, what scales what.
 
-Belongs here: addresses, types and scale-factor registers from the published models. Never: what a value does.
+Belongs here: types, sentinels and scale factors of the published models. Never: what a value does
+(sunspec_any.py, catalog.py), where a point of a model lies (sunspec_layout.py).
 Layout: SunSpec Information Model Overview, "Device information model": "SunS" at 40000, common model 1, then
 the model.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from twinloop.devices.model.points import Point
+from twinloop.devices.catalogue.sunspec_layout import Place, kebab, places
+from twinloop.devices.model.encodings import TEXT
+from twinloop.devices.model.points import Point, Power, Text
 from twinloop.devices.model.signal import Signal
 
 BASE = 40000
@@ -69,9 +67,22 @@ _SENTINELS = {
 SUNS_UNIMPL_*)"""
 
 
+_COMMON_TEXTS = {
+    "Mn": (4, 16, "twinloop"),
+    "Md": (20, 16, "simulated"),
+    "Opt": (36, 8, ""),
+    "Vr": (44, 8, "1.0"),
+    "SN": (52, 16, "0"),
+}
+"""of common model 1: (registers from "SunS" on, how many, what it is)"""
+_FACTOR_PERIOD = 600
+"""steps in which a scale factor that moves goes up by one and comes back"""
+
+
 @dataclass(frozen=True, slots=True)
 class SunSpecPoint:
-    """One implemented point: SunSpec's name, the scale factor's exponent, what it does."""
+    """One implemented point: its path in the model (``A``, ``Crv.1.Pt.2.V``), the scale factor's exponent,
+    what it does."""
 
     name: str
     exponent: int
@@ -81,104 +92,142 @@ class SunSpecPoint:
     high: float | None = None
     alias: str | None = None
     """our name for the point when SunSpec's reads badly in lower case"""
-
-
-def _folder() -> Path:
-    spec = importlib.util.find_spec("sunspec2")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("pysunspec2 is not installed")
-    return Path(spec.submodule_search_locations[0]) / "models" / "json"
-
-
-def published() -> list[int]:
-    """The numbers of all models that SunSpec published."""
-    return sorted(int(path.stem.removeprefix("model_")) for path in _folder().glob("model_*.json"))
-
-
-@cache
-def load_model(number: int) -> dict[str, Any]:
-    """SunSpec's own JSON of a model; raises FileNotFoundError for a number that SunSpec didn't publish."""
-    found: dict[str, Any] = json.loads((_folder() / f"model_{number}.json").read_text())
-    return found
+    text: str = ""
+    """of a string: what it is"""
 
 
 def sunspec_map(
-    number: int, implemented: tuple[SunSpecPoint, ...]
+    number: int,
+    implemented: tuple[SunSpecPoint, ...],
+    instances: tuple[int, ...] = (),
+    held: dict[str, bytes] | None = None,
+    live: bool = False,
 ) -> tuple[tuple[Point, ...], dict[tuple[str, int], int]]:
-    """(points, constant registers) of a device with that model; unimplemented points read as SunSpec says."""
-    group = load_model(number)["group"]
+    """(points, constant registers) of a device with that model; unimplemented points read as SunSpec says.
+
+    ``instances``: how many of each level of repeating groups, outermost first (``sunspec_layout.places``).
+    ``held``: path -> what the registers of a point hold that is none of ours. ``live``: scale factors are
+    points, too, and what they scale is scaled by what they are; one that neither scales what is written nor
+    what counts changes between its exponent and the one above it, which no value is too large for.
+    """
+    found, end = places(number, MODEL_BASE, instances)
     wanted = {point.name: point for point in implemented}
+    factors = _factors(found, wanted)
+    at = {place.path: place.address for place in found}
     constants = _preamble()
     points: list[Point] = []
-    exponents: dict[str, int] = {}
-    offsets: list[tuple[dict[str, Any], int]] = []
-    at = MODEL_BASE
-    for raw in group["points"]:
-        offsets.append((raw, at))
-        at += raw["size"]
-        mine = wanted.get(raw["name"])
-        if mine is not None and isinstance(raw.get("sf"), str):
-            exponents[raw["sf"]] = mine.exponent
-    for raw, address in offsets:
-        mine = wanted.pop(raw["name"], None)
-        if raw["name"] == "ID":
-            constants["holding", address] = number
-        elif raw["name"] == "L":
-            constants["holding", address] = at - MODEL_BASE - 2
-        elif raw["type"] == "sunssf":
-            constants["holding", address] = exponents.get(raw["name"], -0x8000) & 0xFFFF
+    for place in found:
+        mine = wanted.pop(place.path, None)
+        if place.path == "ID":
+            constants["holding", place.address] = number
+        elif place.path == "L":
+            constants["holding", place.address] = end - MODEL_BASE - 2
+        elif place.raw["type"] == "sunssf":
+            users = factors.get(place.path)
+            if live and users:
+                points.append(_factor(place, users))
+            else:
+                exponent = users[0][1].exponent if users else -0x8000
+                constants["holding", place.address] = exponent & 0xFFFF
         elif mine is not None:
-            points.append(_point(raw, address, mine))
+            points.append(_point(place, mine, at.get(place.factor) if live else None))
         else:
-            for i in range(raw["size"]):
-                constants["holding", address + i] = _NOT_IMPLEMENTED.get(raw["type"], 0)
+            _hold(constants, place, (held or {}).get(place.path))
     if wanted:
         raise ValueError(f"SunSpec model {number} has no point {next(iter(wanted))!r}")
-    constants["holding", at] = 0xFFFF  # end model
-    constants["holding", at + 1] = 0
+    constants["holding", end] = 0xFFFF  # end model
+    constants["holding", end + 1] = 0
     return tuple(points), constants
 
 
-def _point(raw: dict[str, Any], address: int, mine: SunSpecPoint) -> Point:
-    exponent = raw["sf"] if isinstance(raw.get("sf"), int) else mine.exponent
-    scale = 10.0**exponent if exponent >= 0 else 1.0 / 10**-exponent
-    return Point(
-        name=mine.alias or _kebab(raw["name"]),
-        table="holding",
-        address=address,
-        type=TYPES[raw["type"]],
-        unit=mine.unit or raw.get("units") or "",
-        scale=scale,
-        low=mine.low,
-        high=mine.high,
-        signal=mine.signal,
-        writable=raw.get("access") == "RW",
-        nan=()
-        if raw["type"] not in _SENTINELS or (raw["type"][:3] == "acc" and not mine.signal.level)
-        else (_SENTINELS[raw["type"]],),
+def common_texts() -> tuple[Point, ...]:
+    """The strings of common model 1 as points: what is a constant of ``sunspec_map``, a device may have as
+    these instead."""
+    return tuple(
+        Point(f"common-{kebab(name)}", "holding", BASE + offset, TEXT, text=Text(size, text))
+        for name, (offset, size, text) in _COMMON_TEXTS.items()
     )
 
 
-def _kebab(name: str) -> str:
-    """SunSpec's ``PhVphA`` as a name of ours: ``ph-vph-a``."""
-    out = ""
-    for i, letter in enumerate(name):
-        if letter == "_":
-            out += "-"
-        elif letter.isupper() and i and not name[i - 1].isupper() and out[-1] != "-":
-            out += f"-{letter.lower()}"
-        else:
-            out += letter.lower()
-    return out
+def _factors(
+    found: list[Place], wanted: dict[str, SunSpecPoint]
+) -> dict[str, list[tuple[Place, SunSpecPoint]]]:
+    """Path of a scale factor -> the implemented points that it scales, the last of the model first: its
+    exponent is the one that holds."""
+    users: dict[str, list[tuple[Place, SunSpecPoint]]] = {}
+    for place in found:
+        mine = wanted.get(place.path)
+        if mine is not None and place.factor:
+            users.setdefault(place.factor, []).insert(0, (place, mine))
+    return users
+
+
+def _factor(place: Place, users: list[tuple[Place, SunSpecPoint]]) -> Point:
+    """A scale factor as a point."""
+    exponent = float(users[0][1].exponent)
+    still = any(
+        user.raw.get("access") == "RW" or user.raw["type"][:3] == "acc" or mine.signal.kind == "counter"
+        for user, mine in users
+    )
+    return Point(
+        place.name,
+        "holding",
+        place.address,
+        "i16",
+        signal=Signal(level=exponent) if still else Signal("square", exponent, 1.0, _FACTOR_PERIOD),
+        nan=(0x8000,),
+    )
+
+
+def _hold(constants: dict[tuple[str, int], int], place: Place, data: bytes | None) -> None:
+    """The registers of a point that isn't ours."""
+    for i in range(place.raw["size"]):
+        constants["holding", place.address + i] = (
+            _NOT_IMPLEMENTED.get(place.raw["type"], 0)
+            if data is None
+            else int.from_bytes(data[2 * i : 2 * i + 2].ljust(2, b"\0"), "big")
+        )
+
+
+def _point(place: Place, mine: SunSpecPoint, power_at: int | None) -> Point:
+    raw = place.raw
+    name = mine.alias or place.name
+    writable = raw.get("access") == "RW"
+    if raw["type"] == "string":
+        return Point(
+            name, "holding", place.address, TEXT, text=Text(raw["size"], mine.text), writable=writable
+        )
+    exponent = raw["sf"] if isinstance(raw.get("sf"), int) else mine.exponent
+    scale = 10.0**exponent if exponent >= 0 else 1.0 / 10**-exponent
+    return Point(
+        name=name,
+        table="holding",
+        address=place.address,
+        type=TYPES[raw["type"]],
+        unit=mine.unit or raw.get("units") or "",
+        scale=scale if power_at is None else 1.0,
+        low=mine.low,
+        high=mine.high,
+        signal=mine.signal,
+        writable=writable,
+        nan=_nan(raw["type"], mine.signal),
+        power=None if power_at is None else Power(place.factor_name, power_at),
+    )
+
+
+def _nan(kind: str, signal: Signal) -> tuple[int, ...]:
+    """A type's sentinel; an accumulator that begins with 0 has none, because 0 is its first value."""
+    if kind not in _SENTINELS or (kind[:3] == "acc" and not signal.level):
+        return ()
+    return (_SENTINELS[kind],)
 
 
 def _preamble() -> dict[tuple[str, int], int]:
     constants: dict[tuple[str, int], int] = {("holding", BASE): 0x5375, ("holding", BASE + 1): 0x6E53}
-    text = {4: "twinloop", 20: "simulated", 36: "", 44: "1.0", 52: "0"}
     for offset in range(2, 4 + _COMMON_LENGTH):
         constants["holding", BASE + offset] = 0
     constants["holding", BASE + 2], constants["holding", BASE + 3] = 1, _COMMON_LENGTH
-    for offset, value in text.items():
+    for offset, _, value in _COMMON_TEXTS.values():
         raw = value.encode().ljust(len(value) + len(value) % 2, b"\0")
         for i in range(0, len(raw), 2):
             constants["holding", BASE + offset + i // 2] = int.from_bytes(raw[i : i + 2], "big")

@@ -59,7 +59,13 @@ def _devices() -> list[tuple[str, str]]:
         (m.name, f"{m.title}; {number_of(len(m.points), 'point')}; {', '.join(m.protocols)}; map: {m.source}")
         for m in models
     ]
-    rows.append(("sunspec/N", "any SunSpec model by its number, e.g. sunspec/103; values ours"))
+    rows.append(
+        (
+            "sunspec/N",
+            "any SunSpec model by its number, e.g. sunspec/103; sunspec/160:3 has three instances of its "
+            "repeating group; values ours",
+        )
+    )
     rows.append(
         ("nodeset/FILE", "a NodeSet2 file in a folder nodeset/ beside the scenario, over OPC UA; motion ours")
     )

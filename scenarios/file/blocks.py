@@ -80,7 +80,9 @@ class Fleet(Block):
 
     device: str
     """The device model: a name of `twinloop list devices`, `sunspec/N`, or a file beside the scenario:
-    `model/FILE.yaml`, `nodeset/FILE.xml`, `recording/FILE.csv`."""
+    `model/FILE.yaml`, `nodeset/FILE.xml`, `recording/FILE.csv`. `sunspec/160:3` has three instances of each
+    repeating group (two if nothing is said), `sunspec/705:2x4` two that have four each; `:live` makes scale
+    factors points, `:texts` strings."""
     twin: str | None = None
     """A file `recording/FILE.csv` beside the scenario: the devices start with the state that the recording
     ends with. Left out: the model's own start. Not if `device` is a recording."""

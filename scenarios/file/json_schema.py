@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twinloop.devices.catalogue import catalog
+from twinloop.devices.catalogue.sunspec_any import SYNTAX
 from twinloop.scenarios.file.datasheet.blocks import ModelFile
 from twinloop.scenarios.file.schema import Scenario
 from twinloop.scenarios.text import units
@@ -62,8 +63,7 @@ def _name_what_there_is(blocks: dict[str, Any]) -> None:
                 one["enum"] = known
     device = blocks["Fleet"]["properties"]["device"]
     described = [
-        {"type": "string", "pattern": pattern}
-        for pattern in (r"^sunspec/[0-9]+$", r"^(model|nodeset|recording)/.+$")
+        {"type": "string", "pattern": pattern} for pattern in (SYNTAX, r"^(model|nodeset|recording)/.+$")
     ]
     device["anyOf"] = [{"type": "string", "enum": catalog.names()}, *described]
     del device["type"]

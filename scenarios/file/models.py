@@ -12,8 +12,8 @@ from pathlib import Path
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.catalogue.recording import Recording, RecordingError, parse
-from twinloop.devices.catalogue.sunspec import published
-from twinloop.devices.catalogue.sunspec_any import PREFIX, sunspec_model
+from twinloop.devices.catalogue.sunspec_any import OPTIONS, PREFIX, UnknownOption, sunspec_named
+from twinloop.devices.catalogue.sunspec_layout import published
 from twinloop.devices.model.device import DeviceModel
 from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.text.document import Document, Location
@@ -81,14 +81,15 @@ class Models:
             raise self._document.error(at, str(error)) from error
 
     def _sunspec(self, name: str, at: Location) -> DeviceModel:
-        number = name.removeprefix(PREFIX)
         try:
-            return sunspec_model(
-                int(number) if number.isascii() and number.isdigit() and len(number) < 9 else -1
-            )
-        except KeyError:
+            return sunspec_named(name)
+        except KeyError as error:
             known = [str(one) for one in published()]
-            raise self._document.error(at, unknown("SunSpec model", number, known)) from None
+            raise self._document.error(at, unknown("SunSpec model", error.args[0], known)) from None
+        except UnknownOption as error:
+            option, number = error.args
+            known = [*OPTIONS, "instances as 3 or 2x4"]
+            raise self._document.error(at, unknown(f"option of {PREFIX}{number}", option, known)) from None
         except ValueError as error:
             raise self._document.error(at, str(error)) from None
 

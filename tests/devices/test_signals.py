@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinloop.devices.catalogue import catalog
-from twinloop.devices.catalogue.sunspec import BASE, MODEL_BASE, load_model
+from twinloop.devices.catalogue.sunspec import BASE, MODEL_BASE
+from twinloop.devices.catalogue.sunspec_layout import load_model
 from twinloop.devices.model.cell import reorder
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.points import ORDERS, ORDERS_64, Point

@@ -90,9 +90,8 @@ def _duration(text: str) -> int:
 
 
 def _model(name: str) -> Any:
-    from twinloop.scenarios.file.model_file import read_model
-
     from twinloop.devices.catalogue import catalog
+    from twinloop.scenarios.file.datasheet.reading import read_model
 
     if not name.endswith((".yaml", ".yml")):
         if name not in catalog.names():

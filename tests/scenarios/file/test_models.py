@@ -4,17 +4,20 @@ recording can be wrong."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.recording import RecordingError, parse
-from twinloop.devices.catalogue.sunspec import load_model, published
-from twinloop.devices.catalogue.sunspec_any import sunspec_model
+from twinloop.devices.catalogue.sunspec_any import sunspec_model, sunspec_named
+from twinloop.devices.catalogue.sunspec_layout import load_model, published
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.nodes import NodeImage
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.file.datasheet.reading import read_model
+from twinloop.scenarios.file.datasheet.writing import write_model
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.text.errors import ScenarioError
 
@@ -54,7 +57,9 @@ def scenario(tmp_path: Path, device: str, recording: str = RECORDING) -> Path:
     return file
 
 
-@pytest.mark.parametrize("device", ["recording/x.csv", "sunspec/103", "sunspec/701", "tank"])
+@pytest.mark.parametrize(
+    "device", ["recording/x.csv", "sunspec/103", "sunspec/701", "sunspec/705:2x3:live:texts", "tank"]
+)
 def test_they_run(tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = scenario(tmp_path, device)
     assert main(["run", str(file), "--check", "--json", "-"]) == 0
@@ -129,7 +134,11 @@ def test_a_recording_that_is_none_is_refused_with_its_line(
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("sunspec/9999", 'unknown SunSpec model "9999"'), ("sunspec/x", 'unknown SunSpec model "x"'), ("sunspec/302", "has no numbers in its fixed block"),
+        ("sunspec/9999", 'unknown SunSpec model "9999"'), ("sunspec/x", 'unknown SunSpec model "x"'), ("sunspec/302:0", "has no numbers in its fixed block, only in its repeating groups"),
+        ("sunspec/103:liv", 'unknown option of sunspec/103 "liv"; did you mean "live"?'), ("sunspec/103:2", "sunspec/103:2: SunSpec model 103 has no repeating groups, so it has no instances"),
+        ("sunspec/160:2x3", "model 160 has 1 level of repeating groups (module), and instances of 2 were given"), ("sunspec/705:2x3x4", "2 levels of repeating groups (Pt of Crv)"),
+        ("sunspec/160:60", "has 543 points in 1210 registers; a device has at most 500 points"), ("sunspec/160:60", "at most sunspec/160:55"),
+        ("sunspec/705:2x0", "only the outermost may have 0"), ("sunspec/160:-1", 'unknown option of sunspec/160 "-1"'), ("sunspec/705:2x300", "choose fewer of each"), ("sunspec/64020:99999", "at most sunspec/64020:"),
         ("recording/none.csv", "none.csv: No such file or directory"), ("recording/", "Is a directory"), ("tnak", 'did you mean "tank"?'),
     ],
 )  # fmt: skip
@@ -193,15 +202,9 @@ def test_a_status_code_has_a_name(tmp_path: Path, status: str, capsys: pytest.Ca
 
 
 # ---- SunSpec -------------------------------------------------------------------------------------
-WITHOUT_NUMBERS = (302, 303, 304, 63002)
-
-
 @pytest.mark.parametrize("number", published())
 def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
-    if number in WITHOUT_NUMBERS:
-        with pytest.raises(ValueError, match="no numbers in its fixed block"):
-            sunspec_model(number)
-        return
+    """What stands behind its fixed block, tests/scenarios/wire/test_sunspec.py has SunSpec's own client say."""
     model = sunspec_model(number)
     at, where = 40_070, {}
     for raw in load_model(number)["group"]["points"]:
@@ -211,10 +214,15 @@ def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
     device.advance(10 * S)
     words = device.image.read_words("holding", 40_070, at - 40_070)
     assert words is not None
-    assert words[:2] == [number, at - 40_072]
+    assert words[0] == number
     assert device.image.read_words("holding", 40_000, 2) == [0x5375, 0x6E53]
-    assert device.image.read_words("holding", at, 2) == [0xFFFF, 0]
+    assert device.image.read_words("holding", 40_072 + words[1], 2) == [0xFFFF, 0]
+    for raw in where.values():
+        if raw["name"] == "L" and "value" in raw:
+            assert words[1] == raw["value"], "some models say themselves how long they are"
     for point in model.points:
+        if point.address >= at:
+            continue
         raw = where[point.address]
         assert raw["size"] == point.width
         factor = raw.get("sf")
@@ -224,6 +232,70 @@ def test_every_published_model_lies_where_sunspec_says(number: int) -> None:
             place = next(address for address, one in where.items() if one["name"] == factor)
             exponent = words[place - 40_070] - (0x10000 if words[place - 40_070] & 0x8000 else 0)
             assert point.scale == pytest.approx(10.0**exponent)
+
+
+def test_a_sunspec_device_written_as_a_model_file_is_that_device(tmp_path: Path) -> None:
+    """All that have a point of a kind that none before them had; the others would only be slow."""
+    seen: set[tuple[object, ...]] = set()
+    for name in [f"sunspec/{number}{options}" for options in (":live:texts", "") for number in published()]:
+        model = sunspec_named(name)
+        kinds = {
+            (p.type, p.scale, p.writable, bool(p.nan), p.signal.kind, p.power is None)
+            for p in model.points
+        }
+        if kinds <= seen:
+            continue
+        seen |= kinds
+        read = read_model(write_model(model), tmp_path / "m.yaml", model.name)
+        assert replace(read, vendor=model.vendor) == model
+
+
+def test_no_value_of_a_sunspec_device_is_its_types_sentinel_by_accident() -> None:
+    """Values that outgrow their type end at its largest number, which SunSpec reserves."""
+    for number in published():
+        model = sunspec_model(number)
+        device = Device(model=model, name="s/1", unit_id=1, key=5)
+        for now_s in (0, 10):
+            device.advance(now_s * S)
+            for index, point in enumerate(model.points):
+                cell, data = (
+                    device.image.cell(index),
+                    device.image.read_raw("holding", point.address, point.width),
+                )
+                assert cell is not None
+                assert data is not None
+                assert not cell.is_none(data), (model.name, point.name, now_s)
+                if not cell.floating:
+                    assert abs(cell.raw(data)) < cell.high, (model.name, point.name, now_s)
+
+
+def test_scale_factors_that_move() -> None:
+    """What is written or counts keeps its factor; of all others the raw number and its factor change together,
+    and the value stays what it is, to the coarser factor's half."""
+    model = sunspec_named("sunspec/103:live")
+    factors = {point.name: point for point in model.points if point.name.endswith("-sf")}
+    assert factors["wh-sf"].signal.kind == "constant"
+    assert factors["w-sf"].signal.kind == factors["v-sf"].signal.kind == "square"
+    assert sunspec_named("sunspec/123:live").points[-1].signal.kind == "constant", "of what is written"
+    device = Device(model=model, name="s/1", unit_id=1, key=5)
+    plain = Device(model=sunspec_model(103), name="s/1", unit_id=1, key=5)
+    index, power = model.index("ph-vph-a"), model.index("v-sf")
+    assert index is not None
+    assert power is not None
+    point = model.points[index]
+    seen: dict[int, int] = {}
+    for step in range(0, 1200, 100):
+        device.advance(step * 100_000_000)
+        words = device.image.read_words("holding", point.address, 1)
+        assert words is not None
+        exponent = round(device.image.value(power))
+        seen[exponent] = words[0]
+        assert words[0] * 10.0**exponent == pytest.approx(device.image.value(index))
+        assert device.image.value(index) == pytest.approx(230.0, abs=5.0)
+    assert sorted(seen) == [-1, 0]
+    assert seen[-1] > 2000
+    assert seen[0] < 300
+    assert plain.model.points[0].power is None
 
 
 def test_the_catalog_names_what_ships() -> None:
